@@ -1,0 +1,64 @@
+"""Gradient checking for backpropagation written by hand.
+
+In a notebook::
+
+    %load_ext gradcheck_magic
+
+    %%gradcheck
+    grads = backward(params, X, Y)
+
+and in Python::
+
+    from gradcheck_magic import check_gradients
+    check_gradients(params, grads, cost_function).raise_if_failed()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gradcheck_magic.check import GradientCheck, check_gradients, gradient_checking
+from gradcheck_magic.comparison import Entry, ParameterCheck, Verdict
+from gradcheck_magic.diagnosis import Cause, Diagnosis
+from gradcheck_magic.errors import (
+    GradientCheckError,
+    GradientCheckFailed,
+    GradientCheckInterrupted,
+    InputError,
+)
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "Cause",
+    "Diagnosis",
+    "Entry",
+    "GradientCheck",
+    "GradientCheckError",
+    "GradientCheckFailed",
+    "GradientCheckInterrupted",
+    "InputError",
+    "ParameterCheck",
+    "Verdict",
+    "check_gradients",
+    "gradient_checking",
+    "load_ipython_extension",
+    "unload_ipython_extension",
+]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Add ``%gradcheck`` and ``%%gradcheck`` to a shell (``%load_ext gradcheck_magic``)."""
+    from gradcheck_magic.magic import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take the magics away again (``%unload_ext gradcheck_magic``)."""
+    from gradcheck_magic.magic import unload
+
+    unload(shell)

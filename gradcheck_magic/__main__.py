@@ -1,0 +1,53 @@
+"""`python -m gradcheck_magic`: the main job in a real IPython shell, without a browser."""
+
+from __future__ import annotations
+
+import sys
+
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+CELLS = (
+    """\
+%load_ext gradcheck_magic
+from gradcheck_magic.demo import backward, cost, initialize, load_digits
+
+X, Y = load_digits(100)                  # real handwritten digits
+params = initialize()                    # a network 64 -> 8 (tanh) -> 10 (softmax)
+
+def cost_function(params):
+    return cost(params, X, Y)""",
+    """\
+%%gradcheck
+grads = backward(params, X, Y)""",
+    """\
+%%gradcheck
+grads = backward(params, X, Y)
+grads["dW2"] = len(X) * grads["dW2"]     # a bug: the mean over the examples is forgotten""",
+)
+
+FAREWELL = """
+In a notebook the same cells show a card with a picture. To open the tutorials:
+
+    python -m pip install "gradcheck_magic[lab]"    (in a clone: python -m pip install ".[lab]")
+    jupyter lab notebooks/01_first_check.ipynb
+"""
+
+
+def main() -> int:
+    """Run the cells as a person would type them; return 0 if they all ran."""
+    # In memory, so that these cells do not turn up in the user's own history.
+    config = Config({"HistoryManager": {"hist_file": ":memory:"}})
+    shell = InteractiveShell.instance(config=config)
+    for number, cell in enumerate(CELLS, start=1):
+        prompt, more = f"In [{number}]: ", "   ...: "
+        print(prompt + cell.replace("\n", "\n" + more) + "\n")
+        if not shell.run_cell(cell, store_history=True).success:
+            return 1
+        print()
+    print(FAREWELL)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,489 @@
+"""The whole check, in the order in which it happens. Start reading here."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic.comparison import (
+    THRESHOLDS,
+    Comparison,
+    Entry,
+    ParameterCheck,
+    Verdict,
+    compare,
+    relative_difference,
+    relative_error,
+)
+from gradcheck_magic.cost import Cost
+from gradcheck_magic.diagnosis import Diagnosis, diagnose
+from gradcheck_magic.errors import GradientCheckFailed, GradientCheckInterrupted, InputError
+from gradcheck_magic.finite_difference import (
+    CentralDifferences,
+    Progress,
+    default_step,
+    measure,
+)
+from gradcheck_magic.parameters import Pairing, listed, pair
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["GradientCheck", "check_gradients", "gradient_checking"]
+
+Vector = NDArray[np.float64]
+Call = Literal["auto", "flat", "structured", "arguments", "closure"]
+
+# How many entries `to_dict` lists.
+MOST_ENTRIES = 100
+
+
+def gradient_checking(
+    params: object,
+    grads: object,
+    cost_function: Callable[..., Any],
+    epsilon: float = 1e-7,
+) -> float:
+    """Return the textbook's number for a gradient, to the last bit.
+
+    Parameters
+    ----------
+    params : array, or nested lists, tuples and dicts of arrays
+        The point θ, in its own precision; integers become float64.
+    grads : array, or a container in the structure of `params`
+        The backpropagated gradient.
+    cost_function : callable
+        Returns the cost. It is called with the flat θ, or, where `params` is one array, with an
+        array of that shape.
+    epsilon : float
+        The step.
+
+    Returns
+    -------
+    float
+        ‖approx − grads‖₂ / (‖approx‖₂ + ‖grads‖₂), where
+        ``approx[i] = (J(θ + ε eᵢ) − J(θ − ε eᵢ)) / 2ε``. Below 1e-7 the gradient is correct; from
+        1e-5 on there is a bug. 0.0 where both are zero.
+
+    Raises
+    ------
+    InputError
+        If the check cannot be made as asked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gradient_checking(np.array([3.0, 4.0]), np.array([6.0, 8.0]), lambda x: x @ x) < 1e-7
+    True
+    """
+    pairing = pair(params, grads)
+    call = "flat" if isinstance(params, (dict, list, tuple)) else "structured"
+    differences = CentralDifferences.planned(pairing.size, _valid_step(epsilon))
+    with Cost(cost_function, pairing.parameters, call=call) as cost:
+        measure(differences, cost, pairing)
+    return relative_difference(differences.textbook(), pairing.analytic)
+
+
+def check_gradients(
+    params: object,
+    grads: object,
+    cost_function: Callable[..., Any],
+    *,
+    epsilon: float | None = None,
+    only: Sequence[str] | None = None,
+    names: Sequence[str] | Mapping[str, object] | None = None,
+    call: Call = "auto",
+    upstream: object = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> GradientCheck:
+    """Compare a backpropagated gradient with central differences of the cost.
+
+    Parameters
+    ----------
+    params : array, or nested lists, tuples and dicts of arrays
+        The point θ. It is never changed, except where the cost reads these very arrays (see
+        `call`): then they are perturbed in place and restored, bit for bit.
+    grads : array, or a container in the structure of `params`
+        The gradient under test. Dicts are matched by name (``W1`` with ``dW1`` or ``W1``), and
+        what else they hold is ignored. Copied before the first evaluation.
+    cost_function : callable
+        Returns the cost, or ``(cost, cache)``; or an array, with `upstream`.
+    epsilon : float, optional
+        The step: 1e-7, or larger where θ is in single precision.
+    only : sequence of str, optional
+        The names of the parameters to check. The others are held fixed and need no gradient.
+    names : sequence of str, or mapping, optional
+        What to call the arrays, in order; or a namespace, such as ``globals()``, whose variables
+        name the arrays that they are.
+    call : {"auto", "flat", "structured", "arguments", "closure"}
+        How `cost_function` wants the parameters: as one flat vector, in the container `params`
+        is, one by one, or not at all because it reads them itself.
+    upstream : array_like, optional
+        dJ/d(output), in the shape of what `cost_function` returns: J = Σ output · upstream.
+    seed : int
+        Of the points at which the calling conventions are compared.
+    progress : callable, optional
+        Called after each entry with (entries done, entries in all, seconds so far).
+
+    Returns
+    -------
+    GradientCheck
+        The result; its ``str()`` is a complete report.
+
+    Raises
+    ------
+    InputError
+        If the check cannot be made as asked; one line that names the culprit.
+    GradientCheckInterrupted
+        On Ctrl-C, with what was known by then in its ``check``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([3.0, 4.0])
+    >>> check = check_gradients(x, 2 * x, lambda x: x @ x)
+    >>> check.passed
+    True
+    """
+    started = time.perf_counter()
+    pairing = pair(params, grads, only=only, names=names)
+    cost = Cost(cost_function, pairing.parameters, call=call, upstream=upstream, seed=seed)
+    differences = CentralDifferences.planned(pairing.size, _valid_step(epsilon))
+    try:
+        with cost:
+            _require_dependence(cost, pairing)
+            if epsilon is None and cost.single:
+                differences.epsilon = default_step(4)
+            measure(differences, cost, pairing, progress)
+    except KeyboardInterrupt:
+        seconds = time.perf_counter() - started
+        partial = _concluded(pairing, cost, differences, seconds, interrupted=True)
+        raise GradientCheckInterrupted(partial) from None
+    return _concluded(pairing, cost, differences, time.perf_counter() - started)
+
+
+@dataclass(frozen=True, eq=False)
+class GradientCheck:
+    """What a gradient check found: plain numbers and NumPy arrays.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        On the whole gradient. `bool(check)` and `check.passed` are true for CORRECT alone.
+    difference, difference_uncertainty : float
+        ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂) over the entries measured; 0.0 where both are
+        zero. In full mode it is `gradient_checking`'s number, and its uncertainty 0.
+    parameters : tuple of ParameterCheck
+        One for each parameter checked.
+    diagnoses : tuple of Diagnosis
+        What is probably wrong.
+    wrong_entries : tuple of (str, tuple of int)
+        Name and index of every entry that is wrong beyond its error bar, worst first.
+    measured : ndarray of int, shape (m,)
+        Indices into θ of the entries that were measured.
+    analytic, numerical, uncertainty : ndarray, shape (m,)
+        Their backpropagated values, the best numerical values known, and the error bars of these.
+    mode : str
+        "full": every entry by a central difference.
+    epsilon : float
+        The step.
+    cost, noise : float
+        J(θ), and the absolute error of one evaluation of it.
+    n_evaluations : int
+        How often the cost function was called.
+    seconds : float
+        How long it took.
+    detectable : float
+        An error of any single entry larger than this would have been listed as wrong.
+    size : int
+        How many entries were to be measured.
+    interrupted : bool
+        Whether the check was stopped before it measured them all.
+    notes : tuple of str
+        What was taken for granted, and what is odd; sentences.
+    """
+
+    verdict: Verdict
+    difference: float
+    difference_uncertainty: float
+    parameters: tuple[ParameterCheck, ...]
+    diagnoses: tuple[Diagnosis, ...]
+    wrong_entries: tuple[tuple[str, tuple[int, ...]], ...]
+    measured: NDArray[np.intp]
+    analytic: Vector
+    numerical: Vector
+    uncertainty: Vector
+    mode: str
+    epsilon: float
+    cost: float
+    noise: float
+    n_evaluations: int
+    seconds: float
+    detectable: float
+    size: int
+    interrupted: bool
+    notes: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the verdict is CORRECT."""
+        return self.verdict is Verdict.CORRECT
+
+    @property
+    def n_measured(self) -> int:
+        """How many entries were measured."""
+        return len(self.measured)
+
+    @property
+    def relative_errors(self) -> Vector:
+        """|numerical − analytic| / (|numerical| + |analytic|) over `measured`."""
+        return relative_error(self.numerical, self.analytic)
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def raise_if_failed(self) -> None:
+        """Raise `GradientCheckFailed`, in one line, unless the verdict is CORRECT."""
+        if not self.passed:
+            raise GradientCheckFailed(self.headline(), self)
+
+    def headline(self) -> str:
+        """Return the verdict, the difference and the first diagnosis, in one line."""
+        reason = self.diagnoses[0].sentence if self.diagnoses else " ".join(self.notes[:1])
+        return f"{self.verdict.value} The difference is {self.difference:.3g}. {reason}".rstrip()
+
+    def worst_entries(self, most: int = MOST_ENTRIES) -> list[Entry]:
+        """Return the entries that are furthest off, worst first; not finite ones before all."""
+        errors = self.relative_errors
+        order = np.argsort(-np.where(np.isnan(errors), np.inf, errors), kind="stable")[:most]
+        return [self._entry(int(position)) for position in order]
+
+    def _entry(self, position: int) -> Entry:
+        k = position
+        for parameter in self.parameters:
+            if k < parameter.n_measured:
+                break
+            k -= parameter.n_measured
+        index = tuple(int(i) for i in np.unravel_index(k, parameter.shape))
+        suffix = f"[{', '.join(map(str, index))}]" if index else ""
+        values = (self.analytic[position], self.numerical[position], self.uncertainty[position])
+        return Entry(parameter.name + suffix, index, *map(float, values))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `json` can hold: summary, parameters, diagnoses, the 100 worst entries.
+
+        What is not finite becomes None.
+        """
+        return {
+            "verdict": self.verdict.name,
+            "passed": self.passed,
+            "difference": _finite(self.difference),
+            "difference_uncertainty": _finite(self.difference_uncertainty),
+            "mode": self.mode,
+            "epsilon": self.epsilon,
+            "cost": _finite(self.cost),
+            "noise": _finite(self.noise),
+            "n_evaluations": self.n_evaluations,
+            "seconds": self.seconds,
+            "detectable": _finite(self.detectable),
+            "size": self.size,
+            "n_measured": self.n_measured,
+            "n_wrong": len(self.wrong_entries),
+            "interrupted": self.interrupted,
+            "notes": list(self.notes),
+            "parameters": [_parameter_dict(parameter) for parameter in self.parameters],
+            "diagnoses": [_diagnosis_dict(diagnosis) for diagnosis in self.diagnoses],
+            "worst_entries": [_entry_dict(entry) for entry in self.worst_entries()],
+        }
+
+    # The one allowed look upwards: how a result is shown is known to `report` and `figures`.
+
+    def __str__(self) -> str:
+        from gradcheck_magic.report import text_report
+
+        return text_report(self)
+
+    def to_html(self) -> str:
+        """Return the static card: HTML that needs nothing else, pictures included."""
+        from gradcheck_magic.figures import png_element
+        from gradcheck_magic.report import card
+
+        return card(self, png_element(self), classes="gc-static")
+
+    def figure(self) -> Figure:
+        """Return the histogram of the entrywise errors, as a matplotlib figure."""
+        from gradcheck_magic.figures import histogram
+
+        return histogram(self)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        return {"text/plain": str(self), "text/html": self.to_html()}
+
+
+def _concluded(
+    pairing: Pairing,
+    cost: Cost,
+    differences: CentralDifferences,
+    seconds: float,
+    *,
+    interrupted: bool = False,
+) -> GradientCheck:
+    """Judge what was measured."""
+    numerical, uncertainty = differences.numerical(), differences.uncertainty()
+    comparison = compare(pairing, differences.textbook(), numerical, uncertainty)
+    verdict = comparison.verdict
+    if interrupted and verdict is not Verdict.BUG:
+        verdict = Verdict.INCONCLUSIVE
+    m = len(numerical)
+    return GradientCheck(
+        verdict=verdict,
+        difference=comparison.difference,
+        difference_uncertainty=0.0,
+        parameters=comparison.parameters,
+        diagnoses=diagnose(pairing, comparison, numerical, uncertainty),
+        wrong_entries=comparison.wrong_entries,
+        measured=_frozen(pairing.indices[:m]),
+        analytic=_frozen(pairing.analytic[:m]),
+        numerical=_frozen(numerical),
+        uncertainty=_frozen(uncertainty),
+        mode="full",
+        epsilon=differences.epsilon,
+        cost=cost.value,
+        noise=cost.noise,
+        n_evaluations=cost.n_evaluations,
+        seconds=seconds,
+        detectable=_detectable(numerical, uncertainty),
+        size=pairing.size,
+        interrupted=interrupted,
+        notes=(*pairing.notes, *cost.notes, *_remarks(pairing, cost, differences, comparison)),
+    )
+
+
+def _require_dependence(cost: Cost, pairing: Pairing) -> None:
+    if not (cost.constant and pairing.analytic.any()):
+        return
+    reads = (
+        f"it reads other arrays than those in `{pairing.parameters.name}`"
+        if cost.convention == "closure"
+        else "it ignores its argument, and may read the notebook's variables instead"
+    )
+    raise InputError(
+        f"`{cost.name}` is {cost.value:.6g} wherever the parameters are, while the gradient is not "
+        f"zero: {reads}."
+    )
+
+
+def _remarks(
+    pairing: Pairing, cost: Cost, differences: CentralDifferences, comparison: Comparison
+) -> list[str]:
+    """What is odd about the numbers, each a sentence."""
+    remarks = []
+    measured, analytic = differences.numerical(), pairing.analytic[: differences.n_measured]
+    if differences.n_measured < pairing.size:
+        remarks.append(
+            f"Interrupted: {differences.n_measured} of {pairing.size} entries were measured."
+        )
+    elif not (measured.any() or analytic.any()):
+        remarks.append("Both gradients are zero everywhere: there is nothing to compare.")
+    elif zero := _zero_parameters(pairing, measured):
+        remarks.append(f"Both gradients of {listed(zero)} are zero: nothing was compared there.")
+    lost = int(np.sum(~np.isfinite(measured)))
+    if lost:
+        remarks.append(
+            f"`{cost.name}` is not finite on both sides of {lost} of the entries, or the step is "
+            "lost in rounding: nothing can be said of them."
+        )
+    if cost.single:
+        remarks.append(
+            f"Single precision: the step is {differences.epsilon:g}, and differences below about "
+            "1e-3 may be round-off. Compute in float64 for a sharper check."
+        )
+    hidden = [p.name for p in comparison.parameters if p.n_wrong and p.verdict is Verdict.BUG]
+    if hidden and comparison.verdict is not Verdict.BUG:
+        verb = "disagrees" if len(hidden) == 1 else "disagree"
+        remarks.append(f"{listed(hidden)} {verb}, which the difference over all parameters hides.")
+    return remarks
+
+
+def _zero_parameters(pairing: Pairing, numerical: Vector) -> list[str]:
+    """Names of the parameters of which both gradients are zero in every entry."""
+    zero = []
+    start = 0
+    for parameter, gradient in zip(pairing.checked, pairing.gradients, strict=True):
+        part = numerical[start : start + parameter.size]
+        start += parameter.size
+        if parameter.size and not (gradient.any() or part.any()):
+            zero.append(parameter.name)
+    return zero
+
+
+def _detectable(numerical: Vector, uncertainty: Vector) -> float:
+    """The larger of error bar and inspection threshold, at the entry where it is largest."""
+    if not numerical.size:
+        return math.inf
+    _, inspect, _ = THRESHOLDS
+    floor = np.maximum(uncertainty, 2 * inspect * np.abs(numerical))
+    return float(np.max(np.where(np.isfinite(floor), floor, np.inf)))
+
+
+def _valid_step(epsilon: float | None) -> float:
+    if epsilon is None:
+        return default_step(8)
+    try:
+        step = float(epsilon)
+    except (TypeError, ValueError):
+        step = math.nan
+    if not (math.isfinite(step) and step > 0):
+        raise InputError(
+            f"`epsilon` is {epsilon!r}: expected a small positive number, such as 1e-7."
+        )
+    return step
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    array = array.copy()
+    array.setflags(write=False)
+    return array
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _parameter_dict(check: ParameterCheck) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "shape": list(check.shape),
+        "size": check.size,
+        "verdict": check.verdict.name,
+        "difference": _finite(check.difference),
+        "n_measured": check.n_measured,
+        "n_wrong": check.n_wrong,
+        "worst": _entry_dict(check.worst) if check.worst else None,
+    }
+
+
+def _entry_dict(entry: Entry) -> dict[str, Any]:
+    return {
+        "label": entry.label,
+        "index": list(entry.index),
+        "analytic": _finite(entry.analytic),
+        "numerical": _finite(entry.numerical),
+        "uncertainty": _finite(entry.uncertainty),
+    }
+
+
+def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "cause": diagnosis.cause.name,
+        "names": list(diagnosis.names),
+        "sentence": diagnosis.sentence,
+        "details": {key: _finite(value) for key, value in diagnosis.details.items()},
+    }

@@ -1,0 +1,297 @@
+"""Analytic against numerical: entries, parameters, and the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic.parameters import Pairing, Parameter
+
+__all__ = [
+    "THRESHOLDS",
+    "Comparison",
+    "Entry",
+    "ErrorHistogram",
+    "ParameterCheck",
+    "Verdict",
+    "compare",
+    "error_histogram",
+    "relative_difference",
+    "relative_error",
+]
+
+Vector = NDArray[np.float64]
+
+# The bands of the textbook code: correct below the first, worth inspecting below the second; the
+# third is a mark for the reader, above which nobody doubts a bug.
+THRESHOLDS = (1e-7, 1e-5, 1e-3)
+
+
+class Verdict(Enum):
+    """What the numbers say; the value is the sentence that a person reads."""
+
+    CORRECT = "Backpropagation is correct."
+    INSPECT = "Backpropagation is mostly correct, but worth inspecting."
+    BUG = "There is a bug in backpropagation."
+    INCONCLUSIVE = "The finite differences cannot tell."
+
+    @property
+    def symbol(self) -> str:
+        """A mark that does not rely on colour."""
+        return {"CORRECT": "✓", "INSPECT": "!", "BUG": "✗", "INCONCLUSIVE": "?"}[self.name]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a gradient.
+
+    Attributes
+    ----------
+    label : str
+        ``W2[3, 1]``.
+    index : tuple of int
+        Its index in its parameter.
+    analytic, numerical, uncertainty : float
+        The backpropagated value, the measured one, and the error bar of the latter.
+    """
+
+    label: str
+    index: tuple[int, ...]
+    analytic: float
+    numerical: float
+    uncertainty: float
+
+
+@dataclass(frozen=True)
+class ParameterCheck:
+    """The gradient of one parameter.
+
+    Attributes
+    ----------
+    name, shape, size
+        Of the parameter.
+    verdict : Verdict
+        On this parameter alone.
+    difference : float
+        ‖numerical − analytic‖₂ / (‖numerical‖₂ + ‖analytic‖₂), over this parameter.
+    n_measured, n_wrong : int
+        How many entries were measured, and how many of these disagree.
+    worst : Entry or None
+        The entry that is furthest off; None where none was measured.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    size: int
+    verdict: Verdict
+    difference: float
+    n_measured: int
+    n_wrong: int
+    worst: Entry | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that was compared.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        On the whole gradient.
+    difference : float
+        Over all entries measured.
+    parameters : tuple of ParameterCheck
+        In the order of θ.
+    wrong_entries : tuple of (str, tuple of int)
+        The parameter's name and the index in it of every wrong entry, worst first.
+    """
+
+    verdict: Verdict
+    difference: float
+    parameters: tuple[ParameterCheck, ...]
+    wrong_entries: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def relative_difference(numerical: NDArray[Any], analytic: NDArray[Any]) -> float:
+    """‖numerical − analytic‖₂ / (‖numerical‖₂ + ‖analytic‖₂), and 0.0 where both are zero."""
+    scale = np.linalg.norm(numerical) + np.linalg.norm(analytic)
+    return float(np.linalg.norm(numerical - analytic) / scale) if scale != 0 else 0.0
+
+
+def relative_error(numerical: NDArray[Any], analytic: NDArray[Any]) -> Vector:
+    """|numerical − analytic| / (|numerical| + |analytic|) for each entry.
+
+    It is 0 where both are zero, at most 1, and nan where one of them is not finite.
+    """
+    scale = np.abs(numerical) + np.abs(analytic)
+    relative: Vector = np.where(scale == 0, 0.0, np.nan)
+    with np.errstate(invalid="ignore"):
+        np.divide(np.abs(numerical - analytic), scale, out=relative, where=scale > 0)
+    return relative
+
+
+def compare(
+    pairing: Pairing, textbook: Vector, numerical: Vector, uncertainty: Vector
+) -> Comparison:
+    """Judge the analytic gradient by the numerical one.
+
+    Parameters
+    ----------
+    pairing : Pairing
+        The parameters and the analytic gradient.
+    textbook : ndarray, shape (m,)
+        The quotients over the nominal step, of the first m entries of `pairing.indices`: they
+        give the differences.
+    numerical, uncertainty : ndarray, shape (m,)
+        The best values known, and their error bars: they tell which entries are wrong.
+    """
+    m = len(numerical)
+    analytic = pairing.analytic[:m]
+    wrong = _is_wrong(analytic, numerical, uncertainty)
+    checks, ranked = [], []
+    start = 0
+    for parameter in pairing.checked:
+        part = slice(min(start, m), min(start + parameter.size, m))
+        start += parameter.size
+        entries = _Entries(
+            parameter, analytic[part], numerical[part], uncertainty[part], wrong[part]
+        )
+        checks.append(_compare_parameter(entries, textbook[part]))
+        ranked.extend(entries.wrong_ones())
+    ranked.sort(key=lambda entry: -entry[0])
+    difference = _difference(textbook, analytic)
+    verdict = _verdict(difference, analytic, numerical)
+    if verdict is Verdict.CORRECT and not (analytic.any() or numerical.any()):
+        verdict = Verdict.INCONCLUSIVE
+    return Comparison(verdict, difference, tuple(checks), tuple(name for _, name in ranked))
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """The measured entries of one parameter, in C order."""
+
+    parameter: Parameter
+    analytic: Vector
+    numerical: Vector
+    uncertainty: Vector
+    wrong: NDArray[np.bool_]
+
+    def badness(self) -> Vector:
+        """How far off each entry is; beyond all bounds where the analytic value is not finite."""
+        error = relative_error(self.numerical, self.analytic)
+        unknown = ~np.isfinite(self.numerical)
+        return np.where(np.isfinite(self.analytic), np.where(unknown, -1.0, error), np.inf)
+
+    def worst(self) -> Entry | None:
+        """The entry that is furthest off; a wrong one before all that round-off explains."""
+        if not self.analytic.size:
+            return None
+        k = int(np.argmax(self.badness() + 2.0 * self.wrong))
+        return Entry(
+            self.parameter.label(k),
+            self.parameter.index(k),
+            float(self.analytic[k]),
+            float(self.numerical[k]),
+            float(self.uncertainty[k]),
+        )
+
+    def wrong_ones(self) -> list[tuple[float, tuple[str, tuple[int, ...]]]]:
+        """Every wrong entry with how far off it is."""
+        badness = self.badness()
+        return [
+            (float(badness[k]), (self.parameter.name, self.parameter.index(k)))
+            for k in np.flatnonzero(self.wrong).tolist()
+        ]
+
+
+def _compare_parameter(entries: _Entries, textbook: Vector) -> ParameterCheck:
+    difference = _difference(textbook, entries.analytic)
+    verdict = _verdict(difference, entries.analytic, entries.numerical)
+    if verdict in {Verdict.INSPECT, Verdict.BUG} and _is_round_off(entries):
+        verdict = Verdict.CORRECT
+    if not entries.analytic.size and entries.parameter.size:
+        verdict = Verdict.INCONCLUSIVE
+    return ParameterCheck(
+        entries.parameter.name,
+        entries.parameter.shape,
+        entries.parameter.size,
+        verdict,
+        difference,
+        entries.analytic.size,
+        int(entries.wrong.sum()),
+        entries.worst(),
+    )
+
+
+def _difference(textbook: Vector, analytic: Vector) -> float:
+    """The relative difference over the entries that could be measured."""
+    measured = np.isfinite(textbook)
+    return relative_difference(textbook[measured], analytic[measured])
+
+
+def _verdict(difference: float, analytic: Vector, numerical: Vector) -> Verdict:
+    """The bands of the textbook code, and what it does not provide for."""
+    if not np.all(np.isfinite(analytic)):
+        return Verdict.BUG
+    correct, inspect, _ = THRESHOLDS
+    if difference >= inspect:
+        return Verdict.BUG
+    if not (np.all(np.isfinite(numerical)) and np.isfinite(difference)):
+        return Verdict.INCONCLUSIVE
+    return Verdict.INSPECT if difference >= correct else Verdict.CORRECT
+
+
+def _is_wrong(analytic: Vector, numerical: Vector, uncertainty: Vector) -> NDArray[np.bool_]:
+    """Entries that disagree beyond their error bar, and by more than worth inspecting."""
+    with np.errstate(invalid="ignore"):
+        beyond = np.abs(analytic - numerical) > uncertainty
+    return ~np.isfinite(analytic) | (
+        beyond & (relative_error(numerical, analytic) >= THRESHOLDS[1])
+    )
+
+
+def _is_round_off(entries: _Entries) -> bool:
+    """Whether the error bars explain the whole difference of a parameter."""
+    error = np.linalg.norm(entries.numerical - entries.analytic)
+    return bool(not entries.wrong.any() and error <= np.linalg.norm(entries.uncertainty))
+
+
+@dataclass(frozen=True)
+class ErrorHistogram:
+    """How the relative errors are spread: every entry is in exactly one of the counts.
+
+    Attributes
+    ----------
+    exponents : ndarray of float, shape (k + 1,)
+        The edges of the bins, as powers of ten; the last is 0, an error of 1.
+    counts : ndarray of int, shape (k,)
+        Entries with an error in each bin. The first bin holds the smaller ones too.
+    n_exact, n_not_finite : int
+        Entries that agree to the last bit, and entries of which one value is not finite.
+    """
+
+    exponents: Vector
+    counts: NDArray[np.intp]
+    n_exact: int
+    n_not_finite: int
+
+
+def error_histogram(errors: Vector, exponents: Vector) -> ErrorHistogram:
+    """Count relative errors in bins between powers of ten.
+
+    Parameters
+    ----------
+    errors : ndarray
+        From `relative_error`.
+    exponents : ndarray, increasing
+        The edges, as powers of ten.
+    """
+    finite = np.isfinite(errors)
+    ordinary = errors[finite & (errors > 0)]
+    inside = np.clip(np.log10(ordinary), exponents[0], exponents[-1])
+    counts, _ = np.histogram(inside, exponents)
+    return ErrorHistogram(exponents, counts, int(np.sum(errors == 0)), int(np.sum(~finite)))

@@ -1,0 +1,244 @@
+"""How a cost function wants its parameters, and the buffers through which they are perturbed.
+
+Nothing here calls the function: a `Binding` only prepares what it is called with.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic.errors import InputError
+from gradcheck_magic.parameters import Parameter, Parameters, array_leaves
+
+__all__ = ["Binding", "Convention", "possible_bindings"]
+
+Array = NDArray[Any]
+Arguments = tuple[Sequence[Any], dict[str, Any]]
+
+
+class Convention(StrEnum):
+    """How a cost function wants its parameters, the likeliest first."""
+
+    STRUCTURED = "structured"
+    FLAT = "flat"
+    ARGUMENTS = "arguments"
+    CLOSURE = "closure"
+
+    @property
+    def described(self) -> str:
+        """The convention in words."""
+        return {
+            Convention.STRUCTURED: "with the container",
+            Convention.FLAT: "with the flat θ",
+            Convention.ARGUMENTS: "with the arrays one by one",
+            Convention.CLOSURE: "with nothing",
+        }[self]
+
+
+class Binding:
+    """θ, held in the form in which one convention hands it to the function.
+
+    Parameters
+    ----------
+    convention : Convention
+        How the function is called.
+    parameters : Parameters
+        θ. Its arrays are copied, except under CLOSURE: then they are the buffers themselves.
+    keywords : bool
+        Whether ARGUMENTS passes the arrays of a dict by their names.
+
+    Attributes
+    ----------
+    slots : list of array
+        A flat view of each parameter's buffer, in order: writing to it is what perturbs θ.
+    fresh : bool
+        Whether every call gets its own copies, because the function keeps what it is given.
+    """
+
+    def __init__(
+        self, convention: Convention, parameters: Parameters, *, keywords: bool = False
+    ) -> None:
+        self.convention = convention
+        self.parameters = parameters
+        self.fresh = False
+        self._keywords = keywords
+        self._buffers = self._new_buffers()
+        self.slots = self._new_slots()
+        self._saved = [np.array(slot) for slot in self.slots]
+        self._arguments: Arguments | None = None
+
+    def _new_buffers(self) -> list[Array]:
+        arrays = [parameter.array for parameter in self.parameters.arrays]
+        if self.convention is Convention.CLOSURE:
+            return arrays
+        if self.convention is Convention.FLAT:
+            return [self.parameters.theta()]
+        return [
+            np.array(a, dtype=a.dtype if a.dtype.kind == "f" else np.float64, order="C", subok=True)
+            for a in arrays
+        ]
+
+    def _new_slots(self) -> list[Any]:
+        if self.convention is Convention.FLAT:
+            (theta,) = self._buffers
+            return [theta[p.start : p.stop] for p in self.parameters.arrays]
+        if self.convention is Convention.CLOSURE:
+            # The user's layout may be any: only an iterator reaches it in C order without a copy.
+            return [array.flat for array in self._buffers]
+        return [np.asarray(buffer).reshape(-1) for buffer in self._buffers]
+
+    def arguments(self) -> Arguments:
+        """Return what the function is to be called with at the present θ."""
+        if self.fresh:
+            return self._presented([buffer.copy() for buffer in self._buffers])
+        if self._arguments is None or any(p.scalar for p in self.parameters.arrays):
+            self._arguments = self._presented(self._buffers)
+        return self._arguments
+
+    def _presented(self, buffers: list[Array]) -> Arguments:
+        if self.convention is Convention.CLOSURE:
+            return (), {}
+        if self.convention is Convention.FLAT:
+            return buffers, {}
+        container = self.parameters.filled(buffers)
+        if self.convention is Convention.STRUCTURED:
+            return (container,), {}
+        if self._keywords:
+            return (), container
+        return [leaf for _, leaf in array_leaves(container)], {}
+
+    @contextmanager
+    def at(self, theta: Array) -> Iterator[None]:
+        """Move every parameter, and put it back."""
+        try:
+            for slot, parameter in zip(self.slots, self.parameters.arrays, strict=True):
+                slot[:] = theta[parameter.start : parameter.stop]
+            yield
+        finally:
+            self.restore()
+
+    def restore(self) -> None:
+        """Make every buffer what it was at first, bit for bit."""
+        for slot, saved in zip(self.slots, self._saved, strict=True):
+            slot[:] = saved
+
+    def changed(self) -> Parameter | None:
+        """Return a parameter whose value is no longer what it was at first, if there is one."""
+        for slot, saved, parameter in zip(
+            self.slots, self._saved, self.parameters.arrays, strict=True
+        ):
+            if not np.array_equal(np.array(slot), saved):
+                return parameter
+        return self._replaced()
+
+    def _replaced(self) -> Parameter | None:
+        """Return a parameter for which the function has put another array into its container."""
+        if self.convention is not Convention.STRUCTURED or self._arguments is None:
+            return None
+        if any(parameter.scalar for parameter in self.parameters.arrays):
+            return None
+        present = {id(leaf) for _, leaf in array_leaves(self._arguments[0][0])}
+        pairs = zip(self._buffers, self.parameters.arrays, strict=True)
+        return next((parameter for buffer, parameter in pairs if id(buffer) not in present), None)
+
+    def references(self) -> int:
+        """Return how many references to the buffers there are, views of them included."""
+        return sum(sys.getrefcount(buffer) for buffer in self._buffers)
+
+
+def possible_bindings(
+    function: Callable[..., Any], parameters: Parameters, call: str, name: str
+) -> list[Binding]:
+    """Return a binding for every convention that `call` and the signature of `function` allow.
+
+    Parameters
+    ----------
+    call : str
+        A `Convention`, or "auto".
+    name : str
+        What the user calls the function.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    signature = _signature(function)
+    wanted = _worth_trying(parameters) if call == "auto" else [Convention(call)]
+    only_closure = call == Convention.CLOSURE or (
+        signature is not None and not signature.parameters
+    )
+    obstacle = _closure_obstacle(parameters)
+    if obstacle and only_closure and Convention.CLOSURE in wanted:
+        raise InputError(
+            f"`{name}` reads {obstacle} from the notebook, where it is perturbed in place: "
+            "make it a writable array of floats, or an argument of the function."
+        )
+    bindings = [
+        Binding(convention, parameters, keywords=_by_keyword(signature, parameters))
+        for convention in wanted
+        if not (obstacle and convention is Convention.CLOSURE)
+    ]
+    fitting = [binding for binding in bindings if _binds(signature, binding)]
+    if not fitting:
+        asked = "" if call == "auto" else f" as call={call!r} asks"
+        raise InputError(
+            f"`{name}{signature}` cannot be called{asked}: it may take `{parameters.name}`, the "
+            f"flat θ, the arrays one by one ({len(parameters.arrays)} here), or nothing."
+        )
+    return fitting
+
+
+def _worth_trying(parameters: Parameters) -> list[Convention]:
+    if not isinstance(parameters.container, (dict, list, tuple)):
+        # A lone array is its own container, and "one by one" is the same call.
+        lone = [Convention.STRUCTURED, Convention.CLOSURE]
+        return lone if np.ndim(parameters.container) == 1 else [*lone, Convention.FLAT]  # type: ignore[arg-type]
+    return list(Convention)
+
+
+def _closure_obstacle(parameters: Parameters) -> str | None:
+    """Say which of the user's own arrays cannot be perturbed, and why."""
+    for parameter in parameters.arrays:
+        if parameter.scalar:
+            return f"`{parameter.name}` (a plain number)"
+        if parameter.array.dtype.kind != "f":
+            return f"`{parameter.name}` ({parameter.array.dtype})"
+        if not parameter.array.flags.writeable:
+            return f"`{parameter.name}` (read-only)"
+    return None
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def _by_keyword(signature: inspect.Signature | None, parameters: Parameters) -> bool:
+    container = parameters.container
+    return (
+        signature is not None
+        and isinstance(container, dict)
+        and all(key in signature.parameters for key in container)
+    )
+
+
+def _binds(signature: inspect.Signature | None, binding: Binding) -> bool:
+    if signature is None:
+        return True
+    args, kwargs = binding.arguments()
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True

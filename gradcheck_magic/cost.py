@@ -1,0 +1,408 @@
+"""The only module that calls the user's function.
+
+It finds out how the function wants its parameters, evaluates it at θ and around it, counts the
+calls, and knows how much one value can be trusted.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic.convention import Arguments, Binding, Convention, possible_bindings
+from gradcheck_magic.errors import InputError
+from gradcheck_magic.interrupt import InterruptGuard
+from gradcheck_magic.parameters import Parameter, Parameters
+
+__all__ = ["Cost", "noise_level"]
+
+Array = NDArray[Any]
+
+DOUBLE = np.dtype(np.float64).itemsize
+# Two calls at the same θ may differ by this much, relatively, before the cost counts as random.
+REPEATABLE = 1e-8
+REPEATABLE_SINGLE = 1e-3
+# How far from θ, relatively, calling conventions are compared; nearer where J is not finite there.
+DISTANCES = (1e-2, 1e-4, 1e-6)
+# Evaluations along the line on which the noise is estimated, and their spacing in units of the
+# last place: wide enough to change J, near enough for J to be straight but for the noise.
+NOISE_POINTS = 8
+NOISE_SPACING = 8
+
+
+class Cost:
+    """The user's function as J(θ).
+
+    Use it as a context manager: on leaving, arrays that were perturbed in place hold what they
+    held before, to the last bit, and an interrupt that was held back meanwhile is raised.
+
+    Parameters
+    ----------
+    function : callable
+        The user's function.
+    parameters : Parameters
+        The point θ at which the gradient is checked.
+    call : {"auto", "flat", "structured", "arguments", "closure"}
+        How `function` wants the parameters; "auto" tries what its signature allows.
+    upstream : array_like, optional
+        dJ/d(output), for a function that returns an array: J = Σ output · upstream.
+    seed : int
+        Of the direction in which J is looked at around θ.
+
+    Attributes
+    ----------
+    name : str
+        What the user calls the function.
+    convention : Convention
+        How it is called.
+    value : float
+        J(θ).
+    noise : float
+        The absolute error of one evaluation.
+    constant : bool
+        Whether J is the same at θ and at a point around it.
+    single : bool
+        Whether θ or J is in single (or half) precision.
+    n_evaluations : int
+        How often the function was called.
+    notes : list of str
+        What was taken for granted, each a sentence for the card.
+
+    Raises
+    ------
+    InputError
+        On entering, if the function cannot be called, is random, changes its argument, or does
+        not return a finite number. What the function itself raises at θ passes through.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        parameters: Parameters,
+        *,
+        call: str = "auto",
+        upstream: object = None,
+        seed: int = 0,
+    ) -> None:
+        if not callable(function):
+            raise InputError(
+                f"`cost_function` is a {type(function).__name__}: expected a function that "
+                "returns the cost."
+            )
+        if call not in ("auto", *Convention):
+            raise InputError(f"`call` is {call!r}: expected auto, {', '.join(Convention)}.")
+        name = getattr(function, "__name__", "<lambda>")
+        self.name = "cost_function" if name == "<lambda>" else name
+        self.value = self.noise = np.nan
+        self.constant = False
+        self.single = parameters.dtype.itemsize < DOUBLE
+        self.n_evaluations = 0
+        self.notes: list[str] = []
+        self._function = function
+        self._parameters = parameters
+        self._call = call
+        self._upstream = None if upstream is None else np.asarray(upstream)
+        self._theta = parameters.theta()
+        self._direction = _direction(self._theta, np.random.default_rng(seed))
+        self._guard = InterruptGuard()
+        self._stack = ExitStack()
+        self._binding: Binding
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self._guard)
+            trials = self._tried_at_theta()
+            gap = self._repeated(trials[0])
+            self._binding = self._agreed(trials)
+            stack.callback(self._binding.restore)
+            self._look_around()
+            self.noise = self._measured_noise(gap)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        changed = self._binding.changed()
+        self._stack.__exit__(kind, error, traceback)
+        if changed and kind is None:
+            raise self._changed_argument(self._binding, changed)
+
+    @property
+    def convention(self) -> Convention:
+        """How the function is called."""
+        return self._binding.convention
+
+    def slot(self, parameter: Parameter) -> Any:
+        """Return a flat view of the parameter, for `central_pair`."""
+        return self._binding.slots[self._parameters.arrays.index(parameter)]
+
+    def central_pair(self, slot: Array, k: int, step: float) -> tuple[float, float]:
+        """Return J(θ + step · eₖ) and J(θ − step · eₖ), for the `k`-th entry of a slot."""
+        saved = slot[k]
+        try:
+            slot[k] = saved + step
+            cost_plus = self._evaluate(self._binding)
+            slot[k] = saved - step
+            cost_minus = self._evaluate(self._binding)
+        finally:
+            # The saved value, because adding and subtracting a step does not return to it.
+            slot[k] = saved
+        self._guard.release()
+        return cost_plus, cost_minus
+
+    def _evaluate(self, binding: Binding) -> float:
+        value = self._called(binding.arguments())
+        return value if type(value) is float else self._read(value)
+
+    def _called(self, arguments: Arguments) -> Any:
+        args, kwargs = arguments
+        self.n_evaluations += 1
+        self._guard.open = True
+        try:
+            return self._function(*args, **kwargs)
+        finally:
+            self._guard.open = False
+
+    # How the function wants to be called
+
+    def _tried_at_theta(self) -> list[_Trial]:
+        """Call the function at θ in every way that its signature allows; return what works."""
+        bindings = possible_bindings(self._function, self._parameters, self._call, self.name)
+        if len(bindings) == 1:
+            trials = [self._tried(bindings[0])]
+        else:
+            # A wrong convention may well overflow or divide by zero: that is not worth a warning.
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                trials = [self._tried(binding) for binding in bindings]
+        working = [trial for trial in trials if trial.error is None]
+        if not working:
+            # The right convention is most likely the one that got furthest into the function.
+            furthest = max(trials, key=lambda trial: trial.progress)
+            if furthest.error is not None and not furthest.progress:
+                # No line of the user's was reached: the call itself was refused.
+                raise InputError(f"`{self.name}` cannot be called: {furthest.error}.")
+            raise furthest.error or AssertionError
+        return working
+
+    def _tried(self, binding: Binding) -> _Trial:
+        arguments = binding.arguments()
+        held = binding.references()
+        try:
+            value = self._finite(self._read(self._called(arguments)))
+            trial = _Trial(binding, value)
+        except InputError as error:
+            trial = _Trial(binding, error=error, progress=(np.inf,))
+        except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
+            return _Trial(binding, error=error, progress=_lines_reached(error))
+        # What the function keeps must not change under it: it gets copies from now on.
+        binding.fresh = binding.references() > held
+        changed = binding.changed()
+        if changed:
+            binding.restore()
+            trial.error = self._changed_argument(binding, changed)
+            trial.progress = (np.inf,)
+        return trial
+
+    def _changed_argument(self, binding: Binding, parameter: Parameter) -> InputError:
+        closure = binding.convention is Convention.CLOSURE
+        whose = "the notebook's" if closure else "its argument"
+        return InputError(
+            f"`{self.name}` changes {whose} `{parameter.name}`: a cost must leave the parameters "
+            f"as they are; let it work on a copy ({parameter.name}.copy())."
+        )
+
+    def _agreed(self, trials: list[_Trial]) -> Binding:
+        """Return the likeliest convention, if all that work agree at a point around θ.
+
+        At θ itself they often agree by accident: a function may ignore what it is given.
+        """
+        first = trials[0].binding
+        lone = not isinstance(self._parameters.container, (dict, list, tuple))
+        rivals = [t.binding for t in trials if not (lone and t.binding.convention == "flat")]
+        values = [self._around(binding, DISTANCES[0]) for binding in rivals]
+        if all(self._same(values[0], value) for value in values):
+            return first
+        ways = " and ".join(
+            f"{binding.convention.described} (J = {value:.9g})"
+            for binding, value in zip(rivals, values, strict=True)
+        )
+        options = " or ".join(f"--call {binding.convention}" for binding in rivals)
+        raise InputError(
+            f"`{self.name}` can be called {ways}, and around θ the values differ: "
+            f"say {options} (in Python, call=...)."
+        )
+
+    def _same(self, one: float, other: float) -> bool:
+        if not (np.isfinite(one) and np.isfinite(other)):
+            return bool(np.isfinite(one) == np.isfinite(other))
+        tolerance = REPEATABLE_SINGLE if self.single else REPEATABLE
+        return bool(abs(one - other) <= tolerance * max(abs(one), abs(other)))
+
+    # What comes back
+
+    def _read(self, value: Any) -> float:
+        """Read what the function returned as one number."""
+        if isinstance(value, (tuple, list)) and len(value) > 0:
+            value = value[0]
+            self._note(f"`{self.name}` returns several values: the first was taken as the cost.")
+        if value is None:
+            raise InputError(f"`{self.name}` returned None: is a `return` missing?")
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise InputError(
+                f"`{self.name}` returned a {type(value).__name__} ({array.dtype}): "
+                "expected one real number."
+            )
+        self.single = self.single or (array.dtype.kind == "f" and array.dtype.itemsize < DOUBLE)
+        if self._upstream is not None:
+            return self._weighted(array, self._upstream)
+        if array.size != 1:
+            raise InputError(
+                f"`{self.name}` returned an array of shape {array.shape}: expected one number. "
+                "If it is a layer's output, give dJ/d(output) with --upstream (upstream=...)."
+            )
+        return float(array.item())
+
+    def _weighted(self, output: Array, upstream: Array) -> float:
+        if output.shape != upstream.shape:
+            raise InputError(
+                f"`upstream` is {upstream.shape} and `{self.name}` returned {output.shape}: "
+                "dJ/d(output) has the shape of the output."
+            )
+        return float(np.sum(output * upstream, dtype=np.float64))
+
+    def _finite(self, value: float) -> float:
+        if not np.isfinite(value):
+            raise InputError(
+                f"`{self.name}` is {value} at the given parameters: the gradient can only be "
+                "checked where the cost is finite."
+            )
+        return value
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    # What one value is worth
+
+    def _repeated(self, trial: _Trial) -> float:
+        """Call the function again at θ and return by how much the two values differ."""
+        self.value = trial.value
+        # Only what the right convention returns is worth a note.
+        self.notes.clear()
+        again = self._evaluate(trial.binding)
+        if not self._same(self.value, again):
+            raise InputError(
+                f"`{self.name}` gave {self.value:.9g} and then {again:.9g} for the same "
+                "parameters: make it repeatable (no dropout, a fixed seed, the same batch)."
+            )
+        return abs(self.value - again)
+
+    def _around(self, binding: Binding, distance: float) -> float:
+        """Return J at a point around θ, the same point for every binding."""
+        with binding.at(self._theta + distance * self._direction):
+            return self._evaluate(binding)
+
+    def _look_around(self) -> None:
+        """See whether J depends on θ, and whether the function remembers the array it was given."""
+        binding = self._binding
+        for distance in DISTANCES:
+            with np.errstate(all="ignore"):
+                around = self._around(binding, distance)
+            if np.isfinite(around):
+                break
+        if not binding.fresh and binding.convention is not Convention.CLOSURE:
+            binding.fresh = True
+            with np.errstate(all="ignore"):
+                anew = self._around(binding, distance)
+            binding.fresh = not self._same(around, anew)
+            around = anew
+        self.constant = around == self.value
+
+    def _measured_noise(self, gap: float) -> float:
+        spacing = NOISE_SPACING * np.finfo(self._theta.dtype).eps
+        values = [self._around(self._binding, k * spacing) for k in range(1, NOISE_POINTS)]
+        # Half a unit in the last place is lost in storing J, however well it was computed.
+        eps = np.finfo(np.float32 if self.single else np.float64).eps
+        return max(float(eps) * abs(self.value) / 2, gap, noise_level([self.value, *values]))
+
+
+@dataclass
+class _Trial:
+    """What came of calling the function in one way."""
+
+    binding: Binding
+    value: float = np.nan
+    error: Exception | None = None
+    progress: tuple[float, ...] = ()
+
+
+def noise_level(values: Sequence[float]) -> float:
+    """Estimate the noise of a function from its values at equidistant points, close together.
+
+    Differencing removes what is smooth and keeps what is noise: the k-th differences of noise of
+    variance σ² have variance σ² (2k)! / (k!)². The first order from which three estimates agree
+    within a factor of 4, its differences changing sign, is taken.
+
+    Parameters
+    ----------
+    values : sequence of float
+        At least 6 of them.
+
+    Returns
+    -------
+    float
+        The standard deviation of the noise; 0.0 where the values show none.
+
+    References
+    ----------
+    J. J. Moré and S. M. Wild, Estimating Computational Noise, SIAM J. Sci. Comput. 33 (2011)
+    1292-1314, algorithm ECnoise.
+    """
+    differences = np.asarray(values, dtype=np.float64)
+    if not np.all(np.isfinite(differences)):
+        return 0.0
+    levels, changes_sign = [], []
+    gamma = 1.0
+    for k in range(1, len(values)):
+        differences = np.diff(differences)
+        gamma *= 0.5 * k / (2 * k - 1)
+        levels.append(float(np.sqrt(gamma * np.mean(differences**2))))
+        changes_sign.append(bool(differences.min() < 0 < differences.max()))
+    for k in range(len(levels) - 2):
+        three = levels[k : k + 3]
+        if changes_sign[k] and max(three) <= 4 * min(three):
+            return levels[k]
+    # Nothing settles: a high order still holds the least of what is smooth.
+    return min(levels[2:])
+
+
+def _direction(theta: Array, random: np.random.Generator) -> Array:
+    """Return a random step for each entry, in proportion to it, so that signs and domains stay."""
+    magnitude = np.abs(theta.astype(np.float64))
+    typical = float(np.sqrt(np.mean(magnitude**2))) or 1.0
+    sign = random.choice([-1.0, 1.0], size=theta.size)
+    return sign * random.uniform(0.5, 1.0, theta.size) * np.where(magnitude > 0, magnitude, typical)
+
+
+def _lines_reached(error: Exception) -> tuple[int, ...]:
+    """Return how far the user's function got: the line in it, in what it called, and so on."""
+    lines = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename != __file__:
+            lines.append(traceback.tb_lineno)
+        traceback = traceback.tb_next
+    return tuple(lines)

@@ -1,0 +1,193 @@
+"""A `GradientCheck` as matplotlib figures, built directly, never through pyplot."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from gradcheck_magic.check import GradientCheck
+from gradcheck_magic.comparison import THRESHOLDS, error_histogram
+from gradcheck_magic.report import histogram_alt
+
+__all__ = ["histogram", "png_element", "svg_element"]
+
+INCHES = (5.2, 2.7)
+DPI = 100
+# Okabe and Ito's colours, told apart by nearly everybody: first what agrees, then what is wrong.
+AGREE = "#0072B2"
+WRONG = ("#D55E00", "#E69F00", "#CC79A7")
+BINS_PER_DECADE = 2
+# The picture starts at 1e-12 at the latest, so that pictures of two checks can be compared.
+FIRST_EXPONENT, LEAST_EXPONENT = -12, -17
+# In the live card, what has this colour takes the colour of the text around it.
+SENTINEL = "#010203"
+
+
+def histogram(check: GradientCheck, *, color: str = "black") -> Figure:
+    """Draw the relative errors of all entries measured, on a logarithmic scale.
+
+    Parameters
+    ----------
+    color : str
+        Of text and axes; the background is transparent.
+
+    Returns
+    -------
+    Figure
+        With the thresholds as dashed lines, and bins of their own for entries that agree exactly
+        and for those that are not finite.
+    """
+    with _plain_style():
+        figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot()
+        exponents = _exponents(check.relative_errors)
+        ends = _draw_bars(axes, check, exponents)
+        _draw_thresholds(axes, color)
+        _label(axes, exponents, ends)
+        _paint(axes, color)
+    return figure
+
+
+def png_element(check: GradientCheck) -> str:
+    """Return the histogram as `<img>` elements with embedded PNGs, for light and for dark."""
+    light = _img(check, color="#1a1a1a", background="#ffffff", style="")
+    dark = _img(check, color="#eeeeee", background="#111111", style="display:none")
+    return light + dark
+
+
+def svg_element(check: GradientCheck) -> str:
+    """Return the histogram as an `<svg>` element that takes the colour of the text around it."""
+    with _plain_style({"svg.fonttype": "none", "svg.hashsalt": "gradcheck"}):
+        buffer = io.StringIO()
+        histogram(check, color=SENTINEL).savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace(SENTINEL, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # Ids are only for references, which are made by hash: the others would repeat on the page.
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    alt = html.escape(histogram_alt(check), quote=True)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{alt}"', 1)
+
+
+def _img(check: GradientCheck, *, color: str, background: str, style: str) -> str:
+    with _plain_style():
+        buffer = io.BytesIO()
+        histogram(check, color=color).savefig(
+            buffer, format="png", dpi=2 * DPI, facecolor=background
+        )
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    alt = html.escape(histogram_alt(check), quote=True)
+    theme = "gc-dark" if style else "gc-light"
+    return (
+        f'<img class="{theme}" style="{style}" width="{round(INCHES[0] * DPI)}" alt="{alt}" '
+        f'src="data:image/png;base64,{data}">'
+    )
+
+
+@contextmanager
+def _plain_style(further: dict[str, object] | None = None) -> Iterator[None]:
+    """Matplotlib's own style, whatever the user has set; theirs is back afterwards."""
+    with matplotlib.style.context(["default", {"font.size": 9, **(further or {})}]):
+        yield
+
+
+def _exponents(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The edges of the bins, as powers of ten."""
+    ordinary = errors[np.isfinite(errors) & (errors > 0)]
+    smallest = np.floor(np.log10(ordinary.min())) if ordinary.size else FIRST_EXPONENT
+    first = int(np.clip(smallest, LEAST_EXPONENT, FIRST_EXPONENT))
+    return np.linspace(first, 0, -first * BINS_PER_DECADE + 1)
+
+
+def _draw_bars(
+    axes: Axes, check: GradientCheck, exponents: NDArray[np.float64]
+) -> list[tuple[float, str]]:
+    """Draw the bars, and return place and name of the bins at the ends."""
+    width = 1 / BINS_PER_DECADE
+    exact, not_finite = exponents[0] - 3 * width, exponents[-1] + 3 * width
+    bottom = np.zeros(len(exponents) + 1)
+    places = np.concatenate([[exact], exponents[:-1] + width / 2, [not_finite]])
+    groups = _groups(check)
+    bars = []
+    for _, color, errors in groups:
+        counted = error_histogram(errors, exponents)
+        heights = np.array([counted.n_exact, *counted.counts, counted.n_not_finite])
+        bars.append(axes.bar(places, heights, 0.92 * width, bottom, color=color, linewidth=0))
+        bottom += heights
+    if len(groups) > 1:
+        names = [name for name, _, _ in groups]
+        legend = axes.legend(
+            bars, names, frameon=False, loc="upper left", bbox_to_anchor=(0.02, 1), handlelength=1
+        )
+        for text in legend.get_texts():
+            # A name may hold dollar signs that start no formula.
+            text.set_parse_math(False)
+    ends = [(exact, "0")] if bottom[0] else []
+    return ends + ([(not_finite, "nan")] if bottom[-1] else [])
+
+
+def _groups(check: GradientCheck) -> list[tuple[str, str, NDArray[np.float64]]]:
+    """Name, colour and errors of what is drawn apart: what agrees, then the wrong parameters."""
+    errors, parameters = check.relative_errors, check.parameters
+    owner = np.repeat(np.arange(len(parameters)), [p.n_measured for p in parameters])
+    wrong = sorted(
+        (k for k, p in enumerate(parameters) if p.n_wrong), key=lambda k: -parameters[k].n_wrong
+    )
+    apart = wrong if len(wrong) <= len(WRONG) else wrong[: len(WRONG) - 1]
+    others = wrong[len(apart) :]
+    groups = [("agree", AGREE, errors[~np.isin(owner, wrong)])]
+    groups += [
+        (parameters[k].name, color, errors[owner == k])
+        for k, color in zip(apart, WRONG, strict=False)
+    ]
+    if others:
+        groups.append((f"{len(others)} others", WRONG[-1], errors[np.isin(owner, others)]))
+    return groups
+
+
+def _draw_thresholds(axes: Axes, color: str) -> None:
+    # Room for the labels above the highest bar.
+    axes.margins(y=0.18)
+    for threshold in THRESHOLDS:
+        exponent = np.log10(threshold)
+        axes.axvline(exponent, color=color, linewidth=0.8, dashes=(4, 3))
+        axes.annotate(
+            f"{threshold:.0e}".replace("e-0", "e-"),
+            (exponent, 1), (2, -2), xycoords=("data", "axes fraction"),
+            textcoords="offset points", va="top", fontsize=8, color=color,
+        )  # fmt: skip
+
+
+def _label(axes: Axes, exponents: NDArray[np.float64], ends: list[tuple[float, str]]) -> None:
+    ticks = [(float(e), f"1e{e}" if e else "1") for e in range(0, int(exponents[0]) - 1, -2)]
+    places, labels = zip(*(ticks + ends), strict=True)
+    axes.set_xticks(places, labels)
+    axes.set_xlim(min(places[-1], exponents[0]) - 0.5, max(0, *places) + 0.5)
+    axes.set_xlabel("relative error of each entry")
+    axes.set_ylabel("entries")
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _paint(axes: Axes, color: str) -> None:
+    axes.patch.set_alpha(0)
+    axes.tick_params(colors=color)
+    axes.xaxis.label.set_color(color)
+    axes.yaxis.label.set_color(color)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in {"left", "bottom"})
+        spine.set_color(color)
+    legend = axes.get_legend()
+    for text in legend.get_texts() if legend else ():
+        text.set_color(color)

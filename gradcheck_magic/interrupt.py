@@ -1,0 +1,60 @@
+"""Ctrl-C reaches the user's function, and never the lines that put the parameters back."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Self
+
+__all__ = ["InterruptGuard"]
+
+
+class InterruptGuard:
+    """Pass an interrupt on while `open`, and hold it back otherwise.
+
+    Outside the main thread Python delivers no signals, and the guard does nothing.
+
+    Attributes
+    ----------
+    open : bool
+        Whether the user's code is running, which may be interrupted at once.
+    pending : bool
+        Whether an interrupt is being held back.
+    """
+
+    def __init__(self) -> None:
+        self.open = False
+        self.pending = False
+        self._previous: Callable[[int, FrameType | None], object] | None = None
+
+    def __enter__(self) -> Self:
+        previous = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and callable(previous):
+            self._previous = previous
+            signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+        if kind is None:
+            self.release()
+
+    def release(self) -> None:
+        """Raise the interrupt that was held back, if there is one."""
+        if self.pending:
+            self.pending = False
+            raise KeyboardInterrupt
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.open and self._previous is not None:
+            self._previous(signum, frame)
+        else:
+            self.pending = True

@@ -1,0 +1,386 @@
+"""`%gradcheck` and `%%gradcheck`: arguments in, `GradientCheck` out.
+
+The only module that knows IPython.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from IPython.core.displayhook import DisplayHook
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+)
+from IPython.core.magic_arguments import argument, kwds, magic_arguments, parse_argstring
+from IPython.display import display
+from traitlets import Bool, Enum, Float, Int, Unicode
+
+from gradcheck_magic.check import GradientCheck, check_gradients
+from gradcheck_magic.convention import Convention
+from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted, InputError
+from gradcheck_magic.parameters import did_you_mean
+from gradcheck_magic.report import one_line
+from gradcheck_magic.widget import Bundle, Card, StaticCard, TextCard, WidgetCard
+
+__all__ = ["GradcheckMagics", "load", "unload"]
+
+CALLS = ("auto", *Convention)
+RESULT = "_gradcheck"
+Namespace = dict[str, Any]
+
+PACKAGE = str(Path(__file__).parent)
+
+HELP = """
+Check a backpropagated gradient against central differences of the cost.
+
+As a cell magic, the cell runs first. Then `params`, `grads` and `cost_function` are taken from
+the notebook, and the card shows whether the gradient is right and, where it is not, what is
+wrong and where. The result is bound to `_gradcheck`.
+
+Examples::
+
+    %%gradcheck
+    grads = backward(params, X, Y)
+
+    %gradcheck -p parameters -g gradients -c compute_cost
+    %gradcheck -p [W1,b1] -g "[dW1, db1]" -c "lambda W1, b1: cost(W1, b1, X, Y)"
+    %gradcheck --only W2 b2 -o check
+    %gradcheck -c conv_forward -p "[x, w]" -g "[dx, dw]" --upstream dout
+    %gradcheck --strict
+    %config GradcheckMagics.enabled = False
+
+`cost_function` may take the container that `params` is, the flat vector of all parameters, the
+arrays one by one, or nothing at all: then it reads the notebook's own arrays, which are
+perturbed in place and restored bit for bit.
+"""
+
+
+def _unquoted(text: str) -> str:
+    """An option's value as it was meant: IPython leaves the quotes around it."""
+    for quote in ('"', "'"):
+        if text.startswith(quote) and text.endswith(quote):
+            return text[1:-1]
+    return text
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in _unquoted(text).split(",") if name]
+
+
+def _identifier(text: str) -> str:
+    name = _unquoted(text)
+    if not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{name!r} is not a name")
+    return name
+
+
+@magics_class
+class GradcheckMagics(Magics):
+    """The gradient check as a magic; its defaults are set with ``%config GradcheckMagics``."""
+
+    shell: InteractiveShell
+
+    enabled = Bool(
+        default_value=True, help="Make checks; if False, only the cell's body runs."
+    ).tag(config=True)
+    strict = Bool(default_value=False, help="Raise GradientCheckFailed unless CORRECT.").tag(
+        config=True
+    )
+    quiet = Bool(default_value=False, help="Show nothing when CORRECT, else one line.").tag(
+        config=True
+    )
+    params = Unicode("params", help="Name of the parameters, or an expression.").tag(config=True)
+    grads = Unicode("grads", help="Name of the gradients, or an expression.").tag(config=True)
+    cost = Unicode("cost_function", help="Name of the cost, or an expression.").tag(config=True)
+    epsilon = Float(None, allow_none=True, help="The step; None: 1e-7 in float64.").tag(config=True)
+    call = Enum(CALLS, "auto", help="How the cost wants the parameters.").tag(config=True)
+    seed = Int(0, help="Of everything random in a check.").tag(config=True)
+
+    @line_cell_magic
+    @no_var_expand
+    @needs_local_scope
+    @magic_arguments("gradcheck")
+    @kwds(description=HELP)
+    @argument(
+        "-p",
+        "--params",
+        type=_unquoted,
+        metavar="EXPR",
+        help="the parameters: a name or an expression [params]",
+    )
+    @argument(
+        "-g", "--grads", type=_unquoted, metavar="EXPR", help="the backpropagated gradients [grads]"
+    )
+    @argument(
+        "-c",
+        "--cost",
+        type=_unquoted,
+        metavar="EXPR",
+        help="the function that returns the cost [cost_function]",
+    )
+    @argument(
+        "-u",
+        "--upstream",
+        type=_unquoted,
+        metavar="EXPR",
+        help="dJ/d(output), where the function returns an array, as a layer does",
+    )
+    @argument("--only", type=_names, nargs="+", metavar="NAME", help="check these parameters alone")
+    @argument(
+        "--epsilon",
+        type=float,
+        metavar="STEP",
+        help="the step of the differences [1e-7; larger in single precision]",
+    )
+    @argument(
+        "--call", type=_unquoted, choices=CALLS, help="how the function wants the parameters [auto]"
+    )
+    @argument("--seed", type=int, metavar="N", help="of everything random in the check [0]")
+    @argument("-o", "--out", type=_identifier, metavar="NAME", help="bind the result to NAME too")
+    @argument(
+        "-q",
+        "--quiet",
+        action=argparse.BooleanOptionalAction,
+        help="show nothing when CORRECT, else one line",
+    )
+    @argument(
+        "--strict",
+        action=argparse.BooleanOptionalAction,
+        help="raise GradientCheckFailed unless CORRECT",
+    )
+    def gradcheck(
+        self, line: str, cell: str | None = None, local_ns: Namespace | None = None
+    ) -> None:
+        """Check a gradient; what the user reads instead of this is HELP."""
+        try:
+            options = self._options(line)
+            if cell is not None:
+                run_body(self.shell, cell)
+            self._bind(None, options.out if not self.enabled else None)
+            if self.enabled:
+                self._check(options, self._namespace(local_ns))
+            else:
+                print("gradcheck is off: %config GradcheckMagics.enabled = True turns it on.")
+        except GradientCheckError as error:
+            # What led to it is inside this package: the sentence is enough.
+            raise error from None
+        except (Exception, KeyboardInterrupt) as error:
+            _show_from_user_code(self.shell, error)
+            raise
+
+    def _options(self, line: str) -> argparse.Namespace:
+        """The options of a line, completed by what ``%config`` says."""
+        try:
+            options = parse_argstring(self.gradcheck, line)
+        except (UsageError, ValueError) as error:
+            # A bare UsageError is only printed: a notebook run in CI would stay green.
+            raise InputError(f"%gradcheck: {error}. See %gradcheck? for the options.") from None
+        for name, value in vars(options).items():
+            if value is None and self.has_trait(name):
+                setattr(options, name, getattr(self, name))
+        if options.only is not None:
+            options.only = [name for names in options.only for name in names]
+        return options
+
+    def _namespace(self, local_ns: Namespace | None) -> Namespace:
+        """What names mean where the magic stands: in a cell, or in a function."""
+        user_ns: Namespace = self.shell.user_ns
+        if local_ns is None or local_ns is user_ns:
+            return user_ns
+        return {**user_ns, **local_ns}
+
+    def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
+        params = _evaluated("params", options.params, namespace)
+        grads = _evaluated("grads", options.grads, namespace)
+        cost = _evaluated("cost", options.cost, namespace)
+        upstream = options.upstream and _evaluated("upstream", options.upstream, namespace)
+        card = self._card()
+        try:
+            check = check_gradients(
+                params, grads, cost, epsilon=options.epsilon, only=options.only,
+                # An array may have several names: the one that was given comes first.
+                names={options.params: params, options.grads: grads, **namespace},
+                call=options.call, upstream=upstream, seed=options.seed, progress=card.progress,
+            )  # fmt: skip
+        except GradientCheckInterrupted as interrupt:
+            card.show(interrupt.check)
+            self._bind(interrupt.check, options.out)
+            raise
+        except BaseException:
+            card.clear()
+            raise
+        self._bind(check, options.out)
+        self._show(check, card, options)
+
+    def _show(self, check: GradientCheck, card: Card, options: argparse.Namespace) -> None:
+        if not options.quiet:
+            card.show(check)
+        else:
+            card.clear()
+            if not (check.passed or options.strict):
+                print(one_line(check))
+        if options.strict:
+            check.raise_if_failed()
+
+    def _card(self) -> Card:
+        """The card that suits the front end."""
+        if getattr(self.shell, "kernel", None) is None:
+            return TextCard(sys.stdout, sys.stderr)
+        if _outputs_stand_alone(self.shell):
+            return StaticCard(_Published)
+        return WidgetCard(_Published)
+
+    def _bind(self, check: GradientCheck | None, name: str | None) -> None:
+        self.shell.push({RESULT: check}, interactive=False)
+        if name:
+            self.shell.push({name: check})
+
+
+class _Published:
+    """An output that was displayed, and can be replaced."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._handle = display(bundle, raw=True, display_id=True)
+
+    def update(self, bundle: Bundle) -> None:
+        self._handle.update(bundle, raw=True)
+
+
+def _outputs_stand_alone(shell: InteractiveShell) -> bool:
+    """Whether the front end keeps outputs in frames, where one cannot hide another."""
+    return (
+        "__vsc_ipynb_file__" in shell.user_ns
+        or "VSCODE_PID" in os.environ
+        or "google.colab" in sys.modules
+    )
+
+
+def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
+    """Return the value of a name or an expression."""
+    source = f"<--{option}>"
+    try:
+        return eval(compile(expression.strip(), source, "eval"), namespace)  # noqa: S307 (the user's own)
+    except SyntaxError as error:
+        raise InputError(f"--{option} {expression!r} is not an expression: {error.msg}.") from None
+    except NameError as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename != source:
+            raise
+        raise InputError(
+            f"`{error.name}` is not defined{did_you_mean(str(error.name), namespace)}: assign it "
+            f"before the check, or say what to take with --{option}."
+        ) from None
+
+
+# The body of a cell
+
+
+def run_body(shell: InteractiveShell, body: str) -> None:
+    """Run the body of a cell magic as the shell runs a cell: its own output, display and errors.
+
+    `shell.run_cell` would show an error of the body and then go on as if nothing had happened.
+
+    Raises
+    ------
+    Exception
+        What the body raises.
+    """
+    # An empty first line, where the magic stands, makes line numbers those of the cell.
+    source = "\n" + shell.transform_cell(body)
+    name = shell.compile.cache(source, shell.execution_count, raw_code=body)
+    tree = shell.transform_ast(shell.compile.ast_parse(source, filename=name))
+    silent = DisplayHook.semicolon_at_end_of_expression(source)
+    interactivity = "none" if silent else shell.ast_node_interactivity
+    for node, mode in _statements(tree.body, interactivity):
+        module = ast.Interactive([node]) if mode == "single" else ast.Module([node], [])
+        with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
+            # IPython's class compiles trees as well as text, whatever its base class declares.
+            code = shell.compile(module, name, mode)  # type: ignore[arg-type]
+        if code.co_flags & inspect.CO_COROUTINE:
+            raise InputError(
+                "%%gradcheck cannot run `await` at the top level of a cell: await in a cell of "
+                "its own, and check with %gradcheck in the next."
+            )
+        exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 (the user's own cell)
+
+
+def _statements(nodes: list[ast.stmt], interactivity: str) -> Iterator[tuple[ast.stmt, str]]:
+    """Yield each statement, and "single" where its value is displayed, else "exec"."""
+    if interactivity == "last_expr_or_assign" and nodes:
+        nodes = [*nodes, *_display_of_target(nodes[-1])]
+    for position, node in enumerate(nodes, start=1):
+        last = position == len(nodes)
+        shown = (
+            interactivity == "all"
+            or (interactivity == "last" and last)
+            or (interactivity.startswith("last_expr") and last and isinstance(node, ast.Expr))
+        )
+        yield node, "single" if shown else "exec"
+
+
+def _display_of_target(node: ast.stmt) -> list[ast.stmt]:
+    """Return a statement that shows what an assignment has assigned, if it is one name."""
+    targets = (
+        node.targets
+        if isinstance(node, ast.Assign)
+        else [node.target]
+        if isinstance(node, (ast.AnnAssign, ast.AugAssign))
+        else []
+    )
+    if len(targets) != 1 or not isinstance(targets[0], ast.Name):
+        return []
+    shown = ast.Expr(ast.Name(targets[0].id, ast.Load()))
+    return [ast.fix_missing_locations(ast.copy_location(shown, node))]
+
+
+def _show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:
+    """Make IPython show a traceback from the user's first line on, without ours above it."""
+    if hasattr(error, "_render_traceback_"):
+        return
+    users = error.__traceback__
+    while users is not None and users.tb_frame.f_code.co_filename.startswith(PACKAGE):
+        users = users.tb_next
+    if users is None:
+        # Nothing of the user's is in it: this is our own mistake, and all of it is of interest.
+        return
+
+    def render() -> list[str]:
+        lines: list[str] = shell.InteractiveTB.structured_traceback(
+            type(error), error, users, tb_offset=0
+        )
+        return lines
+
+    # Exceptions that cannot hold an attribute are shown as they are.
+    with contextlib.suppress(Exception):
+        error._render_traceback_ = render  # type: ignore[attr-defined]
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics, once."""
+    unload(shell)
+    shell.register_magics(GradcheckMagics)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take the magics away, and their configuration with them."""
+    shell.magics_manager.registry.pop(GradcheckMagics.__name__, None)
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("gradcheck", None)
+    shell.configurables[:] = [
+        c for c in shell.configurables if type(c).__name__ != GradcheckMagics.__name__
+    ]

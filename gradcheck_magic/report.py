@@ -1,0 +1,356 @@
+"""A `GradientCheck` as text or HTML; returns strings, displays nothing."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from gradcheck_magic.check import GradientCheck
+from gradcheck_magic.comparison import (
+    THRESHOLDS,
+    Entry,
+    ParameterCheck,
+    Verdict,
+    error_histogram,
+)
+
+__all__ = ["card", "histogram_alt", "one_line", "progress_card", "progress_text", "text_report"]
+
+# The ruler runs from here to 1, in powers of ten.
+RULER_START = -12
+# The text histogram has one row for each of these, at most.
+DECADES = 16
+BAR_WIDTH = 32
+# A table row for each parameter, up to this many; the others are behind a fold.
+MOST_ROWS = 12
+MOST_NOTES = 6
+
+FOOTER_SEPARATOR = " · "
+
+
+# Words that text and card share
+
+
+def parameter_verdict(check: ParameterCheck) -> str:
+    """Return the verdict on a parameter, in words."""
+    if check.verdict is Verdict.BUG:
+        return f"wrong, {check.n_wrong} of {check.size}" if check.n_wrong else "differs"
+    return {
+        Verdict.CORRECT: "agrees",
+        Verdict.INSPECT: "inspect",
+        Verdict.INCONCLUSIVE: "cannot tell",
+    }[check.verdict]
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return ``5 × 4``, and ``scalar`` for a single number."""
+    return " × ".join(map(str, shape)) or "scalar"
+
+
+def footer(check: GradientCheck) -> str:
+    """Return what was used: entries, step, evaluations, time, cost."""
+    measured = (
+        f"all {check.size} entries measured"
+        if check.n_measured == check.size
+        else f"{check.n_measured} of {check.size} entries measured"
+    )
+    parts = [
+        measured,
+        f"ε = {check.epsilon:g}",
+        f"{check.n_evaluations} evaluations in {check.seconds:.2f} s",
+        f"J = {check.cost:.6g}, known to {check.noise:.1e}",
+    ]
+    return FOOTER_SEPARATOR.join(parts)
+
+
+def histogram_alt(check: GradientCheck) -> str:
+    """Say in words what the histogram shows."""
+    errors = check.relative_errors
+    correct, inspect, bug = THRESHOLDS
+    counts = [
+        (np.sum(errors == 0), "exactly equal"),
+        (np.sum((errors > 0) & (errors < correct)), f"below {correct:g}"),
+        (np.sum((errors >= correct) & (errors < inspect)), f"from {correct:g} to {inspect:g}"),
+        (np.sum((errors >= inspect) & (errors < bug)), f"from {inspect:g} to {bug:g}"),
+        (np.sum(errors >= bug), f"{bug:g} or more"),
+        (np.sum(~np.isfinite(errors)), "not finite"),
+    ]
+    spread = ", ".join(f"{count} {words}" for count, words in counts if count)
+    return f"Histogram of the relative errors of {len(errors)} entries: {spread or 'none'}."
+
+
+def one_line(check: GradientCheck) -> str:
+    """Return verdict, difference and first diagnosis in one line."""
+    return f"{check.verdict.symbol} {check.headline()}"
+
+
+def progress_text(done: int, total: int, seconds: float) -> str:
+    """Return how far a check is: ``120 of 940 entries, about 7 s left``."""
+    left = seconds / done * (total - done)
+    return f"Checking the gradient: {done} of {total} entries, about {left:.0f} s left"
+
+
+# Text
+
+
+def text_report(check: GradientCheck) -> str:
+    """Return the complete report as text."""
+    blocks = [
+        f"{check.verdict.symbol} {check.verdict.value}   difference {check.difference:.3g}",
+        "\n".join(f"- {diagnosis.sentence}" for diagnosis in check.diagnoses),
+        _text_table(check),
+        _text_histogram(check),
+        "\n".join([footer(check), *(f"Note: {note}" for note in check.notes)]),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _text_table(check: GradientCheck) -> str:
+    rows = [("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")]
+    for p in check.parameters:
+        values = _worst_values(p.worst)
+        verdict = f"{p.verdict.symbol} {parameter_verdict(p)}"
+        rows.append((p.name, shape_text(p.shape), f"{p.difference:.1e}", verdict, *values))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _worst_values(worst: Entry | None) -> tuple[str, str, str]:
+    if worst is None:
+        return "", "", ""
+    return worst.label, f"{worst.analytic: .5e}", f"{worst.numerical: .5e}"
+
+
+def _text_histogram(check: GradientCheck) -> str:
+    histogram = error_histogram(check.relative_errors, np.arange(-DECADES, 1.0))
+    rows = [("exactly 0", histogram.n_exact)] if histogram.n_exact else []
+    occupied = np.flatnonzero(histogram.counts)
+    if occupied.size:
+        # Down to an error of 1, so that the thresholds are in sight.
+        for k in range(occupied[0], len(histogram.counts)):
+            low = round(histogram.exponents[k])
+            rows.append((f"1e{low} to 1e{low + 1}", int(histogram.counts[k])))
+    if histogram.n_not_finite:
+        rows.append(("not finite", histogram.n_not_finite))
+    if not rows:
+        return ""
+    most = max(count for _, count in rows)
+    lines = [
+        f"{label:>14} |{'█' * math.ceil(BAR_WIDTH * count / most)}{f' {count}' if count else ''}"
+        for label, count in rows
+    ]
+    return "\n".join(["relative error of each entry", *lines])
+
+
+# HTML
+
+STYLE = """
+.gc-card{--gc-fg:var(--jp-ui-font-color1,#1a1a1a);--gc-muted:var(--jp-ui-font-color2,#545454);
+--gc-bg:var(--jp-layout-color0,#fff);--gc-soft:var(--jp-layout-color2,#f3f3f3);
+--gc-line:var(--jp-border-color2,#c8c8c8);--gc-good:#08694a;--gc-warn:#7a4f00;--gc-bad:#b3261e;
+--gc-unsure:#54469a;--gc-band-good:#d3ece2;--gc-band-warn:#fbe8bd;--gc-band-bad:#fbd3ba;
+--gc-band-worse:#f7bdb7;box-sizing:border-box;max-width:1080px;margin:4px 0;padding:12px 16px;
+color:var(--gc-fg);background:var(--gc-bg);border:1px solid var(--gc-line);
+border-left:4px solid var(--gc-tone);font-family:var(--jp-ui-font-family,system-ui,sans-serif);
+font-size:13px;line-height:1.5;white-space:normal}
+:is([data-jp-theme-light=false],html[theme=dark],html[data-theme=dark],body.vscode-dark) .gc-card{
+--gc-fg:var(--jp-ui-font-color1,#eee);--gc-muted:var(--jp-ui-font-color2,#b5b5b5);
+--gc-bg:var(--jp-layout-color0,#111);--gc-soft:var(--jp-layout-color2,#262626);
+--gc-line:var(--jp-border-color2,#4a4a4a);--gc-good:#5fd3a5;--gc-warn:#f2c14e;--gc-bad:#ff8a80;
+--gc-unsure:#b9aef0;--gc-band-good:#14513c;--gc-band-warn:#5c4710;--gc-band-bad:#6a3a17;
+--gc-band-worse:#6f2320}
+.gc-card.gc-correct{--gc-tone:var(--gc-good)}.gc-card.gc-inspect{--gc-tone:var(--gc-warn)}
+.gc-card.gc-bug{--gc-tone:var(--gc-bad)}.gc-card.gc-inconclusive{--gc-tone:var(--gc-unsure)}
+.gc-card.gc-running{--gc-tone:var(--gc-line)}
+.gc-card .gc-verdict{color:var(--gc-tone)}
+.gc-card .gc-good{color:var(--gc-good)}.gc-card .gc-warn{color:var(--gc-warn)}
+.gc-card .gc-bad{color:var(--gc-bad)}.gc-card .gc-unsure{color:var(--gc-unsure)}
+.gc-card .gc-muted{color:var(--gc-muted)}
+.gc-card .gc-diagnosis{background:var(--gc-soft);color:var(--gc-fg);border-radius:3px}
+.gc-card code{color:inherit;background:none;padding:0;font-weight:600;
+font-family:var(--jp-code-font-family,ui-monospace,monospace)}
+.gc-card .gc-head{display:flex;justify-content:space-between;flex-wrap:wrap;gap:4px 24px}
+.gc-card .gc-columns{display:flex;flex-wrap:wrap;gap:8px 24px;align-items:flex-start}
+.gc-card .gc-picture{flex:1 1 320px;max-width:440px;min-width:0}
+.gc-card .gc-picture :is(svg,img){width:100%;height:auto;max-width:100%;margin:0}
+.gc-card .gc-tables{flex:2 1 540px;min-width:0;overflow-x:auto}
+.gc-card table{border-collapse:collapse;margin:0;width:100%;color:inherit;background:none;
+font-size:12px;border:0}
+.gc-card caption{caption-side:top;text-align:left;color:var(--gc-muted);padding:0 0 4px}
+.gc-card table :is(tr,tr:hover,tr:nth-child(even)){background:none}
+.gc-card table :is(th,td){text-align:left;padding:4px 8px 4px 0;border:0;
+border-bottom:1px solid var(--gc-line);color:inherit;background:none;white-space:nowrap;
+vertical-align:top;max-width:none}
+.gc-card thead th{color:var(--gc-muted)}
+.gc-card table .gc-number{text-align:right;font-variant-numeric:tabular-nums;
+font-family:var(--jp-code-font-family,ui-monospace,monospace)}
+.gc-card summary{cursor:pointer;color:var(--gc-muted)}
+.gc-card .gc-band{display:inline-block;height:10px;vertical-align:top}
+.gc-card .gc-b0{background:var(--gc-band-good)}.gc-card .gc-b1{background:var(--gc-band-warn)}
+.gc-card .gc-b2{background:var(--gc-band-bad)}.gc-card .gc-b3{background:var(--gc-band-worse)}
+.gc-card .gc-dark{display:none}
+:is([data-jp-theme-light=false],html[theme=dark],html[data-theme=dark],body.vscode-dark)
+ .gc-card .gc-dark{display:inline!important}
+:is([data-jp-theme-light=false],html[theme=dark],html[data-theme=dark],body.vscode-dark)
+ .gc-card .gc-light{display:none!important}
+@media print{.gc-card{--gc-fg:#000!important;--gc-bg:#fff!important;--gc-muted:#333!important}}
+""".replace("\n", "")
+
+_TONES = {
+    Verdict.CORRECT: "gc-good",
+    Verdict.INSPECT: "gc-warn",
+    Verdict.BUG: "gc-bad",
+    Verdict.INCONCLUSIVE: "gc-unsure",
+}
+
+
+def card(check: GradientCheck, picture: str, *, classes: str = "", style: str = "") -> str:
+    """Return the card as HTML.
+
+    Parameters
+    ----------
+    picture : str
+        The histogram, as an HTML element.
+    classes : str
+        Further classes of the card.
+    style : str
+        Further CSS rules.
+    """
+    verdict = check.verdict
+    return (
+        f"<style>{STYLE}{style}</style>"
+        f'<div class="gc-card gc-{verdict.name.lower()} {classes}" role="region" '
+        'aria-label="Gradient check">'
+        '<div class="gc-head">'
+        f'<b class="gc-verdict" style="font-size:16px">{verdict.symbol} {verdict.value}</b>'
+        f'<span style="font-size:15px">difference <b class="gc-difference">{check.difference:.3g}'
+        "</b></span></div>"
+        f"{_ruler(check.difference)}"
+        f"{''.join(_diagnosis_block(d.sentence) for d in check.diagnoses)}"
+        f'<div class="gc-columns"><div class="gc-picture">{picture}</div>'
+        f'<div class="gc-tables">{_html_tables(check)}</div></div>'
+        f"{_html_footer(check)}</div>"
+    )
+
+
+def progress_card(done: int, total: int, seconds: float, *, classes: str = "") -> str:
+    """Return the card of a check under way."""
+    return (
+        f"<style>{STYLE}</style>"
+        f'<div class="gc-card gc-running {classes}" role="region" aria-label="Gradient check">'
+        f'<div role="status" aria-live="polite">{progress_text(done, total, seconds)}</div>'
+        f'<progress value="{done}" max="{total}" aria-label="entries checked" '
+        'style="width:100%"></progress>'
+        '<div class="gc-muted">Interrupt the kernel to stop: the parameters are put back, and '
+        "what is known by then is shown.</div></div>"
+    )
+
+
+def _ruler(difference: float) -> str:
+    """The difference among the thresholds, on a logarithmic scale."""
+    exponents = [RULER_START, *(round(math.log10(t)) for t in THRESHOLDS), 0]
+    bands, marks = [], []
+    for k, (low, high) in enumerate(pairwise(exponents)):
+        width = 100 * (high - low) / -RULER_START
+        bands.append(f'<span class="gc-band gc-b{k}" style="width:{width:.4f}%"></span>')
+        label = f"1e{low}" if k else f"≤ 1e{low}"
+        end = '<span style="float:right">1</span>' if high == 0 else ""
+        marks.append(f'<span style="display:inline-block;width:{width:.4f}%">{label}{end}</span>')
+    alt = f"The difference, {difference:.3g}, on a ruler with the marks 1e-7, 1e-5 and 1e-3."
+    return (
+        f'<div role="img" aria-label="{alt}" style="margin:2px 12px 10px 0">'
+        f'<div style="line-height:1;height:12px;margin-left:{_position(difference):.2f}%">'
+        '<span style="display:inline-block;width:12px;margin-left:-6px;text-align:center">▼</span>'
+        f'</div><div style="line-height:0;white-space:nowrap">{"".join(bands)}</div>'
+        '<div class="gc-muted" style="font-size:11px;line-height:1.5;white-space:nowrap">'
+        f"{''.join(marks)}</div></div>"
+    )
+
+
+def _position(difference: float) -> float:
+    """How far along the ruler a difference stands, in percent."""
+    if not difference > 0:  # zero, or nan
+        return 0.0
+    return 100 * min(max(1 - math.log10(difference) / RULER_START, 0), 1)
+
+
+def _diagnosis_block(sentence: str) -> str:
+    """A diagnosis: what is wrong in bold, what to look at below."""
+    what, _, look = sentence.partition(". ")
+    more = f'<div class="gc-muted">{_code(look)}</div>' if look else ""
+    full_stop = "." if look else ""
+    return (
+        '<div class="gc-diagnosis" style="margin:0 0 8px;padding:6px 10px">'
+        f"<b>{_code(what)}{full_stop}</b>{more}</div>"
+    )
+
+
+def _code(text: str) -> str:
+    """Escape a sentence, and set its `names` as code."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
+
+
+def _html_tables(check: GradientCheck) -> str:
+    # What is wrong comes before the fold.
+    order = sorted(check.parameters, key=lambda p: p.verdict is Verdict.CORRECT)
+    shown = check.parameters if len(order) <= MOST_ROWS else tuple(order[:MOST_ROWS])
+    table = _html_table(shown, "Gradient of each parameter, and its worst entry")
+    rest = order[len(shown) :]
+    if rest:
+        more = _html_table(rest, "The other parameters")
+        table += f"<details><summary>{len(rest)} more parameters</summary>{more}</details>"
+    return table
+
+
+def _html_table(parameters: Sequence[ParameterCheck], caption: str) -> str:
+    heads = ("name", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
+    numbers = {"difference", "analytic", "numerical"}
+    head = "".join(f'<th scope="col"{_class(number=name in numbers)}>{name}</th>' for name in heads)
+    rows = "".join(_html_row(parameter) for parameter in parameters)
+    return (
+        f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _html_row(check: ParameterCheck) -> str:
+    label, analytic, numerical = _worst_values(check.worst)
+    label = label.removeprefix(check.name) or label
+    cells = [
+        (f"{check.difference:.1e}", True, ""),
+        (f"{check.verdict.symbol} {parameter_verdict(check)}", False, _TONES[check.verdict]),
+        (label, False, ""),
+        (analytic, True, ""),
+        (numerical, True, ""),
+    ]
+    return (
+        f'<tr><th scope="row"><code>{html.escape(check.name)}</code></th>'
+        f"<td>{shape_text(check.shape)}</td>"
+        + "".join(
+            f"<td{_class(tone, number=number)}>{html.escape(text)}</td>"
+            for text, number, tone in cells
+        )
+        + "</tr>"
+    )
+
+
+def _class(tone: str = "", *, number: bool) -> str:
+    classes = " ".join(filter(None, ["gc-number" if number else "", tone]))
+    return f' class="{classes}"' if classes else ""
+
+
+def _html_footer(check: GradientCheck) -> str:
+    notes = "".join(f"<div>{_code(note)}</div>" for note in check.notes[:MOST_NOTES])
+    left = len(check.notes) - MOST_NOTES
+    if left > 0:
+        rest = "".join(f"<div>{_code(note)}</div>" for note in check.notes[MOST_NOTES:])
+        notes += f"<details><summary>{left} more notes</summary>{rest}</details>"
+    return f'<div class="gc-muted" style="margin-top:8px">{footer(check)}{notes}</div>'

@@ -1,0 +1,190 @@
+"""The card on the screen: live in a notebook, or as text in a terminal.
+
+A widget alone is lost when the notebook is reopened, so the notebook's card is two outputs: a
+static card, then the widget. While the widget lives, a rule in it hides the static card; once it
+is dead, a rule in the static card hides what is left of it. Each pair has a class of its own, so
+that two cards on one page leave each other alone.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO
+
+import ipywidgets as widgets
+
+from gradcheck_magic.check import GradientCheck
+from gradcheck_magic.figures import png_element, svg_element
+from gradcheck_magic.report import card, progress_card, progress_text, text_report
+
+__all__ = ["Card", "StaticCard", "TextCard", "WidgetCard"]
+
+# Nothing is shown of a check that is over sooner, and what is shown changes no oftener.
+PATIENCE = 0.3
+REFRESH = 0.1
+
+Bundle = dict[str, Any]
+
+
+class Output(Protocol):
+    """An output of a cell that can be replaced in place."""
+
+    def update(self, bundle: Bundle, /) -> object: ...
+
+
+class Card(Protocol):
+    """Shows a check while it runs, and its result."""
+
+    def progress(self, done: int, total: int, seconds: float) -> None:
+        """Show how far the check is; called after every entry."""
+
+    def show(self, check: GradientCheck) -> None:
+        """Show the result, in place of the progress."""
+
+    def clear(self) -> None:
+        """Leave nothing of the progress behind."""
+
+
+class _Clock:
+    """Says when it is time to show progress again."""
+
+    def __init__(self) -> None:
+        self._next = PATIENCE
+
+    def due(self, seconds: float) -> bool:
+        if seconds < self._next:
+            return False
+        self._next = seconds + REFRESH
+        return True
+
+
+class StaticCard:
+    """The card as one HTML output, for front ends where two outputs would not see each other.
+
+    Parameters
+    ----------
+    publish : callable
+        Displays a MIME bundle as an output of the cell and returns an `Output`.
+    """
+
+    def __init__(self, publish: Callable[[Bundle], Output]) -> None:
+        self._publish = publish
+        self._output: Output | None = None
+        self._clock = _Clock()
+
+    def progress(self, done: int, total: int, seconds: float) -> None:
+        """Show how far the check is."""
+        if self._clock.due(seconds):
+            text = progress_text(done, total, seconds)
+            self._put({"text/plain": text, "text/html": progress_card(done, total, seconds)})
+
+    def show(self, check: GradientCheck) -> None:
+        """Show the result."""
+        self._put({"text/plain": text_report(check), "text/html": check.to_html()})
+
+    def clear(self) -> None:
+        """Empty the output, if there is one."""
+        if self._output is not None:
+            self._put({"text/plain": "", "text/html": ""})
+
+    def _put(self, bundle: Bundle) -> None:
+        if self._output is None:
+            self._output = self._publish(bundle)
+        else:
+            self._output.update(bundle)
+
+
+class WidgetCard(StaticCard):
+    """The live card, with its static twin.
+
+    Attributes
+    ----------
+    view : ipywidgets.HTML
+        The widget.
+    """
+
+    def __init__(self, publish: Callable[[Bundle], Output]) -> None:
+        super().__init__(publish)
+        self.view = widgets.HTML()
+        self._id = f"gc-{uuid.uuid4().hex[:12]}"
+
+    def progress(self, done: int, total: int, seconds: float) -> None:
+        """Show how far the check is."""
+        if self._clock.due(seconds):
+            live = self._hide_static() + progress_card(done, total, seconds, classes="gc-live")
+            # The twin stays as it was put first: what is saved half way is no result.
+            self._put_both({"text/plain": "", "text/html": self._twin()}, live, once=True)
+
+    def show(self, check: GradientCheck) -> None:
+        """Show the result, live and static."""
+        static = card(check, png_element(check), classes=f"gc-static {self._id}")
+        live = self._hide_static() + card(check, svg_element(check), classes="gc-live")
+        bundle = {"text/plain": text_report(check), "text/html": self._hide_dead() + static}
+        self._put_both(bundle, live)
+
+    def clear(self) -> None:
+        """Close the widget, and empty its twin."""
+        super().clear()
+        self.view.close()
+
+    def _put_both(self, bundle: Bundle, live: str, *, once: bool = False) -> None:
+        first = self._output is None
+        self.view.value = live
+        if first or not once:
+            self._put(bundle)
+        if first:
+            # The widget's own text/plain is its repr, noise beside the twin's report.
+            self._publish({**self.view._repr_mimebundle_(), "text/plain": ""})
+
+    def _twin(self) -> str:
+        return f'{self._hide_dead()}<div class="gc-static {self._id}"></div>'
+
+    def _hide_dead(self) -> str:
+        return (
+            f"<style>.jp-OutputArea-child:has(.{self._id}.gc-static)"
+            "+.jp-OutputArea-child:not(:has(.gc-live)){display:none}</style>"
+        )
+
+    def _hide_static(self) -> str:
+        return (
+            f"<style>.jp-OutputArea-child:has(.{self._id}.gc-static)"
+            "{display:none!important}</style>"
+        )
+
+
+class TextCard:
+    """The report as text.
+
+    Parameters
+    ----------
+    out, err : text stream
+        Where the report goes, and the line of progress, if it is a terminal.
+    """
+
+    def __init__(self, out: TextIO, err: TextIO) -> None:
+        self._out = out
+        self._err = err
+        self._width = 0
+        self._clock = _Clock()
+
+    def progress(self, done: int, total: int, seconds: float) -> None:
+        """Overwrite the line of progress."""
+        if self._err.isatty() and self._clock.due(seconds):
+            self._write_over(progress_text(done, total, seconds))
+
+    def show(self, check: GradientCheck) -> None:
+        """Print the report."""
+        self.clear()
+        print(text_report(check), file=self._out)
+
+    def clear(self) -> None:
+        """Wipe the line of progress."""
+        if self._width:
+            self._write_over("")
+            self._width = 0
+
+    def _write_over(self, text: str) -> None:
+        self._err.write("\r" + text.ljust(self._width) + ("" if text else "\r"))
+        self._err.flush()
+        self._width = len(text)
