@@ -190,6 +190,8 @@ class GradientCheck:
         Indices into θ of the entries that were measured.
     analytic, numerical, uncertainty : ndarray, shape (m,)
         Their backpropagated values, the best numerical values known, and the error bars of these.
+    wrong : ndarray of bool, shape (m,)
+        Which of them are wrong.
     mode : str
         "full": every entry by a central difference.
     epsilon : float
@@ -220,6 +222,7 @@ class GradientCheck:
     analytic: Vector
     numerical: Vector
     uncertainty: Vector
+    wrong: NDArray[np.bool_]
     mode: str
     epsilon: float
     cost: float
@@ -353,6 +356,7 @@ def _concluded(
         analytic=_frozen(pairing.analytic[:m]),
         numerical=_frozen(numerical),
         uncertainty=_frozen(uncertainty),
+        wrong=_frozen(comparison.wrong),
         mode="full",
         epsilon=differences.epsilon,
         cost=cost.value,

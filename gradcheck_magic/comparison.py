@@ -106,13 +106,16 @@ class Comparison:
         Over all entries measured.
     parameters : tuple of ParameterCheck
         In the order of θ.
+    wrong : ndarray of bool, shape (m,)
+        Which of the entries measured disagree.
     wrong_entries : tuple of (str, tuple of int)
-        The parameter's name and the index in it of every wrong entry, worst first.
+        The parameter's name and the index in it of each of these, worst first.
     """
 
     verdict: Verdict
     difference: float
     parameters: tuple[ParameterCheck, ...]
+    wrong: NDArray[np.bool_]
     wrong_entries: tuple[tuple[str, tuple[int, ...]], ...]
 
 
@@ -167,7 +170,8 @@ def compare(
     verdict = _verdict(difference, analytic, numerical)
     if verdict is Verdict.CORRECT and not (analytic.any() or numerical.any()):
         verdict = Verdict.INCONCLUSIVE
-    return Comparison(verdict, difference, tuple(checks), tuple(name for _, name in ranked))
+    wrong_entries = tuple(name for _, name in ranked)
+    return Comparison(verdict, difference, tuple(checks), wrong, wrong_entries)
 
 
 @dataclass(frozen=True)

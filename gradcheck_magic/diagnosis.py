@@ -231,8 +231,7 @@ def _sentence(cause: Cause, mismatches: list[_Mismatch], details: Details) -> st
     gradients = listed(mismatch.gradient_name for mismatch in mismatches)
     verb = "is" if len(mismatches) == 1 else "are"
     where = f"Look at where {gradients} {verb} formed."
-    entries = sum(mismatch.parameter.size for mismatch in mismatches)
-    everywhere = "" if entries == 1 else f", in all {entries} entries"
+    everywhere = f", in {_everywhere(mismatches)}"
     if cause is Cause.SIGN:
         return (
             f"{gradients} {verb} −1 times the numerical gradient{everywhere}: the opposite sign. "
@@ -257,6 +256,13 @@ def _sentence(cause: Cause, mismatches: list[_Mismatch], details: Details) -> st
             f"all, and {gradients} {verb} not zero: does the cost use it?"
         )
     return _uncertain_sentence(cause, first, details)
+
+
+def _everywhere(mismatches: list[_Mismatch]) -> str:
+    """In words, the entries that a factor explains: zeros are any factor of each other."""
+    size = sum(mismatch.parameter.size for mismatch in mismatches)
+    zero = sum(int(np.sum((m.analytic == 0) & (m.numerical == 0))) for m in mismatches)
+    return f"all {size - zero} entries that are not zero" if zero else f"all {size} entries"
 
 
 def _uncertain_sentence(cause: Cause, mismatch: _Mismatch, details: Details) -> str:

@@ -13,6 +13,7 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -22,8 +23,10 @@ from gradcheck_magic.report import histogram_alt
 
 __all__ = ["histogram", "png_element", "svg_element"]
 
-INCHES = (5.2, 2.7)
+INCHES = (4.6, 2.6)
 DPI = 100
+# Left, bottom, width and height of the axes: a layout engine would take longer than the drawing.
+AREA = (0.115, 0.17, 0.865, 0.73)
 # Okabe and Ito's colours, told apart by nearly everybody: first what agrees, then what is wrong.
 AGREE = "#0072B2"
 WRONG = ("#D55E00", "#E69F00", "#CC79A7")
@@ -49,9 +52,9 @@ def histogram(check: GradientCheck, *, color: str = "black") -> Figure:
         and for those that are not finite.
     """
     with _plain_style():
-        figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
+        figure = Figure(figsize=INCHES, dpi=DPI)
         figure.patch.set_alpha(0)
-        axes = figure.add_subplot()
+        axes = figure.add_axes(AREA)
         exponents = _exponents(check.relative_errors)
         ends = _draw_bars(axes, check, exponents)
         _draw_thresholds(axes, color)
@@ -120,26 +123,38 @@ def _draw_bars(
     bottom = np.zeros(len(exponents) + 1)
     places = np.concatenate([[exact], exponents[:-1] + width / 2, [not_finite]])
     groups = _groups(check)
-    bars = []
     for _, color, errors in groups:
         counted = error_histogram(errors, exponents)
         heights = np.array([counted.n_exact, *counted.counts, counted.n_not_finite])
-        bars.append(axes.bar(places, heights, 0.92 * width, bottom, color=color, linewidth=0))
+        there = heights > 0
+        axes.bar(places[there], heights[there], 0.92 * width, bottom[there], color=color)
         bottom += heights
     if len(groups) > 1:
-        names = [name for name, _, _ in groups]
-        legend = axes.legend(
-            bars, names, frameon=False, loc="upper left", bbox_to_anchor=(0.02, 1), handlelength=1
-        )
-        for text in legend.get_texts():
-            # A name may hold dollar signs that start no formula.
-            text.set_parse_math(False)
+        _draw_legend(axes, [(name, color) for name, color, _ in groups])
     ends = [(exact, "0")] if bottom[0] else []
     return ends + ([(not_finite, "nan")] if bottom[-1] else [])
 
 
+def _draw_legend(axes: Axes, groups: list[tuple[str, str]]) -> None:
+    """Name the colours above the axes, where no bar is in the way."""
+    names = [name for name, _ in groups]
+    legend = axes.legend(
+        [Patch(color=color) for _, color in groups],
+        names,
+        frameon=False,
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 0.99),
+        ncols=len(names),
+        handlelength=1,
+        columnspacing=1.2,
+    )
+    for text in legend.get_texts():
+        # A name may hold dollar signs that start no formula.
+        text.set_parse_math(False)
+
+
 def _groups(check: GradientCheck) -> list[tuple[str, str, NDArray[np.float64]]]:
-    """Name, colour and errors of what is drawn apart: what agrees, then the wrong parameters."""
+    """Name, colour and errors of what is drawn apart: what agrees, then the wrong, and whose."""
     errors, parameters = check.relative_errors, check.parameters
     owner = np.repeat(np.arange(len(parameters)), [p.n_measured for p in parameters])
     wrong = sorted(
@@ -147,13 +162,15 @@ def _groups(check: GradientCheck) -> list[tuple[str, str, NDArray[np.float64]]]:
     )
     apart = wrong if len(wrong) <= len(WRONG) else wrong[: len(WRONG) - 1]
     others = wrong[len(apart) :]
-    groups = [("agree", AGREE, errors[~np.isin(owner, wrong)])]
+    groups = [("agree", AGREE, errors[~check.wrong])]
     groups += [
-        (parameters[k].name, color, errors[owner == k])
+        (parameters[k].name, color, errors[check.wrong & (owner == k)])
         for k, color in zip(apart, WRONG, strict=False)
     ]
     if others:
-        groups.append((f"{len(others)} others", WRONG[-1], errors[np.isin(owner, others)]))
+        groups.append(
+            (f"{len(others)} others", WRONG[-1], errors[check.wrong & np.isin(owner, others)])
+        )
     return groups
 
 

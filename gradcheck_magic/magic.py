@@ -186,7 +186,7 @@ class GradcheckMagics(Magics):
     def _options(self, line: str) -> argparse.Namespace:
         """The options of a line, completed by what ``%config`` says."""
         try:
-            options = parse_argstring(self.gradcheck, line)
+            options: argparse.Namespace = parse_argstring(self.gradcheck, line)
         except (UsageError, ValueError) as error:
             # A bare UsageError is only printed: a notebook run in CI would stay green.
             raise InputError(f"%gradcheck: {error}. See %gradcheck? for the options.") from None
