@@ -120,9 +120,15 @@ class Comparison:
 
 
 def relative_difference(numerical: NDArray[Any], analytic: NDArray[Any]) -> float:
-    """‖numerical − analytic‖₂ / (‖numerical‖₂ + ‖analytic‖₂), and 0.0 where both are zero."""
+    """‖numerical − analytic‖₂ / (‖numerical‖₂ + ‖analytic‖₂), and 0.0 where both are zero.
+
+    It is nan where an entry is not finite.
+    """
     scale = np.linalg.norm(numerical) + np.linalg.norm(analytic)
-    return float(np.linalg.norm(numerical - analytic) / scale) if scale != 0 else 0.0
+    if scale == 0:
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        return float(np.linalg.norm(numerical - analytic) / scale)
 
 
 def relative_error(numerical: NDArray[Any], analytic: NDArray[Any]) -> Vector:
@@ -251,7 +257,7 @@ def _verdict(difference: float, analytic: Vector, numerical: Vector) -> Verdict:
 
 def _is_wrong(analytic: Vector, numerical: Vector, uncertainty: Vector) -> NDArray[np.bool_]:
     """Entries that disagree beyond their error bar, and by more than worth inspecting."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # inf − inf
         beyond = np.abs(analytic - numerical) > uncertainty
     return ~np.isfinite(analytic) | (
         beyond & (relative_error(numerical, analytic) >= THRESHOLDS[1])

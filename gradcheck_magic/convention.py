@@ -72,7 +72,8 @@ class Binding:
         self._keywords = keywords
         self._buffers = self._new_buffers()
         self.slots = self._new_slots()
-        self._saved = [np.array(slot) for slot in self.slots]
+        # Sliced first: an array made of an iterator itself may share its memory.
+        self._saved = [slot[:].copy() for slot in self.slots]
         self._arguments: Arguments | None = None
 
     def _new_buffers(self) -> list[Array]:
@@ -135,7 +136,7 @@ class Binding:
         for slot, saved, parameter in zip(
             self.slots, self._saved, self.parameters.arrays, strict=True
         ):
-            if not np.array_equal(np.array(slot), saved):
+            if not np.array_equal(slot[:], saved):
                 return parameter
         return self._replaced()
 

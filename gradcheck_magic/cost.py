@@ -231,17 +231,17 @@ class Cost:
         first = trials[0].binding
         lone = not isinstance(self._parameters.container, (dict, list, tuple))
         rivals = [t.binding for t in trials if not (lone and t.binding.convention == "flat")]
-        values = [self._around(binding, DISTANCES[0]) for binding in rivals]
+        _, values = self._nearby(rivals)
         if all(self._same(values[0], value) for value in values):
             return first
-        ways = " and ".join(
-            f"{binding.convention.described} (J = {value:.9g})"
+        ways = ", ".join(
+            f"{binding.convention.described} (J = {value:.6g})"
             for binding, value in zip(rivals, values, strict=True)
         )
-        options = " or ".join(f"--call {binding.convention}" for binding in rivals)
+        *others, last = [f"--call {binding.convention}" for binding in rivals]
         raise InputError(
-            f"`{self.name}` can be called {ways}, and around θ the values differ: "
-            f"say {options} (in Python, call=...)."
+            f"`{self.name}` can be called in {len(rivals)} ways that differ around θ: {ways}; "
+            f"say {', '.join(others)} or {last} (in Python, call=...)."
         )
 
     def _same(self, one: float, other: float) -> bool:
@@ -311,22 +311,33 @@ class Cost:
         return abs(self.value - again)
 
     def _around(self, binding: Binding, distance: float) -> float:
-        """Return J at a point around θ, the same point for every binding."""
-        with binding.at(self._theta + distance * self._direction):
-            return self._evaluate(binding)
+        """Return J at a point around θ, the same point for every binding; nan where there is none.
+
+        The check itself may never come there, so what the function raises there is of no interest.
+        """
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                with binding.at(self._theta + distance * self._direction):
+                    return self._evaluate(binding)
+            except Exception:  # noqa: BLE001 (the user's function may raise anything)
+                return np.nan
+
+    def _nearby(self, bindings: list[Binding]) -> tuple[float, list[float]]:
+        """Return how far off θ every binding has a finite J, if any distance has, and these."""
+        for distance in DISTANCES:
+            values = [self._around(binding, distance) for binding in bindings]
+            if np.all(np.isfinite(values)):
+                break
+        return distance, values
 
     def _look_around(self) -> None:
         """See whether J depends on θ, and whether the function remembers the array it was given."""
         binding = self._binding
-        for distance in DISTANCES:
-            with np.errstate(all="ignore"):
-                around = self._around(binding, distance)
-            if np.isfinite(around):
-                break
+        distance, (around,) = self._nearby([binding])
         if not binding.fresh and binding.convention is not Convention.CLOSURE:
             binding.fresh = True
-            with np.errstate(all="ignore"):
-                anew = self._around(binding, distance)
+            anew = self._around(binding, distance)
             binding.fresh = not self._same(around, anew)
             around = anew
         self.constant = around == self.value

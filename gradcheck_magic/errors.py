@@ -7,10 +7,7 @@ sees one sentence and not the inside of this package.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from gradcheck_magic.check import GradientCheck
+from typing import Any
 
 __all__ = [
     "GradientCheckError",
@@ -40,7 +37,8 @@ class GradientCheckFailed(GradientCheckError, AssertionError):  # noqa: N818 (a 
         The whole result.
     """
 
-    def __init__(self, message: str, check: GradientCheck) -> None:
+    # Nothing can be imported here: what is raised knows nothing of what raises it.
+    def __init__(self, message: str, check: Any) -> None:
         super().__init__(message)
         self.check = check
 
@@ -54,7 +52,7 @@ class GradientCheckInterrupted(KeyboardInterrupt):
         What was known by then, with ``check.interrupted`` true.
     """
 
-    def __init__(self, check: GradientCheck) -> None:
+    def __init__(self, check: Any) -> None:
         super().__init__(
             f"{check.n_measured} of {check.size} entries were checked; "
             "the parameters are as they were before."

@@ -135,7 +135,7 @@ def measure(
 
 
 def _steps_taken(slot: NDArray[Any], epsilon: float) -> Vector:
-    values = np.array(slot)
+    values = slot[:]
     plus, minus = values + epsilon, values - epsilon
     return plus.astype(np.float64) - minus.astype(np.float64)
 

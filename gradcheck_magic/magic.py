@@ -290,6 +290,20 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
 # The body of a cell
 
 
+class CellSyntaxError(GradientCheckError):
+    """The body of the cell is no Python; shown as IPython shows it for any other cell.
+
+    IPython shows a SyntaxError that comes out of a magic with everything that led to it.
+    """
+
+    def __init__(self, shell: InteractiveShell, error: SyntaxError) -> None:
+        super().__init__(str(error))
+        self._lines: list[str] = shell.SyntaxTB.structured_traceback(type(error), error)
+
+    def _render_traceback_(self) -> list[str]:
+        return self._lines
+
+
 def run_body(shell: InteractiveShell, body: str) -> None:
     """Run the body of a cell magic as the shell runs a cell: its own output, display and errors.
 
@@ -297,13 +311,18 @@ def run_body(shell: InteractiveShell, body: str) -> None:
 
     Raises
     ------
+    CellSyntaxError
+        If the body is no Python.
     Exception
         What the body raises.
     """
     # An empty first line, where the magic stands, makes line numbers those of the cell.
     source = "\n" + shell.transform_cell(body)
     name = shell.compile.cache(source, shell.execution_count, raw_code=body)
-    tree = shell.transform_ast(shell.compile.ast_parse(source, filename=name))
+    try:
+        tree = shell.transform_ast(shell.compile.ast_parse(source, filename=name))
+    except SyntaxError as error:
+        raise CellSyntaxError(shell, error) from None
     silent = DisplayHook.semicolon_at_end_of_expression(source)
     interactivity = "none" if silent else shell.ast_node_interactivity
     for node, mode in _statements(tree.body, interactivity):

@@ -215,7 +215,8 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     ' (did you mean `gradients`?)'
     """
     pool = [c for c in candidates if not c.startswith("_")]
-    close = difflib.get_close_matches(name, pool, n=1, cutoff=0.6)
+    close = [c for c in pool if c.lower() == name.lower()]
+    close += difflib.get_close_matches(name, pool, n=1, cutoff=0.7)
     # An abbreviation is short beside the word itself, so the ratio of common letters misses it.
     stem = name.rstrip("s").lower()
     close += [c for c in pool if len(stem) >= SHORTEST_STEM and c.lower().startswith(stem)]
@@ -260,12 +261,16 @@ def array_leaves(node: object, path: str = "", *, top: bool = True) -> Iterator[
     The keys of the outermost dict stand for themselves.
     """
     for key, child in _children(node):
-        below = f"{path}[{key!r}]"
-        if isinstance(key, str):
-            below = key if top else f"{path}.{key}"
-        yield from array_leaves(child, below, top=False)
+        yield from array_leaves(child, _joined(path, key, top=top), top=False)
     if not isinstance(node, (dict, list, tuple)) and not _is_constant(node):
         yield path, node
+
+
+def _joined(path: str, key: object, *, top: bool) -> str:
+    """What to call a part: ``W1``, ``layers.W``, ``params[0]``; names at the top stand alone."""
+    if not isinstance(key, str):
+        return f"{path}[{key!r}]"
+    return key if top else f"{path}.{key}"
 
 
 def _children(node: object) -> Iterable[tuple[object, object]]:
@@ -424,7 +429,8 @@ class _Matcher:
                 "each parameter needs its gradient, in the same order."
             )
         for i, (child, grad) in enumerate(zip(params, grads, strict=True)):
-            self._walk(child, grad, f"{name}[{i}]", f"{path}[{i}]", top=False)
+            below, child_path = _joined(name, i, top=False), _joined(path, i, top=False)
+            self._walk(child, grad, below, child_path, top=False)
 
     def _walk_dicts(
         self, params: dict[Any, Any], grads: object, name: str, path: str, *, top: bool
@@ -437,21 +443,16 @@ class _Matcher:
                 continue
             grad_key = style(key)
             if grad_key in grads:
-                below = grad_key if top else f"{name}.{grad_key}"
-                child_path = str(key) if top else f"{path}.{key}"
+                below, child_path = _joined(name, grad_key, top=top), _joined(path, key, top=top)
                 self._walk(child, grads[grad_key], below, child_path, top=False)
                 continue
-            self._skip(child, key, grads, name)
-
-    def _skip(self, child: object, key: object, grads: dict[Any, Any], name: str) -> None:
-        """Pass over parameters without a gradient, if they need not be checked."""
-        skipped = [next(self._names) for _ in array_leaves(child)]
-        if self.wanted.intersection(skipped):
-            expected = f"d{key}"
-            raise InputError(
-                f"`{name}` has no gradient for `{key}`: expected `{expected}`"
-                f"{did_you_mean(expected, map(str, grads))}, found {listed(map(str, grads))}."
-            )
+            skipped = [next(self._names) for _ in array_leaves(child)]
+            if self.wanted.intersection(skipped):
+                others = [str(other) for other in grads if other not in map(style, params)]
+                raise InputError(
+                    f"`{name}` has no gradient for `{key}`: expected `d{key}`"
+                    f"{did_you_mean(f'd{key}', others)}, found {listed(map(str, grads))}."
+                )
 
     def _style(self, params: dict[Any, Any], grads: dict[Any, Any]) -> Callable[[Any], Any]:
         """Return the naming style under which most parameters have a gradient."""

@@ -29,6 +29,8 @@ BAR_WIDTH = 32
 # A table row for each parameter, up to this many; the others are behind a fold.
 MOST_ROWS = 12
 MOST_NOTES = 6
+HEADS = ("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
+NUMBERS = {"difference", "analytic", "numerical"}
 
 FOOTER_SEPARATOR = " · "
 
@@ -111,22 +113,26 @@ def text_report(check: GradientCheck) -> str:
 
 
 def _text_table(check: GradientCheck) -> str:
-    rows = [("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")]
+    rows = [HEADS]
     for p in check.parameters:
         values = _worst_values(p.worst)
         verdict = f"{p.verdict.symbol} {parameter_verdict(p)}"
         rows.append((p.name, shape_text(p.shape), f"{p.difference:.1e}", verdict, *values))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    aligned = [
+        [
+            cell.rjust(width) if head in NUMBERS else cell.ljust(width)
+            for head, cell, width in zip(rows[0], row, widths, strict=True)
+        ]
         for row in rows
-    )
+    ]
+    return "\n".join("  ".join(row).rstrip() for row in aligned)
 
 
 def _worst_values(worst: Entry | None) -> tuple[str, str, str]:
     if worst is None:
         return "", "", ""
-    return worst.label, f"{worst.analytic: .5e}", f"{worst.numerical: .5e}"
+    return worst.label, f"{worst.analytic:.5e}", f"{worst.numerical:.5e}"
 
 
 def _text_histogram(check: GradientCheck) -> str:
@@ -137,7 +143,8 @@ def _text_histogram(check: GradientCheck) -> str:
         # Down to an error of 1, so that the thresholds are in sight.
         for k in range(occupied[0], len(histogram.counts)):
             low = round(histogram.exponents[k])
-            rows.append((f"1e{low} to 1e{low + 1}", int(histogram.counts[k])))
+            high = f"1e{low + 1}" if low + 1 else "1"
+            rows.append((f"1e{low} to {high}", int(histogram.counts[k])))
     if histogram.n_not_finite:
         rows.append(("not finite", histogram.n_not_finite))
     if not rows:
@@ -311,9 +318,7 @@ def _html_tables(check: GradientCheck) -> str:
 
 
 def _html_table(parameters: Sequence[ParameterCheck], caption: str) -> str:
-    heads = ("name", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
-    numbers = {"difference", "analytic", "numerical"}
-    head = "".join(f'<th scope="col"{_class(number=name in numbers)}>{name}</th>' for name in heads)
+    head = "".join(f'<th scope="col"{_class(number=name in NUMBERS)}>{name}</th>' for name in HEADS)
     rows = "".join(_html_row(parameter) for parameter in parameters)
     return (
         f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>"

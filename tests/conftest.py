@@ -1,0 +1,55 @@
+"""Fixtures: a real IPython shell, and the check through both of its doors."""
+
+from collections.abc import Iterator
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from gradcheck_magic import check_gradients
+
+OPTIONS = {"only": "--only {}", "epsilon": "--epsilon {}", "call": "--call {}", "seed": "--seed {}"}
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """A real shell with the extension loaded, and nothing of another test in it."""
+    InteractiveShell.clear_instance()
+    config = Config({"HistoryManager": {"enabled": False}})
+    instance = InteractiveShell.instance(config=config)
+    instance.run_line_magic("load_ext", "gradcheck_magic")
+    yield instance
+    instance.run_line_magic("unload_ext", "gradcheck_magic")
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def run(shell):
+    """Run a cell as the user does: an error in it is raised here."""
+
+    def run_cell(cell):
+        shell.run_cell(cell).raise_error()
+        return shell.user_ns.get("_gradcheck")
+
+    return run_cell
+
+
+@pytest.fixture(params=["function", "magic"])
+def check(request):
+    """`check_gradients`, or the magic on a namespace that holds the same objects."""
+    if request.param == "function":
+        return check_gradients
+    shell = request.getfixturevalue("shell")
+
+    def through_magic(params, grads, cost_function, *, upstream=None, **options):
+        # The names come from dict keys or positions, as they do for the function.
+        shell.user_ns["_given"] = (params, grads, cost_function, upstream)
+        line = "-p _given[0] -g _given[1] -c _given[2]"
+        line += "" if upstream is None else " -u _given[3]"
+        for name, value in options.items():
+            shown = " ".join(value) if isinstance(value, list) else value
+            line += " " + OPTIONS[name].format(shown)
+        shell.run_cell(f"%gradcheck {line}").raise_error()
+        return shell.user_ns["_gradcheck"]
+
+    return through_magic

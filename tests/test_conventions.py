@@ -1,0 +1,218 @@
+"""The cost function is called the way it wants."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from gradcheck_magic import InputError, Verdict, check_gradients
+
+W, b = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.array([0.5, -0.5])
+X, Y = np.array([[1.0, -1.0, 2.0], [0.5, 0.25, -1.0]]), np.array([[1.0, 2.0], [3.0, 4.0]])
+
+
+def loss(W, b):
+    return np.sum((X @ W + b - Y) ** 2) / 2
+
+
+def gradient():
+    residual = X @ W + b - Y
+    return X.T @ residual, residual.sum(axis=0)
+
+
+def of_theta(theta):
+    return loss(theta[:6].reshape(3, 2), theta[6:])
+
+
+def of_container(params):
+    return loss(*(params.values() if isinstance(params, dict) else params))
+
+
+def of_arrays(W, b):
+    return loss(W, b)
+
+
+def of_keywords(*, b, W):
+    return loss(W, b)
+
+
+def of_nothing():
+    return loss(W, b)
+
+
+class Model:
+    def method(self, params):
+        return of_container(params)
+
+    def __call__(self, W, b):
+        return loss(W, b)
+
+
+CONVENTIONS = [
+    pytest.param(of_theta, id="flat"),
+    pytest.param(of_container, id="the container"),
+    pytest.param(of_arrays, id="one by one"),
+    pytest.param(of_nothing, id="nothing"),
+    pytest.param(lambda *arrays: 1.0 * loss(*arrays), id="any number of arrays"),
+    pytest.param(lambda W, b, extra=1.0: extra * loss(W, b), id="a default"),
+    pytest.param(functools.partial(lambda scale, W, b: scale * loss(W, b), 1.0), id="partial"),
+    pytest.param(Model().method, id="a method"),
+    pytest.param(Model(), id="an object"),
+    pytest.param(lambda params: (of_container(params), "cache"), id="cost, cache"),
+    pytest.param(lambda params: np.array([[of_container(params)]]), id="a 1 by 1 array"),
+]
+
+
+@pytest.mark.parametrize("cost", CONVENTIONS)
+@pytest.mark.parametrize("container", [list, tuple, dict])
+def test_conventions(check, cost, container):
+    """Every convention with every container: right gradients pass, a wrong entry is found."""
+    dW, db = gradient()
+    if container is dict:
+        params, grads = {"W": W, "b": b}, {"dW": dW, "db": db}
+    else:
+        params, grads = container([W, b]), container([dW, db])
+    before = W.tobytes(), b.tobytes()
+    assert check(params, grads, cost).verdict is Verdict.CORRECT
+    dW[1, 0] *= 1.5
+    found = check(params, grads, cost)
+    assert found.verdict is Verdict.BUG
+    assert [index for _, index in found.wrong_entries] == [(1, 0)]
+    assert (W.tobytes(), b.tobytes()) == before
+
+
+def test_by_keyword(check):
+    """The arrays of a dict are passed by name where the signature has the names."""
+    dW, db = gradient()
+    assert check({"W": W, "b": b}, {"dW": dW, "db": db}, of_keywords).passed
+
+
+@pytest.mark.parametrize("call", ["flat", "structured", "arguments"])
+def test_call_decides(check, call):
+    """A function that works in several ways, with other values, is called as asked."""
+    params, grads = [np.array([1.0]), np.array([2.0])], [np.array([1.0]), np.array([1.0])]
+    factors = {"flat": 1.0, "structured": 2.0, "arguments": 3.0}
+
+    def cost(first, second=None):
+        if second is not None:
+            return 3.0 * float(first[0] + second[0])
+        if isinstance(first, list):
+            return 2.0 * float(first[0][0] + first[1][0])
+        return float(first.sum())
+
+    message = (
+        "`cost` can be called in 3 ways that differ around θ: with the container (J = 6.03352), "
+        "with the flat θ (J = 3.01676), with the arrays one by one (J = 9.05028); "
+        "say --call structured, --call flat or --call arguments (in Python, call=...)."
+    )
+    with pytest.raises(InputError) as error:
+        check(params, grads, cost)
+    assert str(error.value) == message
+    found = check(params, grads, cost, call=call)
+    assert found.numerical == pytest.approx(factors[call], rel=1e-6)
+
+
+def test_agreement_is_not_ambiguous(check):
+    """One number in a list is the same flat and as a container."""
+    assert check([3.0], [6.0], lambda theta: theta[0] ** 2).passed
+
+
+def test_a_column_stays_a_column(check):
+    """Flattened, it would broadcast: (3, 1) against (3,) is (3, 3)."""
+    theta, target = np.array([[1.0], [2.0], [3.0]]), np.array([[3.0], [2.0], [1.0]])
+    found = check(theta, 2 * (theta - target), lambda t: np.sum((t - target) ** 2))
+    assert found.passed
+
+
+@pytest.mark.parametrize(
+    ("params", "grads", "cost"),
+    [
+        pytest.param(2.0, 4.0, lambda x: x**2, id="a plain number"),
+        pytest.param(np.array(2.0), np.array(4.0), lambda x: x**2, id="0-d"),
+        pytest.param(
+            {"w": 2.0, "b": 1.0}, {"dw": 4.0, "db": 2.0},
+            lambda p: p["w"] ** 2 + 2 * p["b"], id="numbers in a dict",
+        ),
+        pytest.param((2.0, 1.0), (4.0, 2.0), lambda w, b: w**2 + 2 * b, id="numbers one by one"),
+        pytest.param(np.array([1, 2]), np.array([2, 4]), lambda x: x @ x, id="integers"),
+    ],
+)  # fmt: skip
+def test_numbers(check, params, grads, cost):
+    assert check(params, grads, cost).passed
+
+
+def test_nested(check):
+    """Nested lists and dicts come back in the same structure, with the settings in them."""
+    params = {
+        "layers": [{"W": W, "b": b}, {"W": np.eye(2), "b": None}],
+        "activation": "none",
+    }
+    dW, db = gradient()
+    grads = {"layers": [{"dW": dW, "db": db}, {"dW": np.zeros((2, 2)), "db": None}], "cost": 3.0}
+
+    def cost(params):
+        assert params["activation"] == "none"
+        first, second = params["layers"]
+        assert second["b"] is None
+        return loss(first["W"], first["b"]) + 0 * second["W"].sum()
+
+    found = check(params, grads, cost)
+    assert found.passed
+    names = [parameter.name for parameter in found.parameters]
+    assert names == ["layers[0].W", "layers[0].b", "layers[1].W"]
+
+
+def test_upstream(check):
+    """A layer's forward function against its own backward, for weights and inputs."""
+    random = np.random.default_rng(0)
+    x, w, dout = (random.normal(size=shape) for shape in [(5, 3), (3, 4), (5, 4)])
+
+    def forward(x, w):
+        out = np.tanh(x @ w)
+        return out, (x, w, out)
+
+    _, (_, _, out) = forward(x, w)
+    dz = dout * (1 - out**2)
+    dx, dw = dz @ w.T, x.T @ dz
+    assert check([x, w], [dx, dw], forward, upstream=dout).passed
+    found = check({"x": x, "w": w}, {"dx": -dx, "dw": dw}, forward, upstream=dout)
+    assert [p.name for p in found.parameters if p.n_wrong] == ["x"]
+
+
+def test_kept_arguments_do_not_change():
+    """A function that keeps what it was given finds it as it was."""
+    kept = []
+
+    def cost(theta):
+        kept.append(theta)
+        return theta @ theta
+
+    check_gradients(np.array([1.0, 2.0]), np.array([2.0, 4.0]), cost)
+    last = kept[-2:]
+    assert [list(theta) for theta in last] == [[1.0, 2.0 + 1e-7], [1.0, 2.0 - 1e-7]]
+
+
+def test_cached_arguments():
+    """A function that remembers its result by the identity of its argument is given copies."""
+    results = {}
+
+    def cost(theta):
+        if id(theta) not in results:
+            results[id(theta)] = (theta, theta @ theta)
+        return results[id(theta)][1]
+
+    assert check_gradients(np.array([1.0, 2.0]), np.array([2.0, 4.0]), cost).passed
+
+
+def test_closure_restores_every_layout():
+    """Not contiguous, Fortran order, a view of something larger: the same bits afterwards."""
+    base = np.random.default_rng(0).normal(size=(6, 8))
+    whole = base.copy()
+    params = {"A": base[::2, 1::3], "B": np.asfortranarray(base[:2, :2]), "C": base[5, 7:]}
+    grads = {name: 2 * array for name, array in params.items()}
+
+    def cost():
+        return sum(float((array**2).sum()) for array in params.values())
+
+    assert check_gradients(params, grads, cost).passed
+    assert base.tobytes() == whole.tobytes()

@@ -1,0 +1,74 @@
+"""The house keeps its order: imports go one way, and the standards hold."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "gradcheck_magic"
+
+# Each module imports only from those before it.
+ORDER = [
+    "errors", "interrupt", "parameters", "convention", "cost", "finite_difference", "comparison",
+    "diagnosis", "check", "report", "figures", "widget", "magic", "demo", "__main__", "__init__",
+]  # fmt: skip
+# How a result is shown is looked up when it is shown, inside the method that shows it.
+UPWARDS = {("check", "report"), ("check", "figures")}
+# Who may know whom, besides the standard library and NumPy.
+ALLOWED = {
+    "IPython": {"magic", "__main__", "__init__"},
+    "ipywidgets": {"widget"},
+    "matplotlib": {"figures", "check"},
+    "traitlets": {"magic", "__main__"},
+}
+
+
+def imports(path):
+    """Yield every module that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            yield node.module
+
+
+def test_every_module_has_its_place():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set(ORDER)
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_import_order(name):
+    for module in imports(PACKAGE / f"{name}.py"):
+        package, _, part = module.partition(".")
+        if package == "gradcheck_magic":
+            below = ORDER.index(part) < ORDER.index(name)
+            assert below or (name, part) in UPWARDS, f"{name} imports {part}"
+        elif package not in sys.stdlib_module_names | {"numpy"}:
+            assert name in ALLOWED[package], f"{name} imports {package}"
+
+
+@pytest.mark.parametrize(
+    "command", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join
+)
+def test_standards(command):
+    """ruff and mypy have nothing to say."""
+    pytest.importorskip(command[0])
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_main_job():
+    """`python -m gradcheck_magic` finds the planted bug, in a real shell."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gradcheck_magic"], capture_output=True, encoding="utf-8", check=True
+    )
+    assert "✓ Backpropagation is correct." in done.stdout
+    assert "✗ There is a bug in backpropagation." in done.stdout
+    assert "`dW2` is 100.0 times the numerical gradient, in all 80 entries." in done.stdout
+    assert "jupyter lab notebooks/01_first_check.ipynb" in done.stdout

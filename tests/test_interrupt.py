@@ -1,0 +1,160 @@
+"""A long check shows progress, can be interrupted, and leaves the parameters as they were."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from IPython.utils.capture import capture_output
+
+from gradcheck_magic import GradientCheckInterrupted, Verdict, check_gradients
+from gradcheck_magic.interrupt import InterruptGuard
+
+N = 40
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupting_cost(W, at):
+    """A cost that reads the notebook's `W`, with Ctrl-C at the given evaluation."""
+    calls = []
+
+    def cost():
+        calls.append(None)
+        if len(calls) == at:
+            interrupt()
+            time.sleep(1)  # the signal arrives here, at the latest
+        return float(W @ W)
+
+    return cost
+
+
+@pytest.mark.parametrize("at", [1, 2, 5, 20, 33, 34, 60])
+def test_restored_and_partial(at):
+    """Whenever it comes: before the pass, or at either side of an entry."""
+    W = np.linspace(1, 2, N)
+    before = W.tobytes()
+    with pytest.raises(GradientCheckInterrupted) as error:
+        check_gradients([W], [2 * W], interrupting_cost(W, at))
+    assert W.tobytes() == before
+    partial = error.value.check
+    assert partial.interrupted
+    assert partial.verdict is Verdict.INCONCLUSIVE
+    assert partial.n_measured == len(partial.numerical) < partial.size == N
+    assert partial.numerical == pytest.approx(2 * W[: partial.n_measured], rel=1e-6)
+    assert f"{partial.n_measured} of 40 entries were measured." in partial.notes[0]
+    assert f"{partial.n_measured} of 40 entries measured" in str(partial)
+
+
+def test_what_was_wrong_by_then_is_a_bug():
+    W = np.linspace(1, 2, N)
+    wrong = 2 * W
+    wrong[3] *= 2
+    with pytest.raises(GradientCheckInterrupted) as error:
+        check_gradients([W], [wrong], interrupting_cost(W, 60))
+    assert error.value.check.verdict is Verdict.BUG
+    assert error.value.check.wrong_entries == (("params[0]", (3,)),)
+
+
+def test_at_any_time():
+    """Interrupts from outside, at times that nobody chose."""
+    W = np.linspace(1, 2, 4000)
+    before = W.tobytes()
+    handler = signal.getsignal(signal.SIGINT)
+    interrupted = 0
+    for attempt in range(40):
+        timer = threading.Timer(0.0005 * attempt, interrupt)
+        try:
+            timer.start()
+            check_gradients([W], [2 * W], lambda: float(W @ W))
+        except KeyboardInterrupt:
+            interrupted += 1
+        finally:
+            try:
+                timer.join()
+            except KeyboardInterrupt:
+                interrupted += 1
+        assert W.tobytes() == before
+        assert signal.getsignal(signal.SIGINT) is handler
+    assert interrupted == 40
+
+
+def test_guard_holds_back():
+    """Our own lines are never interrupted; the interrupt is raised afterwards."""
+    reached = []
+    with pytest.raises(KeyboardInterrupt), InterruptGuard() as guard:  # noqa: PT012
+        interrupt()
+        interrupt()
+        reached.append(guard.pending)
+    assert reached == [True]
+
+
+def test_guard_lets_through():
+    with InterruptGuard() as guard:
+        guard.open = True
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+        guard.open = False
+
+
+def test_users_own_handler_is_called():
+    """It may not raise: then the check goes on."""
+    seen = []
+    W = np.ones(3)
+    previous = signal.signal(signal.SIGINT, lambda *_: seen.append(True))
+    calls = []
+
+    def cost(params):
+        calls.append(None)
+        if len(calls) == 15:
+            interrupt()
+        return float(params[0] @ params[0])
+
+    try:
+        assert check_gradients([W], [2 * W], cost).passed
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert seen == [True]
+
+
+def test_in_another_thread():
+    """There signals never arrive, and the check works all the same."""
+    results = []
+    W = np.ones(3)
+    thread = threading.Thread(
+        target=lambda: results.append(check_gradients([W], [2 * W], lambda p: float(p[0] @ p[0])))
+    )
+    thread.start()
+    thread.join()
+    assert results[0].passed
+
+
+def test_magic(shell):
+    """The partial result is shown and stored, one line is raised, and later cells do not run."""
+    W = np.linspace(1, 2, N)
+    shell.user_ns.update(params=[W], grads=[2 * W], cost_function=interrupting_cost(W, 60))
+    with capture_output() as captured:
+        result = shell.run_cell("%gradcheck -o mine\nafter = True")
+    assert isinstance(result.error_in_exec, KeyboardInterrupt)
+    partial = shell.user_ns["_gradcheck"]
+    assert shell.user_ns["mine"] is partial
+    assert partial.interrupted
+    assert "after" not in shell.user_ns
+    assert "? The finite differences cannot tell." in captured.stdout
+    assert captured.stdout.strip().splitlines()[-1] == (
+        f"Gradient check interrupted: {partial.n_measured} of 40 entries were checked; the "
+        "parameters are as they were before."
+    )
+
+
+def test_progress():
+    """It is told after every entry."""
+    seen = []
+    check_gradients([np.ones(3)], [2 * np.ones(3)], lambda p: float(p[0] @ p[0]),
+                    progress=lambda *state: seen.append(state))  # fmt: skip
+    assert [state[:2] for state in seen] == [(1, 3), (2, 3), (3, 3)]
+    assert all(seconds >= 0 for *_, seconds in seen)

@@ -1,0 +1,394 @@
+"""`%gradcheck` and `%%gradcheck` in a real IPython shell."""
+
+import ast
+import re
+import sys
+
+import numpy as np
+import pytest
+from IPython.utils.capture import capture_output
+
+from gradcheck_magic import GradientCheckFailed, InputError, Verdict
+from gradcheck_magic.magic import CellSyntaxError
+
+NETWORK = """
+import numpy as np
+from networks import Smooth
+net = Smooth()
+params, cost_function = net.params, net.cost
+right = net.grads()
+wrong = {**right, "dW2": 2 * right["dW2"]}
+grads = right
+"""
+
+
+@pytest.fixture
+def notebook(shell, run):
+    """A namespace with a network, its right gradients and wrong ones."""
+    run(NETWORK)
+    return shell
+
+
+@pytest.fixture
+def output(notebook):
+    """Run a cell and return what it printed, and what it showed as its error."""
+
+    def of_cell(cell):
+        with capture_output() as captured:
+            result = notebook.run_cell(cell)
+        return re.sub(
+            r"\x1b\[[0-9;]*m", "", captured.stdout
+        ), result.error_before_exec or result.error_in_exec
+
+    return of_cell
+
+
+@pytest.fixture
+def line_of_error(output):
+    """Run a cell that fails, and return the one line that is shown."""
+
+    def of_cell(cell):
+        printed, error = output(cell)
+        assert isinstance(error, InputError)
+        assert printed.strip() == f"InputError: {error}"
+        return str(error)
+
+    return of_cell
+
+
+def test_cell(notebook, run):
+    """The body runs in the notebook's namespace, then the check."""
+    check = run("%%gradcheck\nfresh = 1\ngrads = wrong")
+    assert notebook.user_ns["fresh"] == 1
+    assert check.verdict is Verdict.BUG
+    assert check.wrong_entries[0][0] == "W2"
+
+
+def test_line(run, notebook):
+    assert run("%gradcheck").passed
+
+
+def test_returns_nothing(notebook, run):
+    """The card is shown, not returned."""
+    run("value = get_ipython().run_line_magic('gradcheck', '')")
+    assert notebook.user_ns["value"] is None
+
+
+def test_report_in_a_terminal(output):
+    printed, error = output("%%gradcheck\ngrads = wrong")
+    assert error is None
+    first, *rest = printed.splitlines()
+    assert first.startswith("✗ There is a bug in backpropagation.   difference 0.")
+    assert any(line.startswith("- `dW2` is 2.000 times the numerical gradient") for line in rest)
+
+
+EXPRESSIONS = [
+    "-p net.params -g net.grads() -c net.cost",
+    "--params net.params --grads=right --cost net.cost",
+    "-p [params['W1']] -g \"[right['dW1']]\" -c 'lambda W1: net.cost({**params, \"W1\": W1})'",
+    '-c "lambda p: (cost_function(p), 1)"',
+    "--only W1 b1",
+    "--only W1,b1 --epsilon 1e-6 --seed 3 --call structured",
+]
+
+
+@pytest.mark.parametrize("line", EXPRESSIONS)
+def test_expressions(notebook, run, line):
+    assert run(f"%gradcheck {line}").passed
+    found = run(f"%%gradcheck {line}\nextra = 1")
+    assert found.passed
+    assert "--only" not in line or [p.name for p in found.parameters] == ["W1", "b1"]
+
+
+def test_names_of_variables(notebook, run):
+    """`params = [W1, b1]` shows W1 and b1, and `grads = [dW1, db1]` their names in errors."""
+    run("W1, b1 = params['W1'], params['b1']; dW1, db1 = right['dW1'], right['db1']")
+    run("first = lambda W1, b1: net.cost({**params, 'W1': W1, 'b1': b1})")
+    found = run("%gradcheck -p [W1,b1] -g [dW1,db1] -c first")
+    assert [p.name for p in found.parameters] == ["W1", "b1"]
+    run("dW1 = dW1[:3]")
+    with pytest.raises(InputError, match=r"`dW1` is \(3, 4\) and `W1` is \(4, 4\)"):
+        run("%gradcheck -p [W1,b1] -g [dW1,db1] -c first")
+
+
+def test_upstream(run):
+    run("import numpy as np\nx, w = np.ones((2, 3)), np.ones((3, 2))")
+    run("dout = np.array([[1., 2.], [3., 4.]])")
+    found = run('%gradcheck -c "lambda x, w: x @ w" -p [x,w] -g "[dout @ w.T, x.T @ dout]" -u dout')
+    assert found.passed
+    assert [p.name for p in found.parameters] == ["x", "w"]
+
+
+def test_notebook_arrays_are_restored(notebook, run):
+    """A cost without arguments reads the notebook's arrays, which are perturbed in place."""
+    run("before = {name: array.copy() for name, array in params.items()}")
+    found = run('%gradcheck -c "lambda: net.cost(params)"')
+    assert found.passed
+    for name, array in notebook.user_ns["params"].items():
+        assert array.tobytes() == notebook.user_ns["before"][name].tobytes()
+
+
+def test_inside_a_function(notebook, run):
+    """While debugging: names mean what they mean where the magic stands."""
+    run("def train():\n    params, grads = {'w': np.ones(2)}, {'dw': 2 * np.ones(2)}\n"
+        "    cost_function = lambda p: float(p['w'] @ p['w'])\n"
+        "    %gradcheck --strict\n    return 'done'\n")  # fmt: skip
+    run("answer = train()")
+    assert notebook.user_ns["answer"] == "done"
+    assert [p.name for p in notebook.user_ns["_gradcheck"].parameters] == ["w"]
+
+
+# The body
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("1 + 1", "2"),
+        ("1 + 1;", ""),
+        ("1 + 1  # with a comment", "2"),
+        ("1 + 1;  # with a comment", ""),
+        ("x = 3", ""),
+        ("print('said')", "said"),
+        ("for i in range(2):\n    i", ""),
+        ("%time None", "Wall time"),
+        ("!echo shell", "shell"),
+        ("%%capture inner\nprint('said')", ""),
+    ],
+)
+def test_display_of_the_body(notebook, output, body, shown):
+    """As in any cell: the last expression is shown, unless a semicolon ends it."""
+    printed, error = output(f"%%gradcheck -q\n{body}")
+    assert error is None
+    assert shown in printed
+    assert shown or not printed
+
+
+@pytest.mark.parametrize(
+    ("interactivity", "body", "shown"),
+    [
+        ("all", "1 + 1\n2 + 2", ["2", "4"]),
+        ("last", "for i in range(2):\n    i", ["0", "1"]),
+        ("last_expr_or_assign", "x = 5", ["5"]),
+        ("last_expr_or_assign", "x += 1", ["7"]),
+        ("last_expr_or_assign", "a = b = 5", []),
+        ("none", "1 + 1", []),
+    ],
+)
+def test_interactivity(notebook, output, interactivity, body, shown):
+    notebook.user_ns["x"] = 6
+    notebook.ast_node_interactivity = interactivity
+    printed, _ = output(f"%%gradcheck -q\n{body}")
+    assert [line.partition(": ")[2] for line in printed.split("\n") if line] == shown
+
+
+def test_transformers_see_the_body(notebook, run):
+    class Sevens(ast.NodeTransformer):
+        def visit_Constant(self, node):
+            return ast.copy_location(ast.Constant(7), node) if node.value == 3 else node
+
+    notebook.ast_transformers.append(Sevens())
+    run("%%gradcheck\nx = 3")
+    assert notebook.user_ns["x"] == 7
+
+
+def test_error_in_the_body(notebook, output):
+    """One traceback, at the user's own line, and no check afterwards."""
+    printed, error = output("%%gradcheck\nx = 1\n\nnp.zeros(3)[7]")
+    assert isinstance(error, IndexError)
+    assert "line 4" in printed
+    assert printed.count("IndexError") == 2  # its name above the frames, and the message below
+    assert "gradcheck_magic" not in printed
+    assert "run_cell_magic" not in printed
+    assert notebook.user_ns.get("_gradcheck") is None
+
+
+def test_syntax_error_in_the_body(output):
+    printed, error = output("%%gradcheck\nx = 1\ny = = 2")
+    assert isinstance(error, CellSyntaxError)
+    assert "line 3\n    y = = 2" in printed
+    assert "SyntaxError: invalid syntax" in printed
+    assert "run_body" not in printed
+
+
+def test_error_in_the_cost(output):
+    """The user's own traceback, pointing to the user's own line."""
+    output("def broken(p):\n    return p['nothing'].sum()")
+    printed, error = output("%gradcheck -c broken")
+    assert isinstance(error, KeyError)
+    assert "return p['nothing'].sum()" in printed
+    assert "cost.py" not in printed
+
+
+def test_await_in_the_body(line_of_error):
+    assert line_of_error("%%gradcheck\nimport asyncio\nawait asyncio.sleep(0)") == (
+        "%%gradcheck cannot run `await` at the top level of a cell: await in a cell of its own, "
+        "and check with %gradcheck in the next."
+    )
+
+
+# Results and options
+
+
+def test_out(notebook, run):
+    found = run("%gradcheck -o mine")
+    assert notebook.user_ns["mine"] is found is notebook.user_ns["_gradcheck"]
+
+
+def test_an_error_leaves_no_old_result(notebook, output, run):
+    assert run("%gradcheck").passed
+    output("%gradcheck -g nowhere")
+    assert notebook.user_ns["_gradcheck"] is None
+
+
+@pytest.mark.parametrize("how", ["-q", "--quiet", "config"])
+def test_quiet(notebook, output, how):
+    """Silent when correct, else one line."""
+    line = how
+    if how == "config":
+        line = ""
+        output("%config GradcheckMagics.quiet = True")
+    assert output(f"%gradcheck {line}") == ("", None)
+    printed, _ = output(f"%gradcheck {line} -g wrong")
+    assert printed.count("\n") == 1
+    assert printed.startswith("✗ There is a bug in backpropagation. The difference is 0.")
+    printed, _ = output("%gradcheck --no-quiet")
+    assert "parameter" in printed
+
+
+@pytest.mark.parametrize("how", ["--strict", "config"])
+def test_strict(notebook, output, how):
+    """The card is shown, then one line is raised."""
+    line = how
+    if how == "config":
+        line = ""
+        output("%config GradcheckMagics.strict = True")
+    _, error = output(f"%gradcheck {line}")
+    assert error is None
+    printed, error = output(f"%gradcheck {line} -g wrong")
+    assert isinstance(error, GradientCheckFailed)
+    assert error.check is notebook.user_ns["_gradcheck"]
+    *report, raised = printed.strip().splitlines()
+    assert any(line.startswith("parameter") for line in report)
+    assert raised == f"GradientCheckFailed: {error}"
+    printed, error = output("%gradcheck --strict --quiet -g wrong")
+    assert printed.strip() == f"GradientCheckFailed: {error}"
+    _, error = output("%gradcheck --no-strict -g wrong")
+    assert error is None
+
+
+def test_disabled(notebook, output):
+    """The body runs, the results are None, one line says so."""
+    output("%gradcheck -o mine")
+    output("%config GradcheckMagics.enabled = False")
+    printed, error = output("%%gradcheck --strict -g wrong -o mine\nran = True")
+    assert error is None
+    assert printed == "gradcheck is off: %config GradcheckMagics.enabled = True turns it on.\n"
+    assert notebook.user_ns["ran"] is True
+    assert notebook.user_ns["mine"] is notebook.user_ns["_gradcheck"] is None
+    output("%config GradcheckMagics.enabled = True")
+    output("%gradcheck")
+    assert notebook.user_ns["_gradcheck"].passed
+
+
+def test_configured_names(notebook, run):
+    run("theta, gradients, J = params, right, cost_function; del params, grads, cost_function")
+    run("%config GradcheckMagics.params = 'theta'")
+    run("%config GradcheckMagics.grads = 'gradients'")
+    run("%config GradcheckMagics.cost = 'J'")
+    assert run("%gradcheck").passed
+
+
+MISTAKES = [
+    (
+        "%gradcheck -g nowhere",
+        "`nowhere` is not defined: assign it before the check, or say what to take with --grads.",
+    ),
+    (
+        "gradients = grads; del grads\n%gradcheck",
+        "`grads` is not defined (did you mean `gradients`?): assign it before the check, or say "
+        "what to take with --grads.",
+    ),
+    (
+        "parameters = params; del params\n%gradcheck",
+        "`params` is not defined (did you mean `parameters`?): assign it before the check, or say "
+        "what to take with --params.",
+    ),
+    ("%gradcheck -p 'a b'", "--params 'a b' is not an expression: invalid syntax."),
+    (
+        "%gradcheck --epsilon small",
+        "%gradcheck: argument --epsilon: invalid float value: 'small'. See %gradcheck? for the "
+        "options.",
+    ),
+    (
+        "%gradcheck --stict",
+        "%gradcheck: unrecognized arguments: --stict. See %gradcheck? for the options.",
+    ),
+    (
+        "%gradcheck -o 1x",
+        "%gradcheck: argument -o/--out: '1x' is not a name. See %gradcheck? for the options.",
+    ),
+    (
+        "%gradcheck -p 'a",
+        "%gradcheck: No closing quotation. See %gradcheck? for the options.",
+    ),
+    ("%gradcheck -c 3.0", "`cost_function` is a float: expected a function that returns the cost."),
+]
+
+
+@pytest.mark.parametrize(("cell", "message"), MISTAKES)
+def test_mistakes(line_of_error, cell, message):
+    """One line, and a real error: a notebook in CI is red."""
+    assert line_of_error(cell) == message
+
+
+def test_a_wrong_option_runs_nothing(notebook, output):
+    output("%%gradcheck --stict\nran = True")
+    assert "ran" not in notebook.user_ns
+
+
+def test_help(output, notebook):
+    """`%gradcheck?` shows every option, with examples."""
+    shown = notebook.find_line_magic("gradcheck").__doc__
+    for option in ("--params", "--grads", "--cost", "--upstream", "--only", "--epsilon", "--call",
+                   "--seed", "--out", "--quiet", "--strict"):  # fmt: skip
+        assert option in shown
+    assert "%%gradcheck\n    grads = backward(params, X, Y)" in shown
+
+
+def test_config_help(output):
+    printed, _ = output("%config GradcheckMagics")
+    for name in (
+        "enabled",
+        "strict",
+        "quiet",
+        "params",
+        "grads",
+        "cost",
+        "epsilon",
+        "call",
+        "seed",
+    ):
+        assert f"GradcheckMagics.{name}=" in printed
+
+
+def test_loaded_twice_and_unloaded(notebook, run, output):
+    run("%load_ext gradcheck_magic")
+    run("%reload_ext gradcheck_magic")
+    names = [type(c).__name__ for c in notebook.configurables]
+    assert names.count("GradcheckMagics") == 1
+    assert run("%gradcheck").passed
+    run("%unload_ext gradcheck_magic")
+    assert "gradcheck" not in notebook.magics_manager.magics["line"]
+    assert "GradcheckMagics" not in [type(c).__name__ for c in notebook.configurables]
+    run("%load_ext gradcheck_magic")
+    assert run("%gradcheck").passed
+
+
+def test_no_traces(notebook, run):
+    """Figures, random numbers and display hook are as before."""
+    np.random.seed(0)
+    state, hook = np.random.get_state()[1].tobytes(), sys.displayhook
+    run("%%gradcheck\ngrads = wrong")
+    assert np.random.get_state()[1].tobytes() == state
+    assert sys.displayhook is hook

@@ -1,0 +1,371 @@
+"""Wrong use gets one line that names the culprit, says what was found and what to do."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from gradcheck_magic import InputError, check_gradients, gradient_checking
+
+
+def square(params):
+    arrays = params.values() if isinstance(params, dict) else params
+    return float(sum(np.sum(np.asarray(array) ** 2) for array in arrays))
+
+
+def ones(*shape):
+    return np.ones(shape)
+
+
+class Tensor:
+    """Like an array of another library."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.ones(2)
+
+
+PAIRS = [
+    pytest.param(
+        [ones(2), ones(3)], [ones(2)],
+        "`params` has 2 arrays and `grads` has 1: each parameter needs its gradient, in the same "
+        "order.",
+        id="a gradient too few",
+    ),
+    pytest.param(
+        {"W1": ones(3, 2)}, {"dW1": ones(2, 3)},
+        "`dW1` is (2, 3) and `W1` is (3, 2): transposed?",
+        id="transposed",
+    ),
+    pytest.param(
+        {"W1": ones(3, 2)}, {"dW1": ones(3, 4)},
+        "`dW1` is (3, 4) and `W1` is (3, 2): a gradient has the shape of its parameter.",
+        id="another shape",
+    ),
+    pytest.param(
+        [ones(4)], [ones(5)],
+        "`grads[0]` is (5,) and `params[0]` is (4,): a gradient has the shape of its parameter.",
+        id="another size",
+    ),
+    pytest.param(
+        {"W1": ones(2), "b1": ones(1)}, {"dW1": ones(2), "b_1": ones(1)},
+        "`grads` has no gradient for `b1`: expected `db1` (did you mean `b_1`?), found `dW1` and "
+        "`b_1`.",
+        id="a gradient misnamed",
+    ),
+    pytest.param(
+        {"W1": ones(2)}, {"dW1": None},
+        "`dW1` is None: `W1` needs a gradient.",
+        id="a gradient never set",
+    ),
+    pytest.param(
+        {"W1": ones(2), "b1": ones(1)}, ones(2),
+        "`params` has 2 arrays and `grads` has 1: each parameter needs its gradient.",
+        id="a dict and one array",
+    ),
+    pytest.param(
+        {"l1": {"W": ones(2)}}, {"dl1": ones(2)},
+        "`dl1` is a numpy.ndarray where `l1` is a dict.",
+        id="another structure",
+    ),
+    pytest.param(
+        {"l": [ones(2)]}, {"dl": {"a": ones(2)}},
+        "`dl` is a dict where `l` is a list of 1.",
+        id="a dict where a list is",
+    ),
+    pytest.param(
+        [ones(2)], lambda: [ones(2)],
+        "`grads` is a function: call it and give its result.",
+        id="grads not called",
+    ),
+    pytest.param([], [], "`params` holds no arrays: nothing to check.", id="nothing"),
+    pytest.param(None, None, "`params` holds no arrays: nothing to check.", id="None"),
+    pytest.param([ones(0)], [ones(0)], "`params` is empty: no entry to check.", id="no entries"),
+    pytest.param(
+        {"W": np.array([[1.0, np.nan]])}, {"dW": ones(1, 2)},
+        "`W[0, 1]` is nan: the gradient can only be checked where every parameter is finite.",
+        id="nan in the parameters",
+    ),
+    pytest.param(
+        {"W": np.array([1j])}, {"dW": ones(1)},
+        "`W` has dtype complex128: expected real numbers; check the real and the imaginary part "
+        "as two parameters.",
+        id="complex",
+    ),
+    pytest.param(
+        {"W": np.array([[1], [1, 2]], dtype=object)}, {"dW": ones(1)},
+        "`W` has dtype object: expected real numbers; an array of objects often comes from lists "
+        "of different lengths.",
+        id="objects",
+    ),
+    pytest.param(
+        {"W": np.array([True])}, {"dW": ones(1)},
+        "`W` has dtype bool: expected real numbers.",
+        id="truth values",
+    ),
+    pytest.param(
+        {"W": Tensor()}, {"dW": ones(2)},
+        "`W` is a test_messages.Tensor: expected a NumPy array or a number; convert it with "
+        "np.asarray.",
+        id="another library's array",
+    ),
+    pytest.param(
+        {"W": {1, 2}}, {"dW": ones(2)},
+        "`W` is a set: expected a NumPy array or a number.",
+        id="a set",
+    ),
+]  # fmt: skip
+
+
+def sentence_of(check, *args, **options):
+    with pytest.raises(InputError) as error:
+        check(*args, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(("params", "grads", "message"), PAIRS)
+def test_pairing(params, grads, message):
+    assert sentence_of(check_gradients, params, grads, square) == message
+    assert sentence_of(gradient_checking, params, grads, square) == message
+
+
+def changes_in_place(params):
+    params["W"] += 1
+    return square(params)
+
+
+def replaces(params):
+    params["W"] = params["W"] * 2
+    return square(params)
+
+
+def takes_away(params):
+    return float(np.sum(params.pop("W") ** 2))
+
+
+def draws():
+    counter = itertools.count()
+
+    def cost(params):
+        return square(params) * (1 + next(counter) / 100)
+
+    return cost
+
+
+def constant(params):
+    return 0.25 + 0 * square(params)
+
+
+COSTS = [
+    pytest.param(
+        lambda params: params["W"],
+        "`cost_function` returned an array of shape (2,): expected one number. If it is a layer's "
+        "output, give dJ/d(output) with --upstream (upstream=...).",
+        id="an array",
+    ),
+    pytest.param(
+        lambda params: None,
+        "`cost_function` returned None: is a `return` missing?", id="None",
+    ),
+    pytest.param(
+        lambda params: "low",
+        "`cost_function` returned a str (<U3): expected one real number.", id="a string",
+    ),
+    pytest.param(
+        lambda params: np.nan,
+        "`cost_function` is nan at the given parameters: the gradient can only be checked where "
+        "the cost is finite.",
+        id="nan",
+    ),
+    pytest.param(
+        lambda params: np.inf,
+        "`cost_function` is inf at the given parameters: the gradient can only be checked where "
+        "the cost is finite.",
+        id="infinite",
+    ),
+    pytest.param(
+        changes_in_place,
+        "`changes_in_place` changes its argument `W`: a cost must leave the parameters as they "
+        "are; let it work on a copy (W.copy()).",
+        id="changes its argument",
+    ),
+    pytest.param(
+        replaces,
+        "`replaces` changes its argument `W`: a cost must leave the parameters as they are; let "
+        "it work on a copy (W.copy()).",
+        id="replaces an array",
+    ),
+    pytest.param(
+        takes_away,
+        "`takes_away` changes its argument `W`: a cost must leave the parameters as they are; let "
+        "it work on a copy (W.copy()).",
+        id="takes an array out",
+    ),
+    pytest.param(
+        draws(),
+        "`cost` gave 5 and then 5.15 for the same parameters: make it repeatable (no dropout, a "
+        "fixed seed, the same batch).",
+        id="random",
+    ),
+    pytest.param(
+        constant,
+        "`constant` is 0.25 wherever the parameters are, while the gradient is not zero: it "
+        "ignores its argument, and may read the notebook's variables instead.",
+        id="constant",
+    ),
+    pytest.param(
+        lambda a, b, c: 0.0,
+        "`cost_function(a, b, c)` cannot be called: it may take `params`, the flat θ, the arrays "
+        "one by one (1 here), or nothing.",
+        id="too many arguments",
+    ),
+    pytest.param(
+        3.0,
+        "`cost_function` is a float: expected a function that returns the cost.", id="no function",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cost", "message"), COSTS)
+def test_costs(cost, message):
+    W = np.array([1.0, 2.0])
+    assert sentence_of(check_gradients, {"W": W}, {"dW": 2 * W}, cost) == message
+    assert list(W) == [1.0, 2.0]
+
+
+OPTIONS = [
+    pytest.param(
+        {"epsilon": -1}, "`epsilon` is -1: expected a small positive number, such as 1e-7."
+    ),
+    pytest.param(
+        {"epsilon": "x"}, "`epsilon` is 'x': expected a small positive number, such as 1e-7."
+    ),
+    pytest.param(
+        {"only": ["V"]}, "`only` names `V`, which is not a parameter: there are `W` and `b`."
+    ),
+    pytest.param(
+        {"only": "w"},
+        "`only` names `w`, which is not a parameter (did you mean `W`?): there are `W` and `b`.",
+    ),
+    pytest.param({"only": []}, "`only` leaves no entry to check: there are `W` and `b`."),
+    pytest.param({"names": ["one"]}, "`names` has 1 names for 2 arrays."),
+    pytest.param({"names": ["a", "a"]}, "`names` calls two arrays `a`: give each its own name."),
+    pytest.param(
+        {"call": "flatly"},
+        "`call` is 'flatly': expected auto, structured, flat, arguments, closure.",
+    ),
+    pytest.param(
+        {"call": "closure"},
+        "`square(params)` cannot be called as call='closure' asks: it may take `params`, the flat "
+        "θ, the arrays one by one (2 here), or nothing.",
+    ),
+    pytest.param(
+        {"upstream": np.ones(3)},
+        "`upstream` is (3,) and `square` returned (): dJ/d(output) has the shape of the output.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), OPTIONS)
+def test_options(options, message):
+    params, grads = {"W": ones(2), "b": ones(1)}, {"dW": 2 * ones(2), "db": 2 * ones(1)}
+    assert sentence_of(check_gradients, params, grads, square, **options) == message
+
+
+CLOSURES = [
+    pytest.param(np.array([1, 2]), "`W` (int64)", id="integers"),
+    pytest.param(2.0, "`W` (a plain number)", id="a plain number"),
+    pytest.param(np.broadcast_to(1.0, (2,)), "`W` (read-only)", id="read-only"),
+]
+
+
+@pytest.mark.parametrize(("W", "found"), CLOSURES)
+def test_closures(W, found):
+    """What cannot be perturbed in place cannot be read from the notebook."""
+    message = (
+        f"`cost` reads {found} from the notebook, where it is perturbed in place: make it a "
+        "writable array of floats, or an argument of the function."
+    )
+
+    def cost():
+        return float(np.sum(np.square(W)))
+
+    assert sentence_of(check_gradients, {"W": W}, {"dW": 2 * np.asarray(W)}, cost) == message
+
+
+def test_closure_of_other_arrays():
+    W, other = ones(2), ones(2)
+
+    def cost():
+        return float(np.sum(other**2))
+
+    assert sentence_of(check_gradients, {"W": W}, {"dW": 2 * W}, cost) == (
+        "`cost` is 2 wherever the parameters are, while the gradient is not zero: it reads other "
+        "arrays than those in `params`."
+    )
+
+
+def test_closure_that_changes_the_notebook():
+    """The change is undone, and told."""
+    W = ones(2)
+
+    def cost():
+        W[0] += 1
+        return float(np.sum(W**2))
+
+    assert sentence_of(check_gradients, {"W": W}, {"dW": 2 * W}, cost) == (
+        "`cost` changes the notebook's `W`: a cost must leave the parameters as they are; let it "
+        "work on a copy (W.copy())."
+    )
+    assert list(W) == [1.0, 1.0]
+
+
+def test_change_in_the_middle_of_the_pass():
+    """A function that is well behaved at first is found out at the end."""
+    calls = itertools.count()
+
+    def cost(params):
+        if next(calls) == 20:
+            params["W"][1] += 1
+        return square(params)
+
+    W = ones(20)
+    message = sentence_of(check_gradients, {"W": W}, {"dW": 2 * W}, cost)
+    assert message.startswith("`cost` changes its argument `W`")
+
+
+def test_user_error_at_theta_passes_through():
+    """The error is the user's, and so is its traceback."""
+
+    def cost(params):
+        return params["V"].sum()
+
+    with pytest.raises(KeyError) as error:
+        check_gradients({"W": ones(2)}, {"dW": ones(2)}, cost)
+    assert error.traceback[-1].name == "cost"
+
+
+def test_furthest_error_is_shown():
+    """Called in a wrong way a function fails early: the right way's error is the one to see."""
+
+    def cost(theta):
+        W = theta[:4].reshape(2, 2)
+        return float(W @ ones(3))
+
+    with pytest.raises(ValueError, match="matmul"):
+        check_gradients([ones(2, 2), ones(1)], [ones(2, 2), ones(1)], cost)
+
+
+def test_user_error_at_a_perturbed_point():
+    """It says where it happened."""
+
+    def cost(theta):
+        if theta[1] > 4:
+            raise ValueError("out of range")
+        return float(theta @ theta)
+
+    with pytest.raises(ValueError, match="out of range") as error:
+        check_gradients(np.array([1.0, 4.0]), np.array([2.0, 8.0]), cost)
+    assert error.value.__notes__ == [
+        "This happened with `params[1]` moved by 1e-07; at the parameters themselves `cost` works."
+    ]

@@ -1,0 +1,348 @@
+"""The result as text, HTML and pictures."""
+
+import io
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from networks import ClassicExercise, Smooth
+
+from gradcheck_magic import (
+    Cause,
+    Diagnosis,
+    Entry,
+    GradientCheck,
+    ParameterCheck,
+    Verdict,
+    check_gradients,
+)
+from gradcheck_magic.comparison import error_histogram
+from gradcheck_magic.figures import svg_element
+from gradcheck_magic.report import card, histogram_alt
+from gradcheck_magic.widget import StaticCard, TextCard, WidgetCard
+
+GOLDEN = """\
+✗ There is a bug in backpropagation.   difference 0.285
+
+- `dW` is 2.000 times the numerical gradient, in all 3 entries. Look at where `dW` is formed.
+- `db` is nan or infinite in 1 of 1 entries. Look for an overflow.
+
+parameter  shape   difference  verdict          worst entry     analytic     numerical
+W          1 × 3      3.3e-01  ✗ wrong, 3 of 3  W[0, 2]      4.00000e-02   2.00000e-02
+b          scalar         nan  ✗ wrong, 1 of 1  b                    nan  -1.25000e+00
+V          2          1.2e-09  ✓ agrees         V[1]         5.00000e-01   5.00000e-01
+U          4          2.0e-06  ! inspect        U[0]         1.00000e+00   1.00001e+00
+T          1          0.0e+00  ? cannot tell    T[0]         1.00000e+00           nan
+long_name  2          5.0e-01  ✗ differs
+
+relative error of each entry
+     exactly 0 |██████████████████████ 2
+  1e-9 to 1e-8 |███████████ 1
+  1e-8 to 1e-7 |
+  1e-7 to 1e-6 |
+  1e-6 to 1e-5 |
+  1e-5 to 1e-4 |
+  1e-4 to 1e-3 |
+  1e-3 to 1e-2 |
+  1e-2 to 1e-1 |
+     1e-1 to 1 |████████████████████████████████ 3
+    not finite |███████████ 1
+
+7 of 13 entries measured · ε = 1e-07 · 40 evaluations in 1.25 s · J = 0.693147, known to 2.0e-16
+Note: `cost` returns several values: the first was taken as the cost.
+Note: Interrupted: 7 of 13 entries were measured.
+"""
+
+
+def result_by_hand():
+    """A result with one of everything, made up."""
+    analytic = np.array([2e-2, 2e-2, 4e-2, np.nan, 0.5, 0.5, 1.0])
+    numerical = np.array([1e-2, 1e-2, 2e-2, -1.25, 0.5, 0.5 * (1 + 4e-9), 1.0])
+
+    def parameter(name, shape, verdict, difference, n_wrong=0, worst=None):
+        size = int(np.prod(shape))
+        entry = worst and Entry(worst[0], (), *worst[1:], 1e-9)
+        return ParameterCheck(name, shape, size, verdict, difference, size, n_wrong, entry)
+
+    bug, nan = Verdict.BUG, np.nan
+    twice = (
+        "`dW` is 2.000 times the numerical gradient, in all 3 entries. Look at where `dW` is "
+        "formed."
+    )
+    lost = "`db` is nan or infinite in 1 of 1 entries. Look for an overflow."
+    return GradientCheck(
+        verdict=bug,
+        difference=0.285,
+        difference_uncertainty=0.0,
+        parameters=(
+            parameter("W", (1, 3), bug, 1 / 3, 3, ("W[0, 2]", 4e-2, 2e-2)),
+            parameter("b", (), bug, nan, 1, ("b", nan, -1.25)),
+            parameter("V", (2,), Verdict.CORRECT, 1.2e-9, 0, ("V[1]", 0.5, 0.5)),
+            parameter("U", (4,), Verdict.INSPECT, 2e-6, 0, ("U[0]", 1.0, 1.00001)),
+            parameter("T", (1,), Verdict.INCONCLUSIVE, 0.0, 0, ("T[0]", 1.0, nan)),
+            parameter("long_name", (2,), bug, 0.5),
+        ),
+        diagnoses=(
+            Diagnosis(Cause.SCALE, ("W",), twice, {"factor": 2.0}),
+            Diagnosis(Cause.ENTRIES, ("b",), lost, {}),
+        ),
+        wrong_entries=(("b", ()), ("W", (0, 2)), ("W", (0, 0)), ("W", (0, 1))),
+        measured=np.arange(7),
+        analytic=analytic,
+        numerical=numerical,
+        uncertainty=np.full(7, 1e-9),
+        wrong=np.array([True, True, True, True, False, False, False]),
+        mode="full",
+        epsilon=1e-7,
+        cost=np.log(2),
+        noise=2e-16,
+        n_evaluations=40,
+        seconds=1.25,
+        detectable=1e-9,
+        size=13,
+        interrupted=True,
+        notes=(
+            "`cost` returns several values: the first was taken as the cost.",
+            "Interrupted: 7 of 13 entries were measured.",
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def classic():
+    net = ClassicExercise()
+    return check_gradients(net.params, net.grads(bugs=True), net.cost)
+
+
+@pytest.fixture(scope="module")
+def right():
+    net = Smooth()
+    return check_gradients(net.params, net.grads(), net.cost)
+
+
+def test_text():
+    """The whole report, to the letter."""
+    assert str(result_by_hand()) + "\n" == GOLDEN
+
+
+class Outline(HTMLParser):
+    """The elements of a page, and whether every one is closed."""
+
+    VOID = ("img", "br")
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.elements, self.text = [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_html(classic):
+    page = Outline(classic.to_html())
+    assert page.open == []
+    text = " ".join(page.text)
+    assert "✗ There is a bug in backpropagation." in text
+    assert "0.285" in text
+    assert "wrong, 4 of 15" in text
+    images = [attrs for tag, attrs in page.elements if tag == "img"]
+    assert [image["alt"] for image in images] == 2 * [histogram_alt(classic)]
+    assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
+
+
+def test_user_strings_are_escaped():
+    """Names come from the user's keys, and may hold anything."""
+    name = "<script>alert('W')</script> & $x_1$"
+    found = check_gradients(
+        {name: np.ones(2)}, {"d" + name: np.ones(2)}, lambda p: float(p[name] @ p[name])
+    )
+    for page in (found.to_html(), card(found, svg_element(found))):
+        assert "<script" not in page
+        assert "&lt;script&gt;" in page
+        Outline(page)
+
+
+def test_mimebundle(right):
+    """Any front end that shows a result shows this."""
+    bundle = right._repr_mimebundle_()
+    assert bundle["text/plain"] == str(right)
+    assert bundle["text/html"] == right.to_html()
+
+
+def test_alt_text(classic):
+    assert histogram_alt(classic) == (
+        "Histogram of the relative errors of 47 entries: "
+        f"{np.sum(classic.relative_errors == 0)} exactly equal, "
+        f"{np.sum((classic.relative_errors > 0) & (classic.relative_errors < 1e-7))} below 1e-07, "
+        f"{np.sum((classic.relative_errors >= 1e-7) & (classic.relative_errors < 1e-5))} "
+        "from 1e-07 to 1e-05, 8 0.001 or more."
+    )
+
+
+def test_histogram_loses_nothing():
+    """Errors beyond the edges, exact zeros and what is not finite are all counted."""
+    errors = np.array([0, 0, 1e-30, 1e-12, 3e-5, 1, np.nan])
+    counted = error_histogram(errors, np.arange(-12.0, 1.0))
+    assert counted.n_exact == 2
+    assert counted.n_not_finite == 1
+    assert counted.counts.sum() == 4
+    assert counted.counts[0] == 2
+
+
+def test_figure(classic):
+    """Bars for every entry, thresholds, and names in the legend."""
+    figure = classic.figure()
+    (axes,) = figure.axes
+    assert sum(bar.get_height() for bar in axes.patches) == 47
+    lines = sorted(float(line.get_xdata()[0]) for line in axes.lines)
+    assert lines == pytest.approx([-7, -5, -3])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["agree", "b1", "W2"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"text.usetex": True},
+        {"font.size": 60, "axes.facecolor": "black", "text.color": "white"},
+        {"svg.fonttype": "path", "savefig.facecolor": "red"},
+    ],
+)
+def test_pictures_are_immune_to_settings(right, settings):
+    """And the settings to the pictures."""
+    plain = right.to_html()
+    with mpl.rc_context(settings):
+        before = dict(mpl.rcParams)
+        assert right.to_html() == plain
+        assert "currentColor" in svg_element(right)
+        assert dict(mpl.rcParams) == before
+
+
+def test_no_pyplot():
+    """The pictures are made without it, so no figure is left open and no backend is chosen."""
+    code = (
+        "import sys, numpy as np, gradcheck_magic as g\n"
+        "c = g.check_gradients(np.ones(2), 2 * np.ones(2), lambda x: x @ x)\n"
+        "assert not {'IPython', 'matplotlib', 'ipywidgets'} & set(sys.modules)\n"
+        "c.to_html(); c.figure()\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# The card on the screen
+
+
+class Publisher:
+    """What a notebook does with outputs: keeps them, and replaces them in place."""
+
+    def __init__(self):
+        self.outputs = []
+
+    def __call__(self, bundle):
+        self.outputs.append(dict(bundle))
+        number = len(self.outputs) - 1
+        return type(
+            "Output", (), {"update": lambda _, new: self.outputs.__setitem__(number, new)}
+        )()
+
+
+def test_widget_and_its_twin(classic):
+    publish = Publisher()
+    live = WidgetCard(publish)
+    live.show(classic)
+    static, widget = publish.outputs
+    assert static["text/plain"] == str(classic)
+    assert "gc-static" in static["text/html"]
+    assert "data:image/png" in static["text/html"]
+    assert widget["application/vnd.jupyter.widget-view+json"]["model_id"] == live.view.model_id
+    assert widget["text/plain"] == ""
+    assert "<svg" in live.view.value
+    assert "gc-live" in live.view.value
+
+
+def test_two_cards_have_classes_of_their_own(classic):
+    """One must not hide the other."""
+    pages = []
+    for _ in range(2):
+        publish = Publisher()
+        WidgetCard(publish).show(classic)
+        pages.append(publish.outputs[0]["text/html"])
+    first, second = (set(re.findall(r"gc-[0-9a-f]{12}", page)) for page in pages)
+    assert len(first) == len(second) == 1
+    assert first != second
+
+
+def test_progress_is_shown_late_and_in_place(classic):
+    """Nothing for a short check; for a long one, the outputs that then show the result."""
+    publish = Publisher()
+    live = WidgetCard(publish)
+    live.progress(1, 100, 0.1)
+    assert publish.outputs == []
+    live.progress(40, 100, 0.4)
+    assert "40 of 100 entries, about 1 s left" in live.view.value
+    live.progress(41, 100, 0.45)
+    assert "40 of 100" in live.view.value
+    live.progress(60, 100, 0.6)
+    assert "60 of 100" in live.view.value
+    live.show(classic)
+    assert len(publish.outputs) == 2
+    assert "of 100" not in live.view.value + publish.outputs[0]["text/html"]
+
+
+@pytest.mark.parametrize("kind", [StaticCard, WidgetCard])
+def test_nothing_is_left_of_progress(kind):
+    """An error in the middle takes the progress away."""
+    publish = Publisher()
+    kind(publish).clear()
+    assert publish.outputs == []
+    shown = kind(publish)
+    shown.progress(40, 100, 0.4)
+    shown.clear()
+    assert publish.outputs[0] == {"text/plain": "", "text/html": ""}
+
+
+def test_static_card(classic):
+    publish = Publisher()
+    shown = StaticCard(publish)
+    shown.progress(40, 100, 0.4)
+    shown.show(classic)
+    (output,) = publish.outputs
+    assert output["text/plain"] == str(classic)
+    assert "data:image/png" in output["text/html"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_terminal(classic):
+    """The line of progress is overwritten, and gone at the end."""
+    out, err = io.StringIO(), Terminal()
+    shown = TextCard(out, err)
+    shown.progress(40, 100, 0.4)
+    assert err.getvalue() == "\rChecking the gradient: 40 of 100 entries, about 1 s left"
+    shown.show(classic)
+    assert err.getvalue().endswith("\r" + " " * 56 + "\r")
+    assert out.getvalue() == str(classic) + "\n"
+
+
+def test_no_progress_in_a_file(classic):
+    err = io.StringIO()
+    shown = TextCard(io.StringIO(), err)
+    shown.progress(40, 100, 0.4)
+    shown.show(classic)
+    assert err.getvalue() == ""
