@@ -22,15 +22,20 @@ from gradcheck_magic.comparison import (
     relative_error,
 )
 from gradcheck_magic.cost import Cost
-from gradcheck_magic.diagnosis import Diagnosis, diagnose
-from gradcheck_magic.errors import GradientCheckFailed, GradientCheckInterrupted, InputError
+from gradcheck_magic.diagnosis import Cause, Diagnosis, diagnose
+from gradcheck_magic.errors import (
+    GradientCheckFailed,
+    GradientCheckInterrupted,
+    InputError,
+    listed,
+)
 from gradcheck_magic.finite_difference import (
     CentralDifferences,
     Progress,
     default_step,
     measure,
 )
-from gradcheck_magic.parameters import Pairing, listed, pair
+from gradcheck_magic.pairing import Pairing, pair
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -159,8 +164,8 @@ def check_gradients(
     try:
         with cost:
             _require_dependence(cost, pairing)
-            if epsilon is None and cost.single:
-                differences.epsilon = default_step(4)
+            if epsilon is None:
+                differences.epsilon = default_step(cost.itemsize)
             measure(differences, cost, pairing, progress)
     except KeyboardInterrupt:
         seconds = time.perf_counter() - started
@@ -194,6 +199,8 @@ class GradientCheck:
         Which of them are wrong.
     mode : str
         "full": every entry by a central difference.
+    call : str
+        How the function was called: "flat", "structured", "arguments" or "closure".
     epsilon : float
         The step.
     cost, noise : float
@@ -224,6 +231,7 @@ class GradientCheck:
     uncertainty: Vector
     wrong: NDArray[np.bool_]
     mode: str
+    call: str
     epsilon: float
     cost: float
     noise: float
@@ -290,6 +298,7 @@ class GradientCheck:
             "difference": _finite(self.difference),
             "difference_uncertainty": _finite(self.difference_uncertainty),
             "mode": self.mode,
+            "call": self.call,
             "epsilon": self.epsilon,
             "cost": _finite(self.cost),
             "noise": _finite(self.noise),
@@ -345,12 +354,13 @@ def _concluded(
     if interrupted and verdict is not Verdict.BUG:
         verdict = Verdict.INCONCLUSIVE
     m = len(numerical)
+    diagnoses = diagnose(pairing, comparison, numerical, uncertainty)
     return GradientCheck(
         verdict=verdict,
         difference=comparison.difference,
         difference_uncertainty=0.0,
         parameters=comparison.parameters,
-        diagnoses=diagnose(pairing, comparison, numerical, uncertainty),
+        diagnoses=diagnoses,
         wrong_entries=comparison.wrong_entries,
         measured=_frozen(pairing.indices[:m]),
         analytic=_frozen(pairing.analytic[:m]),
@@ -358,6 +368,7 @@ def _concluded(
         uncertainty=_frozen(uncertainty),
         wrong=_frozen(comparison.wrong),
         mode="full",
+        call=cost.convention.value if cost.convention else "auto",
         epsilon=differences.epsilon,
         cost=cost.value,
         noise=cost.noise,
@@ -366,12 +377,18 @@ def _concluded(
         detectable=_detectable(numerical, uncertainty),
         size=pairing.size,
         interrupted=interrupted,
-        notes=(*pairing.notes, *cost.notes, *_remarks(pairing, cost, differences, comparison)),
+        notes=(
+            *pairing.notes,
+            *cost.notes,
+            *_remarks(pairing, cost, differences, comparison),
+            *_doubts(cost, diagnoses),
+        ),
     )
 
 
 def _require_dependence(cost: Cost, pairing: Pairing) -> None:
-    if not (cost.constant and pairing.analytic.any()):
+    everything = pairing.size == pairing.parameters.size
+    if not (cost.constant and everything and pairing.analytic.any()):
         return
     reads = (
         f"it reads other arrays than those in `{pairing.parameters.name}`"
@@ -404,16 +421,32 @@ def _remarks(
             f"`{cost.name}` is not finite on both sides of {lost} of the entries, or the step is "
             "lost in rounding: nothing can be said of them."
         )
-    if cost.single:
+    if cost.itemsize < np.dtype(np.float64).itemsize:
         remarks.append(
-            f"Single precision: the step is {differences.epsilon:g}, and differences below about "
-            "1e-3 may be round-off. Compute in float64 for a sharper check."
+            f"Single precision (float{8 * cost.itemsize}): the step is {differences.epsilon:g}, "
+            "and differences below about 1e-3 may be round-off. Compute in float64 for a sharper "
+            "check."
         )
     hidden = [p.name for p in comparison.parameters if p.n_wrong and p.verdict is Verdict.BUG]
     if hidden and comparison.verdict is not Verdict.BUG:
         verb = "disagrees" if len(hidden) == 1 else "disagree"
         remarks.append(f"{listed(hidden)} {verb}, which the difference over all parameters hides.")
     return remarks
+
+
+def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
+    """Whether the function was called in the wrong way: it then ignores what it should use."""
+    ignored = any(d.cause is Cause.COST_IGNORES_PARAMETERS for d in diagnoses)
+    if not (ignored and cost.passed_over and cost.convention):
+        return []
+    convention, error = cost.passed_over[0]
+    return [
+        (
+            f"`{cost.name}` was called {cost.convention.described}, because it raised "
+            f"{type(error).__name__} when called {convention.described}: {error}. If that is how "
+            f"it is meant to be called, --call {convention} shows where."
+        )
+    ]
 
 
 def _zero_parameters(pairing: Pairing, numerical: Vector) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.parameters import Pairing, Parameter
+from gradcheck_magic.pairing import Pairing
+from gradcheck_magic.parameters import Parameter
 
 __all__ = [
     "THRESHOLDS",
@@ -124,10 +125,15 @@ def relative_difference(numerical: NDArray[Any], analytic: NDArray[Any]) -> floa
 
     It is nan where an entry is not finite.
     """
-    scale = np.linalg.norm(numerical) + np.linalg.norm(analytic)
-    if scale == 0:
-        return 0.0
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
+        scale = np.linalg.norm(numerical) + np.linalg.norm(analytic)
+        if scale == 0:
+            return 0.0
+        if np.isinf(scale):
+            # The squares of huge entries overflow: the ratio itself is the same in smaller units.
+            unit = max(np.abs(numerical).max(), np.abs(analytic).max())
+            numerical, analytic = numerical / unit, analytic / unit
+            scale = np.linalg.norm(numerical) + np.linalg.norm(analytic)
         return float(np.linalg.norm(numerical - analytic) / scale)
 
 
@@ -136,10 +142,11 @@ def relative_error(numerical: NDArray[Any], analytic: NDArray[Any]) -> Vector:
 
     It is 0 where both are zero, at most 1, and nan where one of them is not finite.
     """
-    scale = np.abs(numerical) + np.abs(analytic)
+    # Halves, because the sum of two huge entries overflows.
+    scale = np.abs(numerical / 2) + np.abs(analytic / 2)
     relative: Vector = np.where(scale == 0, 0.0, np.nan)
     with np.errstate(invalid="ignore"):
-        np.divide(np.abs(numerical - analytic), scale, out=relative, where=scale > 0)
+        np.divide(np.abs(numerical / 2 - analytic / 2), scale, out=relative, where=scale > 0)
     return relative
 
 
@@ -154,12 +161,13 @@ def compare(
         The parameters and the analytic gradient.
     textbook : ndarray, shape (m,)
         The quotients over the nominal step, of the first m entries of `pairing.indices`: they
-        give the differences.
+        give the differences, where they are finite.
     numerical, uncertainty : ndarray, shape (m,)
         The best values known, and their error bars: they tell which entries are wrong.
     """
     m = len(numerical)
     analytic = pairing.analytic[:m]
+    textbook = np.where(np.isfinite(textbook), textbook, numerical)
     wrong = _is_wrong(analytic, numerical, uncertainty)
     checks, ranked = [], []
     start = 0
@@ -173,7 +181,7 @@ def compare(
         ranked.extend(entries.wrong_ones())
     ranked.sort(key=lambda entry: -entry[0])
     difference = _difference(textbook, analytic)
-    verdict = _verdict(difference, analytic, numerical)
+    verdict = _verdict(textbook, analytic, numerical)
     if verdict is Verdict.CORRECT and not (analytic.any() or numerical.any()):
         verdict = Verdict.INCONCLUSIVE
     wrong_entries = tuple(name for _, name in ranked)
@@ -220,7 +228,7 @@ class _Entries:
 
 def _compare_parameter(entries: _Entries, textbook: Vector) -> ParameterCheck:
     difference = _difference(textbook, entries.analytic)
-    verdict = _verdict(difference, entries.analytic, entries.numerical)
+    verdict = _verdict(textbook, entries.analytic, entries.numerical)
     if verdict in {Verdict.INSPECT, Verdict.BUG} and _is_round_off(entries):
         verdict = Verdict.CORRECT
     if not entries.analytic.size and entries.parameter.size:
@@ -238,19 +246,21 @@ def _compare_parameter(entries: _Entries, textbook: Vector) -> ParameterCheck:
 
 
 def _difference(textbook: Vector, analytic: Vector) -> float:
-    """The relative difference over the entries that could be measured."""
-    measured = np.isfinite(textbook)
-    return relative_difference(textbook[measured], analytic[measured])
+    """The relative difference over the entries that have a quotient."""
+    finite = np.isfinite(textbook)
+    return relative_difference(textbook[finite], analytic[finite])
 
 
-def _verdict(difference: float, analytic: Vector, numerical: Vector) -> Verdict:
+def _verdict(textbook: Vector, analytic: Vector, numerical: Vector) -> Verdict:
     """The bands of the textbook code, and what it does not provide for."""
     if not np.all(np.isfinite(analytic)):
         return Verdict.BUG
+    measured = np.isfinite(numerical)
+    difference = relative_difference(textbook[measured], analytic[measured])
     correct, inspect, _ = THRESHOLDS
     if difference >= inspect:
         return Verdict.BUG
-    if not (np.all(np.isfinite(numerical)) and np.isfinite(difference)):
+    if not np.all(measured):
         return Verdict.INCONCLUSIVE
     return Verdict.INSPECT if difference >= correct else Verdict.CORRECT
 
@@ -266,8 +276,10 @@ def _is_wrong(analytic: Vector, numerical: Vector, uncertainty: Vector) -> NDArr
 
 def _is_round_off(entries: _Entries) -> bool:
     """Whether the error bars explain the whole difference of a parameter."""
+    if entries.wrong.any():
+        return False
     error = np.linalg.norm(entries.numerical - entries.analytic)
-    return bool(not entries.wrong.any() and error <= np.linalg.norm(entries.uncertainty))
+    return bool(error <= np.linalg.norm(entries.uncertainty))
 
 
 @dataclass(frozen=True)

@@ -75,17 +75,16 @@ class Binding:
         # Sliced first: an array made of an iterator itself may share its memory.
         self._saved = [slot[:].copy() for slot in self.slots]
         self._arguments: Arguments | None = None
+        # What was handed out last: the container, and the leaves that were put into it.
+        self._container: Any = None
+        self._leaves: list[Any] = []
 
     def _new_buffers(self) -> list[Array]:
-        arrays = [parameter.array for parameter in self.parameters.arrays]
         if self.convention is Convention.CLOSURE:
-            return arrays
+            return [parameter.array for parameter in self.parameters.arrays]
         if self.convention is Convention.FLAT:
             return [self.parameters.theta()]
-        return [
-            np.array(a, dtype=a.dtype if a.dtype.kind == "f" else np.float64, order="C", subok=True)
-            for a in arrays
-        ]
+        return [_copied(parameter) for parameter in self.parameters.arrays]
 
     def _new_slots(self) -> list[Any]:
         if self.convention is Convention.FLAT:
@@ -100,7 +99,8 @@ class Binding:
         """Return what the function is to be called with at the present θ."""
         if self.fresh:
             return self._presented([buffer.copy() for buffer in self._buffers])
-        if self._arguments is None or any(p.scalar for p in self.parameters.arrays):
+        # A number cannot be changed in place: it is handed out anew.
+        if self._arguments is None or any(p.is_number for p in self.parameters.checked):
             self._arguments = self._presented(self._buffers)
         return self._arguments
 
@@ -109,19 +109,20 @@ class Binding:
             return (), {}
         if self.convention is Convention.FLAT:
             return buffers, {}
-        container = self.parameters.filled(buffers)
-        if self.convention is Convention.STRUCTURED:
-            return (container,), {}
-        if self._keywords:
-            return (), container
-        return [leaf for _, leaf in array_leaves(container)], {}
+        pairs = zip(self.parameters.arrays, buffers, strict=True)
+        self._leaves = [_presented_leaf(parameter, buffer) for parameter, buffer in pairs]
+        if self.convention is Convention.ARGUMENTS and not self._keywords:
+            return self._leaves, {}
+        self._container = self.parameters.filled(self._leaves)
+        return ((), self._container) if self._keywords else ((self._container,), {})
 
     @contextmanager
     def at(self, theta: Array) -> Iterator[None]:
         """Move every parameter, and put it back."""
         try:
             for slot, parameter in zip(self.slots, self.parameters.arrays, strict=True):
-                slot[:] = theta[parameter.start : parameter.stop]
+                if parameter.checked:
+                    slot[:] = theta[parameter.start : parameter.stop]
             yield
         finally:
             self.restore()
@@ -129,30 +130,45 @@ class Binding:
     def restore(self) -> None:
         """Make every buffer what it was at first, bit for bit."""
         for slot, saved in zip(self.slots, self._saved, strict=True):
-            slot[:] = saved
+            if slot[:].tobytes() != saved.tobytes():
+                slot[:] = saved
 
     def changed(self) -> Parameter | None:
-        """Return a parameter whose value is no longer what it was at first, if there is one."""
-        for slot, saved, parameter in zip(
-            self.slots, self._saved, self.parameters.arrays, strict=True
-        ):
-            if not np.array_equal(slot[:], saved):
-                return parameter
-        return self._replaced()
+        """Return a parameter that the function has changed, if there is one."""
+        changed = (
+            parameter
+            for slot, saved, parameter in zip(
+                self.slots, self._saved, self.parameters.arrays, strict=True
+            )
+            if not np.array_equal(slot[:], saved)
+        )
+        return next(changed, None) or self._replaced()
 
     def _replaced(self) -> Parameter | None:
         """Return a parameter for which the function has put another array into its container."""
-        if self.convention is not Convention.STRUCTURED or self._arguments is None:
+        if self.convention is not Convention.STRUCTURED:
             return None
-        if any(parameter.scalar for parameter in self.parameters.arrays):
-            return None
-        present = {id(leaf) for _, leaf in array_leaves(self._arguments[0][0])}
-        pairs = zip(self._buffers, self.parameters.arrays, strict=True)
-        return next((parameter for buffer, parameter in pairs if id(buffer) not in present), None)
+        present = {id(leaf) for _, leaf in array_leaves(self._container)}
+        pairs = zip(self.parameters.arrays, self._leaves, strict=True)
+        return next((parameter for parameter, leaf in pairs if id(leaf) not in present), None)
 
     def references(self) -> int:
         """Return how many references to the buffers there are, views of them included."""
         return sum(sys.getrefcount(buffer) for buffer in self._buffers)
+
+
+def _copied(parameter: Parameter) -> Array:
+    """A copy in which differences can be taken; what is held fixed keeps its type."""
+    array = parameter.array
+    dtype = np.float64 if parameter.checked and array.dtype.kind != "f" else array.dtype
+    return np.array(array, dtype=dtype, order="C", subok=True)
+
+
+def _presented_leaf(parameter: Parameter, buffer: Array) -> Any:
+    """What the function is given in place of the user's own value: the same kind of thing."""
+    if not parameter.is_number:
+        return buffer
+    return parameter.number(buffer) if parameter.checked else parameter.value
 
 
 def possible_bindings(
@@ -174,21 +190,19 @@ def possible_bindings(
     """
     signature = _signature(function)
     wanted = _worth_trying(parameters) if call == "auto" else [Convention(call)]
-    only_closure = call == Convention.CLOSURE or (
-        signature is not None and not signature.parameters
-    )
     obstacle = _closure_obstacle(parameters)
-    if obstacle and only_closure and Convention.CLOSURE in wanted:
+    if obstacle and (call == Convention.CLOSURE or (signature and not signature.parameters)):
         raise InputError(
             f"`{name}` reads {obstacle} from the notebook, where it is perturbed in place: "
             "make it a writable array of floats, or an argument of the function."
         )
+    keywords = _by_keyword(signature, parameters)
     bindings = [
-        Binding(convention, parameters, keywords=_by_keyword(signature, parameters))
+        Binding(convention, parameters, keywords=keywords and convention is Convention.ARGUMENTS)
         for convention in wanted
         if not (obstacle and convention is Convention.CLOSURE)
     ]
-    fitting = [binding for binding in bindings if _binds(signature, binding)]
+    fitting = [binding for binding in bindings if _binds(signature, *binding.arguments())]
     if not fitting:
         asked = "" if call == "auto" else f" as call={call!r} asks"
         raise InputError(
@@ -199,17 +213,17 @@ def possible_bindings(
 
 
 def _worth_trying(parameters: Parameters) -> list[Convention]:
-    if not isinstance(parameters.container, (dict, list, tuple)):
-        # A lone array is its own container, and "one by one" is the same call.
-        lone = [Convention.STRUCTURED, Convention.CLOSURE]
-        return lone if np.ndim(parameters.container) == 1 else [*lone, Convention.FLAT]  # type: ignore[arg-type]
-    return list(Convention)
+    if parameters.is_container:
+        return list(Convention)
+    # A lone array is its own container, and "one by one" is the same call.
+    lone = [Convention.STRUCTURED, Convention.CLOSURE]
+    return lone if parameters.arrays[0].array.ndim == 1 else [*lone, Convention.FLAT]
 
 
 def _closure_obstacle(parameters: Parameters) -> str | None:
     """Say which of the user's own arrays cannot be perturbed, and why."""
-    for parameter in parameters.arrays:
-        if parameter.scalar:
+    for parameter in parameters.checked:
+        if parameter.is_number:
             return f"`{parameter.name}` (a plain number)"
         if parameter.array.dtype.kind != "f":
             return f"`{parameter.name}` ({parameter.array.dtype})"
@@ -226,18 +240,18 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
 
 
 def _by_keyword(signature: inspect.Signature | None, parameters: Parameters) -> bool:
+    """Whether the arrays of a dict can be passed by their names."""
     container = parameters.container
-    return (
-        signature is not None
-        and isinstance(container, dict)
-        and all(key in signature.parameters for key in container)
-    )
+    if signature is None or not isinstance(container, dict):
+        return False
+    return all(isinstance(key, str) for key in container) and _binds(signature, (), container)
 
 
-def _binds(signature: inspect.Signature | None, binding: Binding) -> bool:
+def _binds(
+    signature: inspect.Signature | None, args: Sequence[Any], kwargs: dict[str, Any]
+) -> bool:
     if signature is None:
         return True
-    args, kwargs = binding.arguments()
     try:
         signature.bind(*args, **kwargs)
     except TypeError:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gradcheck_magic.convention import Arguments, Binding, Convention, possible_bindings
 from gradcheck_magic.errors import InputError
 from gradcheck_magic.interrupt import InterruptGuard
-from gradcheck_magic.parameters import Parameter, Parameters
+from gradcheck_magic.parameters import Parameter, Parameters, type_name
 
 __all__ = ["Cost", "noise_level"]
 
@@ -31,6 +31,10 @@ REPEATABLE = 1e-8
 REPEATABLE_SINGLE = 1e-3
 # How far from θ, relatively, calling conventions are compared; nearer where J is not finite there.
 DISTANCES = (1e-2, 1e-4, 1e-6)
+# Multiples of θ, and how often other points of its size are tried, to see whether J is constant
+# everywhere or only flat around θ.
+ELSEWHERE = (-1.0, 0.0, 10.0)
+OTHER_POINTS = 5
 # Evaluations along the line on which the noise is estimated, and their spacing in units of the
 # last place: wide enough to change J, near enough for J to be straight but for the noise.
 NOISE_POINTS = 8
@@ -60,16 +64,18 @@ class Cost:
     ----------
     name : str
         What the user calls the function.
-    convention : Convention
-        How it is called.
+    convention : Convention or None
+        How it is called; None before that is known.
     value : float
         J(θ).
     noise : float
         The absolute error of one evaluation.
     constant : bool
-        Whether J is the same at θ and at a point around it.
-    single : bool
-        Whether θ or J is in single (or half) precision.
+        Whether J is the same wherever it was looked at, near and far.
+    itemsize : int
+        Of the coarsest among the parameters and J, in bytes: 8 in double precision.
+    passed_over : list of (Convention, Exception)
+        What a likelier way of calling the function raised, where another was taken.
     n_evaluations : int
         How often the function was called.
     notes : list of str
@@ -102,15 +108,20 @@ class Cost:
         self.name = "cost_function" if name == "<lambda>" else name
         self.value = self.noise = np.nan
         self.constant = False
-        self.single = parameters.dtype.itemsize < DOUBLE
+        self.itemsize = min(
+            [p.array.itemsize for p in parameters.arrays if p.array.dtype.kind == "f"] + [DOUBLE]
+        )
         self.n_evaluations = 0
         self.notes: list[str] = []
+        self.convention: Convention | None = None
+        self.passed_over: list[tuple[Convention, Exception]] = []
         self._function = function
         self._parameters = parameters
         self._call = call
-        self._upstream = None if upstream is None else np.asarray(upstream)
+        self._upstream = None if upstream is None else _upstream_array(upstream)
         self._theta = parameters.theta()
-        self._direction = _direction(self._theta, np.random.default_rng(seed))
+        self._random = _generator(seed)
+        self._direction = _direction(self._theta, self._random)
         self._guard = InterruptGuard()
         self._stack = ExitStack()
         self._binding: Binding
@@ -118,10 +129,13 @@ class Cost:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(self._guard)
-            trials = self._tried_at_theta()
+            bindings = possible_bindings(self._function, self._parameters, self._call, self.name)
+            for binding in bindings:
+                stack.callback(binding.restore)
+            trials = self._tried_at_theta(bindings)
             gap = self._repeated(trials[0])
             self._binding = self._agreed(trials)
-            stack.callback(self._binding.restore)
+            self.convention = self._binding.convention
             self._look_around()
             self.noise = self._measured_noise(gap)
             self._stack = stack.pop_all()
@@ -137,11 +151,6 @@ class Cost:
         self._stack.__exit__(kind, error, traceback)
         if changed and kind is None:
             raise self._changed_argument(self._binding, changed)
-
-    @property
-    def convention(self) -> Convention:
-        """How the function is called."""
-        return self._binding.convention
 
     def slot(self, parameter: Parameter) -> Any:
         """Return a flat view of the parameter, for `central_pair`."""
@@ -176,9 +185,8 @@ class Cost:
 
     # How the function wants to be called
 
-    def _tried_at_theta(self) -> list[_Trial]:
+    def _tried_at_theta(self, bindings: list[Binding]) -> list[_Trial]:
         """Call the function at θ in every way that its signature allows; return what works."""
-        bindings = possible_bindings(self._function, self._parameters, self._call, self.name)
         if len(bindings) == 1:
             trials = [self._tried(bindings[0])]
         else:
@@ -194,6 +202,8 @@ class Cost:
                 # No line of the user's was reached: the call itself was refused.
                 raise InputError(f"`{self.name}` cannot be called: {furthest.error}.")
             raise furthest.error or AssertionError
+        for trial in trials[: trials.index(working[0])]:
+            self.passed_over.append((trial.binding.convention, trial.error or AssertionError()))
         return working
 
     def _tried(self, binding: Binding) -> _Trial:
@@ -229,8 +239,15 @@ class Cost:
         At θ itself they often agree by accident: a function may ignore what it is given.
         """
         first = trials[0].binding
-        lone = not isinstance(self._parameters.container, (dict, list, tuple))
-        rivals = [t.binding for t in trials if not (lone and t.binding.convention == "flat")]
+        # A lone array in its own shape is what the user's own call would hand over: flattened, a
+        # column would only broadcast where the column itself does not.
+        rivals = [
+            trial.binding
+            for trial in trials
+            if trial.binding is first
+            or self._parameters.is_container
+            or trial.binding.convention is not Convention.FLAT
+        ]
         _, values = self._nearby(rivals)
         if all(self._same(values[0], value) for value in values):
             return first
@@ -247,25 +264,26 @@ class Cost:
     def _same(self, one: float, other: float) -> bool:
         if not (np.isfinite(one) and np.isfinite(other)):
             return bool(np.isfinite(one) == np.isfinite(other))
-        tolerance = REPEATABLE_SINGLE if self.single else REPEATABLE
+        tolerance = REPEATABLE if self.itemsize >= DOUBLE else REPEATABLE_SINGLE
         return bool(abs(one - other) <= tolerance * max(abs(one), abs(other)))
 
     # What comes back
 
     def _read(self, value: Any) -> float:
         """Read what the function returned as one number."""
-        if isinstance(value, (tuple, list)) and len(value) > 0:
-            value = value[0]
-            self._note(f"`{self.name}` returns several values: the first was taken as the cost.")
-        if value is None:
+        first = self._first(value)
+        if first is None:
             raise InputError(f"`{self.name}` returned None: is a `return` missing?")
-        array = np.asarray(value)
+        try:
+            array = np.asarray(first)
+        except ValueError:  # lists of different lengths
+            array = np.asarray(None)
         if array.dtype.kind not in "fiub":
             raise InputError(
-                f"`{self.name}` returned a {type(value).__name__} ({array.dtype}): "
-                "expected one real number."
+                f"`{self.name}` returned a {type_name(first)}: expected one real number."
             )
-        self.single = self.single or (array.dtype.kind == "f" and array.dtype.itemsize < DOUBLE)
+        if array.dtype.kind == "f":
+            self.itemsize = min(self.itemsize, array.dtype.itemsize)
         if self._upstream is not None:
             return self._weighted(array, self._upstream)
         if array.size != 1:
@@ -274,6 +292,17 @@ class Cost:
                 "If it is a layer's output, give dJ/d(output) with --upstream (upstream=...)."
             )
         return float(array.item())
+
+    def _first(self, value: Any) -> Any:
+        """Return what comes first in (cost, cache), or in [cost, cache]."""
+        first = value
+        while isinstance(first, tuple) and first:
+            first = first[0]
+        if isinstance(first, list) and first and self._upstream is None and np.ndim(first[0]) == 0:
+            first = first[0]
+        if first is not value:
+            self._note(f"`{self.name}` returns several values: the first was taken as the cost.")
+        return first
 
     def _weighted(self, output: Array, upstream: Array) -> float:
         if output.shape != upstream.shape:
@@ -311,14 +340,15 @@ class Cost:
         return abs(self.value - again)
 
     def _around(self, binding: Binding, distance: float) -> float:
-        """Return J at a point around θ, the same point for every binding; nan where there is none.
+        """Return J at a point around θ, the same for every binding; nan where it raises."""
+        return self._at(binding, self._theta + distance * self._direction)
 
-        The check itself may never come there, so what the function raises there is of no interest.
-        """
+    def _at(self, binding: Binding, theta: Array) -> float:
+        """Return J at another point, where the check itself may never come; nan where it raises."""
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                with binding.at(self._theta + distance * self._direction):
+                with binding.at(theta):
                     return self._evaluate(binding)
             except Exception:  # noqa: BLE001 (the user's function may raise anything)
                 return np.nan
@@ -340,13 +370,24 @@ class Cost:
             anew = self._around(binding, distance)
             binding.fresh = not self._same(around, anew)
             around = anew
-        self.constant = around == self.value
+        self.constant = around == self.value and self._constant_elsewhere()
+
+    def _constant_elsewhere(self) -> bool:
+        """Whether J is the same at points that have little to do with θ.
+
+        Around θ it may only be flat: where every unit is dead, or where it counts hits.
+        """
+        size = np.abs(self._direction)
+        points = [multiple * self._theta for multiple in ELSEWHERE]
+        points += [size * self._random.normal(size=len(size)) for _ in range(OTHER_POINTS)]
+        values = [self._at(self._binding, point) for point in points]
+        return all(value == self.value for value in values if np.isfinite(value))
 
     def _measured_noise(self, gap: float) -> float:
         spacing = NOISE_SPACING * np.finfo(self._theta.dtype).eps
         values = [self._around(self._binding, k * spacing) for k in range(1, NOISE_POINTS)]
         # Half a unit in the last place is lost in storing J, however well it was computed.
-        eps = np.finfo(np.float32 if self.single else np.float64).eps
+        eps = np.finfo(f"f{self.itemsize}").eps
         return max(float(eps) * abs(self.value) / 2, gap, noise_level([self.value, *values]))
 
 
@@ -382,9 +423,11 @@ def noise_level(values: Sequence[float]) -> float:
     J. J. Moré and S. M. Wild, Estimating Computational Noise, SIAM J. Sci. Comput. 33 (2011)
     1292-1314, algorithm ECnoise.
     """
-    differences = np.asarray(values, dtype=np.float64)
-    if not np.all(np.isfinite(differences)):
+    differences = np.array(values, dtype=np.float64)
+    unit = float(np.abs(differences).max())  # lest the squares of huge values overflow
+    if not 0 < unit < np.inf:
         return 0.0
+    differences /= unit
     levels, changes_sign = [], []
     gamma = 1.0
     for k in range(1, len(values)):
@@ -395,9 +438,9 @@ def noise_level(values: Sequence[float]) -> float:
     for k in range(len(levels) - 2):
         three = levels[k : k + 3]
         if changes_sign[k] and max(three) <= 4 * min(three):
-            return levels[k]
+            return levels[k] * unit
     # Nothing settles: a high order still holds the least of what is smooth.
-    return min(levels[2:])
+    return min(levels[2:]) * unit
 
 
 def _direction(theta: Array, random: np.random.Generator) -> Array:
@@ -409,11 +452,33 @@ def _direction(theta: Array, random: np.random.Generator) -> Array:
 
 
 def _lines_reached(error: Exception) -> tuple[int, ...]:
-    """Return how far the user's function got: the line in it, in what it called, and so on."""
-    lines = []
+    """Return how far the user's function got: where in it, where in what it called, and so on."""
+    places: list[int] = []
     traceback = error.__traceback__
     while traceback is not None:
         if traceback.tb_frame.f_code.co_filename != __file__:
-            lines.append(traceback.tb_lineno)
+            # The instruction tells apart what stands on one line.
+            places += (traceback.tb_lineno, traceback.tb_lasti)
         traceback = traceback.tb_next
-    return tuple(lines)
+    return tuple(places)
+
+
+def _upstream_array(upstream: object) -> Array:
+    """Return a copy, lest it be one of the arrays that are perturbed."""
+    try:
+        array = np.array(upstream)
+    except ValueError:
+        array = np.array(None)
+    if array.dtype.kind not in "fiub":
+        raise InputError(
+            f"`upstream` is a {type_name(upstream)} ({array.dtype}): expected dJ/d(output), an "
+            "array of real numbers."
+        )
+    return array
+
+
+def _generator(seed: int) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise InputError(f"`seed` is {seed!r}: expected a whole number from 0 on.") from None

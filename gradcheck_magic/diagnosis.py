@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.comparison import Comparison
-from gradcheck_magic.parameters import Pairing, Parameter, listed
+from gradcheck_magic.errors import listed
+from gradcheck_magic.pairing import Pairing
+from gradcheck_magic.parameters import Parameter
 
 __all__ = ["Cause", "Diagnosis", "diagnose"]
 
@@ -29,6 +30,9 @@ TOLERANCE = 1e-6
 # alone tells nothing: it is always some factor of the other.
 STANDS_OUT = 10.0
 TELLING = 2
+# Numbers of examples and the like; beyond it, a factor is no simple fraction.
+LARGEST_READ = 100_000
+WHOLE = 1e-5
 
 
 class Cause(Enum):
@@ -156,9 +160,9 @@ def _zero(mismatch: _Mismatch) -> Details | None:
 
 
 def _scale(mismatch: _Mismatch) -> Details | None:
-    factor = float(
-        mismatch.analytic @ mismatch.numerical / (mismatch.numerical @ mismatch.numerical)
-    )
+    unit = np.abs(mismatch.numerical).max()  # lest the squares of huge entries overflow
+    analytic, numerical = mismatch.analytic / unit, mismatch.numerical / unit
+    factor = float(analytic @ numerical / (numerical @ numerical))
     if mismatch.informative() < TELLING:
         return None
     if not mismatch.explained_by(factor * mismatch.numerical, abs(factor) * mismatch.uncertainty):
@@ -188,11 +192,14 @@ def _some_entries(mismatch: _Mismatch) -> Details | None:
 
 
 def _evidence(mismatch: _Mismatch) -> Details:
-    lengths = np.linalg.norm(mismatch.analytic), np.linalg.norm(mismatch.numerical)
+    # In units of the largest entry, lest the squares of huge ones overflow.
+    units = np.abs(mismatch.analytic).max(), np.abs(mismatch.numerical).max()
+    analytic, numerical = mismatch.analytic / units[0], mismatch.numerical / units[1]
+    lengths = np.linalg.norm(analytic), np.linalg.norm(numerical)
     return {
         "n_wrong": mismatch.n_wrong,
-        "cosine": float(mismatch.analytic @ mismatch.numerical / (lengths[0] * lengths[1])),
-        "ratio": float(lengths[0] / lengths[1]),
+        "cosine": float(analytic @ numerical / (lengths[0] * lengths[1])),
+        "ratio": float(lengths[0] / lengths[1] * (units[0] / units[1])),
     }
 
 
@@ -209,14 +216,19 @@ _RECOGNISERS: tuple[tuple[Cause, Callable[[_Mismatch], Details | None]], ...] = 
 
 
 def _factor_uncertainty(mismatch: _Mismatch) -> float:
-    return float(np.linalg.norm(mismatch.uncertainty) / np.linalg.norm(mismatch.numerical))
+    unit = np.abs(mismatch.numerical).max()
+    return float(
+        np.linalg.norm(mismatch.uncertainty / unit) / np.linalg.norm(mismatch.numerical / unit)
+    )
 
 
 def _factor_text(details: Details, mismatch: _Mismatch) -> str:
-    """The factor with as many digits as the error bars support: three to six."""
+    """The factor with four digits, or as many as the error bars support."""
     supported = -np.log10(max(_factor_uncertainty(mismatch), 1e-16))
-    digits = int(np.clip(np.floor(supported), 3, 6))
-    return f"{details['factor']:#.{min(digits, 4)}g}"
+    # Enough to tell it from 1, and never more than is known.
+    apart = abs(details["factor"] - 1)
+    wanted = max(4, 2 - np.floor(np.log10(apart))) if apart else 4
+    return f"{details['factor']:#.{int(np.clip(wanted, 3, max(3, supported)))}g}"
 
 
 def _diagnosis(cause: Cause, group: list[tuple[_Mismatch, Details]]) -> Diagnosis:
@@ -289,21 +301,22 @@ def _uncertain_sentence(cause: Cause, mismatch: _Mismatch, details: Details) -> 
     )
 
 
-_READINGS = {
-    Fraction(2): "A factor 2: the derivative of a square, or a term added twice? ",
-    Fraction(1, 2): "A factor ½: a missing 2 from the derivative of a square? ",
-}
-
-
 def _reading(factor: float) -> str:
-    """What a factor is usually a sign of."""
-    simple = Fraction(factor).limit_denominator(64)
-    if abs(float(simple) - factor) > 1e-4 * abs(factor):
-        return ""
-    if simple in _READINGS:
-        return _READINGS[simple]
-    if simple.denominator == 1 and simple > 1:
-        return f"A factor {simple}: {simple}/m instead of 1/m, or a mean forgotten? "
-    if simple.numerator == 1 and simple > 0:
-        return f"A factor 1/{simple.denominator}: divided once too often, or a mean too many? "
+    """What a factor is usually a sign of; nothing where it is no whole number or part of one."""
+    if _is_whole(factor, 2):
+        return "A factor 2: the derivative of a square, or a term added twice? "
+    if _is_whole(1 / factor, 2):
+        return "A factor ½: a missing 2 from the derivative of a square? "
+    if _is_whole(factor):
+        n = round(factor)
+        return f"A factor {n}: {n}/m instead of 1/m, or a mean forgotten? "
+    if _is_whole(1 / factor):
+        return f"A factor 1/{round(1 / factor)}: divided once too often, or a mean too many? "
     return ""
+
+
+def _is_whole(factor: float, number: int | None = None) -> bool:
+    if not 1 < factor <= LARGEST_READ:
+        return False
+    whole = number or round(factor)
+    return whole > 1 and abs(factor - whole) <= WHOLE * factor

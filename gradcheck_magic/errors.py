@@ -1,4 +1,4 @@
-"""The exceptions, each with the one-line rendering a notebook shows.
+"""The exceptions, each with the one-line rendering a notebook shows; and how sentences are put.
 
 IPython calls ``_render_traceback_`` instead of formatting a traceback. The cell still ends in a
 real error, so *Run All* stops and nbmake, nbval, nbconvert and papermill are red, but the reader
@@ -7,6 +7,8 @@ sees one sentence and not the inside of this package.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
@@ -14,7 +16,13 @@ __all__ = [
     "GradientCheckFailed",
     "GradientCheckInterrupted",
     "InputError",
+    "counted",
+    "did_you_mean",
+    "listed",
 ]
+
+# `dW` says too little of what was meant by it, `grad` enough.
+SHORTEST_STEM = 3
 
 
 class GradientCheckError(Exception):
@@ -61,3 +69,34 @@ class GradientCheckInterrupted(KeyboardInterrupt):
 
     def _render_traceback_(self) -> list[str]:
         return [f"Gradient check interrupted: {self}"]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``2 arrays``, and ``1 array``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Return a readable list, such as ```W1`, `b1` and `W2```."""
+    quoted = [f"`{name}`" for name in names]
+    if len(quoted) > most:
+        quoted = [*quoted[:most], f"{len(quoted) - most} more"]
+    *first, last = quoted or ["nothing"]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Return ``" (did you mean `gradients`?)"``, or nothing where no candidate is close.
+
+    Examples
+    --------
+    >>> did_you_mean("grads", ["gradients", "X"])
+    ' (did you mean `gradients`?)'
+    """
+    pool = [c for c in candidates if not c.startswith("_")]
+    close = [c for c in pool if c.lower() == name.lower()]
+    close += difflib.get_close_matches(name, pool, n=1, cutoff=0.7)
+    # An abbreviation is short beside the word itself, so the ratio of common letters misses it.
+    stem = name.rstrip("s").lower()
+    close += [c for c in pool if len(stem) >= SHORTEST_STEM and c.lower().startswith(stem)]
+    return f" (did you mean `{close[0]}`?)" if close else ""

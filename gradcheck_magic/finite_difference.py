@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.cost import Cost
-from gradcheck_magic.parameters import Pairing, Parameter
+from gradcheck_magic.pairing import Pairing
+from gradcheck_magic.parameters import Parameter
 
 __all__ = ["CentralDifferences", "Progress", "default_step", "measure"]
 
@@ -66,23 +67,17 @@ class CentralDifferences:
         return cls(epsilon, cost_plus, cost_minus, step, cost=np.nan, noise=np.nan)
 
     def textbook(self) -> Vector:
-        """Return (J(θ+ε) − J(θ−ε)) / 2ε, over the entries measured."""
-        return self._quotient(np.full_like(self.step, 2 * self.epsilon))
+        """Return (J(θ+ε) − J(θ−ε)) / 2ε, over the entries measured; nan where J is."""
+        measured = slice(self.n_measured)
+        return (self.cost_plus[measured] - self.cost_minus[measured]) / (2 * self.epsilon)
 
     def numerical(self) -> Vector:
-        """Return the difference quotient over the step really taken."""
-        return self._quotient(self.step)
+        """Return the difference quotient over the step really taken; nan where there is none.
 
-    def uncertainty(self) -> Vector:
-        """Return the round-off of `numerical`: the noise of two evaluations over the step."""
-        with np.errstate(divide="ignore"):
-            bar = NOISE_DEVIATIONS * 2 * self.noise / np.abs(self.step[: self.n_measured])
-        return np.where(np.isfinite(self.numerical()), bar, np.inf)
-
-    def _quotient(self, step: Vector) -> Vector:
-        """Divide; where J is not finite on one side, use the other side alone."""
+        Where J is finite on one side alone, it is the slope on that side.
+        """
         measured = slice(self.n_measured)
-        plus, minus, step = self.cost_plus[measured], self.cost_minus[measured], step[measured]
+        plus, minus, step = self.cost_plus[measured], self.cost_minus[measured], self.step[measured]
         with np.errstate(divide="ignore", invalid="ignore"):
             central = (plus - minus) / step
             forward = (plus - self.cost) / (step / 2)
@@ -90,6 +85,12 @@ class CentralDifferences:
         one_sided = np.where(np.isfinite(plus), forward, backward)
         quotient = np.where(np.isfinite(plus) & np.isfinite(minus), central, one_sided)
         return np.where(np.isfinite(quotient), quotient, np.nan)
+
+    def uncertainty(self) -> Vector:
+        """Return the round-off of `numerical`: the noise of two evaluations over the step."""
+        with np.errstate(divide="ignore"):
+            bar = NOISE_DEVIATIONS * 2 * self.noise / np.abs(self.step[: self.n_measured])
+        return np.where(np.isfinite(self.numerical()), bar, np.inf)
 
 
 def default_step(itemsize: int) -> float:

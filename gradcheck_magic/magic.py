@@ -10,10 +10,12 @@ import ast
 import contextlib
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType, TracebackType
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
@@ -32,18 +34,22 @@ from traitlets import Bool, Enum, Float, Int, Unicode
 
 from gradcheck_magic.check import GradientCheck, check_gradients
 from gradcheck_magic.convention import Convention
-from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted, InputError
-from gradcheck_magic.parameters import did_you_mean
+from gradcheck_magic.errors import (
+    GradientCheckError,
+    GradientCheckInterrupted,
+    InputError,
+    did_you_mean,
+)
 from gradcheck_magic.report import one_line
 from gradcheck_magic.widget import Bundle, Card, StaticCard, TextCard, WidgetCard
 
 __all__ = ["GradcheckMagics", "load", "unload"]
 
-CALLS = ("auto", *Convention)
+CALLS = ("auto", *(convention.value for convention in Convention))
 RESULT = "_gradcheck"
 Namespace = dict[str, Any]
 
-PACKAGE = str(Path(__file__).parent)
+PACKAGE = str(Path(__file__).parent) + os.sep
 
 HELP = """
 Check a backpropagated gradient against central differences of the cost.
@@ -208,18 +214,21 @@ class GradcheckMagics(Magics):
         params = _evaluated("params", options.params, namespace)
         grads = _evaluated("grads", options.grads, namespace)
         cost = _evaluated("cost", options.cost, namespace)
-        upstream = options.upstream and _evaluated("upstream", options.upstream, namespace)
+        upstream = None
+        if options.upstream is not None:
+            upstream = _evaluated("upstream", options.upstream, namespace)
         card = self._card()
         try:
             check = check_gradients(
                 params, grads, cost, epsilon=options.epsilon, only=options.only,
-                # An array may have several names: the one that was given comes first.
-                names={options.params: params, options.grads: grads, **namespace},
+                names=_names_first(f"{options.params}, {options.grads}", namespace),
                 call=options.call, upstream=upstream, seed=options.seed, progress=card.progress,
             )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
-            card.show(interrupt.check)
             self._bind(interrupt.check, options.out)
+            # A second interrupt may cut the picture short, and is otherwise the same one.
+            with contextlib.suppress(KeyboardInterrupt):
+                card.show(interrupt.check)
             raise
         except BaseException:
             card.clear()
@@ -268,6 +277,12 @@ def _outputs_stand_alone(shell: InteractiveShell) -> bool:
         or "VSCODE_PID" in os.environ
         or "google.colab" in sys.modules
     )
+
+
+def _names_first(expressions: str, namespace: Namespace) -> Namespace:
+    """The namespace, beginning with the names in some expressions: an array may have several."""
+    words = re.findall(r"[^\W\d]\w*", expressions)
+    return {**{word: namespace[word] for word in words if word in namespace}, **namespace}
 
 
 def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
@@ -321,21 +336,26 @@ def run_body(shell: InteractiveShell, body: str) -> None:
     name = shell.compile.cache(source, shell.execution_count, raw_code=body)
     try:
         tree = shell.transform_ast(shell.compile.ast_parse(source, filename=name))
+        silent = DisplayHook.semicolon_at_end_of_expression(source)
+        interactivity = "none" if silent else shell.ast_node_interactivity
+        codes = [_compiled(shell, *part, name) for part in _statements(tree.body, interactivity)]
     except SyntaxError as error:
         raise CellSyntaxError(shell, error) from None
-    silent = DisplayHook.semicolon_at_end_of_expression(source)
-    interactivity = "none" if silent else shell.ast_node_interactivity
-    for node, mode in _statements(tree.body, interactivity):
-        module = ast.Interactive([node]) if mode == "single" else ast.Module([node], [])
-        with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
-            # IPython's class compiles trees as well as text, whatever its base class declares.
-            code = shell.compile(module, name, mode)  # type: ignore[arg-type]
-        if code.co_flags & inspect.CO_COROUTINE:
-            raise InputError(
-                "%%gradcheck cannot run `await` at the top level of a cell: await in a cell of "
-                "its own, and check with %gradcheck in the next."
-            )
+    for code in codes:
         exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 (the user's own cell)
+
+
+def _compiled(shell: InteractiveShell, node: ast.stmt, mode: str, name: str) -> CodeType:
+    module = ast.Interactive([node]) if mode == "single" else ast.Module([node], [])
+    with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
+        # IPython's class compiles trees as well as text, whatever its base class declares.
+        code = shell.compile(module, name, mode)  # type: ignore[arg-type]
+    if code.co_flags & inspect.CO_COROUTINE:
+        raise InputError(
+            "%%gradcheck cannot run `await` at the top level of a cell: await in a cell of its "
+            "own, and check with %gradcheck in the next."
+        )
+    return code
 
 
 def _statements(nodes: list[ast.stmt], interactivity: str) -> Iterator[tuple[ast.stmt, str]]:
@@ -371,14 +391,14 @@ def _show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:
     """Make IPython show a traceback from the user's first line on, without ours above it."""
     if hasattr(error, "_render_traceback_"):
         return
-    users = error.__traceback__
-    while users is not None and users.tb_frame.f_code.co_filename.startswith(PACKAGE):
-        users = users.tb_next
+    users = _without_package(error.__traceback__)
     if users is None:
         # Nothing of the user's is in it: this is our own mistake, and all of it is of interest.
         return
 
     def render() -> list[str]:
+        # Once only: the same exception may be raised again, elsewhere.
+        del error._render_traceback_  # type: ignore[attr-defined]
         lines: list[str] = shell.InteractiveTB.structured_traceback(
             type(error), error, users, tb_offset=0
         )
@@ -387,6 +407,16 @@ def _show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:
     # Exceptions that cannot hold an attribute are shown as they are.
     with contextlib.suppress(Exception):
         error._render_traceback_ = render  # type: ignore[attr-defined]
+
+
+def _without_package(frames: TracebackType | None) -> TracebackType | None:
+    """The same traceback, but for the frames of this package."""
+    if frames is None:
+        return None
+    rest = _without_package(frames.tb_next)
+    if frames.tb_frame.f_code.co_filename.startswith(PACKAGE):
+        return rest
+    return TracebackType(rest, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
 
 
 def load(shell: InteractiveShell) -> None:

@@ -63,11 +63,16 @@ def footer(check: GradientCheck) -> str:
     )
     parts = [
         measured,
+        {
+            "flat": "cost called with the flat θ",
+            "arguments": "cost called with the arrays one by one",
+            "closure": "cost called with nothing",
+        }.get(check.call, ""),
         f"ε = {check.epsilon:g}",
         f"{check.n_evaluations} evaluations in {check.seconds:.2f} s",
         f"J = {check.cost:.6g}, known to {check.noise:.1e}",
     ]
-    return FOOTER_SEPARATOR.join(parts)
+    return FOOTER_SEPARATOR.join(filter(None, parts))
 
 
 def histogram_alt(check: GradientCheck) -> str:

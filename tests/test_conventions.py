@@ -216,3 +216,87 @@ def test_closure_restores_every_layout():
 
     assert check_gradients(params, grads, cost).passed
     assert base.tobytes() == whole.tobytes()
+
+
+def test_what_is_held_fixed_keeps_its_type():
+    """Indices and counts beside the weights are handed on as they are."""
+    params = {"E": W, "rows": np.array([0, 2]), "times": 3, "scale": np.float64(0.5)}
+
+    def cost(p):
+        picked = p["E"][p["rows"]]
+        return sum(float((p["scale"] * picked**2).sum()) for _ in range(p["times"]))
+
+    dE = np.zeros_like(W)
+    dE[[0, 2]] = 3 * W[[0, 2]]
+    assert check_gradients(params, {"dE": dE}, cost, only=["E"]).passed
+
+
+def test_numbers_keep_their_kind():
+    """A NumPy number has methods that a plain one has not."""
+    found = check_gradients({"w": np.float64(3)}, {"dw": 6.0}, lambda p: (p["w"] ** 2).sum())
+    assert found.passed
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [
+        pytest.param(lambda **p: loss(p["W"], p["b"]), id="any keywords"),
+        pytest.param(lambda W, b, /: loss(W, b), id="by position alone"),
+    ],
+)
+def test_kinds_of_arguments(check, cost):
+    dW, db = gradient()
+    assert check({"W": W, "b": b}, {"dW": dW, "db": db}, cost).call == "arguments"
+
+
+def test_replaced_beside_a_number():
+    """A number in the container does not hide that an array of it is replaced."""
+
+    def cost(p):
+        p["W"] = p["W"] * 2
+        return float(np.sum(p["W"] ** 2) + p["b"] ** 2)
+
+    with pytest.raises(InputError, match="changes its argument `W`"):
+        check_gradients({"W": W, "b": 0.5}, {"dW": 8 * W, "db": 1.0}, cost)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_closure_that_changes_and_fails(error):
+    """Whatever was changed by then is undone."""
+    w = np.ones(3)
+
+    def cost():
+        w[:] *= 2
+        raise error
+
+    with pytest.raises(error):
+        check_gradients(w, 2 * w, cost)
+    assert list(w) == [1.0, 1.0, 1.0]
+
+
+def test_upstream_may_be_a_parameter():
+    """It is copied, and not perturbed with it."""
+    x = np.array([1.0, 2.0])
+    assert check_gradients(x, x.copy(), lambda: x * 1.0, upstream=x).passed
+
+
+def test_flat_around_theta_is_not_constant(check):
+    """A forgotten mask: every unit is dead, and the cost depends on θ all the same."""
+    found = check(np.array([-1.0, -2.0]), np.ones(2), lambda t: float(np.maximum(t, 0).sum()))
+    assert found.verdict is Verdict.BUG
+    assert found.diagnoses[0].cause.name == "COST_IGNORES_PARAMETERS"
+
+
+def test_a_likelier_way_that_failed_is_told():
+    """Called with the flat θ, a function may run by accident and ignore most of it."""
+
+    def cost(p):
+        return np.sum(p[0] * np.ones((3, 5)))
+
+    found = check_gradients([W, b], [W, b], cost)
+    assert found.call == "flat"
+    assert found.notes[-1].startswith(
+        "`cost` was called with the flat θ, because it raised ValueError when called with the "
+        "container: operands could not be broadcast"
+    )
+    assert "cost called with the flat θ" in str(found)

@@ -61,6 +61,18 @@ PLANTED = [
         id="a factor without a reading",
     ),
     pytest.param(
+        "dW1", lambda g: (1 + 3e-5) * g, Cause.SCALE,
+        "`dW1` is 1.00003 times the numerical gradient, in all 16 entries. Look at where `dW1` "
+        "is formed.",
+        id="nearly right",
+    ),
+    pytest.param(
+        "dW1", lambda g: 1e200 * g, Cause.SCALE,
+        "`dW1` is 1.000e+200 times the numerical gradient, in all 16 entries. Look at where `dW1` "
+        "is formed.",
+        id="huge",
+    ),
+    pytest.param(
         "dW1", lambda g: g.T.copy(), Cause.TRANSPOSED,
         "`dW1` is the transpose of the numerical gradient. Look at where `dW1` is formed.",
         id="transposed",

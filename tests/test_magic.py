@@ -111,6 +111,25 @@ def test_names_of_variables(notebook, run):
         run("%gradcheck -p [W1,b1] -g [dW1,db1] -c first")
 
 
+def test_one_array_under_several_names(notebook, run):
+    """The name in the expression counts, then the one that has a gradient."""
+    run("x = None; W1, b1 = params['W1'], params['b1']")
+    run("for x in [W1, b1]: pass")
+    run("dW1, db1 = right['dW1'], right['db1']; both, grads = [W1, b1], [dW1, db1]")
+    run("first = lambda W1, b1: net.cost({**params, 'W1': W1, 'b1': b1})")
+    for expression in ("both", "[W1,b1]"):
+        found = run(f"%gradcheck -p {expression} -c first --only b1")
+        assert [p.name for p in found.parameters] == ["b1"]
+
+
+def test_list_of_variables_and_dict_of_gradients(notebook, run):
+    """Matched by name, in whatever order backpropagation went."""
+    run("W1, b1 = params['W1'], params['b1']")
+    run("back = {'db1': right['db1'], 'dA1': 0, 'dW1': right['dW1']}")
+    run("first = lambda W1, b1: net.cost({**params, 'W1': W1, 'b1': b1})")
+    assert run("%gradcheck -p [W1,b1] -g back -c first").passed
+
+
 def test_upstream(run):
     run("import numpy as np\nx, w = np.ones((2, 3)), np.ones((3, 2))")
     run("dout = np.array([[1., 2.], [3., 4.]])")
@@ -220,6 +239,27 @@ def test_error_in_the_cost(output):
     assert "cost.py" not in printed
 
 
+@pytest.mark.parametrize("body", ["return 3", "break", "x = 1\nnonlocal x", "def f(:\n    pass"])
+def test_no_program_in_the_body(notebook, output, body):
+    """Nothing of it is run."""
+    printed, error = output(f"%%gradcheck\nran = True\n{body}")
+    assert isinstance(error, CellSyntaxError)
+    assert "SyntaxError: " in printed
+    assert "gradcheck_magic" not in printed
+    assert "ran" not in notebook.user_ns
+
+
+def test_users_exception_is_left_alone(notebook, output):
+    """Raised again elsewhere, it is shown from there."""
+    output("err = ValueError('again')\ndef broken(p):\n    raise err")
+    printed, error = output("%gradcheck -c broken")
+    assert "raise err" in printed
+    assert "cost.py" not in printed
+    assert not hasattr(error, "_render_traceback_")
+    printed, _ = output("raise err  # here")
+    assert "raise err  # here" in printed
+
+
 def test_await_in_the_body(line_of_error):
     assert line_of_error("%%gradcheck\nimport asyncio\nawait asyncio.sleep(0)") == (
         "%%gradcheck cannot run `await` at the top level of a cell: await in a cell of its own, "
@@ -299,44 +339,35 @@ def test_configured_names(notebook, run):
     assert run("%gradcheck").passed
 
 
-MISTAKES = [
-    (
-        "%gradcheck -g nowhere",
-        "`nowhere` is not defined: assign it before the check, or say what to take with --grads.",
+MISTAKES = {
+    "%gradcheck -g nowhere": (
+        "`nowhere` is not defined: assign it before the check, or say what to take with --grads."
     ),
-    (
-        "gradients = grads; del grads\n%gradcheck",
-        "`grads` is not defined (did you mean `gradients`?): assign it before the check, or say "
-        "what to take with --grads.",
+    "gradients = grads; del grads\n%gradcheck": (
+        "`grads` is not defined (did you mean `gradients`?): assign it before the check, "
+        "or say what to take with --grads."
     ),
-    (
-        "parameters = params; del params\n%gradcheck",
-        "`params` is not defined (did you mean `parameters`?): assign it before the check, or say "
-        "what to take with --params.",
+    "parameters = params; del params\n%gradcheck": (
+        "`params` is not defined (did you mean `parameters`?): assign it before the "
+        "check, or say what to take with --params."
     ),
-    ("%gradcheck -p 'a b'", "--params 'a b' is not an expression: invalid syntax."),
-    (
-        "%gradcheck --epsilon small",
-        "%gradcheck: argument --epsilon: invalid float value: 'small'. See %gradcheck? for the "
-        "options.",
+    "%gradcheck -p 'a b'": "--params 'a b' is not an expression: invalid syntax.",
+    "%gradcheck --seed x": (
+        "%gradcheck: argument --seed: invalid int value: 'x'. See %gradcheck? for the options."
     ),
-    (
-        "%gradcheck --stict",
-        "%gradcheck: unrecognized arguments: --stict. See %gradcheck? for the options.",
+    "%gradcheck --seed -1": "`seed` is -1: expected a whole number from 0 on.",
+    "%gradcheck --stict": (
+        "%gradcheck: unrecognized arguments: --stict. See %gradcheck? for the options."
     ),
-    (
-        "%gradcheck -o 1x",
-        "%gradcheck: argument -o/--out: '1x' is not a name. See %gradcheck? for the options.",
+    "%gradcheck -o 1x": (
+        "%gradcheck: argument -o/--out: '1x' is not a name. See %gradcheck? for the options."
     ),
-    (
-        "%gradcheck -p 'a",
-        "%gradcheck: No closing quotation. See %gradcheck? for the options.",
-    ),
-    ("%gradcheck -c 3.0", "`cost_function` is a float: expected a function that returns the cost."),
-]
+    "%gradcheck -p 'a": "%gradcheck: No closing quotation. See %gradcheck? for the options.",
+    "%gradcheck -c 3.0": "`cost_function` is a float: expected a function that returns the cost.",
+}
 
 
-@pytest.mark.parametrize(("cell", "message"), MISTAKES)
+@pytest.mark.parametrize(("cell", "message"), MISTAKES.items())
 def test_mistakes(line_of_error, cell, message):
     """One line, and a real error: a notebook in CI is red."""
     assert line_of_error(cell) == message

@@ -47,9 +47,9 @@ PAIRS = [
         id="another size",
     ),
     pytest.param(
-        {"W1": ones(2), "b1": ones(1)}, {"dW1": ones(2), "b_1": ones(1)},
-        "`grads` has no gradient for `b1`: expected `db1` (did you mean `b_1`?), found `dW1` and "
-        "`b_1`.",
+        {"W1": ones(2), "b1": ones(1)}, {"dW1": ones(2), "db_1": ones(1)},
+        "`grads` has no gradient for `b1`: expected `db1` (did you mean `db_1`?), found `dW1` and "
+        "`db_1`.",
         id="a gradient misnamed",
     ),
     pytest.param(
@@ -107,6 +107,16 @@ PAIRS = [
         "`W` is a test_messages.Tensor: expected a NumPy array or a number; convert it with "
         "np.asarray.",
         id="another library's array",
+    ),
+    pytest.param(
+        {"W": np.ma.array([1.0, 2.0])}, {"dW": ones(2)},
+        "`W` is a masked array: give a plain one, such as W.filled(0).",
+        id="a masked array",
+    ),
+    pytest.param(
+        [ones(2), ones(2)], {"dA": ones(2), "dB": ones(2)},
+        "`grads` is a dict and `params` is a list: give both as dicts, or both as lists.",
+        id="a list and a dict",
     ),
     pytest.param(
         {"W": {1, 2}}, {"dW": ones(2)},
@@ -169,7 +179,7 @@ COSTS = [
     ),
     pytest.param(
         lambda params: "low",
-        "`cost_function` returned a str (<U3): expected one real number.", id="a string",
+        "`cost_function` returned a str: expected one real number.", id="a string",
     ),
     pytest.param(
         lambda params: np.nan,
@@ -248,7 +258,18 @@ OPTIONS = [
         "`only` names `w`, which is not a parameter (did you mean `W`?): there are `W` and `b`.",
     ),
     pytest.param({"only": []}, "`only` leaves no entry to check: there are `W` and `b`."),
-    pytest.param({"names": ["one"]}, "`names` has 1 names for 2 arrays."),
+    pytest.param({"names": ["one"]}, "`names` has 1 name for 2 arrays."),
+    pytest.param({"names": [1, 2]}, "`names` holds 1: expected strings, or a namespace."),
+    pytest.param({"seed": -1}, "`seed` is -1: expected a whole number from 0 on."),
+    pytest.param(
+        {"upstream": np.array([1j])},
+        "`upstream` is a numpy.ndarray (complex128): expected dJ/d(output), an array of real "
+        "numbers.",
+    ),
+    pytest.param(
+        {"upstream": square},
+        "`upstream` is a function (object): expected dJ/d(output), an array of real numbers.",
+    ),
     pytest.param({"names": ["a", "a"]}, "`names` calls two arrays `a`: give each its own name."),
     pytest.param(
         {"call": "flatly"},

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from gradcheck_magic import Verdict, check_gradients
-from gradcheck_magic.parameters import did_you_mean, pair
+from gradcheck_magic.errors import did_you_mean
+from gradcheck_magic.pairing import pair
 
 
 class Layer(NamedTuple):
@@ -42,6 +43,9 @@ MATCHES = [
     pytest.param([[W1], [b1]], [[dW1], [db1]], id="lists in a list"),
     pytest.param({1: W1, 2: b1}, {1: dW1, 2: db1}, id="numbers as keys"),
     pytest.param([W1, None, b1], [dW1, None, db1], id="a missing bias"),
+    pytest.param([W1, b1], [dW1.tolist(), db1.tolist()], id="lists of numbers"),
+    pytest.param({"a.b": W1, "a": {"b": b1}}, {"a.b": dW1, "a": {"b": db1}}, id="odd keys"),
+    pytest.param({"W": W1.view(np.matrix), "b": b1}, {"dW": dW1, "db": db1}, id="a matrix"),
 ]  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from gradcheck_magic.figures import svg_element
 from gradcheck_magic.report import card, histogram_alt
 from gradcheck_magic.widget import StaticCard, TextCard, WidgetCard
 
+# Long sentences stand on one line, as in the report.
 GOLDEN = """\
 ✗ There is a bug in backpropagation.   difference 0.285
 
@@ -52,7 +53,8 @@ relative error of each entry
      1e-1 to 1 |████████████████████████████████ 3
     not finite |███████████ 1
 
-7 of 13 entries measured · ε = 1e-07 · 40 evaluations in 1.25 s · J = 0.693147, known to 2.0e-16
+7 of 13 entries measured · cost called with the flat θ · ε = 1e-07 · \
+40 evaluations in 1.25 s · J = 0.693147, known to 2.0e-16
 Note: `cost` returns several values: the first was taken as the cost.
 Note: Interrupted: 7 of 13 entries were measured.
 """
@@ -63,7 +65,7 @@ def result_by_hand():
     analytic = np.array([2e-2, 2e-2, 4e-2, np.nan, 0.5, 0.5, 1.0])
     numerical = np.array([1e-2, 1e-2, 2e-2, -1.25, 0.5, 0.5 * (1 + 4e-9), 1.0])
 
-    def parameter(name, shape, verdict, difference, n_wrong=0, worst=None):
+    def parameter(name, shape, verdict, difference, n_wrong=0, *, worst=None):
         size = int(np.prod(shape))
         entry = worst and Entry(worst[0], (), *worst[1:], 1e-9)
         return ParameterCheck(name, shape, size, verdict, difference, size, n_wrong, entry)
@@ -79,11 +81,11 @@ def result_by_hand():
         difference=0.285,
         difference_uncertainty=0.0,
         parameters=(
-            parameter("W", (1, 3), bug, 1 / 3, 3, ("W[0, 2]", 4e-2, 2e-2)),
-            parameter("b", (), bug, nan, 1, ("b", nan, -1.25)),
-            parameter("V", (2,), Verdict.CORRECT, 1.2e-9, 0, ("V[1]", 0.5, 0.5)),
-            parameter("U", (4,), Verdict.INSPECT, 2e-6, 0, ("U[0]", 1.0, 1.00001)),
-            parameter("T", (1,), Verdict.INCONCLUSIVE, 0.0, 0, ("T[0]", 1.0, nan)),
+            parameter("W", (1, 3), bug, 1 / 3, 3, worst=("W[0, 2]", 4e-2, 2e-2)),
+            parameter("b", (), bug, nan, 1, worst=("b", nan, -1.25)),
+            parameter("V", (2,), Verdict.CORRECT, 1.2e-9, 0, worst=("V[1]", 0.5, 0.5)),
+            parameter("U", (4,), Verdict.INSPECT, 2e-6, 0, worst=("U[0]", 1.0, 1.00001)),
+            parameter("T", (1,), Verdict.INCONCLUSIVE, 0.0, 0, worst=("T[0]", 1.0, nan)),
             parameter("long_name", (2,), bug, 0.5),
         ),
         diagnoses=(
@@ -97,6 +99,7 @@ def result_by_hand():
         uncertainty=np.full(7, 1e-9),
         wrong=np.array([True, True, True, True, False, False, False]),
         mode="full",
+        call="flat",
         epsilon=1e-7,
         cost=np.log(2),
         noise=2e-16,

@@ -125,7 +125,7 @@ def test_single_precision(check):
     found = check(theta, 2 * theta, lambda t: t @ t)
     assert found.epsilon == 5e-3
     assert found.difference < 1e-4
-    assert found.notes[0].startswith("Single precision: the step is 0.005")
+    assert found.notes[0].startswith("Single precision (float32): the step is 0.005,")
     given = check(theta, 2 * theta, lambda t: t @ t, epsilon=0.25)
     assert given.epsilon == 0.25
 
@@ -216,3 +216,23 @@ def test_worst_entries_with_only():
     found = check_gradients(net.params, grads, net.cost, only=["b1", "b2"])
     assert found.worst_entries(1)[0].label == "b1[2]"
     assert list(found.measured[found.wrong]) == [18]
+
+
+def test_step_lost_in_rounding(check):
+    """Where θ + ε is θ, nothing is measured and nobody is accused."""
+    found = check(np.array([1e10, 1.0]), np.ones(2), lambda t: float(t[1] + (t[0] - 1e10)))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.wrong_entries == ()
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1, Verdict.CORRECT), (1.5, Verdict.BUG)])
+def test_huge_gradients(check, factor, verdict):
+    """Their squares overflow; their ratio does not."""
+    slope = np.array([3e200, -2e200])
+    assert check(np.zeros(2), factor * slope, linear(slope)).verdict is verdict
+
+
+def test_half_precision(check):
+    """The step is larger still."""
+    theta = np.array([0.5, 1, 1.5], dtype=np.float16)
+    assert check(theta, 2 * theta, lambda t: np.sum(t**2)).epsilon == 0.1

@@ -1,0 +1,286 @@
+"""Which gradient belongs to which parameter, and what is wrong where none does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
+from gradcheck_magic.parameters import (
+    Parameter,
+    Parameters,
+    VariableNames,
+    array_leaves,
+    collect,
+    is_constant,
+    is_positional,
+    joined,
+    real_array,
+    type_name,
+)
+
+__all__ = ["Pairing", "pair"]
+
+Vector = NDArray[np.float64]
+
+# How a gradient may be called, given its parameter's name; the first style that fits best is taken.
+STYLES = ("d{}", "{}", "grad_{}", "{}_grad", "d_{}", "grad{}")
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """`params` and `grads`, found to belong together.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        All parameters.
+    checked : tuple of Parameter
+        Those whose gradient is to be checked.
+    gradients : tuple of ndarray
+        A float64 copy of each one's gradient, flat, in C order.
+    gradient_names : tuple of str
+        What the user calls each gradient.
+    notes : tuple of str
+        What was taken for granted, each a sentence for the card.
+    """
+
+    parameters: Parameters
+    checked: tuple[Parameter, ...]
+    gradients: tuple[Vector, ...]
+    gradient_names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """How many entries are to be checked."""
+        return sum(parameter.size for parameter in self.checked)
+
+    @property
+    def indices(self) -> NDArray[np.intp]:
+        """Indices into θ of the entries to check."""
+        return np.concatenate([np.arange(p.start, p.stop) for p in self.checked])
+
+    @property
+    def analytic(self) -> Vector:
+        """The backpropagated gradient over `indices`."""
+        return np.concatenate(self.gradients)
+
+
+def pair(
+    params: object,
+    grads: object,
+    *,
+    only: Sequence[str] | None = None,
+    names: Sequence[str] | Mapping[str, object] | None = None,
+) -> Pairing:
+    """Match every parameter with its gradient.
+
+    Parameters
+    ----------
+    params, grads : array, number, or nested lists, tuples and dicts of them
+        Dicts are matched by name (``W1`` with ``dW1`` or ``W1``), sequences by position.
+    only : sequence of str, optional
+        The names of the parameters to check; the others are held fixed and need no gradient.
+    names : sequence of str, or mapping, optional
+        What to call the arrays, in order; or a namespace whose variables name them.
+
+    Raises
+    ------
+    InputError
+        If something is missing, or is not an array of real numbers, or the shapes differ.
+    """
+    namespace, given = (names, None) if isinstance(names, Mapping) else ({}, names)
+    variables = VariableNames(namespace)
+    parameters = collect(params, variables, only=only, names=given)
+    matches, note = _Matcher(parameters, variables).match(grads)
+    notes = [note] if note else []
+    gradients, gradient_names = [], []
+    for parameter, match in zip(parameters.arrays, matches, strict=True):
+        if not parameter.checked:
+            continue
+        if isinstance(match, InputError):
+            raise match
+        gradient, note = _fitting(parameter, match)
+        gradients.append(gradient)
+        gradient_names.append(match.name)
+        notes.extend([note] if note else [])
+    return Pairing(
+        parameters, parameters.checked, tuple(gradients), tuple(gradient_names), tuple(notes)
+    )
+
+
+@dataclass(frozen=True)
+class _Gradient:
+    """What the user calls a gradient, and gives as it."""
+
+    name: str
+    value: object
+
+
+# An error counts only if the parameter it belongs to is to be checked.
+_Match = _Gradient | InputError
+
+
+class _Matcher:
+    """Walks `params` and `grads` side by side, in the order of the parameters."""
+
+    def __init__(self, parameters: Parameters, variables: VariableNames) -> None:
+        self._parameters = parameters
+        self._variables = variables
+
+    def match(self, grads: object) -> tuple[list[_Match], str | None]:
+        """Return a match for every parameter, and a note where the kinds of container differ."""
+        params, path = self._parameters.container, self._parameters.name
+        root = self._variables(grads, "grads")
+        if is_constant(grads) and callable(grads):
+            raise InputError(f"`{root}` is a function: call it and give its result.")
+        sequences = (list, tuple)
+        same_kind = (
+            (isinstance(params, dict) and isinstance(grads, dict))
+            or (isinstance(params, sequences) and isinstance(grads, sequences))
+            or not (self._parameters.is_container or isinstance(grads, (dict, *sequences)))
+        )
+        if same_kind:
+            return list(self._walk(params, grads, root, path, top=True)), None
+        if isinstance(grads, dict) and self._parameters.is_container:
+            return self._by_variable_name(grads, root), None
+        return self._by_order(grads, root)
+
+    def _walk(
+        self, params: object, grads: object, name: str, path: str, *, top: bool = False
+    ) -> Iterator[_Match]:
+        if isinstance(params, dict):
+            yield from self._walk_dicts(params, grads, name, path, top=top)
+        elif isinstance(params, (list, tuple)):
+            yield from self._walk_sequences(params, grads, name, path)
+        elif not is_constant(params):
+            spoken = self._variables(grads, name) if is_positional(name) else name
+            yield _Gradient(spoken, grads)
+
+    def _walk_sequences(
+        self, params: Sequence[object], grads: object, name: str, path: str
+    ) -> Iterator[_Match]:
+        if not isinstance(grads, (list, tuple)):
+            raise InputError(
+                f"`{name}` is a {type_name(grads)} where `{path}` is a {type_name(params)} "
+                f"of {len(params)}."
+            )
+        if len(params) != len(grads):
+            raise InputError(
+                f"`{path}` has {counted(len(params), 'array')} and `{name}` has {len(grads)}: "
+                "each parameter needs its gradient, in the same order."
+            )
+        for i, (child, grad) in enumerate(zip(params, grads, strict=True)):
+            yield from self._walk(
+                child, grad, joined(name, i, top=False), joined(path, i, top=False)
+            )
+
+    def _walk_dicts(
+        self, params: dict[Any, Any], grads: object, name: str, path: str, *, top: bool
+    ) -> Iterator[_Match]:
+        if not isinstance(grads, dict):
+            raise InputError(f"`{name}` is a {type_name(grads)} where `{path}` is a dict.")
+        keys = [key for key, child in params.items() if not is_constant(child)]
+        styled = _best_style(keys, grads)
+        for key in keys:
+            child, grad_key = params[key], styled(key)
+            if grad_key in grads:
+                below = joined(name, grad_key, top=top)
+                yield from self._walk(child, grads[grad_key], below, joined(path, key, top=top))
+            else:
+                missing = _missing(key, name, grads, [styled(other) for other in keys])
+                yield from (missing for _ in array_leaves(child))
+
+    def _by_variable_name(self, grads: dict[Any, Any], root: str) -> list[_Match]:
+        """A sequence of arrays that are variables, and a dict of gradients called after them."""
+        names = [parameter.name for parameter in self._parameters.arrays]
+        styled = _best_style(names, grads)
+        if not any(styled(name) in grads for name in names):
+            raise InputError(
+                f"`{root}` is a dict and `{self._parameters.name}` is a "
+                f"{type_name(self._parameters.container)}: give both as dicts, or both as lists."
+            )
+        return [
+            _Gradient(styled(name), grads[styled(name)])
+            if styled(name) in grads
+            else _missing(name, root, grads, list(map(styled, names)))
+            for name in names
+        ]
+
+    def _by_order(self, grads: object, root: str) -> tuple[list[_Match], str | None]:
+        """Containers of other kinds: as many arrays in both, or one vector for all of them."""
+        arrays, path = self._parameters.arrays, self._parameters.name
+        found = [_Gradient(name, leaf) for name, leaf in array_leaves(grads, root)]
+        if len(found) == len(arrays):
+            note = f"`{path}` and `{root}` were matched in the order of their arrays."
+            return list(found), note if len(arrays) > 1 else None
+        if not self._parameters.is_container and isinstance(grads, list):
+            return [_Gradient(root, grads)], None
+        if len(found) == 1 and np.size(found[0].value) == self._parameters.size:  # type: ignore[arg-type]
+            flat = np.ravel(np.asarray(found[0].value))
+            parts = [
+                _Gradient(f"{root}[{p.start}:{p.stop}]", flat[p.start : p.stop].reshape(p.shape))
+                for p in arrays
+            ]
+            return list(parts), f"`{root}` is one vector: it was split in the order of `{path}`."
+        raise InputError(
+            f"`{path}` has {counted(len(arrays), 'array')} and `{root}` has {len(found)}: "
+            "each parameter needs its gradient."
+        )
+
+
+def _best_style(keys: list[Any], grads: dict[Any, Any]) -> Callable[[Any], Any]:
+    """Return the naming style under which most parameters have a gradient."""
+
+    def in_style(style: str) -> Callable[[Any], Any]:
+        return lambda key: style.format(key) if isinstance(key, str) else key
+
+    return max(map(in_style, STYLES), key=lambda styled: sum(styled(key) in grads for key in keys))
+
+
+def _missing(key: object, name: str, grads: dict[Any, Any], taken: list[Any]) -> InputError:
+    free = [str(other) for other in grads if other not in taken]
+    return InputError(
+        f"`{name}` has no gradient for `{key}`: expected `d{key}`{did_you_mean(f'd{key}', free)}, "
+        f"found {listed(map(str, grads))}."
+    )
+
+
+def _fitting(parameter: Parameter, gradient: _Gradient) -> tuple[Vector, str | None]:
+    """Return the gradient, flat, if it has the parameter's shape; and a note if only nearly."""
+    name, value = gradient.name, gradient.value
+    if value is None:
+        raise InputError(f"`{name}` is None: `{parameter.name}` needs a gradient.")
+    array = real_array(_from_lists(value), name)
+    flat = np.array(array, dtype=np.float64).ravel()
+    if array.shape == parameter.shape:
+        return flat, None
+    if _without_ones(array.shape) == _without_ones(parameter.shape):
+        return flat, (
+            f"`{name}` has shape {array.shape} and `{parameter.name}` {parameter.shape}: "
+            "axes of length 1 were ignored."
+        )
+    transposed = array.shape == parameter.shape[::-1]
+    raise InputError(
+        f"`{name}` is {array.shape} and `{parameter.name}` is {parameter.shape}: "
+        + ("transposed?" if transposed else "a gradient has the shape of its parameter.")
+    )
+
+
+def _from_lists(value: object) -> object:
+    """Return lists of numbers as the array they stand for, and anything else as it is."""
+    if not isinstance(value, list):
+        return value
+    try:
+        return np.asarray(value)
+    except ValueError:  # lists of different lengths
+        return value
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(length for length in shape if length != 1)
