@@ -313,7 +313,7 @@ class CellSyntaxError(GradientCheckError):
 
     def __init__(self, shell: InteractiveShell, error: SyntaxError) -> None:
         super().__init__(str(error))
-        self._lines: list[str] = shell.SyntaxTB.structured_traceback(type(error), error)
+        self._lines: list[str] = shell.SyntaxTB.structured_traceback(type(error), error, None)
 
     def _render_traceback_(self) -> list[str]:
         return self._lines
