@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -164,57 +165,9 @@ def _text_histogram(check: GradientCheck) -> str:
 
 # HTML
 
-STYLE = """
-.gc-card{--gc-fg:var(--jp-ui-font-color1,#1a1a1a);--gc-muted:var(--jp-ui-font-color2,#545454);
---gc-bg:var(--jp-layout-color0,#fff);--gc-soft:var(--jp-layout-color2,#f3f3f3);
---gc-line:var(--jp-border-color2,#c8c8c8);--gc-good:#08694a;--gc-warn:#7a4f00;--gc-bad:#b3261e;
---gc-unsure:#54469a;--gc-band-good:#d3ece2;--gc-band-warn:#fbe8bd;--gc-band-bad:#fbd3ba;
---gc-band-worse:#f7bdb7;box-sizing:border-box;max-width:1080px;margin:4px 0;padding:12px 16px;
-color:var(--gc-fg);background:var(--gc-bg);border:1px solid var(--gc-line);
-border-left:4px solid var(--gc-tone);font-family:var(--jp-ui-font-family,system-ui,sans-serif);
-font-size:13px;line-height:1.5;white-space:normal}
-:is([data-jp-theme-light=false],html[theme=dark],html[data-theme=dark],body.vscode-dark) .gc-card{
---gc-fg:var(--jp-ui-font-color1,#eee);--gc-muted:var(--jp-ui-font-color2,#b5b5b5);
---gc-bg:var(--jp-layout-color0,#111);--gc-soft:var(--jp-layout-color2,#262626);
---gc-line:var(--jp-border-color2,#4a4a4a);--gc-good:#5fd3a5;--gc-warn:#f2c14e;--gc-bad:#ff8a80;
---gc-unsure:#b9aef0;--gc-band-good:#14513c;--gc-band-warn:#5c4710;--gc-band-bad:#6a3a17;
---gc-band-worse:#6f2320}
-.gc-card.gc-correct{--gc-tone:var(--gc-good)}.gc-card.gc-inspect{--gc-tone:var(--gc-warn)}
-.gc-card.gc-bug{--gc-tone:var(--gc-bad)}.gc-card.gc-inconclusive{--gc-tone:var(--gc-unsure)}
-.gc-card.gc-running{--gc-tone:var(--gc-line)}
-.gc-card .gc-verdict{color:var(--gc-tone)}
-.gc-card .gc-good{color:var(--gc-good)}.gc-card .gc-warn{color:var(--gc-warn)}
-.gc-card .gc-bad{color:var(--gc-bad)}.gc-card .gc-unsure{color:var(--gc-unsure)}
-.gc-card .gc-muted{color:var(--gc-muted)}
-.gc-card .gc-diagnosis{background:var(--gc-soft);color:var(--gc-fg);border-radius:3px}
-.gc-card code{color:inherit;background:none;padding:0;font-weight:600;
-font-family:var(--jp-code-font-family,ui-monospace,monospace)}
-.gc-card .gc-head{display:flex;justify-content:space-between;flex-wrap:wrap;gap:4px 24px}
-.gc-card .gc-columns{display:flex;flex-wrap:wrap;gap:8px 24px;align-items:flex-start}
-.gc-card .gc-picture{flex:1 1 320px;max-width:440px;min-width:0}
-.gc-card .gc-picture :is(svg,img){width:100%;height:auto;max-width:100%;margin:0}
-.gc-card .gc-tables{flex:2 1 540px;min-width:0;overflow-x:auto}
-.gc-card table{border-collapse:collapse;margin:0;width:100%;color:inherit;background:none;
-font-size:12px;border:0}
-.gc-card caption{caption-side:top;text-align:left;color:var(--gc-muted);padding:0 0 4px}
-.gc-card table :is(tr,tr:hover,tr:nth-child(even)){background:none}
-.gc-card table :is(th,td){text-align:left;padding:4px 8px 4px 0;border:0;
-border-bottom:1px solid var(--gc-line);color:inherit;background:none;white-space:nowrap;
-vertical-align:top;max-width:none}
-.gc-card thead th{color:var(--gc-muted)}
-.gc-card table .gc-number{text-align:right;font-variant-numeric:tabular-nums;
-font-family:var(--jp-code-font-family,ui-monospace,monospace)}
-.gc-card summary{cursor:pointer;color:var(--gc-muted)}
-.gc-card .gc-band{display:inline-block;height:10px;vertical-align:top}
-.gc-card .gc-b0{background:var(--gc-band-good)}.gc-card .gc-b1{background:var(--gc-band-warn)}
-.gc-card .gc-b2{background:var(--gc-band-bad)}.gc-card .gc-b3{background:var(--gc-band-worse)}
-.gc-card .gc-dark{display:none}
-:is([data-jp-theme-light=false],html[theme=dark],html[data-theme=dark],body.vscode-dark)
- .gc-card .gc-dark{display:inline!important}
-:is([data-jp-theme-light=false],html[theme=dark],html[data-theme=dark],body.vscode-dark)
- .gc-card .gc-light{display:none!important}
-@media print{.gc-card{--gc-fg:#000!important;--gc-bg:#fff!important;--gc-muted:#333!important}}
-""".replace("\n", "")
+_CSS = Path(__file__).with_name("card.css").read_text(encoding="utf-8")
+# On one line, and without its comments: it goes into every output.
+STYLE = " ".join(re.sub(r"/\*.*?\*/", "", _CSS, flags=re.DOTALL).split())
 
 _TONES = {
     Verdict.CORRECT: "gc-good",
