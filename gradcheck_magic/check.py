@@ -215,6 +215,8 @@ class GradientCheck:
         How many entries were to be measured.
     interrupted : bool
         Whether the check was stopped before it measured them all.
+    reasons : tuple of str
+        Why the verdict is what it is, where the difference alone does not say; sentences.
     notes : tuple of str
         What was taken for granted, and what is odd; sentences.
     """
@@ -240,6 +242,7 @@ class GradientCheck:
     detectable: float
     size: int
     interrupted: bool
+    reasons: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -266,9 +269,10 @@ class GradientCheck:
             raise GradientCheckFailed(self.headline(), self)
 
     def headline(self) -> str:
-        """Return the verdict, the difference and the first diagnosis, in one line."""
-        reason = self.diagnoses[0].sentence if self.diagnoses else " ".join(self.notes[:1])
-        return f"{self.verdict.value} The difference is {self.difference:.3g}. {reason}".rstrip()
+        """Return the verdict, the difference and the first diagnosis or reason, in one line."""
+        sentences = [diagnosis.sentence for diagnosis in self.diagnoses] + list(self.reasons)
+        first = " ".join(sentences[:1])
+        return f"{self.verdict.value} The difference is {self.difference:.3g}. {first}".rstrip()
 
     def worst_entries(self, most: int = MOST_ENTRIES) -> list[Entry]:
         """Return the entries that are furthest off, worst first; not finite ones before all."""
@@ -309,6 +313,7 @@ class GradientCheck:
             "n_measured": self.n_measured,
             "n_wrong": len(self.wrong_entries),
             "interrupted": self.interrupted,
+            "reasons": list(self.reasons),
             "notes": list(self.notes),
             "parameters": [_parameter_dict(parameter) for parameter in self.parameters],
             "diagnoses": [_diagnosis_dict(diagnosis) for diagnosis in self.diagnoses],
@@ -377,10 +382,11 @@ def _concluded(
         detectable=_detectable(numerical, uncertainty),
         size=pairing.size,
         interrupted=interrupted,
+        reasons=tuple(_reasons(pairing, cost, differences, comparison)),
         notes=(
             *pairing.notes,
             *cost.notes,
-            *_remarks(pairing, cost, differences, comparison),
+            *_remarks(pairing, cost, differences),
             *_doubts(cost, diagnoses),
         ),
     )
@@ -401,36 +407,43 @@ def _require_dependence(cost: Cost, pairing: Pairing) -> None:
     )
 
 
-def _remarks(
+def _reasons(
     pairing: Pairing, cost: Cost, differences: CentralDifferences, comparison: Comparison
 ) -> list[str]:
-    """What is odd about the numbers, each a sentence."""
-    remarks = []
-    measured, analytic = differences.numerical(), pairing.analytic[: differences.n_measured]
+    """Why the verdict is what it is, where the difference alone does not say."""
+    reasons = []
+    numerical, analytic = differences.numerical(), pairing.analytic[: differences.n_measured]
     if differences.n_measured < pairing.size:
-        remarks.append(
+        reasons.append(
             f"Interrupted: {differences.n_measured} of {pairing.size} entries were measured."
         )
-    elif not (measured.any() or analytic.any()):
-        remarks.append("Both gradients are zero everywhere: there is nothing to compare.")
-    elif zero := _zero_parameters(pairing, measured):
-        remarks.append(f"Both gradients of {listed(zero)} are zero: nothing was compared there.")
-    lost = int(np.sum(~np.isfinite(measured)))
+    elif not (numerical.any() or analytic.any()):
+        reasons.append("Both gradients are zero everywhere: there is nothing to compare.")
+    lost = int(np.sum(~np.isfinite(numerical)))
     if lost:
-        remarks.append(
+        reasons.append(
             f"`{cost.name}` is not finite on both sides of {lost} of the entries, or the step is "
             "lost in rounding: nothing can be said of them."
         )
+    hidden = [p.name for p in comparison.parameters if p.n_wrong]
+    if hidden and comparison.verdict is not Verdict.BUG:
+        verb = "disagrees" if len(hidden) == 1 else "disagree"
+        reasons.append(f"{listed(hidden)} {verb}, which the difference over all parameters hides.")
+    return reasons
+
+
+def _remarks(pairing: Pairing, cost: Cost, differences: CentralDifferences) -> list[str]:
+    """What else is odd about the numbers."""
+    remarks = []
+    zero = _zero_parameters(pairing, differences.numerical())
+    if zero and len(zero) < len(pairing.checked):
+        remarks.append(f"Both gradients of {listed(zero)} are zero: nothing was compared there.")
     if cost.itemsize < np.dtype(np.float64).itemsize:
         remarks.append(
             f"Single precision (float{8 * cost.itemsize}): the step is {differences.epsilon:g}, "
             "and differences below about 1e-3 may be round-off. Compute in float64 for a sharper "
             "check."
         )
-    hidden = [p.name for p in comparison.parameters if p.n_wrong and p.verdict is Verdict.BUG]
-    if hidden and comparison.verdict is not Verdict.BUG:
-        verb = "disagrees" if len(hidden) == 1 else "disagree"
-        remarks.append(f"{listed(hidden)} {verb}, which the difference over all parameters hides.")
     return remarks
 
 
@@ -456,7 +469,7 @@ def _zero_parameters(pairing: Pairing, numerical: Vector) -> list[str]:
     for parameter, gradient in zip(pairing.checked, pairing.gradients, strict=True):
         part = numerical[start : start + parameter.size]
         start += parameter.size
-        if parameter.size and not (gradient.any() or part.any()):
+        if 0 < parameter.size == part.size and not (gradient.any() or part.any()):
             zero.append(parameter.name)
     return zero
 

@@ -231,7 +231,7 @@ def _compare_parameter(entries: _Entries, textbook: Vector) -> ParameterCheck:
     verdict = _verdict(textbook, entries.analytic, entries.numerical)
     if verdict in {Verdict.INSPECT, Verdict.BUG} and _is_round_off(entries):
         verdict = Verdict.CORRECT
-    if not entries.analytic.size and entries.parameter.size:
+    if entries.analytic.size < entries.parameter.size and verdict is not Verdict.BUG:
         verdict = Verdict.INCONCLUSIVE
     return ParameterCheck(
         entries.parameter.name,

@@ -30,6 +30,8 @@ BAR_WIDTH = 32
 # A table row for each parameter, up to this many; the others are behind a fold.
 MOST_ROWS = 12
 MOST_NOTES = 6
+# The ruler's colours where the style sheet is taken away, as it is from an output not trusted.
+BANDS = ("#d3ece2", "#fbe8bd", "#fbd3ba", "#f7bdb7")
 HEADS = ("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
 NUMBERS = {"difference", "analytic", "numerical"}
 
@@ -41,6 +43,9 @@ FOOTER_SEPARATOR = " · "
 
 def parameter_verdict(check: ParameterCheck) -> str:
     """Return the verdict on a parameter, in words."""
+    if check.n_measured < check.size:
+        wrong = f"wrong, {check.n_wrong}, " if check.n_wrong else ""
+        return f"{wrong}{check.n_measured} of {check.size} measured"
     if check.verdict is Verdict.BUG:
         return f"wrong, {check.n_wrong} of {check.size}" if check.n_wrong else "differs"
     return {
@@ -74,6 +79,11 @@ def footer(check: GradientCheck) -> str:
         f"J = {check.cost:.6g}, known to {check.noise:.1e}",
     ]
     return FOOTER_SEPARATOR.join(filter(None, parts))
+
+
+def _leading(check: GradientCheck) -> list[str]:
+    """What a reader must know first: what is wrong, or why it cannot be said."""
+    return [*(diagnosis.sentence for diagnosis in check.diagnoses), *check.reasons]
 
 
 def histogram_alt(check: GradientCheck) -> str:
@@ -110,7 +120,7 @@ def text_report(check: GradientCheck) -> str:
     """Return the complete report as text."""
     blocks = [
         f"{check.verdict.symbol} {check.verdict.value}   difference {check.difference:.3g}",
-        "\n".join(f"- {diagnosis.sentence}" for diagnosis in check.diagnoses),
+        "\n".join(f"- {sentence}" for sentence in _leading(check)),
         _text_table(check),
         _text_histogram(check),
         "\n".join([footer(check), *(f"Note: {note}" for note in check.notes)]),
@@ -195,11 +205,11 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", style: str = 
         f'<div class="gc-card gc-{verdict.name.lower()} {classes}" role="region" '
         'aria-label="Gradient check">'
         '<div class="gc-head">'
-        f'<b class="gc-verdict" style="font-size:16px">{verdict.symbol} {verdict.value}</b>'
+        f'<b class="gc-verdict" style="font-size:16px">{verdict.symbol} {verdict.value}</b> '
         f'<span style="font-size:15px">difference <b class="gc-difference">{check.difference:.3g}'
         "</b></span></div>"
         f"{_ruler(check.difference)}"
-        f"{''.join(_diagnosis_block(d.sentence) for d in check.diagnoses)}"
+        f"{''.join(map(_leading_block, _leading(check)))}"
         f'<div class="gc-columns"><div class="gc-picture">{picture}</div>'
         f'<div class="gc-tables">{_html_tables(check)}</div></div>'
         f"{_html_footer(check)}</div>"
@@ -225,7 +235,10 @@ def _ruler(difference: float) -> str:
     bands, marks = [], []
     for k, (low, high) in enumerate(pairwise(exponents)):
         width = 100 * (high - low) / -RULER_START
-        bands.append(f'<span class="gc-band gc-b{k}" style="width:{width:.4f}%"></span>')
+        bands.append(
+            f'<span class="gc-band gc-b{k}" style="display:inline-block;height:10px;'
+            f'width:{width:.4f}%;background-color:{BANDS[k]}"></span>'
+        )
         label = f"1e{low}" if k else f"≤ 1e{low}"
         end = '<span style="float:right">1</span>' if high == 0 else ""
         marks.append(f'<span style="display:inline-block;width:{width:.4f}%">{label}{end}</span>')
@@ -247,8 +260,8 @@ def _position(difference: float) -> float:
     return 100 * min(max(1 - math.log10(difference) / RULER_START, 0), 1)
 
 
-def _diagnosis_block(sentence: str) -> str:
-    """A diagnosis: what is wrong in bold, what to look at below."""
+def _leading_block(sentence: str) -> str:
+    """What is wrong in bold, and what to look at below."""
     what, _, look = sentence.partition(". ")
     more = f'<div class="gc-muted">{_code(look)}</div>' if look else ""
     full_stop = "." if look else ""
@@ -311,9 +324,9 @@ def _class(tone: str = "", *, number: bool) -> str:
 
 
 def _html_footer(check: GradientCheck) -> str:
-    notes = "".join(f"<div>{_code(note)}</div>" for note in check.notes[:MOST_NOTES])
-    left = len(check.notes) - MOST_NOTES
-    if left > 0:
-        rest = "".join(f"<div>{_code(note)}</div>" for note in check.notes[MOST_NOTES:])
+    lines = [f"<div>{_code(note)}</div>" for note in check.notes]
+    notes, rest = "".join(lines[:MOST_NOTES]), "".join(lines[MOST_NOTES:])
+    if rest:
+        left = len(lines) - MOST_NOTES
         notes += f"<details><summary>{left} more notes</summary>{rest}</details>"
     return f'<div class="gc-muted" style="margin-top:8px">{footer(check)}{notes}</div>'

@@ -31,6 +31,7 @@ GOLDEN = """\
 
 - `dW` is 2.000 times the numerical gradient, in all 3 entries. Look at where `dW` is formed.
 - `db` is nan or infinite in 1 of 1 entries. Look for an overflow.
+- Interrupted: 7 of 13 entries were measured.
 
 parameter  shape   difference  verdict          worst entry     analytic     numerical
 W          1 × 3      3.3e-01  ✗ wrong, 3 of 3  W[0, 2]      4.00000e-02   2.00000e-02
@@ -56,7 +57,6 @@ relative error of each entry
 7 of 13 entries measured · cost called with the flat θ · ε = 1e-07 · \
 40 evaluations in 1.25 s · J = 0.693147, known to 2.0e-16
 Note: `cost` returns several values: the first was taken as the cost.
-Note: Interrupted: 7 of 13 entries were measured.
 """
 
 
@@ -108,10 +108,8 @@ def result_by_hand():
         detectable=1e-9,
         size=13,
         interrupted=True,
-        notes=(
-            "`cost` returns several values: the first was taken as the cost.",
-            "Interrupted: 7 of 13 entries were measured.",
-        ),
+        reasons=("Interrupted: 7 of 13 entries were measured.",),
+        notes=("`cost` returns several values: the first was taken as the cost.",),
     )
 
 

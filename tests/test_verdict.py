@@ -55,7 +55,7 @@ def test_both_zero_everywhere(check):
     found = check(np.ones(3), np.zeros(3), lambda theta: 7.0 + 0 * theta[0])
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.difference == 0.0
-    assert found.notes == ("Both gradients are zero everywhere: there is nothing to compare.",)
+    assert found.reasons == ("Both gradients are zero everywhere: there is nothing to compare.",)
 
 
 def test_one_parameter_zero(check):
@@ -93,7 +93,7 @@ def test_a_small_wrong_parameter_is_told(check):
     assert found.verdict is Verdict.CORRECT
     assert found.parameters[1].verdict is Verdict.BUG
     assert found.wrong_entries == (("small", (0,)),)
-    assert "`small` disagrees, which the difference over all parameters hides." in found.notes
+    assert "`small` disagrees, which the difference over all parameters hides." in found.reasons
 
 
 def test_one_sided_where_the_cost_ends(check):
@@ -116,7 +116,7 @@ def test_lost_where_the_cost_is_finite_nowhere_around(check):
 
     found = check(np.array([1.0, 2.0]), np.array([0.0, 4.0]), cost)
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert "nothing can be said of them" in found.notes[0]
+    assert "nothing can be said of them" in found.reasons[0]
 
 
 def test_single_precision(check):
@@ -155,7 +155,7 @@ def test_result():
     assert [p.name for p in found.parameters] == ["W1", "b1", "W2", "b2"]
     assert [p.shape for p in found.parameters] == [(4, 4), (4,), (4, 2), (2,)]
     assert not found.wrong.any()
-    assert found.wrong_entries == found.diagnoses == found.notes == ()
+    assert found.wrong_entries == found.diagnoses == found.reasons == found.notes == ()
     assert found.cost == net.cost(net.params)
     assert found.raise_if_failed() is None
     with pytest.raises(AttributeError):
