@@ -452,12 +452,13 @@ def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
     ignored = any(d.cause is Cause.COST_IGNORES_PARAMETERS for d in diagnoses)
     if not (ignored and cost.passed_over and cost.convention):
         return []
-    convention, error = cost.passed_over[0]
+    likelier = cost.passed_over[0]
     return [
         (
             f"`{cost.name}` was called {cost.convention.described}, because it raised "
-            f"{type(error).__name__} when called {convention.described}: {error}. If that is how "
-            f"it is meant to be called, --call {convention} shows where."
+            f"{type(likelier.error).__name__} when called {likelier.convention.described}: "
+            f"{likelier.error}. If that is how it is meant to be called, "
+            f"--call {likelier.convention} shows where."
         )
     ]
 

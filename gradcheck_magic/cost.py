@@ -6,6 +6,7 @@ calls, and knows how much one value can be trusted.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -25,6 +26,8 @@ __all__ = ["Cost", "noise_level"]
 
 Array = NDArray[Any]
 
+# What nearly every cost returns, and what needs no second look.
+PLAIN = (float, np.float64)
 DOUBLE = np.dtype(np.float64).itemsize
 # Two calls at the same θ may differ by this much, relatively, before the cost counts as random.
 REPEATABLE = 1e-8
@@ -74,8 +77,8 @@ class Cost:
         Whether J is the same wherever it was looked at, near and far.
     itemsize : int
         Of the coarsest among the parameters and J, in bytes: 8 in double precision.
-    passed_over : list of (Convention, Exception)
-        What a likelier way of calling the function raised, where another was taken.
+    passed_over : list
+        Likelier ways of calling the function, each a `convention` with the `error` it raised.
     n_evaluations : int
         How often the function was called.
     notes : list of str
@@ -114,7 +117,7 @@ class Cost:
         self.n_evaluations = 0
         self.notes: list[str] = []
         self.convention: Convention | None = None
-        self.passed_over: list[tuple[Convention, Exception]] = []
+        self.passed_over: list[_Failure] = []
         self._function = function
         self._parameters = parameters
         self._call = call
@@ -147,10 +150,11 @@ class Cost:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        changed = self._binding.changed()
-        self._stack.__exit__(kind, error, traceback)
-        if changed and kind is None:
-            raise self._changed_argument(self._binding, changed)
+        try:
+            if kind is None:
+                self._require_unchanged(self._binding)
+        finally:
+            self._stack.__exit__(kind, error, traceback)
 
     def slot(self, parameter: Parameter) -> Any:
         """Return a flat view of the parameter, for `central_pair`."""
@@ -172,7 +176,9 @@ class Cost:
 
     def _evaluate(self, binding: Binding) -> float:
         value = self._called(binding.arguments())
-        return value if type(value) is float else self._read(value)
+        if self._upstream is None and type(value) in PLAIN:
+            return float(value)
+        return self._read(value)
 
     def _called(self, arguments: Arguments) -> Any:
         args, kwargs = arguments
@@ -188,47 +194,48 @@ class Cost:
     def _tried_at_theta(self, bindings: list[Binding]) -> list[_Trial]:
         """Call the function at θ in every way that its signature allows; return what works."""
         if len(bindings) == 1:
-            trials = [self._tried(bindings[0])]
+            tried = [self._tried(bindings[0])]
         else:
             # A wrong convention may well overflow or divide by zero: that is not worth a warning.
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                trials = [self._tried(binding) for binding in bindings]
-        working = [trial for trial in trials if trial.error is None]
+                tried = [self._tried(binding) for binding in bindings]
+        working = [trial for trial in tried if isinstance(trial, _Trial)]
+        failures = [trial for trial in tried if isinstance(trial, _Failure)]
         if not working:
             # The right convention is most likely the one that got furthest into the function.
-            furthest = max(trials, key=lambda trial: trial.progress)
-            if furthest.error is not None and not furthest.progress:
+            furthest = max(failures, key=lambda failure: failure.progress)
+            if not furthest.progress:
                 # No line of the user's was reached: the call itself was refused.
                 raise InputError(f"`{self.name}` cannot be called: {furthest.error}.")
-            raise furthest.error or AssertionError
-        for trial in trials[: trials.index(working[0])]:
-            self.passed_over.append((trial.binding.convention, trial.error or AssertionError()))
+            raise furthest.error
+        first = tried.index(working[0])
+        self.passed_over = [f for f in failures if tried.index(f) < first]
         return working
 
-    def _tried(self, binding: Binding) -> _Trial:
+    def _tried(self, binding: Binding) -> _Trial | _Failure:
         arguments = binding.arguments()
         held = binding.references()
         try:
             value = self._finite(self._read(self._called(arguments)))
-            trial = _Trial(binding, value)
+            self._require_unchanged(binding)
         except InputError as error:
-            trial = _Trial(binding, error=error, progress=(np.inf,))
+            binding.restore()
+            return _Failure(binding.convention, error, progress=(math.inf,))
         except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
-            return _Trial(binding, error=error, progress=_lines_reached(error))
+            binding.restore()
+            return _Failure(binding.convention, error, progress=_lines_reached(error))
         # What the function keeps must not change under it: it gets copies from now on.
         binding.fresh = binding.references() > held
-        changed = binding.changed()
-        if changed:
-            binding.restore()
-            trial.error = self._changed_argument(binding, changed)
-            trial.progress = (np.inf,)
-        return trial
+        return _Trial(binding, value)
 
-    def _changed_argument(self, binding: Binding, parameter: Parameter) -> InputError:
+    def _require_unchanged(self, binding: Binding) -> None:
+        parameter = binding.changed()
+        if parameter is None:
+            return
         closure = binding.convention is Convention.CLOSURE
         whose = "the notebook's" if closure else "its argument"
-        return InputError(
+        raise InputError(
             f"`{self.name}` changes {whose} `{parameter.name}`: a cost must leave the parameters "
             f"as they are; let it work on a copy ({parameter.name}.copy())."
         )
@@ -391,14 +398,21 @@ class Cost:
         return max(float(eps) * abs(self.value) / 2, gap, noise_level([self.value, *values]))
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class _Trial:
-    """What came of calling the function in one way."""
+    """A way of calling the function that works, and J(θ)."""
 
     binding: Binding
-    value: float = np.nan
-    error: Exception | None = None
-    progress: tuple[float, ...] = ()
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Failure:
+    """A way of calling the function that does not work, and how far it got."""
+
+    convention: Convention
+    error: Exception
+    progress: tuple[float, ...]
 
 
 def noise_level(values: Sequence[float]) -> float:

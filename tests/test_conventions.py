@@ -300,3 +300,10 @@ def test_a_likelier_way_that_failed_is_told():
         "container: operands could not be broadcast"
     )
     assert "cost called with the flat θ" in str(found)
+
+
+def test_upstream_of_a_number():
+    """A layer may end in one number: it is weighted all the same."""
+    x = np.array([1.0, 2.0])
+    found = check_gradients(x, 6 * x, lambda x: float(x @ x), upstream=3.0)
+    assert found.passed
