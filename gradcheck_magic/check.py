@@ -17,16 +17,19 @@ from gradcheck_magic.comparison import (
     Entry,
     ParameterCheck,
     Verdict,
+    badness,
     compare,
     relative_difference,
     relative_error,
 )
+from gradcheck_magic.convention import Convention
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.diagnosis import Cause, Diagnosis, diagnose
 from gradcheck_magic.errors import (
     GradientCheckFailed,
     GradientCheckInterrupted,
     InputError,
+    first_line,
     listed,
 )
 from gradcheck_magic.finite_difference import (
@@ -36,6 +39,7 @@ from gradcheck_magic.finite_difference import (
     measure,
 )
 from gradcheck_magic.pairing import Pairing, pair
+from gradcheck_magic.parameters import VariableNames, index_of, label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,7 +94,8 @@ def gradient_checking(
     pairing = pair(params, grads)
     call = "flat" if isinstance(params, (dict, list, tuple)) else "structured"
     differences = CentralDifferences.planned(pairing.size, _valid_step(epsilon))
-    with Cost(cost_function, pairing.parameters, call=call) as cost:
+    name = _cost_name(cost_function, None)
+    with Cost(cost_function, pairing.parameters, name=name, call=call) as cost:
         measure(differences, cost, pairing)
     return relative_difference(differences.textbook(), pairing.analytic)
 
@@ -133,7 +138,8 @@ def check_gradients(
     upstream : array_like, optional
         dJ/d(output), in the shape of what `cost_function` returns: J = Σ output · upstream.
     seed : int
-        Of the points at which the calling conventions are compared.
+        Of everything random in the check: the points around θ at which the calling conventions
+        are compared, and the line along which the noise is measured.
     progress : callable, optional
         Called after each entry with (entries done, entries in all, seconds so far).
 
@@ -159,7 +165,14 @@ def check_gradients(
     """
     started = time.perf_counter()
     pairing = pair(params, grads, only=only, names=names)
-    cost = Cost(cost_function, pairing.parameters, call=call, upstream=upstream, seed=seed)
+    cost = Cost(
+        cost_function,
+        pairing.parameters,
+        name=_cost_name(cost_function, names),
+        call=call,
+        upstream=upstream,
+        seed=seed,
+    )
     differences = CentralDifferences.planned(pairing.size, _valid_step(epsilon))
     try:
         with cost:
@@ -169,8 +182,7 @@ def check_gradients(
             measure(differences, cost, pairing, progress)
     except KeyboardInterrupt:
         seconds = time.perf_counter() - started
-        partial = _concluded(pairing, cost, differences, seconds, interrupted=True)
-        raise GradientCheckInterrupted(partial) from None
+        raise GradientCheckInterrupted(_concluded(pairing, cost, differences, seconds)) from None
     return _concluded(pairing, cost, differences, time.perf_counter() - started)
 
 
@@ -183,8 +195,8 @@ class GradientCheck:
     verdict : Verdict
         On the whole gradient. `bool(check)` and `check.passed` are true for CORRECT alone.
     difference, difference_uncertainty : float
-        ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂) over the entries measured; 0.0 where both are
-        zero. In full mode it is `gradient_checking`'s number, and its uncertainty 0.
+        ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂) over the entries that have a quotient; 0.0 where
+        both are zero. In full mode it is `gradient_checking`'s number, and its uncertainty 0.
     parameters : tuple of ParameterCheck
         One for each parameter checked.
     diagnoses : tuple of Diagnosis
@@ -210,7 +222,7 @@ class GradientCheck:
     seconds : float
         How long it took.
     detectable : float
-        An error of any single entry larger than this would have been listed as wrong.
+        An error larger than this, of any single entry measured, would have been listed as wrong.
     size : int
         How many entries were to be measured.
     interrupted : bool
@@ -275,9 +287,9 @@ class GradientCheck:
         return f"{self.verdict.value} The difference is {self.difference:.3g}. {first}".rstrip()
 
     def worst_entries(self, most: int = MOST_ENTRIES) -> list[Entry]:
-        """Return the entries that are furthest off, worst first; not finite ones before all."""
-        errors = self.relative_errors
-        order = np.argsort(-np.where(np.isnan(errors), np.inf, errors), kind="stable")[:most]
+        """Return the entries that are furthest off, worst first, and the wrong ones before all."""
+        ranks = badness(self.analytic, self.numerical, self.wrong)
+        order = np.argsort(-ranks, kind="stable")[:most]
         return [self._entry(int(position)) for position in order]
 
     def _entry(self, position: int) -> Entry:
@@ -286,10 +298,9 @@ class GradientCheck:
             if k < parameter.n_measured:
                 break
             k -= parameter.n_measured
-        index = tuple(int(i) for i in np.unravel_index(k, parameter.shape))
-        suffix = f"[{', '.join(map(str, index))}]" if index else ""
+        index = index_of(k, parameter.shape)
         values = (self.analytic[position], self.numerical[position], self.uncertainty[position])
-        return Entry(parameter.name + suffix, index, *map(float, values))
+        return Entry(label(parameter.name, index), index, *map(float, values))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `json` can hold: summary, parameters, diagnoses, the 100 worst entries.
@@ -345,17 +356,13 @@ class GradientCheck:
 
 
 def _concluded(
-    pairing: Pairing,
-    cost: Cost,
-    differences: CentralDifferences,
-    seconds: float,
-    *,
-    interrupted: bool = False,
+    pairing: Pairing, cost: Cost, differences: CentralDifferences, seconds: float
 ) -> GradientCheck:
     """Judge what was measured."""
     numerical, uncertainty = differences.numerical(), differences.uncertainty()
     comparison = compare(pairing, differences.textbook(), numerical, uncertainty)
     verdict = comparison.verdict
+    interrupted = differences.n_measured < pairing.size
     if interrupted and verdict is not Verdict.BUG:
         verdict = Verdict.INCONCLUSIVE
     m = len(numerical)
@@ -392,13 +399,21 @@ def _concluded(
     )
 
 
+def _cost_name(function: object, names: Sequence[str] | Mapping[str, object] | None) -> str:
+    """What the user calls the function: a variable's name, or its own."""
+    own = getattr(function, "__name__", "<lambda>")
+    otherwise = "cost_function" if own == "<lambda>" else own
+    variables = VariableNames(names if isinstance(names, Mapping) else {})
+    return variables(function, otherwise)
+
+
 def _require_dependence(cost: Cost, pairing: Pairing) -> None:
     everything = pairing.size == pairing.parameters.size
     if not (cost.constant and everything and pairing.analytic.any()):
         return
     reads = (
         f"it reads other arrays than those in `{pairing.parameters.name}`"
-        if cost.convention == "closure"
+        if cost.convention is Convention.CLOSURE
         else "it ignores its argument, and may read the notebook's variables instead"
     )
     raise InputError(
@@ -429,6 +444,13 @@ def _reasons(
     if hidden and comparison.verdict is not Verdict.BUG:
         verb = "disagrees" if len(hidden) == 1 else "disagree"
         reasons.append(f"{listed(hidden)} {verb}, which the difference over all parameters hides.")
+    if comparison.verdict in {Verdict.BUG, Verdict.INSPECT} and all(
+        check.verdict is Verdict.CORRECT for check in comparison.parameters
+    ):
+        reasons.append(
+            f"Each parameter agrees within its error bars: J is {cost.value:.3g}, known to "
+            f"{cost.noise:.1e}, and the difference may be round-off."
+        )
     return reasons
 
 
@@ -457,7 +479,7 @@ def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
         (
             f"`{cost.name}` was called {cost.convention.described}, because it raised "
             f"{type(likelier.error).__name__} when called {likelier.convention.described}: "
-            f"{likelier.error}. If that is how it is meant to be called, "
+            f"{first_line(likelier.error)}. If that is how it is meant to be called, "
             f"--call {likelier.convention} shows where."
         )
     ]
@@ -465,14 +487,14 @@ def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
 
 def _zero_parameters(pairing: Pairing, numerical: Vector) -> list[str]:
     """Names of the parameters of which both gradients are zero in every entry."""
-    zero = []
-    start = 0
-    for parameter, gradient in zip(pairing.checked, pairing.gradients, strict=True):
-        part = numerical[start : start + parameter.size]
-        start += parameter.size
-        if 0 < parameter.size == part.size and not (gradient.any() or part.any()):
-            zero.append(parameter.name)
-    return zero
+    return [
+        parameter.name
+        for (parameter, part), gradient in zip(
+            pairing.parts(len(numerical)), pairing.gradients, strict=True
+        )
+        if 0 < len(numerical[part]) == parameter.size
+        and not (gradient.any() or numerical[part].any())
+    ]
 
 
 def _detectable(numerical: Vector, uncertainty: Vector) -> float:

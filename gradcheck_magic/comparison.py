@@ -19,6 +19,7 @@ __all__ = [
     "ErrorHistogram",
     "ParameterCheck",
     "Verdict",
+    "badness",
     "compare",
     "error_histogram",
     "relative_difference",
@@ -30,6 +31,8 @@ Vector = NDArray[np.float64]
 # The bands of the textbook code: correct below the first, worth inspecting below the second; the
 # third is a mark for the reader, above which nobody doubts a bug.
 THRESHOLDS = (1e-7, 1e-5, 1e-3)
+# What rounding may do to a backpropagated entry, in proportion to the largest of them.
+ROUNDING = 8 * float(np.finfo(np.float64).eps)
 
 
 class Verdict(Enum):
@@ -78,7 +81,8 @@ class ParameterCheck:
     verdict : Verdict
         On this parameter alone.
     difference : float
-        ‖numerical − analytic‖₂ / (‖numerical‖₂ + ‖analytic‖₂), over this parameter.
+        ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂), over the entries of this parameter that have a
+        quotient; `approx` is the textbook's, over the nominal step.
     n_measured, n_wrong : int
         How many entries were measured, and how many of these disagree.
     worst : Entry or None
@@ -150,6 +154,15 @@ def relative_error(numerical: NDArray[Any], analytic: NDArray[Any]) -> Vector:
     return relative
 
 
+def badness(analytic: Vector, numerical: Vector, wrong: NDArray[np.bool_]) -> Vector:
+    """How far off each entry is, for ranking: a wrong one before all that round-off explains.
+
+    First come entries whose analytic value is not finite, last those that were not measured.
+    """
+    error = np.where(np.isfinite(numerical), relative_error(numerical, analytic), -1.0)
+    return np.where(np.isfinite(analytic), error + 2.0 * wrong, np.inf)
+
+
 def compare(
     pairing: Pairing, textbook: Vector, numerical: Vector, uncertainty: Vector
 ) -> Comparison:
@@ -170,10 +183,7 @@ def compare(
     textbook = np.where(np.isfinite(textbook), textbook, numerical)
     wrong = _is_wrong(analytic, numerical, uncertainty)
     checks, ranked = [], []
-    start = 0
-    for parameter in pairing.checked:
-        part = slice(min(start, m), min(start + parameter.size, m))
-        start += parameter.size
+    for parameter, part in pairing.parts(m):
         entries = _Entries(
             parameter, analytic[part], numerical[part], uncertainty[part], wrong[part]
         )
@@ -198,17 +208,11 @@ class _Entries:
     uncertainty: Vector
     wrong: NDArray[np.bool_]
 
-    def badness(self) -> Vector:
-        """How far off each entry is; beyond all bounds where the analytic value is not finite."""
-        error = relative_error(self.numerical, self.analytic)
-        unknown = ~np.isfinite(self.numerical)
-        return np.where(np.isfinite(self.analytic), np.where(unknown, -1.0, error), np.inf)
-
     def worst(self) -> Entry | None:
         """The entry that is furthest off; a wrong one before all that round-off explains."""
         if not self.analytic.size:
             return None
-        k = int(np.argmax(self.badness() + 2.0 * self.wrong))
+        k = int(np.argmax(badness(self.analytic, self.numerical, self.wrong)))
         return Entry(
             self.parameter.label(k),
             self.parameter.index(k),
@@ -219,9 +223,9 @@ class _Entries:
 
     def wrong_ones(self) -> list[tuple[float, tuple[str, tuple[int, ...]]]]:
         """Every wrong entry with how far off it is."""
-        badness = self.badness()
+        how_bad = badness(self.analytic, self.numerical, self.wrong)
         return [
-            (float(badness[k]), (self.parameter.name, self.parameter.index(k)))
+            (float(how_bad[k]), (self.parameter.name, self.parameter.index(k)))
             for k in np.flatnonzero(self.wrong).tolist()
         ]
 
@@ -267,11 +271,13 @@ def _verdict(textbook: Vector, analytic: Vector, numerical: Vector) -> Verdict:
 
 def _is_wrong(analytic: Vector, numerical: Vector, uncertainty: Vector) -> NDArray[np.bool_]:
     """Entries that disagree beyond their error bar, and by more than worth inspecting."""
+    finite = np.isfinite(analytic)
+    # The analytic gradient is rounded too: where the cost is zero, the bars alone are too small.
+    bar = uncertainty + ROUNDING * np.max(np.abs(analytic), initial=0.0, where=finite)
     with np.errstate(invalid="ignore"):  # inf − inf
-        beyond = np.abs(analytic - numerical) > uncertainty
-    return ~np.isfinite(analytic) | (
-        beyond & (relative_error(numerical, analytic) >= THRESHOLDS[1])
-    )
+        beyond = np.abs(analytic - numerical) > bar
+    wrong: NDArray[np.bool_] = beyond & (relative_error(numerical, analytic) >= THRESHOLDS[1])
+    return wrong | ~finite
 
 
 def _is_round_off(entries: _Entries) -> bool:

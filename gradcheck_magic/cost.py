@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.convention import Arguments, Binding, Convention, possible_bindings
-from gradcheck_magic.errors import InputError
+from gradcheck_magic.errors import InputError, first_line
 from gradcheck_magic.interrupt import InterruptGuard
 from gradcheck_magic.parameters import Parameter, Parameters, type_name
 
@@ -56,12 +56,14 @@ class Cost:
         The user's function.
     parameters : Parameters
         The point θ at which the gradient is checked.
+    name : str
+        What the user calls it.
     call : {"auto", "flat", "structured", "arguments", "closure"}
         How `function` wants the parameters; "auto" tries what its signature allows.
     upstream : array_like, optional
         dJ/d(output), for a function that returns an array: J = Σ output · upstream.
     seed : int
-        Of the direction in which J is looked at around θ.
+        Of the points at which J is looked at around θ.
 
     Attributes
     ----------
@@ -96,19 +98,18 @@ class Cost:
         function: Callable[..., Any],
         parameters: Parameters,
         *,
+        name: str = "cost_function",
         call: str = "auto",
         upstream: object = None,
         seed: int = 0,
     ) -> None:
         if not callable(function):
             raise InputError(
-                f"`cost_function` is a {type(function).__name__}: expected a function that "
-                "returns the cost."
+                f"`{name}` is a {type_name(function)}: expected a function that returns the cost."
             )
         if call not in ("auto", *Convention):
             raise InputError(f"`call` is {call!r}: expected auto, {', '.join(Convention)}.")
-        name = getattr(function, "__name__", "<lambda>")
-        self.name = "cost_function" if name == "<lambda>" else name
+        self.name = name
         self.value = self.noise = np.nan
         self.constant = False
         self.itemsize = min(
@@ -162,6 +163,7 @@ class Cost:
 
     def central_pair(self, slot: Array, k: int, step: float) -> tuple[float, float]:
         """Return J(θ + step · eₖ) and J(θ − step · eₖ), for the `k`-th entry of a slot."""
+        self._guard.release()
         saved = slot[k]
         try:
             slot[k] = saved + step
@@ -171,7 +173,6 @@ class Cost:
         finally:
             # The saved value, because adding and subtracting a step does not return to it.
             slot[k] = saved
-        self._guard.release()
         return cost_plus, cost_minus
 
     def _evaluate(self, binding: Binding) -> float:
@@ -207,7 +208,7 @@ class Cost:
             furthest = max(failures, key=lambda failure: failure.progress)
             if not furthest.progress:
                 # No line of the user's was reached: the call itself was refused.
-                raise InputError(f"`{self.name}` cannot be called: {furthest.error}.")
+                raise InputError(f"`{self.name}` cannot be called: {first_line(furthest.error)}.")
             raise furthest.error
         first = tried.index(working[0])
         self.passed_over = [f for f in failures if tried.index(f) < first]
@@ -245,19 +246,15 @@ class Cost:
 
         At θ itself they often agree by accident: a function may ignore what it is given.
         """
-        first = trials[0].binding
-        # A lone array in its own shape is what the user's own call would hand over: flattened, a
-        # column would only broadcast where the column itself does not.
-        rivals = [
-            trial.binding
-            for trial in trials
-            if trial.binding is first
-            or self._parameters.is_container
-            or trial.binding.convention is not Convention.FLAT
-        ]
+        rivals = [trial.binding for trial in trials]
+        if len(self._parameters.arrays) == 1 and self._parameters.arrays[0].array.ndim != 1:
+            # One array in its own shape is what the user's own call would hand over: flattened, a
+            # column would only broadcast where the column itself does not.
+            own_shape = [b for b in rivals if b.convention is not Convention.FLAT]
+            rivals = own_shape or rivals
         _, values = self._nearby(rivals)
         if all(self._same(values[0], value) for value in values):
-            return first
+            return rivals[0]
         ways = ", ".join(
             f"{binding.convention.described} (J = {value:.6g})"
             for binding, value in zip(rivals, values, strict=True)

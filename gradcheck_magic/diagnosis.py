@@ -124,17 +124,18 @@ _SHARED = {Cause.SIGN, Cause.SCALE, Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
 def _mismatches(
     pairing: Pairing, comparison: Comparison, numerical: Vector, uncertainty: Vector
 ) -> Iterable[_Mismatch]:
-    start = 0
     analytic = pairing.analytic
-    parts = zip(pairing.checked, pairing.gradient_names, comparison.parameters, strict=True)
-    for parameter, gradient_name, check in parts:
-        part = slice(start, start + parameter.size)
-        start += parameter.size
+    found = zip(pairing.parts(), pairing.gradient_names, comparison.parameters, strict=True)
+    for (parameter, part), gradient_name, check in found:
         if check.n_wrong and check.n_measured == parameter.size:
             yield _Mismatch(
-                parameter, gradient_name, analytic[part], numerical[part], uncertainty[part],
+                parameter,
+                gradient_name,
+                analytic[part],
+                numerical[part],
+                uncertainty[part],
                 check.n_wrong,
-            )  # fmt: skip
+            )
 
 
 def _cause(mismatch: _Mismatch) -> tuple[Cause, Details]:
@@ -296,8 +297,8 @@ def _uncertain_sentence(cause: Cause, mismatch: _Mismatch, details: Details) -> 
         return f"{gradient} is {factor:.4g} times the numerical value; one entry does not tell why."
     return (
         f"{gradient} is wrong in {mismatch.n_wrong} of {size} entries, with no simple cause: its "
-        f"cosine with the numerical gradient is {details['cosine']:.3f}, its length "
-        f"{details['ratio']:.3g} times."
+        f"cosine with the numerical gradient is {details['cosine']:.3f}, and it is "
+        f"{details['ratio']:.3g} times as long."
     )
 
 

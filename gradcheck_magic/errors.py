@@ -18,6 +18,7 @@ __all__ = [
     "InputError",
     "counted",
     "did_you_mean",
+    "first_line",
     "listed",
 ]
 
@@ -50,6 +51,9 @@ class GradientCheckFailed(GradientCheckError, AssertionError):  # noqa: N818 (a 
         super().__init__(message)
         self.check = check
 
+    def __reduce__(self) -> tuple[type, tuple[str, Any]]:
+        return type(self), (str(self), self.check)
+
 
 class GradientCheckInterrupted(KeyboardInterrupt):
     """The check was interrupted; every parameter is as it was before.
@@ -67,8 +71,16 @@ class GradientCheckInterrupted(KeyboardInterrupt):
         )
         self.check = check
 
+    def __reduce__(self) -> tuple[type, tuple[Any]]:
+        return type(self), (self.check,)
+
     def _render_traceback_(self) -> list[str]:
         return [f"Gradient check interrupted: {self}"]
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an exception says, in one line."""
+    return str(error).partition("\n")[0]
 
 
 def counted(number: int, noun: str) -> str:

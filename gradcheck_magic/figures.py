@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,6 +31,7 @@ AREA = (0.115, 0.17, 0.865, 0.73)
 # Okabe and Ito's colours, told apart by nearly everybody: first what agrees, then what is wrong.
 AGREE = "#0072B2"
 WRONG = ("#D55E00", "#E69F00", "#CC79A7")
+UNKNOWN = "#7F7F7F"
 BINS_PER_DECADE = 2
 # The picture starts at 1e-12 at the latest, so that pictures of two checks can be compared.
 FIRST_EXPONENT, LEAST_EXPONENT = -12, -17
@@ -102,7 +104,12 @@ def _img(check: GradientCheck, *, color: str, background: str, style: str) -> st
 @contextmanager
 def _plain_style(further: dict[str, object] | None = None) -> Iterator[None]:
     """Matplotlib's own style, whatever the user has set; theirs is back afterwards."""
-    with matplotlib.style.context(["default", {"font.size": 9, **(further or {})}]):
+    with (
+        matplotlib.style.context(["default", {"font.size": 9, **(further or {})}]),
+        warnings.catch_warnings(),
+    ):
+        # A name may be in any script; the table beside the picture shows it all the same.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         yield
 
 
@@ -162,7 +169,8 @@ def _groups(check: GradientCheck) -> list[tuple[str, str, NDArray[np.float64]]]:
     )
     apart = wrong if len(wrong) <= len(WRONG) else wrong[: len(WRONG) - 1]
     others = wrong[len(apart) :]
-    groups = [("agree", AGREE, errors[~check.wrong])]
+    unknown = ~np.isfinite(check.numerical) & ~check.wrong
+    groups = [("agree", AGREE, errors[~check.wrong & ~unknown])]
     groups += [
         (parameters[k].name, color, errors[check.wrong & (owner == k)])
         for k, color in zip(apart, WRONG, strict=False)
@@ -171,6 +179,8 @@ def _groups(check: GradientCheck) -> list[tuple[str, str, NDArray[np.float64]]]:
         groups.append(
             (f"{len(others)} others", WRONG[-1], errors[check.wrong & np.isin(owner, others)])
         )
+    if unknown.any():
+        groups.append(("not measurable", UNKNOWN, errors[unknown]))
     return groups
 
 

@@ -55,6 +55,8 @@ class InterruptGuard:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.open and self._previous is not None:
+            # Whatever comes next is ours again, even if the user's code was never reached.
+            self.open = False
             self._previous(signum, frame)
         else:
             self.pending = True

@@ -1,6 +1,6 @@
 """`%gradcheck` and `%%gradcheck`: arguments in, `GradientCheck` out.
 
-The only module that knows IPython.
+The only module that knows IPython, besides the command in `__main__`, which starts a shell.
 """
 
 from __future__ import annotations
@@ -175,9 +175,11 @@ class GradcheckMagics(Magics):
         """Check a gradient; what the user reads instead of this is HELP."""
         try:
             options = self._options(line)
+            # Whatever goes wrong, no old result is left that could be taken for this one's.
+            self._bind(None)
             if cell is not None:
                 run_body(self.shell, cell)
-            self._bind(None, options.out if not self.enabled else None)
+            self._bind(None, options.out)
             if self.enabled:
                 self._check(options, self._namespace(local_ns))
             else:
@@ -221,7 +223,7 @@ class GradcheckMagics(Magics):
         try:
             check = check_gradients(
                 params, grads, cost, epsilon=options.epsilon, only=options.only,
-                names=_names_first(f"{options.params}, {options.grads}", namespace),
+                names=_names_first(f"{options.params} {options.grads} {options.cost}", namespace),
                 call=options.call, upstream=upstream, seed=options.seed, progress=card.progress,
             )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
@@ -254,7 +256,7 @@ class GradcheckMagics(Magics):
             return StaticCard(_Published)
         return WidgetCard(_Published)
 
-    def _bind(self, check: GradientCheck | None, name: str | None) -> None:
+    def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
         self.shell.push({RESULT: check}, interactive=False)
         if name:
             self.shell.push({name: check})
@@ -296,8 +298,11 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_filename != source:
             raise
+        candidates = [
+            name for name in namespace if name not in {"In", "Out", "open", "exit", "quit"}
+        ]
         raise InputError(
-            f"`{error.name}` is not defined{did_you_mean(str(error.name), namespace)}: assign it "
+            f"`{error.name}` is not defined{did_you_mean(str(error.name), candidates)}: assign it "
             f"before the check, or say what to take with --{option}."
         ) from None
 

@@ -65,6 +65,18 @@ class Pairing:
         """Indices into θ of the entries to check."""
         return np.concatenate([np.arange(p.start, p.stop) for p in self.checked])
 
+    def parts(self, n_measured: int | None = None) -> Iterator[tuple[Parameter, slice]]:
+        """Yield each checked parameter, and where its entries stand in `indices`.
+
+        Of the first `n_measured` entries alone, if that is given.
+        """
+        most = self.size if n_measured is None else n_measured
+        start = 0
+        for parameter in self.checked:
+            stop = start + parameter.size
+            yield parameter, slice(min(start, most), min(stop, most))
+            start = stop
+
     @property
     def analytic(self) -> Vector:
         """The backpropagated gradient over `indices`."""
@@ -137,6 +149,8 @@ class _Matcher:
         """Return a match for every parameter, and a note where the kinds of container differ."""
         params, path = self._parameters.container, self._parameters.name
         root = self._variables(grads, "grads")
+        if grads is None:
+            raise InputError(f"`{root}` is None: is a `return` missing where it is computed?")
         if is_constant(grads) and callable(grads):
             raise InputError(f"`{root}` is a function: call it and give its result.")
         sequences = (list, tuple)
@@ -171,8 +185,9 @@ class _Matcher:
                 f"of {len(params)}."
             )
         if len(params) != len(grads):
+            noun = "item" if any(map(is_constant, params)) else "array"
             raise InputError(
-                f"`{path}` has {counted(len(params), 'array')} and `{name}` has {len(grads)}: "
+                f"`{path}` has {counted(len(params), noun)} and `{name}` has {len(grads)}: "
                 "each parameter needs its gradient, in the same order."
             )
         for i, (child, grad) in enumerate(zip(params, grads, strict=True)):

@@ -19,9 +19,11 @@ __all__ = [
     "VariableNames",
     "array_leaves",
     "collect",
+    "index_of",
     "is_constant",
     "is_positional",
     "joined",
+    "label",
     "real_array",
     "type_name",
 ]
@@ -79,12 +81,11 @@ class Parameter:
 
     def index(self, k: int) -> tuple[int, ...]:
         """Index of its `k`-th entry, in C order."""
-        return tuple(int(i) for i in np.unravel_index(k, self.shape))
+        return index_of(k, self.shape)
 
     def label(self, k: int) -> str:
         """What to call its `k`-th entry: ``W2[3, 1]``."""
-        index = self.index(k)
-        return f"{self.name}[{', '.join(map(str, index))}]" if index else self.name
+        return label(self.name, self.index(k))
 
 
 @dataclass(frozen=True)
@@ -136,10 +137,15 @@ class Parameters:
         """Return a container built like the user's around other leaves; theirs is kept."""
         return _rebuilt(self.container, iter(leaves))
 
-    def label(self, i: int) -> str:
-        """Name entry `i` of θ: ``W2[3, 1]``."""
-        owner = next(parameter for parameter in self.arrays if i < parameter.stop)
-        return owner.label(i - owner.start)
+
+def index_of(k: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Index of the `k`-th entry of an array, in C order."""
+    return tuple(int(i) for i in np.unravel_index(k, shape))
+
+
+def label(name: str, index: tuple[int, ...]) -> str:
+    """What to call an entry: ``W2[3, 1]``, and ``b`` where it is a single number."""
+    return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
 class VariableNames:
@@ -148,7 +154,8 @@ class VariableNames:
     def __init__(self, namespace: Mapping[str, object]) -> None:
         self._by_id: dict[int, str] = {}
         for name, value in namespace.items():
-            if not isinstance(value, (np.ndarray, dict, list, tuple)) or str(name).startswith("_"):
+            nameable = isinstance(value, (np.ndarray, dict, list, tuple)) or callable(value)
+            if not nameable or str(name).startswith("_"):
                 continue
             # Of several names for one array, the one that has a gradient is meant.
             if id(value) not in self._by_id or f"d{name}" in namespace:
@@ -253,8 +260,17 @@ def _rebuilt(node: Any, leaves: Iterator[Any]) -> Any:
     return node if is_constant(node) else next(leaves)
 
 
+def _strings(value: object, option: str) -> list[Any]:
+    """Return a sequence of names, or one name, as a list."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, Iterable):
+        raise InputError(f"`{option}` is {value!r}: expected a sequence of names.")
+    return list(value)
+
+
 def _given(names: Sequence[str], count: int) -> list[str]:
-    given = [names] if isinstance(names, str) else list(names)
+    given = _strings(names, "names")
     strange = [name for name in given if not isinstance(name, str)]
     if strange:
         raise InputError(f"`names` holds {strange[0]!r}: expected strings, or a namespace.")
@@ -335,7 +351,7 @@ def _require_finite(parameters: Parameters) -> None:
 def _selected(arrays: list[Parameter], only: Sequence[str] | None) -> tuple[Parameter, ...]:
     if only is None:
         return tuple(arrays)
-    wanted = [only] if isinstance(only, str) else list(only)
+    wanted = _strings(only, "only")
     known = [parameter.name for parameter in arrays]
     for name in wanted:
         if name not in known:

@@ -108,7 +108,7 @@ def one_line(check: GradientCheck) -> str:
 
 
 def progress_text(done: int, total: int, seconds: float) -> str:
-    """Return how far a check is: ``120 of 940 entries, about 7 s left``."""
+    """Return ``Checking the gradient: 120 of 940 entries, about 7 s left``."""
     left = seconds / done * (total - done)
     return f"Checking the gradient: {done} of {total} entries, about {left:.0f} s left"
 
@@ -187,7 +187,7 @@ _TONES = {
 }
 
 
-def card(check: GradientCheck, picture: str, *, classes: str = "", style: str = "") -> str:
+def card(check: GradientCheck, picture: str, *, classes: str = "") -> str:
     """Return the card as HTML.
 
     Parameters
@@ -196,15 +196,13 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", style: str = 
         The histogram, as an HTML element.
     classes : str
         Further classes of the card.
-    style : str
-        Further CSS rules.
     """
     verdict = check.verdict
     return (
-        f"<style>{STYLE}{style}</style>"
+        f"<style>{STYLE}</style>"
         f'<div class="gc-card gc-{verdict.name.lower()} {classes}" role="region" '
-        'aria-label="Gradient check">'
-        '<div class="gc-head">'
+        f'aria-label="Gradient check: {verdict.value} Difference {check.difference:.3g}.">'
+        '<div class="gc-head" role="status">'
         f'<b class="gc-verdict" style="font-size:16px">{verdict.symbol} {verdict.value}</b> '
         f'<span style="font-size:15px">difference <b class="gc-difference">{check.difference:.3g}'
         "</b></span></div>"
@@ -242,22 +240,28 @@ def _ruler(difference: float) -> str:
         label = f"1e{low}" if k else f"≤ 1e{low}"
         end = '<span style="float:right">1</span>' if high == 0 else ""
         marks.append(f'<span style="display:inline-block;width:{width:.4f}%">{label}{end}</span>')
-    alt = f"The difference, {difference:.3g}, on a ruler with the marks 1e-7, 1e-5 and 1e-3."
+    marked = ", ".join(f"1e{exponent}" for exponent in exponents[1:-1])
+    alt = f"The difference, {difference:.3g}, on a ruler with the marks {marked}."
     return (
         f'<div role="img" aria-label="{alt}" style="margin:2px 12px 10px 0">'
-        f'<div style="line-height:1;height:12px;margin-left:{_position(difference):.2f}%">'
-        '<span style="display:inline-block;width:12px;margin-left:-6px;text-align:center">▼</span>'
-        f'</div><div style="line-height:0;white-space:nowrap">{"".join(bands)}</div>'
+        f"{_pointer(difference)}"
+        f'<div style="line-height:0;white-space:nowrap">{"".join(bands)}</div>'
         '<div class="gc-muted" style="font-size:11px;line-height:1.5;white-space:nowrap">'
         f"{''.join(marks)}</div></div>"
     )
 
 
-def _position(difference: float) -> float:
-    """How far along the ruler a difference stands, in percent."""
-    if not difference > 0:  # zero, or nan
-        return 0.0
-    return 100 * min(max(1 - math.log10(difference) / RULER_START, 0), 1)
+def _pointer(difference: float) -> str:
+    """The mark above the ruler; none where the difference is no number."""
+    if math.isnan(difference):
+        return ""
+    exponent = math.log10(difference) if difference > 0 else RULER_START
+    place = 100 * min(max(1 - exponent / RULER_START, 0), 1)
+    return (
+        f'<div class="gc-pointer" style="line-height:1;height:12px;margin-left:{place:.2f}%">'
+        '<span style="display:inline-block;width:12px;margin-left:-6px;text-align:center">▼</span>'
+        "</div>"
+    )
 
 
 def _leading_block(sentence: str) -> str:

@@ -107,35 +107,39 @@ class WidgetCard(StaticCard):
     def __init__(self, publish: Callable[[Bundle], Output]) -> None:
         super().__init__(publish)
         self.view = widgets.HTML()
+        self._view_output: Output | None = None
         self._id = f"gc-{uuid.uuid4().hex[:12]}"
 
     def progress(self, done: int, total: int, seconds: float) -> None:
         """Show how far the check is."""
-        if self._clock.due(seconds):
-            live = self._hide_static() + progress_card(done, total, seconds, classes="gc-live")
-            # The twin stays as it was put first: what is saved half way is no result.
-            self._put_both({"text/plain": "", "text/html": self._twin()}, live, once=True)
+        if not self._clock.due(seconds):
+            return
+        live = progress_card(done, total, seconds, classes="gc-live")
+        self.view.value = self._hide_static() + live
+        if self._output is None:
+            # The twin is empty until the end: what is saved half way is no result.
+            self._put({"text/plain": "", "text/html": self._twin()})
+            self._put_view()
 
     def show(self, check: GradientCheck) -> None:
         """Show the result, live and static."""
         static = card(check, png_element(check), classes=f"gc-static {self._id}")
-        live = self._hide_static() + card(check, svg_element(check), classes="gc-live")
-        bundle = {"text/plain": text_report(check), "text/html": self._hide_dead() + static}
-        self._put_both(bundle, live)
+        live = card(check, svg_element(check), classes="gc-live")
+        self.view.value = self._hide_static() + live
+        self._put({"text/plain": text_report(check), "text/html": self._hide_dead() + static})
+        self._put_view()
 
     def clear(self) -> None:
-        """Close the widget, and empty its twin."""
+        """Empty both outputs, and close the widget."""
         super().clear()
+        if self._view_output is not None:
+            self._view_output.update({"text/plain": ""})
         self.view.close()
 
-    def _put_both(self, bundle: Bundle, live: str, *, once: bool = False) -> None:
-        first = self._output is None
-        self.view.value = live
-        if first or not once:
-            self._put(bundle)
-        if first:
+    def _put_view(self) -> None:
+        if self._view_output is None:
             # The widget's own text/plain is its repr, noise beside the twin's report.
-            self._publish({**self.view._repr_mimebundle_(), "text/plain": ""})
+            self._view_output = self._publish({**self.view._repr_mimebundle_(), "text/plain": ""})
 
     def _twin(self) -> str:
         return f'{self._hide_dead()}<div class="gc-static {self._id}"></div>'

@@ -307,3 +307,12 @@ def test_upstream_of_a_number():
     x = np.array([1.0, 2.0])
     found = check_gradients(x, 6 * x, lambda x: float(x @ x), upstream=3.0)
     assert found.passed
+
+
+@pytest.mark.parametrize("container", [list, dict])
+def test_a_column_in_a_container(check, container):
+    """Flattened it would only broadcast: nobody is asked."""
+    column, target = np.array([[1.0], [2.0], [3.0]]), np.array([[3.0], [2.0], [1.0]])
+    params = [column] if container is list else {"W": column}
+    grads = [2 * (column - target)] if container is list else {"dW": 2 * (column - target)}
+    assert check(params, grads, lambda W: np.sum((W - target) ** 2)).passed

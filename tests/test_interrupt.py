@@ -1,5 +1,6 @@
 """A long check shows progress, can be interrupted, and leaves the parameters as they were."""
 
+import io
 import os
 import signal
 import threading
@@ -158,3 +159,56 @@ def test_progress():
                     progress=lambda *state: seen.append(state))  # fmt: skip
     assert [state[:2] for state in seen] == [(1, 3), (2, 3), (3, 3)]
     assert all(seconds >= 0 for *_, seconds in seen)
+
+
+def test_between_two_evaluations():
+    """What arrives in our own lines ends the check at the next entry, not at the end."""
+
+    def progress(done, *_):
+        if done == 3:
+            interrupt()
+
+    W = np.linspace(1, 2, N)
+    with pytest.raises(GradientCheckInterrupted) as error:
+        check_gradients([W], [2 * W], lambda p: float(p[0] @ p[0]), progress=progress)
+    assert error.value.check.n_measured == 3
+
+
+def test_after_the_last_entry():
+    """Everything was measured: the verdict is what it is."""
+
+    def progress(done, total, _):
+        if done == total:
+            interrupt()
+
+    W = np.linspace(1, 2, N)
+    with pytest.raises(GradientCheckInterrupted) as error:
+        check_gradients([W], [2 * W], lambda p: float(p[0] @ p[0]), progress=progress)
+    assert error.value.check.verdict is Verdict.CORRECT
+    assert not error.value.check.interrupted
+
+
+def test_guard_closes_with_the_first_interrupt():
+    """What runs then is ours: it puts the parameters back."""
+    with InterruptGuard() as guard:
+        guard.open = True
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+        assert not guard.open
+
+
+def test_progress_in_a_terminal(shell, monkeypatch):
+    """A slow check overwrites one line while it runs."""
+    err = io.StringIO()
+    monkeypatch.setattr(err, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr", err)
+
+    def cost_function(params):
+        time.sleep(0.01)
+        return float(params[0] @ params[0])
+
+    W = np.linspace(1, 2, 25)
+    shell.user_ns.update(params=[W], grads=[2 * W], cost_function=cost_function)
+    shell.run_cell("%gradcheck -q").raise_error()
+    assert "of 25 entries, about" in err.getvalue()
+    assert err.getvalue().endswith("\r")

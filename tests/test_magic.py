@@ -275,10 +275,18 @@ def test_out(notebook, run):
     assert notebook.user_ns["mine"] is found is notebook.user_ns["_gradcheck"]
 
 
-def test_an_error_leaves_no_old_result(notebook, output, run):
-    assert run("%gradcheck").passed
-    output("%gradcheck -g nowhere")
+@pytest.mark.parametrize("cell", ["%gradcheck -g nowhere -o mine", "%%gradcheck\n1 / 0"])
+def test_an_error_leaves_no_old_result(notebook, output, run, cell):
+    assert run("%gradcheck -o mine").passed
+    output(cell)
     assert notebook.user_ns["_gradcheck"] is None
+    assert "mine" not in cell or notebook.user_ns["mine"] is None
+
+
+def test_the_users_name_of_the_cost(line_of_error):
+    assert line_of_error("my_cost = lambda p: None\n%gradcheck -c my_cost") == (
+        "`my_cost` returned None: is a `return` missing?"
+    )
 
 
 @pytest.mark.parametrize("how", ["-q", "--quiet", "config"])

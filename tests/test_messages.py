@@ -77,6 +77,16 @@ PAIRS = [
         "`grads` is a function: call it and give its result.",
         id="grads not called",
     ),
+    pytest.param(
+        [ones(2)], None, "`grads` is None: is a `return` missing where it is computed?",
+        id="grads None",
+    ),
+    pytest.param(
+        [ones(2), None, ones(1)], [ones(2), ones(1)],
+        "`params` has 3 items and `grads` has 2: each parameter needs its gradient, in the same "
+        "order.",
+        id="a missing bias forgotten",
+    ),
     pytest.param([], [], "`params` holds no arrays: nothing to check.", id="nothing"),
     pytest.param(None, None, "`params` holds no arrays: nothing to check.", id="None"),
     pytest.param([ones(0)], [ones(0)], "`params` is empty: no entry to check.", id="no entries"),
@@ -258,6 +268,8 @@ OPTIONS = [
         "`only` names `w`, which is not a parameter (did you mean `W`?): there are `W` and `b`.",
     ),
     pytest.param({"only": []}, "`only` leaves no entry to check: there are `W` and `b`."),
+    pytest.param({"only": 3}, "`only` is 3: expected a sequence of names."),
+    pytest.param({"names": 3}, "`names` is 3: expected a sequence of names."),
     pytest.param({"names": ["one"]}, "`names` has 1 name for 2 arrays."),
     pytest.param({"names": [1, 2]}, "`names` holds 1: expected strings, or a namespace."),
     pytest.param({"seed": -1}, "`seed` is -1: expected a whole number from 0 on."),

@@ -103,8 +103,8 @@ def test_names(params, names, expected):
 
 def test_labels():
     """An entry is called by the index that the user would type."""
-    parameters = pair([W1, 2.0, b1], [W1, 2.0, b1]).parameters
-    labels = [parameters.label(i) for i in (0, 5, 6, 7)]
+    first, number, last = pair([W1, 2.0, b1], [W1, 2.0, b1]).checked
+    labels = [first.label(0), first.label(5), number.label(0), last.label(0)]
     assert labels == ["params[0][0, 0]", "params[0][1, 2]", "params[1]", "params[2][0]"]
 
 

@@ -4,6 +4,7 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import matplotlib as mpl
@@ -159,6 +160,14 @@ def test_html(classic):
     assert "✗ There is a bug in backpropagation." in text
     assert "0.285" in text
     assert "wrong, 4 of 15" in text
+    assert "ε = 1e-07" in text
+    blocks = [attrs for _, attrs in page.elements if attrs.get("class") == "gc-diagnosis"]
+    assert len(blocks) == len(classic.diagnoses) == 2
+    assert "is 4.000 times the numerical gradient" in text
+    (region,) = [attrs for _, attrs in page.elements if attrs.get("role") == "region"]
+    assert region["aria-label"] == (
+        "Gradient check: There is a bug in backpropagation. Difference 0.285."
+    )
     images = [attrs for tag, attrs in page.elements if tag == "img"]
     assert [image["alt"] for image in images] == 2 * [histogram_alt(classic)]
     assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
@@ -312,7 +321,8 @@ def test_nothing_is_left_of_progress(kind):
     shown = kind(publish)
     shown.progress(40, 100, 0.4)
     shown.clear()
-    assert publish.outputs[0] == {"text/plain": "", "text/html": ""}
+    for output in publish.outputs:
+        assert set(output.values()) == {""}
 
 
 def test_static_card(classic):
@@ -323,6 +333,52 @@ def test_static_card(classic):
     (output,) = publish.outputs
     assert output["text/plain"] == str(classic)
     assert "data:image/png" in output["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("difference", "place"),
+    [(0.0, 0), (1e-15, 0), (1e-12, 0), (1e-7, 41.67), (1e-5, 58.33), (1e-3, 75), (1.0, 100)],
+)
+def test_ruler(difference, place):
+    """The pointer stands where the difference is among the marks."""
+    page = card(replace(result_by_hand(), difference=difference), "")
+    assert f'class="gc-pointer" style="line-height:1;height:12px;margin-left:{place:.2f}%"' in page
+    for mark in ("1e-7", "1e-5", "1e-3"):
+        assert f">{mark}<" in page
+
+
+def test_ruler_without_a_number():
+    assert "gc-pointer" not in card(replace(result_by_hand(), difference=np.nan), "")
+
+
+def test_long_lists_fold():
+    """What is wrong comes before the fold."""
+    params = {f"W{i}": np.ones(2) for i in range(20)}
+    grads = {f"dW{i}": 2 * np.ones(2) for i in range(20)}
+    grads["dW19"][0] = 3
+    found = check_gradients(params, grads, lambda p: sum(float(w @ w) for w in p.values()))
+    before, fold, after = card(found, "").partition("<details>")
+    assert fold
+    assert "<code>W19</code>" in before
+    assert "<code>W18</code>" in after
+    assert "8 more parameters" in after
+
+
+def test_names_in_any_script():
+    """The picture's font may lack them; that is no warning to the user."""
+    found = check_gradients(
+        {"权重": np.ones(2)}, {"d权重": np.ones(2)}, lambda p: p["权重"] @ p["权重"]
+    )
+    assert "权重" in found.to_html()
+
+
+def test_not_measurable_is_drawn_apart():
+    def cost(theta):
+        return float(theta[1] ** 2) if theta[0] == 1 else np.nan
+
+    found = check_gradients(np.array([1.0, 2.0]), np.array([0.0, 4.0]), cost)
+    legend = found.figure().axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["agree", "not measurable"]
 
 
 class Terminal(io.StringIO):

@@ -1,6 +1,7 @@
 """The verdict follows the bands of the textbook code, and what these do not provide for."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -236,3 +237,60 @@ def test_half_precision(check):
     """The step is larger still."""
     theta = np.array([0.5, 1, 1.5], dtype=np.float16)
     assert check(theta, 2 * theta, lambda t: np.sum(t**2)).epsilon == 0.1
+
+
+def test_wrong_entries_are_among_the_worst():
+    """However many entries are nothing but round-off."""
+    n = 200
+    slope = np.full(n, 1e-14)
+    slope[-1] = 1.0
+    gradient = slope.copy()
+    gradient[-1] = 1.2
+    found = check_gradients(np.ones(n), gradient, lambda theta: float(theta[-1]))
+    assert found.wrong_entries == (("params", (n - 1,)),)
+    assert found.to_dict()["worst_entries"][0]["label"] == f"params[{n - 1}]"
+
+
+def test_round_off_of_a_large_cost_is_told(check):
+    """The bands accuse; the card says what it knows."""
+    theta = np.array([1.0, 2.0])
+    found = check(theta, 2 * theta, lambda t: float(t @ t) + 1e8)
+    assert found.verdict is Verdict.BUG
+    assert all(p.verdict is Verdict.CORRECT for p in found.parameters)
+    assert found.reasons[0].startswith("Each parameter agrees within its error bars: J is 1e+08,")
+
+
+def test_infinite_on_both_sides(check):
+    """No warning of ours about it."""
+
+    def cost(theta):
+        return float(theta[1] ** 2) if theta[0] == 1 else np.inf
+
+    assert check(np.array([1.0, 2.0]), np.array([0.0, 4.0]), cost).verdict is Verdict.INCONCLUSIVE
+
+
+def test_detectable():
+    """An error a little larger is listed, one a little smaller is not."""
+    theta = np.array([1.0, 2.0])
+    right = check_gradients(theta, 2 * theta, lambda t: float(t @ t))
+    for factor, seen in [(0.5, 0), (1.5, 1)]:
+        gradient = 2 * theta + [0, factor * right.detectable]
+        found = check_gradients(theta, gradient, lambda t: float(t @ t))
+        assert len(found.wrong_entries) == seen
+
+
+def test_failure_travels_between_processes():
+    net = Smooth()
+    found = check_gradients(net.params, {k: 2 * v for k, v in net.grads().items()}, net.cost)
+    with pytest.raises(GradientCheckFailed) as error:
+        found.raise_if_failed()
+    copy = pickle.loads(pickle.dumps(error.value))
+    assert str(copy) == str(error.value)
+    assert copy.check.difference == found.difference
+
+
+def test_rounding_of_the_gradient(check):
+    """Where the cost is zero the bars are tiny, and the gradient's own rounding is no mistake."""
+    found = check(np.zeros(2), np.array([1.0, 2e-16]), lambda theta: float(theta[0]))
+    assert found.verdict is Verdict.CORRECT
+    assert found.wrong_entries == ()
