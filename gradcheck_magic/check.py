@@ -186,7 +186,7 @@ def check_gradients(
     return _concluded(pairing, cost, differences, time.perf_counter() - started)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GradientCheck:
     """What a gradient check found: plain numbers and NumPy arrays.
 
@@ -274,6 +274,9 @@ class GradientCheck:
 
     def __bool__(self) -> bool:
         return self.passed
+
+    def __repr__(self) -> str:
+        return f"<GradientCheck {self.verdict.name}, difference {self.difference:.3g}>"
 
     def raise_if_failed(self) -> None:
         """Raise `GradientCheckFailed`, in one line, unless the verdict is CORRECT."""

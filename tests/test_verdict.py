@@ -159,6 +159,7 @@ def test_result():
     assert found.wrong_entries == found.diagnoses == found.reasons == found.notes == ()
     assert found.cost == net.cost(net.params)
     assert found.raise_if_failed() is None
+    assert repr(found) == f"<GradientCheck CORRECT, difference {found.difference:.3g}>"
     with pytest.raises(AttributeError):
         found.verdict = Verdict.BUG
     with pytest.raises(ValueError, match="read-only"):
