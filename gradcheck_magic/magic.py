@@ -244,7 +244,7 @@ class GradcheckMagics(Magics):
         else:
             card.clear()
             if not (check.passed or options.strict):
-                print(one_line(check))
+                TextCard(sys.stdout, sys.stderr).say(one_line(check))
         if options.strict:
             check.raise_if_failed()
 

@@ -180,7 +180,12 @@ class TextCard:
     def show(self, check: GradientCheck) -> None:
         """Print the report."""
         self.clear()
-        print(text_report(check), file=self._out)
+        self.say(text_report(check))
+
+    def say(self, text: str) -> None:
+        """Print a text; what the stream's encoding lacks becomes a question mark."""
+        encoding = self._out.encoding or "utf-8"
+        print(text.encode(encoding, "replace").decode(encoding), file=self._out)
 
     def clear(self) -> None:
         """Wipe the line of progress."""

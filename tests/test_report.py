@@ -397,6 +397,14 @@ def test_terminal(classic):
     assert out.getvalue() == str(classic) + "\n"
 
 
+def test_terminal_without_unicode(classic):
+    """It can be read, and nothing is raised."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", newline="\n")
+    TextCard(out, io.StringIO()).show(classic)
+    out.seek(0)
+    assert out.read().startswith("? There is a bug in backpropagation.   difference 0.285\n")
+
+
 def test_no_progress_in_a_file(classic):
     err = io.StringIO()
     shown = TextCard(io.StringIO(), err)
