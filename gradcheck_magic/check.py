@@ -106,10 +106,14 @@ def check_gradients(
     cost_function: Callable[..., Any],
     *,
     epsilon: float | None = None,
+    mode: Literal["auto", "full"] = "auto",
     only: Sequence[str] | None = None,
     names: Sequence[str] | Mapping[str, object] | None = None,
     call: Call = "auto",
     upstream: object = None,
+    points: int = 1,
+    workers: None = None,
+    budget: None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> GradientCheck:
@@ -127,6 +131,8 @@ def check_gradients(
         Returns the cost, or ``(cost, cache)``; or an array, with `upstream`.
     epsilon : float, optional
         The step: 1e-7, or larger where θ is in single precision.
+    mode : {"auto", "full"}
+        Every entry is measured either way; "scan" is not yet available.
     only : sequence of str, optional
         The names of the parameters to check. The others are held fixed and need no gradient.
     names : sequence of str, or mapping, optional
@@ -137,6 +143,8 @@ def check_gradients(
         is, one by one, or not at all because it reads them itself.
     upstream : array_like, optional
         dJ/d(output), in the shape of what `cost_function` returns: J = Σ output · upstream.
+    points, workers, budget
+        Not yet available: 1, None and None.
     seed : int
         Of everything random in the check: the points around θ at which the calling conventions
         are compared, and the line along which the noise is measured.
@@ -164,6 +172,7 @@ def check_gradients(
     True
     """
     started = time.perf_counter()
+    _require_available(mode=mode, points=points, workers=workers, budget=budget)
     pairing = pair(params, grads, only=only, names=names)
     cost = Cost(
         cost_function,
@@ -400,6 +409,18 @@ def _concluded(
             *_doubts(cost, diagnoses),
         ),
     )
+
+
+def _require_available(**options: object) -> None:
+    """Refuse what the public contract names and this version does not have."""
+    available = {"mode": ("auto", "full"), "points": (1,), "workers": (None,), "budget": (None,)}
+    for option, value in options.items():
+        if value not in available[option]:
+            expected = " or ".join(map(repr, available[option]))
+            raise InputError(
+                f"`{option}` is {value!r}, which this version does not have yet: expected "
+                f"{expected}."
+            )
 
 
 def _cost_name(function: object, names: Sequence[str] | Mapping[str, object] | None) -> str:

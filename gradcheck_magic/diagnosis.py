@@ -36,13 +36,24 @@ WHOLE = 1e-5
 
 
 class Cause(Enum):
-    """What is wrong with a gradient; the value describes it."""
+    """What is wrong with a gradient; the value describes it.
+
+    Recognised so far are SIGN, SCALE, TRANSPOSED, ZERO, ENTRIES and COST_IGNORES_PARAMETERS; the
+    others are UNKNOWN until they are.
+    """
 
     SIGN = "the opposite sign"
     SCALE = "a constant factor"
     TRANSPOSED = "the transpose"
+    SWAPPED = "the gradient of another parameter"
     ZERO = "zero where the cost changes"
+    REGULARIZATION = "a term in proportion to the parameter, missing or too many"
+    BROADCAST = "a sum over the wrong axis"
+    SLICE = "a row, a column or a block"
     ENTRIES = "some entries wrong, the others right"
+    MASK = "not zero where an activation lets nothing through"
+    UPSTREAM = "everything before one place in the backward pass"
+    STALE = "the gradient of parameters that have been updated since"
     COST_IGNORES_PARAMETERS = "not zero where the cost does not change"
     UNKNOWN = "no simple cause"
 

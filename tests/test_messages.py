@@ -272,6 +272,17 @@ OPTIONS = [
     pytest.param({"names": 3}, "`names` is 3: expected a sequence of names."),
     pytest.param({"names": ["one"]}, "`names` has 1 name for 2 arrays."),
     pytest.param({"names": [1, 2]}, "`names` holds 1: expected strings, or a namespace."),
+    pytest.param(
+        {"mode": "scan"},
+        "`mode` is 'scan', which this version does not have yet: expected 'auto' or 'full'.",
+    ),
+    pytest.param({"points": 3}, "`points` is 3, which this version does not have yet: expected 1."),
+    pytest.param(
+        {"workers": 2}, "`workers` is 2, which this version does not have yet: expected None."
+    ),
+    pytest.param(
+        {"budget": 5.0}, "`budget` is 5.0, which this version does not have yet: expected None."
+    ),
     pytest.param({"seed": -1}, "`seed` is -1: expected a whole number from 0 on."),
     pytest.param(
         {"upstream": np.array([1j])},
