@@ -10,6 +10,7 @@ from IPython.utils.capture import capture_output
 
 from gradcheck_magic import GradientCheckFailed, InputError, Verdict
 from gradcheck_magic.magic import CellSyntaxError
+from gradcheck_magic.widget import StaticCard, TextCard, WidgetCard
 
 NETWORK = """
 import numpy as np
@@ -422,6 +423,17 @@ def test_loaded_twice_and_unloaded(notebook, run, output):
     assert "GradcheckMagics" not in [type(c).__name__ for c in notebook.configurables]
     run("%load_ext gradcheck_magic")
     assert run("%gradcheck").passed
+
+
+def test_card_suits_the_front_end(notebook, monkeypatch):
+    """Text in a terminal, live in a notebook, static where outputs cannot see each other."""
+    magics = notebook.magics_manager.registry["GradcheckMagics"]
+    monkeypatch.delenv("VSCODE_PID", raising=False)
+    assert type(magics._card()) is TextCard
+    monkeypatch.setattr(notebook, "kernel", object(), raising=False)
+    assert type(magics._card()) is WidgetCard
+    monkeypatch.setitem(notebook.user_ns, "__vsc_ipynb_file__", "notebook.ipynb")
+    assert type(magics._card()) is StaticCard
 
 
 def test_no_traces(notebook, run):
