@@ -210,9 +210,22 @@ class Cost:
                 # No line of the user's was reached: the call itself was refused.
                 raise InputError(f"`{self.name}` cannot be called: {first_line(furthest.error)}.")
             raise furthest.error
+        working = self._in_own_shape(working)
         first = tried.index(working[0])
         self.passed_over = [f for f in failures if tried.index(f) < first]
         return working
+
+    def _in_own_shape(self, trials: list[_Trial]) -> list[_Trial]:
+        """Leave out the flat θ where it is one array of another shape that works as it is.
+
+        Its own shape is what the user's own call would hand over: flattened, a column would only
+        broadcast where the column itself does not.
+        """
+        arrays = self._parameters.arrays
+        if len(arrays) > 1 or arrays[0].array.ndim == 1:
+            return trials
+        own_shape = [t for t in trials if t.binding.convention is not Convention.FLAT]
+        return own_shape or trials
 
     def _tried(self, binding: Binding) -> _Trial | _Failure:
         arguments = binding.arguments()
@@ -247,11 +260,6 @@ class Cost:
         At θ itself they often agree by accident: a function may ignore what it is given.
         """
         rivals = [trial.binding for trial in trials]
-        if len(self._parameters.arrays) == 1 and self._parameters.arrays[0].array.ndim != 1:
-            # One array in its own shape is what the user's own call would hand over: flattened, a
-            # column would only broadcast where the column itself does not.
-            own_shape = [b for b in rivals if b.convention is not Convention.FLAT]
-            rivals = own_shape or rivals
         _, values = self._nearby(rivals)
         if all(self._same(values[0], value) for value in values):
             return rivals[0]

@@ -39,10 +39,8 @@ class Pairing:
     ----------
     parameters : Parameters
         All parameters.
-    checked : tuple of Parameter
-        Those whose gradient is to be checked.
     gradients : tuple of ndarray
-        A float64 copy of each one's gradient, flat, in C order.
+        A float64 copy of the gradient of each parameter to be checked, flat, in C order.
     gradient_names : tuple of str
         What the user calls each gradient.
     notes : tuple of str
@@ -50,10 +48,14 @@ class Pairing:
     """
 
     parameters: Parameters
-    checked: tuple[Parameter, ...]
     gradients: tuple[Vector, ...]
     gradient_names: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def checked(self) -> tuple[Parameter, ...]:
+        """The parameters whose gradient is to be checked."""
+        return self.parameters.checked
 
     @property
     def size(self) -> int:
@@ -121,9 +123,7 @@ def pair(
         gradients.append(gradient)
         gradient_names.append(match.name)
         notes.extend([note] if note else [])
-    return Pairing(
-        parameters, parameters.checked, tuple(gradients), tuple(gradient_names), tuple(notes)
-    )
+    return Pairing(parameters, tuple(gradients), tuple(gradient_names), tuple(notes))
 
 
 @dataclass(frozen=True)
