@@ -1,0 +1,272 @@
+"""What else checks gradients, each given the same cost and the same claimed gradient.
+
+Every rival is used as its own documentation says, with its own defaults, through its own way of
+declaring a gradient by hand. Each is imported when it is first asked for, so that whoever has one
+of them alone can compare with that one alone.
+"""
+
+import importlib
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata, util
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["RIVALS", "Counted", "Found", "Outcome", "available", "flat", "judged", "unflattened"]
+
+# Which precisions the rivals know; of other arrays they get float64.
+KNOWN = (np.float16, np.float32, np.float64)
+# SciPy returns the norm of the error and leaves the judgement to the reader: this is the usual one.
+SCIPY_TOLERANCE = 1e-5
+# JAX compiles something for each new cost and keeps it; this many are worth their memory.
+JAX_CASES_KEPT = 100
+# Of what a rival says, in characters.
+LONGEST_REMARK = 300
+
+
+class Counted:
+    """A cost that counts its evaluations, and takes a dict of arrays as the cost does."""
+
+    def __init__(self, cost):
+        self._cost = cost
+        self.evaluations = 0
+
+    def __call__(self, params):
+        self.evaluations += 1
+        return self._cost(params)
+
+
+class Found(NamedTuple):
+    """A checker's verdict, in the words of `Verdict`, and what it said besides."""
+
+    verdict: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one case in the hands of one checker.
+
+    Attributes
+    ----------
+    verdict : str
+        "CORRECT", "BUG", "INSPECT", "INCONCLUSIVE" or "ERROR: " and what was raised.
+    remark : str
+        What the checker said besides.
+    evaluations : int
+        How often it called the cost.
+    seconds : float
+        How long it took.
+    """
+
+    verdict: str
+    remark: str
+    evaluations: int
+    seconds: float
+
+    @property
+    def crashed(self):
+        """Whether there is no verdict at all."""
+        return self.verdict.startswith("ERROR")
+
+
+def judged(checker, case):
+    """Return the `Outcome` of one case.
+
+    Parameters
+    ----------
+    checker : callable
+        Takes the case and its cost, counted, and returns `Found`.
+    case : Case
+        The case.
+    """
+    cost = Counted(case.cost)
+    started = time.perf_counter()
+    # The corpus goes where costs overflow and precisions are too low, and nothing is to be read
+    # from the warnings but that.
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            found = checker(case, cost)
+        except Exception as error:  # noqa: BLE001 (a crash of any kind is a result)
+            found = Found(f"ERROR: {type(error).__name__}: {_in_one_line(error)}")
+    return Outcome(*found, cost.evaluations, time.perf_counter() - started)
+
+
+def flat(arrays):
+    """One vector of all the arrays of a dict."""
+    return np.concatenate([np.ravel(array) for array in arrays.values()])
+
+
+def unflattened(vector, params):
+    """The dict again, in the precision of the vector, as code around a flat θ has it."""
+    ends = np.cumsum([np.size(array) for array in params.values()])[:-1]
+    parts = np.split(vector, ends)
+    return {
+        name: part.reshape(np.shape(array))
+        for (name, array), part in zip(params.items(), parts, strict=True)
+    }
+
+
+def _arrays(case):
+    """Copies of the parameters and of their gradients, in precisions that the rivals know.
+
+    Each gradient is in the precision of its parameter. All of them ask for that, and one that is
+    not is refused or converted for its type alone, which is no finding.
+    """
+    params = [np.array(array, dtype=_known(array)) for array in case.params.values()]
+    grads = [
+        np.array(case.grads[name], dtype=array.dtype)
+        for name, array in zip(case.params, params, strict=True)
+    ]
+    return params, grads
+
+
+def _known(array):
+    dtype = np.asarray(array).dtype
+    return dtype if dtype in KNOWN else np.dtype(np.float64)
+
+
+def _in_one_line(error):
+    return " ".join(str(error).split())[:LONGEST_REMARK]
+
+
+def _by_assertion(check):
+    """A check that says no by an AssertionError."""
+    try:
+        check()
+    except AssertionError as error:
+        return Found("BUG", _in_one_line(error))
+    return Found("CORRECT")
+
+
+def by_torch(case, cost, *, fast_mode=False):
+    """`torch.autograd.gradcheck` of an `autograd.Function`."""
+    torch = importlib.import_module("torch")
+    params, grads = ([torch.from_numpy(array) for array in arrays] for arrays in _arrays(case))
+    precision = max((tensor.dtype for tensor in params), key=lambda dtype: dtype.itemsize)
+
+    class Claimed(torch.autograd.Function):
+        @staticmethod
+        def forward(_context, *tensors):
+            value = cost(dict(zip(case.params, (t.numpy() for t in tensors), strict=True)))
+            # fast_mode can only say no where the result is in the precision of its inputs.
+            return torch.tensor(float(value), dtype=precision)
+
+        @staticmethod
+        def backward(_context, upstream):
+            return tuple(upstream * grad for grad in grads)
+
+    inputs = tuple(tensor.requires_grad_() for tensor in params)
+    # Without exceptions, gradcheck answers False where it would have raised its GradcheckError,
+    # and still raises anything else.
+    content = torch.autograd.gradcheck(
+        Claimed.apply, inputs, fast_mode=fast_mode, raise_exception=False
+    )
+    return Found("CORRECT" if content else "BUG")
+
+
+def by_jax(case, cost):
+    """`jax.test_util.check_grads`, first order in reverse mode, of a `custom_vjp`."""
+    jax = _jax()
+    params, grads = _arrays(case)
+
+    def on_host(*arrays):
+        # JAX hands over arrays of its own, which cannot be written to. The result in double
+        # precision is the number that the cost returned, whatever the precision of the arrays.
+        return np.float64(cost(dict(zip(case.params, map(np.array, arrays), strict=True))))
+
+    @jax.custom_vjp
+    def claimed(*arrays):
+        return jax.pure_callback(on_host, jax.ShapeDtypeStruct((), np.float64), *arrays)
+
+    def forward(*arrays):
+        return claimed(*arrays), None
+
+    def backward(_residuals, upstream):
+        return tuple((upstream * grad).astype(grad.dtype) for grad in grads)
+
+    claimed.defvjp(forward, backward)
+    check_grads = importlib.import_module("jax.test_util").check_grads
+    return _by_assertion(lambda: check_grads(claimed, params, order=1, modes=["rev"]))
+
+
+_jax_cases = 0
+
+
+def _jax():
+    """JAX in double precision, its caches emptied now and then."""
+    global _jax_cases  # noqa: PLW0603 (the caches are the process's too)
+    jax = importlib.import_module("jax")
+    if not _jax_cases:
+        jax.config.update("jax_enable_x64", True)
+        # A callback that waits for an array while JAX waits for the callback waits forever.
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+        # What a cost raises is in the outcome; JAX would log its traceback as well.
+        logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)
+    elif _jax_cases % JAX_CASES_KEPT == 0:
+        jax.clear_caches()
+    _jax_cases += 1
+    return jax
+
+
+def by_autograd(case, cost):
+    """`autograd.test_util.check_grads`, first order in reverse mode, of a `primitive`."""
+    extend = importlib.import_module("autograd.extend")
+    check_grads = importlib.import_module("autograd.test_util").check_grads
+    params, grads = _arrays(case)
+
+    @extend.primitive
+    def claimed(*arrays):
+        return float(cost(dict(zip(case.params, arrays, strict=True))))
+
+    def vjp_maker(grad):
+        return lambda _answer, *_arrays: lambda upstream: np.asarray(upstream * grad, grad.dtype)
+
+    extend.defvjp(claimed, *map(vjp_maker, grads))
+    # The direction is drawn from NumPy's global state: the same one whoever ran before.
+    np.random.seed(0)
+    check = check_grads(claimed, argnum=tuple(range(len(params))), modes=["rev"], order=1)
+    return _by_assertion(lambda: check(*params))
+
+
+def by_scipy(case, cost):
+    """`scipy.optimize.check_grad` on the flat vector, in proportion to the gradient's norm.
+
+    SciPy computes in double precision whatever it is given.
+    """
+    check_grad = importlib.import_module("scipy.optimize").check_grad
+    grads = flat(case.grads)
+    error = check_grad(
+        lambda theta: float(cost(unflattened(theta, case.params))),
+        lambda _theta: grads,
+        flat(case.params),
+    )
+    bound = SCIPY_TOLERANCE * max(1.0, float(np.linalg.norm(grads)))
+    return Found("CORRECT" if error < bound else "BUG", f"error {error:.3g}, bound {bound:.3g}")
+
+
+# Each by its name, with the distribution that it comes in.
+RIVALS: dict[str, tuple[str, Callable]] = {
+    "torch gradcheck": ("torch", by_torch),
+    "torch fast_mode": ("torch", partial(by_torch, fast_mode=True)),
+    "jax check_grads": ("jax", by_jax),
+    "autograd check_grads": ("autograd", by_autograd),
+    "scipy check_grad": ("scipy", by_scipy),
+}
+
+
+def available():
+    """Those that are installed, by name, and the versions they are in."""
+    installed = {
+        name: (package, rival)
+        for name, (package, rival) in RIVALS.items()
+        if util.find_spec(package)
+    }
+    versions = {package: metadata.version(package) for package, _ in installed.values()}
+    return {name: rival for name, (_, rival) in installed.items()}, versions

@@ -1,0 +1,466 @@
+"""Who is right about a gradient: this check and its rivals, on the same cases, in one run.
+
+    python -m tests.benchmarks.verdicts
+
+runs the whole corpus; ``--ours-only`` needs none of the rivals. It exits with 1 where this check
+misses its goals.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gradcheck_magic import check_gradients, gradient_checking
+from tests.benchmarks import rivals
+from tests.benchmarks.rivals import Counted, Found, Outcome, judged
+from tests.corpus import FAMILIES, REGIMES, Case, cases, sample
+
+OURS = "this check"
+TEXTBOOK = "textbook rule"
+# The textbook's bands: correct below the first, worth inspecting below the second.
+CORRECT_BELOW, INSPECT_BELOW = 1e-7, 1e-5
+
+# The goals, in evaluations: so many for each entry and so many besides.
+TYPICAL_PER_ENTRY, MOST_PER_ENTRY, ONCE = 2.6, 12.0, 20
+# The goal for verdicts that say nothing, as a share of the seeable cases.
+INCONCLUSIVE_SHARE = 0.01
+
+# How many failing cases are named, and how much of what was said of each is shown.
+MOST_LINES, MOST_CHARACTERS = 40, 100
+
+LEGEND = """\
+accused: right gradients called BUG or INSPECT. passed: bugs called CORRECT, or INSPECT where an
+entry is wrong by more than 1e-5, among those that differences could see; unseeable: among the
+others. inconclusive: among all cases in which they could see; ordinary: among those in ordinary
+regimes. errors: crashes, which are left out of the other columns."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case, as far as it matters here, and what each checker made of it.
+
+    Attributes
+    ----------
+    name, family, regime, bug : str
+        As in `Case`; no bug, a right gradient.
+    size : int
+        How many entries the gradient has.
+    ordinary : bool
+        Whether the regime is an ordinary one.
+    double : bool
+        Whether all parameters are in double precision.
+    seeable : bool
+        Whether differences could see what there is to see.
+    error : float
+        The largest relative error of an entry.
+    outcomes : dict of str to Outcome
+        By checker.
+    """
+
+    name: str
+    family: str
+    regime: str
+    bug: str
+    size: int
+    ordinary: bool
+    double: bool
+    seeable: bool
+    error: float
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, case: Case):
+        """Return the row of a case, without outcomes."""
+        return cls(
+            name=case.name,
+            family=case.family,
+            regime=case.regime,
+            bug=case.bug,
+            size=int(case.size),
+            ordinary=bool(case.ordinary),
+            double=all(np.asarray(p).dtype == np.float64 for p in case.params.values()),
+            seeable=bool(case.seeable()),
+            error=float(case.error()),
+        )
+
+
+class Count(NamedTuple):
+    """So many among so many."""
+
+    found: int
+    among: int
+
+    def __str__(self):
+        return f"{self.found} of {self.among}"
+
+
+# The checkers that are ours to state; the others are in `rivals`.
+
+
+def ours(case: Case, cost: Counted) -> Found:
+    """This check, as anybody would call it."""
+    check = check_gradients(case.params, case.grads, cost)
+    return Found(check.verdict.name, check.headline().removeprefix(check.verdict.value).strip())
+
+
+def textbook(case: Case, cost: Counted) -> Found:
+    """The textbook's number and its bands, around a flat θ."""
+    difference = gradient_checking(
+        case.params, case.grads, lambda theta: cost(rivals.unflattened(theta, case.params))
+    )
+    if difference < CORRECT_BELOW:
+        verdict = "CORRECT"
+    else:
+        verdict = "INSPECT" if difference < INSPECT_BELOW else "BUG"
+    return Found(verdict, f"difference {difference:.3g}")
+
+
+def checkers(*, ours_only: bool) -> tuple[dict[str, Callable], dict[str, str]]:
+    """All checkers by name, and the versions of the rivals."""
+    own = {OURS: ours, TEXTBOOK: textbook}
+    if ours_only:
+        return {OURS: ours}, {}
+    installed, versions = rivals.available()
+    return own | installed, versions
+
+
+# What counts as what
+
+
+def is_accused(row: Row, outcome: Outcome) -> bool:
+    """Whether a right gradient was called anything but right."""
+    return not row.bug and outcome.verdict in {"BUG", "INSPECT"}
+
+
+def is_passed(row: Row, outcome: Outcome) -> bool:
+    """Whether a wrong gradient got through; a faint error may be called worth inspecting."""
+    # Written so that an error that is not a number is not a faint one.
+    evident = not row.error <= INSPECT_BELOW
+    return bool(row.bug) and (
+        outcome.verdict == "CORRECT" or (outcome.verdict == "INSPECT" and evident)
+    )
+
+
+def is_inconclusive(_row: Row, outcome: Outcome) -> bool:
+    """Whether nothing was said."""
+    return outcome.verdict == "INCONCLUSIVE"
+
+
+# Each measure: among which cases, and what is counted there.
+MEASURES: dict[str, tuple[Callable[[Row], bool], Callable[[Row, Outcome], bool]]] = {
+    "accused": (lambda row: not row.bug, is_accused),
+    "passed": (lambda row: bool(row.bug) and row.seeable, is_passed),
+    "passed unseeable": (lambda row: bool(row.bug) and not row.seeable, is_passed),
+    "inconclusive": (lambda row: row.seeable, is_inconclusive),
+    "inconclusive ordinary": (
+        lambda row: row.seeable and row.ordinary,
+        is_inconclusive,
+    ),
+}
+
+
+def tally(rows: Iterable[Row], checker: str) -> dict[str, Count]:
+    """Every measure of one checker; where it crashed it said nothing, and is not counted."""
+    pairs = [(row, row.outcomes[checker]) for row in rows]
+    pairs = [(row, outcome) for row, outcome in pairs if not outcome.crashed]
+    return {
+        measure: Count(
+            sum(counts(row, outcome) for row, outcome in pairs if belongs(row)),
+            sum(belongs(row) for row, _ in pairs),
+        )
+        for measure, (belongs, counts) in MEASURES.items()
+    }
+
+
+def crashes(rows: Iterable[Row], checker: str) -> list[Row]:
+    """The cases in which a checker had no verdict."""
+    return [row for row in rows if row.outcomes[checker].crashed]
+
+
+def per_entry(rows: Iterable[Row], checker: str, once: int = 0) -> list[float]:
+    """Evaluations for each entry of each case, without those that are made once."""
+    pairs = [(row, row.outcomes[checker]) for row in rows]
+    return [(o.evaluations - once) / row.size for row, o in pairs if not o.crashed]
+
+
+def ordinary(rows: Iterable[Row]) -> list[Row]:
+    """The cases in which the usual price is asked."""
+    return [row for row in rows if row.ordinary and row.double]
+
+
+# The run
+
+
+def selected(options: argparse.Namespace) -> Iterable[Case]:
+    """The cases that were asked for."""
+    families = [name for name in FAMILIES if options.family in name]
+    regimes = [name for name in REGIMES if options.regime in name]
+    if not options.sample:
+        return cases(tuple(options.seeds), families, regimes)
+    drawn = sample(options.sample)
+    return [case for case in drawn if case.family in families and case.regime in regimes]
+
+
+def run_shard(options: argparse.Namespace, shard: int) -> list[Row]:
+    """Every so-many-th case, by all checkers.
+
+    The cases hold functions, which cannot be sent between processes: each makes its own.
+    """
+    everybody, _ = checkers(ours_only=options.ours_only)
+    rows = []
+    for case in islice(selected(options), shard, None, options.workers):
+        if not rows:
+            # The first call imports, and warms up what the others find warm.
+            for checker in everybody.values():
+                judged(checker, case)
+        row = Row.of(case)
+        row.outcomes.update({name: judged(checker, case) for name, checker in everybody.items()})
+        rows.append(row)
+        if shard == 0:
+            progress(len(rows) * options.workers)
+    return rows
+
+
+def progress(done: int) -> None:
+    """Say how far it is, to whoever watches."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{done} cases ")
+        sys.stderr.flush()
+
+
+def run(options: argparse.Namespace) -> list[Row]:
+    """All cases by all checkers, in the order of the corpus."""
+    if options.workers == 1:
+        return run_shard(options, 0)
+    # Each worker has a core to itself; and JAX does not survive a fork.
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
+        shards = list(pool.map(partial(run_shard, options), range(options.workers)))
+    return [shards[k % options.workers][k // options.workers] for k in range(sum(map(len, shards)))]
+
+
+# What is printed
+
+
+def say(text: str = "") -> None:
+    """Write a line."""
+    sys.stdout.write(f"{text}\n")
+
+
+def show_table(title: str, head: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
+    """Write a table under its title: names to the left, numbers to the right."""
+    texts = [list(head), *([str(cell) for cell in line] for line in lines)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    say(f"\n{title}\n")
+    for text in texts:
+        first, *others = zip(text, widths, strict=True)
+        cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        say("  ".join(cells).rstrip())
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median and 95th percentile."""
+    if not values:
+        return "–"
+    return f"{np.median(values):.2f} | {np.quantile(values, 0.95):.2f}"
+
+
+def show_verdicts(rows: list[Row], names: Iterable[str]) -> None:
+    """Who accuses what is right, passes what is wrong, or says nothing."""
+    show_table(
+        f"Verdicts\n\n{LEGEND}",
+        ["", *MEASURES, "errors"],
+        [[name, *tally(rows, name).values(), len(crashes(rows, name))] for name in names],
+    )
+
+
+def show_costs(rows: list[Row], names: Iterable[str]) -> None:
+    """Who evaluates the cost how often, and takes how long."""
+    usual = ordinary(rows)
+    lines = []
+    for name in names:
+        seconds = sum(row.outcomes[name].seconds for row in rows)
+        spreads = [
+            spread(per_entry(part, name, once)) for part in (rows, usual) for once in (0, ONCE)
+        ]
+        lines.append([name, *spreads, f"{seconds:.1f}", f"{len(rows) / seconds:.0f}"])
+    head = [f"{part}{what}" for part in ("", "ordinary ") for what in ("E/n", f"(E−{ONCE})/n")]
+    show_table(
+        "Evaluations E of n entries (median | 95 %; ordinary: in double precision), and time",
+        ["", *head, "seconds", "cases/s"],
+        lines,
+    )
+
+
+def show_parts(rows: list[Row], by: str) -> None:
+    """Where this check does how well: by regime, or by family."""
+    lines = []
+    for name in {"family": FAMILIES, "regime": REGIMES}[by]:
+        part = [row for row in rows if getattr(row, by) == name]
+        if not part:
+            continue
+        silent = sum(is_inconclusive(row, row.outcomes[OURS]) for row in part)
+        counts = tally(part, OURS).values()
+        spreads = spread(per_entry(part, OURS))
+        lines.append([name, len(part), *counts, silent, len(crashes(part, OURS)), spreads])
+    head = ["", "cases", *MEASURES, "in all", "errors", "E/n"]
+    show_table(f"{OURS}, by {by} (inconclusive in all: seeable or not)", head, lines)
+
+
+def show_crashes(rows: list[Row], names: Iterable[str]) -> None:
+    """What the crashes of each were, the commonest first."""
+    for name in names:
+        verdicts = [row.outcomes[name].verdict for row in crashes(rows, name)]
+        kinds = sorted(set(verdicts), key=verdicts.count, reverse=True)
+        if kinds:
+            say(f"\n{name}: {len(verdicts)} errors, such as")
+        for kind in kinds[:3]:
+            say(f"  {verdicts.count(kind)} × {kind}")
+
+
+def failures(rows: Iterable[Row]) -> list[tuple[str, Row]]:
+    """The cases in which this check fails its goals, and how."""
+    kinds = {
+        "accused": is_accused,
+        "passed": lambda row, outcome: row.seeable and is_passed(row, outcome),
+        "inconclusive": lambda row, outcome: row.seeable and is_inconclusive(row, outcome),
+        "error": lambda _row, outcome: outcome.crashed,
+    }
+    return [
+        (kind, row)
+        for kind, holds in kinds.items()
+        for row in rows
+        if holds(row, row.outcomes[OURS])
+    ]
+
+
+def show_failures(rows: list[Row]) -> None:
+    """Name the failing cases."""
+    failing = failures(rows)
+    say(f"\n{OURS} fails in {len(failing)} of {len(rows)} cases")
+    for kind, row in failing[:MOST_LINES]:
+        outcome = row.outcomes[OURS]
+        said = outcome.verdict if outcome.crashed else f"{outcome.verdict}: {outcome.remark}"
+        say(f"  {kind:12}  {row.name}  (error {row.error:.2g})  {said[:MOST_CHARACTERS]}")
+    if len(failing) > MOST_LINES:
+        say(f"  … and {len(failing) - MOST_LINES} more")
+
+
+# The goals
+
+
+class Goal(NamedTuple):
+    """What was asked for, what is, and whether that will do."""
+
+    wanted: str
+    found: str
+    kept: bool
+
+
+def goals(rows: list[Row]) -> list[Goal]:
+    """The goals of this check."""
+    accused, passed, _, silent, silent_ordinary = tally(rows, OURS).values()
+    crashed = len(crashes(rows, OURS))
+    return [
+        Goal("no right gradient accused", str(accused), not accused.found),
+        Goal("no seeable bug passed", str(passed), not passed.found),
+        Goal(
+            f"inconclusive in less than {INCONCLUSIVE_SHARE:.0%} of the seeable cases",
+            str(silent),
+            silent.found < INCONCLUSIVE_SHARE * silent.among or not silent.found,
+        ),
+        Goal(
+            "never inconclusive in a seeable case of an ordinary regime",
+            str(silent_ordinary),
+            not silent_ordinary.found,
+        ),
+        Goal("no crash", str(crashed), not crashed),
+        _price("the median, ordinary", ordinary(rows), 0.5, TYPICAL_PER_ENTRY),
+        _price("95 % of all", rows, 0.95, MOST_PER_ENTRY),
+    ]
+
+
+def _price(which: str, rows: list[Row], share: float, most: float) -> Goal:
+    values = per_entry(rows, OURS, ONCE)
+    value = float(np.quantile(values, share)) if values else 0.0
+    return Goal(
+        f"evaluations of {which}, at most {most:g} n + {ONCE}",
+        f"{value:.2f} n + {ONCE}" if values else "none",
+        value <= most,
+    )
+
+
+def show_goals(rows: list[Row]) -> bool:
+    """Say which goals are kept; return whether all of them are."""
+    found = goals(rows)
+    say("\nGoals\n")
+    for goal in found:
+        say(f"  {'kept  ' if goal.kept else 'MISSED'}  {goal.wanted}: {goal.found}")
+    return all(goal.kept for goal in found)
+
+
+def show(rows: list[Row], names: Iterable[str], versions: dict[str, str]) -> None:
+    """Write all tables and lists."""
+    wrong = sum(bool(row.bug) for row in rows)
+    seeable = sum(row.seeable for row in rows)
+    say(f"{len(rows)} cases: {len(rows) - wrong} right, {wrong} with a bug; {seeable} seeable")
+    say(", ".join(f"{package} {version}" for package, version in versions.items()))
+    show_verdicts(rows, names)
+    show_costs(rows, names)
+    show_crashes(rows, names)
+    show_parts(rows, "family")
+    show_parts(rows, "regime")
+    show_failures(rows)
+
+
+# The command
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.verdicts")
+    add = parser.add_argument
+    add("--seeds", type=int, nargs="+", default=[0, 1], help="of the corpus (default: 0 1)")
+    add("--family", default="", help="only families whose names contain this")
+    add("--regime", default="", help="only regimes whose names contain this")
+    add("--sample", type=int, metavar="K", help="K cases, spread out; others then choose of these")
+    add("--ours-only", action="store_true", help="without the textbook rule and the rivals")
+    add("--json", type=Path, metavar="FILE", help="write every case and outcome there")
+    add("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the cores)")
+    options = parser.parse_args(arguments)
+    if options.workers < 1:
+        parser.error("--workers must be at least 1")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return 0 where the goals are kept."""
+    options = parsed(arguments)
+    everybody, versions = checkers(ours_only=options.ours_only)
+    versions = {"numpy": np.__version__, **versions}
+    rows = run(options)
+    if not rows:
+        say("No case has that family and regime.")
+        return 2
+    if options.json:
+        records = [asdict(row) for row in rows]
+        options.json.write_text(json.dumps({"versions": versions, "cases": records}, indent=1))
+    show(rows, everybody, versions)
+    return 0 if show_goals(rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

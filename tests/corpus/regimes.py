@@ -1,0 +1,228 @@
+"""The regimes: what makes a cost, a point or a precision hard, whatever the family."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from zlib import crc32
+
+import numpy as np
+
+from .family import Family, Problem, cast
+
+
+@dataclass(frozen=True)
+class Regime:
+    """A transformation of any family that has what it `needs`, an attribute of `Family`.
+
+    `ordinary` ones are in double precision, well scaled, and without a planted kink. The variant of
+    the family, its size and its activations, is drawn where none is given.
+    """
+
+    name: str
+    change: Callable[[Problem, np.random.Generator], Problem]
+    ordinary: bool = False
+    variant: int | None = None
+    needs: str = "name"
+
+
+def start(family: Family, regime: Regime, seed: int):
+    """Return the problem before its transformation, and the generator that goes on from there."""
+    rng = np.random.default_rng(crc32(f"{family.name}|{regime.name}|{seed}".encode()))
+    variant = int(rng.integers(2)) if regime.variant is None else regime.variant
+    params, data = family.make(rng, variant)
+    return Problem(family, params, data), rng
+
+
+def problem(family: Family, regime: Regime, seed: int):
+    """Return the problem of a family in a regime."""
+    return regime.change(*start(family, regime, seed))
+
+
+def plain(problem, rng):
+    return problem
+
+
+def scaled(factor, problem, rng):
+    return replace(problem, scale=factor)
+
+
+def offset(constant, problem, rng):
+    return replace(problem, offset=constant)
+
+
+def summed(problem, rng):
+    return replace(problem, scale=float(problem.data["m"]))
+
+
+def single(problem, rng):
+    """Everything in single precision, as it is on many a graphics card."""
+    return replace(
+        problem,
+        params=cast(problem.params, np.float32),
+        data=cast(problem.data, np.float32),
+    )
+
+
+def single_inside(returns, problem, rng):
+    """Parameters in double precision, a cost and a backward pass that cast them."""
+    return replace(problem, data=cast(problem.data, np.float32), casts=True, returns=returns)
+
+
+def other_unit(unit, problem, rng):
+    """One parameter p = u θ: it is 1/u times as large, and its gradient u times."""
+    name = str(rng.choice(list(problem.params)))
+    params = {**problem.params, name: problem.params[name] / unit}
+    return replace(problem, params=params, units={name: unit})
+
+
+def other_slope(unit, problem, rng):
+    """One parameter of the usual size that moves the cost u times as much as the others do."""
+    name = str(rng.choice(list(problem.params)))
+    return replace(problem, units={name: unit}, centres={name: problem.params[name].copy()})
+
+
+def other_units(unit, problem, rng):
+    """All parameters p = u θ: tiny or huge, with a length scale to match."""
+    params = {name: value / unit for name, value in problem.params.items()}
+    return replace(problem, params=params, units=dict.fromkeys(params, unit))
+
+
+def regularised(problem, rng):
+    return replace(problem, decay=float(10 ** rng.uniform(-4, -1)))
+
+
+def zero_biases(problem, rng):
+    params = {
+        name: np.zeros_like(value) if name in problem.family.biases else value
+        for name, value in problem.params.items()
+    }
+    return replace(problem, params=params)
+
+
+def saturated(problem, rng):
+    """Shift biases until the gradients of what they saturate are 1e-8 to 1e-14 of the others'."""
+    target = 10 ** rng.uniform(-14, -8)
+    names = [name for name in problem.family.saturates if name in problem.params]
+    signs = {name: rng.choice([-1.0, 1.0], size=problem.params[name].shape) for name in names}
+    for _ in range(60):
+        grads = problem.gradient()
+        largest = max(np.abs(grad).max() for grad in grads.values())
+        if max(np.abs(grads[name]).max() for name in names) <= target * largest:
+            break
+        params = {name: problem.params[name] + signs[name] for name in names}
+        problem = replace(problem, params={**problem.params, **params})
+    return problem
+
+
+def badly_scaled(problem, rng):
+    """The columns of the data are in units of 1e-4 to 10."""
+    X = problem.data[problem.family.columns]
+    factors = rng.permutation(np.logspace(-4, 1, X.shape[-1]))
+    return replace(problem, data={**problem.data, problem.family.columns: X * factors})
+
+
+def trained(problem, rng):
+    """Descend until the gradient is a small part of what it was: near a minimum."""
+    theta, gradient = flat(problem.params), flat(problem.gradient())
+    goal = 10 ** rng.uniform(-5, -2) * np.abs(gradient).max()
+    best, inverse = problem, np.eye(theta.size) / np.linalg.norm(gradient)
+    cost, least = problem.cost(problem.params), np.abs(gradient).max()
+    for _ in range(300):
+        step, moved, new = searched(problem, cost, -inverse @ gradient, gradient)
+        if moved is None or least <= goal:
+            break
+        change = flat(moved.gradient()) - gradient
+        problem, cost, gradient = moved, new, gradient + change
+        inverse = updated(inverse, step, change)
+        if np.abs(gradient).max() < least:
+            best, least = problem, np.abs(gradient).max()
+    return best
+
+
+def searched(problem, cost, direction, gradient):
+    """Return the step, the problem there and its cost, or no problem where nothing descends."""
+    if direction @ gradient >= 0:
+        direction = -gradient
+    # No further than 1 in any entry: a likelihood may have a cliff there.
+    direction = direction / max(1.0, np.abs(direction).max())
+    for halvings in range(30):
+        step = direction / 2**halvings
+        moved = replace(problem, params=unflat(flat(problem.params) + step, problem.params))
+        new = moved.cost(moved.params)
+        if new <= cost + 1e-4 * (step @ gradient):
+            return step, moved, new
+    return direction, None, cost
+
+
+def updated(inverse, step, change):
+    """The inverse Hessian of BFGS, after one more step."""
+    curvature = step @ change
+    if curvature <= 1e-12 * np.linalg.norm(step) * np.linalg.norm(change):
+        return inverse
+    projection = np.eye(len(step)) - np.outer(step, change) / curvature
+    return projection @ inverse @ projection.T + np.outer(step, step) / curvature
+
+
+def flat(params):
+    return np.concatenate([value.ravel() for value in params.values()])
+
+
+def unflat(theta, like):
+    ends = np.cumsum([value.size for value in like.values()])[:-1]
+    parts = zip(like.items(), np.split(theta, ends), strict=True)
+    return {name: part.reshape(value.shape) for (name, value), part in parts}
+
+
+def planted(exponents, problem, rng):
+    """One kink, at a distance of a power of ten from the parameters, or exactly there."""
+    distance = 0.0
+    if exponents is not None:
+        distance = float(rng.choice([-1, 1]) * 10 ** rng.uniform(*exponents))
+    problem.family.plant(problem.params, problem.data, distance)
+    tie = float(rng.choice([0.0, 0.5, 1.0]))
+    return replace(problem, kinked=exponents is None).with_tie(tie)
+
+
+def single_kinked(problem, rng):
+    return single(planted(None, problem, rng), rng)
+
+
+def table():
+    """All regimes by name."""
+    regimes = [
+        Regime("plain", plain, ordinary=True, variant=0),
+        Regime("plain, another size", plain, ordinary=True, variant=1),
+        *(
+            Regime(
+                f"scaled by {text}", partial(scaled, float(text)), ordinary=text in {"1e-4", "1e4"}
+            )
+            for text in ("1e-9", "1e-4", "1e4", "1e9")
+        ),
+        *(
+            Regime(f"offset {text}", partial(offset, float(text)))
+            for text in ("1e2", "1e4", "1e6", "1e8")
+        ),
+        Regime("sums", summed, ordinary=True, needs="averaged"),
+        Regime("regularised", regularised, ordinary=True),
+        Regime("biases zero", zero_biases, ordinary=True, needs="biases"),
+        Regime("single precision", single),
+        Regime("single precision inside, as float32", partial(single_inside, None)),
+        Regime("single precision inside, as float", partial(single_inside, float)),
+        Regime("one parameter in units of 1e-6", partial(other_unit, 1e-6)),
+        Regime("one parameter in units of 1e6", partial(other_unit, 1e6)),
+        Regime("one gradient a millionth", partial(other_slope, 1e-6)),
+        Regime("one gradient a million times", partial(other_slope, 1e6)),
+        Regime("parameters of 1e-6", partial(other_units, 1e6)),
+        Regime("parameters of 1e5", partial(other_units, 1e-5)),
+        Regime("saturated", saturated, needs="saturates"),
+        Regime("nearly at a minimum", trained),
+        Regime("badly scaled data", badly_scaled, needs="columns"),
+        Regime("at a kink", partial(planted, None), needs="plant"),
+        Regime("1e-9 to 1e-7 from a kink", partial(planted, (-9, -7)), needs="plant"),
+        Regime("1e-7 to 1e-5 from a kink", partial(planted, (-7, -5)), needs="plant"),
+        Regime("at a kink, single precision", single_kinked, needs="plant"),
+    ]
+    return {regime.name: regime for regime in regimes}
+
+
+REGIMES = table()

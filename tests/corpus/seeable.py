@@ -1,0 +1,111 @@
+"""What finite differences could ever see.
+
+**The stated rule.** Take the plain central difference quotient of the cost as it is given, in its
+own precision, at the steps h = s · 10⁻ᵏ for k = 1, 1.5, 2, …, 9, with s = max(1, |θᵢ|); where a
+parameter's largest entry is below 1e-3, on to k = 12. The difference *can see* a deviation δ of
+entry i if, at three neighbouring steps of that list, it is no further than |δ| / 10 from the true
+derivative. At a kink it is the two one-sided quotients, in order, that must be that near to the two
+one-sided slopes, in order.
+
+A wrong gradient **can be seen** if the deviation of at least one entry can be. (Those tried are the
+five largest compared with the largest true entry of their parameter, and the five largest compared
+with themselves.)
+
+A right gradient **can be confirmed** if, for every parameter, a deviation of a thousandth of its
+largest true entry, at that entry, could be seen. A parameter whose largest true entry is at most
+1e-12 of the largest of all counts as zero, and needs no confirmation.
+"""
+
+import numpy as np
+
+# Below this, three powers of ten smaller than usual, a parameter has a length scale of its own.
+TINY = 1e-3
+TRIED = 5
+
+
+def visible(case):
+    """Whether the difference can see that this gradient is wrong."""
+    return any(
+        can_see(case, name, index, deviation) for name, index, deviation in largest_deviations(case)
+    )
+
+
+def confirmable(case):
+    """Whether the difference can see that this gradient is right."""
+    largest = {
+        name: np.maximum(np.abs(case.lower[name]), np.abs(case.upper[name])) for name in case.params
+    }
+    zero = 1e-12 * max(value.max() for value in largest.values())
+    return all(
+        can_see(case, name, np.unravel_index(value.argmax(), value.shape), 1e-3 * value.max())
+        for name, value in largest.items()
+        if value.max() > zero
+    )
+
+
+def largest_deviations(case):
+    """Return parameter, index and deviation of the entries that are worth trying."""
+    rows = []
+    for name, grad in case.grads.items():
+        lower, upper = case.lower[name], case.upper[name]
+        nearest = np.clip(np.asarray(grad, dtype=float), lower, upper)
+        deviation = np.abs(grad - nearest)
+        sizes = np.abs(nearest).max(), np.abs(grad) + np.abs(nearest)
+        # Compared with nothing, whatever is there is the most.
+        ratios = [
+            np.divide(deviation, size, out=np.full(grad.shape, np.inf), where=size > 1e-300)
+            for size in sizes
+        ]
+        rows += [
+            (name, index, float(deviation[index]), *(ratio[index] for ratio in ratios))
+            for index in np.ndindex(grad.shape)
+            if deviation[index] > 0
+        ]
+    tried = {}
+    for key in (3, 4):
+        for row in sorted(rows, key=lambda row: row[key], reverse=True)[:TRIED]:
+            tried[row[:2]] = row[:3]
+    return list(tried.values())
+
+
+def can_see(case, name, index, deviation):
+    """Whether the quotient is within a tenth of the deviation at three neighbouring steps."""
+    slopes = case.lower[name][index], case.upper[name][index]
+    in_a_row = 0
+    for step in steps(case.params[name], index):
+        near = off(case, name, index, step, slopes) <= deviation / 10
+        in_a_row = in_a_row + 1 if near else 0
+        if in_a_row == 3:
+            return True
+    return False
+
+
+def steps(value, index):
+    """Yield the steps of the rule for one entry, the largest first."""
+    last = 12 if np.abs(value).max() < TINY else 9
+    for twice in range(2, 2 * last + 1):
+        yield max(1.0, abs(float(value[index]))) * 10 ** (-twice / 2)
+
+
+def off(case, name, index, step, slopes):
+    """How far the quotient is from the truth: infinitely, if it cannot be had."""
+    right, at_right = moved(case, name, index, step)
+    left, at_left = moved(case, name, index, -step)
+    if slopes[0] == slopes[1]:
+        return abs(ratio(right - left, at_right - at_left) - slopes[0])
+    here, at = moved(case, name, index, 0.0)
+    quotients = sorted([ratio(right - here, at_right - at), ratio(here - left, at - at_left)])
+    return max(abs(q - slope) for q, slope in zip(quotients, slopes, strict=True))
+
+
+def moved(case, name, index, step):
+    """Return the cost with one entry moved, and where the entry really is after rounding."""
+    value = case.params[name].copy()
+    value[index] += step
+    return float(case.cost({**case.params, name: value})), float(value[index])
+
+
+def ratio(rise, run):
+    """Return the quotient; infinite where the step was lost to rounding or the cost overflowed."""
+    quotient = rise / run if run else np.inf
+    return quotient if np.isfinite(quotient) else np.inf

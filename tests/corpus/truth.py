@@ -1,0 +1,50 @@
+"""The true derivative, from autograd, which knows nothing of the backward passes by hand."""
+
+import numpy as np
+
+
+def slopes(problem):
+    """Return the two one-sided slopes of every entry, in order; equal where differentiable.
+
+    With one kink on each entry's line, the cost follows one of two smooth branches on either side,
+    and their derivatives are those with 0 and with 1 as the derivative of the step at the kink.
+    """
+    double = problem.in_double()
+    if "tie" not in problem.data:
+        truth = differentiate(double)
+        return truth, truth
+    one, other = differentiate(double.with_tie(0.0)), differentiate(double.with_tie(1.0))
+    lower, upper = {}, {}
+    for name in one:
+        a, b = one[name], other[name]
+        # The branches round differently also where they are the same.
+        b = np.where(np.abs(a - b) <= 1e-13 * np.abs(a).max(initial=1e-300), a, b)
+        lower[name], upper[name] = np.minimum(a, b), np.maximum(a, b)
+    # A kink is where one was planted, and nowhere else.
+    found = any((lower[name] < upper[name]).any() for name in lower)
+    assert found == problem.kinked, problem.family.name
+    return lower, upper
+
+
+def differentiate(problem):
+    """Return autograd's derivative, at the point of the problem, in double precision."""
+    import autograd  # noqa: PLC0415  # only where truth is made: what needs none need not have it
+    import autograd.numpy as anp  # noqa: PLC0415
+
+    truth = autograd.grad(lambda params: problem.value(anp, params))(problem.params)
+    for name in problem.family.without_gradient:
+        if name in truth:
+            truth[name] = np.zeros_like(truth[name])
+    return {name: np.array(truth[name], dtype=float) for name in problem.params}
+
+
+def assert_right(problem, lower, upper):
+    """The gradient by hand is autograd's, or the corpus is worthless."""
+    double = problem.in_double()
+    grads = double.gradient()
+    most = max(np.abs(upper[name]).max() for name in upper)
+    for name, grad in grads.items():
+        off = np.abs(grad - np.clip(grad, lower[name], upper[name])).max()
+        largest = np.maximum(np.abs(lower[name]), np.abs(upper[name])).max()
+        allowed = 1e-9 * largest if largest else 1e-12 * most
+        assert off <= allowed, f"{problem.family.name}: {name} is off by {off:.1e} of {largest:.1e}"

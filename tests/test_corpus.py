@@ -1,0 +1,162 @@
+"""The corpus itself: what it calls right is right, and what it calls wrong is wrong."""
+
+import pickle
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("autograd")
+
+from corpus import FAMILIES, REGIMES, build, cases, plans, sample
+from corpus.generate import solved
+
+SEEDS = (0,)
+
+
+@pytest.fixture(scope="module")
+def everything():
+    """All cases of one seed."""
+    return list(cases(SEEDS))
+
+
+def test_there_are_many():
+    assert len(FAMILIES) >= 12
+    assert len(REGIMES) >= 14
+    assert len(list(plans())) >= 3000
+    assert all(len(family.bugs) >= 2 for family in FAMILIES.values())
+
+
+def test_hardly_any_bug_changes_nothing(everything):
+    """So the number of plans is about that of cases."""
+    assert len(everything) >= 0.95 * len(list(plans(SEEDS)))
+    right = sum(not case.bug for case in everything)
+    assert right >= 250
+
+
+def test_right_is_right(everything):
+    """To 1e-9, which `build` asserts in double precision, and to rounding in single."""
+    for case in everything:
+        if not case.bug:
+            assert case.error() <= (1e-3 if "single" in case.regime else 1e-9), case.name
+
+
+def test_wrong_is_wrong(everything):
+    """By at least 1e-4; in single precision rounding may make it a little less, or more."""
+    for case in everything:
+        if case.bug:
+            assert case.error() >= (5e-5 if "single" in case.regime else 1e-4), case.name
+
+
+def test_the_parts_fit(everything):
+    for case in everything:
+        assert case.params.keys() == case.grads.keys() == case.lower.keys() == case.upper.keys()
+        for name, value in case.params.items():
+            shapes = {part[name].shape for part in (case.grads, case.lower, case.upper)}
+            assert shapes == {value.shape}, case.name
+            assert (case.lower[name] <= case.upper[name]).all()
+            assert case.lower[name].dtype == case.upper[name].dtype == np.float64
+        assert np.isfinite(case.cost(case.params)), case.name
+
+
+def test_names_are_unique(everything):
+    names = Counter(case.name for case in everything)
+    assert names.most_common(1)[0][1] == 1
+
+
+def test_precision():
+    for case in cases(SEEDS, regimes=["single precision"]):
+        arrays = [*case.params.values(), *case.grads.values(), case.cost(case.params)]
+        assert {array.dtype for array in arrays} == {np.dtype(np.float32)}, case.name
+        doubled = {name: value.astype(float) for name, value in case.params.items()}
+        assert np.isclose(case.cost(doubled), case.cost(case.params), rtol=1e-3, atol=1e-4)
+
+
+def test_offset_and_scale_are_what_they_say():
+    for family in FAMILIES:
+        for regime, scale in (("plain", 1), ("offset 1e8", 1), ("scaled by 1e9", 1e9)):
+            case = next(cases(SEEDS, [family], [regime]))
+            cost = case.cost(case.params)
+            assert (cost > 1e7) == (regime == "offset 1e8") or scale > 1
+            assert case.name == f"{family} | {regime} | 0"
+
+
+@pytest.mark.parametrize(
+    "family", [name for name, family in FAMILIES.items() if family.plant is not None]
+)
+def test_kinks_are_where_they_are_said_to_be(family):
+    """The quotients from both sides are the two slopes, and the right gradient is between them."""
+    case = next(cases(SEEDS, [family], ["at a kink"]))
+    kinks = 0
+    for name, value in case.params.items():
+        for index in np.ndindex(value.shape):
+            sides = sorted(quotient(case, name, index, step) for step in (-1e-7, 1e-7))
+            slopes = [case.lower[name][index], case.upper[name][index]]
+            assert np.allclose(sides, slopes, rtol=1e-5, atol=1e-6), (name, index)
+            kinks += slopes[0] < slopes[1]
+    assert 0 < kinks < case.size
+
+
+def quotient(case, name, index, step):
+    """The difference quotient to one side."""
+    moved = case.params[name].copy()
+    moved[index] += step
+    return (case.cost({**case.params, name: moved}) - case.cost(case.params)) / step
+
+
+def test_the_bias_before_batch_norm_has_no_gradient():
+    case = next(cases(SEEDS, ["batch norm"], ["plain"]))
+    assert not case.lower["b1"].any()
+    assert case.error() == 0
+
+
+def test_no_step_makes_a_warning():
+    """Far too long a step gives what it gives, but in silence."""
+    for family, regime in [("poisson regression", "parameters of 1e-6"), ("flow", "plain")]:
+        case = next(cases(SEEDS, [family], [regime]))
+        for step in (1e-3, 1.0, 1e4):
+            case.cost({name: value + step for name, value in case.params.items()})
+
+
+def test_two_generations_are_the_same():
+    for plan in list(plans())[::97]:
+        one, _, other = build(plan), solved.cache_clear(), build(plan)
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert fingerprint(one) == fingerprint(other)
+
+
+def test_a_sample_is_fixed_and_spread_out():
+    one, _, other = sample(60), solved.cache_clear(), sample(60)
+    assert [fingerprint(case) for case in one] == [fingerprint(case) for case in other]
+    assert len({case.family for case in one}) > 15
+    assert len({case.regime for case in one}) > 15
+    assert {bool(case.bug) for case in one} == {True, False}
+
+
+def fingerprint(case):
+    """All the numbers of a case, to the bit."""
+    parts = [case.params, case.grads, case.lower, case.upper]
+    arrays = [(part[name].dtype.str, part[name].tobytes()) for part in parts for name in part]
+    return case.name, arrays, float(case.cost(case.params))
+
+
+def test_other_processes_can_be_given_cases():
+    case = sample(1)[0]
+    assert fingerprint(pickle.loads(pickle.dumps(case))) == fingerprint(case)
+
+
+def test_the_stated_rule():
+    """What is wrong by a percent can be seen in a plain cost, but not below an offset's noise."""
+    for regime, factor, seen in [
+        ("plain", 1.01, True),
+        ("plain", 1 + 1e-4, True),
+        ("plain", 1 + 1e-13, False),
+        ("offset 1e8", 1.01, True),
+        ("offset 1e8", 1 + 1e-8, False),
+    ]:
+        right = next(cases(SEEDS, ["dense tanh square"], [regime]))
+        grads = {name: grad * factor for name, grad in right.grads.items()}
+        assert replace(right, grads=grads, bug="a factor").seeable() == seen, (regime, factor)
+    assert right.seeable()
