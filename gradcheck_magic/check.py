@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.comparison import (
+    DOUBLE_PRECISION,
+    SINGLE_PRECISION,
     THRESHOLDS,
-    Comparison,
     Entry,
+    Measured,
     ParameterCheck,
     Verdict,
     badness,
@@ -30,16 +32,24 @@ from gradcheck_magic.errors import (
     GradientCheckInterrupted,
     InputError,
     first_line,
-    listed,
 )
+from gradcheck_magic.explanation import Findings, notes, reasons
 from gradcheck_magic.finite_difference import (
+    CLEAR,
     CentralDifferences,
     Progress,
     default_step,
     measure,
+    textbook_pass,
+)
+from gradcheck_magic.gradient_function import (
+    is_function,
+    moved_in_place,
+    pair_at,
+    point_around,
 )
 from gradcheck_magic.pairing import Pairing, pair
-from gradcheck_magic.parameters import VariableNames, index_of, label
+from gradcheck_magic.parameters import VariableNames, collect, index_of, label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["GradientCheck", "check_gradients", "gradient_checking"]
 
 Vector = NDArray[np.float64]
+Names = Sequence[str] | Mapping[str, object] | None
 Call = Literal["auto", "flat", "structured", "arguments", "closure"]
 
 # How many entries `to_dict` lists.
@@ -96,7 +107,8 @@ def gradient_checking(
     differences = CentralDifferences.planned(pairing.size, _valid_step(epsilon))
     name = _cost_name(cost_function, None)
     with Cost(cost_function, pairing.parameters, name=name, call=call) as cost:
-        measure(differences, cost, pairing)
+        for parameter in pairing.checked:
+            textbook_pass(differences, cost, parameter)
     return relative_difference(differences.textbook(), pairing.analytic)
 
 
@@ -108,7 +120,7 @@ def check_gradients(
     epsilon: float | None = None,
     mode: Literal["auto", "full"] = "auto",
     only: Sequence[str] | None = None,
-    names: Sequence[str] | Mapping[str, object] | None = None,
+    names: Names = None,
     call: Call = "auto",
     upstream: object = None,
     points: int = 1,
@@ -124,13 +136,15 @@ def check_gradients(
     params : array, or nested lists, tuples and dicts of arrays
         The point θ. It is never changed, except where the cost reads these very arrays (see
         `call`): then they are perturbed in place and restored, bit for bit.
-    grads : array, or a container in the structure of `params`
-        The gradient under test. Dicts are matched by name (``W1`` with ``dW1`` or ``W1``), and
-        what else they hold is ignored. Copied before the first evaluation.
+    grads : array, a container in the structure of `params`, or a callable
+        The gradient under test, or a function of the parameters that returns it. Dicts are
+        matched by name (``W1`` with ``dW1`` or ``W1``), and what else they hold is ignored.
+        Copied before the first evaluation.
     cost_function : callable
         Returns the cost, or ``(cost, cache)``; or an array, with `upstream`.
     epsilon : float, optional
-        The step: 1e-7, or larger where θ is in single precision.
+        The step of the textbook's pass: 1e-7, or larger where θ or the cost is in single
+        precision. Entries that it leaves open are measured again with other steps.
     mode : {"auto", "full"}
         Every entry is measured either way; "scan" is not yet available.
     only : sequence of str, optional
@@ -143,10 +157,13 @@ def check_gradients(
         is, one by one, or not at all because it reads them itself.
     upstream : array_like, optional
         dJ/d(output), in the shape of what `cost_function` returns: J = Σ output · upstream.
-    points, workers, budget
-        Not yet available: 1, None and None.
+    points : int
+        With more than 1, and `grads` a function, as many points around the given one are checked
+        as well, until one fails: every entry is moved by up to 10 % of its size.
+    workers, budget
+        Not yet available: None.
     seed : int
-        Of everything random in the check: the points around θ at which the calling conventions
+        Of everything random in the check: these points, those at which the calling conventions
         are compared, and the line along which the noise is measured.
     progress : callable, optional
         Called after each entry with (entries done, entries in all, seconds so far).
@@ -171,28 +188,125 @@ def check_gradients(
     >>> check.passed
     True
     """
+    _require_available(mode=mode, workers=workers, budget=budget)
+    _require_points(points, grads)
+    request = _Request(cost_function, epsilon, only, call, upstream, seed, points, progress)
+    given = _check_at(params, grads, names, request)
+    return given if points == 1 else _check_around(params, grads, names, request, given)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is the same at every point."""
+
+    cost_function: Callable[..., Any]
+    epsilon: float | None
+    only: Sequence[str] | None
+    call: Call
+    upstream: object
+    seed: int
+    points: int
+    progress: Progress | None
+
+    def progress_at(self, point: int) -> Progress | None:
+        """Return the progress at one point, which tells of all."""
+        report = self.progress
+        if report is None or self.points == 1:
+            return report
+        started = time.perf_counter()
+
+        def of_all(done: int, total: int, _: float) -> object:
+            seconds = (time.perf_counter() - started) * (point * total + done) / done
+            return report(point * total + done, (self.points + 1) * total, seconds)
+
+        return of_all
+
+
+def _check_at(
+    params: object, grads: object, names: Names, request: _Request, point: int = 0
+) -> GradientCheck:
+    """Check the gradient at one point."""
     started = time.perf_counter()
-    _require_available(mode=mode, points=points, workers=workers, budget=budget)
-    pairing = pair(params, grads, only=only, names=names)
+    if callable(grads) and is_function(grads):
+        pairing = pair_at(params, grads, only=request.only, names=names)
+    else:
+        pairing = pair(params, grads, only=request.only, names=names)
     cost = Cost(
-        cost_function,
+        request.cost_function,
         pairing.parameters,
-        name=_cost_name(cost_function, names),
-        call=call,
-        upstream=upstream,
-        seed=seed,
+        name=_cost_name(request.cost_function, names),
+        call=request.call,
+        upstream=request.upstream,
+        seed=request.seed,
     )
-    differences = CentralDifferences.planned(pairing.size, _valid_step(epsilon))
+    differences = CentralDifferences.planned(pairing.size, _valid_step(request.epsilon))
     try:
         with cost:
             _require_dependence(cost, pairing)
-            if epsilon is None:
+            if request.epsilon is None:
                 differences.epsilon = default_step(cost.itemsize)
-            measure(differences, cost, pairing, progress)
+            measure(differences, cost, pairing, request.progress_at(point))
     except KeyboardInterrupt:
         seconds = time.perf_counter() - started
         raise GradientCheckInterrupted(_concluded(pairing, cost, differences, seconds)) from None
     return _concluded(pairing, cost, differences, time.perf_counter() - started)
+
+
+def _check_around(
+    params: object, grads: object, names: Names, request: _Request, given: GradientCheck
+) -> GradientCheck:
+    """Check the gradient at points around the given one, until one fails; return what matters."""
+    checks = [given]
+    variables = VariableNames(names if isinstance(names, Mapping) else {})
+    parameters = collect(
+        params, variables, only=request.only, names=None if isinstance(names, Mapping) else names
+    )
+    random = np.random.default_rng(request.seed)
+    while len(checks) <= request.points and not _failed(checks[-1]):
+        theta = point_around(parameters, random)
+        try:
+            if given.call == Convention.CLOSURE:
+                with moved_in_place(parameters, theta):
+                    check = _check_at(params, grads, names, request, len(checks))
+            else:
+                spoken = [parameter.name for parameter in parameters.arrays]
+                there = parameters.at(theta)
+                check = _check_at(there, grads, spoken, request, len(checks))
+        except Exception as error:
+            error.add_note(f"This happened at point {len(checks)} of {request.points} around θ.")
+            raise
+        checks.append(check)
+    return _summed_up(checks, request)
+
+
+def _failed(check: GradientCheck) -> bool:
+    return check.verdict in {Verdict.BUG, Verdict.INSPECT}
+
+
+def _summed_up(checks: list[GradientCheck], request: _Request) -> GradientCheck:
+    """Return the check that fails; or one that says nothing; or the one at the given point."""
+    telling = checks[-1] if _failed(checks[-1]) else next((c for c in checks if not c), checks[0])
+    point = checks.index(telling)
+    around = f"the parameters moved by up to 10 %, seed {request.seed}"
+    reasons, notes = telling.reasons, telling.notes
+    if point:
+        before = "passes" if checks[0] else "says nothing"
+        sentence = (
+            f"This is point {point} of {request.points} around the given one ({around}): the "
+            f"given one {before}."
+        )
+        reasons = (sentence, *reasons)
+    elif telling:
+        sentence = f"Checked at {request.points} points around the given one as well ({around})."
+        notes = (*notes, sentence)
+    return replace(
+        telling,
+        point=point,
+        n_evaluations=sum(check.n_evaluations for check in checks),
+        seconds=sum(check.seconds for check in checks),
+        reasons=reasons,
+        notes=notes,
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -218,6 +332,9 @@ class GradientCheck:
         Their backpropagated values, the best numerical values known, and the error bars of these.
     wrong : ndarray of bool, shape (m,)
         Which of them are wrong.
+    kinked : ndarray of bool, shape (m,)
+        At which of them θ sits on a kink of the cost: there `numerical` is, of all values between
+        the slopes on both sides, the nearest to `analytic`.
     mode : str
         "full": every entry by a central difference.
     call : str
@@ -240,6 +357,8 @@ class GradientCheck:
         Why the verdict is what it is, where the difference alone does not say; sentences.
     notes : tuple of str
         What was taken for granted, and what is odd; sentences.
+    point : int
+        At which of several points: 0 is the given one.
     """
 
     verdict: Verdict
@@ -253,6 +372,7 @@ class GradientCheck:
     numerical: Vector
     uncertainty: Vector
     wrong: NDArray[np.bool_]
+    kinked: NDArray[np.bool_]
     mode: str
     call: str
     epsilon: float
@@ -265,6 +385,7 @@ class GradientCheck:
     interrupted: bool
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
+    point: int = 0
 
     @property
     def passed(self) -> bool:
@@ -329,6 +450,8 @@ class GradientCheck:
             "epsilon": self.epsilon,
             "cost": _finite(self.cost),
             "noise": _finite(self.noise),
+            "n_kinked": int(self.kinked.sum()),
+            "point": self.point,
             "n_evaluations": self.n_evaluations,
             "seconds": self.seconds,
             "detectable": _finite(self.detectable),
@@ -371,14 +494,24 @@ def _concluded(
     pairing: Pairing, cost: Cost, differences: CentralDifferences, seconds: float
 ) -> GradientCheck:
     """Judge what was measured."""
-    numerical, uncertainty = differences.numerical(), differences.uncertainty()
-    comparison = compare(pairing, differences.textbook(), numerical, uncertainty)
+    m = differences.n_measured
+    measured = Measured(
+        differences.textbook(),
+        differences.numerical[:m],
+        differences.uncertainty[:m],
+        differences.rounding[:m],
+        differences.disputed[:m],
+        differences.kinked(),
+        differences.n_settled,
+    )
+    tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
+    comparison = compare(pairing, measured, tolerance)
     verdict = comparison.verdict
-    interrupted = differences.n_measured < pairing.size
+    interrupted = differences.n_settled < pairing.size
     if interrupted and verdict is not Verdict.BUG:
         verdict = Verdict.INCONCLUSIVE
-    m = len(numerical)
-    diagnoses = diagnose(pairing, comparison, numerical, uncertainty)
+    diagnoses = diagnose(pairing, comparison, measured.numerical, measured.uncertainty)
+    findings = Findings(pairing, cost, differences, comparison, verdict)
     return GradientCheck(
         verdict=verdict,
         difference=comparison.difference,
@@ -388,9 +521,10 @@ def _concluded(
         wrong_entries=comparison.wrong_entries,
         measured=_frozen(pairing.indices[:m]),
         analytic=_frozen(pairing.analytic[:m]),
-        numerical=_frozen(numerical),
-        uncertainty=_frozen(uncertainty),
+        numerical=_frozen(measured.numerical),
+        uncertainty=_frozen(measured.uncertainty),
         wrong=_frozen(comparison.wrong),
+        kinked=_frozen(measured.kinked),
         mode="full",
         call=cost.convention.value if cost.convention else "auto",
         epsilon=differences.epsilon,
@@ -398,22 +532,17 @@ def _concluded(
         noise=cost.noise,
         n_evaluations=cost.n_evaluations,
         seconds=seconds,
-        detectable=_detectable(numerical, uncertainty),
+        detectable=_detectable(measured),
         size=pairing.size,
         interrupted=interrupted,
-        reasons=tuple(_reasons(pairing, cost, differences, comparison)),
-        notes=(
-            *pairing.notes,
-            *cost.notes,
-            *_remarks(pairing, cost, differences),
-            *_doubts(cost, diagnoses),
-        ),
+        reasons=tuple(reasons(findings)),
+        notes=(*pairing.notes, *cost.notes, *notes(findings), *_doubts(cost, diagnoses)),
     )
 
 
 def _require_available(**options: object) -> None:
     """Refuse what the public contract names and this version does not have."""
-    available = {"mode": ("auto", "full"), "points": (1,), "workers": (None,), "budget": (None,)}
+    available = {"mode": ("auto", "full"), "workers": (None,), "budget": (None,)}
     for option, value in options.items():
         if value not in available[option]:
             expected = " or ".join(map(repr, available[option]))
@@ -423,7 +552,17 @@ def _require_available(**options: object) -> None:
             )
 
 
-def _cost_name(function: object, names: Sequence[str] | Mapping[str, object] | None) -> str:
+def _require_points(points: object, grads: object) -> None:
+    if not isinstance(points, int) or isinstance(points, bool) or points < 1:
+        raise InputError(f"`points` is {points!r}: expected a whole number from 1 on.")
+    if points > 1 and not is_function(grads):
+        raise InputError(
+            f"`points` is {points}, and the gradient is known at the given point alone: give "
+            "`grads` as a function of the parameters."
+        )
+
+
+def _cost_name(function: object, names: Names) -> str:
     """What the user calls the function: a variable's name, or its own."""
     own = getattr(function, "__name__", "<lambda>")
     otherwise = "cost_function" if own == "<lambda>" else own
@@ -446,53 +585,6 @@ def _require_dependence(cost: Cost, pairing: Pairing) -> None:
     )
 
 
-def _reasons(
-    pairing: Pairing, cost: Cost, differences: CentralDifferences, comparison: Comparison
-) -> list[str]:
-    """Why the verdict is what it is, where the difference alone does not say."""
-    reasons = []
-    numerical, analytic = differences.numerical(), pairing.analytic[: differences.n_measured]
-    if differences.n_measured < pairing.size:
-        reasons.append(
-            f"Interrupted: {differences.n_measured} of {pairing.size} entries were measured."
-        )
-    elif not (numerical.any() or analytic.any()):
-        reasons.append("Both gradients are zero everywhere: there is nothing to compare.")
-    lost = int(np.sum(~np.isfinite(numerical)))
-    if lost:
-        reasons.append(
-            f"`{cost.name}` is not finite on both sides of {lost} of the entries, or the step is "
-            "lost in rounding: nothing can be said of them."
-        )
-    hidden = [p.name for p in comparison.parameters if p.n_wrong]
-    if hidden and comparison.verdict is not Verdict.BUG:
-        verb = "disagrees" if len(hidden) == 1 else "disagree"
-        reasons.append(f"{listed(hidden)} {verb}, which the difference over all parameters hides.")
-    if comparison.verdict in {Verdict.BUG, Verdict.INSPECT} and all(
-        check.verdict is Verdict.CORRECT for check in comparison.parameters
-    ):
-        reasons.append(
-            f"Each parameter agrees within its error bars: J is {cost.value:.3g}, known to "
-            f"{cost.noise:.1e}, and the difference may be round-off."
-        )
-    return reasons
-
-
-def _remarks(pairing: Pairing, cost: Cost, differences: CentralDifferences) -> list[str]:
-    """What else is odd about the numbers."""
-    remarks = []
-    zero = _zero_parameters(pairing, differences.numerical())
-    if zero and len(zero) < len(pairing.checked):
-        remarks.append(f"Both gradients of {listed(zero)} are zero: nothing was compared there.")
-    if cost.itemsize < np.dtype(np.float64).itemsize:
-        remarks.append(
-            f"Single precision (float{8 * cost.itemsize}): the step is {differences.epsilon:g}, "
-            "and differences below about 1e-3 may be round-off. Compute in float64 for a sharper "
-            "check."
-        )
-    return remarks
-
-
 def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
     """Whether the function was called in the wrong way: it then ignores what it should use."""
     ignored = any(d.cause is Cause.COST_IGNORES_PARAMETERS for d in diagnoses)
@@ -509,24 +601,12 @@ def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
     ]
 
 
-def _zero_parameters(pairing: Pairing, numerical: Vector) -> list[str]:
-    """Names of the parameters of which both gradients are zero in every entry."""
-    return [
-        parameter.name
-        for (parameter, part), gradient in zip(
-            pairing.parts(len(numerical)), pairing.gradients, strict=True
-        )
-        if 0 < len(numerical[part]) == parameter.size
-        and not (gradient.any() or numerical[part].any())
-    ]
-
-
-def _detectable(numerical: Vector, uncertainty: Vector) -> float:
-    """The larger of error bar and inspection threshold, at the entry where it is largest."""
-    if not numerical.size:
+def _detectable(measured: Measured) -> float:
+    """The error that is clear of the error bar and of inspection, at the least favourable entry."""
+    if not measured.numerical.size:
         return math.inf
-    _, inspect, _ = THRESHOLDS
-    floor = np.maximum(uncertainty, 2 * inspect * np.abs(numerical))
+    bars = (CLEAR + 1) * (measured.uncertainty + measured.rounding)
+    floor = np.maximum(bars, 2 * THRESHOLDS[1] * np.abs(measured.numerical))
     return float(np.max(np.where(np.isfinite(floor), floor, np.inf)))
 
 

@@ -9,17 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic.finite_difference import CLEAR, GROSS, ROUNDING
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
 
 __all__ = [
+    "DOUBLE_PRECISION",
+    "SINGLE_PRECISION",
     "THRESHOLDS",
     "Comparison",
     "Entry",
     "ErrorHistogram",
+    "Measured",
     "ParameterCheck",
+    "Tolerance",
     "Verdict",
     "badness",
+    "band",
     "compare",
     "error_histogram",
     "relative_difference",
@@ -27,12 +33,35 @@ __all__ = [
 ]
 
 Vector = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 # The bands of the textbook code: correct below the first, worth inspecting below the second; the
 # third is a mark for the reader, above which nobody doubts a bug.
 THRESHOLDS = (1e-7, 1e-5, 1e-3)
-# What rounding may do to a backpropagated entry, in proportion to the largest of them.
-ROUNDING = 8 * float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How well a gradient must be known to be called correct.
+
+    Attributes
+    ----------
+    of_parameter : float
+        The error bar of an entry, in units of the largest one of its parameter.
+    of_gradient : float
+        Or in units of the largest one of all: it is then too small to matter.
+    error : float
+        The relative error of an entry that is not worth inspecting.
+    """
+
+    of_parameter: float
+    of_gradient: float
+    error: float
+
+
+# Three digits; or that the entry is right, in single precision.
+DOUBLE_PRECISION = Tolerance(1e-3, 0.0, THRESHOLDS[0])
+SINGLE_PRECISION = Tolerance(5e-2, 1e-3, THRESHOLDS[1])
 
 
 class Verdict(Enum):
@@ -112,7 +141,14 @@ class Comparison:
     parameters : tuple of ParameterCheck
         In the order of θ.
     wrong : ndarray of bool, shape (m,)
-        Which of the entries measured disagree.
+        Which of the entries measured disagree, by more than is worth inspecting.
+    inspect : ndarray of bool, shape (m,)
+        Which disagree, by less than that.
+    unknown : ndarray of bool, shape (m,)
+        Of which nothing can be said: their error bar is too wide, or they have none.
+    negligible : tuple of str
+        Parameters whose gradient is too small to be compared to three digits, and so small beside
+        that of the others that it does not matter.
     wrong_entries : tuple of (str, tuple of int)
         The parameter's name and the index in it of each of these, worst first.
     """
@@ -120,8 +156,38 @@ class Comparison:
     verdict: Verdict
     difference: float
     parameters: tuple[ParameterCheck, ...]
-    wrong: NDArray[np.bool_]
+    wrong: Mask
+    inspect: Mask
+    unknown: Mask
+    negligible: tuple[str, ...]
     wrong_entries: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of the first m entries of `Pairing.indices`, each an array of shape (m,).
+
+    Attributes
+    ----------
+    textbook : ndarray
+        The quotients over the nominal step: they give the differences, where they are finite.
+    numerical, uncertainty : ndarray
+        The best values known, and their error bars: they give the verdicts.
+    rounding : ndarray
+        What rounding may have done to the analytic values.
+    disputed, kinked : ndarray of bool
+        Which of them look wrong, but not with enough steps; and at which θ sits on a kink.
+    n_settled : int
+        How many of them, the first ones, were measured as well as they needed to be.
+    """
+
+    textbook: Vector
+    numerical: Vector
+    uncertainty: Vector
+    rounding: Vector
+    disputed: Mask
+    kinked: Mask
+    n_settled: int
 
 
 def relative_difference(numerical: NDArray[Any], analytic: NDArray[Any]) -> float:
@@ -154,7 +220,7 @@ def relative_error(numerical: NDArray[Any], analytic: NDArray[Any]) -> Vector:
     return relative
 
 
-def badness(analytic: Vector, numerical: Vector, wrong: NDArray[np.bool_]) -> Vector:
+def badness(analytic: Vector, numerical: Vector, wrong: Mask) -> Vector:
     """How far off each entry is, for ranking: a wrong one before all that round-off explains.
 
     First come entries whose analytic value is not finite, last those that were not measured.
@@ -163,39 +229,118 @@ def badness(analytic: Vector, numerical: Vector, wrong: NDArray[np.bool_]) -> Ve
     return np.where(np.isfinite(analytic), error + 2.0 * wrong, np.inf)
 
 
-def compare(
-    pairing: Pairing, textbook: Vector, numerical: Vector, uncertainty: Vector
-) -> Comparison:
+def band(difference: float) -> Verdict:
+    """Return what the textbook says of a difference."""
+    correct, inspect, _ = THRESHOLDS
+    if difference < correct:
+        return Verdict.CORRECT
+    return Verdict.INSPECT if difference < inspect else Verdict.BUG
+
+
+def compare(pairing: Pairing, measured: Measured, tolerance: Tolerance) -> Comparison:
     """Judge the analytic gradient by the numerical one.
 
-    Parameters
-    ----------
-    pairing : Pairing
-        The parameters and the analytic gradient.
-    textbook : ndarray, shape (m,)
-        The quotients over the nominal step, of the first m entries of `pairing.indices`: they
-        give the differences, where they are finite.
-    numerical, uncertainty : ndarray, shape (m,)
-        The best values known, and their error bars: they tell which entries are wrong.
+    Every entry disagrees beyond its error bar, clearly or not, or agrees; and what agrees is
+    known well enough, or not. The verdicts follow from that and not from the difference.
     """
-    m = len(numerical)
-    analytic = pairing.analytic[:m]
-    textbook = np.where(np.isfinite(textbook), textbook, numerical)
-    wrong = _is_wrong(analytic, numerical, uncertainty)
+    m = len(measured.numerical)
+    analytic, numerical = pairing.analytic[:m], measured.numerical
+    textbook = np.where(np.isfinite(measured.textbook), measured.textbook, numerical)
+    lost = _lost_in_rounding(pairing, measured)
+    off = np.where(lost | measured.disputed, 0.0, _in_error_bars(analytic, measured))
+    error = relative_error(numerical, analytic)
+    wrong = (off > CLEAR) & (error >= THRESHOLDS[1]) | ~np.isfinite(analytic)
+    # What is so small must be all the clearer.
+    inspect = (off > GROSS) & (error >= tolerance.error) & ~wrong
+    unsure = (off > 1) & (error >= THRESHOLDS[1]) & ~wrong
+    unknown, negligible = _unknown(pairing, measured, tolerance, lost)
+    unknown = (unknown | unsure | (measured.disputed & ~lost)) & ~wrong & ~inspect
     checks, ranked = [], []
     for parameter, part in pairing.parts(m):
         entries = _Entries(
-            parameter, analytic[part], numerical[part], uncertainty[part], wrong[part]
+            parameter,
+            analytic[part],
+            numerical[part],
+            measured.uncertainty[part],
+            wrong[part],
+            _verdict(wrong[part], inspect[part], unknown[part]),
         )
         checks.append(_compare_parameter(entries, textbook[part]))
         ranked.extend(entries.wrong_ones())
     ranked.sort(key=lambda entry: -entry[0])
-    difference = _difference(textbook, analytic)
-    verdict = _verdict(textbook, analytic, numerical)
-    if verdict is Verdict.CORRECT and not (analytic.any() or numerical.any()):
+    verdict = _verdict(wrong, inspect, unknown)
+    if verdict is Verdict.CORRECT and _is_zero(analytic, measured).all():
         verdict = Verdict.INCONCLUSIVE
-    wrong_entries = tuple(name for _, name in ranked)
-    return Comparison(verdict, difference, tuple(checks), wrong, wrong_entries)
+    return Comparison(
+        verdict,
+        _difference(textbook, analytic),
+        tuple(checks),
+        wrong,
+        inspect,
+        unknown,
+        negligible,
+        tuple(name for _, name in ranked),
+    )
+
+
+def _verdict(wrong: Mask, inspect: Mask, unknown: Mask) -> Verdict:
+    if wrong.any():
+        return Verdict.BUG
+    if inspect.any():
+        return Verdict.INSPECT
+    return Verdict.INCONCLUSIVE if unknown.any() else Verdict.CORRECT
+
+
+def _in_error_bars(analytic: Vector, measured: Measured) -> Vector:
+    """By how many error bars each entry is off; 0 where that cannot be said."""
+    bars = measured.uncertainty + measured.rounding
+    with np.errstate(invalid="ignore", divide="ignore"):
+        off = np.abs(analytic - measured.numerical) / bars
+    return np.nan_to_num(off, nan=0.0, posinf=np.inf)
+
+
+def _is_zero(analytic: Vector, measured: Measured) -> Mask:
+    """Where both gradients are zero, as far as can be told."""
+    sizes = np.fmax(np.abs(analytic), np.abs(measured.numerical))
+    return (sizes <= measured.uncertainty) & ~measured.kinked
+
+
+def _lost_in_rounding(pairing: Pairing, measured: Measured) -> Mask:
+    """The entries of parameters whose whole gradient is but the rounding of the others'.
+
+    It is zero in truth: what backpropagation gives for it is the sum of large terms that cancel.
+    """
+    m = len(measured.numerical)
+    analytic, numerical = np.abs(pairing.analytic[:m]), np.abs(measured.numerical)
+    largest = np.max(analytic, initial=0.0, where=np.isfinite(analytic))
+    rounding = ROUNDING * max(pairing.gradient_eps) * largest
+    zero = (analytic <= rounding) & (numerical <= CLEAR * measured.uncertainty)
+    lost = np.zeros(m, dtype=bool)
+    for _, part in pairing.parts(m):
+        lost[part] = np.all(zero[part])
+    return lost
+
+
+def _unknown(
+    pairing: Pairing, measured: Measured, tolerance: Tolerance, lost: Mask
+) -> tuple[Mask, tuple[str, ...]]:
+    """Where the error bar is too wide to say anything, and where that does not matter."""
+    m = len(measured.numerical)
+    sizes = np.fmax(np.abs(pairing.analytic[:m]), np.abs(measured.numerical))
+    sizes = np.where(np.isfinite(sizes), sizes, 0.0)
+    unknown = np.zeros(m, dtype=bool)
+    negligible = []
+    of_all = tolerance.of_gradient * np.max(sizes, initial=0.0)
+    for parameter, part in pairing.parts(m):
+        enough = tolerance.of_parameter * np.max(sizes[part], initial=0.0)
+        # Where both are exactly zero there is nothing to be known to three digits.
+        nothing = np.isfinite(measured.uncertainty[part]) & (lost[part] | (sizes[part] == 0))
+        wide = ~(measured.uncertainty[part] <= enough) & ~nothing
+        unknown[part] = wide & ~(measured.uncertainty[part] <= of_all)
+        if np.any(wide & ~unknown[part]):
+            negligible.append(parameter.name)
+    unknown[measured.n_settled :] = True
+    return unknown, tuple(negligible)
 
 
 @dataclass(frozen=True)
@@ -206,7 +351,8 @@ class _Entries:
     analytic: Vector
     numerical: Vector
     uncertainty: Vector
-    wrong: NDArray[np.bool_]
+    wrong: Mask
+    verdict: Verdict
 
     def worst(self) -> Entry | None:
         """The entry that is furthest off; a wrong one before all that round-off explains."""
@@ -231,10 +377,7 @@ class _Entries:
 
 
 def _compare_parameter(entries: _Entries, textbook: Vector) -> ParameterCheck:
-    difference = _difference(textbook, entries.analytic)
-    verdict = _verdict(textbook, entries.analytic, entries.numerical)
-    if verdict in {Verdict.INSPECT, Verdict.BUG} and _is_round_off(entries):
-        verdict = Verdict.CORRECT
+    verdict = entries.verdict
     if entries.analytic.size < entries.parameter.size and verdict is not Verdict.BUG:
         verdict = Verdict.INCONCLUSIVE
     return ParameterCheck(
@@ -242,7 +385,7 @@ def _compare_parameter(entries: _Entries, textbook: Vector) -> ParameterCheck:
         entries.parameter.shape,
         entries.parameter.size,
         verdict,
-        difference,
+        _difference(textbook, entries.analytic),
         entries.analytic.size,
         int(entries.wrong.sum()),
         entries.worst(),
@@ -253,39 +396,6 @@ def _difference(textbook: Vector, analytic: Vector) -> float:
     """The relative difference over the entries that have a quotient."""
     finite = np.isfinite(textbook)
     return relative_difference(textbook[finite], analytic[finite])
-
-
-def _verdict(textbook: Vector, analytic: Vector, numerical: Vector) -> Verdict:
-    """The bands of the textbook code, and what it does not provide for."""
-    if not np.all(np.isfinite(analytic)):
-        return Verdict.BUG
-    measured = np.isfinite(numerical)
-    difference = relative_difference(textbook[measured], analytic[measured])
-    correct, inspect, _ = THRESHOLDS
-    if difference >= inspect:
-        return Verdict.BUG
-    if not np.all(measured):
-        return Verdict.INCONCLUSIVE
-    return Verdict.INSPECT if difference >= correct else Verdict.CORRECT
-
-
-def _is_wrong(analytic: Vector, numerical: Vector, uncertainty: Vector) -> NDArray[np.bool_]:
-    """Entries that disagree beyond their error bar, and by more than worth inspecting."""
-    finite = np.isfinite(analytic)
-    # The analytic gradient is rounded too: where the cost is zero, the bars alone are too small.
-    bar = uncertainty + ROUNDING * np.max(np.abs(analytic), initial=0.0, where=finite)
-    with np.errstate(invalid="ignore"):  # inf − inf
-        beyond = np.abs(analytic - numerical) > bar
-    wrong: NDArray[np.bool_] = beyond & (relative_error(numerical, analytic) >= THRESHOLDS[1])
-    return wrong | ~finite
-
-
-def _is_round_off(entries: _Entries) -> bool:
-    """Whether the error bars explain the whole difference of a parameter."""
-    if entries.wrong.any():
-        return False
-    error = np.linalg.norm(entries.numerical - entries.analytic)
-    return bool(error <= np.linalg.norm(entries.uncertainty))
 
 
 @dataclass(frozen=True)

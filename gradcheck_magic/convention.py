@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from gradcheck_magic.errors import InputError
 from gradcheck_magic.parameters import Parameter, Parameters, array_leaves
@@ -54,6 +54,8 @@ class Binding:
         θ. Its arrays are copied, except under CLOSURE: then they are the buffers themselves.
     keywords : bool
         Whether ARGUMENTS passes the arrays of a dict by their names.
+    dtype : dtype, optional
+        Hand θ over in this precision instead of its own; not under CLOSURE.
 
     Attributes
     ----------
@@ -64,12 +66,18 @@ class Binding:
     """
 
     def __init__(
-        self, convention: Convention, parameters: Parameters, *, keywords: bool = False
+        self,
+        convention: Convention,
+        parameters: Parameters,
+        *,
+        keywords: bool = False,
+        dtype: DTypeLike | None = None,
     ) -> None:
         self.convention = convention
         self.parameters = parameters
         self.fresh = False
         self._keywords = keywords
+        self._dtype = dtype
         self._buffers = self._new_buffers()
         self.slots = self._new_slots()
         # Sliced first: an array made of an iterator itself may share its memory.
@@ -83,8 +91,16 @@ class Binding:
         if self.convention is Convention.CLOSURE:
             return [parameter.array for parameter in self.parameters.arrays]
         if self.convention is Convention.FLAT:
-            return [self.parameters.theta()]
-        return [_copied(parameter) for parameter in self.parameters.arrays]
+            return [self.parameters.theta().astype(self._dtype or self.parameters.dtype)]
+        return [_copied(parameter, self._dtype) for parameter in self.parameters.arrays]
+
+    def in_double(self) -> Binding:
+        """Return a binding that hands θ over the same way, but in double precision."""
+        double = Binding(
+            self.convention, self.parameters, keywords=self._keywords, dtype=np.float64
+        )
+        double.fresh = self.fresh
+        return double
 
     def _new_slots(self) -> list[Any]:
         if self.convention is Convention.FLAT:
@@ -157,10 +173,13 @@ class Binding:
         return sum(sys.getrefcount(buffer) for buffer in self._buffers)
 
 
-def _copied(parameter: Parameter) -> Array:
+def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
     """A copy in which differences can be taken; what is held fixed keeps its type."""
     array = parameter.array
-    dtype = np.float64 if parameter.checked and array.dtype.kind != "f" else array.dtype
+    if array.dtype.kind == "f":
+        dtype = np.dtype(precision or array.dtype)
+    else:
+        dtype = np.dtype(np.float64) if parameter.checked else array.dtype
     return np.array(array, dtype=dtype, order="C", subok=True)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,15 +20,19 @@ from numpy.typing import NDArray
 from gradcheck_magic.convention import Arguments, Binding, Convention, possible_bindings
 from gradcheck_magic.errors import InputError, first_line
 from gradcheck_magic.interrupt import InterruptGuard
-from gradcheck_magic.parameters import Parameter, Parameters, type_name
+from gradcheck_magic.noise import Surroundings, measured_noise, noise_in_steps
+from gradcheck_magic.parameters import Parameter, Parameters, random_direction, type_name
 
-__all__ = ["Cost", "noise_level"]
+__all__ = ["Cost", "Precision"]
 
 Array = NDArray[Any]
+Vector = NDArray[np.float64]
 
 # What nearly every cost returns, and what needs no second look.
 PLAIN = (float, np.float64)
 DOUBLE = np.dtype(np.float64).itemsize
+SINGLE = np.dtype(np.float32).itemsize
+ROUNDED_BITS = 2**20
 # Two calls at the same θ may differ by this much, relatively, before the cost counts as random.
 REPEATABLE = 1e-8
 REPEATABLE_SINGLE = 1e-3
@@ -37,11 +41,11 @@ DISTANCES = (1e-2, 1e-4, 1e-6)
 # Multiples of θ, and how often other points of its size are tried, to see whether J is constant
 # everywhere or only flat around θ.
 ELSEWHERE = (-1.0, 0.0, 10.0)
-OTHER_POINTS = 5
-# Evaluations along the line on which the noise is estimated, and their spacing in units of the
-# last place: wide enough to change J, near enough for J to be straight but for the noise.
-NOISE_POINTS = 8
-NOISE_SPACING = 8
+OTHER_POINTS = 3
+# How far a cost in low precision may be from the same in double precision, in units of its
+# rounding, and how much less noise makes it worth the while.
+ROUNDED = 32.0
+BETTER = 30.0
 
 
 class Cost:
@@ -71,10 +75,17 @@ class Cost:
         What the user calls the function.
     convention : Convention or None
         How it is called; None before that is known.
+    own, best : Precision
+        J(θ) in the precision that the user chose, and in double precision where that is better and
+        the function goes along; otherwise both are the same. Known once this is entered.
+    is_single : bool
+        Whether even the best is less than double precision.
     value : float
         J(θ).
     noise : float
         The absolute error of one evaluation.
+    scale : float
+        How large J is around θ; at θ itself it may be zero by accident.
     constant : bool
         Whether J is the same wherever it was looked at, near and far.
     itemsize : int
@@ -110,7 +121,7 @@ class Cost:
         if call not in ("auto", *Convention):
             raise InputError(f"`call` is {call!r}: expected auto, {', '.join(Convention)}.")
         self.name = name
-        self.value = self.noise = np.nan
+        self.value = self.noise = self.scale = np.nan
         self.constant = False
         self.itemsize = min(
             [p.array.itemsize for p in parameters.arrays if p.array.dtype.kind == "f"] + [DOUBLE]
@@ -125,10 +136,13 @@ class Cost:
         self._upstream = None if upstream is None else _upstream_array(upstream)
         self._theta = parameters.theta()
         self._random = _generator(seed)
-        self._direction = _direction(self._theta, self._random)
+        self._direction = random_direction(self._theta, self._random)
         self._guard = InterruptGuard()
         self._stack = ExitStack()
         self._binding: Binding
+        self.own: Precision
+        self.best: Precision
+        self.is_single = False
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -141,7 +155,13 @@ class Cost:
             self._binding = self._agreed(trials)
             self.convention = self._binding.convention
             self._look_around()
-            self.noise = self._measured_noise(gap)
+            eps = float(np.finfo(f"f{self.itemsize}").eps)
+            surroundings = self._surroundings(self._binding, self.value)
+            smallest = float(np.finfo(self._theta.dtype).eps)
+            self.noise = max(gap, measured_noise(surroundings, smallest, eps))
+            self.own = Precision(self._binding, self.value, self.noise, eps)
+            self.best = self._in_double() or self.own
+            self.is_single = self.best is self.own and self.itemsize < DOUBLE
             self._stack = stack.pop_all()
         return self
 
@@ -157,19 +177,26 @@ class Cost:
         finally:
             self._stack.__exit__(kind, error, traceback)
 
-    def slot(self, parameter: Parameter) -> Any:
-        """Return a flat view of the parameter, for `central_pair`."""
-        return self._binding.slots[self._parameters.arrays.index(parameter)]
+    def slot(self, parameter: Parameter, precision: Precision) -> Any:
+        """Return a flat view of the parameter, for `central_pair` in that precision."""
+        return precision.binding.slots[self._parameters.arrays.index(parameter)]
 
-    def central_pair(self, slot: Array, k: int, step: float) -> tuple[float, float]:
-        """Return J(θ + step · eₖ) and J(θ − step · eₖ), for the `k`-th entry of a slot."""
+    def central_pair(
+        self, precision: Precision, slot: Array, k: int, step: float, *, quiet: bool = False
+    ) -> tuple[float, float]:
+        """Return J(θ + step · eₖ) and J(θ − step · eₖ), for the `k`-th entry of a slot.
+
+        What is `quiet` may leave the domain of J: an error is then nan, and a warning nothing.
+        """
         self._guard.release()
+        evaluate = self._evaluate_quietly if quiet else self._evaluate
+        binding = precision.binding
         saved = slot[k]
         try:
             slot[k] = saved + step
-            cost_plus = self._evaluate(self._binding)
+            cost_plus = evaluate(binding)
             slot[k] = saved - step
-            cost_minus = self._evaluate(self._binding)
+            cost_minus = evaluate(binding)
         finally:
             # The saved value, because adding and subtracting a step does not return to it.
             slot[k] = saved
@@ -357,11 +384,14 @@ class Cost:
 
     def _at(self, binding: Binding, theta: Array) -> float:
         """Return J at another point, where the check itself may never come; nan where it raises."""
+        with binding.at(theta):
+            return self._evaluate_quietly(binding)
+
+    def _evaluate_quietly(self, binding: Binding) -> float:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                with binding.at(theta):
-                    return self._evaluate(binding)
+                return self._evaluate(binding)
             except Exception:  # noqa: BLE001 (the user's function may raise anything)
                 return np.nan
 
@@ -382,6 +412,10 @@ class Cost:
             anew = self._around(binding, distance)
             binding.fresh = not self._same(around, anew)
             around = anew
+        self.scale = max(abs(self.value), abs(around)) if math.isfinite(around) else abs(self.value)
+        values = {self.value, around, self._around(binding, distance / 3)}
+        if self.itemsize == DOUBLE and len(values) > 2:  # noqa: PLR2004 (one may be round by chance)
+            self.itemsize = _itemsize(values)
         self.constant = around == self.value and self._constant_elsewhere()
 
     def _constant_elsewhere(self) -> bool:
@@ -391,16 +425,72 @@ class Cost:
         """
         size = np.abs(self._direction)
         points = [multiple * self._theta for multiple in ELSEWHERE]
-        points += [size * self._random.normal(size=len(size)) for _ in range(OTHER_POINTS)]
+        for least in (0.0, 1.0):
+            sizes = np.maximum(size, least)
+            points += [sizes * self._random.normal(size=len(size)) for _ in range(OTHER_POINTS)]
         values = [self._at(self._binding, point) for point in points]
         return all(value == self.value for value in values if np.isfinite(value))
 
-    def _measured_noise(self, gap: float) -> float:
-        spacing = NOISE_SPACING * np.finfo(self._theta.dtype).eps
-        values = [self._around(self._binding, k * spacing) for k in range(1, NOISE_POINTS)]
-        # Half a unit in the last place is lost in storing J, however well it was computed.
-        eps = np.finfo(f"f{self.itemsize}").eps
-        return max(float(eps) * abs(self.value) / 2, gap, noise_level([self.value, *values]))
+    def reexamine(self) -> bool:
+        """Look at the noise again, in steps along single entries; return whether it is larger."""
+        best = self.best
+        noise = noise_in_steps(self._surroundings(best.binding, best.value), best.eps)
+        if noise <= best.noise:
+            return False
+        self.best = replace(best, noise=noise)
+        if self.own is best:
+            self.own, self.noise = self.best, noise
+        return True
+
+    def _surroundings(self, binding: Binding, value: float) -> Surroundings:
+        theta = self._theta.astype(np.float64)
+        return Surroundings(
+            lambda point: self._at(binding, point), theta, value, self._direction, self._random
+        )
+
+    def _in_double(self) -> Precision | None:
+        """The cost in double precision, where θ is single and the function allows it."""
+        if self._theta.dtype.itemsize >= DOUBLE or self._binding.convention is Convention.CLOSURE:
+            return None
+        eps = float(np.finfo(np.float64).eps)
+        binding, itemsize = self._binding.in_double(), self.itemsize
+        value = self._at(binding, self._theta)
+        # What the function returns now says nothing of the precision that the user chose.
+        self.itemsize = itemsize
+        tolerance = max(REPEATABLE_SINGLE, ROUNDED * float(np.finfo(self._theta.dtype).eps))
+        apart = abs(value - self.value)
+        if math.isnan(apart) or apart > tolerance * abs(self.value) + ROUNDED * self.noise:
+            return None
+        if self._at(binding, self._theta + self._unnoticed()) == value and not self.constant:
+            # It returns to the lower precision by itself.
+            return None
+        noise = measured_noise(self._surroundings(binding, value), eps, eps)
+        return Precision(binding, value, noise, eps) if noise < self.noise / BETTER else None
+
+    def _unnoticed(self) -> Vector:
+        """A step that θ in its own precision would not notice."""
+        places = np.spacing(np.abs(self._theta)).astype(np.float64)
+        return 0.3 * places * np.sign(self._direction)
+
+
+@dataclass(frozen=True, eq=False)
+class Precision:
+    """J around θ, in one floating-point precision.
+
+    Attributes
+    ----------
+    binding : Binding
+        What the function is called with.
+    value, noise : float
+        J(θ), and the absolute error of one evaluation.
+    eps : float
+        The unit roundoff of J, twice: the spacing of numbers next to 1.
+    """
+
+    binding: Binding
+    value: float
+    noise: float
+    eps: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -420,54 +510,17 @@ class _Failure:
     progress: tuple[float, ...]
 
 
-def noise_level(values: Sequence[float]) -> float:
-    """Estimate the noise of a function from its values at equidistant points, close together.
+def _itemsize(values: Iterable[float]) -> int:
+    """Return 4 for values that were computed in single precision, else 8.
 
-    Differencing removes what is smooth and keeps what is noise: the k-th differences of noise of
-    variance σ² have variance σ² (2k)! / (k!)². The first order from which three estimates agree
-    within a factor of 4, its differences changing sign, is taken.
-
-    Parameters
-    ----------
-    values : sequence of float
-        At least 6 of them.
-
-    Returns
-    -------
-    float
-        The standard deviation of the noise; 0.0 where the values show none.
-
-    References
-    ----------
-    J. J. Moré and S. M. Wild, Estimating Computational Noise, SIAM J. Sci. Comput. 33 (2011)
-    1292-1314, algorithm ECnoise.
+    They take up the 24 bits of a float32, and no more; what takes up far fewer was rounded.
     """
-    differences = np.array(values, dtype=np.float64)
-    unit = float(np.abs(differences).max())  # lest the squares of huge values overflow
-    if not 0 < unit < np.inf:
-        return 0.0
-    differences /= unit
-    levels, changes_sign = [], []
-    gamma = 1.0
-    for k in range(1, len(values)):
-        differences = np.diff(differences)
-        gamma *= 0.5 * k / (2 * k - 1)
-        levels.append(float(np.sqrt(gamma * np.mean(differences**2))))
-        changes_sign.append(bool(differences.min() < 0 < differences.max()))
-    for k in range(len(levels) - 2):
-        three = levels[k : k + 3]
-        if changes_sign[k] and max(three) <= 4 * min(three):
-            return levels[k] * unit
-    # Nothing settles: a high order still holds the least of what is smooth.
-    return min(levels[2:]) * unit
-
-
-def _direction(theta: Array, random: np.random.Generator) -> Array:
-    """Return a random step for each entry, in proportion to it, so that signs and domains stay."""
-    magnitude = np.abs(theta.astype(np.float64))
-    typical = float(np.sqrt(np.mean(magnitude**2))) or 1.0
-    sign = random.choice([-1.0, 1.0], size=theta.size)
-    return sign * random.uniform(0.5, 1.0, theta.size) * np.where(magnitude > 0, magnitude, typical)
+    array = np.array(list(values))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.all(array.astype(np.float32) == array):
+            return DOUBLE
+    fraction, _ = np.frexp(array)
+    return DOUBLE if np.all(np.modf(fraction * ROUNDED_BITS)[0] == 0) else SINGLE
 
 
 def _lines_reached(error: Exception) -> tuple[int, ...]:

@@ -67,6 +67,7 @@ Examples::
     %gradcheck -p [W1,b1] -g "[dW1, db1]" -c "lambda W1, b1: cost(W1, b1, X, Y)"
     %gradcheck --only W2 b2 -o check
     %gradcheck -c conv_forward -p "[x, w]" -g "[dx, dw]" --upstream dout
+    %gradcheck -g "lambda params: backward(params, X, Y)" --points 5
     %gradcheck --strict
     %config GradcheckMagics.enabled = False
 
@@ -115,6 +116,9 @@ class GradcheckMagics(Magics):
     cost = Unicode("cost_function", help="Name of the cost, or an expression.").tag(config=True)
     epsilon = Float(None, allow_none=True, help="The step; None: 1e-7 in float64.").tag(config=True)
     call = Enum(CALLS, "auto", help="How the cost wants the parameters.").tag(config=True)
+    points = Int(1, help="How many points around the given one; 1: the given one alone.").tag(
+        config=True
+    )
     seed = Int(0, help="Of everything random in a check.").tag(config=True)
 
     @line_cell_magic
@@ -155,6 +159,12 @@ class GradcheckMagics(Magics):
     )
     @argument(
         "--call", type=_unquoted, choices=CALLS, help="how the function wants the parameters [auto]"
+    )
+    @argument(
+        "--points",
+        type=int,
+        metavar="K",
+        help="check K points around the given one too; grads is a function [the given one alone]",
     )
     @argument("--seed", type=int, metavar="N", help="of everything random in the check [0]")
     @argument("-o", "--out", type=_identifier, metavar="NAME", help="bind the result to NAME too")
@@ -224,7 +234,8 @@ class GradcheckMagics(Magics):
             check = check_gradients(
                 params, grads, cost, epsilon=options.epsilon, only=options.only,
                 names=_names_first(f"{options.params} {options.grads} {options.cost}", namespace),
-                call=options.call, upstream=upstream, seed=options.seed, progress=card.progress,
+                call=options.call, upstream=upstream, points=options.points, seed=options.seed,
+                progress=card.progress,
             )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)

@@ -43,6 +43,8 @@ class Pairing:
         A float64 copy of the gradient of each parameter to be checked, flat, in C order.
     gradient_names : tuple of str
         What the user calls each gradient.
+    gradient_eps : tuple of float
+        The spacing of numbers next to 1 in the precision in which each gradient was given.
     notes : tuple of str
         What was taken for granted, each a sentence for the card.
     """
@@ -50,6 +52,7 @@ class Pairing:
     parameters: Parameters
     gradients: tuple[Vector, ...]
     gradient_names: tuple[str, ...]
+    gradient_eps: tuple[float, ...]
     notes: tuple[str, ...]
 
     @property
@@ -113,7 +116,7 @@ def pair(
     parameters = collect(params, variables, only=only, names=given)
     matches, note = _Matcher(parameters, variables).match(grads)
     notes = [note] if note else []
-    gradients, gradient_names = [], []
+    gradients, gradient_names, gradient_eps = [], [], []
     for parameter, match in zip(parameters.arrays, matches, strict=True):
         if not parameter.checked:
             continue
@@ -122,8 +125,11 @@ def pair(
         gradient, note = _fitting(parameter, match)
         gradients.append(gradient)
         gradient_names.append(match.name)
+        gradient_eps.append(_eps(match.value))
         notes.extend([note] if note else [])
-    return Pairing(parameters, tuple(gradients), tuple(gradient_names), tuple(notes))
+    return Pairing(
+        parameters, tuple(gradients), tuple(gradient_names), tuple(gradient_eps), tuple(notes)
+    )
 
 
 @dataclass(frozen=True)
@@ -295,6 +301,11 @@ def _from_lists(value: object) -> object:
         return np.asarray(value)
     except ValueError:  # lists of different lengths
         return value
+
+
+def _eps(value: object) -> float:
+    dtype = np.asarray(_from_lists(value)).dtype
+    return float(np.finfo(dtype if dtype.kind == "f" else np.float64).eps)
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

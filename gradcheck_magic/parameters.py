@@ -24,6 +24,7 @@ __all__ = [
     "is_positional",
     "joined",
     "label",
+    "random_direction",
     "real_array",
     "type_name",
 ]
@@ -133,6 +134,10 @@ class Parameters:
             self.dtype
         )
 
+    def at(self, theta: Array) -> Any:
+        """Return a container built like the user's, with other values of what is to be checked."""
+        return self.filled(_with_values(p, theta) for p in self.arrays)
+
     def filled(self, leaves: Iterable[Any]) -> Any:
         """Return a container built like the user's around other leaves; theirs is kept."""
         return _rebuilt(self.container, iter(leaves))
@@ -164,6 +169,23 @@ class VariableNames:
     def __call__(self, value: object, otherwise: str) -> str:
         """Return the variable's name, or `otherwise` where there is none."""
         return self._by_id.get(id(value), otherwise)
+
+
+def _with_values(parameter: Parameter, theta: Array) -> Any:
+    if not parameter.checked:
+        return parameter.value
+    own = parameter.array.dtype
+    values = theta[parameter.start : parameter.stop].reshape(parameter.shape)
+    array = values.astype(own if own.kind == "f" else np.float64)
+    return parameter.number(array) if parameter.is_number else array
+
+
+def random_direction(theta: Array, random: np.random.Generator) -> NDArray[np.float64]:
+    """Return a random step for each entry, in proportion to it, so that signs and domains stay."""
+    magnitude = np.abs(theta.astype(np.float64))
+    typical = float(np.sqrt(np.mean(magnitude**2))) or 1.0
+    sign = random.choice([-1.0, 1.0], size=theta.size)
+    return sign * random.uniform(0.5, 1.0, theta.size) * np.where(magnitude > 0, magnitude, typical)
 
 
 def collect(

@@ -61,7 +61,7 @@ def shape_text(shape: Sequence[int]) -> str:
 
 
 def footer(check: GradientCheck) -> str:
-    """Return what was used: entries, step, evaluations, time, cost."""
+    """Return what was used, and what it could see: step, evaluations, time, cost, power."""
     measured = (
         f"all {check.size} entries measured"
         if check.n_measured == check.size
@@ -77,6 +77,9 @@ def footer(check: GradientCheck) -> str:
         f"ε = {check.epsilon:g}",
         f"{check.n_evaluations} evaluations in {check.seconds:.2f} s",
         f"J = {check.cost:.6g}, known to {check.noise:.1e}",
+        f"an error of {check.detectable:.1e} in any one entry would have been seen"
+        if math.isfinite(check.detectable) and not check.interrupted
+        else "",
     ]
     return FOOTER_SEPARATOR.join(filter(None, parts))
 
@@ -148,7 +151,8 @@ def _text_table(check: GradientCheck) -> str:
 def _worst_values(worst: Entry | None) -> tuple[str, str, str]:
     if worst is None:
         return "", "", ""
-    return worst.label, f"{worst.analytic:.5e}", f"{worst.numerical:.5e}"
+    known = f" ± {worst.uncertainty:.0e}" if math.isfinite(worst.uncertainty) else ""
+    return worst.label, f"{worst.analytic:.5e}", f"{worst.numerical:.5e}{known}"
 
 
 def _text_histogram(check: GradientCheck) -> str:
@@ -315,11 +319,16 @@ def _html_row(check: ParameterCheck) -> str:
         f'<tr><th scope="row"><code>{html.escape(check.name)}</code></th>'
         f"<td>{shape_text(check.shape)}</td>"
         + "".join(
-            f"<td{_class(tone, number=number)}>{html.escape(text)}</td>"
+            f"<td{_class(tone, number=number)}>{_bar_set_apart(html.escape(text))}</td>"
             for text, number, tone in cells
         )
         + "</tr>"
     )
+
+
+def _bar_set_apart(text: str) -> str:
+    value, plus_minus, bar = text.partition(" ± ")
+    return f'{value}<span class="gc-bar">{plus_minus}{bar}</span>' if bar else text
 
 
 def _class(tone: str = "", *, number: bool) -> str:

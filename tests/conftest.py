@@ -8,7 +8,8 @@ from traitlets.config import Config
 
 from gradcheck_magic import check_gradients
 
-OPTIONS = {"only": "--only {}", "epsilon": "--epsilon {}", "call": "--call {}", "seed": "--seed {}"}
+OPTIONS = {"only": "--only {}", "epsilon": "--epsilon {}", "call": "--call {}", "seed": "--seed {}",
+           "points": "--points {}"}  # fmt: skip
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ PACKAGE = ROOT / "gradcheck_magic"
 
 # Each module imports only from those before it.
 ORDER = [
-    "errors", "interrupt", "parameters", "pairing", "convention", "cost", "finite_difference",
-    "comparison", "diagnosis", "check", "report", "figures", "widget", "magic", "demo", "__main__",
-    "__init__",
+    "errors", "interrupt", "parameters", "pairing", "convention", "gradient_function", "noise",
+    "cost", "ladder", "finite_difference", "comparison", "diagnosis", "explanation", "check",
+    "report", "figures", "widget", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
 UPWARDS = {("check", "report"), ("check", "figures")}

@@ -73,11 +73,6 @@ PAIRS = [
         id="a dict where a list is",
     ),
     pytest.param(
-        [ones(2)], lambda: [ones(2)],
-        "`grads` is a function: call it and give its result.",
-        id="grads not called",
-    ),
-    pytest.param(
         [ones(2)], None, "`grads` is None: is a `return` missing where it is computed?",
         id="grads None",
     ),
@@ -276,7 +271,12 @@ OPTIONS = [
         {"mode": "scan"},
         "`mode` is 'scan', which this version does not have yet: expected 'auto' or 'full'.",
     ),
-    pytest.param({"points": 3}, "`points` is 3, which this version does not have yet: expected 1."),
+    pytest.param(
+        {"points": 3},
+        "`points` is 3, and the gradient is known at the given point alone: give `grads` as a "
+        "function of the parameters.",
+    ),
+    pytest.param({"points": 0}, "`points` is 0: expected a whole number from 1 on."),
     pytest.param(
         {"workers": 2}, "`workers` is 2, which this version does not have yet: expected None."
     ),
@@ -369,7 +369,7 @@ def test_change_in_the_middle_of_the_pass():
     calls = itertools.count()
 
     def cost(params):
-        if next(calls) == 20:
+        if next(calls) == 30:
             params["W"][1] += 1
         return square(params)
 

@@ -34,12 +34,12 @@ GOLDEN = """\
 - `db` is nan or infinite in 1 of 1 entries. Look for an overflow.
 - Interrupted: 7 of 13 entries were measured.
 
-parameter  shape   difference  verdict          worst entry     analytic     numerical
-W          1 × 3      3.3e-01  ✗ wrong, 3 of 3  W[0, 2]      4.00000e-02   2.00000e-02
-b          scalar         nan  ✗ wrong, 1 of 1  b                    nan  -1.25000e+00
-V          2          1.2e-09  ✓ agrees         V[1]         5.00000e-01   5.00000e-01
-U          4          2.0e-06  ! inspect        U[0]         1.00000e+00   1.00001e+00
-T          1          0.0e+00  ? cannot tell    T[0]         1.00000e+00           nan
+parameter  shape   difference  verdict          worst entry     analytic             numerical
+W          1 × 3      3.3e-01  ✗ wrong, 3 of 3  W[0, 2]      4.00000e-02   2.00000e-02 ± 1e-09
+b          scalar         nan  ✗ wrong, 1 of 1  b                    nan  -1.25000e+00 ± 1e-09
+V          2          1.2e-09  ✓ agrees         V[1]         5.00000e-01   5.00000e-01 ± 1e-09
+U          4          2.0e-06  ! inspect        U[0]         1.00000e+00   1.00001e+00 ± 1e-09
+T          1          0.0e+00  ? cannot tell    T[0]         1.00000e+00           nan ± 1e-09
 long_name  2          5.0e-01  ✗ differs
 
 relative error of each entry
@@ -99,6 +99,7 @@ def result_by_hand():
         numerical=numerical,
         uncertainty=np.full(7, 1e-9),
         wrong=np.array([True, True, True, True, False, False, False]),
+        kinked=np.zeros(7, dtype=bool),
         mode="full",
         call="flat",
         epsilon=1e-7,

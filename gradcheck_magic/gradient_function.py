@@ -1,0 +1,84 @@
+"""The only module that calls the user's gradient function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic.convention import Binding, Convention, possible_bindings
+from gradcheck_magic.interrupt import InterruptGuard
+from gradcheck_magic.pairing import Pairing, pair
+from gradcheck_magic.parameters import (
+    Parameters,
+    VariableNames,
+    collect,
+    is_constant,
+    random_direction,
+)
+
+__all__ = ["is_function", "moved_in_place", "pair_at", "point_around"]
+
+# How far off the given point the others are, relatively.
+DISTANCE = 0.1
+
+
+def is_function(grads: object) -> bool:
+    """Whether `grads` is to be called, rather than being the gradient."""
+    return is_constant(grads) and callable(grads)
+
+
+def pair_at(
+    params: object,
+    grads: Callable[..., Any],
+    *,
+    only: Sequence[str] | None = None,
+    names: Sequence[str] | Mapping[str, object] | None = None,
+) -> Pairing:
+    """Call a gradient function, and match every parameter with its gradient.
+
+    It is called in the ways in which a cost may be called, until one gives a gradient for every
+    parameter. What it is called with are copies, unless it reads the notebook's own arrays.
+
+    Raises
+    ------
+    InputError
+        If it cannot be called, or no result is a gradient. What the function itself raises when
+        called in the likeliest way passes through.
+    """
+    namespace, given = (names, None) if isinstance(names, Mapping) else ({}, names)
+    variables = VariableNames(namespace)
+    parameters = collect(params, variables, only=only, names=given)
+    first_error = None
+    for binding in possible_bindings(grads, parameters, "auto", variables(grads, "grads")):
+        binding.fresh = True
+        args, kwargs = binding.arguments()
+        try:
+            return pair(params, grads(*args, **kwargs), only=only, names=names)
+        except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
+            first_error = first_error or error
+        finally:
+            binding.restore()
+    assert first_error is not None  # noqa: S101 (there is at least one way)
+    raise first_error
+
+
+def point_around(parameters: Parameters, random: np.random.Generator) -> NDArray[Any]:
+    """Return a θ near the given one: every entry moved by up to 10 % of its size."""
+    theta = parameters.theta()
+    return theta + DISTANCE * random_direction(theta, random)
+
+
+@contextmanager
+def moved_in_place(parameters: Parameters, theta: NDArray[Any]) -> Iterator[None]:
+    """Move the user's own arrays, and put them back, bit for bit; no interrupt can prevent it."""
+    with InterruptGuard() as guard, Binding(Convention.CLOSURE, parameters).at(theta):
+        # Whoever calls the user's functions inside has a guard of its own.
+        guard.open = True
+        try:
+            yield
+        finally:
+            guard.open = False
