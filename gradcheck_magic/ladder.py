@@ -413,11 +413,13 @@ def _hidden_noise(rungs: list[Rung], most: float) -> float:
     for k in range(1, len(rungs) - 1):
         near, far = rungs[k : k + 2]
         doubt = max(8 * abs(near.central - far.central), 2 * abs(gap_at_zero(near, far)))
-        for rung in rungs[:k]:
-            miss = abs(rung.central - near.central)
-            noise = miss * rung.step
-            if found < noise <= most and miss > doubt + 2 * (rung.round_off + near.round_off):
-                found = noise
+        noise = [
+            (miss * rung.step, miss > doubt + 2 * (rung.round_off + near.round_off))
+            for rung in rungs[:k]
+            for miss in [abs(rung.central - near.central)]
+        ]
+        if max(noise)[0] <= most:
+            found = max([found, *(size for size, is_clear in noise if is_clear)])
     return found
 
 
