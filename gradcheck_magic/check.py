@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,14 +42,16 @@ from gradcheck_magic.finite_difference import (
     measure,
     textbook_pass,
 )
-from gradcheck_magic.gradient_function import (
-    is_function,
-    moved_in_place,
-    pair_at,
-    point_around,
-)
+from gradcheck_magic.gradient_function import moved_in_place, pair_at, point_around
 from gradcheck_magic.pairing import Pairing, pair
-from gradcheck_magic.parameters import VariableNames, collect, index_of, label
+from gradcheck_magic.parameters import (
+    Names,
+    VariableNames,
+    collect,
+    index_of,
+    is_function,
+    label,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +59,6 @@ if TYPE_CHECKING:
 __all__ = ["GradientCheck", "check_gradients", "gradient_checking"]
 
 Vector = NDArray[np.float64]
-Names = Sequence[str] | Mapping[str, object] | None
 Call = Literal["auto", "flat", "structured", "arguments", "closure"]
 
 # How many entries `to_dict` lists.
@@ -227,7 +228,7 @@ def _check_at(
 ) -> GradientCheck:
     """Check the gradient at one point."""
     started = time.perf_counter()
-    if callable(grads) and is_function(grads):
+    if is_function(grads):
         pairing = pair_at(params, grads, only=request.only, names=names)
     else:
         pairing = pair(params, grads, only=request.only, names=names)
@@ -257,10 +258,8 @@ def _check_around(
 ) -> GradientCheck:
     """Check the gradient at points around the given one, until one fails; return what matters."""
     checks = [given]
-    variables = VariableNames(names if isinstance(names, Mapping) else {})
-    parameters = collect(
-        params, variables, only=request.only, names=None if isinstance(names, Mapping) else names
-    )
+    variables, spoken = VariableNames.among(names)
+    parameters = collect(params, variables, only=request.only, names=spoken)
     random = np.random.default_rng(request.seed)
     while len(checks) <= request.points and not _failed(checks[-1]):
         theta = point_around(parameters, random)
@@ -269,9 +268,9 @@ def _check_around(
                 with moved_in_place(parameters, theta):
                     check = _check_at(params, grads, names, request, len(checks))
             else:
-                spoken = [parameter.name for parameter in parameters.arrays]
+                same_names = [parameter.name for parameter in parameters.arrays]
                 there = parameters.at(theta)
-                check = _check_at(there, grads, spoken, request, len(checks))
+                check = _check_at(there, grads, same_names, request, len(checks))
         except Exception as error:
             error.add_note(f"This happened at point {len(checks)} of {request.points} around θ.")
             raise
@@ -566,7 +565,7 @@ def _cost_name(function: object, names: Names) -> str:
     """What the user calls the function: a variable's name, or its own."""
     own = getattr(function, "__name__", "<lambda>")
     otherwise = "cost_function" if own == "<lambda>" else own
-    variables = VariableNames(names if isinstance(names, Mapping) else {})
+    variables, _ = VariableNames.among(names)
     return variables(function, otherwise)
 
 

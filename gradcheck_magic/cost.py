@@ -23,7 +23,7 @@ from gradcheck_magic.interrupt import InterruptGuard
 from gradcheck_magic.noise import Surroundings, measured_noise, noise_in_steps
 from gradcheck_magic.parameters import Parameter, Parameters, random_direction, type_name
 
-__all__ = ["Cost", "Precision"]
+__all__ = ["DOUBLE", "Cost", "Precision"]
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
@@ -32,6 +32,7 @@ Vector = NDArray[np.float64]
 PLAIN = (float, np.float64)
 DOUBLE = np.dtype(np.float64).itemsize
 SINGLE = np.dtype(np.float32).itemsize
+# Values of no more than 20 bits are the result of rounding, and not of single precision.
 ROUNDED_BITS = 2**20
 # Two calls at the same θ may differ by this much, relatively, before the cost counts as random.
 REPEATABLE = 1e-8

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.comparison import Comparison, Verdict, band
-from gradcheck_magic.cost import Cost
+from gradcheck_magic.cost import DOUBLE, Cost
 from gradcheck_magic.errors import listed
 from gradcheck_magic.finite_difference import CentralDifferences
+from gradcheck_magic.ladder import NOISE_DEVIATIONS
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
 
@@ -20,7 +21,6 @@ __all__ = ["Findings", "notes", "reasons"]
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-DOUBLE = 8
 # Entries named in a sentence, at most.
 NAMED = 3
 # The noise of a sum of ordinary length, in units of the rounding of its result: what is above it
@@ -195,7 +195,7 @@ def _excused(findings: Findings, difference: float) -> str:
             "and agrees everywhere else."
         )
     textbook = differences.textbook()
-    expected = 4 * cost.noise / differences.epsilon * np.sqrt(len(textbook))
+    expected = NOISE_DEVIATIONS * cost.noise / differences.epsilon * np.sqrt(len(textbook))
     if np.linalg.norm(textbook - findings.analytic) <= expected:
         return (
             f"The difference of {difference:.1e} is round-off: `{cost.name}` is {cost.value:.3g} "

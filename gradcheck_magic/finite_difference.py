@@ -17,8 +17,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.cost import Cost, Precision
-from gradcheck_magic.ladder import NOISE_DEVIATIONS, Estimate, Ladder, Rung, gap_at_zero
+from gradcheck_magic.cost import DOUBLE, Cost, Precision
+from gradcheck_magic.ladder import NOISE_DEVIATIONS, RATIO, Estimate, Ladder, Rung, gap_at_zero
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
 
@@ -40,7 +40,6 @@ Mask = NDArray[np.bool_]
 # Single and half precision round θ and J so coarsely that only the step with the least total
 # error, about (3 eps)^(1/3), is of use; double precision follows the textbook.
 STEPS = {8: 1e-7, 4: 5e-3, 2: 1e-1}
-DOUBLE = 8
 # An entry is verified if its bar is at most this part of it: three digits, and a factor of 1.001
 # is still seen.
 VERIFIED = 2.5e-4
@@ -62,7 +61,7 @@ STRAIGHT = 0.01
 # precision, and the first one where round-off allows for no smaller; two rungs are RATIO apart.
 BEST_STEP = 6e-6
 FIRST_STEP = 1e-3
-FIRST_RATIO = 8.0
+# A step that is wider than most stairs, where J is a staircase.
 STAIRS = 1e-2
 # An analytic value that is this part of the error bar with FIRST_STEP is not seen with any step.
 HOPELESS = 1e-3
@@ -354,12 +353,7 @@ class _Entries:
             if step is None:
                 break
             ladder.add(self._rung(k, step))
-        doubt = self._is_doubtful(k, ladder, analytic)
-        self._put(k, ladder, analytic)
-        if doubt:
-            self._differences.disputed[self._part.start + k] |= self._is_beyond(
-                ladder.estimate(), analytic
-            )
+        self._put(k, ladder, analytic, doubtful=self._is_doubtful(k, ladder, analytic))
 
     def _is_beyond(self, estimate: Estimate, analytic: float) -> bool:
         off = abs(analytic - estimate.nearest(analytic))
@@ -372,7 +366,7 @@ class _Entries:
             return False
         if not self._borne_out_from_afar(k, abs(analytic - estimate.low), analytic):
             return False
-        for step in (FIRST_STEP, STAIRS, FIRST_RATIO * STAIRS):
+        for step in (FIRST_STEP, STAIRS, RATIO * STAIRS):
             ladder.add(self._rung(k, step * self._scale(k)))
         return True
 
@@ -383,13 +377,16 @@ class _Entries:
             return ladder.step_to_compare(abs(analytic - estimate.low)) or ladder.next_step(wanted)
         return ladder.next_step(wanted)
 
-    def _put(self, k: int, ladder: Ladder, analytic: float) -> None:
+    def _put(self, k: int, ladder: Ladder, analytic: float, *, doubtful: bool) -> None:
         estimate, i = ladder.estimate(), self._part.start + k
         differences = self._differences
         differences.numerical[i] = estimate.nearest(analytic)
         differences.uncertainty[i] = estimate.bar
         differences.low[i], differences.high[i] = estimate.low, estimate.high
-        differences.disputed[i] = self._is_disputed(ladder, estimate, analytic)
+        beyond = self._is_beyond(estimate, analytic)
+        differences.disputed[i] = (doubtful and beyond) or self._is_disputed(
+            ladder, estimate, analytic
+        )
 
     def _is_disputed(self, ladder: Ladder, estimate: Estimate, analytic: float) -> bool:
         """Whether the entry looks wrong, on the word of two steps alone."""
@@ -423,7 +420,7 @@ class _Entries:
             aim = min(aim, gap / 20)
         needed = NOISE_DEVIATIONS * self._precision.noise / aim if aim > 0 else math.inf
         scale = self._scale(k)
-        largest = max(FIRST_STEP * scale, FIRST_RATIO * float(first.stepped[k]))
+        largest = max(FIRST_STEP * scale, RATIO * float(first.stepped[k]))
         return min(max(needed, BEST_STEP * scale), largest)
 
     def _scale(self, k: int) -> float:

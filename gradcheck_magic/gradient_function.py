@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,22 +13,17 @@ from gradcheck_magic.convention import Binding, Convention, possible_bindings
 from gradcheck_magic.interrupt import InterruptGuard
 from gradcheck_magic.pairing import Pairing, pair
 from gradcheck_magic.parameters import (
+    Names,
     Parameters,
     VariableNames,
     collect,
-    is_constant,
     random_direction,
 )
 
-__all__ = ["is_function", "moved_in_place", "pair_at", "point_around"]
+__all__ = ["moved_in_place", "pair_at", "point_around"]
 
 # How far off the given point the others are, relatively.
 DISTANCE = 0.1
-
-
-def is_function(grads: object) -> bool:
-    """Whether `grads` is to be called, rather than being the gradient."""
-    return is_constant(grads) and callable(grads)
 
 
 def pair_at(
@@ -36,7 +31,7 @@ def pair_at(
     grads: Callable[..., Any],
     *,
     only: Sequence[str] | None = None,
-    names: Sequence[str] | Mapping[str, object] | None = None,
+    names: Names = None,
 ) -> Pairing:
     """Call a gradient function, and match every parameter with its gradient.
 
@@ -49,8 +44,7 @@ def pair_at(
         If it cannot be called, or no result is a gradient. What the function itself raises when
         called in the likeliest way passes through.
     """
-    namespace, given = (names, None) if isinstance(names, Mapping) else ({}, names)
-    variables = VariableNames(namespace)
+    variables, given = VariableNames.among(names)
     parameters = collect(params, variables, only=only, names=given)
     first_error = None
     for binding in possible_bindings(grads, parameters, "auto", variables(grads, "grads")):

@@ -13,7 +13,7 @@ from bisect import insort
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-__all__ = ["NOISE_DEVIATIONS", "Estimate", "Ladder", "Rung", "gap_at_zero"]
+__all__ = ["NOISE_DEVIATIONS", "RATIO", "Estimate", "Ladder", "Rung", "gap_at_zero"]
 
 # The noise is a standard deviation: four of them, of both evaluations at once, hold every value.
 NOISE_DEVIATIONS = 4.0
@@ -33,8 +33,8 @@ HIDDEN = 1e-6
 # The gap between the slopes on both sides is real from this many of its error bars on, and that
 # bar is twice the one of the central difference.
 REAL = 6.0
-# A slope would have been seen with a step whose round-off is this part of it; and two slopes are
-# alike that differ by no more than this part.
+# A slope shows in a step if it is so many times that step's round-off; a jump from one stair to the
+# next looks so many times as steep; and two slopes are alike that differ by no more than this part.
 SEEN = 2.0
 JUMP = 4.0
 ALIKE = 0.1
@@ -413,13 +413,12 @@ def _hidden_noise(rungs: list[Rung], most: float) -> float:
     for k in range(1, len(rungs) - 1):
         near, far = rungs[k : k + 2]
         doubt = max(8 * abs(near.central - far.central), 2 * abs(gap_at_zero(near, far)))
-        noise = [
-            (miss * rung.step, miss > doubt + 2 * (rung.round_off + near.round_off))
-            for rung in rungs[:k]
-            for miss in [abs(rung.central - near.central)]
-        ]
-        if max(noise)[0] <= most:
-            found = max([found, *(size for size, is_clear in noise if is_clear)])
+        misses = [(abs(rung.central - near.central), rung) for rung in rungs[:k]]
+        if max(miss * rung.step for miss, rung in misses) > most:
+            continue
+        for miss, rung in misses:
+            if miss > doubt + 2 * (rung.round_off + near.round_off):
+                found = max(found, miss * rung.step)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
 from gradcheck_magic.parameters import (
+    Names,
     Parameter,
     Parameters,
     VariableNames,
     array_leaves,
     collect,
     is_constant,
+    is_function,
     is_positional,
     joined,
     real_array,
@@ -93,7 +95,7 @@ def pair(
     grads: object,
     *,
     only: Sequence[str] | None = None,
-    names: Sequence[str] | Mapping[str, object] | None = None,
+    names: Names = None,
 ) -> Pairing:
     """Match every parameter with its gradient.
 
@@ -111,8 +113,7 @@ def pair(
     InputError
         If something is missing, or is not an array of real numbers, or the shapes differ.
     """
-    namespace, given = (names, None) if isinstance(names, Mapping) else ({}, names)
-    variables = VariableNames(namespace)
+    variables, given = VariableNames.among(names)
     parameters = collect(params, variables, only=only, names=given)
     matches, note = _Matcher(parameters, variables).match(grads)
     notes = [note] if note else []
@@ -157,7 +158,7 @@ class _Matcher:
         root = self._variables(grads, "grads")
         if grads is None:
             raise InputError(f"`{root}` is None: is a `return` missing where it is computed?")
-        if is_constant(grads) and callable(grads):
+        if is_function(grads):
             raise InputError(f"`{root}` is a function: call it and give its result.")
         sequences = (list, tuple)
         same_kind = (

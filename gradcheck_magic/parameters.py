@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
 
 __all__ = [
+    "Names",
     "Parameter",
     "Parameters",
     "VariableNames",
@@ -21,6 +22,7 @@ __all__ = [
     "collect",
     "index_of",
     "is_constant",
+    "is_function",
     "is_positional",
     "joined",
     "label",
@@ -30,6 +32,8 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+# What arrays are called, in order; or a namespace whose variables name them.
+Names = Sequence[str] | Mapping[str, object] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +170,11 @@ class VariableNames:
             if id(value) not in self._by_id or f"d{name}" in namespace:
                 self._by_id[id(value)] = str(name)
 
+    @classmethod
+    def among(cls, names: Names) -> tuple[Self, Sequence[str] | None]:
+        """Return what names may be found by, and the names themselves where these were given."""
+        return (cls(names), None) if isinstance(names, Mapping) else (cls({}), names)
+
     def __call__(self, value: object, otherwise: str) -> str:
         """Return the variable's name, or `otherwise` where there is none."""
         return self._by_id.get(id(value), otherwise)
@@ -261,6 +270,11 @@ def is_constant(value: object) -> bool:
     if value is None or isinstance(value, (str, bool, np.bool_)):
         return True
     return callable(value) and not hasattr(value, "__array__")
+
+
+def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:
+    """Whether a gradient is to be asked for, rather than given."""
+    return is_constant(grads) and callable(grads)
 
 
 def is_positional(path: str) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import ClassicExercise, Smooth, relu
+from networks import ClassicExercise, Smooth, relu, sigmoid
 
 from gradcheck_magic import Verdict, check_gradients
 from gradcheck_magic.ladder import Ladder, Rung
@@ -274,10 +274,6 @@ def test_a_minimum(check):
 
 
 # What has fooled it once: costs that are computed in steps, or end somewhere
-
-
-def sigmoid(Z):
-    return 1 / (1 + np.exp(-Z))
 
 
 @pytest.mark.parametrize("logit", [14.3, 15.3, 16.3, 17.3, 19.3, 22.3, 25.0])

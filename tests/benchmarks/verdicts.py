@@ -22,14 +22,13 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcheck_magic import check_gradients, gradient_checking
+from gradcheck_magic.comparison import THRESHOLDS, band
 from tests.benchmarks import rivals
 from tests.benchmarks.rivals import Counted, Found, Outcome, judged
 from tests.corpus import FAMILIES, REGIMES, Case, cases, sample
 
 OURS = "this check"
 TEXTBOOK = "textbook rule"
-# The textbook's bands: correct below the first, worth inspecting below the second.
-CORRECT_BELOW, INSPECT_BELOW = 1e-7, 1e-5
 
 # The goals, in evaluations: so many for each entry and so many besides.
 TYPICAL_PER_ENTRY, MOST_PER_ENTRY, ONCE = 2.6, 12.0, 20
@@ -119,11 +118,7 @@ def textbook(case: Case, cost: Counted) -> Found:
     difference = gradient_checking(
         case.params, case.grads, lambda theta: cost(rivals.unflattened(theta, case.params))
     )
-    if difference < CORRECT_BELOW:
-        verdict = "CORRECT"
-    else:
-        verdict = "INSPECT" if difference < INSPECT_BELOW else "BUG"
-    return Found(verdict, f"difference {difference:.3g}")
+    return Found(band(difference).name, f"difference {difference:.3g}")
 
 
 def checkers(*, ours_only: bool) -> tuple[dict[str, Callable], dict[str, str]]:
@@ -146,7 +141,7 @@ def is_accused(row: Row, outcome: Outcome) -> bool:
 def is_passed(row: Row, outcome: Outcome) -> bool:
     """Whether a wrong gradient got through; a faint error may be called worth inspecting."""
     # Written so that an error that is not a number is not a faint one.
-    evident = not row.error <= INSPECT_BELOW
+    evident = not row.error <= THRESHOLDS[1]
     return bool(row.bug) and (
         outcome.verdict == "CORRECT" or (outcome.verdict == "INSPECT" and evident)
     )
