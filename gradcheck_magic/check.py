@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from gradcheck_magic.comparison import (
     DOUBLE_PRECISION,
     SINGLE_PRECISION,
     THRESHOLDS,
+    Comparison,
     Entry,
     Measured,
     ParameterCheck,
@@ -26,7 +28,7 @@ from gradcheck_magic.comparison import (
 )
 from gradcheck_magic.convention import Convention
 from gradcheck_magic.cost import Cost
-from gradcheck_magic.diagnosis import Cause, Diagnosis, diagnose
+from gradcheck_magic.diagnosis import Cause, Diagnosis, Earlier, diagnose
 from gradcheck_magic.errors import (
     GradientCheckFailed,
     GradientCheckInterrupted,
@@ -52,6 +54,7 @@ from gradcheck_magic.parameters import (
     is_function,
     label,
 )
+from gradcheck_magic.readings import Readings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,6 +132,7 @@ def check_gradients(
     budget: None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    previous: GradientCheck | None = None,
 ) -> GradientCheck:
     """Compare a backpropagated gradient with central differences of the cost.
 
@@ -168,6 +172,8 @@ def check_gradients(
         are compared, and the line along which the noise is measured.
     progress : callable, optional
         Called after each entry with (entries done, entries in all, seconds so far).
+    previous : GradientCheck, optional
+        The check before this one: a wrong gradient may be the one that was right then.
 
     Returns
     -------
@@ -191,7 +197,9 @@ def check_gradients(
     """
     _require_available(mode=mode, workers=workers, budget=budget)
     _require_points(points, grads)
-    request = _Request(cost_function, epsilon, only, call, upstream, seed, points, progress)
+    request = _Request(
+        cost_function, epsilon, only, call, upstream, seed, points, progress, previous
+    )
     given = _check_at(params, grads, names, request)
     return given if points == 1 else _check_around(params, grads, names, request, given)
 
@@ -208,6 +216,7 @@ class _Request:
     seed: int
     points: int
     progress: Progress | None
+    previous: GradientCheck | None
 
     def progress_at(self, point: int) -> Progress | None:
         """Return the progress at one point, which tells of all."""
@@ -241,16 +250,22 @@ def _check_at(
         seed=request.seed,
     )
     differences = CentralDifferences.planned(pairing.size, _valid_step(request.epsilon))
+    readings = partial(Readings, request.cost_function, names, pairing)
     try:
         with cost:
             _require_dependence(cost, pairing)
             if request.epsilon is None:
                 differences.epsilon = default_step(cost.itemsize)
             measure(differences, cost, pairing, request.progress_at(point))
+            judged = _judged(pairing, cost, differences)
+            earlier = None if point else _earlier(request.previous, pairing)
+            diagnoses = diagnose(pairing, *judged, readings, cost, earlier=earlier)
     except KeyboardInterrupt:
-        seconds = time.perf_counter() - started
-        raise GradientCheckInterrupted(_concluded(pairing, cost, differences, seconds)) from None
-    return _concluded(pairing, cost, differences, time.perf_counter() - started)
+        judged = _judged(pairing, cost, differences)
+        diagnoses = diagnose(pairing, *judged, readings, cost, evaluate=False)
+        partial_check = _concluded(pairing, cost, differences, judged, diagnoses, started=started)
+        raise GradientCheckInterrupted(partial_check) from None
+    return _concluded(pairing, cost, differences, judged, diagnoses, started=started)
 
 
 def _check_around(
@@ -424,6 +439,18 @@ class GradientCheck:
         order = np.argsort(-ranks, kind="stable")[:most]
         return [self._entry(int(position)) for position in order]
 
+    def entries_behind(self, diagnosis: Diagnosis, most: int = MOST_ENTRIES) -> list[Entry]:
+        """Return the entries that a diagnosis is about, worst first: the wrong ones, if any."""
+        concerned = np.repeat(
+            [parameter.name in diagnosis.names for parameter in self.parameters],
+            [parameter.n_measured for parameter in self.parameters],
+        )
+        if np.any(concerned & self.wrong):
+            concerned &= self.wrong
+        ranks = np.where(concerned, badness(self.analytic, self.numerical, self.wrong), -np.inf)
+        order = np.argsort(-ranks, kind="stable")[: min(most, int(concerned.sum()))]
+        return [self._entry(int(position)) for position in order]
+
     def _entry(self, position: int) -> Entry:
         k = position
         for parameter in self.parameters:
@@ -489,9 +516,9 @@ class GradientCheck:
         return {"text/plain": str(self), "text/html": self.to_html()}
 
 
-def _concluded(
-    pairing: Pairing, cost: Cost, differences: CentralDifferences, seconds: float
-) -> GradientCheck:
+def _judged(
+    pairing: Pairing, cost: Cost, differences: CentralDifferences
+) -> tuple[Comparison, Measured]:
     """Judge what was measured."""
     m = differences.n_measured
     measured = Measured(
@@ -499,17 +526,41 @@ def _concluded(
         differences.numerical[:m],
         differences.uncertainty[:m],
         differences.rounding[:m],
+        differences.low[:m],
+        differences.high[:m],
         differences.disputed[:m],
-        differences.kinked(),
         differences.n_settled,
     )
     tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
-    comparison = compare(pairing, measured, tolerance)
+    return compare(pairing, measured, tolerance), measured
+
+
+def _earlier(previous: GradientCheck | None, pairing: Pairing) -> Earlier | None:
+    """What the previous check measured, if it was of the same parameters."""
+    if previous is None or previous.n_measured < pairing.size:
+        return None
+    same = [(p.name, p.shape) for p in pairing.checked] == [
+        (p.name, p.shape) for p in previous.parameters
+    ]
+    return Earlier(previous.numerical, previous.uncertainty) if same else None
+
+
+def _concluded(
+    pairing: Pairing,
+    cost: Cost,
+    differences: CentralDifferences,
+    judged: tuple[Comparison, Measured],
+    diagnoses: tuple[Diagnosis, ...],
+    *,
+    started: float,
+) -> GradientCheck:
+    """Put together what was found."""
+    m = differences.n_measured
+    comparison, measured = judged
     verdict = comparison.verdict
     interrupted = differences.n_settled < pairing.size
     if interrupted and verdict is not Verdict.BUG:
         verdict = Verdict.INCONCLUSIVE
-    diagnoses = diagnose(pairing, comparison, measured.numerical, measured.uncertainty)
     findings = Findings(pairing, cost, differences, comparison, verdict)
     return GradientCheck(
         verdict=verdict,
@@ -530,7 +581,7 @@ def _concluded(
         cost=cost.value,
         noise=cost.noise,
         n_evaluations=cost.n_evaluations,
-        seconds=seconds,
+        seconds=time.perf_counter() - started,
         detectable=_detectable(measured),
         size=pairing.size,
         interrupted=interrupted,
@@ -633,6 +684,15 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _jsonable(value: Any) -> Any:
+    """The same, of what `json` can hold."""
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    return _finite(value) if isinstance(value, float) else value
+
+
 def _parameter_dict(check: ParameterCheck) -> dict[str, Any]:
     return {
         "name": check.name,
@@ -661,5 +721,5 @@ def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
         "cause": diagnosis.cause.name,
         "names": list(diagnosis.names),
         "sentence": diagnosis.sentence,
-        "details": {key: _finite(value) for key, value in diagnosis.details.items()},
+        "details": _jsonable(diagnosis.details),
     }

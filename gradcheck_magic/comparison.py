@@ -175,8 +175,10 @@ class Measured:
         The best values known, and their error bars: they give the verdicts.
     rounding : ndarray
         What rounding may have done to the analytic values.
-    disputed, kinked : ndarray of bool
-        Which of them look wrong, but not with enough steps; and at which θ sits on a kink.
+    low, high : ndarray
+        The slopes on both sides of a kink on which θ sits; alike elsewhere.
+    disputed : ndarray of bool
+        Which of them look wrong, but not with enough steps.
     n_settled : int
         How many of them, the first ones, were measured as well as they needed to be.
     """
@@ -185,9 +187,15 @@ class Measured:
     numerical: Vector
     uncertainty: Vector
     rounding: Vector
+    low: Vector
+    high: Vector
     disputed: Mask
-    kinked: Mask
     n_settled: int
+
+    @property
+    def kinked(self) -> Mask:
+        """Where θ sits on a kink."""
+        return self.low < self.high
 
 
 def relative_difference(numerical: NDArray[Any], analytic: NDArray[Any]) -> float:

@@ -120,6 +120,10 @@ class Binding:
             self._arguments = self._presented(self._buffers)
         return self._arguments
 
+    def wrapped(self, wrap: Callable[[Array], Array]) -> Arguments:
+        """Return the same arguments, with something else in place of each array."""
+        return self._presented([wrap(buffer) for buffer in self._buffers])
+
     def _presented(self, buffers: list[Array]) -> Arguments:
         if self.convention is Convention.CLOSURE:
             return (), {}

@@ -203,8 +203,22 @@ class Cost:
             slot[k] = saved
         return cost_plus, cost_minus
 
-    def _evaluate(self, binding: Binding) -> float:
-        value = self._called(binding.arguments())
+    def at(self, theta: Array, wrap: Callable[[Array], Array] | None = None) -> float:
+        """Return J at another θ, at its best precision; nan where it raises.
+
+        Parameters
+        ----------
+        theta : ndarray
+            Where. What is not to be checked stays as it is.
+        wrap : callable, optional
+            What the function is given in place of each array; it is not asked where the function
+            reads the notebook's own.
+        """
+        self._guard.release()
+        return self._at(self.best.binding, theta, wrap)
+
+    def _evaluate(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
+        value = self._called(binding.arguments() if wrap is None else binding.wrapped(wrap))
         if self._upstream is None and type(value) in PLAIN:
             return float(value)
         return self._read(value)
@@ -383,16 +397,20 @@ class Cost:
         """Return J at a point around θ, the same for every binding; nan where it raises."""
         return self._at(binding, self._theta + distance * self._direction)
 
-    def _at(self, binding: Binding, theta: Array) -> float:
+    def _at(
+        self, binding: Binding, theta: Array, wrap: Callable[[Array], Array] | None = None
+    ) -> float:
         """Return J at another point, where the check itself may never come; nan where it raises."""
         with binding.at(theta):
-            return self._evaluate_quietly(binding)
+            return self._evaluate_quietly(binding, wrap)
 
-    def _evaluate_quietly(self, binding: Binding) -> float:
+    def _evaluate_quietly(
+        self, binding: Binding, wrap: Callable[[Array], Array] | None = None
+    ) -> float:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                return self._evaluate(binding)
+                return self._evaluate(binding, wrap)
             except Exception:  # noqa: BLE001 (the user's function may raise anything)
                 return np.nan
 

@@ -1,61 +1,57 @@
-"""Recognises the shape of a mismatch from arrays alone and names the cause.
+"""Names what is wrong with a gradient, and where.
 
-A cause is named only where it explains every entry of a parameter within its error bar, and the
-simplest that does is taken. A wrong name is worse than none: what fits nothing is UNKNOWN.
+A cause is named only where it explains every entry within its error bar, and the simplest that does
+is taken: one for all wrong parameters before one for each, what a parameter shows by itself before
+what lies in the backward pass before it. A wrong name is worse than none: what fits nothing is
+UNKNOWN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import Enum
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.comparison import Comparison
-from gradcheck_magic.errors import listed
+from gradcheck_magic.broadcasting import Outer, Watched
+from gradcheck_magic.cause import Cause, Details, Finding
+from gradcheck_magic.comparison import Comparison, Measured
+from gradcheck_magic.convention import Convention
+from gradcheck_magic.cost import Cost
+from gradcheck_magic.directions import Function, belongs
+from gradcheck_magic.layers import Boundary, boundary, same_layer
+from gradcheck_magic.mismatch import TOLERANCE, Mismatch, Sample
 from gradcheck_magic.pairing import Pairing
-from gradcheck_magic.parameters import Parameter
+from gradcheck_magic.readings import Readings
+from gradcheck_magic.recognition import (
+    ANY_NUMBER,
+    clipped,
+    evidence,
+    exchanged,
+    joined,
+    recognised,
+    regularised,
+    same_total,
+    scaled,
+)
+from gradcheck_magic.sentences import Context, factor_reading, sentence
+from gradcheck_magic.stale import DIGITS, learning_rate
 
-__all__ = ["Cause", "Diagnosis", "diagnose"]
+__all__ = ["Cause", "Diagnosis", "Earlier", "diagnose"]
 
 Vector = NDArray[np.float64]
-Details = dict[str, float]
+Mask = NDArray[np.bool_]
 
-# What remains unexplained may be this large beside the entry, besides its error bar: the
-# truncation of a step of 1e-7 is far smaller, a genuine second mistake is rarely so small.
-TOLERANCE = 1e-6
-# An entry tells something about a factor only if it stands out from its error bar, and one entry
-# alone tells nothing: it is always some factor of the other.
-STANDS_OUT = 10.0
-TELLING = 2
-# Numbers of examples and the like; beyond it, a factor is no simple fraction.
-LARGEST_READ = 100_000
-WHOLE = 1e-5
-
-
-class Cause(Enum):
-    """What is wrong with a gradient; the value describes it.
-
-    Recognised so far are SIGN, SCALE, TRANSPOSED, ZERO, ENTRIES and COST_IGNORES_PARAMETERS; the
-    others are UNKNOWN until they are.
-    """
-
-    SIGN = "the opposite sign"
-    SCALE = "a constant factor"
-    TRANSPOSED = "the transpose"
-    SWAPPED = "the gradient of another parameter"
-    ZERO = "zero where the cost changes"
-    REGULARIZATION = "a term in proportion to the parameter, missing or too many"
-    BROADCAST = "a sum over the wrong axis"
-    SLICE = "a row, a column or a block"
-    ENTRIES = "some entries wrong, the others right"
-    MASK = "not zero where an activation lets nothing through"
-    UPSTREAM = "everything before one place in the backward pass"
-    STALE = "the gradient of parameters that have been updated since"
-    COST_IGNORES_PARAMETERS = "not zero where the cost does not change"
-    UNKNOWN = "no simple cause"
+# A gradient whose cosine with the right one is larger, in every parameter, is nearly right.
+NEARLY = 0.98
+# Contradictions between a bias and its weights, in one of so many units, are no more than chance.
+CHANCE = 4
+# Causes of which one diagnosis tells for all parameters that share them.
+_SHARED = {Cause.SIGN, Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
+# The number in the details that these parameters must share too.
+_NUMBERS = {Cause.SCALE: "factor", Cause.REGULARIZATION: "strength"}
 
 
 @dataclass(frozen=True)
@@ -69,9 +65,12 @@ class Diagnosis:
     names : tuple of str
         The parameters concerned.
     sentence : str
-        For a person.
+        For a person: what, where, how sure, what to look at.
     details : dict
-        The evidence in numbers, such as ``factor`` and ``cosine``.
+        The evidence, as `json` can hold it: numbers such as ``factor``, ``strength`` (the excess of
+        a gradient over the right one, in units of the parameter), ``learning_rate`` and ``cosine``;
+        ``indices`` or ``sides`` of the entries concerned; ``owners``, ``after`` and ``before``,
+        names of parameters.
     """
 
     cause: Cause
@@ -81,28 +80,22 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
-class _Mismatch:
-    """One wrong parameter, all its entries measured."""
+class Earlier:
+    """What an earlier check of the same parameters measured, each an array of shape (n,)."""
 
-    parameter: Parameter
-    gradient_name: str
-    analytic: Vector
     numerical: Vector
     uncertainty: Vector
-    n_wrong: int
-
-    def explained_by(self, model: Vector, bar: Vector) -> bool:
-        """Whether `model`, made from the numerical values, gives the analytic ones."""
-        allowed = bar + TOLERANCE * np.abs(model)
-        return bool(np.all(np.abs(self.analytic - model) <= allowed))
-
-    def informative(self) -> int:
-        """Count the entries that stand out from their error bars."""
-        return int(np.sum(np.abs(self.numerical) > STANDS_OUT * self.uncertainty))
 
 
 def diagnose(
-    pairing: Pairing, comparison: Comparison, numerical: Vector, uncertainty: Vector
+    pairing: Pairing,
+    comparison: Comparison,
+    measured: Measured,
+    readings: Callable[[], Readings],
+    cost: Cost,
+    *,
+    evaluate: bool = True,
+    earlier: Earlier | None = None,
 ) -> tuple[Diagnosis, ...]:
     """Name the cause for every parameter that has wrong entries.
 
@@ -112,223 +105,374 @@ def diagnose(
         The parameters and the analytic gradient.
     comparison : Comparison
         Which entries are wrong.
-    numerical, uncertainty : ndarray
-        Over the entries measured, the first ones of `pairing.indices`.
+    measured : Measured
+        The first entries of `pairing.indices`, with their error bars.
+    readings : callable
+        Returns what numbers may stand for; asked for only if something is wrong.
+    cost : Cost
+        The cost.
+    evaluate : bool
+        Whether it may be called, and hypotheses be tested that need more evaluations.
+    earlier : Earlier, optional
+        What the check before this one measured.
 
     Returns
     -------
     tuple of Diagnosis
-        In the order of the parameters; one diagnosis for all that share a cause and its factor.
+        In the order of the parameters; one for all that share a cause.
     """
-    found: dict[tuple[Cause, str], list[tuple[_Mismatch, Details]]] = {}
-    for mismatch in _mismatches(pairing, comparison, numerical, uncertainty):
-        cause, details = _cause(mismatch)
-        factor = _factor_text(details, mismatch) if cause is Cause.SCALE else ""
-        apart = "" if cause in _SHARED else mismatch.parameter.name
-        found.setdefault((cause, factor + apart), []).append((mismatch, details))
-    return tuple(_diagnosis(cause, group) for (cause, _), group in found.items())
+    mismatches = tuple(_mismatches(pairing, comparison, measured))
+    if not any(m.is_wrong for m in mismatches):
+        return ()
+    known = readings()
+    search = _Search(pairing, mismatches, known, cost if evaluate else None, earlier)
+    context = Context(mismatches, known, cost.name)
+    # Of huge values the squares overflow: what comes of that explains nothing.
+    with np.errstate(all="ignore"):
+        return tuple(_diagnosis(finding, context) for finding in search.findings())
 
 
-_SHARED = {Cause.SIGN, Cause.SCALE, Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
+def _diagnosis(finding: Finding, context: Context) -> Diagnosis:
+    names = tuple(mismatch.name for mismatch in finding.mismatches)
+    return Diagnosis(finding.cause, names, sentence(finding, context), finding.details)
 
 
-def _mismatches(
-    pairing: Pairing, comparison: Comparison, numerical: Vector, uncertainty: Vector
-) -> Iterable[_Mismatch]:
-    analytic = pairing.analytic
-    found = zip(pairing.parts(), pairing.gradient_names, comparison.parameters, strict=True)
-    for (parameter, part), gradient_name, check in found:
-        if check.n_wrong and check.n_measured == parameter.size:
-            yield _Mismatch(
-                parameter,
-                gradient_name,
-                analytic[part],
-                numerical[part],
-                uncertainty[part],
-                check.n_wrong,
-            )
-
-
-def _cause(mismatch: _Mismatch) -> tuple[Cause, Details]:
-    """The simplest cause that explains every entry, with its evidence."""
-    for cause, recognise in _RECOGNISERS:
-        details = recognise(mismatch)
-        if details is not None:
-            return cause, details
-    return Cause.UNKNOWN, _evidence(mismatch)
-
-
-def _not_finite(mismatch: _Mismatch) -> Details | None:
-    finite = np.all(np.isfinite(mismatch.analytic)) and np.all(np.isfinite(mismatch.numerical))
-    return None if finite else {"n_wrong": mismatch.n_wrong}
-
-
-def _cost_constant(mismatch: _Mismatch) -> Details | None:
-    return None if mismatch.numerical.any() else {}
-
-
-def _zero(mismatch: _Mismatch) -> Details | None:
-    return None if mismatch.analytic.any() else {}
-
-
-def _scale(mismatch: _Mismatch) -> Details | None:
-    unit = np.abs(mismatch.numerical).max()  # lest the squares of huge entries overflow
-    analytic, numerical = mismatch.analytic / unit, mismatch.numerical / unit
-    factor = float(analytic @ numerical / (numerical @ numerical))
-    if mismatch.informative() < TELLING:
-        return None
-    if not mismatch.explained_by(factor * mismatch.numerical, abs(factor) * mismatch.uncertainty):
-        return None
-    return {"factor": factor}
-
-
-def _sign(mismatch: _Mismatch) -> Details | None:
-    details = _scale(mismatch)
-    if details is None:
-        return None
-    allowed = max(TOLERANCE, 2 * _factor_uncertainty(mismatch))
-    return details if abs(details["factor"] + 1) <= allowed else None
-
-
-def _transposed(mismatch: _Mismatch) -> Details | None:
-    shape = mismatch.parameter.shape
-    if shape != shape[::-1] or len(shape) == 1 or mismatch.informative() < TELLING:
-        return None
-    model, bar = (x.reshape(shape).T.ravel() for x in (mismatch.numerical, mismatch.uncertainty))
-    return {} if mismatch.explained_by(model, bar) else None
-
-
-def _some_entries(mismatch: _Mismatch) -> Details | None:
-    few = mismatch.n_wrong <= mismatch.parameter.size // 2
-    return {"n_wrong": mismatch.n_wrong} if few else None
-
-
-def _evidence(mismatch: _Mismatch) -> Details:
-    # In units of the largest entry, lest the squares of huge ones overflow.
-    units = np.abs(mismatch.analytic).max(), np.abs(mismatch.numerical).max()
-    analytic, numerical = mismatch.analytic / units[0], mismatch.numerical / units[1]
-    lengths = np.linalg.norm(analytic), np.linalg.norm(numerical)
-    return {
-        "n_wrong": mismatch.n_wrong,
-        "cosine": float(analytic @ numerical / (lengths[0] * lengths[1])),
-        "ratio": float(lengths[0] / lengths[1] * (units[0] / units[1])),
-    }
-
-
-# The simplest cause first: what it explains is not looked at again.
-_RECOGNISERS: tuple[tuple[Cause, Callable[[_Mismatch], Details | None]], ...] = (
-    (Cause.ENTRIES, _not_finite),
-    (Cause.COST_IGNORES_PARAMETERS, _cost_constant),
-    (Cause.ZERO, _zero),
-    (Cause.SIGN, _sign),
-    (Cause.SCALE, _scale),
-    (Cause.TRANSPOSED, _transposed),
-    (Cause.ENTRIES, _some_entries),
-)
-
-
-def _factor_uncertainty(mismatch: _Mismatch) -> float:
-    unit = np.abs(mismatch.numerical).max()
-    return float(
-        np.linalg.norm(mismatch.uncertainty / unit) / np.linalg.norm(mismatch.numerical / unit)
+def _mismatches(pairing: Pairing, comparison: Comparison, measured: Measured) -> Iterator[Mismatch]:
+    # On a kink, any value between the slopes on both sides is right.
+    numerical = np.where(measured.kinked, (measured.low + measured.high) / 2, measured.numerical)
+    half_gap = np.where(measured.kinked, (measured.high - measured.low) / 2, 0.0)
+    bars = measured.uncertainty + half_gap
+    wrong = comparison.wrong | comparison.inspect
+    parts = zip(
+        pairing.parts(len(numerical)), pairing.gradient_names, pairing.gradients, strict=True
     )
+    for (parameter, part), gradient_name, analytic in parts:
+        values = analytic, numerical[part], bars[part], measured.rounding[part]
+        is_bug = bool(comparison.wrong[part].any())
+        yield Mismatch.of(parameter, gradient_name, values, wrong[part], is_bug=is_bug)
 
 
-def _factor_text(details: Details, mismatch: _Mismatch) -> str:
-    """The factor with four digits, or as many as the error bars support."""
-    supported = -np.log10(max(_factor_uncertainty(mismatch), 1e-16))
-    # Enough to tell it from 1, and never more than is known.
-    apart = abs(details["factor"] - 1)
-    wanted = max(4, 2 - np.floor(np.log10(apart))) if apart else 4
-    return f"{details['factor']:#.{int(np.clip(wanted, 3, max(3, supported)))}g}"
+class _Search:
+    """Looks for the simplest findings that explain all mismatches."""
 
+    def __init__(
+        self,
+        pairing: Pairing,
+        mismatches: Sequence[Mismatch],
+        readings: Readings,
+        cost: Cost | None,
+        earlier: Earlier | None,
+    ) -> None:
+        self._pairing = pairing
+        self._all = mismatches
+        self._wrong = [m for m in mismatches if m.is_wrong]
+        self._readings = readings
+        self._cost = cost
+        self._earlier = earlier
 
-def _diagnosis(cause: Cause, group: list[tuple[_Mismatch, Details]]) -> Diagnosis:
-    mismatches = [mismatch for mismatch, _ in group]
-    details = group[0][1]
-    names = tuple(mismatch.parameter.name for mismatch in mismatches)
-    return Diagnosis(cause, names, _sentence(cause, mismatches, details), details)
+    def findings(self) -> list[Finding]:
+        """Return what was found, in the order of the parameters."""
+        shared = self._shared_by_all()
+        findings = [shared] if shared else self._one_by_one()
+        findings = self._of_another_point(findings)
+        findings = self._upstream(findings)
+        findings = [self._located(finding) for finding in findings]
+        findings = [f for f in findings if f.firm or any(m.is_bug for m in f.mismatches)]
+        return sorted(findings, key=lambda f: self._all.index(f.mismatches[0]))
 
+    # What parameters show by themselves
 
-def _sentence(cause: Cause, mismatches: list[_Mismatch], details: Details) -> str:
-    first = mismatches[0]
-    gradients = listed(mismatch.gradient_name for mismatch in mismatches)
-    verb = "is" if len(mismatches) == 1 else "are"
-    where = f"Look at where {gradients} {verb} formed."
-    everywhere = f", in {_everywhere(mismatches)}"
-    if cause is Cause.SIGN:
-        return (
-            f"{gradients} {verb} −1 times the numerical gradient{everywhere}: the opposite sign. "
-            f"{where}"
+    def _shared_by_all(self) -> Finding | None:
+        """One factor, or one strength, for everything that is wrong."""
+        if not _all_finite(self._wrong):
+            return None
+        pool, group = Sample.pooled(m.sample for m in self._wrong), tuple(self._wrong)
+        found = scaled(pool, self._readings)
+        if found:
+            return Finding(found[0], group, found[1])
+        bound = clipped(pool, np.concatenate([m.wrong for m in group]))
+        if bound is not None:
+            return Finding(Cause.ENTRIES, group, {"clipped": bound})
+        details = regularised(pool, self._readings)
+        return Finding(Cause.REGULARIZATION, group, details) if details else None
+
+    def _one_by_one(self) -> list[Finding]:
+        found = {id(m): self._borne_out(recognised(m, self._readings)) for m in self._wrong}
+        weak = [m for m in self._wrong if _may_be_another(found[id(m)])]
+        swaps = exchanged(weak, self._all)
+        taken = {id(m) for swap in swaps for m in swap.mismatches}
+        single = [found[id(m)] for m in self._wrong if id(m) not in taken]
+        findings = _grouped(finding for finding in single if finding is not None)
+        for m in weak:
+            if id(m) in taken or found[id(m)] is not None:
+                continue
+            findings = self._with(findings, m)
+        return findings + swaps
+
+    def _borne_out(self, finding: Finding | None) -> Finding | None:
+        """Leave out a mask that explains some of the entries only, and that no bias bears out.
+
+        Anything that is wrong everywhere is not zero where the data are.
+        """
+        if finding is None or finding.cause is not Cause.MASK or finding.firm:
+            return finding
+        (mismatch,), axis = finding.mismatches, finding.details["axis"]
+        units = finding.details["indices"]
+        biases = [
+            m
+            for m in same_layer(mismatch, self._all)
+            if len(m.squeezed) == 1 and m.size == mismatch.parameter.shape[axis]
+        ]
+        return finding if any(m.wrong[units].all() for m in biases) else None
+
+    def _with(self, findings: list[Finding], mismatch: Mismatch) -> list[Finding]:
+        """Let a finding explain one more parameter, or say that nothing does."""
+        for i, finding in enumerate(findings):
+            if joined(finding, mismatch):
+                more = _ordered((*finding.mismatches, mismatch), self._all)
+                wider = replace(finding, mismatches=more)
+                return [*findings[:i], wider, *findings[i + 1 :]]
+        unknown = Finding(Cause.UNKNOWN, (mismatch,), evidence(mismatch), firm=False)
+        return [*findings, same_total(mismatch, self._all) or unknown]
+
+    # What another point, or a mended cost, shows
+
+    def _of_another_point(self, findings: list[Finding]) -> list[Finding]:
+        """See whether the gradient is right for other parameters, or for a cost slightly mended."""
+        doubtful = [f for f in findings if not f.firm or self._is_without_meaning(f)]
+        if not any(m.is_bug for f in doubtful for m in f.mismatches):
+            return findings
+        kept = [f for f in findings if f not in doubtful]
+        settled = {id(m) for f in kept for m in f.mismatches}
+        fitting = [m for m in self._all if id(m) not in settled]
+        # One fitted number is no simpler than another, unless somebody chose it.
+        fitted = all(f.firm for f in doubtful)
+        stale = functools.partial(self._stale, thorough=not fitted)
+        for look in (self._previous, stale, self._broadcast):
+            found = look(fitting)
+            if found is not None and (not fitted or _is_chosen(found)):
+                return [*kept, found]
+        return findings
+
+    def _is_without_meaning(self, finding: Finding) -> bool:
+        """Whether it is a factor that could be any number."""
+        return finding.cause is Cause.SCALE and not factor_reading(
+            abs(finding.details["factor"]), self._readings
         )
-    if cause is Cause.SCALE:
-        text = _factor_text(details, first)
-        return (
-            f"{gradients} {verb} {text} times the numerical gradient{everywhere}. "
-            f"{_reading(details['factor'])}{where}"
+
+    def _previous(self, fitting: Sequence[Mismatch]) -> Finding | None:
+        earlier, parts = self._earlier, dict(self._parts())
+        if earlier is None or len(earlier.numerical) != self._pairing.size:
+            return None
+        for m in fitting:
+            part = parts[id(m)]
+            bar = earlier.uncertainty[part] + TOLERANCE * np.abs(earlier.numerical[part])
+            fits = m.sample.explained_by(earlier.numerical[part], bar)
+            if not fits and m.is_wrong:
+                return None
+        return Finding(Cause.STALE, _wrong_ones(fitting), {})
+
+    def _parts(self) -> Iterator[tuple[int, slice]]:
+        for m, (_, part) in zip(self._all, self._pairing.parts(), strict=True):
+            yield id(m), part
+
+    def _stale(self, fitting: Sequence[Mismatch], *, thorough: bool) -> Finding | None:
+        cost = self._cost
+        everything = self._pairing.size == self._pairing.parameters.size
+        # Two numbers lie on a line with any others: the learning rate could always be fitted.
+        compared = sum(int(_compared(m).sum()) for m in fitting)
+        if cost is None or not everything or not _all_finite(self._all) or compared < ANY_NUMBER:
+            return None
+        if any(m.is_compared and not m.is_wrong for m in fitting):
+            # An update moves them all, and their gradients with them.
+            return None
+        function = Function(cost.at, cost.best.noise)
+        rate = learning_rate(
+            function, self._theta(), self._all, fitting, self._readings, thorough=thorough
         )
-    if cause is Cause.TRANSPOSED:
-        return f"{gradients} is the transpose of the numerical gradient. {where}"
-    if cause is Cause.ZERO:
-        return (
-            f"{gradients} {verb} zero everywhere, and the cost does change with "
-            f"{listed(m.parameter.name for m in mismatches)}: never assigned, or a path forgotten."
-        )
-    if cause is Cause.COST_IGNORES_PARAMETERS:
-        return (
-            f"The cost does not change with {listed(m.parameter.name for m in mismatches)} at "
-            f"all, and {gradients} {verb} not zero: does the cost use it?"
-        )
-    return _uncertain_sentence(cause, first, details)
+        if rate is None:
+            return None
+        details = {"learning_rate": rate, "name": self._readings.number(rate, 0.0)}
+        return Finding(Cause.STALE, _wrong_ones(fitting), details)
+
+    def _broadcast(self, fitting: Sequence[Mismatch]) -> Finding | None:
+        cost, found = self._cost, list[Outer]()
+        if cost is None or cost.convention is Convention.CLOSURE or not _all_finite(fitting):
+            return None
+        mended = functools.partial(cost.at, wrap=lambda array: Watched.of(array, found))
+        mended(self._theta())
+        function = Function(mended, cost.best.noise)
+        if not found or not belongs(function, self._theta(), fitting):
+            return None
+        first = found[0]
+        details = {"shapes": first.shapes, "function": first.function, "source": first.source}
+        return Finding(Cause.BROADCAST, _wrong_ones(fitting), details)
+
+    def _theta(self) -> Vector:
+        return self._pairing.parameters.theta().astype(np.float64)
+
+    # What the order of the parameters shows
+
+    def _upstream(self, findings: list[Finding]) -> list[Finding]:
+        """Replace what has no simple cause by the place before which everything is wrong."""
+        weak = [f for f in findings if self._may_come_from_further_on(f)]
+        place = boundary(self._all, _consistent([m for f in weak for m in f.mismatches]))
+        if place is None or not any(m.is_bug for m in place.explained):
+            return findings
+        inside = {id(m) for m in place.explained}
+        absorbed = [f for f in weak if id(f.mismatches[0]) in inside]
+        if all(f.firm for f in absorbed) or all(map(_is_aligned_block, absorbed)):
+            return findings
+        # That the cost does not change with a parameter is true whatever else is.
+        kept = [
+            f
+            for f in findings
+            if f not in weak
+            or id(f.mismatches[0]) not in inside
+            or f.cause is Cause.COST_IGNORES_PARAMETERS
+        ]
+        mask = next((f for f in weak if f.cause is Cause.MASK and _is_at(f, place)), None)
+        if mask is not None:
+            details = {**mask.details, "name": mask.mismatches[0].name}
+            return [*kept, Finding(Cause.MASK, place.explained, details | _names(place))]
+        details = {**_names(place), "layer": place.layer}
+        known = [{"name": m.name, **evidence(m)} for m in place.explained]
+        if not place.after and all(e.get("cosine", 0.0) > NEARLY for e in known):
+            # As good as right everywhere: the place or the data are others, not a formula.
+            nearly = Finding(Cause.UNKNOWN, place.explained, {"evidence": known}, firm=False)
+            return [*kept, nearly]
+        return [*kept, Finding(Cause.UPSTREAM, place.explained, {**details, "evidence": known})]
+
+    def _may_come_from_further_on(self, finding: Finding) -> bool:
+        """Whether an error in the backward pass may look like this in some parameters."""
+        if finding.cause is Cause.COST_IGNORES_PARAMETERS:
+            # It may cancel in the cost, as a bias before batch norm does.
+            return any(m.is_wrong for m in same_layer(finding.mismatches[0], self._all))
+        return not finding.firm or finding.cause is Cause.MASK or self._is_without_meaning(finding)
+
+    def _located(self, finding: Finding) -> Finding:
+        """Add, to what several parameters share, the place before which all of them stand."""
+        if finding.cause is Cause.MASK:
+            return _named(finding)
+        if finding.cause not in {Cause.SIGN, Cause.SCALE, Cause.ZERO}:
+            return finding
+        place = boundary(self._all, finding.mismatches)
+        if place is None or len(place.explained) < len(finding.mismatches):
+            return finding
+        return replace(finding, details=finding.details | _names(place))
 
 
-def _everywhere(mismatches: list[_Mismatch]) -> str:
-    """In words, the entries that a factor explains: zeros are any factor of each other."""
-    size = sum(mismatch.parameter.size for mismatch in mismatches)
-    zero = sum(int(np.sum((m.analytic == 0) & (m.numerical == 0))) for m in mismatches)
-    return f"all {size - zero} entries that are not zero" if zero else f"all {size} entries"
+def _is_chosen(finding: Finding) -> bool:
+    rate = finding.details.get("learning_rate")
+    return rate is None or bool(finding.details["name"]) or rate == float(f"{rate:.{DIGITS}g}")
 
 
-def _uncertain_sentence(cause: Cause, mismatch: _Mismatch, details: Details) -> str:
-    size = mismatch.parameter.size
-    gradient = f"`{mismatch.gradient_name}`"
-    lost = int(np.sum(~np.isfinite(mismatch.analytic)))
-    if lost:
-        return (
-            f"{gradient} is nan or infinite in {lost} of {size} entries. "
-            "Look for a division by zero or an overflow."
-        )
-    if cause is Cause.ENTRIES:
-        return (
-            f"{gradient} is wrong in {mismatch.n_wrong} of {size} entries and right in the others. "
-            f"Look at what {gradient} sums over, and at the entries listed."
-        )
-    if size == 1:
-        factor = details["ratio"] * np.sign(details["cosine"])
-        return f"{gradient} is {factor:.4g} times the numerical value; one entry does not tell why."
-    return (
-        f"{gradient} is wrong in {mismatch.n_wrong} of {size} entries, with no simple cause: its "
-        f"cosine with the numerical gradient is {details['cosine']:.3f}, and it is "
-        f"{details['ratio']:.3g} times as long."
-    )
+def _may_be_another(finding: Finding | None) -> bool:
+    """Whether what was found of a parameter leaves room for the gradient of another one."""
+    return finding is None or not finding.firm or finding.cause is Cause.COST_IGNORES_PARAMETERS
 
 
-def _reading(factor: float) -> str:
-    """What a factor is usually a sign of; nothing where it is no whole number or part of one."""
-    if _is_whole(factor, 2):
-        return "A factor 2: the derivative of a square, or a term added twice? "
-    if _is_whole(1 / factor, 2):
-        return "A factor ½: a missing 2 from the derivative of a square? "
-    if _is_whole(factor):
-        n = round(factor)
-        return f"A factor {n}: {n}/m instead of 1/m, or a mean forgotten? "
-    if _is_whole(1 / factor):
-        return f"A factor 1/{round(1 / factor)}: divided once too often, or a mean too many? "
-    return ""
+def _all_finite(mismatches: Iterable[Mismatch]) -> bool:
+    return all(np.isfinite(m.sample.analytic).all() for m in mismatches)
 
 
-def _is_whole(factor: float, number: int | None = None) -> bool:
-    if not 1 < factor <= LARGEST_READ:
+def _wrong_ones(mismatches: Iterable[Mismatch]) -> tuple[Mismatch, ...]:
+    return tuple(m for m in mismatches if m.is_wrong)
+
+
+def _ordered(some: Iterable[Mismatch], everything: Sequence[Mismatch]) -> tuple[Mismatch, ...]:
+    return tuple(sorted(some, key=everything.index))
+
+
+def _names(place: Boundary) -> Details:
+    return {"after": place.after.name if place.after else "", "before": place.before.name}
+
+
+def _named(finding: Finding) -> Finding:
+    return replace(finding, details={"name": finding.mismatches[0].name, **finding.details})
+
+
+def _is_at(finding: Finding, place: Boundary) -> bool:
+    """Whether a mask was forgotten right before a place."""
+    return finding.mismatches[0] is place.before
+
+
+def _is_aligned_block(finding: Finding) -> bool:
+    """Whether it is one of the blocks, side by side, into which several gates are put."""
+    if finding.cause is not Cause.SLICE:
         return False
-    whole = number or round(factor)
-    return whole > 1 and abs(factor - whole) <= WHOLE * factor
+    shape = finding.mismatches[0].parameter.shape
+    partial = [
+        (side, n) for side, n in zip(finding.details["sides"], shape, strict=True) if len(side) < n
+    ]
+    if len(partial) != 1:
+        return False
+    side, length = partial[0]
+    width = side[-1] - side[0] + 1
+    return bool(width == len(side) > 1 and side[0] % width == length % width == 0)
+
+
+def _consistent(weak: Sequence[Mismatch]) -> list[Mismatch]:
+    """Leave out vectors that are wrong in other units than the matrices of their layer.
+
+    An error from further on makes a bias wrong in the same units as its weights.
+    """
+    return [m for m in weak if not _is_by_itself(m, same_layer(m, weak))]
+
+
+def _is_by_itself(vector: Mismatch, layer: Sequence[Mismatch]) -> bool:
+    shapes = [m.parameter.shape for m in layer if len(m.squeezed) > 1]
+    if len(vector.squeezed) > 1 or not any(vector.size in shape for shape in shapes):
+        return False
+    return not any(
+        _same_units(vector, m, axis)
+        for m in layer
+        for axis, length in enumerate(m.parameter.shape)
+        if length == vector.size > 1
+    )
+
+
+def _same_units(vector: Mismatch, matrix: Mismatch, axis: int) -> bool:
+    """Whether no unit is wrong in one of both and right in the other."""
+    wrong, right = (
+        np.moveaxis(mask.reshape(matrix.parameter.shape), axis, 0).reshape(vector.size, -1)
+        for mask in (matrix.wrong, _compared(matrix) & matrix.right)
+    )
+    contradicted = vector.wrong & right.any(axis=1) & ~wrong.any(axis=1)
+    contradicted |= _compared(vector) & vector.right & wrong.any(axis=1)
+    return bool(CHANCE * contradicted.sum() <= vector.size)
+
+
+def _compared(mismatch: Mismatch) -> Mask:
+    sample = mismatch.sample
+    return np.abs(sample.numerical) > sample.allowed
+
+
+def _grouped(findings: Iterable[Finding]) -> list[Finding]:
+    """Make one finding of those that share a cause, and its number."""
+    groups: list[Finding] = []
+    for finding in findings:
+        i = next((i for i, group in enumerate(groups) if _is_shared(group, finding)), None)
+        if i is None:
+            groups.append(finding)
+        else:
+            group = groups[i]
+            both = (*group.mismatches, *finding.mismatches)
+            groups[i] = replace(group, mismatches=both, details=finding.details | group.details)
+    return groups
+
+
+def _is_shared(group: Finding, finding: Finding) -> bool:
+    if group.cause is not finding.cause:
+        return False
+    if finding.cause in _SHARED:
+        return True
+    if finding.cause not in _NUMBERS:
+        return False
+    number = _NUMBERS[finding.cause]
+    one, other = group.details, finding.details
+    allowed = 2 * (one[f"{number}_uncertainty"] + other[f"{number}_uncertainty"])
+    apart = abs(one[number] - other[number])
+    return bool(apart <= allowed + TOLERANCE * abs(one[number])) and one.get("l1") == other.get(
+        "l1"
+    )

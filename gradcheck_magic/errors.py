@@ -88,9 +88,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def listed(names: Iterable[str], most: int = 8) -> str:
-    """Return a readable list, such as ```W1`, `b1` and `W2```."""
-    quoted = [f"`{name}`" for name in names]
+def listed(names: Iterable[str], most: int = 8, *, code: bool = True) -> str:
+    """Return a readable list, such as ```W1`, `b1` and `W2```; without quotes if not `code`."""
+    quoted = [f"`{name}`" if code else name for name in names]
     if len(quoted) > most:
         quoted = [*quoted[:most], f"{len(quoted) - most} more"]
     *first, last = quoted or ["nothing"]

@@ -67,7 +67,12 @@ STAIRS = 1e-2
 HOPELESS = 1e-3
 # No smaller step than this many units in the last place of θᵢ.
 PLACES = 64
+LEAST_PLACE = 1e-316
 MOST_RUNGS = 7
+# So many wrong entries of a parameter are measured well, for whoever wants to know what is wrong.
+SHARPENED = 8
+BLURRED = 1e-3
+MORE_RUNGS = 5
 
 
 @dataclass
@@ -254,10 +259,29 @@ class _Entries:
         # A kink nearer than the step is not worth a second look where all agree that it is wrong.
         rough = np.where(gross & ~open_ones, np.abs(first.gap), 0.0)
         self._differences.uncertainty[self._part] += rough
+        telling = self._telling(first, open_ones, gross)
         for k in np.flatnonzero(open_ones).tolist():
-            self._refine(first, k)
+            self._refine(first, k, sharp=k in telling)
             report(self._differences.n_measured)
+        for k in telling:
+            if not open_ones[k]:
+                self._sharpen(first, k)
+                report(self._differences.n_measured)
         self._excuse_kinks_at_zero()
+
+    def _telling(self, first: _Pass, open_ones: Mask, gross: Mask) -> list[int]:
+        """Return a few entries that are wrong, and of which it is not clear by how much.
+
+        That they are wrong needs no more digits; what is wrong with them does.
+        """
+        off = np.abs(first.central - self._analytic)
+        bar = self._differences.uncertainty[self._part]
+        with np.errstate(invalid="ignore"):
+            telling = np.minimum(off, np.abs(first.central))
+            blurred = (open_ones & (off > bar)) | (gross & (bar > BLURRED * telling))
+        found = np.flatnonzero(blurred & np.isfinite(off))
+        chosen: list[int] = found[np.argsort(-off[found], kind="stable")][:SHARPENED].tolist()
+        return chosen
 
     def _judged(self, first: _Pass) -> tuple[Mask, Mask]:
         """Return which entries need a second look, and which disagree beyond any doubt."""
@@ -337,23 +361,39 @@ class _Entries:
         # A kink on the way would mislead the large steps, and set their two sides apart.
         return found and abs(gap_at_zero(near, far)) <= off
 
-    def _refine(self, first: _Pass, k: int) -> None:
+    def _refine(self, first: _Pass, k: int, *, sharp: bool) -> None:
         """Look again at one entry, until its slope is known well enough or no step says more."""
+        analytic, ladder = float(self._analytic[k]), self._climbed(first, k, sharp=sharp)
+        self._put(k, ladder, analytic, doubtful=self._is_doubtful(k, ladder, analytic))
+
+    def _sharpen(self, first: _Pass, k: int) -> None:
+        """Narrow the error bar of an entry that is wrong beyond any doubt."""
+        estimate, i = self._climbed(first, k, sharp=True).estimate(), self._part.start + k
+        differences = self._differences
+        beyond = self._is_beyond(estimate, float(self._analytic[k]))
+        if beyond and not estimate.on_kink and estimate.bar < differences.uncertainty[i]:
+            differences.numerical[i] = differences.low[i] = differences.high[i] = estimate.low
+            differences.uncertainty[i] = estimate.bar
+
+    def _climbed(self, first: _Pass, k: int, *, sharp: bool) -> Ladder:
+        """Return the steps it takes to know an entry well enough; `sharp`: also a wrong one."""
         analytic, scale = float(self._analytic[k]), self._scale(k)
-        smallest = PLACES * float(np.spacing(max(abs(self._theta[k]), 1e-300)))
+        # In the precision in which the step is taken.
+        place = float(np.spacing(np.abs(self._slot[k : k + 1]))[0])
+        smallest = PLACES * max(place, LEAST_PLACE)
         ladder = Ladder(scale, smallest, abs(self._precision.value))
         if first.stepped[k] > 0:
             ladder.add(first.rung(k))
         wanted = self._first_step(first, k)
-        for _ in range(MOST_RUNGS):
+        for _ in range(MOST_RUNGS + sharp * MORE_RUNGS):
             estimate = ladder.estimate()
-            if self._is_settled(ladder, estimate, analytic):
+            if self._is_settled(ladder, estimate, analytic, sharp=sharp):
                 break
             step = self._next_step(ladder, estimate, analytic, wanted)
             if step is None:
                 break
             ladder.add(self._rung(k, step))
-        self._put(k, ladder, analytic, doubtful=self._is_doubtful(k, ladder, analytic))
+        return ladder
 
     def _is_beyond(self, estimate: Estimate, analytic: float) -> bool:
         off = abs(analytic - estimate.nearest(analytic))
@@ -395,7 +435,9 @@ class _Entries:
         drowned = self._precision.noise >= self._cost.scale > 0
         return drowned or not ladder.disagrees(estimate, analytic)
 
-    def _is_settled(self, ladder: Ladder, estimate: Estimate, analytic: float) -> bool:
+    def _is_settled(
+        self, ladder: Ladder, estimate: Estimate, analytic: float, *, sharp: bool
+    ) -> bool:
         """Whether the estimate says clearly enough that the entry is right, or that it is wrong."""
         if not math.isfinite(estimate.bar):
             return False
@@ -406,10 +448,12 @@ class _Entries:
             return False
         off = abs(analytic - estimate.nearest(analytic))
         bar = estimate.bar + self._rounding
-        if off > bar:
-            return off > CLEAR * bar and not self._is_disputed(ladder, estimate, analytic)
         largest = max(abs(analytic), abs(estimate.low), abs(estimate.high))
-        return estimate.bar <= VERIFIED * largest
+        is_narrow = estimate.bar <= VERIFIED * largest
+        if off > bar:
+            clear = off > CLEAR * bar and not self._is_disputed(ladder, estimate, analytic)
+            return clear and (is_narrow or not sharp)
+        return is_narrow
 
     def _first_step(self, first: _Pass, k: int) -> float:
         """The step whose round-off is small enough for three digits, and to tell who is right."""

@@ -121,6 +121,9 @@ class GradcheckMagics(Magics):
     )
     seed = Int(0, help="Of everything random in a check.").tag(config=True)
 
+    # The gradient may be the one that was right then; kept in memory only.
+    _previous: GradientCheck | None = None
+
     @line_cell_magic
     @no_var_expand
     @needs_local_scope
@@ -235,7 +238,7 @@ class GradcheckMagics(Magics):
                 params, grads, cost, epsilon=options.epsilon, only=options.only,
                 names=_names_first(f"{options.params} {options.grads} {options.cost}", namespace),
                 call=options.call, upstream=upstream, points=options.points, seed=options.seed,
-                progress=card.progress,
+                progress=card.progress, previous=self._previous,
             )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)
@@ -247,6 +250,7 @@ class GradcheckMagics(Magics):
             card.clear()
             raise
         self._bind(check, options.out)
+        self._previous = check
         self._show(check, card, options)
 
     def _show(self, check: GradientCheck, card: Card, options: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from gradcheck_magic.comparison import (
     Verdict,
     error_histogram,
 )
+from gradcheck_magic.diagnosis import Diagnosis
 
 __all__ = ["card", "histogram_alt", "one_line", "progress_card", "progress_text", "text_report"]
 
@@ -30,10 +31,15 @@ BAR_WIDTH = 32
 # A table row for each parameter, up to this many; the others are behind a fold.
 MOST_ROWS = 12
 MOST_NOTES = 6
+# Entries behind a diagnosis: on the card, and in the text.
+MOST_BEHIND = 12
+BEHIND_IN_TEXT = 3
 # The ruler's colours where the style sheet is taken away, as it is from an output not trusted.
 BANDS = ("#d3ece2", "#fbe8bd", "#fbd3ba", "#f7bdb7")
 HEADS = ("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
 NUMBERS = {"difference", "analytic", "numerical"}
+BEHIND_HEADS = ("entry", "analytic", "numerical", "analytic / numerical", "analytic − numerical")
+_BLOCK = "margin:0 0 8px;padding:6px 10px"
 
 FOOTER_SEPARATOR = " · "
 
@@ -84,9 +90,11 @@ def footer(check: GradientCheck) -> str:
     return FOOTER_SEPARATOR.join(filter(None, parts))
 
 
-def _leading(check: GradientCheck) -> list[str]:
-    """What a reader must know first: what is wrong, or why it cannot be said."""
-    return [*(diagnosis.sentence for diagnosis in check.diagnoses), *check.reasons]
+def ratio_text(entry: Entry) -> str:
+    """Return by how much the analytic value is larger than the numerical one."""
+    if not entry.numerical or not math.isfinite(entry.analytic / entry.numerical):
+        return ""
+    return f"{entry.analytic / entry.numerical:.4g}"
 
 
 def histogram_alt(check: GradientCheck) -> str:
@@ -123,12 +131,26 @@ def text_report(check: GradientCheck) -> str:
     """Return the complete report as text."""
     blocks = [
         f"{check.verdict.symbol} {check.verdict.value}   difference {check.difference:.3g}",
-        "\n".join(f"- {sentence}" for sentence in _leading(check)),
+        "\n".join(_text_leading(check)),
         _text_table(check),
         _text_histogram(check),
         "\n".join([footer(check), *(f"Note: {note}" for note in check.notes)]),
     ]
     return "\n\n".join(block for block in blocks if block)
+
+
+def _text_leading(check: GradientCheck) -> Iterator[str]:
+    """What a reader must know first: what is wrong, or why it cannot be said."""
+    for diagnosis in check.diagnoses:
+        yield f"- {diagnosis.sentence}"
+        entries = check.entries_behind(diagnosis, BEHIND_IN_TEXT)
+        rows = [(*_worst_values(entry), ratio_text(entry)) for entry in entries]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            label, analytic, numerical, _ = map(str.ljust, row, widths)
+            ratio = f"  ratio {row[-1]}" if row[-1] else ""
+            yield f"    {label}  analytic {analytic}  numerical {numerical}{ratio}".rstrip()
+    yield from (f"- {reason}" for reason in check.reasons)
 
 
 def _text_table(check: GradientCheck) -> str:
@@ -211,7 +233,8 @@ def card(check: GradientCheck, picture: str, *, classes: str = "") -> str:
         f'<span style="font-size:15px">difference <b class="gc-difference">{check.difference:.3g}'
         "</b></span></div>"
         f"{_ruler(check.difference)}"
-        f"{''.join(map(_leading_block, _leading(check)))}"
+        f"{''.join(_diagnosis_block(check, diagnosis) for diagnosis in check.diagnoses)}"
+        f"{''.join(map(_reason_block, check.reasons))}"
         f'<div class="gc-columns"><div class="gc-picture">{picture}</div>'
         f'<div class="gc-tables">{_html_tables(check)}</div></div>'
         f"{_html_footer(check)}</div>"
@@ -268,15 +291,40 @@ def _pointer(difference: float) -> str:
     )
 
 
-def _leading_block(sentence: str) -> str:
-    """What is wrong in bold, and what to look at below."""
+def _diagnosis_block(check: GradientCheck, diagnosis: Diagnosis) -> str:
+    """What is wrong in bold, what to look at below; one click away, the entries behind it."""
+    rows = "".join(map(_behind_row, check.entries_behind(diagnosis, MOST_BEHIND)))
+    head = "".join(
+        f'<th scope="col"{_class(number=name != "entry")}>{name}</th>' for name in BEHIND_HEADS
+    )
+    return (
+        f'<details class="gc-diagnosis" style="{_BLOCK}">'
+        f"<summary>{_in_bold(diagnosis.sentence)}</summary>"
+        "<table><caption>The entries that are furthest off</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
+    )
+
+
+def _behind_row(entry: Entry) -> str:
+    label, analytic, numerical = _worst_values(entry)
+    off = f"{entry.analytic - entry.numerical:.3e}"
+    cells = "".join(
+        f"<td{_class(number=True)}>{_bar_set_apart(text)}</td>"
+        for text in (analytic, numerical, ratio_text(entry), off)
+    )
+    return f'<tr><th scope="row"><code>{html.escape(label)}</code></th>{cells}</tr>'
+
+
+def _reason_block(sentence: str) -> str:
+    return f'<div class="gc-diagnosis" style="{_BLOCK}">{_in_bold(sentence)}</div>'
+
+
+def _in_bold(sentence: str) -> str:
+    """The first sentence in bold, the others below."""
     what, _, look = sentence.partition(". ")
     more = f'<div class="gc-muted">{_code(look)}</div>' if look else ""
     full_stop = "." if look else ""
-    return (
-        '<div class="gc-diagnosis" style="margin:0 0 8px;padding:6px 10px">'
-        f"<b>{_code(what)}{full_stop}</b>{more}</div>"
-    )
+    return f"<b>{_code(what)}{full_stop}</b>{more}"
 
 
 def _code(text: str) -> str:

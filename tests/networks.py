@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from gradcheck_magic.demo import load_digits
+
 
 def relu(Z):
     return np.maximum(0, Z)
@@ -87,3 +89,63 @@ class Smooth:
             "dW2": A1.T @ dZ2,
             "db2": dZ2.sum(axis=0),
         }
+
+
+class Digits:
+    """Real digits through two hidden layers, with weights penalised by λ / 2m; columns of examples.
+
+    The names are those of a notebook: what it knows is in `namespace`.
+    """
+
+    def __init__(self, activation="tanh", *, m=40, lambd=0.7, seed=0):
+        images, labels = load_digits(m)
+        # Pixels that are never dark teach nothing.
+        self.X, self.Y = images[:, images.any(axis=0)][:, 8:20].T, labels.T
+        self.lambd, self.activation = lambd, activation
+        random = np.random.default_rng(seed)
+        sizes = (len(self.X), 6, 5, len(self.Y))
+        self.params = {}
+        for layer in (1, 2, 3):
+            shape = sizes[layer], sizes[layer - 1]
+            self.params[f"W{layer}"] = random.normal(size=shape) * np.sqrt(2 / shape[1])
+            self.params[f"b{layer}"] = random.normal(size=(shape[0], 1)) * 0.2
+        self.namespace = {"X": self.X, "Y": self.Y, "lambd": lambd, "learning_rate": 0.05}
+
+    def forward(self, p):
+        activate = np.tanh if self.activation == "tanh" else relu
+        A1 = activate(p["W1"] @ self.X + p["b1"])
+        A2 = activate(p["W2"] @ A1 + p["b2"])
+        scores = p["W3"] @ A2 + p["b3"]
+        odds = np.exp(scores - scores.max(axis=0))
+        return A1, A2, odds / odds.sum(axis=0)
+
+    def cost(self, p):
+        m = self.X.shape[1]
+        fit = -np.sum(self.Y * np.log(self.forward(p)[-1])) / m
+        return fit + self.lambd / (2 * m) * sum(np.sum(p[f"W{k}"] ** 2) for k in (1, 2, 3))
+
+    def grads(self, bug="", p=None):
+        p = self.params if p is None else p
+        A1, A2, A3 = self.forward(p)
+        m = self.X.shape[1]
+        dZ3 = A3 - self.Y
+        if bug == "loss's derivative":
+            dZ3 = A3 * (A3 - self.Y)
+        dA2 = p["W3"].T @ dZ3
+        dZ2 = dA2 * self.slope(A2, bug, 2)
+        dA1 = p["W2"].T @ dZ2
+        dZ1 = dA1 * self.slope(A1, bug, 1)
+        layers = {1: (dZ1, self.X), 2: (dZ2, A1), 3: (dZ3, A2)}
+        grads = {}
+        for k, (dZ, A) in layers.items():
+            grads[f"dW{k}"] = dZ @ A.T / m + self.lambd / m * p[f"W{k}"]
+            grads[f"db{k}"] = dZ.sum(axis=1, keepdims=True) / m
+        return grads
+
+    def slope(self, A, bug, layer):
+        """The derivative of the activation, by its value; a bug may leave it out."""
+        if bug == f"slope of layer {layer}":
+            return 1.0
+        if bug == f"1 - A in layer {layer}":
+            return 1 - A
+        return 1 - A**2 if self.activation == "tanh" else A > 0

@@ -13,7 +13,9 @@ PACKAGE = ROOT / "gradcheck_magic"
 # Each module imports only from those before it.
 ORDER = [
     "errors", "interrupt", "parameters", "pairing", "convention", "gradient_function", "noise",
-    "cost", "ladder", "finite_difference", "comparison", "diagnosis", "explanation", "check",
+    "cost", "ladder", "finite_difference", "comparison", "mismatch", "cause", "readings",
+    "recognition", "layers", "directions", "stale", "broadcasting", "sentences", "diagnosis",
+    "explanation", "check",
     "report", "figures", "widget", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
@@ -71,5 +73,6 @@ def test_main_job():
     )
     assert "✓ Backpropagation is correct." in done.stdout
     assert "✗ There is a bug in backpropagation." in done.stdout
-    assert "`dW2` is 100.0 times the numerical gradient, in all 80 entries." in done.stdout
+    assert "`dW2` is 100.0 times the numerical gradient, in all 80 entries" in done.stdout
+    assert "and `X.shape[0]` is 100: a missing mean over the examples?" in done.stdout
     assert "jupyter lab notebooks/01_first_check.ipynb" in done.stdout

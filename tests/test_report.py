@@ -31,8 +31,12 @@ GOLDEN = """\
 ✗ There is a bug in backpropagation.   difference 0.285
 
 - `dW` is 2.000 times the numerical gradient, in all 3 entries. Look at where `dW` is formed.
+    W[0, 0]  analytic 2.00000e-02  numerical 1.00000e-02 ± 1e-09  ratio 2
+    W[0, 1]  analytic 2.00000e-02  numerical 1.00000e-02 ± 1e-09  ratio 2
+    W[0, 2]  analytic 4.00000e-02  numerical 2.00000e-02 ± 1e-09  ratio 2
 - `db` is nan or infinite in 1 of 1 entries. Look for an overflow.
-- Interrupted: 7 of 13 entries were measured.
+    b  analytic nan  numerical -1.25000e+00 ± 1e-09
+- Interrupted: 13 of 20 entries were measured.
 
 parameter  shape   difference  verdict          worst entry     analytic             numerical
 W          1 × 3      3.3e-01  ✗ wrong, 3 of 3  W[0, 2]      4.00000e-02   2.00000e-02 ± 1e-09
@@ -43,19 +47,19 @@ T          1          0.0e+00  ? cannot tell    T[0]         1.00000e+00        
 long_name  2          5.0e-01  ✗ differs
 
 relative error of each entry
-     exactly 0 |██████████████████████ 2
-  1e-9 to 1e-8 |███████████ 1
+     exactly 0 |██████████████████████████ 4
+  1e-9 to 1e-8 |███████ 1
   1e-8 to 1e-7 |
   1e-7 to 1e-6 |
-  1e-6 to 1e-5 |
+  1e-6 to 1e-5 |███████ 1
   1e-5 to 1e-4 |
   1e-4 to 1e-3 |
   1e-3 to 1e-2 |
   1e-2 to 1e-1 |
-     1e-1 to 1 |████████████████████████████████ 3
-    not finite |███████████ 1
+     1e-1 to 1 |████████████████████████████████ 5
+    not finite |█████████████ 2
 
-7 of 13 entries measured · cost called with the flat θ · ε = 1e-07 · \
+13 of 20 entries measured · cost called with the flat θ · ε = 1e-07 · \
 40 evaluations in 1.25 s · J = 0.693147, known to 2.0e-16
 Note: `cost` returns several values: the first was taken as the cost.
 """
@@ -63,8 +67,10 @@ Note: `cost` returns several values: the first was taken as the cost.
 
 def result_by_hand():
     """A result with one of everything, made up."""
-    analytic = np.array([2e-2, 2e-2, 4e-2, np.nan, 0.5, 0.5, 1.0])
-    numerical = np.array([1e-2, 1e-2, 2e-2, -1.25, 0.5, 0.5 * (1 + 4e-9), 1.0])
+    analytic = np.array([2e-2, 2e-2, 4e-2, np.nan, 0.5, 0.5, 1, 1, 1, 1, 1, 0.3, 0.3])
+    numerical = np.array(
+        [1e-2, 1e-2, 2e-2, -1.25, 0.5, 0.5 * (1 + 4e-9), 1.00001, 1, 1, 1, np.nan, 0.1, 0.1]
+    )
 
     def parameter(name, shape, verdict, difference, n_wrong=0, *, worst=None):
         size = int(np.prod(shape))
@@ -94,12 +100,12 @@ def result_by_hand():
             Diagnosis(Cause.ENTRIES, ("b",), lost, {}),
         ),
         wrong_entries=(("b", ()), ("W", (0, 2)), ("W", (0, 0)), ("W", (0, 1))),
-        measured=np.arange(7),
+        measured=np.arange(13),
         analytic=analytic,
         numerical=numerical,
-        uncertainty=np.full(7, 1e-9),
-        wrong=np.array([True, True, True, True, False, False, False]),
-        kinked=np.zeros(7, dtype=bool),
+        uncertainty=np.full(13, 1e-9),
+        wrong=np.array(4 * [True] + 9 * [False]),
+        kinked=np.zeros(13, dtype=bool),
         mode="full",
         call="flat",
         epsilon=1e-7,
@@ -108,9 +114,9 @@ def result_by_hand():
         n_evaluations=40,
         seconds=1.25,
         detectable=1e-9,
-        size=13,
+        size=20,
         interrupted=True,
-        reasons=("Interrupted: 7 of 13 entries were measured.",),
+        reasons=("Interrupted: 13 of 20 entries were measured.",),
         notes=("`cost` returns several values: the first was taken as the cost.",),
     )
 

@@ -8,22 +8,28 @@ misses its goals.
 
 import argparse
 import json
-import multiprocessing
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from gradcheck_magic import check_gradients, gradient_checking
 from gradcheck_magic.comparison import THRESHOLDS, band
 from tests.benchmarks import rivals
+from tests.benchmarks.harness import (
+    Count,
+    Goal,
+    corpus_parser,
+    parsed,
+    progress,
+    run_on_all_cores,
+    say,
+    show_goals,
+    show_table,
+)
 from tests.benchmarks.rivals import Counted, Found, Outcome, judged
 from tests.corpus import FAMILIES, REGIMES, Case, cases, sample
 
@@ -92,16 +98,6 @@ class Row:
             seeable=bool(case.seeable()),
             error=float(case.error()),
         )
-
-
-class Count(NamedTuple):
-    """So many among so many."""
-
-    found: int
-    among: int
-
-    def __str__(self):
-        return f"{self.found} of {self.among}"
 
 
 # The checkers that are ours to state; the others are in `rivals`.
@@ -227,43 +223,7 @@ def run_shard(options: argparse.Namespace, shard: int) -> list[Row]:
     return rows
 
 
-def progress(done: int) -> None:
-    """Say how far it is, to whoever watches."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{done} cases ")
-        sys.stderr.flush()
-
-
-def run(options: argparse.Namespace) -> list[Row]:
-    """All cases by all checkers, in the order of the corpus."""
-    if options.workers == 1:
-        return run_shard(options, 0)
-    # Each worker has a core to itself; and JAX does not survive a fork.
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
-        shards = list(pool.map(partial(run_shard, options), range(options.workers)))
-    return [shards[k % options.workers][k // options.workers] for k in range(sum(map(len, shards)))]
-
-
 # What is printed
-
-
-def say(text: str = "") -> None:
-    """Write a line."""
-    sys.stdout.write(f"{text}\n")
-
-
-def show_table(title: str, head: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
-    """Write a table under its title: names to the left, numbers to the right."""
-    texts = [list(head), *([str(cell) for cell in line] for line in lines)]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    say(f"\n{title}\n")
-    for text in texts:
-        first, *others = zip(text, widths, strict=True)
-        cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
-        say("  ".join(cells).rstrip())
 
 
 def spread(values: Sequence[float]) -> str:
@@ -357,14 +317,6 @@ def show_failures(rows: list[Row]) -> None:
 # The goals
 
 
-class Goal(NamedTuple):
-    """What was asked for, what is, and whether that will do."""
-
-    wanted: str
-    found: str
-    kept: bool
-
-
 def goals(rows: list[Row]) -> list[Goal]:
     """The goals of this check."""
     accused, passed, _, silent, silent_ordinary = tally(rows, OURS).values()
@@ -398,15 +350,6 @@ def _price(which: str, rows: list[Row], share: float, most: float) -> Goal:
     )
 
 
-def show_goals(rows: list[Row]) -> bool:
-    """Say which goals are kept; return whether all of them are."""
-    found = goals(rows)
-    say("\nGoals\n")
-    for goal in found:
-        say(f"  {'kept  ' if goal.kept else 'MISSED'}  {goal.wanted}: {goal.found}")
-    return all(goal.kept for goal in found)
-
-
 def show(rows: list[Row], names: Iterable[str], versions: dict[str, str]) -> None:
     """Write all tables and lists."""
     wrong = sum(bool(row.bug) for row in rows)
@@ -424,29 +367,22 @@ def show(rows: list[Row], names: Iterable[str], versions: dict[str, str]) -> Non
 # The command
 
 
-def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parsed_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.verdicts")
+    parser = corpus_parser("python -m tests.benchmarks.verdicts")
     add = parser.add_argument
-    add("--seeds", type=int, nargs="+", default=[0, 1], help="of the corpus (default: 0 1)")
-    add("--family", default="", help="only families whose names contain this")
-    add("--regime", default="", help="only regimes whose names contain this")
     add("--sample", type=int, metavar="K", help="K cases, spread out; others then choose of these")
     add("--ours-only", action="store_true", help="without the textbook rule and the rivals")
     add("--json", type=Path, metavar="FILE", help="write every case and outcome there")
-    add("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the cores)")
-    options = parser.parse_args(arguments)
-    if options.workers < 1:
-        parser.error("--workers must be at least 1")
-    return options
+    return parsed(parser, arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return 0 where the goals are kept."""
-    options = parsed(arguments)
+    options = parsed_options(arguments)
     everybody, versions = checkers(ours_only=options.ours_only)
     versions = {"numpy": np.__version__, **versions}
-    rows = run(options)
+    rows = run_on_all_cores(run_shard, options)
     if not rows:
         say("No case has that family and regime.")
         return 2
@@ -454,7 +390,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         records = [asdict(row) for row in rows]
         options.json.write_text(json.dumps({"versions": versions, "cases": records}, indent=1))
     show(rows, everybody, versions)
-    return 0 if show_goals(rows) else 1
+    return 0 if show_goals(goals(rows)) else 1
 
 
 if __name__ == "__main__":

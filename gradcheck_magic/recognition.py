@@ -1,0 +1,479 @@
+"""Recognises the shape of a mismatch from arrays alone: what one parameter's gradient looks like.
+
+The simplest cause that explains every entry is taken; what fits nothing stays unrecognised.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic.cause import Cause, Details, Finding
+from gradcheck_magic.mismatch import COINCIDENCE, Mismatch, Sample, norm
+from gradcheck_magic.readings import Readings
+
+__all__ = [
+    "ANY_NUMBER",
+    "clipped",
+    "evidence",
+    "exchanged",
+    "joined",
+    "recognised",
+    "regularised",
+    "same_total",
+    "scaled",
+]
+
+Vector = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Indices = NDArray[np.intp]
+
+# One entry is always some factor of another. Two may be, whatever is wrong: the scores of two
+# classes have opposite gradients, right or wrong.
+TELLING = 2
+ANY_NUMBER = 3
+# A factor is taken for one with a meaning if its own uncertainty is not larger than this.
+SHARP = 1e-2
+# Other small whole numbers, and one over them, if it is this small.
+SHARPER = 1e-5
+WHOLE = (*map(float, range(3, 11)), *(1 / n for n in range(3, 11)))
+# What is this small beside the rest is zero: what rounding leaves of it.
+NOTHING = 1e-14
+# And this small an error bar is needed to say that the measured value is exactly zero.
+FLAT = 1e-3
+# Beyond so many axes, their permutations are too many, and nobody confuses them.
+MOST_AXES = 4
+# A part of the entries of a matrix that is a few: one in so many.
+FEW = 8
+# A run of fewer entries of a vector is just some entries.
+RUN = 3
+
+
+def recognised(mismatch: Mismatch, readings: Readings) -> Finding | None:
+    """Return the simplest cause that explains a parameter by itself."""
+    for recognise in _RECOGNISERS:
+        finding = recognise(mismatch, readings)
+        if finding is not None:
+            return finding
+    return None
+
+
+def joined(finding: Finding, mismatch: Mismatch) -> bool:
+    """Whether the factor, or the strength, that others have explains this parameter too.
+
+    For one with a single entry, this is the only way to know.
+    """
+    sample, details = mismatch.sample, finding.details
+    if finding.cause in {Cause.SIGN, Cause.SCALE}:
+        factor = details["factor"]
+        return sample.explained_by(factor * sample.numerical, abs(factor) * sample.bar)
+    if finding.cause is Cause.REGULARIZATION:
+        penalty = np.sign(sample.theta) if details["l1"] else sample.theta
+        return sample.explained_by(sample.numerical + details["strength"] * penalty, sample.bar)
+    return False
+
+
+def evidence(mismatch: Mismatch) -> Details:
+    """What is known of a mismatch that no simple cause explains: how correlated, how large."""
+    sample = mismatch.sample
+    known = sample.known & np.isfinite(sample.analytic)
+    analytic, numerical = sample.analytic[known], sample.numerical[known]
+    lengths = norm(analytic), norm(numerical)
+    details: Details = {"n_wrong": int(mismatch.wrong.sum())}
+    if all(lengths):
+        cosine = float((analytic / lengths[0]) @ (numerical / lengths[1]))
+        details |= {"cosine": cosine, "ratio": lengths[0] / lengths[1]}
+    return details
+
+
+# One by one, the simplest first
+
+
+def _not_finite(mismatch: Mismatch, _: Readings) -> Finding | None:
+    lost = ~np.isfinite(mismatch.sample.analytic)
+    if not lost.any():
+        return None
+    return _found(Cause.ENTRIES, mismatch, n_not_finite=int(lost.sum()), indices=_listed(mismatch))
+
+
+def _cost_constant(mismatch: Mismatch, _: Readings) -> Finding | None:
+    sample = mismatch.sample
+    known = sample.known
+    flat = np.abs(sample.numerical) <= sample.bar
+    sharp = sample.bar <= FLAT * norm(sample.analytic)
+    if not known.all() or not np.all(flat & sharp):
+        return None
+    return _found(Cause.COST_IGNORES_PARAMETERS, mismatch)
+
+
+def _zero(mismatch: Mismatch, _: Readings) -> Finding | None:
+    sample = mismatch.sample
+    if np.max(np.abs(sample.analytic)) > NOTHING * norm(sample.numerical):
+        return None
+    return _found(Cause.ZERO, mismatch)
+
+
+def scaled(sample: Sample, readings: Readings) -> tuple[Cause, Details] | None:
+    """Return SIGN or SCALE, and the factor, if there is one for all entries."""
+    telling = int((sample.compared & (sample.analytic != 0)).sum())
+    if telling < TELLING or not sample.analytic.any():
+        return None
+    # The error bars are those of the numerical values, times a factor that must be known first.
+    factor, _ = sample.fitted(sample.analytic, sample.numerical, sample.allowed)
+    if not np.isfinite(factor):
+        return None
+    bar = abs(factor) * sample.bar + sample.rounding
+    factor, uncertainty = sample.fitted(sample.analytic, sample.numerical, bar)
+    candidates: list[tuple[float, int]] = [(factor, 1)] if telling >= ANY_NUMBER else []
+    if uncertainty <= SHARP * abs(factor):
+        values = readings.factors + (WHOLE if uncertainty <= SHARPER * abs(factor) else ())
+        meant = (value for value in values if abs(value - factor) <= 2 * uncertainty)
+        candidates = [*((value, 0) for value in meant), *candidates]
+    for value, free in candidates:
+        if sample.explained_by(value * sample.numerical, abs(value) * sample.bar, free=free):
+            cause = Cause.SIGN if value == -1 else Cause.SCALE
+            return cause, {"factor": factor, "factor_uncertainty": uncertainty}
+    return None
+
+
+def _scaled(mismatch: Mismatch, readings: Readings) -> Finding | None:
+    found = scaled(mismatch.sample, readings)
+    return Finding(found[0], (mismatch,), found[1]) if found else None
+
+
+def _rearranged(mismatch: Mismatch, _: Readings) -> Finding | None:
+    sample = mismatch.sample
+    if sample.stands_off.sum() < TELLING:
+        return None
+    for how, order in rearrangements(mismatch.parameter.shape):
+        if sample.explained_by(sample.numerical[order], sample.bar[order]):
+            return _found(Cause.TRANSPOSED, mismatch, **how)
+    return None
+
+
+def _reordered(mismatch: Mismatch, _: Readings) -> Finding | None:
+    """The same values in any other order."""
+    sample = mismatch.sample
+    if sample.stands_off.sum() < ANY_NUMBER or not sample.known.all():
+        return None
+    order, places = np.argsort(sample.analytic), np.argsort(sample.numerical)
+    ranked = Sample(
+        sample.analytic[order],
+        sample.numerical[places],
+        sample.theta,
+        sample.bar[places],
+        sample.rounding,
+        # As near as that, neighbours come by chance.
+        np.full(len(sample), max(float(np.median(np.diff(sample.numerical[places]))), 1e-300)),
+    )
+    if not ranked.explained_by(ranked.numerical, ranked.bar):
+        return None
+    return _found(Cause.TRANSPOSED, mismatch, reordered=True)
+
+
+def rearrangements(shape: Sequence[int]) -> Iterator[tuple[Details, Indices]]:
+    """Yield ways to mix up the axes of an array, and the order of entries each leads to."""
+    places = np.arange(int(np.prod(shape))).reshape(shape)
+    seen = {places.tobytes()}
+    for how, mixed in _mixed(places):
+        if mixed.tobytes() not in seen:
+            seen.add(mixed.tobytes())
+            yield how, mixed.ravel()
+
+
+def _mixed(places: Indices) -> Iterator[tuple[Details, Indices]]:
+    axes = range(places.ndim)
+    if places.ndim <= MOST_AXES:
+        orders = list(itertools.permutations(axes))
+        for order in orders:
+            if tuple(places.shape[axis] for axis in order) == places.shape:
+                yield {"axes": order}, places.transpose(order)
+        for order in orders:
+            # Reshaped where it should have been transposed: one way, and the other.
+            yield {"reshaped": order}, places.transpose(order).reshape(places.shape)
+            moved = places.reshape([places.shape[axis] for axis in order])
+            yield {"reshaped": order}, moved.transpose(np.argsort(order))
+        for count in range(1, places.ndim + 1):
+            for flipped in itertools.combinations(axes, count):
+                yield {"flipped": flipped}, np.flip(places, flipped)
+    for axis in axes:
+        for shift in (1, -1):
+            yield {"shifted": shift, "axis": axis}, np.roll(places, shift, axis)
+
+
+def regularised(sample: Sample, readings: Readings) -> Details | None:
+    """Return the strength of a penalty whose gradient is what the gradient is off by."""
+    off = np.where(np.isfinite(sample.bar), sample.off, 0.0)
+    for l1, penalty in ((False, sample.theta), (True, np.sign(sample.theta))):
+        enough = ANY_NUMBER if l1 else TELLING
+        if sample.stands_off.sum() < enough or np.all(penalty == penalty[0]):
+            # All alike, it is only shifted.
+            continue
+        strength, uncertainty = sample.fitted(off, penalty, sample.allowed)
+        if not np.isfinite(strength) or abs(strength) <= 2 * uncertainty:
+            continue
+        free = 0 if readings.strength(strength, 2 * uncertainty) else 1
+        if sample.explained_by(sample.numerical + strength * penalty, sample.bar, free=free):
+            return {"strength": strength, "strength_uncertainty": uncertainty, "l1": l1}
+    return None
+
+
+def _regularised(mismatch: Mismatch, readings: Readings) -> Finding | None:
+    details = regularised(mismatch.sample, readings)
+    if details is None and mismatch.right.sum() == mismatch.size - mismatch.wrong.sum():
+        # Some entries may be exempt from the penalty, as an intercept is.
+        details = regularised(mismatch.where(mismatch.wrong).sample, readings)
+        if details is not None:
+            details["n_wrong"] = int(mismatch.wrong.sum())
+    return Finding(Cause.REGULARIZATION, (mismatch,), details) if details else None
+
+
+def clipped(sample: Sample, wrong: Mask) -> float | None:
+    """Return the bound to which a gradient was clipped, if all that is wrong is at it."""
+    off = sample.analytic[wrong]
+    bound = float(np.max(np.abs(sample.analytic), initial=0.0))
+    beyond = np.abs(sample.numerical[wrong]) > bound
+    same = np.abs(np.abs(off) - bound) <= NOTHING * bound
+    if len(off) < TELLING or not np.all(same & beyond & (off * sample.numerical[wrong] > 0)):
+        return None
+    return bound
+
+
+def _scaled_but_for_penalty(mismatch: Mismatch, _: Readings) -> Finding | None:
+    """A factor of all but the regularisation: a · (d − λ θ) + λ θ."""
+    sample = mismatch.sample
+    usable = sample.known & np.isfinite(sample.analytic)
+    if sample.stands_off[usable].sum() <= ANY_NUMBER:
+        return None
+    # Weighted least squares in units in which both columns are about 1.
+    units = norm(sample.numerical[usable]), norm(sample.theta[usable])
+    if not all(units):
+        return None
+    columns = np.stack([sample.numerical / units[0], sample.theta / units[1]], axis=1)[usable]
+    bar = np.maximum(sample.allowed[usable], NOTHING * units[0])
+    inverse = np.linalg.pinv((columns / bar[:, None]).T @ (columns / bar[:, None]))
+    solution = inverse @ (columns / bar[:, None]).T @ (sample.analytic[usable] / bar)
+    factor, excess = solution / np.array(units)
+    uncertainty = float(np.sqrt(inverse[0, 0]) / units[0]) * max(1.0, abs(factor))
+    if uncertainty > SHARP * abs(factor) or abs(factor - 1) <= SHARP:
+        return None
+    model = factor * sample.numerical + excess * sample.theta
+    if not sample.explained_by(model, abs(factor) * sample.bar, free=2):
+        return None
+    details = {"factor": float(factor), "factor_uncertainty": uncertainty}
+    strength = float(excess / (1 - factor))
+    return _found(Cause.SCALE, mismatch, **details, strength=strength)
+
+
+def _total(mismatch: Mismatch, _: Readings) -> Finding | None:
+    """One number in all entries along an axis: the sum or the mean of the right ones."""
+    sample, shape = mismatch.sample, mismatch.parameter.shape
+    if not sample.known.all():
+        return None
+    analytic, numerical, bar = (
+        x.reshape(shape) for x in (sample.analytic, sample.numerical, sample.bar)
+    )
+    for count in range(1, len(shape) + 1):
+        for axes in itertools.combinations(range(len(shape)), count):
+            if np.any(np.ptp(analytic, axis=axes) > NOTHING * np.abs(analytic).max()):
+                continue
+            for what in ("sum", "mean"):
+                model, width = (
+                    np.broadcast_to(getattr(x, what)(axes, keepdims=True), shape).ravel()
+                    for x in (numerical, bar)
+                )
+                if np.abs(model).max() > 0 and sample.explained_by(model, width):
+                    details: Details = {what: axes}
+                    return Finding(Cause.BROADCAST, (mismatch,), details)
+    return None
+
+
+def _masked(mismatch: Mismatch, _: Readings) -> Finding | None:
+    """Rows or columns in which the measured gradient is exactly zero, and the other one is not."""
+    if len(mismatch.squeezed) < 2:  # noqa: PLR2004 (rows and columns)
+        return None
+    sample, shape = mismatch.sample, mismatch.parameter.shape
+    typical = norm(sample.numerical[sample.known])
+    flat = (np.abs(sample.numerical) <= sample.bar) & (sample.bar <= FLAT * typical)
+    # Where an input is zero, nothing flows with or without a mask.
+    silent = flat & (np.abs(sample.analytic) <= sample.allowed)
+    for axis in reversed(range(len(shape))):
+        others = tuple(k for k in range(len(shape)) if k != axis)
+        through = flat.reshape(shape).all(axis=others)
+        through &= (mismatch.wrong | silent).reshape(shape).all(axis=others)
+        # One entry that is wrong is no row or column.
+        through &= 2 * mismatch.wrong.reshape(shape).sum(axis=others) >= max(
+            mismatch.size // shape[axis], 4
+        )
+        closed = np.flatnonzero(through)
+        if 0 < len(closed) < shape[axis]:
+            inside = np.isin(_along(shape, axis), closed)
+            firm = not np.any(mismatch.wrong & ~inside)
+            units = [int(i) for i in closed]
+            return _found(Cause.MASK, mismatch, firm=firm, axis=axis, indices=units)
+    return None
+
+
+def _along(shape: Sequence[int], axis: int) -> Indices:
+    """The index along an axis of each entry, in C order."""
+    index: Indices = np.indices(shape)[axis].ravel()
+    return index
+
+
+def _block(mismatch: Mismatch, readings: Readings) -> Finding | None:
+    """A row, a column or a block that is wrong, beside others that are right."""
+    block = _enclosing(mismatch)
+    if block is None:
+        return None
+    sides, inside = block
+    part = mismatch.where(inside)
+    within = _zero(part, readings) or _scaled(part, readings)
+    if within is None and 2 * mismatch.wrong.sum() > mismatch.size:
+        # More of it is wrong than right: that is no exception to be named.
+        return None
+    details: Details = {"sides": [[int(i) for i in side] for side in sides]}
+    if within:
+        details |= {"within": within.cause.name, **within.details}
+    return _found(Cause.SLICE, mismatch, firm=within is not None, **details)
+
+
+def _enclosing(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
+    """The smallest block that holds all wrong entries, if it holds no right ones."""
+    shape = mismatch.parameter.shape
+    if not shape:
+        return None
+    wrong = mismatch.wrong.reshape(shape)
+    where = np.nonzero(wrong)
+    sides = [np.unique(indices) for indices in where]
+    inside = np.zeros(shape, dtype=bool)
+    inside[np.ix_(*sides)] = True
+    sample = mismatch.sample
+    # Where there is nothing to be wrong with, nothing is right.
+    compared = np.abs(sample.numerical) > sample.allowed
+    right = (compared & mismatch.right).reshape(shape)
+    if inside.sum() == 1 or np.any(inside & right) or not np.any(right):
+        return None
+    if len(mismatch.squeezed) == 1 and not _is_run(inside.ravel()):
+        return None
+    # Whole rows and columns where only entries without a gradient are missing from them.
+    sides = [
+        np.arange(length) if not np.any(np.delete(right, side, axis)) else side
+        for axis, (side, length) in enumerate(zip(sides, shape, strict=True))
+    ]
+    return sides, inside.ravel()
+
+
+def _is_run(mask: Mask) -> bool:
+    places = np.flatnonzero(mask)
+    return len(places) >= RUN and bool(np.ptp(places) == len(places) - 1)
+
+
+def _some_entries(mismatch: Mismatch, readings: Readings) -> Finding | None:
+    if mismatch.wrong.sum() > mismatch.right.sum():
+        return None
+    # In a vector they may be those of some units, and so may be many in a matrix: what comes from
+    # further on is wrong in these alone.
+    firm = len(mismatch.squeezed) > 1 and FEW * mismatch.wrong.sum() <= mismatch.size
+    details: Details = {"indices": _listed(mismatch)}
+    if _zero(mismatch.where(mismatch.wrong), readings):
+        details["within"] = Cause.ZERO.name
+    return _found(Cause.ENTRIES, mismatch, firm=firm, **details)
+
+
+def _listed(mismatch: Mismatch) -> list[tuple[int, ...]]:
+    return [mismatch.parameter.index(int(k)) for k in np.flatnonzero(mismatch.wrong)]
+
+
+def _found(cause: Cause, mismatch: Mismatch, *, firm: bool = True, **details: object) -> Finding:
+    return Finding(cause, (mismatch,), dict(details), firm)
+
+
+# What it explains is not looked at again.
+_RECOGNISERS: tuple[Callable[[Mismatch, Readings], Finding | None], ...] = (
+    _not_finite,
+    _cost_constant,
+    _zero,
+    _scaled,
+    _rearranged,
+    _reordered,
+    _regularised,
+    _scaled_but_for_penalty,
+    _total,
+    _masked,
+    _block,
+    _some_entries,
+)
+
+
+# Beside other parameters
+
+
+def same_total(mismatch: Mismatch, among: Sequence[Mismatch]) -> Finding | None:
+    """A vector of other numbers with the same sum: summed over the other axis of a square.
+
+    It is a bias, then, and the gradients of the weights, formed of the same array, are right.
+    """
+    sample = mismatch.sample
+    if len(mismatch.squeezed) != 1 or not sample.known.all():
+        return None
+    if not any(
+        m.is_compared and not m.is_wrong and len(m.squeezed) > 1 and mismatch.size in m.squeezed
+        for m in among
+    ):
+        return None
+    totals = (
+        np.atleast_1d(getattr(sample, field.name).sum()) for field in dataclasses.fields(sample)
+    )
+    whole = dataclasses.replace(Sample(*totals), spread=np.atleast_1d(norm(sample.off)))
+    if whole.compared.all() and whole.explained_by(whole.numerical, whole.bar):
+        return _found(Cause.BROADCAST, mismatch, total=float(whole.numerical[0]))
+    return None
+
+
+def exchanged(mismatches: Sequence[Mismatch], among: Sequence[Mismatch]) -> list[Finding]:
+    """Return which gradients are those of other parameters.
+
+    Parameters
+    ----------
+    mismatches : sequence of Mismatch
+        Those that nothing simpler explains.
+    among : sequence of Mismatch
+        All of them.
+    """
+    found = {id(m): found for m in mismatches if (found := _owner(m, among)) is not None}
+    owners = {key: owner for key, (owner, _) in found.items()}
+    findings = []
+    for group in _chains([m for m in mismatches if id(m) in owners], owners):
+        entries = sum(m.size for m in group)
+        chance = sum(found[id(m)][1] for m in group)
+        if entries >= TELLING and chance <= COINCIDENCE:
+            details: Details = {"owners": [owners[id(m)].name for m in group]}
+            findings.append(Finding(Cause.SWAPPED, tuple(group), details))
+    return findings
+
+
+def _owner(mismatch: Mismatch, among: Sequence[Mismatch]) -> tuple[Mismatch, float] | None:
+    """The parameter whose numerical gradient this analytic one is, and how likely by chance."""
+    sample = mismatch.sample
+    others = [m for m in among if m is not mismatch and m.size == mismatch.size]
+    chances = [sample.chance(m.sample.numerical, m.sample.bar) for m in others]
+    best = min(range(len(others)), key=chances.__getitem__, default=None)
+    return None if best is None or chances[best] == 0 else (others[best], chances[best])
+
+
+def _chains(mismatches: list[Mismatch], owners: dict[int, Mismatch]) -> list[list[Mismatch]]:
+    """Group what is exchanged among itself, each group in the order of the parameters."""
+    groups: list[list[Mismatch]] = []
+    for mismatch in mismatches:
+        linked = [
+            group
+            for group in groups
+            if owners[id(mismatch)] in group or any(owners[id(m)] is mismatch for m in group)
+        ]
+        merged = [*itertools.chain.from_iterable(linked), mismatch]
+        groups = [group for group in groups if group not in linked] + [merged]
+    return groups

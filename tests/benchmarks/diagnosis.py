@@ -1,0 +1,465 @@
+"""Whether the diagnosis names what was planted: over the wrong gradients of the corpus.
+
+    python -m tests.benchmarks.diagnosis
+
+**The stated rule.** A cause *can be told from its neighbours* if
+
+0. the verdict is not "cannot tell": the benchmark of the verdicts counts those;
+1. differences can see it (`tests/corpus/seeable.py`), and that in at least two entries that are on
+   no kink, each to a thousandth of what it is off by: one entry is always some factor of another,
+   and some multiple of its parameter, so that sign, factor and regularisation of a 1 × 1 parameter
+   cannot be told. A number that has to be fitted (the strength of a regularisation, the factor
+   1.001) takes three: two entries are left to bear it out. A gradient that is zero can be told
+   from one entry, as can one entry among others;
+2. for some entries, a row or a column: other entries of the parameter are right, and not zero;
+   where nothing else is there to be right, a row is the whole parameter;
+3. for a place inside the backward pass: at least two parameters are wrong. One alone may as well
+   be wrong in its own line.
+
+What was planted is written down in `PLANTED`, for each bug inside a backward pass, by what it does
+to the gradient and not by what the diagnosis makes of it. Bugs without an entry there, or that
+cannot be told, have no cause that must be named; naming a wrong one still counts as wrong.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from gradcheck_magic import Cause, Diagnosis, Verdict, check_gradients
+from tests.benchmarks.harness import (
+    Count,
+    Goal,
+    corpus_parser,
+    parsed,
+    progress,
+    run_on_all_cores,
+    say,
+    show_goals,
+    show_table,
+)
+from tests.corpus import FAMILIES, REGIMES
+from tests.corpus.case import rounding
+from tests.corpus.generate import build, plans
+from tests.corpus.seeable import can_see, largest_deviations
+
+# What only says where the gradient is wrong is never a wrong name.
+LOCAL = frozenset({Cause.UNKNOWN, Cause.ENTRIES, Cause.SLICE})
+# How well a deviation must be seen, in tenths of the stated rule of the verdicts.
+SHARPER = 100.0
+MOST_LINES = 40
+NAMED_SHARE, BOUNDARY_SHARE, WRONG_SHARE = 0.97, 0.95, 0.01
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What a bug does.
+
+    Attributes
+    ----------
+    causes : frozenset of Cause
+        Any of these names it.
+    where : tuple of str
+        The parameters in which it is planted; empty: all that are wrong.
+    factor : float, optional
+        Of SCALE.
+    boundary : tuple of two sets of str, optional
+        Of UPSTREAM: between one of the first and one of the second; "" is the cost.
+    label : str
+        What the benchmark's tables call it.
+    """
+
+    causes: frozenset[Cause]
+    where: tuple[str, ...] = ()
+    factor: float | None = None
+    boundary: tuple[set[str], set[str]] | None = None
+    label: str = ""
+
+    def names(self, diagnosis: Diagnosis) -> bool:
+        """Whether a diagnosis says just this."""
+        if diagnosis.cause not in self.causes:
+            return False
+        if diagnosis.cause is Cause.SCALE and self.factor is not None:
+            return bool(np.isclose(diagnosis.details["factor"], self.factor, rtol=1e-2))
+        if self.where and diagnosis.cause is not Cause.SWAPPED:
+            return set(diagnosis.names) <= set(self.where)
+        return diagnosis.cause is not Cause.UPSTREAM or self.is_placed(diagnosis)
+
+    def is_placed(self, diagnosis: Diagnosis) -> bool:
+        """Whether a diagnosis has the right place."""
+        if self.boundary is None:
+            return True
+        after, before = self.boundary
+        details = diagnosis.details
+        return details["after"] in after and details["before"] in before
+
+
+def upstream(after, before, *others, label="UPSTREAM"):
+    """A place between some parameters, each given as a string of names; other true names."""
+    causes = frozenset({Cause.UPSTREAM, *others})
+    return Planted(causes, boundary=(set(after.split() or [""]), set(before.split())), label=label)
+
+
+def start(*before):
+    """A place before the last parameter: the cost's own derivative."""
+    return upstream("", " ".join(before))
+
+
+def simple(cause, *where, factor=None, also=()):
+    """A cause that the parameters show by themselves."""
+    return Planted(frozenset({cause, *also}), where, factor, label=cause.name)
+
+
+DENSE = {
+    # A wrong activation is often no more than a forgotten mask.
+    "activation's derivative is another": upstream("W3", "W2", Cause.MASK),
+    "activation's derivative of the wrong layer": upstream("W3", "W2", Cause.MASK),
+    "activation's derivative forgotten": upstream("W3", "W2", Cause.MASK),
+    "loss's derivative is another": start("W3"),
+    "W2 not transposed on the way back": upstream("W2", "W1"),
+    "biases averaged instead of summed": simple(Cause.SCALE, "b1", "b2", "b3"),
+}
+PLANTED = {
+    "dense": DENSE,
+    "convolution": {
+        "activation's derivative is another": upstream("K2", "K1", Cause.MASK),
+        # With the mean in place of the maximum, it is a factor 2.
+        "pooling hands its gradient to all": upstream("K2", "K1", Cause.SCALE),
+        "kernel flipped on the way back": upstream("K2", "K1"),
+        "gradient of the kernel flipped": simple(Cause.TRANSPOSED, "K1", "K2"),
+    },
+    "recurrence": {
+        "path through time forgotten": upstream("V", "Wx Wh b"),
+        "1 − h instead of 1 − h²": upstream("V", "Wx Wh b"),
+        "Wh not transposed on the way back": upstream("V", "Wx Wh b"),
+    },
+    "lstm": {
+        bug: upstream("V", "W b")
+        for bug in (
+            "path through the cell forgotten",
+            "path through the hidden state forgotten",
+            "forget gate sees the new cell",
+            "candidate's derivative is the sigmoid's",
+            "derivative of tanh(c) forgotten",
+            "gates' derivatives are the gates",
+        )
+    },
+    "attention": {
+        "path through the keys forgotten": simple(Cause.ZERO, "Wk"),
+        "root of the width forgotten": simple(Cause.SCALE, "Wq", "Wk"),
+        "softmax backwards by its diagonal alone": upstream("Wv", "Wk"),
+        "centre of the norm detached": upstream("gamma", "Wo"),
+        "spread of the norm detached": upstream("gamma", "Wo"),
+    },
+    "batch norm": {
+        "activation's derivative is another": upstream("W2", "gamma beta"),
+        "centre of the norm detached": upstream("gamma", "W1"),
+        "spread of the norm detached": upstream("gamma", "W1"),
+        "gamma forgotten on the way back": upstream("gamma", "W1"),
+    },
+    "residual": {
+        "path around the block forgotten": upstream("W2", "V1"),
+        "path through the block forgotten": upstream("W2", "V1"),
+        "activation's derivative is another": upstream("V2", "W2", Cause.MASK),
+        "V not transposed on the way back": upstream("V2", "W2"),
+    },
+    "embedding": {
+        "mean over the words forgotten": simple(Cause.SCALE, "E"),
+        "gradient in the wrong rows": simple(Cause.TRANSPOSED, "E", also=LOCAL),
+    },
+    "autoencoder": {"activation's derivative is another": upstream("c", "W b")},
+    "factorisation": {
+        "unknown entries counted": start("bv"),
+        "own regularisation forgotten": simple(Cause.REGULARIZATION, "U", "V"),
+        "own regularisation doubled": simple(Cause.REGULARIZATION, "U", "V"),
+        "offsets of the rows forgotten in the residual": start("bv"),
+    },
+    "mixture": {"responsibilities forgotten": start("logits")},
+    "flow": {
+        "log-determinant of the coupling forgotten": upstream("V", "W b"),
+        "scale's path to the density forgotten": upstream("V", "W b"),
+        "1 − s instead of 1 − s²": upstream("V", "W b"),
+    },
+    "gaussian process": {
+        "trace term forgotten": start("log_noise"),
+        "only one of each pair moves an input": simple(Cause.SCALE, "inputs", factor=0.5),
+        "square of the length forgotten": simple(Cause.SCALE, "inputs"),
+    },
+    "linear": {
+        "loss's derivative is another": start("W b"),
+        "exposure forgotten": start("W b"),
+        "penalty forgotten": simple(Cause.REGULARIZATION, "W"),
+        "penalty of the bias as well": simple(Cause.REGULARIZATION, "b"),
+    },
+    "lennard-jones cluster": {
+        "repulsion's exponent halved": start("log_size"),
+        "attraction forgotten": start("log_size"),
+    },
+}
+# In these, the order of the parameters is that of the layers.
+SEQUENTIAL = ("dense", "convolution", "batch norm", "residual")
+LINEAR = ("poisson regression", "support vectors", "quantile regression", "lasso")
+TWO_ENTRIES = {Cause.SIGN, Cause.SCALE, Cause.TRANSPOSED, Cause.SWAPPED}
+
+
+def kind_of(family):
+    """The key of a family in `PLANTED`."""
+    if family.startswith("dense"):
+        return "dense"
+    return "linear" if family in LINEAR else family
+
+
+def planted(plan, case) -> Planted | None:
+    """What a bug does to the gradient; None where it is no simple thing."""
+    bug = plan.bug
+    if bug.name == "square of the length forgotten" and case.params["log_length"].size > 1:
+        # Each column has a factor of its own.
+        return None
+    if bug.inside:
+        return PLANTED.get(kind_of(plan.family), {}).get(bug.name)
+    if bug.decay != 1:
+        return simple(Cause.REGULARIZATION, *FAMILIES[plan.family].weights)
+    return _slice(case, bug.where) if bug.kind.endswith("zero in") else _outside(bug, case)
+
+
+def _outside(bug, case) -> Planted:
+    """What is planted at the end of the backward pass."""
+    if bug.kind.startswith("one entry"):
+        return simple(Cause.ENTRIES, bug.where, also=LOCAL - {Cause.UNKNOWN})
+    where = [name for name in (bug.where, bug.other) if name] or list(case.params)
+    cause, factor = {
+        "opposite sign of": (Cause.SIGN, None),
+        "twice": (Cause.SCALE, 2.0),
+        "half of": (Cause.SCALE, 0.5),
+        "1.001 times": (Cause.SCALE, 1.001),
+        "by m": (Cause.SCALE, None),
+        "mean": (Cause.SCALE, None),
+        "nothing for": (Cause.ZERO, None),
+        "transposed": (Cause.TRANSPOSED, None),
+        "exchanged": (Cause.SWAPPED, None),
+    }[bug.kind]
+    return simple(cause, *where, factor=factor)
+
+
+def _slice(case, name):
+    """A row or a column that is zero: all of it, one entry, or what it says."""
+    right, wrong = case.upper[name] != 0, deviation(case, name) != 0
+    if not np.any(right & ~wrong):
+        return simple(Cause.ZERO, name)
+    few = wrong.sum() == 1 or sum(length > 1 for length in wrong.shape) == 1
+    return simple(Cause.SLICE, name, also=(Cause.ENTRIES,) if few else ())
+
+
+def deviation(case, name):
+    """How far each entry is from what is right; 0 where no further than rounding."""
+    grad = np.asarray(case.grads[name], dtype=float)
+    off = grad - np.clip(grad, case.lower[name], case.upper[name])
+    return np.where(np.abs(off) > rounding(case, name), off, 0.0)
+
+
+def can_be_told(case, what: Planted) -> bool:
+    """The stated rule."""
+    (main,) = {Cause[what.label]}
+    where = what.where or tuple(case.params)
+    seen = [
+        (name, index)
+        for name, index, off in largest_deviations(case)
+        if name in where
+        and deviation(case, name)[index] != 0
+        and case.lower[name][index] == case.upper[name][index]
+        and can_see(case, name, index, off / SHARPER)
+    ]
+    if main is Cause.UPSTREAM:
+        return len({name for name, _ in seen}) > 1
+    if main in {Cause.ENTRIES, Cause.SLICE}:
+        (name,) = where
+        right = (deviation(case, name) == 0) & (case.upper[name] != 0)
+        return bool(seen) and bool(right.any())
+    if what.factor == 1.001 or main is Cause.REGULARIZATION:
+        return len(seen) >= 3
+    return len(seen) >= (2 if main in TWO_ENTRIES else 1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case, and what was made of it.
+
+    Attributes
+    ----------
+    name, family, bug : str
+        As in `Case`.
+    label : str
+        The planted cause; empty where none can be told.
+    simple : str
+        One of the simple causes that must always be named, or empty.
+    found : str
+        The cause named first, or "nothing".
+    sentence : str
+        What was said.
+    named : bool
+        Whether it is the planted one.
+    wrong : bool
+        Whether it is another one, and more than the place.
+    """
+
+    name: str
+    family: str
+    label: str
+    simple: str
+    found: str
+    sentence: str
+    named: bool
+    wrong: bool
+
+
+def judged(plan, case) -> Row:
+    """Check one case."""
+    check = check_gradients(case.params, case.grads, case.cost)
+    diagnoses, what = check.diagnoses, planted(plan, case)
+    silent = check.verdict is Verdict.INCONCLUSIVE
+    told = what is not None and not silent and can_be_told(case, what)
+    first = diagnoses[0] if diagnoses else None
+    named = first is not None and what is not None and what.names(first)
+    return Row(
+        name=case.name,
+        family=case.family,
+        label=what.label if told else "",
+        simple=_simple_label(plan, what) if told else "",
+        found=first.cause.name if first else "no verdict" if silent else "nothing",
+        sentence=first.sentence if first else "",
+        named=named,
+        wrong=first is not None and not named and first.cause not in LOCAL,
+    )
+
+
+def _simple_label(plan, what: Planted) -> str:
+    """Which of the causes that must never be missed this is."""
+    if plan.bug.kind == "1.001 times" or (plan.bug.inside and what.label != "REGULARIZATION"):
+        return ""
+    if what.label == "SCALE":
+        return {2.0: "SCALE by 2", 0.5: "SCALE by ½"}.get(what.factor, "SCALE by m or 1/m")
+    always = {"SIGN", "TRANSPOSED", "SWAPPED", "ZERO", "REGULARIZATION"}
+    return what.label if what.label in always else ""
+
+
+def run_shard(options: argparse.Namespace, shard: int) -> list[Row]:
+    """Every so-many-th case."""
+    families = [name for name in FAMILIES if options.family in name]
+    regimes = [name for name in REGIMES if options.regime in name]
+    chosen = (p for p in plans(tuple(options.seeds), families, regimes) if p.bug.name)
+    built = ((p, case) for p in chosen if (case := build(p)) is not None)
+    rows = []
+    for plan, case in islice(built, shard, None, options.workers):
+        rows.append(judged(plan, case))
+        if shard == 0:
+            progress(len(rows) * options.workers)
+    return rows
+
+
+# What is printed
+
+
+def show_causes(rows: list[Row]) -> None:
+    """How often each cause is the one named first, where it can be told."""
+    lines = []
+    labels = sorted({row.label for row in rows if row.label})
+    for label in labels:
+        part = [row for row in rows if row.label == label]
+        silent = sum(row.found in {"UNKNOWN", "nothing"} for row in part)
+        lines.append([label, len(part), share(part), silent, sum(row.wrong for row in part)])
+    rest = [row for row in rows if not row.label]
+    lines.append(["cannot be told", len(rest), "–", "–", sum(row.wrong for row in rest)])
+    show_table(
+        "Planted causes (named: the first one is the planted one; wrong: it is another one)",
+        ["", "cases", "named", "unknown", "wrong"],
+        lines,
+    )
+    always = sorted({row.simple for row in rows if row.simple})
+    show_table(
+        "Those that must always be named",
+        ["", "cases", "named"],
+        [[name, len(part := _of(rows, "simple", name)), share(part)] for name in always],
+    )
+
+
+def show_boundaries(rows: list[Row]) -> None:
+    """How often the right place in the backward pass is named, by family."""
+    part = _of(rows, "label", "UPSTREAM")
+    families = sorted({row.family for row in part})
+    show_table(
+        "The place in the backward pass",
+        ["", "cases", "right", "unknown", "wrong"],
+        [
+            [
+                family,
+                len(some := _of(part, "family", family)),
+                share(some),
+                sum(row.found == "UNKNOWN" for row in some),
+                sum(row.wrong for row in some),
+            ]
+            for family in families
+        ],
+    )
+
+
+def share(rows: Sequence[Row]) -> str:
+    """The share of rows that are named, in percent."""
+    return f"{100 * sum(row.named for row in rows) / len(rows):.1f} %" if rows else "–"
+
+
+def _of(rows: Iterable[Row], field: str, value: str) -> list[Row]:
+    return [row for row in rows if getattr(row, field) == value]
+
+
+def show_failures(rows: list[Row]) -> None:
+    """Name the cases that were missed, wrong names first."""
+    failing = [row for row in rows if row.wrong] + [
+        row for row in rows if row.label and not row.named and not row.wrong
+    ]
+    say(f"\n{len(failing)} cases missed")
+    for row in failing[:MOST_LINES]:
+        kind = "wrong" if row.wrong else "missed"
+        say(f"  {kind:7} {row.name}  [{row.label}]  {row.found}: {row.sentence}")
+
+
+def goals(rows: list[Row]) -> list[Goal]:
+    """What was asked for."""
+    told = [row for row in rows if row.label]
+    always = [row for row in told if row.simple]
+    places = [row for row in _of(told, "label", "UPSTREAM") if kind_of(row.family) in SEQUENTIAL]
+
+    def at_least(wanted: str, part: list[Row], least: float) -> Goal:
+        count = Count(sum(row.named for row in part), len(part))
+        return Goal(wanted, f"{count} ({share(part)})", count.found >= least * count.among)
+
+    wrong = Count(sum(row.wrong for row in rows), len(rows))
+    return [
+        at_least("the planted cause named first, at least 97 %", told, NAMED_SHARE),
+        at_least("the simple ones always", always, 1.0),
+        at_least("the right place in sequential nets, at least 95 %", places, BOUNDARY_SHARE),
+        Goal("wrong names under 1 %", str(wrong), wrong.found < WRONG_SHARE * wrong.among),
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return 0 where the goals are kept."""
+    options = parsed(corpus_parser("python -m tests.benchmarks.diagnosis"), arguments)
+    rows = run_on_all_cores(run_shard, options)
+    if not rows:
+        say("No case has that family and regime.")
+        return 2
+    told = sum(bool(row.label) for row in rows)
+    silent = sum(row.found == "no verdict" for row in rows)
+    say(f"{len(rows)} wrong gradients, {silent} of them without a verdict")
+    say(f"in {told} the cause can be told from its neighbours")
+    show_causes(rows)
+    show_boundaries(rows)
+    show_failures(rows)
+    return 0 if show_goals(goals(rows)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

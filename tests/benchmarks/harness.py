@@ -1,0 +1,94 @@
+"""What benchmarks over the corpus share: the run on all cores, the tables, the goals."""
+
+import argparse
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+
+class Count(NamedTuple):
+    """So many among so many."""
+
+    found: int
+    among: int
+
+    def __str__(self):
+        return f"{self.found} of {self.among}"
+
+
+class Goal(NamedTuple):
+    """What was asked for, what is, and whether that will do."""
+
+    wanted: str
+    found: str
+    kept: bool
+
+
+def progress(done: int) -> None:
+    """Say how far it is, to whoever watches."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{done} cases ")
+        sys.stderr.flush()
+
+
+def run_on_all_cores(
+    run_shard: Callable[[argparse.Namespace, int], list[Any]], options: argparse.Namespace
+) -> list[Any]:
+    """Return the rows of all cases, in the order of the corpus; each process makes every k-th."""
+    if options.workers == 1:
+        return run_shard(options, 0)
+    # Each worker has a core to itself; and JAX does not survive a fork.
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
+        shards = list(pool.map(partial(run_shard, options), range(options.workers)))
+    return [shards[k % options.workers][k // options.workers] for k in range(sum(map(len, shards)))]
+
+
+def say(text: str = "") -> None:
+    """Write a line."""
+    sys.stdout.write(f"{text}\n")
+
+
+def show_table(title: str, head: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
+    """Write a table under its title: names to the left, numbers to the right."""
+    texts = [list(head), *([str(cell) for cell in line] for line in lines)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    say(f"\n{title}\n")
+    for text in texts:
+        first, *others = zip(text, widths, strict=True)
+        cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        say("  ".join(cells).rstrip())
+
+
+def show_goals(found: Iterable[Goal]) -> bool:
+    """Say which goals are kept; return whether all of them are."""
+    goals = list(found)
+    say("\nGoals\n")
+    for goal in goals:
+        say(f"  {'kept  ' if goal.kept else 'MISSED'}  {goal.wanted}: {goal.found}")
+    return all(goal.kept for goal in goals)
+
+
+def corpus_parser(prog: str) -> argparse.ArgumentParser:
+    """The options that choose the cases."""
+    parser = argparse.ArgumentParser(prog=prog)
+    add = parser.add_argument
+    add("--seeds", type=int, nargs="+", default=[0, 1], help="of the corpus (default: 0 1)")
+    add("--family", default="", help="only families whose names contain this")
+    add("--regime", default="", help="only regimes whose names contain this")
+    add("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the cores)")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options, if they make sense."""
+    options = parser.parse_args(arguments)
+    if options.workers < 1:
+        parser.error("--workers must be at least 1")
+    return options
