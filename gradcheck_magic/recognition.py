@@ -49,6 +49,8 @@ FLAT = 1e-3
 MOST_AXES = 4
 # A part of the entries of a matrix that is a few: one in so many.
 FEW = 8
+# Indices in the details, at most.
+MOST_LISTED = 100
 # A run of fewer entries of a vector is just some entries.
 RUN = 3
 
@@ -178,10 +180,11 @@ def _reordered(mismatch: Mismatch, _: Readings) -> Finding | None:
 def rearrangements(shape: Sequence[int]) -> Iterator[tuple[Details, Indices]]:
     """Yield ways to mix up the axes of an array, and the order of entries each leads to."""
     places = np.arange(int(np.prod(shape))).reshape(shape)
-    seen = {places.tobytes()}
+    seen = {hash(places.tobytes())}
     for how, mixed in _mixed(places):
-        if mixed.tobytes() not in seen:
-            seen.add(mixed.tobytes())
+        key = hash(mixed.tobytes())
+        if key not in seen:
+            seen.add(key)
             yield how, mixed.ravel()
 
 
@@ -378,14 +381,15 @@ def _some_entries(mismatch: Mismatch, readings: Readings) -> Finding | None:
     # In a vector they may be those of some units, and so may be many in a matrix: what comes from
     # further on is wrong in these alone.
     firm = len(mismatch.squeezed) > 1 and FEW * mismatch.wrong.sum() <= mismatch.size
-    details: Details = {"indices": _listed(mismatch)}
+    details: Details = {"n_wrong": int(mismatch.wrong.sum()), "indices": _listed(mismatch)}
     if _zero(mismatch.where(mismatch.wrong), readings):
         details["within"] = Cause.ZERO.name
     return _found(Cause.ENTRIES, mismatch, firm=firm, **details)
 
 
 def _listed(mismatch: Mismatch) -> list[tuple[int, ...]]:
-    return [mismatch.parameter.index(int(k)) for k in np.flatnonzero(mismatch.wrong)]
+    """The indices of the wrong entries, the first of them."""
+    return [mismatch.parameter.index(int(k)) for k in np.flatnonzero(mismatch.wrong)[:MOST_LISTED]]
 
 
 def _found(cause: Cause, mismatch: Mismatch, *, firm: bool = True, **details: object) -> Finding:

@@ -55,7 +55,7 @@ def sentence(finding: Finding, context: Context) -> str:
 # The parts of a sentence
 
 
-def _gradients(mismatches: Iterable[Mismatch]) -> str:
+def _gradients(mismatches: Sequence[Mismatch]) -> str:
     names = [mismatch.gradient_name for mismatch in mismatches]
     if len(names) <= NAMED:
         return listed(names)
@@ -370,7 +370,7 @@ def _entries(finding: Finding, _: Context) -> str:
             f"{gradient} is nan or infinite in {details['n_not_finite']} of {size} entries. Look "
             "for a division by zero or an overflow."
         )
-    n = len(details["indices"])
+    n = details["n_wrong"]
     labels = [f"{list(index)}" for index in details["indices"][:ENTRIES]]
     more = f" and {n - ENTRIES} more" if n > ENTRIES else ""
     if details.get("within") == Cause.ZERO.name:
@@ -402,14 +402,14 @@ def _masked(finding: Finding, context: Context) -> str:
 
 def _upstream(finding: Finding, context: Context) -> str:
     group, details = finding.mismatches, finding.details
-    cosines = [m["cosine"] for m in details["evidence"] if "cosine" in m]
+    cosines = [known["cosine"] for known in details["evidence"] if "cosine" in known]
     spread = f" (cosines {min(cosines):.2f} to {max(cosines):.2f})" if cosines else ""
-    wrong = f"{_gradients(reversed(group))} are wrong{spread}, with no simpler cause"
+    wrong = f"{_gradients(group[::-1])} are wrong"
     if not details["after"]:
         return (
-            f"The error enters at the start of the backward pass: {wrong}. Look at the derivative "
-            f"of the cost by the output, and whether the gradient and `{context.cost_name}` use "
-            "the same data and parameters."
+            f"The error enters at the start of the backward pass: {wrong}. No simpler cause fits"
+            f"{spread}. Look at the derivative of the cost by the output, and whether the gradient "
+            f"and `{context.cost_name}` use the same data and parameters."
         )
     layer = details["layer"]
     look = (
@@ -420,7 +420,8 @@ def _upstream(finding: Finding, context: Context) -> str:
     )
     return (
         f"The error enters the backward pass between `{details['after']}` and "
-        f"`{details['before']}`: {wrong}, and what comes after is right. Look at {look}."
+        f"`{details['before']}`: {wrong}. What comes after is right, and no simpler cause fits"
+        f"{spread}. Look at {look}."
     )
 
 

@@ -565,6 +565,35 @@ def test_evaluations_for_the_diagnosis_are_counted():
     assert check.n_evaluations == len(calls)
 
 
+def test_the_tutorial(run):
+    """The card names both bugs at once, and leaves open what the numbers cannot say."""
+    notebook = Path(__file__).parents[1] / "notebooks" / "02_find_the_bugs.ipynb"
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    check = next(check for check in map(run, sources) if check is not None)
+    b1, W2 = check.diagnoses
+    assert (b1.names, W2.names) == (("b1",), ("W2",))
+    assert b1.sentence.startswith("`db1` is 4.000 times the numerical gradient, in all 4 entries")
+    assert "4/m in place of 1/m? Or, as `X.shape[0]` is 4, a missing mean over it?" in b1.sentence
+    assert W2.sentence.startswith("`dW2` is 2.000 times the numerical gradient, in all 4 entries")
+
+
+def test_an_update_between_two_checks(run, shell):
+    """The magic remembers the check before, and nothing but the last one."""
+    run("import numpy as np\nx = np.arange(1.0, 6.0)\nA = np.vander(x, 5)")
+    run("params = {'w': np.linspace(-1, 1, 5)}")
+    run("def cost_function(p):\n    return np.sum(np.tanh(A @ p['w'] / 100) ** 2)")
+    gradient = "2 * A.T @ (t * (1 - t**2)) / 100"
+    run(f"t = np.tanh(A @ params['w'] / 100)\ngrads = {{'dw': {gradient}}}")
+    assert run("%gradcheck").passed
+    run("params = {'w': params['w'] - 0.01 * np.sign(grads['dw'])}")
+    (diagnosis,) = run("%gradcheck").diagnoses
+    assert diagnosis.cause is Cause.STALE
+    assert "`dw` is what was right at the previous check" in diagnosis.sentence
+    (diagnosis,) = run("%gradcheck").diagnoses
+    assert "previous check" not in diagnosis.sentence
+
+
 # What it is good for
 
 

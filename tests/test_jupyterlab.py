@@ -199,8 +199,21 @@ def see_both_cards(page, kind):
     assert difference(wrong) > 1e-3
     expect(right.locator(".gc-diagnosis")).to_have_count(0)
     expect(wrong.locator(".gc-diagnosis")).to_contain_text(re.compile(r"dW2.*\b100\b"))
+    see_entries_behind(wrong.locator(".gc-diagnosis"))
     see_picture(right, kind)
     see_picture(wrong, kind)
+
+
+def see_entries_behind(diagnosis):
+    """See the entries that are wrong, one click away, or one key."""
+    rows = visible(diagnosis.locator("tbody tr"))
+    summary = diagnosis.locator("summary")
+    expect(rows).to_have_count(0)
+    summary.click()
+    expect(rows).to_have_count(12)
+    expect(rows.first).to_contain_text("W2[")
+    summary.press("Enter")
+    expect(rows).to_have_count(0)
 
 
 def difference(card):

@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from gradcheck_magic import Verdict
+from gradcheck_magic import Cause, Verdict
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,3 +53,16 @@ def test_badges():
     for owner_and_name, notebook in opened:
         assert owner_and_name == repository
         assert (ROOT / notebook).is_file()
+
+
+def test_causes():
+    """Every cause is in the table, and nothing else is."""
+    table = README.partition("| cause |")[2].partition("A cause is named")[0]
+    assert set(re.findall(r"`([A-Z_]{4,})`", table)) == {cause.name for cause in Cause}
+
+
+def test_diagnosis_that_is_quoted():
+    """The sentence that is shown as an example is one that is tested."""
+    quoted = " ".join(README.partition("> The error")[2].partition("\n\n")[0].split())
+    golden = (ROOT / "tests" / "golden" / "diagnoses.txt").read_text(encoding="utf-8")
+    assert f"The error {quoted.replace('> ', '')}" in golden
