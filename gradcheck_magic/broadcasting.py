@@ -13,12 +13,12 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Outer", "Watched"]
+__all__ = ["Outer", "Watch"]
 
 Array = NDArray[Any]
 
@@ -44,60 +44,73 @@ class Outer:
     source: str
 
 
-class Watched(np.ndarray[Any, np.dtype[Any]]):
-    """An array that looks on, and so does all that is computed from it."""
+class Watch:
+    """Looks on while a cost computes.
 
-    found: list[Outer] | None = None
+    Attributes
+    ----------
+    found : list of Outer
+        What it has seen.
+    is_over : bool
+        Whether it looks on no more: arrays that somebody has kept are then like any others.
+    """
 
-    @classmethod
-    def of(cls, array: Array, found: list[Outer]) -> Self:
-        """Return a view that takes note in a list of what it sees."""
-        watched = array.view(cls)
-        watched.found = found
+    def __init__(self) -> None:
+        self.found: list[Outer] = []
+        self.is_over = False
+
+    def over(self, array: Array) -> Array:
+        """Return a view of an array that looks on."""
+        watched = array.view(_Watched)
+        watched.watch = self
         return watched
 
+    def paired(self, pair: Sequence[Any]) -> list[Any]:
+        """Return two operands, the column of them as a row where the other one is as long."""
+        one, other = map(np.shape, pair)
+        if _is_column(one) and _is_row(other) and one[0] == other[-1]:
+            mended = [np.reshape(pair[0], other), pair[1]]
+        elif _is_row(one) and _is_column(other) and other[0] == one[-1]:
+            mended = [pair[0], np.reshape(pair[1], one)]
+        else:
+            return list(pair)
+        self.found.append(Outer((one, other), *_line()))
+        return mended
+
+
+class _Watched(np.ndarray[Any, np.dtype[Any]]):
+    """An array that looks on, and so does all that is computed from it."""
+
+    watch: Watch | None = None
+
     def __array_finalize__(self, source: object) -> None:
-        if self.found is None:
-            self.found = getattr(source, "found", None)
+        if self.watch is None:
+            self.watch = getattr(source, "watch", None)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        found = next((x.found for x in inputs if isinstance(x, Watched)), self.found)
+        watch = next((x.watch for x in inputs if isinstance(x, _Watched)), self.watch)
         plain = [_plain(x) for x in inputs]
-        if method == "__call__" and len(plain) == BINARY and ufunc.signature is None:
-            plain = _entry_by_entry(plain, found)
+        binary = method == "__call__" and len(plain) == BINARY and ufunc.signature is None
+        if binary and watch is not None and not watch.is_over:
+            plain = watch.paired(plain)
         if "out" in options:
             options["out"] = tuple(map(_plain, options["out"]))
-        return _watched(getattr(ufunc, method)(*plain, **options), found)
+        return _watched(getattr(ufunc, method)(*plain, **options), watch)
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, options: Any
     ) -> Any:
-        result = super().__array_function__(function, types, args, options)
-        return _watched(result, self.found)
+        return _watched(super().__array_function__(function, types, args, options), self.watch)
 
 
 def _plain(value: Any) -> Any:
-    return value.view(np.ndarray) if isinstance(value, Watched) else value
+    return value.view(np.ndarray) if isinstance(value, _Watched) else value
 
 
-def _watched(value: Any, found: list[Outer] | None) -> Any:
-    if found is None or not isinstance(value, np.ndarray) or isinstance(value, Watched):
-        return value
-    return Watched.of(value, found)
-
-
-def _entry_by_entry(pair: Sequence[Any], found: list[Outer] | None) -> list[Any]:
-    """Return two operands, the column of them as a row where the other one is as long."""
-    one, other = map(np.shape, pair)
-    if _is_column(one) and _is_row(other) and one[0] == other[-1]:
-        mended = [np.reshape(pair[0], other), pair[1]]
-    elif _is_row(one) and _is_column(other) and other[0] == one[-1]:
-        mended = [pair[0], np.reshape(pair[1], one)]
-    else:
-        return list(pair)
-    if found is not None:
-        found.append(Outer((one, other), *_line()))
-    return mended
+def _watched(value: Any, watch: Watch | None) -> Any:
+    if watch is None or watch.is_over:
+        return _plain(value)
+    return watch.over(value) if isinstance(value, np.ndarray) else value
 
 
 def _is_column(shape: tuple[int, ...]) -> bool:
@@ -116,4 +129,4 @@ def _line() -> tuple[str, str]:
     if frame is None:
         return "", ""
     source = linecache.getline(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
-    return frame.f_code.co_name, source.strip()
+    return frame.f_code.co_name, source.strip().replace("`", "'")

@@ -53,6 +53,7 @@ from gradcheck_magic.parameters import (
     index_of,
     is_function,
     label,
+    type_name,
 )
 from gradcheck_magic.readings import Readings
 
@@ -197,6 +198,7 @@ def check_gradients(
     """
     _require_available(mode=mode, workers=workers, budget=budget)
     _require_points(points, grads)
+    _require_check(previous)
     request = _Request(
         cost_function, epsilon, only, call, upstream, seed, points, progress, previous
     )
@@ -250,7 +252,13 @@ def _check_at(
         seed=request.seed,
     )
     differences = CentralDifferences.planned(pairing.size, _valid_step(request.epsilon))
-    readings = partial(Readings, request.cost_function, names, pairing)
+    look = partial(
+        diagnose,
+        pairing,
+        readings=partial(Readings, request.cost_function, names, pairing),
+        cost=cost,
+        earlier=None if point else _earlier(request.previous, pairing),
+    )
     try:
         with cost:
             _require_dependence(cost, pairing)
@@ -258,13 +266,12 @@ def _check_at(
                 differences.epsilon = default_step(cost.itemsize)
             measure(differences, cost, pairing, request.progress_at(point))
             judged = _judged(pairing, cost, differences)
-            earlier = None if point else _earlier(request.previous, pairing)
-            diagnoses = diagnose(pairing, *judged, readings, cost, earlier=earlier)
+            diagnoses = look(*judged)
     except KeyboardInterrupt:
         judged = _judged(pairing, cost, differences)
-        diagnoses = diagnose(pairing, *judged, readings, cost, evaluate=False)
-        partial_check = _concluded(pairing, cost, differences, judged, diagnoses, started=started)
-        raise GradientCheckInterrupted(partial_check) from None
+        diagnoses = look(*judged, evaluate=False)
+        known = _concluded(pairing, cost, differences, judged, diagnoses, started=started)
+        raise GradientCheckInterrupted(replace(known, interrupted=True)) from None
     return _concluded(pairing, cost, differences, judged, diagnoses, started=started)
 
 
@@ -366,7 +373,7 @@ class GradientCheck:
     size : int
         How many entries were to be measured.
     interrupted : bool
-        Whether the check was stopped before it measured them all.
+        Whether the check was stopped before its end.
     reasons : tuple of str
         Why the verdict is what it is, where the difference alone does not say; sentences.
     notes : tuple of str
@@ -609,6 +616,14 @@ def _require_points(points: object, grads: object) -> None:
         raise InputError(
             f"`points` is {points}, and the gradient is known at the given point alone: give "
             "`grads` as a function of the parameters."
+        )
+
+
+def _require_check(previous: object) -> None:
+    if not (previous is None or isinstance(previous, GradientCheck)):
+        raise InputError(
+            f"`previous` is a {type_name(previous)}: expected the GradientCheck that an earlier "
+            "check returned."
         )
 
 

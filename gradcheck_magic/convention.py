@@ -121,8 +121,9 @@ class Binding:
         return self._arguments
 
     def wrapped(self, wrap: Callable[[Array], Array]) -> Arguments:
-        """Return the same arguments, with something else in place of each array."""
-        return self._presented([wrap(buffer) for buffer in self._buffers])
+        """Return arguments with something else in place of each array."""
+        buffers = [buffer.copy() for buffer in self._buffers] if self.fresh else self._buffers
+        return self._presented([wrap(buffer) for buffer in buffers])
 
     def _presented(self, buffers: list[Array]) -> Arguments:
         if self.convention is Convention.CLOSURE:

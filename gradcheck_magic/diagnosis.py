@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.broadcasting import Outer, Watched
+from gradcheck_magic.broadcasting import Watch
 from gradcheck_magic.cause import Cause, Details, Finding
 from gradcheck_magic.comparison import Comparison, Measured
 from gradcheck_magic.convention import Convention
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.directions import Function, belongs
-from gradcheck_magic.layers import Boundary, boundary, same_layer
+from gradcheck_magic.layers import Boundary, boundary, of_one_error, same_layer
 from gradcheck_magic.mismatch import TOLERANCE, Mismatch, Sample
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.readings import Readings
@@ -36,8 +36,8 @@ from gradcheck_magic.recognition import (
     same_total,
     scaled,
 )
-from gradcheck_magic.sentences import Context, factor_reading, sentence
-from gradcheck_magic.stale import DIGITS, learning_rate
+from gradcheck_magic.sentences import Context, sentence
+from gradcheck_magic.stale import learning_rate
 
 __all__ = ["Cause", "Diagnosis", "Earlier", "diagnose"]
 
@@ -46,8 +46,6 @@ Mask = NDArray[np.bool_]
 
 # A gradient whose cosine with the right one is larger, in every parameter, is nearly right.
 NEARLY = 0.98
-# Contradictions between a bias and its weights, in one of so many units, are no more than chance.
-CHANCE = 4
 # Causes of which one diagnosis tells for all parameters that share them.
 _SHARED = {Cause.SIGN, Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
 # The number in the details that these parameters must share too.
@@ -91,9 +89,9 @@ def diagnose(
     pairing: Pairing,
     comparison: Comparison,
     measured: Measured,
+    *,
     readings: Callable[[], Readings],
     cost: Cost,
-    *,
     evaluate: bool = True,
     earlier: Earlier | None = None,
 ) -> tuple[Diagnosis, ...]:
@@ -190,7 +188,8 @@ class _Search:
         found = scaled(pool, self._readings)
         if found:
             return Finding(found[0], group, found[1])
-        bound = clipped(pool, np.concatenate([m.wrong for m in group]))
+        everything = Sample.pooled(m.sample for m in self._all)
+        bound = clipped(everything, np.concatenate([m.wrong for m in self._all]))
         if bound is not None:
             return Finding(Cause.ENTRIES, group, {"clipped": bound})
         details = regularised(pool, self._readings)
@@ -199,7 +198,12 @@ class _Search:
     def _one_by_one(self) -> list[Finding]:
         found = {id(m): self._borne_out(recognised(m, self._readings)) for m in self._wrong}
         weak = [m for m in self._wrong if _may_be_another(found[id(m)])]
-        swaps = exchanged(weak, self._all)
+        # A zero is that of any parameter without a gradient: it takes another one to tell.
+        swaps = [
+            swap
+            for swap in exchanged(weak, self._all)
+            if not all(_is_zero(found[id(m)]) for m in swap.mismatches)
+        ]
         taken = {id(m) for swap in swaps for m in swap.mismatches}
         single = [found[id(m)] for m in self._wrong if id(m) not in taken]
         findings = _grouped(finding for finding in single if finding is not None)
@@ -245,20 +249,19 @@ class _Search:
         kept = [f for f in findings if f not in doubtful]
         settled = {id(m) for f in kept for m in f.mismatches}
         fitting = [m for m in self._all if id(m) not in settled]
-        # One fitted number is no simpler than another, unless somebody chose it.
+        # One fitted number is no simpler than another, unless the notebook has it.
         fitted = all(f.firm for f in doubtful)
         stale = functools.partial(self._stale, thorough=not fitted)
         for look in (self._previous, stale, self._broadcast):
             found = look(fitting)
-            if found is not None and (not fitted or _is_chosen(found)):
+            if found is not None and (not fitted or _is_evident(found)):
                 return [*kept, found]
         return findings
 
     def _is_without_meaning(self, finding: Finding) -> bool:
         """Whether it is a factor that could be any number."""
-        return finding.cause is Cause.SCALE and not factor_reading(
-            abs(finding.details["factor"]), self._readings
-        )
+        factor = finding.details.get("factor", np.nan)
+        return finding.cause is Cause.SCALE and self._readings.factor(abs(factor)) is None
 
     def _previous(self, fitting: Sequence[Mismatch]) -> Finding | None:
         earlier, parts = self._earlier, dict(self._parts())
@@ -280,7 +283,7 @@ class _Search:
         cost = self._cost
         everything = self._pairing.size == self._pairing.parameters.size
         # Two numbers lie on a line with any others: the learning rate could always be fitted.
-        compared = sum(int(_compared(m).sum()) for m in fitting)
+        compared = sum(int(m.sample.is_nonzero.sum()) for m in fitting)
         if cost is None or not everything or not _all_finite(self._all) or compared < ANY_NUMBER:
             return None
         if any(m.is_compared and not m.is_wrong for m in fitting):
@@ -292,20 +295,28 @@ class _Search:
         )
         if rate is None:
             return None
-        details = {"learning_rate": rate, "name": self._readings.number(rate, 0.0)}
+        details = {"learning_rate": rate, "name": self._readings.rate(rate)}
         return Finding(Cause.STALE, _wrong_ones(fitting), details)
 
     def _broadcast(self, fitting: Sequence[Mismatch]) -> Finding | None:
-        cost, found = self._cost, list[Outer]()
+        cost, watch = self._cost, Watch()
         if cost is None or cost.convention is Convention.CLOSURE or not _all_finite(fitting):
             return None
-        mended = functools.partial(cost.at, wrap=lambda array: Watched.of(array, found))
-        mended(self._theta())
-        function = Function(mended, cost.best.noise)
-        if not found or not belongs(function, self._theta(), fitting):
+        mended = functools.partial(cost.at, wrap=watch.over)
+        try:
+            mended(self._theta())
+            fits = watch.found and belongs(
+                Function(mended, cost.best.noise), self._theta(), fitting
+            )
+        finally:
+            # What the cost has kept of these arrays is to be plain again.
+            watch.is_over = True
+            cost.at(self._theta())
+        if not fits:
             return None
-        first = found[0]
-        details = {"shapes": first.shapes, "function": first.function, "source": first.source}
+        first = watch.found[0]
+        details: Details = {"how": "cost", "shapes": first.shapes}
+        details |= {"function": first.function, "source": first.source}
         return Finding(Cause.BROADCAST, _wrong_ones(fitting), details)
 
     def _theta(self) -> Vector:
@@ -316,7 +327,8 @@ class _Search:
     def _upstream(self, findings: list[Finding]) -> list[Finding]:
         """Replace what has no simple cause by the place before which everything is wrong."""
         weak = [f for f in findings if self._may_come_from_further_on(f)]
-        place = boundary(self._all, _consistent([m for f in weak for m in f.mismatches]))
+        open_ones = [m for f in weak for m in f.mismatches]
+        place = boundary(self._all, of_one_error(open_ones, self._all))
         if place is None or not any(m.is_bug for m in place.explained):
             return findings
         inside = {id(m) for m in place.explained}
@@ -335,7 +347,7 @@ class _Search:
         if mask is not None:
             details = {**mask.details, "name": mask.mismatches[0].name}
             return [*kept, Finding(Cause.MASK, place.explained, details | _names(place))]
-        details = {**_names(place), "layer": place.layer}
+        details = {**_names(place), "layer": place.layer, "right_after": place.is_right_after}
         known = [{"name": m.name, **evidence(m)} for m in place.explained]
         if not place.after and all(e.get("cosine", 0.0) > NEARLY for e in known):
             # As good as right everywhere: the place or the data are others, not a formula.
@@ -357,19 +369,24 @@ class _Search:
         if finding.cause not in {Cause.SIGN, Cause.SCALE, Cause.ZERO}:
             return finding
         place = boundary(self._all, finding.mismatches)
-        if place is None or len(place.explained) < len(finding.mismatches):
+        if place is None or len(place.explained) < len(self._wrong):
             return finding
         return replace(finding, details=finding.details | _names(place))
 
 
-def _is_chosen(finding: Finding) -> bool:
-    rate = finding.details.get("learning_rate")
-    return rate is None or bool(finding.details["name"]) or rate == float(f"{rate:.{DIGITS}g}")
+def _is_evident(finding: Finding) -> bool:
+    """Whether it needs no fitted number; a learning rate is one, unless the notebook has it."""
+    return "learning_rate" not in finding.details or bool(finding.details["name"])
 
 
 def _may_be_another(finding: Finding | None) -> bool:
     """Whether what was found of a parameter leaves room for the gradient of another one."""
-    return finding is None or not finding.firm or finding.cause is Cause.COST_IGNORES_PARAMETERS
+    return finding is None or not finding.firm or _is_zero(finding)
+
+
+def _is_zero(finding: Finding | None) -> bool:
+    """Whether one of both gradients is zero."""
+    return finding is not None and finding.cause in {Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
 
 
 def _all_finite(mismatches: Iterable[Mismatch]) -> bool:
@@ -412,42 +429,6 @@ def _is_aligned_block(finding: Finding) -> bool:
     return bool(width == len(side) > 1 and side[0] % width == length % width == 0)
 
 
-def _consistent(weak: Sequence[Mismatch]) -> list[Mismatch]:
-    """Leave out vectors that are wrong in other units than the matrices of their layer.
-
-    An error from further on makes a bias wrong in the same units as its weights.
-    """
-    return [m for m in weak if not _is_by_itself(m, same_layer(m, weak))]
-
-
-def _is_by_itself(vector: Mismatch, layer: Sequence[Mismatch]) -> bool:
-    shapes = [m.parameter.shape for m in layer if len(m.squeezed) > 1]
-    if len(vector.squeezed) > 1 or not any(vector.size in shape for shape in shapes):
-        return False
-    return not any(
-        _same_units(vector, m, axis)
-        for m in layer
-        for axis, length in enumerate(m.parameter.shape)
-        if length == vector.size > 1
-    )
-
-
-def _same_units(vector: Mismatch, matrix: Mismatch, axis: int) -> bool:
-    """Whether no unit is wrong in one of both and right in the other."""
-    wrong, right = (
-        np.moveaxis(mask.reshape(matrix.parameter.shape), axis, 0).reshape(vector.size, -1)
-        for mask in (matrix.wrong, _compared(matrix) & matrix.right)
-    )
-    contradicted = vector.wrong & right.any(axis=1) & ~wrong.any(axis=1)
-    contradicted |= _compared(vector) & vector.right & wrong.any(axis=1)
-    return bool(CHANCE * contradicted.sum() <= vector.size)
-
-
-def _compared(mismatch: Mismatch) -> Mask:
-    sample = mismatch.sample
-    return np.abs(sample.numerical) > sample.allowed
-
-
 def _grouped(findings: Iterable[Finding]) -> list[Finding]:
     """Make one finding of those that share a cause, and its number."""
     groups: list[Finding] = []
@@ -458,12 +439,20 @@ def _grouped(findings: Iterable[Finding]) -> list[Finding]:
         else:
             group = groups[i]
             both = (*group.mismatches, *finding.mismatches)
-            groups[i] = replace(group, mismatches=both, details=finding.details | group.details)
+            groups[i] = replace(group, mismatches=both, details=_merged(group, finding))
     return groups
+
+
+def _merged(group: Finding, finding: Finding) -> Details:
+    penalised = [*group.details.get("penalised", ()), *finding.details.get("penalised", ())]
+    return group.details | ({"penalised": penalised} if penalised else {})
 
 
 def _is_shared(group: Finding, finding: Finding) -> bool:
     if group.cause is not finding.cause:
+        return False
+    if "n_wrong" in {*group.details, *finding.details} and finding.cause in _NUMBERS:
+        # What some entries are exempt from is told of each parameter by itself.
         return False
     if finding.cause in _SHARED:
         return True

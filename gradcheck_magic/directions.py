@@ -25,12 +25,12 @@ STEP = 2e-5
 # In units of the noise of one evaluation, over the step: four deviations of a difference of two.
 NOISE_BARS = 8.0
 # What is left beside the error of the difference, in units of the gradient.
-TOLERANCE = 1e-7
+LEFT_OVER = 1e-7
 # What is off by more than this part of what the user's own cost is off by does not fit.
 DOUBTFUL = 0.1
-# How many directions at most, and how unlikely they must make it that all fit by chance.
-MOST = 8
-COINCIDENCE = 1e-6
+# How many directions there are at least, and how unlikely (log₁₀) they must make it that all fit.
+LEAST = 8
+BY_CHANCE = -6.0
 
 
 @dataclass(frozen=True)
@@ -95,20 +95,20 @@ def belongs(
         far = function.slope(theta, direction, 2 * step)
         # The truncation of the nearer one is a third of what the two differ by.
         allowed = (
-            NOISE_BARS * function.noise / step + abs(far - near) + TOLERANCE * norm(sample.analytic)
+            NOISE_BARS * function.noise / step + abs(far - near) + LEFT_OVER * norm(sample.analytic)
         )
         allowed += given * apart
         if not abs(near - expected) <= allowed:
             return False
         chance += math.log10(min(1.0, allowed / apart)) if apart else 0.0
-    return chance <= math.log10(COINCIDENCE)
+    return chance <= BY_CHANCE
 
 
 def _directions(
     mismatches: Sequence[Mismatch], size: int, random: np.random.Generator
 ) -> Iterator[tuple[Mismatch, Vector]]:
     """Yield parameters in turn, each with a direction of length 1 within it."""
-    for turn in range(MOST):
+    for turn in range(max(LEAST, len(mismatches))):
         # The last ones first: they are the least likely to be wrong for another reason.
         mismatch = mismatches[-1 - turn % len(mismatches)]
         direction = np.zeros(size)

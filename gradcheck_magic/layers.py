@@ -7,18 +7,25 @@ after it, went wrong there.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck_magic.mismatch import Mismatch
-from gradcheck_magic.parameters import Parameter
 
-__all__ = ["Boundary", "boundary", "in_order", "same_layer"]
+__all__ = ["Boundary", "boundary", "in_order", "of_one_error", "same_layer"]
+
+Mask = NDArray[np.bool_]
+Key = tuple[int, ...]
 
 # One wrong parameter may as well be wrong by itself.
 TELLING = 2
-
-Key = tuple[int, ...]
+# Contradictions between a bias and its weights, in one of so many units, are no more than chance.
+CHANCE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,37 +43,59 @@ class Boundary:
         The number of the layer of `before`, if its name has one.
     explained : tuple of Mismatch
         The wrong ones before it.
+    is_right_after : bool
+        Whether nothing after it is wrong, for whatever reason.
     """
 
     after: Mismatch | None
     before: Mismatch
     layer: int | None
     explained: tuple[Mismatch, ...]
+    is_right_after: bool
 
 
 def in_order(mismatches: Sequence[Mismatch]) -> list[list[Mismatch]]:
     """Return the parameters in layers, from the input to the output.
 
-    Numbers in the names tell, as in ``W1``, ``b1``, ``W2`` or ``layers[0].W``; where not all have
-    one, the order in which they were given, alike numbers together.
+    That is the order in which they were given, unless numbers in their names tell another one:
+    ``W1``, ``W2``, ``b1``, ``b2``. In a layer there is one matrix, and what goes with it.
     """
-    keys = [_numbers(m.parameter) for m in mismatches]
-    order = list(range(len(mismatches)))
-    if all(keys) and len({len(key) for key in keys}) == 1:
-        order.sort(key=lambda i: keys[i])
     layers: list[list[Mismatch]] = []
-    last: Key | None = None
-    for i in order:
-        if layers and keys[i] and keys[i] == last:
-            layers[-1].append(mismatches[i])
+    for mismatch in _by_number(mismatches):
+        if layers and _belongs(mismatch, layers[-1]):
+            layers[-1].append(mismatch)
         else:
-            layers.append([mismatches[i]])
-        last = keys[i]
+            layers.append([mismatch])
     return layers
 
 
-def _numbers(parameter: Parameter) -> Key:
-    return tuple(map(int, re.findall(r"\d+", parameter.name)))
+def _by_number(mismatches: Sequence[Mismatch]) -> list[Mismatch]:
+    keys = {id(m): _numbers(m.name) for m in mismatches}
+    matrices = Counter(keys[id(m)] for m in mismatches if _is_matrix(m))
+    # Where there are two of a number, they count something else, such as encoder and decoder.
+    if all(keys.values()) and len({*map(len, keys.values())}) == 1 and max(matrices.values()) == 1:
+        return sorted(mismatches, key=lambda m: keys[id(m)])
+    return list(mismatches)
+
+
+def _belongs(mismatch: Mismatch, layer: Sequence[Mismatch]) -> bool:
+    key, last = _numbers(mismatch.name), layer[-1].name
+    same = key == _numbers(last) and mismatch.name.rpartition(".")[0] == last.rpartition(".")[0]
+    return bool(key) and same and not (_is_matrix(mismatch) and any(map(_is_matrix, layer)))
+
+
+def _numbers(name: str) -> Key:
+    return tuple(map(int, re.findall(r"\d+", name)))
+
+
+def _is_matrix(mismatch: Mismatch) -> bool:
+    return len(mismatch.squeezed) > 1
+
+
+def _layer_number(name: str) -> int | None:
+    """The number in a name such as ``W2``; an index such as ``params[2]`` counts from 0."""
+    number = re.fullmatch(r"[^\W\d]+(\d+)", name)
+    return int(number[1]) if number else None
 
 
 def same_layer(mismatch: Mismatch, mismatches: Sequence[Mismatch]) -> list[Mismatch]:
@@ -104,19 +133,67 @@ def _boundary_in(layers: list[list[Mismatch]], last: int, wrong: set[int]) -> Bo
     # Within a layer too, what comes after the place is right and what comes before it is wrong.
     end = layers[last].index(here[-1]) + 1
     earlier = [*before, *layers[last][:end]]
-    if any(id(m) not in wrong and not m.is_wrong and m.is_compared for m in earlier):
+    if any(not m.is_wrong and m.is_compared for m in earlier):
         return None
     later = [*layers[last][end:], *(m for layer in layers[last + 1 :] for m in layer)]
     beyond = layers[last][end:] or (layers[last + 1] if last + 1 < len(layers) else [])
-    numbers = _numbers(here[-1].parameter)
     return Boundary(
         after=_best_known(beyond) if later else None,
         before=_best_known(here[::-1]),
-        layer=numbers[0] if len(numbers) == 1 else None,
+        layer=_layer_number(here[-1].name),
         explained=tuple(explained),
+        is_right_after=not any(m.is_wrong for m in later),
     )
 
 
 def _best_known(layer: Sequence[Mismatch]) -> Mismatch:
     """The first weights of a layer, or of what is nearest to a place in it."""
-    return max(layer, key=lambda m: len(m.squeezed) > 1)
+    return max(layer, key=_is_matrix)
+
+
+def of_one_error(open_ones: Sequence[Mismatch], among: Sequence[Mismatch]) -> list[Mismatch]:
+    """Leave out what is wrong by itself: weights without their bias, a bias in units of its own.
+
+    An error from further on makes both wrong, in the same units.
+
+    Parameters
+    ----------
+    open_ones : sequence of Mismatch
+        Those that are wrong, and that no cause of their own explains.
+    among : sequence of Mismatch
+        All parameters.
+    """
+    pairs = [pair for layer in in_order(among) for pair in pairwise(layer) if _are_one_unit(*pair)]
+    alone = set()
+    for weights, bias in pairs:
+        if weights.is_wrong and bias.is_compared and not bias.is_wrong:
+            alone.add(id(weights))
+        elif weights in open_ones and bias in open_ones and not _same_units(weights, bias):
+            alone.add(id(bias))
+    return [m for m in open_ones if id(m) not in alone]
+
+
+def _are_one_unit(one: Mismatch, other: Mismatch) -> bool:
+    """Whether they are weights and their bias."""
+    return _is_matrix(one) and not _is_matrix(other) and other.size in one.parameter.shape
+
+
+def _same_units(weights: Mismatch, bias: Mismatch) -> bool:
+    """Whether hardly a unit is wrong in one of both and right in the other."""
+    shape = weights.parameter.shape
+    return any(
+        CHANCE * _contradictions(weights, bias, axis) <= bias.size
+        for axis, length in enumerate(shape)
+        if length == bias.size
+    )
+
+
+def _contradictions(weights: Mismatch, bias: Mismatch, axis: int) -> int:
+    """Count these units, if they are along an axis of the weights."""
+    wrong, right = (
+        np.moveaxis(mask.reshape(weights.parameter.shape), axis, 0).reshape(bias.size, -1)
+        for mask in (weights.wrong, weights.sample.is_nonzero & weights.right)
+    )
+    contradicted: Mask = bias.wrong & right.any(axis=1) & ~wrong.any(axis=1)
+    contradicted |= bias.sample.is_nonzero & bias.right & wrong.any(axis=1)
+    return int(contradicted.sum())

@@ -145,10 +145,16 @@ class Sample:
         return product / information, unit / float(np.sqrt(information))
 
     @property
-    def compared(self) -> Mask:
+    def stands_out(self) -> Mask:
         """Which entries have a measured value that stands out from its error bar."""
         stand_out: Mask = np.abs(self.numerical) > STANDS_OUT * self.bar
         return stand_out
+
+    @property
+    def is_nonzero(self) -> Mask:
+        """Which entries have a measured value that is not zero, as far as can be told."""
+        nonzero: Mask = np.abs(self.numerical) > self.allowed
+        return nonzero
 
     @property
     def stands_off(self) -> Mask:
@@ -241,7 +247,7 @@ class Mismatch:
     @property
     def is_compared(self) -> bool:
         """Whether there was anything to compare."""
-        return bool(self.sample.compared.any())
+        return bool(self.sample.stands_out.any())
 
     @property
     def squeezed(self) -> tuple[int, ...]:

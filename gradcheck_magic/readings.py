@@ -2,32 +2,84 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import CodeType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Names
 
-__all__ = ["Readings"]
+__all__ = ["Factor", "Readings", "Strength"]
 
 # How deep into functions that functions call, and into containers, names are looked for.
 DEPTH = 2
-# Lengths beyond these are no sizes of batches or layers that anyone would divide by.
-SHORTEST, LONGEST = 2, 1_000_000
-# A named number that is this near is meant, and none is looked for that is not as well known.
-SAME = 1e-9
-SHARP = 1e-4
-# What strengths of a regularisation, and learning rates, are usually called.
-STRENGTHS = re.compile(r"lam|reg|decay|penal|streng|alpha|beta|l1|l2|wd|(^|\W)c$")
-RATES = re.compile(r"lr|rate|alpha|eta|step")
 # Longer lists are data, and no handful of arrays.
 LONGEST_LISTED = 32
+# Lengths beyond these are no sizes of batches or layers that anyone would divide by.
+SHORTEST, LONGEST = 2, 1_000_000
+# How near to a whole number, or one over it, a factor counts as one; larger ones mean nothing.
+WHOLE = 1e-5
+LARGEST_READ = 100_000
+# A named number that is this near is meant; none is looked for where less is known, relatively: of
+# many numbers and lengths, some quotient would come as near by chance.
+SAME = 1e-9
+KNOWN = 1e-5
+# Of one that the cost reads, and that is called so, less will do.
+ROUGHLY_KNOWN = 1e-3
+# What IPython keeps of what was shown; nobody means that.
+NOT_THE_USERS = {"In", "Out"}
+# The words, in the names of numbers, that stand for a strength of a regularisation, or for a
+# learning rate; and those that stand for another one.
+STRENGTHS = re.compile(r"lam\w*|lmb\w*|reg\w*|penal\w*|strength|ridge|lasso|alpha|beta|l1|l2|wd|c")
+RATES = re.compile(r"lr|learning\w*|alpha|eta|step\w*")
+OTHER_RATES = re.compile(r"drop\w*|decay|momentum|keep|epochs|n")
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What a factor is the sign of.
+
+    Attributes
+    ----------
+    kind : str
+        Whether it is a whole number, one over it, the root of one, or one over that.
+    number : int
+        That number.
+    length : str
+        What in the notebook has this length, such as ``X.shape[1]``; empty if nothing has.
+    """
+
+    kind: Literal["whole", "part", "root", "part of root"]
+    number: int
+    length: str
+
+
+@dataclass(frozen=True)
+class Strength:
+    """What an excess of regularisation is made of, each in names of the notebook.
+
+    Attributes
+    ----------
+    formula : str
+        Such as ``lambd / X.shape[1]``.
+    instead : str
+        What stands in the gradient in its place, such as ``lambd``; empty where the formula itself
+        is the excess.
+    is_whole : bool
+        Whether it is a strength as the gradient has it, λ or λ / m, and not half or twice that.
+    """
+
+    formula: str
+    instead: str = ""
+    is_whole: bool = True
 
 
 class Readings:
@@ -58,8 +110,9 @@ class Readings:
             if isinstance(leaf, np.ndarray):
                 self._take_lengths(label, leaf.shape)
         for label, leaf in self._leaves([*namespace, *read]):
-            if not isinstance(leaf, np.ndarray) and np.isfinite(leaf) and leaf != 0:
-                self._numbers.setdefault(label, float(leaf))
+            if not isinstance(leaf, np.ndarray) and (number := _finite(leaf)):
+                self._numbers.setdefault(label, number)
+        self._read = {label for label, _ in self._leaves(read)}
         for parameter in pairing.parameters.arrays:
             self._take_lengths(parameter.name, parameter.shape)
 
@@ -78,89 +131,104 @@ class Readings:
             if SHORTEST <= length <= LONGEST:
                 self._lengths.setdefault(length, f"{label}.shape[{axis}]")
 
-    def has(self, length: int) -> bool:
-        """Whether an array has an axis of this length."""
-        return length in self._lengths
-
-    def length(self, value: float) -> str:
-        """What has this length, such as ``X.shape[1]``; empty if nothing."""
-        return self._lengths.get(round(value), "") if np.isfinite(value) else ""
-
     @functools.cached_property
     def factors(self) -> tuple[float, ...]:
         """Factors that mean something, the simplest first."""
         lengths = [n for n in self._lengths if n > SHORTEST]
         return (-1.0, 2.0, 0.5, *map(float, lengths), *(1.0 / n for n in lengths), -2.0, -0.5)
 
-    def number(self, value: float, tolerance: float) -> str:
-        """What number of the notebook this is, such as ``learning_rate``; empty if none."""
-        allowed = max(tolerance, SAME * abs(value))
-        return next((k for k, v in self._numbers.items() if abs(v - value) <= allowed), "")
+    def factor(self, value: float) -> Factor | None:
+        """What a positive factor is the sign of; None where it may be any number."""
+        if not 1 / LARGEST_READ <= value <= LARGEST_READ:
+            return None
+        if n := _whole(value):
+            return Factor("whole", n, self._lengths.get(n, ""))
+        if n := _whole(1 / value):
+            return Factor("part", n, self._lengths.get(n, ""))
+        if (n := _whole(value**2)) in self._lengths:
+            return Factor("root", n, self._lengths[n])
+        if (n := _whole(value**-2)) in self._lengths:
+            return Factor("part of root", n, self._lengths[n])
+        return None
+
+    def rate(self, value: float) -> str:
+        """What learning rate of the notebook's this is; empty if none."""
+        same = (k for k, v in self._rates() if abs(v - value) <= SAME * abs(value))
+        return next(same, "")
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Numbers that may be a learning rate."""
-        return tuple(dict.fromkeys(v for _, v in self._called(RATES) if 0 < v <= 1))
+        """Numbers that are called learning rates."""
+        return tuple(dict.fromkeys(v for _, v in self._rates() if 0 < v <= 1))
 
-    def _called(self, pattern: re.Pattern[str]) -> list[tuple[str, float]]:
-        """The numbers so called; then those that are not whole, and may be called anything."""
-        numbers = self._numbers.items()
-        so_called = [(k, v) for k, v in numbers if pattern.search(k.lower())]
-        others = [(k, v) for k, v in numbers if (k, v) not in so_called and v != round(v)]
-        return so_called + others
+    def _rates(self) -> Iterator[tuple[str, float]]:
+        for name, value in self._numbers.items():
+            if _is_called(name, RATES) and not _is_called(name, OTHER_RATES):
+                yield name, value
 
-    def strength(self, value: float, tolerance: float) -> tuple[str, str]:
-        """What an excess λ of regularisation is made of, and what it says of the gradient.
+    def strength(self, value: float, tolerance: float) -> Strength | None:
+        """What an excess λ of regularisation is made of; None where nothing fits.
 
         Parameters
         ----------
         value, tolerance : float
             The gradient's excess over the right one is `value` times the parameter.
-
-        Returns
-        -------
-        formula, meaning : str
-            Such as ``lambd / X.shape[1]`` and ``missing``; empty if nothing fits.
         """
-        if tolerance > SHARP * abs(value):
-            return "", ""
-        for name, number in self._called(STRENGTHS):
-            for formula, meaning, excess in self._excesses(name, number):
-                if abs(value - excess) <= max(tolerance, SAME * abs(excess)):
-                    return formula, meaning
-        return "", ""
+        for name, number in self._numbers.items():
+            is_read, is_called = name in self._read, _is_called(name, STRENGTHS)
+            known = ROUGHLY_KNOWN if is_read and is_called else KNOWN
+            if not (is_read or is_called) or tolerance > known * abs(value):
+                continue
+            for strength, excess in self._excesses(name, number):
+                if abs(abs(value) - excess) <= max(tolerance, SAME * excess):
+                    return strength
+        return None
 
-    def _excesses(self, name: str, number: float) -> Iterator[tuple[str, str, float]]:
-        whole, *parts = terms = list(self._terms(name, number))
-        for formula, term in terms:
-            yield formula, "missing", -term
-            yield formula, "too many", term
-        for formula, term in parts:
-            yield formula, f"{whole[0]} in place of it", whole[1] - term
-            yield whole[0], f"{formula} in place of it", term - whole[1]
+    def _excesses(self, name: str, number: float) -> Iterator[tuple[Strength, float]]:
+        """Yield, of a number that may be λ, by how much a gradient may be off, either way."""
+        whole = [(name, abs(number))]
+        whole += [(f"{name} / {label}", abs(number) / n) for n, label in self._lengths.items()]
+        for formula, term in whole:
+            yield Strength(formula), term
+        for formula, term in whole:
+            yield Strength(formula, is_whole=False), 2 * term
+            yield Strength(formula, is_whole=False), term / 2
+        for formula, term in whole[1:]:
+            yield Strength(formula, instead=name), abs(number) - term
 
-    def _terms(self, name: str, number: float) -> Iterator[tuple[str, float]]:
-        """Yield what the gradient of a penalty of this strength may be multiplied by."""
-        yield name, number
-        for length, label in self._lengths.items():
-            yield f"{name} / {label}", number / length
-        yield f"2 {name}", 2 * number
-        yield f"{name} / 2", number / 2
-        for length, label in self._lengths.items():
-            yield f"2 {name} / {label}", 2 * number / length
-            yield f"{name} / (2 {label})", number / (2 * length)
+
+def _whole(value: float) -> int:
+    """The whole number from 2 on that a value is; 0 if none."""
+    n = round(value) if value < 2 * LARGEST_READ else 0
+    return n if n > 1 and abs(value - n) <= WHOLE * value else 0
+
+
+def _finite(value: Any) -> float:
+    """A number as a float; 0 where it is none that could be meant."""
+    try:
+        number = float(value)
+    except (OverflowError, ValueError, TypeError):
+        return 0.0
+    return number if math.isfinite(number) else 0.0
+
+
+def _is_called(name: str, words: re.Pattern[str]) -> bool:
+    """Whether one of the words in a name matches: ``learning_rate``, ``self.lr``."""
+    last = name.rpartition(".")[2]
+    return any(map(words.fullmatch, re.findall(r"[a-z]+\d*", last.lower())))
 
 
 def _public(namespace: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     """Yield the variables that the user has named."""
-    yield from ((str(k), v) for k, v in namespace.items() if not str(k).startswith("_"))
+    for name, value in namespace.items():
+        if not str(name).startswith("_") and name not in NOT_THE_USERS:
+            yield str(name), value
 
 
 def _read_by(function: Any, depth: int) -> Iterator[tuple[str, Any]]:
     """Yield the variables that a function reads, and those that the functions it calls read."""
     while isinstance(function, functools.partial):
         yield from function.keywords.items()
-        yield from ((f"argument {i}", value) for i, value in enumerate(function.args))
         function = function.func
     owner = getattr(function, "__self__", None)
     if owner is not None and not inspect.ismodule(owner):
@@ -188,12 +256,12 @@ def _captured(function: Any, code: CodeType) -> Iterator[tuple[str, Any]]:
 
 
 def _globals(function: Any, code: CodeType) -> Iterator[tuple[str, Any]]:
-    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
-    for name in code.co_names:
-        if name in function.__globals__:
-            yield name, function.__globals__[name]
-    for each in inner:
-        yield from _globals(function, each)
+    # Not from `co_names`, which holds attributes too.
+    loaded = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
+    yield from ((k, v) for k, v in function.__globals__.items() if k in loaded)
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _globals(function, inner)
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
@@ -212,7 +280,8 @@ def _leaves(label: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
         yield label, value
     elif isinstance(value, dict) and depth:
         for key, item in value.items():
-            yield from _leaves(f"{label}[{key!r}]", item, depth - 1)
+            if isinstance(key, (str, int)):
+                yield from _leaves(f"{label}[{key!r}]", item, depth - 1)
     elif isinstance(value, (list, tuple)) and depth and len(value) <= LONGEST_LISTED:
         for i, item in enumerate(value):
             yield from _leaves(f"{label}[{i}]", item, depth - 1)

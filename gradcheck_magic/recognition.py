@@ -109,7 +109,7 @@ def _cost_constant(mismatch: Mismatch, _: Readings) -> Finding | None:
     sharp = sample.bar <= FLAT * norm(sample.analytic)
     if not known.all() or not np.all(flat & sharp):
         return None
-    return _found(Cause.COST_IGNORES_PARAMETERS, mismatch)
+    return _found(Cause.COST_IGNORES_PARAMETERS, mismatch, within=float(sample.bar.max()))
 
 
 def _zero(mismatch: Mismatch, _: Readings) -> Finding | None:
@@ -121,7 +121,7 @@ def _zero(mismatch: Mismatch, _: Readings) -> Finding | None:
 
 def scaled(sample: Sample, readings: Readings) -> tuple[Cause, Details] | None:
     """Return SIGN or SCALE, and the factor, if there is one for all entries."""
-    telling = int((sample.compared & (sample.analytic != 0)).sum())
+    telling = int((sample.stands_out & (sample.analytic != 0)).sum())
     if telling < TELLING or not sample.analytic.any():
         return None
     # The error bars are those of the numerical values, times a factor that must be known first.
@@ -138,7 +138,8 @@ def scaled(sample: Sample, readings: Readings) -> tuple[Cause, Details] | None:
     for value, free in candidates:
         if sample.explained_by(value * sample.numerical, abs(value) * sample.bar, free=free):
             cause = Cause.SIGN if value == -1 else Cause.SCALE
-            return cause, {"factor": factor, "factor_uncertainty": uncertainty}
+            # What it is meant to be, where that is known, and what was measured of it.
+            return cause, {"factor": value, "factor_uncertainty": uncertainty}
     return None
 
 
@@ -174,7 +175,7 @@ def _reordered(mismatch: Mismatch, _: Readings) -> Finding | None:
     )
     if not ranked.explained_by(ranked.numerical, ranked.bar):
         return None
-    return _found(Cause.TRANSPOSED, mismatch, reordered=True)
+    return _found(Cause.TRANSPOSED, mismatch, how="reordered", axes=())
 
 
 def rearrangements(shape: Sequence[int]) -> Iterator[tuple[Details, Indices]]:
@@ -194,18 +195,18 @@ def _mixed(places: Indices) -> Iterator[tuple[Details, Indices]]:
         orders = list(itertools.permutations(axes))
         for order in orders:
             if tuple(places.shape[axis] for axis in order) == places.shape:
-                yield {"axes": order}, places.transpose(order)
+                yield {"how": "transposed", "axes": order}, places.transpose(order)
         for order in orders:
             # Reshaped where it should have been transposed: one way, and the other.
-            yield {"reshaped": order}, places.transpose(order).reshape(places.shape)
+            yield {"how": "reshaped", "axes": order}, places.transpose(order).reshape(places.shape)
             moved = places.reshape([places.shape[axis] for axis in order])
-            yield {"reshaped": order}, moved.transpose(np.argsort(order))
+            yield {"how": "reshaped", "axes": order}, moved.transpose(np.argsort(order))
         for count in range(1, places.ndim + 1):
             for flipped in itertools.combinations(axes, count):
-                yield {"flipped": flipped}, np.flip(places, flipped)
+                yield {"how": "flipped", "axes": flipped}, np.flip(places, flipped)
     for axis in axes:
         for shift in (1, -1):
-            yield {"shifted": shift, "axis": axis}, np.roll(places, shift, axis)
+            yield {"how": "shifted", "axes": (axis,)}, np.roll(places, shift, axis)
 
 
 def regularised(sample: Sample, readings: Readings) -> Details | None:
@@ -236,12 +237,16 @@ def _regularised(mismatch: Mismatch, readings: Readings) -> Finding | None:
 
 
 def clipped(sample: Sample, wrong: Mask) -> float | None:
-    """Return the bound to which a gradient was clipped, if all that is wrong is at it."""
-    off = sample.analytic[wrong]
+    """Return the bound to which a gradient was clipped, if it was.
+
+    All that is wrong is then at the bound, where the measured values are beyond it, and all that is
+    within it is right.
+    """
     bound = float(np.max(np.abs(sample.analytic), initial=0.0))
-    beyond = np.abs(sample.numerical[wrong]) > bound
-    same = np.abs(np.abs(off) - bound) <= NOTHING * bound
-    if len(off) < TELLING or not np.all(same & beyond & (off * sample.numerical[wrong] > 0)):
+    beyond = np.sign(sample.analytic) * sample.numerical > bound
+    at_bound = np.abs(np.abs(sample.analytic) - bound) <= NOTHING * bound
+    within = sample.stands_out & ~at_bound & ~wrong
+    if wrong.sum() < TELLING or within.sum() < ANY_NUMBER or not np.all((at_bound & beyond)[wrong]):
         return None
     return bound
 
@@ -267,9 +272,9 @@ def _scaled_but_for_penalty(mismatch: Mismatch, _: Readings) -> Finding | None:
     model = factor * sample.numerical + excess * sample.theta
     if not sample.explained_by(model, abs(factor) * sample.bar, free=2):
         return None
-    details = {"factor": float(factor), "factor_uncertainty": uncertainty}
-    strength = float(excess / (1 - factor))
-    return _found(Cause.SCALE, mismatch, **details, strength=strength)
+    details: Details = {"factor": float(factor), "factor_uncertainty": uncertainty}
+    details["penalised"] = [mismatch.name]
+    return Finding(Cause.SCALE, (mismatch,), details)
 
 
 def _total(mismatch: Mismatch, _: Readings) -> Finding | None:
@@ -290,7 +295,7 @@ def _total(mismatch: Mismatch, _: Readings) -> Finding | None:
                     for x in (numerical, bar)
                 )
                 if np.abs(model).max() > 0 and sample.explained_by(model, width):
-                    details: Details = {what: axes}
+                    details: Details = {"how": what, "axes": axes}
                     return Finding(Cause.BROADCAST, (mismatch,), details)
     return None
 
@@ -339,6 +344,7 @@ def _block(mismatch: Mismatch, readings: Readings) -> Finding | None:
         # More of it is wrong than right: that is no exception to be named.
         return None
     details: Details = {"sides": [[int(i) for i in side] for side in sides]}
+    details["n_right"] = int(mismatch.right.sum())
     if within:
         details |= {"within": within.cause.name, **within.details}
     return _found(Cause.SLICE, mismatch, firm=within is not None, **details)
@@ -356,8 +362,7 @@ def _enclosing(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
     inside[np.ix_(*sides)] = True
     sample = mismatch.sample
     # Where there is nothing to be wrong with, nothing is right.
-    compared = np.abs(sample.numerical) > sample.allowed
-    right = (compared & mismatch.right).reshape(shape)
+    right = (sample.is_nonzero & mismatch.right).reshape(shape)
     if inside.sum() == 1 or np.any(inside & right) or not np.any(right):
         return None
     if len(mismatch.squeezed) == 1 and not _is_run(inside.ravel()):
@@ -382,6 +387,7 @@ def _some_entries(mismatch: Mismatch, readings: Readings) -> Finding | None:
     # further on is wrong in these alone.
     firm = len(mismatch.squeezed) > 1 and FEW * mismatch.wrong.sum() <= mismatch.size
     details: Details = {"n_wrong": int(mismatch.wrong.sum()), "indices": _listed(mismatch)}
+    details["n_right"] = int(mismatch.right.sum())
     if _zero(mismatch.where(mismatch.wrong), readings):
         details["within"] = Cause.ZERO.name
     return _found(Cause.ENTRIES, mismatch, firm=firm, **details)
@@ -433,8 +439,8 @@ def same_total(mismatch: Mismatch, among: Sequence[Mismatch]) -> Finding | None:
         np.atleast_1d(getattr(sample, field.name).sum()) for field in dataclasses.fields(sample)
     )
     whole = dataclasses.replace(Sample(*totals), spread=np.atleast_1d(norm(sample.off)))
-    if whole.compared.all() and whole.explained_by(whole.numerical, whole.bar):
-        return _found(Cause.BROADCAST, mismatch, total=float(whole.numerical[0]))
+    if whole.stands_out.all() and whole.explained_by(whole.numerical, whole.bar):
+        return _found(Cause.BROADCAST, mismatch, how="axis", total=float(whole.numerical[0]))
     return None
 
 

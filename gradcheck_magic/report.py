@@ -321,7 +321,9 @@ def _reason_block(sentence: str) -> str:
 
 def _in_bold(sentence: str) -> str:
     """The first sentence in bold, the others below."""
-    what, _, look = sentence.partition(". ")
+    # A full stop in code ends nothing.
+    split = re.fullmatch(r"((?:`[^`]*`|[^`])*?)\. (.*)", sentence, flags=re.DOTALL)
+    what, look = split.groups() if split else (sentence, "")
     more = f'<div class="gc-muted">{_code(look)}</div>' if look else ""
     full_stop = "." if look else ""
     return f"<b>{_code(what)}{full_stop}</b>{more}"

@@ -11,21 +11,19 @@ from gradcheck_magic.cause import Cause, Finding
 from gradcheck_magic.errors import counted, listed
 from gradcheck_magic.layers import same_layer
 from gradcheck_magic.mismatch import Mismatch, Sample, norm
-from gradcheck_magic.readings import Readings
+from gradcheck_magic.readings import Factor, Readings, Strength
 
-__all__ = ["Context", "factor_reading", "sentence"]
+__all__ = ["Context", "sentence"]
 
 # Gradients and entries named in a sentence, at most.
 NAMED = 6
 ENTRIES = 3
-# How near to a whole number, or one over it, a factor counts as one; larger ones have no meaning.
-WHOLE = 1e-5
-LARGEST_READ = 100_000
-# Smaller ones may well be a typing mistake in front of 1/m, and not the length of anything.
+# Smaller lengths may well be a typing mistake in front of 1/m, and not the length of anything.
 SMALL = 10
 # Digits of a factor, if its error bar allows for them.
 DIGITS = 4
-MOST_DIGITS = 12
+# A model may leave more unexplained than would be needed for further ones.
+MOST_DIGITS = 5
 
 
 @dataclass(frozen=True)
@@ -73,13 +71,15 @@ def _is(mismatches: Sequence[Mismatch]) -> str:
 def _everywhere(finding: Finding) -> str:
     """In how many entries, and how sure: zeros are any factor of each other."""
     sample = Sample.pooled(m.sample for m in finding.mismatches)
-    zero = int(np.sum((sample.analytic == 0) & (sample.numerical == 0)))
-    measured = int(sample.known.sum()) - zero
-    if measured < len(sample) - zero:
-        which = f"{measured} entries measured"
+    zero = (sample.analytic == 0) & (sample.numerical == 0)
+    told = int((sample.stands_out & ~zero).sum())
+    if told == len(sample):
+        which = ""
+    elif told == len(sample) - zero.sum():
+        which = " that are not zero"
     else:
-        which = f"{measured} entries that are not zero" if zero else f"{measured} entries"
-    return f"in all {which}{_digits(sample)}"
+        which = " that stand out from their error bars"
+    return f"in all {told} entries{which}{_digits(sample)}"
 
 
 def _digits(sample: Sample) -> str:
@@ -119,50 +119,34 @@ def _factor_text(factor: float, uncertainty: float) -> str:
     return f"−{text[1:]}" if factor < 0 else text
 
 
-def factor_reading(factor: float, readings: Readings) -> str:
+def _reading(factor: float, readings: Readings) -> str:
     """What a factor is usually a sign of, as a question; empty where it means nothing."""
-    if not 1 / LARGEST_READ <= factor <= LARGEST_READ:
+    read = readings.factor(factor)
+    if read is None:
         return ""
-    if _is_whole(factor, 2):
+    if read.kind == "whole":
+        return _whole_reading(read)
+    if read.kind == "part":
+        if read.number == 2:  # noqa: PLR2004 (a half)
+            return "A factor ½: a missing 2 from the derivative of a square?"
+        equal = f", and `{read.length}` is {read.number}" if read.length else ""
+        return f"A factor 1/{read.number}{equal}: divided once too often, or a mean too many?"
+    what = "the root" if read.kind == "root" else "one over the root"
+    return f"It is {what} of `{read.length}` = {read.number}: a scaling forgotten, or twice?"
+
+
+def _whole_reading(read: Factor) -> str:
+    n = read.number
+    if n == 2:  # noqa: PLR2004 (twice)
         return "A factor 2: the derivative of a square without its ½, or a term added twice?"
-    if _is_whole(1 / factor, 2):
-        return "A factor ½: a missing 2 from the derivative of a square?"
-    if _is_whole(factor):
-        return _whole_reading(round(factor), readings.length(factor))
-    if _is_whole(1 / factor):
-        return _part_reading(round(1 / factor), readings.length(1 / factor))
-    return _root_reading(factor, readings)
-
-
-def _part_reading(n: int, length: str) -> str:
-    equal = f", and `{length}` is {n}" if length else ""
-    return f"A factor 1/{n}{equal}: divided once too often, or a mean too many?"
-
-
-def _root_reading(factor: float, readings: Readings) -> str:
-    for square, what in ((factor**2, "the root"), (factor**-2, "one over the root")):
-        length = readings.length(square) if _is_whole(square) else ""
-        if length:
-            return f"It is {what} of `{length}` = {round(square)}: a scaling forgotten, or twice?"
-    return ""
-
-
-def _whole_reading(n: int, length: str) -> str:
-    if not length:
+    if not read.length:
         return f"A factor {n}: {n}/m in place of 1/m, or a mean forgotten?"
     if n < SMALL:
         return (
-            f"A factor {n}: {n}/m in place of 1/m? Or, as `{length}` is {n}, a missing mean over "
-            "it?"
+            f"A factor {n}: {n}/m in place of 1/m? Or, as `{read.length}` is {n}, a missing mean "
+            "over it?"
         )
-    return f"A factor {n}, and `{length}` is {n}: a missing mean over the examples?"
-
-
-def _is_whole(factor: float, number: int | None = None) -> bool:
-    if not 1 < factor <= LARGEST_READ:
-        return False
-    whole = number or round(factor)
-    return whole > 1 and abs(factor - whole) <= WHOLE * factor
+    return f"A factor {n}, and `{read.length}` is {n}: a missing mean over the examples?"
 
 
 # A sentence for each cause
@@ -179,10 +163,12 @@ def _sign(finding: Finding, _: Context) -> str:
 def _scale(finding: Finding, context: Context) -> str:
     group, details = finding.mismatches, finding.details
     factor = details["factor"]
-    reading = factor_reading(factor, context.readings)
-    if factor < 0 and (positive := factor_reading(-factor, context.readings)):
-        reading = f"The opposite sign, and more. {positive}"
-    apart = ", apart from the regularisation" if "strength" in details else ""
+    reading = _reading(abs(factor), context.readings)
+    if factor < 0 and reading:
+        reading = f"The opposite sign, and {reading[0].lower()}{reading[1:]}"
+    apart = ""
+    if "penalised" in details:
+        apart = f", apart from the regularisation of {listed(details['penalised'])}"
     return (
         f"{_gradients(group)} {_is(group)} {_factor_text(factor, details['factor_uncertainty'])} "
         f"times the numerical gradient{apart}, {_everywhere(finding)}. "
@@ -193,27 +179,27 @@ def _scale(finding: Finding, context: Context) -> str:
 
 def _transposed(finding: Finding, _: Context) -> str:
     (mismatch,), details = finding.mismatches, finding.details
-    why = ""
-    if "reshaped" in details:
+    how, axes, why = details["how"], details["axes"], ""
+    if how == "reshaped":
         what = "has the values of the numerical gradient in other places"
         why = ": reshaped where it should have been transposed"
         look = "Look for a reshape in its line"
-    elif "reordered" in details:
+    elif how == "reordered":
         what = "has the values of the numerical gradient in another order"
         look = "Look for a reshape, the order of a flattened array, or an index"
-    elif "flipped" in details:
-        what = f"is the numerical gradient reversed along {_axes(details['flipped'])}"
+    elif how == "flipped":
+        what = f"is the numerical gradient reversed along {_axes(axes)}"
         look = "Look for a flip: convolution and correlation differ by one"
         if len(mismatch.parameter.shape) <= 2:  # noqa: PLR2004 (no more than a matrix)
             look = "Look for [::-1]"
-    elif "shifted" in details:
-        what = f"is the numerical gradient shifted by one along {_axes([details['axis']])}"
+    elif how == "shifted":
+        what = f"is the numerical gradient shifted by one along {_axes(axes)}"
         look = "Look for an index that is off by one"
-    elif details["axes"] == (1, 0):
+    elif axes == (1, 0):
         what = "is the transpose of the numerical gradient"
         look = "Look at the order of the factors in its line"
     else:
-        what = f"has the axes of the numerical gradient in the order {details['axes']}"
+        what = f"has the axes of the numerical gradient in the order {axes}"
         look = "Look at the order of the indices in its line"
     sure = _everywhere(finding)
     return f"`{mismatch.gradient_name}` {what}, {sure}{why}. {look}."
@@ -225,7 +211,8 @@ def _axes(axes: Sequence[int]) -> str:
 
 def _swapped(finding: Finding, _: Context) -> str:
     group, owners = finding.mismatches, finding.details["owners"]
-    sure = _everywhere(finding)
+    pool = Sample.pooled(m.sample for m in group)
+    sure = f"in all {len(pool)} entries{_digits(pool)}"
     look = "Look at the order in which gradients are returned or named."
     if len(group) == 2 and owners == [m.name for m in reversed(group)]:  # noqa: PLR2004 (a pair)
         return (
@@ -256,16 +243,9 @@ def _zero(finding: Finding, _: Context) -> str:
 def _regularization(finding: Finding, context: Context) -> str:
     group, details = finding.mismatches, finding.details
     strength, uncertainty = details["strength"], details["strength_uncertainty"]
-    formula, meaning = context.readings.strength(strength, 2 * uncertainty)
-    what = "the sign of the parameter" if details["l1"] else "the parameter itself"
     excess = _factor_text(strength, uncertainty)
-    if "in place of it" in meaning:
-        told = f"`{meaning.removesuffix(' in place of it')}` in place of `{formula}`"
-    elif strength < 0:
-        told = "the regularisation is missing" + (f", `{formula}`" if formula else "")
-    else:
-        told = "a regularisation too many" + (f", `{formula}`" if formula else "")
-        told += ": doubled, or not in the cost"
+    what = "the sign of the parameter" if details["l1"] else "the parameter itself"
+    told = _told_of_penalty(strength, context.readings.strength(strength, 2 * uncertainty))
     term = "λ sign(W)" if details["l1"] else "λ W"
     where = _everywhere(finding)
     if "n_wrong" in details:
@@ -277,22 +257,34 @@ def _regularization(finding: Finding, context: Context) -> str:
     )
 
 
+def _told_of_penalty(strength: float, known: Strength | None) -> str:
+    if known is not None and known.instead:
+        pair = (known.instead, known.formula) if strength > 0 else (known.formula, known.instead)
+        return "`{}` in place of `{}`".format(*pair)
+    by = f", by `{known.formula}`" if known is not None and known.is_whole else ""
+    if strength > 0:
+        return f"too much regularisation{by}: doubled, or not in the cost"
+    return f"too little regularisation{by}: missing, or too small"
+
+
 def _broadcast(finding: Finding, context: Context) -> str:
-    if "shapes" in finding.details:
+    details = finding.details
+    if details["how"] == "cost":
         return _broadcast_in_cost(finding, context)
-    (mismatch,), details = finding.mismatches, finding.details
+    (mismatch,) = finding.mismatches
     gradient = f"`{mismatch.gradient_name}`"
-    if "total" in details:
+    look = f"Look at the axis of the sum that forms {gradient}."
+    if details["how"] == "axis":
         return (
             f"{gradient} has other entries than the numerical gradient and the same total, "
-            f"{details['total']:.6g}: summed over the wrong axis? Look at the axis of the sum that "
-            f"forms {gradient}."
+            f"{details['total']:.6g}: summed over the wrong axis? {look}"
         )
-    what = "sum" if "sum" in details else "mean"
+    axes, shape = details["axes"], mismatch.parameter.shape
+    everywhere = all(axis in axes or length == 1 for axis, length in enumerate(shape))
+    same = "is one number" if everywhere else f"is the same all along {_axes(axes)}"
     return (
-        f"{gradient} is one number where there should be several, the {what} of the numerical "
-        f"gradient, {_everywhere(finding)}: summed over an axis too many. Look at the axis of the "
-        f"sum that forms {gradient}."
+        f"{gradient} {same}, the {details['how']} of the numerical gradient, "
+        f"{_everywhere(finding)}: summed over an axis too many. {look}"
     )
 
 
@@ -313,8 +305,7 @@ def _slice(finding: Finding, _: Context) -> str:
     (mismatch,), details = finding.mismatches, finding.details
     part = _part(mismatch, details["sides"])
     verb = "are" if part.startswith(("Rows", "Columns")) else "is"
-    n = int(mismatch.wrong.sum())
-    rest = f"and right elsewhere, in {mismatch.size - n} of {mismatch.size} entries"
+    rest = f"and right elsewhere, in {details['n_right']} of {mismatch.size} entries"
     within = details.get("within")
     if within == Cause.ZERO.name:
         return f"{part} {verb} zero where the cost does change, {rest}. Is that part ever assigned?"
@@ -339,8 +330,15 @@ def _part(mismatch: Mismatch, sides: Sequence[Sequence[int]]) -> str:
         noun = ("row", "column")[axis]
         which = listed(map(str, sides[axis]), code=False)
         return f"{noun.capitalize()}{'s' if len(sides[axis]) > 1 else ''} {which} of {gradient}"
+    if sum(not _is_range(side) for side in sides) > 1:
+        index = ", ".join(str(list(side)) for side in sides)
+        return f"`{mismatch.gradient_name}[np.ix_({index})]`"
     index = ", ".join(_index(side, length) for side, length in zip(sides, shape, strict=True))
     return f"`{mismatch.gradient_name}[{index}]`"
+
+
+def _is_range(side: Sequence[int]) -> bool:
+    return side[-1] - side[0] == len(side) - 1
 
 
 def _index(side: Sequence[int], length: int) -> str:
@@ -349,51 +347,57 @@ def _index(side: Sequence[int], length: int) -> str:
         return ":"
     if len(side) == 1:
         return str(side[0])
-    if side[-1] - side[0] == len(side) - 1:
+    if _is_range(side):
         return f"{side[0]}:{side[-1] + 1}"
     return str(list(side))
 
 
 def _entries(finding: Finding, _: Context) -> str:
-    details = finding.details
-    if "clipped" in details:
-        group = finding.mismatches
-        return (
-            f"{_gradients(group)} {_is(group)} clipped to ±{details['clipped']:.6g}: right up to "
-            "there, and at it where the numerical gradient is larger. Check the gradient before "
-            "it is clipped."
-        )
-    (mismatch,) = finding.mismatches
+    if "clipped" in finding.details:
+        return _clipped(finding)
+    (mismatch,), details = finding.mismatches, finding.details
     gradient, size = f"`{mismatch.gradient_name}`", mismatch.size
     if "n_not_finite" in details:
         return (
             f"{gradient} is nan or infinite in {details['n_not_finite']} of {size} entries. Look "
             "for a division by zero or an overflow."
         )
-    n = details["n_wrong"]
-    labels = [f"{list(index)}" for index in details["indices"][:ENTRIES]]
-    more = f" and {n - ENTRIES} more" if n > ENTRIES else ""
+    n, right = details["n_wrong"], details["n_right"]
+    labels = listed((str(list(index)) for index in details["indices"][:ENTRIES]), code=False)
+    labels += f" and {n - ENTRIES} more" if n > ENTRIES else ""
+    others = "in the others" if n + right == size else f"in {right} others"
     if details.get("within") == Cause.ZERO.name:
         return (
-            f"{gradient} is zero in {n} of {size} entries, {listed(labels, code=False)}{more}, "
-            "where the cost does change, and right in the others. Are they ever assigned?"
+            f"{gradient} is zero in {n} of {size} entries, {labels}, where the cost does change, "
+            f"and right {others}. {'Is it' if n == 1 else 'Are they'} ever assigned?"
         )
     return (
-        f"{gradient} is wrong in {n} of {size} entries, {listed(labels, code=False)}{more}, and "
-        f"right in the others. Look at what {gradient} sums over, and at what is special there."
+        f"{gradient} is wrong in {n} of {size} entries, {labels}, and right {others}. Look at what "
+        f"{gradient} sums over, and at what is special there."
+    )
+
+
+def _clipped(finding: Finding) -> str:
+    group = finding.mismatches
+    return (
+        f"{_gradients(group)} {_is(group)} clipped to ±{finding.details['clipped']:.6g}: right up "
+        "to there, and at it where the numerical gradient is larger. Check the gradient before it "
+        "is clipped."
     )
 
 
 def _masked(finding: Finding, context: Context) -> str:
     details = finding.details
     first = next(m for m in finding.mismatches if m.name == details["name"])
-    noun = ("row", "column")[details["axis"]] if len(first.parameter.shape) == 2 else "index"  # noqa: PLR2004
-    which = listed(map(str, details["indices"][:NAMED]), code=False)
-    several = "s" if len(details["indices"]) > 1 else ""
+    axis, units = details["axis"], details["indices"]
+    nouns = ("row", "column") if len(first.parameter.shape) == 2 else ()  # noqa: PLR2004 (a matrix)
+    place = nouns[axis] if nouns else f"index along axis {axis}:"
+    which = listed(map(str, units), most=NAMED, code=False)
+    several = "s" if len(units) > 1 and nouns else ""
     others = [m for m in finding.mismatches if m is not first]
     also = f" (and {_gradients(others)} {_is(others)} wrong with it)" if others else ""
     return (
-        f"`{first.gradient_name}` is not zero in {noun}{several} {which}, where the numerical "
+        f"`{first.gradient_name}` is not zero in {place}{several} {which}, where the numerical "
         f"gradient is exactly zero{also}: gradient flows where `{context.cost_name}` lets nothing "
         "through. Look for the mask of an activation that was forgotten on the way back, such as "
         "dZ = dA * (Z > 0), or that of a dropout."
@@ -412,6 +416,9 @@ def _upstream(finding: Finding, context: Context) -> str:
             f"and `{context.cost_name}` use the same data and parameters."
         )
     layer = details["layer"]
+    fits = "No simpler cause fits"
+    if details["right_after"]:
+        fits = "What comes after is right, and no simpler cause fits"
     look = (
         "the derivative of the activation between them, and at what is handed back through "
         f"`{details['after']}`"
@@ -420,41 +427,46 @@ def _upstream(finding: Finding, context: Context) -> str:
     )
     return (
         f"The error enters the backward pass between `{details['after']}` and "
-        f"`{details['before']}`: {wrong}. What comes after is right, and no simpler cause fits"
-        f"{spread}. Look at {look}."
+        f"`{details['before']}`: {wrong}. {fits}{spread}. Look at {look}."
     )
 
 
 def _stale(finding: Finding, _: Context) -> str:
-    details = finding.details
+    group, details = finding.mismatches, finding.details
     if "learning_rate" not in details:
         return (
-            f"{_gradients(finding.mismatches)} {_is(finding.mismatches)} what was right at the "
-            f"previous check, {_everywhere(finding)}: the parameters, the data or the cost have "
-            "changed since. Compute the gradient again."
+            f"{_gradients(group)} {_is(group)} what was right at the previous check, "
+            f"{_everywhere(finding)}: the parameters, the data or the cost have changed since. "
+            "Compute the gradient again."
         )
-    rate = details["learning_rate"]
     name = f"`{details['name']}` = " if details["name"] else ""
     return (
-        f"These gradients belong to the parameters before an update with learning rate "
-        f"{name}{rate:.6g}: there they are right, in several random directions. Compute the "
-        "gradient again after the update."
+        f"{_gradients(group)} {_belong(group)} to the parameters before an update with learning "
+        f"rate {name}{details['learning_rate']:.6g}: there all is right, in several random "
+        "directions. Compute the gradient again after the update."
     )
 
 
+def _belong(mismatches: Sequence[Mismatch]) -> str:
+    return "belongs" if len(mismatches) == 1 else "belong"
+
+
 def _ignored(finding: Finding, _: Context) -> str:
-    group = finding.mismatches
+    group, bar = finding.mismatches, finding.details["within"]
+    within = f", to within {bar:.0e}" if bar else ""
     return (
-        f"The cost does not change with {_names(group)} at all, and {_gradients(group)} "
-        f"{_is(group)} not zero: does the cost use {'it' if len(group) == 1 else 'them'}?"
+        f"The cost does not change with {_names(group)} here{within}, and {_gradients(group)} "
+        f"{_is(group)} not zero. Does the cost use {'it' if len(group) == 1 else 'them'}, or is "
+        "all that it reaches switched off?"
     )
 
 
 def _unknown(finding: Finding, context: Context) -> str:
     if "evidence" in finding.details:
-        cosines = [known["cosine"] for known in finding.details["evidence"]]
+        group = finding.mismatches
+        least = min(known["cosine"] for known in finding.details["evidence"])
         return (
-            f"Every gradient is wrong, and nearly right (cosines from {min(cosines):.4f}), with no "
+            f"{_gradients(group)} are wrong, and nearly right (cosines from {least:.4f}), with no "
             "simple cause. Look whether the gradient was computed with the data and the parameters "
             f"that `{context.cost_name}` now uses (were they updated since?), and at the "
             "derivative of the cost by the output."
@@ -463,7 +475,8 @@ def _unknown(finding: Finding, context: Context) -> str:
     gradient, size = f"`{mismatch.gradient_name}`", mismatch.size
     if size == 1 and "ratio" in details:
         factor = details["ratio"] * np.sign(details["cosine"])
-        return f"{gradient} is {factor:.4g} times the numerical value; one entry does not tell why."
+        text = f"{factor:.4g}".replace("-", "−")
+        return f"{gradient} is {text} times the numerical value; one entry does not tell why."
     known = ""
     if "cosine" in details:
         known = (

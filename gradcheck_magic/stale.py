@@ -31,13 +31,13 @@ FASTER = 3
 CONVERGED = 1e-9
 # Learning rates that people choose, where the secants lead nowhere.
 USUAL = (0.1, 0.01, 0.5, 1.0)
-NAMED = 2
+MOST_NAMED = 2
 # A learning rate is not known better than this, by secants.
 LEAST_ERROR = 1e-5
 # Where the slope along the line is this near to what it must be, other directions are worth a try.
 SIMILAR = 1e-3
 # A number of so few digits was chosen and not computed.
-DIGITS = 2
+ROUND = 2
 # A learning rate is a good deal smaller than this.
 LARGEST = 100.0
 
@@ -104,13 +104,13 @@ class _Line:
         if solved is not None:
             error = max(2 * self._near / abs(self._length - self._here), LEAST_ERROR)
             chosen = [rate for rate in readings.rates if abs(rate - solved) <= error * solved]
-            round_one = float(f"{solved:.{DIGITS}g}")
+            round_one = float(f"{solved:.{ROUND}g}")
             if abs(round_one - solved) <= error * solved:
                 chosen.append(round_one)
             yield from ((rate, 0.0) for rate in chosen)
             yield solved, error
             return
-        for rate in dict.fromkeys((*readings.rates[:NAMED], *USUAL)) if thorough else ():
+        for rate in dict.fromkeys((*readings.rates[:MOST_NAMED], *USUAL)) if thorough else ():
             off = abs(self._slope(rate * self._length) - self._length)
             if off <= SIMILAR * abs(self._length - self._here):
                 yield rate, 0.0

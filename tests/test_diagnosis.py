@@ -450,9 +450,9 @@ def test_stale(activation, rate):
     assert diagnosis.details["learning_rate"] == pytest.approx(rate, rel=1e-4)
     name = "`learning_rate` = " if rate == net.namespace["learning_rate"] else ""
     assert diagnosis.sentence == (
-        "These gradients belong to the parameters before an update with learning rate "
-        f"{name}{rate:.6g}: there they are right, in several random directions. Compute the "
-        "gradient again after the update."
+        "`dW1`, `db1`, `dW2`, `db2`, `dW3` and `db3` belong to the parameters before an update "
+        f"with learning rate {name}{rate:.6g}: there all is right, in several random directions. "
+        "Compute the gradient again after the update."
     )
     assert all(np.array_equal(params[name], before[name]) for name in params)
 
@@ -549,7 +549,8 @@ def test_cost_ignores_one_parameter():
     (diagnosis,) = check.diagnoses
     assert diagnosis.cause is Cause.COST_IGNORES_PARAMETERS
     assert diagnosis.sentence == (
-        "The cost does not change with `V` at all, and `dV` is not zero: does the cost use it?"
+        f"The cost does not change with `V` here, to within {check.uncertainty[3:].max():.0e}, and "
+        "`dV` is not zero. Does the cost use it, or is all that it reaches switched off?"
     )
 
 
