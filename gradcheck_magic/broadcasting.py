@@ -35,12 +35,11 @@ class Outer:
     ----------
     shapes : tuple of two tuples of int
         Of the two.
-    function, source : str
-        The function in which it stands, and its line; empty where it cannot be had.
+    source : str
+        Its line; empty where it cannot be had.
     """
 
     shapes: tuple[tuple[int, ...], tuple[int, ...]]
-    function: str
     source: str
 
 
@@ -66,15 +65,15 @@ class Watch:
         return watched
 
     def paired(self, pair: Sequence[Any]) -> list[Any]:
-        """Return two operands, the column of them as a row where the other one is as long."""
+        """Return two operands, the column of them as a vector where the other one is as long."""
         one, other = map(np.shape, pair)
-        if _is_column(one) and _is_row(other) and one[0] == other[-1]:
+        if _is_column(one) and _is_vector(other) and one[0] == other[0]:
             mended = [np.reshape(pair[0], other), pair[1]]
-        elif _is_row(one) and _is_column(other) and other[0] == one[-1]:
+        elif _is_vector(one) and _is_column(other) and other[0] == one[0]:
             mended = [pair[0], np.reshape(pair[1], one)]
         else:
             return list(pair)
-        self.found.append(Outer((one, other), *_line()))
+        self.found.append(Outer((one, other), _line()))
         return mended
 
 
@@ -117,16 +116,17 @@ def _is_column(shape: tuple[int, ...]) -> bool:
     return len(shape) == BINARY and shape[0] > 1 and shape[1] == 1
 
 
-def _is_row(shape: tuple[int, ...]) -> bool:
-    return shape[-1:] > (1,) and (len(shape) == 1 or (len(shape) == BINARY and shape[0] == 1))
+def _is_vector(shape: tuple[int, ...]) -> bool:
+    # Not (1, n): whoever writes that beside (n, 1) wants all pairs.
+    return len(shape) == 1 and shape[0] > 1
 
 
-def _line() -> tuple[str, str]:
-    """The user's function and line that are being computed."""
+def _line() -> str:
+    """The line of the user's that is being computed."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame = frame.f_back
     if frame is None:
-        return "", ""
+        return ""
     source = linecache.getline(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
-    return frame.f_code.co_name, source.strip().replace("`", "'")
+    return source.strip().replace("`", "'")

@@ -21,7 +21,7 @@ from gradcheck_magic.comparison import Comparison, Measured
 from gradcheck_magic.convention import Convention
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.directions import Function, belongs
-from gradcheck_magic.layers import Boundary, boundary, of_one_error, same_layer
+from gradcheck_magic.layers import Boundary, Layers, boundary, of_one_error
 from gradcheck_magic.mismatch import TOLERANCE, Mismatch, Sample
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.readings import Readings
@@ -44,6 +44,8 @@ __all__ = ["Cause", "Diagnosis", "Earlier", "diagnose"]
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+# What a large step changes by no more than so many times the noise does not depend on it.
+FLAT = 100.0
 # A gradient whose cosine with the right one is larger, in every parameter, is nearly right.
 NEARLY = 0.98
 # Causes of which one diagnosis tells for all parameters that share them.
@@ -124,7 +126,7 @@ def diagnose(
         return ()
     known = readings()
     search = _Search(pairing, mismatches, known, cost if evaluate else None, earlier)
-    context = Context(mismatches, known, cost.name)
+    context = Context(search.layers, known, cost.name)
     # Of huge values the squares overflow: what comes of that explains nothing.
     with np.errstate(all="ignore"):
         return tuple(_diagnosis(finding, context) for finding in search.findings())
@@ -164,6 +166,8 @@ class _Search:
         self._pairing = pairing
         self._all = mismatches
         self._wrong = [m for m in mismatches if m.is_wrong]
+        self._is_everything = pairing.size == pairing.parameters.size
+        self.layers = Layers(mismatches, is_everything=self._is_everything)
         self._readings = readings
         self._cost = cost
         self._earlier = earlier
@@ -182,7 +186,7 @@ class _Search:
 
     def _shared_by_all(self) -> Finding | None:
         """One factor, or one strength, for everything that is wrong."""
-        if not _all_finite(self._wrong):
+        if not _all_finite(self._wrong) or not all(m.sample.analytic.any() for m in self._wrong):
             return None
         pool, group = Sample.pooled(m.sample for m in self._wrong), tuple(self._wrong)
         found = scaled(pool, self._readings)
@@ -202,7 +206,8 @@ class _Search:
         swaps = [
             swap
             for swap in exchanged(weak, self._all)
-            if not all(_is_zero(found[id(m)]) for m in swap.mismatches)
+            if any(m.sample.analytic.any() for m in swap.mismatches)
+            and not self._is_of_wrong_weights(swap, found)
         ]
         taken = {id(m) for swap in swaps for m in swap.mismatches}
         single = [found[id(m)] for m in self._wrong if id(m) not in taken]
@@ -213,18 +218,47 @@ class _Search:
             findings = self._with(findings, m)
         return findings + swaps
 
+    def _is_of_wrong_weights(self, swap: Finding, found: dict[int, Finding | None]) -> bool:
+        """Whether it is a bias alone, beside weights that are wrong without a cause as well.
+
+        What is summed up for it is then another layer's, where nothing changes it on the way.
+        """
+        bias, *others = swap.mismatches
+        weights = self.layers.weights_of(bias)
+        return not others and any(m.is_wrong and found[id(m)] is None for m in weights)
+
     def _borne_out(self, finding: Finding | None) -> Finding | None:
-        """Leave out a mask that explains some of the entries only, and that no bias bears out.
+        """See whether there is more to be said for what was recognised."""
+        if finding is not None and finding.cause is Cause.COST_IGNORES_PARAMETERS:
+            return self._ignored(finding)
+        if finding is not None and finding.cause is Cause.MASK and not finding.firm:
+            return self._masked(finding)
+        return finding
+
+    def _ignored(self, finding: Finding) -> Finding:
+        """Tell a cost that does not depend on a parameter from one that is only flat here."""
+        (mismatch,), cost = finding.mismatches, self._cost
+        if cost is None:
+            return finding
+        there, parameter = self._theta(), mismatch.parameter
+        part = slice(parameter.start, parameter.stop)
+        there[part] += np.random.default_rng(0).normal(size=mismatch.size)
+        moved = cost.at(there)
+        if abs(moved - cost.best.value) <= FLAT * cost.best.noise:
+            return finding
+        details = {"flat_to": finding.details["within"], "n_wrong": int(mismatch.wrong.sum())}
+        return Finding(Cause.UNKNOWN, finding.mismatches, details, firm=False)
+
+    def _masked(self, finding: Finding) -> Finding | None:
+        """Leave out a mask that explains some of the entries only, if no bias bears it out.
 
         Anything that is wrong everywhere is not zero where the data are.
         """
-        if finding is None or finding.cause is not Cause.MASK or finding.firm:
-            return finding
         (mismatch,), axis = finding.mismatches, finding.details["axis"]
         units = finding.details["indices"]
         biases = [
             m
-            for m in same_layer(mismatch, self._all)
+            for m in self.layers.beside(mismatch)
             if len(m.squeezed) == 1 and m.size == mismatch.parameter.shape[axis]
         ]
         return finding if any(m.wrong[units].all() for m in biases) else None
@@ -281,10 +315,14 @@ class _Search:
 
     def _stale(self, fitting: Sequence[Mismatch], *, thorough: bool) -> Finding | None:
         cost = self._cost
-        everything = self._pairing.size == self._pairing.parameters.size
         # Two numbers lie on a line with any others: the learning rate could always be fitted.
         compared = sum(int(m.sample.is_nonzero.sum()) for m in fitting)
-        if cost is None or not everything or not _all_finite(self._all) or compared < ANY_NUMBER:
+        if (
+            cost is None
+            or not self._is_everything
+            or not _all_finite(self._all)
+            or compared < ANY_NUMBER
+        ):
             return None
         if any(m.is_compared and not m.is_wrong for m in fitting):
             # An update moves them all, and their gradients with them.
@@ -314,9 +352,8 @@ class _Search:
             cost.at(self._theta())
         if not fits:
             return None
-        first = watch.found[0]
-        details: Details = {"how": "cost", "shapes": first.shapes}
-        details |= {"function": first.function, "source": first.source}
+        lines = list(dict.fromkeys(outer.source for outer in watch.found if outer.source))
+        details: Details = {"how": "cost", "shapes": watch.found[0].shapes, "lines": lines}
         return Finding(Cause.BROADCAST, _wrong_ones(fitting), details)
 
     def _theta(self) -> Vector:
@@ -328,7 +365,7 @@ class _Search:
         """Replace what has no simple cause by the place before which everything is wrong."""
         weak = [f for f in findings if self._may_come_from_further_on(f)]
         open_ones = [m for f in weak for m in f.mismatches]
-        place = boundary(self._all, of_one_error(open_ones, self._all))
+        place = boundary(self.layers, of_one_error(open_ones, self.layers))
         if place is None or not any(m.is_bug for m in place.explained):
             return findings
         inside = {id(m) for m in place.explained}
@@ -348,8 +385,9 @@ class _Search:
             details = {**mask.details, "name": mask.mismatches[0].name}
             return [*kept, Finding(Cause.MASK, place.explained, details | _names(place))]
         details = {**_names(place), "layer": place.layer, "right_after": place.is_right_after}
+        details["is_numbered"] = place.is_numbered
         known = [{"name": m.name, **evidence(m)} for m in place.explained]
-        if not place.after and all(e.get("cosine", 0.0) > NEARLY for e in known):
+        if not place.after and all(map(_is_nearly_right, place.explained, known)):
             # As good as right everywhere: the place or the data are others, not a formula.
             nearly = Finding(Cause.UNKNOWN, place.explained, {"evidence": known}, firm=False)
             return [*kept, nearly]
@@ -359,7 +397,7 @@ class _Search:
         """Whether an error in the backward pass may look like this in some parameters."""
         if finding.cause is Cause.COST_IGNORES_PARAMETERS:
             # It may cancel in the cost, as a bias before batch norm does.
-            return any(m.is_wrong for m in same_layer(finding.mismatches[0], self._all))
+            return any(m.is_wrong for m in self.layers.beside(finding.mismatches[0]))
         return not finding.firm or finding.cause is Cause.MASK or self._is_without_meaning(finding)
 
     def _located(self, finding: Finding) -> Finding:
@@ -368,10 +406,16 @@ class _Search:
             return _named(finding)
         if finding.cause not in {Cause.SIGN, Cause.SCALE, Cause.ZERO}:
             return finding
-        place = boundary(self._all, finding.mismatches)
+        place = boundary(self.layers, finding.mismatches)
         if place is None or len(place.explained) < len(self._wrong):
             return finding
         return replace(finding, details=finding.details | _names(place))
+
+
+def _is_nearly_right(mismatch: Mismatch, known: Details) -> bool:
+    """Whether direction and length are nearly right; a single number has no direction."""
+    alike = known.get("cosine", 0.0) > NEARLY and 0.5 < known["ratio"] < 2  # noqa: PLR2004 (twice)
+    return alike and mismatch.size > 1
 
 
 def _is_evident(finding: Finding) -> bool:
@@ -381,12 +425,8 @@ def _is_evident(finding: Finding) -> bool:
 
 def _may_be_another(finding: Finding | None) -> bool:
     """Whether what was found of a parameter leaves room for the gradient of another one."""
-    return finding is None or not finding.firm or _is_zero(finding)
-
-
-def _is_zero(finding: Finding | None) -> bool:
-    """Whether one of both gradients is zero."""
-    return finding is not None and finding.cause in {Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
+    zero = {Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
+    return finding is None or not finding.firm or finding.cause in zero
 
 
 def _all_finite(mismatches: Iterable[Mismatch]) -> bool:

@@ -334,8 +334,8 @@ class _Entries:
             return True
         if self._precision.noise >= self._cost.scale > 0:
             return False
-        gap = np.abs(first.central - self._analytic)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
+            gap = np.abs(first.central - self._analytic)
             order = gross[np.argsort(gap[gross] / first.round_off[gross])]
         chosen = {int(order[round(x)]) for x in np.linspace(0, len(order) - 1, CONFIRMED)}
         return all(self._is_steady(first, k) for k in chosen)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic.mismatch import Mismatch
 
-__all__ = ["Boundary", "boundary", "in_order", "of_one_error", "same_layer"]
+__all__ = ["Boundary", "Layers", "boundary", "of_one_error"]
 
 Mask = NDArray[np.bool_]
 Key = tuple[int, ...]
@@ -53,27 +53,52 @@ class Boundary:
     explained: tuple[Mismatch, ...]
     is_right_after: bool
 
+    @property
+    def is_numbered(self) -> bool:
+        """Whether names tell the order, and not only how the parameters were given."""
+        sides = [self.before] if self.after is None else [self.after, self.before]
+        return all(_numbers(side.name) for side in sides)
 
-def in_order(mismatches: Sequence[Mismatch]) -> list[list[Mismatch]]:
-    """Return the parameters in layers, from the input to the output.
+
+class Layers:
+    """The parameters in layers, from the input to the output.
 
     That is the order in which they were given, unless numbers in their names tell another one:
     ``W1``, ``W2``, ``b1``, ``b2``. In a layer there is one matrix, and what goes with it.
+
+    Parameters
+    ----------
+    mismatches : sequence of Mismatch
+        All parameters.
+    is_everything : bool
+        Whether there are no others, beyond the last one.
     """
-    layers: list[list[Mismatch]] = []
-    for mismatch in _by_number(mismatches):
-        if layers and _belongs(mismatch, layers[-1]):
-            layers[-1].append(mismatch)
-        else:
-            layers.append([mismatch])
-    return layers
+
+    def __init__(self, mismatches: Sequence[Mismatch], *, is_everything: bool = True) -> None:
+        self.is_everything = is_everything
+        self.layers: list[list[Mismatch]] = []
+        for mismatch in _by_number(mismatches):
+            if self.layers and _belongs(mismatch, self.layers[-1]):
+                self.layers[-1].append(mismatch)
+            else:
+                self.layers.append([mismatch])
+        self._of = {id(m): layer for layer in self.layers for m in layer}
+
+    def beside(self, mismatch: Mismatch) -> list[Mismatch]:
+        """Return the other parameters of its layer, as far as numbers in the names tell."""
+        return [other for other in self._of[id(mismatch)] if other is not mismatch]
+
+    def weights_of(self, bias: Mismatch) -> list[Mismatch]:
+        """Return the matrices of its layer, if it is a vector beside them."""
+        return [] if _is_matrix(bias) else [m for m in self.beside(bias) if _is_matrix(m)]
 
 
 def _by_number(mismatches: Sequence[Mismatch]) -> list[Mismatch]:
     keys = {id(m): _numbers(m.name) for m in mismatches}
     matrices = Counter(keys[id(m)] for m in mismatches if _is_matrix(m))
     # Where there are two of a number, they count something else, such as encoder and decoder.
-    if all(keys.values()) and len({*map(len, keys.values())}) == 1 and max(matrices.values()) == 1:
+    numbered = all(keys.values()) and len({*map(len, keys.values())}) == 1
+    if numbered and max(matrices.values(), default=0) == 1:
         return sorted(mismatches, key=lambda m: keys[id(m)])
     return list(mismatches)
 
@@ -85,7 +110,7 @@ def _belongs(mismatch: Mismatch, layer: Sequence[Mismatch]) -> bool:
 
 
 def _numbers(name: str) -> Key:
-    return tuple(map(int, re.findall(r"\d+", name)))
+    return tuple(map(int, re.findall(r"\d{1,9}", name)))
 
 
 def _is_matrix(mismatch: Mismatch) -> bool:
@@ -98,29 +123,37 @@ def _layer_number(name: str) -> int | None:
     return int(number[1]) if number else None
 
 
-def same_layer(mismatch: Mismatch, mismatches: Sequence[Mismatch]) -> list[Mismatch]:
-    """Return the other parameters of its layer, as far as numbers in the names tell."""
-    (layer,) = (layer for layer in in_order(mismatches) if mismatch in layer)
-    return [other for other in layer if other is not mismatch]
-
-
-def boundary(mismatches: Sequence[Mismatch], open_ones: Iterable[Mismatch]) -> Boundary | None:
+def boundary(layers: Layers, open_ones: Iterable[Mismatch]) -> Boundary | None:
     """Return the place before which everything is wrong, if there is one.
 
     Parameters
     ----------
-    mismatches : sequence of Mismatch
+    layers : Layers
         All parameters.
     open_ones : iterable of Mismatch
         Those that are wrong, and that no cause of their own explains.
     """
-    layers = in_order(mismatches)
     wrong = {id(m) for m in open_ones}
-    for last in reversed(range(len(layers))):
-        found = _boundary_in(layers, last, wrong)
-        if found is not None:
+    for last in reversed(range(len(layers.layers))):
+        found = _boundary_in(layers.layers, last, wrong)
+        if found is not None and _is_established(found, is_everything=layers.is_everything):
             return found
     return None
+
+
+def _is_established(place: Boundary, *, is_everything: bool) -> bool:
+    """Whether the parameters on both sides are in a chain; what is not checked may be beyond."""
+    if place.after is None:
+        return is_everything
+    if _numbers(place.after.name) and _numbers(place.before.name):
+        return True
+    # A length on one side is one on the other, or that of some gates side by side.
+    return any(
+        one % other == 0 or other % one == 0
+        for one in place.after.squeezed
+        for m in place.explained
+        for other in m.squeezed
+    )
 
 
 def _boundary_in(layers: list[list[Mismatch]], last: int, wrong: set[int]) -> Boundary | None:
@@ -151,7 +184,7 @@ def _best_known(layer: Sequence[Mismatch]) -> Mismatch:
     return max(layer, key=_is_matrix)
 
 
-def of_one_error(open_ones: Sequence[Mismatch], among: Sequence[Mismatch]) -> list[Mismatch]:
+def of_one_error(open_ones: Sequence[Mismatch], layers: Layers) -> list[Mismatch]:
     """Leave out what is wrong by itself: weights without their bias, a bias in units of its own.
 
     An error from further on makes both wrong, in the same units.
@@ -160,10 +193,10 @@ def of_one_error(open_ones: Sequence[Mismatch], among: Sequence[Mismatch]) -> li
     ----------
     open_ones : sequence of Mismatch
         Those that are wrong, and that no cause of their own explains.
-    among : sequence of Mismatch
+    layers : Layers
         All parameters.
     """
-    pairs = [pair for layer in in_order(among) for pair in pairwise(layer) if _are_one_unit(*pair)]
+    pairs = [pair for layer in layers.layers for pair in pairwise(layer) if _are_one_unit(*pair)]
     alone = set()
     for weights, bias in pairs:
         if weights.is_wrong and bias.is_compared and not bias.is_wrong:

@@ -28,17 +28,21 @@ SHORTEST, LONGEST = 2, 1_000_000
 # How near to a whole number, or one over it, a factor counts as one; larger ones mean nothing.
 WHOLE = 1e-5
 LARGEST_READ = 100_000
+LARGEST_RATE = 10
 # A named number that is this near is meant; none is looked for where less is known, relatively: of
 # many numbers and lengths, some quotient would come as near by chance.
 SAME = 1e-9
 KNOWN = 1e-5
-# Of one that the cost reads, and that is called so, less will do.
-ROUGHLY_KNOWN = 1e-3
+# Of one that the cost reads, and that is called so, less will do, if it is taken as it is.
+ROUGHLY_KNOWN = 1e-2
 # What IPython keeps of what was shown; nobody means that.
 NOT_THE_USERS = {"In", "Out"}
 # The words, in the names of numbers, that stand for a strength of a regularisation, or for a
 # learning rate; and those that stand for another one.
-STRENGTHS = re.compile(r"lam\w*|lmb\w*|reg\w*|penal\w*|strength|ridge|lasso|alpha|beta|l1|l2|wd|c")
+STRENGTHS = re.compile(
+    r"lam\w*|lmb\w*|reg\w*|penal\w*|strength|ridge|lasso|decay|alpha|beta|l1|l2|wd|c"
+)
+OTHER_STRENGTHS = re.compile(r"lr|learning\w*")
 RATES = re.compile(r"lr|learning\w*|alpha|eta|step\w*")
 OTHER_RATES = re.compile(r"drop\w*|decay|momentum|keep|epochs|n")
 
@@ -55,11 +59,14 @@ class Factor:
         That number.
     length : str
         What in the notebook has this length, such as ``X.shape[1]``; empty if nothing has.
+    square : str
+        What has its square as a length, if that is not too small to mean anything.
     """
 
     kind: Literal["whole", "part", "root", "part of root"]
     number: int
     length: str
+    square: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,14 +149,17 @@ class Readings:
         if not 1 / LARGEST_READ <= value <= LARGEST_READ:
             return None
         if n := _whole(value):
-            return Factor("whole", n, self._lengths.get(n, ""))
+            return Factor("whole", n, self._lengths.get(n, ""), self._square(n))
         if n := _whole(1 / value):
-            return Factor("part", n, self._lengths.get(n, ""))
+            return Factor("part", n, self._lengths.get(n, ""), self._square(n))
         if (n := _whole(value**2)) in self._lengths:
             return Factor("root", n, self._lengths[n])
         if (n := _whole(value**-2)) in self._lengths:
             return Factor("part of root", n, self._lengths[n])
         return None
+
+    def _square(self, n: int) -> str:
+        return self._lengths.get(n * n, "") if n > SHORTEST else ""
 
     def rate(self, value: float) -> str:
         """What learning rate of the notebook's this is; empty if none."""
@@ -159,7 +169,7 @@ class Readings:
     @property
     def rates(self) -> tuple[float, ...]:
         """Numbers that are called learning rates."""
-        return tuple(dict.fromkeys(v for _, v in self._rates() if 0 < v <= 1))
+        return tuple(dict.fromkeys(v for _, v in self._rates() if 0 < v <= LARGEST_RATE))
 
     def _rates(self) -> Iterator[tuple[str, float]]:
         for name, value in self._numbers.items():
@@ -175,11 +185,16 @@ class Readings:
             The gradient's excess over the right one is `value` times the parameter.
         """
         for name, number in self._numbers.items():
-            is_read, is_called = name in self._read, _is_called(name, STRENGTHS)
-            known = ROUGHLY_KNOWN if is_read and is_called else KNOWN
-            if not (is_read or is_called) or tolerance > known * abs(value):
+            is_called = _is_called(name, STRENGTHS) and not _is_called(name, OTHER_STRENGTHS)
+            if name not in self._read and not is_called:
                 continue
-            for strength, excess in self._excesses(name, number):
+            if tolerance <= KNOWN * abs(value):
+                meant = self._excesses(name, number)
+            elif name in self._read and is_called and tolerance <= ROUGHLY_KNOWN * abs(value):
+                meant = iter([(Strength(name), abs(number))])
+            else:
+                continue
+            for strength, excess in meant:
                 if abs(abs(value) - excess) <= max(tolerance, SAME * excess):
                     return strength
         return None

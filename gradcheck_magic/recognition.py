@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.cause import Cause, Details, Finding
-from gradcheck_magic.mismatch import COINCIDENCE, Mismatch, Sample, norm
+from gradcheck_magic.mismatch import CLEAR, COINCIDENCE, TOLERANCE, Mismatch, Sample, norm
 from gradcheck_magic.readings import Readings
 
 __all__ = [
@@ -150,7 +150,8 @@ def _scaled(mismatch: Mismatch, readings: Readings) -> Finding | None:
 
 def _rearranged(mismatch: Mismatch, _: Readings) -> Finding | None:
     sample = mismatch.sample
-    if sample.stands_off.sum() < TELLING:
+    enough = TELLING if len(mismatch.squeezed) > 1 else ANY_NUMBER
+    if sample.stands_off.sum() < enough:
         return None
     for how, order in rearrangements(mismatch.parameter.shape):
         if sample.explained_by(sample.numerical[order], sample.bar[order]):
@@ -162,6 +163,9 @@ def _reordered(mismatch: Mismatch, _: Readings) -> Finding | None:
     """The same values in any other order."""
     sample = mismatch.sample
     if sample.stands_off.sum() < ANY_NUMBER or not sample.known.all():
+        return None
+    if np.all(np.abs(np.abs(sample.analytic) - np.abs(sample.numerical)) <= sample.allowed):
+        # Only signs differ.
         return None
     order, places = np.argsort(sample.analytic), np.argsort(sample.numerical)
     ranked = Sample(
@@ -228,11 +232,14 @@ def regularised(sample: Sample, readings: Readings) -> Details | None:
 
 def _regularised(mismatch: Mismatch, readings: Readings) -> Finding | None:
     details = regularised(mismatch.sample, readings)
-    if details is None and mismatch.right.sum() == mismatch.size - mismatch.wrong.sum():
-        # Some entries may be exempt from the penalty, as an intercept is.
-        details = regularised(mismatch.where(mismatch.wrong).sample, readings)
+    n_wrong = int(mismatch.wrong.sum())
+    if details is None and mismatch.right.sum() == mismatch.size - n_wrong >= 1:
+        # Some entries may be exempt from the penalty, as an intercept is. A factor is simpler.
+        some = mismatch.where(mismatch.wrong).sample
+        if n_wrong >= ANY_NUMBER and scaled(some, readings) is None:
+            details = regularised(some, readings)
         if details is not None:
-            details["n_wrong"] = int(mismatch.wrong.sum())
+            details["n_wrong"] = n_wrong
     return Finding(Cause.REGULARIZATION, (mismatch,), details) if details else None
 
 
@@ -251,8 +258,8 @@ def clipped(sample: Sample, wrong: Mask) -> float | None:
     return bound
 
 
-def _scaled_but_for_penalty(mismatch: Mismatch, _: Readings) -> Finding | None:
-    """A factor of all but the regularisation: a · (d − λ θ) + λ θ."""
+def _scaled_but_for_penalty(mismatch: Mismatch, readings: Readings) -> Finding | None:
+    """A factor of all but the regularisation, whose strength λ is known: a · (d − λ θ) + λ θ."""
     sample = mismatch.sample
     usable = sample.known & np.isfinite(sample.analytic)
     if sample.stands_off[usable].sum() <= ANY_NUMBER:
@@ -272,7 +279,11 @@ def _scaled_but_for_penalty(mismatch: Mismatch, _: Readings) -> Finding | None:
     model = factor * sample.numerical + excess * sample.theta
     if not sample.explained_by(model, abs(factor) * sample.bar, free=2):
         return None
-    details: Details = {"factor": float(factor), "factor_uncertainty": uncertainty}
+    strength = excess / (1 - factor)
+    width = np.sqrt(inverse[1, 1]) / units[1] * max(1.0, abs(factor)) / abs(1 - factor)
+    if readings.strength(float(strength), float(width)) is None:
+        return None
+    details: Details = {"factor": float(factor), "factor_uncertainty": float(uncertainty)}
     details["penalised"] = [mismatch.name]
     return Finding(Cause.SCALE, (mismatch,), details)
 
@@ -280,7 +291,7 @@ def _scaled_but_for_penalty(mismatch: Mismatch, _: Readings) -> Finding | None:
 def _total(mismatch: Mismatch, _: Readings) -> Finding | None:
     """One number in all entries along an axis: the sum or the mean of the right ones."""
     sample, shape = mismatch.sample, mismatch.parameter.shape
-    if not sample.known.all():
+    if not sample.known.all() or sample.stands_out.sum() < ANY_NUMBER:
         return None
     analytic, numerical, bar = (
         x.reshape(shape) for x in (sample.analytic, sample.numerical, sample.bar)
@@ -469,10 +480,19 @@ def exchanged(mismatches: Sequence[Mismatch], among: Sequence[Mismatch]) -> list
 def _owner(mismatch: Mismatch, among: Sequence[Mismatch]) -> tuple[Mismatch, float] | None:
     """The parameter whose numerical gradient this analytic one is, and how likely by chance."""
     sample = mismatch.sample
-    others = [m for m in among if m is not mismatch and m.size == mismatch.size]
+    others = [m for m in among if m is not mismatch and _may_own(m, mismatch)]
     chances = [sample.chance(m.sample.numerical, m.sample.bar) for m in others]
     best = min(range(len(others)), key=chances.__getitem__, default=None)
     return None if best is None or chances[best] == 0 else (others[best], chances[best])
+
+
+def _may_own(owner: Mismatch, mismatch: Mismatch) -> bool:
+    """Whether the size and the first entry agree: with many parameters, few do."""
+    if owner.size != mismatch.size or not owner.size:
+        return False
+    one, other = mismatch.sample, owner.sample
+    allowed = other.bar[0] + one.rounding[0] + TOLERANCE * abs(other.numerical[0])
+    return not abs(one.analytic[0] - other.numerical[0]) > CLEAR * allowed
 
 
 def _chains(mismatches: list[Mismatch], owners: dict[int, Mismatch]) -> list[list[Mismatch]]:

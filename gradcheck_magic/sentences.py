@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck_magic.cause import Cause, Finding
 from gradcheck_magic.errors import counted, listed
-from gradcheck_magic.layers import same_layer
+from gradcheck_magic.layers import Layers
 from gradcheck_magic.mismatch import Mismatch, Sample, norm
 from gradcheck_magic.readings import Factor, Readings, Strength
 
@@ -32,7 +32,7 @@ class Context:
 
     Attributes
     ----------
-    mismatches : tuple of Mismatch
+    layers : Layers
         All parameters, right or wrong.
     readings : Readings
         What numbers may stand for.
@@ -40,7 +40,7 @@ class Context:
         What the user calls the cost.
     """
 
-    mismatches: tuple[Mismatch, ...]
+    layers: Layers
     readings: Readings
     cost_name: str
 
@@ -130,7 +130,8 @@ def _reading(factor: float, readings: Readings) -> str:
         if read.number == 2:  # noqa: PLR2004 (a half)
             return "A factor ½: a missing 2 from the derivative of a square?"
         equal = f", and `{read.length}` is {read.number}" if read.length else ""
-        return f"A factor 1/{read.number}{equal}: divided once too often, or a mean too many?"
+        root = f", or the root of `{read.square}` = {read.number**2}" if read.square else ""
+        return f"A factor 1/{read.number}{equal}: divided once too often, or a mean too many{root}?"
     what = "the root" if read.kind == "root" else "one over the root"
     return f"It is {what} of `{read.length}` = {read.number}: a scaling forgotten, or twice?"
 
@@ -140,7 +141,8 @@ def _whole_reading(read: Factor) -> str:
     if n == 2:  # noqa: PLR2004 (twice)
         return "A factor 2: the derivative of a square without its ½, or a term added twice?"
     if not read.length:
-        return f"A factor {n}: {n}/m in place of 1/m, or a mean forgotten?"
+        root = f", or the root of `{read.square}` = {n * n}" if read.square else ""
+        return f"A factor {n}: {n}/m in place of 1/m, or a mean forgotten{root}?"
     if n < SMALL:
         return (
             f"A factor {n}: {n}/m in place of 1/m? Or, as `{read.length}` is {n}, a missing mean "
@@ -164,8 +166,9 @@ def _scale(finding: Finding, context: Context) -> str:
     group, details = finding.mismatches, finding.details
     factor = details["factor"]
     reading = _reading(abs(factor), context.readings)
-    if factor < 0 and reading:
-        reading = f"The opposite sign, and {reading[0].lower()}{reading[1:]}"
+    if factor < 0:
+        more = f", and {reading[0].lower()}{reading[1:]}" if reading else "."
+        reading = f"The opposite sign{more}"
     apart = ""
     if "penalised" in details:
         apart = f", apart from the regularisation of {listed(details['penalised'])}"
@@ -252,19 +255,21 @@ def _regularization(finding: Finding, context: Context) -> str:
         where = f"in {details['n_wrong']} of {group[0].size} entries, and the others are right"
     return (
         f"{_gradients(group)} {_is(group)} off by {excess} times {what}, "
-        f"{where}: {told}. Look at the term {term} in the gradient and in "
+        f"{where}: {told}. Look at the term {term}, or another like it, in the gradient and in "
         f"`{context.cost_name}`."
     )
 
 
 def _told_of_penalty(strength: float, known: Strength | None) -> str:
+    """Whether it is a penalty is sure only where its strength is that of one."""
     if known is not None and known.instead:
         pair = (known.instead, known.formula) if strength > 0 else (known.formula, known.instead)
         return "`{}` in place of `{}`".format(*pair)
+    sure = "" if known is not None else "as by "
     by = f", by `{known.formula}`" if known is not None and known.is_whole else ""
     if strength > 0:
-        return f"too much regularisation{by}: doubled, or not in the cost"
-    return f"too little regularisation{by}: missing, or too small"
+        return f"{sure}too much regularisation{by}: doubled, or not in the cost"
+    return f"{sure}too little regularisation{by}: missing, or too small"
 
 
 def _broadcast(finding: Finding, context: Context) -> str:
@@ -291,8 +296,8 @@ def _broadcast(finding: Finding, context: Context) -> str:
 def _broadcast_in_cost(finding: Finding, context: Context) -> str:
     one, other = finding.details["shapes"]
     n = max(*one, *other)
-    source = finding.details["source"]
-    where = f", in `{source}`" if source else ""
+    lines = finding.details["lines"]
+    where = f", in {listed(lines)}" if lines else ""
     return (
         f"`{context.cost_name}` makes an array of shape ({n}, {n}) out of {tuple(one)} and "
         f"{tuple(other)}{where}: entry by entry, as was probably meant, "
@@ -305,7 +310,10 @@ def _slice(finding: Finding, _: Context) -> str:
     (mismatch,), details = finding.mismatches, finding.details
     part = _part(mismatch, details["sides"])
     verb = "are" if part.startswith(("Rows", "Columns")) else "is"
-    rest = f"and right elsewhere, in {details['n_right']} of {mismatch.size} entries"
+    where = "elsewhere"
+    if details["n_right"] + mismatch.wrong.sum() < mismatch.size:
+        where = "wherever else it is known well enough"
+    rest = f"and right {where}, in {details['n_right']} of {mismatch.size} entries"
     within = details.get("within")
     if within == Cause.ZERO.name:
         return f"{part} {verb} zero where the cost does change, {rest}. Is that part ever assigned?"
@@ -399,8 +407,8 @@ def _masked(finding: Finding, context: Context) -> str:
     return (
         f"`{first.gradient_name}` is not zero in {place}{several} {which}, where the numerical "
         f"gradient is exactly zero{also}: gradient flows where `{context.cost_name}` lets nothing "
-        "through. Look for the mask of an activation that was forgotten on the way back, such as "
-        "dZ = dA * (Z > 0), or that of a dropout."
+        "through. Look for a mask that was forgotten on the way back, such as dZ = dA * (Z > 0) or "
+        "a dropout's, or for what the cost never uses."
     )
 
 
@@ -412,21 +420,24 @@ def _upstream(finding: Finding, context: Context) -> str:
     if not details["after"]:
         return (
             f"The error enters at the start of the backward pass: {wrong}. No simpler cause fits"
-            f"{spread}. Look at the derivative of the cost by the output, and whether the gradient "
-            f"and `{context.cost_name}` use the same data and parameters."
+            f"{spread}. Look at the derivative of the cost by the output, at what was kept from "
+            f"the forward pass, and whether the gradient and `{context.cost_name}` use the same "
+            "data and parameters."
         )
     layer = details["layer"]
     fits = "No simpler cause fits"
     if details["right_after"]:
         fits = "What comes after is right, and no simpler cause fits"
     look = (
-        "the derivative of the activation between them, and at what is handed back through "
-        f"`{details['after']}`"
+        "the derivative of the activation between them, and at how the gradient gets from the one "
+        "to the other"
         if layer is None
         else f"the derivative of the activation of layer {layer} and at how `dA{layer}` is formed"
     )
+    order = "" if details["is_numbered"] else "In the order of the parameters, "
     return (
-        f"The error enters the backward pass between `{details['after']}` and "
+        f"{order}{'t' if order else 'T'}he error enters the backward pass between "
+        f"`{details['after']}` and "
         f"`{details['before']}`: {wrong}. {fits}{spread}. Look at {look}."
     )
 
@@ -473,6 +484,12 @@ def _unknown(finding: Finding, context: Context) -> str:
         )
     (mismatch,), details = finding.mismatches, finding.details
     gradient, size = f"`{mismatch.gradient_name}`", mismatch.size
+    if "flat_to" in details:
+        return (
+            f"{gradient} is not zero, and the slope of the cost is, to within "
+            f"{details['flat_to']:.0e}: all that `{mismatch.name}` reaches is switched off, or it "
+            "is at a minimum. Check at another point, too."
+        )
     if size == 1 and "ratio" in details:
         factor = details["ratio"] * np.sign(details["cosine"])
         text = f"{factor:.4g}".replace("-", "−")
@@ -483,7 +500,7 @@ def _unknown(finding: Finding, context: Context) -> str:
             f": its cosine with the numerical gradient is {details['cosine']:.3f}, and it is "
             f"{details['ratio']:.3g} times as long"
         )
-    peers = [m for m in same_layer(mismatch, context.mismatches) if m.is_compared]
+    peers = [m for m in context.layers.beside(mismatch) if m.is_compared]
     right = [m for m in peers if not m.is_wrong]
     hint = ""
     if right and len(right) == len(peers):

@@ -30,7 +30,7 @@ MOST_STEPS = 7
 FASTER = 3
 CONVERGED = 1e-9
 # Learning rates that people choose, where the secants lead nowhere.
-USUAL = (0.1, 0.01, 0.5, 1.0)
+USUAL = (0.1, 0.01, 0.3, 0.5, 1.0)
 MOST_NAMED = 2
 # A learning rate is not known better than this, by secants.
 LEAST_ERROR = 1e-5
