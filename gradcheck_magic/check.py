@@ -67,6 +67,7 @@ Call = Literal["auto", "flat", "structured", "arguments", "closure"]
 
 # How many entries `to_dict` lists.
 MOST_ENTRIES = 100
+CUT_SHORT = "Interrupted: the cause was looked for without further evaluations of the cost."
 
 
 def gradient_checking(
@@ -271,7 +272,9 @@ def _check_at(
         judged = _judged(pairing, cost, differences)
         diagnoses = look(*judged, evaluate=False)
         known = _concluded(pairing, cost, differences, judged, diagnoses, started=started)
-        raise GradientCheckInterrupted(replace(known, interrupted=True)) from None
+        if diagnoses and not known.interrupted:
+            known = replace(known, notes=(*known.notes, CUT_SHORT))
+        raise GradientCheckInterrupted(known) from None
     return _concluded(pairing, cost, differences, judged, diagnoses, started=started)
 
 
@@ -373,7 +376,7 @@ class GradientCheck:
     size : int
         How many entries were to be measured.
     interrupted : bool
-        Whether the check was stopped before its end.
+        Whether the check was stopped before it measured them all.
     reasons : tuple of str
         Why the verdict is what it is, where the difference alone does not say; sentences.
     notes : tuple of str

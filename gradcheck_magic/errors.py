@@ -61,7 +61,7 @@ class GradientCheckInterrupted(KeyboardInterrupt):
     Attributes
     ----------
     check : GradientCheck
-        What was known by then, with ``check.interrupted`` true.
+        What was known by then; ``check.interrupted`` tells whether entries are missing.
     """
 
     def __init__(self, check: Any) -> None:

@@ -24,6 +24,8 @@ Key = tuple[int, ...]
 
 # One wrong parameter may as well be wrong by itself.
 TELLING = 2
+# So many gates there are in a layer of an ordinary network, in a GRU and in an LSTM.
+GATES = {1, 3, 4}
 # Contradictions between a bias and its weights, in one of so many units, are no more than chance.
 CHANCE = 4
 
@@ -149,7 +151,7 @@ def _is_established(place: Boundary, *, is_everything: bool) -> bool:
         return True
     # A length on one side is one on the other, or that of some gates side by side.
     return any(
-        one % other == 0 or other % one == 0
+        max(one, other) / min(one, other) in GATES
         for one in place.after.squeezed
         for m in place.explained
         for other in m.squeezed

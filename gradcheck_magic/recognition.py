@@ -281,7 +281,8 @@ def _scaled_but_for_penalty(mismatch: Mismatch, readings: Readings) -> Finding |
         return None
     strength = excess / (1 - factor)
     width = np.sqrt(inverse[1, 1]) / units[1] * max(1.0, abs(factor)) / abs(1 - factor)
-    if readings.strength(float(strength), float(width)) is None:
+    known = readings.strength(float(strength), float(width))
+    if known is None or not known.is_whole:
         return None
     details: Details = {"factor": float(factor), "factor_uncertainty": float(uncertainty)}
     details["penalised"] = [mismatch.name]

@@ -111,8 +111,10 @@ def _formed(mismatches: Sequence[Mismatch]) -> str:
 def _factor_text(factor: float, uncertainty: float) -> str:
     """The factor with four digits, or with its error bar where that supports fewer."""
     apart = abs(factor - 1)
-    # Enough to tell it from 1.
-    digits = max(DIGITS, int(2 - np.floor(np.log10(apart)))) if 0 < apart < 1 else DIGITS
+    digits = DIGITS
+    if uncertainty < apart < 1:
+        # Enough to tell it from 1.
+        digits = max(digits, int(2 - np.floor(np.log10(apart))))
     text = f"{factor:#.{digits}g}"
     if uncertainty > abs(factor) * 10.0 ** (1 - digits):
         text = f"{text} ± {uncertainty:.0e}"

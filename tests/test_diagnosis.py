@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from networks import ClassicExercise, Digits, Smooth
 
-from gradcheck_magic import Cause, check_gradients
+from gradcheck_magic import Cause, GradientCheckInterrupted, InputError, check_gradients
+from gradcheck_magic.broadcasting import Watch
+from gradcheck_magic.pairing import pair
+from gradcheck_magic.readings import Readings
 from gradcheck_magic.recognition import rearrangements
 
 GOLDEN = Path(__file__).with_name("golden") / "diagnoses.txt"
@@ -302,6 +305,13 @@ NEAR_MISSES = {
     "random": (Digits, one("dW2", lambda g: np.sin(np.arange(g.size)).reshape(g.shape))),
     "more wrong than right": (Digits, one("dW2", part(np.s_[:, :4], lambda g: g + g**2 + 0.2))),
     "nearly clipped": (Digits, one("dW2", lambda g: np.clip(g, -0.02, 0.021))),
+    "signs of a gradient": (Digits, one("dW2", np.sign)),
+    "half of it clipped": (
+        Digits, one("dW2", lambda g: np.where(g > 0.02, 0.02, np.where(g < 0, 1.1 * g, g)))
+    ),
+    "random where most is zero": (
+        DeadUnits, one("dW2", lambda g: g + np.sin(np.arange(g.size)).reshape(g.shape))
+    ),
     "another total": (Square, lambda net, grads: {**grads, "db2": net.wrong_axis() + SHIFT}),
 }  # fmt: skip
 
@@ -314,6 +324,86 @@ def test_not_named(case):
     causes = {d.cause for d in checked(net, plant(net, net.grads())).diagnoses}
     assert causes <= {Cause.UNKNOWN, Cause.ENTRIES, Cause.SLICE}
     assert causes
+
+
+def quadratic(change):
+    """The diagnoses for J = Σ w²: there, what is off is in proportion to the parameter anyway."""
+    w = np.random.default_rng(0).normal(size=(6, 4))
+    return check_gradients({"w": w}, {"dw": change(2 * w)}, lambda p: np.sum(p["w"] ** 2)).diagnoses
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (np.zeros_like, Cause.ZERO),
+        (lambda g: 1.25 * g, Cause.SCALE),
+        (part((slice(None), 1), lambda g: 1.3 * g), Cause.SLICE),
+        (part(([0, 2, 5], [1, 3, 0]), lambda g: 1.7 * g), Cause.ENTRIES),
+    ],
+)
+def test_of_a_quadratic_the_simpler_is_named(change, cause):
+    """No regularisation, and no update, where a factor or a zero will do."""
+    assert [d.cause for d in quadratic(change)] == [cause]
+
+
+def test_two_classes():
+    """Their gradients are opposite: rows of the other sign are no other order."""
+    random = np.random.default_rng(1)
+    X, Y = random.normal(size=(30, 6)), np.eye(2)[random.integers(2, size=30)]
+
+    def cost(p):
+        scores = X @ p["W"]
+        return np.mean(np.log(np.exp(scores).sum(axis=1)) - (Y * scores).sum(axis=1))
+
+    W = random.normal(size=(6, 2))
+    odds = np.exp(X @ W)
+    dW = X.T @ (odds / odds.sum(axis=1, keepdims=True) - Y) / 30
+    dW[[0, 2, 5]] *= -1
+    (diagnosis,) = check_gradients({"W": W}, {"dW": dW}, cost).diagnoses
+    assert diagnosis.sentence == (
+        "Rows 0, 2 and 5 of `dW` are −1 times the numerical gradient, and right elsewhere, in 6 of "
+        "12 entries. Look at what is special there."
+    )
+
+
+@pytest.mark.parametrize(
+    ("side", "called"),
+    [
+        (np.s_[1:3, 2:5], "`dW1[1:3, 2:5]` is"),
+        (np.s_[1:3, [2, 5]], "`dW1[1:3, [2, 5]]` is"),
+        (np.ix_([1, 4], [2, 5]), "`dW1[np.ix_([1, 4], [2, 5])]` is"),
+        (np.s_[[1, 4], :], "Rows 1 and 4 of `dW1` are"),
+        (np.s_[:, 3], "Column 3 of `dW1` is"),
+    ],
+)
+def test_what_a_block_is_called(side, called):
+    """As NumPy would have it."""
+    net = Digits()
+    grads = net.grads()
+    grads["dW1"] = part(side, lambda g: 1.5 * g)(grads["dW1"])
+    (diagnosis,) = checked(net, grads).diagnoses
+    assert diagnosis.sentence.startswith(f"{called} 1.500 times the numerical gradient")
+
+
+def test_two_numbers():
+    """A list of numbers has no layers."""
+    check = check_gradients([1.5, 2.5], [3.0, 250.0], lambda a, b: a**2 * b)
+    assert [d.cause for d in check.diagnoses] == [Cause.UPSTREAM]
+    assert "nearly right" not in check.diagnoses[0].sentence
+
+
+def test_at_a_minimum_the_cost_is_not_ignored():
+    """It is flat here, and not everywhere."""
+    x = np.zeros(3)
+    (diagnosis,) = check_gradients(
+        {"x": x}, {"dx": x + 1}, lambda p: np.cosh(p["x"]).sum()
+    ).diagnoses
+    assert diagnosis.cause is Cause.UNKNOWN
+    bar = diagnosis.details["flat_to"]
+    assert diagnosis.sentence == (
+        f"`dx` is not zero, and the slope of the cost is, to within {bar:.0e}: all that `x` "
+        "reaches is switched off, or it is at a minimum. Check at another point, too."
+    )
 
 
 def test_unknown_says_what_is_known():
@@ -430,6 +520,54 @@ def test_boundary_without_numbers():
     assert (diagnosis.details["after"], diagnosis.details["before"]) == ("outer", "offset")
 
 
+def test_an_index_is_no_number_of_a_layer():
+    net, params, grads = renamed(lambda p, kind, k: p[2 * (k - 1) + "Wb".index(kind)])
+    (diagnosis,) = check_gradients(
+        list(params.values()), [grads[f"d{name}"] for name in params], net.cost
+    ).diagnoses
+    assert diagnosis.details["layer"] is None
+    assert "dA" not in diagnosis.sentence
+
+
+def test_numbers_that_count_something_else():
+    """Encoder and decoder are numbered each: the order is the one that was given."""
+    names = {"W1": "enc_W1", "b1": "enc_b1", "W2": "enc_W2", "b2": "enc_b2", "W3": "dec_W1",
+             "b3": "dec_b1"}  # fmt: skip
+    net, params, grads = renamed(lambda p, kind, k: p[names[f"{kind}{k}"]])
+    (diagnosis,) = check_gradients(
+        {names[name]: value for name, value in params.items()},
+        {f"d{names[name[1:]]}": value for name, value in grads.items()},
+        net.cost,
+    ).diagnoses
+    assert (diagnosis.details["after"], diagnosis.details["before"]) == ("dec_W1", "enc_W2")
+
+
+def test_what_is_not_checked_may_be_where_it_is():
+    """With some parameters left out, nothing is said of the end of the network."""
+    net = Digits()
+    check = checked(net, net.grads("slope of layer 2"), only=["W1", "b1"])
+    assert [d.cause for d in check.diagnoses] == [Cause.UNKNOWN, Cause.UNKNOWN]
+
+
+def test_towers_are_no_chain():
+    """What shares no length hands nothing back, if no number says that it does."""
+    random = np.random.default_rng(5)
+    X, Z = random.normal(size=(9, 3)), random.normal(size=(9, 4))
+    params = {"U": random.normal(size=(3, 2)), "u": random.normal(size=2),
+              "V": random.normal(size=(4, 5)), "v": random.normal(size=5)}  # fmt: skip
+
+    def cost(p):
+        return np.tanh(X @ p["U"] + p["u"]).sum() + np.tanh(Z @ p["V"] + p["v"]).sum()
+
+    grads = {
+        "dU": X.T @ np.ones((9, 2)), "du": np.array([9.0, 10.0]),
+        "dV": Z.T @ (1 - np.tanh(Z @ params["V"] + params["v"]) ** 2),
+        "dv": (1 - np.tanh(Z @ params["V"] + params["v"]) ** 2).sum(axis=0),
+    }  # fmt: skip
+    check = check_gradients(params, grads, cost)
+    assert {d.cause for d in check.diagnoses} == {Cause.UNKNOWN}
+
+
 # What other evaluations show
 
 
@@ -534,6 +672,86 @@ def test_broadcast_in_the_cost():
     assert check_gradients(params, grads, cost).passed
 
 
+def test_a_cost_that_keeps_arrays_keeps_plain_ones():
+    """What looked on while the cost computed is gone when the check is over."""
+    params, grads, cost = regression((20, 1))
+    kept = {}
+
+    def cost_function(p):
+        kept["w"], kept["twice"] = p["w"], 2 * p["w"]
+        return cost(p)
+
+    (diagnosis,) = check_gradients(params, grads, cost_function).diagnoses
+    assert diagnosis.cause is Cause.BROADCAST
+    assert {type(value) for value in kept.values()} == {np.ndarray}
+
+
+def test_watching():
+    """Columns meet vectors from either side, and in place."""
+    watch = Watch()
+    vector, column = watch.over(np.arange(3.0)), np.arange(3.0)[:, None]
+    assert (vector - column).shape == (column - vector).shape == (3,)
+    assert len(watch.found) == 2
+    vector += 1
+    assert np.sum(vector, where=[True, False, True]) == 4
+    # What is meant to be a table of all pairs, and what is no column.
+    assert (column - vector[None, :]).shape == (3, 3)
+    assert (vector - np.ones((1, 1))).shape == (1, 3)
+    watch.is_over = True
+    assert (vector - column).shape == (3, 3)
+    assert type(vector + 1) is np.ndarray
+
+
+def test_stale_but_for_one_parameter():
+    """However many parameters there are, each has to be right before the update."""
+    random = np.random.default_rng(6)
+    params = {f"W{k}": random.normal(size=(3, 2)) for k in range(12)}
+    grads = {f"d{name}": np.sin(value) for name, value in params.items()}
+    later = {name: value - 0.1 * grads[f"d{name}"] for name, value in params.items()}
+
+    def cost(p):
+        return -sum(np.cos(value).sum() for value in p.values())
+
+    (diagnosis,) = check_gradients(later, grads, cost).diagnoses
+    assert diagnosis.cause is Cause.STALE
+    grads["dW0"] = grads["dW0"] + random.normal(size=(3, 2))
+    causes = {d.cause for d in check_gradients(later, grads, cost).diagnoses}
+    assert Cause.STALE not in causes
+
+
+def test_interrupted_in_the_diagnosis():
+    """All is measured by then, and it is said that more would have been tried."""
+    net = Digits()
+    grads = net.grads()
+    params = updated(net, grads, 0.05)
+    full = checked(net, grads, params)
+    calls = []
+
+    def cost_function(p):
+        calls.append(1)
+        if len(calls) == full.n_evaluations - 1:
+            raise KeyboardInterrupt
+        return net.cost(p)
+
+    with pytest.raises(GradientCheckInterrupted) as interrupt:
+        check_gradients(params, grads, cost_function)
+    check = interrupt.value.check
+    assert check.n_measured == full.size
+    assert not check.interrupted
+    assert check.notes[-1] == (
+        "Interrupted: the cause was looked for without further evaluations of the cost."
+    )
+    assert [d.cause for d in check.diagnoses] == [Cause.UNKNOWN]
+
+
+def test_previous_must_be_a_check():
+    with pytest.raises(InputError) as error:
+        checked(Smooth(), Smooth().grads(), previous={"a": 1})
+    assert str(error.value) == (
+        "`previous` is a dict: expected the GradientCheck that an earlier check returned."
+    )
+
+
 def test_broadcast_that_is_meant():
     """A table of all pairs is no mistake: with it mended, the gradient would be wrong."""
     params, grads, cost = regression((20, 1))
@@ -593,6 +811,56 @@ def test_an_update_between_two_checks(run, shell):
     assert "`dw` is what was right at the previous check" in diagnosis.sentence
     (diagnosis,) = run("%gradcheck").diagnoses
     assert "previous check" not in diagnosis.sentence
+
+
+# What numbers stand for
+
+
+def readings(function=lambda p: 0.0, **namespace):
+    return Readings(function, namespace, pair(np.ones(2), np.ones(2)))
+
+
+def test_lengths():
+    known = readings(X=np.ones((40, 3)), Out={3: np.ones((7, 7))}, _hidden=np.ones(11))
+    assert known.factor(40.0).length == "X.shape[0]"
+    assert known.factor(1 / 3).kind == "part"
+    assert known.factor(np.sqrt(40)).kind == "root"
+    assert known.factor(40.01) is None
+    assert known.factor(7.0).length == known.factor(11.0).length == ""
+
+
+def test_rates():
+    known = readings(dropout=0.05, lr_decay=0.9, model1=0.3, learning_rate=0.05, huge=10**400)
+    assert known.rates == (0.05,)
+    assert known.rate(0.05) == "learning_rate"
+    assert known.rate(0.3) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "formula", "instead"),
+    [
+        (0.7, "lambd", ""),
+        (-0.7 / 40, "lambd / X.shape[0]", ""),
+        (0.7 - 0.7 / 40, "lambd / X.shape[0]", "lambd"),
+        (1.4, "lambd", ""),
+    ],
+)
+def test_strengths(value, formula, instead):
+    known = readings(X=np.ones((40, 3)), lambd=0.7, model1=0.1, learning_rate=0.3)
+    strength = known.strength(value, 1e-9)
+    assert (strength.formula, strength.instead) == (formula, instead)
+    assert known.strength(0.1, 1e-9) is known.strength(0.3, 1e-9) is None
+    assert known.strength(value, 1e-2) is None
+
+
+def test_what_the_cost_reads_comes_first():
+    data, unrelated = np.ones((12, 4)), np.ones((12, 5))
+
+    def cost(p):
+        return (data @ p).sum()
+
+    known = Readings(cost, {"A": unrelated, "B": data}, pair(np.ones(4), np.ones(4)))
+    assert known.factor(12.0).length == "B.shape[0]"
 
 
 # What it is good for

@@ -192,6 +192,15 @@ def test_user_strings_are_escaped():
         Outline(page)
 
 
+def test_a_full_stop_in_code_ends_nothing():
+    """What is in bold is the first sentence, with the line of code that is in it."""
+    check = result_by_hand()
+    (first, *_) = check.diagnoses
+    sentence = "It is in `x = 2. * y  # twice. And`, on the way. Look there."
+    page = replace(check, diagnoses=(replace(first, sentence=sentence),)).to_html()
+    assert "<b>It is in <code>x = 2. * y  # twice. And</code>, on the way.</b>" in page
+
+
 def test_mimebundle(right):
     """Any front end that shows a result shows this."""
     bundle = right._repr_mimebundle_()
