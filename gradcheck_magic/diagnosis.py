@@ -15,18 +15,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.broadcasting import Watch
 from gradcheck_magic.cause import Cause, Details, Finding
 from gradcheck_magic.comparison import Comparison, Measured
-from gradcheck_magic.convention import Convention
 from gradcheck_magic.cost import Cost
-from gradcheck_magic.directions import Function, belongs
+from gradcheck_magic.experiments import Earlier, Experiments
 from gradcheck_magic.layers import Boundary, Layers, boundary, of_one_error
 from gradcheck_magic.mismatch import TOLERANCE, Mismatch, Sample
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.readings import Readings
 from gradcheck_magic.recognition import (
-    ANY_NUMBER,
     clipped,
     evidence,
     exchanged,
@@ -37,15 +34,12 @@ from gradcheck_magic.recognition import (
     scaled,
 )
 from gradcheck_magic.sentences import Context, sentence
-from gradcheck_magic.stale import learning_rate
 
 __all__ = ["Cause", "Diagnosis", "Earlier", "diagnose"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# What a large step changes by no more than so many times the noise does not depend on it.
-FLAT = 100.0
 # A gradient whose cosine with the right one is larger, in every parameter, is nearly right.
 NEARLY = 0.98
 # Causes of which one diagnosis tells for all parameters that share them.
@@ -77,14 +71,6 @@ class Diagnosis:
     names: tuple[str, ...]
     sentence: str
     details: Details
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """What an earlier check of the same parameters measured, each an array of shape (n,)."""
-
-    numerical: Vector
-    uncertainty: Vector
 
 
 def diagnose(
@@ -125,8 +111,16 @@ def diagnose(
     if not any(m.is_wrong for m in mismatches):
         return ()
     known = readings()
-    search = _Search(pairing, mismatches, known, cost if evaluate else None, earlier)
-    context = Context(search.layers, known, cost.name)
+    layers = Layers(mismatches, is_everything=pairing.size == pairing.parameters.size)
+    experiments = Experiments(
+        pairing,
+        mismatches,
+        readings=known,
+        cost=cost if evaluate else None,
+        earlier=earlier,
+    )
+    search = _Search(mismatches, layers, known, experiments)
+    context = Context(layers, known, cost.name)
     # Of huge values the squares overflow: what comes of that explains nothing.
     with np.errstate(all="ignore"):
         return tuple(_diagnosis(finding, context) for finding in search.findings())
@@ -157,20 +151,16 @@ class _Search:
 
     def __init__(
         self,
-        pairing: Pairing,
         mismatches: Sequence[Mismatch],
+        layers: Layers,
         readings: Readings,
-        cost: Cost | None,
-        earlier: Earlier | None,
+        experiments: Experiments,
     ) -> None:
-        self._pairing = pairing
         self._all = mismatches
         self._wrong = [m for m in mismatches if m.is_wrong]
-        self._is_everything = pairing.size == pairing.parameters.size
-        self.layers = Layers(mismatches, is_everything=self._is_everything)
+        self._layers = layers
         self._readings = readings
-        self._cost = cost
-        self._earlier = earlier
+        self._experiments = experiments
 
     def findings(self) -> list[Finding]:
         """Return what was found, in the order of the parameters."""
@@ -186,9 +176,10 @@ class _Search:
 
     def _shared_by_all(self) -> Finding | None:
         """One factor, or one strength, for everything that is wrong."""
-        if not _all_finite(self._wrong) or not all(m.sample.analytic.any() for m in self._wrong):
-            return None
         pool, group = Sample.pooled(m.sample for m in self._wrong), tuple(self._wrong)
+        # Zeros, and what is no number, each parameter shows by itself.
+        if not all(m.sample.analytic.any() for m in group) or not np.isfinite(pool.analytic).all():
+            return None
         found = scaled(pool, self._readings)
         if found:
             return Finding(found[0], group, found[1])
@@ -224,30 +215,20 @@ class _Search:
         What is summed up for it is then another layer's, where nothing changes it on the way.
         """
         bias, *others = swap.mismatches
-        weights = self.layers.weights_of(bias)
+        weights = self._layers.weights_of(bias)
         return not others and any(m.is_wrong and found[id(m)] is None for m in weights)
 
     def _borne_out(self, finding: Finding | None) -> Finding | None:
         """See whether there is more to be said for what was recognised."""
         if finding is not None and finding.cause is Cause.COST_IGNORES_PARAMETERS:
-            return self._ignored(finding)
+            (mismatch,) = finding.mismatches
+            if self._experiments.is_ignored(mismatch):
+                return finding
+            flat = {"flat_to": finding.details["within"], "n_wrong": int(mismatch.wrong.sum())}
+            return Finding(Cause.UNKNOWN, finding.mismatches, flat, firm=False)
         if finding is not None and finding.cause is Cause.MASK and not finding.firm:
             return self._masked(finding)
         return finding
-
-    def _ignored(self, finding: Finding) -> Finding:
-        """Tell a cost that does not depend on a parameter from one that is only flat here."""
-        (mismatch,), cost = finding.mismatches, self._cost
-        if cost is None:
-            return finding
-        there, parameter = self._theta(), mismatch.parameter
-        part = slice(parameter.start, parameter.stop)
-        there[part] += np.random.default_rng(0).normal(size=mismatch.size)
-        moved = cost.at(there)
-        if abs(moved - cost.best.value) <= FLAT * cost.best.noise:
-            return finding
-        details = {"flat_to": finding.details["within"], "n_wrong": int(mismatch.wrong.sum())}
-        return Finding(Cause.UNKNOWN, finding.mismatches, details, firm=False)
 
     def _masked(self, finding: Finding) -> Finding | None:
         """Leave out a mask that explains some of the entries only, if no bias bears it out.
@@ -258,7 +239,7 @@ class _Search:
         units = finding.details["indices"]
         biases = [
             m
-            for m in self.layers.beside(mismatch)
+            for m in self._layers.beside(mismatch)
             if len(m.squeezed) == 1 and m.size == mismatch.parameter.shape[axis]
         ]
         return finding if any(m.wrong[units].all() for m in biases) else None
@@ -285,9 +266,10 @@ class _Search:
         fitting = [m for m in self._all if id(m) not in settled]
         # One fitted number is no simpler than another, unless the notebook has it.
         fitted = all(f.firm for f in doubtful)
-        stale = functools.partial(self._stale, thorough=not fitted)
-        for look in (self._previous, stale, self._broadcast):
-            found = look(fitting)
+        experiments = self._experiments
+        stale = functools.partial(experiments.stale, thorough=not fitted)
+        for tried in (experiments.previous, stale, experiments.broadcast):
+            found = tried(fitting)
             if found is not None and (not fitted or _is_evident(found)):
                 return [*kept, found]
         return findings
@@ -297,75 +279,13 @@ class _Search:
         factor = finding.details.get("factor", np.nan)
         return finding.cause is Cause.SCALE and self._readings.factor(abs(factor)) is None
 
-    def _previous(self, fitting: Sequence[Mismatch]) -> Finding | None:
-        earlier, parts = self._earlier, dict(self._parts())
-        if earlier is None or len(earlier.numerical) != self._pairing.size:
-            return None
-        for m in fitting:
-            part = parts[id(m)]
-            bar = earlier.uncertainty[part] + TOLERANCE * np.abs(earlier.numerical[part])
-            fits = m.sample.explained_by(earlier.numerical[part], bar)
-            if not fits and m.is_wrong:
-                return None
-        return Finding(Cause.STALE, _wrong_ones(fitting), {})
-
-    def _parts(self) -> Iterator[tuple[int, slice]]:
-        for m, (_, part) in zip(self._all, self._pairing.parts(), strict=True):
-            yield id(m), part
-
-    def _stale(self, fitting: Sequence[Mismatch], *, thorough: bool) -> Finding | None:
-        cost = self._cost
-        # Two numbers lie on a line with any others: the learning rate could always be fitted.
-        compared = sum(int(m.sample.is_nonzero.sum()) for m in fitting)
-        if (
-            cost is None
-            or not self._is_everything
-            or not _all_finite(self._all)
-            or compared < ANY_NUMBER
-        ):
-            return None
-        if any(m.is_compared and not m.is_wrong for m in fitting):
-            # An update moves them all, and their gradients with them.
-            return None
-        function = Function(cost.at, cost.best.noise)
-        rate = learning_rate(
-            function, self._theta(), self._all, fitting, self._readings, thorough=thorough
-        )
-        if rate is None:
-            return None
-        details = {"learning_rate": rate, "name": self._readings.rate(rate)}
-        return Finding(Cause.STALE, _wrong_ones(fitting), details)
-
-    def _broadcast(self, fitting: Sequence[Mismatch]) -> Finding | None:
-        cost, watch = self._cost, Watch()
-        if cost is None or cost.convention is Convention.CLOSURE or not _all_finite(fitting):
-            return None
-        mended = functools.partial(cost.at, wrap=watch.over)
-        try:
-            mended(self._theta())
-            fits = watch.found and belongs(
-                Function(mended, cost.best.noise), self._theta(), fitting
-            )
-        finally:
-            # What the cost has kept of these arrays is to be plain again.
-            watch.is_over = True
-            cost.at(self._theta())
-        if not fits:
-            return None
-        lines = list(dict.fromkeys(outer.source for outer in watch.found if outer.source))
-        details: Details = {"how": "cost", "shapes": watch.found[0].shapes, "lines": lines}
-        return Finding(Cause.BROADCAST, _wrong_ones(fitting), details)
-
-    def _theta(self) -> Vector:
-        return self._pairing.parameters.theta().astype(np.float64)
-
     # What the order of the parameters shows
 
     def _upstream(self, findings: list[Finding]) -> list[Finding]:
         """Replace what has no simple cause by the place before which everything is wrong."""
         weak = [f for f in findings if self._may_come_from_further_on(f)]
         open_ones = [m for f in weak for m in f.mismatches]
-        place = boundary(self.layers, of_one_error(open_ones, self.layers))
+        place = boundary(self._layers, of_one_error(open_ones, self._layers))
         if place is None or not any(m.is_bug for m in place.explained):
             return findings
         inside = {id(m) for m in place.explained}
@@ -373,31 +293,15 @@ class _Search:
         if all(f.firm for f in absorbed) or all(map(_is_aligned_block, absorbed)):
             return findings
         # That the cost does not change with a parameter is true whatever else is.
-        kept = [
-            f
-            for f in findings
-            if f not in weak
-            or id(f.mismatches[0]) not in inside
-            or f.cause is Cause.COST_IGNORES_PARAMETERS
-        ]
-        mask = next((f for f in weak if f.cause is Cause.MASK and _is_at(f, place)), None)
-        if mask is not None:
-            details = {**mask.details, "name": mask.mismatches[0].name}
-            return [*kept, Finding(Cause.MASK, place.explained, details | _names(place))]
-        details = {**_names(place), "layer": place.layer, "right_after": place.is_right_after}
-        details["is_numbered"] = place.is_numbered
-        known = [{"name": m.name, **evidence(m)} for m in place.explained]
-        if not place.after and all(map(_is_nearly_right, place.explained, known)):
-            # As good as right everywhere: the place or the data are others, not a formula.
-            nearly = Finding(Cause.UNKNOWN, place.explained, {"evidence": known}, firm=False)
-            return [*kept, nearly]
-        return [*kept, Finding(Cause.UPSTREAM, place.explained, {**details, "evidence": known})]
+        ignored = Cause.COST_IGNORES_PARAMETERS
+        kept = [f for f in findings if f not in absorbed or f.cause is ignored]
+        return [*kept, _at_a_place(place, absorbed)]
 
     def _may_come_from_further_on(self, finding: Finding) -> bool:
         """Whether an error in the backward pass may look like this in some parameters."""
         if finding.cause is Cause.COST_IGNORES_PARAMETERS:
             # It may cancel in the cost, as a bias before batch norm does.
-            return any(m.is_wrong for m in self.layers.beside(finding.mismatches[0]))
+            return any(m.is_wrong for m in self._layers.beside(finding.mismatches[0]))
         return not finding.firm or finding.cause is Cause.MASK or self._is_without_meaning(finding)
 
     def _located(self, finding: Finding) -> Finding:
@@ -406,10 +310,25 @@ class _Search:
             return _named(finding)
         if finding.cause not in {Cause.SIGN, Cause.SCALE, Cause.ZERO}:
             return finding
-        place = boundary(self.layers, finding.mismatches)
+        place = boundary(self._layers, finding.mismatches)
         if place is None or len(place.explained) < len(self._wrong):
             return finding
         return replace(finding, details=finding.details | _names(place))
+
+
+def _at_a_place(place: Boundary, absorbed: Sequence[Finding]) -> Finding:
+    """What is wrong at a place in the backward pass, as far as can be told."""
+    mask = next((f for f in absorbed if f.cause is Cause.MASK and _is_at(f, place)), None)
+    if mask is not None:
+        details = _named(mask).details | _names(place)
+        return Finding(Cause.MASK, place.explained, details)
+    known = [{"name": m.name, **evidence(m)} for m in place.explained]
+    if not place.after and all(map(_is_nearly_right, place.explained, known)):
+        # As good as right everywhere: the point or the data are others, rather than a formula.
+        return Finding(Cause.UNKNOWN, place.explained, {"evidence": known}, firm=False)
+    details = {**_names(place), "layer": place.layer, "right_after": place.is_right_after}
+    details |= {"is_numbered": place.is_numbered, "evidence": known}
+    return Finding(Cause.UPSTREAM, place.explained, details)
 
 
 def _is_nearly_right(mismatch: Mismatch, known: Details) -> bool:
@@ -427,14 +346,6 @@ def _may_be_another(finding: Finding | None) -> bool:
     """Whether what was found of a parameter leaves room for the gradient of another one."""
     zero = {Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
     return finding is None or not finding.firm or finding.cause in zero
-
-
-def _all_finite(mismatches: Iterable[Mismatch]) -> bool:
-    return all(np.isfinite(m.sample.analytic).all() for m in mismatches)
-
-
-def _wrong_ones(mismatches: Iterable[Mismatch]) -> tuple[Mismatch, ...]:
-    return tuple(m for m in mismatches if m.is_wrong)
 
 
 def _ordered(some: Iterable[Mismatch], everything: Sequence[Mismatch]) -> tuple[Mismatch, ...]:

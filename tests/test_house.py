@@ -14,8 +14,8 @@ PACKAGE = ROOT / "gradcheck_magic"
 ORDER = [
     "errors", "interrupt", "parameters", "pairing", "convention", "gradient_function", "noise",
     "cost", "ladder", "finite_difference", "comparison", "mismatch", "cause", "readings",
-    "recognition", "layers", "directions", "stale", "broadcasting", "sentences", "diagnosis",
-    "explanation", "check",
+    "recognition", "layers", "directions", "stale", "broadcasting", "experiments", "sentences",
+    "diagnosis", "explanation", "check",
     "report", "figures", "widget", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
