@@ -264,29 +264,42 @@ def _scaled_but_for_penalty(mismatch: Mismatch, readings: Readings) -> Finding |
     usable = sample.known & np.isfinite(sample.analytic)
     if sample.stands_off[usable].sum() <= ANY_NUMBER:
         return None
-    # Weighted least squares in units in which both columns are about 1.
-    units = norm(sample.numerical[usable]), norm(sample.theta[usable])
-    if not all(units):
+    fitted = _fitted_to_both(sample, usable)
+    if fitted is None:
         return None
-    columns = np.stack([sample.numerical / units[0], sample.theta / units[1]], axis=1)[usable]
-    bar = np.maximum(sample.allowed[usable], NOTHING * units[0])
-    inverse = np.linalg.pinv((columns / bar[:, None]).T @ (columns / bar[:, None]))
-    solution = inverse @ (columns / bar[:, None]).T @ (sample.analytic[usable] / bar)
-    factor, excess = solution / np.array(units)
-    uncertainty = float(np.sqrt(inverse[0, 0]) / units[0]) * max(1.0, abs(factor))
-    if uncertainty > SHARP * abs(factor) or abs(factor - 1) <= SHARP:
+    (factor, excess), (factor_width, excess_width) = fitted
+    if factor_width > SHARP * abs(factor) or abs(factor - 1) <= SHARP:
         return None
     model = factor * sample.numerical + excess * sample.theta
     if not sample.explained_by(model, abs(factor) * sample.bar, free=2):
         return None
-    strength = excess / (1 - factor)
-    width = np.sqrt(inverse[1, 1]) / units[1] * max(1.0, abs(factor)) / abs(1 - factor)
-    known = readings.strength(float(strength), float(width))
+    known = readings.strength(excess / (1 - factor), excess_width / abs(1 - factor))
     if known is None or not known.is_whole:
         return None
-    details: Details = {"factor": float(factor), "factor_uncertainty": float(uncertainty)}
+    details: Details = {"factor": factor, "factor_uncertainty": factor_width}
     details["penalised"] = [mismatch.name]
     return Finding(Cause.SCALE, (mismatch,), details)
+
+
+def _fitted_to_both(
+    sample: Sample, usable: Mask
+) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Return a and b in analytic ≈ a · numerical + b · θ, and how well each is known.
+
+    By weighted least squares; None where θ or the numerical values are zero.
+    """
+    # In units in which both columns are about 1.
+    units = np.array([norm(sample.numerical[usable]), norm(sample.theta[usable])])
+    if not units.all():
+        return None
+    bar = np.maximum(sample.allowed[usable], NOTHING * units[0])
+    columns = np.stack([sample.numerical, sample.theta], axis=1)[usable] / units / bar[:, None]
+    inverse = np.linalg.pinv(columns.T @ columns)
+    solution = inverse @ columns.T @ (sample.analytic[usable] / bar) / units
+    # The error bars are those of the numerical values, times the factor.
+    widths = np.sqrt(np.diag(inverse)) / units * max(1.0, abs(solution[0]))
+    (a, b), (a_width, b_width) = solution.tolist(), widths.tolist()
+    return (a, b), (a_width, b_width)
 
 
 def _total(mismatch: Mismatch, _: Readings) -> Finding | None:
