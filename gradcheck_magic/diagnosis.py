@@ -63,8 +63,8 @@ class Diagnosis:
     details : dict
         The evidence, as `json` can hold it: numbers such as ``factor``, ``strength`` (the excess of
         a gradient over the right one, in units of the parameter), ``learning_rate`` and ``cosine``;
-        ``indices`` or ``sides`` of the entries concerned; ``owners``, ``after`` and ``before``,
-        names of parameters.
+        ``indices`` or ``sides`` of the entries concerned, ``axes`` and ``how`` they were mixed up;
+        ``owners``, ``after`` and ``before``, names of parameters.
     """
 
     cause: Cause

@@ -101,7 +101,7 @@ def _place(finding: Finding, otherwise: str) -> str:
         return otherwise
     if not after:
         return "All gradients have it: look at where the backward pass starts."
-    return f"It enters the backward pass between `{after}` and `{before}`."
+    return f"The error enters the backward pass between `{after}` and `{before}`."
 
 
 def _formed(mismatches: Sequence[Mismatch]) -> str:
