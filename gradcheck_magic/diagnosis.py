@@ -19,7 +19,7 @@ from gradcheck_magic.cause import Cause, Details, Finding
 from gradcheck_magic.comparison import Comparison, Measured
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.experiments import Earlier, Experiments
-from gradcheck_magic.layers import Boundary, Layers, boundary, of_one_error
+from gradcheck_magic.layers import Boundary, Layers, boundary
 from gradcheck_magic.mismatch import TOLERANCE, Mismatch, Sample
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.readings import Readings
@@ -285,7 +285,7 @@ class _Search:
         """Replace what has no simple cause by the place before which everything is wrong."""
         weak = [f for f in findings if self._may_come_from_further_on(f)]
         open_ones = [m for f in weak for m in f.mismatches]
-        place = boundary(self._layers, of_one_error(open_ones, self._layers))
+        place = boundary(self._layers, open_ones)
         if place is None or not any(m.is_bug for m in place.explained):
             return findings
         inside = {id(m) for m in place.explained}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic.mismatch import Mismatch
 
-__all__ = ["Boundary", "Layers", "boundary", "of_one_error"]
+__all__ = ["Boundary", "Layers", "boundary"]
 
 Mask = NDArray[np.bool_]
 Key = tuple[int, ...]
@@ -125,21 +125,24 @@ def _layer_number(name: str) -> int | None:
     return int(number[1]) if number else None
 
 
-def boundary(layers: Layers, open_ones: Iterable[Mismatch]) -> Boundary | None:
+def boundary(layers: Layers, open_ones: Sequence[Mismatch]) -> Boundary | None:
     """Return the place before which everything is wrong, if there is one.
 
     Parameters
     ----------
     layers : Layers
         All parameters.
-    open_ones : iterable of Mismatch
+    open_ones : sequence of Mismatch
         Those that are wrong, and that no cause of their own explains.
     """
-    wrong = {id(m) for m in open_ones}
+    wrong = {id(m) for m in _of_one_error(open_ones, layers)}
     for last in reversed(range(len(layers.layers))):
         found = _boundary_in(layers.layers, last, wrong)
-        if found is not None and _is_established(found, is_everything=layers.is_everything):
-            return found
+        if found is None or not _is_established(found, is_everything=layers.is_everything):
+            continue
+        beyond = layers.layers[last + 1] if last + 1 < len(layers.layers) else []
+        # Where nobody knows what is wrong on the other side, it may be the same.
+        return None if any(m in open_ones for m in beyond) else found
     return None
 
 
@@ -186,7 +189,7 @@ def _best_known(layer: Sequence[Mismatch]) -> Mismatch:
     return max(layer, key=_is_matrix)
 
 
-def of_one_error(open_ones: Sequence[Mismatch], layers: Layers) -> list[Mismatch]:
+def _of_one_error(open_ones: Sequence[Mismatch], layers: Layers) -> list[Mismatch]:
     """Leave out what is wrong by itself: weights without their bias, a bias in units of its own.
 
     An error from further on makes both wrong, in the same units.

@@ -549,6 +549,14 @@ def test_what_is_not_checked_may_be_where_it_is():
     assert [d.cause for d in check.diagnoses] == [Cause.UNKNOWN, Cause.UNKNOWN]
 
 
+def test_no_place_beside_what_nobody_knows():
+    """Where the next weights are wrong as well, by themselves, it may be the same error."""
+    net = Digits()
+    grads = net.grads("slope of layer 1")
+    grads["dW2"] = grads["dW2"] + np.sin(np.arange(30)).reshape(5, 6)
+    assert {d.cause for d in checked(net, grads).diagnoses} == {Cause.UNKNOWN}
+
+
 def test_towers_are_no_chain():
     """What shares no length hands nothing back, if no number says that it does."""
     random = np.random.default_rng(5)
