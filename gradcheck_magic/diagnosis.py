@@ -247,10 +247,10 @@ class _Search:
     def _with(self, findings: list[Finding], mismatch: Mismatch) -> list[Finding]:
         """Let a finding explain one more parameter, or say that nothing does."""
         for i, finding in enumerate(findings):
-            if joined(finding, mismatch):
-                more = _ordered((*finding.mismatches, mismatch), self._all)
-                wider = replace(finding, mismatches=more)
-                return [*findings[:i], wider, *findings[i + 1 :]]
+            wider = joined(finding, mismatch)
+            if wider is not None:
+                ordered = replace(wider, mismatches=_ordered(wider.mismatches, self._all))
+                return [*findings[:i], ordered, *findings[i + 1 :]]
         unknown = Finding(Cause.UNKNOWN, (mismatch,), evidence(mismatch), firm=False)
         return [*findings, same_total(mismatch, self._all) or unknown]
 
@@ -261,6 +261,10 @@ class _Search:
         doubtful = [f for f in findings if not f.firm or self._is_without_meaning(f)]
         if not any(m.is_bug for f in doubtful for m in f.mismatches):
             return findings
+        if not all(f.firm for f in doubtful):
+            # What is flat now may not have been before an update.
+            flat = Cause.COST_IGNORES_PARAMETERS
+            doubtful += [f for f in findings if f.cause is flat]
         kept = [f for f in findings if f not in doubtful]
         settled = {id(m) for f in kept for m in f.mismatches}
         fitting = [m for m in self._all if id(m) not in settled]

@@ -173,6 +173,9 @@ def _boundary_in(layers: list[list[Mismatch]], last: int, wrong: set[int]) -> Bo
     earlier = [*before, *layers[last][:end]]
     if any(not m.is_wrong and m.is_compared for m in earlier):
         return None
+    if any(_are_one_unit(here[-1], m) for m in layers[last][end:]):
+        # Nothing lies between weights and their bias: both are formed of the same array.
+        return None
     later = [*layers[last][end:], *(m for layer in layers[last + 1 :] for m in layer)]
     beyond = layers[last][end:] or (layers[last + 1] if last + 1 < len(layers) else [])
     return Boundary(
@@ -213,7 +216,8 @@ def _of_one_error(open_ones: Sequence[Mismatch], layers: Layers) -> list[Mismatc
 
 def _are_one_unit(one: Mismatch, other: Mismatch) -> bool:
     """Whether they are weights and their bias."""
-    return _is_matrix(one) and not _is_matrix(other) and other.size in one.parameter.shape
+    shape = one.parameter.shape
+    return len(shape) > 1 and not _is_matrix(other) and other.size in shape
 
 
 def _same_units(weights: Mismatch, bias: Mismatch) -> bool:

@@ -64,19 +64,34 @@ def recognised(mismatch: Mismatch, readings: Readings) -> Finding | None:
     return None
 
 
-def joined(finding: Finding, mismatch: Mismatch) -> bool:
-    """Whether the factor, or the strength, that others have explains this parameter too.
+def joined(finding: Finding, mismatch: Mismatch) -> Finding | None:
+    """Return a finding of others with one parameter more, if their number explains it too.
 
-    For one with a single entry, this is the only way to know.
+    For one with a single entry, this is the only way to know; and where a factor is that of all but
+    the regularisation, no other number needs to be known.
     """
     sample, details = mismatch.sample, finding.details
-    if finding.cause in {Cause.SIGN, Cause.SCALE}:
-        factor = details["factor"]
-        return sample.explained_by(factor * sample.numerical, abs(factor) * sample.bar)
+    wider = dataclasses.replace(finding, mismatches=(*finding.mismatches, mismatch))
     if finding.cause is Cause.REGULARIZATION:
         penalty = np.sign(sample.theta) if details["l1"] else sample.theta
-        return sample.explained_by(sample.numerical + details["strength"] * penalty, sample.bar)
-    return False
+        model = sample.numerical + details["strength"] * penalty
+        return wider if sample.explained_by(model, sample.bar) else None
+    if finding.cause not in {Cause.SIGN, Cause.SCALE, Cause.ZERO}:
+        return None
+    factor = details.get("factor", 0.0)
+    bar = abs(factor) * sample.bar
+    if sample.explained_by(factor * sample.numerical, bar):
+        return wider
+    rest = sample.analytic - factor * sample.numerical
+    excess, uncertainty = sample.fitted(rest, sample.theta, bar + sample.rounding)
+    model = factor * sample.numerical + excess * sample.theta
+    # A penalty has the right sign: λ = excess / (1 − factor).
+    if not excess * (1 - factor) > uncertainty or sample.stands_out.sum() < ANY_NUMBER:
+        return None
+    if not sample.explained_by(model, bar, free=1):
+        return None
+    penalised = [*details.get("penalised", ()), mismatch.name]
+    return dataclasses.replace(wider, details={**details, "penalised": penalised})
 
 
 def evidence(mismatch: Mismatch) -> Details:
@@ -218,8 +233,9 @@ def regularised(sample: Sample, readings: Readings) -> Details | None:
     off = np.where(np.isfinite(sample.bar), sample.off, 0.0)
     for l1, penalty in ((False, sample.theta), (True, np.sign(sample.theta))):
         enough = ANY_NUMBER if l1 else TELLING
-        if sample.stands_off.sum() < enough or np.all(penalty == penalty[0]):
-            # All alike, it is only shifted.
+        told = sample.stands_off & sample.stands_out
+        if told.sum() < enough or np.all(penalty == penalty[0]):
+            # All alike, it is only shifted; and where nothing is measured, nothing is added to it.
             continue
         strength, uncertainty = sample.fitted(off, penalty, sample.allowed)
         if not np.isfinite(strength) or abs(strength) <= 2 * uncertainty:
@@ -273,12 +289,15 @@ def _scaled_but_for_penalty(mismatch: Mismatch, readings: Readings) -> Finding |
     model = factor * sample.numerical + excess * sample.theta
     if not sample.explained_by(model, abs(factor) * sample.bar, free=2):
         return None
-    known = readings.strength(excess / (1 - factor), excess_width / abs(1 - factor))
-    if known is None or not known.is_whole:
+    strength = excess / (1 - factor)
+    known = readings.strength(strength, excess_width / abs(1 - factor))
+    if strength <= 0 or known is None or not known.is_whole:
         return None
+    meant = (value for value in readings.factors if abs(value - factor) <= 2 * factor_width)
+    factor = next(meant, factor)
     details: Details = {"factor": factor, "factor_uncertainty": factor_width}
     details["penalised"] = [mismatch.name]
-    return Finding(Cause.SCALE, (mismatch,), details)
+    return Finding(Cause.SIGN if factor == -1 else Cause.SCALE, (mismatch,), details)
 
 
 def _fitted_to_both(

@@ -18,6 +18,8 @@ __all__ = ["Context", "sentence"]
 # Gradients and entries named in a sentence, at most.
 NAMED = 6
 ENTRIES = 3
+# A cosine that two digits would call 1.
+ALIKE = 0.99
 # Smaller lengths may well be a typing mistake in front of 1/m, and not the length of anything.
 SMALL = 10
 # Digits of a factor, if its error bar allows for them.
@@ -55,9 +57,7 @@ def sentence(finding: Finding, context: Context) -> str:
 
 def _gradients(mismatches: Sequence[Mismatch]) -> str:
     names = [mismatch.gradient_name for mismatch in mismatches]
-    if len(names) <= NAMED:
-        return listed(names)
-    return f"{listed(names[:ENTRIES])} and {len(names) - ENTRIES} more gradients"
+    return listed(names, most=NAMED if len(names) <= NAMED else ENTRIES)
 
 
 def _names(mismatches: Iterable[Mismatch]) -> str:
@@ -79,7 +79,9 @@ def _everywhere(finding: Finding) -> str:
         which = " that are not zero"
     else:
         which = " that stand out from their error bars"
-    return f"in all {told} entries{which}{_digits(sample)}"
+    if not told:
+        return "as far as can be told"
+    return f"in {'the one entry' if told == 1 else f'all {told} entries'}{which}{_digits(sample)}"
 
 
 def _digits(sample: Sample) -> str:
@@ -102,6 +104,12 @@ def _place(finding: Finding, otherwise: str) -> str:
     if not after:
         return "All gradients have it: look at where the backward pass starts."
     return f"The error enters the backward pass between `{after}` and `{before}`."
+
+
+def _apart(finding: Finding) -> str:
+    """What a factor is not that of."""
+    penalised = finding.details.get("penalised", ())
+    return f", apart from the regularisation of {listed(penalised)}" if penalised else ""
 
 
 def _formed(mismatches: Sequence[Mismatch]) -> str:
@@ -159,7 +167,7 @@ def _whole_reading(read: Factor) -> str:
 def _sign(finding: Finding, _: Context) -> str:
     group = finding.mismatches
     return (
-        f"{_gradients(group)} {_is(group)} −1 times the numerical gradient, "
+        f"{_gradients(group)} {_is(group)} −1 times the numerical gradient{_apart(finding)}, "
         f"{_everywhere(finding)}: the opposite sign. {_place(finding, _formed(group))}"
     )
 
@@ -171,12 +179,9 @@ def _scale(finding: Finding, context: Context) -> str:
     if factor < 0:
         more = f", and {reading[0].lower()}{reading[1:]}" if reading else "."
         reading = f"The opposite sign{more}"
-    apart = ""
-    if "penalised" in details:
-        apart = f", apart from the regularisation of {listed(details['penalised'])}"
     return (
         f"{_gradients(group)} {_is(group)} {_factor_text(factor, details['factor_uncertainty'])} "
-        f"times the numerical gradient{apart}, {_everywhere(finding)}. "
+        f"times the numerical gradient{_apart(finding)}, {_everywhere(finding)}. "
         f"{reading}{' ' if reading else ''}"
         f"{_place(finding, _formed(group))}"
     )
@@ -240,8 +245,8 @@ def _zero(finding: Finding, _: Context) -> str:
     group = finding.mismatches
     never = "never assigned, or a path forgotten"
     return (
-        f"{_gradients(group)} {_is(group)} zero everywhere, and the cost does change with "
-        f"{_names(group)}: {never}. {_place(finding, _formed(group))}"
+        f"{_gradients(group)} {_is(group)} zero everywhere{_apart(finding)}, and the cost does "
+        f"change with {_names(group)}: {never}. {_place(finding, _formed(group))}"
     )
 
 
@@ -373,8 +378,9 @@ def _entries(finding: Finding, _: Context) -> str:
             "for a division by zero or an overflow."
         )
     n, right = details["n_wrong"], details["n_right"]
-    labels = listed((str(list(index)) for index in details["indices"][:ENTRIES]), code=False)
-    labels += f" and {n - ENTRIES} more" if n > ENTRIES else ""
+    labels = listed(map(str, map(list, details["indices"])), most=ENTRIES, code=False)
+    if n > len(details["indices"]):
+        labels = labels.replace(f"{len(details['indices']) - ENTRIES} more", f"{n - ENTRIES} more")
     others = "in the others" if n + right == size else f"in {right} others"
     if details.get("within") == Cause.ZERO.name:
         return (
@@ -418,6 +424,8 @@ def _upstream(finding: Finding, context: Context) -> str:
     group, details = finding.mismatches, finding.details
     cosines = [known["cosine"] for known in details["evidence"] if "cosine" in known]
     spread = f" (cosines {min(cosines):.2f} to {max(cosines):.2f})" if cosines else ""
+    if cosines and min(cosines) > ALIKE:
+        spread = f" (cosines above {ALIKE})"
     wrong = f"{_gradients(group[::-1])} are wrong"
     if not details["after"]:
         return (

@@ -3,6 +3,7 @@
 What is said of every planted bug stands in ``golden/diagnoses.txt``, to the letter.
 """
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -20,6 +21,7 @@ from gradcheck_magic.recognition import rearrangements
 GOLDEN = Path(__file__).with_name("golden") / "diagnoses.txt"
 LAYERS = (1, 2, 3)
 WEIGHTS = tuple(f"dW{k}" for k in LAYERS)
+BIASES = tuple(f"db{k}" for k in LAYERS)
 
 
 def checked(net, grads, params=None, **more):
@@ -96,11 +98,16 @@ def exchanged(one, other):
     return lambda net, grads: {**grads, one: grads[other], other: grads[one]}
 
 
-def mean_forgotten_in_the_data(net, grads):
-    """The mean is forgotten in the data's part of the gradient, and not in the penalty's."""
-    m = net.X.shape[1]
-    penalty = {f"dW{k}": net.lambd / m * net.params[f"W{k}"] for k in LAYERS}
-    return {n: m * g - (m - 1) * penalty.get(n, 0) for n, g in grads.items()}
+def in_the_data(factor, *names):
+    """A factor of the data's part of some gradients, and not of the penalty's."""
+
+    def plant(net, grads):
+        m = net.X.shape[1]
+        penalty = {f"dW{k}": net.lambd / m * net.params[f"W{k}"] for k in LAYERS}
+        rest = {name: (1 - factor) * penalty.get(name, 0.0) for name in names}
+        return {n: factor * g + rest[n] if n in names else g for n, g in grads.items()}
+
+    return plant
 
 
 def both(*plants):
@@ -122,6 +129,20 @@ class DeadUnits(Digits):
     def __init__(self):
         super().__init__("relu", lambd=0.0, seed=3)
         self.params["b2"][[1, 4]] = -20.0
+
+
+class Nameless(Digits):
+    """The strength of the penalty is a number in the code, as nobody knows it by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.cost = functools.partial(_cost_of_nameless, self.forward, self.X, self.Y)
+        self.namespace = {"X": self.X, "Y": self.Y}
+
+
+def _cost_of_nameless(forward, X, Y, p):
+    fit = -np.sum(Y * np.log(forward(p)[-1])) / X.shape[1]
+    return fit + 0.7 / (2 * X.shape[1]) * sum(np.sum(p[f"W{k}"] ** 2) for k in LAYERS)
 
 
 class Square(Digits):
@@ -201,7 +222,10 @@ PLANTED = {
     "mean forgotten": (Digits, one("db3", lambda g: 40 * g)),
     "mean forgotten everywhere": (Digits, every(lambda g: 40 * g)),
     "mean twice": (Digits, one("db1", lambda g: g / 40)),
-    "mean forgotten in the data": (Digits, mean_forgotten_in_the_data),
+    "mean forgotten in the data": (Digits, in_the_data(40, *WEIGHTS, *BIASES)),
+    "sign in the data": (Digits, in_the_data(-1, "dW1", "db1", "dW2", "db2")),
+    "twice in the data, a strength without a name": (Nameless, in_the_data(2, *WEIGHTS, *BIASES)),
+    "no data, a strength without a name": (Nameless, in_the_data(0, "dW1", "db1")),
     "root of a length": (Digits, one("dW3", lambda g: np.sqrt(40) * g)),
     "a small whole number": (Smooth, one("db2", lambda g: 3 * g)),
     "without a meaning": (Smooth, one("dW1", lambda g: 1.2345678 * g)),
@@ -547,6 +571,27 @@ def test_what_is_not_checked_may_be_where_it_is():
     net = Digits()
     check = checked(net, net.grads("slope of layer 2"), only=["W1", "b1"])
     assert [d.cause for d in check.diagnoses] == [Cause.UNKNOWN, Cause.UNKNOWN]
+
+
+def test_nothing_lies_between_weights_and_their_bias():
+    """Both are formed of the same array: a place between them would be none."""
+    net = Digits()
+    grads = net.grads("slope of layer 2")
+    grads["db2"] = -net.grads()["db2"]
+    found = {(d.cause, d.names) for d in checked(net, grads).diagnoses}
+    assert (Cause.SIGN, ("b2",)) in found
+    assert Cause.UPSTREAM not in {cause for cause, _ in found}
+
+
+def test_what_was_zero_before_an_update_is_no_penalty():
+    """After θ = 0 − α g, the gradient is −θ / α, whatever θ does now: dead units do nothing."""
+    net = DeadUnits()
+    grads = net.grads()
+    grads["db2"][[1, 4]] = [[0.3], [-0.2]]
+    net.params["b2"][[1, 4]] = -0.1 * grads["db2"][[1, 4]] - 20
+    causes = {d.cause for d in checked(net, grads).diagnoses}
+    assert Cause.REGULARIZATION not in causes
+    assert causes
 
 
 def test_no_place_beside_what_nobody_knows():
