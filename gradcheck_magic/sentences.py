@@ -484,43 +484,48 @@ def _ignored(finding: Finding, _: Context) -> str:
 
 def _unknown(finding: Finding, context: Context) -> str:
     if "evidence" in finding.details:
-        group = finding.mismatches
-        least = min(known["cosine"] for known in finding.details["evidence"])
-        return (
-            f"{_gradients(group)} are wrong, and nearly right (cosines from {least:.4f}), with no "
-            "simple cause. Look whether the gradient was computed with the data and the parameters "
-            f"that `{context.cost_name}` now uses (were they updated since?), and at the "
-            "derivative of the cost by the output."
-        )
+        return _nearly_right(finding, context)
     (mismatch,), details = finding.mismatches, finding.details
-    gradient, size = f"`{mismatch.gradient_name}`", mismatch.size
+    gradient = f"`{mismatch.gradient_name}`"
     if "flat_to" in details:
         return (
             f"{gradient} is not zero, and the slope of the cost is, to within "
             f"{details['flat_to']:.0e}: all that `{mismatch.name}` reaches is switched off, or it "
             "is at a minimum. Check at another point, too."
         )
-    if size == 1 and "ratio" in details:
-        factor = details["ratio"] * np.sign(details["cosine"])
-        text = f"{factor:.4g}".replace("-", "−")
-        return f"{gradient} is {text} times the numerical value; one entry does not tell why."
+    if mismatch.size == 1 and "ratio" in details:
+        factor = f"{details['ratio'] * np.sign(details['cosine']):.4g}".replace("-", "−")
+        return f"{gradient} is {factor} times the numerical value; one entry does not tell why."
     known = ""
     if "cosine" in details:
         known = (
             f": its cosine with the numerical gradient is {details['cosine']:.3f}, and it is "
             f"{details['ratio']:.3g} times as long"
         )
-    peers = [m for m in context.layers.beside(mismatch) if m.is_compared]
-    right = [m for m in peers if not m.is_wrong]
-    hint = ""
-    if right and len(right) == len(peers):
-        hint = (
-            f" {_gradients(right)}, of the same layer, {_is(right)} right: look at the line of "
-            f"{gradient} itself."
-        )
     return (
-        f"{gradient} is wrong in {details['n_wrong']} of {size} entries, with no simple cause"
-        f"{known}.{hint}"
+        f"{gradient} is wrong in {details['n_wrong']} of {mismatch.size} entries, with no simple "
+        f"cause{known}.{_hint(mismatch, context)}"
+    )
+
+
+def _nearly_right(finding: Finding, context: Context) -> str:
+    least = min(known["cosine"] for known in finding.details["evidence"])
+    return (
+        f"{_gradients(finding.mismatches)} are wrong, and nearly right (cosines from {least:.4f}), "
+        "with no simple cause. Look whether the gradient was computed with the data and the "
+        f"parameters that `{context.cost_name}` now uses (were they updated since?), and at the "
+        "derivative of the cost by the output."
+    )
+
+
+def _hint(mismatch: Mismatch, context: Context) -> str:
+    """Where to look, if all else in the layer is right."""
+    peers = [m for m in context.layers.beside(mismatch) if m.is_compared]
+    if not peers or any(m.is_wrong for m in peers):
+        return ""
+    return (
+        f" {_gradients(peers)}, of the same layer, {_is(peers)} right: look at the line of "
+        f"`{mismatch.gradient_name}` itself."
     )
 
 
