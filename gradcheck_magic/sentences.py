@@ -75,6 +75,8 @@ def _everywhere(finding: Finding) -> str:
     told = int((sample.stands_out & ~zero).sum())
     if told == len(sample):
         which = ""
+    elif told == sample.known.sum():
+        which = " that were measured"
     elif told == len(sample) - zero.sum():
         which = " that are not zero"
     else:

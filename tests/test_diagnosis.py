@@ -797,6 +797,25 @@ def test_interrupted_in_the_diagnosis():
     assert [d.cause for d in check.diagnoses] == [Cause.UNKNOWN]
 
 
+def test_of_some_entries_alone():
+    """What was measured before an interrupt is enough, and no more is said."""
+    net = Digits()
+    grads = net.grads()
+    grads["dW1"] = -grads["dW1"]
+
+    def progress(done, total, seconds):
+        if done == 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(GradientCheckInterrupted) as interrupt:
+        checked(net, grads, progress=progress)
+    (diagnosis,) = interrupt.value.check.diagnoses
+    assert rounded(diagnosis.sentence) == (
+        "`dW1` is −1 times the numerical gradient, in all 30 entries that were measured, to "
+        "N digits: the opposite sign. Look at where `dW1` is formed."
+    )
+
+
 def test_previous_must_be_a_check():
     with pytest.raises(InputError) as error:
         checked(Smooth(), Smooth().grads(), previous={"a": 1})
