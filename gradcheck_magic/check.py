@@ -28,13 +28,14 @@ from gradcheck_magic.comparison import (
 )
 from gradcheck_magic.convention import Convention
 from gradcheck_magic.cost import Cost
-from gradcheck_magic.diagnosis import Cause, Diagnosis, Earlier, diagnose
+from gradcheck_magic.diagnosis import Cause, Diagnosis, diagnose
 from gradcheck_magic.errors import (
     GradientCheckFailed,
     GradientCheckInterrupted,
     InputError,
     first_line,
 )
+from gradcheck_magic.experiments import Earlier
 from gradcheck_magic.explanation import Findings, notes, reasons
 from gradcheck_magic.finite_difference import (
     CLEAR,

@@ -35,7 +35,7 @@ from gradcheck_magic.recognition import (
 )
 from gradcheck_magic.sentences import Context, sentence
 
-__all__ = ["Cause", "Diagnosis", "Earlier", "diagnose"]
+__all__ = ["Cause", "Diagnosis", "diagnose"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -83,7 +83,7 @@ def belongs(
     chance = 0.0
     random = np.random.default_rng(0)
     for mismatch, direction in _directions(mismatches, len(theta), random):
-        sample, part = mismatch.sample, slice(mismatch.parameter.start, mismatch.parameter.stop)
+        sample, part = mismatch.sample, mismatch.part
         v = direction[part]
         expected = float(sample.analytic @ v)
         apart = abs(expected - float(sample.numerical @ v))
@@ -113,6 +113,5 @@ def _directions(
         mismatch = mismatches[-1 - turn % len(mismatches)]
         direction = np.zeros(size)
         v = random.normal(size=mismatch.size)
-        part = slice(mismatch.parameter.start, mismatch.parameter.stop)
-        direction[part] = v / np.linalg.norm(v)
+        direction[mismatch.part] = v / np.linalg.norm(v)
         yield mismatch, direction

@@ -80,9 +80,8 @@ class Experiments:
         """Whether the cost is the same far from here, and not only flat."""
         if self._cost is None:
             return True
-        there, parameter = self._theta.copy(), mismatch.parameter
-        part = slice(parameter.start, parameter.stop)
-        there[part] += np.random.default_rng(0).normal(size=mismatch.size)
+        there = self._theta.copy()
+        there[mismatch.part] += np.random.default_rng(0).normal(size=mismatch.size)
         moved, best = self._cost.at(there), self._cost.best
         return not math.isfinite(moved) or abs(moved - best.value) <= FLAT * best.noise
 

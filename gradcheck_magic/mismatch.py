@@ -231,6 +231,11 @@ class Mismatch:
         return len(self.sample)
 
     @property
+    def part(self) -> slice:
+        """Where its entries stand in θ."""
+        return slice(self.parameter.start, self.parameter.stop)
+
+    @property
     def is_wrong(self) -> bool:
         """Whether any entry is."""
         return bool(self.wrong.any())

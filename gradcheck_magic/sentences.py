@@ -380,9 +380,9 @@ def _entries(finding: Finding, _: Context) -> str:
             "for a division by zero or an overflow."
         )
     n, right = details["n_wrong"], details["n_right"]
-    labels = listed(map(str, map(list, details["indices"])), most=ENTRIES, code=False)
-    if n > len(details["indices"]):
-        labels = labels.replace(f"{len(details['indices']) - ENTRIES} more", f"{n - ENTRIES} more")
+    shown = [str(list(index)) for index in details["indices"][:ENTRIES]]
+    more = [f"{n - len(shown)} more"] if n > len(shown) else []
+    labels = listed(shown + more, code=False)
     others = "in the others" if n + right == size else f"in {right} others"
     if details.get("within") == Cause.ZERO.name:
         return (

@@ -75,7 +75,7 @@ def learning_rate(
     """
     gradient = np.zeros(len(theta))
     for m in mismatches:
-        gradient[m.parameter.start : m.parameter.stop] = m.sample.analytic
+        gradient[m.part] = m.sample.analytic
     length = norm(gradient)
     if not 0 < length < math.inf or not all(m.sample.known.all() for m in mismatches):
         return None

@@ -502,31 +502,43 @@ def test_a_factor_is_never_told_to_be_one():
 # The order of the layers
 
 
-def renamed(name):
-    """The parameters of `Digits` under other names, in other containers."""
+def rearranged(place):
+    """A cost that finds `Digits`' parameters elsewhere; these; and gradients with a bug inside."""
     net = Digits()
-    net.grads_by_name = net.grads("slope of layer 2")
-    original = net.cost
-    net.cost = lambda p: original({f"{kind}{k}": name(p, kind, k) for k in LAYERS for kind in "Wb"})
-    return net, net.params, net.grads_by_name
+
+    def cost(p):
+        return net.cost({f"{kind}{k}": place(p, kind, k) for k in LAYERS for kind in "Wb"})
+
+    return cost, net.params, net.grads("slope of layer 2")
+
+
+def diagnosed_under(names):
+    """The diagnosis of that bug, where the parameters are called otherwise."""
+    cost, params, grads = rearranged(lambda p, kind, k: p[names[f"{kind}{k}"]])
+    (diagnosis,) = check_gradients(
+        {names[name]: value for name, value in params.items()},
+        {f"d{names[name[1:]]}": value for name, value in grads.items()},
+        cost,
+    ).diagnoses
+    return diagnosis
 
 
 def test_boundary_in_a_list_of_layers():
-    net, params, grads = renamed(lambda p, kind, k: p[k - 1][kind])
+    cost, params, grads = rearranged(lambda p, kind, k: p[k - 1][kind])
     layers = [{"W": params[f"W{k}"], "b": params[f"b{k}"]} for k in LAYERS]
     dlayers = [{"dW": grads[f"dW{k}"], "db": grads[f"db{k}"]} for k in LAYERS]
-    (diagnosis,) = check_gradients(layers, dlayers, net.cost).diagnoses
+    (diagnosis,) = check_gradients(layers, dlayers, cost).diagnoses
     assert diagnosis.cause is Cause.UPSTREAM
     assert diagnosis.details["after"] == "params[2].W"
     assert diagnosis.details["before"] == "params[1].W"
 
 
 def test_boundary_with_the_weights_first():
-    net, params, grads = renamed(lambda p, kind, k: p[f"{kind}{k}"])
+    cost, params, grads = rearranged(lambda p, kind, k: p[f"{kind}{k}"])
     order = [f"{kind}{k}" for kind in "Wb" for k in LAYERS]
     (diagnosis,) = check_gradients(
         {name: params[name] for name in order}, {f"d{name}": grads[f"d{name}"] for name in order},
-        net.cost,
+        cost,
     ).diagnoses  # fmt: skip
     assert diagnosis.cause is Cause.UPSTREAM
     assert (diagnosis.details["after"], diagnosis.details["before"]) == ("W3", "W2")
@@ -534,20 +546,15 @@ def test_boundary_with_the_weights_first():
 
 def test_boundary_without_numbers():
     names = {"W1": "kernel", "b1": "shift", "W2": "inner", "b2": "offset", "W3": "outer", "b3": "c"}
-    net, params, grads = renamed(lambda p, kind, k: p[names[f"{kind}{k}"]])
-    (diagnosis,) = check_gradients(
-        {names[name]: value for name, value in params.items()},
-        {f"d{names[name[1:]]}": value for name, value in grads.items()},
-        net.cost,
-    ).diagnoses
+    diagnosis = diagnosed_under(names)
     assert diagnosis.cause is Cause.UPSTREAM
     assert (diagnosis.details["after"], diagnosis.details["before"]) == ("outer", "offset")
 
 
 def test_an_index_is_no_number_of_a_layer():
-    net, params, grads = renamed(lambda p, kind, k: p[2 * (k - 1) + "Wb".index(kind)])
+    cost, params, grads = rearranged(lambda p, kind, k: p[2 * (k - 1) + "Wb".index(kind)])
     (diagnosis,) = check_gradients(
-        list(params.values()), [grads[f"d{name}"] for name in params], net.cost
+        list(params.values()), [grads[f"d{name}"] for name in params], cost
     ).diagnoses
     assert diagnosis.details["layer"] is None
     assert "dA" not in diagnosis.sentence
@@ -557,12 +564,7 @@ def test_numbers_that_count_something_else():
     """Encoder and decoder are numbered each: the order is the one that was given."""
     names = {"W1": "enc_W1", "b1": "enc_b1", "W2": "enc_W2", "b2": "enc_b2", "W3": "dec_W1",
              "b3": "dec_b1"}  # fmt: skip
-    net, params, grads = renamed(lambda p, kind, k: p[names[f"{kind}{k}"]])
-    (diagnosis,) = check_gradients(
-        {names[name]: value for name, value in params.items()},
-        {f"d{names[name[1:]]}": value for name, value in grads.items()},
-        net.cost,
-    ).diagnoses
+    diagnosis = diagnosed_under(names)
     assert (diagnosis.details["after"], diagnosis.details["before"]) == ("dec_W1", "enc_W2")
 
 

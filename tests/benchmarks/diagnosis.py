@@ -290,7 +290,7 @@ class Row:
 
     Attributes
     ----------
-    name, family, bug : str
+    name, family : str
         As in `Case`.
     label : str
         The planted cause; empty where none can be told.
