@@ -27,7 +27,7 @@ from gradcheck_magic.comparison import (
     relative_error,
 )
 from gradcheck_magic.convention import Convention
-from gradcheck_magic.cost import Cost
+from gradcheck_magic.cost import Cost, Progress
 from gradcheck_magic.diagnosis import Cause, Diagnosis, diagnose
 from gradcheck_magic.errors import (
     GradientCheckFailed,
@@ -37,14 +37,7 @@ from gradcheck_magic.errors import (
 )
 from gradcheck_magic.experiments import Earlier
 from gradcheck_magic.explanation import Findings, notes, reasons
-from gradcheck_magic.finite_difference import (
-    CLEAR,
-    CentralDifferences,
-    Progress,
-    default_step,
-    measure,
-    textbook_pass,
-)
+from gradcheck_magic.finite_difference import measure
 from gradcheck_magic.gradient_function import moved_in_place, pair_at, point_around
 from gradcheck_magic.pairing import Pairing, pair
 from gradcheck_magic.parameters import (
@@ -57,6 +50,8 @@ from gradcheck_magic.parameters import (
     type_name,
 )
 from gradcheck_magic.readings import Readings
+from gradcheck_magic.second_look import CLEAR
+from gradcheck_magic.textbook import CentralDifferences, default_step, textbook_pass
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -174,7 +169,7 @@ def check_gradients(
         Of everything random in the check: these points, those at which the calling conventions
         are compared, and the line along which the noise is measured.
     progress : callable, optional
-        Called after each entry with (entries done, entries in all, seconds so far).
+        Called now and then with (evaluations so far, evaluations expected, seconds so far).
     previous : GradientCheck, optional
         The check before this one: a wrong gradient may be the one that was right then.
 
@@ -252,6 +247,7 @@ def _check_at(
         call=request.call,
         upstream=request.upstream,
         seed=request.seed,
+        progress=request.progress_at(point),
     )
     differences = CentralDifferences.planned(pairing.size, _valid_step(request.epsilon))
     look = partial(
@@ -262,11 +258,12 @@ def _check_at(
         earlier=None if point else _earlier(request.previous, pairing),
     )
     try:
+        cost.expected = 2 * pairing.size
         with cost:
             _require_dependence(cost, pairing)
             if request.epsilon is None:
                 differences.epsilon = default_step(cost.itemsize)
-            measure(differences, cost, pairing, request.progress_at(point))
+            measure(differences, cost, pairing)
             judged = _judged(pairing, cost, differences)
             diagnoses = look(*judged)
     except KeyboardInterrupt:
@@ -641,7 +638,7 @@ def _cost_name(function: object, names: Names) -> str:
 
 def _require_dependence(cost: Cost, pairing: Pairing) -> None:
     everything = pairing.size == pairing.parameters.size
-    if not (cost.constant and everything and pairing.analytic.any()):
+    if not (cost.constant and everything and any(map(np.any, pairing.gradients))):
         return
     reads = (
         f"it reads other arrays than those in `{pairing.parameters.name}`"

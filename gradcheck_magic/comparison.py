@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.finite_difference import CLEAR, GROSS, ROUNDING
+from gradcheck_magic.finite_difference import ROUNDING
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
+from gradcheck_magic.second_look import CLEAR, GROSS
 
 __all__ = [
     "DOUBLE_PRECISION",

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ __all__ = ["Binding", "Convention", "possible_bindings"]
 
 Array = NDArray[Any]
 Arguments = tuple[Sequence[Any], dict[str, Any]]
+# So many entries are moved at a time.
+BLOCK = 1 << 16
 
 
 class Convention(StrEnum):
@@ -46,12 +49,16 @@ class Convention(StrEnum):
 class Binding:
     """θ, held in the form in which one convention hands it to the function.
 
+    Its buffers are made when they are first needed.
+
     Parameters
     ----------
     convention : Convention
         How the function is called.
     parameters : Parameters
         θ. Its arrays are copied, except under CLOSURE: then they are the buffers themselves.
+    theta : ndarray
+        The same as one vector, which is what everything is restored from.
     keywords : bool
         Whether ARGUMENTS passes the arrays of a dict by their names.
     dtype : dtype, optional
@@ -59,8 +66,6 @@ class Binding:
 
     Attributes
     ----------
-    slots : list of array
-        A flat view of each parameter's buffer, in order: writing to it is what perturbs θ.
     fresh : bool
         Whether every call gets its own copies, because the function keeps what it is given.
     """
@@ -69,56 +74,94 @@ class Binding:
         self,
         convention: Convention,
         parameters: Parameters,
+        theta: Array,
         *,
         keywords: bool = False,
         dtype: DTypeLike | None = None,
     ) -> None:
         self.convention = convention
         self.parameters = parameters
+        self.theta = theta
+        self.keywords = keywords
+        self.dtype = dtype
         self.fresh = False
-        self._keywords = keywords
-        self._dtype = dtype
-        self._buffers = self._new_buffers()
-        self.slots = self._new_slots()
-        # Sliced first: an array made of an iterator itself may share its memory.
-        self._saved = [slot[:].copy() for slot in self.slots]
         self._arguments: Arguments | None = None
         # What was handed out last: the container, and the leaves that were put into it.
         self._container: Any = None
         self._leaves: list[Any] = []
 
-    def _new_buffers(self) -> list[Array]:
+    @cached_property
+    def _buffers(self) -> list[Array]:
         if self.convention is Convention.CLOSURE:
             return [parameter.array for parameter in self.parameters.arrays]
         if self.convention is Convention.FLAT:
-            return [self.parameters.theta().astype(self._dtype or self.parameters.dtype)]
-        return [_copied(parameter, self._dtype) for parameter in self.parameters.arrays]
+            return [self.theta.astype(self.dtype or self.parameters.dtype)]
+        return [_copied(parameter, self.dtype) for parameter in self.parameters.arrays]
+
+    @cached_property
+    def arrays(self) -> list[Array]:
+        """A view of each parameter's buffer, in its shape: writing to it is what moves θ."""
+        if self.convention is not Convention.FLAT:
+            return [np.asarray(buffer) for buffer in self._buffers]
+        (theta,) = self._buffers
+        return [theta[p.start : p.stop].reshape(p.shape) for p in self.parameters.arrays]
+
+    @cached_property
+    def slots(self) -> list[Any]:
+        """The same views, flat."""
+        # The user's layout may be any: only an iterator reaches it in C order without a copy.
+        return [a.reshape(-1) if a.flags.c_contiguous else a.flat for a in self.arrays]
+
+    @cached_property
+    def saved(self) -> list[Array]:
+        """What is to be restored, in the shape of each parameter."""
+        return [self._original(parameter) for parameter in self.parameters.arrays]
+
+    def _original(self, parameter: Parameter) -> Array:
+        is_flat = self.convention is Convention.FLAT
+        if is_flat or parameter.array.dtype.kind == "f" or parameter.checked:
+            return self.theta[parameter.start : parameter.stop].reshape(parameter.shape)
+        # A large integer need not be a number that θ can hold.
+        return parameter.array.copy() if self._is_closure else parameter.array
+
+    @property
+    def _is_closure(self) -> bool:
+        return self.convention is Convention.CLOSURE
 
     def in_double(self) -> Binding:
         """Return a binding that hands θ over the same way, but in double precision."""
         double = Binding(
-            self.convention, self.parameters, keywords=self._keywords, dtype=np.float64
+            self.convention,
+            self.parameters,
+            self.theta,
+            keywords=self.keywords,
+            dtype=np.float64,
         )
         double.fresh = self.fresh
         return double
-
-    def _new_slots(self) -> list[Any]:
-        if self.convention is Convention.FLAT:
-            (theta,) = self._buffers
-            return [theta[p.start : p.stop] for p in self.parameters.arrays]
-        if self.convention is Convention.CLOSURE:
-            # The user's layout may be any: only an iterator reaches it in C order without a copy.
-            return [array.flat for array in self._buffers]
-        return [np.asarray(buffer).reshape(-1) for buffer in self._buffers]
 
     def arguments(self) -> Arguments:
         """Return what the function is to be called with at the present θ."""
         if self.fresh:
             return self._presented([buffer.copy() for buffer in self._buffers])
-        # A number cannot be changed in place: it is handed out anew.
-        if self._arguments is None or any(p.is_number for p in self.parameters.checked):
-            self._arguments = self._presented(self._buffers)
+        if self._arguments is None:
+            arguments = self._presented(self._buffers)
+            if any(p.is_number for p in self.parameters.checked):
+                # A number cannot be changed in place: it is handed out anew.
+                return arguments
+            self._arguments = arguments
         return self._arguments
+
+    def pattern(self) -> Arguments:
+        """Return arguments of which only the number and the names are right."""
+        if self._is_closure:
+            return (), {}
+        if self.convention is not Convention.ARGUMENTS:
+            return (None,), {}
+        container = self.parameters.container
+        if self.keywords and isinstance(container, dict):
+            return (), container
+        return [None] * len(self.parameters.arrays), {}
 
     def wrapped(self, wrap: Callable[[Array], Array]) -> Arguments:
         """Return arguments with something else in place of each array."""
@@ -126,44 +169,69 @@ class Binding:
         return self._presented([wrap(buffer) for buffer in buffers])
 
     def _presented(self, buffers: list[Array]) -> Arguments:
-        if self.convention is Convention.CLOSURE:
+        if self._is_closure:
             return (), {}
         if self.convention is Convention.FLAT:
             return buffers, {}
         pairs = zip(self.parameters.arrays, buffers, strict=True)
         self._leaves = [_presented_leaf(parameter, buffer) for parameter, buffer in pairs]
-        if self.convention is Convention.ARGUMENTS and not self._keywords:
+        if self.convention is Convention.ARGUMENTS and not self.keywords:
             return self._leaves, {}
         self._container = self.parameters.filled(self._leaves)
-        return ((), self._container) if self._keywords else ((self._container,), {})
+        return ((), self._container) if self.keywords else ((self._container,), {})
 
     @contextmanager
     def at(self, theta: Array) -> Iterator[None]:
-        """Move every parameter, and put it back."""
+        """Move every parameter that is checked, and put it back."""
+        with self._moved(lambda slot, here, _: slot.__setitem__(slice(None), theta[here])):
+            yield
+
+    @contextmanager
+    def along(self, direction: Array, distance: float) -> Iterator[None]:
+        """Move every parameter that is checked to θ + distance · direction, and put it back."""
+
+        def move(slot: Array, here: slice, parameter: Parameter) -> None:
+            for start in range(0, parameter.size, BLOCK):
+                stop = min(start + BLOCK, parameter.size)
+                there = slice(here.start + start, here.start + stop)
+                slot[start:stop] = self.theta[there] + distance * direction[there]
+
+        with self._moved(move):
+            yield
+
+    @contextmanager
+    def _moved(self, move: Callable[[Any, slice, Parameter], None]) -> Iterator[None]:
         try:
             for slot, parameter in zip(self.slots, self.parameters.arrays, strict=True):
                 if parameter.checked:
-                    slot[:] = theta[parameter.start : parameter.stop]
+                    move(slot, slice(parameter.start, parameter.stop), parameter)
             yield
         finally:
             self.restore()
 
     def restore(self) -> None:
         """Make every buffer what it was at first, bit for bit."""
-        for slot, saved in zip(self.slots, self._saved, strict=True):
-            if slot[:].tobytes() != saved.tobytes():
-                slot[:] = saved
+        if "_buffers" not in self.__dict__:
+            return
+        for array, saved, parameter in self._compared():
+            # What is held fixed may not even be writable.
+            if parameter.checked or not np.array_equal(array, saved):
+                array[...] = saved
+
+    def drop(self) -> None:
+        """Give up the buffers, and what was made of them."""
+        for name in ("_buffers", "arrays", "slots", "saved"):
+            self.__dict__.pop(name, None)
+        self._arguments = self._container = None
+        self._leaves = []
 
     def changed(self) -> Parameter | None:
         """Return a parameter that the function has changed, if there is one."""
-        changed = (
-            parameter
-            for slot, saved, parameter in zip(
-                self.slots, self._saved, self.parameters.arrays, strict=True
-            )
-            if not np.array_equal(slot[:], saved)
-        )
+        changed = (p for array, saved, p in self._compared() if not np.array_equal(array, saved))
         return next(changed, None) or self._replaced()
+
+    def _compared(self) -> Iterator[tuple[Array, Array, Parameter]]:
+        return zip(self.arrays, self.saved, self.parameters.arrays, strict=True)
 
     def _replaced(self) -> Parameter | None:
         """Return a parameter for which the function has put another array into its container."""
@@ -175,7 +243,9 @@ class Binding:
 
     def references(self) -> int:
         """Return how many references to the buffers there are, views of them included."""
-        return sum(sys.getrefcount(buffer) for buffer in self._buffers)
+        # Our own views are there whenever this is asked.
+        own = len(self.slots)
+        return sum(sys.getrefcount(buffer) for buffer in self._buffers) - own
 
 
 def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
@@ -196,12 +266,14 @@ def _presented_leaf(parameter: Parameter, buffer: Array) -> Any:
 
 
 def possible_bindings(
-    function: Callable[..., Any], parameters: Parameters, call: str, name: str
+    function: Callable[..., Any], parameters: Parameters, theta: Array, call: str, name: str
 ) -> list[Binding]:
     """Return a binding for every convention that `call` and the signature of `function` allow.
 
     Parameters
     ----------
+    theta : ndarray
+        The parameters as one vector.
     call : str
         A `Convention`, or "auto".
     name : str
@@ -222,11 +294,16 @@ def possible_bindings(
         )
     keywords = _by_keyword(signature, parameters)
     bindings = [
-        Binding(convention, parameters, keywords=keywords and convention is Convention.ARGUMENTS)
+        Binding(
+            convention,
+            parameters,
+            theta,
+            keywords=keywords and convention is Convention.ARGUMENTS,
+        )
         for convention in wanted
         if not (obstacle and convention is Convention.CLOSURE)
     ]
-    fitting = [binding for binding in bindings if _binds(signature, *binding.arguments())]
+    fitting = [binding for binding in bindings if _binds(signature, *binding.pattern())]
     if not fitting:
         asked = "" if call == "auto" else f" as call={call!r} asks"
         raise InputError(

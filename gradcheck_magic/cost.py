@@ -1,12 +1,13 @@
-"""The only module that calls the user's function.
+"""The user's function as J(θ).
 
-It finds out how the function wants its parameters, evaluates it at θ and around it, counts the
-calls, and knows how much one value can be trusted.
+It finds out how the function wants its parameters, has it evaluated at θ and around it, here or by
+workers, and knows how much one value can be trusted.
 """
 
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -17,20 +18,22 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.convention import Arguments, Binding, Convention, possible_bindings
+from gradcheck_magic.convention import Binding, Convention, possible_bindings
 from gradcheck_magic.errors import InputError, first_line
-from gradcheck_magic.interrupt import InterruptGuard
+from gradcheck_magic.evaluation import DOUBLE, Evaluator, Pairs
 from gradcheck_magic.noise import Surroundings, measured_noise, noise_in_steps
 from gradcheck_magic.parameters import Parameter, Parameters, random_direction, type_name
 
-__all__ = ["DOUBLE", "Cost", "Precision"]
+__all__ = ["Cost", "Precision", "Progress"]
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
+# How far a check is: evaluations so far, evaluations expected in all, seconds so far.
+Progress = Callable[[int, int, float], object]
 
-# What nearly every cost returns, and what needs no second look.
-PLAIN = (float, np.float64)
-DOUBLE = np.dtype(np.float64).itemsize
+# Progress is told, and an interrupt looked at, after about so many seconds of evaluations.
+CHUNK = 0.02
+
 SINGLE = np.dtype(np.float32).itemsize
 # Values of no more than 20 bits are the result of rounding, and not of single precision.
 ROUNDED_BITS = 2**20
@@ -69,6 +72,8 @@ class Cost:
         dJ/d(output), for a function that returns an array: J = Σ output · upstream.
     seed : int
         Of the points at which J is looked at around θ.
+    progress : callable, optional
+        Called now and then with (evaluations so far, evaluations expected, seconds so far).
 
     Attributes
     ----------
@@ -97,6 +102,10 @@ class Cost:
         How often the function was called.
     notes : list of str
         What was taken for granted, each a sentence for the card.
+    expected : int
+        How many evaluations there will be in all, as far as is known.
+    n_filled : int
+        How many pairs of the last batch were evaluated.
 
     Raises
     ------
@@ -114,6 +123,7 @@ class Cost:
         call: str = "auto",
         upstream: object = None,
         seed: int = 0,
+        progress: Progress | None = None,
     ) -> None:
         if not callable(function):
             raise InputError(
@@ -124,31 +134,53 @@ class Cost:
         self.name = name
         self.value = self.noise = self.scale = np.nan
         self.constant = False
-        self.itemsize = min(
-            [p.array.itemsize for p in parameters.arrays if p.array.dtype.kind == "f"] + [DOUBLE]
-        )
-        self.n_evaluations = 0
-        self.notes: list[str] = []
         self.convention: Convention | None = None
         self.passed_over: list[_Failure] = []
         self._function = function
         self._parameters = parameters
         self._call = call
-        self._upstream = None if upstream is None else _upstream_array(upstream)
+        itemsizes = [p.array.itemsize for p in parameters.arrays if p.array.dtype.kind == "f"]
+        self._evaluator = Evaluator(
+            function,
+            name,
+            None if upstream is None else _upstream_array(upstream),
+            min([*itemsizes, DOUBLE]),
+        )
         self._theta = parameters.theta()
         self._random = _generator(seed)
         self._direction = random_direction(self._theta, self._random)
-        self._guard = InterruptGuard()
+        self.expected = 0
+        self.n_filled = 0
+        self._progress = progress
+        self._started = time.perf_counter()
+        self._chunk = 1
         self._stack = ExitStack()
         self._binding: Binding
         self.own: Precision
         self.best: Precision
         self.is_single = False
 
+    @property
+    def itemsize(self) -> int:
+        """Of the coarsest among the parameters and J, in bytes: 8 in double precision."""
+        return self._evaluator.itemsize
+
+    @property
+    def n_evaluations(self) -> int:
+        """How often the function was called."""
+        return self._evaluator.n_evaluations
+
+    @property
+    def notes(self) -> list[str]:
+        """What was taken for granted, each a sentence for the card."""
+        return self._evaluator.notes
+
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(self._guard)
-            bindings = possible_bindings(self._function, self._parameters, self._call, self.name)
+            stack.enter_context(self._evaluator.guard)
+            bindings = possible_bindings(
+                self._function, self._parameters, self._theta, self._call, self.name
+            )
             for binding in bindings:
                 stack.callback(binding.restore)
             trials = self._tried_at_theta(bindings)
@@ -156,13 +188,13 @@ class Cost:
             self._binding = self._agreed(trials)
             self.convention = self._binding.convention
             self._look_around()
-            eps = float(np.finfo(f"f{self.itemsize}").eps)
+            eps = float(np.finfo(f"f{self._evaluator.itemsize}").eps)
             surroundings = self._surroundings(self._binding, self.value)
             smallest = float(np.finfo(self._theta.dtype).eps)
             self.noise = max(gap, measured_noise(surroundings, smallest, eps))
             self.own = Precision(self._binding, self.value, self.noise, eps)
             self.best = self._in_double() or self.own
-            self.is_single = self.best is self.own and self.itemsize < DOUBLE
+            self.is_single = self.best is self.own and self._evaluator.itemsize < DOUBLE
             self._stack = stack.pop_all()
         return self
 
@@ -178,30 +210,40 @@ class Cost:
         finally:
             self._stack.__exit__(kind, error, traceback)
 
-    def slot(self, parameter: Parameter, precision: Precision) -> Any:
-        """Return a flat view of the parameter, for `central_pair` in that precision."""
-        return precision.binding.slots[self._parameters.arrays.index(parameter)]
+    def position(self, parameter: Parameter) -> int:
+        """Return where a parameter stands among all."""
+        return self._parameters.arrays.index(parameter)
 
-    def central_pair(
-        self, precision: Precision, slot: Array, k: int, step: float, *, quiet: bool = False
-    ) -> tuple[float, float]:
-        """Return J(θ + step · eₖ) and J(θ − step · eₖ), for the `k`-th entry of a slot.
+    @property
+    def at_once(self) -> int:
+        """How many pairs of evaluations there should be in a batch."""
+        return 1
 
-        What is `quiet` may leave the domain of J: an error is then nan, and a warning nothing.
-        """
-        self._guard.release()
-        evaluate = self._evaluate_quietly if quiet else self._evaluate
-        binding = precision.binding
-        saved = slot[k]
-        try:
-            slot[k] = saved + step
-            cost_plus = evaluate(binding)
-            slot[k] = saved - step
-            cost_minus = evaluate(binding)
-        finally:
-            # The saved value, because adding and subtracting a step does not return to it.
-            slot[k] = saved
-        return cost_plus, cost_minus
+    def pairs(self, precision: Precision, batch: Pairs) -> tuple[Vector, Vector]:
+        """Return J on both sides of θ, in that precision, for every pair of a batch."""
+        plus, minus = np.full((2, len(batch)), np.nan)
+        self.fill(precision, batch, plus, minus)
+        return plus, minus
+
+    def fill(self, precision: Precision, batch: Pairs, plus: Vector, minus: Vector) -> None:
+        """Write the same into arrays; whatever comes up, `n_filled` says how far it got."""
+        self.n_filled = 0
+        while self.n_filled < len(batch):
+            start = self.n_filled
+            part = batch.part(start, start + self._chunk)
+            began = time.perf_counter()
+            try:
+                self._evaluator.fill(precision.binding, part, plus[start:], minus[start:])
+            finally:
+                self.n_filled = start + self._evaluator.done
+            self._chunk = _next_chunk(self._chunk, time.perf_counter() - began)
+            self._tell()
+
+    def _tell(self) -> None:
+        """Tell how far it is."""
+        if self._progress is not None:
+            expected = max(self.expected, self.n_evaluations)
+            self._progress(self.n_evaluations, expected, time.perf_counter() - self._started)
 
     def at(self, theta: Array, wrap: Callable[[Array], Array] | None = None) -> float:
         """Return J at another θ, at its best precision; nan where it raises.
@@ -214,23 +256,8 @@ class Cost:
             What the function is given in place of each array; it is not asked where the function
             reads the notebook's own.
         """
-        self._guard.release()
+        self._evaluator.guard.release()
         return self._at(self.best.binding, theta, wrap)
-
-    def _evaluate(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
-        value = self._called(binding.arguments() if wrap is None else binding.wrapped(wrap))
-        if self._upstream is None and type(value) in PLAIN:
-            return float(value)
-        return self._read(value)
-
-    def _called(self, arguments: Arguments) -> Any:
-        args, kwargs = arguments
-        self.n_evaluations += 1
-        self._guard.open = True
-        try:
-            return self._function(*args, **kwargs)
-        finally:
-            self._guard.open = False
 
     # How the function wants to be called
 
@@ -255,6 +282,9 @@ class Cost:
         working = self._in_own_shape(working)
         first = tried.index(working[0])
         self.passed_over = [f for f in failures if tried.index(f) < first]
+        for failure in self.passed_over:
+            # Its frames hold what the function was called with.
+            failure.error.__traceback__ = None
         return working
 
     def _in_own_shape(self, trials: list[_Trial]) -> list[_Trial]:
@@ -273,13 +303,15 @@ class Cost:
         arguments = binding.arguments()
         held = binding.references()
         try:
-            value = self._finite(self._read(self._called(arguments)))
+            value = self._finite(self._evaluator.read(self._evaluator.called(arguments)))
             self._require_unchanged(binding)
         except InputError as error:
             binding.restore()
+            binding.drop()
             return _Failure(binding.convention, error, progress=(math.inf,))
         except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
             binding.restore()
+            binding.drop()
             return _Failure(binding.convention, error, progress=_lines_reached(error))
         # What the function keeps must not change under it: it gets copies from now on.
         binding.fresh = binding.references() > held
@@ -304,6 +336,8 @@ class Cost:
         rivals = [trial.binding for trial in trials]
         _, values = self._nearby(rivals)
         if all(self._same(values[0], value) for value in values):
+            for rival in rivals[1:]:
+                rival.drop()
             return rivals[0]
         ways = ", ".join(
             f"{binding.convention.described} (J = {value:.6g})"
@@ -318,53 +352,8 @@ class Cost:
     def _same(self, one: float, other: float) -> bool:
         if not (np.isfinite(one) and np.isfinite(other)):
             return bool(np.isfinite(one) == np.isfinite(other))
-        tolerance = REPEATABLE if self.itemsize >= DOUBLE else REPEATABLE_SINGLE
+        tolerance = REPEATABLE if self._evaluator.itemsize >= DOUBLE else REPEATABLE_SINGLE
         return bool(abs(one - other) <= tolerance * max(abs(one), abs(other)))
-
-    # What comes back
-
-    def _read(self, value: Any) -> float:
-        """Read what the function returned as one number."""
-        first = self._first(value)
-        if first is None:
-            raise InputError(f"`{self.name}` returned None: is a `return` missing?")
-        try:
-            array = np.asarray(first)
-        except ValueError:  # lists of different lengths
-            array = np.asarray(None)
-        if array.dtype.kind not in "fiub":
-            raise InputError(
-                f"`{self.name}` returned a {type_name(first)}: expected one real number."
-            )
-        if array.dtype.kind == "f":
-            self.itemsize = min(self.itemsize, array.dtype.itemsize)
-        if self._upstream is not None:
-            return self._weighted(array, self._upstream)
-        if array.size != 1:
-            raise InputError(
-                f"`{self.name}` returned an array of shape {array.shape}: expected one number. "
-                "If it is a layer's output, give dJ/d(output) with --upstream (upstream=...)."
-            )
-        return float(array.item())
-
-    def _first(self, value: Any) -> Any:
-        """Return what comes first in (cost, cache), or in [cost, cache]."""
-        first = value
-        while isinstance(first, tuple) and first:
-            first = first[0]
-        if isinstance(first, list) and first and self._upstream is None and np.ndim(first[0]) == 0:
-            first = first[0]
-        if first is not value:
-            self._note(f"`{self.name}` returns several values: the first was taken as the cost.")
-        return first
-
-    def _weighted(self, output: Array, upstream: Array) -> float:
-        if output.shape != upstream.shape:
-            raise InputError(
-                f"`upstream` is {upstream.shape} and `{self.name}` returned {output.shape}: "
-                "dJ/d(output) has the shape of the output."
-            )
-        return float(np.sum(output * upstream, dtype=np.float64))
 
     def _finite(self, value: float) -> float:
         if not np.isfinite(value):
@@ -374,18 +363,14 @@ class Cost:
             )
         return value
 
-    def _note(self, sentence: str) -> None:
-        if sentence not in self.notes:
-            self.notes.append(sentence)
-
     # What one value is worth
 
     def _repeated(self, trial: _Trial) -> float:
         """Call the function again at θ and return by how much the two values differ."""
         self.value = trial.value
         # Only what the right convention returns is worth a note.
-        self.notes.clear()
-        again = self._evaluate(trial.binding)
+        self._evaluator.notes.clear()
+        again = self._evaluator.value(trial.binding)
         if not self._same(self.value, again):
             raise InputError(
                 f"`{self.name}` gave {self.value:.9g} and then {again:.9g} for the same "
@@ -395,24 +380,16 @@ class Cost:
 
     def _around(self, binding: Binding, distance: float) -> float:
         """Return J at a point around θ, the same for every binding; nan where it raises."""
-        return self._at(binding, self._theta + distance * self._direction)
+        self._tell()
+        with binding.along(self._direction, distance):
+            return self._evaluator.quiet_value(binding)
 
     def _at(
         self, binding: Binding, theta: Array, wrap: Callable[[Array], Array] | None = None
     ) -> float:
         """Return J at another point, where the check itself may never come; nan where it raises."""
         with binding.at(theta):
-            return self._evaluate_quietly(binding, wrap)
-
-    def _evaluate_quietly(
-        self, binding: Binding, wrap: Callable[[Array], Array] | None = None
-    ) -> float:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                return self._evaluate(binding, wrap)
-            except Exception:  # noqa: BLE001 (the user's function may raise anything)
-                return np.nan
+            return self._evaluator.quiet_value(binding, wrap)
 
     def _nearby(self, bindings: list[Binding]) -> tuple[float, list[float]]:
         """Return how far off θ every binding has a finite J, if any distance has, and these."""
@@ -433,8 +410,8 @@ class Cost:
             around = anew
         self.scale = max(abs(self.value), abs(around)) if math.isfinite(around) else abs(self.value)
         values = {self.value, around, self._around(binding, distance / 3)}
-        if self.itemsize == DOUBLE and len(values) > 2:  # noqa: PLR2004 (one may be round by chance)
-            self.itemsize = _itemsize(values)
+        if self._evaluator.itemsize == DOUBLE and len(values) > 2:  # noqa: PLR2004 (one may be round by chance)
+            self._evaluator.itemsize = _itemsize(values)
         self.constant = around == self.value and self._constant_elsewhere()
 
     def _constant_elsewhere(self) -> bool:
@@ -462,20 +439,31 @@ class Cost:
         return True
 
     def _surroundings(self, binding: Binding, value: float) -> Surroundings:
-        theta = self._theta.astype(np.float64)
-        return Surroundings(
-            lambda point: self._at(binding, point), theta, value, self._direction, self._random
-        )
+        def along(distance: float) -> float:
+            return self._around(binding, distance)
+
+        def beside(i: int, step: float) -> float:
+            parameter = next(p for p in self._parameters.arrays if p.start <= i < p.stop)
+            slot = binding.slots[self._parameters.arrays.index(parameter)]
+            k, here = i - parameter.start, float(self._theta[i])
+            try:
+                if parameter.checked:
+                    slot[k] = here + step * max(1.0, abs(here))
+                return self._evaluator.quiet_value(binding)
+            finally:
+                binding.restore()
+
+        return Surroundings(along, beside, len(self._theta), value, self._random)
 
     def _in_double(self) -> Precision | None:
         """The cost in double precision, where θ is single and the function allows it."""
         if self._theta.dtype.itemsize >= DOUBLE or self._binding.convention is Convention.CLOSURE:
             return None
         eps = float(np.finfo(np.float64).eps)
-        binding, itemsize = self._binding.in_double(), self.itemsize
+        binding, itemsize = self._binding.in_double(), self._evaluator.itemsize
         value = self._at(binding, self._theta)
         # What the function returns now says nothing of the precision that the user chose.
-        self.itemsize = itemsize
+        self._evaluator.itemsize = itemsize
         tolerance = max(REPEATABLE_SINGLE, ROUNDED * float(np.finfo(self._theta.dtype).eps))
         apart = abs(value - self.value)
         if math.isnan(apart) or apart > tolerance * abs(self.value) + ROUNDED * self.noise:
@@ -527,6 +515,13 @@ class _Failure:
     convention: Convention
     error: Exception
     progress: tuple[float, ...]
+
+
+def _next_chunk(size: int, seconds: float) -> int:
+    """Return the size of a batch that takes about as long as there should be silence."""
+    if seconds > CHUNK:
+        return max(1, size // 2)
+    return 2 * size if seconds < CHUNK / 2 else size
 
 
 def _itemsize(values: Iterable[float]) -> int:

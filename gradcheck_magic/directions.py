@@ -1,117 +1,187 @@
-"""Whether a gradient is that of some other function, tried in a few random directions.
+"""Random directions: which entries of a parameter move, and by how much.
 
-For a direction v within one parameter, D_v = (J(θ + hv) − J(θ − hv)) / 2h must be gᵀv. A gradient
-that has nothing to do with J disagrees in the first direction; one that agrees in several, each
-within what its own error allows, belongs to J.
+Along a direction v the slope of J is gᵀv, so two evaluations say something of as many entries as v
+moves. Pure signs would let two errors of one size cancel half the time: every entry has a random
+magnitude as well, never small, and of mean square 1.
+
+Nothing here is larger than a part of θ: the random numbers are kept in single precision, and all
+else is made block by block.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.mismatch import Mismatch, norm
+__all__ = ["LARGEST", "LEAST", "Box", "Direction", "Prediction", "likely_magnitude"]
 
-__all__ = ["NOISE_BARS", "Function", "belongs"]
-
+Array = NDArray[Any]
 Vector = NDArray[np.float64]
+# From where to where along each axis.
+Box = tuple[tuple[int, int], ...]
 
-# Of a direction of length 1, in units of max(1, the largest entry of θ).
-STEP = 2e-5
-# In units of the noise of one evaluation, over the step: four deviations of a difference of two.
-NOISE_BARS = 8.0
-# What is left beside the error of the difference, in units of the gradient.
-LEFT_OVER = 1e-7
-# What is off by more than this part of what the user's own cost is off by does not fit.
-DOUBTFUL = 0.1
-# How many directions there are at least, and how unlikely (log₁₀) they must make it that all fit.
-LEAST = 8
-BY_CHANCE = -6.0
+# The magnitudes are uniform between these, and of mean square 1.
+LEAST = 0.5
+LARGEST = math.sqrt(2.8125) - 0.25
+# So many entries are worked on at a time.
+BLOCK = 1 << 15
+
+
+def likely_magnitude(probability: float) -> float:
+    """Return what the magnitude of an entry exceeds with a probability."""
+    return LEAST + (1 - probability) * (LARGEST - LEAST)
 
 
 @dataclass(frozen=True)
-class Function:
-    """J, and what one value of it is worth.
+class Prediction:
+    """What a gradient says of J along a direction.
 
     Attributes
     ----------
-    evaluate : callable
-        θ to J(θ); nan where it cannot be had.
-    noise : float
-        The absolute error of one value.
+    slope : float
+        gᵀv.
+    rounding_plus, rounding_minus : float
+        By how much J differs from that on either side because θ ± h·v is rounded.
     """
 
-    evaluate: Callable[[Vector], float]
-    noise: float
-
-    def slope(self, theta: Vector, direction: Vector, step: float) -> float:
-        """Return the central difference along a direction, over `step` to each side."""
-        plus, minus = (self.evaluate(theta + h * direction) for h in (step, -step))
-        return (plus - minus) / (2 * step)
+    slope: float
+    rounding_plus: float
+    rounding_minus: float
 
 
-def belongs(
-    function: Function,
-    theta: Vector,
-    mismatches: Sequence[Mismatch],
-    *,
-    given: float = 0.0,
-) -> bool:
-    """Whether the analytic gradient of some parameters is that of a function.
+@dataclass(frozen=True)
+class Direction:
+    """Random numbers for the entries of a box in one parameter; all other entries stay.
 
-    Parameters
+    Attributes
     ----------
-    function : Function
-        J.
-    theta : ndarray
-        Where.
-    mismatches : sequence of Mismatch
-        The parameters; all other entries are held fixed.
-    given : float
-        The relative error of the point itself.
-
-    Returns
-    -------
-    bool
-        Whether it fits in every direction, and the gradient measured at the user's own θ, of the
-        user's own cost, does not by far.
+    position : int
+        Of the parameter among all.
+    shape : tuple of int
+        Of the parameter.
+    seed : tuple of int
+        Of the numbers: the same for every box, so that what two halves of one show adds up.
+    box : Box
+        Which entries move.
+    ramp : int, optional
+        An axis along which the numbers are multiplied by 0 at the beginning of the box, and by 1
+        at its end: what it shows, over what the same shows without, is where along the axis.
     """
-    chance = 0.0
-    random = np.random.default_rng(0)
-    for mismatch, direction in _directions(mismatches, len(theta), random):
-        sample, part = mismatch.sample, mismatch.part
-        v = direction[part]
-        expected = float(sample.analytic @ v)
-        apart = abs(expected - float(sample.numerical @ v))
-        scale = max(1.0, float(np.max(np.abs(theta[part]))))
-        step = STEP * scale
-        near = function.slope(theta, direction, step)
-        if not abs(near - expected) <= DOUBTFUL * apart:
-            return False
-        far = function.slope(theta, direction, 2 * step)
-        # The truncation of the nearer one is a third of what the two differ by.
-        allowed = (
-            NOISE_BARS * function.noise / step + abs(far - near) + LEFT_OVER * norm(sample.analytic)
-        )
-        allowed += given * apart
-        if not abs(near - expected) <= allowed:
-            return False
-        chance += math.log10(min(1.0, allowed / apart)) if apart else 0.0
-    return chance <= BY_CHANCE
+
+    position: int
+    shape: tuple[int, ...]
+    seed: tuple[int, ...]
+    box: Box
+    ramp: int | None = None
+
+    @classmethod
+    def over(cls, position: int, shape: tuple[int, ...], seed: tuple[int, ...]) -> Direction:
+        """Return a direction in which every entry of a parameter moves."""
+        return cls(position, shape, seed, tuple((0, length) for length in shape))
+
+    def within(self, box: Box, ramp: int | None = None) -> Direction:
+        """Return the same direction, of a part of the entries."""
+        return replace(self, box=box, ramp=ramp)
+
+    @property
+    def size(self) -> int:
+        """How many entries move."""
+        return math.prod(stop - start for start, stop in self.box)
+
+    def value_at(self, index: tuple[int, ...]) -> float:
+        """Return by how much one entry moves."""
+        inside = all(start <= i < stop for i, (start, stop) in zip(index, self.box, strict=True))
+        if not inside:
+            return 0.0
+        value = float(self._numbers()[index])
+        if self.ramp is not None:
+            start, stop = self.box[self.ramp]
+            value *= (index[self.ramp] - start) / max(stop - start - 1, 1)
+        return value
+
+    def move(self, array: Array, theta: Array, step: float) -> None:
+        """Write θ + step · v into an array of the parameter's shape, where v is not zero."""
+        for where, v in self._blocks():
+            array[where] = theta[where] + step * v
+
+    def restore(self, array: Array, theta: Array) -> None:
+        """Write θ back."""
+        where = self._slices()
+        array[where] = theta[where]
+
+    def predicted(self, gradient: Vector, theta: Array, step: float, dtype: Any) -> Prediction:
+        """Return what a gradient predicts of J at θ ± step · v, written in a dtype.
+
+        Parameters
+        ----------
+        gradient, theta : ndarray
+            In the parameter's shape.
+        """
+        slope = plus = minus = 0.0
+        for where, v in self._blocks():
+            g, here = gradient[where].ravel(), theta[where].astype(np.float64)
+            slope += float(g @ v.ravel())
+            plus += float(g @ _lost(here, step * v, dtype).ravel())
+            minus += float(g @ _lost(here, -step * v, dtype).ravel())
+        return Prediction(slope, plus, minus)
+
+    def _numbers(self) -> NDArray[np.float32]:
+        return _random_numbers(self.seed, self.shape)
+
+    def _slices(self) -> tuple[slice, ...]:
+        return tuple(slice(start, stop) for start, stop in self.box)
+
+    def _blocks(self) -> Iterator[tuple[tuple[slice, ...], Vector]]:
+        """Yield the box in blocks of rows, and the numbers there: arrays of the block's own."""
+        numbers = self._numbers()
+        if not self.shape:
+            yield (), numbers.astype(np.float64)
+            return
+        (start, stop), *others = self.box
+        rest = tuple(slice(*other) for other in others)
+        rows = max(1, BLOCK // max(1, math.prod(b - a for a, b in others)))
+        for first in range(start, stop, rows):
+            last = min(first + rows, stop)
+            where = (slice(first, last), *rest)
+            v = numbers[where].astype(np.float64)
+            if self.ramp is not None:
+                v *= self._ramp(first, last)
+            yield where, v
+
+    def _ramp(self, first: int, last: int) -> Vector:
+        """The multipliers of a block of rows, to be broadcast over it."""
+        axis = self.ramp or 0
+        start, stop = self.box[axis]
+        inside = np.arange(first, last) if axis == 0 else np.arange(start, stop)
+        multipliers = (inside - start) / max(stop - start - 1, 1)
+        return multipliers.reshape([-1 if k == axis else 1 for k in range(len(self.box))])
 
 
-def _directions(
-    mismatches: Sequence[Mismatch], size: int, random: np.random.Generator
-) -> Iterator[tuple[Mismatch, Vector]]:
-    """Yield parameters in turn, each with a direction of length 1 within it."""
-    for turn in range(max(LEAST, len(mismatches))):
-        # The last ones first: they are the least likely to be wrong for another reason.
-        mismatch = mismatches[-1 - turn % len(mismatches)]
-        direction = np.zeros(size)
-        v = random.normal(size=mismatch.size)
-        direction[mismatch.part] = v / np.linalg.norm(v)
-        yield mismatch, direction
+def _lost(theta: Vector, step: Vector, dtype: Any) -> Vector:
+    """By how much θ + step is off once it is rounded: to θ's own grid, and to a dtype."""
+    moved: Vector = (theta + step).astype(dtype).astype(np.float64)
+    moved -= theta
+    moved -= step
+    return moved
+
+
+@functools.lru_cache(maxsize=1)
+def _random_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    numbers = np.random.default_rng(seed).random(shape, dtype=np.float32)
+    numbers = np.asarray(numbers)
+    flat = numbers.reshape(-1)
+    for first in range(0, flat.size, BLOCK):
+        block = flat[first : first + BLOCK]
+        block *= 2
+        block -= 1
+        # Spread over ±(0, 1), then moved away from zero.
+        magnitude = np.abs(block) * np.float32(LARGEST - LEAST) + np.float32(LEAST)
+        np.copysign(magnitude, block, out=block)
+    numbers.setflags(write=False)
+    return numbers

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic.belonging import Function, belongs
 from gradcheck_magic.broadcasting import Watch
 from gradcheck_magic.cause import Cause, Details, Finding
 from gradcheck_magic.convention import Convention
 from gradcheck_magic.cost import Cost
-from gradcheck_magic.directions import Function, belongs
 from gradcheck_magic.mismatch import TOLERANCE, Mismatch
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.readings import Readings

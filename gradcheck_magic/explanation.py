@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.comparison import Comparison, Verdict, band
-from gradcheck_magic.cost import DOUBLE, Cost
+from gradcheck_magic.cost import Cost
 from gradcheck_magic.errors import listed
-from gradcheck_magic.finite_difference import CentralDifferences
+from gradcheck_magic.evaluation import DOUBLE
 from gradcheck_magic.ladder import NOISE_DEVIATIONS
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
+from gradcheck_magic.textbook import CentralDifferences
 
 __all__ = ["Findings", "notes", "reasons"]
 

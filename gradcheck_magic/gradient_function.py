@@ -46,8 +46,9 @@ def pair_at(
     """
     variables, given = VariableNames.among(names)
     parameters = collect(params, variables, only=only, names=given)
+    theta, name = parameters.theta(), variables(grads, "grads")
     first_error = None
-    for binding in possible_bindings(grads, parameters, "auto", variables(grads, "grads")):
+    for binding in possible_bindings(grads, parameters, theta, "auto", name):
         binding.fresh = True
         args, kwargs = binding.arguments()
         try:
@@ -69,7 +70,8 @@ def point_around(parameters: Parameters, random: np.random.Generator) -> NDArray
 @contextmanager
 def moved_in_place(parameters: Parameters, theta: NDArray[Any]) -> Iterator[None]:
     """Move the user's own arrays, and put them back, bit for bit; no interrupt can prevent it."""
-    with InterruptGuard() as guard, Binding(Convention.CLOSURE, parameters).at(theta):
+    binding = Binding(Convention.CLOSURE, parameters, parameters.theta())
+    with InterruptGuard() as guard, binding.at(theta):
         # Whoever calls the user's functions inside has a guard of its own.
         guard.open = True
         try:

@@ -35,34 +35,33 @@ class Surroundings:
 
     Attributes
     ----------
-    at : callable
-        J at a point; nan where it has none.
-    theta : ndarray
-        θ.
+    along : callable
+        J at a distance from θ, on a line through it on which every entry moves in proportion to
+        its size; nan where J has no value.
+    beside : callable
+        J with one entry, counted in θ, moved by a step in units of max(1, its size).
+    size : int
+        The number of entries.
     value : float
         J(θ).
-    direction : ndarray
-        Of a line through θ on which every entry moves in proportion to its size.
     random : Generator
         Chooses the entries of a closer look.
     """
 
-    at: Callable[[Vector], float]
-    theta: Vector
+    along: Callable[[float], float]
+    beside: Callable[[int, float], float]
+    size: int
     value: float
-    direction: Vector
     random: np.random.Generator
 
-    def along(self, spacing: float) -> float:
+    def noise(self, spacing: float) -> float:
         """Return the noise on the line."""
-        values = [self.at(self.theta + k * spacing * self.direction) for k in range(1, POINTS)]
+        values = [self.along(k * spacing) for k in range(1, POINTS)]
         return noise_level([self.value, *values])
 
     def changes(self, i: int, step: float) -> tuple[float, float]:
         """Return by how much J changes with a step up and with one down, in one entry."""
-        shift = np.zeros_like(self.theta)
-        shift[i] = step * max(1.0, abs(float(self.theta[i])))
-        return self.at(self.theta + shift) - self.value, self.at(self.theta - shift) - self.value
+        return self.beside(i, step) - self.value, self.beside(i, -step) - self.value
 
 
 def measured_noise(around: Surroundings, eps_theta: float, eps_cost: float) -> float:
@@ -75,11 +74,11 @@ def measured_noise(around: Surroundings, eps_theta: float, eps_cost: float) -> f
     eps_theta, eps_cost : float
         The spacing of numbers next to 1, in the precision of θ and of J.
     """
-    near = far = around.along(SPACING * eps_theta)
+    near = far = around.noise(SPACING * eps_theta)
     # Half a unit in the last place is lost in storing J, however well it was computed.
     stored = eps_cost * abs(around.value) / 2
     if SPACING * eps_theta < STEP_SPACING:
-        far = around.along(STEP_SPACING)
+        far = around.noise(STEP_SPACING)
     if far > SUSPICIOUS * max(near, stored):
         # Kinks and wild parameters on the way look like noise.
         far = min(far, noise_in_steps(around, eps_cost))
@@ -95,8 +94,7 @@ def noise_in_steps(around: Surroundings, eps_cost: float) -> float:
         The spacing of numbers next to 1, in the precision of J.
     """
     stored = eps_cost * abs(around.value) / 2
-    n = len(around.theta)
-    chosen = around.random.choice(n, size=min(n, PROBES), replace=False)
+    chosen = around.random.choice(around.size, size=min(around.size, PROBES), replace=False)
     changes = [[around.changes(i, step) for step in STEPS] for i in chosen.tolist()]
     levels = [level for each in changes if (level := _level(each, stored)) > 0]
     changing = sum(any(up or down for up, down in each) for each in changes)

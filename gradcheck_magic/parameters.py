@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -134,9 +135,8 @@ class Parameters:
 
     def theta(self) -> Array:
         """θ itself: a new flat vector."""
-        return np.concatenate([np.ravel(np.asarray(p.array)) for p in self.arrays]).astype(
-            self.dtype
-        )
+        flat = [np.ravel(np.asarray(p.array)) for p in self.arrays]
+        return np.concatenate(flat, dtype=self.dtype, casting="unsafe")
 
     def at(self, theta: Array) -> Any:
         """Return a container built like the user's, with other values of what is to be checked."""
@@ -191,10 +191,14 @@ def _with_values(parameter: Parameter, theta: Array) -> Any:
 
 def random_direction(theta: Array, random: np.random.Generator) -> NDArray[np.float64]:
     """Return a random step for each entry, in proportion to it, so that signs and domains stay."""
-    magnitude = np.abs(theta.astype(np.float64))
-    typical = float(np.sqrt(np.mean(magnitude**2))) or 1.0
-    sign = random.choice([-1.0, 1.0], size=theta.size)
-    return sign * random.uniform(0.5, 1.0, theta.size) * np.where(magnitude > 0, magnitude, typical)
+    direction = np.abs(theta, dtype=np.float64)
+    typical = math.sqrt(float(direction @ direction) / max(theta.size, 1)) or 1.0
+    if not math.isfinite(typical):
+        typical = float(direction.max())
+    direction[direction == 0] = typical
+    direction *= random.choice([-1.0, 1.0], size=theta.size)
+    direction *= random.uniform(0.5, 1.0, theta.size)
+    return direction
 
 
 def collect(

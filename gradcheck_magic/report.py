@@ -118,10 +118,26 @@ def one_line(check: GradientCheck) -> str:
     return f"{check.verdict.symbol} {check.headline()}"
 
 
-def progress_text(done: int, total: int, seconds: float) -> str:
-    """Return ``Checking the gradient: 120 of 940 entries, about 7 s left``."""
-    left = seconds / done * (total - done)
-    return f"Checking the gradient: {done} of {total} entries, about {left:.0f} s left"
+def progress_text(done: int, expected: int, seconds: float) -> str:
+    """Return how far a check is: evaluations, their rate, and the time left."""
+    rate = done / seconds if seconds > 0 else math.inf
+    return (
+        f"Checking the gradient: {done:,} of about {expected:,} evaluations, "
+        f"{_rate_text(rate)}, about {_time_text((expected - done) / rate)} left"
+    )
+
+
+def _rate_text(rate: float) -> str:
+    return f"{rate:,.0f} per second" if rate >= 10 else f"{rate:.1f} per second"  # noqa: PLR2004 (two digits)
+
+
+def _time_text(seconds: float) -> str:
+    """Return a time in the unit in which people would say it."""
+    if seconds < 120:  # noqa: PLR2004 (two minutes)
+        return f"{seconds:.0f} s"
+    if seconds < 7200:  # noqa: PLR2004 (two hours)
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 # Text
@@ -241,13 +257,13 @@ def card(check: GradientCheck, picture: str, *, classes: str = "") -> str:
     )
 
 
-def progress_card(done: int, total: int, seconds: float, *, classes: str = "") -> str:
+def progress_card(done: int, expected: int, seconds: float, *, classes: str = "") -> str:
     """Return the card of a check under way."""
     return (
         f"<style>{STYLE}</style>"
         f'<div class="gc-card gc-running {classes}" role="region" aria-label="Gradient check">'
-        f'<div role="status" aria-live="polite">{progress_text(done, total, seconds)}</div>'
-        f'<progress value="{done}" max="{total}" aria-label="entries checked" '
+        f'<div role="status" aria-live="polite">{progress_text(done, expected, seconds)}</div>'
+        f'<progress value="{done}" max="{expected}" aria-label="evaluations" '
         'style="width:100%"></progress>'
         '<div class="gc-muted">Interrupt the kernel to stop: the parameters are put back, and '
         "what is known by then is shown.</div></div>"

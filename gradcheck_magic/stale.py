@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.directions import NOISE_BARS, Function, belongs
+from gradcheck_magic.belonging import NOISE_BARS, Function, belongs
 from gradcheck_magic.mismatch import Mismatch, norm
 from gradcheck_magic.readings import Readings
 

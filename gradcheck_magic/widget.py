@@ -36,8 +36,8 @@ class Output(Protocol):
 class Card(Protocol):
     """Shows a check while it runs, and its result."""
 
-    def progress(self, done: int, total: int, seconds: float) -> None:
-        """Show how far the check is; called after every entry."""
+    def progress(self, done: int, expected: int, seconds: float) -> None:
+        """Show how far the check is; called now and then."""
 
     def show(self, check: GradientCheck) -> None:
         """Show the result, in place of the progress."""
@@ -73,11 +73,11 @@ class StaticCard:
         self._output: Output | None = None
         self._clock = _Clock()
 
-    def progress(self, done: int, total: int, seconds: float) -> None:
+    def progress(self, done: int, expected: int, seconds: float) -> None:
         """Show how far the check is."""
         if self._clock.due(seconds):
-            text = progress_text(done, total, seconds)
-            self._put({"text/plain": text, "text/html": progress_card(done, total, seconds)})
+            text = progress_text(done, expected, seconds)
+            self._put({"text/plain": text, "text/html": progress_card(done, expected, seconds)})
 
     def show(self, check: GradientCheck) -> None:
         """Show the result."""
@@ -110,11 +110,11 @@ class WidgetCard(StaticCard):
         self._view_output: Output | None = None
         self._id = f"gc-{uuid.uuid4().hex[:12]}"
 
-    def progress(self, done: int, total: int, seconds: float) -> None:
+    def progress(self, done: int, expected: int, seconds: float) -> None:
         """Show how far the check is."""
         if not self._clock.due(seconds):
             return
-        live = progress_card(done, total, seconds, classes="gc-live")
+        live = progress_card(done, expected, seconds, classes="gc-live")
         self.view.value = self._hide_static() + live
         if self._output is None:
             # The twin is empty until the end: what is saved half way is no result.
@@ -172,10 +172,10 @@ class TextCard:
         self._width = 0
         self._clock = _Clock()
 
-    def progress(self, done: int, total: int, seconds: float) -> None:
+    def progress(self, done: int, expected: int, seconds: float) -> None:
         """Overwrite the line of progress."""
         if self._err.isatty() and self._clock.due(seconds):
-            self._write_over(progress_text(done, total, seconds))
+            self._write_over(progress_text(done, expected, seconds))
 
     def show(self, check: GradientCheck) -> None:
         """Print the report."""

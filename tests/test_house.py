@@ -12,9 +12,10 @@ PACKAGE = ROOT / "gradcheck_magic"
 
 # Each module imports only from those before it.
 ORDER = [
-    "errors", "interrupt", "parameters", "pairing", "convention", "gradient_function", "noise",
-    "cost", "ladder", "finite_difference", "comparison", "mismatch", "cause", "readings",
-    "recognition", "layers", "directions", "stale", "broadcasting", "experiments", "sentences",
+    "errors", "interrupt", "parameters", "pairing", "directions", "convention", "evaluation",
+    "gradient_function", "noise", "cost", "textbook", "ladder", "second_look",
+    "finite_difference", "comparison", "mismatch", "cause", "readings",
+    "recognition", "layers", "belonging", "stale", "broadcasting", "experiments", "sentences",
     "diagnosis", "explanation", "check",
     "report", "figures", "widget", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip

@@ -152,25 +152,34 @@ def test_magic(shell):
     )
 
 
+def slow(params):
+    """So slow that progress is told after every entry."""
+    time.sleep(0.015)
+    return float(params[0] @ params[0])
+
+
 def test_progress():
-    """It is told after every entry."""
+    """It counts evaluations, those among them that are no entry's, and ends where it said."""
     seen = []
-    check_gradients([np.ones(3)], [2 * np.ones(3)], lambda p: float(p[0] @ p[0]),
-                    progress=lambda *state: seen.append(state))  # fmt: skip
-    assert [state[:2] for state in seen] == [(1, 3), (2, 3), (3, 3)]
-    assert all(seconds >= 0 for *_, seconds in seen)
+    check = check_gradients([np.ones(3)], [2 * np.ones(3)], slow,
+                            progress=lambda *state: seen.append(state))  # fmt: skip
+    done, expected, seconds = zip(*seen, strict=True)
+    assert list(done) == sorted(set(done))
+    assert done[-3:] == (expected[-1] - 4, expected[-1] - 2, expected[-1])
+    assert done[-1] == check.n_evaluations
+    assert all(now > 0.015 * n for n, now in zip(done, seconds, strict=True))
 
 
 def test_between_two_evaluations():
     """What arrives in our own lines ends the check at the next entry, not at the end."""
 
-    def progress(done, *_):
-        if done == 3:
+    def progress(done, expected, _):
+        if expected > 2 * N and done == expected - 2 * (N - 3):
             interrupt()
 
     W = np.linspace(1, 2, N)
     with pytest.raises(GradientCheckInterrupted) as error:
-        check_gradients([W], [2 * W], lambda p: float(p[0] @ p[0]), progress=progress)
+        check_gradients([W], [2 * W], slow, progress=progress)
     assert error.value.check.n_measured == 3
 
 
@@ -210,5 +219,5 @@ def test_progress_in_a_terminal(shell, monkeypatch):
     W = np.linspace(1, 2, 25)
     shell.user_ns.update(params=[W], grads=[2 * W], cost_function=cost_function)
     shell.run_cell("%gradcheck -q").raise_error()
-    assert "of 25 entries, about" in err.getvalue()
+    assert "per second, about" in err.getvalue()
     assert err.getvalue().endswith("\r")

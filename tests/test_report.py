@@ -318,14 +318,14 @@ def test_progress_is_shown_late_and_in_place(classic):
     live.progress(1, 100, 0.1)
     assert publish.outputs == []
     live.progress(40, 100, 0.4)
-    assert "40 of 100 entries, about 1 s left" in live.view.value
+    assert "40 of about 100 evaluations, 100 per second, about 1 s left" in live.view.value
     live.progress(41, 100, 0.45)
-    assert "40 of 100" in live.view.value
+    assert "40 of about 100" in live.view.value
     live.progress(60, 100, 0.6)
-    assert "60 of 100" in live.view.value
+    assert "60 of about 100" in live.view.value
     live.show(classic)
     assert len(publish.outputs) == 2
-    assert "of 100" not in live.view.value + publish.outputs[0]["text/html"]
+    assert "of about 100" not in live.view.value + publish.outputs[0]["text/html"]
 
 
 @pytest.mark.parametrize("kind", [StaticCard, WidgetCard])
@@ -407,9 +407,10 @@ def test_terminal(classic):
     out, err = io.StringIO(), Terminal()
     shown = TextCard(out, err)
     shown.progress(40, 100, 0.4)
-    assert err.getvalue() == "\rChecking the gradient: 40 of 100 entries, about 1 s left"
+    line = "Checking the gradient: 40 of about 100 evaluations, 100 per second, about 1 s left"
+    assert err.getvalue() == f"\r{line}"
     shown.show(classic)
-    assert err.getvalue().endswith("\r" + " " * 56 + "\r")
+    assert err.getvalue().endswith("\r" + " " * len(line) + "\r")
     assert out.getvalue() == str(classic) + "\n"
 
 
