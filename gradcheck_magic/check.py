@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.comparison import (
-    DOUBLE_PRECISION,
-    SINGLE_PRECISION,
     THRESHOLDS,
     Comparison,
     Entry,
@@ -22,7 +20,6 @@ from gradcheck_magic.comparison import (
     ParameterCheck,
     Verdict,
     badness,
-    compare,
     relative_difference,
     relative_error,
 )
@@ -35,10 +32,11 @@ from gradcheck_magic.errors import (
     InputError,
     first_line,
 )
+from gradcheck_magic.evaluation import OutOfTime
 from gradcheck_magic.experiments import Earlier
 from gradcheck_magic.explanation import Findings, notes, reasons
-from gradcheck_magic.finite_difference import measure
 from gradcheck_magic.gradient_function import moved_in_place, pair_at, point_around
+from gradcheck_magic.measurement import MODES, Measurement, Mode
 from gradcheck_magic.pairing import Pairing, pair
 from gradcheck_magic.parameters import (
     Names,
@@ -51,7 +49,7 @@ from gradcheck_magic.parameters import (
 )
 from gradcheck_magic.readings import Readings
 from gradcheck_magic.second_look import CLEAR
-from gradcheck_magic.textbook import CentralDifferences, default_step, textbook_pass
+from gradcheck_magic.textbook import CentralDifferences, textbook_pass
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +61,8 @@ Call = Literal["auto", "flat", "structured", "arguments", "closure"]
 
 # How many entries `to_dict` lists.
 MOST_ENTRIES = 100
-CUT_SHORT = "Interrupted: the cause was looked for without further evaluations of the cost."
+INTERRUPTED = "Interrupted"
+CUT_SHORT = "Stopped early: the cause was looked for without further evaluations of the cost."
 
 
 def gradient_checking(
@@ -120,14 +119,14 @@ def check_gradients(
     cost_function: Callable[..., Any],
     *,
     epsilon: float | None = None,
-    mode: Literal["auto", "full"] = "auto",
+    mode: Mode = "auto",
     only: Sequence[str] | None = None,
     names: Names = None,
     call: Call = "auto",
     upstream: object = None,
     points: int = 1,
     workers: None = None,
-    budget: None = None,
+    budget: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     previous: GradientCheck | None = None,
@@ -148,8 +147,10 @@ def check_gradients(
     epsilon : float, optional
         The step of the textbook's pass: 1e-7, or larger where θ or the cost is in single
         precision. Entries that it leaves open are measured again with other steps.
-    mode : {"auto", "full"}
-        Every entry is measured either way; "scan" is not yet available.
+    mode : {"auto", "full", "scan"}
+        Measure every entry, at two evaluations each; or look along random directions, some fifty
+        evaluations for a net of six parameters however large they are, and locate what is wrong
+        in them. "auto" measures every entry where that fits the budget.
     only : sequence of str, optional
         The names of the parameters to check. The others are held fixed and need no gradient.
     names : sequence of str, or mapping, optional
@@ -163,8 +164,11 @@ def check_gradients(
     points : int
         With more than 1, and `grads` a function, as many points around the given one are checked
         as well, until one fails: every entry is moved by up to 10 % of its size.
-    workers, budget
+    workers
         Not yet available: None.
+    budget : float, optional
+        Seconds. The check stops in time, and says what was known by then; if it is not given, 20 s
+        decide between a full check and a scan, and nothing is stopped.
     seed : int
         Of everything random in the check: these points, those at which the calling conventions
         are compared, and the line along which the noise is measured.
@@ -193,11 +197,23 @@ def check_gradients(
     >>> check.passed
     True
     """
-    _require_available(mode=mode, workers=workers, budget=budget)
+    _require_available(workers=workers)
+    _require_mode(mode)
+    _require_budget(budget)
     _require_points(points, grads)
     _require_check(previous)
     request = _Request(
-        cost_function, epsilon, only, call, upstream, seed, points, progress, previous
+        cost_function,
+        None if epsilon is None else _valid_step(epsilon),
+        mode,
+        only,
+        call,
+        upstream,
+        seed,
+        points,
+        budget,
+        progress,
+        previous,
     )
     given = _check_at(params, grads, names, request)
     return given if points == 1 else _check_around(params, grads, names, request, given)
@@ -209,11 +225,13 @@ class _Request:
 
     cost_function: Callable[..., Any]
     epsilon: float | None
+    mode: Mode
     only: Sequence[str] | None
     call: Call
     upstream: object
     seed: int
     points: int
+    budget: float | None
     progress: Progress | None
     previous: GradientCheck | None
 
@@ -248,8 +266,9 @@ def _check_at(
         upstream=request.upstream,
         seed=request.seed,
         progress=request.progress_at(point),
+        budget=request.budget,
     )
-    differences = CentralDifferences.planned(pairing.size, _valid_step(request.epsilon))
+    measurement = Measurement(pairing, request.epsilon)
     look = partial(
         diagnose,
         pairing,
@@ -257,23 +276,27 @@ def _check_at(
         cost=cost,
         earlier=None if point else _earlier(request.previous, pairing),
     )
+    stopped = ""
     try:
         cost.expected = 2 * pairing.size
         with cost:
             _require_dependence(cost, pairing)
-            if request.epsilon is None:
-                differences.epsilon = default_step(cost.itemsize)
-            measure(differences, cost, pairing)
-            judged = _judged(pairing, cost, differences)
+            measurement.choose(cost, request.mode, request.budget)
+            measurement.run(cost, request.seed)
+            judged = measurement.judged(cost)
             diagnoses = look(*judged)
-    except KeyboardInterrupt:
-        judged = _judged(pairing, cost, differences)
+    except (KeyboardInterrupt, OutOfTime) as stop:
+        judged = measurement.judged(cost)
         diagnoses = look(*judged, evaluate=False)
-        known = _concluded(pairing, cost, differences, judged, diagnoses, started=started)
-        if diagnoses and not known.interrupted:
-            known = replace(known, notes=(*known.notes, CUT_SHORT))
-        raise GradientCheckInterrupted(known) from None
-    return _concluded(pairing, cost, differences, judged, diagnoses, started=started)
+        is_interrupt = isinstance(stop, KeyboardInterrupt)
+        stopped = (
+            "Interrupted" if is_interrupt else f"The budget of {request.budget:g} s was used up"
+        )
+    outcome = _Outcome(pairing, cost, measurement, *judged, diagnoses, stopped)
+    check = _concluded(outcome, started)
+    if stopped == INTERRUPTED:
+        raise GradientCheckInterrupted(check) from None
+    return check
 
 
 def _check_around(
@@ -341,7 +364,8 @@ class GradientCheck:
         On the whole gradient. `bool(check)` and `check.passed` are true for CORRECT alone.
     difference, difference_uncertainty : float
         ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂) over the entries that have a quotient; 0.0 where
-        both are zero. In full mode it is `gradient_checking`'s number, and its uncertainty 0.
+        both are zero. In full mode it is `gradient_checking`'s number, and its uncertainty 0;
+        after a scan it is an estimate, and its spread.
     parameters : tuple of ParameterCheck
         One for each parameter checked.
     diagnoses : tuple of Diagnosis
@@ -358,7 +382,7 @@ class GradientCheck:
         At which of them θ sits on a kink of the cost: there `numerical` is, of all values between
         the slopes on both sides, the nearest to `analytic`.
     mode : str
-        "full": every entry by a central difference.
+        "full": every entry by a central difference; "scan": random directions.
     call : str
         How the function was called: "flat", "structured", "arguments" or "closure".
     epsilon : float
@@ -370,7 +394,8 @@ class GradientCheck:
     seconds : float
         How long it took.
     detectable : float
-        An error larger than this, of any single entry measured, would have been listed as wrong.
+        An error larger than this, of any single entry measured, would have been listed as wrong;
+        after a scan, of any single entry, found with probability 0.999.
     size : int
         How many entries were to be measured.
     interrupted : bool
@@ -460,12 +485,10 @@ class GradientCheck:
         return [self._entry(int(position)) for position in order]
 
     def _entry(self, position: int) -> Entry:
-        k = position
-        for parameter in self.parameters:
-            if k < parameter.n_measured:
-                break
-            k -= parameter.n_measured
-        index = index_of(k, parameter.shape)
+        where = int(self.measured[position])
+        # They are in the order of θ, as the parameters are.
+        parameter = next(p for p in self.parameters if p.start <= where < p.start + p.size)
+        index = index_of(where - parameter.start, parameter.shape)
         values = (self.analytic[position], self.numerical[position], self.uncertainty[position])
         return Entry(label(parameter.name, index), index, *map(float, values))
 
@@ -524,25 +547,6 @@ class GradientCheck:
         return {"text/plain": str(self), "text/html": self.to_html()}
 
 
-def _judged(
-    pairing: Pairing, cost: Cost, differences: CentralDifferences
-) -> tuple[Comparison, Measured]:
-    """Judge what was measured."""
-    m = differences.n_measured
-    measured = Measured(
-        differences.textbook(),
-        differences.numerical[:m],
-        differences.uncertainty[:m],
-        differences.rounding[:m],
-        differences.low[:m],
-        differences.high[:m],
-        differences.disputed[:m],
-        differences.n_settled,
-    )
-    tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
-    return compare(pairing, measured, tolerance), measured
-
-
 def _earlier(previous: GradientCheck | None, pairing: Pairing) -> Earlier | None:
     """What the previous check measured, if it was of the same parameters."""
     if previous is None or previous.n_measured < pairing.size:
@@ -553,54 +557,93 @@ def _earlier(previous: GradientCheck | None, pairing: Pairing) -> Earlier | None
     return Earlier(previous.numerical, previous.uncertainty) if same else None
 
 
-def _concluded(
-    pairing: Pairing,
-    cost: Cost,
-    differences: CentralDifferences,
-    judged: tuple[Comparison, Measured],
-    diagnoses: tuple[Diagnosis, ...],
-    *,
-    started: float,
-) -> GradientCheck:
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """All that a check at one point came to."""
+
+    pairing: Pairing
+    cost: Cost
+    measurement: Measurement
+    comparison: Comparison
+    measured: Measured
+    diagnoses: tuple[Diagnosis, ...]
+    stopped: str
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether anything is missing that would have been measured."""
+        return bool(self.stopped) and not self.measurement.is_done
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on everything."""
+        verdict = self.comparison.verdict
+        missing = self.is_cut_short and self.measurement.mode == "full"
+        return Verdict.INCONCLUSIVE if missing and verdict is not Verdict.BUG else verdict
+
+    def findings(self) -> Findings:
+        """What there is to be put into words."""
+        measurement = self.measurement
+        return Findings(
+            self.pairing,
+            self.cost,
+            measurement.epsilon,
+            self.measured,
+            self.comparison,
+            self.verdict,
+            measurement.scan,
+            f"{self.stopped}: {measurement.so_far}" if self.is_cut_short else "",
+        )
+
+    def notes(self) -> Iterator[str]:
+        """Yield what else a reader should know."""
+        if self.measurement.choice:
+            yield self.measurement.choice
+        yield from self.pairing.notes
+        yield from self.cost.notes
+        yield from notes(self.findings())
+        yield from _doubts(self.cost, self.diagnoses)
+        if self.stopped and self.diagnoses and not self.is_cut_short:
+            yield CUT_SHORT
+
+
+def _concluded(outcome: _Outcome, started: float) -> GradientCheck:
     """Put together what was found."""
-    m = differences.n_measured
-    comparison, measured = judged
-    verdict = comparison.verdict
-    interrupted = differences.n_settled < pairing.size
-    if interrupted and verdict is not Verdict.BUG:
-        verdict = Verdict.INCONCLUSIVE
-    findings = Findings(pairing, cost, differences, comparison, verdict)
+    pairing, cost, measurement = outcome.pairing, outcome.cost, outcome.measurement
+    comparison, measured = outcome.comparison, outcome.measured
+    difference, uncertainty = comparison.difference
+    scan = measurement.scan
     return GradientCheck(
-        verdict=verdict,
-        difference=comparison.difference,
-        difference_uncertainty=0.0,
+        verdict=outcome.verdict,
+        difference=difference,
+        difference_uncertainty=uncertainty,
         parameters=comparison.parameters,
-        diagnoses=diagnoses,
+        diagnoses=outcome.diagnoses,
         wrong_entries=comparison.wrong_entries,
-        measured=_frozen(pairing.indices[:m]),
-        analytic=_frozen(pairing.analytic[:m]),
+        measured=_frozen(pairing.theta_indices(measured.positions)),
+        analytic=_frozen(measured.analytic),
         numerical=_frozen(measured.numerical),
         uncertainty=_frozen(measured.uncertainty),
         wrong=_frozen(comparison.wrong),
         kinked=_frozen(measured.kinked),
-        mode="full",
+        mode=measurement.mode,
         call=cost.convention.value if cost.convention else "auto",
-        epsilon=differences.epsilon,
+        epsilon=measurement.epsilon,
         cost=cost.value,
         noise=cost.noise,
         n_evaluations=cost.n_evaluations,
         seconds=time.perf_counter() - started,
-        detectable=_detectable(measured),
+        detectable=scan.detectable if scan else _detectable(measured),
         size=pairing.size,
-        interrupted=interrupted,
-        reasons=tuple(reasons(findings)),
-        notes=(*pairing.notes, *cost.notes, *notes(findings), *_doubts(cost, diagnoses)),
+        interrupted=outcome.is_cut_short,
+        reasons=tuple(reasons(outcome.findings())),
+        notes=tuple(outcome.notes()),
     )
 
 
 def _require_available(**options: object) -> None:
     """Refuse what the public contract names and this version does not have."""
-    available = {"mode": ("auto", "full"), "workers": (None,), "budget": (None,)}
+    available = {"workers": (None,)}
     for option, value in options.items():
         if value not in available[option]:
             expected = " or ".join(map(repr, available[option]))
@@ -608,6 +651,19 @@ def _require_available(**options: object) -> None:
                 f"`{option}` is {value!r}, which this version does not have yet: expected "
                 f"{expected}."
             )
+
+
+def _require_mode(mode: object) -> None:
+    if mode not in MODES:
+        raise InputError(f"`mode` is {mode!r}: expected {', '.join(MODES)}.")
+
+
+def _require_budget(budget: Any) -> None:
+    if budget is None:
+        return
+    is_number = isinstance(budget, (int, float)) and not isinstance(budget, bool)
+    if not (is_number and 0 < budget < math.inf):
+        raise InputError(f"`budget` is {budget!r}: expected a number of seconds, such as 10.")
 
 
 def _require_points(points: object, grads: object) -> None:
@@ -676,9 +732,7 @@ def _detectable(measured: Measured) -> float:
     return float(np.max(np.where(np.isfinite(floor), floor, np.inf)))
 
 
-def _valid_step(epsilon: float | None) -> float:
-    if epsilon is None:
-        return default_step(8)
+def _valid_step(epsilon: float) -> float:
     try:
         step = float(epsilon)
     except (TypeError, ValueError):
@@ -718,6 +772,7 @@ def _parameter_dict(check: ParameterCheck) -> dict[str, Any]:
         "difference": _finite(check.difference),
         "n_measured": check.n_measured,
         "n_wrong": check.n_wrong,
+        "regions": [asdict(region) for region in check.regions],
         "worst": _entry_dict(check.worst) if check.worst else None,
     }
 

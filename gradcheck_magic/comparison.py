@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic.directions import box_size
 from gradcheck_magic.finite_difference import ROUNDING
+from gradcheck_magic.location import Region
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
+from gradcheck_magic.scan import Scan
 from gradcheck_magic.second_look import CLEAR, GROSS
+from gradcheck_magic.textbook import CentralDifferences
 
 __all__ = [
     "DOUBLE_PRECISION",
@@ -25,6 +31,7 @@ __all__ = [
     "ParameterCheck",
     "Tolerance",
     "Verdict",
+    "WrongRegion",
     "badness",
     "band",
     "compare",
@@ -101,6 +108,26 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class WrongRegion:
+    """A part of a parameter in which entries are wrong, too many to be listed.
+
+    Attributes
+    ----------
+    label : str
+        ``W1[3, :]``.
+    size : int
+        How many entries it has.
+    n_wrong, n_tried : int
+        How many of those that were measured are wrong, and how many were measured.
+    """
+
+    label: str
+    size: int
+    n_wrong: int
+    n_tried: int
+
+
+@dataclass(frozen=True)
 class ParameterCheck:
     """The gradient of one parameter.
 
@@ -112,11 +139,21 @@ class ParameterCheck:
         On this parameter alone.
     difference : float
         ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂), over the entries of this parameter that have a
-        quotient; `approx` is the textbook's, over the nominal step.
+        quotient; `approx` is the textbook's, over the nominal step. After a scan, an estimate.
     n_measured, n_wrong : int
-        How many entries were measured, and how many of these disagree.
+        How many entries were measured by themselves, and how many of these disagree.
     worst : Entry or None
         The entry that is furthest off; None where none was measured.
+    start : int
+        The position of its first entry in θ.
+    difference_uncertainty : float
+        The spread of `difference`, where it is an estimate.
+    is_scanned : bool
+        Whether a scan looked at all its entries at once.
+    detectable : float
+        After a scan, the size of a single wrong entry that it would have found.
+    regions : tuple of WrongRegion
+        After a scan, where entries are wrong that are too many to be listed.
     """
 
     name: str
@@ -127,6 +164,11 @@ class ParameterCheck:
     n_measured: int
     n_wrong: int
     worst: Entry | None
+    start: int = 0
+    difference_uncertainty: float = 0.0
+    is_scanned: bool = False
+    detectable: float = math.nan
+    regions: tuple[WrongRegion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,8 +179,8 @@ class Comparison:
     ----------
     verdict : Verdict
         On the whole gradient.
-    difference : float
-        Over all entries measured.
+    difference : tuple of float
+        Over all entries measured, and 0; or as a scan estimates it, and the spread of that.
     parameters : tuple of ParameterCheck
         In the order of θ.
     wrong : ndarray of bool, shape (m,)
@@ -155,7 +197,7 @@ class Comparison:
     """
 
     verdict: Verdict
-    difference: float
+    difference: tuple[float, float]
     parameters: tuple[ParameterCheck, ...]
     wrong: Mask
     inspect: Mask
@@ -166,10 +208,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of the first m entries of `Pairing.indices`, each an array of shape (m,).
+    """What is known of m entries, each an array of shape (m,).
 
     Attributes
     ----------
+    positions : ndarray of int
+        Which entries of `Pairing.indices`, in order.
+    analytic : ndarray
+        Their backpropagated values.
     textbook : ndarray
         The quotients over the nominal step: they give the differences, where they are finite.
     numerical, uncertainty : ndarray
@@ -180,10 +226,12 @@ class Measured:
         The slopes on both sides of a kink on which θ sits; alike elsewhere.
     disputed : ndarray of bool
         Which of them look wrong, but not with enough steps.
-    n_settled : int
-        How many of them, the first ones, were measured as well as they needed to be.
+    settled : ndarray of bool
+        Which of them were measured as well as they needed to be.
     """
 
+    positions: NDArray[np.intp]
+    analytic: Vector
     textbook: Vector
     numerical: Vector
     uncertainty: Vector
@@ -191,12 +239,58 @@ class Measured:
     low: Vector
     high: Vector
     disputed: Mask
-    n_settled: int
+    settled: Mask
+
+    @classmethod
+    def first(cls, pairing: Pairing, differences: CentralDifferences) -> Self:
+        """Return what is known of the first entries of all."""
+        m = differences.n_measured
+        return cls(np.arange(m), pairing.analytic[:m], *_columns(differences))
+
+    @classmethod
+    def sampled(cls, pairing: Pairing, scan: Scan) -> Self:
+        """Return what a scan measured entry by entry."""
+        positions: list[int] = []
+        batches: list[CentralDifferences] = []
+        for each, (_, part) in zip(scan.parameters, pairing.parts(), strict=True):
+            positions += [part.start + k for k in each.sampled.ks]
+            batches += each.sampled.batches
+        order = np.argsort(positions)
+        columns = zip(*map(_columns, batches), strict=True) if batches else _columns(NOTHING)
+        joined = [np.concatenate(column) if batches else column for column in columns]
+        where = np.array(positions, dtype=np.intp)[order]
+        return cls(where, pairing.at(where), *(column[order] for column in joined))
 
     @property
     def kinked(self) -> Mask:
         """Where θ sits on a kink."""
         return self.low < self.high
+
+    def parts(self, pairing: Pairing) -> Iterator[tuple[Parameter, slice, NDArray[np.intp]]]:
+        """Yield each checked parameter, where its entries stand here, and which of it they are."""
+        for parameter, part in pairing.parts():
+            start, stop = np.searchsorted(self.positions, (part.start, part.stop))
+            here = slice(int(start), int(stop))
+            yield parameter, here, self.positions[here] - part.start
+
+
+def _columns(differences: CentralDifferences) -> tuple[NDArray[Any], ...]:
+    """What was measured, and whether it is settled, as far as it got."""
+    m = slice(differences.n_measured)
+    settled = np.arange(differences.n_measured) < differences.n_settled
+    return (
+        differences.textbook(),
+        differences.numerical[m],
+        differences.uncertainty[m],
+        differences.rounding[m],
+        differences.low[m],
+        differences.high[m],
+        differences.disputed[m],
+        settled,
+    )
+
+
+NOTHING = CentralDifferences.planned(0, 1.0)
 
 
 def relative_difference(numerical: NDArray[Any], analytic: NDArray[Any]) -> float:
@@ -246,17 +340,19 @@ def band(difference: float) -> Verdict:
     return Verdict.INSPECT if difference < inspect else Verdict.BUG
 
 
-def compare(pairing: Pairing, measured: Measured, tolerance: Tolerance) -> Comparison:
+def compare(
+    pairing: Pairing, measured: Measured, tolerance: Tolerance, scan: Scan | None = None
+) -> Comparison:
     """Judge the analytic gradient by the numerical one.
 
-    Every entry disagrees beyond its error bar, clearly or not, or agrees; and what agrees is
-    known well enough, or not. The verdicts follow from that and not from the difference.
+    Every entry measured disagrees beyond its error bar, clearly or not, or agrees; and what agrees
+    is known well enough, or not. The verdicts follow from that and not from the difference; after a
+    scan, also from what the residuals of each parameter leave open.
     """
-    m = len(measured.numerical)
-    analytic, numerical = pairing.analytic[:m], measured.numerical
+    analytic, numerical = measured.analytic, measured.numerical
     textbook = np.where(np.isfinite(measured.textbook), measured.textbook, numerical)
-    lost = _lost_in_rounding(pairing, measured)
-    off = np.where(lost | measured.disputed, 0.0, _in_error_bars(analytic, measured))
+    lost = _lost_in_rounding(pairing, measured, scan)
+    off = np.where(lost | measured.disputed, 0.0, _in_error_bars(measured))
     error = relative_error(numerical, analytic)
     wrong = (off > CLEAR) & (error >= THRESHOLDS[1]) | ~np.isfinite(analytic)
     # What is so small must be all the clearer.
@@ -265,24 +361,29 @@ def compare(pairing: Pairing, measured: Measured, tolerance: Tolerance) -> Compa
     unknown, negligible = _unknown(pairing, measured, tolerance, lost)
     unknown = (unknown | unsure | (measured.disputed & ~lost)) & ~wrong & ~inspect
     checks, ranked = [], []
-    for parameter, part in pairing.parts(m):
+    for i, (parameter, part, ks) in enumerate(measured.parts(pairing)):
+        verdict = _verdict(wrong[part], inspect[part], unknown[part])
         entries = _Entries(
             parameter,
+            ks,
             analytic[part],
             numerical[part],
             measured.uncertainty[part],
             wrong[part],
-            _verdict(wrong[part], inspect[part], unknown[part]),
+            verdict,
         )
-        checks.append(_compare_parameter(entries, textbook[part]))
+        if scan is None:
+            checks.append(_compare_parameter(entries, textbook[part]))
+        else:
+            judged = _judge_scan(scan, i, verdict, tolerance)
+            checks.append(_scanned_parameter(entries, scan, i, judged))
         ranked.extend(entries.wrong_ones())
     ranked.sort(key=lambda entry: -entry[0])
-    verdict = _verdict(wrong, inspect, unknown)
-    if verdict is Verdict.CORRECT and _is_zero(analytic, measured).all():
-        verdict = Verdict.INCONCLUSIVE
+    verdict = _overall(checks) if scan else _verdict(wrong, inspect, unknown)
+    is_zero = _shows_nothing(scan) if scan else _is_zero(measured)
     return Comparison(
-        verdict,
-        _difference(textbook, analytic),
+        Verdict.INCONCLUSIVE if verdict is Verdict.CORRECT and is_zero else verdict,
+        scan.difference if scan else (_difference(textbook, analytic), 0.0),
         tuple(checks),
         wrong,
         inspect,
@@ -290,6 +391,31 @@ def compare(pairing: Pairing, measured: Measured, tolerance: Tolerance) -> Compa
         negligible,
         tuple(name for _, name in ranked),
     )
+
+
+def _overall(checks: Sequence[ParameterCheck]) -> Verdict:
+    """The worst verdict on a parameter that has any entries."""
+    order = (Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE)
+    found = {check.verdict for check in checks if check.size}
+    return next((verdict for verdict in order if verdict in found), Verdict.CORRECT)
+
+
+def _judge_scan(scan: Scan, i: int, of_entries: Verdict, tolerance: Tolerance) -> Verdict:
+    """Return the verdict on a parameter: by its entries, or by what its residuals leave open."""
+    each = scan.parameters[i]
+    if of_entries in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated:
+        return of_entries
+    if not each.is_explained:
+        return Verdict.INCONCLUSIVE
+    largest = max(other.largest for other in scan.parameters)
+    enough = max(tolerance.of_parameter * each.largest, tolerance.of_gradient * largest)
+    known = each.detectable <= enough or each.is_nothing or scan.is_lost(i)
+    return Verdict.CORRECT if known else Verdict.INCONCLUSIVE
+
+
+def _shows_nothing(scan: Scan) -> bool:
+    """Whether the gradient is zero everywhere, as far as can be told."""
+    return all(each.is_zero for each in scan.parameters)
 
 
 def _verdict(wrong: Mask, inspect: Mask, unknown: Mask) -> Verdict:
@@ -300,33 +426,32 @@ def _verdict(wrong: Mask, inspect: Mask, unknown: Mask) -> Verdict:
     return Verdict.INCONCLUSIVE if unknown.any() else Verdict.CORRECT
 
 
-def _in_error_bars(analytic: Vector, measured: Measured) -> Vector:
+def _in_error_bars(measured: Measured) -> Vector:
     """By how many error bars each entry is off; 0 where that cannot be said."""
     bars = measured.uncertainty + measured.rounding
     with np.errstate(invalid="ignore", divide="ignore"):
-        off = np.abs(analytic - measured.numerical) / bars
+        off = np.abs(measured.analytic - measured.numerical) / bars
     return np.nan_to_num(off, nan=0.0, posinf=np.inf)
 
 
-def _is_zero(analytic: Vector, measured: Measured) -> Mask:
-    """Where both gradients are zero, as far as can be told."""
-    sizes = np.fmax(np.abs(analytic), np.abs(measured.numerical))
-    return (sizes <= measured.uncertainty) & ~measured.kinked
+def _is_zero(measured: Measured) -> bool:
+    """Whether both gradients are zero everywhere, as far as can be told."""
+    sizes = np.fmax(np.abs(measured.analytic), np.abs(measured.numerical))
+    return bool(np.all((sizes <= measured.uncertainty) & ~measured.kinked))
 
 
-def _lost_in_rounding(pairing: Pairing, measured: Measured) -> Mask:
+def _lost_in_rounding(pairing: Pairing, measured: Measured, scan: Scan | None) -> Mask:
     """The entries of parameters whose whole gradient is but the rounding of the others'.
 
     It is zero in truth: what backpropagation gives for it is the sum of large terms that cancel.
     """
-    m = len(measured.numerical)
-    analytic, numerical = np.abs(pairing.analytic[:m]), np.abs(measured.numerical)
+    analytic, numerical = np.abs(measured.analytic), np.abs(measured.numerical)
     largest = np.max(analytic, initial=0.0, where=np.isfinite(analytic))
     rounding = ROUNDING * max(pairing.gradient_eps) * largest
     zero = (analytic <= rounding) & (numerical <= CLEAR * measured.uncertainty)
-    lost = np.zeros(m, dtype=bool)
-    for _, part in pairing.parts(m):
-        lost[part] = np.all(zero[part])
+    lost = np.zeros(len(analytic), dtype=bool)
+    for i, (_, part, _) in enumerate(measured.parts(pairing)):
+        lost[part] = np.all(zero[part]) if scan is None else scan.is_lost(i)
     return lost
 
 
@@ -334,13 +459,12 @@ def _unknown(
     pairing: Pairing, measured: Measured, tolerance: Tolerance, lost: Mask
 ) -> tuple[Mask, tuple[str, ...]]:
     """Where the error bar is too wide to say anything, and where that does not matter."""
-    m = len(measured.numerical)
-    sizes = np.fmax(np.abs(pairing.analytic[:m]), np.abs(measured.numerical))
+    sizes = np.fmax(np.abs(measured.analytic), np.abs(measured.numerical))
     sizes = np.where(np.isfinite(sizes), sizes, 0.0)
-    unknown = np.zeros(m, dtype=bool)
+    unknown = np.zeros(len(sizes), dtype=bool)
     negligible = []
     of_all = tolerance.of_gradient * np.max(sizes, initial=0.0)
-    for parameter, part in pairing.parts(m):
+    for parameter, part, _ in measured.parts(pairing):
         enough = tolerance.of_parameter * np.max(sizes[part], initial=0.0)
         # Where both are exactly zero there is nothing to be known to three digits.
         nothing = np.isfinite(measured.uncertainty[part]) & (lost[part] | (sizes[part] == 0))
@@ -348,15 +472,15 @@ def _unknown(
         unknown[part] = wide & ~(measured.uncertainty[part] <= of_all)
         if np.any(wide & ~unknown[part]):
             negligible.append(parameter.name)
-    unknown[measured.n_settled :] = True
-    return unknown, tuple(negligible)
+    return unknown | ~measured.settled, tuple(negligible)
 
 
 @dataclass(frozen=True)
 class _Entries:
-    """The measured entries of one parameter, in C order."""
+    """The measured entries of one parameter, in C order, and which of it they are."""
 
     parameter: Parameter
+    ks: NDArray[np.intp]
     analytic: Vector
     numerical: Vector
     uncertainty: Vector
@@ -367,21 +491,22 @@ class _Entries:
         """The entry that is furthest off; a wrong one before all that round-off explains."""
         if not self.analytic.size:
             return None
-        k = int(np.argmax(badness(self.analytic, self.numerical, self.wrong)))
+        i = int(np.argmax(badness(self.analytic, self.numerical, self.wrong)))
+        k = int(self.ks[i])
         return Entry(
             self.parameter.label(k),
             self.parameter.index(k),
-            float(self.analytic[k]),
-            float(self.numerical[k]),
-            float(self.uncertainty[k]),
+            float(self.analytic[i]),
+            float(self.numerical[i]),
+            float(self.uncertainty[i]),
         )
 
     def wrong_ones(self) -> list[tuple[float, tuple[str, tuple[int, ...]]]]:
         """Every wrong entry with how far off it is."""
         how_bad = badness(self.analytic, self.numerical, self.wrong)
         return [
-            (float(how_bad[k]), (self.parameter.name, self.parameter.index(k)))
-            for k in np.flatnonzero(self.wrong).tolist()
+            (float(how_bad[i]), (self.parameter.name, self.parameter.index(int(self.ks[i]))))
+            for i in np.flatnonzero(self.wrong).tolist()
         ]
 
 
@@ -389,15 +514,50 @@ def _compare_parameter(entries: _Entries, textbook: Vector) -> ParameterCheck:
     verdict = entries.verdict
     if entries.analytic.size < entries.parameter.size and verdict is not Verdict.BUG:
         verdict = Verdict.INCONCLUSIVE
+    return _parameter_check(entries, verdict, (_difference(textbook, entries.analytic), 0.0))
+
+
+def _scanned_parameter(entries: _Entries, scan: Scan, i: int, verdict: Verdict) -> ParameterCheck:
+    each = scan.parameters[i]
+    check = _parameter_check(entries, verdict, scan.difference_of(i))
+    return replace(
+        check,
+        detectable=each.detectable,
+        is_scanned=each.is_measured,
+        regions=tuple(_wrong_region(entries.parameter, region) for region in each.regions),
+    )
+
+
+def _wrong_region(parameter: Parameter, region: Region) -> WrongRegion:
+    sides = [
+        ":"
+        if (start, stop) == (0, length)
+        else str(start)
+        if stop - start == 1
+        else f"{start}:{stop}"
+        for (start, stop), length in zip(region.box, parameter.shape, strict=True)
+    ]
+    label = parameter.name
+    if set(sides) != {":"}:
+        label = f"{parameter.name}[{', '.join(sides)}]"
+    return WrongRegion(label, box_size(region.box), region.n_wrong, region.n_tried)
+
+
+def _parameter_check(
+    entries: _Entries, verdict: Verdict, difference: tuple[float, float]
+) -> ParameterCheck:
+    parameter = entries.parameter
     return ParameterCheck(
-        entries.parameter.name,
-        entries.parameter.shape,
-        entries.parameter.size,
-        verdict,
-        _difference(textbook, entries.analytic),
-        entries.analytic.size,
-        int(entries.wrong.sum()),
-        entries.worst(),
+        name=parameter.name,
+        shape=parameter.shape,
+        size=parameter.size,
+        start=parameter.start,
+        verdict=verdict,
+        difference=difference[0],
+        difference_uncertainty=difference[1],
+        n_measured=entries.analytic.size,
+        n_wrong=int(entries.wrong.sum()),
+        worst=entries.worst(),
     )
 
 

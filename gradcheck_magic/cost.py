@@ -31,6 +31,8 @@ Vector = NDArray[np.float64]
 # How far a check is: evaluations so far, evaluations expected in all, seconds so far.
 Progress = Callable[[int, int, float], object]
 
+# What we add to the time of an evaluation, in seconds.
+OVERHEAD = 2e-6
 # Progress is told, and an interrupt looked at, after about so many seconds of evaluations.
 CHUNK = 0.02
 
@@ -74,6 +76,8 @@ class Cost:
         Of the points at which J is looked at around θ.
     progress : callable, optional
         Called now and then with (evaluations so far, evaluations expected, seconds so far).
+    budget : float, optional
+        The seconds there are from now on: then `OutOfTime` is raised.
 
     Attributes
     ----------
@@ -124,6 +128,7 @@ class Cost:
         upstream: object = None,
         seed: int = 0,
         progress: Progress | None = None,
+        budget: float | None = None,
     ) -> None:
         if not callable(function):
             raise InputError(
@@ -153,12 +158,19 @@ class Cost:
         self.n_filled = 0
         self._progress = progress
         self._started = time.perf_counter()
+        if budget is not None:
+            self._evaluator.deadline = self._started + budget
         self._chunk = 1
         self._stack = ExitStack()
         self._binding: Binding
         self.own: Precision
         self.best: Precision
         self.is_single = False
+
+    @property
+    def seconds_each(self) -> float:
+        """How long one evaluation takes, with what is our own in it."""
+        return self._evaluator.seconds_each + OVERHEAD
 
     @property
     def itemsize(self) -> int:
@@ -370,7 +382,9 @@ class Cost:
         self.value = trial.value
         # Only what the right convention returns is worth a note.
         self._evaluator.notes.clear()
+        began = time.perf_counter()
         again = self._evaluator.value(trial.binding)
+        self._evaluator.seconds_each = time.perf_counter() - began
         if not self._same(self.value, again):
             raise InputError(
                 f"`{self.name}` gave {self.value:.9g} and then {again:.9g} for the same "

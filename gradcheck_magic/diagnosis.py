@@ -92,7 +92,7 @@ def diagnose(
     comparison : Comparison
         Which entries are wrong.
     measured : Measured
-        The first entries of `pairing.indices`, with their error bars.
+        What is known of the entries that were measured.
     readings : callable
         Returns what numbers may stand for; asked for only if something is wrong.
     cost : Cost
@@ -107,9 +107,9 @@ def diagnose(
     tuple of Diagnosis
         In the order of the parameters; one for all that share a cause.
     """
-    mismatches = tuple(_mismatches(pairing, comparison, measured))
-    if not any(m.is_wrong for m in mismatches):
+    if not (comparison.wrong.any() or comparison.inspect.any()):
         return ()
+    mismatches = tuple(_mismatches(pairing, comparison, measured))
     known = readings()
     layers = Layers(mismatches, is_everything=pairing.size == pairing.parameters.size)
     experiments = Experiments(
@@ -137,13 +137,11 @@ def _mismatches(pairing: Pairing, comparison: Comparison, measured: Measured) ->
     half_gap = np.where(measured.kinked, (measured.high - measured.low) / 2, 0.0)
     bars = measured.uncertainty + half_gap
     wrong = comparison.wrong | comparison.inspect
-    parts = zip(
-        pairing.parts(len(numerical)), pairing.gradient_names, pairing.gradients, strict=True
-    )
-    for (parameter, part), gradient_name, analytic in parts:
+    parts = zip(measured.parts(pairing), pairing.gradient_names, pairing.gradients, strict=True)
+    for (parameter, part, ks), gradient_name, analytic in parts:
         values = analytic, numerical[part], bars[part], measured.rounding[part]
         is_bug = bool(comparison.wrong[part].any())
-        yield Mismatch.of(parameter, gradient_name, values, wrong[part], is_bug=is_bug)
+        yield Mismatch.of(parameter, gradient_name, values, wrong[part], ks, is_bug=is_bug)
 
 
 class _Search:

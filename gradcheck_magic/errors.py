@@ -65,10 +65,11 @@ class GradientCheckInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, check: Any) -> None:
-        super().__init__(
-            f"{check.n_measured} of {check.size} entries were checked; "
-            "the parameters are as they were before."
-        )
+        checked = f"{check.n_measured} of {check.size} entries were checked"
+        if check.mode == "scan":
+            looked_at = sum(parameter.is_scanned for parameter in check.parameters)
+            checked = f"{looked_at} of {len(check.parameters)} parameters were looked at"
+        super().__init__(f"{checked}; the parameters are as they were before.")
         self.check = check
 
     def __reduce__(self) -> tuple[type, tuple[Any]]:
@@ -81,6 +82,17 @@ class GradientCheckInterrupted(KeyboardInterrupt):
 def first_line(error: BaseException) -> str:
     """Return what an exception says, in one line."""
     return str(error).partition("\n")[0]
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit in which people would say it."""
+    if seconds < 120:  # noqa: PLR2004 (two minutes)
+        return f"{seconds:.0f} s"
+    if seconds < 7200:  # noqa: PLR2004 (two hours)
+        return f"{seconds / 60:.0f} min"
+    if seconds < 172800:  # noqa: PLR2004 (two days)
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / 86400:,.0f} days"
 
 
 def counted(number: int, noun: str) -> str:

@@ -6,6 +6,8 @@ sides of θ, along one entry or along a direction.
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ from gradcheck_magic.errors import InputError
 from gradcheck_magic.interrupt import InterruptGuard
 from gradcheck_magic.parameters import type_name
 
-__all__ = ["DOUBLE", "Along", "Entries", "Evaluator", "Pairs", "Probe"]
+__all__ = ["DOUBLE", "Along", "Entries", "Evaluator", "OutOfTime", "Pairs", "Probe"]
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
@@ -86,6 +88,10 @@ Probe = Sequence[tuple[Direction, float]]
 Pairs = Entries | Along
 
 
+class OutOfTime(BaseException):
+    """There is no time left for another evaluation."""
+
+
 class Evaluator:
     """The user's function, as one that returns a number.
 
@@ -112,6 +118,10 @@ class Evaluator:
         Open while the user's function runs.
     done : int
         How many pairs of the last batch were evaluated before something came up.
+    deadline : float
+        When, by `time.perf_counter`, no evaluation may be under way any more.
+    seconds_each : float
+        How long one takes.
     """
 
     def __init__(
@@ -125,6 +135,8 @@ class Evaluator:
         self.notes: list[str] = []
         self.guard = InterruptGuard()
         self.done = 0
+        self.deadline = math.inf
+        self.seconds_each = 0.0
 
     def value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
         """Return J at the θ that a binding holds."""
@@ -145,12 +157,19 @@ class Evaluator:
     def called(self, arguments: Arguments) -> Any:
         """Call the function, and let an interrupt through meanwhile."""
         args, kwargs = arguments
+        if self.deadline < math.inf:
+            self.require_time()
         self.n_evaluations += 1
         self.guard.open = True
         try:
             return self.function(*args, **kwargs)
         finally:
             self.guard.open = False
+
+    def require_time(self) -> None:
+        """Raise `OutOfTime` if there is no time for another evaluation."""
+        if time.perf_counter() + self.seconds_each > self.deadline:
+            raise OutOfTime
 
     # What comes back
 

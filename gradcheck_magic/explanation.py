@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.comparison import Comparison, Verdict, band
+from gradcheck_magic.comparison import Comparison, Measured, ParameterCheck, Verdict, band
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.errors import listed
 from gradcheck_magic.evaluation import DOUBLE
 from gradcheck_magic.ladder import NOISE_DEVIATIONS
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
-from gradcheck_magic.textbook import CentralDifferences
+from gradcheck_magic.scan import ParameterScan, Scan
 
 __all__ = ["Findings", "notes", "reasons"]
 
@@ -35,28 +36,39 @@ LARGE = 1e4
 
 @dataclass(frozen=True)
 class Findings:
-    """All that a check found out, for whoever puts it into words."""
+    """All that a check found out, for whoever puts it into words.
+
+    Attributes
+    ----------
+    scan : Scan or None
+        What it found, where there was one.
+    stopped : str
+        Why the check was stopped before its end; empty, if it was not.
+    """
 
     pairing: Pairing
     cost: Cost
-    differences: CentralDifferences
+    epsilon: float
+    measured: Measured
     comparison: Comparison
     verdict: Verdict
+    scan: Scan | None = None
+    stopped: str = ""
 
     @property
     def analytic(self) -> Vector:
         """The backpropagated values of the entries measured."""
-        return self.pairing.analytic[: self.differences.n_measured]
+        return self.measured.analytic
 
     @property
     def numerical(self) -> Vector:
         """The best numerical values known of them."""
-        return self.differences.numerical[: self.differences.n_measured]
+        return self.measured.numerical
 
     @property
     def uncertainty(self) -> Vector:
         """The error bars of these."""
-        return self.differences.uncertainty[: self.differences.n_measured]
+        return self.measured.uncertainty
 
     @property
     def is_single(self) -> bool:
@@ -67,28 +79,120 @@ class Findings:
         """Name the entries where a mask is true, the first few of them."""
         names = [
             parameter.label(int(k))
-            for parameter, part in self.pairing.parts(len(mask))
-            for k in np.flatnonzero(mask[part])[: NAMED + 1]
+            for parameter, part, ks in self.measured.parts(self.pairing)
+            for k in ks[mask[part]][: NAMED + 1]
         ]
         more = int(mask.sum()) - NAMED
         return listed(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
     def names(self, mask: Mask) -> str:
         """Name the parameters in which a mask is true anywhere."""
-        return listed(p.name for p, part in self.pairing.parts(len(mask)) if mask[part].any())
+        parts = self.measured.parts(self.pairing)
+        return listed(p.name for p, part, _ in parts if mask[part].any())
 
 
 def reasons(findings: Findings) -> Iterator[str]:
     """Yield why the verdict is what it is, where the difference alone does not say."""
-    differences, comparison = findings.differences, findings.comparison
-    size = findings.pairing.size
-    if differences.n_settled < size:
-        yield f"Interrupted: {differences.n_measured} of {size} entries were measured."
+    if findings.stopped:
+        yield findings.stopped
+    if findings.scan is not None:
+        yield from _of_scan(findings, findings.scan)
+        return
+    if findings.stopped:
         return
     if findings.verdict is Verdict.INCONCLUSIVE:
         yield from _inconclusive(findings)
-    elif findings.verdict is not band(comparison.difference):
+    elif findings.verdict is not band(findings.comparison.difference[0]):
         yield _departure(findings)
+
+
+# What a scan says
+
+
+def _of_scan(findings: Findings, scan: Scan) -> Iterator[str]:
+    for check in findings.comparison.parameters:
+        yield from _regions(check)
+    pairs = list(zip(scan.parameters, findings.comparison.parameters, strict=True))
+    unlocated = [
+        each for each, check in pairs if each.is_measured and _is_unlocated(each, check.verdict)
+    ]
+    yield from (_unlocated(findings, each) for each in unlocated)
+    if findings.verdict is Verdict.INCONCLUSIVE:
+        if not any(check.verdict is Verdict.INCONCLUSIVE for _, check in pairs):
+            yield _stationary(findings, max(e.first.bar for e, _ in pairs if e.first is not None))
+        blunt = [each for each, check in pairs if _is_blunt(each, check.verdict)]
+        if blunt:
+            yield _blunt(findings, blunt)
+    elif findings.verdict is Verdict.BUG and band(findings.comparison.difference[0]) is not (
+        Verdict.BUG
+    ):
+        yield (
+            f"What is wrong is a small part of the gradient: the difference over all parameters, "
+            f"about {findings.comparison.difference[0]:.1e}, hides it."
+        )
+
+
+def _regions(check: ParameterCheck) -> Iterator[str]:
+    for region in check.regions:
+        if region.n_wrong == region.n_tried:
+            yield (
+                f"`{region.label}` is wrong: all {region.n_tried} of its {region.size:,} entries "
+                "that were tried are. The scan did not list the others."
+            )
+        else:
+            yield (
+                f"`{region.label}` is wrong in many places: {region.n_wrong} of the "
+                f"{region.n_tried} of its {region.size:,} entries that were tried are. The scan "
+                "did not list the others."
+            )
+
+
+def _is_unlocated(each: ParameterScan, verdict: Verdict) -> bool:
+    if each.regions or each.is_enumerated:
+        return False
+    return verdict in {Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE} and not each.is_explained
+
+
+def _unlocated(findings: Findings, each: ParameterScan) -> str:
+    name, rest = each.parameter.name, each.rest
+    remedy = f"`--mode full --only {name}` measures every entry"
+    if rest is None or not math.isfinite(rest.bar):
+        return (
+            f"`{findings.cost.name}` is not finite along a random direction in `{name}`: nothing "
+            f"can be said of it. Check at another point; {remedy}."
+        )
+    if each.sampled.wrong:
+        return (
+            f"There is more that is wrong in `{name}`: the scan stopped after "
+            f"{len(each.sampled.wrong)} entries. {remedy[0].upper()}{remedy[1:]}.".replace(
+                "`--mode", "`--mode"
+            )
+        )
+    return (
+        f"Along a random direction in `{name}` the gradient is off by {abs(rest.value):.1e}, where "
+        f"{rest.bar:.1e} is allowed, and no single entry was found to be wrong: kinks very near θ "
+        f"look like that, and so do many tiny errors. {remedy[0]}{remedy[1:]}."
+    )
+
+
+def _is_blunt(each: ParameterScan, verdict: Verdict) -> bool:
+    return verdict is Verdict.INCONCLUSIVE and each.is_measured and each.is_explained
+
+
+def _blunt(findings: Findings, blunt: Sequence[ParameterScan]) -> str:
+    worst = max(blunt, key=lambda each: each.detectable / max(each.largest, 1e-300))
+    names = listed(each.parameter.name for each in blunt)
+    precise = findings.cost.best
+    single = (
+        "Compute it in float64, or " if precise is findings.cost.own and findings.is_single else ""
+    )
+    option = f"use `--mode full --only {' '.join(each.parameter.name for each in blunt)}`"
+    return (
+        f"The scan is too blunt for {names}: in `{worst.parameter.name}` it would see an error of "
+        f"{worst.detectable:.1e} in a single entry, and the largest one is {worst.largest:.1e}; "
+        f"`{findings.cost.name}` carries noise of {precise.noise:.1e}. "
+        f"{single}{option if single else option[0].upper() + option[1:]}."
+    )
 
 
 def notes(findings: Findings) -> Iterator[str]:
@@ -108,7 +212,7 @@ def _inconclusive(findings: Findings) -> Iterator[str]:
     if not unknown.any() or np.all(
         said_zero & (np.abs(findings.numerical) <= findings.uncertainty)
     ):
-        yield _stationary(findings)
+        yield _stationary(findings, float(np.max(findings.uncertainty)))
         return
     lost = ~np.isfinite(findings.numerical)
     if lost.any():
@@ -122,10 +226,9 @@ def _inconclusive(findings: Findings) -> Iterator[str]:
         yield _too_wide(findings, unknown)
 
 
-def _stationary(findings: Findings) -> str:
-    if not (findings.numerical.any() or findings.analytic.any()):
+def _stationary(findings: Findings, bar: float) -> str:
+    if not (findings.numerical.any() or any(map(np.any, findings.pairing.gradients))):
         return "Both gradients are zero everywhere: there is nothing to compare."
-    bar = float(np.max(findings.uncertainty))
     return (
         f"The gradient is zero here, to within {bar:.1e}: a wrong one that vanishes at a minimum "
         "would look the same. Check at another point, such as the one where training starts."
@@ -165,7 +268,7 @@ def _too_wide(findings: Findings, unknown: Mask) -> str:
 
 
 def _departure(findings: Findings) -> str:
-    difference = findings.comparison.difference
+    difference, _ = findings.comparison.difference
     if findings.verdict is Verdict.CORRECT:
         return _excused(findings, difference)
     if findings.verdict is Verdict.BUG:
@@ -181,31 +284,31 @@ def _departure(findings: Findings) -> str:
 
 
 def _excused(findings: Findings, difference: float) -> str:
-    cost, differences = findings.cost, findings.differences
+    cost, measured = findings.cost, findings.measured
     agree = "with other steps every entry agrees within its error bar"
     if findings.is_single:
         return (
             f"The difference of {difference:.1e} is what single precision leaves: "
             f"`{cost.name}` is {cost.value:.3g} and known to {cost.noise:.1e}; {agree}."
         )
-    kinked = differences.kinked()
+    kinked = measured.kinked
     if kinked.any():
         return (
             f"The difference of {difference:.1e} comes from {findings.labels(kinked)}, where θ "
             f"sits on a kink of `{cost.name}`: the gradient is between the slopes on both sides, "
             "and agrees everywhere else."
         )
-    textbook = differences.textbook()
-    expected = NOISE_DEVIATIONS * cost.noise / differences.epsilon * np.sqrt(len(textbook))
+    textbook = measured.textbook
+    expected = NOISE_DEVIATIONS * cost.noise / findings.epsilon * np.sqrt(len(textbook))
     if np.linalg.norm(textbook - findings.analytic) <= expected:
         return (
             f"The difference of {difference:.1e} is round-off: `{cost.name}` is {cost.value:.3g} "
-            f"and known to {cost.noise:.1e}, which a step of {differences.epsilon:g} magnifies; "
+            f"and known to {cost.noise:.1e}, which a step of {findings.epsilon:g} magnifies; "
             f"{agree}."
         )
     return (
         f"The difference of {difference:.1e} is the textbook's step: at some entries "
-        f"{differences.epsilon:g} is too large, crosses a kink, or is lost in what `{cost.name}` "
+        f"{findings.epsilon:g} is too large, crosses a kink, or is lost in what `{cost.name}` "
         f"rounds; {agree}."
     )
 
@@ -232,10 +335,10 @@ def _worst_error(findings: Findings, mask: Mask) -> float:
 
 
 def _precision(findings: Findings) -> Iterator[str]:
-    cost, differences = findings.cost, findings.differences
+    cost = findings.cost
     if not findings.is_single:
         return
-    sentence = f"Single precision (float{8 * cost.itemsize}): the step is {differences.epsilon:g}, "
+    sentence = f"Single precision (float{8 * cost.itemsize}): the step is {findings.epsilon:g}, "
     if cost.best is cost.own:
         yield (
             f"{sentence}and the gradient is judged to single precision. Compute in float64 for a "
@@ -250,11 +353,11 @@ def _precision(findings: Findings) -> Iterator[str]:
 
 
 def _kinks(findings: Findings) -> Iterator[str]:
-    kinked = findings.differences.kinked() & ~findings.comparison.wrong
+    kinked = findings.measured.kinked & ~findings.comparison.wrong
     if not kinked.any():
         return
     k = int(np.flatnonzero(kinked)[0])
-    low, high = findings.differences.low[k], findings.differences.high[k]
+    low, high = findings.measured.low[k], findings.measured.high[k]
     verb, theirs = ("is", "its") if kinked.sum() == 1 else ("are", "their")
     yield (
         f"θ sits on a kink of `{findings.cost.name}` at {findings.labels(kinked)}, which {verb} "
@@ -265,12 +368,14 @@ def _kinks(findings: Findings) -> Iterator[str]:
 
 def _nothing_compared(findings: Findings) -> Iterator[str]:
     """Parameters of which both gradients are zero, or as good as."""
-    zero, settled = [], findings.differences.n_settled
-    for parameter, part in findings.pairing.parts(settled):
-        if part.stop - part.start < parameter.size or part.stop > settled:
+    zero, measured = [], findings.measured
+    for parameter, part, _ in measured.parts(findings.pairing):
+        if part.stop - part.start < parameter.size or not measured.settled[part].all():
             continue
         if not (findings.analytic[part].any() or findings.numerical[part].any()):
             zero.append(parameter.name)
+    if findings.scan is not None:
+        zero += [e.parameter.name for e in findings.scan.parameters if e.is_nothing]
     if zero and len(zero) < len(findings.pairing.checked):
         yield f"Both gradients of {listed(zero)} are zero: nothing was compared there."
     small = [name for name in findings.comparison.negligible if name not in zero]

@@ -201,16 +201,17 @@ class Mismatch:
         gradient_name: str,
         values: tuple[Vector, Vector, Vector, Vector],
         wrong: Mask,
+        ks: NDArray[np.intp],
         *,
         is_bug: bool,
     ) -> Self:
         """Return it from analytic and numerical values, error bars and rounding.
 
-        All but the analytic values may be fewer than the parameter has entries: the first ones.
+        All but the analytic values, which are the whole parameter's, are of some entries alone.
         """
         analytic = values[0]
         numerical, bar, rounding = (
-            _padded(value, len(analytic), fill)
+            _scattered(value, ks, len(analytic), fill)
             for value, fill in zip(values[1:], (np.nan, np.inf, 0.0), strict=True)
         )
         bar = np.where(np.isfinite(numerical), bar, np.inf)
@@ -218,7 +219,8 @@ class Mismatch:
         theta = np.ravel(np.asarray(parameter.array)).astype(np.float64)
         spread = _spread(analytic, numerical, bar)
         sample = Sample(analytic, numerical, theta, bar, rounding, spread)
-        return cls(parameter, gradient_name, sample, _padded(wrong, len(analytic)), is_bug)
+        everywhere = _scattered(wrong, ks, len(analytic), fill=False)
+        return cls(parameter, gradient_name, sample, everywhere, is_bug)
 
     @property
     def name(self) -> str:
@@ -264,7 +266,8 @@ class Mismatch:
         return replace(self, sample=self.sample.where(mask), wrong=self.wrong[mask])
 
 
-def _padded(values: NDArray, size: int, fill: float = 0) -> NDArray:  # type: ignore[type-arg]
-    """Return an array with entries added that were not measured."""
-    rest = np.full(size - len(values), fill, dtype=values.dtype)
-    return np.concatenate([values, rest])
+def _scattered(values: NDArray, ks: NDArray[np.intp], size: int, fill: float) -> NDArray:  # type: ignore[type-arg]
+    """Return an array of all entries, given some of them."""
+    everything = np.full(size, fill, dtype=values.dtype)
+    everything[ks] = values
+    return everything

@@ -70,19 +70,33 @@ class Pairing:
     @property
     def indices(self) -> NDArray[np.intp]:
         """Indices into θ of the entries to check."""
-        return np.concatenate([np.arange(p.start, p.stop) for p in self.checked])
+        return self.theta_indices(np.arange(self.size))
 
-    def parts(self, n_measured: int | None = None) -> Iterator[tuple[Parameter, slice]]:
-        """Yield each checked parameter, and where its entries stand in `indices`.
+    def theta_indices(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return where some entries of `indices`, given in order, stand in θ."""
+        found = [
+            positions[here] - part.start + parameter.start
+            for parameter, part, here in self._among(positions)
+        ]
+        return np.concatenate(found)
 
-        Of the first `n_measured` entries alone, if that is given.
-        """
-        most = self.size if n_measured is None else n_measured
+    def at(self, positions: NDArray[np.intp]) -> Vector:
+        """Return the analytic values of some entries of `indices`, given in order."""
+        pairs = zip(self.gradients, self._among(positions), strict=True)
+        return np.concatenate([g[positions[here] - part.start] for g, (_, part, here) in pairs])
+
+    def _among(self, positions: NDArray[np.intp]) -> Iterator[tuple[Parameter, slice, slice]]:
+        """Yield each checked parameter, where it stands, and which of some entries are its."""
+        for parameter, part in self.parts():
+            first, last = np.searchsorted(positions, (part.start, part.stop)).tolist()
+            yield parameter, part, slice(first, last)
+
+    def parts(self) -> Iterator[tuple[Parameter, slice]]:
+        """Yield each checked parameter, and where its entries stand in `indices`."""
         start = 0
         for parameter in self.checked:
-            stop = start + parameter.size
-            yield parameter, slice(min(start, most), min(stop, most))
-            start = stop
+            yield parameter, slice(start, start + parameter.size)
+            start += parameter.size
 
     @property
     def analytic(self) -> Vector:

@@ -20,6 +20,7 @@ from gradcheck_magic.comparison import (
     error_histogram,
 )
 from gradcheck_magic.diagnosis import Diagnosis
+from gradcheck_magic.errors import duration
 
 __all__ = ["card", "histogram_alt", "one_line", "progress_card", "progress_text", "text_report"]
 
@@ -123,21 +124,12 @@ def progress_text(done: int, expected: int, seconds: float) -> str:
     rate = done / seconds if seconds > 0 else math.inf
     return (
         f"Checking the gradient: {done:,} of about {expected:,} evaluations, "
-        f"{_rate_text(rate)}, about {_time_text((expected - done) / rate)} left"
+        f"{_rate_text(rate)}, about {duration((expected - done) / rate)} left"
     )
 
 
 def _rate_text(rate: float) -> str:
     return f"{rate:,.0f} per second" if rate >= 10 else f"{rate:.1f} per second"  # noqa: PLR2004 (two digits)
-
-
-def _time_text(seconds: float) -> str:
-    """Return a time in the unit in which people would say it."""
-    if seconds < 120:  # noqa: PLR2004 (two minutes)
-        return f"{seconds:.0f} s"
-    if seconds < 7200:  # noqa: PLR2004 (two hours)
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 # Text

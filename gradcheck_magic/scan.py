@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.cost import Cost
-from gradcheck_magic.finite_difference import gradient_under_test
+from gradcheck_magic.finite_difference import ROUNDING, gradient_under_test, largest_entry
 from gradcheck_magic.location import FEW, Region, Sampled, Search, sample
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
 from gradcheck_magic.residuals import Residual, Residuals, joint_residual
 
-__all__ = ["ParameterScan", "Scan", "scan"]
+__all__ = ["ParameterScan", "Scan", "planned", "scan"]
 
 Vector = NDArray[np.float64]
 
@@ -93,6 +93,18 @@ class ParameterScan:
         return math.inf if self.first is None else self.first.detectable
 
     @property
+    def is_zero(self) -> bool:
+        """Whether both gradients are zero, as far as can be told."""
+        if self.first is None:
+            return self.largest == 0 and not self.sampled.wrong
+        return max(abs(self.first.slope), self.largest) <= self.first.bar
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether both gradients are exactly zero."""
+        return self.first is not None and self.largest == self.first.slope == 0
+
+    @property
     def error(self) -> tuple[float, float]:
         """The square of the length of the gradient's error, and the spread of that."""
         if self.sketch:
@@ -141,14 +153,26 @@ class Scan:
     ----------
     parameters : list of ParameterScan
         In the order of the parameters.
+    eps : float
+        The spacing of numbers next to 1 in the coarsest precision of the gradient.
+    is_done : bool
+        Whether it came to its end.
     """
 
     parameters: list[ParameterScan]
+    eps: float
+    is_done: bool = False
 
     @property
-    def is_done(self) -> bool:
-        """Whether every parameter was looked at."""
-        return all(p.is_measured for p in self.parameters)
+    def detectable(self) -> float:
+        """The size of a single wrong entry that would have been found, wherever it is."""
+        return max((each.detectable for each in self.parameters), default=math.inf)
+
+    def is_lost(self, i: int) -> bool:
+        """Whether the whole gradient of a parameter is but the rounding of the others'."""
+        each = self.parameters[i]
+        rounding = ROUNDING * self.eps * max(other.largest for other in self.parameters)
+        return each.is_explained and not each.sampled.wrong and each.largest <= rounding
 
     @property
     def difference(self) -> tuple[float, float]:
@@ -178,14 +202,14 @@ def _difference(parameters: Sequence[ParameterScan]) -> tuple[float, float]:
 def planned(pairing: Pairing) -> Scan:
     """Return a scan of which nothing is done yet."""
     pairs = zip(pairing.checked, pairing.gradients, strict=True)
-    return Scan([_planned(parameter, gradient) for parameter, gradient in pairs])
+    found = [_planned(parameter, gradient) for parameter, gradient in pairs]
+    return Scan(found, max(pairing.gradient_eps))
 
 
 def _planned(parameter: Parameter, gradient: Vector) -> ParameterScan:
     finite = np.isfinite(gradient)
-    most = float(np.max(np.abs(gradient), initial=0.0, where=finite))
     length = float(np.linalg.norm(gradient if finite.all() else gradient[finite]))
-    return ParameterScan(parameter, most, length)
+    return ParameterScan(parameter, largest_entry(gradient), length)
 
 
 def scan(found: Scan, cost: Cost, pairing: Pairing, *, seed: int, epsilon: float) -> None:
@@ -205,6 +229,7 @@ def scan(found: Scan, cost: Cost, pairing: Pairing, *, seed: int, epsilon: float
         The step of the differences by which entries are confirmed.
     """
     _Scanner(found, cost, pairing, seed, epsilon).run()
+    found.is_done = True
 
 
 class _Scanner:

@@ -795,7 +795,7 @@ def test_interrupted_in_the_diagnosis():
     assert check.n_measured == full.size
     assert not check.interrupted
     assert check.notes[-1] == (
-        "Interrupted: the cause was looked for without further evaluations of the cost."
+        "Stopped early: the cause was looked for without further evaluations of the cost."
     )
     assert [d.cause for d in check.diagnoses] == [Cause.UNKNOWN]
 

@@ -14,9 +14,10 @@ PACKAGE = ROOT / "gradcheck_magic"
 ORDER = [
     "errors", "interrupt", "parameters", "pairing", "directions", "convention", "evaluation",
     "gradient_function", "noise", "cost", "textbook", "ladder", "second_look",
-    "finite_difference", "residuals", "location", "scan", "comparison", "mismatch", "cause", "readings",
+    "finite_difference", "residuals", "location", "scan", "comparison",
+    "mismatch", "cause", "readings",
     "recognition", "layers", "belonging", "stale", "broadcasting", "experiments", "sentences",
-    "diagnosis", "explanation", "check",
+    "measurement", "diagnosis", "explanation", "check",
     "report", "figures", "widget", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.

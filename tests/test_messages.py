@@ -267,10 +267,7 @@ OPTIONS = [
     pytest.param({"names": 3}, "`names` is 3: expected a sequence of names."),
     pytest.param({"names": ["one"]}, "`names` has 1 name for 2 arrays."),
     pytest.param({"names": [1, 2]}, "`names` holds 1: expected strings, or a namespace."),
-    pytest.param(
-        {"mode": "scan"},
-        "`mode` is 'scan', which this version does not have yet: expected 'auto' or 'full'.",
-    ),
+    pytest.param({"mode": "fast"}, "`mode` is 'fast': expected auto, full, scan."),
     pytest.param(
         {"points": 3},
         "`points` is 3, and the gradient is known at the given point alone: give `grads` as a "
@@ -280,9 +277,9 @@ OPTIONS = [
     pytest.param(
         {"workers": 2}, "`workers` is 2, which this version does not have yet: expected None."
     ),
-    pytest.param(
-        {"budget": 5.0}, "`budget` is 5.0, which this version does not have yet: expected None."
-    ),
+    pytest.param({"budget": 0}, "`budget` is 0: expected a number of seconds, such as 10."),
+    pytest.param({"budget": "5"}, "`budget` is '5': expected a number of seconds, such as 10."),
+    pytest.param({"budget": True}, "`budget` is True: expected a number of seconds, such as 10."),
     pytest.param({"seed": -1}, "`seed` is -1: expected a whole number from 0 on."),
     pytest.param(
         {"upstream": np.array([1j])},

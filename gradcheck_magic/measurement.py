@@ -1,0 +1,129 @@
+"""What is measured, every entry or random directions; and which of them, in the time there is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gradcheck_magic.comparison import (
+    DOUBLE_PRECISION,
+    SINGLE_PRECISION,
+    Comparison,
+    Measured,
+    compare,
+)
+from gradcheck_magic.cost import Cost
+from gradcheck_magic.errors import duration
+from gradcheck_magic.finite_difference import measure
+from gradcheck_magic.pairing import Pairing
+from gradcheck_magic.scan import Scan, planned, scan
+from gradcheck_magic.textbook import CentralDifferences, default_step
+
+__all__ = ["MODES", "PATIENCE", "Measurement", "Mode"]
+
+Mode = Literal["auto", "full", "scan"]
+MODES = ("auto", "full", "scan")
+# As long as this, in seconds, a full check may take before a scan is made instead.
+PATIENCE = 20.0
+# From this time on a full check tells that there is a quicker way.
+LONG = 5.0
+
+
+class Measurement:
+    """What is known of a gradient, as far as the measurement got.
+
+    Parameters
+    ----------
+    pairing : Pairing
+        What is to be measured.
+    epsilon : float, optional
+        The step of the textbook's differences; chosen to suit the precision, if not given.
+
+    Attributes
+    ----------
+    epsilon : float
+        The same, once it is chosen.
+    mode : {"full", "scan"}
+        How it is measured.
+    choice : str
+        Why it is measured like that, and how to have it otherwise; empty where that was asked for,
+        or takes no time to speak of.
+    scan : Scan or None
+        What a scan found, where there is one.
+    """
+
+    def __init__(self, pairing: Pairing, epsilon: float | None) -> None:
+        self.epsilon = default_step(8) if epsilon is None else epsilon
+        self.mode: Literal["full", "scan"] = "full"
+        self.choice = ""
+        self.scan: Scan | None = None
+        self._pairing = pairing
+        self._is_given = epsilon is not None
+        self._differences = CentralDifferences.planned(0, self.epsilon)
+
+    def choose(self, cost: Cost, mode: Mode, budget: float | None) -> None:
+        """Choose between all entries and a scan.
+
+        Parameters
+        ----------
+        cost : Cost
+            Entered as a context manager: it knows how long an evaluation takes.
+        budget : float, optional
+            The seconds there are.
+        """
+        if not self._is_given:
+            self.epsilon = default_step(cost.itemsize)
+        n_evaluations = 2 * self._pairing.size
+        expected = n_evaluations * cost.seconds_each
+        limit = PATIENCE if budget is None else budget
+        is_short = expected <= limit
+        self.mode = ("full" if is_short else "scan") if mode == "auto" else mode
+        if mode != "auto":
+            return
+        if not is_short:
+            self.choice = (
+                f"A scan: all {self._pairing.size:,} entries would take {n_evaluations:,} "
+                f"evaluations, about {duration(expected)}, and there are {limit:g} s. "
+                '--mode full (in Python, mode="full") measures them all.'
+            )
+        elif expected > LONG:
+            self.choice = (
+                f"Every entry was measured: that was expected to take {duration(expected)}, and "
+                f'there were {limit:g} s. --mode scan (in Python, mode="scan") looks at all of '
+                "them at once."
+            )
+
+    def run(self, cost: Cost, seed: int) -> None:
+        """Measure, as was chosen."""
+        if self.mode == "full":
+            self._differences = CentralDifferences.planned(self._pairing.size, self.epsilon)
+            measure(self._differences, cost, self._pairing)
+        else:
+            self.scan = planned(self._pairing)
+            scan(self.scan, cost, self._pairing, seed=seed, epsilon=self.epsilon)
+
+    def judged(self, cost: Cost) -> tuple[Comparison, Measured]:
+        """Judge what was measured."""
+        if self.scan is None:
+            measured = Measured.first(self._pairing, self._differences)
+        else:
+            measured = Measured.sampled(self._pairing, self.scan)
+        tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
+        return compare(self._pairing, measured, tolerance, self.scan), measured
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything was measured."""
+        if self.scan is None:
+            return self._differences.n_settled == self._pairing.size
+        return self.scan.is_done
+
+    @property
+    def so_far(self) -> str:
+        """How far it got, in words."""
+        if self.scan is None:
+            return f"{self._differences.n_measured} of {self._pairing.size} entries were measured."
+        looked_at = sum(each.is_measured for each in self.scan.parameters)
+        text = f"{looked_at} of {len(self.scan.parameters)} parameters were looked at"
+        if looked_at == len(self.scan.parameters):
+            text += ", and what is wrong in them was not located to the end"
+        return f"{text}."
