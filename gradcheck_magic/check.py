@@ -284,10 +284,10 @@ def _check_at(
             measurement.choose(cost, request.mode, request.budget)
             measurement.run(cost, request.seed)
             judged = measurement.judged(cost)
-            diagnoses = look(*judged)
+            diagnoses = look(*judged, scan=measurement.scan)
     except (KeyboardInterrupt, OutOfTime) as stop:
         judged = measurement.judged(cost)
-        diagnoses = look(*judged, evaluate=False)
+        diagnoses = look(*judged, scan=measurement.scan, evaluate=False)
         is_interrupt = isinstance(stop, KeyboardInterrupt)
         stopped = (
             "Interrupted" if is_interrupt else f"The budget of {request.budget:g} s was used up"
@@ -440,6 +440,14 @@ class GradientCheck:
         return self.verdict is Verdict.CORRECT
 
     @property
+    def difference_text(self) -> str:
+        """The difference as it is shown: ``0.285``, or ``≈ 4.1e-10 ± 6e-09`` after a scan."""
+        if self.mode == "full":
+            return f"{self.difference:.3g}"
+        spread = f" ± {self.difference_uncertainty:.0e}" if self.difference_uncertainty else ""
+        return f"≈ {self.difference:.3g}{spread}"
+
+    @property
     def n_measured(self) -> int:
         """How many entries were measured."""
         return len(self.measured)
@@ -453,7 +461,7 @@ class GradientCheck:
         return self.passed
 
     def __repr__(self) -> str:
-        return f"<GradientCheck {self.verdict.name}, difference {self.difference:.3g}>"
+        return f"<GradientCheck {self.verdict.name}, difference {self.difference_text}>"
 
     def raise_if_failed(self) -> None:
         """Raise `GradientCheckFailed`, in one line, unless the verdict is CORRECT."""
@@ -464,7 +472,7 @@ class GradientCheck:
         """Return the verdict, the difference and the first diagnosis or reason, in one line."""
         sentences = [diagnosis.sentence for diagnosis in self.diagnoses] + list(self.reasons)
         first = " ".join(sentences[:1])
-        return f"{self.verdict.value} The difference is {self.difference:.3g}. {first}".rstrip()
+        return f"{self.verdict.value} The difference is {self.difference_text}. {first}".rstrip()
 
     def worst_entries(self, most: int = MOST_ENTRIES) -> list[Entry]:
         """Return the entries that are furthest off, worst first, and the wrong ones before all."""
@@ -538,10 +546,13 @@ class GradientCheck:
         return card(self, png_element(self), classes="gc-static")
 
     def figure(self) -> Figure:
-        """Return the histogram of the entrywise errors, as a matplotlib figure."""
-        from gradcheck_magic.figures import histogram
+        """Return a matplotlib figure: how the errors of the entries are spread.
 
-        return histogram(self)
+        After a scan, what error it would have found beside the size of the entries.
+        """
+        from gradcheck_magic.figures import picture
+
+        return picture(self)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         return {"text/plain": str(self), "text/html": self.to_html()}
@@ -772,6 +783,7 @@ def _parameter_dict(check: ParameterCheck) -> dict[str, Any]:
         "difference": _finite(check.difference),
         "n_measured": check.n_measured,
         "n_wrong": check.n_wrong,
+        "detectable": _finite(check.detectable),
         "regions": [asdict(region) for region in check.regions],
         "worst": _entry_dict(check.worst) if check.worst else None,
     }

@@ -150,6 +150,8 @@ class ParameterCheck:
         The spread of `difference`, where it is an estimate.
     is_scanned : bool
         Whether a scan looked at all its entries at once.
+    largest, typical : float
+        After a scan, the largest of its analytic values, by size, and their root mean square.
     detectable : float
         After a scan, the size of a single wrong entry that it would have found.
     regions : tuple of WrongRegion
@@ -167,6 +169,8 @@ class ParameterCheck:
     start: int = 0
     difference_uncertainty: float = 0.0
     is_scanned: bool = False
+    largest: float = math.nan
+    typical: float = math.nan
     detectable: float = math.nan
     regions: tuple[WrongRegion, ...] = ()
 
@@ -522,8 +526,10 @@ def _scanned_parameter(entries: _Entries, scan: Scan, i: int, verdict: Verdict) 
     check = _parameter_check(entries, verdict, scan.difference_of(i))
     return replace(
         check,
-        detectable=each.detectable,
         is_scanned=each.is_measured,
+        largest=each.largest,
+        typical=each.norm / math.sqrt(max(check.size, 1)),
+        detectable=each.detectable,
         regions=tuple(_wrong_region(entries.parameter, region) for region in each.regions),
     )
 

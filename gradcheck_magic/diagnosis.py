@@ -33,6 +33,7 @@ from gradcheck_magic.recognition import (
     same_total,
     scaled,
 )
+from gradcheck_magic.scan import Scan
 from gradcheck_magic.sentences import Context, sentence
 
 __all__ = ["Cause", "Diagnosis", "diagnose"]
@@ -82,6 +83,7 @@ def diagnose(
     cost: Cost,
     evaluate: bool = True,
     earlier: Earlier | None = None,
+    scan: Scan | None = None,
 ) -> tuple[Diagnosis, ...]:
     """Name the cause for every parameter that has wrong entries.
 
@@ -101,6 +103,8 @@ def diagnose(
         Whether it may be called, and hypotheses be tested that need more evaluations.
     earlier : Earlier, optional
         What the check before this one measured.
+    scan : Scan, optional
+        What a scan found out about entries that were not measured by themselves.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def diagnose(
     """
     if not (comparison.wrong.any() or comparison.inspect.any()):
         return ()
-    mismatches = tuple(_mismatches(pairing, comparison, measured))
+    mismatches = tuple(_mismatches(pairing, comparison, measured, scan))
     known = readings()
     layers = Layers(mismatches, is_everything=pairing.size == pairing.parameters.size)
     experiments = Experiments(
@@ -131,17 +135,23 @@ def _diagnosis(finding: Finding, context: Context) -> Diagnosis:
     return Diagnosis(finding.cause, names, sentence(finding, context), finding.details)
 
 
-def _mismatches(pairing: Pairing, comparison: Comparison, measured: Measured) -> Iterator[Mismatch]:
+def _mismatches(
+    pairing: Pairing, comparison: Comparison, measured: Measured, scan: Scan | None
+) -> Iterator[Mismatch]:
     # On a kink, any value between the slopes on both sides is right.
     numerical = np.where(measured.kinked, (measured.low + measured.high) / 2, measured.numerical)
     half_gap = np.where(measured.kinked, (measured.high - measured.low) / 2, 0.0)
     bars = measured.uncertainty + half_gap
     wrong = comparison.wrong | comparison.inspect
     parts = zip(measured.parts(pairing), pairing.gradient_names, pairing.gradients, strict=True)
-    for (parameter, part, ks), gradient_name, analytic in parts:
+    for i, ((parameter, part, ks), gradient_name, analytic) in enumerate(parts):
         values = analytic, numerical[part], bars[part], measured.rounding[part]
         is_bug = bool(comparison.wrong[part].any())
-        yield Mismatch.of(parameter, gradient_name, values, wrong[part], ks, is_bug=is_bug)
+        mismatch = Mismatch.of(parameter, gradient_name, values, wrong[part], ks, is_bug=is_bug)
+        if scan is not None:
+            each = scan.parameters[i]
+            mismatch = mismatch.with_right_ones(each.known_right(), each.detectable)
+        yield mismatch
 
 
 class _Search:

@@ -19,15 +19,18 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gradcheck_magic.check import GradientCheck
-from gradcheck_magic.comparison import THRESHOLDS, error_histogram
-from gradcheck_magic.report import histogram_alt
+from gradcheck_magic.comparison import THRESHOLDS, ParameterCheck, error_histogram
+from gradcheck_magic.report import picture_alt
 
-__all__ = ["histogram", "png_element", "svg_element"]
+__all__ = ["histogram", "picture", "png_element", "reach", "svg_element"]
 
 INCHES = (4.6, 2.6)
 DPI = 100
 # Left, bottom, width and height of the axes: a layout engine would take longer than the drawing.
 AREA = (0.115, 0.17, 0.865, 0.73)
+# The same where names stand at the left; and so many lines at most.
+REACH_AREA = (0.155, 0.17, 0.825, 0.73)
+MOST_LINES = 12
 # Okabe and Ito's colours, told apart by nearly everybody: first what agrees, then what is wrong.
 AGREE = "#0072B2"
 WRONG = ("#D55E00", "#E69F00", "#CC79A7")
@@ -37,6 +40,11 @@ BINS_PER_DECADE = 2
 FIRST_EXPONENT, LEAST_EXPONENT = -12, -17
 # In the live card, what has this colour takes the colour of the text around it.
 SENTINEL = "#010203"
+
+
+def picture(check: GradientCheck, *, color: str = "black") -> Figure:
+    """Draw what suits the check: the errors of all entries, or the reach of a scan."""
+    return (histogram if check.mode == "full" else reach)(check, color=color)
 
 
 def histogram(check: GradientCheck, *, color: str = "black") -> Figure:
@@ -65,35 +73,79 @@ def histogram(check: GradientCheck, *, color: str = "black") -> Figure:
     return figure
 
 
+def reach(check: GradientCheck, *, color: str = "black") -> Figure:
+    """Draw what error of a single entry a scan finds, beside the size of the entries.
+
+    Parameters
+    ----------
+    color : str
+        Of text and axes; the background is transparent.
+
+    Returns
+    -------
+    Figure
+        One line for each parameter, from the least error that is found to its largest entry, with
+        a dot at its typical one; crosses are the errors that were found.
+    """
+    shown = [p for p in check.parameters if p.is_scanned][:MOST_LINES]
+    with _plain_style():
+        figure = Figure(figsize=INCHES, dpi=DPI)
+        figure.patch.set_alpha(0)
+        axes = figure.add_axes(REACH_AREA)
+        axes.set_xscale("log")
+        for place, parameter in enumerate(shown):
+            _draw_reach(axes, check, parameter, place)
+        axes.set_yticks(range(len(shown)), [p.name for p in shown])
+        for text in axes.get_yticklabels():
+            text.set_parse_math(False)
+        axes.set_ylim(max(len(shown), 3) - 0.4, -0.6)
+        axes.set_xlabel("size of an error, and of the entries")
+        _draw_legend(axes, [("found from here to the largest entry", AGREE), ("found", WRONG[0])])
+        _paint(axes, color)
+    return figure
+
+
+def _draw_reach(axes: Axes, check: GradientCheck, parameter: ParameterCheck, place: int) -> None:
+    ends = [parameter.detectable, parameter.largest]
+    if 0 < ends[0] < np.inf and ends[1] > 0:
+        axes.plot(sorted(ends), [place, place], color=AGREE, linewidth=2, alpha=0.5)
+        axes.plot(ends[:1], [place], color=AGREE, marker="|", markersize=10, markeredgewidth=2)
+        axes.plot([parameter.typical], [place], color=AGREE, marker="o", markersize=5)
+    inside = (check.measured >= parameter.start) & (
+        check.measured < parameter.start + parameter.size
+    )
+    off = np.abs(check.analytic - check.numerical)[inside & check.wrong]
+    off = off[np.isfinite(off) & (off > 0)]
+    axes.plot(off, np.full(len(off), place), "x", color=WRONG[0], markersize=6)
+
+
 def png_element(check: GradientCheck) -> str:
-    """Return the histogram as `<img>` elements with embedded PNGs, for light and for dark."""
+    """Return the picture as `<img>` elements with embedded PNGs, for light and for dark."""
     light = _img(check, color="#1a1a1a", background="#ffffff", style="")
     dark = _img(check, color="#eeeeee", background="#111111", style="display:none")
     return light + dark
 
 
 def svg_element(check: GradientCheck) -> str:
-    """Return the histogram as an `<svg>` element that takes the colour of the text around it."""
+    """Return the picture as an `<svg>` element that takes the colour of the text around it."""
     with _plain_style({"svg.fonttype": "none", "svg.hashsalt": "gradcheck"}):
         buffer = io.StringIO()
-        histogram(check, color=SENTINEL).savefig(buffer, format="svg", metadata={"Date": None})
+        picture(check, color=SENTINEL).savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(SENTINEL, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # Ids are only for references, which are made by hash: the others would repeat on the page.
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
-    alt = html.escape(histogram_alt(check), quote=True)
+    alt = html.escape(picture_alt(check), quote=True)
     return svg.replace("<svg", f'<svg role="img" aria-label="{alt}"', 1)
 
 
 def _img(check: GradientCheck, *, color: str, background: str, style: str) -> str:
     with _plain_style():
         buffer = io.BytesIO()
-        histogram(check, color=color).savefig(
-            buffer, format="png", dpi=2 * DPI, facecolor=background
-        )
+        picture(check, color=color).savefig(buffer, format="png", dpi=2 * DPI, facecolor=background)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    alt = html.escape(histogram_alt(check), quote=True)
+    alt = html.escape(picture_alt(check), quote=True)
     theme = "gc-dark" if style else "gc-light"
     return (
         f'<img class="{theme}" style="{style}" width="{round(INCHES[0] * DPI)}" alt="{alt}" '

@@ -99,9 +99,12 @@ class Location:
     regions : list of Region
         Where it is not single entries.
     is_complete : bool
-        Whether everything wrong was found, as far as residuals show it.
+        Whether the search came to its end.
+    rest : Residual
+        What is left, outside of the regions, with all that was found.
     """
 
+    rest: Residual
     regions: list[Region] = field(default_factory=list)
     is_complete: bool = True
 
@@ -172,20 +175,20 @@ class Search:
         self._direction = residuals.direction(turn)
         self._shape = residuals.parameter.shape
         self._random = np.random.default_rng(turn)
-        self._location = Location()
+        self._location: Location
 
     def run(self, found: Residual) -> Location:
         """Find what is behind a residual over all entries."""
-        while self._direction.size:
+        self._location = Location(found)
+        while True:
             try:
                 self._search(self._direction.box, found, streak=0)
             except _RegionFound:
                 self._direction = self._residuals.direction(self._turn)
-                if self._direction.size:
-                    found = self._of(self._direction.box, found)
+                found = self._of(self._direction.box, found)
             else:
-                break
-        return self._location
+                self._location.rest = self._residuals.left_of(found)
+                return self._location
 
     def _search(self, box: Box, found: Residual, streak: int) -> None:
         """Find everything wrong in a box, if its residual is clear."""

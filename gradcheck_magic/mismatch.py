@@ -222,6 +222,14 @@ class Mismatch:
         everywhere = _scattered(wrong, ks, len(analytic), fill=False)
         return cls(parameter, gradient_name, sample, everywhere, is_bug)
 
+    def with_right_ones(self, right: Mask, bar: float) -> Self:
+        """Return the same, knowing of some more entries that they are right, within a bar."""
+        sample = self.sample
+        numerical = np.where(right, sample.analytic, sample.numerical)
+        bars = np.where(right, bar, sample.bar)
+        spread = _spread(sample.analytic, numerical, bars)
+        return replace(self, sample=replace(sample, numerical=numerical, bar=bars, spread=spread))
+
     @property
     def name(self) -> str:
         """Of the parameter."""

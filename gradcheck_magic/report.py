@@ -20,9 +20,10 @@ from gradcheck_magic.comparison import (
     error_histogram,
 )
 from gradcheck_magic.diagnosis import Diagnosis
-from gradcheck_magic.errors import duration
+from gradcheck_magic.errors import duration, listed
+from gradcheck_magic.residuals import CERTAINTY
 
-__all__ = ["card", "histogram_alt", "one_line", "progress_card", "progress_text", "text_report"]
+__all__ = ["card", "one_line", "picture_alt", "progress_card", "progress_text", "text_report"]
 
 # The ruler runs from here to 1, in powers of ten.
 RULER_START = -12
@@ -38,7 +39,9 @@ BEHIND_IN_TEXT = 3
 # The ruler's colours where the style sheet is taken away, as it is from an output not trusted.
 BANDS = ("#d3ece2", "#fbe8bd", "#fbd3ba", "#f7bdb7")
 HEADS = ("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
-NUMBERS = {"difference", "analytic", "numerical"}
+# After a scan, before the worst entry: the size of an error in a single entry that it finds.
+REACH = "finds from"
+NUMBERS = {"difference", REACH, "analytic", "numerical"}
 BEHIND_HEADS = ("entry", "analytic", "numerical", "analytic / numerical", "analytic − numerical")
 _BLOCK = "margin:0 0 8px;padding:6px 10px"
 
@@ -50,16 +53,32 @@ FOOTER_SEPARATOR = " · "
 
 def parameter_verdict(check: ParameterCheck) -> str:
     """Return the verdict on a parameter, in words."""
+    if check.is_scanned:
+        return _scanned_verdict(check)
     if check.n_measured < check.size:
         wrong = f"wrong, {check.n_wrong}, " if check.n_wrong else ""
         return f"{wrong}{check.n_measured} of {check.size} measured"
     if check.verdict is Verdict.BUG:
         return f"wrong, {check.n_wrong} of {check.size}" if check.n_wrong else "differs"
-    return {
-        Verdict.CORRECT: "agrees",
-        Verdict.INSPECT: "inspect",
-        Verdict.INCONCLUSIVE: "cannot tell",
-    }[check.verdict]
+    return _WORDS[check.verdict]
+
+
+def _scanned_verdict(check: ParameterCheck) -> str:
+    """Say what a scan found in a parameter, entry by entry or in regions."""
+    if check.regions:
+        # The name is at the beginning of the row.
+        places = [r.label.removeprefix(check.name) or "all over" for r in check.regions]
+        return f"wrong, {listed(places, 3, code=False)}"
+    if check.verdict is Verdict.BUG:
+        return f"wrong, {check.n_wrong} {'entry' if check.n_wrong == 1 else 'entries'} found"
+    return _WORDS[check.verdict]
+
+
+_WORDS = {
+    Verdict.CORRECT: "agrees",
+    Verdict.INSPECT: "inspect",
+    Verdict.INCONCLUSIVE: "cannot tell",
+}
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -69,26 +88,37 @@ def shape_text(shape: Sequence[int]) -> str:
 
 def footer(check: GradientCheck) -> str:
     """Return what was used, and what it could see: step, evaluations, time, cost, power."""
-    measured = (
-        f"all {check.size} entries measured"
-        if check.n_measured == check.size
-        else f"{check.n_measured} of {check.size} entries measured"
-    )
+    is_full = check.mode == "full"
     parts = [
-        measured,
+        _extent(check),
         {
             "flat": "cost called with the flat θ",
             "arguments": "cost called with the arrays one by one",
             "closure": "cost called with nothing",
         }.get(check.call, ""),
-        f"ε = {check.epsilon:g}",
-        f"{check.n_evaluations} evaluations in {check.seconds:.2f} s",
+        f"ε = {check.epsilon:g}" if is_full else "",
+        f"{check.n_evaluations:,} evaluations in {check.seconds:.2f} s",
         f"J = {check.cost:.6g}, known to {check.noise:.1e}",
-        f"an error of {check.detectable:.1e} in any one entry would have been seen"
-        if math.isfinite(check.detectable) and not check.interrupted
-        else "",
+        _power(check) if math.isfinite(check.detectable) and not check.interrupted else "",
     ]
     return FOOTER_SEPARATOR.join(filter(None, parts))
+
+
+def _extent(check: GradientCheck) -> str:
+    if check.mode == "scan":
+        return f"scan of {check.size:,} entries, {check.n_measured} measured by themselves"
+    if check.n_measured == check.size:
+        return f"all {check.size} entries measured"
+    return f"{check.n_measured} of {check.size} entries measured"
+
+
+def _power(check: GradientCheck) -> str:
+    if check.mode == "full":
+        return f"an error of {check.detectable:.1e} in any one entry would have been seen"
+    return (
+        f"any single wrong entry larger than {check.detectable:.1e} would have been found with "
+        f"probability {CERTAINTY}"
+    )
 
 
 def ratio_text(entry: Entry) -> str:
@@ -98,8 +128,10 @@ def ratio_text(entry: Entry) -> str:
     return f"{entry.analytic / entry.numerical:.4g}"
 
 
-def histogram_alt(check: GradientCheck) -> str:
-    """Say in words what the histogram shows."""
+def picture_alt(check: GradientCheck) -> str:
+    """Say in words what the picture shows."""
+    if check.mode == "scan":
+        return _reach_alt(check)
     errors = check.relative_errors
     correct, inspect, bug = THRESHOLDS
     counts = [
@@ -112,6 +144,15 @@ def histogram_alt(check: GradientCheck) -> str:
     ]
     spread = ", ".join(f"{count} {words}" for count, words in counts if count)
     return f"Histogram of the relative errors of {len(errors)} entries: {spread or 'none'}."
+
+
+def _reach_alt(check: GradientCheck) -> str:
+    reaches = [
+        f"{p.name} up to {p.largest:.1e}, found from {p.detectable:.1e}"
+        for p in check.parameters[:MOST_ROWS]
+        if p.is_scanned
+    ]
+    return f"The size of the entries, and of an error that is found: {'; '.join(reaches)}."
 
 
 def one_line(check: GradientCheck) -> str:
@@ -138,7 +179,7 @@ def _rate_text(rate: float) -> str:
 def text_report(check: GradientCheck) -> str:
     """Return the complete report as text."""
     blocks = [
-        f"{check.verdict.symbol} {check.verdict.value}   difference {check.difference:.3g}",
+        f"{check.verdict.symbol} {check.verdict.value}   difference {check.difference_text}",
         "\n".join(_text_leading(check)),
         _text_table(check),
         _text_histogram(check),
@@ -162,20 +203,37 @@ def _text_leading(check: GradientCheck) -> Iterator[str]:
 
 
 def _text_table(check: GradientCheck) -> str:
-    rows = [HEADS]
+    head = _heads(check)
+    rows = [head]
     for p in check.parameters:
-        values = _worst_values(p.worst)
         verdict = f"{p.verdict.symbol} {parameter_verdict(p)}"
-        rows.append((p.name, shape_text(p.shape), f"{p.difference:.1e}", verdict, *values))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        rows.append((p.name, shape_text(p.shape), _difference(p), verdict, *_values(p)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     aligned = [
         [
-            cell.rjust(width) if head in NUMBERS else cell.ljust(width)
-            for head, cell, width in zip(rows[0], row, widths, strict=True)
+            cell.rjust(width) if name in NUMBERS else cell.ljust(width)
+            for name, cell, width in zip(head, row, widths, strict=True)
         ]
         for row in rows
     ]
     return "\n".join("  ".join(row).rstrip() for row in aligned)
+
+
+def _heads(check: GradientCheck) -> tuple[str, ...]:
+    return HEADS if check.mode == "full" else (*HEADS[:4], REACH, *HEADS[4:])
+
+
+def _difference(check: ParameterCheck) -> str:
+    return f"{'≈ ' if check.is_scanned else ''}{check.difference:.1e}"
+
+
+def _values(check: ParameterCheck) -> tuple[str, ...]:
+    """What stands behind the verdict: after a scan its reach, and always the worst entry."""
+    worst = _worst_values(check.worst)
+    if math.isnan(check.detectable):
+        return worst
+    known = check.is_scanned and math.isfinite(check.detectable)
+    return (f"{check.detectable:.1e}" if known else "", *worst)
 
 
 def _worst_values(worst: Entry | None) -> tuple[str, str, str]:
@@ -235,11 +293,11 @@ def card(check: GradientCheck, picture: str, *, classes: str = "") -> str:
     return (
         f"<style>{STYLE}</style>"
         f'<div class="gc-card gc-{verdict.name.lower()} {classes}" role="region" '
-        f'aria-label="Gradient check: {verdict.value} Difference {check.difference:.3g}.">'
+        f'aria-label="Gradient check: {verdict.value} Difference {check.difference_text}.">'
         '<div class="gc-head" role="status">'
         f'<b class="gc-verdict" style="font-size:16px">{verdict.symbol} {verdict.value}</b> '
-        f'<span style="font-size:15px">difference <b class="gc-difference">{check.difference:.3g}'
-        "</b></span></div>"
+        f'<span style="font-size:15px">difference <b class="gc-difference">'
+        f"{check.difference_text}</b></span></div>"
         f"{_ruler(check.difference)}"
         f"{''.join(_diagnosis_block(check, diagnosis) for diagnosis in check.diagnoses)}"
         f"{''.join(map(_reason_block, check.reasons))}"
@@ -346,39 +404,37 @@ def _html_tables(check: GradientCheck) -> str:
     # What is wrong comes before the fold.
     order = sorted(check.parameters, key=lambda p: p.verdict is Verdict.CORRECT)
     shown = check.parameters if len(order) <= MOST_ROWS else tuple(order[:MOST_ROWS])
-    table = _html_table(shown, "Gradient of each parameter, and its worst entry")
+    heads = _heads(check)
+    table = _html_table(shown, heads, "Gradient of each parameter, and its worst entry")
     rest = order[len(shown) :]
     if rest:
-        more = _html_table(rest, "The other parameters")
+        more = _html_table(rest, heads, "The other parameters")
         table += f"<details><summary>{len(rest)} more parameters</summary>{more}</details>"
     return table
 
 
-def _html_table(parameters: Sequence[ParameterCheck], caption: str) -> str:
-    head = "".join(f'<th scope="col"{_class(number=name in NUMBERS)}>{name}</th>' for name in HEADS)
-    rows = "".join(_html_row(parameter) for parameter in parameters)
+def _html_table(parameters: Sequence[ParameterCheck], heads: Sequence[str], caption: str) -> str:
+    head = "".join(f'<th scope="col"{_class(number=name in NUMBERS)}>{name}</th>' for name in heads)
+    rows = "".join(_html_row(parameter, heads) for parameter in parameters)
     return (
         f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )
 
 
-def _html_row(check: ParameterCheck) -> str:
-    label, analytic, numerical = _worst_values(check.worst)
-    label = label.removeprefix(check.name) or label
-    cells = [
-        (f"{check.difference:.1e}", True, ""),
-        (f"{check.verdict.symbol} {parameter_verdict(check)}", False, _TONES[check.verdict]),
-        (label, False, ""),
-        (analytic, True, ""),
-        (numerical, True, ""),
-    ]
+def _html_row(check: ParameterCheck, heads: Sequence[str]) -> str:
+    verdict = f"{check.verdict.symbol} {parameter_verdict(check)}"
+    texts = dict(zip(heads[2:], (_difference(check), verdict, *_values(check)), strict=True))
+    label = texts["worst entry"]
+    texts["worst entry"] = label.removeprefix(check.name) or label
+    tones = {"verdict": _TONES[check.verdict]}
     return (
         f'<tr><th scope="row"><code>{html.escape(check.name)}</code></th>'
         f"<td>{shape_text(check.shape)}</td>"
         + "".join(
-            f"<td{_class(tone, number=number)}>{_bar_set_apart(html.escape(text))}</td>"
-            for text, number, tone in cells
+            f"<td{_class(tones.get(name, ''), number=name in NUMBERS)}>"
+            f"{_bar_set_apart(html.escape(text))}</td>"
+            for name, text in texts.items()
         )
         + "</tr>"
     )

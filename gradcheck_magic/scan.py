@@ -47,7 +47,7 @@ class ParameterScan:
     first : Residual or None
         Over all its entries, as the gradient was given; None where that was not measured.
     rest : Residual or None
-        The same of the last direction, without what was found until then.
+        The same along the last direction, without what was found until then.
     sampled : Sampled
         Its entries that were measured by themselves.
     regions : list of Region
@@ -103,6 +103,15 @@ class ParameterScan:
     def is_nothing(self) -> bool:
         """Whether both gradients are exactly zero."""
         return self.first is not None and self.largest == self.first.slope == 0
+
+    def known_right(self) -> NDArray[np.bool_]:
+        """Return which entries are right without having been measured by themselves."""
+        right = np.full(self.parameter.shape, self.is_explained and not self.is_enumerated)
+        for region in self.regions:
+            right[tuple(slice(*side) for side in region.box)] = False
+        flat: NDArray[np.bool_] = right.reshape(-1)
+        flat[self.sampled.ks] = False
+        return flat
 
     @property
     def error(self) -> tuple[float, float]:
@@ -250,7 +259,7 @@ class _Scanner:
         for each, residuals in self._all:
             self._look(each, residuals)
         for each, residuals in self._all:
-            if each.first is not None and each.first.is_clear:
+            if each.first is not None and each.rest is not None and each.rest.is_clear:
                 self._locate(each, residuals, 0, each.first)
         for turn in range(1, TURNS + 1):
             if not self._bear_out(turn):
@@ -267,7 +276,8 @@ class _Scanner:
         if residuals.size <= FEW:
             self._sample(each, residuals, range(residuals.size))
         elif not odd.size > MOST_LISTED:
-            each.first = each.rest = residuals.of_all(0)
+            each.first = residuals.of_all(0)
+            each.rest = residuals.left_of(each.first)
 
     def _locate(
         self, each: ParameterScan, residuals: Residuals, turn: int, found: Residual
@@ -276,7 +286,7 @@ class _Scanner:
         location = search.run(found)
         each.regions += location.regions
         each.is_complete = location.is_complete
-        each.rest = residuals.left_of(found)
+        each.rest = location.rest
 
     def _bear_out(self, turn: int) -> bool:
         """Look once more at everything that is explained; return whether something came up."""

@@ -23,7 +23,7 @@ from gradcheck_magic import (
 )
 from gradcheck_magic.comparison import error_histogram
 from gradcheck_magic.figures import svg_element
-from gradcheck_magic.report import card, histogram_alt
+from gradcheck_magic.report import card, picture_alt
 from gradcheck_magic.widget import StaticCard, TextCard, WidgetCard
 
 # Long sentences stand on one line, as in the report.
@@ -72,10 +72,14 @@ def result_by_hand():
         [1e-2, 1e-2, 2e-2, -1.25, 0.5, 0.5 * (1 + 4e-9), 1.00001, 1, 1, 1, np.nan, 0.1, 0.1]
     )
 
+    starts = {"W": 0, "b": 3, "V": 4, "U": 6, "T": 10, "long_name": 11}
+
     def parameter(name, shape, verdict, difference, n_wrong=0, *, worst=None):
         size = int(np.prod(shape))
         entry = worst and Entry(worst[0], (), *worst[1:], 1e-9)
-        return ParameterCheck(name, shape, size, verdict, difference, size, n_wrong, entry)
+        return ParameterCheck(
+            name, shape, size, verdict, difference, size, n_wrong, entry, starts[name]
+        )
 
     bug, nan = Verdict.BUG, np.nan
     twice = (
@@ -176,7 +180,7 @@ def test_html(classic):
         "Gradient check: There is a bug in backpropagation. Difference 0.285."
     )
     images = [attrs for tag, attrs in page.elements if tag == "img"]
-    assert [image["alt"] for image in images] == 2 * [histogram_alt(classic)]
+    assert [image["alt"] for image in images] == 2 * [picture_alt(classic)]
     assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
 
 
@@ -209,7 +213,7 @@ def test_mimebundle(right):
 
 
 def test_alt_text(classic):
-    assert histogram_alt(classic) == (
+    assert picture_alt(classic) == (
         "Histogram of the relative errors of 47 entries: "
         f"{np.sum(classic.relative_errors == 0)} exactly equal, "
         f"{np.sum((classic.relative_errors > 0) & (classic.relative_errors < 1e-7))} below 1e-07, "
