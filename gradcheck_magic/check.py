@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -126,7 +127,7 @@ def check_gradients(
     call: Call = "auto",
     upstream: object = None,
     points: int = 1,
-    workers: None = None,
+    workers: int | Executor | None = None,
     budget: None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -163,7 +164,12 @@ def check_gradients(
     points : int
         With more than 1, and `grads` a function, as many points around the given one are checked
         as well, until one fails: every entry is moved by up to 10 % of its size.
-    workers, budget
+    workers : int or Executor, optional
+        By how many processes of its own, or by whose workers, the cost is evaluated: a
+        `concurrent.futures.Executor`, or anything with its `submit`, such as Dask's
+        ``client.get_executor()``, ipyparallel's ``client.executor()`` and mpi4py's
+        `MPIPoolExecutor`; it is not shut down. The result does not depend on it.
+    budget
         Not yet available: None.
     seed : int
         Of everything random in the check: these points, those at which the calling conventions
@@ -193,11 +199,11 @@ def check_gradients(
     >>> check.passed
     True
     """
-    _require_available(mode=mode, workers=workers, budget=budget)
+    _require_available(mode=mode, budget=budget)
     _require_points(points, grads)
     _require_check(previous)
     request = _Request(
-        cost_function, epsilon, only, call, upstream, seed, points, progress, previous
+        cost_function, epsilon, only, call, upstream, seed, points, progress, previous, workers
     )
     given = _check_at(params, grads, names, request)
     return given if points == 1 else _check_around(params, grads, names, request, given)
@@ -216,6 +222,7 @@ class _Request:
     points: int
     progress: Progress | None
     previous: GradientCheck | None
+    workers: int | Executor | None
 
     def progress_at(self, point: int) -> Progress | None:
         """Return the progress at one point, which tells of all."""
@@ -248,6 +255,7 @@ def _check_at(
         upstream=request.upstream,
         seed=request.seed,
         progress=request.progress_at(point),
+        workers=request.workers,
     )
     differences = CentralDifferences.planned(pairing.size, _valid_step(request.epsilon))
     look = partial(
@@ -600,7 +608,7 @@ def _concluded(
 
 def _require_available(**options: object) -> None:
     """Refuse what the public contract names and this version does not have."""
-    available = {"mode": ("auto", "full"), "workers": (None,), "budget": (None,)}
+    available = {"mode": ("auto", "full"), "budget": (None,)}
     for option, value in options.items():
         if value not in available[option]:
             expected = " or ".join(map(repr, available[option]))

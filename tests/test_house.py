@@ -13,7 +13,7 @@ PACKAGE = ROOT / "gradcheck_magic"
 # Each module imports only from those before it.
 ORDER = [
     "errors", "interrupt", "parameters", "pairing", "directions", "convention", "evaluation",
-    "gradient_function", "noise", "cost", "textbook", "ladder", "second_look",
+    "workers", "gradient_function", "noise", "cost", "textbook", "ladder", "second_look",
     "finite_difference", "comparison", "mismatch", "cause", "readings",
     "recognition", "layers", "belonging", "stale", "broadcasting", "experiments", "sentences",
     "diagnosis", "explanation", "check",
@@ -23,8 +23,10 @@ ORDER = [
 UPWARDS = {("check", "report"), ("check", "figures")}
 # Who may know whom, besides the standard library and NumPy.
 ALLOWED = {
+    "cloudpickle": {"workers"},
     "IPython": {"magic", "__main__", "__init__"},
     "ipywidgets": {"widget"},
+    "loky": {"workers"},
     "matplotlib": {"figures", "check"},
     "traitlets": {"magic", "__main__"},
 }
