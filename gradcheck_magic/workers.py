@@ -12,6 +12,7 @@ import os
 import pickle
 import platform
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -21,6 +22,7 @@ from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -237,13 +239,21 @@ def evaluate(task: Task) -> Part | None:
     if task.key not in benches:
         if task.recipe is None:
             return None
-        recipe = task.recipe
-        if not isinstance(recipe, Recipe):
-            recipe = pickle.loads(recipe)  # noqa: S301 (it comes from the check itself)
+        try:
+            bench = _Bench(_unpickled(task.recipe))
+        except Exception as error:  # noqa: BLE001 (what it imports may raise anything)
+            return Part(np.empty(0), np.empty(0), 0, 0.0, _sendable(error), _process())
         while len(benches) >= KEPT:
             del benches[next(iter(benches))]
-        benches[task.key] = _Bench(recipe)
+        benches[task.key] = bench
     return benches[task.key].made(task)
+
+
+def _unpickled(recipe: bytes | Recipe) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe
+    unpickled: Recipe = pickle.loads(recipe)  # noqa: S301 (it comes from the check itself)
+    return unpickled
 
 
 def _sample(evaluator: Evaluator, binding: Binding) -> Vector:
@@ -305,6 +315,11 @@ class Pool:
         """Whether its workers are known to be threads of this process."""
         return isinstance(self.executor, ThreadPoolExecutor)
 
+    def renewed(self) -> Pool:
+        """Return new processes in place of our own."""
+        self.executor.shutdown(wait=True, kill_workers=True)
+        return _processes(self.size)
+
     def give_up(self, futures: list[Future[Any]]) -> None:
         """Cancel what is not yet done, and stop our own processes if they do not come to an end.
 
@@ -354,13 +369,20 @@ def _processes(number: int) -> Pool:
     # What a worker keeps of a large data set is not a leak, after which loky would replace it.
     environment["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e15"
     executor = loky.get_reusable_executor(
-        max_workers=number, timeout=IDLE, initializer=_ignore_interrupts, env=environment
+        max_workers=number,
+        timeout=IDLE,
+        initializer=_begin,
+        initargs=(tuple(sys.path), Path.cwd()),
+        env=environment,
     )
     return Pool(executor, number, is_ours=True)
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C, which reaches a terminal's processes all at once, to the one that waits."""
+def _begin(*_: object) -> None:
+    """Begin a process, which serves until it would be begun with something else.
+
+    Ctrl-C, which reaches all processes of a terminal, is left to the one that waits for them.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -422,7 +444,8 @@ class Workers:
     def compare(self, is_same: Callable[[float, float], bool]) -> None:
         """Make sure that the cost which the workers evaluate is this one.
 
-        Every worker that is idle gets to know it on this occasion.
+        Every worker that is idle gets to know it on this occasion. Our own processes are begun
+        anew where it is another: they may have imported a module that was edited since.
 
         Parameters
         ----------
@@ -434,6 +457,15 @@ class Workers:
         InputError
             If it is another one. What the function raises there passes through.
         """
+        try:
+            self._compare(is_same)
+        except Exception:
+            if not self._pool.is_ours:
+                raise
+            self._pool = self._pool.renewed()
+            self._compare(is_same)
+
+    def _compare(self, is_same: Callable[[float, float], bool]) -> None:
         task = self._task(None, None)
         futures = [self._sent(replace(task, recipe=self._recipe)) for _ in range(self.size)]
         try:
@@ -545,7 +577,8 @@ class Workers:
 
     def _explained(self, error: Exception) -> Exception:
         """The same, or what it means where it means that a worker is gone."""
-        kinds = {kind.__name__ for kind in type(error).__mro__}
+        # ipyparallel wraps what is not its own, and gives its name.
+        kinds = {kind.__name__ for kind in type(error).__mro__} | {getattr(error, "ename", "")}
         if not (isinstance(error, BrokenExecutor) or kinds & LOST):
             return error
         return WorkerLostError(
