@@ -60,7 +60,7 @@ def cluster():
     """A cluster of Dask's; a worker that dies is not replaced for the same task."""
     distributed = pytest.importorskip("distributed")
     config = pytest.importorskip("dask").config
-    options = {"dashboard_address": None, "n_workers": 2, "threads_per_worker": 1}
+    options = {"dashboard_address": ":0", "n_workers": 2, "threads_per_worker": 1}
     with (
         config.set({"distributed.scheduler.allowed-failures": 0}),
         distributed.LocalCluster(processes=True, **options) as cluster,
@@ -329,7 +329,7 @@ def test_executor_that_answers_otherwise():
 def test_threads_of_a_cluster():
     """Only the cluster knows that its workers are threads of this process."""
     distributed = pytest.importorskip("distributed")
-    options = {"dashboard_address": None, "n_workers": 1, "threads_per_worker": 2}
+    options = {"dashboard_address": ":0", "n_workers": 1, "threads_per_worker": 2}
     with (
         distributed.LocalCluster(processes=False, **options) as cluster,
         distributed.Client(cluster) as client,
@@ -342,8 +342,9 @@ def test_threads_of_a_cluster():
         alone = check_gradients(params, grads, cost)
         assert known(check_gradients(params, grads, cost, workers=workers)) == known(alone)
     assert str(error.value) == (
-        "`cost` reads the notebook's arrays, which threads would move under each other: give "
-        "`workers` a number or a pool of processes, or make the parameters an argument of `cost`."
+        "`cost_function` reads the notebook's arrays, which threads would move under each other: "
+        "give `workers` a number or a pool of processes, or make the parameters an argument of "
+        "`cost_function`."
     )
 
 
