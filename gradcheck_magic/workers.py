@@ -537,7 +537,8 @@ class Workers:
         try:
             future: Future[Any] = self._pool.executor.submit(evaluate, task)
         except Exception as error:
-            raise self._explained(error) from error
+            self._require_alive(error)
+            raise
         self._under_way.append(future)
         return future
 
@@ -567,7 +568,8 @@ class Workers:
                 if future.done():
                     raise
             except Exception as error:
-                raise self._explained(error) from error
+                self._require_alive(error)
+                raise
             else:
                 self._under_way.remove(future)
                 return result
@@ -575,16 +577,15 @@ class Workers:
                 guard.open = False
             self._check_time()
 
-    def _explained(self, error: Exception) -> Exception:
-        """The same, or what it means where it means that a worker is gone."""
+    def _require_alive(self, error: Exception) -> None:
+        """Say so if what an executor raised means that a worker is gone."""
         # ipyparallel wraps what is not its own, and gives its name.
         kinds = {kind.__name__ for kind in type(error).__mro__} | {getattr(error, "ename", "")}
-        if not (isinstance(error, BrokenExecutor) or kinds & LOST):
-            return error
-        return WorkerLostError(
-            f"A worker died while it evaluated `{self._evaluator.name}`, as it would from lack of "
-            "memory: try fewer workers, or workers=None."
-        )
+        if isinstance(error, BrokenExecutor) or kinds & LOST:
+            raise WorkerLostError(
+                f"A worker died while it evaluated `{self._evaluator.name}`, as it would from lack "
+                "of memory: try fewer workers, or workers=None."
+            ) from error
 
     def _give_up(self) -> None:
         self._pool.give_up(self._under_way)

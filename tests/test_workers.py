@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -346,6 +347,14 @@ def test_threads_of_a_cluster():
         "give `workers` a number or a pool of processes, or make the parameters an argument of "
         "`cost_function`."
     )
+
+
+def test_threads_share_the_filters_of_warnings(threads):
+    """They are left alone, and what a step outside the domain warns of is not heard."""
+    filters = list(warnings.filters)
+    params, grads, _, _ = outside_the_domain()
+    check_gradients(params, grads, lambda t: float(np.log(t).sum()), epsilon=0.1, workers=threads)
+    assert warnings.filters == filters
 
 
 def test_time_is_looked_at_while_waiting():
