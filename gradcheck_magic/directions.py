@@ -12,14 +12,24 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LARGEST", "LEAST", "Box", "Direction", "Prediction", "likely_magnitude"]
+__all__ = [
+    "LARGEST",
+    "LEAST",
+    "Box",
+    "Direction",
+    "Prediction",
+    "box_size",
+    "contains",
+    "intersection",
+    "likely_magnitude",
+]
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
@@ -31,6 +41,28 @@ LEAST = 0.5
 LARGEST = math.sqrt(2.8125) - 0.25
 # So many entries are worked on at a time.
 BLOCK = 1 << 15
+
+
+def box_size(box: Box) -> int:
+    """Return the number of entries in a box."""
+    return math.prod(max(0, stop - start) for start, stop in box)
+
+
+def intersection(one: Box, other: Box) -> Box:
+    """Return what two boxes share, which may be empty."""
+    pairs = zip(one, other, strict=True)
+    return tuple((max(a, c), max(a, c, min(b, d))) for (a, b), (c, d) in pairs)
+
+
+def contains(box: Box, index: tuple[int, ...]) -> bool:
+    """Whether an entry is in a box."""
+    return all(start <= i < stop for i, (start, stop) in zip(index, box, strict=True))
+
+
+def _relative(part: Box, whole: Box) -> tuple[slice, ...]:
+    """Where a part stands within a box."""
+    pairs = zip(part, whole, strict=True)
+    return tuple(slice(a - start, b - start) for (a, b), (start, _) in pairs)
 
 
 def likely_magnitude(probability: float) -> float:
@@ -69,6 +101,8 @@ class Direction:
         Of the numbers: the same for every box, so that what two halves of one show adds up.
     box : Box
         Which entries move.
+    holes : tuple of Box
+        Parts of it that stay as they are.
     ramp : int, optional
         An axis along which the numbers are multiplied by 0 at the beginning of the box, and by 1
         at its end: what it shows, over what the same shows without, is where along the axis.
@@ -78,12 +112,15 @@ class Direction:
     shape: tuple[int, ...]
     seed: tuple[int, ...]
     box: Box
+    holes: tuple[Box, ...] = ()
     ramp: int | None = None
 
     @classmethod
-    def over(cls, position: int, shape: tuple[int, ...], seed: tuple[int, ...]) -> Direction:
-        """Return a direction in which every entry of a parameter moves."""
-        return cls(position, shape, seed, tuple((0, length) for length in shape))
+    def over(
+        cls, position: int, shape: tuple[int, ...], seed: tuple[int, ...], holes: Sequence[Box]
+    ) -> Direction:
+        """Return a direction in which every entry of a parameter moves, but for some boxes."""
+        return cls(position, shape, seed, tuple((0, length) for length in shape), tuple(holes))
 
     def within(self, box: Box, ramp: int | None = None) -> Direction:
         """Return the same direction, of a part of the entries."""
@@ -92,12 +129,12 @@ class Direction:
     @property
     def size(self) -> int:
         """How many entries move."""
-        return math.prod(stop - start for start, stop in self.box)
+        left_out = sum(box_size(intersection(hole, self.box)) for hole in self.holes)
+        return max(0, box_size(self.box) - left_out)
 
     def value_at(self, index: tuple[int, ...]) -> float:
         """Return by how much one entry moves."""
-        inside = all(start <= i < stop for i, (start, stop) in zip(index, self.box, strict=True))
-        if not inside:
+        if not contains(self.box, index) or any(contains(hole, index) for hole in self.holes):
             return 0.0
         value = float(self._numbers()[index])
         if self.ramp is not None:
@@ -152,6 +189,9 @@ class Direction:
             v = numbers[where].astype(np.float64)
             if self.ramp is not None:
                 v *= self._ramp(first, last)
+            block = ((first, last), *others)
+            for hole in self.holes:
+                v[_relative(intersection(hole, block), block)] = 0
             yield where, v
 
     def _ramp(self, first: int, last: int) -> Vector:

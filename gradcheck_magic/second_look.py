@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
@@ -430,24 +430,24 @@ class _Pass:
         noise = noise_of_pair(precision, cost_plus, cost_minus)
         return cls(cost_plus, cost_minus, *stepped, noise, precision.value)
 
-    @property
+    @cached_property
     def stepped(self) -> Vector:
         return np.minimum(self.down, self.up)
 
-    @property
+    @cached_property
     def central(self) -> Vector:
         """The quotient over what was really stepped; nan where there is none."""
         with np.errstate(divide="ignore", invalid="ignore"):
             quotient = (self.cost_plus - self.cost_minus) / (self.up + self.down)
         return np.where(np.isfinite(quotient), quotient, np.nan)
 
-    @property
+    @cached_property
     def round_off(self) -> Vector:
         with np.errstate(divide="ignore"):
             bar = 2 * NOISE_DEVIATIONS * self.noise / (self.up + self.down)
         return np.where(np.isfinite(self.central), bar, np.inf)
 
-    @property
+    @cached_property
     def gap(self) -> Vector:
         """By how much the slopes on both sides differ; nan where one of them is missing."""
         with np.errstate(divide="ignore", invalid="ignore"):

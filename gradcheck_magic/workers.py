@@ -272,7 +272,7 @@ def _directions(binding: Binding) -> Iterator[tuple[Direction, float]]:
         if parameter.checked and parameter.size:
             values = binding.theta[parameter.start : parameter.stop].astype(np.float64)
             size = float(np.sqrt(np.mean(values**2)))
-            yield Direction.over(position, parameter.shape, (position,)), size or 1.0
+            yield Direction.over(position, parameter.shape, (position,), ()), size or 1.0
 
 
 def _sendable(error: Exception) -> Exception:

@@ -14,7 +14,8 @@ PACKAGE = ROOT / "gradcheck_magic"
 ORDER = [
     "errors", "interrupt", "parameters", "pairing", "directions", "convention", "evaluation",
     "workers", "gradient_function", "noise", "cost", "textbook", "ladder", "second_look",
-    "finite_difference", "comparison", "mismatch", "cause", "readings",
+    "finite_difference", "residuals", "location", "scan", "comparison", "mismatch", "cause",
+    "readings",
     "recognition", "layers", "belonging", "stale", "broadcasting", "experiments", "sentences",
     "diagnosis", "explanation", "check",
     "report", "figures", "widget", "magic", "demo", "__main__", "__init__",

@@ -1,0 +1,753 @@
+"""What a check costs: evaluations, time beyond them, memory, and what a second worker saves.
+
+    python -m tests.benchmarks.speed
+
+runs it all; ``--part`` one part, ``--quick`` less of each. Both sides of every ratio are measured
+in the same run, in turns. It exits with 1 where this check misses its goals.
+"""
+
+import argparse
+import importlib
+import multiprocessing
+import os
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib import util
+from itertools import pairwise
+from typing import NamedTuple
+
+# One core for a cost, whoever calls it. NumPy asks when it is imported.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+import numpy as np
+
+from gradcheck_magic import Verdict, check_gradients
+from gradcheck_magic.demo import load_digits
+from tests.benchmarks.harness import Count, Goal, progress, say, show_goals, show_table
+
+# A scan of a right gradient takes so many evaluations, and so many more for each wrong entry.
+SCAN_ONCE, SCAN_PER_ENTRY, SCAN_REGION = 60, 90, 250
+# Rounds in which an error is planted that a scan promises to find with probability 0.999, and how
+# many may be missed: more would be by chance once in 200 times.
+POWER_ROUNDS, POWER_MISSED = 1000, 4
+QUICK_ROUNDS, QUICK_MISSED = 100, 1
+# How much larger than promised that error is.
+BEYOND = 1.05
+# The time of a whole check in units of its evaluations, where one takes SLOW seconds or more; and
+# what one may cost beyond the cost itself, in seconds.
+SLOW, MOST_RATIO, MOST_OWN = 1e-4, 1.05, 3e-6
+# Sizes of θ, and how often each is measured.
+REPEATS = {10**3: 9, 10**4: 5, 10**5: 1}
+# The bare cost is timed for so long, so often during a check.
+TURN, EVERY = 0.02, 0.1
+# Arrays of the size of θ.
+MOST_MEMORY = 6.0
+LEAST_SPEEDUP = 1.7
+WORKER_REPEATS = 3
+
+# How many failing scans are named, and how much of what was said of each is shown.
+MOST_LINES, MOST_CHARACTERS = 30, 90
+
+Gradients = dict[str, np.ndarray]
+
+
+# The costs, with their gradients by hand
+
+
+class Activation(NamedTuple):
+    """A function, its derivative, and the variance of the weights before it, times their number."""
+
+    value: Callable
+    slope: Callable
+    gain: float
+
+
+ACTIVATIONS = {
+    "tanh": Activation(np.tanh, lambda Z: 1 - np.tanh(Z) ** 2, 1.0),
+    "ReLU": Activation(lambda Z: np.maximum(0, Z), lambda Z: Z > 0, 2.0),
+    "softplus": Activation(lambda Z: np.logaddexp(0, Z), lambda Z: 1 / (1 + np.exp(-Z)), 2.0),
+}
+
+
+class Network:
+    """Two hidden layers on real digits, softmax and cross-entropy; rows of examples."""
+
+    def __init__(self, X, Y, hidden, activation, seed):
+        self.X, self.Y = X, Y
+        self.activation = ACTIVATIONS[activation]
+        random = np.random.default_rng(seed)
+        sizes = (X.shape[1], *hidden, Y.shape[1])
+        self.params = {}
+        for k, shape in enumerate(pairwise(sizes), start=1):
+            deviation = np.sqrt(self.activation.gain / shape[0])
+            self.params[f"W{k}"] = random.normal(scale=deviation, size=shape)
+            self.params[f"b{k}"] = random.normal(scale=0.1, size=shape[1])
+
+    @classmethod
+    def large(cls, activation, seed):
+        """784-1000-200-10: each pixel of an 8 × 8 digit three times, and a white margin of two."""
+        X, Y = load_digits(50)
+        images = X.reshape(-1, 8, 8).repeat(3, axis=1).repeat(3, axis=2)
+        X = np.pad(images, ((0, 0), (2, 2), (2, 2))).reshape(len(X), -1)
+        return cls(X, Y, (1000, 200), activation, seed)
+
+    @classmethod
+    def small(cls, activation, seed):
+        """64-100-50-10."""
+        return cls(*load_digits(50), (100, 50), activation, seed)
+
+    @property
+    def size(self):
+        return sum(array.size for array in self.params.values())
+
+    def forward(self, p):
+        Z1 = self.X @ p["W1"] + p["b1"]
+        A1 = self.activation.value(Z1)
+        Z2 = A1 @ p["W2"] + p["b2"]
+        A2 = self.activation.value(Z2)
+        scores = A2 @ p["W3"] + p["b3"]
+        scores -= scores.max(axis=1, keepdims=True)
+        return Z1, A1, Z2, A2, scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+
+    def cost(self, p):
+        return -np.sum(self.Y * self.forward(p)[-1]) / len(self.X)
+
+    def grads(self):
+        p = self.params
+        Z1, A1, Z2, A2, logarithms = self.forward(p)
+        dZ3 = (np.exp(logarithms) - self.Y) / len(self.X)
+        dZ2 = dZ3 @ p["W3"].T * self.activation.slope(Z2)
+        dZ1 = dZ2 @ p["W2"].T * self.activation.slope(Z1)
+        layers = [(self.X, dZ1), (A1, dZ2), (A2, dZ3)]
+        weights = {f"W{k}": A.T @ dZ for k, (A, dZ) in enumerate(layers, start=1)}
+        return weights | {f"b{k}": dZ.sum(axis=0) for k, (_, dZ) in enumerate(layers, start=1)}
+
+
+class Flat(NamedTuple):
+    """A cost of a flat θ."""
+
+    cost: Callable
+    theta: np.ndarray
+    grad: np.ndarray
+
+
+def product(n):
+    """Two entries of θ: nothing is cheaper."""
+    theta = np.linspace(0.5, 1.5, n)
+    grad = np.zeros(n)
+    grad[3], grad[5] = theta[5], theta[3]
+    return Flat(lambda theta: theta[3] * theta[5], theta, grad)
+
+
+def logistic(n, draws):
+    """Logistic regression on one example, with the mean over so many draws of noise in its score.
+
+    The work that this takes is the same for all n, and it is done within the processor's caches.
+    """
+    random = np.random.default_rng(0)
+    x, theta = random.normal(size=n) / np.sqrt(n), random.normal(size=n)
+    noise = random.normal(size=draws)
+    grad = -x * np.mean(1 / (1 + np.exp(x @ theta + noise)))
+    return Flat(lambda theta: np.logaddexp(0, -(x @ theta + noise)).mean(), theta, grad)
+
+
+# As many draws as take some 100 µs or more.
+FLAT_COSTS = {
+    "slow": lambda n: logistic(n, 10_000),
+    "cheap": lambda n: logistic(n, 1),
+    "free": product,
+}
+
+
+class Layer:
+    """A regression on the sum of tanh: some 5 ms in one thread, and it can be sent to a process."""
+
+    def __init__(self):
+        random = np.random.default_rng(0)
+        self.X, self.y = random.normal(size=(30_000, 30)), random.normal(size=30_000)
+        self.W = random.normal(size=(30, 10)) * 0.2
+
+    def cost(self, W):
+        return np.mean((np.tanh(self.X @ W).sum(axis=1) - self.y) ** 2) / 2
+
+    def grad(self):
+        A = np.tanh(self.X @ self.W)
+        residual = (A.sum(axis=1) - self.y) / len(self.y)
+        return self.X.T @ (residual[:, np.newaxis] * (1 - A**2))
+
+
+# Wrong gradients, made in place
+
+
+def ordinary(sizes):
+    """Where the sizes are at least the median of those that are not zero."""
+    return sizes >= np.median(sizes[sizes > 0])
+
+
+def plant_entries(grads: Gradients, random: np.random.Generator, count: int, *, evenly=False):
+    """Make entries of ordinary size wrong by half: anywhere in θ, or in any parameter alike."""
+    pools = {name: np.flatnonzero(ordinary(np.abs(grad))) for name, grad in grads.items()}
+    weights = np.array([1.0 if evenly else len(pool) for pool in pools.values()])
+    chosen = set()
+    while len(chosen) < count:
+        name = str(random.choice(list(pools), p=weights / weights.sum()))
+        chosen.add((name, int(random.choice(pools[name]))))
+    for name, k in chosen:
+        grads[name].flat[k] *= 1.5
+
+
+def plant_parameter(grads: Gradients, random: np.random.Generator, change: Callable):
+    """Make a whole parameter wrong."""
+    name = str(random.choice(list(grads)))
+    grads[name] = change(grads[name])
+
+
+def plant_line(grads: Gradients, random: np.random.Generator, axis: int):
+    """Double a row (axis 0) or a column (axis 1) of ordinary size, of some weights."""
+    lines = np.moveaxis(grads[str(random.choice(["W1", "W2", "W3"]))], axis, 0)
+    lines[random.choice(np.flatnonzero(ordinary(np.abs(lines).sum(axis=1))))] *= 2
+
+
+def transposed(grad):
+    """The right values in other places, in the same shape."""
+    return grad.T.reshape(grad.shape) if grad.ndim > 1 else grad[::-1]
+
+
+class Kind(NamedTuple):
+    """A kind of wrong gradient, and in how many evaluations a scan is to know it.
+
+    Its entries are to be listed one and all, or a `region` to be named.
+    """
+
+    plant: Callable
+    most: int | None
+    region: bool = False
+
+
+KINDS = {
+    "right": Kind(lambda _grads, _random: None, SCAN_ONCE),
+    **{
+        f"{k} wrong, {where}": Kind(
+            partial(plant_entries, count=k, evenly=evenly), SCAN_ONCE + k * SCAN_PER_ENTRY
+        )
+        for where, evenly in {"anywhere": False, "any parameter": True}.items()
+        for k in (1, 3, 10)
+    },
+    **{
+        f"parameter {how}": Kind(partial(plant_parameter, change=change), SCAN_REGION, region=True)
+        for how, change in {
+            "× 2": lambda grad: 2 * grad,
+            "× −1": np.negative,
+            "transposed": transposed,
+        }.items()
+    },
+    "row × 2": Kind(partial(plant_line, axis=0), SCAN_REGION, region=True),
+    "column × 2": Kind(partial(plant_line, axis=1), None, region=True),
+}
+
+
+# Scans
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One check in scan mode, and what it made of what was planted.
+
+    Attributes
+    ----------
+    kind, activation, seed
+        What was checked.
+    found : bool
+        Whether all that is wrong is listed, or its region named, and nothing else.
+    accused : int
+        How many entries are listed that are right.
+    evaluations : int
+        How often it called the cost.
+    seconds : float
+        How long it took.
+    remark : str
+        What it said.
+    """
+
+    kind: str
+    activation: str
+    seed: int
+    found: bool
+    accused: int
+    evaluations: int
+    seconds: float
+    remark: str
+
+
+def scan(network: Network, right: Gradients, kind: str, activation: str, seed: int) -> Scan:
+    """Plant, and see what a scan finds."""
+    grads = {name: grad.copy() for name, grad in right.items()}
+    KINDS[kind].plant(grads, np.random.default_rng([seed, list(KINDS).index(kind)]))
+    planted = {name: grads[name] != right[name] for name in grads}
+    n_planted = sum(int(mask.sum()) for mask in planted.values())
+    check = check_gradients(network.params, grads, network.cost, mode="scan", seed=seed)
+    accused = sum(not planted[name][index] for name, index in check.wrong_entries)
+    if KINDS[kind].region:
+        named = {name for diagnosis in check.diagnoses for name in diagnosis.names}
+        region = {name for name, mask in planted.items() if mask.any()}
+        found = check.verdict is Verdict.BUG and bool(named & region)
+    else:
+        found = len(check.wrong_entries) == n_planted and check.passed == (n_planted == 0)
+    return Scan(
+        kind,
+        activation,
+        seed,
+        found and not accused,
+        accused,
+        check.n_evaluations,
+        check.seconds,
+        check.headline(),
+    )
+
+
+def show_scans(scans: Sequence[Scan], size: int, by: str) -> None:
+    """What is found with how many evaluations, by kind or by activation."""
+    lines = []
+    for name in dict.fromkeys(getattr(scan, by) for scan in scans):
+        part = [scan for scan in scans if getattr(scan, by) == name]
+        evaluations = [scan.evaluations for scan in part]
+        quantiles = " | ".join(f"{np.quantile(evaluations, q):.0f}" for q in (0, 0.5, 1))
+        found = Count(sum(scan.found for scan in part), len(part))
+        accused = sum(scan.accused for scan in part)
+        seconds = np.median([scan.seconds for scan in part])
+        ratio = 2 * size / np.median(evaluations)
+        lines.append([name, found, accused, quantiles, f"{ratio:,.0f}", f"{seconds:.2f}"])
+    show_table(
+        f"Scans of {size:,} entries, by {by} (evaluations: min | median | max; full: 2n = "
+        f"{2 * size:,}, and so many times the median of a scan)",
+        ["", "found", "right ones accused", "evaluations", "full / scan", "seconds"],
+        lines,
+    )
+
+
+def show_failures(scans: Sequence[Scan]) -> None:
+    """Name the scans that did not find what there was."""
+    failing = [scan for scan in scans if not scan.found]
+    say(f"\n{len(failing)} of {len(scans)} scans fail")
+    for scan in failing[:MOST_LINES]:
+        where = f"{scan.kind}, {scan.activation}, seed {scan.seed}"
+        said = scan.remark[:MOST_CHARACTERS]
+        say(f"  {where}: {scan.accused} accused, {scan.evaluations} evaluations: {said}")
+    if len(failing) > MOST_LINES:
+        say(f"  … and {len(failing) - MOST_LINES} more")
+
+
+def scan_part(options: argparse.Namespace) -> list[Goal]:
+    """Scan a network of nearly a million entries, right and wrong in many ways."""
+    scans = []
+    for activation in ACTIVATIONS:
+        for seed in range(options.seeds):
+            network = Network.large(activation, seed)
+            right = network.grads()
+            for kind in KINDS:
+                scans.append(scan(network, right, kind, activation, seed))
+                progress(len(scans))
+    show_scans(scans, network.size, "kind")
+    show_scans(scans, network.size, "activation")
+    show_failures(scans)
+    found = Count(sum(scan.found for scan in scans), len(scans))
+    accused = sum(scan.accused for scan in scans)
+    return [
+        Goal("all that is wrong found, and nothing else", str(found), found.found == found.among),
+        Goal("no right entry accused", str(accused), not accused),
+        *(
+            _within(kind, most, (scan.evaluations for scan in scans if scan.kind == kind))
+            for kind, (_, most, _) in KINDS.items()
+            if most
+        ),
+        power(options),
+    ]
+
+
+def _within(kind: str, most: int, evaluations: Iterable[int]) -> Goal:
+    largest = max(evaluations)
+    return Goal(f"{kind}: at most {most} evaluations", str(largest), largest <= most)
+
+
+def power(options: argparse.Namespace) -> Goal:
+    """Plant errors that are just large enough, where a scan is at its weakest."""
+    rounds, most = (QUICK_ROUNDS, QUICK_MISSED) if options.quick else (POWER_ROUNDS, POWER_MISSED)
+    network = Network.small("tanh", 0)
+    right = network.grads()
+    scanned = partial(check_gradients, network.params, cost_function=network.cost, mode="scan")
+    limits = {name: scanned(right, only=[name]).detectable for name in right}
+    weakest = max(limits, key=limits.get)
+    random = np.random.default_rng(0)
+    sizes, missed, listed = [], 0, 0
+    for seed in range(rounds):
+        sizes.append(BEYOND * scanned(right, seed=seed).detectable)
+        grads = right | {weakest: right[weakest].copy()}
+        index = tuple(int(random.integers(length)) for length in grads[weakest].shape)
+        grads[weakest][index] += random.choice([-1, 1]) * sizes[-1]
+        check = scanned(grads, seed=seed)
+        missed += check.passed
+        listed += check.wrong_entries == ((weakest, index),)
+    gradient = np.median(np.abs(right[weakest][right[weakest] != 0]))
+    show_table(
+        f"One error of {BEYOND:g} × `detectable`, in {network.size:,} entries",
+        ["in", "limit by itself", "error, median", "|gradient|, median", "found", "listed"],
+        [
+            [
+                weakest,
+                f"{limits[weakest]:.2g}",
+                f"{np.median(sizes):.2g}",
+                f"{gradient:.2g}",
+                Count(rounds - missed, rounds),
+                Count(listed, rounds),
+            ]
+        ],
+    )
+    wanted = f"errors beyond `detectable`: at most {most} of {rounds} missed"
+    return Goal(wanted, str(missed), missed <= most)
+
+
+# Time beyond the evaluations
+
+
+class Meter:
+    """Times the bare cost, and takes turns with a check: what else the machine does strikes both.
+
+    Attributes
+    ----------
+    calls, seconds
+        How often it called the cost, and how long that took.
+    """
+
+    def __init__(self, cost: Callable, theta: np.ndarray) -> None:
+        self._cost, self._theta = cost, theta
+        self._due = 0.0
+        self._calls_in_turn, taken = 1, 0.0
+        while taken < TURN:
+            self._calls_in_turn *= 2
+            self.calls = self.seconds = 0
+            self.turn()
+            taken = self.seconds
+
+    def turn(self) -> None:
+        """Call the cost many times."""
+        cost, theta = self._cost, self._theta
+        started = time.perf_counter()
+        for _ in range(self._calls_in_turn):
+            cost(theta)
+        ended = time.perf_counter()
+        self.calls += self._calls_in_turn
+        self.seconds += ended - started
+        self._due = ended + EVERY
+
+    def progress(self, *_: float) -> None:
+        """Take a turn where one is due."""
+        if time.perf_counter() >= self._due:
+            self.turn()
+
+
+class Timing(NamedTuple):
+    """One check: seconds without the meter's, evaluations, and the seconds of a bare one."""
+
+    seconds: float
+    evaluations: int
+    bare: float
+
+    @property
+    def own(self) -> float:
+        """What an evaluation costs beyond the cost itself, in seconds."""
+        return self.seconds / self.evaluations - self.bare
+
+    @property
+    def ratio(self) -> float:
+        """The time of the check in units of its evaluations."""
+        return self.seconds / self.evaluations / self.bare
+
+
+def timed(flat: Flat) -> Timing:
+    """Time one check in full mode."""
+    meter = Meter(flat.cost, flat.theta)
+    before, started = meter.seconds, time.perf_counter()
+    check = check_gradients(flat.theta, flat.grad, flat.cost, mode="full", progress=meter.progress)
+    seconds = time.perf_counter() - started - (meter.seconds - before)
+    meter.turn()
+    check.raise_if_failed()
+    return Timing(seconds, check.n_evaluations, meter.seconds / meter.calls)
+
+
+def full_part(options: argparse.Namespace) -> list[Goal]:
+    """Measure what a full check costs beyond its evaluations, and beside others."""
+    sizes = [n for n in REPEATS if n < max(REPEATS) or not options.quick]
+    lines, goals = [], []
+    for name, make in FLAT_COSTS.items():
+        for n in sizes:
+            flat = make(n)
+            timings = sorted((timed(flat) for _ in range(REPEATS[n])), key=lambda each: each.own)
+            timing = timings[len(timings) // 2]
+            lines.append(
+                [
+                    f"{name}, n = {n:,}",
+                    f"{timing.evaluations / n:.2f}",
+                    f"{timing.bare * 1e6:.2f}",
+                    f"{timing.seconds:.3f}",
+                    f"{timing.own * 1e6:.2f}",
+                    f"{timing.ratio:.3f}",
+                ]
+            )
+            goals.append(_overhead(f"{name}, n = {n:,}", timing))
+    show_table(
+        "Full mode, beyond its evaluations (the median of several checks)",
+        ["cost", "evaluations / n", "bare µs", "seconds", "own µs", "ratio"],
+        lines,
+    )
+    show_rivals(sizes)
+    return goals
+
+
+def _overhead(name: str, timing: Timing) -> Goal:
+    if timing.bare >= SLOW:
+        wanted = f"{name}: at most {MOST_RATIO:g} × its evaluations"
+        return Goal(wanted, f"{timing.ratio:.3f}", timing.ratio <= MOST_RATIO)
+    wanted = f"{name}: at most {MOST_OWN * 1e6:g} µs of its own for an evaluation"
+    return Goal(wanted, f"{timing.own * 1e6:.2f}", timing.own <= MOST_OWN)
+
+
+# Others that compute the same differences
+
+
+def by_this_check(flat: Flat) -> np.ndarray:
+    """This check, as anybody would call it."""
+    return check_gradients(flat.theta, flat.grad, flat.cost, mode="full").numerical
+
+
+def by_textbook(flat: Flat, epsilon: float = 1e-7) -> np.ndarray:
+    """The loop as courses write it, with two copies of θ for each entry."""
+    approx = np.zeros(flat.theta.size)
+    for i in range(flat.theta.size):
+        theta_plus = np.copy(flat.theta)
+        theta_plus[i] += epsilon
+        theta_minus = np.copy(flat.theta)
+        theta_minus[i] -= epsilon
+        approx[i] = (flat.cost(theta_plus) - flat.cost(theta_minus)) / (2 * epsilon)
+    return approx
+
+
+def by_scipy(flat: Flat) -> np.ndarray:
+    """What SciPy's optimisers use."""
+    differentiate = importlib.import_module("scipy.optimize._numdiff").approx_derivative
+    return differentiate(flat.cost, flat.theta, method="3-point")
+
+
+def by_numdifftools(flat: Flat) -> np.ndarray:
+    """Extrapolation from many steps."""
+    return importlib.import_module("numdifftools").Gradient(flat.cost)(flat.theta)
+
+
+# Each with the package that it comes in, and the largest θ for which it is quick enough.
+RIVALS = {
+    "textbook loop": ("numpy", by_textbook, 10**5),
+    "scipy 3-point": ("scipy", by_scipy, 10**5),
+    "numdifftools": ("numdifftools", by_numdifftools, 10**3),
+}
+
+
+def show_rivals(sizes: Iterable[int]) -> None:
+    """How long others take for the same cost, in units of this check, and how near they come."""
+    lines = []
+    for n in sizes:
+        flat = FLAT_COSTS["cheap"](n)
+        entrants = {"this check": by_this_check} | {
+            name: rival
+            for name, (package, rival, most) in RIVALS.items()
+            if n <= most and util.find_spec(package)
+        }
+        best, errors = dict.fromkeys(entrants, np.inf), {}
+        for _ in range(REPEATS[n]):
+            for name, differentiate in entrants.items():
+                started = time.perf_counter()
+                numerical = differentiate(flat)
+                best[name] = min(best[name], time.perf_counter() - started)
+                errors[name] = np.max(np.abs(numerical - flat.grad))
+        lines += [
+            [
+                f"n = {n:,}, {name}",
+                f"{best[name]:.3f}",
+                f"{best[name] / best['this check']:.2f}",
+                f"{errors[name]:.1e}",
+            ]
+            for name in entrants
+        ]
+    show_table(
+        "Others on the cheap cost (the best of several runs, in turns)",
+        ["", "seconds", "ratio", "largest error"],
+        lines,
+    )
+
+
+# Memory
+
+# The shapes of 10⁷ entries, and how the cost takes them.
+WAYS = {
+    "a vector": {"theta": (10**7,)},
+    "a dict": {"W": (2000, 4990), "b": (20_000,)},
+    "a closure": {"W": (2000, 4990), "b": (20_000,)},
+}
+CHUNK = 2**16
+
+
+def pseudo_huber(*arrays: np.ndarray) -> float:
+    """The mean of √(1 + θᵢ²), in chunks: it needs next to no memory."""
+    total = 0.0
+    for array in arrays:
+        entries = array.reshape(-1)
+        for start in range(0, entries.size, CHUNK):
+            total += np.sum(np.sqrt(1 + entries[start : start + CHUNK] ** 2))
+    return total / sum(array.size for array in arrays)
+
+
+class Memory(NamedTuple):
+    """The peaks of a check, without those of the cost, and of one evaluation: in arrays of θ."""
+
+    own: float
+    cost: float
+    verdict: str
+    listed: int
+    evaluations: int
+    seconds: float
+
+
+def peak(function: Callable[[], object]) -> tuple[int, object]:
+    """How many bytes more than before are allocated at the worst moment of a call; its result."""
+    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    result = function()
+    _, worst = tracemalloc.get_traced_memory()
+    return worst - before, result
+
+
+def memory_of(way: str, n_wrong: int) -> Memory:
+    """Measure one scan; in a process of its own, because what others left behind is no measure."""
+    random = np.random.default_rng(0)
+    arrays = {name: random.normal(size=shape) for name, shape in WAYS[way].items()}
+    size = sum(array.size for array in arrays.values())
+    gradients = {name: a / np.sqrt(1 + a**2) / size for name, a in arrays.items()}
+    plant_entries(gradients, random, n_wrong)
+    params, grads, cost, arguments = {
+        "a vector": (*arrays.values(), *gradients.values(), pseudo_huber, tuple(arrays.values())),
+        "a dict": (arrays, gradients, lambda params: pseudo_huber(*params.values()), (arrays,)),
+        "a closure": (arrays, gradients, lambda: pseudo_huber(*arrays.values()), ()),
+    }[way]
+    tracemalloc.start()
+    of_cost, _ = peak(lambda: cost(*arguments))
+    of_check, check = peak(lambda: check_gradients(params, grads, cost, mode="scan"))
+    tracemalloc.stop()
+    unit = 8 * size
+    return Memory(
+        (of_check - of_cost) / unit,
+        of_cost / unit,
+        check.verdict.name,
+        len(check.wrong_entries),
+        check.n_evaluations,
+        check.seconds,
+    )
+
+
+def memory_part(_options: argparse.Namespace) -> list[Goal]:
+    """Measure the memory of scans of ten million entries."""
+    lines, goals = [], []
+    for way, n_wrong in [*((way, 0) for way in WAYS), ("a dict", 3)]:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            used = pool.submit(memory_of, way, n_wrong).result()
+        name = f"{way}, {n_wrong} wrong"
+        lines.append(
+            [
+                name,
+                f"{used.own:.2f}",
+                f"{used.cost:.2f}",
+                used.verdict,
+                used.listed,
+                used.evaluations,
+                f"{used.seconds:.1f}",
+            ]
+        )
+        wanted = f"memory of {name}: less than {MOST_MEMORY:g} arrays of θ"
+        goals.append(Goal(wanted, f"{used.own:.2f}", used.own < MOST_MEMORY))
+    show_table(
+        "Peak memory of a scan of 10,000,000 entries, in arrays of θ (seconds: while traced)",
+        ["", "own", "of the cost", "verdict", "listed", "evaluations", "seconds"],
+        lines,
+    )
+    return goals
+
+
+# Workers
+
+
+def workers_part(_options: argparse.Namespace) -> list[Goal]:
+    """Measure what a second worker saves."""
+    if (os.cpu_count() or 1) < 2:
+        say("\nWorkers: left out, for there is one core alone.")
+        return []
+    layer = Layer()
+    grad = layer.grad()
+
+    def checked(workers: int) -> float:
+        started = time.perf_counter()
+        check = check_gradients(layer.W, grad, layer.cost, mode="full", workers=workers)
+        seconds = time.perf_counter() - started
+        check.raise_if_failed()
+        return seconds
+
+    # The first one starts the pool.
+    checked(2)
+    one, two = np.min([(checked(1), checked(2)) for _ in range(WORKER_REPEATS)], axis=0)
+    show_table(
+        f"Workers: {grad.size} entries, each evaluation in one thread (the best of several runs)",
+        ["", "1 worker, seconds", "2 workers, seconds", "ratio"],
+        [["full mode", f"{one:.2f}", f"{two:.2f}", f"{one / two:.2f}"]],
+    )
+    wanted = f"two workers: at least {LEAST_SPEEDUP:g} times as fast"
+    return [Goal(wanted, f"{one / two:.2f}", one / two >= LEAST_SPEEDUP)]
+
+
+# The command
+
+PARTS = {
+    "scan": scan_part,
+    "full": full_part,
+    "memory": memory_part,
+    "workers": workers_part,
+}
+
+
+def parsed_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.speed")
+    add = parser.add_argument
+    add("--part", choices=PARTS, help="this part alone")
+    add("--quick", action="store_true", help="one seed, no n of 100,000, less often")
+    add("--seeds", type=int, metavar="N", help="networks for each activation (default: 5)")
+    options = parser.parse_args(arguments)
+    if options.seeds is None:
+        options.seeds = 1 if options.quick else 5
+    if options.seeds < 1:
+        parser.error("--seeds must be at least 1")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return 0 where the goals are kept."""
+    options = parsed_options(arguments)
+    say(f"numpy {np.__version__}, {os.cpu_count()} cores, one thread for each cost")
+    parts = [options.part] if options.part else PARTS
+    goals = [goal for part in parts for goal in PARTS[part](options)]
+    return 0 if show_goals(goals) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
