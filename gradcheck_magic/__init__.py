@@ -25,6 +25,7 @@ from gradcheck_magic.errors import (
     GradientCheckFailed,
     GradientCheckInterrupted,
     InputError,
+    WorkerLostError,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "InputError",
     "ParameterCheck",
     "Verdict",
+    "WorkerLostError",
     "check_gradients",
     "gradient_checking",
     "load_ipython_extension",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -125,7 +126,7 @@ def check_gradients(
     call: Call = "auto",
     upstream: object = None,
     points: int = 1,
-    workers: None = None,
+    workers: int | Executor | None = None,
     budget: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -164,8 +165,11 @@ def check_gradients(
     points : int
         With more than 1, and `grads` a function, as many points around the given one are checked
         as well, until one fails: every entry is moved by up to 10 % of its size.
-    workers
-        Not yet available: None.
+    workers : int or Executor, optional
+        By how many processes of its own, or by whose workers, the cost is evaluated: a
+        `concurrent.futures.Executor`, or anything with its `submit`, such as Dask's
+        ``client.get_executor()``, ipyparallel's ``client.executor()`` and mpi4py's
+        `MPIPoolExecutor`; it is not shut down. The result does not depend on it.
     budget : float, optional
         Seconds. The check stops in time, and says what was known by then; if it is not given, 20 s
         decide between a full check and a scan, and nothing is stopped.
@@ -197,7 +201,6 @@ def check_gradients(
     >>> check.passed
     True
     """
-    _require_available(workers=workers)
     _require_mode(mode)
     _require_budget(budget)
     _require_points(points, grads)
@@ -214,6 +217,7 @@ def check_gradients(
         budget,
         progress,
         previous,
+        workers,
     )
     given = _check_at(params, grads, names, request)
     return given if points == 1 else _check_around(params, grads, names, request, given)
@@ -234,6 +238,7 @@ class _Request:
     budget: float | None
     progress: Progress | None
     previous: GradientCheck | None
+    workers: int | Executor | None
 
     def progress_at(self, point: int) -> Progress | None:
         """Return the progress at one point, which tells of all."""
@@ -267,6 +272,7 @@ def _check_at(
         seed=request.seed,
         progress=request.progress_at(point),
         budget=request.budget,
+        workers=request.workers,
     )
     measurement = Measurement(pairing, request.epsilon)
     look = partial(
@@ -650,18 +656,6 @@ def _concluded(outcome: _Outcome, started: float) -> GradientCheck:
         reasons=tuple(reasons(outcome.findings())),
         notes=tuple(outcome.notes()),
     )
-
-
-def _require_available(**options: object) -> None:
-    """Refuse what the public contract names and this version does not have."""
-    available = {"workers": (None,)}
-    for option, value in options.items():
-        if value not in available[option]:
-            expected = " or ".join(map(repr, available[option]))
-            raise InputError(
-                f"`{option}` is {value!r}, which this version does not have yet: expected "
-                f"{expected}."
-            )
 
 
 def _require_mode(mode: object) -> None:

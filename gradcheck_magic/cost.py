@@ -10,7 +10,8 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from concurrent.futures import Executor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,7 @@ from gradcheck_magic.errors import InputError, first_line
 from gradcheck_magic.evaluation import DOUBLE, Evaluator, Pairs
 from gradcheck_magic.noise import Surroundings, measured_noise, noise_in_steps
 from gradcheck_magic.parameters import Parameter, Parameters, random_direction, type_name
+from gradcheck_magic.workers import Workers, pool_of
 
 __all__ = ["Cost", "Precision", "Progress"]
 
@@ -35,6 +37,8 @@ Progress = Callable[[int, int, float], object]
 OVERHEAD = 2e-6
 # Progress is told, and an interrupt looked at, after about so many seconds of evaluations.
 CHUNK = 0.02
+# So many second looks are taken at once, for each worker.
+LOOKS = 32
 
 SINGLE = np.dtype(np.float32).itemsize
 # Values of no more than 20 bits are the result of rounding, and not of single precision.
@@ -78,6 +82,8 @@ class Cost:
         Called now and then with (evaluations so far, evaluations expected, seconds so far).
     budget : float, optional
         The seconds there are from now on: then `OutOfTime` is raised.
+    workers : int or Executor, optional
+        By how many processes, or by whose workers, batches are evaluated.
 
     Attributes
     ----------
@@ -129,6 +135,7 @@ class Cost:
         seed: int = 0,
         progress: Progress | None = None,
         budget: float | None = None,
+        workers: int | Executor | None = None,
     ) -> None:
         if not callable(function):
             raise InputError(
@@ -157,6 +164,8 @@ class Cost:
         self.expected = 0
         self.n_filled = 0
         self._progress = progress
+        self._pool = pool_of(workers)
+        self._workers: Workers | None = None
         self._started = time.perf_counter()
         if budget is not None:
             self._evaluator.deadline = self._started + budget
@@ -169,8 +178,8 @@ class Cost:
 
     @property
     def seconds_each(self) -> float:
-        """How long one evaluation takes, with what is our own in it."""
-        return self._evaluator.seconds_each + OVERHEAD
+        """How long one evaluation takes, with what is our own in it; workers share the time."""
+        return (self._evaluator.seconds_each + OVERHEAD) / (self._pool.size if self._pool else 1)
 
     @property
     def itemsize(self) -> int:
@@ -207,6 +216,11 @@ class Cost:
             self.own = Precision(self._binding, self.value, self.noise, eps)
             self.best = self._in_double() or self.own
             self.is_single = self.best is self.own and self._evaluator.itemsize < DOUBLE
+            if self._pool is not None:
+                self._workers = Workers(
+                    self._pool, self._evaluator, self._binding, self._evaluator.require_time
+                )
+                self._workers.compare(self._same)
             self._stack = stack.pop_all()
         return self
 
@@ -229,7 +243,7 @@ class Cost:
     @property
     def at_once(self) -> int:
         """How many pairs of evaluations there should be in a batch."""
-        return 1
+        return 1 if self._workers is None else LOOKS * self._workers.size
 
     def pairs(self, precision: Precision, batch: Pairs) -> tuple[Vector, Vector]:
         """Return J on both sides of θ, in that precision, for every pair of a batch."""
@@ -240,6 +254,10 @@ class Cost:
     def fill(self, precision: Precision, batch: Pairs, plus: Vector, minus: Vector) -> None:
         """Write the same into arrays; whatever comes up, `n_filled` says how far it got."""
         self.n_filled = 0
+        # One pair is evaluated here sooner than it would be sent.
+        if self._workers is not None and len(batch) > 1:
+            self._fill_from(self._workers, precision, batch, plus, minus)
+            return
         while self.n_filled < len(batch):
             start = self.n_filled
             part = batch.part(start, start + self._chunk)
@@ -250,6 +268,22 @@ class Cost:
                 self.n_filled = start + self._evaluator.done
             self._chunk = _next_chunk(self._chunk, time.perf_counter() - began)
             self._tell()
+
+    def _fill_from(
+        self, workers: Workers, precision: Precision, batch: Pairs, plus: Vector, minus: Vector
+    ) -> None:
+        """Write what workers make of a batch into arrays."""
+        with closing(workers.parts(precision.binding, batch)) as parts:
+            for part in parts:
+                start = self.n_filled
+                self.n_filled = stop = start + len(part.plus)
+                plus[start:stop], minus[start:stop] = part.plus, part.minus
+                if part.error is not None:
+                    # If it happens here as well, the user sees where in the function it does.
+                    self._evaluator.pairs(precision.binding, batch.part(stop, stop + 1))
+                    part.error.add_note("This happened in a worker, and not here.")
+                    raise part.error
+                self._tell()
 
     def _tell(self) -> None:
         """Tell how far it is."""

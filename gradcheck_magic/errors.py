@@ -16,6 +16,7 @@ __all__ = [
     "GradientCheckFailed",
     "GradientCheckInterrupted",
     "InputError",
+    "WorkerLostError",
     "counted",
     "did_you_mean",
     "first_line",
@@ -35,6 +36,10 @@ class GradientCheckError(Exception):
 
 class InputError(GradientCheckError, ValueError):
     """The check was asked for in a way that cannot work: the call is wrong, not the gradient."""
+
+
+class WorkerLostError(GradientCheckError, RuntimeError):
+    """A worker died, or nothing was heard of it again: the check could not be made."""
 
 
 class GradientCheckFailed(GradientCheckError, AssertionError):  # noqa: N818 (a public name)

@@ -30,6 +30,7 @@ from IPython.core.magic import (
 )
 from IPython.core.magic_arguments import argument, kwds, magic_arguments, parse_argstring
 from IPython.display import display
+from traitlets import Any as Anything
 from traitlets import Bool, Enum, Float, Int, Unicode
 
 from gradcheck_magic.check import GradientCheck, check_gradients
@@ -120,6 +121,7 @@ class GradcheckMagics(Magics):
         config=True
     )
     seed = Int(0, help="Of everything random in a check.").tag(config=True)
+    workers = Anything(None, help="How many processes, or an executor.").tag(config=True)
 
     # The gradient may be the one that was right then; kept in memory only.
     _previous: GradientCheck | None = None
@@ -168,6 +170,12 @@ class GradcheckMagics(Magics):
         type=int,
         metavar="K",
         help="check K points around the given one too; grads is a function [the given one alone]",
+    )
+    @argument(
+        "--workers",
+        type=_unquoted,
+        metavar="N",
+        help="evaluate the cost in N processes, or by an executor: a name or an expression [here]",
     )
     @argument("--seed", type=int, metavar="N", help="of everything random in the check [0]")
     @argument("-o", "--out", type=_identifier, metavar="NAME", help="bind the result to NAME too")
@@ -232,13 +240,16 @@ class GradcheckMagics(Magics):
         upstream = None
         if options.upstream is not None:
             upstream = _evaluated("upstream", options.upstream, namespace)
+        workers = options.workers
+        if isinstance(workers, str):
+            workers = _evaluated("workers", workers, namespace)
         card = self._card()
         try:
             check = check_gradients(
                 params, grads, cost, epsilon=options.epsilon, only=options.only,
                 names=_names_first(f"{options.params} {options.grads} {options.cost}", namespace),
                 call=options.call, upstream=upstream, points=options.points, seed=options.seed,
-                progress=card.progress, previous=self._previous,
+                progress=card.progress, previous=self._previous, workers=workers,
             )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)

@@ -13,9 +13,9 @@ PACKAGE = ROOT / "gradcheck_magic"
 # Each module imports only from those before it.
 ORDER = [
     "errors", "interrupt", "parameters", "pairing", "directions", "convention", "evaluation",
-    "gradient_function", "noise", "cost", "textbook", "ladder", "second_look",
-    "finite_difference", "residuals", "location", "scan", "comparison",
-    "mismatch", "cause", "readings",
+    "workers", "gradient_function", "noise", "cost", "textbook", "ladder", "second_look",
+    "finite_difference", "residuals", "location", "scan", "comparison", "mismatch", "cause",
+    "readings",
     "recognition", "layers", "belonging", "stale", "broadcasting", "experiments", "sentences",
     "measurement", "diagnosis", "explanation", "check",
     "report", "figures", "widget", "magic", "demo", "__main__", "__init__",
@@ -24,8 +24,10 @@ ORDER = [
 UPWARDS = {("check", "report"), ("check", "figures")}
 # Who may know whom, besides the standard library and NumPy.
 ALLOWED = {
+    "cloudpickle": {"workers"},
     "IPython": {"magic", "__main__", "__init__"},
     "ipywidgets": {"widget"},
+    "loky": {"workers"},
     "matplotlib": {"figures", "check"},
     "traitlets": {"magic", "__main__"},
 }

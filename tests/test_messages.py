@@ -275,7 +275,9 @@ OPTIONS = [
     ),
     pytest.param({"points": 0}, "`points` is 0: expected a whole number from 1 on."),
     pytest.param(
-        {"workers": 2}, "`workers` is 2, which this version does not have yet: expected None."
+        {"workers": 0},
+        "`workers` is 0: expected a whole number from 1 on, or an executor, such as a "
+        "ProcessPoolExecutor or a Dask client's get_executor().",
     ),
     pytest.param({"budget": 0}, "`budget` is 0: expected a number of seconds, such as 10."),
     pytest.param({"budget": "5"}, "`budget` is '5': expected a number of seconds, such as 10."),

@@ -1,0 +1,596 @@
+"""Has batches of evaluations made by workers: by the processes of a pool, here or elsewhere.
+
+What the cost needs is pickled once, all of it together: an array that the cost reads and `params`
+holds is one array there too. It is sent once to a worker, and each task then names it by a key; a
+worker that does not know the key says so, and is sent it with the task.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import platform
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gradcheck_magic.convention import Binding, Convention
+from gradcheck_magic.directions import Direction
+from gradcheck_magic.errors import InputError, WorkerLostError, first_line
+from gradcheck_magic.evaluation import Along, Evaluator, Pairs
+from gradcheck_magic.parameters import Parameters, type_name
+
+__all__ = ["Part", "Pool", "Task", "Workers", "evaluate", "pool_of"]
+
+Array = NDArray[Any]
+Vector = NDArray[np.float64]
+
+# A task takes about so many seconds, and so many are under way for each worker: one is evaluated,
+# and one waits.
+TASK = 0.1
+DEPTH = 2
+# Towards the end of a batch tasks are smaller, so that all workers finish together; not below this.
+SHORTEST = 0.005
+# So often, in seconds, one looks up while waiting.
+PATIENCE = 0.1
+# What is under way when a check ends early may take so many seconds more.
+GRACE = 0.5
+# Our own processes are kept so many seconds for the next check.
+IDLE = 300
+# A worker keeps what so many checks need; the points of one check follow each other.
+KEPT = 2
+# How far from θ, relatively, the cost in the workers is compared with the one here.
+DISTANCES = (0.1, 1e-3)
+# Whose threads a linear algebra library starts: with a process for each core, one is enough.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# What the libraries, which are not imported for it, raise where a worker is gone.
+LOST = {"KilledWorker", "CancelledError", "CommClosedError", "EngineError"}
+
+EXTRA = "pip install gradcheck_magic[parallel]"
+
+
+# What is sent
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a worker is asked for.
+
+    Attributes
+    ----------
+    key : str
+        Of the cost.
+    number : int
+        Of the task: to Dask, two that are alike are the same one.
+    precision : dtype or None
+        In which θ is handed over, if not in its own.
+    batch : Entries, Along or None
+        The pairs of evaluations; None: J at θ and around it, for comparison.
+    recipe : bytes, Recipe or None
+        The cost, for a worker that does not know the key; as it is where memory is shared.
+    """
+
+    key: str
+    number: int
+    precision: DTypeLike | None
+    batch: Pairs | None
+    recipe: bytes | Recipe | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a worker made of a task.
+
+    Attributes
+    ----------
+    plus, minus : ndarray
+        J on one side of θ and on the other, as far as it got.
+    n_evaluations : int
+        How many evaluations that took.
+    seconds : float
+        How long it took.
+    error : Exception or None
+        What the user's function raised at the pair after these.
+    process : tuple
+        In which process of which machine it was.
+    """
+
+    plus: Vector
+    minus: Vector
+    n_evaluations: int
+    seconds: float
+    error: Exception | None
+    process: tuple[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What it takes to evaluate the cost elsewhere: see `Evaluator` and `Binding`.
+
+    Attributes
+    ----------
+    floating : dict
+        What NumPy is to do about an overflow and the like.
+    """
+
+    function: Callable[..., Any]
+    name: str
+    upstream: Array | None
+    itemsize: int
+    convention: Convention
+    parameters: Parameters
+    theta: Array
+    keywords: bool
+    fresh: bool
+    floating: dict[str, Any]
+
+    @classmethod
+    def of(cls, evaluator: Evaluator, binding: Binding) -> Recipe:
+        """Return what makes another evaluator and binding like these."""
+        return cls(
+            evaluator.function,
+            evaluator.name,
+            evaluator.upstream,
+            evaluator.itemsize,
+            binding.convention,
+            binding.parameters,
+            binding.theta,
+            binding.keywords,
+            binding.fresh,
+            dict(np.geterr()),
+        )
+
+    def evaluator(self) -> Evaluator:
+        """Return an evaluator for this thread."""
+        alone = threading.current_thread() is threading.main_thread()
+        kind = Evaluator if alone else _ThreadsEvaluator
+        return kind(self.function, self.name, self.upstream, self.itemsize)
+
+    def binding(self, precision: DTypeLike | None) -> Binding:
+        """Return θ with buffers of its own."""
+        binding = Binding(
+            self.convention, self.parameters, self.theta, keywords=self.keywords, dtype=precision
+        )
+        binding.fresh = self.fresh
+        return binding
+
+    def pickled(self) -> bytes:
+        """Return it as bytes, functions of a notebook included."""
+        try:
+            import cloudpickle
+        except ImportError:
+            raise InputError(
+                f"`workers` needs cloudpickle, which hands `{self.name}` over: {EXTRA}."
+            ) from None
+        try:
+            pickled: bytes = cloudpickle.dumps(self)
+        except Exception as error:
+            raise InputError(
+                f"`{self.name}` cannot be sent to `workers`: {first_line(error)}. Make that in the "
+                "function itself, or say workers=None."
+            ) from error
+        return pickled
+
+
+# In a worker
+
+
+class _ThreadsEvaluator(Evaluator):
+    """Leaves the filters of warnings alone, which all threads of a process share."""
+
+    def quiet_value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
+        with np.errstate(all="ignore"):
+            try:
+                return self.value(binding, wrap)
+            except Exception:  # noqa: BLE001 (the user's function may raise anything)
+                return np.nan
+
+
+class _Bench:
+    """The cost, as one thread of a worker evaluates it."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._evaluator = recipe.evaluator()
+        self._bindings: dict[Any, Binding] = {}
+
+    def made(self, task: Task) -> Part:
+        """Return what was asked for, as far as the user's function goes along."""
+        if task.precision not in self._bindings:
+            self._bindings[task.precision] = self._recipe.binding(task.precision)
+        binding, evaluator = self._bindings[task.precision], self._evaluator
+        before, began = evaluator.n_evaluations, time.perf_counter()
+        plus = minus = np.empty(0)
+        error = None
+        try:
+            with np.errstate(**self._recipe.floating):
+                if task.batch is None:
+                    plus = minus = _sample(evaluator, binding)
+                else:
+                    plus, minus = np.full((2, len(task.batch)), np.nan)
+                    evaluator.fill(binding, task.batch, plus, minus)
+        except Exception as raised:  # noqa: BLE001 (the user's function may raise anything)
+            plus, minus = plus[: evaluator.done], minus[: evaluator.done]
+            error = _sendable(raised)
+        seconds = time.perf_counter() - began
+        return Part(plus, minus, evaluator.n_evaluations - before, seconds, error, _process())
+
+
+_known = threading.local()
+
+
+def evaluate(task: Task) -> Part | None:
+    """Do a task, in a worker; None: the worker does not know the cost."""
+    benches: dict[str, _Bench] = _known.__dict__.setdefault("benches", {})
+    if task.key not in benches:
+        if task.recipe is None:
+            return None
+        try:
+            bench = _Bench(_unpickled(task.recipe))
+        except Exception as error:  # noqa: BLE001 (what it imports may raise anything)
+            return Part(np.empty(0), np.empty(0), 0, 0.0, _sendable(error), _process())
+        while len(benches) >= KEPT:
+            del benches[next(iter(benches))]
+        benches[task.key] = bench
+    return benches[task.key].made(task)
+
+
+def _unpickled(recipe: bytes | Recipe) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe
+    unpickled: Recipe = pickle.loads(recipe)  # noqa: S301 (it comes from the check itself)
+    return unpickled
+
+
+def _sample(evaluator: Evaluator, binding: Binding) -> Vector:
+    """Return J at θ and at a few points around it, where all that is checked has moved."""
+    probes = [
+        [(direction, distance * size) for direction, size in _directions(binding)]
+        for distance in DISTANCES
+    ]
+    here = evaluator.value(binding)
+    return np.hstack([here, *evaluator.pairs(binding, Along(probes))])
+
+
+def _directions(binding: Binding) -> Iterator[tuple[Direction, float]]:
+    """Yield a direction in each parameter that is checked, and the size of the parameter."""
+    for position, parameter in enumerate(binding.parameters.arrays):
+        if parameter.checked and parameter.size:
+            values = binding.theta[parameter.start : parameter.stop].astype(np.float64)
+            size = float(np.sqrt(np.mean(values**2)))
+            yield Direction.over(position, parameter.shape, (position,), ()), size or 1.0
+
+
+def _sendable(error: Exception) -> Exception:
+    """The same exception, or one that says as much where it cannot be pickled."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 (pickled in this line)
+    except Exception:  # noqa: BLE001 (the user's exceptions may raise others)
+        return RuntimeError(f"{type(error).__name__}: {first_line(error)}")
+    return error
+
+
+def _process() -> tuple[str, int]:
+    return platform.node(), os.getpid()
+
+
+# Who does it
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Where tasks are done.
+
+    Attributes
+    ----------
+    executor : Executor
+        Has a method ``submit``.
+    size : int
+        How many workers there are.
+    is_ours : bool
+        Whether it may be stopped.
+    """
+
+    executor: Any
+    size: int
+    is_ours: bool = False
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether its workers are known to be threads of this process."""
+        return isinstance(self.executor, ThreadPoolExecutor)
+
+    def renewed(self) -> Pool:
+        """Return new processes in place of our own."""
+        self.executor.shutdown(wait=True, kill_workers=True)
+        return _processes(self.size)
+
+    def give_up(self, futures: list[Future[Any]]) -> None:
+        """Cancel what is not yet done, and stop our own processes if they do not come to an end.
+
+        A cost may hang in one of them, and the next check would wait for it.
+        """
+        for future in futures:
+            future.cancel()
+        running = [future for future in futures if not future.done()]
+        if self.is_ours and running and wait(running, GRACE).not_done:
+            self.executor.shutdown(wait=False, kill_workers=True)
+
+
+def pool_of(workers: Any) -> Pool | None:
+    """Return the pool that is asked for; None where all is evaluated here.
+
+    Parameters
+    ----------
+    workers : int, Executor or None
+        How many processes, or whose.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or there is no loky.
+    """
+    if workers is None:
+        return None
+    if callable(getattr(workers, "submit", None)):
+        return Pool(workers, _size(workers))
+    is_number = isinstance(workers, (int, np.integer)) and not isinstance(workers, bool)
+    if not is_number or workers < 1:
+        raise InputError(
+            f"`workers` is {workers!r}: expected a whole number from 1 on, or an executor, such as "
+            "a ProcessPoolExecutor or a Dask client's get_executor()."
+        )
+    return _processes(int(workers)) if workers > 1 else None
+
+
+def _processes(number: int) -> Pool:
+    """Return processes of our own, those of the check before if they are as many."""
+    try:
+        import loky
+    except ImportError:
+        raise InputError(f"`workers` is {number}, which needs loky: {EXTRA}.") from None
+    threads = max(1, loky.cpu_count() // number)
+    environment = dict.fromkeys(THREADS, str(threads))
+    # What a worker keeps of a large data set is not a leak, after which loky would replace it.
+    environment["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e15"
+    executor = loky.get_reusable_executor(
+        max_workers=number,
+        timeout=IDLE,
+        initializer=_begin,
+        initargs=(tuple(sys.path), Path.cwd()),
+        env=environment,
+    )
+    return Pool(executor, number, is_ours=True)
+
+
+def _begin(*_: object) -> None:
+    """Begin a process, which serves until it would be begun with something else.
+
+    Ctrl-C, which reaches all processes of a terminal, is left to the one that waits for them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _size(executor: Any) -> int:
+    """Return how many workers an executor has, as far as it tells."""
+    client = getattr(executor, "_client", executor)
+    questions: list[Callable[[], int]] = [
+        lambda: executor._max_workers,  # noqa: SLF001 (concurrent.futures, and whoever follows it)
+        lambda: sum(client.nthreads().values()),  # Dask
+    ]
+    for question in questions:
+        with suppress(Exception):
+            return max(1, int(question()))
+    return os.cpu_count() or 1
+
+
+class Workers:
+    """The workers of one check.
+
+    Parameters
+    ----------
+    pool : Pool
+        Where tasks are done.
+    evaluator : Evaluator
+        The user's function; evaluations made elsewhere are counted in it.
+    binding : Binding
+        θ, at rest, as the function wants it.
+    check_time : callable, optional
+        Called now and then while waiting; it may raise.
+
+    Raises
+    ------
+    InputError
+        If threads would move the arrays that a cost reads under each other, or the cost cannot be
+        pickled.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        evaluator: Evaluator,
+        binding: Binding,
+        check_time: Callable[[], object] | None = None,
+    ) -> None:
+        self.size = pool.size
+        self._pool = pool
+        self._evaluator = evaluator
+        self._binding = binding
+        self._check_time = check_time or _never
+        self._key = uuid.uuid4().hex
+        self._numbers = count()
+        self._seconds = TASK
+        self._under_way: list[Future[Any]] = []
+        if pool.shares_memory:
+            self._require_own_arrays()
+        recipe = Recipe.of(evaluator, binding)
+        self._recipe = recipe if pool.shares_memory else recipe.pickled()
+
+    def compare(self, is_same: Callable[[float, float], bool]) -> None:
+        """Make sure that the cost which the workers evaluate is this one.
+
+        Every worker that is idle gets to know it on this occasion. Our own processes are begun
+        anew where it is another: they may have imported a module that was edited since.
+
+        Parameters
+        ----------
+        is_same : callable
+            Whether two values of J may come from the same θ.
+
+        Raises
+        ------
+        InputError
+            If it is another one. What the function raises there passes through.
+        """
+        try:
+            self._compare(is_same)
+        except Exception:
+            if not self._pool.is_ours:
+                raise
+            self._pool = self._pool.renewed()
+            self._compare(is_same)
+
+    def _compare(self, is_same: Callable[[float, float], bool]) -> None:
+        task = self._task(None, None)
+        futures = [self._sent(replace(task, recipe=self._recipe)) for _ in range(self.size)]
+        try:
+            here = _sample(self._evaluator, self._binding)
+            for future in futures:
+                self._require_same(here, self._received(task, future), is_same)
+        finally:
+            self._give_up()
+
+    def _require_same(
+        self, here: Vector, part: Part, is_same: Callable[[float, float], bool]
+    ) -> None:
+        if part.process == _process():
+            self._require_own_arrays()
+        if part.error is not None:
+            part.error.add_note(f"This happened in a worker; here `{self._evaluator.name}` works.")
+            raise part.error
+        self._seconds = part.seconds / len(here) * 2
+        for one, other in zip(here.tolist(), part.plus.tolist(), strict=True):
+            if not is_same(one, other):
+                raise InputError(
+                    f"`{self._evaluator.name}` is {other:.9g} in a worker where it is {one:.9g} "
+                    "here: it may read arrays of an imported module, or of which `params` holds "
+                    "views, and these are others there; make the parameters an argument of it."
+                )
+
+    def _require_own_arrays(self) -> None:
+        if self._binding.convention is Convention.CLOSURE:
+            name = self._evaluator.name
+            raise InputError(
+                f"`{name}` reads the notebook's arrays, which threads would move under each other: "
+                "give `workers` a number or a pool of processes, or make the parameters an "
+                f"argument of `{name}`."
+            )
+
+    def parts(self, binding: Binding, batch: Pairs) -> Generator[Part, None, None]:
+        """Yield what the workers make of a batch, part by part, in its order.
+
+        Whatever ends this early, what is then under way is cancelled.
+        """
+        waiting: deque[tuple[Task, Future[Any]]] = deque()
+        start = 0
+        try:
+            while waiting or start < len(batch):
+                while start < len(batch) and len(waiting) < DEPTH * self.size:
+                    stop = start + self._length(len(batch) - start)
+                    task = self._task(binding, batch.part(start, stop))
+                    waiting.append((task, self._sent(task)))
+                    start = stop
+                part = self._received(*waiting.popleft())
+                self._seconds = part.seconds / max(len(part.plus), 1)
+                yield part
+        finally:
+            self._give_up()
+
+    def _length(self, remaining: int) -> int:
+        """Return how many of the pairs that remain the next task is to have."""
+        shortest, longest = (max(1, int(s / (self._seconds or 1e-9))) for s in (SHORTEST, TASK))
+        share = math.ceil(remaining / (DEPTH * self.size))
+        return min(remaining, max(shortest, min(share, longest)))
+
+    def _task(self, binding: Binding | None, batch: Pairs | None) -> Task:
+        precision = None if binding is None else binding.dtype
+        # Where memory is shared, the cost is no load.
+        recipe = self._recipe if self._pool.shares_memory else None
+        return Task(self._key, next(self._numbers), precision, batch, recipe)
+
+    def _sent(self, task: Task) -> Future[Any]:
+        try:
+            future: Future[Any] = self._pool.executor.submit(evaluate, task)
+        except Exception as error:
+            self._require_alive(error)
+            raise
+        self._under_way.append(future)
+        return future
+
+    def _received(self, task: Task, future: Future[Any]) -> Part:
+        """Return the result of a task, sent again with the cost if need be."""
+        part = self._result(future)
+        if part is None:
+            again = replace(task, number=next(self._numbers), recipe=self._recipe)
+            part = self._result(self._sent(again))
+        if not isinstance(part, Part):
+            raise InputError(
+                f"`workers` answered with a {type_name(part)}: expected an executor that has each "
+                "task done once, such as ipyparallel's Client.executor()."
+            )
+        self._evaluator.n_evaluations += part.n_evaluations
+        return part
+
+    def _result(self, future: Future[Any]) -> Any:
+        """Wait for a result; an interrupt comes through at once."""
+        guard = self._evaluator.guard
+        while True:
+            guard.release()
+            guard.open = True
+            try:
+                result = future.result(timeout=PATIENCE)
+            except TimeoutError:
+                if future.done():
+                    raise
+            except Exception as error:
+                self._require_alive(error)
+                raise
+            else:
+                self._under_way.remove(future)
+                return result
+            finally:
+                guard.open = False
+            self._check_time()
+
+    def _require_alive(self, error: Exception) -> None:
+        """Say so if what an executor raised means that a worker is gone."""
+        # ipyparallel wraps what is not its own, and gives its name.
+        kinds = {kind.__name__ for kind in type(error).__mro__} | {getattr(error, "ename", "")}
+        if isinstance(error, BrokenExecutor) or kinds & LOST:
+            raise WorkerLostError(
+                f"A worker died while it evaluated `{self._evaluator.name}`, as it would from lack "
+                "of memory: try fewer workers, or workers=None."
+            ) from error
+
+    def _give_up(self) -> None:
+        self._pool.give_up(self._under_way)
+        self._under_way.clear()
+
+
+def _never() -> None:
+    """Look at no clock."""
