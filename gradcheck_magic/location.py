@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.directions import Box, box_size, intersection
 from gradcheck_magic.finite_difference import measure_parameter
-from gradcheck_magic.residuals import Residual, Residuals
+from gradcheck_magic.residuals import Residual, Residuals, looked
 from gradcheck_magic.second_look import CLEAR
 from gradcheck_magic.textbook import CentralDifferences
 
@@ -261,7 +261,8 @@ class Search:
 
     def _of(self, box: Box, found: Residual, ramp: int | None = None) -> Residual:
         sought = abs(self._residuals.left_of(found).value)
-        return self._residuals.of_part(self._direction.within(box, ramp), sought)
+        look = self._residuals.of_part(self._direction.within(box, ramp), sought)
+        return looked([look], self._cost)[0]
 
     def _report_if_dense(self, box: Box, *, is_line: bool) -> None:
         """See whether entries of a box that are tried are wrong: most of it is then."""

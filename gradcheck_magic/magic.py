@@ -41,6 +41,7 @@ from gradcheck_magic.errors import (
     InputError,
     did_you_mean,
 )
+from gradcheck_magic.measurement import MODES
 from gradcheck_magic.report import one_line
 from gradcheck_magic.widget import Bundle, Card, StaticCard, TextCard, WidgetCard
 
@@ -69,6 +70,8 @@ Examples::
     %gradcheck --only W2 b2 -o check
     %gradcheck -c conv_forward -p "[x, w]" -g "[dx, dw]" --upstream dout
     %gradcheck -g "lambda params: backward(params, X, Y)" --points 5
+    %gradcheck --mode scan --budget 60
+    %gradcheck --workers 4
     %gradcheck --strict
     %config GradcheckMagics.enabled = False
 
@@ -121,6 +124,12 @@ class GradcheckMagics(Magics):
         config=True
     )
     seed = Int(0, help="Of everything random in a check.").tag(config=True)
+    mode = Enum(MODES, "auto", help="Every entry, a scan, or what the time allows.").tag(
+        config=True
+    )
+    budget = Float(None, allow_none=True, help="Seconds after which a check is stopped.").tag(
+        config=True
+    )
     workers = Anything(None, help="How many processes, or an executor.").tag(config=True)
 
     # The gradient may be the one that was right then; kept in memory only.
@@ -154,6 +163,19 @@ class GradcheckMagics(Magics):
         type=_unquoted,
         metavar="EXPR",
         help="dJ/d(output), where the function returns an array, as a layer does",
+    )
+    @argument(
+        "--mode",
+        type=_unquoted,
+        choices=MODES,
+        help="full: measure every entry; scan: look along random directions; auto: full where it "
+        "fits the budget, or 20 s [auto]",
+    )
+    @argument(
+        "--budget",
+        type=float,
+        metavar="SECONDS",
+        help="stop in time, and say what is known",
     )
     @argument("--only", type=_names, nargs="+", metavar="NAME", help="check these parameters alone")
     @argument(
@@ -249,7 +271,8 @@ class GradcheckMagics(Magics):
                 params, grads, cost, epsilon=options.epsilon, only=options.only,
                 names=_names_first(f"{options.params} {options.grads} {options.cost}", namespace),
                 call=options.call, upstream=upstream, points=options.points, seed=options.seed,
-                progress=card.progress, previous=self._previous, workers=workers,
+                progress=card.progress, previous=self._previous, mode=options.mode,
+                budget=options.budget, workers=workers,
             )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)

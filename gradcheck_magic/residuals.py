@@ -8,23 +8,27 @@ shows as about ±δᵢ, however many entries move.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.directions import Box, Direction, Prediction, likely_magnitude
-from gradcheck_magic.evaluation import Along
+from gradcheck_magic.evaluation import Along, Probe
 from gradcheck_magic.finite_difference import largest_entry
 from gradcheck_magic.ladder import NOISE_DEVIATIONS, Estimate, Ladder, Rung
+from gradcheck_magic.lockstep import answered
 from gradcheck_magic.second_look import VERIFIED, Analytic, noise_of_pair
 
-__all__ = ["CERTAINTY", "Residual", "Residuals", "joint_residual"]
+__all__ = ["CERTAINTY", "Residual", "Residuals", "joint_residual", "looked"]
 
 Vector = NDArray[np.float64]
+Result = TypeVar("Result")
+# Asks for J on both sides of θ along a probe, is sent both values, and returns what they tell.
+Looking: TypeAlias = Generator[Probe, tuple[float, float], Result]
 
 # Any single wrong entry larger than what is told is found with this probability.
 CERTAINTY = 0.999
@@ -41,6 +45,16 @@ MOST_RUNGS = 7
 STANDS_OUT = 20.0
 # Truncation in a part of a parameter may be so many times what it is in the whole.
 CONCENTRATED = 10.0
+
+
+def looked(looks: Sequence[Looking[Result]], cost: Cost) -> list[Result]:
+    """Return what several looks find: at once, where there are workers."""
+
+    def evaluated(probes: Sequence[Probe]) -> list[tuple[float, float]]:
+        plus, minus = cost.pairs(cost.best, Along(probes))
+        return list(zip(plus.tolist(), minus.tolist(), strict=True))
+
+    return answered(looks, evaluated, cost.at_once)
 
 
 @dataclass(frozen=True)
@@ -145,17 +159,17 @@ class Residuals:
         if math.isfinite(bar):
             self.mended[k] = (numerical - float(self._gradient.reshape(-1)[k]), bar)
 
-    def of_all(self, turn: int) -> Residual:
-        """Return the residual over all entries, with steps enough to trust it."""
+    def of_all(self, turn: int) -> Looking[Residual]:
+        """Find the residual over all entries, with steps enough to trust it."""
         direction = self.direction(turn)
         root = math.sqrt(direction.size)
         enough = VERIFIED * self.largest / root
-        found = _climbed([Term(self, direction, 1 / root)], self._cost, enough)
+        found = yield from _climbed([Term(self, direction, 1 / root)], self._cost, enough)
         self._truncation = max(self._truncation, found.bar - found.round_off)
         return found.residual(direction, self.analytic.rounding, root)
 
-    def of_part(self, direction: Direction, sought: float) -> Residual:
-        """Return the residual of some of the entries, with one step.
+    def of_part(self, direction: Direction, sought: float) -> Looking[Residual]:
+        """Find the residual of some of the entries, with one step.
 
         Parameters
         ----------
@@ -169,14 +183,14 @@ class Residuals:
         root = math.sqrt(direction.size)
         needed = RESOLVED * NOISE_DEVIATIONS * self._cost.best.noise * root / sought
         step = min(max(needed, self.least_step(direction)), self.step)
-        rung, said = _stepped([Term(self, direction, 1 / root)], self._cost, step)
+        rung, said = yield from _stepped([Term(self, direction, 1 / root)], self._cost, step)
         bar = rung.round_off + CONCENTRATED * self._truncation * (step / self.step) ** 2
         bar += self.analytic.rounding
         off, slope = root * (rung.central - said), root * rung.central
         return Residual(direction, off, root * bar, slope)
 
-    def sketched(self, turn: int) -> Residual:
-        """Return a residual over all entries, holes and all, with one step."""
+    def sketched(self, turn: int) -> Looking[Residual]:
+        """Find a residual over all entries, holes and all, with one step."""
         return self.of_part(replace(self.direction(turn), holes=()), self.largest or 1.0)
 
     def left_of(self, residual: Residual) -> Residual:
@@ -229,8 +243,8 @@ class Term(NamedTuple):
     share: float
 
 
-def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Residual:
-    """Return the residual along one direction of length 1 in which several parameters move."""
+def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Looking[Residual]:
+    """Find the residual along one direction of length 1 in which several parameters move."""
     terms = []
     for residuals in everything:
         direction = residuals.direction(turn)
@@ -238,7 +252,8 @@ def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Re
         terms.append(Term(residuals, direction, share))
     enough = VERIFIED * min(t.residuals.largest * t.share for t in terms)
     rounding = max(t.residuals.analytic.rounding for t in terms)
-    found = _climbed(terms, cost, enough).residual(terms[0].direction, rounding, 1.0)
+    climbed = yield from _climbed(terms, cost, enough)
+    found = climbed.residual(terms[0].direction, rounding, 1.0)
     value, bar = found.value, found.bar
     for residuals, direction, share in terms:
         value, bar = residuals._unexplained(direction, value, bar, share)  # noqa: SLF001 (of this module)
@@ -271,7 +286,7 @@ class _Climbed:
         )
 
 
-def _climbed(terms: Sequence[Term], cost: Cost, enough: float) -> _Climbed:
+def _climbed(terms: Sequence[Term], cost: Cost, enough: float) -> Looking[_Climbed]:
     """Take steps along a direction until its slope is known.
 
     The first one is chosen for a single wrong entry to show. A second one, twice as long, bears it
@@ -294,7 +309,7 @@ def _climbed(terms: Sequence[Term], cost: Cost, enough: float) -> _Climbed:
         if step is None:
             break
         n_rungs = len(ladder.rungs)
-        rung, said = _stepped(terms, cost, step)
+        rung, said = yield from _stepped(terms, cost, step)
         ladder.add(rung)
         if not steps and _is_settled(ladder, said, enough, rounding):
             break
@@ -316,11 +331,11 @@ def _is_settled(ladder: Ladder, said: float, enough: float, rounding: float) -> 
     return clear or (len(ladder.rungs) > 2 and ladder.disagrees(estimate, said))  # noqa: PLR2004 (three)
 
 
-def _stepped(terms: Sequence[Term], cost: Cost, step: float) -> tuple[Rung, float]:
+def _stepped(terms: Sequence[Term], cost: Cost, step: float) -> Looking[tuple[Rung, float]]:
     """Take a step of some length, and return also what the gradient says of the slope."""
     best = cost.best
     probe = [(term.direction, step * term.share) for term in terms]
-    plus, minus = (float(costs[0]) for costs in cost.pairs(best, Along([probe])))
+    plus, minus = yield probe
     noise = float(noise_of_pair(best, plus, minus))
     said = 0.0
     changes = plus != best.value, minus != best.value

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from gradcheck_magic.finite_difference import ROUNDING, gradient_under_test, lar
 from gradcheck_magic.location import FEW, Region, Sampled, Search, sample
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
-from gradcheck_magic.residuals import Residual, Residuals, joint_residual
+from gradcheck_magic.residuals import Residual, Residuals, joint_residual, looked
 
 __all__ = ["ParameterScan", "Scan", "planned", "scan"]
 
@@ -241,6 +242,9 @@ def scan(found: Scan, cost: Cost, pairing: Pairing, *, seed: int, epsilon: float
     found.is_done = True
 
 
+_Batch: TypeAlias = list[tuple[ParameterScan, Residuals]]
+
+
 class _Scanner:
     def __init__(
         self, found: Scan, cost: Cost, pairing: Pairing, seed: int, epsilon: float
@@ -256,8 +260,8 @@ class _Scanner:
     def run(self) -> None:
         cost = self._cost
         cost.expected = cost.n_evaluations + 4 * len(self._all) + 4
-        for each, residuals in self._all:
-            self._look(each, residuals)
+        for batch in self._batches():
+            self._look(batch)
         for each, residuals in self._all:
             if each.first is not None and each.rest is not None and each.rest.is_clear:
                 self._locate(each, residuals, 0, each.first)
@@ -268,16 +272,26 @@ class _Scanner:
             if each.regions or not each.is_complete:
                 self._sketch(each, residuals)
 
-    def _look(self, each: ParameterScan, residuals: Residuals) -> None:
-        """Look at a parameter as a whole."""
-        odd = np.flatnonzero(~np.isfinite(residuals.analytic.gradient))
-        if odd.size:
-            self._sample(each, residuals, odd[:MOST_LISTED].tolist())
-        if residuals.size <= FEW:
-            self._sample(each, residuals, range(residuals.size))
-        elif not odd.size > MOST_LISTED:
-            each.first = residuals.of_all(0)
-            each.rest = residuals.left_of(each.first)
+    def _batches(self) -> Iterator[_Batch]:
+        """Yield the parameters, as many at a time as are looked at at once."""
+        for start in range(0, len(self._all), self._cost.at_once):
+            yield self._all[start : start + self._cost.at_once]
+
+    def _look(self, batch: _Batch) -> None:
+        """Look at some parameters, each as a whole; at what is no number, and at the smallest."""
+        together = []
+        for each, residuals in batch:
+            odd = np.flatnonzero(~np.isfinite(residuals.analytic.gradient))
+            if odd.size:
+                self._sample(each, residuals, odd[:MOST_LISTED].tolist())
+            if residuals.size <= FEW:
+                self._sample(each, residuals, range(residuals.size))
+            elif odd.size <= MOST_LISTED:
+                together.append((each, residuals))
+        found = looked([residuals.of_all(0) for _, residuals in together], self._cost)
+        for (each, residuals), first in zip(together, found, strict=True):
+            each.first = first
+            each.rest = residuals.left_of(first)
 
     def _locate(
         self, each: ParameterScan, residuals: Residuals, turn: int, found: Residual
@@ -297,11 +311,12 @@ class _Scanner:
         ]
         if not explained:
             return False
-        joint = joint_residual([residuals for _, residuals in explained], self._cost, turn)
+        everything = [residuals for _, residuals in explained]
+        (joint,) = looked([joint_residual(everything, self._cost, turn)], self._cost)
         if not joint.is_clear:
             return False
-        for each, residuals in explained:
-            found = residuals.of_all(turn)
+        again = looked([residuals.of_all(turn) for residuals in everything], self._cost)
+        for (each, residuals), found in zip(explained, again, strict=True):
             each.rest = residuals.left_of(found)
             if each.rest.is_clear:
                 self._locate(each, residuals, turn, found)
@@ -309,8 +324,8 @@ class _Scanner:
 
     def _sketch(self, each: ParameterScan, residuals: Residuals) -> None:
         """Estimate the size of an error that is not known entry by entry."""
-        for turn in range(TURNS + 1, TURNS + 1 + SKETCH):
-            each.sketch.append(residuals.sketched(turn))
+        turns = range(TURNS + 1, TURNS + 1 + SKETCH)
+        each.sketch = looked([residuals.sketched(turn) for turn in turns], self._cost)
 
     def _sample(self, each: ParameterScan, residuals: Residuals, ks: Sequence[int]) -> None:
         sample(residuals, self._cost, each.sampled, self._epsilon, list(ks))

@@ -7,9 +7,9 @@ They are measured with other steps, until their error bar is small or no step wo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gradcheck_magic.cost import Cost, Precision
 from gradcheck_magic.evaluation import DOUBLE, Entries
 from gradcheck_magic.ladder import NOISE_DEVIATIONS, RATIO, Estimate, Ladder, Rung, gap_at_zero
+from gradcheck_magic.lockstep import answered
 from gradcheck_magic.parameters import Parameter
 from gradcheck_magic.textbook import STEPS, CentralDifferences
 
@@ -140,6 +141,7 @@ class SecondLook:
         # A kink nearer than the step is not worth a second look where all agree that it is wrong.
         rough = np.where(gross & ~open_ones, np.abs(first.gap), 0.0)
         self._differences.uncertainty[self._part] += rough
+        open_ones = open_ones & ~self._still_flat(first, open_ones)
         telling = self._telling(first, open_ones, gross)
         looks = [
             self._refine(first, k, sharp=k in telling) for k in np.flatnonzero(open_ones).tolist()
@@ -147,6 +149,31 @@ class SecondLook:
         looks += [self._sharpen(first, k) for k in telling if not open_ones[k]]
         self._take_all(looks)
         self._excuse_kinks_at_zero()
+
+    def _still_flat(self, first: _Pass, open_ones: Mask) -> Mask:
+        """Settle entries that say zero, and along which J does not change with a large step either.
+
+        One by one they would come to the same: this is for the many of a layer that is dead.
+        """
+        value = self._precision.value
+        flat = (first.cost_plus == value) & (first.cost_minus == value)
+        found = np.flatnonzero(open_ones & flat & (self._analytic == 0))
+        still = np.zeros(len(flat), dtype=bool)
+        if not found.size:
+            return still
+        scale = np.maximum(1.0, np.abs(self._theta[found]))
+        steps = np.maximum(FIRST_STEP * scale, RATIO * first.stepped[found])
+        ks = [self._ks[k] for k in found.tolist()]
+        batch = Entries(self._position, ks, steps.tolist(), quiet=True)
+        plus, minus = self._cost.pairs(self._precision, batch)
+        stepped = _stepped(self._values[found], steps)
+        second = _Pass.made(plus, minus, stepped, self._precision)
+        flat_again = (plus == value) & (minus == value)
+        still[found[flat_again]] = True
+        where = self._part.start + found[flat_again]
+        self._differences.numerical[where] = 0.0
+        self._differences.uncertainty[where] = second.round_off[flat_again]
+        return still
 
     def _telling(self, first: _Pass, open_ones: Mask, gross: Mask) -> list[int]:
         """Return a few entries that are wrong, and of which it is not clear by how much.
@@ -370,29 +397,7 @@ class SecondLook:
 
     def _take_all(self, looks: Sequence[Steps]) -> list[Any]:
         """Take the steps that several looks ask for: at once, where there are workers."""
-        made = []
-        for start in range(0, len(looks), self._cost.at_once):
-            made += self._in_step(looks[start : start + self._cost.at_once])
-        return made
-
-    def _in_step(self, looks: Sequence[Steps]) -> list[Any]:
-        made: list[Any] = [None] * len(looks)
-        asked: dict[int, tuple[int, float]] = {}
-
-        def go_on(i: int, go: Callable[[], tuple[int, float]]) -> None:
-            try:
-                asked[i] = go()
-            except StopIteration as stop:
-                made[i] = stop.value
-
-        for i, look in enumerate(looks):
-            go_on(i, partial(next, look))
-        while asked:
-            under_way, values = list(asked), self._evaluated(list(asked.values()))
-            asked.clear()
-            for i, pair in zip(under_way, values, strict=True):
-                go_on(i, partial(looks[i].send, pair))
-        return made
+        return answered(looks, self._evaluated, self._cost.at_once)
 
     def _evaluated(self, asked: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
         ks = [self._ks[k] for k, _ in asked]
@@ -401,7 +406,7 @@ class SecondLook:
         return list(zip(plus.tolist(), minus.tolist(), strict=True))
 
 
-def _stepped(values: NDArray[Any], step: float) -> tuple[Vector, Vector]:
+def _stepped(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vector]:
     """What is really stepped down and up, which rounding makes differ from the step."""
     down, up = values - step, values + step
     wide = values.astype(np.float64)

@@ -13,11 +13,10 @@ PACKAGE = ROOT / "gradcheck_magic"
 # Each module imports only from those before it.
 ORDER = [
     "errors", "interrupt", "parameters", "pairing", "directions", "convention", "evaluation",
-    "workers", "gradient_function", "noise", "cost", "textbook", "ladder", "second_look",
-    "finite_difference", "residuals", "location", "scan", "comparison", "mismatch", "cause",
-    "readings",
-    "recognition", "layers", "belonging", "stale", "broadcasting", "experiments", "sentences",
-    "measurement", "diagnosis", "explanation", "check",
+    "workers", "gradient_function", "noise", "cost", "textbook", "ladder", "lockstep",
+    "second_look", "finite_difference", "residuals", "location", "scan", "comparison",
+    "measurement", "mismatch", "cause", "readings", "recognition", "layers", "belonging", "stale",
+    "broadcasting", "experiments", "sentences", "diagnosis", "explanation", "check",
     "report", "figures", "widget", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
