@@ -135,11 +135,14 @@ class Ladder:
         self._largest = LARGEST_STEP * scale
         self._smallest = smallest
         self._most_noise = HIDDEN * cost
+        # What the rungs come to, until there is another one.
+        self._known: tuple[list[Rung], int, Estimate] | None = None
 
     def add(self, rung: Rung) -> None:
         """Take in another rung, unless it is there already."""
         if not any(0.8 < known.step / rung.step < 1.25 for known in self.rungs):  # noqa: PLR2004
             insort(self.rungs, rung)
+            self._known = None
 
     def estimate(self) -> Estimate:
         """Return the slope with the smallest error bar that all smaller steps bear out."""
@@ -179,8 +182,21 @@ class Ladder:
         above = self._between(rungs[k], rungs[k + 1]) if k + 1 < len(rungs) else None
         return above or self._new(rungs[0].step / RATIO)
 
+    def _finite(self) -> list[Rung]:
+        """The rungs with a slope, and with the noise that they show together."""
+        return self._summed_up()[0]
+
     def _best(self) -> tuple[int, Estimate]:
-        rungs = self._finite()
+        """The rung with the best estimate, and the estimate."""
+        return self._summed_up()[1:]
+
+    def _summed_up(self) -> tuple[list[Rung], int, Estimate]:
+        if self._known is None:
+            rungs = self._with_noise()
+            self._known = (rungs, *self._best_of(rungs))
+        return self._known
+
+    def _best_of(self, rungs: list[Rung]) -> tuple[int, Estimate]:
         if not rungs:
             return 0, _one_sided(self.rungs)
         if all(rung.forward == rung.backward == 0 for rung in rungs):
@@ -214,10 +230,11 @@ class Ladder:
                 return True
         return False
 
-    def _finite(self) -> list[Rung]:
-        """The rungs with a slope, and with the noise that they show together."""
+    def _with_noise(self) -> list[Rung]:
         rungs = [rung for rung in self.rungs if math.isfinite(rung.central)]
         bar = NOISE_DEVIATIONS * _hidden_noise(rungs, self._most_noise)
+        if bar == 0:
+            return rungs
         return [replace(r, round_off=max(r.round_off, bar / r.step)) for r in rungs]
 
     def _towards_finite(self, first: float) -> float | None:
