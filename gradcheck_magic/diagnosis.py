@@ -9,6 +9,7 @@ UNKNOWN.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,8 +21,9 @@ from gradcheck_magic.comparison import Comparison, Measured
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.experiments import Earlier, Experiments
 from gradcheck_magic.layers import Boundary, Layers, boundary
-from gradcheck_magic.mismatch import TOLERANCE, Mismatch, Sample
+from gradcheck_magic.mismatch import TOLERANCE, Mismatch, Sample, Sides
 from gradcheck_magic.pairing import Pairing
+from gradcheck_magic.parameters import Parameter
 from gradcheck_magic.readings import Readings
 from gradcheck_magic.recognition import (
     clipped,
@@ -43,6 +45,10 @@ Mask = NDArray[np.bool_]
 
 # A gradient whose cosine with the right one is larger, in every parameter, is nearly right.
 NEARLY = 0.98
+# Of a parameter with more entries than that, a scan's diagnosis takes some rows and columns: those
+# that were measured, and so many that some thousand entries more are among them.
+LARGE = 100_000
+BESIDE = 1000
 # Causes of which one diagnosis tells for all parameters that share them.
 _SHARED = {Cause.SIGN, Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
 # The number in the details that these parameters must share too.
@@ -147,11 +153,23 @@ def _mismatches(
     for i, ((parameter, part, ks), gradient_name, analytic) in enumerate(parts):
         values = analytic, numerical[part], bars[part], measured.rounding[part]
         is_bug = bool(comparison.wrong[part].any())
-        mismatch = Mismatch.of(parameter, gradient_name, values, wrong[part], ks, is_bug=is_bug)
+        # What a scan looked at is as large as it likes: a part of it tells as much.
+        sides = None if scan is None or parameter.size <= LARGE else _some_sides(parameter, ks)
+        mismatch = Mismatch.of(
+            parameter, gradient_name, values, wrong[part], ks, is_bug=is_bug, sides=sides
+        )
         if scan is not None:
             each = scan.parameters[i]
             mismatch = mismatch.with_right_ones(each.known_right(), each.detectable)
         yield mismatch
+
+
+def _some_sides(parameter: Parameter, ks: NDArray[np.intp]) -> Sides:
+    """Return the rows, columns and so on of some entries, and a few more."""
+    random = np.random.default_rng(0)
+    few = math.ceil(BESIDE ** (1 / max(len(parameter.shape), 1)))
+    sides = zip(np.unravel_index(ks, parameter.shape), parameter.shape, strict=True)
+    return tuple(np.union1d(index, random.integers(0, length, few)) for index, length in sides)
 
 
 class _Search:

@@ -71,10 +71,14 @@ class Experiments:
             id(m): part for m, (_, part) in zip(mismatches, pairing.parts(), strict=True)
         }
         self._is_everything = pairing.size == pairing.parameters.size
-        self._theta = pairing.parameters.theta().astype(np.float64)
+        self._parameters = pairing.parameters
         self._readings = readings
         self._cost = cost
         self._earlier = earlier
+
+    @functools.cached_property
+    def _theta(self) -> Vector:
+        return self._parameters.theta().astype(np.float64, copy=False)
 
     def is_ignored(self, mismatch: Mismatch) -> bool:
         """Whether the cost is the same far from here, and not only flat."""
@@ -88,7 +92,7 @@ class Experiments:
     def previous(self, fitting: Sequence[Mismatch]) -> Finding | None:
         """See whether the gradient is what was right at the check before."""
         earlier = self._earlier
-        if earlier is None:
+        if earlier is None or _are_partial(fitting):
             return None
         for m in fitting:
             numerical, bar = (
@@ -106,7 +110,11 @@ class Experiments:
         compared = sum(int(m.sample.is_nonzero.sum()) for m in fitting)
         if cost is None or not self._is_everything or compared < ANY_NUMBER:
             return None
-        if not _all_finite(self._all) or any(m.is_compared and not m.is_wrong for m in fitting):
+        if (
+            _are_partial(self._all)
+            or not _all_finite(self._all)
+            or any(m.is_compared and not m.is_wrong for m in fitting)
+        ):
             # An update moves all parameters, and all their gradients with them.
             return None
         function = Function(cost.at, cost.best.noise)
@@ -122,6 +130,8 @@ class Experiments:
         """See whether it is right for a cost in which no (n,) meets an (n, 1)."""
         cost, watch = self._cost, Watch()
         if cost is None or cost.convention is Convention.CLOSURE or not _all_finite(fitting):
+            return None
+        if _are_partial(fitting):
             return None
         mended = Function(functools.partial(cost.at, wrap=watch.over), cost.best.noise)
         try:
@@ -140,6 +150,11 @@ class Experiments:
 
 def _all_finite(mismatches: Sequence[Mismatch]) -> bool:
     return all(np.isfinite(m.sample.analytic).all() for m in mismatches)
+
+
+def _are_partial(mismatches: Sequence[Mismatch]) -> bool:
+    """Whether only some of the entries are at hand."""
+    return any(m.sides is not None for m in mismatches)
 
 
 def _wrong_ones(mismatches: Sequence[Mismatch]) -> tuple[Mismatch, ...]:

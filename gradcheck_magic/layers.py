@@ -222,6 +222,9 @@ def _are_one_unit(one: Mismatch, other: Mismatch) -> bool:
 
 def _same_units(weights: Mismatch, bias: Mismatch) -> bool:
     """Whether hardly a unit is wrong in one of both and right in the other."""
+    if weights.sides is not None or bias.sides is not None:
+        # They are known of some units alone, and not of the same ones.
+        return True
     shape = weights.parameter.shape
     return any(
         CHANCE * _contradictions(weights, bias, axis) <= bias.size

@@ -14,12 +14,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.parameters import Parameter
+from gradcheck_magic.parameters import Parameter, index_of
 
-__all__ = ["COINCIDENCE", "Mismatch", "Sample", "norm"]
+__all__ = ["COINCIDENCE", "Mismatch", "Sample", "Sides", "norm"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Sides = tuple[NDArray[np.intp], ...]
 
 # What a model may leave unexplained besides the error bars, relatively: a second mistake is rarely
 # so small, and no reader would care.
@@ -181,11 +182,15 @@ class Mismatch:
     gradient_name : str
         What the user calls the gradient.
     sample : Sample
-        All its entries, in C order.
+        All its entries, in C order; or those where some of its rows and columns meet.
     wrong : ndarray of bool, shape (n,)
         Which of them are wrong.
     is_bug : bool
         Whether any is wrong by more than is worth inspecting.
+    sides : tuple of ndarray of int, or None
+        Which rows, columns and so on the sample is of; None: all.
+    n_right_elsewhere : int
+        How many of the other entries are known to be right.
     """
 
     parameter: Parameter
@@ -193,6 +198,8 @@ class Mismatch:
     sample: Sample
     wrong: Mask
     is_bug: bool
+    sides: Sides | None = None
+    n_right_elsewhere: int = 0
 
     @classmethod
     def of(
@@ -204,31 +211,72 @@ class Mismatch:
         ks: NDArray[np.intp],
         *,
         is_bug: bool,
+        sides: Sides | None = None,
     ) -> Self:
         """Return it from analytic and numerical values, error bars and rounding.
 
-        All but the analytic values, which are the whole parameter's, are of some entries alone.
+        All but the analytic values, which are the whole parameter's, are of some entries alone,
+        `ks`; where `sides` are given, all of these are where they meet.
         """
-        analytic = values[0]
+        analytic, theta = values[0], np.ravel(np.asarray(parameter.array))
+        if sides is not None:
+            chosen = _where_they_meet(sides, parameter.shape)
+            analytic, theta, ks = analytic[chosen], theta[chosen], np.searchsorted(chosen, ks)
         numerical, bar, rounding = (
             _scattered(value, ks, len(analytic), fill)
             for value, fill in zip(values[1:], (np.nan, np.inf, 0.0), strict=True)
         )
         bar = np.where(np.isfinite(numerical), bar, np.inf)
         numerical = np.where(np.isfinite(bar), numerical, 0.0)
-        theta = np.ravel(np.asarray(parameter.array)).astype(np.float64)
         spread = _spread(analytic, numerical, bar)
-        sample = Sample(analytic, numerical, theta, bar, rounding, spread)
+        sample = Sample(analytic, numerical, theta.astype(np.float64), bar, rounding, spread)
         everywhere = _scattered(wrong, ks, len(analytic), fill=False)
-        return cls(parameter, gradient_name, sample, everywhere, is_bug)
+        return cls(parameter, gradient_name, sample, everywhere, is_bug, sides)
 
     def with_right_ones(self, right: Mask, bar: float) -> Self:
-        """Return the same, knowing of some more entries that they are right, within a bar."""
-        sample = self.sample
+        """Return the same, knowing of some more entries that they are right, within a bar.
+
+        Parameters
+        ----------
+        right : ndarray of bool
+            Of all entries of the parameter, which these are.
+        """
+        sample, n_right = self.sample, int(right.sum())
+        if self.sides is not None:
+            right = right[_where_they_meet(self.sides, self.parameter.shape)]
         numerical = np.where(right, sample.analytic, sample.numerical)
         bars = np.where(right, bar, sample.bar)
         spread = _spread(sample.analytic, numerical, bars)
-        return replace(self, sample=replace(sample, numerical=numerical, bar=bars, spread=spread))
+        return replace(
+            self,
+            sample=replace(sample, numerical=numerical, bar=bars, spread=spread),
+            n_right_elsewhere=n_right - int(right.sum()),
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the entries in the sample."""
+        return self.parameter.shape if self.sides is None else tuple(map(len, self.sides))
+
+    @property
+    def n_right(self) -> int:
+        """How many entries are known to be right, in the sample and elsewhere."""
+        return int(self.right.sum()) + self.n_right_elsewhere
+
+    def index(self, k: int) -> tuple[int, ...]:
+        """Index in the parameter of the `k`-th entry of the sample."""
+        index = index_of(k, self.shape)
+        if self.sides is None:
+            return index
+        return tuple(int(side[i]) for side, i in zip(self.sides, index, strict=True))
+
+    def places(self, axis: int, inside: NDArray[np.intp]) -> list[int]:
+        """Return where along an axis of the parameter some rows, or columns, of the sample are."""
+        if self.sides is None:
+            return [int(i) for i in inside]
+        if len(inside) == len(self.sides[axis]):
+            return list(range(self.parameter.shape[axis]))
+        return [int(i) for i in self.sides[axis][inside]]
 
     @property
     def name(self) -> str:
@@ -237,8 +285,8 @@ class Mismatch:
 
     @property
     def size(self) -> int:
-        """How many entries it has."""
-        return len(self.sample)
+        """How many entries the parameter has."""
+        return self.parameter.size
 
     @property
     def part(self) -> slice:
@@ -272,6 +320,12 @@ class Mismatch:
     def where(self, mask: Mask) -> Self:
         """Return the same, of some entries alone."""
         return replace(self, sample=self.sample.where(mask), wrong=self.wrong[mask])
+
+
+def _where_they_meet(sides: Sides, shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return where in C order the entries are in which some rows, columns and so on meet."""
+    index = np.meshgrid(*sides, indexing="ij")
+    return np.ravel_multi_index(tuple(i.ravel() for i in index), shape)
 
 
 def _scattered(values: NDArray, ks: NDArray[np.intp], size: int, fill: float) -> NDArray:  # type: ignore[type-arg]

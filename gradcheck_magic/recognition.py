@@ -168,7 +168,7 @@ def _rearranged(mismatch: Mismatch, _: Readings) -> Finding | None:
     enough = TELLING if len(mismatch.squeezed) > 1 else ANY_NUMBER
     if sample.stands_off.sum() < enough:
         return None
-    for how, order in rearrangements(mismatch.parameter.shape):
+    for how, order in rearrangements(mismatch.shape):
         if sample.explained_by(sample.numerical[order], sample.bar[order]):
             return _found(Cause.TRANSPOSED, mismatch, **how)
     return None
@@ -249,7 +249,7 @@ def regularised(sample: Sample, readings: Readings) -> Details | None:
 def _regularised(mismatch: Mismatch, readings: Readings) -> Finding | None:
     details = regularised(mismatch.sample, readings)
     n_wrong = int(mismatch.wrong.sum())
-    if details is None and mismatch.right.sum() == mismatch.size - n_wrong >= 1:
+    if details is None and mismatch.n_right == mismatch.size - n_wrong >= 1:
         # Some entries may be exempt from the penalty, as an intercept is. A factor is simpler.
         some = mismatch.where(mismatch.wrong).sample
         if n_wrong >= ANY_NUMBER and scaled(some, readings) is None:
@@ -323,7 +323,7 @@ def _fitted_to_both(
 
 def _total(mismatch: Mismatch, _: Readings) -> Finding | None:
     """One number in all entries along an axis: the sum or the mean of the right ones."""
-    sample, shape = mismatch.sample, mismatch.parameter.shape
+    sample, shape = mismatch.sample, mismatch.shape
     if not sample.known.all() or sample.stands_out.sum() < ANY_NUMBER:
         return None
     analytic, numerical, bar = (
@@ -348,7 +348,7 @@ def _masked(mismatch: Mismatch, _: Readings) -> Finding | None:
     """Rows or columns in which the measured gradient is exactly zero, and the other one is not."""
     if len(mismatch.squeezed) < 2:  # noqa: PLR2004 (rows and columns)
         return None
-    sample, shape = mismatch.sample, mismatch.parameter.shape
+    sample, shape = mismatch.sample, mismatch.shape
     typical = norm(sample.numerical[sample.known])
     flat = (np.abs(sample.numerical) <= sample.bar) & (sample.bar <= FLAT * typical)
     # Where an input is zero, nothing flows with or without a mask.
@@ -359,13 +359,13 @@ def _masked(mismatch: Mismatch, _: Readings) -> Finding | None:
         through &= (mismatch.wrong | silent).reshape(shape).all(axis=others)
         # One entry that is wrong is no row or column.
         through &= 2 * mismatch.wrong.reshape(shape).sum(axis=others) >= max(
-            mismatch.size // shape[axis], 4
+            len(sample) // shape[axis], 4
         )
         closed = np.flatnonzero(through)
         if 0 < len(closed) < shape[axis]:
             inside = np.isin(_along(shape, axis), closed)
             firm = not np.any(mismatch.wrong & ~inside)
-            units = [int(i) for i in closed]
+            units = mismatch.places(axis, closed)
             return _found(Cause.MASK, mismatch, firm=firm, axis=axis, indices=units)
     return None
 
@@ -387,8 +387,8 @@ def _block(mismatch: Mismatch, readings: Readings) -> Finding | None:
     if within is None and 2 * mismatch.wrong.sum() > mismatch.size:
         # More of it is wrong than right: that is no exception to be named.
         return None
-    details: Details = {"sides": [[int(i) for i in side] for side in sides]}
-    details["n_right"] = int(mismatch.right.sum())
+    places = [mismatch.places(axis, side) for axis, side in enumerate(sides)]
+    details: Details = {"sides": places, "n_right": mismatch.n_right}
     if within:
         details |= {"within": within.cause.name, **within.details}
     return _found(Cause.SLICE, mismatch, firm=within is not None, **details)
@@ -396,7 +396,7 @@ def _block(mismatch: Mismatch, readings: Readings) -> Finding | None:
 
 def _enclosing(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
     """The smallest block that holds all wrong entries, if it holds no right ones."""
-    shape = mismatch.parameter.shape
+    shape = mismatch.shape
     if not shape:
         return None
     wrong = mismatch.wrong.reshape(shape)
@@ -425,13 +425,13 @@ def _is_run(mask: Mask) -> bool:
 
 
 def _some_entries(mismatch: Mismatch, readings: Readings) -> Finding | None:
-    if mismatch.wrong.sum() > mismatch.right.sum():
+    if mismatch.wrong.sum() > mismatch.n_right:
         return None
     # In a vector they may be those of some units, and so may be many in a matrix: what comes from
     # further on is wrong in these alone.
     firm = len(mismatch.squeezed) > 1 and FEW * mismatch.wrong.sum() <= mismatch.size
     details: Details = {"n_wrong": int(mismatch.wrong.sum()), "indices": _listed(mismatch)}
-    details["n_right"] = int(mismatch.right.sum())
+    details["n_right"] = mismatch.n_right
     if _zero(mismatch.where(mismatch.wrong), readings):
         details["within"] = Cause.ZERO.name
     return _found(Cause.ENTRIES, mismatch, firm=firm, **details)
@@ -439,7 +439,7 @@ def _some_entries(mismatch: Mismatch, readings: Readings) -> Finding | None:
 
 def _listed(mismatch: Mismatch) -> list[tuple[int, ...]]:
     """The indices of the wrong entries, the first of them."""
-    return [mismatch.parameter.index(int(k)) for k in np.flatnonzero(mismatch.wrong)[:MOST_LISTED]]
+    return [mismatch.index(int(k)) for k in np.flatnonzero(mismatch.wrong)[:MOST_LISTED]]
 
 
 def _found(cause: Cause, mismatch: Mismatch, *, firm: bool = True, **details: object) -> Finding:
@@ -521,7 +521,7 @@ def _owner(mismatch: Mismatch, among: Sequence[Mismatch]) -> tuple[Mismatch, flo
 
 def _may_own(owner: Mismatch, mismatch: Mismatch) -> bool:
     """Whether the size and the first entry agree: with many parameters, few do."""
-    if owner.size != mismatch.size or not owner.size:
+    if owner.size != mismatch.size or len(owner.sample) != len(mismatch.sample) or not owner.size:
         return False
     one, other = mismatch.sample, owner.sample
     allowed = other.bar[0] + one.rounding[0] + TOLERANCE * abs(other.numerical[0])
