@@ -274,7 +274,7 @@ def _check_at(
         budget=request.budget,
         workers=request.workers,
     )
-    measurement = Measurement(pairing, request.epsilon)
+    measurement = Measurement(pairing, request.epsilon, request.mode)
     look = partial(
         diagnose,
         pairing,
@@ -287,7 +287,7 @@ def _check_at(
         cost.expected = 2 * pairing.size
         with cost:
             _require_dependence(cost, pairing)
-            measurement.choose(cost, request.mode, request.budget)
+            measurement.choose(cost, request.budget)
             measurement.run(cost, request.seed)
             judged = measurement.judged(cost)
             diagnoses = look(*judged, scan=measurement.scan)
@@ -595,8 +595,8 @@ class _Outcome:
     def verdict(self) -> Verdict:
         """The verdict on everything."""
         verdict = self.comparison.verdict
-        missing = self.is_cut_short and self.measurement.mode == "full"
-        return Verdict.INCONCLUSIVE if missing and verdict is not Verdict.BUG else verdict
+        is_bug = verdict is Verdict.BUG
+        return Verdict.INCONCLUSIVE if self.is_cut_short and not is_bug else verdict
 
     def findings(self) -> Findings:
         """What there is to be put into words."""

@@ -363,7 +363,8 @@ def compare(
     inspect = (off > GROSS) & (error >= tolerance.error) & ~wrong
     unsure = (off > 1) & (error >= THRESHOLDS[1]) & ~wrong
     unknown, negligible = _unknown(pairing, measured, tolerance, lost)
-    unknown = (unknown | unsure | (measured.disputed & ~lost)) & ~wrong & ~inspect
+    is_open = (unsure | (measured.disputed & ~lost) | ~np.isfinite(numerical)) & ~wrong & ~inspect
+    unknown = unknown & ~wrong & ~inspect | is_open
     checks, ranked = [], []
     for i, (parameter, part, ks) in enumerate(measured.parts(pairing)):
         verdict = _verdict(wrong[part], inspect[part], unknown[part])
@@ -379,7 +380,7 @@ def compare(
         if scan is None:
             checks.append(_compare_parameter(entries, textbook[part]))
         else:
-            judged = _judge_scan(scan, i, verdict, tolerance)
+            judged = _judge_scan(scan, i, verdict, tolerance, is_open=bool(is_open[part].any()))
             checks.append(_scanned_parameter(entries, scan, i, judged))
         ranked.extend(entries.wrong_ones())
     ranked.sort(key=lambda entry: -entry[0])
@@ -404,12 +405,14 @@ def _overall(checks: Sequence[ParameterCheck]) -> Verdict:
     return next((verdict for verdict in order if verdict in found), Verdict.CORRECT)
 
 
-def _judge_scan(scan: Scan, i: int, of_entries: Verdict, tolerance: Tolerance) -> Verdict:
+def _judge_scan(
+    scan: Scan, i: int, of_entries: Verdict, tolerance: Tolerance, *, is_open: bool
+) -> Verdict:
     """Return the verdict on a parameter: by its entries, or by what its residuals leave open."""
     each = scan.parameters[i]
     if of_entries in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated:
         return of_entries
-    if not each.is_explained:
+    if is_open or not each.is_explained:
         return Verdict.INCONCLUSIVE
     largest = max(other.largest for other in scan.parameters)
     enough = max(tolerance.of_parameter * each.largest, tolerance.of_gradient * largest)

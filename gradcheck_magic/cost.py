@@ -611,8 +611,8 @@ def _upstream_array(upstream: object) -> Array:
     return array
 
 
-def _generator(seed: int) -> np.random.Generator:
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError):
-        raise InputError(f"`seed` is {seed!r}: expected a whole number from 0 on.") from None
+def _generator(seed: Any) -> np.random.Generator:
+    is_number = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not is_number or seed < 0:
+        raise InputError(f"`seed` is {seed!r}: expected a whole number from 0 on.")
+    return np.random.default_rng(seed)

@@ -123,13 +123,18 @@ def _of_scan(findings: Findings, scan: Scan) -> Iterator[str]:
         blunt = [each for each, check in pairs if _is_blunt(each, check.verdict)]
         if blunt:
             yield _blunt(findings, blunt)
-    elif findings.verdict is Verdict.BUG and band(findings.comparison.difference[0]) is not (
-        Verdict.BUG
-    ):
+    elif _is_hidden(findings):
         yield (
             f"What is wrong is a small part of the gradient: the difference over all parameters, "
             f"about {findings.comparison.difference[0]:.1e}, hides it."
         )
+
+
+def _is_hidden(findings: Findings) -> bool:
+    """Whether there is a bug of which the difference says nothing."""
+    is_bug, wrong = findings.verdict is Verdict.BUG, findings.comparison.wrong
+    is_number = bool(np.isfinite(findings.analytic[wrong]).all())
+    return is_bug and is_number and band(findings.comparison.difference[0]) is not Verdict.BUG
 
 
 def _regions(check: ParameterCheck) -> Iterator[str]:
@@ -155,28 +160,31 @@ def _is_unlocated(each: ParameterScan, verdict: Verdict) -> bool:
 
 def _unlocated(findings: Findings, each: ParameterScan) -> str:
     name, rest = each.parameter.name, each.rest
-    remedy = f"`--mode full --only {name}` measures every entry"
+    remedy = f'--mode full --only {name} (in Python, mode="full") measures every entry'
     if rest is None or not math.isfinite(rest.bar):
         return (
             f"`{findings.cost.name}` is not finite along a random direction in `{name}`: nothing "
             f"can be said of it. Check at another point; {remedy}."
         )
-    if each.sampled.wrong:
+    if rest.on_kink and not rest.is_clear:
+        return (
+            f"θ sits on a kink of `{findings.cost.name}` in `{name}`, and what is wrong beside it "
+            f"may hide there. Move the parameters a little; {remedy}."
+        )
+    if each.sampled.wrong and not each.is_complete:
         return (
             f"There is more that is wrong in `{name}`: the scan stopped after "
-            f"{len(each.sampled.wrong)} entries. {remedy[0].upper()}{remedy[1:]}.".replace(
-                "`--mode", "`--mode"
-            )
+            f"{len(each.sampled.wrong)} entries. {remedy}.".replace("`--mode", "`--mode")
         )
     return (
         f"Along a random direction in `{name}` the gradient is off by {abs(rest.value):.1e}, where "
         f"{rest.bar:.1e} is allowed, and no single entry was found to be wrong: kinks very near θ "
-        f"look like that, and so do many tiny errors. {remedy[0]}{remedy[1:]}."
+        f"look like that, rounding in `{findings.cost.name}`, and many tiny errors. {remedy}."
     )
 
 
 def _is_blunt(each: ParameterScan, verdict: Verdict) -> bool:
-    return verdict is Verdict.INCONCLUSIVE and each.is_measured and each.is_explained
+    return verdict is Verdict.INCONCLUSIVE and each.first is not None and each.is_explained
 
 
 def _blunt(findings: Findings, blunt: Sequence[ParameterScan]) -> str:
@@ -186,7 +194,8 @@ def _blunt(findings: Findings, blunt: Sequence[ParameterScan]) -> str:
     single = (
         "Compute it in float64, or " if precise is findings.cost.own and findings.is_single else ""
     )
-    option = f"use `--mode full --only {' '.join(each.parameter.name for each in blunt)}`"
+    only = " ".join(each.parameter.name for each in blunt)
+    option = f'use --mode full --only {only} (in Python, mode="full")'
     return (
         f"The scan is too blunt for {names}: in `{worst.parameter.name}` it would see an error of "
         f"{worst.detectable:.1e} in a single entry, and the largest one is {worst.largest:.1e}; "

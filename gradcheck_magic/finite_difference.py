@@ -7,6 +7,7 @@ those, have a second look.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,6 +85,8 @@ def measure_parameter(
     cost: Cost,
     analytic: Analytic,
     ks: Sequence[int] | None = None,
+    *,
+    aim: float = math.inf,
 ) -> None:
     """Measure the next entries, those of one parameter.
 
@@ -91,9 +94,11 @@ def measure_parameter(
     ----------
     ks : sequence of int, optional
         Which of the entries, as they count in C order; all, if not given.
+    aim : float
+        The error bar that each is to have at most, if that can be had.
     """
     ks = range(analytic.parameter.size) if ks is None else ks
-    entries = SecondLook(differences, cost, analytic, ks)
+    entries = SecondLook(differences, cost, analytic, ks, aim=aim)
     try:
         textbook_pass(differences, cost, analytic.parameter, ks)
     finally:

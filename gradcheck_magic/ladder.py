@@ -13,7 +13,15 @@ from bisect import insort
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-__all__ = ["NOISE_DEVIATIONS", "RATIO", "Estimate", "Ladder", "Rung", "gap_at_zero"]
+__all__ = [
+    "NOISE_DEVIATIONS",
+    "RATIO",
+    "Estimate",
+    "Ladder",
+    "Rung",
+    "follows_square_law",
+    "gap_at_zero",
+]
 
 # The noise is a standard deviation: four of them, of both evaluations at once, hold every value.
 NOISE_DEVIATIONS = 4.0
@@ -306,7 +314,7 @@ def _central(rungs: list[Rung], k: int) -> Estimate:
     kinks = _kink_within(rungs, k)
     bar = rung.round_off + MARGIN * (_truncation(rungs, k) + kinks)
     estimates = [Estimate(rung.central, rung.central, bar)]
-    if _follows_square_law(rungs, k):
+    if follows_square_law(rungs, k):
         near, middle, far = rungs[k : k + 3]
         value, further = _richardson(near, middle), _richardson(middle, far)
         share = min(1.0, EXTRAPOLATED * (near.step / far.step) ** 2)
@@ -322,7 +330,7 @@ def _truncation(rungs: list[Rung], k: int) -> float:
     rung = rungs[k]
     below = abs(rung.central - rungs[k - 1].central) if k > 0 else 0.0
     above = abs(rung.central - rungs[k + 1].central) if k + 1 < len(rungs) else math.inf
-    if _follows_square_law(rungs, k):
+    if follows_square_law(rungs, k):
         above *= min(1.0, SAFETY / ((rungs[k + 1].step / rung.step) ** 2 - 1))
     if k == 0:
         # One step alone does not tell; but where the slopes of both sides agree, it is small.
@@ -332,7 +340,7 @@ def _truncation(rungs: list[Rung], k: int) -> float:
     return min(max(above, below - noise), 1.5 * below + noise)
 
 
-def _follows_square_law(rungs: list[Rung], k: int) -> bool:
+def follows_square_law(rungs: list[Rung], k: int) -> bool:
     """Whether three central differences differ as h², as those of a smooth function do."""
     if k + 2 >= len(rungs):
         return False

@@ -21,13 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.cost import Cost
-from gradcheck_magic.directions import Box, box_size, intersection
+from gradcheck_magic.directions import Box, box_size, contains, intersection
 from gradcheck_magic.finite_difference import measure_parameter
+from gradcheck_magic.parameters import index_of
 from gradcheck_magic.residuals import Residual, Residuals, looked
 from gradcheck_magic.second_look import CLEAR
 from gradcheck_magic.textbook import CentralDifferences
 
-__all__ = ["FEW", "Location", "Region", "Sampled", "Search", "sample"]
+__all__ = ["FEW", "Location", "Region", "Sampled", "Sampler", "Search"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -42,36 +43,18 @@ VERY_MANY = 1000
 GRID = 4
 # The same of the whole, where a part is wrong.
 WIDER = 3
+# The error bar of an entry that is measured is to be this part of the error that it seems to have.
+SHARP = 20.0
 # So many entries are looked at for some with a gradient.
 CANDIDATES = 64
 # A box is halved, rather than read off, where the reading leaves more than this part of it.
 READABLE = 0.4
 # No more wrong entries and boxes are looked for in one parameter.
 MOST_FOUND = 40
+# A search is given up after so many evaluations, and so many more for each wrong entry it found.
+PATIENCE, PATIENCE_EACH = 120, 60
 # Halving stops where both halves were wrong so many times in a row, and tries entries instead.
 STREAK = 3
-
-
-@dataclass
-class Sampled:
-    """Entries of one parameter that were measured by themselves.
-
-    Attributes
-    ----------
-    ks : list of int
-        Which, as they count in C order.
-    batches : list of CentralDifferences
-        What was measured, batch by batch.
-    wrong : set of int
-        Which of them are wrong.
-    changes : dict
-        The error of each of these that is a number, and its numerical value.
-    """
-
-    ks: list[int] = field(default_factory=list)
-    batches: list[CentralDifferences] = field(default_factory=list)
-    wrong: set[int] = field(default_factory=set)
-    changes: dict[int, tuple[float, float]] = field(default_factory=dict)
 
 
 class Region(NamedTuple):
@@ -91,56 +74,103 @@ class Region(NamedTuple):
 
 
 @dataclass
-class Location:
-    """What was found in one parameter.
+class Sampled:
+    """Entries of one parameter that were measured by themselves, and what they speak for.
 
     Attributes
     ----------
+    ks : list of int
+        Which, as they count in C order.
+    batches : list of CentralDifferences
+        What was measured, batch by batch.
+    wrong : set of int
+        Which of them are wrong.
+    blank : set of int
+        Which have no gradient, right or wrong: they tell nothing.
+    changes : dict
+        The error of each of these that is a number, and its numerical value.
     regions : list of Region
-        Where it is not single entries.
-    is_complete : bool
-        Whether the search came to its end.
+        Where there are too many of them.
+    """
+
+    ks: list[int] = field(default_factory=list)
+    batches: list[CentralDifferences] = field(default_factory=list)
+    wrong: set[int] = field(default_factory=set)
+    blank: set[int] = field(default_factory=set)
+    changes: dict[int, tuple[float, float]] = field(default_factory=dict)
+    regions: list[Region] = field(default_factory=list)
+
+
+@dataclass
+class Location:
+    """What a search came to.
+
+    Attributes
+    ----------
     rest : Residual
         What is left, outside of the regions, with all that was found.
+    is_complete : bool
+        Whether it came to its end.
     """
 
     rest: Residual
-    regions: list[Region] = field(default_factory=list)
     is_complete: bool = True
 
 
-def sample(
-    residuals: Residuals, cost: Cost, sampled: Sampled, epsilon: float, ks: Sequence[int]
-) -> None:
-    """Measure some entries by themselves, those that have not been."""
-    known = set(sampled.ks)
-    ks = sorted({k for k in ks if k not in known})
-    if not ks:
-        return
-    analytic = residuals.analytic
-    batch = CentralDifferences.planned(len(ks), epsilon)
-    try:
-        measure_parameter(batch, cost, analytic, ks)
-    finally:
-        sampled.batches.append(batch)
-        sampled.ks += ks[: batch.n_measured]
-        _judge(residuals, sampled, batch, ks)
+class Sampler:
+    """Measures entries of one parameter by themselves, each once.
 
+    Parameters
+    ----------
+    residuals : Residuals
+        Of the parameter: what is measured is mended in them.
+    cost : Cost
+        Entered as a context manager.
+    sampled : Sampled
+        Takes what is measured.
+    epsilon : float
+        The step of the textbook's differences.
+    """
 
-def _judge(
-    residuals: Residuals, sampled: Sampled, batch: CentralDifferences, ks: Sequence[int]
-) -> None:
-    gradient = residuals.analytic.gradient
-    for i in range(batch.n_settled):
-        k, bar = ks[i], float(batch.uncertainty[i])
-        numerical = float(batch.numerical[i])
-        residuals.mend(k, numerical, bar)
-        off = abs(float(gradient[k]) - numerical)
-        is_right = off <= CLEAR * (bar + float(batch.rounding[i])) or batch.disputed[i]
-        if not is_right or not math.isfinite(gradient[k]):
-            sampled.wrong.add(k)
-            if math.isfinite(gradient[k]):
-                sampled.changes[k] = (numerical - float(gradient[k]), numerical)
+    def __init__(self, residuals: Residuals, cost: Cost, sampled: Sampled, epsilon: float) -> None:
+        self._residuals = residuals
+        self._cost = cost
+        self._sampled = sampled
+        self._epsilon = epsilon
+
+    def sample(self, ks: Sequence[int], aim: float = math.inf) -> None:
+        """Measure some entries, those that have not been.
+
+        Parameters
+        ----------
+        aim : float
+            The error bar that each is to have at most, if that can be had.
+        """
+        known = set(self._sampled.ks)
+        ks = sorted({k for k in ks if k not in known})
+        if not ks:
+            return
+        batch = CentralDifferences.planned(len(ks), self._epsilon)
+        try:
+            measure_parameter(batch, self._cost, self._residuals.analytic, ks, aim=aim)
+        finally:
+            self._sampled.batches.append(batch)
+            self._sampled.ks += ks[: batch.n_measured]
+            self._judge(batch, ks)
+
+    def _judge(self, batch: CentralDifferences, ks: Sequence[int]) -> None:
+        gradient = self._residuals.analytic.gradient
+        for i in range(batch.n_settled):
+            k, numerical, bar = ks[i], float(batch.numerical[i]), float(batch.uncertainty[i])
+            self._residuals.mend(k, numerical, bar)
+            off = abs(float(gradient[k]) - numerical)
+            if gradient[k] == 0 and abs(numerical) <= bar:
+                self._sampled.blank.add(k)
+            is_wrong = off > CLEAR * (bar + float(batch.rounding[i])) and not batch.disputed[i]
+            if is_wrong or not math.isfinite(gradient[k]):
+                self._sampled.wrong.add(k)
+                if math.isfinite(gradient[k]):
+                    self._sampled.changes[k] = (numerical - float(gradient[k]), numerical)
 
 
 class _RegionFound(Exception):  # noqa: N818 (it is no error)
@@ -158,23 +188,29 @@ class Search:
         Entered as a context manager.
     sampled : Sampled
         Takes the entries that are measured on the way.
+    sampler : Sampler
+        Measures them.
     turn : int
         Of the direction.
-    epsilon : float
-        The step of the textbook's differences.
     """
 
     def __init__(
-        self, residuals: Residuals, cost: Cost, sampled: Sampled, turn: int, epsilon: float
+        self,
+        residuals: Residuals,
+        cost: Cost,
+        sampled: Sampled,
+        sampler: Sampler,
+        turn: int,
     ) -> None:
         self._residuals = residuals
         self._cost = cost
         self._sampled = sampled
-        self._epsilon = epsilon
+        self._sampler = sampler
         self._turn = turn
         self._direction = residuals.direction(turn)
         self._shape = residuals.parameter.shape
         self._random = np.random.default_rng(turn)
+        self._began = cost.n_evaluations
         self._location: Location
 
     def run(self, found: Residual) -> Location:
@@ -192,9 +228,11 @@ class Search:
 
     def _search(self, box: Box, found: Residual, streak: int) -> None:
         """Find everything wrong in a box, if its residual is clear."""
+        if not found.is_known:
+            self._location.is_complete = False
         if not self._residuals.left_of(found).is_clear:
             return
-        if len(self._sampled.wrong) + len(self._location.regions) >= MOST_FOUND:
+        if self._is_hopeless():
             self._location.is_complete = False
             return
         box, found, is_line = self._narrowed(box, found)
@@ -202,9 +240,16 @@ class Search:
             self._measure(box, found)
             return
         is_whole = box == self._direction.box
-        if box_size(box) > MANY and (is_line or is_whole or streak >= STREAK):
-            self._report_if_dense(box, is_line=is_line)
+        if is_line or (box_size(box) > MANY and (is_whole or streak >= STREAK)):
+            size = abs(self._residuals.left_of(found).value)
+            self._report_if_dense(box, is_line=is_line, aim=size / math.sqrt(box_size(box)) / SHARP)
         self._halve(box, found, streak)
+
+    def _is_hopeless(self) -> bool:
+        """Whether too much was found, or nothing for too long."""
+        n_found = len(self._sampled.wrong) + len(self._sampled.regions)
+        n_evaluations = self._cost.n_evaluations - self._began
+        return n_found >= MOST_FOUND or n_evaluations > PATIENCE + PATIENCE_EACH * n_found
 
     def _narrowed(self, box: Box, found: Residual) -> tuple[Box, Residual, bool]:
         """Return the least part of a box in which all of its residual is, as far as can be read.
@@ -221,7 +266,8 @@ class Search:
 
     def _measure(self, box: Box, found: Residual) -> None:
         """Measure every entry of a small box, and see whether that explains its residual."""
-        self._sample(_all_in(box, self._shape))
+        size = abs(self._residuals.left_of(found).value)
+        self._sampler.sample(_all_in(box, self._shape), size / SHARP)
         left = self._residuals.left_of(found)
         if abs(left.value) > CLEAR * left.bar:
             self._location.is_complete = False
@@ -230,8 +276,10 @@ class Search:
         one, other = _halves(box)
         first = self._of(one, found)
         second = found.elsewhere(first, other)
-        left = self._residuals.left_of(second)
-        if left.is_clear and abs(left.value) < CLEAR * left.bar:
+        left, other_left = (self._residuals.left_of(r) for r in (first, second))
+        if abs(other_left.value) < CLEAR * other_left.bar and (
+            other_left.is_clear or not left.is_clear
+        ):
             # The difference of two is less well known than what is measured.
             second = self._of(other, found)
         halves = [(one, first), (other, second)]
@@ -244,7 +292,7 @@ class Search:
     def _read_off(self, box: Box, found: Residual) -> tuple[Box, Residual] | None:
         """Return a part of a box in which all of its residual is, if one axis tells."""
         left = self._residuals.left_of(found)
-        for axis in sorted(range(len(box)), key=lambda k: box[k][0] - box[k][1]):
+        for axis in _by_length(box):
             start, stop = box[axis]
             if stop - start == 1:
                 continue
@@ -264,24 +312,24 @@ class Search:
         look = self._residuals.of_part(self._direction.within(box, ramp), sought)
         return looked([look], self._cost)[0]
 
-    def _report_if_dense(self, box: Box, *, is_line: bool) -> None:
+    def _report_if_dense(self, box: Box, *, is_line: bool, aim: float) -> None:
         """See whether entries of a box that are tried are wrong: most of it is then."""
-        ks = self._grid(box, 2)
-        n_wrong = self._n_wrong(ks)
-        # Where there are many, one that is hit by accident is one of many.
-        if not (2 * n_wrong >= len(ks) or (n_wrong and box_size(box) > VERY_MANY)):
+        n_wrong = self._n_wrong(self._grid(box, 2), aim)
+        if not n_wrong or (n_wrong == 1 and box_size(box) <= VERY_MANY):
             return
         region = self._extended(box) if is_line else self._direction.box
-        if region != box and not self._n_wrong(self._grid(region, WIDER)):
+        if region != box and not self._n_wrong(self._grid(region, WIDER), aim):
             region = box
         tried = self._grid(region, GRID)
-        found = Region(region, self._n_wrong(tried), len(tried))
-        inside = [known for known in self._location.regions if _is_within(known.box, region)]
-        self._location.regions = [
-            *(known for known in self._location.regions if known not in inside),
-            found,
-        ]
-        self._residuals.holes[:] = [known.box for known in self._location.regions]
+        n_wrong = self._n_wrong(tried, aim)
+        if 4 * n_wrong < len(tried) and (not n_wrong or box_size(region) <= VERY_MANY):
+            return
+        regions = [r for r in self._sampled.regions if not _is_within(r.box, region)]
+        telling = set(self._sampled.ks) - self._sampled.blank
+        inside = [k for k in telling if contains(region, index_of(k, self._shape))]
+        n_wrong = sum(k in self._sampled.wrong for k in inside)
+        self._sampled.regions = [*regions, Region(region, n_wrong, len(inside))]
+        self._residuals.holes = [known.box for known in self._sampled.regions]
         raise _RegionFound
 
     def _extended(self, line: Box) -> Box:
@@ -289,32 +337,28 @@ class Search:
         sides = zip(line, self._direction.box, strict=True)
         return tuple(part if part[1] - part[0] == 1 else whole for part, whole in sides)
 
-    def _n_wrong(self, ks: Sequence[int]) -> int:
+    def _n_wrong(self, ks: Sequence[int], aim: float) -> int:
         """Measure some entries; return how many of them are wrong."""
-        self._sample(ks)
+        self._sampler.sample(ks, aim)
         return sum(k in self._sampled.wrong for k in ks)
 
     def _grid(self, box: Box, length: int) -> list[int]:
         """Entries where a few rows and a few columns meet: neighbours tell causes apart.
 
-        There is something to be compared in most of them, if there is anywhere.
+        Twice as many where there are no two sides. In most of them there is something to be
+        compared, if there is anywhere.
         """
-        index = [self._random.integers(a, b, CANDIDATES) for a, b in box]
+        index = [self._random.integers(start, stop, CANDIDATES) for start, stop in box]
         ks = np.ravel_multi_index(tuple(index), self._shape)
         # Every other one: a gradient that is zero may be what is wrong.
         is_nothing = self._residuals.analytic.gradient[ks] == 0
         is_nothing[1::2] = False
         order = np.argsort(is_nothing, kind="stable")
-        chosen = [side[order] for side in index]
-        sides = [side[:1] for side in chosen[:-2]]
-        sides += [_first_few(side, length) for side in chosen[-2:]]
+        long = [axis for axis in _by_length(box) if box[axis][1] - box[axis][0] > 1][:2]
+        most = length if len(long) > 1 else 2 * length
+        counts = [most if axis in long else 1 for axis in range(len(box))]
+        sides = [_first_few(side[order], n) for side, n in zip(index, counts, strict=True)]
         return _flat(sides, self._shape)
-
-    def _sample(self, ks: Sequence[int]) -> None:
-        sample(self._residuals, self._cost, self._sampled, self._epsilon, ks)
-
-    def _is_enough(self) -> bool:
-        return len(self._sampled.wrong) + len(self._location.regions) >= MOST_FOUND
 
 
 def _read_off(side: tuple[int, int], ramp: Residual, found: Residual) -> tuple[int, int] | None:
@@ -333,12 +377,17 @@ def _read_off(side: tuple[int, int], ramp: Residual, found: Residual) -> tuple[i
 
 def _halves(box: Box) -> tuple[Box, Box]:
     """Cut a box in two, across its longest side."""
-    axis = max(range(len(box)), key=lambda k: box[k][1] - box[k][0])
+    axis = _by_length(box)[0]
     start, stop = box[axis]
     middle = (start + stop) // 2
     one = (*box[:axis], (start, middle), *box[axis + 1 :])
     other = (*box[:axis], (middle, stop), *box[axis + 1 :])
     return one, other
+
+
+def _by_length(box: Box) -> list[int]:
+    """Return its axes, the longest first."""
+    return sorted(range(len(box)), key=lambda axis: box[axis][0] - box[axis][1])
 
 
 def _is_within(box: Box, other: Box) -> bool:

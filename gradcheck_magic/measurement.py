@@ -37,6 +37,8 @@ class Measurement:
         What is to be measured.
     epsilon : float, optional
         The step of the textbook's differences; chosen to suit the precision, if not given.
+    mode : {"auto", "full", "scan"}
+        What was asked for.
 
     Attributes
     ----------
@@ -51,16 +53,17 @@ class Measurement:
         What a scan found, where there is one.
     """
 
-    def __init__(self, pairing: Pairing, epsilon: float | None) -> None:
+    def __init__(self, pairing: Pairing, epsilon: float | None, mode: Mode) -> None:
         self.epsilon = default_step(8) if epsilon is None else epsilon
-        self.mode: Literal["full", "scan"] = "full"
+        self.mode: Literal["full", "scan"] = "scan" if mode == "scan" else "full"
         self.choice = ""
-        self.scan: Scan | None = None
+        self.scan: Scan | None = planned(pairing) if mode == "scan" else None
+        self._asked = mode
         self._pairing = pairing
         self._is_given = epsilon is not None
         self._differences = CentralDifferences.planned(0, self.epsilon)
 
-    def choose(self, cost: Cost, mode: Mode, budget: float | None) -> None:
+    def choose(self, cost: Cost, budget: float | None) -> None:
         """Choose between all entries and a scan.
 
         Parameters
@@ -72,14 +75,13 @@ class Measurement:
         """
         if not self._is_given:
             self.epsilon = default_step(cost.itemsize)
+        if self._asked != "auto":
+            return
         n_evaluations = 2 * self._pairing.size
         expected = n_evaluations * cost.seconds_each
         limit = PATIENCE if budget is None else budget
-        is_short = expected <= limit
-        self.mode = ("full" if is_short else "scan") if mode == "auto" else mode
-        if mode != "auto":
-            return
-        if not is_short:
+        if expected > limit:
+            self.mode, self.scan = "scan", planned(self._pairing)
             self.choice = (
                 f"A scan: all {self._pairing.size:,} entries would take {n_evaluations:,} "
                 f"evaluations, about {duration(expected)}, and there are {limit:g} s. "
@@ -94,11 +96,10 @@ class Measurement:
 
     def run(self, cost: Cost, seed: int) -> None:
         """Measure, as was chosen."""
-        if self.mode == "full":
+        if self.scan is None:
             self._differences = CentralDifferences.planned(self._pairing.size, self.epsilon)
             measure(self._differences, cost, self._pairing)
         else:
-            self.scan = planned(self._pairing)
             scan(self.scan, cost, self._pairing, seed=seed, epsilon=self.epsilon)
 
     def judged(self, cost: Cost) -> tuple[Comparison, Measured]:

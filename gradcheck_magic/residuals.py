@@ -66,11 +66,12 @@ class Residual:
     direction : Direction
         v.
     value, bar : float
-        r and its error bar; nan and inf where J is not finite.
+        r and its error bar; nan and inf where J is not finite. Where θ sits on a kink, the bar is
+        as wide as the slopes on both sides are apart: so much may hide there.
     slope : float
         D_v.
     on_kink : bool
-        Whether the slopes on both sides of θ differ.
+        Whether θ sits on one.
     """
 
     direction: Direction
@@ -82,7 +83,12 @@ class Residual:
     @property
     def is_clear(self) -> bool:
         """Whether it is more than its error bar."""
-        return not abs(self.value) <= self.bar
+        return self.is_known and abs(self.value) > self.bar
+
+    @property
+    def is_known(self) -> bool:
+        """Whether J is finite along the direction."""
+        return math.isfinite(self.value) and math.isfinite(self.bar)
 
     @property
     def detectable(self) -> float:
@@ -169,7 +175,7 @@ class Residuals:
         return found.residual(direction, self.analytic.rounding, root)
 
     def of_part(self, direction: Direction, sought: float) -> Looking[Residual]:
-        """Find the residual of some of the entries, with one step.
+        """Find the residual of some of the entries, with one step where that will do.
 
         Parameters
         ----------
@@ -181,17 +187,23 @@ class Residuals:
         if not direction.size:
             return Residual(direction, 0.0, 0.0, 0.0)
         root = math.sqrt(direction.size)
-        needed = RESOLVED * NOISE_DEVIATIONS * self._cost.best.noise * root / sought
-        step = min(max(needed, self.least_step(direction)), self.step)
-        rung, said = yield from _stepped([Term(self, direction, 1 / root)], self._cost, step)
+        terms = [Term(self, direction, 1 / root)]
+        noise = RESOLVED * NOISE_DEVIATIONS * self._cost.best.noise * root
+        needed = noise / sought if sought > 0 else math.inf
+        if needed > self.step:
+            # It hardly stands out: every digit counts.
+            found = yield from _climbed(terms, self._cost, VERIFIED * self.largest / root)
+            return found.residual(direction, self.analytic.rounding, root)
+        step = max(needed, self.least_step(direction))
+        rung, said = yield from _stepped(terms, self._cost, step)
         bar = rung.round_off + CONCENTRATED * self._truncation * (step / self.step) ** 2
         bar += self.analytic.rounding
         off, slope = root * (rung.central - said), root * rung.central
         return Residual(direction, off, root * bar, slope)
 
-    def sketched(self, turn: int) -> Looking[Residual]:
-        """Find a residual over all entries, holes and all, with one step."""
-        return self.of_part(replace(self.direction(turn), holes=()), self.largest or 1.0)
+    def sketched(self, turn: int, sought: float) -> Looking[Residual]:
+        """Find a residual over all entries, holes and all, for an estimate of its size."""
+        return self.of_part(replace(self.direction(turn), holes=()), sought)
 
     def left_of(self, residual: Residual) -> Residual:
         """Return a residual with the entries that were measured as they are, not as given."""
@@ -277,10 +289,11 @@ class _Climbed:
         if not math.isfinite(self.bar):
             return Residual(direction, math.nan, math.inf, math.nan)
         slope = self.estimate.nearest(self.said)
+        apart = self.estimate.high - self.estimate.low
         return Residual(
             direction,
             root * (slope - self.said),
-            root * (self.bar + rounding),
+            root * (self.bar + apart + rounding),
             root * slope,
             self.estimate.on_kink,
         )

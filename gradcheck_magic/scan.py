@@ -9,17 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.finite_difference import ROUNDING, gradient_under_test, largest_entry
-from gradcheck_magic.location import FEW, Region, Sampled, Search, sample
+from gradcheck_magic.location import FEW, Region, Sampled, Sampler, Search
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
 from gradcheck_magic.residuals import Residual, Residuals, joint_residual, looked
+from gradcheck_magic.second_look import CLEAR
 
 __all__ = ["ParameterScan", "Scan", "planned", "scan"]
 
@@ -29,6 +30,8 @@ Vector = NDArray[np.float64]
 TURNS = 3
 # Directions by which the size of an error is estimated where it is not known entry by entry.
 SKETCH = 6
+# Where θ sits on a kink, the entries of a parameter with no more are measured one by one.
+ENUMERATED = 64
 # Of entries that are no numbers, so many are listed.
 MOST_LISTED = 16
 
@@ -51,8 +54,6 @@ class ParameterScan:
         The same along the last direction, without what was found until then.
     sampled : Sampled
         Its entries that were measured by themselves.
-    regions : list of Region
-        Where it is not single entries: rows, columns, or the whole.
     is_complete : bool
         Whether what was found explains the residuals, but for those of the regions.
     sketch : list of Residual
@@ -65,9 +66,13 @@ class ParameterScan:
     first: Residual | None = None
     rest: Residual | None = None
     sampled: Sampled = field(default_factory=Sampled)
-    regions: list[Region] = field(default_factory=list)
     is_complete: bool = True
     sketch: list[Residual] = field(default_factory=list)
+
+    @property
+    def regions(self) -> list[Region]:
+        """Where it is not single entries that are wrong: rows, columns, or the whole."""
+        return self.sampled.regions
 
     @property
     def is_measured(self) -> bool:
@@ -84,7 +89,8 @@ class ParameterScan:
         """Whether no direction shows more than what was found."""
         if self.is_enumerated:
             return True
-        return self.is_complete and self.rest is not None and not self.rest.is_clear
+        rest = self.rest
+        return self.is_complete and rest is not None and rest.is_known and not rest.is_clear
 
     @property
     def detectable(self) -> float:
@@ -98,12 +104,19 @@ class ParameterScan:
         """Whether both gradients are zero, as far as can be told."""
         if self.first is None:
             return self.largest == 0 and not self.sampled.wrong
-        return max(abs(self.first.slope), self.largest) <= self.first.bar
+        return self.first.is_known and max(abs(self.first.slope), self.largest) <= self.first.bar
 
     @property
     def is_nothing(self) -> bool:
         """Whether both gradients are exactly zero."""
         return self.first is not None and self.largest == self.first.slope == 0
+
+    @property
+    def longest(self) -> float:
+        """The largest of what was measured, by size."""
+        slopes = [abs(r.slope) for r in (self.first, *self.sketch) if r is not None and r.is_known]
+        numerical = [abs(n) for change in self.sampled.changes.values() for n in change]
+        return max([*slopes, *numerical], default=0.0)
 
     def known_right(self) -> NDArray[np.bool_]:
         """Return which entries are right without having been measured by themselves."""
@@ -114,45 +127,53 @@ class ParameterScan:
         flat[self.sampled.ks] = False
         return flat
 
-    @property
-    def error(self) -> tuple[float, float]:
-        """The square of the length of the gradient's error, and the spread of that."""
-        if self.sketch:
-            return self._estimated()[0]
-        found = float(np.sum(np.square([change for change, _ in self._changes()])))
-        if self.rest is None:
-            return found, 0.0
-        return found + min(abs(self.rest.value), self.rest.bar) ** 2, self.rest.bar**2
+    def squares(self, unit: float) -> _Squares:
+        """Return the squares of the lengths of error and numerical gradient, in some unit."""
+        if len(self.sketch) > 1:
+            return self._estimated(unit)
+        changes = np.array(list(self.sampled.changes.values())).reshape(-1, 2).T / unit
+        error, numerical = changes
+        found = float(np.sum(error**2))
+        more = float(np.sum(numerical**2 - (numerical - error) ** 2))
+        left = 0.0
+        if self.rest is not None and self.rest.is_known:
+            left = self.rest.bar / unit
+            found += (min(abs(self.rest.value), self.rest.bar) / unit) ** 2
+        return _Squares(found, left**2, (self.norm / unit) ** 2 + more)
 
-    @property
-    def numerical_square(self) -> float:
-        """The square of the length of the numerical gradient."""
-        if self.sketch:
-            return self._estimated()[1]
-        return self.norm**2 + sum(
-            numerical**2 - (numerical - change) ** 2 for change, numerical in self._changes()
-        )
+    def _estimated(self, unit: float) -> _Squares:
+        """Estimate them by residuals along several random directions.
 
-    def _estimated(self) -> tuple[tuple[float, float], float]:
-        """Return the square of the error and its spread, and that of the numerical gradient.
-
-        Along random directions the slope is that of the analytic gradient, times some factor, and
-        a part that has nothing to do with it: E[(δᵀv)²] = ‖δ‖² for either.
+        The slope is that of the analytic gradient, times some factor, and a part that has nothing
+        to do with it: E[(δᵀv)²] = ‖δ‖² for either.
         """
-        off = np.array([residual.value for residual in self.sketch])
-        said = np.array([residual.slope for residual in self.sketch]) - off
+        off = np.array([residual.value for residual in self.sketch]) / unit
+        said = np.array([residual.slope for residual in self.sketch]) / unit - off
         information = float(said @ said)
         factor = float(off @ said) / information if information > 0 else 0.0
         n_free = len(off) - 1
         other = float(np.sum(np.square(off - factor * said))) / n_free
         uncertainty = math.sqrt(other / information) if information > 0 else 0.0
-        square = self.norm**2
-        spread = math.hypot(2 * factor * square * uncertainty, other * math.sqrt(2 / n_free))
-        return (factor**2 * square + other, spread), (1 + factor) ** 2 * square + other
+        square = (self.norm / unit) ** 2
+        bars = float(np.mean(np.square([residual.bar / unit for residual in self.sketch])))
+        spread = math.hypot(2 * factor * square * uncertainty, other * math.sqrt(2 / n_free), bars)
+        return _Squares(factor**2 * square + other, spread, (1 + factor) ** 2 * square + other)
 
-    def _changes(self) -> Iterator[tuple[float, float]]:
-        """Yield the error of each wrong entry, and its numerical value."""
-        return iter(self.sampled.changes.values())
+
+class _Squares(NamedTuple):
+    """Squares of the lengths of the gradient's error and of the numerical gradient.
+
+    Attributes
+    ----------
+    error, spread : float
+        The error's, and how well that is known.
+    numerical : float
+        The numerical gradient's.
+    """
+
+    error: float
+    spread: float
+    numerical: float
 
 
 @dataclass
@@ -179,10 +200,18 @@ class Scan:
         return max((each.detectable for each in self.parameters), default=math.inf)
 
     def is_lost(self, i: int) -> bool:
-        """Whether the whole gradient of a parameter is but the rounding of the others'."""
+        """Whether the whole gradient of a parameter is but the rounding of the others'.
+
+        It is zero in truth, as far as that can be measured.
+        """
         each = self.parameters[i]
         rounding = ROUNDING * self.eps * max(other.largest for other in self.parameters)
-        return each.is_explained and not each.sampled.wrong and each.largest <= rounding
+        if each.largest > rounding or not each.is_explained:
+            return False
+        if not all(batch.shows_nothing for batch in each.sampled.batches):
+            return False
+        first = each.first
+        return first is None or (not first.on_kink and abs(first.slope) <= CLEAR * first.bar)
 
     @property
     def difference(self) -> tuple[float, float]:
@@ -196,16 +225,19 @@ class Scan:
 
 def _difference(parameters: Sequence[ParameterScan]) -> tuple[float, float]:
     measured = [p for p in parameters if p.is_measured]
-    errors = [p.error for p in measured]
-    square = sum(error for error, _ in errors)
-    spread = math.sqrt(sum(uncertainty**2 for _, uncertainty in errors))
-    numerical = math.sqrt(max(sum(p.numerical_square for p in measured), 0.0))
-    scale = numerical + math.sqrt(sum(p.norm**2 for p in measured))
-    if not scale > 0:
-        return 0.0, 0.0
-    length = math.sqrt(square)
+    # Squares of huge or tiny values leave the range of floating point.
+    unit = max((max(p.norm, p.longest) for p in measured), default=0.0)
+    if not 0 < unit < math.inf:
+        return (0.0, 0.0) if unit == 0 else (math.nan, math.inf)
+    squares = [p.squares(unit) for p in measured]
+    error = sum(s.error for s in squares)
+    spread = math.hypot(*(s.spread for s in squares))
+    scale = math.sqrt(max(sum(s.numerical for s in squares), 0.0)) + math.hypot(
+        *(p.norm / unit for p in measured)
+    )
+    length = math.sqrt(error)
     # d√x = dx / 2√x, but √dx where x is no more than that.
-    uncertainty = spread / (2 * length) if square > spread else math.sqrt(spread)
+    uncertainty = spread / (2 * length) if error > spread else math.sqrt(spread)
     return length / scale, uncertainty / scale
 
 
@@ -263,7 +295,9 @@ class _Scanner:
         for batch in self._batches():
             self._look(batch)
         for each, residuals in self._all:
-            if each.first is not None and each.rest is not None and each.rest.is_clear:
+            if each.first is not None and each.first.on_kink and residuals.size <= ENUMERATED:
+                self._sampler(each, residuals).sample(range(residuals.size))
+            elif each.first is not None and each.rest is not None and each.rest.is_clear:
                 self._locate(each, residuals, 0, each.first)
         for turn in range(1, TURNS + 1):
             if not self._bear_out(turn):
@@ -283,9 +317,9 @@ class _Scanner:
         for each, residuals in batch:
             odd = np.flatnonzero(~np.isfinite(residuals.analytic.gradient))
             if odd.size:
-                self._sample(each, residuals, odd[:MOST_LISTED].tolist())
+                self._sampler(each, residuals).sample(odd[:MOST_LISTED].tolist())
             if residuals.size <= FEW:
-                self._sample(each, residuals, range(residuals.size))
+                self._sampler(each, residuals).sample(range(residuals.size))
             elif odd.size <= MOST_LISTED:
                 together.append((each, residuals))
         found = looked([residuals.of_all(0) for _, residuals in together], self._cost)
@@ -296,9 +330,9 @@ class _Scanner:
     def _locate(
         self, each: ParameterScan, residuals: Residuals, turn: int, found: Residual
     ) -> None:
-        search = Search(residuals, self._cost, each.sampled, turn, self._epsilon)
+        sampler = self._sampler(each, residuals)
+        search = Search(residuals, self._cost, each.sampled, sampler, turn)
         location = search.run(found)
-        each.regions += location.regions
         each.is_complete = location.is_complete
         each.rest = location.rest
 
@@ -307,7 +341,10 @@ class _Scanner:
         explained = [
             (each, residuals)
             for each, residuals in self._all
-            if each.first is not None and each.is_complete and residuals.direction(turn).size
+            if each.first is not None
+            and each.is_complete
+            and not each.is_enumerated
+            and residuals.direction(turn).size
         ]
         if not explained:
             return False
@@ -325,7 +362,9 @@ class _Scanner:
     def _sketch(self, each: ParameterScan, residuals: Residuals) -> None:
         """Estimate the size of an error that is not known entry by entry."""
         turns = range(TURNS + 1, TURNS + 1 + SKETCH)
-        each.sketch = looked([residuals.sketched(turn) for turn in turns], self._cost)
+        sought = abs(each.first.value) if each.first is not None else residuals.largest
+        looks = [residuals.sketched(turn, sought) for turn in turns]
+        each.sketch = [sketch for sketch in looked(looks, self._cost) if sketch.is_known]
 
-    def _sample(self, each: ParameterScan, residuals: Residuals, ks: Sequence[int]) -> None:
-        sample(residuals, self._cost, each.sampled, self._epsilon, list(ks))
+    def _sampler(self, each: ParameterScan, residuals: Residuals) -> Sampler:
+        return Sampler(residuals, self._cost, each.sampled, self._epsilon)

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from gradcheck_magic.cost import Cost, Precision
 from gradcheck_magic.evaluation import DOUBLE, Entries
-from gradcheck_magic.ladder import NOISE_DEVIATIONS, RATIO, Estimate, Ladder, Rung, gap_at_zero
+from gradcheck_magic.ladder import (
+    NOISE_DEVIATIONS,
+    RATIO,
+    Estimate,
+    Ladder,
+    Rung,
+    follows_square_law,
+    gap_at_zero,
+)
 from gradcheck_magic.lockstep import answered
 from gradcheck_magic.parameters import Parameter
 from gradcheck_magic.textbook import STEPS, CentralDifferences
@@ -90,6 +98,8 @@ class SecondLook:
         The gradient under test.
     ks : sequence of int
         Which entries of the parameter, as they count in C order.
+    aim : float
+        The error bar that each of them is to have at most, if that can be had.
     """
 
     def __init__(
@@ -98,6 +108,8 @@ class SecondLook:
         cost: Cost,
         analytic: Analytic,
         ks: Sequence[int],
+        *,
+        aim: float = math.inf,
     ) -> None:
         self._differences = differences
         self._cost = cost
@@ -106,6 +118,7 @@ class SecondLook:
         self._where = slice(None) if isinstance(ks, range) else np.asarray(ks)
         self._analytic = analytic.gradient[self._where]
         self._rounding = analytic.rounding
+        self._aim = aim
         self._precision = cost.best
         self._values = self._at(cost.best)
         self._theta = self._values.astype(np.float64)
@@ -195,7 +208,7 @@ class SecondLook:
             # The step is so large that its truncation error is open.
             every = np.ones(len(self._ks), dtype=bool)
             return every, ~every
-        open_ones, gross = first.judged(self._analytic, self._rounding)
+        open_ones, gross = first.judged(self._analytic, self._rounding, self._aim)
         if not self._theta.any():
             open_ones, gross = open_ones | gross, np.zeros_like(gross)
         return open_ones, gross
@@ -250,11 +263,11 @@ class SecondLook:
         # What looks flat may be a staircase, of which a small step sees one stair.
         step = STAIRS if first.gap[k] == first.central[k] == 0 else BEST_STEP
         rung = yield from self._rung(k, step * self._scale(k))
-        analytic = float(self._analytic[k])
-        gap = abs(float(first.central[k]) - analytic)
-        if abs(rung.central - float(first.central[k])) > STEADY * gap + float(first.round_off[k]):
+        analytic, slope = float(self._analytic[k]), float(first.central[k])
+        off = abs(slope - analytic)
+        if abs(rung.central - slope) > STEADY * off + float(first.round_off[k]):
             return False
-        return not (yield from self._borne_out_from_afar(k, gap, analytic))
+        return not (yield from self._borne_out_from_afar(k, off, analytic))
 
     def _borne_out_from_afar(self, k: int, off: float, analytic: float) -> Steps:
         """Whether a large step finds the analytic value, which small ones say is off.
@@ -266,7 +279,11 @@ class SecondLook:
         far = yield from self._rung(k, STAIRS * scale)
         found = min(abs(near.central - analytic), abs(far.central - analytic)) <= STEADY * off
         # A kink on the way would mislead the large steps, and set their two sides apart.
-        return found and abs(gap_at_zero(near, far)) <= off
+        if not found or abs(gap_at_zero(near, far)) > off:
+            return False
+        # And curvature may lead them there by chance.
+        farther = yield from self._rung(k, RATIO * STAIRS * scale)
+        return not follows_square_law([near, far, farther], 0)
 
     def _refine(self, first: _Pass, k: int, *, sharp: bool) -> Steps:
         """Look again at one entry, until its slope is known well enough or no step says more."""
@@ -362,7 +379,7 @@ class SecondLook:
         off = abs(analytic - estimate.nearest(analytic))
         bar = estimate.bar + self._rounding
         largest = max(abs(analytic), abs(estimate.low), abs(estimate.high))
-        is_narrow = estimate.bar <= VERIFIED * largest
+        is_narrow = estimate.bar <= min(VERIFIED * largest, self._aim)
         if off > bar:
             clear = off > CLEAR * bar and not self._is_disputed(ladder, estimate, analytic)
             return clear and (is_narrow or not sharp)
@@ -371,7 +388,7 @@ class SecondLook:
     def _first_step(self, first: _Pass, k: int) -> float:
         """The step whose round-off is small enough for three digits, and to tell who is right."""
         analytic = abs(float(self._analytic[k]))
-        aim = VERIFIED * analytic / 2
+        aim = min(VERIFIED * analytic, self._aim) / 2
         gap = abs(float(first.central[k]) - float(self._analytic[k]))
         if first.round_off[k] < gap < math.inf:
             aim = min(aim, gap / 20)
@@ -464,14 +481,15 @@ class _Pass:
         costs = float(self.cost_minus[k]), self.cost, float(self.cost_plus[k])
         return Rung.measured(costs, (float(self.down[k]), float(self.up[k])), float(self.noise[k]))
 
-    def judged(self, analytic: Vector, rounding: float) -> tuple[Mask, Mask]:
+    def judged(self, analytic: Vector, rounding: float, aim: float) -> tuple[Mask, Mask]:
         """Return which entries need a second look, and which of the others disagree grossly."""
         with np.errstate(invalid="ignore"):
             off = np.abs(self.central - analytic)
             bar = self.round_off + rounding
             largest = np.maximum(np.abs(analytic), np.abs(self.central))
             straight = np.abs(self.gap) <= STRAIGHT * largest + 2 * self.round_off
-            settled = (off <= bar) & (self.round_off <= VERIFIED * largest) & straight
+            narrow = self.round_off <= np.minimum(VERIFIED * largest, aim)
+            settled = (off <= bar) & narrow & straight
             gross = (off > GROSS * bar) & (np.abs(self.gap) < STEADY * off + 2 * self.round_off)
         # Nothing is left to ask of an entry that is no number.
         settled |= ~np.isfinite(analytic) & np.isfinite(self.central)

@@ -71,6 +71,12 @@ class CentralDifferences:
         disputed = np.zeros(size, dtype=bool)
         return cls(epsilon, plus, minus, numerical, uncertainty, low, high, rounding, disputed)
 
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether every entry is zero, as far as can be told."""
+        m = slice(self.n_measured)
+        return bool(np.all(np.abs(self.numerical[m]) <= 2 * self.uncertainty[m]))
+
     def textbook(self) -> Vector:
         """Return (J(θ+ε) − J(θ−ε)) / 2ε, over the entries measured; nan where J is."""
         measured = slice(self.n_measured)

@@ -18,7 +18,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib import util
-from itertools import pairwise
 from typing import NamedTuple
 
 # One core for a cost, whoever calls it. NumPy asks when it is imported.
@@ -27,8 +26,8 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 import numpy as np
 
 from gradcheck_magic import Verdict, check_gradients
-from gradcheck_magic.demo import load_digits
 from tests.benchmarks.harness import Count, Goal, progress, say, show_goals, show_table
+from tests.networks import ACTIVATIONS, Network
 
 # A scan of a right gradient takes so many evaluations, and so many more for each wrong entry.
 SCAN_ONCE, SCAN_PER_ENTRY, SCAN_REGION = 60, 90, 250
@@ -57,75 +56,6 @@ Gradients = dict[str, np.ndarray]
 
 
 # The costs, with their gradients by hand
-
-
-class Activation(NamedTuple):
-    """A function, its derivative, and the variance of the weights before it, times their number."""
-
-    value: Callable
-    slope: Callable
-    gain: float
-
-
-ACTIVATIONS = {
-    "tanh": Activation(np.tanh, lambda Z: 1 - np.tanh(Z) ** 2, 1.0),
-    "ReLU": Activation(lambda Z: np.maximum(0, Z), lambda Z: Z > 0, 2.0),
-    "softplus": Activation(lambda Z: np.logaddexp(0, Z), lambda Z: 1 / (1 + np.exp(-Z)), 2.0),
-}
-
-
-class Network:
-    """Two hidden layers on real digits, softmax and cross-entropy; rows of examples."""
-
-    def __init__(self, X, Y, hidden, activation, seed):
-        self.X, self.Y = X, Y
-        self.activation = ACTIVATIONS[activation]
-        random = np.random.default_rng(seed)
-        sizes = (X.shape[1], *hidden, Y.shape[1])
-        self.params = {}
-        for k, shape in enumerate(pairwise(sizes), start=1):
-            deviation = np.sqrt(self.activation.gain / shape[0])
-            self.params[f"W{k}"] = random.normal(scale=deviation, size=shape)
-            self.params[f"b{k}"] = random.normal(scale=0.1, size=shape[1])
-
-    @classmethod
-    def large(cls, activation, seed):
-        """784-1000-200-10: each pixel of an 8 × 8 digit three times, and a white margin of two."""
-        X, Y = load_digits(50)
-        images = X.reshape(-1, 8, 8).repeat(3, axis=1).repeat(3, axis=2)
-        X = np.pad(images, ((0, 0), (2, 2), (2, 2))).reshape(len(X), -1)
-        return cls(X, Y, (1000, 200), activation, seed)
-
-    @classmethod
-    def small(cls, activation, seed):
-        """64-100-50-10."""
-        return cls(*load_digits(50), (100, 50), activation, seed)
-
-    @property
-    def size(self):
-        return sum(array.size for array in self.params.values())
-
-    def forward(self, p):
-        Z1 = self.X @ p["W1"] + p["b1"]
-        A1 = self.activation.value(Z1)
-        Z2 = A1 @ p["W2"] + p["b2"]
-        A2 = self.activation.value(Z2)
-        scores = A2 @ p["W3"] + p["b3"]
-        scores -= scores.max(axis=1, keepdims=True)
-        return Z1, A1, Z2, A2, scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
-
-    def cost(self, p):
-        return -np.sum(self.Y * self.forward(p)[-1]) / len(self.X)
-
-    def grads(self):
-        p = self.params
-        Z1, A1, Z2, A2, logarithms = self.forward(p)
-        dZ3 = (np.exp(logarithms) - self.Y) / len(self.X)
-        dZ2 = dZ3 @ p["W3"].T * self.activation.slope(Z2)
-        dZ1 = dZ2 @ p["W2"].T * self.activation.slope(Z1)
-        layers = [(self.X, dZ1), (A1, dZ2), (A2, dZ3)]
-        weights = {f"W{k}": A.T @ dZ for k, (A, dZ) in enumerate(layers, start=1)}
-        return weights | {f"b{k}": dZ.sum(axis=0) for k, (_, dZ) in enumerate(layers, start=1)}
 
 
 class Flat(NamedTuple):

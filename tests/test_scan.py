@@ -1,0 +1,553 @@
+"""A scan finds what is wrong among many entries, exactly, and accuses nothing else."""
+
+import functools
+import itertools
+import json
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import ACTIVATIONS, Network
+
+from gradcheck_magic import GradientCheckInterrupted, Verdict, check_gradients
+from gradcheck_magic.directions import Direction, likely_magnitude
+
+SCAN = functools.partial(check_gradients, mode="scan")
+# What it may take to clear a right gradient, and for each wrong entry.
+ONCE, EACH = 60, 90
+
+
+@functools.cache
+def network(activation, seed=0):
+    net = Network.small(activation, seed)
+    return net, net.grads()
+
+
+def scanned(activation, plant=lambda _: None, seed=0):
+    """Scan a network after something was planted in a copy of its gradients."""
+    net, right = network(activation, seed)
+    grads = {name: grad.copy() for name, grad in right.items()}
+    plant(grads)
+    return SCAN(net.params, grads, net.cost, seed=seed)
+
+
+def planted(grads, count, random):
+    """Make some entries wrong by half, of those that are not small; return which."""
+    found = set()
+    names = list(grads)
+    while len(found) < count:
+        grad = grads[names[random.integers(len(names))]]
+        sizes = np.abs(grad)
+        k = random.choice(np.flatnonzero(sizes >= np.median(sizes[sizes > 0])))
+        name = next(name for name in names if grads[name] is grad)
+        index = tuple(int(i) for i in np.unravel_index(k, grad.shape))
+        if (name, index) not in found:
+            found.add((name, index))
+            grad[index] *= 1.5
+    return found
+
+
+# Single entries
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 10, 25])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_exactly_what_was_planted(activation, count, seed):
+    random = np.random.default_rng(100 + seed)
+    expected = set()
+    check = scanned(activation, lambda g: expected.update(planted(g, count, random)), seed)
+    assert set(check.wrong_entries) == expected
+    assert check.verdict is (Verdict.BUG if count else Verdict.CORRECT)
+    assert check.n_evaluations <= ONCE + EACH * count
+    named = {name for diagnosis in check.diagnoses for name in diagnosis.names}
+    assert named == {name for name, _ in expected}
+
+
+@pytest.mark.parametrize(
+    ("sign", "names"), [(1, ("W1", "W1")), (-1, ("W1", "W1")), (-1, ("W2", "b3"))]
+)
+def test_errors_of_one_size_do_not_cancel(sign, names):
+    """Under directions of pure signs they would, half the time."""
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+
+        def plant(grads, random=random):
+            for factor, name in zip((1, sign), names, strict=True):
+                flat = grads[name].reshape(-1)
+                flat[random.integers(flat.size)] += 1e-3 * factor
+
+        assert len(scanned("tanh", plant, seed).wrong_entries) == 2
+
+
+def test_power_holds():
+    """An error a little larger than is promised to be found is found: here always."""
+    net, right = network("tanh")
+    promised = {p.name: p.detectable for p in SCAN(net.params, right, net.cost).parameters}
+    random = np.random.default_rng(0)
+    for name, _ in itertools.product(promised, range(12)):
+        grads = {key: grad.copy() for key, grad in right.items()}
+        k = int(random.integers(grads[name].size))
+        flat = grads[name].reshape(-1)
+        # What is off by less than 1e-5 of itself is not called wrong.
+        flat[k] += random.choice([-1, 1]) * max(1.05 * promised[name], 3e-5 * abs(flat[k]))
+        check = SCAN(net.params, grads, net.cost)
+        index = tuple(int(i) for i in np.unravel_index(k, grads[name].shape))
+        assert check.wrong_entries == ((name, index),)
+
+
+@pytest.mark.parametrize("amplitude", [0, 1e-11, 1e-9])
+def test_power_is_computed(amplitude):
+    """It follows the noise of the cost: what is promised is found, what is far below is not."""
+    x = np.linspace(1.4, 1.5, 400)
+    noise = np.random.default_rng(0).normal(size=10_000)
+
+    def cost(theta):
+        # The same noise wherever θ is the same: that of a long sum in another order.
+        return float(np.sum(np.sin(theta))) + amplitude * noise[hash(theta.tobytes()) % len(noise)]
+
+    def with_error(size):
+        grad = np.cos(x)
+        # What is off by less than 1e-5 of itself is not called wrong.
+        grad[123] += max(size, 3e-5 * grad[123] * (size > 0))
+        return SCAN(x, grad, cost)
+
+    right = with_error(0)
+    assert right.passed
+    assert with_error(1.05 * right.detectable).wrong_entries == (("params", (123,)),)
+    assert right.detectable > 10 * amplitude
+
+
+# Regions
+
+
+def row(grads):
+    grads["W1"][20] *= 2
+
+
+def column(grads):
+    grads["W2"][:, 7] *= -1
+
+
+def whole(grads):
+    grads["W1"] *= 2
+
+
+def zero(grads):
+    grads["W2"][:] = 0
+
+
+REGIONS = [
+    pytest.param(row, "W1[20, :]", "SLICE", id="row"),
+    pytest.param(column, "W2[:, 7]", "SLICE", id="column"),
+    pytest.param(whole, "W1", "SCALE", id="whole parameter, zeros in it"),
+    pytest.param(zero, "W2", "ZERO", id="zero"),
+]
+
+
+@pytest.mark.parametrize(("plant", "where", "cause"), REGIONS)
+@pytest.mark.parametrize("activation", ["tanh", "softplus"])
+def test_region(plant, where, cause, activation):
+    """Not enumerated, but tried, and told."""
+    check = scanned(activation, plant)
+    (wrong,) = [p for p in check.parameters if p.verdict is Verdict.BUG]
+    (region,) = wrong.regions
+    assert region.label == where
+    assert region.n_wrong == region.n_tried
+    assert check.n_evaluations <= 250
+    assert [diagnosis.cause.name for diagnosis in check.diagnoses] == [cause]
+    assert any(reason.startswith(f"`{where}` is wrong: all") for reason in check.reasons)
+    assert {name for name, _ in check.wrong_entries} == {wrong.name}
+
+
+def test_two_rows_and_an_entry():
+    """What is known to be wrong does not hide what else is."""
+
+    def plant(grads):
+        grads["W1"][[20, 43]] *= 2
+        grads["W1"][30, 3] += 0.1
+        grads["b1"][5] += 0.1
+
+    check = scanned("tanh", plant)
+    by_name = {p.name: p for p in check.parameters}
+    assert sorted(r.label for r in by_name["W1"].regions) == ["W1[20, :]", "W1[43, :]"]
+    assert {("W1", (30, 3)), ("b1", (5,))} <= set(check.wrong_entries)
+    assert {index[0] for name, index in check.wrong_entries if name == "W1"} == {20, 30, 43}
+
+
+def test_scattered():
+    """A third of the entries: that is said, and how many of those that were tried."""
+
+    def plant(grads):
+        grads["W1"][np.random.default_rng(0).random(grads["W1"].shape) < 1 / 3] += 1e-2
+
+    check = scanned("tanh", plant)
+    (region,) = check.parameters[0].regions
+    assert region.label == "W1"
+    assert 0 < region.n_wrong < region.n_tried
+    assert f"{region.n_wrong} of the {region.n_tried}" in check.reasons[0]
+    assert check.n_evaluations < 400
+
+
+def test_kernel():
+    """A slice of an array with four axes, by the index that a reader would write."""
+    random = np.random.default_rng(0)
+    K, X = random.normal(size=(8, 6, 5, 5)), random.normal(size=(40, 8, 6, 5, 5))
+
+    def cost(K):
+        return float(np.mean(np.tanh(np.einsum("nabcd,abcd->n", X, K) / 10)))
+
+    slopes = 1 - np.tanh(np.einsum("nabcd,abcd->n", X, K) / 10) ** 2
+    grad = np.einsum("n,nabcd->abcd", slopes, X) / 400
+    assert SCAN(K, grad, cost)
+    grad[:, 2] *= 3
+    check = SCAN(K, grad, cost)
+    assert [r.label for r in check.parameters[0].regions] == ["params[:, 2, :, :]"]
+
+
+# The difference
+
+
+@pytest.mark.parametrize(
+    ("plant", "exact"),
+    [
+        pytest.param(lambda g: None, False, id="right"),
+        pytest.param(lambda g: g["W1"].__setitem__((5, 6), 1.0), True, id="entry"),
+        pytest.param(whole, True, id="factor"),
+        pytest.param(row, False, id="row"),
+        pytest.param(zero, False, id="zero"),
+    ],
+)
+def test_difference_is_estimated(plant, exact):
+    """Within its spread; and where it is known entry by entry, or is a factor, to many digits."""
+    net, right = network("tanh")
+    check = scanned("tanh", plant)
+    grads = {name: grad.copy() for name, grad in right.items()}
+    plant(grads)
+    wrong, true = (np.concatenate([g[n].ravel() for n in net.params]) for g in (grads, right))
+    difference = np.linalg.norm(wrong - true) / (np.linalg.norm(wrong) + np.linalg.norm(true))
+    spread = 1e-5 * difference if exact else 4 * check.difference_uncertainty
+    assert abs(check.difference - difference) <= spread
+    assert check.difference_text.startswith("≈ ")
+
+
+# No false accusation
+
+
+def test_kinks():
+    """Biases of zero and inputs of zero: θ sits on the kinks of many units at once."""
+    for seed in range(10):
+        net = Network.small("ReLU", seed)
+        net.X = net.X.copy()
+        net.X[:10] = 0
+        for name in ("b1", "b2"):
+            net.params[name][:] = 0
+        check = SCAN(net.params, net.grads(), net.cost, seed=seed)
+        assert check.verdict in {Verdict.CORRECT, Verdict.INCONCLUSIVE}
+        assert not check.wrong_entries
+
+
+def test_kinks_are_many():
+    """Wherever a step leads, it crosses some: too many to tell, and none is called a bug."""
+    X = np.random.default_rng(0).normal(size=(4000, 300))
+    w = np.random.default_rng(1).normal(size=300) * 1e-3
+    right = X.T @ np.sign(X @ w) / len(X)
+    check = SCAN(w, right, lambda w: float(np.mean(np.abs(X @ w))))
+    assert check.verdict in {Verdict.CORRECT, Verdict.INCONCLUSIVE}
+    assert not check.wrong_entries
+
+
+@pytest.mark.parametrize("cost_too", [False, True])
+def test_single_precision(cost_too):
+    net, _ = network("tanh")
+    params = {name: array.astype(np.float32) for name, array in net.params.items()}
+    narrow = Network.small("tanh", 0)
+    narrow.params = {name: array.astype(np.float64) for name, array in params.items()}
+    grads = {name: grad.astype(np.float32) for name, grad in narrow.grads().items()}
+
+    def cost(p):
+        value = net.cost(p)
+        return np.float32(value) if cost_too else value
+
+    check = SCAN(params, grads, cost)
+    assert check.verdict in {Verdict.CORRECT, Verdict.INCONCLUSIVE}
+    assert not check.wrong_entries
+    grads["W1"] *= 2
+    assert SCAN(params, grads, cost).verdict is Verdict.BUG
+
+
+def test_too_blunt():
+    """Single precision and a thousand times more entries than it can tell apart: that is said."""
+    x = np.linspace(1, 2, 100_000, dtype=np.float32)
+    check = SCAN(x, np.sin(x) / x.size, lambda x: np.mean(1 - np.cos(x), dtype=np.float32))
+    assert check.verdict is Verdict.INCONCLUSIVE
+    (reason,) = check.reasons
+    assert reason.startswith(
+        "The scan is too blunt for `params`: in `params` it would see an error"
+    )
+    assert "Compute it in float64, or use --mode full --only params" in reason
+
+
+def test_rounded_cost():
+    """Its stairs are wider than any small step: nothing is accused, and it comes to an end."""
+    net, right = network("tanh")
+    check = SCAN(net.params, right, lambda p: round(net.cost(p), 5))
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert not check.wrong_entries
+    assert check.n_evaluations < 2000
+
+
+# What else a gradient may be
+
+
+def square(params):
+    return sum(float(np.sum(np.square(array))) for array in params.values())
+
+
+SHAPES = {"a": (), "b": (1,), "c": (3,), "d": (0,), "e": (50, 1), "f": (7, 8, 9)}
+
+
+def test_all_sizes():
+    """A number, a few entries, none; those that are few are measured one by one."""
+    params = {
+        name: np.asarray(np.random.default_rng(0).normal(size=s)) for name, s in SHAPES.items()
+    }
+    grads = {f"d{name}": 2 * array for name, array in params.items()}
+    check = SCAN(params, grads, square)
+    assert check.passed
+    assert [p.n_measured for p in check.parameters] == [1, 1, 3, 0, 0, 0]
+    grads["df"] = grads["df"].copy()
+    grads["df"][3, 4, 5] = np.nan
+    grads["da"] = np.asarray(7.0)
+    check = SCAN(params, grads, square)
+    assert set(check.wrong_entries) == {("f", (3, 4, 5)), ("a", ())}
+
+
+def test_nothing_to_compare():
+    params = {"W": np.random.default_rng(0).normal(size=(9, 9)), "V": np.ones(20)}
+    grads = {"dW": 2 * params["W"], "dV": np.zeros(20)}
+    check = SCAN(params, grads, lambda p: float(np.sum(p["W"] ** 2)))
+    assert check.passed
+    assert any(note.startswith("Both gradients of `V` are zero") for note in check.notes)
+    everything = SCAN(params["V"], np.zeros(20), lambda _: 1.0)
+    assert everything.verdict is Verdict.INCONCLUSIVE
+    assert everything.reasons == (
+        "Both gradients are zero everywhere: there is nothing to compare.",
+    )
+
+
+def test_only_some():
+    """What is not checked does not move."""
+    net, right = network("tanh")
+    check = SCAN(net.params, right, net.cost, only=["W2"])
+    assert check.passed
+    wrong = right["W2"].copy()
+    wrong[3, 4] *= 1.5
+    check = SCAN(net.params, {**right, "W2": wrong}, net.cost, only=["W2"])
+    assert check.wrong_entries == (("W2", (3, 4)),)
+    assert check.measured.tolist() == [64 * 100 + 100 + 3 * 50 + 4]
+
+
+def test_notebook_arrays_are_put_back():
+    """A cost that reads the notebook's own arrays, in any layout."""
+    random = np.random.default_rng(0)
+    W = np.asfortranarray(random.normal(size=(30, 20)))
+    v = random.normal(size=80)[::2]
+    before = W.tobytes(), v.tobytes()
+
+    def cost():
+        return float(np.sum(np.sin(W)) + np.sum(v**3))
+
+    grads = [np.cos(W), 3 * v**2]
+    assert SCAN([W, v], grads, cost).passed
+    grads[0][3, 4] *= 2
+    check = SCAN([W, v], grads, cost)
+    assert check.wrong_entries == (("params[0]", (3, 4)),)
+    assert (W.tobytes(), v.tobytes()) == before
+
+
+def test_cost_that_is_not_finite_elsewhere():
+    """Along the direction it leaves its domain: nothing can be said, and nothing is accused."""
+    x = np.full(50, 1e-9)
+    check = SCAN(x, 1 / x, lambda x: float(np.sum(np.log(x))) if np.all(x > 0) else np.nan)
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert not check.wrong_entries
+
+
+# How it is chosen, and how long it may take
+
+
+def slow(net, seconds):
+    """The network's cost, taking longer."""
+
+    def cost(params):
+        time.sleep(seconds)
+        return net.cost(params)
+
+    return cost
+
+
+def test_auto_takes_what_fits():
+    net, right = network("tanh")
+    quick = check_gradients(net.params, right, net.cost, only=["b1", "b2"])
+    assert (quick.mode, quick.n_measured) == ("full", 150)
+    assert not any("--mode" in note for note in quick.notes)
+    long = check_gradients(net.params, right, slow(net, 0.002))
+    assert (long.mode, long.n_measured) == ("scan", 0)
+    assert long.notes[0].startswith(
+        f"A scan: all {net.size:,} entries would take {2 * net.size:,} evaluations, about "
+    )
+    assert long.notes[0].endswith(
+        'and there are 20 s. --mode full (in Python, mode="full") measures them all.'
+    )
+
+
+def test_budget_decides():
+    net, right = network("tanh")
+    some = functools.partial(
+        check_gradients, net.params, right, slow(net, 0.003), only=["b1", "b2"]
+    )
+    assert some(budget=60).mode == "full"
+    check = some(budget=0.5)
+    assert check.mode == "scan"
+    assert "and there are 0.5 s" in check.notes[0]
+
+
+@pytest.mark.parametrize("mode", ["full", "scan"])
+@pytest.mark.parametrize("budget", [0.01, 0.15, 0.4])
+def test_budget_is_kept(mode, budget):
+    """The check stops in time, and says how far it got."""
+    net, right = network("tanh")
+    seconds = 0.01
+    check = check_gradients(net.params, right, slow(net, seconds), mode=mode, budget=budget)
+    assert check.interrupted
+    assert check.verdict is Verdict.INCONCLUSIVE
+    # Beside the evaluations that fit there are only our own lines.
+    assert check.n_evaluations * seconds <= budget
+    what = "entries were measured" if mode == "full" else "parameters were looked at"
+    assert check.reasons[0].startswith(f"The budget of {budget:g} s was used up: ")
+    assert what in check.reasons[0]
+    assert json.loads(json.dumps(check.to_dict()))["interrupted"] is True
+
+
+def test_what_was_wrong_by_then_is_a_bug():
+    net, right = network("tanh")
+    wrong = {**right, "W1": -right["W1"]}
+    check = check_gradients(net.params, wrong, slow(net, 0.002), mode="full", budget=1.0)
+    assert check.interrupted
+    assert check.verdict is Verdict.BUG
+
+
+@pytest.mark.parametrize("at", [1, 10, 25, 40, 60, 80])
+def test_interrupt(at):
+    """Whenever it comes, what is known is told, and the arrays are as they were."""
+    net, right = network("tanh")
+    grads = {name: grad.copy() for name, grad in right.items()}
+    planted(grads, 3, np.random.default_rng(0))
+    W = net.params["W1"]
+    before = W.tobytes()
+    calls = itertools.count(1)
+
+    def cost():
+        if next(calls) == at:
+            raise KeyboardInterrupt
+        return net.cost(net.params)
+
+    with pytest.raises(GradientCheckInterrupted) as interrupt:
+        SCAN(net.params, grads, cost)
+    check = interrupt.value.check
+    assert W.tobytes() == before
+    assert check.interrupted
+    assert check.verdict in {Verdict.INCONCLUSIVE, Verdict.BUG}
+    assert "of 6 parameters were looked at" in str(check)
+
+
+# How it is shown
+
+
+def test_report():
+    check = scanned("tanh", row)
+    text = str(check)
+    assert text.startswith("✗ There is a bug in backpropagation.   difference ≈ ")
+    assert "✗ wrong, [20, :]" in text
+    assert "scan of 12,060 entries, " in text
+    promise = f"any single wrong entry larger than {check.detectable:.1e} would have been found"
+    assert f"{promise} with probability 0.999" in text
+    html = check.to_html()
+    assert "finds from" in html
+    assert "W1 up to" in html
+    assert check.figure().axes[0].get_xlabel() == "size of an error, and of the entries"
+    summary = json.loads(json.dumps(check.to_dict()))
+    assert summary["mode"] == "scan"
+    assert summary["parameters"][0]["regions"][0]["label"] == "W1[20, :]"
+
+
+def test_headline():
+    check = scanned("tanh")
+    assert check.headline() == (
+        f"Backpropagation is correct. The difference is {check.difference_text}."
+    )
+
+
+# Directions
+
+
+@st.composite
+def directions(draw):
+    shape = tuple(draw(st.lists(st.integers(1, 9), max_size=4)))
+    box = []
+    for length in shape:
+        start = draw(st.integers(0, length - 1))
+        box.append((start, draw(st.integers(start + 1, length))))
+    whole = Direction.over(0, shape, (draw(st.integers(0, 9)), 0, 0), ())
+    axes = [None, *range(len(shape))]
+    return whole, whole.within(tuple(box), draw(st.sampled_from(axes)))
+
+
+@given(directions(), st.floats(1e-6, 1e-2))
+def test_direction(pair, step):
+    """What is moved is what `value_at` says, and what is predicted; and it is put back."""
+    whole, part = pair
+    random = np.random.default_rng(0)
+    theta, gradient = (np.asarray(random.normal(size=whole.shape)) for _ in range(2))
+    array = theta.copy()
+    part.move(array, theta, step)
+    values = np.array([part.value_at(index) for index in np.ndindex(whole.shape)])
+    assert np.allclose(array.ravel(), theta.ravel() + step * values, rtol=0, atol=1e-15)
+    said = part.predicted(gradient, theta, step, np.float64)
+    assert math.isclose(said.slope, float(gradient.ravel() @ values), abs_tol=1e-12)
+    moved = float(np.sum(gradient * (array - theta)))
+    assert math.isclose(moved, step * said.slope + said.rounding_plus, abs_tol=1e-14)
+    part.restore(array, theta)
+    assert array.tobytes() == theta.tobytes()
+    if part.ramp is None:
+        everywhere = [whole.value_at(index) for index in np.ndindex(whole.shape)]
+        assert np.all((values == 0) | (values == everywhere))
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1000))
+def test_magnitudes(seed):
+    """Never small, of mean square one, and of either sign."""
+    direction = Direction.over(0, (20_000,), (seed, 0, 0), ())
+    array = np.zeros(20_000)
+    direction.move(array, np.zeros(20_000), 1.0)
+    assert 0.5 <= np.abs(array).min() < 0.501
+    assert abs(np.mean(array**2) - 1) < 0.03
+    assert abs(np.mean(np.sign(array))) < 0.05
+    share = np.mean(np.abs(array) > likely_magnitude(0.9))
+    assert abs(share - 0.9) < 0.02
+
+
+def test_holes_stay():
+    direction = Direction.over(0, (6, 7), (0, 0, 0), [((1, 3), (0, 7)), ((5, 6), (2, 4))])
+    array = np.zeros((6, 7))
+    direction.move(array, np.zeros((6, 7)), 1.0)
+    moved = array != 0
+    assert moved.sum() == direction.size == 42 - 14 - 2
+    assert not moved[1:3].any()
+    assert not moved[5, 2:4].any()
+    assert direction.value_at((2, 2)) == 0 != direction.value_at((0, 0))
