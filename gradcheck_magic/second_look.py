@@ -267,21 +267,23 @@ class SecondLook:
         off = abs(slope - analytic)
         if abs(rung.central - slope) > STEADY * off + float(first.round_off[k]):
             return False
-        return not (yield from self._borne_out_from_afar(k, off, analytic))
+        return not (yield from self._borne_out_from_afar(k, slope, analytic))
 
-    def _borne_out_from_afar(self, k: int, off: float, analytic: float) -> Steps:
-        """Whether a large step finds the analytic value, which small ones say is off.
+    def _borne_out_from_afar(self, k: int, slope: float, analytic: float) -> Steps:
+        """Whether a large step finds the analytic value, where small ones find another slope.
 
         Part of J may be a staircase, of which all small steps see one stair.
         """
-        scale = self._scale(k)
+        scale, off = self._scale(k), abs(slope - analytic)
         near = yield from self._rung(k, FIRST_STEP * scale)
         far = yield from self._rung(k, STAIRS * scale)
         found = min(abs(near.central - analytic), abs(far.central - analytic)) <= STEADY * off
         # A kink on the way would mislead the large steps, and set their two sides apart.
         if not found or abs(gap_at_zero(near, far)) > off:
             return False
-        # And curvature may lead them there by chance.
+        if abs(near.central - slope) > STEADY * off:
+            return True
+        # Curvature may have led the larger one there by chance.
         farther = yield from self._rung(k, RATIO * STAIRS * scale)
         return not follows_square_law([near, far, farther], 0)
 
@@ -333,8 +335,7 @@ class SecondLook:
         estimate = ladder.estimate()
         if self._cost.is_single or estimate.on_kink or not self._is_beyond(estimate, analytic):
             return False
-        off = abs(analytic - estimate.low)
-        if not (yield from self._borne_out_from_afar(k, off, analytic)):
+        if not (yield from self._borne_out_from_afar(k, estimate.low, analytic)):
             return False
         for step in (FIRST_STEP, STAIRS, RATIO * STAIRS):
             ladder.add((yield from self._rung(k, step * self._scale(k))))
