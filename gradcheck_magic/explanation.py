@@ -121,6 +121,10 @@ def _of_scan(findings: Findings, scan: Scan) -> Iterator[str]:
         if not any(check.verdict is Verdict.INCONCLUSIVE for _, check in pairs):
             yield _stationary(findings, max(e.first.bar for e, _ in pairs if e.first is not None))
         blunt = [each for each, check in pairs if _is_blunt(each, check.verdict)]
+        on_kink = [each for each in blunt if each.first is not None and each.first.on_kink]
+        if on_kink:
+            yield _hidden_by_kinks(findings, on_kink)
+        blunt = [each for each in blunt if each not in on_kink]
         if blunt:
             yield _blunt(findings, blunt)
     elif _is_hidden(findings):
@@ -166,11 +170,6 @@ def _unlocated(findings: Findings, each: ParameterScan) -> str:
             f"`{findings.cost.name}` is not finite along a random direction in `{name}`: nothing "
             f"can be said of it. Check at another point; {remedy}."
         )
-    if rest.on_kink and not rest.is_clear:
-        return (
-            f"θ sits on a kink of `{findings.cost.name}` in `{name}`, and what is wrong beside it "
-            f"may hide there. Move the parameters a little; {remedy}."
-        )
     if each.sampled.wrong and not each.is_complete:
         return (
             f"There is more that is wrong in `{name}`: the scan stopped after "
@@ -185,6 +184,15 @@ def _unlocated(findings: Findings, each: ParameterScan) -> str:
 
 def _is_blunt(each: ParameterScan, verdict: Verdict) -> bool:
     return verdict is Verdict.INCONCLUSIVE and each.first is not None and each.is_explained
+
+
+def _hidden_by_kinks(findings: Findings, on_kink: Sequence[ParameterScan]) -> str:
+    names = [each.parameter.name for each in on_kink]
+    return (
+        f"θ sits on a kink of `{findings.cost.name}` in {listed(names)}, and along a random "
+        "direction anything that is wrong beside it may hide there. Move the parameters a little, "
+        f'or use --mode full --only {" ".join(names)} (in Python, mode="full").'
+    )
 
 
 def _blunt(findings: Findings, blunt: Sequence[ParameterScan]) -> str:

@@ -88,7 +88,7 @@ class Sampled:
     blank : set of int
         Which have no gradient, right or wrong: they tell nothing.
     changes : dict
-        The error of each of these that is a number, and its numerical value.
+        The error of each that is off by more than its error bar, and its numerical value.
     regions : list of Region
         Where there are too many of them.
     """
@@ -169,8 +169,8 @@ class Sampler:
             is_wrong = off > CLEAR * (bar + float(batch.rounding[i])) and not batch.disputed[i]
             if is_wrong or not math.isfinite(gradient[k]):
                 self._sampled.wrong.add(k)
-                if math.isfinite(gradient[k]):
-                    self._sampled.changes[k] = (numerical - float(gradient[k]), numerical)
+            if off > bar:
+                self._sampled.changes[k] = (numerical - float(gradient[k]), numerical)
 
 
 class _RegionFound(Exception):  # noqa: N818 (it is no error)
@@ -371,6 +371,8 @@ def _read_off(side: tuple[int, int], ramp: Residual, found: Residual) -> tuple[i
     ratio = ramp.value / found.value
     doubt = 0.1 + (ramp.bar + abs(ratio) * found.bar) / abs(found.value) * last
     place = start + ratio * last
+    if not (math.isfinite(place) and math.isfinite(doubt)):
+        return None
     low, high = max(start, math.ceil(place - doubt)), min(stop, math.floor(place + doubt) + 1)
     return (low, high) if 0 < high - low <= max(1, READABLE * (stop - start)) else None
 

@@ -32,6 +32,8 @@ TURNS = 3
 SKETCH = 6
 # Where θ sits on a kink, the entries of a parameter with no more are measured one by one.
 ENUMERATED = 64
+# Lengths whose squares are ordinary numbers.
+SMALL, LARGE = 1e-150, 1e150
 # Of entries that are no numbers, so many are listed.
 MOST_LISTED = 16
 
@@ -235,6 +237,8 @@ def _difference(parameters: Sequence[ParameterScan]) -> tuple[float, float]:
     scale = math.sqrt(max(sum(s.numerical for s in squares), 0.0)) + math.hypot(
         *(p.norm / unit for p in measured)
     )
+    if not scale > 0:
+        return 0.0, 0.0
     length = math.sqrt(error)
     # d√x = dx / 2√x, but √dx where x is no more than that.
     uncertainty = spread / (2 * length) if error > spread else math.sqrt(spread)
@@ -249,9 +253,13 @@ def planned(pairing: Pairing) -> Scan:
 
 
 def _planned(parameter: Parameter, gradient: Vector) -> ParameterScan:
-    finite = np.isfinite(gradient)
-    length = float(np.linalg.norm(gradient if finite.all() else gradient[finite]))
-    return ParameterScan(parameter, largest_entry(gradient), length)
+    largest = largest_entry(gradient)
+    finite = gradient if np.isfinite(gradient).all() else gradient[np.isfinite(gradient)]
+    length = float(np.linalg.norm(finite))
+    if not SMALL < length < LARGE and largest > 0:
+        # Its squares leave the range of floating point.
+        length = largest * float(np.linalg.norm(finite / largest))
+    return ParameterScan(parameter, largest, length)
 
 
 def scan(found: Scan, cost: Cost, pairing: Pairing, *, seed: int, epsilon: float) -> None:
