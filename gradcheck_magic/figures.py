@@ -14,6 +14,7 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def reach(check: GradientCheck, *, color: str = "black") -> Figure:
     -------
     Figure
         One line for each parameter, from the least error that is found to its largest entry, with
-        a dot at its typical one; crosses are the errors that were found.
+        a dot at the size of a typical one; crosses are the errors of entries that are wrong.
     """
     shown = [p for p in check.parameters if p.is_scanned][:MOST_LINES]
     with _plain_style():
@@ -99,10 +100,32 @@ def reach(check: GradientCheck, *, color: str = "black") -> Figure:
         for text in axes.get_yticklabels():
             text.set_parse_math(False)
         axes.set_ylim(max(len(shown), 3) - 0.4, -0.6)
-        axes.set_xlabel("size of an error, and of the entries")
-        _draw_legend(axes, [("found from here to the largest entry", AGREE), ("found", WRONG[0])])
+        axes.set_xlabel("size of an error in a single entry")
+        _draw_marks(axes, is_wrong=bool(check.wrong.any()))
         _paint(axes, color)
     return figure
+
+
+def _draw_marks(axes: Axes, *, is_wrong: bool) -> None:
+    """Say above the axes what the marks are."""
+    marks = [
+        ("|", AGREE, "found from here on"),
+        ("o", AGREE, "typical entry"),
+        ("x", WRONG[0], "wrong entry"),
+    ]
+    handles = [
+        Line2D([], [], color=color, marker=mark, linestyle="none", markeredgewidth=1.5, label=name)
+        for mark, color, name in marks[: 2 + is_wrong]
+    ]
+    axes.legend(
+        handles=handles,
+        frameon=False,
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 0.99),
+        ncols=len(handles),
+        handletextpad=0.1,
+        columnspacing=1.2,
+    )
 
 
 def _draw_reach(axes: Axes, check: GradientCheck, parameter: ParameterCheck, place: int) -> None:

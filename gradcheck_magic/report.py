@@ -39,8 +39,9 @@ BEHIND_IN_TEXT = 3
 # The ruler's colours where the style sheet is taken away, as it is from an output not trusted.
 BANDS = ("#d3ece2", "#fbe8bd", "#fbd3ba", "#f7bdb7")
 HEADS = ("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
-# After a scan, before the worst entry: the size of an error in a single entry that it finds.
+# After a scan: the size of an error in a single entry that it finds.
 REACH = "finds from"
+SCAN_HEADS = (*HEADS[:4], REACH, "worst entry")
 NUMBERS = {"difference", REACH, "analytic", "numerical"}
 BEHIND_HEADS = ("entry", "analytic", "numerical", "analytic / numerical", "analytic − numerical")
 _BLOCK = "margin:0 0 8px;padding:6px 10px"
@@ -220,7 +221,7 @@ def _text_table(check: GradientCheck) -> str:
 
 
 def _heads(check: GradientCheck) -> tuple[str, ...]:
-    return HEADS if check.mode == "full" else (*HEADS[:4], REACH, *HEADS[4:])
+    return HEADS if check.mode == "full" else SCAN_HEADS
 
 
 def _difference(check: ParameterCheck) -> str:
@@ -228,12 +229,12 @@ def _difference(check: ParameterCheck) -> str:
 
 
 def _values(check: ParameterCheck) -> tuple[str, ...]:
-    """What stands behind the verdict: after a scan its reach, and always the worst entry."""
+    """What stands behind the verdict: the worst entry, and after a scan its reach."""
     worst = _worst_values(check.worst)
     if math.isnan(check.detectable):
         return worst
-    known = check.is_scanned and math.isfinite(check.detectable)
-    return (f"{check.detectable:.1e}" if known else "", *worst)
+    known = check.is_scanned and 0 < check.detectable < math.inf
+    return f"{check.detectable:.1e}" if known else "", worst[0]
 
 
 def _worst_values(worst: Entry | None) -> tuple[str, str, str]:

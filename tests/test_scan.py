@@ -479,7 +479,7 @@ def test_report():
     html = check.to_html()
     assert "finds from" in html
     assert "W1 up to" in html
-    assert check.figure().axes[0].get_xlabel() == "size of an error, and of the entries"
+    assert check.figure().axes[0].get_xlabel() == "size of an error in a single entry"
     summary = json.loads(json.dumps(check.to_dict()))
     assert summary["mode"] == "scan"
     assert summary["parameters"][0]["regions"][0]["label"] == "W1[20, :]"
