@@ -401,7 +401,8 @@ class GradientCheck:
         How long it took.
     detectable : float
         An error larger than this, of any single entry measured, would have been listed as wrong;
-        after a scan, of any single entry, found with probability 0.999.
+        after a scan, an error larger than this and than 1e-5 of the entry, of any single one,
+        found with probability 0.999.
     size : int
         How many entries were to be measured.
     interrupted : bool

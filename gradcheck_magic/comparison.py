@@ -153,7 +153,8 @@ class ParameterCheck:
     largest, typical : float
         After a scan, the largest of its analytic values, by size, and their root mean square.
     detectable : float
-        After a scan, the size of a single wrong entry that it would have found.
+        After a scan, the size of an error of a single entry that it would have found, if it is
+        more than 1e-5 of the entry; 0.0 where every entry was measured by itself.
     regions : tuple of WrongRegion
         After a scan, where entries are wrong that are too many to be listed.
     """

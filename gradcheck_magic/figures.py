@@ -121,7 +121,7 @@ def _draw_marks(axes: Axes, *, is_wrong: bool) -> None:
         handles=handles,
         frameon=False,
         loc="lower left",
-        bbox_to_anchor=(-0.01, 0.99),
+        bbox_to_anchor=(-0.15, 0.99),
         ncols=len(handles),
         handletextpad=0.1,
         columnspacing=1.2,

@@ -117,8 +117,8 @@ def _power(check: GradientCheck) -> str:
     if check.mode == "full":
         return f"an error of {check.detectable:.1e} in any one entry would have been seen"
     return (
-        f"any single wrong entry larger than {check.detectable:.1e} would have been found with "
-        f"probability {CERTAINTY}"
+        f"an error of {check.detectable:.1e} in any single entry, and {THRESHOLDS[1]:g} of it, "
+        f"would have been found with probability {CERTAINTY}"
     )
 
 

@@ -561,6 +561,7 @@ class Workers:
         guard = self._evaluator.guard
         while True:
             guard.release()
+            self._check_time()
             guard.open = True
             try:
                 result = future.result(timeout=PATIENCE)
@@ -575,7 +576,6 @@ class Workers:
                 return result
             finally:
                 guard.open = False
-            self._check_time()
 
     def _require_alive(self, error: Exception) -> None:
         """Say so if what an executor raised means that a worker is gone."""

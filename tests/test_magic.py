@@ -443,3 +443,17 @@ def test_no_traces(notebook, run):
     run("%%gradcheck\ngrads = wrong")
     assert np.random.get_state()[1].tobytes() == state
     assert sys.displayhook is hook
+
+
+def test_mode_and_budget(run, shell):
+    """They reach the check, and are settings as well."""
+    run("import numpy as np\nparams = np.linspace(1, 2, 300)\ngrads = 2 * params")
+    run("cost_function = lambda theta: float(theta @ theta)")
+    run("%gradcheck -q --mode scan")
+    assert shell.user_ns["_gradcheck"].mode == "scan"
+    run("%gradcheck -q")
+    assert shell.user_ns["_gradcheck"].mode == "full"
+    run("%config GradcheckMagics.mode = 'scan'\n%gradcheck -q --budget 0.000001")
+    check = shell.user_ns["_gradcheck"]
+    assert (check.mode, check.interrupted) == ("scan", True)
+    assert check.reasons[0].startswith("The budget of 1e-06 s was used up: 0 of 1 parameters")

@@ -474,8 +474,8 @@ def test_report():
     assert text.startswith("✗ There is a bug in backpropagation.   difference ≈ ")
     assert "✗ wrong, [20, :]" in text
     assert "scan of 12,060 entries, " in text
-    promise = f"any single wrong entry larger than {check.detectable:.1e} would have been found"
-    assert f"{promise} with probability 0.999" in text
+    promise = f"an error of {check.detectable:.1e} in any single entry, and 1e-05 of it, would have"
+    assert f"{promise} been found with probability 0.999" in text
     html = check.to_html()
     assert "finds from" in html
     assert "W1 up to" in html

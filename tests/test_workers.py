@@ -218,6 +218,41 @@ def test_the_same_bits(request, case, name):
         assert known(shared) == known(alone)
 
 
+@pytest.mark.parametrize("name", ["2", "3", "threads", "processes"])
+@pytest.mark.parametrize("n_wrong", [0, 3])
+def test_the_same_bits_of_a_scan(request, name, n_wrong):
+    """Its directions are made in the workers, of the same random numbers."""
+    random = np.random.default_rng(0)
+    params = {"W": random.normal(size=(30, 20)), "b": random.normal(size=20)}
+    X = random.normal(size=(9, 30))
+    grads = {"dW": X.T @ (1 - np.tanh(X @ params["W"] + params["b"]) ** 2)}
+    grads["db"] = (1 - np.tanh(X @ params["W"] + params["b"]) ** 2).sum(axis=0)
+    grads["dW"][[3, 4, 20][:n_wrong], 5] *= 1.5
+
+    def cost(p):
+        return float(np.tanh(X @ p["W"] + p["b"]).sum())
+
+    workers = pool(request, name)
+    alone = check_gradients(params, grads, cost, mode="scan")
+    shared = check_gradients(params, grads, cost, mode="scan", workers=workers)
+    assert known(shared) == known(alone)
+    assert len(alone.wrong_entries) == n_wrong
+
+
+def test_a_budget_is_kept():
+    def cost(theta):
+        time.sleep(0.02)
+        return float(theta @ theta)
+
+    theta = np.linspace(1, 2, 400)
+    check = check_gradients(theta, 2 * theta, cost, mode="full", workers=2, budget=1.5)
+    assert check.interrupted
+    assert 0 < check.n_measured < 400
+    assert check.reasons[0].startswith("The budget of 1.5 s was used up: ")
+    # Those of two workers, and no more than fit there.
+    assert check.n_evaluations * 0.02 <= 2 * 1.5 + 0.1
+
+
 def test_several_points():
     params, _, cost, _ = structured()
     _, _, loss = network()
