@@ -35,7 +35,8 @@ from gradcheck_magic.errors import (
 )
 from gradcheck_magic.evaluation import OutOfTime
 from gradcheck_magic.experiments import Earlier
-from gradcheck_magic.explanation import Findings, notes, reasons
+from gradcheck_magic.explanation import notes, reasons
+from gradcheck_magic.findings import Findings
 from gradcheck_magic.gradient_function import moved_in_place, pair_at, point_around
 from gradcheck_magic.measurement import MODES, Measurement, Mode
 from gradcheck_magic.pairing import Pairing, pair

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.comparison import Comparison, Measured, ParameterCheck, Verdict, band
-from gradcheck_magic.cost import Cost
+from gradcheck_magic.comparison import Verdict, band
 from gradcheck_magic.errors import listed
-from gradcheck_magic.evaluation import DOUBLE
+from gradcheck_magic.findings import Findings
 from gradcheck_magic.ladder import NOISE_DEVIATIONS
-from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
-from gradcheck_magic.scan import ParameterScan, Scan
+from gradcheck_magic.scan_explanation import scan_reasons
 
-__all__ = ["Findings", "notes", "reasons"]
+__all__ = ["notes", "reasons"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Entries named in a sentence, at most.
-NAMED = 3
 # The noise of a sum of ordinary length, in units of the rounding of its result: what is above it
 # has another origin than the size of the cost.
 ORDINARY_NOISE = 100.0
@@ -34,69 +28,15 @@ ZERO = 1e-2
 LARGE = 1e4
 
 
-@dataclass(frozen=True)
-class Findings:
-    """All that a check found out, for whoever puts it into words.
-
-    Attributes
-    ----------
-    scan : Scan or None
-        What it found, where there was one.
-    stopped : str
-        Why the check was stopped before its end; empty, if it was not.
-    """
-
-    pairing: Pairing
-    cost: Cost
-    epsilon: float
-    measured: Measured
-    comparison: Comparison
-    verdict: Verdict
-    scan: Scan | None = None
-    stopped: str = ""
-
-    @property
-    def analytic(self) -> Vector:
-        """The backpropagated values of the entries measured."""
-        return self.measured.analytic
-
-    @property
-    def numerical(self) -> Vector:
-        """The best numerical values known of them."""
-        return self.measured.numerical
-
-    @property
-    def uncertainty(self) -> Vector:
-        """The error bars of these."""
-        return self.measured.uncertainty
-
-    @property
-    def is_single(self) -> bool:
-        """Whether parameters or cost are in less than double precision."""
-        return self.cost.itemsize < DOUBLE
-
-    def labels(self, mask: Mask) -> str:
-        """Name the entries where a mask is true, the first few of them."""
-        names = [
-            parameter.label(int(k))
-            for parameter, part, ks in self.measured.parts(self.pairing)
-            for k in ks[mask[part]][: NAMED + 1]
-        ]
-        more = int(mask.sum()) - NAMED
-        return listed(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-    def names(self, mask: Mask) -> str:
-        """Name the parameters in which a mask is true anywhere."""
-        parts = self.measured.parts(self.pairing)
-        return listed(p.name for p, part, _ in parts if mask[part].any())
-
-
 def reasons(findings: Findings) -> Iterator[str]:
     """Yield why the verdict is what it is, where the difference alone does not say."""
     if findings.stopped:
         yield findings.stopped
     if findings.scan is not None:
-        yield from _of_scan(findings, findings.scan)
+        told = list(scan_reasons(findings, findings.scan))
+        yield from told
+        if findings.verdict is Verdict.INCONCLUSIVE and not (told or findings.stopped):
+            yield from _inconclusive(findings)
         return
     if findings.stopped:
         return
@@ -104,112 +44,6 @@ def reasons(findings: Findings) -> Iterator[str]:
         yield from _inconclusive(findings)
     elif findings.verdict is not band(findings.comparison.difference[0]):
         yield _departure(findings)
-
-
-# What a scan says
-
-
-def _of_scan(findings: Findings, scan: Scan) -> Iterator[str]:
-    for check in findings.comparison.parameters:
-        yield from _regions(check)
-    pairs = list(zip(scan.parameters, findings.comparison.parameters, strict=True))
-    unlocated = [
-        each for each, check in pairs if each.is_measured and _is_unlocated(each, check.verdict)
-    ]
-    yield from (_unlocated(findings, each) for each in unlocated)
-    if findings.verdict is Verdict.INCONCLUSIVE:
-        if not any(check.verdict is Verdict.INCONCLUSIVE for _, check in pairs):
-            yield _stationary(findings, max(e.first.bar for e, _ in pairs if e.first is not None))
-        blunt = [each for each, check in pairs if _is_blunt(each, check.verdict)]
-        on_kink = [each for each in blunt if each.first is not None and each.first.on_kink]
-        if on_kink:
-            yield _hidden_by_kinks(findings, on_kink)
-        blunt = [each for each in blunt if each not in on_kink]
-        if blunt:
-            yield _blunt(findings, blunt)
-    elif _is_hidden(findings):
-        yield (
-            f"What is wrong is a small part of the gradient: the difference over all parameters, "
-            f"about {findings.comparison.difference[0]:.1e}, hides it."
-        )
-
-
-def _is_hidden(findings: Findings) -> bool:
-    """Whether there is a bug of which the difference says nothing."""
-    is_bug, wrong = findings.verdict is Verdict.BUG, findings.comparison.wrong
-    is_number = bool(np.isfinite(findings.analytic[wrong]).all())
-    return is_bug and is_number and band(findings.comparison.difference[0]) is not Verdict.BUG
-
-
-def _regions(check: ParameterCheck) -> Iterator[str]:
-    for region in check.regions:
-        if region.n_wrong == region.n_tried:
-            yield (
-                f"`{region.label}` is wrong: all {region.n_tried} of its {region.size:,} entries "
-                "that were tried are. The scan did not list the others."
-            )
-        else:
-            yield (
-                f"`{region.label}` is wrong in many places: {region.n_wrong} of the "
-                f"{region.n_tried} of its {region.size:,} entries that were tried are. The scan "
-                "did not list the others."
-            )
-
-
-def _is_unlocated(each: ParameterScan, verdict: Verdict) -> bool:
-    if each.regions or each.is_enumerated:
-        return False
-    return verdict in {Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE} and not each.is_explained
-
-
-def _unlocated(findings: Findings, each: ParameterScan) -> str:
-    name, rest = each.parameter.name, each.rest
-    remedy = f'--mode full --only {name} (in Python, mode="full") measures every entry'
-    if rest is None or not math.isfinite(rest.bar):
-        return (
-            f"`{findings.cost.name}` is not finite along a random direction in `{name}`: nothing "
-            f"can be said of it. Check at another point; {remedy}."
-        )
-    if each.sampled.wrong and not each.is_complete:
-        return (
-            f"There is more that is wrong in `{name}`: the scan stopped after "
-            f"{len(each.sampled.wrong)} entries. {remedy}.".replace("`--mode", "`--mode")
-        )
-    return (
-        f"Along a random direction in `{name}` the gradient is off by {abs(rest.value):.1e}, where "
-        f"{rest.bar:.1e} is allowed, and no single entry was found to be wrong: kinks very near θ "
-        f"look like that, rounding in `{findings.cost.name}`, and many tiny errors. {remedy}."
-    )
-
-
-def _is_blunt(each: ParameterScan, verdict: Verdict) -> bool:
-    return verdict is Verdict.INCONCLUSIVE and each.first is not None and each.is_explained
-
-
-def _hidden_by_kinks(findings: Findings, on_kink: Sequence[ParameterScan]) -> str:
-    names = [each.parameter.name for each in on_kink]
-    return (
-        f"θ sits on a kink of `{findings.cost.name}` in {listed(names)}, and along a random "
-        "direction anything that is wrong beside it may hide there. Move the parameters a little, "
-        f'or use --mode full --only {" ".join(names)} (in Python, mode="full").'
-    )
-
-
-def _blunt(findings: Findings, blunt: Sequence[ParameterScan]) -> str:
-    worst = max(blunt, key=lambda each: each.detectable / max(each.largest, 1e-300))
-    names = listed(each.parameter.name for each in blunt)
-    precise = findings.cost.best
-    single = (
-        "Compute it in float64, or " if precise is findings.cost.own and findings.is_single else ""
-    )
-    only = " ".join(each.parameter.name for each in blunt)
-    option = f'use --mode full --only {only} (in Python, mode="full")'
-    return (
-        f"The scan is too blunt for {names}: in `{worst.parameter.name}` it would see an error of "
-        f"{worst.detectable:.1e} in a single entry, and the largest one is {worst.largest:.1e}; "
-        f"`{findings.cost.name}` carries noise of {precise.noise:.1e}. "
-        f"{single}{option if single else option[0].upper() + option[1:]}."
-    )
 
 
 def notes(findings: Findings) -> Iterator[str]:
@@ -229,7 +63,7 @@ def _inconclusive(findings: Findings) -> Iterator[str]:
     if not unknown.any() or np.all(
         said_zero & (np.abs(findings.numerical) <= findings.uncertainty)
     ):
-        yield _stationary(findings, float(np.max(findings.uncertainty)))
+        yield _stationary(findings)
         return
     lost = ~np.isfinite(findings.numerical)
     if lost.any():
@@ -243,9 +77,12 @@ def _inconclusive(findings: Findings) -> Iterator[str]:
         yield _too_wide(findings, unknown)
 
 
-def _stationary(findings: Findings, bar: float) -> str:
+def _stationary(findings: Findings) -> str:
     if not (findings.numerical.any() or any(map(np.any, findings.pairing.gradients))):
         return "Both gradients are zero everywhere: there is nothing to compare."
+    bar = float(np.max(findings.uncertainty, initial=0.0))
+    if findings.scan is not None:
+        bar = max(bar, findings.scan.detectable)
     return (
         f"The gradient is zero here, to within {bar:.1e}: a wrong one that vanishes at a minimum "
         "would look the same. Check at another point, such as the one where training starts."

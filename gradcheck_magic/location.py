@@ -366,6 +366,8 @@ def _read_off(side: tuple[int, int], ramp: Residual, found: Residual) -> tuple[i
 
     None where that is nowhere, or says too little.
     """
+    if found.value == 0:
+        return None
     start, stop = side
     last = stop - start - 1
     ratio = ramp.value / found.value

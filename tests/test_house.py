@@ -16,7 +16,8 @@ ORDER = [
     "workers", "gradient_function", "noise", "cost", "textbook", "ladder", "lockstep",
     "second_look", "finite_difference", "residuals", "location", "scan", "comparison",
     "measurement", "mismatch", "cause", "readings", "recognition", "layers", "belonging", "stale",
-    "broadcasting", "experiments", "sentences", "diagnosis", "explanation", "check",
+    "broadcasting", "experiments", "sentences", "diagnosis", "findings",
+    "scan_explanation", "explanation", "check",
     "report", "figures", "widget", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.

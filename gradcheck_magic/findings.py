@@ -1,0 +1,80 @@
+"""All that a check found out, for whoever puts it into words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic.comparison import Comparison, Measured, Verdict
+from gradcheck_magic.cost import Cost
+from gradcheck_magic.errors import listed
+from gradcheck_magic.evaluation import DOUBLE
+from gradcheck_magic.pairing import Pairing
+from gradcheck_magic.scan import Scan
+
+__all__ = ["Findings"]
+
+Vector = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# Entries named in a sentence, at most.
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a check found out, for whoever puts it into words.
+
+    Attributes
+    ----------
+    scan : Scan or None
+        What it found, where there was one.
+    stopped : str
+        Why the check was stopped before its end; empty, if it was not.
+    """
+
+    pairing: Pairing
+    cost: Cost
+    epsilon: float
+    measured: Measured
+    comparison: Comparison
+    verdict: Verdict
+    scan: Scan | None = None
+    stopped: str = ""
+
+    @property
+    def analytic(self) -> Vector:
+        """The backpropagated values of the entries measured."""
+        return self.measured.analytic
+
+    @property
+    def numerical(self) -> Vector:
+        """The best numerical values known of them."""
+        return self.measured.numerical
+
+    @property
+    def uncertainty(self) -> Vector:
+        """The error bars of these."""
+        return self.measured.uncertainty
+
+    @property
+    def is_single(self) -> bool:
+        """Whether parameters or cost are in less than double precision."""
+        return self.cost.itemsize < DOUBLE
+
+    def labels(self, mask: Mask) -> str:
+        """Name the entries where a mask is true, the first few of them."""
+        names = [
+            parameter.label(int(k))
+            for parameter, part, ks in self.measured.parts(self.pairing)
+            for k in ks[mask[part]][: NAMED + 1]
+        ]
+        more = int(mask.sum()) - NAMED
+        return listed(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+    def names(self, mask: Mask) -> str:
+        """Name the parameters in which a mask is true anywhere."""
+        parts = self.measured.parts(self.pairing)
+        return listed(p.name for p, part, _ in parts if mask[part].any())

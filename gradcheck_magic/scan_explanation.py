@@ -1,0 +1,116 @@
+"""What a scan found that is no single entry, and what it left open: sentences, with numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from gradcheck_magic.comparison import ParameterCheck, Verdict, band
+from gradcheck_magic.errors import listed
+from gradcheck_magic.findings import Findings
+from gradcheck_magic.scan import ParameterScan, Scan
+
+__all__ = ["scan_reasons"]
+
+
+def scan_reasons(findings: Findings, scan: Scan) -> Iterator[str]:
+    """Yield what a scan found that is no single entry, and what it left open, and why."""
+    for check in findings.comparison.parameters:
+        yield from _regions(check)
+    pairs = list(zip(scan.parameters, findings.comparison.parameters, strict=True))
+    for each, check in pairs:
+        if each.is_measured and _is_unlocated(each, check.verdict):
+            yield _unlocated(findings, each)
+    if findings.verdict is Verdict.INCONCLUSIVE:
+        blunt = [each for each, check in pairs if _is_blunt(each, check.verdict)]
+        on_kink = [each for each in blunt if each.first is not None and each.first.on_kink]
+        if on_kink:
+            yield _hidden_by_kinks(findings, on_kink)
+        blunt = [each for each in blunt if each not in on_kink]
+        if blunt:
+            yield _blunt(findings, blunt)
+    elif _is_hidden(findings):
+        yield (
+            f"What is wrong is a small part of the gradient: the difference over all parameters, "
+            f"about {findings.comparison.difference[0]:.1e}, hides it."
+        )
+
+
+def _is_hidden(findings: Findings) -> bool:
+    """Whether there is a bug of which the difference says nothing."""
+    is_bug, wrong = findings.verdict is Verdict.BUG, findings.comparison.wrong
+    is_number = bool(np.isfinite(findings.analytic[wrong]).all())
+    return is_bug and is_number and band(findings.comparison.difference[0]) is not Verdict.BUG
+
+
+def _regions(check: ParameterCheck) -> Iterator[str]:
+    for region in check.regions:
+        if region.n_wrong == region.n_tried:
+            yield (
+                f"`{region.label}` is wrong: all {region.n_tried} of its {region.size:,} entries "
+                "that were tried are. The scan did not list the others."
+            )
+        else:
+            yield (
+                f"`{region.label}` is wrong in many places: {region.n_wrong} of the "
+                f"{region.n_tried} of its {region.size:,} entries that were tried are. The scan "
+                "did not list the others."
+            )
+
+
+def _is_unlocated(each: ParameterScan, verdict: Verdict) -> bool:
+    if each.regions or each.is_enumerated:
+        return False
+    return verdict in {Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE} and not each.is_explained
+
+
+def _unlocated(findings: Findings, each: ParameterScan) -> str:
+    name, rest = each.parameter.name, each.rest
+    remedy = f'--mode full --only {name} (in Python, mode="full") measures every entry'
+    if rest is None or not math.isfinite(rest.bar):
+        return (
+            f"`{findings.cost.name}` is not finite along a random direction in `{name}`: nothing "
+            f"can be said of it. Check at another point; {remedy}."
+        )
+    if each.sampled.wrong and not each.is_complete:
+        return (
+            f"There is more that is wrong in `{name}`: the scan stopped after "
+            f"{len(each.sampled.wrong)} entries. {remedy}.".replace("`--mode", "`--mode")
+        )
+    return (
+        f"Along a random direction in `{name}` the gradient is off by {abs(rest.value):.1e}, where "
+        f"{rest.bar:.1e} is allowed, and no single entry was found to be wrong: kinks very near θ "
+        f"look like that, rounding in `{findings.cost.name}`, and many tiny errors. {remedy}."
+    )
+
+
+def _is_blunt(each: ParameterScan, verdict: Verdict) -> bool:
+    return verdict is Verdict.INCONCLUSIVE and each.first is not None and each.is_explained
+
+
+def _hidden_by_kinks(findings: Findings, on_kink: Sequence[ParameterScan]) -> str:
+    names = [each.parameter.name for each in on_kink]
+    return (
+        f"θ sits on a kink of `{findings.cost.name}` in {listed(names)}, and along a random "
+        "direction anything that is wrong beside it may hide there. Move the parameters a little, "
+        f'or use --mode full --only {" ".join(names)} (in Python, mode="full").'
+    )
+
+
+def _blunt(findings: Findings, blunt: Sequence[ParameterScan]) -> str:
+    worst = max(blunt, key=lambda each: each.detectable / max(each.largest, 1e-300))
+    names = listed(each.parameter.name for each in blunt)
+    precise = findings.cost.best
+    single = (
+        "Compute it in float64, or " if precise is findings.cost.own and findings.is_single else ""
+    )
+    only = " ".join(each.parameter.name for each in blunt)
+    option = f'use --mode full --only {only} (in Python, mode="full")'
+    return (
+        f"The scan is too blunt for {names}: in `{worst.parameter.name}` it would see an error of "
+        f"{worst.detectable:.1e} in a single entry, and the largest one is {worst.largest:.1e}; "
+        f"`{findings.cost.name}` carries noise of {precise.noise:.1e}. "
+        f"{single}{option if single else option[0].upper() + option[1:]}."
+    )
