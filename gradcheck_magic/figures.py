@@ -63,9 +63,7 @@ def histogram(check: GradientCheck, *, color: str = "black") -> Figure:
         and for those that are not finite.
     """
     with _plain_style():
-        figure = Figure(figsize=INCHES, dpi=DPI)
-        figure.patch.set_alpha(0)
-        axes = figure.add_axes(AREA)
+        figure, axes = _axes(AREA)
         exponents = _exponents(check.relative_errors)
         ends = _draw_bars(axes, check, exponents)
         _draw_thresholds(axes, color)
@@ -90,9 +88,7 @@ def reach(check: GradientCheck, *, color: str = "black") -> Figure:
     """
     shown = [p for p in check.parameters if p.is_scanned][:MOST_LINES]
     with _plain_style():
-        figure = Figure(figsize=INCHES, dpi=DPI)
-        figure.patch.set_alpha(0)
-        axes = figure.add_axes(REACH_AREA)
+        figure, axes = _axes(REACH_AREA)
         axes.set_xscale("log")
         for place, parameter in enumerate(shown):
             _draw_reach(axes, check, parameter, place)
@@ -104,6 +100,13 @@ def reach(check: GradientCheck, *, color: str = "black") -> Figure:
         _draw_marks(axes, is_wrong=bool(check.wrong.any()))
         _paint(axes, color)
     return figure
+
+
+def _axes(area: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
+    """Return a figure, transparent, with axes."""
+    figure = Figure(figsize=INCHES, dpi=DPI)
+    figure.patch.set_alpha(0)
+    return figure, figure.add_axes(area)
 
 
 def _draw_marks(axes: Axes, *, is_wrong: bool) -> None:

@@ -463,6 +463,7 @@ def test_interrupt(at):
     assert check.interrupted
     assert check.verdict in {Verdict.INCONCLUSIVE, Verdict.BUG}
     assert "of 6 parameters were looked at" in str(check)
+    assert "parameters were looked at" in check.to_html()
 
 
 # How it is shown
