@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.comparison import (
-    THRESHOLDS,
+    LISTED,
     Comparison,
     Entry,
     Measured,
@@ -50,8 +50,7 @@ from gradcheck_magic.parameters import (
     type_name,
 )
 from gradcheck_magic.readings import Readings
-from gradcheck_magic.second_look import CLEAR
-from gradcheck_magic.textbook import CentralDifferences, textbook_pass
+from gradcheck_magic.textbook import CLEAR, CentralDifferences, textbook_pass
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -402,7 +401,7 @@ class GradientCheck:
         How long it took.
     detectable : float
         An error larger than this, of any single entry measured, would have been listed as wrong;
-        after a scan, an error larger than this and than 1e-5 of the entry, of any single one,
+        after a scan, an error larger than this and than 2e-5 of the entry, of any single one,
         found with probability 0.999.
     size : int
         How many entries were to be measured.
@@ -452,6 +451,8 @@ class GradientCheck:
         """The difference as it is shown: ``0.285``, or ``≈ 4.1e-10 ± 6e-09`` after a scan."""
         if self.mode == "full":
             return f"{self.difference:.3g}"
+        if math.isnan(self.difference):
+            return "nan"
         spread = f" ± {self.difference_uncertainty:.0e}" if self.difference_uncertainty else ""
         return f"≈ {self.difference:.3g}{spread}"
 
@@ -735,7 +736,7 @@ def _detectable(measured: Measured) -> float:
     if not measured.numerical.size:
         return math.inf
     bars = (CLEAR + 1) * (measured.uncertainty + measured.rounding)
-    floor = np.maximum(bars, 2 * THRESHOLDS[1] * np.abs(measured.numerical))
+    floor = np.maximum(bars, LISTED * np.abs(measured.numerical))
     return float(np.max(np.where(np.isfinite(floor), floor, np.inf)))
 
 

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from gradcheck_magic.directions import box_size
 from gradcheck_magic.finite_difference import ROUNDING
-from gradcheck_magic.location import Region
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
+from gradcheck_magic.sampling import Region
 from gradcheck_magic.scan import Scan
-from gradcheck_magic.second_look import CLEAR, GROSS
-from gradcheck_magic.textbook import CentralDifferences
+from gradcheck_magic.second_look import GROSS
+from gradcheck_magic.textbook import CLEAR, CentralDifferences
 
 __all__ = [
     "DOUBLE_PRECISION",
+    "LISTED",
     "SINGLE_PRECISION",
     "THRESHOLDS",
     "Comparison",
@@ -46,6 +47,9 @@ Mask = NDArray[np.bool_]
 # The bands of the textbook code: correct below the first, worth inspecting below the second; the
 # third is a mark for the reader, above which nobody doubts a bug.
 THRESHOLDS = (1e-7, 1e-5, 1e-3)
+# An entry that is off by this part of itself has the relative error that is called wrong, which is
+# in units of both values.
+LISTED = 2 * THRESHOLDS[1]
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ class ParameterCheck:
         After a scan, the largest of its analytic values, by size, and their root mean square.
     detectable : float
         After a scan, the size of an error of a single entry that it would have found, if it is
-        more than 1e-5 of the entry; 0.0 where every entry was measured by itself.
+        more than 2e-5 of the entry.
     regions : tuple of WrongRegion
         After a scan, where entries are wrong that are too many to be listed.
     """
@@ -385,7 +389,7 @@ def compare(
             checks.append(_scanned_parameter(entries, scan, i, judged))
         ranked.extend(entries.wrong_ones())
     ranked.sort(key=lambda entry: -entry[0])
-    verdict = _overall(checks) if scan else _verdict(wrong, inspect, unknown)
+    verdict = _overall(checks, scan) if scan else _verdict(wrong, inspect, unknown)
     is_zero = _shows_nothing(scan) if scan else _is_zero(measured)
     return Comparison(
         Verdict.INCONCLUSIVE if verdict is Verdict.CORRECT and is_zero else verdict,
@@ -399,10 +403,12 @@ def compare(
     )
 
 
-def _overall(checks: Sequence[ParameterCheck]) -> Verdict:
-    """The worst verdict on a parameter that has any entries."""
+def _overall(checks: Sequence[ParameterCheck], scan: Scan) -> Verdict:
+    """The worst verdict on a parameter that has any entries, or on all of them together."""
     order = (Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE)
     found = {check.verdict for check in checks if check.size}
+    if scan.joint is not None:
+        found.add(Verdict.INCONCLUSIVE)
     return next((verdict for verdict in order if verdict in found), Verdict.CORRECT)
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Prediction",
     "box_size",
     "contains",
+    "forget_numbers",
     "intersection",
     "likely_magnitude",
 ]
@@ -143,7 +144,7 @@ class Direction:
         return value
 
     def move(self, array: Array, theta: Array, step: float) -> None:
-        """Write θ + step · v into an array of the parameter's shape, where v is not zero."""
+        """Write θ + step · v into an array of the parameter's shape, within the box."""
         for where, v in self._blocks():
             array[where] = theta[where] + step * v
 
@@ -175,32 +176,35 @@ class Direction:
         return tuple(slice(start, stop) for start, stop in self.box)
 
     def _blocks(self) -> Iterator[tuple[tuple[slice, ...], Vector]]:
-        """Yield the box in blocks of rows, and the numbers there: arrays of the block's own."""
+        """Yield the box in blocks, and the numbers there: arrays of the block's own."""
         numbers = self._numbers()
-        if not self.shape:
-            yield (), numbers.astype(np.float64)
-            return
-        (start, stop), *others = self.box
-        rest = tuple(slice(*other) for other in others)
-        rows = max(1, BLOCK // max(1, math.prod(b - a for a, b in others)))
-        for first in range(start, stop, rows):
-            last = min(first + rows, stop)
-            where = (slice(first, last), *rest)
-            v = numbers[where].astype(np.float64)
+        for block in _cut(self.box):
+            where = tuple(slice(*side) for side in block)
+            v = np.asarray(numbers[where], dtype=np.float64)
             if self.ramp is not None:
-                v *= self._ramp(first, last)
-            block = ((first, last), *others)
+                v *= self._ramp(block)
             for hole in self.holes:
                 v[_relative(intersection(hole, block), block)] = 0
             yield where, v
 
-    def _ramp(self, first: int, last: int) -> Vector:
-        """The multipliers of a block of rows, to be broadcast over it."""
+    def _ramp(self, block: Box) -> Vector:
+        """The multipliers of a block, to be broadcast over it."""
         axis = self.ramp or 0
         start, stop = self.box[axis]
-        inside = np.arange(first, last) if axis == 0 else np.arange(start, stop)
-        multipliers = (inside - start) / max(stop - start - 1, 1)
-        return multipliers.reshape([-1 if k == axis else 1 for k in range(len(self.box))])
+        multipliers = (np.arange(*block[axis]) - start) / max(stop - start - 1, 1)
+        return multipliers.reshape([-1 if k == axis else 1 for k in range(len(block))])
+
+
+def _cut(box: Box) -> Iterator[Box]:
+    """Cut a box into blocks of no more than `BLOCK` entries, across its first axes."""
+    if box_size(box) <= BLOCK:
+        yield box
+        return
+    axis = next(k for k, (start, stop) in enumerate(box) if stop - start > 1)
+    (start, stop), rest = box[axis], box[axis + 1 :]
+    rows = max(1, BLOCK // box_size(rest))
+    for first in range(start, stop, rows):
+        yield from _cut((*box[:axis], (first, min(first + rows, stop)), *rest))
 
 
 def _lost(theta: Vector, step: Vector, dtype: Any) -> Vector:
@@ -209,6 +213,11 @@ def _lost(theta: Vector, step: Vector, dtype: Any) -> Vector:
     moved -= theta
     moved -= step
     return moved
+
+
+def forget_numbers() -> None:
+    """Give up the random numbers that are kept for the next box of the same direction."""
+    _random_numbers.cache_clear()
 
 
 @functools.lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from gradcheck_magic.check import GradientCheck
@@ -97,6 +97,9 @@ def reach(check: GradientCheck, *, color: str = "black") -> Figure:
             text.set_parse_math(False)
         axes.set_ylim(max(len(shown), 3) - 0.4, -0.6)
         axes.set_xlabel("size of an error in a single entry")
+        # Without a formula, which would have to be typeset.
+        axes.xaxis.set_major_formatter(lambda size, _: f"{size:.0e}".replace("e-0", "e-"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         _draw_marks(axes, is_wrong=bool(check.wrong.any()))
         _paint(axes, color)
     return figure

@@ -14,24 +14,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.directions import Box, box_size, contains, intersection
-from gradcheck_magic.finite_difference import measure_parameter
 from gradcheck_magic.parameters import index_of
-from gradcheck_magic.residuals import Residual, Residuals, looked
-from gradcheck_magic.second_look import CLEAR
-from gradcheck_magic.textbook import CentralDifferences
+from gradcheck_magic.residuals import Residual, looked
+from gradcheck_magic.sampling import Region, Sampler
+from gradcheck_magic.textbook import CLEAR
 
-__all__ = ["FEW", "Location", "Region", "Sampled", "Sampler", "Search"]
-
-Vector = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+__all__ = ["FEW", "Search"]
 
 # A box of no more entries is measured entry by entry.
 FEW = 3
@@ -52,125 +46,9 @@ READABLE = 0.4
 # No more wrong entries and boxes are looked for in one parameter.
 MOST_FOUND = 40
 # A search is given up after so many evaluations, and so many more for each wrong entry it found.
-PATIENCE, PATIENCE_EACH = 120, 60
+MOST_EVALUATIONS, MOST_EVALUATIONS_EACH = 120, 60
 # Halving stops where both halves were wrong so many times in a row, and tries entries instead.
 STREAK = 3
-
-
-class Region(NamedTuple):
-    """A box in which entries are wrong, too many to be enumerated.
-
-    Attributes
-    ----------
-    box : Box
-        Where.
-    n_wrong, n_tried : int
-        How many of the entries in it that were measured are wrong, and how many were.
-    """
-
-    box: Box
-    n_wrong: int
-    n_tried: int
-
-
-@dataclass
-class Sampled:
-    """Entries of one parameter that were measured by themselves, and what they speak for.
-
-    Attributes
-    ----------
-    ks : list of int
-        Which, as they count in C order.
-    batches : list of CentralDifferences
-        What was measured, batch by batch.
-    wrong : set of int
-        Which of them are wrong.
-    blank : set of int
-        Which have no gradient, right or wrong: they tell nothing.
-    changes : dict
-        The error of each that is off by more than its error bar, and its numerical value.
-    regions : list of Region
-        Where there are too many of them.
-    """
-
-    ks: list[int] = field(default_factory=list)
-    batches: list[CentralDifferences] = field(default_factory=list)
-    wrong: set[int] = field(default_factory=set)
-    blank: set[int] = field(default_factory=set)
-    changes: dict[int, tuple[float, float]] = field(default_factory=dict)
-    regions: list[Region] = field(default_factory=list)
-
-
-@dataclass
-class Location:
-    """What a search came to.
-
-    Attributes
-    ----------
-    rest : Residual
-        What is left, outside of the regions, with all that was found.
-    is_complete : bool
-        Whether it came to its end.
-    """
-
-    rest: Residual
-    is_complete: bool = True
-
-
-class Sampler:
-    """Measures entries of one parameter by themselves, each once.
-
-    Parameters
-    ----------
-    residuals : Residuals
-        Of the parameter: what is measured is mended in them.
-    cost : Cost
-        Entered as a context manager.
-    sampled : Sampled
-        Takes what is measured.
-    epsilon : float
-        The step of the textbook's differences.
-    """
-
-    def __init__(self, residuals: Residuals, cost: Cost, sampled: Sampled, epsilon: float) -> None:
-        self._residuals = residuals
-        self._cost = cost
-        self._sampled = sampled
-        self._epsilon = epsilon
-
-    def sample(self, ks: Sequence[int], aim: float = math.inf) -> None:
-        """Measure some entries, those that have not been.
-
-        Parameters
-        ----------
-        aim : float
-            The error bar that each is to have at most, if that can be had.
-        """
-        known = set(self._sampled.ks)
-        ks = sorted({k for k in ks if k not in known})
-        if not ks:
-            return
-        batch = CentralDifferences.planned(len(ks), self._epsilon)
-        try:
-            measure_parameter(batch, self._cost, self._residuals.analytic, ks, aim=aim)
-        finally:
-            self._sampled.batches.append(batch)
-            self._sampled.ks += ks[: batch.n_measured]
-            self._judge(batch, ks)
-
-    def _judge(self, batch: CentralDifferences, ks: Sequence[int]) -> None:
-        gradient = self._residuals.analytic.gradient
-        for i in range(batch.n_settled):
-            k, numerical, bar = ks[i], float(batch.numerical[i]), float(batch.uncertainty[i])
-            self._residuals.mend(k, numerical, bar)
-            off = abs(float(gradient[k]) - numerical)
-            if gradient[k] == 0 and abs(numerical) <= bar:
-                self._sampled.blank.add(k)
-            is_wrong = off > CLEAR * (bar + float(batch.rounding[i])) and not batch.disputed[i]
-            if is_wrong or not math.isfinite(gradient[k]):
-                self._sampled.wrong.add(k)
-            if off > bar:
-                self._sampled.changes[k] = (numerical - float(gradient[k]), numerical)
 
 
 class _RegionFound(Exception):  # noqa: N818 (it is no error)
@@ -182,58 +60,59 @@ class Search:
 
     Parameters
     ----------
-    residuals : Residuals
-        Of the parameter.
+    sampler : Sampler
+        Measures entries of the parameter.
     cost : Cost
         Entered as a context manager.
-    sampled : Sampled
-        Takes the entries that are measured on the way.
-    sampler : Sampler
-        Measures them.
     turn : int
         Of the direction.
     """
 
-    def __init__(
-        self,
-        residuals: Residuals,
-        cost: Cost,
-        sampled: Sampled,
-        sampler: Sampler,
-        turn: int,
-    ) -> None:
-        self._residuals = residuals
-        self._cost = cost
-        self._sampled = sampled
+    def __init__(self, sampler: Sampler, cost: Cost, turn: int) -> None:
         self._sampler = sampler
+        self._residuals = residuals = sampler.residuals
+        self._sampled = sampler.sampled
+        self._cost = cost
         self._turn = turn
         self._direction = residuals.direction(turn)
         self._shape = residuals.parameter.shape
         self._random = np.random.default_rng(turn)
         self._began = cost.n_evaluations
-        self._location: Location
+        self._is_complete = True
 
-    def run(self, found: Residual) -> Location:
-        """Find what is behind a residual over all entries."""
-        self._location = Location(found)
+    def run(self, found: Residual) -> tuple[bool, Residual]:
+        """Find what is behind a residual over all entries.
+
+        Returns
+        -------
+        bool
+            Whether it came to its end.
+        Residual
+            What is left, outside of the regions, with all that was found.
+        """
         while True:
             try:
+                self._is_complete = True
                 self._search(self._direction.box, found, streak=0)
             except _RegionFound:
                 self._direction = self._residuals.direction(self._turn)
                 found = self._of(self._direction.box, found)
             else:
-                self._location.rest = self._residuals.left_of(found)
-                return self._location
+                return self._is_complete, self._residuals.left_of(found)
 
     def _search(self, box: Box, found: Residual, streak: int) -> None:
-        """Find everything wrong in a box, if its residual is clear."""
-        if not found.is_known:
-            self._location.is_complete = False
-        if not self._residuals.left_of(found).is_clear:
+        """Find everything wrong in a box, if its residual is clear.
+
+        Parameters
+        ----------
+        streak : int
+            In how many halvings in a row both halves were clear.
+        """
+        left = self._residuals.left_of(found)
+        if not found.is_known or (left.is_clear and self._is_hopeless()):
+            self._is_complete = False
             return
-        if self._is_hopeless():
-            self._location.is_complete = False
+        if not left.is_clear:
             return
         box, found, is_line = self._narrowed(box, found)
         if box_size(box) <= FEW:
@@ -241,15 +120,14 @@ class Search:
             return
         is_whole = box == self._direction.box
         if is_line or (box_size(box) > MANY and (is_whole or streak >= STREAK)):
-            size = abs(self._residuals.left_of(found).value)
-            self._report_if_dense(box, is_line=is_line, aim=size / math.sqrt(box_size(box)) / SHARP)
+            self._report_if_dense(box, found, is_line=is_line)
         self._halve(box, found, streak)
 
     def _is_hopeless(self) -> bool:
         """Whether too much was found, or nothing for too long."""
         n_found = len(self._sampled.wrong) + len(self._sampled.regions)
-        n_evaluations = self._cost.n_evaluations - self._began
-        return n_found >= MOST_FOUND or n_evaluations > PATIENCE + PATIENCE_EACH * n_found
+        most = MOST_EVALUATIONS + MOST_EVALUATIONS_EACH * n_found
+        return n_found >= MOST_FOUND or self._cost.n_evaluations - self._began > most
 
     def _narrowed(self, box: Box, found: Residual) -> tuple[Box, Residual, bool]:
         """Return the least part of a box in which all of its residual is, as far as can be read.
@@ -257,39 +135,12 @@ class Search:
         And whether it is a line of it: a row or a column.
         """
         is_line = False
-        while True:
-            narrower = self._read_off(box, found)
-            if narrower is None:
-                return box, found, is_line
+        while (narrower := self._narrowed_once(box, found)) is not None:
             box, found = narrower
             is_line = True
+        return box, found, is_line
 
-    def _measure(self, box: Box, found: Residual) -> None:
-        """Measure every entry of a small box, and see whether that explains its residual."""
-        size = abs(self._residuals.left_of(found).value)
-        self._sampler.sample(_all_in(box, self._shape), size / SHARP)
-        left = self._residuals.left_of(found)
-        if abs(left.value) > CLEAR * left.bar:
-            self._location.is_complete = False
-
-    def _halve(self, box: Box, found: Residual, streak: int) -> None:
-        one, other = _halves(box)
-        first = self._of(one, found)
-        second = found.elsewhere(first, other)
-        left, other_left = (self._residuals.left_of(r) for r in (first, second))
-        if abs(other_left.value) < CLEAR * other_left.bar and (
-            other_left.is_clear or not left.is_clear
-        ):
-            # The difference of two is less well known than what is measured.
-            second = self._of(other, found)
-        halves = [(one, first), (other, second)]
-        halves = [half for half in halves if self._residuals.left_of(half[1]).is_clear]
-        if not halves:
-            self._location.is_complete = False
-        for half, residual in halves:
-            self._search(half, residual, streak + 1 if len(halves) > 1 else 0)
-
-    def _read_off(self, box: Box, found: Residual) -> tuple[Box, Residual] | None:
+    def _narrowed_once(self, box: Box, found: Residual) -> tuple[Box, Residual] | None:
         """Return a part of a box in which all of its residual is, if one axis tells."""
         left = self._residuals.left_of(found)
         for axis in _by_length(box):
@@ -297,7 +148,7 @@ class Search:
             if stop - start == 1:
                 continue
             ramp = self._residuals.left_of(self._of(box, found, ramp=axis))
-            part = _read_off(box[axis], ramp, left)
+            part = _place_along(box[axis], ramp, left)
             if part is None:
                 continue
             narrower = (*box[:axis], part, *box[axis + 1 :])
@@ -307,28 +158,63 @@ class Search:
                 return narrower, inside
         return None
 
+    def _measure(self, box: Box, found: Residual) -> None:
+        """Measure every entry of a small box, and see whether that explains its residual."""
+        size = abs(self._residuals.left_of(found).value)
+        self._sampler.sample(_all_in(box, self._shape), size / SHARP)
+        left = self._residuals.left_of(found)
+        if abs(left.value) > CLEAR * left.bar:
+            self._is_complete = False
+
+    def _halve(self, box: Box, found: Residual, streak: int) -> None:
+        """Search both halves of a box, of which only one is measured if that tells of both."""
+        one, other = _halves(box)
+        first = self._of(one, found)
+        second = found.elsewhere(first, other)
+        if self._is_open(second) or not (self._is_clear(first) or self._is_clear(second)):
+            second = self._of(other, found)
+        both = ((one, first), (other, second))
+        clear = [(half, residual) for half, residual in both if self._is_clear(residual)]
+        if not clear:
+            self._is_complete = False
+        for half, residual in clear:
+            self._search(half, residual, streak + 1 if len(clear) > 1 else 0)
+
+    def _is_clear(self, residual: Residual) -> bool:
+        return self._residuals.left_of(residual).is_clear
+
+    def _is_open(self, derived: Residual) -> bool:
+        """Whether a difference of two residuals is clear, but too little known to rely on it."""
+        left = self._residuals.left_of(derived)
+        return left.is_clear and abs(left.value) < CLEAR * left.bar
+
     def _of(self, box: Box, found: Residual, ramp: int | None = None) -> Residual:
+        """Measure the residual of a part of the entries."""
         sought = abs(self._residuals.left_of(found).value)
         look = self._residuals.of_part(self._direction.within(box, ramp), sought)
         return looked([look], self._cost)[0]
 
-    def _report_if_dense(self, box: Box, *, is_line: bool, aim: float) -> None:
-        """See whether entries of a box that are tried are wrong: most of it is then."""
-        n_wrong = self._n_wrong(self._grid(box, 2), aim)
-        if not n_wrong or (n_wrong == 1 and box_size(box) <= VERY_MANY):
+    def _report_if_dense(self, box: Box, found: Residual, *, is_line: bool) -> None:
+        """Report a box if entries of it that are tried are wrong; or the whole, if it is so there.
+
+        A line is reported as a whole row or column.
+        """
+        # What each is off by, if all are.
+        typical = abs(self._residuals.left_of(found).value) / math.sqrt(box_size(box))
+        aim = typical / SHARP
+        if not _is_suspicious(self._tried(box, 2, aim), box):
             return
         region = self._extended(box) if is_line else self._direction.box
-        if region != box and not self._n_wrong(self._grid(region, WIDER), aim):
+        if region != box and not self._tried(region, WIDER, aim).n_wrong:
             region = box
-        tried = self._grid(region, GRID)
-        n_wrong = self._n_wrong(tried, aim)
-        if 4 * n_wrong < len(tried) and (not n_wrong or box_size(region) <= VERY_MANY):
-            return
-        regions = [r for r in self._sampled.regions if not _is_within(r.box, region)]
-        telling = set(self._sampled.ks) - self._sampled.blank
-        inside = [k for k in telling if contains(region, index_of(k, self._shape))]
-        n_wrong = sum(k in self._sampled.wrong for k in inside)
-        self._sampled.regions = [*regions, Region(region, n_wrong, len(inside))]
+        tried = self._tried(region, GRID, aim)
+        if _is_dense(tried):
+            self._report(tried)
+
+    def _report(self, region: Region) -> None:
+        """Take a region as wrong: it replaces those inside, and nothing in it moves any more."""
+        others = [r for r in self._sampled.regions if not _is_within(r.box, region.box)]
+        self._sampled.regions = [*others, region]
         self._residuals.holes = [known.box for known in self._sampled.regions]
         raise _RegionFound
 
@@ -337,10 +223,16 @@ class Search:
         sides = zip(line, self._direction.box, strict=True)
         return tuple(part if part[1] - part[0] == 1 else whole for part, whole in sides)
 
-    def _n_wrong(self, ks: Sequence[int], aim: float) -> int:
-        """Measure some entries; return how many of them are wrong."""
+    def _tried(self, box: Box, length: int, aim: float) -> Region:
+        """Measure some entries of a box, and return how many of them are wrong.
+
+        Those that have no gradient tell nothing.
+        """
+        ks = self._grid(box, length)
         self._sampler.sample(ks, aim)
-        return sum(k in self._sampled.wrong for k in ks)
+        telling = [k for k in ks if k not in self._sampled.blank]
+        n_wrong = sum(k in self._sampled.wrong for k in telling)
+        return Region(box, n_wrong, len(telling))
 
     def _grid(self, box: Box, length: int) -> list[int]:
         """Entries where a few rows and a few columns meet: neighbours tell causes apart.
@@ -358,10 +250,15 @@ class Search:
         most = length if len(long) > 1 else 2 * length
         counts = [most if axis in long else 1 for axis in range(len(box))]
         sides = [_first_few(side[order], n) for side, n in zip(index, counts, strict=True)]
-        return _flat(sides, self._shape)
+        holes = self._residuals.holes
+        return [
+            k
+            for k in _flat(sides, self._shape)
+            if not any(contains(hole, index_of(k, self._shape)) for hole in holes)
+        ]
 
 
-def _read_off(side: tuple[int, int], ramp: Residual, found: Residual) -> tuple[int, int] | None:
+def _place_along(side: tuple[int, int], ramp: Residual, found: Residual) -> tuple[int, int] | None:
     """Return where along an axis the residual is, by the same one with a ramp along it.
 
     None where that is nowhere, or says too little.
@@ -377,6 +274,21 @@ def _read_off(side: tuple[int, int], ramp: Residual, found: Residual) -> tuple[i
         return None
     low, high = max(start, math.ceil(place - doubt)), min(stop, math.floor(place + doubt) + 1)
     return (low, high) if 0 < high - low <= max(1, READABLE * (stop - start)) else None
+
+
+def _is_suspicious(tried: Region, box: Box) -> bool:
+    """Whether more of a box may be wrong than should be looked for entry by entry.
+
+    In a large one, an entry that is wrong is not hit by accident.
+    """
+    return tried.n_wrong > 1 or (tried.n_wrong == 1 and box_size(box) > VERY_MANY)
+
+
+def _is_dense(tried: Region) -> bool:
+    """Whether too much of a box is wrong for its entries to be listed."""
+    if box_size(tried.box) > VERY_MANY:
+        return tried.n_wrong > 0
+    return 4 * tried.n_wrong >= max(tried.n_tried, 1)
 
 
 def _halves(box: Box) -> tuple[Box, Box]:

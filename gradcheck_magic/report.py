@@ -13,6 +13,7 @@ import numpy as np
 
 from gradcheck_magic.check import GradientCheck
 from gradcheck_magic.comparison import (
+    LISTED,
     THRESHOLDS,
     Entry,
     ParameterCheck,
@@ -117,7 +118,7 @@ def _power(check: GradientCheck) -> str:
     if check.mode == "full":
         return f"an error of {check.detectable:.1e} in any one entry would have been seen"
     return (
-        f"an error of {check.detectable:.1e} in any single entry, and {THRESHOLDS[1]:g} of it, "
+        f"an error of {check.detectable:.1e} in any single entry, and {LISTED:g} of it, "
         f"would have been found with probability {CERTAINTY}"
     )
 
@@ -208,7 +209,8 @@ def _text_table(check: GradientCheck) -> str:
     rows = [head]
     for p in check.parameters:
         verdict = f"{p.verdict.symbol} {parameter_verdict(p)}"
-        rows.append((p.name, shape_text(p.shape), _difference(p), verdict, *_values(p)))
+        values = _values(p, head)
+        rows.append((p.name, shape_text(p.shape), _difference(p), verdict, *values))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     aligned = [
         [
@@ -225,13 +227,16 @@ def _heads(check: GradientCheck) -> tuple[str, ...]:
 
 
 def _difference(check: ParameterCheck) -> str:
+    if math.isinf(check.difference_uncertainty):
+        # Of an estimate, that is all there is to say.
+        return "" if not check.is_scanned else f"{check.difference}"
     return f"{'≈ ' if check.is_scanned else ''}{check.difference:.1e}"
 
 
-def _values(check: ParameterCheck) -> tuple[str, ...]:
+def _values(check: ParameterCheck, heads: Sequence[str]) -> tuple[str, ...]:
     """What stands behind the verdict: the worst entry, and after a scan its reach."""
     worst = _worst_values(check.worst)
-    if math.isnan(check.detectable):
+    if REACH not in heads:
         return worst
     known = check.is_scanned and 0 < check.detectable < math.inf
     return f"{check.detectable:.1e}" if known else "", worst[0]
@@ -425,7 +430,7 @@ def _html_table(parameters: Sequence[ParameterCheck], heads: Sequence[str], capt
 
 def _html_row(check: ParameterCheck, heads: Sequence[str]) -> str:
     verdict = f"{check.verdict.symbol} {parameter_verdict(check)}"
-    texts = dict(zip(heads[2:], (_difference(check), verdict, *_values(check)), strict=True))
+    texts = dict(zip(heads[2:], (_difference(check), verdict, *_values(check, heads)), strict=True))
     label = texts["worst entry"]
     texts["worst entry"] = label.removeprefix(check.name) or label
     tones = {"verdict": _TONES[check.verdict]}

@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.cost import Cost
+from gradcheck_magic.directions import forget_numbers
 from gradcheck_magic.finite_difference import ROUNDING, gradient_under_test, largest_entry
-from gradcheck_magic.location import FEW, Region, Sampled, Sampler, Search
+from gradcheck_magic.location import FEW, Search
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
 from gradcheck_magic.residuals import Residual, Residuals, joint_residual, looked
-from gradcheck_magic.second_look import CLEAR
+from gradcheck_magic.sampling import Region, Sampled, Sampler
+from gradcheck_magic.textbook import CLEAR
 
 __all__ = ["ParameterScan", "Scan", "planned", "scan"]
 
@@ -32,6 +34,8 @@ TURNS = 3
 SKETCH = 6
 # Where θ sits on a kink, the entries of a parameter with no more are measured one by one.
 ENUMERATED = 64
+# An error is clear of its error bar, and of what the bar may hide of it, at so many bars.
+CLEAR_OF_ALL = CLEAR + 1
 # Lengths whose squares are ordinary numbers.
 SMALL, LARGE = 1e-150, 1e150
 # Of entries that are no numbers, so many are listed.
@@ -49,7 +53,9 @@ class ParameterScan:
     largest : float
         The largest of its analytic values, by size.
     norm : float
-        ‖g‖ of its analytic values.
+        ‖g‖ of its analytic values that are numbers.
+    is_finite : bool
+        Whether all of them are.
     first : Residual or None
         Over all its entries, as the gradient was given; None where that was not measured.
     rest : Residual or None
@@ -65,6 +71,7 @@ class ParameterScan:
     parameter: Parameter
     largest: float
     norm: float
+    is_finite: bool = True
     first: Residual | None = None
     rest: Residual | None = None
     sampled: Sampled = field(default_factory=Sampled)
@@ -98,7 +105,9 @@ class ParameterScan:
     def detectable(self) -> float:
         """The size of a single wrong entry that would all but certainly have been found."""
         if self.is_enumerated:
-            return 0.0
+            batches = self.sampled.batches
+            bars = [CLEAR_OF_ALL * (b.uncertainty + b.rounding)[: b.n_settled] for b in batches]
+            return float(np.max(np.concatenate(bars), initial=0.0)) if bars else 0.0
         return math.inf if self.first is None else self.first.detectable
 
     @property
@@ -111,7 +120,8 @@ class ParameterScan:
     @property
     def is_nothing(self) -> bool:
         """Whether both gradients are exactly zero."""
-        return self.first is not None and self.largest == self.first.slope == 0
+        first = self.first
+        return first is not None and not first.on_kink and self.largest == first.slope == 0
 
     @property
     def longest(self) -> float:
@@ -147,7 +157,8 @@ class ParameterScan:
         """Estimate them by residuals along several random directions.
 
         The slope is that of the analytic gradient, times some factor, and a part that has nothing
-        to do with it: E[(δᵀv)²] = ‖δ‖² for either.
+        to do with it: E[(δᵀv)²] = ‖δ‖² for either (Johnson and Lindenstrauss), and the factor is
+        found by least squares, as that of a control variate.
         """
         off = np.array([residual.value for residual in self.sketch]) / unit
         said = np.array([residual.slope for residual in self.sketch]) / unit - off
@@ -155,11 +166,18 @@ class ParameterScan:
         factor = float(off @ said) / information if information > 0 else 0.0
         n_free = len(off) - 1
         other = float(np.sum(np.square(off - factor * said))) / n_free
-        uncertainty = math.sqrt(other / information) if information > 0 else 0.0
+        doubt = other / information if information > 0 else 0.0
         square = (self.norm / unit) ** 2
         bars = float(np.mean(np.square([residual.bar / unit for residual in self.sketch])))
-        spread = math.hypot(2 * factor * square * uncertainty, other * math.sqrt(2 / n_free), bars)
-        return _Squares(factor**2 * square + other, spread, (1 + factor) ** 2 * square + other)
+        # The square of what was estimated is too large by its variance, on average; and with so
+        # few of them, the spread is that of Student's t.
+        more = other - doubt * square
+        wider = math.sqrt(n_free / max(n_free - 2, 1))
+        spread = wider * math.hypot(
+            2 * factor * square * math.sqrt(doubt), other * math.sqrt(2 / n_free), bars
+        )
+        error, numerical = factor**2 * square + more, (1 + factor) ** 2 * square + more
+        return _Squares(max(error, 0.0), spread, max(numerical, 0.0))
 
 
 class _Squares(NamedTuple):
@@ -188,12 +206,16 @@ class Scan:
         In the order of the parameters.
     eps : float
         The spacing of numbers next to 1 in the coarsest precision of the gradient.
+    joint : Residual or None
+        Along a direction in which all parameters move, if that shows something wrong which none of
+        them shows by itself.
     is_done : bool
         Whether it came to its end.
     """
 
     parameters: list[ParameterScan]
     eps: float
+    joint: Residual | None = None
     is_done: bool = False
 
     @property
@@ -227,6 +249,8 @@ class Scan:
 
 def _difference(parameters: Sequence[ParameterScan]) -> tuple[float, float]:
     measured = [p for p in parameters if p.is_measured]
+    if not measured or not all(p.is_finite for p in parameters):
+        return math.nan, math.inf
     # Squares of huge or tiny values leave the range of floating point.
     unit = max((max(p.norm, p.longest) for p in measured), default=0.0)
     if not 0 < unit < math.inf:
@@ -254,12 +278,13 @@ def planned(pairing: Pairing) -> Scan:
 
 def _planned(parameter: Parameter, gradient: Vector) -> ParameterScan:
     largest = largest_entry(gradient)
-    finite = gradient if np.isfinite(gradient).all() else gradient[np.isfinite(gradient)]
+    is_finite = bool(np.isfinite(gradient).all())
+    finite = gradient if is_finite else gradient[np.isfinite(gradient)]
     length = float(np.linalg.norm(finite))
     if not SMALL < length < LARGE and largest > 0:
         # Its squares leave the range of floating point.
         length = largest * float(np.linalg.norm(finite / largest))
-    return ParameterScan(parameter, largest, length)
+    return ParameterScan(parameter, largest, length, is_finite)
 
 
 def scan(found: Scan, cost: Cost, pairing: Pairing, *, seed: int, epsilon: float) -> None:
@@ -278,7 +303,10 @@ def scan(found: Scan, cost: Cost, pairing: Pairing, *, seed: int, epsilon: float
     epsilon : float
         The step of the differences by which entries are confirmed.
     """
-    _Scanner(found, cost, pairing, seed, epsilon).run()
+    try:
+        _Scanner(found, cost, pairing, seed, epsilon).run()
+    finally:
+        forget_numbers()
     found.is_done = True
 
 
@@ -289,6 +317,7 @@ class _Scanner:
     def __init__(
         self, found: Scan, cost: Cost, pairing: Pairing, seed: int, epsilon: float
     ) -> None:
+        self._found = found
         self._cost = cost
         self._epsilon = epsilon
         self._all = [
@@ -308,7 +337,8 @@ class _Scanner:
             elif each.first is not None and each.rest is not None and each.rest.is_clear:
                 self._locate(each, residuals, 0, each.first)
         for turn in range(1, TURNS + 1):
-            if not self._bear_out(turn):
+            self._found.joint = self._borne_out(turn)
+            if self._found.joint is None:
                 break
         for each, residuals in self._all:
             if each.regions or not each.is_complete:
@@ -338,34 +368,31 @@ class _Scanner:
     def _locate(
         self, each: ParameterScan, residuals: Residuals, turn: int, found: Residual
     ) -> None:
-        sampler = self._sampler(each, residuals)
-        search = Search(residuals, self._cost, each.sampled, sampler, turn)
-        location = search.run(found)
-        each.is_complete = location.is_complete
-        each.rest = location.rest
+        search = Search(self._sampler(each, residuals), self._cost, turn)
+        each.is_complete, each.rest = search.run(found)
 
-    def _bear_out(self, turn: int) -> bool:
-        """Look once more at everything that is explained; return whether something came up."""
-        explained = [
-            (each, residuals)
-            for each, residuals in self._all
-            if each.first is not None
-            and each.is_complete
-            and not each.is_enumerated
-            and residuals.direction(turn).size
-        ]
+    def _borne_out(self, turn: int) -> Residual | None:
+        """Look once more at everything that is explained; return what is not borne out."""
+        explained = [(e, r) for e, r in self._all if self._can_move(e, r, turn)]
         if not explained:
-            return False
+            return None
         everything = [residuals for _, residuals in explained]
         (joint,) = looked([joint_residual(everything, self._cost, turn)], self._cost)
         if not joint.is_clear:
-            return False
+            return None
         again = looked([residuals.of_all(turn) for residuals in everything], self._cost)
         for (each, residuals), found in zip(explained, again, strict=True):
             each.rest = residuals.left_of(found)
             if each.rest.is_clear:
                 self._locate(each, residuals, turn, found)
-        return True
+        return joint
+
+    def _can_move(self, each: ParameterScan, residuals: Residuals, turn: int) -> bool:
+        """Whether a parameter may move with others, and spoil nothing for them."""
+        first = each.first
+        if first is None or first.on_kink or each.is_enumerated or not each.is_explained:
+            return False
+        return residuals.direction(turn).size > 0
 
     def _sketch(self, each: ParameterScan, residuals: Residuals) -> None:
         """Estimate the size of an error that is not known entry by entry."""

@@ -28,9 +28,9 @@ from gradcheck_magic.ladder import (
 )
 from gradcheck_magic.lockstep import answered
 from gradcheck_magic.parameters import Parameter
-from gradcheck_magic.textbook import STEPS, CentralDifferences
+from gradcheck_magic.textbook import CLEAR, STEPS, CentralDifferences
 
-__all__ = ["CLEAR", "GROSS", "VERIFIED", "Analytic", "SecondLook", "noise_of_pair"]
+__all__ = ["GROSS", "VERIFIED", "Analytic", "SecondLook", "noise_of_pair"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -40,8 +40,6 @@ Steps = Generator[tuple[int, float], tuple[float, float], Any]
 # An entry is verified if its bar is at most this part of it: three digits, and a factor of 1.001
 # is still seen.
 VERIFIED = 2.5e-4
-# A disagreement counts from so many bars on; what is between one and this is open.
-CLEAR = 2.0
 # A disagreement so many bars wide needs no second look, once some like it have had one.
 GROSS = 10.0
 CONFIRMED = 2

@@ -13,7 +13,7 @@ from gradcheck_magic.cost import Cost
 from gradcheck_magic.evaluation import DOUBLE, Entries
 from gradcheck_magic.parameters import Parameter
 
-__all__ = ["STEPS", "CentralDifferences", "default_step", "textbook_pass"]
+__all__ = ["CLEAR", "STEPS", "CentralDifferences", "default_step", "textbook_pass"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -21,6 +21,10 @@ Mask = NDArray[np.bool_]
 # Single and half precision round θ and J so coarsely that only the step with the least total
 # error, about (3 eps)^(1/3), is of use; double precision follows the textbook.
 STEPS = {8: 1e-7, 4: 5e-3, 2: 1e-1}
+
+
+# A disagreement counts from so many bars on; what is between one and this is open.
+CLEAR = 2.0
 
 
 def default_step(itemsize: int) -> float:
@@ -75,18 +79,13 @@ class CentralDifferences:
     def shows_nothing(self) -> bool:
         """Whether every entry is zero, as far as can be told."""
         m = slice(self.n_measured)
-        return bool(np.all(np.abs(self.numerical[m]) <= 2 * self.uncertainty[m]))
+        return bool(np.all(np.abs(self.numerical[m]) <= CLEAR * self.uncertainty[m]))
 
     def textbook(self) -> Vector:
         """Return (J(θ+ε) − J(θ−ε)) / 2ε, over the entries measured; nan where J is."""
         measured = slice(self.n_measured)
         with np.errstate(invalid="ignore"):  # inf − inf
             return (self.cost_plus[measured] - self.cost_minus[measured]) / (2 * self.epsilon)
-
-    def kinked(self) -> Mask:
-        """Return where θ sits on a kink, over the entries measured."""
-        measured = slice(self.n_measured)
-        return self.low[measured] < self.high[measured]
 
 
 def textbook_pass(

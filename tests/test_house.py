@@ -14,7 +14,7 @@ PACKAGE = ROOT / "gradcheck_magic"
 ORDER = [
     "errors", "interrupt", "parameters", "pairing", "directions", "convention", "evaluation",
     "workers", "gradient_function", "noise", "cost", "textbook", "ladder", "lockstep",
-    "second_look", "finite_difference", "residuals", "location", "scan", "comparison",
+    "second_look", "finite_difference", "residuals", "sampling", "location", "scan", "comparison",
     "measurement", "mismatch", "cause", "readings", "recognition", "layers", "belonging", "stale",
     "broadcasting", "experiments", "sentences", "diagnosis", "findings",
     "scan_explanation", "explanation", "check",
