@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -62,7 +63,6 @@ Call = Literal["auto", "flat", "structured", "arguments", "closure"]
 
 # How many entries `to_dict` lists.
 MOST_ENTRIES = 100
-INTERRUPTED = "Interrupted"
 CUT_SHORT = "Stopped early: the cause was looked for without further evaluations of the cost."
 
 
@@ -206,18 +206,18 @@ def check_gradients(
     _require_points(points, grads)
     _require_check(previous)
     request = _Request(
-        cost_function,
-        None if epsilon is None else _valid_step(epsilon),
-        mode,
-        only,
-        call,
-        upstream,
-        seed,
-        points,
-        budget,
-        progress,
-        previous,
-        workers,
+        cost_function=cost_function,
+        epsilon=None if epsilon is None else _valid_step(epsilon),
+        mode=mode,
+        only=only,
+        call=call,
+        upstream=upstream,
+        seed=seed,
+        points=points,
+        until=None if budget is None else time.perf_counter() + budget,
+        progress=progress,
+        previous=previous,
+        workers=workers,
     )
     given = _check_at(params, grads, names, request)
     return given if points == 1 else _check_around(params, grads, names, request, given)
@@ -235,10 +235,15 @@ class _Request:
     upstream: object
     seed: int
     points: int
-    budget: float | None
+    until: float | None
     progress: Progress | None
     previous: GradientCheck | None
     workers: int | Executor | None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the check may go on; None: as long as it takes."""
+        return None if self.until is None else self.until - time.perf_counter()
 
     def progress_at(self, point: int) -> Progress | None:
         """Return the progress at one point, which tells of all."""
@@ -271,7 +276,7 @@ def _check_at(
         upstream=request.upstream,
         seed=request.seed,
         progress=request.progress_at(point),
-        budget=request.budget,
+        budget=request.seconds_left,
         workers=request.workers,
     )
     measurement = Measurement(pairing, request.epsilon, request.mode)
@@ -282,25 +287,22 @@ def _check_at(
         cost=cost,
         earlier=None if point else _earlier(request.previous, pairing),
     )
-    stopped = ""
+    stopped: BaseException | None = None
     try:
         cost.expected = 2 * pairing.size
         with cost:
             _require_dependence(cost, pairing)
-            measurement.choose(cost, request.budget)
+            measurement.choose(cost, request.seconds_left)
             measurement.run(cost, request.seed)
             judged = measurement.judged(cost)
             diagnoses = look(*judged, scan=measurement.scan)
     except (KeyboardInterrupt, OutOfTime) as stop:
         judged = measurement.judged(cost)
         diagnoses = look(*judged, scan=measurement.scan, evaluate=False)
-        is_interrupt = isinstance(stop, KeyboardInterrupt)
-        stopped = (
-            "Interrupted" if is_interrupt else f"The budget of {request.budget:g} s was used up"
-        )
+        stopped = stop
     outcome = _Outcome(pairing, cost, measurement, *judged, diagnoses, stopped)
     check = _concluded(outcome, started)
-    if stopped == INTERRUPTED:
+    if isinstance(stopped, KeyboardInterrupt):
         raise GradientCheckInterrupted(check) from None
     return check
 
@@ -313,7 +315,7 @@ def _check_around(
     variables, spoken = VariableNames.among(names)
     parameters = collect(params, variables, only=request.only, names=spoken)
     random = np.random.default_rng(request.seed)
-    while len(checks) <= request.points and not _failed(checks[-1]):
+    while len(checks) <= request.points and not (_failed(checks[-1]) or checks[-1].interrupted):
         theta = point_around(parameters, random)
         try:
             if given.call == Convention.CLOSURE:
@@ -587,12 +589,12 @@ class _Outcome:
     comparison: Comparison
     measured: Measured
     diagnoses: tuple[Diagnosis, ...]
-    stopped: str
+    stopped: BaseException | None
 
     @property
     def is_cut_short(self) -> bool:
         """Whether anything is missing that would have been measured."""
-        return bool(self.stopped) and not self.measurement.is_done
+        return self.stopped is not None and not self.measurement.is_done
 
     @property
     def verdict(self) -> Verdict:
@@ -612,8 +614,14 @@ class _Outcome:
             self.comparison,
             self.verdict,
             measurement.scan,
-            f"{self.stopped}: {measurement.so_far}" if self.is_cut_short else "",
+            self._stop() if self.is_cut_short else "",
         )
+
+    def _stop(self) -> str:
+        why = "Interrupted"
+        if isinstance(self.stopped, OutOfTime):
+            why = "The budget was used up"
+        return f"{why}: {self.measurement.so_far}"
 
     def notes(self) -> Iterator[str]:
         """Yield what else a reader should know."""
@@ -669,7 +677,7 @@ def _require_mode(mode: object) -> None:
 def _require_budget(budget: Any) -> None:
     if budget is None:
         return
-    is_number = isinstance(budget, (int, float)) and not isinstance(budget, bool)
+    is_number = isinstance(budget, Real) and not isinstance(budget, bool)
     if not (is_number and 0 < budget < math.inf):
         raise InputError(f"`budget` is {budget!r}: expected a number of seconds, such as 10.")
 

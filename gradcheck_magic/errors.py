@@ -39,7 +39,7 @@ class InputError(GradientCheckError, ValueError):
 
 
 class WorkerLostError(GradientCheckError, RuntimeError):
-    """A worker died, or nothing was heard of it again: the check could not be made."""
+    """A worker died, and the check could not be made."""
 
 
 class GradientCheckFailed(GradientCheckError, AssertionError):  # noqa: N818 (a public name)

@@ -18,12 +18,12 @@ from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.scan import Scan, planned, scan
 from gradcheck_magic.textbook import CentralDifferences, default_step
 
-__all__ = ["MODES", "PATIENCE", "Measurement", "Mode"]
+__all__ = ["FULL_LIMIT", "MODES", "Measurement", "Mode"]
 
 Mode = Literal["auto", "full", "scan"]
 MODES = ("auto", "full", "scan")
 # As long as this, in seconds, a full check may take before a scan is made instead.
-PATIENCE = 20.0
+FULL_LIMIT = 20.0
 # From this time on a full check tells that there is a quicker way.
 LONG = 5.0
 
@@ -79,18 +79,18 @@ class Measurement:
             return
         n_evaluations = 2 * self._pairing.size
         expected = n_evaluations * cost.seconds_each
-        limit = PATIENCE if budget is None else budget
+        limit = FULL_LIMIT if budget is None else budget
         if expected > limit:
             self.mode, self.scan = "scan", planned(self._pairing)
             self.choice = (
                 f"A scan: all {self._pairing.size:,} entries would take {n_evaluations:,} "
-                f"evaluations, about {duration(expected)}, and there are {limit:g} s. "
+                f"evaluations, about {duration(expected)}, and there are {limit:.2g} s. "
                 '--mode full (in Python, mode="full") measures them all.'
             )
         elif expected > LONG:
             self.choice = (
                 f"Every entry was measured: that was expected to take {duration(expected)}, and "
-                f'there were {limit:g} s. --mode scan (in Python, mode="scan") looks at all of '
+                f'there were {limit:.2g} s. --mode scan (in Python, mode="scan") looks at all of '
                 "them at once."
             )
 
@@ -125,6 +125,8 @@ class Measurement:
             return f"{self._differences.n_measured} of {self._pairing.size} entries were measured."
         looked_at = sum(each.is_measured for each in self.scan.parameters)
         text = f"{looked_at} of {len(self.scan.parameters)} parameters were looked at"
-        if looked_at == len(self.scan.parameters):
-            text += ", and what is wrong in them was not located to the end"
-        return f"{text}."
+        if looked_at < len(self.scan.parameters):
+            return f"{text}."
+        if all(each.is_explained for each in self.scan.parameters):
+            return f"{text}, and not all of them once more together."
+        return f"{text}, and what is wrong in them was not located to the end."

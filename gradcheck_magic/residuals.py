@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -32,7 +33,7 @@ Looking: TypeAlias = Generator[Probe, tuple[float, float], Result]
 
 # Any single wrong entry larger than what is told is found with this probability.
 CERTAINTY = 0.999
-# The length of a step along a direction, in units of max(1, ‖θ‖): the least, and the most.
+# The length of a step along a direction: the least, and the most, in units of max(1, ‖θ‖).
 LEAST_STEP = 3e-5
 MOST_STEP = 1e-3
 # No entry moves by less than this many units in its last place, typically.
@@ -43,8 +44,8 @@ RESOLVED = 4000.0
 MOST_RUNGS = 7
 # A residual needs no third step if it is so many error bars.
 STANDS_OUT = 20.0
-# Truncation in a part of a parameter may be so many times what it is in the whole.
-CONCENTRATED = 10.0
+# The truncation error is bounded by so many times what two steps say it is.
+SAFETY = 4.0
 
 
 def looked(looks: Sequence[Looking[Result]], cost: Cost) -> list[Result]:
@@ -66,10 +67,13 @@ class Residual:
     direction : Direction
         v.
     value, bar : float
-        r and its error bar; nan and inf where J is not finite. Where θ sits on a kink, the bar is
+        r and its error bar; nan and inf where J is not finite, or has kinks nearer to θ than any
+        step. Where θ sits on a kink, the bar is
         as wide as the slopes on both sides are apart: so much may hide there.
     slope : float
         D_v.
+    noise : float
+        What of the bar is the noise of J.
     on_kink : bool
         Whether θ sits on one.
     """
@@ -78,6 +82,7 @@ class Residual:
     value: float
     bar: float
     slope: float
+    noise: float
     on_kink: bool = False
 
     @property
@@ -87,7 +92,7 @@ class Residual:
 
     @property
     def is_known(self) -> bool:
-        """Whether J is finite along the direction."""
+        """Whether there is any."""
         return math.isfinite(self.value) and math.isfinite(self.bar)
 
     @property
@@ -102,6 +107,7 @@ class Residual:
             self.value - part.value,
             self.bar + part.bar,
             self.slope - part.slope,
+            self.noise + part.noise,
         )
 
 
@@ -153,7 +159,8 @@ class Residuals:
         self.mended: dict[int, tuple[float, float]] = {}
         self.holes: list[Box] = []
         self.step = self._first_step()
-        self._truncation = 0.0
+        # Of the truncation error along a direction of length 1, over the square of the step.
+        self._curvature = 0.0
 
     def direction(self, turn: int) -> Direction:
         """Return the direction of a turn, in which all entries move."""
@@ -171,7 +178,7 @@ class Residuals:
         root = math.sqrt(direction.size)
         enough = VERIFIED * self.largest / root
         found = yield from _climbed([Term(self, direction, 1 / root)], self._cost, enough)
-        self._truncation = max(self._truncation, found.bar - found.round_off)
+        self._curvature = max(self._curvature, found.curvature)
         return found.residual(direction, self.analytic.rounding, root)
 
     def of_part(self, direction: Direction, sought: float) -> Looking[Residual]:
@@ -185,7 +192,7 @@ class Residuals:
             The size of the residual that is to be located: the step is as short as that allows.
         """
         if not direction.size:
-            return Residual(direction, 0.0, 0.0, 0.0)
+            return Residual(direction, 0.0, 0.0, 0.0, 0.0)
         root = math.sqrt(direction.size)
         terms = [Term(self, direction, 1 / root)]
         noise = RESOLVED * NOISE_DEVIATIONS * self._cost.best.noise * root
@@ -196,10 +203,12 @@ class Residuals:
             return found.residual(direction, self.analytic.rounding, root)
         step = max(needed, self.least_step(direction))
         rung, said = yield from _stepped(terms, self._cost, step)
-        bar = rung.round_off + CONCENTRATED * self._truncation * (step / self.step) ** 2
-        bar += self.analytic.rounding
+        # As if all the curvature of the whole were that of one entry, which moves as far as h does:
+        # the error of the difference, in units of v itself, goes as h².
+        truncation = self._curvature * step**2 * (math.sqrt(self.size) / root) ** 3
+        bar = root * (rung.round_off + truncation + self.analytic.rounding)
         off, slope = root * (rung.central - said), root * rung.central
-        return Residual(direction, off, root * bar, slope)
+        return Residual(direction, off, bar, slope, root * rung.round_off)
 
     def sketched(self, turn: int, sought: float) -> Looking[Residual]:
         """Find a residual over all entries, holes and all, for an estimate of its size."""
@@ -207,17 +216,16 @@ class Residuals:
 
     def left_of(self, residual: Residual) -> Residual:
         """Return a residual with the entries that were measured as they are, not as given."""
-        value, bar = self._unexplained(residual.direction, residual.value, residual.bar, 1.0)
-        return replace(residual, value=value, bar=bar)
+        return self.without_mended(residual, residual.direction, 1.0)
 
-    def _unexplained(
-        self, direction: Direction, value: float, bar: float, share: float
-    ) -> tuple[float, float]:
+    def without_mended(self, residual: Residual, direction: Direction, share: float) -> Residual:
+        """Return a residual without what was mended here, along its share of a direction."""
+        value, bar = residual.value, residual.bar
         for k, (change, uncertainty) in self.mended.items():
             v = share * direction.value_at(self.parameter.index(k))
             value -= change * v
             bar += abs(uncertainty * v)
-        return value, bar
+        return replace(residual, value=value, bar=bar)
 
     def predicted(self, direction: Direction, step: float) -> Prediction:
         """Return what the gradient, as it was given, predicts."""
@@ -266,10 +274,9 @@ def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Lo
     rounding = max(t.residuals.analytic.rounding for t in terms)
     climbed = yield from _climbed(terms, cost, enough)
     found = climbed.residual(terms[0].direction, rounding, 1.0)
-    value, bar = found.value, found.bar
     for residuals, direction, share in terms:
-        value, bar = residuals._unexplained(direction, value, bar, share)  # noqa: SLF001 (of this module)
-    return replace(found, value=value, bar=bar)
+        found = residuals.without_mended(found, direction, share)
+    return found
 
 
 @dataclass(frozen=True)
@@ -279,22 +286,20 @@ class _Climbed:
     estimate: Estimate
     said: float
     round_off: float
-
-    @property
-    def bar(self) -> float:
-        return self.estimate.bar
+    curvature: float
 
     def residual(self, direction: Direction, rounding: float, root: float) -> Residual:
         """Scale it to the length of a direction."""
-        if not math.isfinite(self.bar):
-            return Residual(direction, math.nan, math.inf, math.nan)
+        if not math.isfinite(self.estimate.bar):
+            return Residual(direction, math.nan, math.inf, math.nan, math.nan)
         slope = self.estimate.nearest(self.said)
         apart = self.estimate.high - self.estimate.low
         return Residual(
             direction,
             root * (slope - self.said),
-            root * (self.bar + apart + rounding),
+            root * (self.estimate.bar + apart + rounding),
             root * slope,
+            root * self.round_off,
             self.estimate.on_kink,
         )
 
@@ -328,8 +333,18 @@ def _climbed(terms: Sequence[Term], cost: Cost, enough: float) -> Looking[_Climb
             break
         if len(ladder.rungs) == n_rungs:
             break
-    finite = [rung.round_off for rung in ladder.rungs if math.isfinite(rung.central)]
-    return _Climbed(ladder.estimate(), said, min(finite, default=math.inf))
+    finite = [rung for rung in ladder.rungs if math.isfinite(rung.central)]
+    round_off = min((rung.round_off for rung in finite), default=math.inf)
+    return _Climbed(ladder.estimate(), said, round_off, _curvature(finite))
+
+
+def _curvature(rungs: Sequence[Rung]) -> float:
+    """Return a bound on the truncation error over the square of the step; of two that tell most."""
+    bounds = [
+        (abs(far.central - near.central) + near.round_off) / (far.step**2 - near.step**2)
+        for near, far in pairwise(rungs)
+    ]
+    return SAFETY * min(bounds, default=0.0)
 
 
 def _is_settled(ladder: Ladder, said: float, enough: float, rounding: float) -> bool:

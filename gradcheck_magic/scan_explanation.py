@@ -10,9 +10,13 @@ import numpy as np
 from gradcheck_magic.comparison import ParameterCheck, Verdict, band
 from gradcheck_magic.errors import listed
 from gradcheck_magic.findings import Findings
+from gradcheck_magic.residuals import Residual
 from gradcheck_magic.scan import ParameterScan, Scan
 
 __all__ = ["scan_reasons"]
+
+# A bar that is so many times what noise makes of it has another reason.
+NOISY = 4.0
 
 
 def scan_reasons(findings: Findings, scan: Scan) -> Iterator[str]:
@@ -24,6 +28,8 @@ def scan_reasons(findings: Findings, scan: Scan) -> Iterator[str]:
         if each.is_measured and _is_unlocated(each, check.verdict):
             yield _unlocated(findings, each)
     if findings.verdict is Verdict.INCONCLUSIVE:
+        if scan.joint is not None:
+            yield _disjointed(scan.joint)
         blunt = [each for each, check in pairs if _is_blunt(each, check.verdict)]
         on_kink = [each for each in blunt if each.first is not None and each.first.on_kink]
         if on_kink:
@@ -71,18 +77,25 @@ def _unlocated(findings: Findings, each: ParameterScan) -> str:
     remedy = f'--mode full --only {name} (in Python, mode="full") measures every entry'
     if rest is None or not math.isfinite(rest.bar):
         return (
-            f"`{findings.cost.name}` is not finite along a random direction in `{name}`: nothing "
-            f"can be said of it. Check at another point; {remedy}."
+            f"`{findings.cost.name}` is not finite along a random direction in `{name}`, or has "
+            "kinks nearer than any step: nothing can be said of it. Check at another point; "
+            f"{remedy}."
         )
     if each.sampled.wrong and not each.is_complete:
-        return (
-            f"There is more that is wrong in `{name}`: the scan stopped after "
-            f"{len(each.sampled.wrong)} entries. {remedy}.".replace("`--mode", "`--mode")
-        )
+        return f"There is more that is wrong in `{name}` than the scan has located. {remedy}."
     return (
         f"Along a random direction in `{name}` the gradient is off by {abs(rest.value):.1e}, where "
         f"{rest.bar:.1e} is allowed, and no single entry was found to be wrong: kinks very near θ "
         f"look like that, rounding in `{findings.cost.name}`, and many tiny errors. {remedy}."
+    )
+
+
+def _disjointed(joint: Residual) -> str:
+    return (
+        "Along a random direction in which all parameters move, the gradient is off by "
+        f"{abs(joint.value):.1e}, where {joint.bar:.1e} is allowed, and none of them shows it by "
+        "itself: kinks very near θ look like that. Check with another --seed, or --mode full (in "
+        'Python, mode="full").'
     )
 
 
@@ -108,9 +121,12 @@ def _blunt(findings: Findings, blunt: Sequence[ParameterScan]) -> str:
     )
     only = " ".join(each.parameter.name for each in blunt)
     option = f'use --mode full --only {only} (in Python, mode="full")'
+    limit = f"`{findings.cost.name}` carries noise of {precise.noise:.1e}"
+    if worst.first is not None and worst.first.bar > NOISY * worst.first.noise:
+        limit = f"`{findings.cost.name}` has kinks or sharp bends very near θ"
     return (
         f"The scan is too blunt for {names}: in `{worst.parameter.name}` it would see an error of "
         f"{worst.detectable:.1e} in a single entry, and the largest one is {worst.largest:.1e}; "
-        f"`{findings.cost.name}` carries noise of {precise.noise:.1e}. "
+        f"{limit}. "
         f"{single}{option if single else option[0].upper() + option[1:]}."
     )

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ DEPTH = 2
 # Towards the end of a batch tasks are smaller, so that all workers finish together; not below this.
 SHORTEST = 0.005
 # So often, in seconds, one looks up while waiting.
-PATIENCE = 0.1
+POLL = 0.1
 # What is under way when a check ends early may take so many seconds more.
 GRACE = 0.5
 # Our own processes are kept so many seconds for the next check.
@@ -125,6 +125,8 @@ class Recipe:
     ----------
     floating : dict
         What NumPy is to do about an overflow and the like.
+    benches : dict
+        What threads that share this recipe have made of it.
     """
 
     function: Callable[..., Any]
@@ -137,6 +139,7 @@ class Recipe:
     keywords: bool
     fresh: bool
     floating: dict[str, Any]
+    benches: dict[int, _Bench] = field(default_factory=dict)
 
     @classmethod
     def of(cls, evaluator: Evaluator, binding: Binding) -> Recipe:
@@ -153,6 +156,13 @@ class Recipe:
             binding.fresh,
             dict(np.geterr()),
         )
+
+    def bench(self) -> _Bench:
+        """Return the cost as this thread evaluates it, which is kept with the recipe."""
+        thread = threading.get_ident()
+        if thread not in self.benches:
+            self.benches[thread] = _Bench(self)
+        return self.benches[thread]
 
     def evaluator(self) -> Evaluator:
         """Return an evaluator for this thread."""
@@ -235,25 +245,22 @@ _known = threading.local()
 
 def evaluate(task: Task) -> Part | None:
     """Do a task, in a worker; None: the worker does not know the cost."""
+    if isinstance(task.recipe, Recipe):
+        # Memory is shared: what is kept goes with the check.
+        return task.recipe.bench().made(task)
     benches: dict[str, _Bench] = _known.__dict__.setdefault("benches", {})
     if task.key not in benches:
         if task.recipe is None:
             return None
         try:
-            bench = _Bench(_unpickled(task.recipe))
+            recipe: Recipe = pickle.loads(task.recipe)  # noqa: S301 (it comes from the check itself)
+            bench = _Bench(recipe)
         except Exception as error:  # noqa: BLE001 (what it imports may raise anything)
             return Part(np.empty(0), np.empty(0), 0, 0.0, _sendable(error), _process())
         while len(benches) >= KEPT:
             del benches[next(iter(benches))]
         benches[task.key] = bench
     return benches[task.key].made(task)
-
-
-def _unpickled(recipe: bytes | Recipe) -> Recipe:
-    if isinstance(recipe, Recipe):
-        return recipe
-    unpickled: Recipe = pickle.loads(recipe)  # noqa: S301 (it comes from the check itself)
-    return unpickled
 
 
 def _sample(evaluator: Evaluator, binding: Binding) -> Vector:
@@ -457,19 +464,19 @@ class Workers:
         InputError
             If it is another one. What the function raises there passes through.
         """
+        here = _sample(self._evaluator, self._binding)
         try:
-            self._compare(is_same)
+            self._compare(here, is_same)
         except Exception:
             if not self._pool.is_ours:
                 raise
             self._pool = self._pool.renewed()
-            self._compare(is_same)
+            self._compare(here, is_same)
 
-    def _compare(self, is_same: Callable[[float, float], bool]) -> None:
+    def _compare(self, here: Vector, is_same: Callable[[float, float], bool]) -> None:
         task = self._task(None, None)
         futures = [self._sent(replace(task, recipe=self._recipe)) for _ in range(self.size)]
         try:
-            here = _sample(self._evaluator, self._binding)
             for future in futures:
                 self._require_same(here, self._received(task, future), is_same)
         finally:
@@ -564,7 +571,7 @@ class Workers:
             self._check_time()
             guard.open = True
             try:
-                result = future.result(timeout=PATIENCE)
+                result = future.result(timeout=POLL)
             except TimeoutError:
                 if future.done():
                     raise

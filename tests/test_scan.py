@@ -4,6 +4,7 @@ import functools
 import itertools
 import json
 import math
+import re
 import time
 
 import numpy as np
@@ -413,7 +414,7 @@ def test_budget_decides():
     assert some(budget=60).mode == "full"
     check = some(budget=0.5)
     assert check.mode == "scan"
-    assert "and there are 0.5 s" in check.notes[0]
+    assert re.search(r"and there are 0\.\d+ s\. --mode full", check.notes[0])
 
 
 @pytest.mark.parametrize("mode", ["full", "scan"])
@@ -428,7 +429,7 @@ def test_budget_is_kept(mode, budget):
     # Beside the evaluations that fit there are only our own lines.
     assert check.n_evaluations * seconds <= budget
     what = "entries were measured" if mode == "full" else "parameters were looked at"
-    assert check.reasons[0].startswith(f"The budget of {budget:g} s was used up: ")
+    assert check.reasons[0].startswith("The budget was used up: ")
     assert what in check.reasons[0]
     assert json.loads(json.dumps(check.to_dict()))["interrupted"] is True
 
