@@ -156,6 +156,11 @@ class Ladder:
         """Return the slope with the smallest error bar that all smaller steps bear out."""
         return self._best()[1]
 
+    def best_rung(self) -> Rung | None:
+        """Return the rung that the estimate rests on."""
+        rungs, k, _ = self._summed_up()
+        return rungs[k] if rungs else None
+
     def next_step(self, first: float) -> float | None:
         """Return the step to take next; None where no other would say more.
 

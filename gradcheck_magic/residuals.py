@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -44,8 +43,6 @@ RESOLVED = 4000.0
 MOST_RUNGS = 7
 # A residual needs no third step if it is so many error bars.
 STANDS_OUT = 20.0
-# The truncation error is bounded by so many times what two steps say it is.
-SAFETY = 4.0
 
 
 def looked(looks: Sequence[Looking[Result]], cost: Cost) -> list[Result]:
@@ -281,7 +278,15 @@ def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Lo
 
 @dataclass(frozen=True)
 class _Climbed:
-    """A slope along a direction of length 1, and what the gradient says of it."""
+    """A slope along a direction of length 1, and what the gradient says of it.
+
+    Attributes
+    ----------
+    round_off : float
+        What of its error bar is the noise of J.
+    curvature : float
+        The rest of it, over the square of the step.
+    """
 
     estimate: Estimate
     said: float
@@ -333,18 +338,11 @@ def _climbed(terms: Sequence[Term], cost: Cost, enough: float) -> Looking[_Climb
             break
         if len(ladder.rungs) == n_rungs:
             break
-    finite = [rung for rung in ladder.rungs if math.isfinite(rung.central)]
-    round_off = min((rung.round_off for rung in finite), default=math.inf)
-    return _Climbed(ladder.estimate(), said, round_off, _curvature(finite))
-
-
-def _curvature(rungs: Sequence[Rung]) -> float:
-    """Return a bound on the truncation error over the square of the step; of two that tell most."""
-    bounds = [
-        (abs(far.central - near.central) + near.round_off) / (far.step**2 - near.step**2)
-        for near, far in pairwise(rungs)
-    ]
-    return SAFETY * min(bounds, default=0.0)
+    estimate, best = ladder.estimate(), ladder.best_rung()
+    if best is None:
+        return _Climbed(estimate, said, math.inf, 0.0)
+    curvature = max(0.0, estimate.bar - best.round_off) / best.step**2
+    return _Climbed(estimate, said, best.round_off, curvature)
 
 
 def _is_settled(ladder: Ladder, said: float, enough: float, rounding: float) -> bool:
