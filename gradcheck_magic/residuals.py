@@ -156,8 +156,9 @@ class Residuals:
         self.mended: dict[int, tuple[float, float]] = {}
         self.holes: list[Box] = []
         self.step = self._first_step()
-        # Of the truncation error along a direction of length 1, over the square of the step.
-        self._curvature = 0.0
+        # What one step alone can be trusted with: the length of the one that was best for all the
+        # entries, and what of its error bar was not noise.
+        self._best_step, self._truncation = self.step, 0.0
 
     def direction(self, turn: int) -> Direction:
         """Return the direction of a turn, in which all entries move."""
@@ -175,7 +176,8 @@ class Residuals:
         root = math.sqrt(direction.size)
         enough = VERIFIED * self.largest / root
         found = yield from _climbed([Term(self, direction, 1 / root)], self._cost, enough)
-        self._curvature = max(self._curvature, found.curvature)
+        if found.step > 0:
+            self._best_step, self._truncation = found.step, found.truncation
         return found.residual(direction, self.analytic.rounding, root)
 
     def of_part(self, direction: Direction, sought: float) -> Looking[Residual]:
@@ -194,15 +196,16 @@ class Residuals:
         terms = [Term(self, direction, 1 / root)]
         noise = RESOLVED * NOISE_DEVIATIONS * self._cost.best.noise * root
         needed = noise / sought if sought > 0 else math.inf
-        if needed > self.step:
-            # It hardly stands out: every digit counts.
+        if needed > self._best_step:
+            # It hardly stands out, or there are kinks near by: every digit counts.
             found = yield from _climbed(terms, self._cost, VERIFIED * self.largest / root)
             return found.residual(direction, self.analytic.rounding, root)
         step = max(needed, self.least_step(direction))
         rung, said = yield from _stepped(terms, self._cost, step)
         # As if all the curvature of the whole were that of one entry, which moves as far as h does:
         # the error of the difference, in units of v itself, goes as h².
-        truncation = self._curvature * step**2 * (math.sqrt(self.size) / root) ** 3
+        further = step / self._best_step
+        truncation = self._truncation * further**2 * (math.sqrt(self.size) / root) ** 3
         bar = root * (rung.round_off + truncation + self.analytic.rounding)
         off, slope = root * (rung.central - said), root * rung.central
         return Residual(direction, off, bar, slope, root * rung.round_off)
@@ -282,16 +285,17 @@ class _Climbed:
 
     Attributes
     ----------
-    round_off : float
-        What of its error bar is the noise of J.
-    curvature : float
-        The rest of it, over the square of the step.
+    step : float
+        The one that was best; 0.0 where none was.
+    round_off, truncation : float
+        What of its error bar is the noise of J, and the rest of it.
     """
 
     estimate: Estimate
     said: float
+    step: float
     round_off: float
-    curvature: float
+    truncation: float
 
     def residual(self, direction: Direction, rounding: float, root: float) -> Residual:
         """Scale it to the length of a direction."""
@@ -340,9 +344,9 @@ def _climbed(terms: Sequence[Term], cost: Cost, enough: float) -> Looking[_Climb
             break
     estimate, best = ladder.estimate(), ladder.best_rung()
     if best is None:
-        return _Climbed(estimate, said, math.inf, 0.0)
-    curvature = max(0.0, estimate.bar - best.round_off) / best.step**2
-    return _Climbed(estimate, said, best.round_off, curvature)
+        return _Climbed(estimate, said, 0.0, math.inf, math.inf)
+    truncation = max(0.0, estimate.bar - best.round_off)
+    return _Climbed(estimate, said, best.step, best.round_off, truncation)
 
 
 def _is_settled(ladder: Ladder, said: float, enough: float, rounding: float) -> bool:

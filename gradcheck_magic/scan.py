@@ -341,7 +341,7 @@ class _Scanner:
             if self._found.joint is None:
                 break
         for each, residuals in self._all:
-            if each.regions or not each.is_complete:
+            if each.regions or (each.is_measured and not each.is_explained):
                 self._sketch(each, residuals)
 
     def _batches(self) -> Iterator[_Batch]:

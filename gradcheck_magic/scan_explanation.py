@@ -81,7 +81,7 @@ def _unlocated(findings: Findings, each: ParameterScan) -> str:
             "kinks nearer than any step: nothing can be said of it. Check at another point; "
             f"{remedy}."
         )
-    if each.sampled.wrong and not each.is_complete:
+    if each.sampled.wrong:
         return f"There is more that is wrong in `{name}` than the scan has located. {remedy}."
     return (
         f"Along a random direction in `{name}` the gradient is off by {abs(rest.value):.1e}, where "

@@ -179,6 +179,21 @@ def test_two_rows_and_an_entry():
     assert {index[0] for name, index in check.wrong_entries if name == "W1"} == {20, 30, 43}
 
 
+def test_a_row_and_single_entries():
+    """One region, and each entry beside it by itself."""
+    random = np.random.default_rng(0)
+    W = random.normal(size=(60, 60))
+    for seed in range(15):
+        grad = 2 * W
+        grad[5] *= 2
+        places = random.choice(np.arange(600, 3600), 6, replace=False)
+        grad.reshape(-1)[places] *= 1.5
+        check = SCAN(W, grad, lambda W: float((W**2).sum()), seed=seed)
+        assert [r.label for r in check.parameters[0].regions] == ["params[5, :]"]
+        outside = {index for _, index in check.wrong_entries if index[0] != 5}
+        assert outside == {divmod(int(k), 60) for k in places}
+
+
 def test_scattered():
     """A third of the entries: that is said, and how many of those that were tried."""
 
@@ -301,6 +316,48 @@ def test_rounded_cost():
     assert check.n_evaluations < 2000
 
 
+def beside_kinks(other):
+    """θ sits on the kinks of every entry of `b`, of which one has a slope besides; and `other`."""
+    random = np.random.default_rng(0)
+    params = {"a": random.normal(size=300), "b": random.normal(size=200)}
+    center = params["b"].copy()
+
+    def cost(p):
+        kinks = np.abs(p["b"] - center).sum() + 3 * (p["b"][7] - center[7])
+        return float((p["a"] ** 2).sum() + other(kinks))
+
+    return params, cost
+
+
+def test_what_hides_behind_kinks():
+    """A zero that is wrong, where every entry has a kink: the scan must not call it right."""
+    params, cost = beside_kinks(lambda kinks: kinks)
+    grads = {"da": 2 * params["a"], "db": np.zeros(200)}
+    assert check_gradients(params, grads, cost, mode="full").verdict is Verdict.BUG
+    check = SCAN(params, grads, cost)
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert check.reasons[0].startswith("θ sits on a kink of `cost` in `b`, and along a random ")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(lambda kinks: kinks, id="kinks"),
+        pytest.param(lambda kinks: np.nan if kinks else 0.0, id="not finite"),
+    ],
+)
+def test_neighbours_do_not_spoil_the_second_look(other):
+    """Two errors that cancel along the first direction are found along the second."""
+    params, cost = beside_kinks(other)
+    grads = {"da": 2 * params["a"], "db": np.zeros(200)}
+    # The direction that is looked along first.
+    direction = Direction.over(0, (300,), (0, 0, 0), ())
+    for k, sign in ((10, 1), (200, -1)):
+        grads["da"][k] += sign * 0.5 / direction.value_at((k,))
+    check = SCAN(params, grads, cost)
+    assert {("a", (10,)), ("a", (200,))} <= set(check.wrong_entries)
+
+
 # What else a gradient may be
 
 
@@ -338,6 +395,30 @@ def test_nothing_to_compare():
     assert everything.reasons == (
         "Both gradients are zero everywhere: there is nothing to compare.",
     )
+
+
+@pytest.mark.parametrize("n_odd", [1, 50])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_difference_of_what_is_no_number(n_odd, value):
+    """As in a full check, it is none."""
+    x = np.linspace(1, 2, 300)
+    grad = 2 * x
+    grad[:n_odd] = value
+    full, check = (
+        check_gradients(x, grad, lambda x: float(x @ x), mode=mode) for mode in ("full", "scan")
+    )
+    assert np.isnan(full.difference)
+    assert np.isnan(check.difference)
+    assert check.difference_text == "nan"
+    assert check.verdict is Verdict.BUG
+    assert {("params", (k,)) for k in range(min(n_odd, 16))} <= set(check.wrong_entries)
+    assert "hides" not in " ".join(check.reasons)
+
+
+def test_a_few_zeros():
+    check = SCAN({"a": np.ones(2)}, {"da": np.zeros(2)}, lambda _: 1.0)
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert check.reasons == ("Both gradients are zero everywhere: there is nothing to compare.",)
 
 
 def test_only_some():
@@ -434,12 +515,58 @@ def test_budget_is_kept(mode, budget):
     assert json.loads(json.dumps(check.to_dict()))["interrupted"] is True
 
 
+def test_budget_is_of_all_points():
+    x = np.linspace(1, 2, 100)
+
+    def cost(x):
+        time.sleep(0.005)
+        return float(x @ x)
+
+    check = check_gradients(x, lambda x: 2 * x, cost, mode="full", points=5, budget=1.6)
+    assert check.interrupted
+    assert check.n_evaluations * 0.005 <= 1.6
+
+
 def test_what_was_wrong_by_then_is_a_bug():
     net, right = network("tanh")
     wrong = {**right, "W1": -right["W1"]}
     check = check_gradients(net.params, wrong, slow(net, 0.002), mode="full", budget=1.0)
     assert check.interrupted
     assert check.verdict is Verdict.BUG
+
+
+def test_difference_is_unbiased():
+    """The square of the estimate is that of the truth, on average."""
+    random = np.random.default_rng(0)
+    W = random.normal(size=(60, 60))
+    ratios = []
+    for seed in range(100):
+        grad = 2 * W
+        grad[5] *= random.uniform(1.5, 3, size=60)
+        check = SCAN(W, grad, lambda W: float((W**2).sum()), seed=seed)
+        truth = np.linalg.norm(grad - 2 * W) / (np.linalg.norm(grad) + np.linalg.norm(2 * W))
+        ratios.append(check.difference / truth)
+    # A hundred estimates, each known to about 30 %.
+    assert abs(np.mean(np.square(ratios)) - 1) < 0.25
+
+
+def test_interrupt_of_a_right_one():
+    """Whenever it comes, nothing is said to be wrong."""
+    net, right = network("tanh")
+    for at in range(20, 48):
+        calls = itertools.count(1)
+
+        def cost(params, calls=calls, at=at):
+            if next(calls) == at:
+                raise KeyboardInterrupt
+            return net.cost(params)
+
+        with pytest.raises(GradientCheckInterrupted) as interrupt:
+            SCAN(net.params, right, cost)
+        check = interrupt.value.check
+        assert check.verdict is Verdict.INCONCLUSIVE
+        assert "parameters were looked at" in check.reasons[0]
+        assert "wrong" not in check.reasons[0]
 
 
 @pytest.mark.parametrize("at", [1, 10, 25, 40, 60, 80])

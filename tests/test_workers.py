@@ -1,5 +1,6 @@
 """The cost is evaluated by workers: the same numbers, whoever they are, and no hanging."""
 
+import gc
 import os
 import pickle
 import re
@@ -8,7 +9,9 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
@@ -666,3 +669,17 @@ def test_a_worker_of_a_cluster_dies(cluster):
 
 def test_an_engine_dies(engines):
     require_told(engines)
+
+
+@pytest.mark.parametrize("name", ["2", "threads"])
+def test_nothing_is_kept(request, name):
+    """After the check, nothing of the user's is alive because of it."""
+    data = np.ones(1000)
+    theta = np.linspace(1, 2, N)
+    alive = weakref.ref(data)
+
+    cost = partial(lambda data, t: float(t @ t) + float(data[0]), data)
+    check_gradients(theta, 2 * theta, cost, workers=pool(request, name))
+    del data, cost
+    gc.collect()
+    assert alive() is None
