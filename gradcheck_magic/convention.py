@@ -63,11 +63,6 @@ class Binding:
         Whether ARGUMENTS passes the arrays of a dict by their names.
     dtype : dtype, optional
         Hand θ over in this precision instead of its own; not under CLOSURE.
-
-    Attributes
-    ----------
-    fresh : bool
-        Whether every call gets its own copies, because the function keeps what it is given.
     """
 
     def __init__(
@@ -84,11 +79,23 @@ class Binding:
         self.theta = theta
         self.keywords = keywords
         self.dtype = dtype
-        self.fresh = False
+        self._fresh = False
         self._arguments: Arguments | None = None
         # What was handed out last: the container, and the leaves that were put into it.
         self._container: Any = None
         self._leaves: list[Any] = []
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every call gets its own copies, because the function keeps what it is given."""
+        return self._fresh
+
+    @fresh.setter
+    def fresh(self, fresh: bool) -> None:
+        self._fresh = fresh
+        # What was handed out so far is not held any longer.
+        self._arguments = self._container = None
+        self._leaves = []
 
     @cached_property
     def _buffers(self) -> list[Array]:
@@ -235,7 +242,7 @@ class Binding:
 
     def _replaced(self) -> Parameter | None:
         """Return a parameter for which the function has put another array into its container."""
-        if self.convention is not Convention.STRUCTURED:
+        if self.convention is not Convention.STRUCTURED or not self._leaves:
             return None
         present = {id(leaf) for _, leaf in array_leaves(self._container)}
         pairs = zip(self.parameters.arrays, self._leaves, strict=True)

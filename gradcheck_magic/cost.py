@@ -343,6 +343,9 @@ class Cost:
         if len(arrays) > 1 or arrays[0].array.ndim == 1:
             return trials
         own_shape = [t for t in trials if t.binding.convention is not Convention.FLAT]
+        for trial in trials:
+            if own_shape and trial not in own_shape:
+                trial.binding.drop()
         return own_shape or trials
 
     def _tried(self, binding: Binding) -> _Trial | _Failure:

@@ -10,7 +10,6 @@ else is made block by block.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -215,13 +214,25 @@ def _lost(theta: Vector, step: Vector, dtype: Any) -> Vector:
     return moved
 
 
+# The numbers of the last direction, which the next box is likely to need: seed and shape, and they.
+_kept: dict[tuple[tuple[int, ...], tuple[int, ...]], NDArray[np.float32]] = {}
+
+
 def forget_numbers() -> None:
-    """Give up the random numbers that are kept for the next box of the same direction."""
-    _random_numbers.cache_clear()
+    """Give up the random numbers that are kept."""
+    _kept.clear()
 
 
-@functools.lru_cache(maxsize=1)
 def _random_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    numbers = _kept.get((seed, shape))
+    if numbers is None:
+        # The last ones first, lest both be in memory.
+        forget_numbers()
+        numbers = _kept[seed, shape] = _made_numbers(seed, shape)
+    return numbers
+
+
+def _made_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float32]:
     numbers = np.random.default_rng(seed).random(shape, dtype=np.float32)
     numbers = np.asarray(numbers)
     flat = numbers.reshape(-1)

@@ -196,7 +196,10 @@ def random_direction(theta: Array, random: np.random.Generator) -> NDArray[np.fl
     if not math.isfinite(typical):
         typical = float(direction.max())
     direction[direction == 0] = typical
-    direction *= random.choice([-1.0, 1.0], size=theta.size)
+    # One by one, lest all of it be in memory more often than needed.
+    signs = random.integers(0, 2, size=theta.size)
+    np.negative(direction, out=direction, where=signs == 0)
+    del signs
     direction *= random.uniform(0.5, 1.0, theta.size)
     return direction
 
