@@ -18,7 +18,6 @@ from gradcheck_magic.comparison import (
     LISTED,
     Comparison,
     Entry,
-    Measured,
     ParameterCheck,
     Verdict,
     badness,
@@ -39,6 +38,7 @@ from gradcheck_magic.experiments import Earlier
 from gradcheck_magic.explanation import notes, reasons
 from gradcheck_magic.findings import Findings
 from gradcheck_magic.gradient_function import moved_in_place, pair_at, point_around
+from gradcheck_magic.measured import Measured
 from gradcheck_magic.measurement import MODES, Measurement, Mode
 from gradcheck_magic.pairing import Pairing, pair
 from gradcheck_magic.parameters import (

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic.analytic import ROUNDING
 from gradcheck_magic.directions import box_size
-from gradcheck_magic.finite_difference import ROUNDING
+from gradcheck_magic.measured import Measured
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter
 from gradcheck_magic.sampling import Region
 from gradcheck_magic.scan import Scan
 from gradcheck_magic.second_look import GROSS
-from gradcheck_magic.textbook import CLEAR, CentralDifferences
+from gradcheck_magic.textbook import CLEAR
 
 __all__ = [
     "DOUBLE_PRECISION",
@@ -27,8 +28,6 @@ __all__ = [
     "THRESHOLDS",
     "Comparison",
     "Entry",
-    "ErrorHistogram",
-    "Measured",
     "ParameterCheck",
     "Tolerance",
     "Verdict",
@@ -36,7 +35,6 @@ __all__ = [
     "badness",
     "band",
     "compare",
-    "error_histogram",
     "relative_difference",
     "relative_error",
 ]
@@ -213,93 +211,6 @@ class Comparison:
     unknown: Mask
     negligible: tuple[str, ...]
     wrong_entries: tuple[tuple[str, tuple[int, ...]], ...]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What is known of m entries, each an array of shape (m,).
-
-    Attributes
-    ----------
-    positions : ndarray of int
-        Which entries of `Pairing.indices`, in order.
-    analytic : ndarray
-        Their backpropagated values.
-    textbook : ndarray
-        The quotients over the nominal step: they give the differences, where they are finite.
-    numerical, uncertainty : ndarray
-        The best values known, and their error bars: they give the verdicts.
-    rounding : ndarray
-        What rounding may have done to the analytic values.
-    low, high : ndarray
-        The slopes on both sides of a kink on which θ sits; alike elsewhere.
-    disputed : ndarray of bool
-        Which of them look wrong, but not with enough steps.
-    settled : ndarray of bool
-        Which of them were measured as well as they needed to be.
-    """
-
-    positions: NDArray[np.intp]
-    analytic: Vector
-    textbook: Vector
-    numerical: Vector
-    uncertainty: Vector
-    rounding: Vector
-    low: Vector
-    high: Vector
-    disputed: Mask
-    settled: Mask
-
-    @classmethod
-    def first(cls, pairing: Pairing, differences: CentralDifferences) -> Self:
-        """Return what is known of the first entries of all."""
-        m = differences.n_measured
-        return cls(np.arange(m), pairing.analytic[:m], *_columns(differences))
-
-    @classmethod
-    def sampled(cls, pairing: Pairing, scan: Scan) -> Self:
-        """Return what a scan measured entry by entry."""
-        positions: list[int] = []
-        batches: list[CentralDifferences] = []
-        for each, (_, part) in zip(scan.parameters, pairing.parts(), strict=True):
-            positions += [part.start + k for k in each.sampled.ks]
-            batches += each.sampled.batches
-        order = np.argsort(positions)
-        columns = zip(*map(_columns, batches), strict=True) if batches else _columns(NOTHING)
-        joined = [np.concatenate(column) if batches else column for column in columns]
-        where = np.array(positions, dtype=np.intp)[order]
-        return cls(where, pairing.at(where), *(column[order] for column in joined))
-
-    @property
-    def kinked(self) -> Mask:
-        """Where θ sits on a kink."""
-        return self.low < self.high
-
-    def parts(self, pairing: Pairing) -> Iterator[tuple[Parameter, slice, NDArray[np.intp]]]:
-        """Yield each checked parameter, where its entries stand here, and which of it they are."""
-        for parameter, part in pairing.parts():
-            start, stop = np.searchsorted(self.positions, (part.start, part.stop))
-            here = slice(int(start), int(stop))
-            yield parameter, here, self.positions[here] - part.start
-
-
-def _columns(differences: CentralDifferences) -> tuple[NDArray[Any], ...]:
-    """What was measured, and whether it is settled, as far as it got."""
-    m = slice(differences.n_measured)
-    settled = np.arange(differences.n_measured) < differences.n_settled
-    return (
-        differences.textbook(),
-        differences.numerical[m],
-        differences.uncertainty[m],
-        differences.rounding[m],
-        differences.low[m],
-        differences.high[m],
-        differences.disputed[m],
-        settled,
-    )
-
-
-NOTHING = CentralDifferences.planned(0, 1.0)
 
 
 def relative_difference(numerical: NDArray[Any], analytic: NDArray[Any]) -> float:
@@ -581,40 +492,3 @@ def _difference(textbook: Vector, analytic: Vector) -> float:
     """The relative difference over the entries that have a quotient."""
     finite = np.isfinite(textbook)
     return relative_difference(textbook[finite], analytic[finite])
-
-
-@dataclass(frozen=True)
-class ErrorHistogram:
-    """How the relative errors are spread: every entry is in exactly one of the counts.
-
-    Attributes
-    ----------
-    exponents : ndarray of float, shape (k + 1,)
-        The edges of the bins, as powers of ten; the last is 0, an error of 1.
-    counts : ndarray of int, shape (k,)
-        Entries with an error in each bin. The first bin holds the smaller ones too.
-    n_exact, n_not_finite : int
-        Entries that agree to the last bit, and entries of which one value is not finite.
-    """
-
-    exponents: Vector
-    counts: NDArray[np.intp]
-    n_exact: int
-    n_not_finite: int
-
-
-def error_histogram(errors: Vector, exponents: Vector) -> ErrorHistogram:
-    """Count relative errors in bins between powers of ten.
-
-    Parameters
-    ----------
-    errors : ndarray
-        From `relative_error`.
-    exponents : ndarray, increasing
-        The edges, as powers of ten.
-    """
-    finite = np.isfinite(errors)
-    ordinary = errors[finite & (errors > 0)]
-    inside = np.clip(np.log10(ordinary), exponents[0], exponents[-1])
-    counts, _ = np.histogram(inside, exponents)
-    return ErrorHistogram(exponents, counts, int(np.sum(errors == 0)), int(np.sum(~finite)))

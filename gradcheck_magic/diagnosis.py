@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.cause import Cause, Details, Finding
-from gradcheck_magic.comparison import Comparison, Measured
+from gradcheck_magic.comparison import Comparison
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.experiments import Earlier, Experiments
 from gradcheck_magic.layers import Boundary, Layers, boundary
+from gradcheck_magic.measured import Measured
 from gradcheck_magic.mismatch import TOLERANCE, Mismatch, Sample, Sides
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter

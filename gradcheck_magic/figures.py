@@ -20,7 +20,8 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from gradcheck_magic.check import GradientCheck
-from gradcheck_magic.comparison import THRESHOLDS, ParameterCheck, error_histogram
+from gradcheck_magic.comparison import THRESHOLDS, ParameterCheck
+from gradcheck_magic.error_histogram import error_histogram
 from gradcheck_magic.report import picture_alt
 
 __all__ = ["histogram", "picture", "png_element", "reach", "svg_element"]

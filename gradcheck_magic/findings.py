@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.comparison import Comparison, Measured, Verdict
+from gradcheck_magic.comparison import Comparison, Verdict
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.errors import listed
 from gradcheck_magic.evaluation import DOUBLE
+from gradcheck_magic.measured import Measured
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.scan import Scan
 

@@ -10,50 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
+from gradcheck_magic.analytic import Analytic, gradient_under_test
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.pairing import Pairing
-from gradcheck_magic.second_look import Analytic, SecondLook
+from gradcheck_magic.second_look import SecondLook
 from gradcheck_magic.textbook import CentralDifferences, textbook_pass
 
-__all__ = ["ROUNDING", "gradient_under_test", "largest_entry", "measure", "measure_parameter"]
-
-Vector = NDArray[np.float64]
-
-# What backpropagation may lose by rounding, in units of the largest gradient in the parameter.
-ROUNDING = 32.0
-AMPLIFIED = 64.0
-SINGLE_EPS = float(np.finfo(np.float32).eps)
-
-
-def _gradient_rounding(gradient: Vector, eps: float, cost: Cost) -> float:
-    """Return what rounding may have done to any entry of a backpropagated gradient.
-
-    Parameters
-    ----------
-    gradient : ndarray
-        Of one parameter.
-    eps : float
-        Of the precision in which it was given.
-    cost : Cost
-        What rounding does to it, it does to the gradient as well.
-    """
-    largest = largest_entry(gradient)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.float64(cost.own.noise) / cost.scale
-    most = max(SINGLE_EPS, AMPLIFIED * cost.own.eps)
-    amplified = min(float(relative), most) if np.isfinite(relative) else 0.0
-    return float(ROUNDING * max(eps, amplified) * largest)
-
-
-def largest_entry(gradient: Vector) -> float:
-    """Return the largest of the finite entries, by size."""
-    finite = np.isfinite(gradient)
-    most = np.max(gradient, initial=0.0, where=finite)
-    least = np.min(gradient, initial=0.0, where=finite)
-    return float(max(most, -least))
+__all__ = ["measure", "measure_parameter"]
 
 
 def measure(differences: CentralDifferences, cost: Cost, pairing: Pairing) -> None:
@@ -71,13 +34,6 @@ def measure(differences: CentralDifferences, cost: Cost, pairing: Pairing) -> No
     cost.expected = cost.n_evaluations + 2 * pairing.size
     for i in range(len(pairing.checked)):
         measure_parameter(differences, cost, gradient_under_test(pairing, i, cost))
-
-
-def gradient_under_test(pairing: Pairing, i: int, cost: Cost) -> Analytic:
-    """Return the gradient of the i-th parameter that is checked."""
-    gradient = pairing.gradients[i]
-    rounding = _gradient_rounding(gradient, pairing.gradient_eps[i], cost)
-    return Analytic(pairing.checked[i], gradient, rounding)
 
 
 def measure_parameter(

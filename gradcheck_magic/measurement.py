@@ -8,12 +8,12 @@ from gradcheck_magic.comparison import (
     DOUBLE_PRECISION,
     SINGLE_PRECISION,
     Comparison,
-    Measured,
     compare,
 )
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.errors import duration
 from gradcheck_magic.finite_difference import measure
+from gradcheck_magic.measured import Measured
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.scan import Scan, planned, scan
 from gradcheck_magic.textbook import CentralDifferences, default_step

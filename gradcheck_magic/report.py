@@ -18,9 +18,9 @@ from gradcheck_magic.comparison import (
     Entry,
     ParameterCheck,
     Verdict,
-    error_histogram,
 )
 from gradcheck_magic.diagnosis import Diagnosis
+from gradcheck_magic.error_histogram import error_histogram
 from gradcheck_magic.errors import duration, listed
 from gradcheck_magic.residuals import CERTAINTY
 

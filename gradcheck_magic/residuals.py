@@ -15,13 +15,13 @@ from typing import NamedTuple, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic.analytic import Analytic, largest_entry
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.directions import Box, Direction, Prediction, likely_magnitude
 from gradcheck_magic.evaluation import Along, Probe
-from gradcheck_magic.finite_difference import largest_entry
 from gradcheck_magic.ladder import NOISE_DEVIATIONS, Estimate, Ladder, Rung
 from gradcheck_magic.lockstep import answered
-from gradcheck_magic.second_look import VERIFIED, Analytic, noise_of_pair
+from gradcheck_magic.second_look import VERIFIED, noise_of_pair
 
 __all__ = ["CERTAINTY", "Residual", "Residuals", "joint_residual", "looked"]
 

@@ -14,9 +14,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic.analytic import ROUNDING, gradient_under_test, largest_entry
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.directions import forget_numbers
-from gradcheck_magic.finite_difference import ROUNDING, gradient_under_test, largest_entry
 from gradcheck_magic.location import FEW, Search
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Parameter

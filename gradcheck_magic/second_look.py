@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic.analytic import Analytic
 from gradcheck_magic.cost import Cost, Precision
 from gradcheck_magic.evaluation import DOUBLE, Entries
 from gradcheck_magic.ladder import (
@@ -27,10 +28,9 @@ from gradcheck_magic.ladder import (
     gap_at_zero,
 )
 from gradcheck_magic.lockstep import answered
-from gradcheck_magic.parameters import Parameter
 from gradcheck_magic.textbook import CLEAR, STEPS, CentralDifferences
 
-__all__ = ["GROSS", "VERIFIED", "Analytic", "SecondLook", "noise_of_pair"]
+__all__ = ["GROSS", "VERIFIED", "SecondLook", "noise_of_pair"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -64,25 +64,6 @@ MOST_RUNGS = 7
 SHARPENED = 8
 BLURRED = 1e-3
 MORE_RUNGS = 5
-
-
-@dataclass(frozen=True, eq=False)
-class Analytic:
-    """The gradient under test, of one parameter.
-
-    Attributes
-    ----------
-    parameter : Parameter
-        Whose it is.
-    gradient : ndarray
-        Its values, flat.
-    rounding : float
-        What rounding may have done to any of them.
-    """
-
-    parameter: Parameter
-    gradient: Vector
-    rounding: float
 
 
 class SecondLook:

@@ -21,7 +21,7 @@ from gradcheck_magic import (
     Verdict,
     check_gradients,
 )
-from gradcheck_magic.comparison import error_histogram
+from gradcheck_magic.error_histogram import error_histogram
 from gradcheck_magic.figures import svg_element
 from gradcheck_magic.report import card, picture_alt
 from gradcheck_magic.widget import StaticCard, TextCard, WidgetCard
