@@ -328,7 +328,7 @@ class Cost:
         working = self._in_own_shape(working)
         first = tried.index(working[0])
         self.passed_over = [f for f in failures if tried.index(f) < first]
-        for failure in self.passed_over:
+        for failure in failures:
             # Its frames hold what the function was called with.
             failure.error.__traceback__ = None
         return working
