@@ -289,7 +289,7 @@ def _check_at(
     )
     stopped: BaseException | None = None
     try:
-        cost.expected = 2 * pairing.size
+        cost.expected = measurement.expected
         with cost:
             _require_dependence(cost, pairing)
             measurement.choose(cost, request.seconds_left)

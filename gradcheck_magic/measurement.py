@@ -24,6 +24,8 @@ Mode = Literal["auto", "full", "scan"]
 MODES = ("auto", "full", "scan")
 # As long as this, in seconds, a full check may take before a scan is made instead.
 FULL_LIMIT = 20.0
+# What a scan takes besides its first looks.
+USUAL = 30
 # From this time on a full check tells that there is a quicker way.
 LONG = 5.0
 
@@ -62,6 +64,12 @@ class Measurement:
         self._pairing = pairing
         self._is_given = epsilon is not None
         self._differences = CentralDifferences.planned(0, self.epsilon)
+
+    @property
+    def expected(self) -> int:
+        """How many evaluations it may take, before it is chosen: of a scan, if there may be one."""
+        full = 2 * self._pairing.size
+        return full if self._asked == "full" else min(full, USUAL + 4 * len(self._pairing.checked))
 
     def choose(self, cost: Cost, budget: float | None) -> None:
         """Choose between all entries and a scan.
