@@ -36,8 +36,8 @@ SKETCH = 6
 ENUMERATED = 64
 # An error is clear of its error bar, and of what the bar may hide of it, at so many bars.
 CLEAR_OF_ALL = CLEAR + 1
-# Lengths whose squares are ordinary numbers.
-SMALL, LARGE = 1e-150, 1e150
+# Between these, sums of a great many squares are ordinary numbers.
+SMALL, LARGE = 1e-140, 1e140
 # Of entries that are no numbers, so many are listed.
 MOST_LISTED = 16
 
@@ -280,10 +280,9 @@ def _planned(parameter: Parameter, gradient: Vector) -> ParameterScan:
     largest = largest_entry(gradient)
     is_finite = bool(np.isfinite(gradient).all())
     finite = gradient if is_finite else gradient[np.isfinite(gradient)]
-    length = float(np.linalg.norm(finite))
-    if not SMALL < length < LARGE and largest > 0:
-        # Its squares leave the range of floating point.
-        length = largest * float(np.linalg.norm(finite / largest))
+    # Else the squares leave the range of floating point.
+    unit = 1.0 if SMALL < largest < LARGE else largest or 1.0
+    length = unit * float(np.linalg.norm(finite if unit == 1 else finite / unit))
     return ParameterScan(parameter, largest, length, is_finite)
 
 

@@ -680,3 +680,34 @@ def test_holes_stay():
     assert not moved[1:3].any()
     assert not moved[5, 2:4].any()
     assert direction.value_at((2, 2)) == 0 != direction.value_at((0, 0))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-160, 1e160, 1e300])
+def test_scale_of_the_cost(scale):
+    """Squares of its gradient leave the range of floating point."""
+    x = np.linspace(1, 2, 100)
+    grad = 2 * x * scale
+    assert SCAN(x, grad, lambda x: float(scale * (x @ x))).passed
+    grad[7] *= 1.5
+    check = SCAN(x, grad, lambda x: float(scale * (x @ x)))
+    assert check.wrong_entries == (("params", (7,)),)
+    assert 0.01 < check.difference < 0.1
+
+
+def test_lost_in_rounding():
+    """The gradient of a bias before batch norm: zero in truth, and rounding in backpropagation."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(30, 8)).astype(np.float32)
+    params = {name: random.normal(size=8).astype(np.float32) for name in ("b", "w")}
+
+    def cost(p):
+        Z = X + p["b"]
+        return np.float32(np.mean(np.tanh((Z - Z.mean(axis=0)) / Z.std(axis=0) * p["w"]) ** 2))
+
+    Z = X - X.mean(axis=0)
+    A = np.tanh(Z / X.std(axis=0) * params["w"])
+    dw = (2 * A * (1 - A**2) * Z / X.std(axis=0)).sum(axis=0) / A.size
+    grads = {"db": np.float32(1e-9) * random.normal(size=8).astype(np.float32), "dw": dw}
+    check = SCAN(params, grads, cost)
+    assert not check.wrong_entries
+    assert check.verdict in {Verdict.CORRECT, Verdict.INCONCLUSIVE}
