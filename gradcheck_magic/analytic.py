@@ -31,35 +31,38 @@ class Analytic:
         Whose it is.
     gradient : ndarray
         Its values, flat.
+    largest : float
+        The largest of those that are finite, by size.
     rounding : float
         What rounding may have done to any of them.
     """
 
     parameter: Parameter
     gradient: Vector
+    largest: float
     rounding: float
 
 
 def gradient_under_test(pairing: Pairing, i: int, cost: Cost) -> Analytic:
     """Return the gradient of the i-th parameter that is checked."""
     gradient = pairing.gradients[i]
-    rounding = _gradient_rounding(gradient, pairing.gradient_eps[i], cost)
-    return Analytic(pairing.checked[i], gradient, rounding)
+    largest = largest_entry(gradient)
+    rounding = _gradient_rounding(largest, pairing.gradient_eps[i], cost)
+    return Analytic(pairing.checked[i], gradient, largest, rounding)
 
 
-def _gradient_rounding(gradient: Vector, eps: float, cost: Cost) -> float:
+def _gradient_rounding(largest: float, eps: float, cost: Cost) -> float:
     """Return what rounding may have done to any entry of a backpropagated gradient.
 
     Parameters
     ----------
-    gradient : ndarray
-        Of one parameter.
+    largest : float
+        The largest entry of one parameter's, by size.
     eps : float
         Of the precision in which it was given.
     cost : Cost
         What rounding does to it, it does to the gradient as well.
     """
-    largest = largest_entry(gradient)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.float64(cost.own.noise) / cost.scale
     most = max(SINGLE_EPS, AMPLIFIED * cost.own.eps)

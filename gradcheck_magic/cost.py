@@ -148,16 +148,9 @@ class Cost:
         self.constant = False
         self.convention: Convention | None = None
         self.passed_over: list[_Failure] = []
-        self._function = function
         self._parameters = parameters
         self._call = call
-        itemsizes = [p.array.itemsize for p in parameters.arrays if p.array.dtype.kind == "f"]
-        self._evaluator = Evaluator(
-            function,
-            name,
-            None if upstream is None else _upstream_array(upstream),
-            min([*itemsizes, DOUBLE]),
-        )
+        self._evaluator = Evaluator(function, name, _upstream_array(upstream), parameters.itemsize)
         self._theta = parameters.theta()
         self._random = _generator(seed)
         self._direction = random_direction(self._theta, self._random)
@@ -200,7 +193,11 @@ class Cost:
         with ExitStack() as stack:
             stack.enter_context(self._evaluator.guard)
             bindings = possible_bindings(
-                self._function, self._parameters, self._theta, self._call, self.name
+                self._evaluator.function,
+                self._parameters,
+                self._theta,
+                self._call,
+                self.name,
             )
             for binding in bindings:
                 stack.callback(binding.restore)
@@ -495,7 +492,7 @@ class Cost:
 
         def beside(i: int, step: float) -> float:
             parameter = next(p for p in self._parameters.arrays if p.start <= i < p.stop)
-            slot = binding.slots[self._parameters.arrays.index(parameter)]
+            slot = binding.slots[self.position(parameter)]
             k, here = i - parameter.start, float(self._theta[i])
             try:
                 if parameter.checked:
@@ -600,8 +597,10 @@ def _lines_reached(error: Exception) -> tuple[int, ...]:
     return tuple(places)
 
 
-def _upstream_array(upstream: object) -> Array:
+def _upstream_array(upstream: object) -> Array | None:
     """Return a copy, lest it be one of the arrays that are perturbed."""
+    if upstream is None:
+        return None
     try:
         array = np.array(upstream)
     except ValueError:

@@ -70,10 +70,9 @@ class Measured:
             positions += [part.start + k for k in each.sampled.ks]
             batches += each.sampled.batches
         order = np.argsort(positions)
-        columns = zip(*map(_columns, batches), strict=True) if batches else _columns(NOTHING)
-        joined = [np.concatenate(column) if batches else column for column in columns]
+        columns = zip(*map(_columns, [NOTHING, *batches]), strict=True)
         where = np.array(positions, dtype=np.intp)[order]
-        return cls(where, pairing.at(where), *(column[order] for column in joined))
+        return cls(where, pairing.at(where), *(np.concatenate(c)[order] for c in columns))
 
     @property
     def kinked(self) -> Mask:
@@ -104,4 +103,5 @@ def _columns(differences: CentralDifferences) -> tuple[NDArray[Any], ...]:
     )
 
 
+# So that there is something to join.
 NOTHING = CentralDifferences.planned(0, 1.0)

@@ -46,8 +46,6 @@ class Measurement:
     ----------
     epsilon : float
         The same, once it is chosen.
-    mode : {"full", "scan"}
-        How it is measured.
     choice : str
         Why it is measured like that, and how to have it otherwise; empty where that was asked for,
         or takes no time to speak of.
@@ -57,13 +55,17 @@ class Measurement:
 
     def __init__(self, pairing: Pairing, epsilon: float | None, mode: Mode) -> None:
         self.epsilon = default_step(8) if epsilon is None else epsilon
-        self.mode: Literal["full", "scan"] = "scan" if mode == "scan" else "full"
         self.choice = ""
         self.scan: Scan | None = planned(pairing) if mode == "scan" else None
         self._asked = mode
         self._pairing = pairing
         self._is_given = epsilon is not None
         self._differences = CentralDifferences.planned(0, self.epsilon)
+
+    @property
+    def mode(self) -> Literal["full", "scan"]:
+        """How it is measured."""
+        return "full" if self.scan is None else "scan"
 
     @property
     def expected(self) -> int:
@@ -89,7 +91,7 @@ class Measurement:
         expected = n_evaluations * cost.seconds_each
         limit = FULL_LIMIT if budget is None else budget
         if expected > limit:
-            self.mode, self.scan = "scan", planned(self._pairing)
+            self.scan = planned(self._pairing)
             self.choice = (
                 f"A scan: all {self._pairing.size:,} entries would take {n_evaluations:,} "
                 f"evaluations, about {duration(expected)}, and there are {limit:.2g} s. "

@@ -133,6 +133,12 @@ class Parameters:
         dtype = np.result_type(*(parameter.array.dtype for parameter in self.arrays))
         return dtype if dtype.kind == "f" else np.dtype(np.float64)
 
+    @property
+    def itemsize(self) -> int:
+        """Of the coarsest of the parameters, in bytes; at most that of a double."""
+        floats = [p.array.itemsize for p in self.arrays if p.array.dtype.kind == "f"]
+        return min([*floats, np.dtype(np.float64).itemsize])
+
     def theta(self) -> Array:
         """θ itself: a new flat vector."""
         flat = [np.ravel(np.asarray(p.array)) for p in self.arrays]

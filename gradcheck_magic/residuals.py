@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.analytic import Analytic, largest_entry
+from gradcheck_magic.analytic import Analytic
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.directions import Box, Direction, Prediction, likely_magnitude
 from gradcheck_magic.evaluation import Along, Probe
@@ -65,8 +65,8 @@ class Residual:
         v.
     value, bar : float
         r and its error bar; nan and inf where J is not finite, or has kinks nearer to θ than any
-        step. Where θ sits on a kink, the bar is
-        as wide as the slopes on both sides are apart: so much may hide there.
+        step. Where θ sits on a kink, the bar is as wide as the slopes on both sides are apart: so
+        much may hide there.
     slope : float
         D_v.
     noise : float
@@ -138,7 +138,7 @@ class Residuals:
         self.parameter = parameter = analytic.parameter
         self.analytic = analytic
         self.size = parameter.size
-        self.largest = largest_entry(analytic.gradient)
+        self.largest = analytic.largest
         self._cost = cost
         self._seed = seed
         self._position = cost.position(parameter)

@@ -352,12 +352,11 @@ class _Scanner:
         """Look at some parameters, each as a whole; at what is no number, and at the smallest."""
         together = []
         for each, residuals in batch:
-            odd = np.flatnonzero(~np.isfinite(residuals.analytic.gradient))
-            if odd.size:
-                self._sampler(each, residuals).sample(odd[:MOST_LISTED].tolist())
+            odd = [] if each.is_finite else _not_finite(residuals.analytic.gradient)
+            self._sampler(each, residuals).sample(odd[:MOST_LISTED])
             if residuals.size <= FEW:
                 self._sampler(each, residuals).sample(range(residuals.size))
-            elif odd.size <= MOST_LISTED:
+            elif len(odd) <= MOST_LISTED:
                 together.append((each, residuals))
         found = looked([residuals.of_all(0) for _, residuals in together], self._cost)
         for (each, residuals), first in zip(together, found, strict=True):
@@ -402,3 +401,9 @@ class _Scanner:
 
     def _sampler(self, each: ParameterScan, residuals: Residuals) -> Sampler:
         return Sampler(residuals, self._cost, each.sampled, self._epsilon)
+
+
+def _not_finite(gradient: Vector) -> list[int]:
+    """Return which entries are no numbers."""
+    odd: list[int] = np.flatnonzero(~np.isfinite(gradient)).tolist()
+    return odd
