@@ -32,16 +32,19 @@ from gradcheck_magic.convention import Binding, Convention
 from gradcheck_magic.directions import Direction
 from gradcheck_magic.errors import InputError, WorkerLostError, first_line
 from gradcheck_magic.evaluation import Along, Evaluator, Pairs
+from gradcheck_magic.memory import KEEPING, memory_kept
 from gradcheck_magic.parameters import Parameters, type_name
 
 __all__ = ["Part", "Pool", "Task", "Workers", "evaluate", "pool_of"]
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
+# What is long is sent as an array: Dask would spell out bytes as text, for the name of the task.
+Bytes = NDArray[np.uint8]
 
 # A task takes about so many seconds, and so many are under way for each worker: one is evaluated,
 # and one waits.
-TASK = 0.1
+TASK = 0.25
 DEPTH = 2
 # Towards the end of a batch tasks are smaller, so that all workers finish together; not below this.
 SHORTEST = 0.005
@@ -80,15 +83,16 @@ class Task:
         In which θ is handed over, if not in its own.
     batch : Entries, Along or None
         The pairs of evaluations; None: J at θ and around it, for comparison.
-    recipe : bytes, Recipe or None
-        The cost, for a worker that does not know the key; as it is where memory is shared.
+    recipe : ndarray, Recipe or None
+        The cost, for a worker that does not know the key: pickled, or as it is where memory is
+        shared.
     """
 
     key: str
     number: int
     precision: DTypeLike | None
     batch: Pairs | None
-    recipe: bytes | Recipe | None = None
+    recipe: Bytes | Recipe | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +118,19 @@ class Part:
     n_evaluations: int
     seconds: float
     error: Exception | None
+    process: tuple[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Unknown:
+    """A worker does not know the cost.
+
+    Attributes
+    ----------
+    process : tuple
+        In which process of which machine that is.
+    """
+
     process: tuple[str, int]
 
 
@@ -178,8 +195,8 @@ class Recipe:
         binding.fresh = self.fresh
         return binding
 
-    def pickled(self) -> bytes:
-        """Return it as bytes, functions of a notebook included."""
+    def pickled(self) -> Bytes:
+        """Return it pickled, functions of a notebook included."""
         try:
             import cloudpickle
         except ImportError:
@@ -187,13 +204,13 @@ class Recipe:
                 f"`workers` needs cloudpickle, which hands `{self.name}` over: {EXTRA}."
             ) from None
         try:
-            pickled: bytes = cloudpickle.dumps(self)
+            pickled = cloudpickle.dumps(self)
         except Exception as error:
             raise InputError(
                 f"`{self.name}` cannot be sent to `workers`: {first_line(error)}. Make that in the "
                 "function itself, or say workers=None."
             ) from error
-        return pickled
+        return np.frombuffer(pickled, np.uint8)
 
 
 # In a worker
@@ -227,7 +244,7 @@ class _Bench:
         plus = minus = np.empty(0)
         error = None
         try:
-            with np.errstate(**self._recipe.floating):
+            with np.errstate(**self._recipe.floating), memory_kept():
                 if task.batch is None:
                     plus = minus = _sample(evaluator, binding)
                 else:
@@ -243,17 +260,17 @@ class _Bench:
 _known = threading.local()
 
 
-def evaluate(task: Task) -> Part | None:
-    """Do a task, in a worker; None: the worker does not know the cost."""
+def evaluate(task: Task) -> Part | Unknown:
+    """Do a task, in a worker, if it knows the cost."""
     if isinstance(task.recipe, Recipe):
         # Memory is shared: what is kept goes with the check.
         return task.recipe.bench().made(task)
     benches: dict[str, _Bench] = _known.__dict__.setdefault("benches", {})
     if task.key not in benches:
         if task.recipe is None:
-            return None
+            return Unknown(_process())
         try:
-            recipe: Recipe = pickle.loads(task.recipe)  # noqa: S301 (it comes from the check itself)
+            recipe: Recipe = pickle.loads(task.recipe.data)  # noqa: S301 (it comes from the check itself)
             bench = _Bench(recipe)
         except Exception as error:  # noqa: BLE001 (what it imports may raise anything)
             return Part(np.empty(0), np.empty(0), 0, 0.0, _sendable(error), _process())
@@ -372,7 +389,7 @@ def _processes(number: int) -> Pool:
     except ImportError:
         raise InputError(f"`workers` is {number}, which needs loky: {EXTRA}.") from None
     threads = max(1, loky.cpu_count() // number)
-    environment = dict.fromkeys(THREADS, str(threads))
+    environment = {**dict.fromkeys(THREADS, str(threads)), **KEEPING}
     # What a worker keeps of a large data set is not a leak, after which loky would replace it.
     environment["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e15"
     executor = loky.get_reusable_executor(
@@ -442,6 +459,8 @@ class Workers:
         self._key = uuid.uuid4().hex
         self._numbers = count()
         self._seconds = TASK
+        # To whom the cost was sent because they did not know it.
+        self._told: set[tuple[str, int]] = set()
         self._under_way: list[Future[Any]] = []
         if pool.shares_memory:
             self._require_own_arrays()
@@ -474,10 +493,9 @@ class Workers:
             self._compare(here, is_same)
 
     def _compare(self, here: Vector, is_same: Callable[[float, float], bool]) -> None:
-        task = self._task(None, None)
-        futures = [self._sent(replace(task, recipe=self._recipe)) for _ in range(self.size)]
+        tasks = [replace(self._task(None, None), recipe=self._recipe) for _ in range(self.size)]
         try:
-            for future in futures:
+            for task, future in [(task, self._sent(task)) for task in tasks]:
                 self._require_same(here, self._received(task, future), is_same)
         finally:
             self._give_up()
@@ -552,9 +570,8 @@ class Workers:
     def _received(self, task: Task, future: Future[Any]) -> Part:
         """Return the result of a task, sent again with the cost if need be."""
         part = self._result(future)
-        if part is None:
-            again = replace(task, number=next(self._numbers), recipe=self._recipe)
-            part = self._result(self._sent(again))
+        if isinstance(part, Unknown):
+            part = self._again(task, part)
         if not isinstance(part, Part):
             raise InputError(
                 f"`workers` answered with a {type_name(part)}: expected an executor that has each "
@@ -562,6 +579,18 @@ class Workers:
             )
         self._evaluator.n_evaluations += part.n_evaluations
         return part
+
+    def _again(self, task: Task, answer: Unknown) -> Any:
+        """Return the result of a task which came to a worker that did not know the cost."""
+        if answer.process in self._told:
+            # The task was on its way there before the cost was.
+            again = self._result(self._sent(replace(task, number=next(self._numbers))))
+            if not isinstance(again, Unknown):
+                return again
+            answer = again
+        self._told.add(answer.process)
+        whole = replace(task, number=next(self._numbers), recipe=self._recipe)
+        return self._result(self._sent(whole))
 
     def _result(self, future: Future[Any]) -> Any:
         """Wait for a result; an interrupt comes through at once."""

@@ -12,13 +12,13 @@ PACKAGE = ROOT / "gradcheck_magic"
 
 # Each module imports only from those before it.
 ORDER = [
-    "errors", "interrupt", "parameters", "pairing", "directions", "convention", "evaluation",
-    "workers", "gradient_function", "noise", "cost", "analytic", "textbook", "ladder", "lockstep",
-    "second_look", "finite_difference", "residuals", "sampling", "location", "scan", "measured",
-    "comparison", "measurement", "mismatch", "cause", "readings", "recognition", "layers",
-    "belonging", "stale", "broadcasting", "experiments", "sentences", "diagnosis", "findings",
-    "scan_explanation", "explanation", "check", "error_histogram", "report", "figures", "widget",
-    "magic", "demo", "__main__", "__init__",
+    "errors", "interrupt", "memory", "parameters", "pairing", "directions", "convention",
+    "evaluation", "workers", "gradient_function", "noise", "cost", "analytic", "textbook",
+    "ladder", "lockstep", "second_look", "finite_difference", "residuals", "sampling",
+    "location", "scan", "measured", "comparison", "measurement", "mismatch", "cause",
+    "readings", "recognition", "layers", "belonging", "stale", "broadcasting", "experiments",
+    "sentences", "diagnosis", "findings", "scan_explanation", "explanation", "check",
+    "error_histogram", "report", "figures", "widget", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
 UPWARDS = {("check", "report"), ("check", "figures")}

@@ -27,7 +27,7 @@ from gradcheck_magic.convention import Binding, Convention
 from gradcheck_magic.cost import Cost
 from gradcheck_magic.evaluation import Entries, Evaluator
 from gradcheck_magic.parameters import VariableNames, collect
-from gradcheck_magic.workers import Workers, pool_of
+from gradcheck_magic.workers import Workers, _known, pool_of
 
 HERE = os.getpid()
 N = 40
@@ -363,6 +363,31 @@ def test_executor_that_answers_otherwise():
 
     with pytest.raises(InputError, match=r"`workers` answered with a list: .* Client.executor"):
         check_gradients(np.ones(2), 2 * np.ones(2), sum_of_squares, workers=Twice())
+
+
+def test_the_cost_is_sent_once_to_who_does_not_know_it():
+    """A worker that came later has several tasks waiting by the time it is sent the cost."""
+
+    class Late(AtOnce):
+        _max_workers = 4
+
+        def __init__(self):
+            self.tasks = []
+
+        def submit(self, function, task):
+            self.tasks.append(task)
+            if sum(task.batch is not None for task in self.tasks) == 1:
+                _known.benches.clear()
+            return super().submit(function, task)
+
+    params, grads, cost, _ = structured()
+    workers = Late()
+    check = check_gradients(params, grads, cost, workers=workers)
+    assert known(check) == known(check_gradients(params, grads, cost))
+    assert len({task.number for task in workers.tasks}) == len(workers.tasks)
+    greetings = [task for task in workers.tasks if task.batch is None]
+    sent = [task for task in workers.tasks if task.batch is not None and task.recipe is not None]
+    assert (len(greetings), len(sent)) == (4, 1)
 
 
 def test_threads_of_a_cluster():
