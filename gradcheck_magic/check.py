@@ -562,10 +562,10 @@ class GradientCheck:
             "worst_entries": [_entry_dict(entry) for entry in self.worst_entries()],
         }
 
-    # The one allowed look upwards: how a result is shown is known to `report` and `figures`.
+    # The one allowed look upwards: how a result is shown is known to those modules.
 
     def __str__(self) -> str:
-        from gradcheck_magic.report import text_report
+        from gradcheck_magic.text_report import text_report
 
         return text_report(self)
 

@@ -43,7 +43,8 @@ from gradcheck_magic.errors import (
 )
 from gradcheck_magic.measurement import MODES
 from gradcheck_magic.report import one_line
-from gradcheck_magic.widget import Bundle, Card, StaticCard, TextCard, WidgetCard
+from gradcheck_magic.terminal import TextCard
+from gradcheck_magic.widget import Bundle, Card, StaticCard, WidgetCard
 
 __all__ = ["GradcheckMagics", "load", "unload"]
 

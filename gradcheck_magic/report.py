@@ -1,11 +1,11 @@
-"""A `GradientCheck` as text or HTML; returns strings, displays nothing."""
+"""A `GradientCheck` as HTML, and the words of it that text has too; displays nothing."""
 
 from __future__ import annotations
 
 import html
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -21,31 +21,30 @@ from gradcheck_magic.comparison import (
     Verdict,
 )
 from gradcheck_magic.diagnosis import Diagnosis
-from gradcheck_magic.error_histogram import error_histogram
 from gradcheck_magic.errors import duration, listed
 from gradcheck_magic.residuals import CERTAINTY
 
 __all__ = [
+    "NUMBERS",
+    "behind_rows",
     "card",
     "entries_table",
+    "footer",
     "one_line",
     "picture_alt",
     "progress_card",
     "progress_text",
-    "text_report",
+    "since_text",
+    "table_rows",
 ]
 
 # The ruler runs from here to 1, in powers of ten.
 RULER_START = -12
-# The text histogram has one row for each of these, at most.
-DECADES = 16
-BAR_WIDTH = 32
 # A table row for each parameter, up to this many; the others are behind a fold.
 MOST_ROWS = 12
 MOST_NOTES = 6
-# Entries behind a diagnosis: on the card, and in the text.
+# Entries behind a diagnosis.
 MOST_BEHIND = 12
-BEHIND_IN_TEXT = 3
 # The ruler's colours where the style sheet is taken away, as it is from an output not trusted.
 BANDS = ("#d3ece2", "#fbe8bd", "#fbd3ba", "#f7bdb7")
 HEADS = ("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
@@ -189,58 +188,23 @@ def _rate_text(rate: float) -> str:
     return f"{rate:,.0f} per second" if rate >= 10 else f"{rate:.1f} per second"  # noqa: PLR2004 (two digits)
 
 
-# Text
+# The tables that text and card share
 
 
-def text_report(check: GradientCheck) -> str:
-    """Return the complete report as text."""
-    blocks = [
-        "\n".join(_text_heading(check)),
-        "\n".join(_text_leading(check)),
-        _text_table(check),
-        _text_histogram(check),
-        "\n".join([footer(check), *(f"Note: {note}" for note in check.notes)]),
-    ]
-    return "\n\n".join(block for block in blocks if block)
-
-
-def _text_heading(check: GradientCheck) -> Iterator[str]:
-    """The verdict, the difference, and how that compares with last time."""
-    yield f"{check.verdict.symbol} {check.verdict.value}   difference {check.difference_text}"
-    if check.changes:
-        yield since_text(check)
-
-
-def _text_leading(check: GradientCheck) -> Iterator[str]:
-    """What a reader must know first: what is wrong, or why it cannot be said."""
-    for diagnosis in check.diagnoses:
-        yield f"- {diagnosis.sentence}"
-        entries = check.entries_behind(diagnosis, BEHIND_IN_TEXT)
-        rows = [(*_worst_values(entry), ratio_text(entry)) for entry in entries]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            label, analytic, numerical, _ = map(str.ljust, row, widths)
-            ratio = f"  ratio {row[-1]}" if row[-1] else ""
-            yield f"    {label}  analytic {analytic}  numerical {numerical}{ratio}".rstrip()
-    yield from (f"- {reason}" for reason in check.reasons)
-
-
-def _text_table(check: GradientCheck) -> str:
-    head = _heads(check)
-    rows = [head]
-    for p in check.parameters:
+def table_rows(check: GradientCheck, parameters: Sequence[ParameterCheck]) -> list[tuple[str, ...]]:
+    """Return the cells of the table: its heads, then a row for each of some parameters."""
+    heads = _heads(check)
+    rows = [heads]
+    for p in parameters:
         verdict = f"{p.verdict.symbol} {parameter_verdict(p)}"
-        values = _values(p, head)
-        rows.append((p.name, shape_text(p.shape), _difference(p), verdict, *values))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    aligned = [
-        [
-            cell.rjust(width) if name in NUMBERS else cell.ljust(width)
-            for name, cell, width in zip(head, row, widths, strict=True)
-        ]
-        for row in rows
-    ]
-    return "\n".join("  ".join(row).rstrip() for row in aligned)
+        rows.append((p.name, shape_text(p.shape), _difference(p), verdict, *_values(p, heads)))
+    return rows
+
+
+def behind_rows(check: GradientCheck, diagnosis: Diagnosis, most: int) -> list[tuple[str, ...]]:
+    """Return label, values and ratio of some entries behind a diagnosis, the worst first."""
+    entries = check.entries_behind(diagnosis, most)
+    return [(*_worst_values(entry), ratio_text(entry)) for entry in entries]
 
 
 def _heads(check: GradientCheck) -> tuple[str, ...]:
@@ -268,28 +232,6 @@ def _worst_values(worst: Entry | None) -> tuple[str, str, str]:
         return "", "", ""
     known = f" ± {worst.uncertainty:.0e}" if math.isfinite(worst.uncertainty) else ""
     return worst.label, f"{worst.analytic:.5e}", f"{worst.numerical:.5e}{known}"
-
-
-def _text_histogram(check: GradientCheck) -> str:
-    histogram = error_histogram(check.relative_errors, np.arange(-DECADES, 1.0))
-    rows = [("exactly 0", histogram.n_exact)] if histogram.n_exact else []
-    occupied = np.flatnonzero(histogram.counts)
-    if occupied.size:
-        # Down to an error of 1, so that the thresholds are in sight.
-        for k in range(occupied[0], len(histogram.counts)):
-            low = round(histogram.exponents[k])
-            high = f"1e{low + 1}" if low + 1 else "1"
-            rows.append((f"1e{low} to {high}", int(histogram.counts[k])))
-    if histogram.n_not_finite:
-        rows.append(("not finite", histogram.n_not_finite))
-    if not rows:
-        return ""
-    most = max(count for _, count in rows)
-    lines = [
-        f"{label:>14} |{'█' * math.ceil(BAR_WIDTH * count / most)}{f' {count}' if count else ''}"
-        for label, count in rows
-    ]
-    return "\n".join(["relative error of each entry", *lines])
 
 
 # HTML

@@ -1,4 +1,4 @@
-"""The card on the screen: live in a notebook, or as text in a terminal.
+"""The card in a notebook, live and static.
 
 A widget alone is lost when the notebook is reopened, so the notebook's card is two outputs: a
 static card, then the widget. While the widget lives, a rule in it hides the static card; once it
@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 import ipywidgets as widgets
 
 from gradcheck_magic.check import GradientCheck
+from gradcheck_magic.clock import Clock
 from gradcheck_magic.figures import png_element, svg_element
-from gradcheck_magic.report import card, progress_card, progress_text, text_report
+from gradcheck_magic.report import card, progress_card, progress_text
+from gradcheck_magic.text_report import text_report
 
-__all__ = ["Card", "StaticCard", "TextCard", "WidgetCard"]
-
-# Nothing is shown of a check that is over sooner, and what is shown changes no oftener.
-PATIENCE = 0.3
-REFRESH = 0.1
+__all__ = ["Card", "StaticCard", "WidgetCard"]
 
 Bundle = dict[str, Any]
 
@@ -46,19 +44,6 @@ class Card(Protocol):
         """Leave nothing of the progress behind."""
 
 
-class _Clock:
-    """Says when it is time to show progress again."""
-
-    def __init__(self) -> None:
-        self._next = PATIENCE
-
-    def due(self, seconds: float) -> bool:
-        if seconds < self._next:
-            return False
-        self._next = seconds + REFRESH
-        return True
-
-
 class StaticCard:
     """The card as one HTML output, for front ends where two outputs would not see each other.
 
@@ -71,7 +56,7 @@ class StaticCard:
     def __init__(self, publish: Callable[[Bundle], Output]) -> None:
         self._publish = publish
         self._output: Output | None = None
-        self._clock = _Clock()
+        self._clock = Clock()
 
     def progress(self, done: int, expected: int, seconds: float) -> None:
         """Show how far the check is."""
@@ -155,45 +140,3 @@ class WidgetCard(StaticCard):
             f"<style>.jp-OutputArea-child:has(.{self._id}.gc-static)"
             "{display:none!important}</style>"
         )
-
-
-class TextCard:
-    """The report as text.
-
-    Parameters
-    ----------
-    out, err : text stream
-        Where the report goes, and the line of progress, if it is a terminal.
-    """
-
-    def __init__(self, out: TextIO, err: TextIO) -> None:
-        self._out = out
-        self._err = err
-        self._width = 0
-        self._clock = _Clock()
-
-    def progress(self, done: int, expected: int, seconds: float) -> None:
-        """Overwrite the line of progress."""
-        if self._err.isatty() and self._clock.due(seconds):
-            self._write_over(progress_text(done, expected, seconds))
-
-    def show(self, check: GradientCheck) -> None:
-        """Print the report."""
-        self.clear()
-        self.say(text_report(check))
-
-    def say(self, text: str) -> None:
-        """Print a text; what the stream's encoding lacks becomes a question mark."""
-        encoding = self._out.encoding or "utf-8"
-        print(text.encode(encoding, "replace").decode(encoding), file=self._out)
-
-    def clear(self) -> None:
-        """Wipe the line of progress."""
-        if self._width:
-            self._write_over("")
-            self._width = 0
-
-    def _write_over(self, text: str) -> None:
-        self._err.write("\r" + text.ljust(self._width) + ("" if text else "\r"))
-        self._err.flush()
-        self._width = len(text)

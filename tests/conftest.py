@@ -12,6 +12,10 @@ OPTIONS = {"only": "--only {}", "epsilon": "--epsilon {}", "call": "--call {}", 
            "points": "--points {}"}  # fmt: skip
 
 
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden/reports anew")
+
+
 @pytest.fixture
 def shell() -> Iterator[InteractiveShell]:
     """A real shell with the extension loaded, and nothing of another test in it."""

@@ -1,6 +1,7 @@
 """The house keeps its order: imports go one way, and the standards hold."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,11 @@ ORDER = [
     "location", "scan", "measured", "comparison", "changes", "measurement", "mismatch", "cause",
     "readings", "recognition", "layers", "belonging", "stale", "broadcasting", "experiments",
     "sentences", "diagnosis", "findings", "scan_explanation", "explanation", "check",
-    "error_histogram", "report", "figures", "widget", "magic", "demo", "__main__", "__init__",
+    "error_histogram", "clock", "report", "text_style", "text_report", "figures", "terminal",
+    "widget", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
-UPWARDS = {("check", "report"), ("check", "figures")}
+UPWARDS = {("check", "report"), ("check", "text_report"), ("check", "figures")}
 # Who may know whom, besides the standard library and NumPy.
 ALLOWED = {
     "cloudpickle": {"workers"},
@@ -70,13 +72,20 @@ def test_standards(command):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_main_job():
+@pytest.mark.parametrize(
+    ("encoding", "right", "wrong"), [("utf-8", "✓", "✗"), ("ascii", "OK", "X")]
+)
+def test_main_job(encoding, right, wrong):
     """`python -m gradcheck_magic` finds the planted bug, in a real shell."""
     done = subprocess.run(
-        [sys.executable, "-m", "gradcheck_magic"], capture_output=True, encoding="utf-8", check=True
+        [sys.executable, "-m", "gradcheck_magic"],
+        capture_output=True,
+        encoding=encoding,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        check=True,
     )
-    assert "✓ Backpropagation is correct." in done.stdout
-    assert "✗ There is a bug in backpropagation." in done.stdout
+    assert f"{right} Backpropagation is correct." in done.stdout
+    assert f"{wrong} There is a bug in backpropagation." in done.stdout
     assert "`dW2` is 100.0 times the numerical gradient, in all 80 entries" in done.stdout
     assert "and `X.shape[0]` is 100: a missing mean over the examples?" in done.stdout
     assert "jupyter lab notebooks/01_first_check.ipynb" in done.stdout

@@ -10,7 +10,8 @@ from IPython.utils.capture import capture_output
 
 from gradcheck_magic import GradientCheckFailed, InputError, Verdict
 from gradcheck_magic.magic import CellSyntaxError
-from gradcheck_magic.widget import StaticCard, TextCard, WidgetCard
+from gradcheck_magic.terminal import TextCard
+from gradcheck_magic.widget import StaticCard, WidgetCard
 
 NETWORK = """
 import numpy as np

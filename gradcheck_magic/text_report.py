@@ -1,0 +1,171 @@
+"""A `GradientCheck` as text; returns a string, displays nothing."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from gradcheck_magic.check import GradientCheck
+from gradcheck_magic.comparison import ParameterCheck, Verdict
+from gradcheck_magic.error_histogram import error_histogram
+from gradcheck_magic.report import NUMBERS, behind_rows, footer, since_text, table_rows
+from gradcheck_magic.text_style import MUTED, PLAIN, TONES, TextStyle, columns
+
+__all__ = ["text_report"]
+
+# The histogram has one row for each of these, at most.
+DECADES = 16
+BAR_WIDTH = 32
+# A table of up to this many parameters has them all, in their order.
+MANY_ROWS = 20
+# Of more, it has what does not agree, up to the second of these; where that is little, it is
+# filled up with others to the first.
+FEW_ROWS, MOST_ROWS = 12, 40
+# Entries behind a diagnosis.
+MOST_BEHIND = 3
+# Columns that hold what the user has named.
+NAMES = {"parameter", "worst entry"}
+# What the parameters are that the table leaves out.
+LEFT_OUT = {
+    Verdict.BUG: "wrong",
+    Verdict.INSPECT: "to inspect",
+    Verdict.INCONCLUSIVE: "not known",
+    Verdict.CORRECT: "right",
+}
+
+
+def text_report(check: GradientCheck, style: TextStyle = PLAIN) -> str:
+    """Return the complete report as text.
+
+    Parameters
+    ----------
+    style : TextStyle
+        In which characters and colours, and how wide.
+    """
+    parts = (_headline, _leading, _table, _histogram, _footer)
+    blocks = ("\n".join(part(check, style)) for part in parts)
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _headline(check: GradientCheck, style: TextStyle) -> Iterator[str]:
+    verdict = style.sentence(f"{check.verdict.symbol} {check.verdict.value}")
+    difference = style.sentence(f"difference {check.difference_text}")
+    yield f"{style.painted(verdict, TONES[check.verdict])}   {difference}"
+    if check.changes:
+        yield from style.broken(style.sentence(since_text(check)))
+
+
+def _leading(check: GradientCheck, style: TextStyle) -> Iterator[str]:
+    """What a reader must know first: what is wrong, or why it cannot be said."""
+    for diagnosis in check.diagnoses:
+        yield from _item(diagnosis.sentence, style)
+        rows = behind_rows(check, diagnosis, MOST_BEHIND)
+        cells = [(style.name(row[0]), *map(style.sentence, row[1:])) for row in rows]
+        widths = _widths(cells)
+        for row in cells:
+            label, analytic, numerical, _ = map(_padded, row, widths)
+            ratio = f"  ratio {row[-1]}" if row[-1] else ""
+            yield f"    {label}  analytic {analytic}  numerical {numerical}{ratio}".rstrip()
+    for reason in check.reasons:
+        yield from _item(reason, style)
+
+
+def _item(sentence: str, style: TextStyle) -> Iterator[str]:
+    return style.broken(f"- {style.sentence(sentence)}", "  ")
+
+
+def _table(check: GradientCheck, style: TextStyle) -> Iterator[str]:
+    shown, left_out = _shown(check.parameters)
+    heads, *rows = table_rows(check, shown)
+    cells = [heads, *(_cells(row, heads, style) for row in rows)]
+    widths = _widths(cells)
+    tones = ["", *(TONES[parameter.verdict] for parameter in shown)]
+    for row, tone in zip(cells, tones, strict=True):
+        aligned = [
+            _padded(
+                text,
+                width,
+                style.painted(text, tone) if tone and head == "verdict" else text,
+                right=head in NUMBERS,
+            )
+            for head, text, width in zip(heads, row, widths, strict=True)
+        ]
+        yield "  ".join(aligned).rstrip()
+    if left_out:
+        yield _summary(left_out)
+
+
+def _shown(
+    parameters: Sequence[ParameterCheck],
+) -> tuple[Sequence[ParameterCheck], Sequence[ParameterCheck]]:
+    """The parameters that the table has, and those that it leaves out."""
+    if len(parameters) <= MANY_ROWS:
+        return parameters, ()
+    severity = list(LEFT_OUT)
+    order = sorted(parameters, key=lambda p: severity.index(p.verdict))
+    unlike = sum(p.verdict is not Verdict.CORRECT for p in parameters)
+    most = min(max(unlike, FEW_ROWS), MOST_ROWS)
+    return order[:most], order[most:]
+
+
+def _summary(left_out: Sequence[ParameterCheck]) -> str:
+    counts = Counter(parameter.verdict for parameter in left_out)
+    if len(left_out) > 1 and set(counts) == {Verdict.CORRECT}:
+        return f"... and {len(left_out)} more, all agree"
+    kinds = (f"{counts[verdict]} {word}" for verdict, word in LEFT_OUT.items() if counts[verdict])
+    return f"... and {len(left_out)} more: {', '.join(kinds)}"
+
+
+def _cells(row: Sequence[str], heads: Sequence[str], style: TextStyle) -> tuple[str, ...]:
+    return tuple(
+        style.name(text) if head in NAMES else style.sentence(text)
+        for head, text in zip(heads, row, strict=True)
+    )
+
+
+def _widths(rows: Iterable[Sequence[str]]) -> list[int]:
+    return [max(map(columns, column)) for column in zip(*rows, strict=True)]
+
+
+def _padded(text: str, width: int, painted: str = "", *, right: bool = False) -> str:
+    """A text of some width, the colours in which it may be painted not counted."""
+    spaces = " " * (width - columns(text))
+    return f"{spaces}{painted or text}" if right else f"{painted or text}{spaces}"
+
+
+def _histogram(check: GradientCheck, style: TextStyle) -> Iterator[str]:
+    rows = list(_bars(check))
+    if not rows:
+        return
+    # A scan measures those that it suspects.
+    which = "each entry" if check.mode == "full" else "the entries measured by themselves"
+    yield f"relative error of {which}"
+    most = max(count for _, count in rows)
+    for label, count in rows:
+        bar = style.sentence("█" * math.ceil(BAR_WIDTH * count / most))
+        yield f"{label:>14} |{bar}{f' {count}' if count else ''}"
+
+
+def _bars(check: GradientCheck) -> Iterator[tuple[str, int]]:
+    """Yield the rows of the histogram: an interval of errors, and how many entries are in it."""
+    histogram = error_histogram(check.relative_errors, np.arange(-DECADES, 1.0))
+    if histogram.n_exact:
+        yield "exactly 0", histogram.n_exact
+    occupied = np.flatnonzero(histogram.counts)
+    if occupied.size:
+        # Down to an error of 1, so that the thresholds are in sight.
+        for k in range(occupied[0], len(histogram.counts)):
+            low = round(histogram.exponents[k])
+            high = f"1e{low + 1}" if low + 1 else "1"
+            yield f"1e{low} to {high}", int(histogram.counts[k])
+    if histogram.n_not_finite:
+        yield "not finite", histogram.n_not_finite
+
+
+def _footer(check: GradientCheck, style: TextStyle) -> Iterator[str]:
+    for sentence in (footer(check), *(f"Note: {note}" for note in check.notes)):
+        for line in style.broken(style.sentence(sentence), "  "):
+            yield style.painted(line, MUTED)

@@ -1,0 +1,281 @@
+"""Checks of every kind, whose reports are the same on every machine."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from networks import ClassicExercise, Digits, Network, Smooth
+
+from gradcheck_magic import (
+    Cause,
+    Diagnosis,
+    Entry,
+    GradientCheck,
+    GradientCheckInterrupted,
+    ParameterCheck,
+    Verdict,
+    check_gradients,
+)
+from gradcheck_magic.comparison import badness
+from gradcheck_magic.parameters import index_of, label
+
+# What is within so many error bars agrees, and differs in what each machine rounds in its own way.
+BARS = 4
+# Differences below this are those of round-off.
+ROUND_OFF = 1e-6
+
+
+def settled(check):
+    """The same check without what depends on the machine: time, round-off, and all that follows."""
+    off = np.abs(check.analytic - check.numerical)
+    agree = ~check.wrong & (off <= BARS * check.uncertainty)
+    settled_check = replace(
+        check,
+        difference=_difference(check.difference),
+        difference_uncertainty=1e-9 if check.difference_uncertainty else 0.0,
+        diagnoses=tuple(
+            replace(d, sentence=re.sub(r"to \d+ digits", "to 5 digits", d.sentence))
+            for d in check.diagnoses
+        ),
+        numerical=np.where(agree, check.analytic * (1 - 4e-9), _in_six_digits(check.numerical)),
+        uncertainty=_bar(check.uncertainty),
+        noise=1e-16,
+        n_evaluations=60 if check.mode == "scan" else 2 * check.size + 10,
+        seconds=1.25,
+        detectable=_bar(check.detectable, 3e-9),
+    )
+    parameters = tuple(_parameter(settled_check, p) for p in check.parameters)
+    return replace(settled_check, parameters=parameters)
+
+
+def _in_six_digits(values):
+    return np.array([float(f"{value:.5e}") for value in values])
+
+
+def _bar(value, bar=1e-9):
+    """An error bar, or that there is none."""
+    return np.where(np.isfinite(value), bar, value)[()]
+
+
+def _difference(value):
+    """A difference: in a single digit where round-off shows in the second."""
+    if 0 < value < ROUND_OFF:
+        return 2e-9
+    return float(f"{value:.0e}") if value < 1e-3 else value
+
+
+def _parameter(check, parameter):
+    return replace(
+        parameter,
+        difference=_difference(parameter.difference),
+        difference_uncertainty=_bar(parameter.difference_uncertainty),
+        detectable=_bar(parameter.detectable, 2e-6),
+        worst=parameter.worst and _worst(check, parameter),
+    )
+
+
+def _worst(check, parameter):
+    """The worst entry; where all agree that may be any, and is the largest."""
+    stop = parameter.start + parameter.size
+    positions = np.flatnonzero((parameter.start <= check.measured) & (check.measured < stop))
+    analytic, numerical = check.analytic[positions], check.numerical[positions]
+    ranks = badness(analytic, numerical, check.wrong[positions])
+    if parameter.verdict is Verdict.CORRECT:
+        ranks = np.abs(analytic)
+    worst = positions[np.argmax(ranks)]
+    index = index_of(int(check.measured[worst]) - parameter.start, parameter.shape)
+    values = check.analytic[worst], check.numerical[worst], check.uncertainty[worst]
+    return Entry(label(parameter.name, index), index, *map(float, values))
+
+
+def checked(net, grads, **options):
+    return settled(check_gradients(net.params, grads, net.cost, **options))
+
+
+def correct():
+    net = Smooth()
+    return checked(net, net.grads())
+
+
+def inspect():
+    net = Smooth()
+    grads = net.grads()
+    return checked(net, {**grads, "dW2": grads["dW2"] * (1 + 4e-6)})
+
+
+def upstream():
+    """The derivative of an activation is forgotten."""
+    net = Digits()
+    return checked(net, net.grads("slope of layer 2"), names=net.namespace)
+
+
+def two_bugs():
+    """The exercise that many courses set."""
+    net = ClassicExercise()
+    return checked(net, net.grads(bugs=True))
+
+
+def inconclusive():
+    """The cost is no number wherever the first entry is another."""
+
+    def cost(theta):
+        return float(theta[1] ** 2) if theta[0] == 1 else np.nan
+
+    return settled(check_gradients(np.array([1.0, 2.0]), np.array([0.0, 4.0]), cost))
+
+
+def scan():
+    """Of 987,210 entries."""
+    net = Network.large("tanh", 0)
+    return checked(net, net.grads(), mode="scan")
+
+
+def scan_of_wrong_rows():
+    """Of a cost that is rounded once: which entries are tried may depend on every digit."""
+    random = np.random.default_rng(0)
+    params = {"W": random.normal(size=(200, 100)), "b": random.normal(size=50)}
+    grads = {f"d{name}": array.copy() for name, array in params.items()}
+    grads["dW"][[3, 100]] *= 2
+    grads["db"][17] = 0
+
+    def cost_function(params):
+        return math.fsum(np.concatenate([w.ravel() ** 2 / 2 for w in params.values()]).tolist())
+
+    return settled(check_gradients(params, grads, cost_function, mode="scan"))
+
+
+def interrupted():
+    """At the first entry of the third parameter of four."""
+    net = Smooth()
+
+    def cost(params):
+        moved = [name for name in params if not np.array_equal(params[name], net.params[name])]
+        if moved == ["W2"]:
+            raise KeyboardInterrupt
+        return net.cost(params)
+
+    try:
+        check_gradients(net.params, net.grads(), cost)
+    except GradientCheckInterrupted as error:
+        return settled(error.check)
+
+
+def not_finite():
+    net = Smooth()
+    grads = net.grads()
+    grads["dW1"][1, 2] = np.inf
+    grads["db2"][0] = np.nan
+    return checked(net, grads)
+
+
+def kinks():
+    """|w| at zero, where any slope from −1 to 1 is right."""
+    params, grads = {"w": np.array([0.0, 0.0, 3.0])}, {"dw": np.array([0.5, -1.0, 1.0])}
+
+    def cost_function(params):
+        return np.abs(params["w"]).sum()
+
+    return settled(check_gradients(params, grads, cost_function))
+
+
+def twice(names: Sequence[str], wrong: Sequence[str]):
+    """A check of some parameters, with twice the right gradient in some of them."""
+    params = {name: np.array([1.0, 2.0]) for name in names}
+    grads = {name: 2 * w * (2 if name in wrong else 1) for name, w in params.items()}
+
+    def cost_function(params):
+        return sum(float(w @ w) for w in params.values())
+
+    return settled(check_gradients(params, grads, cost_function))
+
+
+def numbered(*numbers):
+    return [f"W{number}" for number in numbers]
+
+
+def many_parameters():
+    return twice(numbered(*range(200)), numbered(7, 150, 199))
+
+
+def many_wrong_parameters():
+    return twice(numbered(*range(100)), numbered(*range(10, 80)))
+
+
+def names():
+    """Wide, long, with accents; and what must not reach a terminal."""
+    strange = [
+        "θ", "权重", "a_name_that_is_long_indeed", "Größe", "e\u0301", "W\n1", "\x1b[31mred", "🙂",
+        "`b`", "\ud800",
+    ]  # fmt: skip
+    return twice(strange, ["权重", "\x1b[31mred"])
+
+
+def result_by_hand():
+    """A result with one of everything, made up."""
+    analytic = np.array([2e-2, 2e-2, 4e-2, np.nan, 0.5, 0.5, 1, 1, 1, 1, 1, 0.3, 0.3])
+    numerical = np.array(
+        [1e-2, 1e-2, 2e-2, -1.25, 0.5, 0.5 * (1 + 4e-9), 1.00001, 1, 1, 1, np.nan, 0.1, 0.1]
+    )
+
+    starts = {"W": 0, "b": 3, "V": 4, "U": 6, "T": 10, "long_name": 11}
+
+    def parameter(name, shape, verdict, difference, n_wrong=0, *, worst=None):
+        size = int(np.prod(shape))
+        entry = worst and Entry(worst[0], (), *worst[1:], 1e-9)
+        return ParameterCheck(
+            name, shape, size, verdict, difference, size, n_wrong, entry, starts[name]
+        )
+
+    bug, nan = Verdict.BUG, np.nan
+    twice = (
+        "`dW` is 2.000 times the numerical gradient, in all 3 entries. Look at where `dW` is "
+        "formed."
+    )
+    lost = "`db` is nan or infinite in 1 of 1 entries. Look for an overflow."
+    return GradientCheck(
+        verdict=bug,
+        difference=0.285,
+        difference_uncertainty=0.0,
+        parameters=(
+            parameter("W", (1, 3), bug, 1 / 3, 3, worst=("W[0, 2]", 4e-2, 2e-2)),
+            parameter("b", (), bug, nan, 1, worst=("b", nan, -1.25)),
+            parameter("V", (2,), Verdict.CORRECT, 1.2e-9, 0, worst=("V[1]", 0.5, 0.5)),
+            parameter("U", (4,), Verdict.INSPECT, 2e-6, 0, worst=("U[0]", 1.0, 1.00001)),
+            parameter("T", (1,), Verdict.INCONCLUSIVE, 0.0, 0, worst=("T[0]", 1.0, nan)),
+            parameter("long_name", (2,), bug, 0.5),
+        ),
+        diagnoses=(
+            Diagnosis(Cause.SCALE, ("W",), twice, {"factor": 2.0}),
+            Diagnosis(Cause.ENTRIES, ("b",), lost, {}),
+        ),
+        wrong_entries=(("b", ()), ("W", (0, 2)), ("W", (0, 0)), ("W", (0, 1))),
+        measured=np.arange(13),
+        analytic=analytic,
+        numerical=numerical,
+        uncertainty=np.full(13, 1e-9),
+        wrong=np.array(4 * [True] + 9 * [False]),
+        kinked=np.zeros(13, dtype=bool),
+        mode="full",
+        call="flat",
+        epsilon=1e-7,
+        cost=np.log(2),
+        noise=2e-16,
+        n_evaluations=40,
+        seconds=1.25,
+        detectable=1e-9,
+        size=20,
+        interrupted=True,
+        reasons=("Interrupted: 13 of 20 entries were measured.",),
+        notes=("`cost` returns several values: the first was taken as the cost.",),
+    )
+
+
+REPORTS = {
+    make.__name__: make
+    for make in (
+        correct, inspect, upstream, two_bugs, inconclusive, scan, scan_of_wrong_rows, interrupted,
+        not_finite, kinks, many_parameters, many_wrong_parameters, names, result_by_hand,
+    )
+}  # fmt: skip
