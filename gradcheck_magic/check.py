@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic.changes import changes
 from gradcheck_magic.comparison import (
     LISTED,
     Comparison,
@@ -219,8 +220,22 @@ def check_gradients(
         previous=previous,
         workers=workers,
     )
-    given = _check_at(params, grads, names, request)
-    return given if points == 1 else _check_around(params, grads, names, request, given)
+    try:
+        check = _check_at(params, grads, names, request)
+        if points > 1:
+            check = _check_around(params, grads, names, request, check)
+    except GradientCheckInterrupted as interrupt:
+        interrupt.check = _since(previous, interrupt.check)
+        raise
+    return _since(previous, check)
+
+
+def _since(previous: GradientCheck | None, check: GradientCheck) -> GradientCheck:
+    """Return the same check, which tells what has changed since the one before."""
+    if previous is None:
+        return check
+    differences = (previous.difference, check.difference)
+    return replace(check, changes=changes(previous.parameters, check.parameters, differences))
 
 
 @dataclass(frozen=True)
@@ -415,6 +430,9 @@ class GradientCheck:
         What was taken for granted, and what is odd; sentences.
     point : int
         At which of several points: 0 is the given one.
+    changes : str
+        What has changed since the previous check of the same parameters, such as ``"0.21 → 3e-09:
+        `W2` mended"``; empty where there was none, or all was right then and is.
     """
 
     verdict: Verdict
@@ -442,6 +460,7 @@ class GradientCheck:
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
     point: int = 0
+    changes: str = ""
 
     @property
     def passed(self) -> bool:
@@ -537,6 +556,7 @@ class GradientCheck:
             "interrupted": self.interrupted,
             "reasons": list(self.reasons),
             "notes": list(self.notes),
+            "changes": self.changes,
             "parameters": [_parameter_dict(parameter) for parameter in self.parameters],
             "diagnoses": [_diagnosis_dict(diagnosis) for diagnosis in self.diagnoses],
             "worst_entries": [_entry_dict(entry) for entry in self.worst_entries()],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,11 +28,13 @@ __all__ = [
     "NUMBERS",
     "behind_rows",
     "card",
+    "entries_table",
     "footer",
     "one_line",
     "picture_alt",
     "progress_card",
     "progress_text",
+    "since_text",
     "table_rows",
 ]
 
@@ -126,6 +129,11 @@ def _power(check: GradientCheck) -> str:
         f"an error of {check.detectable:.1e} in any single entry, and {LISTED:g} of it, "
         f"would have been found with probability {CERTAINTY}"
     )
+
+
+def since_text(check: GradientCheck) -> str:
+    """Return what has changed since the previous check, if there was one."""
+    return f"Since last time: {check.changes}." if check.changes else ""
 
 
 def ratio_text(entry: Entry) -> str:
@@ -240,7 +248,7 @@ _TONES = {
 }
 
 
-def card(check: GradientCheck, picture: str, *, classes: str = "") -> str:
+def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: bool = False) -> str:
     """Return the card as HTML.
 
     Parameters
@@ -249,21 +257,24 @@ def card(check: GradientCheck, picture: str, *, classes: str = "") -> str:
         The histogram, as an HTML element.
     classes : str
         Further classes of the card.
+    can_choose : bool
+        Whether the names in the table are buttons, which choose a parameter in the controls.
     """
     verdict = check.verdict
     return (
         f"<style>{STYLE}</style>"
-        f'<div class="gc-card gc-{verdict.name.lower()} {classes}" role="region" '
+        f'<div class="gc gc-card gc-{verdict.name.lower()} {classes}" role="region" '
         f'aria-label="Gradient check: {verdict.value} Difference {check.difference_text}.">'
         '<div class="gc-head" role="status">'
         f'<b class="gc-verdict" style="font-size:16px">{verdict.symbol} {verdict.value}</b> '
         f'<span style="font-size:15px">difference <b class="gc-difference">'
         f"{check.difference_text}</b></span></div>"
+        f"{_since_line(check)}"
         f"{_ruler(check.difference)}"
         f"{''.join(_diagnosis_block(check, diagnosis) for diagnosis in check.diagnoses)}"
         f"{''.join(map(_reason_block, check.reasons))}"
         f'<div class="gc-columns"><div class="gc-picture">{picture}</div>'
-        f'<div class="gc-tables">{_html_tables(check)}</div></div>'
+        f'<div class="gc-tables">{_html_tables(check, can_choose=can_choose)}</div></div>'
         f"{_html_footer(check)}</div>"
     )
 
@@ -272,13 +283,18 @@ def progress_card(done: int, expected: int, seconds: float, *, classes: str = ""
     """Return the card of a check under way."""
     return (
         f"<style>{STYLE}</style>"
-        f'<div class="gc-card gc-running {classes}" role="region" aria-label="Gradient check">'
+        f'<div class="gc gc-card gc-running {classes}" role="region" aria-label="Gradient check">'
         f'<div role="status" aria-live="polite">{progress_text(done, expected, seconds)}</div>'
         f'<progress value="{done}" max="{expected}" aria-label="evaluations" '
         'style="width:100%"></progress>'
         '<div class="gc-muted">Interrupt the kernel to stop: the parameters are put back, and '
         "what is known by then is shown.</div></div>"
     )
+
+
+def _since_line(check: GradientCheck) -> str:
+    since = since_text(check)
+    return f'<div class="gc-since" style="margin-bottom:6px">{_code(since)}</div>' if since else ""
 
 
 def _ruler(difference: float) -> str:
@@ -320,16 +336,20 @@ def _pointer(difference: float) -> str:
 
 def _diagnosis_block(check: GradientCheck, diagnosis: Diagnosis) -> str:
     """What is wrong in bold, what to look at below; one click away, the entries behind it."""
-    rows = "".join(map(_behind_row, check.entries_behind(diagnosis, MOST_BEHIND)))
-    head = "".join(
-        f'<th scope="col"{_class(number=name != "entry")}>{name}</th>' for name in BEHIND_HEADS
-    )
+    entries = check.entries_behind(diagnosis, MOST_BEHIND)
     return (
         f'<details class="gc-diagnosis" style="{_BLOCK}">'
         f"<summary>{_in_bold(diagnosis.sentence)}</summary>"
-        "<table><caption>The entries that are furthest off</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
+        f"{entries_table(entries, 'The entries that are furthest off')}</details>"
     )
+
+
+def entries_table(entries: Iterable[Entry], caption: str) -> str:
+    """Return a table of entries as HTML: both values, the error bar, ratio and error."""
+    heads = "".join(
+        f'<th scope="col"{_class(number=name != "entry")}>{name}</th>' for name in BEHIND_HEADS
+    )
+    return _html_table(heads, map(_behind_row, entries), caption)
 
 
 def _behind_row(entry: Entry) -> str:
@@ -361,36 +381,59 @@ def _code(text: str) -> str:
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
 
 
-def _html_tables(check: GradientCheck) -> str:
+def _html_tables(check: GradientCheck, *, can_choose: bool) -> str:
     # What is wrong comes before the fold.
     order = sorted(check.parameters, key=lambda p: p.verdict is Verdict.CORRECT)
     shown = check.parameters if len(order) <= MOST_ROWS else tuple(order[:MOST_ROWS])
-    heads = _heads(check)
-    table = _html_table(shown, heads, "Gradient of each parameter, and its worst entry")
+    names = {
+        p.name: _name_cell(p.name, k, can_choose=can_choose) for k, p in enumerate(check.parameters)
+    }
+    row = partial(_html_row, heads=_heads(check), names=names)
+    heads = _html_heads(_heads(check))
+    hint = ": choose one to look closer" if can_choose else ""
+    table = _html_table(heads, map(row, shown), f"Gradient of each parameter{hint}")
     rest = order[len(shown) :]
     if rest:
-        more = _html_table(rest, heads, "The other parameters")
+        more = _html_table(heads, map(row, rest), "The other parameters")
         table += f"<details><summary>{len(rest)} more parameters</summary>{more}</details>"
     return table
 
 
-def _html_table(parameters: Sequence[ParameterCheck], heads: Sequence[str], caption: str) -> str:
-    head = "".join(f'<th scope="col"{_class(number=name in NUMBERS)}>{name}</th>' for name in heads)
-    rows = "".join(_html_row(parameter, heads) for parameter in parameters)
+def _name_cell(name: str, position: int, *, can_choose: bool) -> str:
+    """The name of a parameter, in a table."""
+    code = f"<code>{html.escape(name)}</code>"
+    if not can_choose:
+        return code
+    return f'<button type="button" class="gc-pick" onclick="{_choosing(position)}">{code}</button>'
+
+
+def _choosing(position: int) -> str:
+    """What the page does when a parameter is chosen: as if it were chosen from the list below."""
     return (
-        f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{rows}</tbody></table>"
+        f"const s=this.closest('.gc-box').querySelector('.gc-choose select');"
+        f"s.selectedIndex={position + 1};s.dispatchEvent(new Event('change',{{bubbles:true}}))"
     )
 
 
-def _html_row(check: ParameterCheck, heads: Sequence[str]) -> str:
+def _html_heads(heads: Sequence[str]) -> str:
+    return "".join(f'<th scope="col"{_class(number=name in NUMBERS)}>{name}</th>' for name in heads)
+
+
+def _html_table(heads: str, rows: Iterable[str], caption: str) -> str:
+    return (
+        f"<table><caption>{caption}</caption><thead><tr>{heads}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _html_row(check: ParameterCheck, heads: Sequence[str], names: Mapping[str, str]) -> str:
     verdict = f"{check.verdict.symbol} {parameter_verdict(check)}"
     texts = dict(zip(heads[2:], (_difference(check), verdict, *_values(check, heads)), strict=True))
     label = texts["worst entry"]
     texts["worst entry"] = label.removeprefix(check.name) or label
     tones = {"verdict": _TONES[check.verdict]}
     return (
-        f'<tr><th scope="row"><code>{html.escape(check.name)}</code></th>'
+        f'<tr><th scope="row">{names[check.name]}</th>'
         f"<td>{shape_text(check.shape)}</td>"
         + "".join(
             f"<td{_class(tones.get(name, ''), number=name in NUMBERS)}>"

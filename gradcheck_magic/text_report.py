@@ -11,7 +11,7 @@ import numpy as np
 from gradcheck_magic.check import GradientCheck
 from gradcheck_magic.comparison import ParameterCheck, Verdict
 from gradcheck_magic.error_histogram import error_histogram
-from gradcheck_magic.report import NUMBERS, behind_rows, footer, table_rows
+from gradcheck_magic.report import NUMBERS, behind_rows, footer, since_text, table_rows
 from gradcheck_magic.text_style import MUTED, PLAIN, TONES, TextStyle, columns
 
 __all__ = ["text_report"]
@@ -51,9 +51,12 @@ def text_report(check: GradientCheck, style: TextStyle = PLAIN) -> str:
 
 
 def _headline(check: GradientCheck, style: TextStyle) -> Iterator[str]:
+    """The verdict, the difference, and how that compares with last time."""
     verdict = style.sentence(f"{check.verdict.symbol} {check.verdict.value}")
     difference = style.sentence(f"difference {check.difference_text}")
     yield f"{style.painted(verdict, TONES[check.verdict])}   {difference}"
+    if check.changes:
+        yield from style.broken(style.sentence(since_text(check)))
 
 
 def _leading(check: GradientCheck, style: TextStyle) -> Iterator[str]:

@@ -16,7 +16,7 @@ ORDER = [
     "errors", "interrupt", "memory", "parameters", "pairing", "directions", "convention",
     "evaluation", "workers", "gradient_function", "noise", "cost", "analytic", "textbook",
     "ladder", "lockstep", "second_look", "finite_difference", "residuals", "sampling",
-    "location", "scan", "measured", "comparison", "measurement", "mismatch", "cause",
+    "location", "scan", "measured", "comparison", "changes", "measurement", "mismatch", "cause",
     "readings", "recognition", "layers", "belonging", "stale", "broadcasting", "experiments",
     "sentences", "diagnosis", "findings", "scan_explanation", "explanation", "check",
     "error_histogram", "clock", "report", "text_style", "text_report", "figures", "terminal",

@@ -1,0 +1,99 @@
+"""Running the check again shows what has changed."""
+
+import numpy as np
+import pytest
+
+from gradcheck_magic import check_gradients
+from gradcheck_magic.changes import changes
+from gradcheck_magic.comparison import ParameterCheck, Verdict
+
+RIGHT, WRONG, INSPECT, OPEN = (
+    Verdict.CORRECT,
+    Verdict.BUG,
+    Verdict.INSPECT,
+    Verdict.INCONCLUSIVE,
+)
+
+
+def parameters(**verdicts):
+    return [ParameterCheck(n, (2,), 2, v, 0.0, 2, 0, None) for n, v in verdicts.items()]
+
+
+ROWS = {
+    "mended": ({"W": WRONG}, {"W": RIGHT}, "0.21 → 3e-09: `W` mended"),
+    "inspected, then mended": ({"W": INSPECT}, {"W": RIGHT}, "0.21 → 3e-09: `W` mended"),
+    "mended and still wrong": (
+        {"W1": WRONG, "b1": WRONG, "W2": RIGHT, "b2": WRONG},
+        {"W1": RIGHT, "b1": WRONG, "W2": RIGHT, "b2": RIGHT},
+        "0.21 → 3e-09: `W1` and `b2` mended, `b1` still wrong",
+    ),
+    "broken": ({"W": RIGHT}, {"W": WRONG}, "0.21 → 3e-09: `W` now wrong"),
+    "mended and broken": (
+        {"W": RIGHT, "b": WRONG},
+        {"W": WRONG, "b": RIGHT},
+        "0.21 → 3e-09: `b` mended, `W` now wrong",
+    ),
+    "could not be told": ({"W": OPEN}, {"W": RIGHT}, "0.21 → 3e-09: `W` now agrees"),
+    "can be told: it is wrong": ({"W": OPEN}, {"W": WRONG}, "0.21 → 3e-09: `W` now wrong"),
+    "cannot be told now": ({"W": RIGHT}, {"W": OPEN}, "0.21 → 3e-09: `W` cannot be told now"),
+    "wrong is not mended by not looking": (
+        {"W": WRONG},
+        {"W": OPEN},
+        "0.21 → 3e-09: `W` cannot be told now",
+    ),
+    "many": (
+        dict.fromkeys("abcdefg", WRONG),
+        dict.fromkeys("abcdefg", RIGHT),
+        "0.21 → 3e-09: `a`, `b`, `c`, `d` and 3 more mended",
+    ),
+    "right as before": ({"W": RIGHT}, {"W": RIGHT}, ""),
+    "other parameters": ({"W": WRONG}, {"V": RIGHT}, ""),
+    "one more parameter": ({"W": WRONG}, {"W": RIGHT, "b": RIGHT}, ""),
+    "another order": ({"W": WRONG, "b": RIGHT}, {"b": RIGHT, "W": WRONG}, ""),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "told"), ROWS.values(), ids=ROWS)
+def test_changes(before, after, told):
+    assert changes(parameters(**before), parameters(**after), (0.21, 3e-9)) == told
+
+
+def test_as_before():
+    """Where both numbers look the same, one of them is shown."""
+    wrong = parameters(W=WRONG)
+    assert changes(wrong, wrong, (0.2101, 0.2099)) == "0.21, as before: `W` still wrong"
+
+
+def test_another_shape_is_another_parameter():
+    other = [ParameterCheck("W", (3,), 3, RIGHT, 0.0, 3, 0, None)]
+    assert changes(parameters(W=WRONG), other, (0.21, 3e-9)) == ""
+
+
+def check_of(dW, previous=None):
+    W = np.array([1.0, 2.0])
+    return check_gradients({"W": W}, {"W": dW}, lambda p: p["W"] @ p["W"] / 2, previous=previous)
+
+
+def test_said_in_the_report():
+    wrong = check_of(np.array([1.0, 4.0]))
+    right = check_of(np.array([1.0, 2.0]), previous=wrong)
+    assert wrong.changes == ""
+    assert right.changes.startswith("0.31 → ")
+    assert right.changes.endswith(": `W` mended")
+    assert str(right).splitlines()[1] == f"Since last time: {right.changes}."
+    assert "Since last time:" in right.to_html()
+    assert "Since last time:" not in str(wrong) + wrong.to_html()
+    assert right.to_dict()["changes"] == right.changes
+
+
+def test_cells_run_again(shell, run):
+    """The magic remembers the check before, in memory alone."""
+    shell.user_ns.update(
+        params={"W": np.array([1.0, 2.0])},
+        grads={"dW": np.array([1.0, 4.0])},
+        cost_function=lambda p: p["W"] @ p["W"] / 2,
+    )
+    assert run("%gradcheck").changes == ""
+    assert run("%gradcheck").changes == "0.31, as before: `W` still wrong"
+    check = run("%%gradcheck\ngrads['dW'] = params['W'].copy()")
+    assert check.changes.endswith(": `W` mended")
