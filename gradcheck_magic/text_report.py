@@ -51,6 +51,7 @@ def text_report(check: GradientCheck, style: TextStyle = PLAIN) -> str:
 
 
 def _headline(check: GradientCheck, style: TextStyle) -> Iterator[str]:
+    """The verdict, the difference, and how that compares with last time."""
     verdict = style.sentence(f"{check.verdict.symbol} {check.verdict.value}")
     difference = style.sentence(f"difference {check.difference_text}")
     yield f"{style.painted(verdict, TONES[check.verdict])}   {difference}"

@@ -180,7 +180,7 @@ def kinks():
     return settled(check_gradients(params, grads, cost_function))
 
 
-def twice(names: Sequence[str], wrong: Sequence[str]):
+def twice(names: Sequence[str], wrong: Sequence[str], previous=None):
     """A check of some parameters, with twice the right gradient in some of them."""
     params = {name: np.array([1.0, 2.0]) for name in names}
     grads = {name: 2 * w * (2 if name in wrong else 1) for name, w in params.items()}
@@ -188,7 +188,11 @@ def twice(names: Sequence[str], wrong: Sequence[str]):
     def cost_function(params):
         return sum(float(w @ w) for w in params.values())
 
-    return settled(check_gradients(params, grads, cost_function))
+    return settled(check_gradients(params, grads, cost_function, previous=previous))
+
+
+def one_mended_of_two():
+    return twice(["W1", "W2"], ["W1"], previous=twice(["W1", "W2"], ["W1", "W2"]))
 
 
 def numbered(*numbers):
@@ -276,6 +280,7 @@ REPORTS = {
     make.__name__: make
     for make in (
         correct, inspect, upstream, two_bugs, inconclusive, scan, scan_of_wrong_rows, interrupted,
-        not_finite, kinks, many_parameters, many_wrong_parameters, names, result_by_hand,
+        not_finite, kinks, one_mended_of_two, many_parameters, many_wrong_parameters, names,
+        result_by_hand,
     )
 }  # fmt: skip
