@@ -7,15 +7,29 @@ import html
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 import matplotlib.style
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["AGREE", "UNKNOWN", "WRONG", "Draw", "new_axes", "paint", "plain_style", "png", "svg"]
+__all__ = [
+    "AGREE",
+    "INCHES",
+    "UNKNOWN",
+    "WRONG",
+    "Draw",
+    "legend_above",
+    "new_axes",
+    "paint",
+    "plain_style",
+    "png",
+    "power",
+    "svg",
+]
 
 INCHES = (4.6, 2.6)
 DPI = 100
@@ -51,6 +65,28 @@ def new_axes(area: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=INCHES, dpi=DPI)
     figure.patch.set_alpha(0)
     return figure, figure.add_axes(area)
+
+
+def legend_above(axes: Axes, handles: Sequence[Artist], *, ncols: int) -> None:
+    """Say above the axes what the marks are, where none of them is in the way."""
+    if not handles:
+        return
+    axes.legend(
+        handles=handles,
+        frameon=False,
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 0.99),
+        ncols=ncols,
+        handlelength=1.6,
+        handletextpad=0.5,
+        columnspacing=1.2,
+        labelspacing=0.2,
+    )
+
+
+def power(value: float) -> str:
+    """Return a power of ten without a formula, which would have to be typeset: ``1e-7``."""
+    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def paint(axes: Axes, color: str) -> None:
