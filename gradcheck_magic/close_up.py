@@ -88,7 +88,13 @@ class CloseUp:
     def worst(self, most: int) -> list[Entry]:
         """Return the entries that are furthest off, worst first, and the wrong ones before all."""
         ranks = badness(self.analytic, self.numerical, self.wrong)
-        order = np.argsort(-ranks, kind="stable")[:most]
+        if most < len(ranks):
+            # Sorting a million to find the first few would take longer than drawing them.
+            least = np.partition(ranks, -most)[-most] if most else np.inf
+            candidates = np.flatnonzero(ranks >= least)
+        else:
+            candidates = np.arange(len(ranks))
+        order = candidates[np.argsort(-ranks[candidates], kind="stable")][:most]
         return [self._entry(int(position)) for position in order]
 
     def _entry(self, position: int) -> Entry:
@@ -216,7 +222,9 @@ class Tiling:
     @classmethod
     def _of_vector(cls, length: int) -> Self:
         if length <= LONGEST_ROW:
-            return cls(length, 1, 1, max(length, 1), max(length, 1), 0, "index", "")
+            return cls(
+                length, 1, 1, max(length, 1), max(length, 1), 0, "index" if length > 1 else "", ""
+            )
         per_row = _round(math.sqrt(ASPECT * length))
         return cls(length, 1, 1, per_row, per_row, 0, f"index, {per_row} to a row", "row starts at")
 
@@ -279,9 +287,9 @@ class Tiling:
 
     def largest(self, cells: Indices, values: Vector) -> Vector:
         """Return the largest value in each cell; nan where there is none above -inf."""
-        result = np.full(self.shape, -np.inf)
-        np.maximum.at(result, tuple(cells), values)
-        return np.where(np.isneginf(result), np.nan, result)
+        result = np.full(math.prod(self.shape), -np.inf)
+        np.maximum.at(result, cells[0] * self.shape[1] + cells[1], values)
+        return np.where(np.isneginf(result), np.nan, result).reshape(self.shape)
 
     def present(self) -> Mask:
         """Return the cells in which there is any entry, without looking at every one."""

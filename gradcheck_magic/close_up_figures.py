@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, SymmetricalLogLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from gradcheck_magic.close_up import CloseUp, ErrorGrid
+from gradcheck_magic.close_up import LONGEST_ROW, CloseUp, ErrorGrid, Tiling
 from gradcheck_magic.comparison import THRESHOLDS
 from gradcheck_magic.drawing import (
     AGREE,
@@ -28,7 +28,6 @@ from gradcheck_magic.drawing import (
     power,
 )
 from gradcheck_magic.error_histogram import in_words
-from gradcheck_magic.errors import counted
 from gradcheck_magic.figures import draw_histogram
 
 __all__ = [
@@ -48,8 +47,8 @@ Mask = NDArray[np.bool_]
 
 # The map's colours run from here to 1, in powers of ten.
 FIRST_EXPONENT = -12
-MAP_AREA = (0.115, 0.17, 0.735, 0.66)
-BAR_AREA = (0.885, 0.17, 0.022, 0.66)
+MAP_AREA = (0.145, 0.17, 0.695, 0.66)
+BAR_AREA = (0.87, 0.17, 0.022, 0.66)
 PLOT_AREA = (0.155, 0.17, 0.825, 0.72)
 # Okabe and Ito's sky blue and bluish green, which stand out from the map.
 EXACT = "#56B4E9"
@@ -147,32 +146,34 @@ def error_map(close_up: CloseUp, *, color: str = "black") -> Figure:
     grid = close_up.grid()
     with plain_style():
         figure, axes = new_axes(MAP_AREA)
-        rows, columns = (n * b for n, b in zip(grid.shape, grid.tiling.block, strict=True))
+        rows, columns = grid.tiling.extent
+        high, wide = (n * b for n, b in zip(grid.shape, grid.tiling.block, strict=True))
         # "none": the cells themselves are stored, and stay sharp at any size.
         axes.imshow(
             _pixels(grid),
             interpolation="none",
-            extent=(-0.5, columns - 0.5, rows - 0.5, -0.5),
-            aspect="equal" if rows / 2 <= columns <= 40 * rows else "auto",
+            extent=(-0.5, wide - 0.5, high - 0.5, -0.5),
+            aspect="equal" if rows <= columns <= LONGEST_ROW * rows else "auto",
         )
         axes.set_anchor("W")
         _mark(axes, grid)
         _label_map(axes, grid)
         legend_above(axes, list(_map_keys(grid, color)), ncols=3)
         paint(axes, color)
+        if grid.tiling.gap or grid.tiling.extent == (1, 1):
+            axes.spines[:].set_visible(False)
         _draw_color_bar(figure.add_axes(BAR_AREA), color)
     return figure
 
 
 def error_map_alt(close_up: CloseUp) -> str:
     """Say in words what the map shows."""
-    grid = close_up.grid()
     parameter, errors = close_up.parameter, close_up.relative_errors
     shape = " × ".join(map(str, parameter.shape)) or "scalar"
-    high, wide = grid.tiling.block
+    high, wide = Tiling.of(parameter.shape).block
     blocks = f", each cell the largest of {high} × {wide}" if high * wide > 1 else ""
     parts = [
-        f"{counted(len(errors), 'entry').replace('entrys', 'entries')} of {parameter.size} measured"
+        f"{len(errors)} of {_entries(parameter.size)} measured"
         if len(errors) < parameter.size
         else "",
         in_words(errors) if len(errors) else "",
@@ -269,7 +270,7 @@ def _label_map(axes: Axes, grid: ErrorGrid) -> None:
     axes.set_ylabel(tiling.down)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    if tiling.gap:
+    if tiling.gap or tiling.extent == (1, 1):
         axes.set_xticks([])
     elif tiling.count > 1:
         # A folded vector's rows are named by the first index in each.
@@ -288,7 +289,7 @@ def _draw_color_bar(axes: Axes, color: str) -> None:
     axes.set_yticks(exponents, labels, fontsize=8)
     axes.hlines(np.log10(THRESHOLDS), 0, 1, color="white", linewidth=1)
     axes.set_xticks([])
-    axes.set_title("error", fontsize=8, color=color)
+    axes.set_xlabel("error", fontsize=8)
     axes.yaxis.tick_right()
     paint(axes, color)
     for spine in axes.spines.values():
@@ -372,14 +373,15 @@ def _set_scales(axes: Axes, close_up: CloseUp, drawn: Mask) -> float:
         linear = 10.0 ** np.floor(np.log10(max(small, largest * 10.0**-MOST_DECADES)))
         axes.set_xscale("symlog", linthresh=linear)
         axes.set_yscale("symlog", linthresh=linear)
-        decades = np.log10(largest / linear)
+        # Two powers of ten on either side: more would run into each other around zero.
+        low, high = np.log10(linear), np.floor(np.log10(largest))
+        ticks = 10.0 ** np.unique([np.ceil((low + high) / 2), high])
         for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(FixedLocator([*-ticks, 0.0, *ticks]))
             # Without a formula, which would have to be typeset.
-            axis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=linear))
-            axis.get_major_locator().set_params(numticks=7)
             axis.set_major_formatter(lambda value, _: power(value) if value else "0")
-            axis.set_minor_formatter(NullFormatter())
-        end = largest * (2.0 if decades else 1.1)
+            axis.set_minor_locator(NullLocator())
+        end = 2 * largest
     else:
         end = 1.08 * largest
         for axis in (axes.xaxis, axes.yaxis):
@@ -454,7 +456,11 @@ def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
                 label=name,
             )
         if 0 < curve.bar < np.inf:
-            axes.axhline(curve.bar, color=UNKNOWN, linewidth=1, dashes=(1, 2), label="error bar")
+            axes.axhline(curve.bar, color=UNKNOWN, linewidth=1, dashes=(1, 2))
+            axes.annotate(
+                "error bar", (0.99, curve.bar), (0, 2), xycoords=("axes fraction", "data"),
+                textcoords="offset points", ha="right", fontsize=8, color=color,
+            )  # fmt: skip
         _set_ends(axes, curve)
         zero = curve.steps[curve.errors == 0]
         axes.plot(
@@ -468,8 +474,7 @@ def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
             axis.set_major_locator(LogLocator(numticks=7))
             # Without a formula, which would have to be typeset.
             axis.set_major_formatter(lambda value, _: power(value))
-            axis.set_minor_formatter(NullFormatter())
-            axis.set_minor_locator(LogLocator(numticks=1))
+            axis.set_minor_locator(NullLocator())
         legend_above(axes, axes.get_legend_handles_labels()[0], ncols=5)
         paint(axes, color)
     return figure

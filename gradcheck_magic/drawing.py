@@ -86,7 +86,8 @@ def legend_above(axes: Axes, handles: Sequence[Artist], *, ncols: int) -> None:
 
 def power(value: float) -> str:
     """Return a power of ten without a formula, which would have to be typeset: ``1e-7``."""
-    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    text = f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+    return text.removesuffix("e0")
 
 
 def paint(axes: Axes, color: str) -> None:

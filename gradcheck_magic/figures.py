@@ -32,10 +32,12 @@ __all__ = [
 Group = tuple[str, str, NDArray[np.float64]]
 
 # Left, bottom, width and height of the axes: a layout engine would take longer than the drawing.
-AREA = (0.115, 0.17, 0.865, 0.73)
+AREA = (0.14, 0.17, 0.84, 0.73)
 # The same where names stand at the left; and so many lines at most.
 REACH_AREA = (0.155, 0.17, 0.825, 0.73)
 MOST_LINES = 12
+# Counts from here on are given in thousands, for which there is room.
+MANY = 10_000
 BINS_PER_DECADE = 2
 # The picture starts at 1e-12 at the latest, so that pictures of two checks can be compared.
 FIRST_EXPONENT, LEAST_EXPONENT = -12, -17
@@ -241,7 +243,8 @@ def _label(axes: Axes, exponents: NDArray[np.float64], ends: list[tuple[float, s
     ticks = [(float(e), f"1e{e}" if e else "1") for e in range(0, int(exponents[0]) - 1, -2)]
     places, labels = zip(*(ticks + ends), strict=True)
     axes.set_xticks(places, labels)
-    axes.set_xlim(min(places[-1], exponents[0]) - 0.5, max(0, *places) + 0.5)
+    axes.set_xlim(min(exponents[0], *places) - 0.5, max(0, *places) + 0.5)
     axes.set_xlabel("relative error of each entry")
     axes.set_ylabel("entries")
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_formatter(lambda n, _: f"{n / 1000:g}k" if n >= MANY else f"{n:g}")
