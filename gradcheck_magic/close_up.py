@@ -64,9 +64,8 @@ class CloseUp:
         """
         by_name = {parameter.name: parameter for parameter in check.parameters}
         if name not in by_name:
-            raise InputError(
-                f"`{name}` was not checked{did_you_mean(name, by_name)}: there is {listed(by_name)}."
-            )
+            meant = did_you_mean(name, by_name)
+            raise InputError(f"`{name}` was not checked{meant}: there is {listed(by_name)}.")
         parameter = by_name[name]
         ends = (parameter.start, parameter.start + parameter.size)
         here = slice(*(int(end) for end in np.searchsorted(check.measured, ends)))
@@ -319,7 +318,7 @@ class Tiling:
 
 def _round(wanted: float) -> int:
     """The least of 10, 20, 50, 100, 200, … that is as large."""
-    power = 10 ** math.floor(math.log10(wanted))
+    power: int = 10 ** math.floor(math.log10(wanted))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= wanted)
 
 

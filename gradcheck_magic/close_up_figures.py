@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import matplotlib as mpl
 import numpy as np
@@ -56,10 +56,21 @@ TRUNCATION = "#009E73"
 NOT_FINITE = WRONG[2]
 # Cells are drawn with about so many pixels in all, for the patterns in them.
 PATTERN_ROWS, PATTERN_COLUMNS = 180, 360
+# From one stripe of a pattern to the next.
+STRIPE = 6
 # Each is an element of the picture, and it should stay small.
 MOST_MARKS = 200
 MOST_POINTS = 400
 MOST_BARS = 100
+# What does not agree has another colour and another form.
+POINTS: dict[bool, dict[str, Any]] = {
+    False: {
+        "label": "agree", "color": AGREE, "marker": "o", "markersize": 3.5, "markeredgewidth": 0,
+    },
+    True: {
+        "label": "wrong", "color": WRONG[0], "marker": "x", "markersize": 5, "markeredgewidth": 1.5,
+    },
+}  # fmt: skip
 # Wider, in parts of the picture, an error bar can be seen.
 VISIBLE = 0.01
 # Beyond so many powers of ten, a linear scale shows nothing of the small values.
@@ -72,34 +83,35 @@ ON_A_LINE = 1e-3
 
 
 class StepCurve(Protocol):
-    """The error of one entry's central difference as a function of the step.
-
-    Attributes
-    ----------
-    label : str
-        Of the entry.
-    steps, errors : ndarray
-        ε, ascending; and |central difference − analytic| for each.
-    roundoff, truncation : ndarray
-        What explains them: noise / ε, and c ε².
-    step, bar : float
-        The step that was used, and the error bar of the best value.
-    """
+    """The error of one entry's central difference as a function of the step."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """What the entry is called."""
+
     @property
-    def steps(self) -> Vector: ...
+    def steps(self) -> Vector:
+        """The steps ε, ascending."""
+
     @property
-    def errors(self) -> Vector: ...
+    def errors(self) -> Vector:
+        """|central difference − analytic| for each."""
+
     @property
-    def roundoff(self) -> Vector: ...
+    def roundoff(self) -> Vector:
+        """What round-off may do to each: noise / ε."""
+
     @property
-    def truncation(self) -> Vector: ...
+    def truncation(self) -> Vector:
+        """What truncation does to each: c ε²."""
+
     @property
-    def step(self) -> float: ...
+    def step(self) -> float:
+        """The step that was used."""
+
     @property
-    def bar(self) -> float: ...
+    def bar(self) -> float:
+        """The error bar of the best value."""
 
 
 # How the errors are spread
@@ -210,8 +222,8 @@ def _pixels(grid: ErrorGrid) -> NDArray[np.float64]:
         return cells.repeat(times[0], axis=0).repeat(times[1], axis=1)
 
     pixels = enlarged(colors)
-    y, x = np.indices(pixels.shape[:2], sparse=True)
-    stripes, opposite = (x + y) % 6 < 2, (x - y) % 6 < 2
+    y, x = np.ogrid[: pixels.shape[0], : pixels.shape[1]]
+    stripes, opposite = ((x + sign * y) % STRIPE < STRIPE / 3 for sign in (1, -1))
     for cells, pattern, name, alpha in (
         (grid.unmeasured, stripes, UNKNOWN, 0.9),
         (grid.regions & grid.unmeasured, opposite, WRONG[0], 1.0),
@@ -225,7 +237,7 @@ def _pixels(grid: ErrorGrid) -> NDArray[np.float64]:
 
 
 def _mark(axes: Axes, grid: ErrorGrid) -> None:
-    """Put a cross on cells that are wrong, and a ring on those on a kink; some, if there are many."""
+    """Put crosses on cells that are wrong, and rings on those on a kink; not on all, if many."""
     inches = (INCHES[1] * MAP_AREA[3], INCHES[0] * MAP_AREA[2])
     room = 72 * min(size / n for size, n in zip(inches, grid.shape, strict=True))
     size = float(np.clip(0.5 * room, 4, 10))
@@ -322,12 +334,10 @@ def scatter(close_up: CloseUp, *, color: str = "black") -> Figure:
         slope = _slope(close_up, drawn)
         if slope is not None:
             axes.plot(line, slope * line, color=WRONG[1], linewidth=1.2, label=f"slope {slope:.4g}")
-        for wrong, mark, paint_in, name in (
-            (False, "o", AGREE, "agree"), (True, "x", WRONG[0], "wrong"),
-        ):  # fmt: skip
+        for wrong, style in POINTS.items():
             there = _some(np.flatnonzero(drawn & (close_up.wrong == wrong)), MOST_POINTS)
             if there.size:
-                _draw_points(axes, close_up, there, mark, paint_in, name)
+                _draw_points(axes, close_up, there, style)
         left_out = len(drawn) - int(drawn.sum())
         if left_out:
             axes.text(
@@ -353,14 +363,14 @@ def scatter_alt(close_up: CloseUp) -> str:
     rest = f" {left_out} not finite and not drawn." if left_out else ""
     return (
         f"Numerical over analytic values of {_entries(n)} of {close_up.parameter.name}{some}: "
-        f"{n - n_wrong} on the line of equal values within the error bars, "
-        f"{n_wrong} wrong{on_line}.{rest}"
+        f"{n - n_wrong} agree, {n_wrong} wrong{on_line}.{rest}"
     )
 
 
 def _drawable(close_up: CloseUp) -> Mask:
     values = np.stack([close_up.analytic, close_up.numerical])
-    return np.all(np.isfinite(values) & (np.abs(values) < LARGEST), axis=0)
+    drawn: Mask = np.all(np.isfinite(values) & (np.abs(values) < LARGEST), axis=0)
+    return drawn
 
 
 def _set_scales(axes: Axes, close_up: CloseUp, drawn: Mask) -> float:
@@ -369,38 +379,39 @@ def _set_scales(axes: Axes, close_up: CloseUp, drawn: Mask) -> float:
     sizes = sizes[sizes > 0]
     largest = max(float(np.max(sizes, initial=0.0)), 1e-290) if sizes.size else 1.0
     small = float(np.quantile(sizes, 0.05)) if sizes.size else 1.0
-    if largest > LINEAR_RANGE * small:
-        linear = 10.0 ** np.floor(np.log10(max(small, largest * 10.0**-MOST_DECADES)))
-        axes.set_xscale("symlog", linthresh=linear)
-        axes.set_yscale("symlog", linthresh=linear)
-        # Two powers of ten on either side: more would run into each other around zero.
-        low, high = np.log10(linear), np.floor(np.log10(largest))
-        ticks = 10.0 ** np.unique([np.ceil((low + high) / 2), high])
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(FixedLocator([*-ticks, 0.0, *ticks]))
-            # Without a formula, which would have to be typeset.
-            axis.set_major_formatter(lambda value, _: power(value) if value else "0")
-            axis.set_minor_locator(NullLocator())
-        end = 2 * largest
+    is_wide = largest > LINEAR_RANGE * small
+    if is_wide:
+        _set_logarithmic(axes, max(small, largest * 10.0**-MOST_DECADES), largest)
     else:
-        end = 1.08 * largest
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5))
             axis.set_major_formatter(lambda value, _: f"{value:.3g}" if value else "0")
-    ends = (-end, end)
-    axes.set_xlim(ends)
-    axes.set_ylim(ends)
+    end = (2 if is_wide else 1.08) * largest
+    axes.set_xlim(-end, end)
+    axes.set_ylim(-end, end)
     return end
 
 
+def _set_logarithmic(axes: Axes, small: float, largest: float) -> None:
+    """Make both axes logarithmic beyond what is small, and linear around zero."""
+    low, high = np.floor(np.log10([small, largest]))
+    axes.set_xscale("symlog", linthresh=10.0**low)
+    axes.set_yscale("symlog", linthresh=10.0**low)
+    # Two powers of ten on either side: more would run into each other around zero.
+    ticks = 10.0 ** np.unique([np.ceil((low + high) / 2), high])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(FixedLocator([*-ticks, 0.0, *ticks]))
+        # Without a formula, which would have to be typeset.
+        axis.set_major_formatter(lambda value, _: power(value) if value else "0")
+        axis.set_minor_locator(NullLocator())
+
+
 def _draw_points(
-    axes: Axes, close_up: CloseUp, there: NDArray[np.intp], mark: str, color: str, name: str
+    axes: Axes, close_up: CloseUp, there: NDArray[np.intp], style: dict[str, Any]
 ) -> None:
+    """Draw some entries, and the error bars that are tall enough to be seen."""
     x, y, bars = (a[there] for a in (close_up.analytic, close_up.numerical, close_up.uncertainty))
-    axes.plot(
-        x, y, mark, color=color, markersize=5 if mark == "x" else 3.5, alpha=0.8,
-        markeredgewidth=1.5 if mark == "x" else 0, label=name,
-    )  # fmt: skip
+    axes.plot(x, y, linestyle="none", alpha=0.8, **style)
     to_pixels = axes.transData.transform
     high = axes.transAxes.transform((0, 1))[1] - axes.transAxes.transform((0, 0))[1]
     bars = np.where(np.isfinite(bars), bars, 0.0)
@@ -409,7 +420,9 @@ def _draw_points(
         - to_pixels(np.column_stack([x, y - bars]))[:, 1]
     )
     seen = np.flatnonzero(tall > VISIBLE * high)[:MOST_BARS]
-    axes.vlines(x[seen], y[seen] - bars[seen], y[seen] + bars[seen], color=color, linewidth=1)
+    axes.vlines(
+        x[seen], y[seen] - bars[seen], y[seen] + bars[seen], color=style["color"], linewidth=1
+    )
 
 
 def _slope(close_up: CloseUp, drawn: Mask) -> float | None:
@@ -440,6 +453,7 @@ def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
         figure, axes = new_axes(PLOT_AREA)
         axes.set_xscale("log")
         axes.set_yscale("log")
+        _set_ends(axes, curve)
         for values, style, paint_in, name in (
             (curve.roundoff, "--", WRONG[1], "round-off"),
             (curve.truncation, "-.", TRUNCATION, "truncation"),
@@ -461,7 +475,6 @@ def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
                 "error bar", (0.99, curve.bar), (0, 2), xycoords=("axes fraction", "data"),
                 textcoords="offset points", ha="right", fontsize=8, color=color,
             )  # fmt: skip
-        _set_ends(axes, curve)
         zero = curve.steps[curve.errors == 0]
         axes.plot(
             zero, np.full(len(zero), axes.get_ylim()[0]), "v", color=AGREE, clip_on=False,
@@ -499,10 +512,11 @@ def step_curve_alt(curve: StepCurve) -> str:
 
 
 def _set_ends(axes: Axes, curve: StepCurve) -> None:
-    """From the errors themselves, with room around: round-off alone goes much further."""
+    """Set them by the errors themselves, with room around: round-off alone goes much further."""
     values = np.append(curve.errors, curve.bar)
     values = values[np.isfinite(values) & (values > 0)]
     low, high = (values.min(), values.max()) if values.size else (1e-16, 1.0)
+    axes.set_xlim(curve.steps[0] / 2, curve.steps[-1] * 2)
     axes.set_ylim(max(low / 10, 1e-305), min(high * 30, LARGEST))
 
 

@@ -18,7 +18,8 @@ ORDER = [
     "location", "scan", "measured", "comparison", "measurement", "mismatch", "cause",
     "readings", "recognition", "layers", "belonging", "stale", "broadcasting", "experiments",
     "sentences", "diagnosis", "findings", "scan_explanation", "explanation", "check",
-    "close_up", "error_histogram", "report", "drawing", "figures", "close_up_figures", "widget", "magic", "demo", "__main__", "__init__",
+    "close_up", "error_histogram", "report", "drawing", "figures", "close_up_figures", "widget",
+    "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
 UPWARDS = {("check", "close_up"), ("check", "report"), ("check", "figures")}
