@@ -241,7 +241,7 @@ def _mark(axes: Axes, grid: ErrorGrid) -> None:
     inches = (INCHES[1] * MAP_AREA[3], INCHES[0] * MAP_AREA[2])
     room = 72 * min(size / n for size, n in zip(inches, grid.shape, strict=True))
     size = float(np.clip(0.5 * room, 4, 10))
-    for cells, marker in ((grid.wrong, "x"), (grid.kinked, "o")):
+    for cells, marker, _ in _marks(grid):
         places = _some(np.argwhere(cells), MOST_MARKS)
         y, x = ((places + 0.5) * grid.tiling.block - 0.5).T
         for color, width in (("white", 3.0), ("black", 1.2)):
@@ -251,6 +251,16 @@ def _mark(axes: Axes, grid: ErrorGrid) -> None:
             )  # fmt: skip
 
 
+def _marks(grid: ErrorGrid) -> Iterator[tuple[Mask, str, str]]:
+    """Yield which cells are marked, with what, and what that means."""
+    yield grid.wrong, "x", "wrong"
+    yield grid.kinked, "o", "on a kink"
+    if 2 * grid.unmeasured.sum() > grid.unmeasured.size:
+        # The few others would be lost among these.
+        agree = ~(grid.wrong | grid.kinked | grid.not_finite | grid.unmeasured | grid.padding)
+        yield agree, "s", "agrees"
+
+
 def _some(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
     """Return at most so many, from everywhere."""
     return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
@@ -258,7 +268,7 @@ def _some(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
 
 def _map_keys(grid: ErrorGrid, color: str) -> Iterator[Patch | Line2D]:
     """Yield what the marks and patterns are, of those that are there."""
-    for cells, marker, name in ((grid.wrong, "x", "wrong"), (grid.kinked, "o", "on a kink")):
+    for cells, marker, name in _marks(grid):
         number = int(cells.sum())
         if number:
             some = f", {MOST_MARKS} of {number} cells" if number > MOST_MARKS else ""
@@ -411,7 +421,7 @@ def _draw_points(
 ) -> None:
     """Draw some entries, and the error bars that are tall enough to be seen."""
     x, y, bars = (a[there] for a in (close_up.analytic, close_up.numerical, close_up.uncertainty))
-    axes.plot(x, y, linestyle="none", alpha=0.8, **style)
+    axes.plot(x, y, linestyle="none", **style)
     to_pixels = axes.transData.transform
     high = axes.transAxes.transform((0, 1))[1] - axes.transAxes.transform((0, 0))[1]
     bars = np.where(np.isfinite(bars), bars, 0.0)

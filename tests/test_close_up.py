@@ -341,6 +341,7 @@ def test_alt_texts():
 def test_map_names_what_is_there():
     everything = close_up((3, 5), wrong=(7,), not_finite=(3,), kinked=(14,), measured=range(1, 15))
     assert keys(error_map(everything)) == ["wrong", "on a kink", "not finite", "not measured"]
+    assert keys(error_map(close_up((3, 5), measured=[1, 2]))) == ["agrees", "not measured"]
     assert error_map(close_up((3, 5))).axes[0].get_legend() is None
     assert keys(error_map(HARD["many wrong"])) == ["wrong, 200 of 14400 cells"]
 
