@@ -57,6 +57,8 @@ from gradcheck_magic.textbook import CLEAR, CentralDifferences, textbook_pass
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from gradcheck_magic.close_up import CloseUp
+
 __all__ = ["GradientCheck", "check_gradients", "gradient_checking"]
 
 Vector = NDArray[np.float64]
@@ -521,6 +523,19 @@ class GradientCheck:
         ranks = np.where(concerned, badness(self.analytic, self.numerical, self.wrong), -np.inf)
         order = np.argsort(-ranks, kind="stable")[: min(most, int(concerned.sum()))]
         return [self._entry(int(position)) for position in order]
+
+    def close_up(self, name: str) -> CloseUp:
+        """Return what is known of each entry of one parameter, and how to lay them out.
+
+        Raises
+        ------
+        InputError
+            If no parameter of this name was checked.
+        """
+        # Looked up when it is asked for, as what shows it is.
+        from gradcheck_magic.close_up import CloseUp
+
+        return CloseUp.of(self, name)
 
     def _entry(self, position: int) -> Entry:
         where = int(self.measured[position])

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ErrorHistogram", "error_histogram"]
+from gradcheck_magic.comparison import THRESHOLDS
+
+__all__ = ["ErrorHistogram", "error_histogram", "in_words"]
 
 Vector = NDArray[np.float64]
 
@@ -47,3 +49,17 @@ def error_histogram(errors: Vector, exponents: Vector) -> ErrorHistogram:
     inside = np.clip(np.log10(ordinary), exponents[0], exponents[-1])
     counts, _ = np.histogram(inside, exponents)
     return ErrorHistogram(exponents, counts, int(np.sum(errors == 0)), int(np.sum(~finite)))
+
+
+def in_words(errors: Vector) -> str:
+    """Return how many relative errors are in which of the bands; every entry is in one."""
+    correct, inspect, bug = THRESHOLDS
+    counts = [
+        (np.sum(errors == 0), "exactly equal"),
+        (np.sum((errors > 0) & (errors < correct)), f"below {correct:g}"),
+        (np.sum((errors >= correct) & (errors < inspect)), f"from {correct:g} to {inspect:g}"),
+        (np.sum((errors >= inspect) & (errors < bug)), f"from {inspect:g} to {bug:g}"),
+        (np.sum(errors >= bug), f"{bug:g} or more"),
+        (np.sum(~np.isfinite(errors)), "not finite"),
+    ]
+    return ", ".join(f"{count} {words}" for count, words in counts if count) or "none"

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
-import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
-import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,27 +14,33 @@ from numpy.typing import NDArray
 
 from gradcheck_magic.check import GradientCheck
 from gradcheck_magic.comparison import THRESHOLDS, ParameterCheck
+from gradcheck_magic.drawing import AGREE, UNKNOWN, WRONG, new_axes, paint, plain_style, png, svg
 from gradcheck_magic.error_histogram import error_histogram
 from gradcheck_magic.report import picture_alt
 
-__all__ = ["histogram", "picture", "png_element", "reach", "svg_element"]
+__all__ = [
+    "Group",
+    "draw_histogram",
+    "histogram",
+    "picture",
+    "png_element",
+    "reach",
+    "svg_element",
+]
 
-INCHES = (4.6, 2.6)
-DPI = 100
+# Name, colour and errors of entries that are drawn alike.
+Group = tuple[str, str, NDArray[np.float64]]
+
 # Left, bottom, width and height of the axes: a layout engine would take longer than the drawing.
-AREA = (0.115, 0.17, 0.865, 0.73)
+AREA = (0.14, 0.17, 0.84, 0.73)
 # The same where names stand at the left; and so many lines at most.
 REACH_AREA = (0.155, 0.17, 0.825, 0.73)
 MOST_LINES = 12
-# Okabe and Ito's colours, told apart by nearly everybody: first what agrees, then what is wrong.
-AGREE = "#0072B2"
-WRONG = ("#D55E00", "#E69F00", "#CC79A7")
-UNKNOWN = "#7F7F7F"
+# Counts from here on are given in thousands, for which there is room.
+MANY = 10_000
 BINS_PER_DECADE = 2
 # The picture starts at 1e-12 at the latest, so that pictures of two checks can be compared.
 FIRST_EXPONENT, LEAST_EXPONENT = -12, -17
-# In the live card, what has this colour takes the colour of the text around it.
-SENTINEL = "#010203"
 
 
 def picture(check: GradientCheck, *, color: str = "black") -> Figure:
@@ -63,13 +62,18 @@ def histogram(check: GradientCheck, *, color: str = "black") -> Figure:
         With the thresholds as dashed lines, and bins of their own for entries that agree exactly
         and for those that are not finite.
     """
-    with _plain_style():
-        figure, axes = _axes(AREA)
-        exponents = _exponents(check.relative_errors)
-        ends = _draw_bars(axes, check, exponents)
+    return draw_histogram(_groups(check), color=color)
+
+
+def draw_histogram(groups: list[Group], *, color: str) -> Figure:
+    """Draw the errors of several groups of entries upon each other."""
+    with plain_style():
+        figure, axes = new_axes(AREA)
+        exponents = _exponents(np.concatenate([errors for *_, errors in groups]))
+        ends = _draw_bars(axes, groups, exponents)
         _draw_thresholds(axes, color)
         _label(axes, exponents, ends)
-        _paint(axes, color)
+        paint(axes, color)
     return figure
 
 
@@ -88,8 +92,8 @@ def reach(check: GradientCheck, *, color: str = "black") -> Figure:
         a dot at the size of a typical one; crosses are the errors of entries that are wrong.
     """
     shown = [p for p in check.parameters if p.is_scanned][:MOST_LINES]
-    with _plain_style():
-        figure, axes = _axes(REACH_AREA)
+    with plain_style():
+        figure, axes = new_axes(REACH_AREA)
         axes.set_xscale("log")
         for place, parameter in enumerate(shown):
             _draw_reach(axes, check, parameter, place)
@@ -102,15 +106,8 @@ def reach(check: GradientCheck, *, color: str = "black") -> Figure:
         axes.xaxis.set_major_formatter(lambda size, _: f"{size:.0e}".replace("e-0", "e-"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         _draw_marks(axes, is_wrong=bool(check.wrong.any()))
-        _paint(axes, color)
+        paint(axes, color)
     return figure
-
-
-def _axes(area: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
-    """Return a figure, transparent, with axes."""
-    figure = Figure(figsize=INCHES, dpi=DPI)
-    figure.patch.set_alpha(0)
-    return figure, figure.add_axes(area)
 
 
 def _draw_marks(axes: Axes, *, is_wrong: bool) -> None:
@@ -151,48 +148,12 @@ def _draw_reach(axes: Axes, check: GradientCheck, parameter: ParameterCheck, pla
 
 def png_element(check: GradientCheck) -> str:
     """Return the picture as `<img>` elements with embedded PNGs, for light and for dark."""
-    light = _img(check, color="#1a1a1a", background="#ffffff", style="")
-    dark = _img(check, color="#eeeeee", background="#111111", style="display:none")
-    return light + dark
+    return png(partial(picture, check), picture_alt(check))
 
 
 def svg_element(check: GradientCheck) -> str:
     """Return the picture as an `<svg>` element that takes the colour of the text around it."""
-    with _plain_style({"svg.fonttype": "none", "svg.hashsalt": "gradcheck"}):
-        buffer = io.StringIO()
-        picture(check, color=SENTINEL).savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(SENTINEL, "currentColor")
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # Ids are only for references, which are made by hash: the others would repeat on the page.
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
-    alt = html.escape(picture_alt(check), quote=True)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{alt}"', 1)
-
-
-def _img(check: GradientCheck, *, color: str, background: str, style: str) -> str:
-    with _plain_style():
-        buffer = io.BytesIO()
-        picture(check, color=color).savefig(buffer, format="png", dpi=2 * DPI, facecolor=background)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    alt = html.escape(picture_alt(check), quote=True)
-    theme = "gc-dark" if style else "gc-light"
-    return (
-        f'<img class="{theme}" style="{style}" width="{round(INCHES[0] * DPI)}" alt="{alt}" '
-        f'src="data:image/png;base64,{data}">'
-    )
-
-
-@contextmanager
-def _plain_style(further: dict[str, object] | None = None) -> Iterator[None]:
-    """Matplotlib's own style, whatever the user has set; theirs is back afterwards."""
-    with (
-        matplotlib.style.context(["default", {"font.size": 9, **(further or {})}]),
-        warnings.catch_warnings(),
-    ):
-        # A name may be in any script; the table beside the picture shows it all the same.
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
-        yield
+    return svg(partial(picture, check), picture_alt(check))
 
 
 def _exponents(errors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -204,14 +165,13 @@ def _exponents(errors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _draw_bars(
-    axes: Axes, check: GradientCheck, exponents: NDArray[np.float64]
+    axes: Axes, groups: list[Group], exponents: NDArray[np.float64]
 ) -> list[tuple[float, str]]:
     """Draw the bars, and return place and name of the bins at the ends."""
     width = 1 / BINS_PER_DECADE
     exact, not_finite = exponents[0] - 3 * width, exponents[-1] + 3 * width
     bottom = np.zeros(len(exponents) + 1)
     places = np.concatenate([[exact], exponents[:-1] + width / 2, [not_finite]])
-    groups = _groups(check)
     for _, color, errors in groups:
         counted = error_histogram(errors, exponents)
         heights = np.array([counted.n_exact, *counted.counts, counted.n_not_finite])
@@ -242,7 +202,7 @@ def _draw_legend(axes: Axes, groups: list[tuple[str, str]]) -> None:
         text.set_parse_math(False)
 
 
-def _groups(check: GradientCheck) -> list[tuple[str, str, NDArray[np.float64]]]:
+def _groups(check: GradientCheck) -> list[Group]:
     """Name, colour and errors of what is drawn apart: what agrees, then the wrong, and whose."""
     errors, parameters = check.relative_errors, check.parameters
     owner = np.repeat(np.arange(len(parameters)), [p.n_measured for p in parameters])
@@ -283,20 +243,8 @@ def _label(axes: Axes, exponents: NDArray[np.float64], ends: list[tuple[float, s
     ticks = [(float(e), f"1e{e}" if e else "1") for e in range(0, int(exponents[0]) - 1, -2)]
     places, labels = zip(*(ticks + ends), strict=True)
     axes.set_xticks(places, labels)
-    axes.set_xlim(min(places[-1], exponents[0]) - 0.5, max(0, *places) + 0.5)
+    axes.set_xlim(min(exponents[0], *places) - 0.5, max(0, *places) + 0.5)
     axes.set_xlabel("relative error of each entry")
     axes.set_ylabel("entries")
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-
-
-def _paint(axes: Axes, color: str) -> None:
-    axes.patch.set_alpha(0)
-    axes.tick_params(colors=color)
-    axes.xaxis.label.set_color(color)
-    axes.yaxis.label.set_color(color)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in {"left", "bottom"})
-        spine.set_color(color)
-    legend = axes.get_legend()
-    for text in legend.get_texts() if legend else ():
-        text.set_color(color)
+    axes.yaxis.set_major_formatter(lambda n, _: f"{n / 1000:g}k" if n >= MANY else f"{n:g}")

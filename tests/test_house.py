@@ -19,18 +19,23 @@ ORDER = [
     "location", "scan", "measured", "comparison", "changes", "measurement", "mismatch", "cause",
     "readings", "recognition", "layers", "belonging", "stale", "broadcasting", "experiments",
     "sentences", "diagnosis", "findings", "scan_explanation", "explanation", "check",
-    "error_histogram", "clock", "report", "text_style", "text_report", "figures", "terminal",
-    "widget", "magic", "demo", "__main__", "__init__",
+    "close_up", "error_histogram", "clock", "report", "text_style", "text_report", "drawing",
+    "figures", "close_up_figures", "terminal", "widget", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
-UPWARDS = {("check", "report"), ("check", "text_report"), ("check", "figures")}
+UPWARDS = {
+    ("check", "close_up"),
+    ("check", "figures"),
+    ("check", "report"),
+    ("check", "text_report"),
+}
 # Who may know whom, besides the standard library and NumPy.
 ALLOWED = {
     "cloudpickle": {"workers"},
     "IPython": {"magic", "__main__", "__init__"},
     "ipywidgets": {"widget"},
     "loky": {"workers"},
-    "matplotlib": {"figures", "check"},
+    "matplotlib": {"drawing", "figures", "close_up_figures", "check"},
     "traitlets": {"magic", "__main__"},
 }
 
