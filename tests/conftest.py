@@ -71,3 +71,9 @@ def server(browser, tmp_path_factory):
     """A Jupyter server with a folder and a user of its own, once there is a browser."""
     with lab_server(tmp_path_factory.mktemp("jupyter")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory):
+    """The notebook with three checks, executed."""
+    return importlib.import_module("exports").execute(tmp_path_factory.mktemp("executed"))
