@@ -173,7 +173,10 @@ def svg_element(check: GradientCheck) -> str:
 def _img(check: GradientCheck, *, color: str, background: str, style: str) -> str:
     with _plain_style():
         buffer = io.BytesIO()
-        picture(check, color=color).savefig(buffer, format="png", dpi=2 * DPI, facecolor=background)
+        figure = picture(check, color=color)
+        # Opaque: where the styles are taken away, the light one may stand on something dark.
+        figure.patch.set(facecolor=background, alpha=1)
+        figure.savefig(buffer, format="png", dpi=2 * DPI)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     alt = html.escape(picture_alt(check), quote=True)
     theme = "gc-dark" if style else "gc-light"
