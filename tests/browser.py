@@ -75,11 +75,13 @@ def opened(browser, server, name, *, app="lab"):
         server.shut_down_kernels()
 
 
-def choose(page, menu, item):
-    """Choose an item from a menu; behind its name, its keys may be shown."""
+def choose(page, menu, *path):
+    """Choose an item from a menu, or from the menu behind an item."""
     page.get_by_role("menuitem", name=menu, exact=True).click()
-    items = page.get_by_role("menu").get_by_role("menuitem")
-    items.filter(has=page.get_by_text(item, exact=True)).click()
+    for name in path:
+        # Not each has its role; and behind its name, its keys may be shown.
+        items = page.locator(".lm-Menu-item")
+        items.filter(has=page.get_by_text(name, exact=True)).click()
 
 
 def visible(elements):
