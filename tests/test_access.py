@@ -24,6 +24,8 @@ HOSTS = {
         --vscode-editor-background:#1f1f1f;--vscode-editor-foreground:#ccc;
         background:var(--vscode-editor-background);color:var(--vscode-editor-foreground)">""",
 }
+# A page of A4, in the units of a screen.
+PAPER = {"width": 720, "height": 1040}
 OPAQUE = 255
 BLACK, WHITE = [0, 0, 0, OPAQUE], [255, 255, 255, OPAQUE]
 # A colour as it comes out, and the one in the corner of a picture: red, green, blue and opacity.
@@ -66,12 +68,15 @@ def test_live(browser, server, executed):
         choose(page, "Run", "Run All Cells")
         see_checks(page, "gc-live")
         see_theme(page, "light")
+        for area in visible(page.locator(".jp-OutputArea")).all():
+            assert right(visible(area.locator(".gc-card"))) <= right(area)
+        prompts = page.locator(".jp-InputPrompt").all_inner_texts()
         visible(page.locator(".gc-verdict")).nth(1).click()
         open_fold(page)
         see_no_barrier(page)
         choose(page, "Settings", "Theme", "JupyterLab Dark")
         expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
-        see_checks(page, "gc-live")
+        assert page.locator(".jp-InputPrompt").all_inner_texts() == prompts
         see_theme(page, "dark")
         see_no_barrier(page)
 
@@ -89,14 +94,17 @@ def test_untrusted_on_dark(browser, executed, tmp_path):
 
 
 def test_printed(page, executed):
-    """On paper, black on white, though the page was dark."""
+    """On paper, black on white, though the page was dark; and nothing is cut off."""
     page.set_content(exported(executed, "HTMLExporter", has_state=False, theme="dark"))
     see_theme(page, "dark")
     page.emulate_media(media="print")
+    page.set_viewport_size(PAPER)
     see_theme(page, "light")
     card = page.locator(".gc-card").first
     assert card.evaluate(PAINTED, "color") == BLACK
     assert card.evaluate(PAINTED, "backgroundColor") == WHITE
+    for tables in visible(page.locator(".gc-tables")).all():
+        assert tables.evaluate("element => element.scrollWidth <= element.clientWidth")
     see_no_barrier(page)
 
 
@@ -120,6 +128,12 @@ def see_theme(page, theme):
             corner = picture.evaluate(CORNER)
             assert corner[-1] == OPAQUE
             assert is_dark(corner) == (theme == "dark")
+
+
+def right(element):
+    """Where an element ends."""
+    box = element.bounding_box()
+    return box["x"] + box["width"]
 
 
 def is_dark(color):
