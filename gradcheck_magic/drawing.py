@@ -137,7 +137,10 @@ def png(draw: Draw, alt: str) -> str:
 def _img(draw: Draw, alt: str, *, color: str, background: str, style: str) -> str:
     with plain_style():
         buffer = io.BytesIO()
-        draw(color=color).savefig(buffer, format="png", dpi=2 * DPI, facecolor=background)
+        figure = draw(color=color)
+        # Opaque: where the styles are taken away, the light one may stand on something dark.
+        figure.patch.set(facecolor=background, alpha=1)
+        figure.savefig(buffer, format="png", dpi=2 * DPI)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     theme = "gc-dark" if style else "gc-light"
     return (

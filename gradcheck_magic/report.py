@@ -274,7 +274,9 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
         f"{''.join(_diagnosis_block(check, diagnosis) for diagnosis in check.diagnoses)}"
         f"{''.join(map(_reason_block, check.reasons))}"
         f'<div class="gc-columns"><div class="gc-picture">{picture}</div>'
-        f'<div class="gc-tables">{_html_tables(check, can_choose=can_choose)}</div></div>'
+        # It may be scrolled: by keyboard, too.
+        '<div class="gc-tables" role="group" aria-label="Tables" tabindex="0">'
+        f"{_html_tables(check, can_choose=can_choose)}</div></div>"
         f"{_html_footer(check)}</div>"
     )
 

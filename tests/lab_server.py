@@ -107,7 +107,10 @@ def lab_server(home: Path, theme: str = "JupyterLab Light") -> Iterator[LabServe
     log = home / "server.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            _command(server), env=_environment(home, server), stdout=stream, stderr=stream
+            _command(server),
+            env={**environment(home), "JUPYTER_TOKEN": server.token},
+            stdout=stream,
+            stderr=stream,
         )
     try:
         wait_until("the server answers", lambda: _is_running(process, log) and server.is_up())
@@ -125,6 +128,13 @@ def wait_until(what: str, condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+def environment(home: Path) -> dict[str, str]:
+    """Return an environment in which what belongs to a Jupyter user is in a folder of its own."""
+    ours = {name: str(home / folder) for name, folder in DIRECTORIES.items()}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
+    return {**others, **ours}
+
+
 def _command(server: LabServer) -> list[str]:
     return [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
@@ -133,12 +143,6 @@ def _command(server: LabServer) -> list[str]:
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={server.folder}",
     ]  # fmt: skip
-
-
-def _environment(home: Path, server: LabServer) -> dict[str, str]:
-    ours = {name: str(home / folder) for name, folder in DIRECTORIES.items()}
-    others = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
-    return {**others, **ours, "JUPYTER_TOKEN": server.token}
 
 
 def _write_settings(home: Path, theme: str) -> None:

@@ -7,8 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from browser import choose, chromium, opened
 from lab_server import lab_server
-from test_jupyterlab import choose, chromium, opened
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 NOTEBOOK = NOTEBOOKS / "02_find_the_bugs.ipynb"

@@ -1,34 +1,12 @@
 """The card in real notebooks, as somebody in front of a browser sees it."""
 
-import importlib
-import importlib.util
-import json
-import os
 import re
 import shutil
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from lab_server import PATIENCE, lab_server, wait_until
+from browser import FIRST_CHECK, choose, expect, opened, visible, write_notebook
+from lab_server import lab_server, wait_until
 
-# Where everything should be there, what is missing is an error.
-for package in ("playwright", "jupyterlab", "notebook"):
-    if importlib.util.find_spec(package) is None and not os.environ.get("CI"):
-        pytest.skip(f"{package} is missing: pip install -e '.[test]'", allow_module_level=True)
-sync_api = importlib.import_module("playwright.sync_api")
-expect = sync_api.expect
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-# What is far outside the window is not in the page, so all of a notebook has to fit.
-WINDOW = {"width": 1280, "height": 4000}
-
-FIRST_CHECK = Path(__file__).parents[1] / "notebooks" / "01_first_check.ipynb"
-PAGES = {"lab": "lab/tree", "notebook": "notebooks"}
 # Where each kind of card has its picture, and the text that stands for it.
 PICTURES = {"gc-live": ("svg[role=img]", "aria-label"), "gc-static": ("img:visible", "alt")}
 
@@ -50,33 +28,6 @@ def cost_function():
     "print('later')",
     "print('unchanged:', np.array_equal(params.view(np.uint64), saved.view(np.uint64)))",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as context:
-        yield context
-
-
-@contextmanager
-def chromium(**options):
-    """Chromium, without a window."""
-    executable = find_browser()
-    expect.set_options(timeout=1000 * PATIENCE)
-    with sync_api.sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        # One context for all pages, which keeps JupyterLab's files in its cache.
-        context = program.new_context(**{"viewport": WINDOW, **options})
-        context.set_default_timeout(1000 * PATIENCE)
-        yield context
-        program.close()
-
-
-@pytest.fixture(scope="module")
-def server(browser, tmp_path_factory):
-    """A Jupyter server with a folder and a user of its own, once there is a browser."""
-    with lab_server(tmp_path_factory.mktemp("jupyter")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -159,36 +110,6 @@ def test_interrupted(browser, server):
 # What the stories are told with
 
 
-def find_browser():
-    """Return the path of a browser; without one, skip, but not where everything should be there."""
-    for name in filter(None, (os.environ.get("CHROMIUM"), *BROWSERS)):
-        if path := shutil.which(name):
-            return path
-    refuse = pytest.fail if os.environ.get("CI") else pytest.skip
-    return refuse("Chromium is missing: apt-get install chromium, or set CHROMIUM to its path")
-
-
-@contextmanager
-def opened(browser, server, name, *, app="lab"):
-    """A notebook in a new page, connected to a new kernel; both are gone afterwards."""
-    page = browser.new_page()
-    try:
-        page.goto(server.url(f"{PAGES[app]}/{name}"))
-        expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible()
-        server.wait_for_kernel()
-        yield page
-    finally:
-        page.close()
-        server.shut_down_kernels()
-
-
-def choose(page, menu, item):
-    """Choose an item from a menu; behind its name, its keys may be shown."""
-    page.get_by_role("menuitem", name=menu, exact=True).click()
-    items = page.get_by_role("menu").get_by_role("menuitem")
-    items.filter(has=page.get_by_text(item, exact=True)).click()
-
-
 def see_both_cards(page, kind):
     """See one card for each check of the first tutorial: the first right, the second wrong."""
     cards = visible(page.locator(f".gc-card.{kind}"))
@@ -238,30 +159,3 @@ def see_nothing_of(elements, count):
     """See none of the elements, though they are all in the page."""
     expect(elements).to_have_count(count)
     expect(visible(elements)).to_have_count(0)
-
-
-def visible(elements):
-    """Those of the elements that can be seen."""
-    return elements.locator("visible=true")
-
-
-def write_notebook(path, cells):
-    """Write a notebook with these cells of code."""
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    notebook = {
-        "nbformat": 4,
-        "nbformat_minor": 5,
-        "metadata": {"kernelspec": kernel},
-        "cells": [
-            {
-                "cell_type": "code",
-                "id": f"cell-{number}",
-                "source": source.strip(),
-                "metadata": {},
-                "outputs": [],
-                "execution_count": None,
-            }
-            for number, source in enumerate(cells)
-        ],
-    }
-    path.write_text(json.dumps(notebook))

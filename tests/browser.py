@@ -1,0 +1,111 @@
+"""A browser for the tests: what finds it, starts it, and what is done with it.
+
+Whoever imports this is skipped where a package is missing.
+"""
+
+import importlib
+import importlib.util
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from lab_server import PATIENCE
+
+
+def require(*packages):
+    """Skip the file that needs them; but where everything should be there, it is an error."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None and not os.environ.get("CI"):
+            pytest.skip(f"{package} is missing: pip install -e '.[test]'", allow_module_level=True)
+
+
+require("playwright", "jupyterlab", "notebook")
+sync_api = importlib.import_module("playwright.sync_api")
+expect = sync_api.expect
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+# What is far outside the window is not in the page, so all of a notebook has to fit.
+WINDOW = {"width": 1280, "height": 4000}
+
+FIRST_CHECK = Path(__file__).parents[1] / "notebooks" / "01_first_check.ipynb"
+PAGES = {"lab": "lab/tree", "notebook": "notebooks"}
+
+
+@contextmanager
+def chromium(**options):
+    """Chromium, without a window."""
+    executable = find_browser()
+    expect.set_options(timeout=1000 * PATIENCE)
+    with sync_api.sync_playwright() as playwright:
+        program = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        # One context for all pages, which keeps JupyterLab's files in its cache.
+        context = program.new_context(**{"viewport": WINDOW, **options})
+        context.set_default_timeout(1000 * PATIENCE)
+        yield context
+        program.close()
+
+
+def find_browser():
+    """Return the path of a browser; without one, skip, but not where everything should be there."""
+    for name in filter(None, (os.environ.get("CHROMIUM"), *BROWSERS)):
+        if path := shutil.which(name):
+            return path
+    refuse = pytest.fail if os.environ.get("CI") else pytest.skip
+    return refuse("Chromium is missing: apt-get install chromium, or set CHROMIUM to its path")
+
+
+@contextmanager
+def opened(browser, server, name, *, app="lab"):
+    """A notebook in a new page, connected to a new kernel; both are gone afterwards."""
+    page = browser.new_page()
+    try:
+        page.goto(server.url(f"{PAGES[app]}/{name}"))
+        expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible()
+        server.wait_for_kernel()
+        yield page
+    finally:
+        page.close()
+        server.shut_down_kernels()
+
+
+def choose(page, menu, *path):
+    """Choose an item from a menu, or from the menu behind an item."""
+    page.get_by_role("menuitem", name=menu, exact=True).click()
+    for name in path:
+        # Not each has its role; and behind its name, its keys may be shown.
+        items = page.locator(".lm-Menu-item")
+        items.filter(has=page.get_by_text(name, exact=True)).click()
+
+
+def visible(elements):
+    """Those of the elements that can be seen."""
+    return elements.locator("visible=true")
+
+
+def write_notebook(path, cells):
+    """Write a notebook with these cells of code."""
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    notebook = {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {"kernelspec": kernel},
+        "cells": [
+            {
+                "cell_type": "code",
+                "id": f"cell-{number}",
+                "source": source.strip(),
+                "metadata": {},
+                "outputs": [],
+                "execution_count": None,
+            }
+            for number, source in enumerate(cells)
+        ],
+    }
+    path.write_text(json.dumps(notebook))

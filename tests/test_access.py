@@ -1,0 +1,167 @@
+"""The card for everybody: by keyboard, for a screen reader, on dark and light, and on paper."""
+
+import json
+import shutil
+
+import pytest
+from browser import choose, expect, opened, require, visible
+from exports import exported, see_checks
+from lab_server import lab_server
+
+require("axe_playwright_python")
+from axe_playwright_python.sync_playwright import Axe  # noqa: E402 (once it is known to be there)
+
+# Around a static card: what tells it of the theme, and paints what is behind it.
+HOSTS = {
+    "light": "<html><body>",
+    "docs, dark": '<html data-theme="dark"><body style="background:#1c1c1c;color:#ddd">',
+    "Colab, light": '<html><body style="background:#fff;color:#212121">',
+    "Colab, dark": '<html theme="dark"><body style="background:#383838;color:#d5d5d5">',
+    "VS Code, light": """<html><body class="vscode-light" style="
+        --vscode-editor-background:#fff;--vscode-editor-foreground:#3b3b3b;
+        background:var(--vscode-editor-background);color:var(--vscode-editor-foreground)">""",
+    "VS Code, dark": """<html><body class="vscode-dark" style="
+        --vscode-editor-background:#1f1f1f;--vscode-editor-foreground:#ccc;
+        background:var(--vscode-editor-background);color:var(--vscode-editor-foreground)">""",
+}
+# A page of A4, in the units of a screen.
+PAPER = {"width": 720, "height": 1040}
+OPAQUE = 255
+BLACK, WHITE = [0, 0, 0, OPAQUE], [255, 255, 255, OPAQUE]
+# A colour as it comes out, and the one in the corner of a picture: red, green, blue and opacity.
+PAINTED = """(element, property) => {
+    const context = document.createElement("canvas").getContext("2d");
+    context.fillStyle = getComputedStyle(element)[property];
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data];
+}"""
+CORNER = """async image => {
+    await image.decode();
+    const context = document.createElement("canvas").getContext("2d");
+    context.drawImage(image, 0, 0);
+    return [...context.getImageData(0, 0, 1, 1).data];
+}"""
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_exported(page, executed, theme):
+    """Nothing is found by axe, and the entries behind a diagnosis are reached by keyboard."""
+    page.set_content(exported(executed, "HTMLExporter", has_state=False, theme=theme))
+    see_checks(page, "gc-static")
+    see_theme(page, theme)
+    page.locator("body").press("Tab")
+    open_fold(page)
+    see_no_barrier(page)
+
+
+def test_live(browser, server, executed):
+    """The same of the live card; it follows JupyterLab's theme, without another run."""
+    shutil.copy(executed, server.folder)
+    with opened(browser, server, executed.name) as page:
+        choose(page, "Run", "Run All Cells")
+        see_checks(page, "gc-live")
+        see_theme(page, "light")
+        for area in visible(page.locator(".jp-OutputArea")).all():
+            assert right(visible(area.locator(".gc-card"))) <= right(area)
+        prompts = page.locator(".jp-InputPrompt").all_inner_texts()
+        visible(page.locator(".gc-verdict")).nth(1).click()
+        open_fold(page)
+        see_no_barrier(page)
+        choose(page, "Settings", "Theme", "JupyterLab Dark")
+        expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
+        assert page.locator(".jp-InputPrompt").all_inner_texts() == prompts
+        see_theme(page, "dark")
+        see_no_barrier(page)
+
+
+def test_untrusted_on_dark(browser, executed, tmp_path):
+    """Without its styles, the card takes JupyterLab's colours, and the picture is on white."""
+    with lab_server(tmp_path, "JupyterLab Dark") as other:
+        shutil.copy(executed, other.folder)
+        with opened(browser, other, executed.name) as page:
+            see_checks(page, "gc-static")
+            expect(page.locator(".jp-mod-trusted .gc-static")).to_have_count(0)
+            for picture in visible(page.locator(".gc-picture img")).all():
+                assert picture.evaluate(CORNER) == WHITE
+            see_no_barrier(page)
+
+
+def test_printed(page, executed):
+    """On paper, black on white, though the page was dark; and nothing is cut off."""
+    page.set_content(exported(executed, "HTMLExporter", has_state=False, theme="dark"))
+    see_theme(page, "dark")
+    page.emulate_media(media="print")
+    page.set_viewport_size(PAPER)
+    see_theme(page, "light")
+    card = page.locator(".gc-card").first
+    assert card.evaluate(PAINTED, "color") == BLACK
+    assert card.evaluate(PAINTED, "backgroundColor") == WHITE
+    for tables in visible(page.locator(".gc-tables")).all():
+        assert tables.evaluate("element => element.scrollWidth <= element.clientWidth")
+    see_no_barrier(page)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_hosts(page, executed, host):
+    """In other front ends, the card paints text and background, and shows the right picture."""
+    page.set_content(HOSTS[host] + "".join(static_cards(executed)))
+    see_checks(page, "gc-static")
+    see_theme(page, "dark" if "dark" in host else "light")
+    see_no_barrier(page)
+
+
+def see_theme(page, theme):
+    """See each card in this theme: all that is painted, and its picture."""
+    for card in visible(page.locator(".gc-card")).all():
+        text, ground = (card.evaluate(PAINTED, name) for name in ("color", "backgroundColor"))
+        assert ground[-1] == OPAQUE
+        assert is_dark(ground) == (theme == "dark")
+        assert is_dark(text) == (theme == "light")
+        for picture in visible(card.locator(".gc-picture img")).all():
+            corner = picture.evaluate(CORNER)
+            assert corner[-1] == OPAQUE
+            assert is_dark(corner) == (theme == "dark")
+
+
+def right(element):
+    """Where an element ends."""
+    box = element.bounding_box()
+    return box["x"] + box["width"]
+
+
+def is_dark(color):
+    """Whether a colour is nearer to black than to white."""
+    return sum(color[:3]) < 1.5 * 255
+
+
+def see_no_barrier(page):
+    """See nothing that axe finds, the contrast of text among it: 4.5, as small as it is."""
+    found = Axe().run(page, ".gc-card")
+    assert found.violations_count == 0, found.generate_report()
+
+
+def open_fold(page):
+    """Go on by Tab to the first fold that is a diagnosis, and open it by Enter."""
+    fold = visible(page.locator("details.gc-diagnosis")).first
+    rows = visible(fold.locator("tbody tr"))
+    expect(rows).to_have_count(0)
+    for _ in range(20):
+        if fold.locator("summary:focus").count():
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(rows).to_have_count(12)
+
+
+def static_cards(notebook):
+    """The HTML in the notebook's outputs."""
+    cells = json.loads(notebook.read_text())["cells"]
+    bundles = [output["data"] for cell in cells for output in cell["outputs"]]
+    return ["".join(bundle.get("text/html", "")) for bundle in bundles]
