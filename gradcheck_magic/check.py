@@ -37,6 +37,7 @@ from gradcheck_magic.evaluation import OutOfTime
 from gradcheck_magic.experiments import Earlier
 from gradcheck_magic.explanation import notes, reasons
 from gradcheck_magic.findings import Findings
+from gradcheck_magic.fingerprint import fingerprint
 from gradcheck_magic.gradient_function import moved_in_place, pair_at, point_around
 from gradcheck_magic.measured import Measured
 from gradcheck_magic.measurement import MODES, Measurement, Mode
@@ -56,7 +57,14 @@ from gradcheck_magic.textbook import CLEAR, CentralDifferences, textbook_pass
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["GradientCheck", "check_gradients", "gradient_checking"]
+__all__ = [
+    "GradientCheck",
+    "check_gradients",
+    "cost_name",
+    "gradient_checking",
+    "jsonable",
+    "valid_step",
+]
 
 Vector = NDArray[np.float64]
 Call = Literal["auto", "flat", "structured", "arguments", "closure"]
@@ -106,8 +114,8 @@ def gradient_checking(
     """
     pairing = pair(params, grads)
     call = "flat" if isinstance(params, (dict, list, tuple)) else "structured"
-    differences = CentralDifferences.planned(pairing.size, _valid_step(epsilon))
-    name = _cost_name(cost_function, None)
+    differences = CentralDifferences.planned(pairing.size, valid_step(epsilon))
+    name = cost_name(cost_function, None)
     with Cost(cost_function, pairing.parameters, name=name, call=call) as cost:
         for parameter in pairing.checked:
             textbook_pass(differences, cost, parameter)
@@ -207,7 +215,7 @@ def check_gradients(
     _require_check(previous)
     request = _Request(
         cost_function=cost_function,
-        epsilon=None if epsilon is None else _valid_step(epsilon),
+        epsilon=None if epsilon is None else valid_step(epsilon),
         mode=mode,
         only=only,
         call=call,
@@ -271,7 +279,7 @@ def _check_at(
     cost = Cost(
         request.cost_function,
         pairing.parameters,
-        name=_cost_name(request.cost_function, names),
+        name=cost_name(request.cost_function, names),
         call=request.call,
         upstream=request.upstream,
         seed=request.seed,
@@ -415,6 +423,9 @@ class GradientCheck:
         What was taken for granted, and what is odd; sentences.
     point : int
         At which of several points: 0 is the given one.
+    fingerprint : str
+        Two hashes, of θ and of the gradient, by which `step_curve` knows whether they are still
+        the same; empty, if nobody asks.
     """
 
     verdict: Verdict
@@ -442,6 +453,7 @@ class GradientCheck:
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
     point: int = 0
+    fingerprint: str = ""
 
     @property
     def passed(self) -> bool:
@@ -666,6 +678,7 @@ def _concluded(outcome: _Outcome, started: float) -> GradientCheck:
         interrupted=outcome.is_cut_short,
         reasons=tuple(reasons(outcome.findings())),
         notes=tuple(outcome.notes()),
+        fingerprint=fingerprint(pairing),
     )
 
 
@@ -700,7 +713,7 @@ def _require_check(previous: object) -> None:
         )
 
 
-def _cost_name(function: object, names: Names) -> str:
+def cost_name(function: object, names: Names) -> str:
     """What the user calls the function: a variable's name, or its own."""
     own = getattr(function, "__name__", "<lambda>")
     otherwise = "cost_function" if own == "<lambda>" else own
@@ -748,7 +761,7 @@ def _detectable(measured: Measured) -> float:
     return float(np.max(np.where(np.isfinite(floor), floor, np.inf)))
 
 
-def _valid_step(epsilon: float) -> float:
+def valid_step(epsilon: float) -> float:
     try:
         step = float(epsilon)
     except (TypeError, ValueError):
@@ -770,12 +783,12 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """The same, of what `json` can hold."""
     if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
+        return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     return _finite(value) if isinstance(value, float) else value
 
 
@@ -809,5 +822,5 @@ def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
         "cause": diagnosis.cause.name,
         "names": list(diagnosis.names),
         "sentence": diagnosis.sentence,
-        "details": _jsonable(diagnosis.details),
+        "details": jsonable(diagnosis.details),
     }

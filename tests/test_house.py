@@ -12,16 +12,17 @@ PACKAGE = ROOT / "gradcheck_magic"
 
 # Each module imports only from those before it.
 ORDER = [
-    "errors", "interrupt", "memory", "parameters", "pairing", "directions", "convention",
+    "errors", "interrupt", "memory", "parameters", "pairing", "fingerprint", "directions", "convention",
     "evaluation", "workers", "gradient_function", "noise", "cost", "analytic", "textbook",
     "ladder", "lockstep", "second_look", "finite_difference", "residuals", "sampling",
     "location", "scan", "measured", "comparison", "measurement", "mismatch", "cause",
     "readings", "recognition", "layers", "belonging", "stale", "broadcasting", "experiments",
     "sentences", "diagnosis", "findings", "scan_explanation", "explanation", "check",
+    "step_curve", "step_curve_report",
     "error_histogram", "report", "figures", "widget", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
-UPWARDS = {("check", "report"), ("check", "figures")}
+UPWARDS = {("check", "report"), ("check", "figures"), ("step_curve", "step_curve_report")}
 # Who may know whom, besides the standard library and NumPy.
 ALLOWED = {
     "cloudpickle": {"workers"},
