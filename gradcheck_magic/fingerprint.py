@@ -52,5 +52,5 @@ def _digest(arrays: Named) -> str:
         # In C order, however it lies in memory.
         flat = array.reshape(-1) if array.flags.c_contiguous else array.flat
         for start in range(0, array.size, BLOCK):
-            digest.update(np.ascontiguousarray(flat[start : start + BLOCK]))
+            digest.update(np.ascontiguousarray(flat[start : start + BLOCK]).data)
     return digest.hexdigest()

@@ -26,7 +26,7 @@ from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
 from gradcheck_magic.evaluation import DOUBLE, Entries
 from gradcheck_magic.fingerprint import changed_since, fingerprint
 from gradcheck_magic.gradient_function import pair_at
-from gradcheck_magic.ladder import NOISE_DEVIATIONS, Estimate, Ladder
+from gradcheck_magic.ladder import NOISE_DEVIATIONS, RATIO, Estimate, Ladder
 from gradcheck_magic.pairing import Pairing, pair
 from gradcheck_magic.parameters import (
     Names,
@@ -46,11 +46,11 @@ __all__ = ["StepCurve", "step_curve"]
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Steps to a decade; fewer of them where a tiny θ leaves room for many decades.
+# Steps to a decade; fewer of them where a small θ leaves room for many decades.
 PER_DECADE = 4
 MOST_STEPS = 60
-# The smallest step, in units in the last place of θᵢ: smaller ones are hardly what they are called.
-LEAST_PLACES = 16
+# By how much, as a logarithm, rounding may change a step that is still the same.
+NEAR = 0.25
 # What it takes to get to know a cost, in evaluations.
 USUAL = 20
 # The ladder that gives the best value takes no more of the steps than this.
@@ -146,9 +146,11 @@ class StepCurve:
         return self.low < self.high
 
     @property
-    def used(self) -> int:
-        """Which of the steps is the one that was used."""
-        return int(np.argmin(np.abs(np.log(self.steps / self.step))))
+    def used(self) -> int | None:
+        """Which of the steps is the one that was used; None where it does not change θ."""
+        apart = np.abs(np.log(self.steps / self.step))
+        nearest = int(np.argmin(apart))
+        return nearest if apart[nearest] < NEAR else None
 
     @property
     def sentence(self) -> str:
@@ -244,8 +246,10 @@ def step_curve(
     variables, spoken = VariableNames.among(names)
     wanted = _Place.found(collect(params, variables, only=None, names=spoken), name, index)
     only = _names_to_pair(wanted, check)
-    matched = pair_at if is_function(grads) else pair
-    pairing: Pairing = matched(params, grads, only=only, names=names)  # type: ignore[operator]
+    if is_function(grads):
+        pairing = pair_at(params, grads, only=only, names=names)
+    else:
+        pairing = pair(params, grads, only=only, names=names)
     cost = Cost(
         cost_function,
         pairing.parameters,
@@ -261,7 +265,8 @@ def step_curve(
         entry = _Entry.of(pairing, wanted, cost, step)
         taken = entry.measured(cost)
     changed = _changes(check, pairing, cost)
-    return _concluded(entry, taken, cost, None if changed else check, changed, started)
+    same = None if changed else check
+    return _concluded(entry, taken, cost, check=same, changed=changed, started=started)
 
 
 @dataclass(frozen=True)
@@ -277,7 +282,7 @@ class _Place:
         """Return the place that a name and an index, or a label, stand for."""
         shapes = {parameter.name: parameter.shape for parameter in parameters.arrays}
         labelled = LABEL.fullmatch(name) if isinstance(name, str) and name not in shapes else None
-        if labelled and labelled["name"] in shapes and index == ():
+        if labelled and labelled["name"] in shapes and not np.size(index):
             name, index = labelled["name"], map(int, labelled["index"].split(","))
         if name not in shapes:
             raise InputError(
@@ -396,15 +401,18 @@ class _Entry:
 
     def steps(self) -> NDArray[Any]:
         """Return the steps, the used one among them, in the precision of θ."""
-        least = min(LEAST_PLACES * self.place, self.step)
-        most = max(self.scale, self.step)
-        ratio = max(1 / PER_DECADE, math.log10(most / least) / MOST_STEPS)
-        below = math.floor(math.log10(self.step / least) / ratio)
-        above = math.floor(math.log10(most / self.step) / ratio)
-        steps = self.step * 10.0 ** (ratio * np.arange(-below, above + 1))
+        least, most, used = map(math.log10, (PLACES * self.place, self.scale, self.step))
+        ratio = _ratio(most - least)
+        multiples = np.arange(math.ceil((least - used) / ratio), (most - used) // ratio + 1)
+        steps = self.step * 10.0 ** (ratio * np.union1d(multiples, [0.0]))
         down, up = steps_taken(self.theta, steps := steps.astype(self.theta.dtype))
-        moves: NDArray[Any] = steps[(down > 0) & (up > 0)]
-        return moves
+        fitting: NDArray[Any] = steps[(down > 0) & (up > 0) & np.isfinite(up + down)]
+        if not fitting.size:
+            raise InputError(
+                f"`{self.parameter.label(self.k)}` is {self.theta[0]}: {self.theta.dtype} has no "
+                "room for a step on both sides of it."
+            )
+        return fitting
 
     def measured(self, cost: Cost) -> Pass:
         """Evaluate J on both sides, with every step."""
@@ -415,8 +423,15 @@ class _Entry:
             ks = [self.k] * len(steps)
             batch = Entries(cost.position(self.parameter), ks, steps.tolist(), quiet=True)
             pairs = cost.pairs(cost.best, batch)
-            taken = Pass.made(*pairs, steps_taken(self.theta, steps), cost.best)
-            return taken
+            return Pass.made(*pairs, steps_taken(self.theta, steps), cost.best)
+
+
+def _ratio(decades: float) -> float:
+    """Return the ratio of two steps, as a power of ten: a fourth, or a half, or one, or two."""
+    per_decade = MOST_STEPS / max(decades, 1.0)
+    if per_decade >= 1:
+        return 1 / min(PER_DECADE, int(per_decade))
+    return math.ceil(1 / per_decade)
 
 
 def _changes(check: GradientCheck | None, pairing: Pairing, cost: Cost) -> tuple[str, ...]:
@@ -435,6 +450,7 @@ def _concluded(
     entry: _Entry,
     taken: Pass,
     cost: Cost,
+    *,
     check: GradientCheck | None,
     changed: tuple[str, ...],
     started: float,
@@ -449,7 +465,6 @@ def _concluded(
         wrong = bool(check.wrong[where])
         if math.isfinite(check.numerical[where]) and math.isfinite(check.uncertainty[where]):
             best, bar = float(check.numerical[where]), float(check.uncertainty[where])
-    tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
     parameter, index = entry.parameter, entry.parameter.index(entry.k)
     return StepCurve(
         label=label(parameter.name, index),
@@ -460,7 +475,7 @@ def _concluded(
         values=_frozen(taken.central),
         errors=_frozen(np.abs(taken.central - entry.value)),
         roundoff=_frozen(taken.round_off),
-        truncation=_frozen(_coefficient(steps, taken, known) * steps**2),
+        truncation=_frozen(_truncation(steps, taken, known)),
         step=entry.step,
         best=best,
         bar=bar,
@@ -468,12 +483,25 @@ def _concluded(
         high=known.high,
         rounding=rounding,
         wrong=wrong,
-        enough=tolerance.of_parameter * max(abs(entry.value), abs(best)),
+        enough=_enough(entry, best, cost),
         changed=changed,
         precision=str(entry.theta.dtype),
         n_evaluations=cost.n_evaluations,
         seconds=time.perf_counter() - started,
     )
+
+
+def _enough(entry: _Entry, best: float, cost: Cost) -> float:
+    """The error bar that is enough: a part of the largest entry of the parameter, as for a check.
+
+    Where both values are zero, any will do; and where that entry is nearly zero, the last digit of
+    J over the size of θ.
+    """
+    largest = np.nanmax([entry.analytic.largest, abs(best)])
+    if largest == 0:
+        return math.inf
+    tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
+    return float(max(tolerance.of_parameter * largest, cost.best.eps * cost.scale / entry.scale))
 
 
 def _position(entry: _Entry, check: GradientCheck | None) -> int | None:
@@ -496,36 +524,43 @@ def _known(entry: _Entry, taken: Pass, precision: Precision) -> Estimate:
     """Return the slope that a second look would find, from the steps that were taken anyway."""
     ladder = Ladder(entry.scale, PLACES * entry.place, abs(precision.value))
     steps = np.log(taken.stepped)
-    step: float | None = entry.step
+    shown = np.isfinite(taken.central)
+    # The used step, or the nearest to it that shows anything.
+    apart = np.where(shown | ~shown.any(), np.abs(steps - math.log(entry.step)), np.inf)
+    step: float | None = float(taken.stepped[np.argmin(apart)])
+    best = BEST_STEP * entry.scale
+    second = best if shown[np.argmin(np.abs(steps - math.log(best)))] else step / RATIO
     for _ in range(MOST_RUNGS):
         if step is None:
             break
         nearest = int(np.argmin(np.abs(steps - math.log(step))))
         ladder.add(taken.rung(nearest))
-        step = ladder.next_step(BEST_STEP * entry.scale)
+        step = ladder.next_step(second)
     return ladder.estimate()
 
 
-def _coefficient(steps: Vector, taken: Pass, known: Estimate) -> float:
-    """Return c of the truncation error c ε²: 0 where no row of steps shows one.
+def _truncation(steps: Vector, taken: Pass, known: Estimate) -> Vector:
+    """Return c ε²; zeros where no row of steps shows it.
 
     Where it is clear of round-off, (value − best) / ε² is the same from step to step; what a kink
     does comes down instead, and terms of higher order go up.
     """
+    nothing = np.zeros(len(steps))
     if known.low != known.high or not math.isfinite(known.bar):
-        return 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        noise = (known.bar + taken.round_off) / steps**2
-        found = (taken.central - known.low) / steps**2
+        return nothing
+    finite = np.flatnonzero(np.isfinite(taken.central))
+    # In units of the largest step: the squares of huge ones overflow.
+    squares = (steps / steps[-1]) ** 2
+    with np.errstate(all="ignore"):
+        noise = (known.bar + taken.round_off) / squares
+        found = (taken.central - known.low) / squares
         clear = np.abs(found) > CLEAR * noise
-        apart = np.abs(np.diff(found))
-        slack = ALIKE * np.abs(found[:-1]) + noise[:-1]
-    alike = clear[:-1] & clear[1:] & (apart <= slack)
-    row = _longest(alike)
-    is_at_end = row.stop == np.count_nonzero(np.isfinite(taken.central)) - 1
-    if row.stop - row.start < IN_A_ROW - 1 - is_at_end:
-        return 0.0
-    return float(abs(np.median(found[row.start : row.stop + 1])))
+        alike = np.abs(np.diff(found)) <= ALIKE * np.abs(found[:-1]) + noise[:-1]
+        row = _longest(clear[:-1] & clear[1:] & alike)
+        if row.stop - row.start < IN_A_ROW - 1 - (row.stop == finite[-1]):
+            return nothing
+        truncation: Vector = np.abs(np.median(found[row.start : row.stop + 1])) * squares
+        return truncation
 
 
 def _longest(mask: Mask) -> slice:

@@ -12,8 +12,9 @@ PACKAGE = ROOT / "gradcheck_magic"
 
 # Each module imports only from those before it.
 ORDER = [
-    "errors", "interrupt", "memory", "parameters", "pairing", "fingerprint", "directions", "convention",
-    "evaluation", "workers", "gradient_function", "noise", "cost", "analytic", "textbook",
+    "errors", "interrupt", "memory", "parameters", "pairing", "fingerprint", "directions",
+    "convention", "evaluation", "workers", "gradient_function", "noise", "cost", "analytic",
+    "textbook",
     "ladder", "lockstep", "second_look", "finite_difference", "residuals", "sampling",
     "location", "scan", "measured", "comparison", "measurement", "mismatch", "cause",
     "readings", "recognition", "layers", "belonging", "stale", "broadcasting", "experiments",
