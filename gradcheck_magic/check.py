@@ -762,6 +762,7 @@ def _detectable(measured: Measured) -> float:
 
 
 def valid_step(epsilon: float) -> float:
+    """Return the step that was asked for, if it is one."""
     try:
         step = float(epsilon)
     except (TypeError, ValueError):

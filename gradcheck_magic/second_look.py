@@ -439,11 +439,13 @@ class Pass:
         stepped: tuple[Vector, Vector],
         precision: Precision,
     ) -> Self:
+        """Return what J on both sides shows, with what was stepped down and up."""
         noise = noise_of_pair(precision, cost_plus, cost_minus)
         return cls(cost_plus, cost_minus, *stepped, noise, precision.value)
 
     @cached_property
     def stepped(self) -> Vector:
+        """The smaller of what was stepped down and up."""
         return np.minimum(self.down, self.up)
 
     @cached_property
@@ -455,6 +457,7 @@ class Pass:
 
     @cached_property
     def round_off(self) -> Vector:
+        """The error bar that the noise of J puts on `central`; inf where there is none."""
         with np.errstate(divide="ignore"):
             bar = 2 * NOISE_DEVIATIONS * self.noise / (self.up + self.down)
         return np.where(np.isfinite(self.central), bar, np.inf)
@@ -468,6 +471,7 @@ class Pass:
             ) / self.down
 
     def rung(self, k: int) -> Rung:
+        """Return the step at the k-th entry."""
         costs = float(self.cost_minus[k]), self.cost, float(self.cost_plus[k])
         return Rung.measured(costs, (float(self.down[k]), float(self.up[k])), float(self.noise[k]))
 

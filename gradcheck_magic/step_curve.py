@@ -527,9 +527,10 @@ def _known(entry: _Entry, taken: Pass, precision: Precision) -> Estimate:
     shown = np.isfinite(taken.central)
     # The used step, or the nearest to it that shows anything.
     apart = np.where(shown | ~shown.any(), np.abs(steps - math.log(entry.step)), np.inf)
-    step: float | None = float(taken.stepped[np.argmin(apart)])
+    first = float(taken.stepped[np.argmin(apart)])
     best = BEST_STEP * entry.scale
-    second = best if shown[np.argmin(np.abs(steps - math.log(best)))] else step / RATIO
+    second = best if shown[np.argmin(np.abs(steps - math.log(best)))] else first / RATIO
+    step: float | None = first
     for _ in range(MOST_RUNGS):
         if step is None:
             break
@@ -546,9 +547,9 @@ def _truncation(steps: Vector, taken: Pass, known: Estimate) -> Vector:
     does comes down instead, and terms of higher order go up.
     """
     nothing = np.zeros(len(steps))
-    if known.low != known.high or not math.isfinite(known.bar):
-        return nothing
     finite = np.flatnonzero(np.isfinite(taken.central))
+    if not finite.size or known.low != known.high or not math.isfinite(known.bar):
+        return nothing
     # In units of the largest step: the squares of huge ones overflow.
     squares = (steps / steps[-1]) ** 2
     with np.errstate(all="ignore"):
