@@ -33,7 +33,6 @@ from gradcheck_magic.textbook import CLEAR, STEPS, CentralDifferences
 __all__ = [
     "BEST_STEP",
     "GROSS",
-    "LEAST_PLACE",
     "PLACES",
     "VERIFIED",
     "Pass",

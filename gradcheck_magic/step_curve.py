@@ -38,7 +38,7 @@ from gradcheck_magic.parameters import (
     label,
     type_name,
 )
-from gradcheck_magic.second_look import BEST_STEP, LEAST_PLACE, PLACES, Pass, steps_taken
+from gradcheck_magic.second_look import BEST_STEP, PLACES, Pass, steps_taken
 from gradcheck_magic.textbook import CLEAR, STEPS, default_step
 
 __all__ = ["StepCurve", "step_curve"]
@@ -311,8 +311,8 @@ def _valid_index(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ..
         ) from None
     if len(numbers) != len(shape):
         raise InputError(
-            f"`{name}` has {counted(len(shape), 'axis').replace('axiss', 'axes')} {shape}, and the "
-            f"index {numbers} has {counted(len(numbers), 'number')}."
+            f"The index {numbers} has {counted(len(numbers), 'number')}, and the shape of `{name}` "
+            f"is {shape}."
         )
     try:
         return tuple(range(n)[i] for i, n in zip(numbers, shape, strict=True))
@@ -397,12 +397,13 @@ class _Entry:
     def place(self) -> float:
         """A unit in its last place; next to 1, if it is zero."""
         size = np.abs(self.theta) if self.theta[0] else np.ones_like(self.theta)
-        return max(float(np.spacing(size)[0]), LEAST_PLACE)
+        return float(np.spacing(size)[0])
 
     def steps(self) -> NDArray[Any]:
         """Return the steps, the used one among them, in the precision of θ."""
         least, most, used = map(math.log10, (PLACES * self.place, self.scale, self.step))
-        ratio = _ratio(most - least)
+        least = max(least, most - MOST_STEPS)
+        ratio = 1 / min(PER_DECADE, int(MOST_STEPS / (most - least)))
         multiples = np.arange(math.ceil((least - used) / ratio), (most - used) // ratio + 1)
         steps = self.step * 10.0 ** (ratio * np.union1d(multiples, [0.0]))
         down, up = steps_taken(self.theta, steps := steps.astype(self.theta.dtype))
@@ -424,14 +425,6 @@ class _Entry:
             batch = Entries(cost.position(self.parameter), ks, steps.tolist(), quiet=True)
             pairs = cost.pairs(cost.best, batch)
             return Pass.made(*pairs, steps_taken(self.theta, steps), cost.best)
-
-
-def _ratio(decades: float) -> float:
-    """Return the ratio of two steps, as a power of ten: a fourth, or a half, or one, or two."""
-    per_decade = MOST_STEPS / max(decades, 1.0)
-    if per_decade >= 1:
-        return 1 / min(PER_DECADE, int(per_decade))
-    return math.ceil(1 / per_decade)
 
 
 def _changes(check: GradientCheck | None, pairing: Pairing, cost: Cost) -> tuple[str, ...]:

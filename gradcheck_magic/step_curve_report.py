@@ -151,8 +151,8 @@ def _growth(curve: StepCurve, i: int) -> str:
     jump = _jump(curve)
     if jump is not None:
         return (
-            "grows to the left, as round-off does; from "
-            f"{_size(curve.steps[jump])} on it jumps, as it does where a step crosses a kink"
+            f"grows to the left, as round-off does; from {_size(curve.steps[jump])} on it is more "
+            "than that, and not as ε²: a kink on the way, or a sudden bend"
         )
     if not curve.truncation[i]:
         return "grows to the left alone, as round-off does"
@@ -254,7 +254,7 @@ def curve_text(curve: StepCurve) -> str:
         "",
         f"{'ε':>9} {'difference':>15} {'error':>8}  1e{low:<{WIDTH - 4}}1e{high}",
         *(_line(curve, i, low, high) for i in rows),
-        f"  error {ERROR}, round-off {ROUND_OFF}, truncation {TRUNCATION}; * the step that was used",
+        f"  {ERROR} error, {ROUND_OFF} round-off, {TRUNCATION} truncation, * the step used",
         "",
         curve.sentence,
     ]
