@@ -252,10 +252,10 @@ def test_a_cost_that_raises():
             raise ZeroDivisionError
         return float(w @ w)
 
-    before, state = w.tobytes(), np.random.get_state()[1].tobytes()  # noqa: NPY002 (left alone)
+    before, state = w.tobytes(), np.random.get_state()[1].tobytes()
     curve = curve_of(w, 2 * w, cost)
     assert w.tobytes() == before
-    assert np.random.get_state()[1].tobytes() == state  # noqa: NPY002
+    assert np.random.get_state()[1].tobytes() == state
     assert np.isnan(curve.values[-1])
     assert np.isfinite(curve.values[curve.used])
 
@@ -294,7 +294,7 @@ def test_progress():
         ("W", 1, "The index (1,) has 1 number, and the shape of `W` is (2, 2)."),
         ("W", (), "The index () has 0 numbers, and the shape of `W` is (2, 2)."),
         ("W", "0", "`index` is '0': expected whole numbers, one for each axis of `W` (2, 2)."),
-        ("b", 0, "`b` was not checked, as `only` left it out: there are `W`."),
+        ("b", 0, "`b` was not checked, as `only` left it out: the check is of `W`."),
     ],
 )
 def test_messages(name, index, message):
