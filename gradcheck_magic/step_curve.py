@@ -343,7 +343,8 @@ def _names_to_pair(place: _Place, check: GradientCheck | None) -> list[str]:
         )
     if place.name not in checked:
         raise InputError(
-            f"`{place.name}` was not checked, as `only` left it out: the check is of {listed(checked)}."
+            f"`{place.name}` was not checked, as `only` left it out: the check is of "
+            f"{listed(checked)}."
         )
     return checked
 
