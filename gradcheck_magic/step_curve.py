@@ -55,10 +55,8 @@ NEAR = 0.25
 USUAL = 20
 # The ladder that gives the best value takes no more of the steps than this.
 MOST_RUNGS = 12
-# Coefficients of ε² are alike that differ by no more than this part, and so many in a row are no
-# accident.
+# Coefficients of ε² are alike that differ by no more than this part.
 ALIKE = 0.25
-IN_A_ROW = 3
 # A label such as W2[3, 1].
 LABEL = re.compile(r"(?P<name>.+)\[(?P<index>-?\d+(?:, *-?\d+)*)\]")
 
@@ -86,7 +84,7 @@ class StepCurve:
         last place of J; inf where there is no value.
     truncation : ndarray, shape (m,)
         c ε², the leading term |J‴|/6 · ε² of the truncation error. c is the median over the longest
-        row of steps whose values leave the best one by that law, clear of round-off; 0 where there
+        row of steps whose values change by that law, clear of round-off; 0 where there
         are none, as with a cost that is quadratic in the entry.
     step : float
         The step that was used; one of `steps`, but for rounding.
@@ -469,7 +467,7 @@ def _concluded(
         values=_frozen(taken.central),
         errors=_frozen(np.abs(taken.central - entry.value)),
         roundoff=_frozen(taken.round_off),
-        truncation=_frozen(_truncation(steps, taken, known)),
+        truncation=_frozen(_truncation(steps, taken)),
         step=entry.step,
         best=best,
         bar=bar,
@@ -534,26 +532,23 @@ def _known(entry: _Entry, taken: Pass, precision: Precision) -> Estimate:
     return ladder.estimate()
 
 
-def _truncation(steps: Vector, taken: Pass, known: Estimate) -> Vector:
+def _truncation(steps: Vector, taken: Pass) -> Vector:
     """Return c ε²; zeros where no row of steps shows it.
 
-    Where it is clear of round-off, (value − best) / ε² is the same from step to step; what a kink
-    does comes down instead, and terms of higher order go up.
+    From step to step, what the value changes by over what ε² does is the same c; what a kink does
+    comes down instead, and terms of higher order go up.
     """
-    nothing = np.zeros(len(steps))
-    finite = np.flatnonzero(np.isfinite(taken.central))
-    if not finite.size or known.low != known.high or not math.isfinite(known.bar):
-        return nothing
     # In units of the largest step: the squares of huge ones overflow.
     squares = (steps / steps[-1]) ** 2
     with np.errstate(all="ignore"):
-        noise = (known.bar + taken.round_off) / squares
-        found = (taken.central - known.low) / squares
+        apart = np.diff(squares)
+        found = np.diff(taken.central) / apart
+        noise = (taken.round_off[1:] + taken.round_off[:-1]) / apart
         clear = np.abs(found) > CLEAR * noise
         alike = np.abs(np.diff(found)) <= ALIKE * np.abs(found[:-1]) + noise[:-1]
         row = _longest(clear[:-1] & clear[1:] & alike)
-        if row.stop - row.start < IN_A_ROW - 1 - (row.stop == finite[-1]):
-            return nothing
+        if row.start == row.stop:
+            return np.zeros(len(steps))
         truncation: Vector = np.abs(np.median(found[row.start : row.stop + 1])) * squares
         return truncation
 

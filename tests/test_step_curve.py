@@ -14,7 +14,7 @@ from gradcheck_magic import InputError, check_gradients, step_curve
 
 # Measured errors stay below round-off and truncation, but for this factor: a truncation that is not
 # clear of round-off counts as none.
-SAFETY = 32
+SAFETY = 64
 
 
 def array(*values, dtype=np.float64):
