@@ -127,8 +127,8 @@ def _too_noisy(curve: StepCurve) -> str:
         else "none of them is borne out by others"
     )
     return (
-        f"{_opening(curve)}. {noisy}{known}, and the gradient is {curve.analytic:.6g}. Whether it "
-        "is right cannot be seen."
+        f"{_opening(curve)}. {_capital(noisy + known)}, and the gradient is "
+        f"{curve.analytic:.6g}. Whether it is right cannot be seen."
     )
 
 
