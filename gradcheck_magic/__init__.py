@@ -27,6 +27,7 @@ from gradcheck_magic.errors import (
     InputError,
     WorkerLostError,
 )
+from gradcheck_magic.step_curve import StepCurve, step_curve
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -43,11 +44,13 @@ __all__ = [
     "GradientCheckInterrupted",
     "InputError",
     "ParameterCheck",
+    "StepCurve",
     "Verdict",
     "WorkerLostError",
     "check_gradients",
     "gradient_checking",
     "load_ipython_extension",
+    "step_curve",
     "unload_ipython_extension",
 ]
 

@@ -38,6 +38,7 @@ from gradcheck_magic.evaluation import OutOfTime
 from gradcheck_magic.experiments import Earlier
 from gradcheck_magic.explanation import notes, reasons
 from gradcheck_magic.findings import Findings
+from gradcheck_magic.fingerprint import fingerprint
 from gradcheck_magic.gradient_function import moved_in_place, pair_at, point_around
 from gradcheck_magic.measured import Measured
 from gradcheck_magic.measurement import MODES, Measurement, Mode
@@ -59,7 +60,14 @@ if TYPE_CHECKING:
 
     from gradcheck_magic.close_up import CloseUp
 
-__all__ = ["GradientCheck", "check_gradients", "gradient_checking"]
+__all__ = [
+    "GradientCheck",
+    "check_gradients",
+    "cost_name",
+    "gradient_checking",
+    "jsonable",
+    "valid_step",
+]
 
 Vector = NDArray[np.float64]
 Call = Literal["auto", "flat", "structured", "arguments", "closure"]
@@ -109,8 +117,8 @@ def gradient_checking(
     """
     pairing = pair(params, grads)
     call = "flat" if isinstance(params, (dict, list, tuple)) else "structured"
-    differences = CentralDifferences.planned(pairing.size, _valid_step(epsilon))
-    name = _cost_name(cost_function, None)
+    differences = CentralDifferences.planned(pairing.size, valid_step(epsilon))
+    name = cost_name(cost_function, None)
     with Cost(cost_function, pairing.parameters, name=name, call=call) as cost:
         for parameter in pairing.checked:
             textbook_pass(differences, cost, parameter)
@@ -210,7 +218,7 @@ def check_gradients(
     _require_check(previous)
     request = _Request(
         cost_function=cost_function,
-        epsilon=None if epsilon is None else _valid_step(epsilon),
+        epsilon=None if epsilon is None else valid_step(epsilon),
         mode=mode,
         only=only,
         call=call,
@@ -288,7 +296,7 @@ def _check_at(
     cost = Cost(
         request.cost_function,
         pairing.parameters,
-        name=_cost_name(request.cost_function, names),
+        name=cost_name(request.cost_function, names),
         call=request.call,
         upstream=request.upstream,
         seed=request.seed,
@@ -435,6 +443,9 @@ class GradientCheck:
     changes : str
         What has changed since the previous check of the same parameters, such as ``"0.21 → 3e-09:
         `W2` mended"``; empty where there was none, or all was right then and is.
+    fingerprint : str
+        Two hashes, of θ and of the gradient, by which `step_curve` knows whether they are still
+        the same; empty, if nobody asks.
     """
 
     verdict: Verdict
@@ -463,6 +474,7 @@ class GradientCheck:
     notes: tuple[str, ...]
     point: int = 0
     changes: str = ""
+    fingerprint: str = ""
 
     @property
     def passed(self) -> bool:
@@ -701,6 +713,7 @@ def _concluded(outcome: _Outcome, started: float) -> GradientCheck:
         interrupted=outcome.is_cut_short,
         reasons=tuple(reasons(outcome.findings())),
         notes=tuple(outcome.notes()),
+        fingerprint=fingerprint(pairing),
     )
 
 
@@ -735,7 +748,7 @@ def _require_check(previous: object) -> None:
         )
 
 
-def _cost_name(function: object, names: Names) -> str:
+def cost_name(function: object, names: Names) -> str:
     """What the user calls the function: a variable's name, or its own."""
     own = getattr(function, "__name__", "<lambda>")
     otherwise = "cost_function" if own == "<lambda>" else own
@@ -783,7 +796,8 @@ def _detectable(measured: Measured) -> float:
     return float(np.max(np.where(np.isfinite(floor), floor, np.inf)))
 
 
-def _valid_step(epsilon: float) -> float:
+def valid_step(epsilon: float) -> float:
+    """Return the step that was asked for, if it is one."""
     try:
         step = float(epsilon)
     except (TypeError, ValueError):
@@ -805,12 +819,12 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """The same, of what `json` can hold."""
     if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
+        return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     return _finite(value) if isinstance(value, float) else value
 
 
@@ -844,5 +858,5 @@ def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
         "cause": diagnosis.cause.name,
         "names": list(diagnosis.names),
         "sentence": diagnosis.sentence,
-        "details": _jsonable(diagnosis.details),
+        "details": jsonable(diagnosis.details),
     }

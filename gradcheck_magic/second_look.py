@@ -30,7 +30,16 @@ from gradcheck_magic.ladder import (
 from gradcheck_magic.lockstep import answered
 from gradcheck_magic.textbook import CLEAR, STEPS, CentralDifferences
 
-__all__ = ["GROSS", "VERIFIED", "SecondLook", "noise_of_pair"]
+__all__ = [
+    "BEST_STEP",
+    "GROSS",
+    "PLACES",
+    "VERIFIED",
+    "Pass",
+    "SecondLook",
+    "noise_of_pair",
+    "steps_taken",
+]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -115,7 +124,7 @@ class SecondLook:
         epsilon, own = differences.epsilon, self._cost.own
         values = self._at(own)[: part.stop - part.start]
         pairs = differences.cost_plus[part], differences.cost_minus[part]
-        first = _Pass.made(*pairs, _stepped(values, epsilon), own)
+        first = Pass.made(*pairs, steps_taken(values, epsilon), own)
         self._put_all(first, part, GROSS / CLEAR)
 
     def settle(self) -> None:
@@ -142,7 +151,7 @@ class SecondLook:
         self._take_all(looks)
         self._excuse_kinks_at_zero()
 
-    def _still_flat(self, first: _Pass, open_ones: Mask) -> Mask:
+    def _still_flat(self, first: Pass, open_ones: Mask) -> Mask:
         """Settle entries that say zero, and along which J does not change with a large step either.
 
         One by one they would come to the same: this is for the many of a layer that is dead.
@@ -158,8 +167,8 @@ class SecondLook:
         ks = [self._ks[k] for k in found.tolist()]
         batch = Entries(self._position, ks, steps.tolist(), quiet=True)
         plus, minus = self._cost.pairs(self._precision, batch)
-        stepped = _stepped(self._values[found], steps)
-        second = _Pass.made(plus, minus, stepped, self._precision)
+        stepped = steps_taken(self._values[found], steps)
+        second = Pass.made(plus, minus, stepped, self._precision)
         flat_again = (plus == value) & (minus == value)
         still[found[flat_again]] = True
         where = self._part.start + found[flat_again]
@@ -167,7 +176,7 @@ class SecondLook:
         self._differences.uncertainty[where] = second.round_off[flat_again]
         return still
 
-    def _telling(self, first: _Pass, open_ones: Mask, gross: Mask) -> list[int]:
+    def _telling(self, first: Pass, open_ones: Mask, gross: Mask) -> list[int]:
         """Return a few entries that are wrong, and of which it is not clear by how much.
 
         That they are wrong needs no more digits; what is wrong with them does.
@@ -181,7 +190,7 @@ class SecondLook:
         chosen: list[int] = found[np.argsort(-off[found], kind="stable")][:SHARPENED].tolist()
         return chosen
 
-    def _judged(self, first: _Pass) -> tuple[Mask, Mask]:
+    def _judged(self, first: Pass) -> tuple[Mask, Mask]:
         """Return which entries need a second look, and which disagree beyond any doubt."""
         if self._cost.is_single:
             # The step is so large that its truncation error is open.
@@ -204,7 +213,7 @@ class SecondLook:
             off = np.abs(differences.numerical[part]) > differences.uncertainty[part]
             differences.disputed[part] |= (self._analytic == 0) & off
 
-    def _first_pass(self) -> _Pass:
+    def _first_pass(self) -> Pass:
         """The textbook's pass, or the same in double precision where that is to be had."""
         differences, precision = self._differences, self._precision
         epsilon, part = differences.epsilon, self._part
@@ -214,16 +223,16 @@ class SecondLook:
             pairs = self._cost.pairs(
                 precision, Entries(self._position, self._ks, epsilon, quiet=True)
             )
-        return _Pass.made(*pairs, _stepped(self._at(precision), epsilon), precision)
+        return Pass.made(*pairs, steps_taken(self._at(precision), epsilon), precision)
 
-    def _put_all(self, first: _Pass, part: slice, wider: float = 1.0) -> None:
+    def _put_all(self, first: Pass, part: slice, wider: float = 1.0) -> None:
         differences = self._differences
         for values in (differences.numerical, differences.low, differences.high):
             values[part] = first.central
         differences.uncertainty[part] = wider * first.round_off
         differences.rounding[part] = self._rounding
 
-    def _confirmed(self, first: _Pass, gross: NDArray[np.intp]) -> bool:
+    def _confirmed(self, first: Pass, gross: NDArray[np.intp]) -> bool:
         """Whether gross disagreements are still there with another step.
 
         Two of them speak for all: the widest and the narrowest.
@@ -238,7 +247,7 @@ class SecondLook:
         chosen = {int(order[round(x)]) for x in np.linspace(0, len(order) - 1, CONFIRMED)}
         return all(self._taken(self._is_steady(first, k)) for k in chosen)
 
-    def _is_steady(self, first: _Pass, k: int) -> Steps:
+    def _is_steady(self, first: Pass, k: int) -> Steps:
         # What looks flat may be a staircase, of which a small step sees one stair.
         step = STAIRS if first.gap[k] == first.central[k] == 0 else BEST_STEP
         rung = yield from self._rung(k, step * self._scale(k))
@@ -266,7 +275,7 @@ class SecondLook:
         farther = yield from self._rung(k, RATIO * STAIRS * scale)
         return not follows_square_law([near, far, farther], 0)
 
-    def _refine(self, first: _Pass, k: int, *, sharp: bool) -> Steps:
+    def _refine(self, first: Pass, k: int, *, sharp: bool) -> Steps:
         """Look again at one entry, until its slope is known well enough or no step says more."""
         analytic, ladder = (
             float(self._analytic[k]),
@@ -275,7 +284,7 @@ class SecondLook:
         doubtful = yield from self._is_doubtful(k, ladder, analytic)
         self._put(k, ladder, analytic, doubtful=doubtful)
 
-    def _sharpen(self, first: _Pass, k: int) -> Steps:
+    def _sharpen(self, first: Pass, k: int) -> Steps:
         """Narrow the error bar of an entry that is wrong beyond any doubt."""
         ladder, i = (yield from self._climbed(first, k, sharp=True)), self._part.start + k
         estimate = ladder.estimate()
@@ -285,7 +294,7 @@ class SecondLook:
             differences.numerical[i] = differences.low[i] = differences.high[i] = estimate.low
             differences.uncertainty[i] = estimate.bar
 
-    def _climbed(self, first: _Pass, k: int, *, sharp: bool) -> Steps:
+    def _climbed(self, first: Pass, k: int, *, sharp: bool) -> Steps:
         """Return the steps it takes to know an entry well enough; `sharp`: also a wrong one."""
         analytic, scale = float(self._analytic[k]), self._scale(k)
         # In the precision in which the step is taken.
@@ -365,7 +374,7 @@ class SecondLook:
             return clear and (is_narrow or not sharp)
         return is_narrow
 
-    def _first_step(self, first: _Pass, k: int) -> float:
+    def _first_step(self, first: Pass, k: int) -> float:
         """The step whose round-off is small enough for three digits, and to tell who is right."""
         analytic = abs(float(self._analytic[k]))
         aim = min(VERIFIED * analytic, self._aim) / 2
@@ -382,7 +391,7 @@ class SecondLook:
 
     def _rung(self, k: int, step: float) -> Steps:
         plus, minus = yield k, step
-        down, up = _stepped(self._values[k : k + 1], step)
+        down, up = steps_taken(self._values[k : k + 1], step)
         precision = self._precision
         noise = noise_of_pair(precision, plus, minus)
         costs = minus, precision.value, plus
@@ -403,7 +412,7 @@ class SecondLook:
         return list(zip(plus.tolist(), minus.tolist(), strict=True))
 
 
-def _stepped(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vector]:
+def steps_taken(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vector]:
     """What is really stepped down and up, which rounding makes differ from the step."""
     down, up = values - step, values + step
     wide = values.astype(np.float64)
@@ -411,7 +420,7 @@ def _stepped(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vector
 
 
 @dataclass(frozen=True)
-class _Pass:
+class Pass:
     """One step, taken at every entry of a parameter: `Rung`s as arrays."""
 
     cost_plus: Vector
@@ -429,11 +438,13 @@ class _Pass:
         stepped: tuple[Vector, Vector],
         precision: Precision,
     ) -> Self:
+        """Return what J on both sides shows, with what was stepped down and up."""
         noise = noise_of_pair(precision, cost_plus, cost_minus)
         return cls(cost_plus, cost_minus, *stepped, noise, precision.value)
 
     @cached_property
     def stepped(self) -> Vector:
+        """The smaller of what was stepped down and up."""
         return np.minimum(self.down, self.up)
 
     @cached_property
@@ -445,6 +456,7 @@ class _Pass:
 
     @cached_property
     def round_off(self) -> Vector:
+        """The error bar that the noise of J puts on `central`; inf where there is none."""
         with np.errstate(divide="ignore"):
             bar = 2 * NOISE_DEVIATIONS * self.noise / (self.up + self.down)
         return np.where(np.isfinite(self.central), bar, np.inf)
@@ -458,6 +470,7 @@ class _Pass:
             ) / self.down
 
     def rung(self, k: int) -> Rung:
+        """Return the step at the k-th entry."""
         costs = float(self.cost_minus[k]), self.cost, float(self.cost_plus[k])
         return Rung.measured(costs, (float(self.down[k]), float(self.up[k])), float(self.noise[k]))
 

@@ -13,14 +13,15 @@ PACKAGE = ROOT / "gradcheck_magic"
 
 # Each module imports only from those before it.
 ORDER = [
-    "errors", "interrupt", "memory", "parameters", "pairing", "directions", "convention",
-    "evaluation", "workers", "gradient_function", "noise", "cost", "analytic", "textbook",
-    "ladder", "lockstep", "second_look", "finite_difference", "residuals", "sampling",
-    "location", "scan", "measured", "comparison", "changes", "measurement", "mismatch", "cause",
-    "readings", "recognition", "layers", "belonging", "stale", "broadcasting", "experiments",
-    "sentences", "diagnosis", "findings", "scan_explanation", "explanation", "check",
-    "close_up", "error_histogram", "clock", "report", "text_style", "text_report", "drawing",
-    "figures", "close_up_figures", "terminal", "widget", "magic", "demo", "__main__", "__init__",
+    "errors", "interrupt", "memory", "parameters", "pairing", "fingerprint", "directions",
+    "convention", "evaluation", "workers", "gradient_function", "noise", "cost", "analytic",
+    "textbook", "ladder", "lockstep", "second_look", "finite_difference", "residuals",
+    "sampling", "location", "scan", "measured", "comparison", "changes", "measurement",
+    "mismatch", "cause", "readings", "recognition", "layers", "belonging", "stale",
+    "broadcasting", "experiments", "sentences", "diagnosis", "findings", "scan_explanation",
+    "explanation", "check", "step_curve", "step_curve_report", "close_up", "error_histogram",
+    "clock", "report", "text_style", "text_report", "drawing", "figures", "close_up_figures",
+    "terminal", "close_up_card", "controls", "widget", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
 UPWARDS = {
@@ -28,12 +29,13 @@ UPWARDS = {
     ("check", "figures"),
     ("check", "report"),
     ("check", "text_report"),
+    ("step_curve", "step_curve_report"),
 }
 # Who may know whom, besides the standard library and NumPy.
 ALLOWED = {
     "cloudpickle": {"workers"},
     "IPython": {"magic", "__main__", "__init__"},
-    "ipywidgets": {"widget"},
+    "ipywidgets": {"controls", "widget"},
     "loky": {"workers"},
     "matplotlib": {"drawing", "figures", "close_up_figures", "check"},
     "traitlets": {"magic", "__main__"},
