@@ -48,7 +48,7 @@ def changed_since(before: str, now: str) -> tuple[str, ...]:
 def _digest(arrays: Named) -> str:
     digest = hashlib.blake2b(digest_size=DIGEST)
     for name, array in arrays:
-        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode("utf-8", "surrogatepass"))
         # In C order, however it lies in memory.
         flat = array.reshape(-1) if array.flags.c_contiguous else array.flat
         for start in range(0, array.size, BLOCK):

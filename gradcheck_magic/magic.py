@@ -14,6 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any
@@ -34,7 +35,9 @@ from traitlets import Any as Anything
 from traitlets import Bool, Enum, Float, Int, Unicode
 
 from gradcheck_magic.check import GradientCheck, check_gradients
+from gradcheck_magic.controls import Requests, Settings
 from gradcheck_magic.convention import Convention
+from gradcheck_magic.cost import Progress
 from gradcheck_magic.errors import (
     GradientCheckError,
     GradientCheckInterrupted,
@@ -43,13 +46,17 @@ from gradcheck_magic.errors import (
 )
 from gradcheck_magic.measurement import MODES
 from gradcheck_magic.report import one_line
+from gradcheck_magic.step_curve import StepCurve, step_curve
 from gradcheck_magic.terminal import TextCard
-from gradcheck_magic.widget import Bundle, Card, StaticCard, WidgetCard
+from gradcheck_magic.widget import Bundle, Card, LiveCards, StaticCard, WidgetCard
 
 __all__ = ["GradcheckMagics", "load", "unload"]
 
 CALLS = ("auto", *(convention.value for convention in Convention))
+DISPLAYS = ("auto", "widget", "static", "text")
 RESULT = "_gradcheck"
+# So many checks are remembered, of what goes by different names.
+MOST_REMEMBERED = 8
 Namespace = dict[str, Any]
 
 PACKAGE = str(Path(__file__).parent) + os.sep
@@ -133,8 +140,14 @@ class GradcheckMagics(Magics):
     )
     workers = Anything(None, help="How many processes, or an executor.").tag(config=True)
 
-    # The gradient may be the one that was right then; kept in memory only.
-    _previous: GradientCheck | None = None
+    display = Enum(DISPLAYS, "auto", help="How the result is shown.").tag(config=True)
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell=shell)
+        self._live = LiveCards()
+        # The last check of what is called the same: for what has changed since, and in case the
+        # gradient is the one that was right then. In memory only.
+        self._last: dict[tuple[str, ...], GradientCheck] = {}
 
     @line_cell_magic
     @no_var_expand
@@ -200,6 +213,13 @@ class GradcheckMagics(Magics):
         metavar="N",
         help="evaluate the cost in N processes, or by an executor: a name or an expression [here]",
     )
+    @argument(
+        "--display",
+        type=_unquoted,
+        choices=DISPLAYS,
+        help="the live card with its static twin, the static one alone, or text; auto: what the "
+        "front end can show [auto]",
+    )
     @argument("--seed", type=int, metavar="N", help="of everything random in the check [0]")
     @argument("-o", "--out", type=_identifier, metavar="NAME", help="bind the result to NAME too")
     @argument(
@@ -257,26 +277,10 @@ class GradcheckMagics(Magics):
         return {**user_ns, **local_ns}
 
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
-        params = _evaluated("params", options.params, namespace)
-        grads = _evaluated("grads", options.grads, namespace)
-        cost = _evaluated("cost", options.cost, namespace)
-        upstream = None
-        if options.upstream is not None:
-            upstream = _evaluated("upstream", options.upstream, namespace)
-        workers = options.workers
-        if isinstance(workers, str):
-            workers = _evaluated("workers", workers, namespace)
-        card = self._card()
+        card = self._card(options, namespace)
         try:
-            check = check_gradients(
-                params, grads, cost, epsilon=options.epsilon, only=options.only,
-                names=_names_first(f"{options.params} {options.grads} {options.cost}", namespace),
-                call=options.call, upstream=upstream, points=options.points, seed=options.seed,
-                progress=card.progress, previous=self._previous, mode=options.mode,
-                budget=options.budget, workers=workers,
-            )  # fmt: skip
+            check = self._checked(options, namespace, card)
         except GradientCheckInterrupted as interrupt:
-            self._bind(interrupt.check, options.out)
             # A second interrupt may cut the picture short, and is otherwise the same one.
             with contextlib.suppress(KeyboardInterrupt):
                 card.show(interrupt.check)
@@ -284,9 +288,30 @@ class GradcheckMagics(Magics):
         except BaseException:
             card.clear()
             raise
-        self._bind(check, options.out)
-        self._previous = check
         self._show(check, card, options)
+
+    def _checked(
+        self, options: argparse.Namespace, namespace: Namespace, card: Card
+    ) -> GradientCheck:
+        """Return the result of a check, which is bound to the names for it."""
+        same = (options.params, options.grads, options.cost, *(options.only or ()))
+        workers = options.workers
+        if isinstance(workers, str):
+            workers = _evaluated("workers", workers, namespace)
+        try:
+            check = check_gradients(
+                *_given(options, namespace), epsilon=options.epsilon, only=options.only,
+                points=options.points, progress=card.progress, previous=self._last.get(same),
+                mode=options.mode, budget=options.budget, workers=workers,
+                **_called(options, namespace),
+            )  # fmt: skip
+        except GradientCheckInterrupted as interrupt:
+            self._bind(interrupt.check, options.out)
+            raise
+        self._bind(check, options.out)
+        self._last.pop(same, None)
+        self._last = dict([*self._last.items(), (same, check)][-MOST_REMEMBERED:])
+        return check
 
     def _show(self, check: GradientCheck, card: Card, options: argparse.Namespace) -> None:
         if not options.quiet:
@@ -298,18 +323,83 @@ class GradcheckMagics(Magics):
         if options.strict:
             check.raise_if_failed()
 
-    def _card(self) -> Card:
-        """The card that suits the front end."""
-        if getattr(self.shell, "kernel", None) is None:
+    def _card(self, options: argparse.Namespace, namespace: Namespace) -> Card:
+        """The card that is asked for, or suits the front end."""
+        if getattr(self.shell, "kernel", None) is None or options.display == "text":
             return TextCard(sys.stdout, sys.stderr)
-        if _outputs_stand_alone(self.shell):
+        stands_alone = options.display == "auto" and _outputs_stand_alone(self.shell)
+        if stands_alone or options.display == "static":
             return StaticCard(_Published)
-        return WidgetCard(_Published)
+        return self._live_card(options, namespace)
+
+    def _live_card(self, options: argparse.Namespace, namespace: Namespace) -> WidgetCard:
+        """A card that can be asked for more."""
+
+        def again(settings: Settings) -> None:
+            changed = argparse.Namespace(**{**vars(options), **asdict(settings)})
+            before = card.shown
+            try:
+                card.show(self._checked(changed, namespace, card))
+            except GradientCheckInterrupted as interrupt:
+                card.show(interrupt.check)
+                raise
+            except BaseException:
+                if before is not None:
+                    card.show(before)
+                raise
+
+        def curve(
+            check: GradientCheck, name: str, index: tuple[int, ...], progress: Progress
+        ) -> StepCurve:
+            return step_curve(
+                *_given(options, namespace), name, index, check=check, progress=progress,
+                **_called(options, namespace),
+            )  # fmt: skip
+
+        settings = Settings(options.mode, options.epsilon)
+        card = WidgetCard(_Published, Requests(again, curve, settings))
+        self._live.add(card, _cell_of(self.shell), self.shell.execution_count)
+        return card
+
+    def retire(self) -> None:
+        """Close the widgets of all cards."""
+        self._live.close()
 
     def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
         self.shell.push({RESULT: check}, interactive=False)
         if name:
             self.shell.push({name: check})
+
+
+def _given(options: argparse.Namespace, namespace: Namespace) -> tuple[Any, Any, Any]:
+    """What is checked: the values that params, grads and cost have now."""
+    return (
+        _evaluated("params", options.params, namespace),
+        _evaluated("grads", options.grads, namespace),
+        _evaluated("cost", options.cost, namespace),
+    )
+
+
+def _called(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
+    """How the cost is called, and what is said of it."""
+    upstream = None
+    if options.upstream is not None:
+        upstream = _evaluated("upstream", options.upstream, namespace)
+    expressions = f"{options.params} {options.grads} {options.cost}"
+    return {
+        "names": _names_first(expressions, namespace),
+        "call": options.call,
+        "upstream": upstream,
+        "seed": options.seed,
+    }
+
+
+def _cell_of(shell: InteractiveShell) -> str | None:
+    """Return the id of the cell that runs, if the front end tells."""
+    # Kernels other than ipykernel may not have it.
+    header: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}
+    cell: str | None = header.get("metadata", {}).get("cellId")
+    return cell
 
 
 class _Published:
@@ -481,8 +571,10 @@ def load(shell: InteractiveShell) -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take the magics away, and their configuration with them."""
-    shell.magics_manager.registry.pop(GradcheckMagics.__name__, None)
+    """Take the magics away, and their configuration with them; their cards go on as static ones."""
+    magics = shell.magics_manager.registry.pop(GradcheckMagics.__name__, None)
+    if magics is not None:
+        magics.retire()
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("gradcheck", None)
     shell.configurables[:] = [

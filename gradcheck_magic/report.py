@@ -30,10 +30,12 @@ __all__ = [
     "card",
     "entries_table",
     "footer",
+    "in_code",
     "one_line",
     "picture_alt",
     "progress_card",
     "progress_text",
+    "shape_text",
     "since_text",
     "table_rows",
 ]
@@ -296,7 +298,9 @@ def progress_card(done: int, expected: int, seconds: float, *, classes: str = ""
 
 def _since_line(check: GradientCheck) -> str:
     since = since_text(check)
-    return f'<div class="gc-since" style="margin-bottom:6px">{_code(since)}</div>' if since else ""
+    return (
+        f'<div class="gc-since" style="margin-bottom:6px">{in_code(since)}</div>' if since else ""
+    )
 
 
 def _ruler(difference: float) -> str:
@@ -373,12 +377,12 @@ def _in_bold(sentence: str) -> str:
     # A full stop in code ends nothing.
     split = re.fullmatch(r"((?:`[^`]*`|[^`])*?)\. (.*)", sentence, flags=re.DOTALL)
     what, look = split.groups() if split else (sentence, "")
-    more = f'<div class="gc-muted">{_code(look)}</div>' if look else ""
+    more = f'<div class="gc-muted">{in_code(look)}</div>' if look else ""
     full_stop = "." if look else ""
-    return f"<b>{_code(what)}{full_stop}</b>{more}"
+    return f"<b>{in_code(what)}{full_stop}</b>{more}"
 
 
-def _code(text: str) -> str:
+def in_code(text: str) -> str:
     """Escape a sentence, and set its `names` as code."""
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
 
@@ -457,7 +461,7 @@ def _class(tone: str = "", *, number: bool) -> str:
 
 
 def _html_footer(check: GradientCheck) -> str:
-    lines = [f"<div>{_code(note)}</div>" for note in check.notes]
+    lines = [f"<div>{in_code(note)}</div>" for note in check.notes]
     notes, rest = "".join(lines[:MOST_NOTES]), "".join(lines[MOST_NOTES:])
     if rest:
         left = len(lines) - MOST_NOTES

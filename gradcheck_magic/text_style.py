@@ -19,7 +19,8 @@ __all__ = ["MUTED", "PLAIN", "TextStyle", "columns"]
 # Every character beyond ASCII that this package shows, for encodings which lack it.
 SPELLED = {
     "✓": "OK", "✗": "X", "≈": "~", "±": "+-", "−": "-", "×": "x", "·": "|", "≤": "<=", "½": "1/2",
-    "θ": "theta", "ε": "eps", "λ": "lambda", "→": "->", "…": "...", "█": "#", "▼": "v",
+    "θ": "theta", "ε": "eps", "λ": "lambda", "→": "->", "…": "...", "²": "^2",
+    "●": "*", "█": "#", "▼": "v",
 }  # fmt: skip
 # Parameters of the sequence that sets a colour ("select graphic rendition").
 TONES = {

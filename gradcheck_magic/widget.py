@@ -10,17 +10,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import ipywidgets as widgets
 
 from gradcheck_magic.check import GradientCheck
 from gradcheck_magic.clock import Clock
+from gradcheck_magic.controls import Controls, Requests, close
 from gradcheck_magic.figures import png_element, svg_element
 from gradcheck_magic.report import card, progress_card, progress_text
 from gradcheck_magic.text_report import text_report
 
-__all__ = ["Card", "StaticCard", "WidgetCard"]
+__all__ = ["Card", "LiveCards", "StaticCard", "WidgetCard"]
+
+# So many cards are live at once; an older one is its static twin from then on.
+MOST_LIVE = 32
+# The result for graders and scripts; no front end shows this type.
+JSON_TYPE = "application/vnd.gradcheck+json"
 
 Bundle = dict[str, Any]
 
@@ -66,7 +72,8 @@ class StaticCard:
 
     def show(self, check: GradientCheck) -> None:
         """Show the result."""
-        self._put({"text/plain": text_report(check), "text/html": check.to_html()})
+        self._clock = Clock()
+        self._put(_bundle(check, check.to_html()))
 
     def clear(self) -> None:
         """Empty the output, if there is one."""
@@ -83,24 +90,42 @@ class StaticCard:
 class WidgetCard(StaticCard):
     """The live card, with its static twin.
 
+    Parameters
+    ----------
+    publish : callable
+        Displays a MIME bundle as an output of the cell and returns an `Output`.
+    requests : Requests
+        Who does what the card is asked for.
+
     Attributes
     ----------
-    view : ipywidgets.HTML
+    view : ipywidgets.VBox
         The widget.
+    shown : GradientCheck or None
+        What it shows.
     """
 
-    def __init__(self, publish: Callable[[Bundle], Output]) -> None:
+    def __init__(self, publish: Callable[[Bundle], Output], requests: Requests) -> None:
         super().__init__(publish)
-        self.view = widgets.HTML()
+        self.shown: GradientCheck | None = None
+        self._html = widgets.HTML()
+        self._requests = requests
+        self._controls: Controls | None = None
+        self.view = widgets.VBox([self._html])
+        self._state = ""
+        for name in ("gc", "gc-box"):
+            self.view.add_class(name)
         self._view_output: Output | None = None
         self._id = f"gc-{uuid.uuid4().hex[:12]}"
 
     def progress(self, done: int, expected: int, seconds: float) -> None:
-        """Show how far the check is."""
+        """Show how far the check is, without what the result can be asked for."""
         if not self._clock.due(seconds):
             return
         live = progress_card(done, expected, seconds, classes="gc-live")
-        self.view.value = self._hide_static() + live
+        self._html.value = self._hide_static() + live
+        self._frame("running")
+        self.view.children = [self._html]
         if self._output is None:
             # The twin is empty until the end: what is saved half way is no result.
             self._put({"text/plain": "", "text/html": self._twin()})
@@ -108,10 +133,16 @@ class WidgetCard(StaticCard):
 
     def show(self, check: GradientCheck) -> None:
         """Show the result, live and static."""
+        self.shown = check
+        self._clock = Clock()
         static = card(check, png_element(check), classes=f"gc-static {self._id}")
-        live = card(check, svg_element(check), classes="gc-live")
-        self.view.value = self._hide_static() + live
-        self._put({"text/plain": text_report(check), "text/html": self._hide_dead() + static})
+        live = card(check, svg_element(check), classes="gc-live", can_choose=True)
+        self._html.value = self._hide_static() + live
+        self._controls = self._controls or Controls(self._requests)
+        self._controls.show(check)
+        self._frame(check.verdict.name.lower())
+        self.view.children = [self._html, self._controls.view]
+        self._put(_bundle(check, self._hide_dead() + static))
         self._put_view()
 
     def clear(self) -> None:
@@ -119,7 +150,19 @@ class WidgetCard(StaticCard):
         super().clear()
         if self._view_output is not None:
             self._view_output.update({"text/plain": ""})
-        self.view.close()
+        self.retire()
+
+    def retire(self) -> None:
+        """Close the widget: from then on the static twin is what is seen."""
+        close(self.view)
+        if self._controls is not None:
+            close(self._controls.view)
+
+    def _frame(self, state: str) -> None:
+        """Give the frame around card and controls the colour of what it shows."""
+        self.view.remove_class(f"gc-{self._state}")
+        self.view.add_class(f"gc-{state}")
+        self._state = state
 
     def _put_view(self) -> None:
         if self._view_output is None:
@@ -140,3 +183,48 @@ class WidgetCard(StaticCard):
             f"<style>.jp-OutputArea-child:has(.{self._id}.gc-static)"
             "{display:none!important}</style>"
         )
+
+
+class _Live(NamedTuple):
+    """A card that is live, and where: in which cell, and in which run of it."""
+
+    card: WidgetCard
+    cell: str | None
+    run: int
+
+
+class LiveCards:
+    """The cards that are live: none of an earlier run of a cell, and not too many in all."""
+
+    def __init__(self) -> None:
+        self._cards: list[_Live] = []
+
+    def add(self, card: WidgetCard, cell: str | None, run: int) -> None:
+        """Keep a new card live, and retire those whose time is over.
+
+        Parameters
+        ----------
+        card : WidgetCard
+            The new one.
+        cell : str or None
+            In which cell it is, if the front end tells.
+        run : int
+            The number of the run; there may be several cards in one.
+        """
+        same_run = [o for o in self._cards if cell is None or o.cell != cell or o.run == run]
+        self._keep([*same_run, _Live(card, cell, run)][-MOST_LIVE:])
+
+    def close(self) -> None:
+        """Retire them all."""
+        self._keep([])
+
+    def _keep(self, cards: list[_Live]) -> None:
+        for live in self._cards:
+            if live not in cards:
+                live.card.retire()
+        self._cards = cards
+
+
+def _bundle(check: GradientCheck, html: str) -> Bundle:
+    """Return all forms of a result that a notebook keeps."""
+    return {"text/plain": text_report(check), "text/html": html, JSON_TYPE: check.to_dict()}

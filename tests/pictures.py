@@ -1,38 +1,91 @@
-"""Take the README's pictures: the card in a real JupyterLab, light and dark.
+"""Take the README's pictures: the card in a real JupyterLab, in five situations, light and dark.
 
 Run it as ``python tests/pictures.py``; what it took is in notebooks/images.
 """
 
-import shutil
+import sys
 import tempfile
 from pathlib import Path
 
-from browser import choose, chromium, opened
+from browser import choose, chromium, expect, opened, write_notebook
 from lab_server import lab_server
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-NOTEBOOK = NOTEBOOKS / "02_find_the_bugs.ipynb"
+TESTS = Path(__file__).parent
+IMAGES = TESTS.parent / "notebooks" / "images"
 # Wide enough for the card to show all of it side by side.
-WINDOW = {"width": 1500, "height": 4000}
-THEMES = {"card": "JupyterLab Light", "card-dark": "JupyterLab Dark"}
+WINDOW = {"width": 1300, "height": 6000}
+THEMES = {"": "JupyterLab Light", "-dark": "JupyterLab Dark"}
+
+SETUP = f"""
+import sys
+sys.path.insert(0, {str(TESTS)!r})
+import numpy as np
+from networks import ClassicExercise, Network
+%load_ext gradcheck_magic
+exercise = ClassicExercise()
+"""
+SITUATIONS = {
+    "correct": """
+params, cost_function = exercise.params, exercise.cost
+grads = exercise.grads()
+%gradcheck
+""",
+    "bug": """
+params, cost_function = exercise.params, exercise.cost
+grads = exercise.grads(bugs=True)
+%gradcheck
+""",
+    # Half a circle is 3.14159 radians long, to be exact.
+    "inspect": """
+params = {"angle": np.linspace(0.1, 1.4, 12), "radius": np.linspace(1.0, 2.0, 12)}
+def cost_function(p):
+    return np.mean(p["radius"] * np.sin(np.pi * p["angle"]))
+wave = np.pi * params["angle"]
+grads = {
+    "angle": 3.14159 * params["radius"] * np.cos(wave) / 12,
+    "radius": np.sin(wave) / 12,
+}
+%gradcheck
+""",
+    "inconclusive": """
+params, grads = exercise.params, exercise.grads()
+def cost_function(p):
+    return exercise.cost(p) + 1e9
+%gradcheck
+""",
+    "scan": """
+net = Network.large("tanh", seed=0)
+params, cost_function = net.params, net.cost
+grads = net.grads()
+grads["dW2"][601, 17] *= 1.5
+%gradcheck
+""",
+}
+CLOSER = "closer"
 
 
 def main():
     with chromium(viewport=WINDOW, device_scale_factor=1.5) as browser:
-        for name, theme in THEMES.items():
+        for suffix, theme in THEMES.items():
             with tempfile.TemporaryDirectory() as home, lab_server(Path(home), theme) as server:
-                shutil.copy(NOTEBOOK, server.folder)
-                take(browser, server, NOTEBOOKS / "images" / f"{name}.png")
+                write_notebook(server.folder / "cards.ipynb", [SETUP, *SITUATIONS.values()])
+                take(browser, server, suffix)
 
 
-def take(browser, server, path):
-    """Take the picture of the card that names the two bugs."""
-    with opened(browser, server, NOTEBOOK.name) as page:
+def take(browser, server, suffix):
+    """Take the pictures of all cards, and of one with a closer look below it."""
+    with opened(browser, server, "cards.ipynb") as page:
         choose(page, "Run", "Run All Cells")
-        card = page.locator(".gc-live.gc-bug")
-        card.wait_for()
-        card.screenshot(path=path)
+        cards = page.locator(".gc-box:has(.gc-controls)")
+        expect(cards).to_have_count(len(SITUATIONS))
+        for card, name in zip(cards.all(), SITUATIONS, strict=True):
+            card.screenshot(path=IMAGES / f"{name}{suffix}.png")
+        bug = cards.nth(list(SITUATIONS).index("bug"))
+        bug.locator("table").get_by_role("button", name="W2", exact=True).click()
+        bug.get_by_role("button", name="Draw step curve").click()
+        bug.locator(".gc-curve").wait_for()
+        bug.screenshot(path=IMAGES / f"{CLOSER}{suffix}.png")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

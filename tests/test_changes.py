@@ -97,3 +97,7 @@ def test_cells_run_again(shell, run):
     assert run("%gradcheck").changes == "0.31, as before: `W` still wrong"
     check = run("%%gradcheck\ngrads['dW'] = params['W'].copy()")
     assert check.changes.endswith(": `W` mended")
+    # Something else in between is not what this is compared with.
+    run("other = {'dW': params['W'] * 2}")
+    assert run("%gradcheck -g other").changes == ""
+    assert run("%%gradcheck\ngrads['dW'] = params['W'] * 2").changes.endswith(": `W` now wrong")

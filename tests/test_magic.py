@@ -392,7 +392,7 @@ def test_help(output, notebook):
     """`%gradcheck?` shows every option, with examples."""
     shown = notebook.find_line_magic("gradcheck").__doc__
     for option in ("--params", "--grads", "--cost", "--upstream", "--only", "--epsilon", "--call",
-                   "--seed", "--out", "--quiet", "--strict"):  # fmt: skip
+                   "--seed", "--display", "--out", "--quiet", "--strict"):  # fmt: skip
         assert option in shown
     assert "%%gradcheck\n    grads = backward(params, X, Y)" in shown
 
@@ -426,15 +426,30 @@ def test_loaded_twice_and_unloaded(notebook, run, output):
     assert run("%gradcheck").passed
 
 
-def test_card_suits_the_front_end(notebook, monkeypatch):
+@pytest.mark.parametrize(
+    ("display", "kinds"),
+    [
+        ("auto", (TextCard, WidgetCard, StaticCard)),
+        ("widget", (TextCard, WidgetCard, WidgetCard)),
+        ("static", (TextCard, StaticCard, StaticCard)),
+        ("text", (TextCard, TextCard, TextCard)),
+    ],
+)
+def test_card_suits_the_front_end(notebook, monkeypatch, display, kinds):
     """Text in a terminal, live in a notebook, static where outputs cannot see each other."""
     magics = notebook.magics_manager.registry["GradcheckMagics"]
+    options = magics._options(f"--display {display}")
+    in_terminal, in_notebook, in_frames = kinds
+
+    def kind():
+        return type(magics._card(options, {}))
+
     monkeypatch.delenv("VSCODE_PID", raising=False)
-    assert type(magics._card()) is TextCard
+    assert kind() is in_terminal
     monkeypatch.setattr(notebook, "kernel", object(), raising=False)
-    assert type(magics._card()) is WidgetCard
+    assert kind() is in_notebook
     monkeypatch.setitem(notebook.user_ns, "__vsc_ipynb_file__", "notebook.ipynb")
-    assert type(magics._card()) is StaticCard
+    assert kind() is in_frames
 
 
 def test_no_traces(notebook, run):

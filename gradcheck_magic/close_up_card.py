@@ -1,0 +1,63 @@
+"""The closer look at one parameter, and the step curve of one entry, as HTML."""
+
+from __future__ import annotations
+
+import html
+from functools import partial
+
+from gradcheck_magic.close_up import CloseUp
+from gradcheck_magic.close_up_figures import (
+    error_map,
+    error_map_alt,
+    parameter_histogram,
+    parameter_histogram_alt,
+    scatter,
+    scatter_alt,
+    step_curve_alt,
+    step_curve_picture,
+)
+from gradcheck_magic.drawing import svg
+from gradcheck_magic.report import entries_table, in_code, shape_text
+from gradcheck_magic.step_curve import StepCurve
+
+__all__ = ["close_up_card", "curve_card"]
+
+MOST_ENTRIES = 8
+PANELS = (
+    ("How far off its entries are", parameter_histogram, parameter_histogram_alt),
+    ("Where they are off", error_map, error_map_alt),
+    ("Analytic against numerical", scatter, scatter_alt),
+)
+
+
+def close_up_card(close_up: CloseUp) -> str:
+    """Return what there is to see of one parameter: pictures, and its worst entries."""
+    parameter = close_up.parameter
+    name = html.escape(parameter.name)
+    panels = [
+        _panel(title, svg(partial(draw, close_up), alt(close_up))) for title, draw, alt in PANELS
+    ]
+    worst = entries_table(close_up.worst(MOST_ENTRIES), "The entries that are furthest off")
+    return (
+        f'<div class="gc gc-close-up" role="group" aria-label="A closer look at {name}">'
+        f"<div><b><code>{name}</code></b> {shape_text(parameter.shape)}</div>"
+        f'<div class="gc-panels">{"".join(panels)}</div>'
+        '<div class="gc-scroll" role="group" aria-label="Worst entries" tabindex="0">'
+        f"{worst}</div></div>"
+    )
+
+
+def curve_card(curve: StepCurve) -> str:
+    """Return the step curve of one entry, and what it shows."""
+    label = html.escape(curve.label)
+    picture = svg(partial(step_curve_picture, curve), step_curve_alt(curve))
+    return (
+        f'<div class="gc gc-curve gc-panels" role="group" aria-label="The step curve of {label}">'
+        f"{_panel('The error over the step', picture)}"
+        f'<div><b><code>{label}</code></b><div class="gc-diagnosis" style="padding:6px 10px">'
+        f"{in_code(curve.sentence)}</div></div></div>"
+    )
+
+
+def _panel(title: str, picture: str) -> str:
+    return f"<figure><figcaption>{title}</figcaption>{picture}</figure>"

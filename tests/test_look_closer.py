@@ -1,0 +1,155 @@
+"""What somebody does with a live card: look closer, draw a step curve, check again."""
+
+import re
+
+import pytest
+from browser import choose, expect, opened, visible, write_notebook
+
+NOTEBOOK = [
+    "%load_ext gradcheck_magic",
+    """
+import numpy as np
+
+random = np.random.default_rng(0)
+X, Y = random.normal(size=(20, 4)), random.normal(size=(20, 3))
+params = {"W": random.normal(size=(4, 3)), "b": random.normal(size=3)}
+
+def cost_function(p):
+    return np.mean((np.tanh(X @ p["W"] + p["b"]) - Y) ** 2)
+
+def backward(p):
+    A = np.tanh(X @ p["W"] + p["b"])
+    dZ = 2 * (A - Y) * (1 - A**2) / Y.size
+    return {"dW": X.T @ dZ, "db": dZ.sum(axis=0)}
+
+grads = backward(params)
+grads["dW"][2, 1] *= -1
+""",
+    "%gradcheck",
+    "%gradcheck --only b",
+    "grads = backward(params)",
+    "params['W'] += 0.1",
+    "grads = backward(params)",
+    "del grads",
+]
+WRONG, RIGHT, MEND, MOVE, AGAIN, LOSE = range(2, 8)
+
+
+@pytest.fixture(scope="module")
+def page(browser, server):
+    """The notebook, with two cards of the same names."""
+    write_notebook(server.folder / "closer.ipynb", NOTEBOOK)
+    with opened(browser, server, "closer.ipynb") as page:
+        for position in range(RIGHT + 1):
+            run(page, position)
+        expect(visible(page.locator(".gc-live"))).to_have_count(2)
+        yield page
+
+
+def run(page, position):
+    """Run a cell, and wait until it is done."""
+    cell = page.locator(".jp-CodeCell").nth(position)
+    cell.locator(".jp-InputArea").click()
+    choose(page, "Run", "Run Selected Cell")
+    expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]:"))
+
+
+def box(page, position):
+    """The live card of a cell, with its controls."""
+    return page.locator(".jp-CodeCell").nth(position).locator(".gc-box")
+
+
+def look_at(card, name):
+    """Choose a parameter in the table."""
+    card.locator("table").get_by_role("button", name=name, exact=True).click()
+    expect(card.locator(".gc-close-up")).to_contain_text(name)
+
+
+def test_a_parameter_is_chosen_in_the_table(page):
+    """Its histogram, error map, scatter plot and worst entries are shown, in that card alone."""
+    card = box(page, WRONG)
+    look_at(card, "W")
+    closer = card.locator(".gc-close-up")
+    expect(visible(closer.locator("svg[role=img]"))).to_have_count(3)
+    expect(closer.locator("tbody tr").first).to_contain_text("W[2, 1]")
+    expect(box(page, RIGHT).locator(".gc-close-up")).to_have_count(0)
+    look_at(card, "b")
+    expect(closer.locator("tbody tr").first).to_contain_text("b[")
+
+
+def test_a_parameter_is_chosen_by_keyboard(page):
+    """The buttons of the table and the list are reached with Tab, and say what is chosen."""
+    card = box(page, RIGHT)
+    button = card.locator("table").get_by_role("button", name="b", exact=True)
+    button.focus()
+    button.press("Enter")
+    expect(card.locator(".gc-close-up")).to_contain_text("b[")
+    chosen = card.get_by_label("Look closer at")
+    expect(chosen.locator("option:checked")).to_have_text("✓ b")
+    chosen.select_option("a parameter …")
+    expect(visible(card.locator(".gc-close-up"))).to_have_count(0)
+
+
+def test_step_curve(page):
+    """One for the worst entry, which is proposed, and for any other."""
+    card = box(page, WRONG)
+    look_at(card, "W")
+    entry = card.get_by_label("Entry")
+    expect(entry).to_have_value("W[2, 1]")
+    card.get_by_role("button", name="Draw step curve").click()
+    curve = card.locator(".gc-curve")
+    expect(curve).to_contain_text("W[2, 1]")
+    expect(curve.locator("svg[role=img]")).to_be_visible()
+    entry.fill("0, 0")
+    card.get_by_role("button", name="Draw step curve").click()
+    expect(curve).to_contain_text("W[0, 0]")
+    for wrong, message in {"W[9, 9]": "9", "here": "expected an index, such as [0, 1]"}.items():
+        entry.fill(wrong)
+        card.get_by_role("button", name="Draw step curve").click()
+        expect(card.locator(".gc-error")).to_contain_text(message)
+
+
+def test_checked_again(page):
+    """With what the names are now, and other settings, and the static twin keeps up."""
+    card = box(page, WRONG)
+    look_at(card, "W")
+    run(page, MEND)
+    card.get_by_label("Mode").select_option("scan")
+    card.get_by_role("button", name="Check again").click()
+    expect(card.locator(".gc-verdict")).to_contain_text("Backpropagation is correct.")
+    expect(card.locator(".gc-since")).to_contain_text("W mended")
+    expect(card).to_contain_text("scan of 15 entries")
+    # Who was looking closer goes on.
+    expect(card.locator(".gc-close-up")).to_contain_text("W 4 × 3")
+    expect(card.get_by_label("Look closer at").locator("option:checked")).to_have_text("✓ W")
+    static = page.locator(".jp-CodeCell").nth(WRONG).locator(".gc-static")
+    expect(static).to_contain_text("Backpropagation is correct.")
+    card.get_by_label("Mode").select_option("full")
+    card.get_by_label("ε").fill("1e-5")
+    card.get_by_role("button", name="Check again").click()
+    expect(card).to_contain_text("ε = 1e-05")
+
+
+def test_theta_has_moved(page):
+    """A step curve of another θ than the card is of says so."""
+    card = box(page, RIGHT)
+    look_at(card, "b")
+    run(page, MOVE)
+    card.get_by_role("button", name="Draw step curve").click()
+    expect(card.locator(".gc-curve")).to_contain_text("changed since the check")
+
+
+def test_what_goes_wrong_is_said_in_the_card(page):
+    """The card stays, with one line about what is wrong."""
+    card = box(page, WRONG)
+    verdict = card.locator(".gc-verdict").inner_text()
+    card.get_by_label("ε").fill("small")
+    card.get_by_role("button", name="Check again").click()
+    expect(card.locator(".gc-error")).to_have_text(
+        "`ε` is 'small': expected a small positive number, such as 1e-7, or nothing."
+    )
+    card.get_by_label("ε").fill("")
+    run(page, LOSE)
+    card.get_by_role("button", name="Check again").click()
+    expect(card.locator(".gc-error")).to_contain_text("`grads` is not defined")
+    expect(card.locator(".gc-verdict")).to_have_text(verdict)
