@@ -322,7 +322,7 @@ def _draw_color_bar(axes: Axes, color: str) -> None:
 
 
 def scatter(close_up: CloseUp, *, color: str = "black") -> Figure:
-    """Draw the numerical value of each entry over its analytic one.
+    """Draw the analytic value of each entry over its numerical one: a factor is a slope.
 
     Parameters
     ----------
@@ -354,8 +354,8 @@ def scatter(close_up: CloseUp, *, color: str = "black") -> Figure:
                 0.02, 0.97, f"{left_out} not finite: not drawn", transform=axes.transAxes,
                 va="top", color=color,
             )  # fmt: skip
-        axes.set_xlabel("analytic")
-        axes.set_ylabel("numerical")
+        axes.set_xlabel("numerical")
+        axes.set_ylabel("analytic")
         legend_above(axes, axes.get_legend_handles_labels()[0], ncols=4)
         paint(axes, color)
     return figure
@@ -372,7 +372,7 @@ def scatter_alt(close_up: CloseUp) -> str:
     left_out = len(drawn) - n
     rest = f" {left_out} not finite and not drawn." if left_out else ""
     return (
-        f"Numerical over analytic values of {_entries(n)} of {close_up.parameter.name}{some}: "
+        f"Analytic over numerical values of {_entries(n)} of {close_up.parameter.name}{some}: "
         f"{n - n_wrong} agree, {n_wrong} wrong{on_line}.{rest}"
     )
 
@@ -419,31 +419,32 @@ def _set_logarithmic(axes: Axes, small: float, largest: float) -> None:
 def _draw_points(
     axes: Axes, close_up: CloseUp, there: NDArray[np.intp], style: dict[str, Any]
 ) -> None:
-    """Draw some entries, and the error bars that are tall enough to be seen."""
-    x, y, bars = (a[there] for a in (close_up.analytic, close_up.numerical, close_up.uncertainty))
+    """Draw some entries, and the error bars that are long enough to be seen."""
+    x, y, bars = (a[there] for a in (close_up.numerical, close_up.analytic, close_up.uncertainty))
     axes.plot(x, y, linestyle="none", **style)
     to_pixels = axes.transData.transform
-    high = axes.transAxes.transform((0, 1))[1] - axes.transAxes.transform((0, 0))[1]
+    wide = axes.transAxes.transform((1, 0))[0] - axes.transAxes.transform((0, 0))[0]
     bars = np.where(np.isfinite(bars), bars, 0.0)
-    tall = (
-        to_pixels(np.column_stack([x, y + bars]))[:, 1]
-        - to_pixels(np.column_stack([x, y - bars]))[:, 1]
+    long = (
+        to_pixels(np.column_stack([x + bars, y]))[:, 0]
+        - to_pixels(np.column_stack([x - bars, y]))[:, 0]
     )
-    seen = np.flatnonzero(tall > VISIBLE * high)[:MOST_BARS]
-    axes.vlines(
-        x[seen], y[seen] - bars[seen], y[seen] + bars[seen], color=style["color"], linewidth=1
+    seen = np.flatnonzero(long > VISIBLE * wide)[:MOST_BARS]
+    axes.hlines(
+        y[seen], x[seen] - bars[seen], x[seen] + bars[seen], color=style["color"], linewidth=1
     )
 
 
 def _slope(close_up: CloseUp, drawn: Mask) -> float | None:
     """The slope of the line through the origin on which all wrong entries are, if they are."""
     wrong = drawn & close_up.wrong
-    x, y = close_up.analytic[wrong], close_up.numerical[wrong]
+    x, y = close_up.numerical[wrong], close_up.analytic[wrong]
     # One point is on a line in any case.
     if len(x) < 2 or not np.all(x):  # noqa: PLR2004 (two points)
         return None
     slope = float(np.median(y / x))
-    room = np.maximum(ON_A_LINE * np.abs(y), np.nan_to_num(2 * close_up.uncertainty[wrong]))
+    bars = np.abs(slope) * close_up.uncertainty[wrong]
+    room = np.maximum(ON_A_LINE * np.abs(y), np.nan_to_num(2 * bars))
     is_line = slope and abs(slope) < LARGEST and np.all(np.abs(y - slope * x) <= room)
     return slope if is_line else None
 

@@ -13,7 +13,7 @@ from lab_server import lab_server
 TESTS = Path(__file__).parent
 IMAGES = TESTS.parent / "notebooks" / "images"
 # Wide enough for the card to show all of it side by side.
-WINDOW = {"width": 1300, "height": 6000}
+WINDOW = {"width": 1500, "height": 6000}
 THEMES = {"": "JupyterLab Light", "-dark": "JupyterLab Dark"}
 
 SETUP = f"""
@@ -27,38 +27,35 @@ exercise = ClassicExercise()
 SITUATIONS = {
     "correct": """
 params, cost_function = exercise.params, exercise.cost
-grads = exercise.grads()
-%gradcheck
+right = exercise.grads()
+%gradcheck -g right
 """,
     "bug": """
-params, cost_function = exercise.params, exercise.cost
-grads = exercise.grads(bugs=True)
-%gradcheck
+wrong = exercise.grads(bugs=True)
+%gradcheck -g wrong
 """,
     # Half a circle is 3.14159 radians long, to be exact.
     "inspect": """
-params = {"angle": np.linspace(0.1, 1.4, 12), "radius": np.linspace(1.0, 2.0, 12)}
-def cost_function(p):
+circle = {"angle": np.linspace(0.1, 1.4, 12), "radius": np.linspace(1.0, 2.0, 12)}
+def length(p):
     return np.mean(p["radius"] * np.sin(np.pi * p["angle"]))
-wave = np.pi * params["angle"]
-grads = {
-    "angle": 3.14159 * params["radius"] * np.cos(wave) / 12,
+wave = np.pi * circle["angle"]
+slopes = {
+    "angle": 3.14159 * circle["radius"] * np.cos(wave) / 12,
     "radius": np.sin(wave) / 12,
 }
-%gradcheck
+%gradcheck -p circle -g slopes -c length
 """,
     "inconclusive": """
-params, grads = exercise.params, exercise.grads()
-def cost_function(p):
-    return exercise.cost(p) + 1e9
-%gradcheck
+def offset(p):
+    return exercise.cost(p) + 1e13
+%gradcheck -g right -c offset
 """,
     "scan": """
 net = Network.large("tanh", seed=0)
-params, cost_function = net.params, net.cost
-grads = net.grads()
-grads["dW2"][601, 17] *= 1.5
-%gradcheck
+off = net.grads()
+off["W2"][601, 17] *= 1.5
+%gradcheck -p net.params -g off -c net.cost
 """,
 }
 CLOSER = "closer"

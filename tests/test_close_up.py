@@ -325,7 +325,7 @@ def test_alt_texts():
         "2 wrong; 1 on a kink. Furthest off is W[1, 2]."
     )
     assert scatter_alt(close) == (
-        "Numerical over analytic values of 14 entries of W: 12 agree, 2 wrong on a line of "
+        "Analytic over numerical values of 14 entries of W: 12 agree, 2 wrong on a line of "
         "slope -1. 1 not finite and not drawn."
     )
     assert error_map_alt(close_up((1000, 1000))) == (
@@ -333,7 +333,7 @@ def test_alt_texts():
         "1000000 below 1e-07; none wrong."
     )
     assert scatter_alt(close_up((1000,))) == (
-        "Numerical over analytic values of 1000 entries of W, 400 of them drawn: 1000 agree, "
+        "Analytic over numerical values of 1000 entries of W, 400 of them drawn: 1000 agree, "
         "0 wrong."
     )
 
