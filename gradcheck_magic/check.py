@@ -662,6 +662,7 @@ class _Outcome:
             self.verdict,
             measurement.scan,
             self._stop() if self.is_cut_short else "",
+            bool(self.diagnoses),
         )
 
     def _stop(self) -> str:

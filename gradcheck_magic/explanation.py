@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.comparison import Verdict, band
+from gradcheck_magic.comparison import Verdict, band, relative_error
 from gradcheck_magic.errors import listed
-from gradcheck_magic.findings import Findings
+from gradcheck_magic.findings import NAMED, Findings
 from gradcheck_magic.ladder import NOISE_DEVIATIONS
 from gradcheck_magic.parameters import Parameter
 from gradcheck_magic.scan_explanation import scan_reasons
@@ -40,6 +40,8 @@ def reasons(findings: Findings) -> Iterator[str]:
         return
     if findings.stopped:
         return
+    if findings.verdict is Verdict.INSPECT and not findings.is_diagnosed:
+        yield from _slightly_off(findings)
     if findings.verdict is Verdict.INCONCLUSIVE:
         yield from _inconclusive(findings)
     elif findings.verdict is not band(findings.comparison.difference[0]):
@@ -52,6 +54,26 @@ def notes(findings: Findings) -> Iterator[str]:
     yield from _kinks(findings)
     yield from _nothing_compared(findings)
     yield from _symmetric(findings)
+
+
+# Why something is worth a look
+
+
+def _slightly_off(findings: Findings) -> Iterator[str]:
+    """By how much, and what is usually off by so little."""
+    slightly = {
+        p.name: float(relative_error(np.array(p.worst.numerical), np.array(p.worst.analytic)))
+        for p in findings.comparison.parameters
+        if p.verdict is Verdict.INSPECT and p.worst is not None
+    }
+    if not slightly:
+        return
+    names, off = listed(slightly, NAMED), max(slightly.values())
+    yield (
+        f"{names} {'is' if len(slightly) == 1 else 'are'} off by up to {off:.0e} of an entry: more "
+        "than the error bars allow, and less than most bugs make. Look for a constant of few "
+        "digits, such as 3.1416, and for a step in single precision."
+    )
 
 
 # Why nothing can be said

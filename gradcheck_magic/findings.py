@@ -34,6 +34,8 @@ class Findings:
         What it found, where there was one.
     stopped : str
         Why the check was stopped before its end; empty, if it was not.
+    is_diagnosed : bool
+        Whether it is said what is probably wrong.
     """
 
     pairing: Pairing
@@ -44,6 +46,7 @@ class Findings:
     verdict: Verdict
     scan: Scan | None = None
     stopped: str = ""
+    is_diagnosed: bool = False
 
     @property
     def analytic(self) -> Vector:

@@ -13,7 +13,13 @@ import numpy as np
 import pytest
 from networks import ClassicExercise, Digits, Smooth
 
-from gradcheck_magic import Cause, GradientCheckInterrupted, InputError, check_gradients
+from gradcheck_magic import (
+    Cause,
+    GradientCheckInterrupted,
+    InputError,
+    Verdict,
+    check_gradients,
+)
 from gradcheck_magic.broadcasting import Watch
 from gradcheck_magic.pairing import pair
 from gradcheck_magic.readings import Readings
@@ -689,6 +695,24 @@ def test_previous():
     assert diagnosis.names == ("W1", "b1", "W2", "b2", "W3", "b3")
     others = {d.cause for d in checked(net, grads, params).diagnoses}
     assert Cause.STALE not in others
+
+
+def test_a_constant_of_few_digits():
+    """What is off by less than a millionth is off where it belongs, not in another order."""
+    params = {"angle": np.linspace(0.1, 1.4, 12), "radius": np.linspace(1.0, 2.0, 12)}
+    wave = np.pi * params["angle"]
+    grads = {"angle": 3.14159 * params["radius"] * np.cos(wave) / 12, "radius": np.sin(wave) / 12}
+    check = check_gradients(
+        params, grads, lambda p: np.mean(p["radius"] * np.sin(np.pi * p["angle"]))
+    )
+    assert check.verdict is Verdict.INSPECT
+    assert check.diagnoses == ()
+    (reason,) = check.reasons
+    assert reason == (
+        "`angle` is off by up to 4e-07 of an entry: more than the error bars allow, and less than "
+        "most bugs make. Look for a constant of few digits, such as 3.1416, and for a step in "
+        "single precision."
+    )
 
 
 def test_previous_of_something_else():
