@@ -112,7 +112,6 @@ class WidgetCard(StaticCard):
         self._requests = requests
         self._controls: Controls | None = None
         self.view = widgets.VBox([self._html])
-        self._state = ""
         for name in ("gc", "gc-box"):
             self.view.add_class(name)
         self._view_output: Output | None = None
@@ -124,7 +123,6 @@ class WidgetCard(StaticCard):
             return
         live = progress_card(done, expected, seconds, classes="gc-live")
         self._html.value = self._hide_static() + live
-        self._frame("running")
         self.view.children = [self._html]
         if self._output is None:
             # The twin is empty until the end: what is saved half way is no result.
@@ -140,7 +138,6 @@ class WidgetCard(StaticCard):
         self._html.value = self._hide_static() + live
         self._controls = self._controls or Controls(self._requests)
         self._controls.show(check)
-        self._frame(check.verdict.name.lower())
         self.view.children = [self._html, self._controls.view]
         self._put(_bundle(check, self._hide_dead() + static))
         self._put_view()
@@ -157,12 +154,6 @@ class WidgetCard(StaticCard):
         close(self.view)
         if self._controls is not None:
             close(self._controls.view)
-
-    def _frame(self, state: str) -> None:
-        """Give the frame around card and controls the colour of what it shows."""
-        self.view.remove_class(f"gc-{self._state}")
-        self.view.add_class(f"gc-{state}")
-        self._state = state
 
     def _put_view(self) -> None:
         if self._view_output is None:
