@@ -73,6 +73,7 @@ def test_live(browser, server, executed):
         prompts = page.locator(".jp-InputPrompt").all_inner_texts()
         visible(page.locator(".gc-verdict")).nth(1).click()
         open_fold(page)
+        look_closer(page)
         see_no_barrier(page)
         choose(page, "Settings", "Theme", "JupyterLab Dark")
         expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
@@ -143,7 +144,7 @@ def is_dark(color):
 
 def see_no_barrier(page):
     """See nothing that axe finds, the contrast of text among it: 4.5, as small as it is."""
-    found = Axe().run(page, ".gc-card")
+    found = Axe().run(page, ".gc")
     assert found.violations_count == 0, found.generate_report()
 
 
@@ -158,6 +159,14 @@ def open_fold(page):
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(rows).to_have_count(12)
+
+
+def look_closer(page):
+    """Have all that a live card can show of a parameter shown."""
+    card = page.locator(".gc-box").nth(1)
+    card.locator("table .gc-pick").first.click()
+    card.get_by_role("button", name="Draw step curve").click()
+    expect(card.locator(".gc-curve")).to_be_visible()
 
 
 def static_cards(notebook):

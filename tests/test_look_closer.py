@@ -1,5 +1,7 @@
 """What somebody does with a live card: look closer, draw a step curve, check again."""
 
+# JupyterLab and Notebook 7 alike.
+
 import re
 
 import pytest
@@ -29,20 +31,36 @@ grads["dW"][2, 1] *= -1
     "%gradcheck --only b",
     "grads = backward(params)",
     "params['W'] += 0.1",
-    "grads = backward(params)",
+    """
+import time
+
+quick = cost_function
+
+def cost_function(p):
+    time.sleep(0.05)
+    return quick(p)
+
+before = {name: array.tobytes() for name, array in params.items()}
+""",
+    """
+print("unchanged:", before == {name: array.tobytes() for name, array in params.items()})
+cost_function = quick
+""",
     "del grads",
 ]
-WRONG, RIGHT, MEND, MOVE, AGAIN, LOSE = range(2, 8)
+WRONG, RIGHT, MEND, MOVE, SLOW, QUICK, LOSE = range(2, 9)
 
 
-@pytest.fixture(scope="module")
-def page(browser, server):
+@pytest.fixture(scope="module", params=["lab", "notebook"])
+def page(request, browser, server):
     """The notebook, with two cards of the same names."""
     write_notebook(server.folder / "closer.ipynb", NOTEBOOK)
-    with opened(browser, server, "closer.ipynb") as page:
+    with opened(browser, server, "closer.ipynb", app=request.param) as page:
         for position in range(RIGHT + 1):
             run(page, position)
         expect(visible(page.locator(".gc-live"))).to_have_count(2)
+        # The controls are drawn after the card.
+        expect(visible(page.get_by_label("Look closer at"))).to_have_count(2)
         yield page
 
 
@@ -137,6 +155,22 @@ def test_theta_has_moved(page):
     run(page, MOVE)
     card.get_by_role("button", name="Draw step curve").click()
     expect(card.locator(".gc-curve")).to_contain_text("changed since the check")
+
+
+def test_interrupted(page):
+    """A check that was asked for in the card is interrupted as any other is; twice does no harm."""
+    card = box(page, RIGHT)
+    run(page, SLOW)
+    card.get_by_label("Mode").select_option("full")
+    card.get_by_role("button", name="Check again").click()
+    expect(card.locator(".gc-card.gc-running")).to_contain_text("evaluations")
+    choose(page, "Kernel", "Interrupt Kernel")
+    expect(card.locator(".gc-error")).to_contain_text("Interrupted")
+    expect(card.locator(".gc-card .gc-diagnosis").first).to_contain_text("Interrupted: ")
+    choose(page, "Kernel", "Interrupt Kernel")
+    run(page, QUICK)
+    unchanged = page.locator(".jp-CodeCell").nth(QUICK).locator(".jp-OutputArea-output")
+    expect(unchanged).to_have_text("unchanged: True")
 
 
 def test_what_goes_wrong_is_said_in_the_card(page):
