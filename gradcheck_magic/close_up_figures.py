@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -29,9 +29,9 @@ from gradcheck_magic.drawing import (
 )
 from gradcheck_magic.error_histogram import in_words
 from gradcheck_magic.figures import draw_histogram
+from gradcheck_magic.step_curve import StepCurve
 
 __all__ = [
-    "StepCurve",
     "error_map",
     "error_map_alt",
     "parameter_histogram",
@@ -80,41 +80,6 @@ MOST_DECADES = 8
 LARGEST = 1e300
 # Points that are on a line by this part of their size.
 ON_A_LINE = 1e-3
-
-
-class StepCurve(Protocol):
-    """The error of one entry's central difference as a function of the step."""
-
-    @property
-    def label(self) -> str:
-        """What the entry is called."""
-
-    @property
-    def steps(self) -> Vector:
-        """The steps ε, ascending."""
-
-    @property
-    def errors(self) -> Vector:
-        """|central difference − analytic| for each."""
-
-    @property
-    def roundoff(self) -> Vector:
-        """What round-off may do to each: noise / ε."""
-
-    @property
-    def truncation(self) -> Vector:
-        """What truncation does to each: c ε²."""
-
-    @property
-    def step(self) -> float:
-        """The step that was used."""
-
-    @property
-    def bar(self) -> float:
-        """The error bar of the best value."""
-
-
-# How the errors are spread
 
 
 def parameter_histogram(close_up: CloseUp, *, color: str = "black") -> Figure:

@@ -10,8 +10,6 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-
 from gradcheck_magic.check import GradientCheck
 from gradcheck_magic.comparison import (
     LISTED,
@@ -21,6 +19,7 @@ from gradcheck_magic.comparison import (
     Verdict,
 )
 from gradcheck_magic.diagnosis import Diagnosis
+from gradcheck_magic.error_histogram import in_words
 from gradcheck_magic.errors import duration, listed
 from gradcheck_magic.residuals import CERTAINTY
 
@@ -150,17 +149,7 @@ def picture_alt(check: GradientCheck) -> str:
     if check.mode == "scan":
         return _reach_alt(check)
     errors = check.relative_errors
-    correct, inspect, bug = THRESHOLDS
-    counts = [
-        (np.sum(errors == 0), "exactly equal"),
-        (np.sum((errors > 0) & (errors < correct)), f"below {correct:g}"),
-        (np.sum((errors >= correct) & (errors < inspect)), f"from {correct:g} to {inspect:g}"),
-        (np.sum((errors >= inspect) & (errors < bug)), f"from {inspect:g} to {bug:g}"),
-        (np.sum(errors >= bug), f"{bug:g} or more"),
-        (np.sum(~np.isfinite(errors)), "not finite"),
-    ]
-    spread = ", ".join(f"{count} {words}" for count, words in counts if count)
-    return f"Histogram of the relative errors of {len(errors)} entries: {spread or 'none'}."
+    return f"Histogram of the relative errors of {len(errors)} entries: {in_words(errors)}."
 
 
 def _reach_alt(check: GradientCheck) -> str:
