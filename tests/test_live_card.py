@@ -26,8 +26,8 @@ gc.collect()
 print(json.dumps([len(_widget._instances), len(gc.get_objects())]))
 """
 RUNS = 100
-# How many objects a run may leave behind: IPython's history grows, and matplotlib's caches fill up in
-# the first hundred runs or so. A card that lives on has 500, some forty widgets among them.
+# How many objects a run may leave behind: IPython's history grows, and matplotlib's caches fill up
+# in the first hundred runs or so. A card that lives on has 500, some forty widgets among them.
 MOST_LEFT = 200
 
 
