@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 
 from gradcheck_magic.check import GradientCheck
 from gradcheck_magic.comparison import THRESHOLDS, ParameterCheck
-from gradcheck_magic.drawing import AGREE, UNKNOWN, WRONG, new_axes, paint, plain_style, png, svg
+from gradcheck_magic.drawing import (
+    AGREE,
+    UNKNOWN,
+    WRONG,
+    new_axes,
+    paint,
+    plain_style,
+    png,
+    power,
+    svg,
+)
 from gradcheck_magic.error_histogram import error_histogram
 from gradcheck_magic.report import picture_alt
 
@@ -33,8 +43,9 @@ Group = tuple[str, str, NDArray[np.float64]]
 
 # Left, bottom, width and height of the axes: a layout engine would take longer than the drawing.
 AREA = (0.14, 0.17, 0.84, 0.73)
-# The same where names stand at the left; and so many lines at most.
-REACH_AREA = (0.155, 0.17, 0.825, 0.73)
+# Where names stand at the left: what is beside them, and so many letters of each at most.
+NAME_MARGIN = 0.045
+MOST_LETTERS = 18
 MOST_LINES = 12
 # Counts from here on are given in thousands, for which there is room.
 MANY = 10_000
@@ -93,21 +104,37 @@ def reach(check: GradientCheck, *, color: str = "black") -> Figure:
     """
     shown = [p for p in check.parameters if p.is_scanned][:MOST_LINES]
     with plain_style():
-        figure, axes = new_axes(REACH_AREA)
+        figure, axes = new_axes(AREA)
         axes.set_xscale("log")
         for place, parameter in enumerate(shown):
             _draw_reach(axes, check, parameter, place)
-        axes.set_yticks(range(len(shown)), [p.name for p in shown])
+        axes.set_yticks(range(len(shown)), [_shortened(p.name) for p in shown])
         for text in axes.get_yticklabels():
             text.set_parse_math(False)
+        _make_room_for_names(axes)
         axes.set_ylim(max(len(shown), 3) - 0.4, -0.6)
         axes.set_xlabel("size of an error in a single entry")
-        # Without a formula, which would have to be typeset.
-        axes.xaxis.set_major_formatter(lambda size, _: f"{size:.0e}".replace("e-0", "e-"))
+        axes.xaxis.set_major_formatter(lambda size, _: power(size))
         axes.xaxis.set_minor_formatter(NullFormatter())
         _draw_marks(axes, is_wrong=bool(check.wrong.any()))
         paint(axes, color)
     return figure
+
+
+def _shortened(name: str) -> str:
+    """Leave out the middle of a long name: layers often differ at the beginning or at the end."""
+    if len(name) <= MOST_LETTERS:
+        return name
+    half = (MOST_LETTERS - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def _make_room_for_names(axes: Axes) -> None:
+    """Let the axes begin to the right of the longest name."""
+    longest = max((text.get_window_extent().width for text in axes.get_yticklabels()), default=0)
+    left = NAME_MARGIN + longest / axes.figure.bbox.width
+    _, bottom, _, height = AREA
+    axes.set_position((left, bottom, 0.98 - left, height))
 
 
 def _draw_marks(axes: Axes, *, is_wrong: bool) -> None:
@@ -125,7 +152,9 @@ def _draw_marks(axes: Axes, *, is_wrong: bool) -> None:
         handles=handles,
         frameon=False,
         loc="lower left",
-        bbox_to_anchor=(-0.15, 0.99),
+        # From the picture's left, however much room the names take.
+        bbox_to_anchor=(0.01, 0.9),
+        bbox_transform=axes.figure.transFigure,
         ncols=len(handles),
         handletextpad=0.1,
         columnspacing=1.2,

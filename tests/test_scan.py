@@ -711,3 +711,20 @@ def test_lost_in_rounding():
     check = SCAN(params, grads, cost)
     assert not check.wrong_entries
     assert check.verdict in {Verdict.CORRECT, Verdict.INCONCLUSIVE}
+
+
+@pytest.mark.parametrize(
+    "name", ["W", "100%_$b$", "layer1.weight", "encoder.attention.query.weight", "W" * 40]
+)
+def test_names_have_room_in_the_picture(name):
+    """None is cut off, and neither are the marks above; the lines have a third at least."""
+    theta = np.linspace(0.1, 1, 300)
+    check = SCAN({name: theta}, {name: 2 * theta}, lambda p: p[name] @ p[name])
+    figure = check.figure()
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    shown = [*axes.get_yticklabels(), axes.get_legend()]
+    for box in (element.get_window_extent() for element in shown):
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+    assert axes.get_window_extent().width > figure.bbox.width / 3
