@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic.borrowed import Borrowed
 from gradcheck_magic.changes import changes
 from gradcheck_magic.comparison import (
     LISTED,
@@ -119,7 +120,10 @@ def gradient_checking(
     call = "flat" if isinstance(params, (dict, list, tuple)) else "structured"
     differences = CentralDifferences.planned(pairing.size, valid_step(epsilon))
     name = cost_name(cost_function, None)
-    with Cost(cost_function, pairing.parameters, name=name, call=call) as cost:
+    with (
+        Borrowed(params, cost_function),
+        Cost(cost_function, pairing.parameters, name=name, call=call) as cost,
+    ):
         for parameter in pairing.checked:
             textbook_pass(differences, cost, parameter)
     return relative_difference(differences.textbook(), pairing.analytic)
@@ -230,13 +234,19 @@ def check_gradients(
         previous=previous,
         workers=workers,
     )
+    check = None
     try:
-        check = _check_at(params, grads, names, request)
-        if points > 1:
-            check = _check_around(params, grads, names, request, check)
+        with Borrowed(params, cost_function, grads):
+            check = _check_at(params, grads, names, request)
+            if points > 1:
+                check = _check_around(params, grads, names, request, check)
     except GradientCheckInterrupted as interrupt:
         interrupt.check = _since(previous, interrupt.check)
         raise
+    except KeyboardInterrupt:
+        if check is None:
+            raise
+        raise GradientCheckInterrupted(_since(previous, check)) from None
     return _since(previous, check)
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dis
 import functools
-import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import CodeType
 from typing import Any, Literal
 
 import numpy as np
 
+from gradcheck_magic.libraries import library_of
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Names
+from gradcheck_magic.reads import read_by
 
 __all__ = ["Factor", "Readings", "Strength"]
 
@@ -111,13 +110,13 @@ class Readings:
         self._own.add(id(pairing.parameters.container))
         namespace = list(_public(names)) if isinstance(names, Mapping) else []
         # What the cost reads is the likeliest, by the name that the notebook has for it.
-        spoken = {id(value): name for name, value in namespace if isinstance(value, np.ndarray)}
-        read = [(spoken.get(id(v), k), v) for k, v in _read_by(function, DEPTH)]
+        spoken = {id(value): name for name, value in namespace if _is_array(value)}
+        read = [(spoken.get(id(v), k), v) for k, v in read_by(function, DEPTH)]
         for label, leaf in self._leaves([*read, *namespace]):
-            if isinstance(leaf, np.ndarray):
-                self._take_lengths(label, leaf.shape)
+            if _is_array(leaf):
+                self._take_lengths(label, tuple(leaf.shape))
         for label, leaf in self._leaves([*namespace, *read]):
-            if not isinstance(leaf, np.ndarray) and (number := _finite(leaf)):
+            if not _is_array(leaf) and (number := _finite(leaf)):
                 self._numbers.setdefault(label, number)
         self._read = {label for label, _ in self._leaves(read)}
         for parameter in pairing.parameters.arrays:
@@ -240,58 +239,15 @@ def _public(namespace: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
             yield str(name), value
 
 
-def _read_by(function: Any, depth: int) -> Iterator[tuple[str, Any]]:
-    """Yield the variables that a function reads, and those that the functions it calls read."""
-    while isinstance(function, functools.partial):
-        yield from function.keywords.items()
-        function = function.func
-    owner = getattr(function, "__self__", None)
-    if owner is not None and not inspect.ismodule(owner):
-        yield from ((f"self.{k}", v) for k, v in _attributes(owner))
-    function = getattr(function, "__func__", function)
-    code = getattr(function, "__code__", None)
-    if not isinstance(code, CodeType):
-        return
-    functions = []
-    for name, value in (*_captured(function, code), *_globals(function, code)):
-        if inspect.isfunction(value) or inspect.ismethod(value):
-            functions.append(value)
-        else:
-            yield name, value
-    for called in functions if depth else ():
-        yield from _read_by(called, depth - 1)
-
-
-def _captured(function: Any, code: CodeType) -> Iterator[tuple[str, Any]]:
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
-        try:
-            yield name, cell.cell_contents
-        except ValueError:  # not yet assigned
-            continue
-
-
-def _globals(function: Any, code: CodeType) -> Iterator[tuple[str, Any]]:
-    # Not from `co_names`, which holds attributes too.
-    loaded = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
-    yield from ((k, v) for k, v in function.__globals__.items() if k in loaded)
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _globals(function, inner)
-
-
-def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    """What an object holds; nothing of what it would have to compute."""
-    try:
-        yield from vars(value).items()
-    except TypeError:
-        return
+def _is_array(value: object) -> bool:
+    return isinstance(value, np.ndarray) or library_of(value) is not None
 
 
 def _leaves(label: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     """Yield the arrays and numbers in a value, each with what to call it."""
     if isinstance(value, bool):
         return
-    if isinstance(value, (np.ndarray, int, float, np.integer, np.floating)):
+    if _is_array(value) or isinstance(value, (int, float, np.integer, np.floating)):
         yield label, value
     elif isinstance(value, dict) and depth:
         for key, item in value.items():

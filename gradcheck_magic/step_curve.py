@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.analytic import Analytic, gradient_under_test
+from gradcheck_magic.borrowed import Borrowed
 from gradcheck_magic.check import Call, GradientCheck, cost_name, jsonable, valid_step
 from gradcheck_magic.comparison import DOUBLE_PRECISION, SINGLE_PRECISION, THRESHOLDS
 from gradcheck_magic.cost import Cost, Precision, Progress
@@ -244,24 +245,25 @@ def step_curve(
     variables, spoken = VariableNames.among(names)
     wanted = _Place.found(collect(params, variables, only=None, names=spoken), name, index)
     only = _names_to_pair(wanted, check)
-    if is_function(grads):
-        pairing = pair_at(params, grads, only=only, names=names)
-    else:
-        pairing = pair(params, grads, only=only, names=names)
-    cost = Cost(
-        cost_function,
-        pairing.parameters,
-        name=cost_name(cost_function, names),
-        call=call,
-        upstream=upstream,
-        seed=seed,
-        progress=progress,
-    )
-    cost.expected = USUAL + 2 * MOST_STEPS
-    with cost:
-        step = _used_step(epsilon, check, cost)
-        entry = _Entry.of(pairing, wanted, cost, step)
-        taken = entry.measured(cost)
+    with Borrowed(params, cost_function, grads):
+        if is_function(grads):
+            pairing = pair_at(params, grads, only=only, names=names)
+        else:
+            pairing = pair(params, grads, only=only, names=names)
+        cost = Cost(
+            cost_function,
+            pairing.parameters,
+            name=cost_name(cost_function, names),
+            call=call,
+            upstream=upstream,
+            seed=seed,
+            progress=progress,
+        )
+        cost.expected = USUAL + 2 * MOST_STEPS
+        with cost:
+            step = _used_step(epsilon, check, cost)
+            entry = _Entry.of(pairing, wanted, cost, step)
+            taken = entry.measured(cost)
     changed = _changes(check, pairing, cost)
     same = None if changed else check
     return _concluded(entry, taken, cost, check=same, changed=changed, started=started)

@@ -13,7 +13,8 @@ PACKAGE = ROOT / "gradcheck_magic"
 
 # Each module imports only from those before it.
 ORDER = [
-    "errors", "interrupt", "memory", "parameters", "pairing", "fingerprint", "directions",
+    "errors", "interrupt", "memory", "libraries", "containers", "reads", "parameters", "borrowed",
+    "pairing", "fingerprint", "directions",
     "convention", "evaluation", "workers", "gradient_function", "noise", "cost", "analytic",
     "textbook", "ladder", "lockstep", "second_look", "finite_difference", "residuals",
     "sampling", "location", "scan", "measured", "comparison", "changes", "measurement",
