@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -148,6 +148,13 @@ class Binding:
         double.fresh = self.fresh
         return double
 
+    def in_precision(self) -> AbstractContextManager[object]:
+        """Where what is handed over keeps its precision, and so does what is computed with it."""
+        library = self.parameters.library
+        if library is None or self.dtype is None:
+            return nullcontext()
+        return library.double_precision()
+
     def arguments(self) -> Arguments:
         """Return what the function is to be called with at the present θ."""
         if self.fresh:
@@ -194,9 +201,8 @@ class Binding:
 
     def _flat(self, theta: Array) -> Any:
         """θ as the function is to get it: the library's own, where all the arrays are of one."""
-        first, *others = self.parameters.arrays
-        same = all(parameter.library is first.library for parameter in others)
-        return first.presented(theta) if first.library is not None and same else theta
+        library = self.parameters.library
+        return theta if library is None else library.like(self.parameters.arrays[0].value, theta)
 
     def _write_through(self) -> None:
         """Let arrays that are elsewhere, as on another device, follow their buffers."""
@@ -354,7 +360,7 @@ def _closure_obstacle(parameters: Parameters) -> str | None:
         if parameter.is_number:
             return f"`{parameter.name}` (a plain number)"
         if parameter.library is not None and not parameter.library.is_writable(parameter.value):
-            return f"`{parameter.name}` (a {type_name(parameter.value)}, which cannot be changed)"
+            return f"`{parameter.name}` (a {type_name(parameter.value)}, which never changes)"
         if parameter.array.dtype.kind != "f":
             return f"`{parameter.name}` ({parameter.array.dtype})"
         if not parameter.array.flags.writeable:

@@ -141,6 +141,12 @@ class Evaluator:
 
     def value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
         """Return J at the θ that a binding holds."""
+        if binding.dtype is None:
+            return self._value(binding, wrap)
+        with binding.in_precision():
+            return self._value(binding, wrap)
+
+    def _value(self, binding: Binding, wrap: Callable[[Array], Array] | None) -> float:
         value = self.called(binding.arguments() if wrap is None else binding.wrapped(wrap))
         if type(value) in PLAIN and self.upstream is None:
             return float(value)

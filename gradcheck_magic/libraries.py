@@ -10,6 +10,7 @@ The array API standard, https://data-apis.org/array-api/2023.12/.
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,8 +26,13 @@ Array = NDArray[Any]
 class Library(Protocol):
     """What is to be known of a library's arrays."""
 
-    # How its arrays come to be in double precision, in words.
+    # Whether it makes arrays in single precision unless told otherwise, in words.
+    default: str
+    # What to do for double precision, in words.
     in_double: str
+
+    def double_precision(self) -> AbstractContextManager[object]:
+        """Where arrays that are made of doubles are in double precision."""
 
     def array(self, value: Any) -> Array:
         """Return it as one of NumPy's: a view of the same memory, if `shares` says so."""
@@ -47,7 +53,11 @@ class Library(Protocol):
 class _Torch:
     """PyTorch's tensors, and the parameters of its modules."""
 
-    in_double = "model.double() and X.double(), or dtype=torch.float64"
+    default = "PyTorch's default"
+    in_double = "model.double(), X.double() and the like"
+
+    def double_precision(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def array(self, value: Any) -> Array:
         tensor = value.detach()
@@ -77,14 +87,17 @@ class _Torch:
 
 
 class _ArrayApi:
-    """JAX's and CuPy's arrays, and all that tell which namespace they belong to."""
+    """CuPy's arrays, and all that tell which namespace they belong to."""
 
-    in_double = 'jax.config.update("jax_enable_x64", True), or dtype=float64'
+    default = ""
+    in_double = "dtype=float64"
+
+    def double_precision(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def array(self, value: Any) -> Array:
         # CuPy's do not go to NumPy unless they are told to.
-        array = value.get() if hasattr(value, "get") else value
-        return np.asarray(array)
+        return np.asarray(value.get() if hasattr(value, "get") else value)
 
     def like(self, value: Any, array: Array) -> Any:
         # A copy, because JAX may go on reading the memory that it is given.
@@ -97,9 +110,8 @@ class _ArrayApi:
     def shares(self, _: Any) -> bool:
         return False
 
-    def is_writable(self, value: Any) -> bool:
-        # JAX's have the method as well, and it raises.
-        return hasattr(value, "__setitem__") and hasattr(value, "get")
+    def is_writable(self, _: Any) -> bool:
+        return True
 
     def write(self, value: Any, array: Array) -> None:
         value[...] = self.like(value, array)
@@ -110,7 +122,25 @@ class _ArrayApi:
         return sys.modules[type(value).__module__.partition(".")[0]]
 
 
-_TORCH, _ARRAY_API = _Torch(), _ArrayApi()
+class _Jax(_ArrayApi):
+    """JAX's arrays, which nobody can change."""
+
+    default = "JAX's default"
+    in_double = "JAX has it with jax_enable_x64"
+
+    def double_precision(self) -> AbstractContextManager[object]:
+        # It would make single precision of what it is given.
+        scope: Any = getattr(sys.modules["jax"], "enable_x64", None)
+        if scope is None:
+            scope = sys.modules["jax.experimental"].enable_x64
+        enabled: AbstractContextManager[object] = scope(True)  # noqa: FBT003 (JAX's own)
+        return enabled
+
+    def is_writable(self, _: Any) -> bool:
+        return False
+
+
+_TORCH, _ARRAY_API, _JAX = _Torch(), _ArrayApi(), _Jax()
 
 
 def torch_class(name: str) -> Any:
@@ -128,6 +158,8 @@ def library_of(value: object) -> Library | None:
     if isinstance(value, torch_class("Tensor")):
         return _TORCH
     kind = type(value)
+    if kind.__module__.startswith("jax"):
+        return _JAX if isinstance(value, sys.modules["jax"].Array) else None
     if hasattr(kind, "__array_namespace__") or hasattr(kind, "__cuda_array_interface__"):
         return _ARRAY_API
     return None

@@ -27,7 +27,7 @@ from gradcheck_magic.parameters import (
     type_name,
 )
 
-__all__ = ["Pairing", "pair"]
+__all__ = ["Pairing", "has_gradients", "pair"]
 
 Vector = NDArray[np.float64]
 
@@ -203,6 +203,12 @@ def _accumulated(parameters: Parameters) -> tuple[Parameters, list[_Match], list
 
 def _verb(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
+
+
+def has_gradients(params: object) -> bool:
+    """Whether there are tensors in it for which torch computes gradients."""
+    leaves = array_leaves(plain(opened(params, "params")))
+    return any(requires_gradient(leaf) for _, leaf in leaves)
 
 
 class _Matcher:

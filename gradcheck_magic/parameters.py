@@ -153,6 +153,12 @@ class Parameters:
         return isinstance(self.plain, (dict, list, tuple))
 
     @property
+    def library(self) -> Library | None:
+        """Whose arrays they all are, if not NumPy's, and if they are of one library."""
+        first, *others = (parameter.library for parameter in self.arrays)
+        return first if all(library is first for library in others) else None
+
+    @property
     def size(self) -> int:
         """The length of θ."""
         return sum(parameter.size for parameter in self.arrays)

@@ -21,13 +21,14 @@ def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
     owner = getattr(function, "__self__", None)
     if owner is not None and not inspect.ismodule(owner):
         yield from ((f"self.{k}", v) for k, v in _attributes(owner))
-    function = getattr(function, "__func__", function)
+    # What is decorated by `jax.jit` or `functools.cache` is inside.
+    function = inspect.unwrap(getattr(function, "__func__", function))
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
         return
     functions = []
     for name, value in (*_captured(function, code), *_globals(function, code)):
-        if inspect.isfunction(value) or inspect.ismethod(value):
+        if inspect.isfunction(value) or inspect.ismethod(value) or hasattr(value, "__wrapped__"):
             functions.append(value)
         else:
             yield name, value
