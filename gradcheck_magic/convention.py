@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from gradcheck_magic.errors import InputError
 from gradcheck_magic.libraries import library_of
-from gradcheck_magic.parameters import Parameter, Parameters, array_leaves, type_name
+from gradcheck_magic.parameters import Parameter, Parameters, array_leaves
 
 __all__ = ["Binding", "Convention", "possible_bindings"]
 
@@ -360,7 +360,7 @@ def _closure_obstacle(parameters: Parameters) -> str | None:
         if parameter.is_number:
             return f"`{parameter.name}` (a plain number)"
         if parameter.library is not None and not parameter.library.is_writable(parameter.value):
-            return f"`{parameter.name}` (a {type_name(parameter.value)}, which never changes)"
+            return f"`{parameter.name}` (a {parameter.library.noun}, which nobody can change)"
         if parameter.array.dtype.kind != "f":
             return f"`{parameter.name}` ({parameter.array.dtype})"
         if not parameter.array.flags.writeable:

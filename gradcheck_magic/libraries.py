@@ -26,6 +26,8 @@ Array = NDArray[Any]
 class Library(Protocol):
     """What is to be known of a library's arrays."""
 
+    # What one of its arrays is called.
+    noun: str
     # Whether it makes arrays in single precision unless told otherwise, in words.
     default: str
     # What to do for double precision, in words.
@@ -53,6 +55,7 @@ class Library(Protocol):
 class _Torch:
     """PyTorch's tensors, and the parameters of its modules."""
 
+    noun = "PyTorch tensor"
     default = "PyTorch's default"
     in_double = "model.double(), X.double() and the like"
 
@@ -89,6 +92,7 @@ class _Torch:
 class _ArrayApi:
     """CuPy's arrays, and all that tell which namespace they belong to."""
 
+    noun = "foreign array"
     default = ""
     in_double = "dtype=float64"
 
@@ -125,6 +129,7 @@ class _ArrayApi:
 class _Jax(_ArrayApi):
     """JAX's arrays, which nobody can change."""
 
+    noun = "JAX array"
     default = "JAX's default"
     in_double = "JAX has it with jax_enable_x64"
 
@@ -179,11 +184,10 @@ def from_library(value: Any, name: str) -> Any:
     try:
         return library.array(value)
     except Exception as error:
-        kind = f"{type(value).__module__.partition('.')[0]} {type(value).__name__}"
-        kind += f" of {value.dtype}" if hasattr(value, "dtype") else ""
+        of = f" of {value.dtype}" if hasattr(value, "dtype") else ""
         raise InputError(
-            f"`{name}` is a {kind}, which NumPy cannot read ({first_line(error)}): expected a "
-            "dense array of float32 or float64."
+            f"`{name}` is a {library.noun}{of}, which NumPy cannot read ({first_line(error)}): "
+            "expected a dense array of float32 or float64."
         ) from error
 
 

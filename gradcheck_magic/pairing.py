@@ -187,22 +187,18 @@ def _accumulated(parameters: Parameters) -> tuple[Parameters, list[_Match], list
             f"nothing in `{parameters.name}` has a gradient: call backward() on the cost first, or "
             "say what the gradients are with --grads (grads=...)."
         )
-    notes = (
-        [f"{listed(fixed)} {_verb(fixed)} held fixed: no gradient is required."] if fixed else []
-    )
+    notes = []
+    if fixed:
+        rest = "is held fixed: it requires" if len(fixed) == 1 else "are held fixed: they require"
+        notes.append(f"{listed(fixed)} {rest} no gradient.")
     if unused:
-        notes.append(
-            f"{listed(unused)} {_verb(unused)} taken to have a gradient of zero: .grad is None."
-        )
+        rest = "is None: it was" if len(unused) == 1 else "are None: they were"
+        notes.append(f"{listed(f'{name}.grad' for name in unused)} {rest} taken as zero.")
     matches: list[_Match] = [
         _Gradient(f"{p.name}.grad", np.zeros(p.shape) if grad is None else grad)
         for p, grad in zip(arrays, grads, strict=True)
     ]
     return parameters, matches, notes
-
-
-def _verb(names: Sequence[str]) -> str:
-    return "is" if len(names) == 1 else "are"
 
 
 def has_gradients(params: object) -> bool:

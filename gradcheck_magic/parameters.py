@@ -210,7 +210,8 @@ class VariableNames:
     def __init__(self, namespace: Mapping[str, object]) -> None:
         self._by_id: dict[int, str] = {}
         for name, value in namespace.items():
-            self.learn(f"{name}.", module_of(value))
+            # Not of what gives its parameters, which is another name for them.
+            self.learn(f"{name}.", value if value is module_of(value) else None)
         for name, value in namespace.items():
             if not _is_nameable(value) or str(name).startswith("_"):
                 continue

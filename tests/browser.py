@@ -4,7 +4,6 @@ Whoever imports this is skipped where a package is missing.
 """
 
 import importlib
-import importlib.util
 import json
 import os
 import shutil
@@ -13,14 +12,7 @@ from pathlib import Path
 
 import pytest
 from lab_server import PATIENCE
-
-
-def require(*packages):
-    """Skip the file that needs them; but where everything should be there, it is an error."""
-    for package in packages:
-        if importlib.util.find_spec(package) is None and not os.environ.get("CI"):
-            pytest.skip(f"{package} is missing: pip install -e '.[test]'", allow_module_level=True)
-
+from needed import require
 
 require("playwright", "jupyterlab", "notebook")
 sync_api = importlib.import_module("playwright.sync_api")
