@@ -81,6 +81,8 @@ def children(node: Any) -> Sequence[tuple[Any, Any]] | None:
 
 def is_tree(node: object) -> bool:
     """Whether it is a module or a pytree, rather than one of Python's own containers."""
+    if isinstance(node, (dict, list, tuple)):
+        return False
     return isinstance(node, torch_class("nn.Module")) or _is_pytree(node)
 
 

@@ -36,7 +36,8 @@ class Pair(NamedTuple):
 
 FORMS = {
     "dict": (lambda W, b: {"W": W, "b": b}, lambda p: (p["W"], p["b"])),
-    "list": (lambda W, b: [W, b], lambda p: (p[0], p[1])),
+    "list": (lambda W, b: [W, b], lambda p: p),
+    "tuple": (lambda W, b: (W, b), lambda p: p),
     "namedtuple": (Pair, lambda p: (p.W, p.b)),
     "nested": (lambda W, b: {"layers": [{"W": W}, (b,)]},
                lambda p: (p["layers"][0]["W"], p["layers"][1][0])),
