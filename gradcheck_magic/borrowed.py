@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
+from itertools import chain
+from types import ModuleType, TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -50,7 +51,7 @@ class Borrowed:
 
     def __enter__(self) -> Self:
         self._guard.__enter__()
-        read = [value for function in self._functions for _, value in read_by(function)]
+        read = [*chain.from_iterable(map(_reached, self._functions))]
         self._restores = [*_global_randomness(), *map(_own_randomness, filter(_is_random, read))]
         if torch_class("Tensor"):
             modules = filter(_is_module, [module_of(self._params), *self._functions, *read])
@@ -68,6 +69,16 @@ class Borrowed:
                 restore()
         finally:
             self._guard.__exit__(kind, error, traceback)
+
+
+def _reached(function: object) -> Iterator[object]:
+    """Yield what a function reads, and what the objects among that hold."""
+    for _, value in read_by(function):
+        yield value
+        if isinstance(value, (dict, list, tuple)):
+            yield from value.values() if isinstance(value, dict) else value
+        elif not isinstance(value, (ModuleType, type)):
+            yield from getattr(value, "__dict__", {}).values()
 
 
 def _global_randomness() -> Iterator[Restore]:

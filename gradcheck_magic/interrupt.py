@@ -39,7 +39,7 @@ class InterruptGuard:
             outer = getattr(previous, "__self__", None)
             if isinstance(outer, InterruptGuard):
                 self._outer = outer
-                self.pending, outer.pending = outer.pending, False
+                self.pending, outer.pending = self.pending or outer.pending, False
         return self
 
     def __exit__(
