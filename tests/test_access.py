@@ -15,6 +15,8 @@ from axe_playwright_python.sync_playwright import Axe  # noqa: E402 (once it is 
 HOSTS = {
     "light": "<html><body>",
     "docs, dark": '<html data-theme="dark"><body style="background:#1c1c1c;color:#ddd">',
+    "marimo, dark": """<html><body class="dark dark-theme" data-theme="dark" style="
+        background:#181c1a;color:#eceeed">""",
     "Colab, light": '<html><body style="background:#fff;color:#212121">',
     "Colab, dark": '<html theme="dark"><body style="background:#383838;color:#d5d5d5">',
     "VS Code, light": """<html><body class="vscode-light" style="
