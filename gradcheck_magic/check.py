@@ -29,6 +29,7 @@ from gradcheck_magic.comparison import (
 from gradcheck_magic.convention import Convention
 from gradcheck_magic.cost import Cost, Progress
 from gradcheck_magic.diagnosis import Cause, Diagnosis, diagnose
+from gradcheck_magic.display import Displayed
 from gradcheck_magic.errors import (
     GradientCheckFailed,
     GradientCheckInterrupted,
@@ -398,7 +399,7 @@ def _summed_up(checks: list[GradientCheck], request: _Request) -> GradientCheck:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GradientCheck:
+class GradientCheck(Displayed):
     """What a gradient check found: plain numbers and NumPy arrays.
 
     Attributes
@@ -621,9 +622,6 @@ class GradientCheck:
         from gradcheck_magic.figures import picture
 
         return picture(self)
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return {"text/plain": str(self), "text/html": self.to_html()}
 
 
 def _earlier(previous: GradientCheck | None, pairing: Pairing) -> Earlier | None:

@@ -23,6 +23,7 @@ from gradcheck_magic.borrowed import Borrowed
 from gradcheck_magic.check import Call, GradientCheck, cost_name, jsonable, valid_step
 from gradcheck_magic.comparison import DOUBLE_PRECISION, SINGLE_PRECISION, THRESHOLDS
 from gradcheck_magic.cost import Cost, Precision, Progress
+from gradcheck_magic.display import Displayed
 from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
 from gradcheck_magic.evaluation import DOUBLE, Entries
 from gradcheck_magic.fingerprint import changed_since, fingerprint
@@ -63,7 +64,7 @@ LABEL = re.compile(r"(?P<name>.+)\[(?P<index>-?\d+(?:, *-?\d+)*)\]")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StepCurve:
+class StepCurve(Displayed):
     """One entry of a gradient, beside central differences with steps of every size.
 
     Attributes
@@ -177,6 +178,12 @@ class StepCurve:
         from gradcheck_magic.step_curve_report import curve_text
 
         return curve_text(self)
+
+    def to_html(self) -> str:
+        """Return the curve, and what it shows, as HTML that needs nothing else."""
+        from gradcheck_magic.close_up_card import curve_page
+
+        return curve_page(self)
 
 
 def step_curve(

@@ -20,9 +20,10 @@ ORDER = [
     "sampling", "location", "scan", "measured", "comparison", "changes", "measurement",
     "mismatch", "cause", "readings", "recognition", "layers", "belonging", "stale",
     "broadcasting", "experiments", "sentences", "diagnosis", "findings", "scan_explanation",
-    "explanation", "check", "step_curve", "step_curve_report", "close_up", "error_histogram",
-    "clock", "report", "text_style", "text_report", "drawing", "figures", "close_up_figures",
-    "terminal", "close_up_card", "controls", "widget", "magic", "demo", "__main__", "__init__",
+    "explanation", "display", "check", "step_curve", "step_curve_report", "close_up",
+    "error_histogram", "clock", "report", "text_style", "text_report", "drawing", "figures",
+    "close_up_figures", "terminal", "close_up_card", "controls", "widget", "magic", "demo",
+    "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
 UPWARDS = {
@@ -30,6 +31,9 @@ UPWARDS = {
     ("check", "figures"),
     ("check", "report"),
     ("check", "text_report"),
+    ("close_up", "close_up_card"),
+    ("close_up", "text_report"),
+    ("step_curve", "close_up_card"),
     ("step_curve", "step_curve_report"),
 }
 # Who may know whom, besides the standard library and NumPy.
