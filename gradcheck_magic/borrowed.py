@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
@@ -22,11 +22,14 @@ from gradcheck_magic.errors import InputError
 from gradcheck_magic.interrupt import InterruptGuard
 from gradcheck_magic.libraries import requires_gradient, torch_class
 from gradcheck_magic.parameters import array_leaves
-from gradcheck_magic.reads import read_by
+from gradcheck_magic.reads import attributes, read_by
 
 __all__ = ["Borrowed"]
 
 Restore = Callable[[], object]
+
+# Longer lists are data.
+MOST_HELD = 1000
 
 
 class Borrowed:
@@ -75,10 +78,12 @@ def _reached(function: object) -> Iterator[object]:
     """Yield what a function reads, and what the objects among that hold."""
     for _, value in read_by(function):
         yield value
-        if isinstance(value, (dict, list, tuple)):
-            yield from value.values() if isinstance(value, dict) else value
+        if isinstance(value, dict):
+            yield from islice(value.values(), MOST_HELD)
+        elif isinstance(value, (list, tuple)):
+            yield from value[:MOST_HELD]
         elif not isinstance(value, (ModuleType, type)):
-            yield from getattr(value, "__dict__", {}).values()
+            yield from (held for _, held in attributes(value))
 
 
 def _global_randomness() -> Iterator[Restore]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
-__all__ = ["read_by"]
+__all__ = ["attributes", "read_by"]
 
 
 def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
@@ -20,15 +20,17 @@ def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
         function = function.func
     owner = getattr(function, "__self__", None)
     if owner is not None and not inspect.ismodule(owner):
-        yield from ((f"self.{k}", v) for k, v in _attributes(owner))
-    # What is decorated by `jax.jit` or `functools.cache` is inside.
-    function = inspect.unwrap(getattr(function, "__func__", function))
+        yield from ((f"self.{k}", v) for k, v in attributes(owner))
+    function = getattr(function, "__func__", function)
+    if _is_wrapper(function):
+        yield from read_by(function.__wrapped__, depth)
+        return
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
         return
     functions = []
     for name, value in (*_captured(function, code), *_globals(function, code)):
-        if inspect.isfunction(value) or inspect.ismethod(value) or hasattr(value, "__wrapped__"):
+        if inspect.isfunction(value) or inspect.ismethod(value) or _is_wrapper(value):
             functions.append(value)
         else:
             yield name, value
@@ -53,9 +55,18 @@ def _globals(function: Any, code: CodeType) -> Iterator[tuple[str, Any]]:
             yield from _globals(function, inner)
 
 
-def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    """What an object holds; nothing of what it would have to compute."""
+def attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what an object holds; nothing of what it would have to compute."""
     try:
-        yield from vars(value).items()
-    except TypeError:
+        held = dict(vars(value))
+    except Exception:  # noqa: BLE001 (an object may answer with anything)
         return
+    yield from held.items()
+
+
+def _is_wrapper(value: object) -> bool:
+    """Whether it is a function inside another one, as `jax.jit` and `functools.cache` make it."""
+    try:
+        return callable(value) and callable(inspect.getattr_static(value, "__wrapped__", None))
+    except Exception:  # noqa: BLE001 (the same)
+        return False
