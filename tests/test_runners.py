@@ -1,0 +1,150 @@
+"""Notebooks in CI: whatever runs them is red where it should be, and says why in one line.
+
+Each runner runs each outcome in a process and a kernel of its own: at an error most of them stop.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+from browser import require, write_notebook
+from lab_server import PATIENCE, environment
+
+from gradcheck_magic import GradientCheckFailed, check_gradients
+
+require("nbclient", "nbconvert", "nbmake", "nbval", "papermill")
+
+NOTEBOOK = "check.ipynb"
+RUNNERS = {
+    # The command of nbclient, which nbconvert, papermill and nbmake are built on.
+    "nbclient": ["jupyter", "execute", NOTEBOOK],
+    "nbconvert": ["nbconvert", "--execute", "--to=notebook", NOTEBOOK],
+    "papermill": ["papermill", "--no-progress-bar", NOTEBOOK, "executed.ipynb"],
+    "nbmake": ["pytest", "--nbmake", NOTEBOOK],
+    "nbval": ["pytest", "--nbval-lax", NOTEBOOK],
+}
+NETWORK = """
+import signal
+
+params, grads, wrong = {"w": 3.0}, {"dw": 6.0}, {"dw": -6.0}
+calls = []
+
+def cost_function(params):
+    return params["w"] ** 2
+
+def interrupting_cost(params):
+    calls.append(params)
+    if len(calls) == 5:
+        signal.raise_signal(signal.SIGINT)
+    return cost_function(params)
+"""
+
+
+def failed():
+    """Return the one line of the check that fails."""
+    check = check_gradients({"w": 3.0}, {"dw": -6.0}, lambda params: params["w"] ** 2)
+    with pytest.raises(GradientCheckFailed) as error:
+        check.raise_if_failed()
+    return f"GradientCheckFailed: {error.value}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What comes of a notebook.
+
+    Attributes
+    ----------
+    cells : list of str
+        What the notebook does.
+    error : str or None
+        The one line that says why it is red; None: it is green.
+    project : str
+        Our table in its `pyproject.toml`.
+    ci : str
+        What the variable CI is.
+    """
+
+    cells: list[str]
+    error: str | None = None
+    project: str = ""
+    ci: str = "true"
+
+
+IN_CI = '%config GradcheckMagics.strict = "ci"'
+FAILED = failed()
+OUTCOMES = {
+    "right": Outcome(["%gradcheck --strict"]),
+    "wrong but not strict here": Outcome([IN_CI, "%gradcheck -g wrong"], ci=""),
+    "strict by option": Outcome(["%gradcheck -g wrong --strict"], FAILED),
+    "strict by config": Outcome(
+        ["%config GradcheckMagics.strict = True", "%gradcheck -q -g wrong"], FAILED
+    ),
+    "strict in CI": Outcome([IN_CI, "%gradcheck -q -g wrong"], FAILED),
+    "strict in the project": Outcome(["%gradcheck -q -g wrong"], FAILED, "strict = true"),
+    "variable missing": Outcome(
+        ["%gradcheck -g nowhere"],
+        "InputError: `nowhere` is not defined: assign it before the check, or say what to take "
+        "with --grads.",
+    ),
+    "error in the cell": Outcome(["%%gradcheck\n1 / 0"], "ZeroDivisionError: division by zero"),
+    "interrupted": Outcome(
+        ["%gradcheck -q -c interrupting_cost"],
+        "Gradient check interrupted: 0 of 1 entries were checked; the parameters are as they were "
+        "before.",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """All runs, two at a time."""
+    home = tmp_path_factory.mktemp("runners")
+    variables = {**environment(home), "PYTHONPATH": python_path(home)}
+    with ThreadPoolExecutor(max_workers=2) as executor:
+        yield {
+            (runner, name): executor.submit(run, command, outcome, home / runner / name, variables)
+            for name, outcome in OUTCOMES.items()
+            for runner, command in RUNNERS.items()
+        }
+        executor.shutdown(cancel_futures=True)
+
+
+def python_path(home):
+    """Return where Python finds everything but a package that takes seconds to import.
+
+    It is for addresses with characters beyond ASCII; jsonschema, a part of every kernel and of
+    every runner, does without it.
+    """
+    folder = home / "without"
+    folder.mkdir()
+    (folder / "rfc3987_syntax.py").write_text("raise ImportError")
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+
+
+def run(command, outcome, folder, variables):
+    """Run a notebook, and return what came of it."""
+    folder.mkdir(parents=True)
+    write_notebook(folder / NOTEBOOK, ["%load_ext gradcheck_magic", NETWORK, *outcome.cells])
+    if outcome.project:
+        (folder / "pyproject.toml").write_text(f"[tool.gradcheck_magic]\n{outcome.project}\n")
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder, env={**variables, "CI": outcome.ci}, timeout=PATIENCE, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_outcome(runs, name, runner):
+    done = runs[runner, name].result()
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    error = OUTCOMES[name].error
+    assert (done.returncode == 0) == (error is None), shown
+    assert error is None or error in shown.splitlines(), shown
+    # Nobody wants to see what led to it inside of this package.
+    assert not re.search(r"gradcheck_magic[/\\]\w+\.py", shown), shown
