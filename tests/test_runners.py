@@ -74,17 +74,12 @@ class Outcome:
     ci: str = "true"
 
 
-IN_CI = '%config GradcheckMagics.strict = "ci"'
 FAILED = failed()
+IN_CI = '%config GradcheckMagics.strict = "ci"'
+# With every runner.
 OUTCOMES = {
-    "right": Outcome(["%gradcheck --strict"]),
-    "wrong but not strict here": Outcome([IN_CI, "%gradcheck -g wrong"], ci=""),
-    "strict by option": Outcome(["%gradcheck -g wrong --strict"], FAILED),
-    "strict by config": Outcome(
-        ["%config GradcheckMagics.strict = True", "%gradcheck -q -g wrong"], FAILED
-    ),
-    "strict in CI": Outcome([IN_CI, "%gradcheck -q -g wrong"], FAILED),
-    "strict in the project": Outcome(["%gradcheck -q -g wrong"], FAILED, "strict = true"),
+    "green": Outcome(["%gradcheck --strict", IN_CI, "%gradcheck -g wrong"], ci=""),
+    "strict in CI": Outcome(["%gradcheck -g wrong"], FAILED, project='strict = "ci"'),
     "variable missing": Outcome(
         ["%gradcheck -g nowhere"],
         "InputError: `nowhere` is not defined: assign it before the check, or say what to take "
@@ -97,6 +92,23 @@ OUTCOMES = {
         "before.",
     ),
 }
+# What is the same to a runner, for the notebook says the same: with one of them.
+WAYS_TO_BE_STRICT = {
+    "by option": Outcome(["%gradcheck -q -g wrong --strict"], FAILED),
+    "by config": Outcome(
+        ["%config GradcheckMagics.strict = True", "%gradcheck -q -g wrong"], FAILED
+    ),
+    "by config, in CI": Outcome([IN_CI, "%gradcheck -q -g wrong"], FAILED),
+    "by the project": Outcome(["%gradcheck -q -g wrong"], FAILED, project="strict = true"),
+}
+TABLE = {
+    **{
+        f"{name}, {runner}": (outcome, runner)
+        for name, outcome in OUTCOMES.items()
+        for runner in RUNNERS
+    },
+    **{name: (outcome, "nbclient") for name, outcome in WAYS_TO_BE_STRICT.items()},
+}
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +118,8 @@ def runs(tmp_path_factory):
     variables = {**environment(home), "PYTHONPATH": python_path(home)}
     with ThreadPoolExecutor(max_workers=2) as executor:
         yield {
-            (runner, name): executor.submit(run, command, outcome, home / runner / name, variables)
-            for name, outcome in OUTCOMES.items()
-            for runner, command in RUNNERS.items()
+            name: executor.submit(run, outcome, RUNNERS[runner], home / name, variables)
+            for name, (outcome, runner) in TABLE.items()
         }
         executor.shutdown(cancel_futures=True)
 
@@ -125,9 +136,9 @@ def python_path(home):
     return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
-def run(command, outcome, folder, variables):
+def run(outcome, command, folder, variables):
     """Run a notebook, and return what came of it."""
-    folder.mkdir(parents=True)
+    folder.mkdir()
     write_notebook(folder / NOTEBOOK, ["%load_ext gradcheck_magic", NETWORK, *outcome.cells])
     if outcome.project:
         (folder / "pyproject.toml").write_text(f"[tool.gradcheck_magic]\n{outcome.project}\n")
@@ -138,13 +149,12 @@ def run(command, outcome, folder, variables):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
-@pytest.mark.parametrize("name", OUTCOMES)
-def test_outcome(runs, name, runner):
-    done = runs[runner, name].result()
+@pytest.mark.parametrize("name", TABLE)
+def test_outcome(runs, name):
+    done = runs[name].result()
     shown = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
-    error = OUTCOMES[name].error
-    assert (done.returncode == 0) == (error is None), shown
-    assert error is None or error in shown.splitlines(), shown
+    outcome, _ = TABLE[name]
+    assert (done.returncode == 0) == (outcome.error is None), shown
+    assert outcome.error is None or outcome.error in shown.splitlines(), shown
     # Nobody wants to see what led to it inside of this package.
     assert not re.search(r"gradcheck_magic[/\\]\w+\.py", shown), shown
