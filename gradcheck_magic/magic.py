@@ -80,6 +80,7 @@ Examples::
     %gradcheck --mode scan --budget 60
     %gradcheck --workers 4
     %gradcheck --strict
+    %config GradcheckMagics.strict = "ci"
     %config GradcheckMagics.enabled = False
 
 `cost_function` may take the container that `params` is, the flat vector of all parameters, the
