@@ -45,8 +45,8 @@ from gradcheck_magic.errors import (
     did_you_mean,
 )
 from gradcheck_magic.measurement import MODES
-from gradcheck_magic.pairing import has_gradients
 from gradcheck_magic.options import CALLS, DISPLAYS, is_strict, project_options
+from gradcheck_magic.pairing import has_gradients
 from gradcheck_magic.report import one_line
 from gradcheck_magic.step_curve import StepCurve, step_curve
 from gradcheck_magic.terminal import TextCard
