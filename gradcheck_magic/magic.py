@@ -34,6 +34,7 @@ from traitlets import Any as Anything
 from traitlets import Bool, Enum, Float, Int, Unicode
 
 from gradcheck_magic.check import GradientCheck, check_gradients
+from gradcheck_magic.completion import add_completer, remove_completer
 from gradcheck_magic.controls import Requests, Settings
 from gradcheck_magic.convention import Convention
 from gradcheck_magic.cost import Progress
@@ -542,9 +543,11 @@ def _without_package(frames: TracebackType | None) -> TracebackType | None:
 
 
 def load(shell: InteractiveShell) -> None:
-    """Register the magics, once."""
+    """Register the magics and their completion, once."""
     unload(shell)
-    shell.register_magics(GradcheckMagics)
+    magics = GradcheckMagics(shell)
+    shell.register_magics(magics)
+    add_completer(shell, magics.parser, lambda: magics.params)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -554,6 +557,7 @@ def unload(shell: InteractiveShell) -> None:
         magics.retire()
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("gradcheck", None)
+    remove_completer(shell)
     shell.configurables[:] = [
         c for c in shell.configurables if type(c).__name__ != GradcheckMagics.__name__
     ]

@@ -29,6 +29,7 @@ __all__ = [
     "label",
     "random_direction",
     "real_array",
+    "spoken_names",
     "type_name",
 ]
 
@@ -239,7 +240,7 @@ def collect(
     leaves = list(array_leaves(params, root))
     if not leaves:
         raise InputError(f"`{root}` holds no arrays: nothing to check.")
-    spoken = _given(names, len(leaves)) if names is not None else _spoken(leaves, variables)
+    spoken = _given(names, len(leaves)) if names is not None else spoken_names(leaves, variables)
     arrays: list[Parameter] = []
     start = 0
     for name, (_, value) in zip(spoken, leaves, strict=True):
@@ -333,7 +334,7 @@ def _given(names: Sequence[str], count: int) -> list[str]:
     return given
 
 
-def _spoken(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> list[str]:
+def spoken_names(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> list[str]:
     """Return what the user calls each array; no two have the same name."""
     paths = [path for path, _ in leaves]
     spoken = [variables(leaf, path) if is_positional(path) else path for path, leaf in leaves]
