@@ -44,7 +44,7 @@ IDENTIFIER = "gradcheck_magic.options"
 # So many names of parameters are offered, lest a list of a million numbers keep anybody waiting.
 MOST_PARAMETERS = 1000
 # The last name in a list of names, at which the cursor stands.
-LAST_NAME = re.compile(r"[\[(]?\s*(?:[\w.]+\s*,\s*)*(?P<path>(?:\w+\.)*)(?P<name>\w*)")
+LAST_NAME = re.compile(r"[\[(]*\s*(?:[\w.]+\s*,\s*)*(?P<path>(?:\w+\.)*)(?P<name>\w*)")
 # What a cell gives a name to, before it has run.
 ASSIGNED = re.compile(r"^(?:def\s+(\w+)|([^\W\d]\w*)\s*=(?!=))", re.MULTILINE)
 UNKNOWN = object()
@@ -201,14 +201,16 @@ class OptionCompleter:
     def _values(
         self, option: Option, typed: str, given: Sequence[Option], namespace: Namespace
     ) -> Completions:
-        # A quote that is not closed yet: where it is, the value is complete.
-        typed = typed.removeprefix('"') if typed.startswith('"') else typed.removeprefix("'")
+        # Behind the quote that closes it, a value is complete.
+        text = typed[1:] if typed.startswith(("'", '"')) else typed
         if option.action.choices is not None:
-            return _completions(typed, option.action.choices, "value")
+            return _completions(text, option.action.choices, "value")
         if option.action.dest == "only":
-            return _unnamed(option, typed, self._parameters(given, namespace))
+            parameters = self._parameters(given, namespace)
+            written = parameters if text != typed else [quoted(name) for name in parameters]
+            return _unnamed(option, text, written)
         if option.action.dest in LIKELY:
-            return _named(typed, namespace, LIKELY[option.action.dest])
+            return _named(text, namespace, LIKELY[option.action.dest])
         return NOTHING
 
     def _parameters(self, given: Sequence[Option], namespace: Namespace) -> list[str]:
@@ -228,11 +230,11 @@ def _completions(typed: str, candidates: Iterable[str], kind: str) -> Completion
     return Completions(typed, found)
 
 
-def _unnamed(option: Option, typed: str, parameters: Sequence[str]) -> Completions:
+def _unnamed(option: Option, typed: str, written: Sequence[str]) -> Completions:
     """Complete the last of the names of parameters to one that is not named before."""
-    *before, last = [part.text.strip() for part in split(f"{typed} ", ",".__eq__)] or [""]
+    *before, last = [part.text.strip() for part in split(f"{typed} ", ",".__eq__)]
     named = {*before, *(name for value in option.values for name in names(unquoted(value)))}
-    return _completions(last, [quoted(name) for name in parameters if name not in named], "param")
+    return _completions(last, [name for name in written if unquoted(name) not in named], "param")
 
 
 def _named(typed: str, namespace: Namespace, is_likely: Callable[[object], bool]) -> Completions:
@@ -284,8 +286,11 @@ def _looked_up(node: ast.expr, namespace: Namespace) -> object:
 def _members(value: object) -> Namespace:
     if value is None or value is UNKNOWN:
         return {}
-    # An object's own __dir__ may run anything.
-    return {name: inspect.getattr_static(value, name, None) for name in object.__dir__(value)}
+    # Not from dir(), which asks the object.
+    stored = [vars(kind) for kind in type(value).__mro__]
+    with contextlib.suppress(AttributeError):
+        stored.append(object.__getattribute__(value, "__dict__"))
+    return {name: inspect.getattr_static(value, name, None) for names in stored for name in names}
 
 
 def _holds_arrays(value: object) -> bool:
