@@ -36,7 +36,7 @@ from gradcheck_magic.option_line import (
     table_of,
     unquoted,
 )
-from gradcheck_magic.parameters import VariableNames, array_leaves, spoken_names
+from gradcheck_magic.parameters import VariableNames, array_leaves, names_first, spoken_names
 
 __all__ = ["add_completer", "remove_completer"]
 
@@ -215,12 +215,13 @@ class OptionCompleter:
 
     def _parameters(self, given: Sequence[Option], namespace: Namespace) -> list[str]:
         """Return what the parameters are called that the line speaks of."""
-        said = [option.values[0] for option in given if option.action.dest == "params"]
-        params = _known(unquoted(said[0]) if said else self._params(), namespace)
+        said = [value for o in given if o.action.dest == "params" for value in o.values]
+        expression = unquoted(said[0]) if said else self._params()
+        params = _known(expression, namespace)
         if not _holds_arrays(params):
             return []
         arrays = {name: value for name, value in namespace.items() if _holds_arrays(value)}
-        variables = VariableNames(arrays)
+        variables = VariableNames(names_first(expression, arrays))
         leaves = array_leaves(params, variables(params, "params"))
         return spoken_names(list(islice(leaves, MOST_PARAMETERS)), variables)
 

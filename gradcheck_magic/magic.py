@@ -1,6 +1,7 @@
 """`%gradcheck` and `%%gradcheck`: arguments in, `GradientCheck` out.
 
-The only module that knows IPython, besides the command in `__main__`, which starts a shell.
+The only module that knows IPython, besides `completion` and the command in `__main__`,
+which starts a shell.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import ast
 import contextlib
 import inspect
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -46,6 +46,7 @@ from gradcheck_magic.errors import (
 )
 from gradcheck_magic.measurement import MODES
 from gradcheck_magic.option_line import identifier, names, read_options
+from gradcheck_magic.parameters import names_first
 from gradcheck_magic.report import one_line
 from gradcheck_magic.step_curve import StepCurve, step_curve
 from gradcheck_magic.terminal import TextCard
@@ -365,7 +366,7 @@ def _called(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]
         upstream = _evaluated("upstream", options.upstream, namespace)
     expressions = f"{options.params} {options.grads} {options.cost}"
     return {
-        "names": _names_first(expressions, namespace),
+        "names": names_first(expressions, namespace),
         "call": options.call,
         "upstream": upstream,
         "seed": options.seed,
@@ -397,12 +398,6 @@ def _outputs_stand_alone(shell: InteractiveShell) -> bool:
         or "VSCODE_PID" in os.environ
         or "google.colab" in sys.modules
     )
-
-
-def _names_first(expressions: str, namespace: Namespace) -> Namespace:
-    """The namespace, beginning with the names in some expressions: an array may have several."""
-    words = re.findall(r"[^\W\d]\w*", expressions)
-    return {**{word: namespace[word] for word in words if word in namespace}, **namespace}
 
 
 def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:

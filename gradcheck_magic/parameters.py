@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ __all__ = [
     "is_positional",
     "joined",
     "label",
+    "names_first",
     "random_direction",
     "real_array",
     "spoken_names",
@@ -185,6 +187,12 @@ class VariableNames:
     def __call__(self, value: object, otherwise: str) -> str:
         """Return the variable's name, or `otherwise` where there is none."""
         return self._by_id.get(id(value), otherwise)
+
+
+def names_first(expressions: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The namespace, beginning with the names in some expressions: an array may have several."""
+    words = re.findall(r"[^\W\d]\w*", expressions)
+    return {**{word: namespace[word] for word in words if word in namespace}, **namespace}
 
 
 def _with_values(parameter: Parameter, theta: Array) -> Any:
