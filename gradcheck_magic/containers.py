@@ -66,14 +66,15 @@ def _is_named(params: object) -> bool:
     )
 
 
-def children(node: Any) -> Sequence[tuple[Any, Any]] | None:
+def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
     """Return what a container holds, each with its key; None for what is no container."""
     if isinstance(node, dict):
-        return list(node.items())
+        return node.items()
     if isinstance(node, (list, tuple)):
-        return list(enumerate(node))
+        return enumerate(node)
     if isinstance(node, torch_class("nn.Module")):
-        return list(node.named_parameters())
+        named: Iterable[tuple[str, Any]] = node.named_parameters()
+        return named
     if _is_pytree(node):
         return [(_key(path), child) for path, child in _flattened(node)[0]]
     return None
@@ -91,6 +92,7 @@ def plain(node: Any) -> Any:
     held = children(node)
     if held is None:
         return node
+    held = list(held)
     simple = [plain(child) for _, child in held]
     if is_tree(node):
         return dict(zip((key for key, _ in held), simple, strict=True))

@@ -1,6 +1,7 @@
 """`%gradcheck` and `%%gradcheck`: arguments in, `GradientCheck` out.
 
-The only module that knows IPython, besides the command in `__main__`, which starts a shell.
+The only module that knows IPython, besides `completion` and the command in `__main__`,
+which starts a shell.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import ast
 import contextlib
 import inspect
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -20,7 +20,6 @@ from types import CodeType, TracebackType
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
-from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import (
     Magics,
@@ -29,13 +28,14 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
-from IPython.core.magic_arguments import argument, kwds, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, kwds, magic_arguments
 from IPython.display import display
 from traitlets import Any as Anything
 from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, Union
 from traitlets.config import Config
 
 from gradcheck_magic.check import GradientCheck, check_gradients
+from gradcheck_magic.completion import add_completer, remove_completer
 from gradcheck_magic.controls import Requests, Settings
 from gradcheck_magic.cost import Progress
 from gradcheck_magic.errors import (
@@ -45,8 +45,10 @@ from gradcheck_magic.errors import (
     did_you_mean,
 )
 from gradcheck_magic.measurement import MODES
+from gradcheck_magic.option_line import identifier, names, read_options
 from gradcheck_magic.options import CALLS, DISPLAYS, is_strict, project_options
 from gradcheck_magic.pairing import has_gradients
+from gradcheck_magic.parameters import names_first
 from gradcheck_magic.report import one_line
 from gradcheck_magic.step_curve import StepCurve, step_curve
 from gradcheck_magic.terminal import TextCard
@@ -74,39 +76,23 @@ Examples::
     grads = backward(params, X, Y)
 
     %gradcheck -p parameters -g gradients -c compute_cost
-    %gradcheck -p [W1,b1] -g "[dW1, db1]" -c "lambda W1, b1: cost(W1, b1, X, Y)"
+    %gradcheck -p [W1, b1] -g [dW1, db1] -c "lambda W1, b1: cost(W1, b1, X, Y)"
     %gradcheck --only W2 b2 -o check
-    %gradcheck -c conv_forward -p "[x, w]" -g "[dx, dw]" --upstream dout
+    %gradcheck -c conv_forward -p [x, w] -g [dx, dw] --upstream dout
     %gradcheck -g "lambda params: backward(params, X, Y)" --points 5
     %gradcheck --mode scan --budget 60
     %gradcheck --workers 4
-    %gradcheck --strict
+    %gradcheck --strict  # and a comment
     %config GradcheckMagics.strict = "ci"
     %config GradcheckMagics.enabled = False
 
 `cost_function` may take the container that `params` is, the flat vector of all parameters, the
 arrays one by one, or nothing at all: then it reads the notebook's own arrays, which are
 perturbed in place and restored bit for bit.
+
+A value with spaces goes in quotes, or in the brackets that it has. One that begins with `-` and a
+letter goes in quotes or behind `=`.
 """
-
-
-def _unquoted(text: str) -> str:
-    """An option's value as it was meant: IPython leaves the quotes around it."""
-    for quote in ('"', "'"):
-        if text.startswith(quote) and text.endswith(quote):
-            return text[1:-1]
-    return text
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in _unquoted(text).split(",") if name]
-
-
-def _identifier(text: str) -> str:
-    name = _unquoted(text)
-    if not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{name!r} is not a name")
-    return name
 
 
 @magics_class
@@ -164,30 +150,24 @@ class GradcheckMagics(Magics):
     @argument(
         "-p",
         "--params",
-        type=_unquoted,
         metavar="EXPR",
         help="the parameters: a name or an expression [params]",
     )
-    @argument(
-        "-g", "--grads", type=_unquoted, metavar="EXPR", help="the backpropagated gradients [grads]"
-    )
+    @argument("-g", "--grads", metavar="EXPR", help="the backpropagated gradients [grads]")
     @argument(
         "-c",
         "--cost",
-        type=_unquoted,
         metavar="EXPR",
         help="the function that returns the cost [cost_function]",
     )
     @argument(
         "-u",
         "--upstream",
-        type=_unquoted,
         metavar="EXPR",
         help="dJ/d(output), where the function returns an array, as a layer does",
     )
     @argument(
         "--mode",
-        type=_unquoted,
         choices=MODES,
         help="full: measure every entry; scan: look along random directions; auto: full where it "
         "fits the budget, or 20 s [auto]",
@@ -198,16 +178,14 @@ class GradcheckMagics(Magics):
         metavar="SECONDS",
         help="stop in time, and say what is known",
     )
-    @argument("--only", type=_names, nargs="+", metavar="NAME", help="check these parameters alone")
+    @argument("--only", type=names, nargs="+", metavar="NAME", help="check these parameters alone")
     @argument(
         "--epsilon",
         type=float,
         metavar="STEP",
         help="the step of the differences [1e-7; larger in single precision]",
     )
-    @argument(
-        "--call", type=_unquoted, choices=CALLS, help="how the function wants the parameters [auto]"
-    )
+    @argument("--call", choices=CALLS, help="how the function wants the parameters [auto]")
     @argument(
         "--points",
         type=int,
@@ -216,19 +194,17 @@ class GradcheckMagics(Magics):
     )
     @argument(
         "--workers",
-        type=_unquoted,
         metavar="N",
         help="evaluate the cost in N processes, or by an executor: a name or an expression [here]",
     )
     @argument(
         "--display",
-        type=_unquoted,
         choices=DISPLAYS,
         help="the live card with its static twin, the static one alone, or text; auto: what the "
         "front end can show [auto]",
     )
     @argument("--seed", type=int, metavar="N", help="of everything random in the check [0]")
-    @argument("-o", "--out", type=_identifier, metavar="NAME", help="bind the result to NAME too")
+    @argument("-o", "--out", type=identifier, metavar="NAME", help="bind the result to NAME too")
     @argument(
         "-q",
         "--quiet",
@@ -262,13 +238,16 @@ class GradcheckMagics(Magics):
             _show_from_user_code(self.shell, error)
             raise
 
+    @property
+    def parser(self) -> argparse.ArgumentParser:
+        """What knows the options of the magic."""
+        # IPython's decorator puts it there, untyped.
+        parser: argparse.ArgumentParser = self.gradcheck.parser  # type: ignore[union-attr]
+        return parser
+
     def _options(self, line: str) -> argparse.Namespace:
         """The options of a line, completed by what is configured."""
-        try:
-            options: argparse.Namespace = parse_argstring(self.gradcheck, line)
-        except (UsageError, ValueError) as error:
-            # A bare UsageError is only printed: a notebook run in CI would stay green.
-            raise InputError(f"%gradcheck: {error}. See %gradcheck? for the options.") from None
+        options = read_options(self.parser, line)
         for name, value in vars(options).items():
             if value is None and self.has_trait(name):
                 setattr(options, name, getattr(self, name))
@@ -396,7 +375,7 @@ def _called(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]
         upstream = _evaluated("upstream", options.upstream, namespace)
     expressions = f"{options.params} {options.grads} {options.cost}"
     return {
-        "names": _names_first(expressions, namespace),
+        "names": names_first(expressions, namespace),
         "call": options.call,
         "upstream": upstream,
         "seed": options.seed,
@@ -428,12 +407,6 @@ def _outputs_stand_alone(shell: InteractiveShell) -> bool:
         or "VSCODE_PID" in os.environ
         or "google.colab" in sys.modules
     )
-
-
-def _names_first(expressions: str, namespace: Namespace) -> Namespace:
-    """The namespace, beginning with the names in some expressions: an array may have several."""
-    words = re.findall(r"[^\W\d]\w*", expressions)
-    return {**{word: namespace[word] for word in words if word in namespace}, **namespace}
 
 
 def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
@@ -581,11 +554,13 @@ def load(shell: InteractiveShell) -> None:
     project = project_options()
     unload(shell)
     try:
-        shell.register_magics(GradcheckMagics(shell, project))
+        magics = GradcheckMagics(shell, project)
     except TraitError as error:
         # The user's own configuration says what cannot be.
         unload(shell)
         raise InputError(str(error)) from None
+    shell.register_magics(magics)
+    add_completer(shell, magics.parser, lambda: magics.params)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -595,6 +570,7 @@ def unload(shell: InteractiveShell) -> None:
         magics.retire()
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("gradcheck", None)
+    remove_completer(shell)
     shell.configurables[:] = [
         c for c in shell.configurables if type(c).__name__ != GradcheckMagics.__name__
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -29,8 +30,10 @@ __all__ = [
     "is_positional",
     "joined",
     "label",
+    "names_first",
     "random_direction",
     "real_array",
+    "spoken_names",
     "type_name",
 ]
 
@@ -239,6 +242,12 @@ def _is_nameable(value: object) -> bool:
     return own or library_of(value) is not None or is_tree(value)
 
 
+def names_first(expressions: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The namespace, beginning with the names in some expressions: an array may have several."""
+    words = re.findall(r"[^\W\d]\w*", expressions)
+    return {**{word: namespace[word] for word in words if word in namespace}, **namespace}
+
+
 def _with_values(parameter: Parameter, theta: Array) -> Any:
     if not parameter.checked:
         return parameter.value
@@ -294,7 +303,7 @@ def collect(
     leaves = list(array_leaves(simple, root))
     if not leaves:
         raise InputError(f"`{root}` holds no arrays: nothing to check.")
-    spoken = _given(names, len(leaves)) if names is not None else _spoken(leaves, variables)
+    spoken = _given(names, len(leaves)) if names is not None else spoken_names(leaves, variables)
     arrays: list[Parameter] = []
     start = 0
     for name, (_, value) in zip(spoken, leaves, strict=True):
@@ -374,7 +383,7 @@ def _given(names: Sequence[str], count: int) -> list[str]:
     return given
 
 
-def _spoken(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> list[str]:
+def spoken_names(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> list[str]:
     """Return what the user calls each array; no two have the same name."""
     paths = [path for path, _ in leaves]
     spoken = [variables(leaf, path) if is_positional(path) else path for path, leaf in leaves]

@@ -23,7 +23,7 @@ ORDER = [
     "explanation", "display", "check", "step_curve", "step_curve_report", "close_up",
     "error_histogram", "clock", "report", "text_style", "text_report", "drawing", "figures",
     "close_up_figures", "terminal", "close_up_card", "controls", "widget", "options",
-    "magic", "demo",
+    "option_line", "completion", "magic", "demo",
     "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
@@ -40,7 +40,7 @@ UPWARDS = {
 # Who may know whom, besides the standard library and NumPy.
 ALLOWED = {
     "cloudpickle": {"workers"},
-    "IPython": {"magic", "__main__", "__init__"},
+    "IPython": {"completion", "magic", "__main__", "__init__"},
     "ipywidgets": {"controls", "widget"},
     "loky": {"workers"},
     "matplotlib": {"drawing", "figures", "close_up_figures", "check"},

@@ -107,6 +107,32 @@ def test_interrupted(browser, server):
         expect(later.locator(".jp-OutputArea-output")).to_have_count(0)
 
 
+def test_completion(browser, server):
+    """The Tab key lists options and their values, and the next key takes one."""
+    cells = ["%load_ext gradcheck_magic\nprint('loaded')", "%%gradcheck -q\ngrads = 1"]
+    write_notebook(server.folder / "completion.ipynb", cells)
+    with opened(browser, server, "completion.ipynb") as page:
+        first, second = page.locator(".jp-CodeCell").all()
+        choose(page, "Run", "Run All Cells")
+        expect(first.locator(".jp-OutputArea-output")).to_have_text("loaded")
+        line = second.locator(".cm-line").first
+        line.click()
+        page.keyboard.press("End")
+        offered = page.locator(".jp-Completer-item .jp-Completer-match")
+        page.keyboard.type(" --mo")
+        # Else the key indents.
+        expect(second.locator(".jp-mod-completer-enabled")).to_be_visible()
+        page.keyboard.press("Tab")
+        expect(offered).to_have_text(["--mode"])
+        page.keyboard.press("Enter")
+        expect(line).to_have_text("%%gradcheck -q --mode")
+        page.keyboard.type(" s")
+        page.keyboard.press("Tab")
+        expect(offered).to_have_text(["scan"])
+        page.keyboard.press("Enter")
+        expect(line).to_have_text("%%gradcheck -q --mode scan")
+
+
 # What the stories are told with
 
 

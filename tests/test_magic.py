@@ -362,17 +362,16 @@ MISTAKES = {
         "check, or say what to take with --params."
     ),
     "%gradcheck -p 'a b'": "--params 'a b' is not an expression: invalid syntax.",
-    "%gradcheck --seed x": (
-        "%gradcheck: argument --seed: invalid int value: 'x'. See %gradcheck? for the options."
-    ),
+    "%gradcheck --seed x": "%gradcheck: `--seed` is 'x': expected a whole number.",
     "%gradcheck --seed -1": "`seed` is -1: expected a whole number from 0 on.",
     "%gradcheck --stict": (
-        "%gradcheck: unrecognized arguments: --stict. See %gradcheck? for the options."
+        "%gradcheck: there is no option `--stict` (did you mean `--strict`?). See %gradcheck? for "
+        "the options."
     ),
-    "%gradcheck -o 1x": (
-        "%gradcheck: argument -o/--out: '1x' is not a name. See %gradcheck? for the options."
+    "%gradcheck -o 1x": "%gradcheck: `-o` is '1x': expected a name.",
+    "%gradcheck -p 'a": (
+        "%gradcheck: the quote ' in `'a` is never closed: write ' where the value ends."
     ),
-    "%gradcheck -p 'a": "%gradcheck: No closing quotation. See %gradcheck? for the options.",
     "%gradcheck -c 3.0": "`cost_function` is a float: expected a function that returns the cost.",
 }
 

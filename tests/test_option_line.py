@@ -1,0 +1,290 @@
+"""How the options of `%gradcheck` may be written, and what is said where they are not."""
+
+import ast
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradcheck_magic import InputError
+from gradcheck_magic.magic import GradcheckMagics
+from gradcheck_magic.option_line import names, quoted, read_options, split, table_of
+
+PARSER = GradcheckMagics.gradcheck.parser
+
+
+def read(line):
+    """What a line says, without what it says nothing of."""
+    options = vars(read_options(PARSER, line))
+    return {name: value for name, value in options.items() if value is not None}
+
+
+LINES = [
+    pytest.param("", {}, id="nothing"),
+    pytest.param("  \t ", {}, id="spaces"),
+    pytest.param("-p net.params", {"params": "net.params"}, id="short"),
+    pytest.param("--params net.params", {"params": "net.params"}, id="long"),
+    pytest.param("--params=net.params", {"params": "net.params"}, id="behind ="),
+    pytest.param("-p=net.params", {"params": "net.params"}, id="short, behind ="),
+    pytest.param("-pnet.params", {"params": "net.params"}, id="short, without a space"),
+    pytest.param("--eps 1e-6", {"epsilon": 1e-6}, id="abbreviated"),
+    pytest.param("--no-q", {"quiet": False}, id="abbreviated, negated"),
+    pytest.param("-q --strict", {"quiet": True, "strict": True}, id="flags"),
+    pytest.param("--no-quiet --no-strict", {"quiet": False, "strict": False}, id="flags, negated"),
+    pytest.param("-qo mine", {"quiet": True, "out": "mine"}, id="a flag and an option in one"),
+    pytest.param("-qomine", {"quiet": True, "out": "mine"}, id="even with a value"),
+    pytest.param("-p  a\t-g\u00a0b", {"params": "a", "grads": "b"}, id="spaces of all kinds"),
+    # Quotes
+    pytest.param('-p "[W1, b1]"', {"params": "[W1, b1]"}, id="double quotes"),
+    pytest.param("-p '[W1, b1]'", {"params": "[W1, b1]"}, id="single quotes"),
+    pytest.param('--params="[W1, b1]"', {"params": "[W1, b1]"}, id="quotes behind ="),
+    pytest.param("-p='a b'", {"params": "a b"}, id="quotes behind a short ="),
+    pytest.param('-p"a b"', {"params": "a b"}, id="quotes without a space"),
+    pytest.param("-c 'f(\"a b\")'", {"cost": 'f("a b")'}, id="the other kind inside"),
+    pytest.param("-p \"d['a b']\"", {"params": "d['a b']"}, id="and the other way round"),
+    pytest.param("-p params['W1']", {"params": "params['W1']"}, id="quotes that belong to it"),
+    pytest.param('-p params["a b"]', {"params": 'params["a b"]'}, id="and hold a space"),
+    pytest.param("-p 'a'+'b'", {"params": "'a'+'b'"}, id="quotes at both ends, not around"),
+    pytest.param('-p """a"""', {"params": '"""a"""'}, id="Python's three quotes"),
+    pytest.param('-p ""', {"params": ""}, id="an empty value"),
+    pytest.param(r"-p ['it\'s', 'b c']", {"params": r"['it\'s', 'b c']"}, id="an escaped quote"),
+    pytest.param('-g "-dW"', {"grads": "-dW"}, id="a minus in quotes"),
+    # Brackets
+    pytest.param("-p [W1,b1] -q", {"params": "[W1,b1]", "quiet": True}, id="brackets"),
+    pytest.param("-p [W1, b1] -q", {"params": "[W1, b1]", "quiet": True}, id="spaces in them"),
+    pytest.param("-g f(a, b)[0, 1]", {"grads": "f(a, b)[0, 1]"}, id="brackets behind each other"),
+    pytest.param("-g {'a': [x, (y, z)]}", {"grads": "{'a': [x, (y, z)]}"}, id="nested brackets"),
+    pytest.param("-g g(']', x) -q", {"grads": "g(']', x)", "quiet": True}, id="one in a string"),
+    pytest.param("-p a] -q", {"params": "a]", "quiet": True}, id="one too many is Python's matter"),
+    pytest.param(
+        "-c (lambda p: f(p, 'x', \"y z\"))", {"cost": "(lambda p: f(p, 'x', \"y z\"))"},
+        id="both kinds of quotes in brackets",
+    ),
+    # Values
+    pytest.param("--seed -1", {"seed": -1}, id="negative"),
+    pytest.param("--epsilon -1e-7", {"epsilon": -1e-7}, id="negative, with an exponent"),
+    pytest.param("--budget=-.5", {"budget": -0.5}, id="negative, without a digit in front"),
+    pytest.param("--workers -1", {"workers": "-1"}, id="negative, as an expression"),
+    pytest.param("--grads=-dW", {"grads": "-dW"}, id="a minus behind ="),
+    pytest.param("--mode=scan", {"mode": "scan"}, id="a choice behind ="),
+    pytest.param("--mode 'scan'", {"mode": "scan"}, id="a choice in quotes"),
+    pytest.param("--seed '3'", {"seed": 3}, id="a number in quotes"),
+    pytest.param("-p a==b", {"params": "a==b"}, id="= in a value"),
+    pytest.param("--params=a=b", {"params": "a=b"}, id="= in a value behind ="),
+    # Names
+    pytest.param("--only W1", {"only": [["W1"]]}, id="one name"),
+    pytest.param("--only W1 b1 -q", {"only": [["W1"], ["b1"]], "quiet": True}, id="two"),
+    pytest.param("--only W1,b1", {"only": [["W1", "b1"]]}, id="with a comma"),
+    pytest.param("--only=W1,b1", {"only": [["W1", "b1"]]}, id="with a comma behind ="),
+    pytest.param("--only=W1 b1", {"only": [["W1"], ["b1"]]}, id="one behind = and one more"),
+    pytest.param("--only W1, b1", {"only": [["W1"], ["b1"]]}, id="a comma and a space"),
+    pytest.param('--only "W1, b1"', {"only": [["W1", "b1"]]}, id="in quotes, with a space"),
+    pytest.param("--only 'W1','b1'", {"only": [["W1", "b1"]]}, id="in quotes, one by one"),
+    pytest.param('--only "layer 1"', {"only": [["layer 1"]]}, id="a name with a space"),
+    pytest.param(
+        "--only params[(0, 1)],b", {"only": [["params[(0, 1)]", "b"]]}, id="a name with a comma"
+    ),
+    # Comments
+    pytest.param("# all", {}, id="only a comment"),
+    pytest.param("-q  # quick", {"quiet": True}, id="a comment"),
+    pytest.param("-q #it's [quick", {"quiet": True}, id="a comment with a quote and a bracket"),
+    pytest.param("-p '# a'", {"params": "# a"}, id="none in quotes"),
+    pytest.param("-p [a, # b\n c]", {"params": "[a, # b\n c]"}, id="none in brackets"),
+    pytest.param("-p a#b", {"params": "a#b"}, id="none in a word"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "said"), LINES)
+def test_lines(line, said):
+    assert read(line) == said
+
+
+SEE = " See %gradcheck? for the options."
+NO_OPTION = {
+    "--epsilom 1e-6": f"there is no option `--epsilom` (did you mean `--epsilon`?).{SEE}",
+    "--Mode=scan": f"there is no option `--Mode` (did you mean `--mode`?).{SEE}",
+    "--no-mode": f"there is no option `--no-mode` (did you mean `--mode`?).{SEE}",
+    "--tolerance 1": f"there is no option `--tolerance`.{SEE}",
+    "-- strict": f"there is no option `--`.{SEE}",
+    "-x": f"there is no option `-x`.{SEE}",
+    "-qx": f"there is no option `-x`.{SEE}",
+    "-m scan": f"there is no option `-m` (did you mean `--mode`?).{SEE}",
+    "-s 3": f"there is no option `-s` (did you mean `--seed` or `--strict`?).{SEE}",
+    "-params a": f"there is no option `-params` (did you mean `--params`?).{SEE}",
+    "-mode=scan": f"there is no option `-mode` (did you mean `--mode`?).{SEE}",
+    "--p a": "`--p` may be `--params` or `--points`: write more of it.",
+    "--no": "`--no` may be `--no-quiet` or `--no-strict`: write more of it.",
+    "grads": f"`grads` has no option before it (did you mean `-g grads`?).{SEE}",
+    "scan": f"`scan` has no option before it (did you mean `--mode scan`?).{SEE}",
+    "-q strict": f"`strict` has no option before it (did you mean `--strict`?).{SEE}",
+    "-o check strict": f"`strict` has no option before it (did you mean `--strict`?).{SEE}",
+    "only W1 b1": f"`only W1 b1` has no option before it (did you mean `--only W1 b1`?).{SEE}",
+    "epsilon": f"`epsilon` has no option before it (did you mean `--epsilon STEP`?).{SEE}",
+    "theta": f"`theta` has no option before it: write what it is, as in `-p theta`.{SEE}",
+    "-q -1": f"`-1` has no option before it: write what it is, as in `-p -1`.{SEE}",
+    "-p a --params b": "`--params` is there twice: write it once.",
+    "-q --no-quiet": "`--quiet` is there twice: write it once.",
+    "-qq": "`--quiet` is there twice: write it once.",
+    "--only W1 --only b1": "`--only` is there twice: write it once, with all its values.",
+}
+NO_VALUE = {
+    "--epsilon": (
+        "`--epsilon` needs a value: write --epsilon STEP, or --epsilon=STEP without spaces."
+    ),
+    "--mode  # full": (
+        "`--mode` needs a value, auto, full or scan: write --mode auto, or --mode=auto without "
+        "spaces."
+    ),
+    "--only": "`--only` needs a value: write --only NAME, or --only=NAME without spaces.",
+    "-p = a": "`-p` needs a value: write -p EXPR, or -p=EXPR without spaces.",
+    "-p =a": "`-p` needs a value: write -p EXPR, or -p=EXPR without spaces.",
+    "-p= a": "`-p` needs a value: write -p EXPR, or -p=EXPR without spaces.",
+    "--out --quiet": (
+        "`--out` needs a value, and `--quiet` looks like an option: write --out=--quiet if it is "
+        "the value."
+    ),
+    "--grads -dW": (
+        "`--grads` needs a value, and `-dW` looks like an option: write --grads=-dW if it is the "
+        "value."
+    ),
+    "--quiet=yes": "`--quiet` takes no value: write --quiet or --no-quiet.",
+    "-q=1": "`-q` takes no value: write --quiet or --no-quiet.",
+    "-c lambda p: f(p)": (
+        "`p: f(p)` is left over behind `-c lambda`: a value with spaces goes in quotes or "
+        'brackets, as in -c "lambda p: f(p)".'
+    ),
+    '--params=a + "b" -q': (
+        '`+ "b"` is left over behind `--params a`: a value with spaces goes in quotes or '
+        "brackets, as in --params 'a + \"b\"'."
+    ),
+    "-p 'a' + \"b\"": (
+        "`+ \"b\"` is left over behind `-p 'a'`: a value with spaces goes in quotes or brackets, "
+        "as in -p ('a' + \"b\")."
+    ),
+}
+NO_SUCH_VALUE = {
+    "--seed x": "`--seed` is 'x': expected a whole number.",
+    "--points=1.5": "`--points` is '1.5': expected a whole number.",
+    "--epsilon 1e-7.5": "`--epsilon` is '1e-7.5': expected a number.",
+    "--budget 20s": "`--budget` is '20s': expected a number.",
+    "-o 1x": "`-o` is '1x': expected a name.",
+    "--out lambda": "`--out` is 'lambda': expected a name.",
+    "--mode fast": "`--mode` is 'fast': expected auto, full or scan.",
+    "--mode=scam": "`--mode` is 'scam' (did you mean `scan`?): expected auto, full or scan.",
+    "--display 'card'": "`--display` is 'card': expected auto, widget, static or text.",
+    "-p 'a -q": "the quote ' in `'a -q` is never closed: write ' where the value ends.",
+    "--params=\"a' b": (
+        'the quote " in `--params="a\' b` is never closed: write " where the value ends.'
+    ),
+    "-p it's": "the quote ' in `it's` is never closed: write ' where the value ends.",
+    "-p [W1, b1 -q": (
+        "the bracket [ in `[W1, b1 -q` is never closed: write ] where the value ends."
+    ),
+    "-g f(a, [b, c]": (
+        "the bracket ( in `f(a, [b, c]` is never closed: write ) where the value ends."
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"), [*NO_OPTION.items(), *NO_VALUE.items(), *NO_SUCH_VALUE.items()]
+)
+def test_wrong_lines(line, sentence):
+    with pytest.raises(InputError) as error:
+        read(line)
+    assert str(error.value) == f"%gradcheck: {sentence}"
+
+
+@pytest.mark.parametrize("name", table_of(PARSER))
+def test_every_option_is_read(name):
+    """Whichever there are: behind a space, and behind `=`."""
+    action = table_of(PARSER)[name]
+    value = next(iter(action.choices or [{int: "3", float: "3"}.get(action.type, "name")]))
+    if action.nargs == 0:
+        assert read(name) == {action.dest: not name.startswith("--no-")}
+    else:
+        assert read(f"{name} {value}") == read(f"{name}={value}") != {}
+
+
+@pytest.mark.parametrize("cell", ["%gradcheck {}", "  %gradcheck {}", "%%gradcheck {}\nran = True"])
+def test_in_a_shell(shell, run, cell):
+    """Nothing that is written on the line is lost on the way."""
+    run("import numpy as np\nW1, b1 = np.ones((2, 3)), np.ones(2)")
+    run("def cost(W1, b1, sign=1): return sign * (np.sum(W1**2) + np.sum(b1**2))")
+    given = (
+        "-p [W1, b1] -g=[2 * W1, \"x\" and 2 * b1] -c='lambda *p: cost(*p)' --only b1  # it's [ok"
+    )
+    assert [p.name for p in run(cell.format(given)).parameters] == ["b1"]
+
+
+# What is quoted by the rules comes out as it was
+
+
+def is_plain(value):
+    return not (value.endswith("\\") or ("'" in value and '"' in value))
+
+
+# Of characters that mean something on a line, and others.
+VALUES = st.text(st.one_of(st.sampled_from("\"'=-#,[](){}\\ aW1"), st.characters())).filter(
+    is_plain
+)
+
+
+@settings(deadline=None)
+@given(
+    VALUES, st.sampled_from(["-p {}", "-p={}", "--params={}", "-q --params {} -g x  # that's it"])
+)
+def test_what_is_quoted_comes_out(value, form):
+    for quote in "\"'":
+        if quote not in value:
+            assert read(form.format(quote + value + quote))["params"] == value
+
+
+@settings(deadline=None)
+@given(VALUES.filter(bool))
+def test_what_we_quote_comes_out(value):
+    assert read(f"--params {quoted(value)} -q") == {"params": value, "quiet": True}
+
+
+PIECES = [*"\"'=-#,[](){}\\ a1\n", " -p ", " --only ", " -q ", " --mode="]
+LINES_OF_ANY_KIND = st.lists(st.sampled_from(PIECES)).map("".join)
+CONSTANTS = st.one_of(st.text(), st.binary(), st.integers(), st.floats())
+EXPRESSIONS = st.recursive(
+    CONSTANTS,
+    lambda inner: st.one_of(
+        st.lists(inner), st.tuples(inner, inner), st.dictionaries(st.text(), inner)
+    ),
+)
+
+
+@settings(deadline=None)
+@given(EXPRESSIONS)
+def test_python_in_brackets_comes_out(value):
+    """Whatever quotes, brackets and backslashes it has."""
+    written = f"({value!r} or x, y)"
+    ast.parse(written)
+    assert read(f"-p {written} -q") == {"params": written, "quiet": True}
+
+
+@settings(deadline=None)
+@given(LINES_OF_ANY_KIND)
+def test_every_line_is_read_or_refused(line):
+    """By an error of ours."""
+    with contextlib.suppress(InputError):
+        read(line)
+
+
+@settings(deadline=None)
+@given(LINES_OF_ANY_KIND)
+def test_nothing_is_lost_between_words(line):
+    """Beside the spaces."""
+    words = list(split(line))
+    assert [line[word.start : word.stop] for word in words] == [word.text for word in words]
+    assert "".join("".join(word.text for word in words).split()) == "".join(line.split())
+
+
+@settings(deadline=None)
+@given(st.lists(st.from_regex(r"\w( ?\w)*(\[\w(, ?\w)*\])?", fullmatch=True)))
+def test_names_between_commas(wanted):
+    assert names(", ".join(wanted)) == wanted
