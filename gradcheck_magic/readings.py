@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dis
 import functools
 import inspect
 import math
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from gradcheck_magic.free_variables import attributes, captured, globals_read
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Names
 
@@ -247,44 +247,18 @@ def _read_by(function: Any, depth: int) -> Iterator[tuple[str, Any]]:
         function = function.func
     owner = getattr(function, "__self__", None)
     if owner is not None and not inspect.ismodule(owner):
-        yield from ((f"self.{k}", v) for k, v in _attributes(owner))
+        yield from ((f"self.{k}", v) for k, v in attributes(owner))
     function = getattr(function, "__func__", function)
-    code = getattr(function, "__code__", None)
-    if not isinstance(code, CodeType):
+    if not isinstance(getattr(function, "__code__", None), CodeType):
         return
     functions = []
-    for name, value in (*_captured(function, code), *_globals(function, code)):
+    for name, value in (*captured(function), *globals_read(function)):
         if inspect.isfunction(value) or inspect.ismethod(value):
             functions.append(value)
         else:
             yield name, value
     for called in functions if depth else ():
         yield from _read_by(called, depth - 1)
-
-
-def _captured(function: Any, code: CodeType) -> Iterator[tuple[str, Any]]:
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
-        try:
-            yield name, cell.cell_contents
-        except ValueError:  # not yet assigned
-            continue
-
-
-def _globals(function: Any, code: CodeType) -> Iterator[tuple[str, Any]]:
-    # Not from `co_names`, which holds attributes too.
-    loaded = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
-    yield from ((k, v) for k, v in function.__globals__.items() if k in loaded)
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _globals(function, inner)
-
-
-def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    """What an object holds; nothing of what it would have to compute."""
-    try:
-        yield from vars(value).items()
-    except TypeError:
-        return
 
 
 def _leaves(label: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:

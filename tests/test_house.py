@@ -17,11 +17,12 @@ ORDER = [
     "convention", "evaluation", "workers", "gradient_function", "noise", "cost", "analytic",
     "textbook", "ladder", "lockstep", "second_look", "finite_difference", "residuals",
     "sampling", "location", "scan", "measured", "comparison", "changes", "measurement",
-    "mismatch", "cause", "readings", "recognition", "layers", "belonging", "stale",
-    "broadcasting", "experiments", "sentences", "diagnosis", "findings", "scan_explanation",
-    "explanation", "check", "step_curve", "step_curve_report", "close_up", "error_histogram",
-    "clock", "report", "text_style", "text_report", "drawing", "figures", "close_up_figures",
-    "terminal", "close_up_card", "controls", "widget", "magic", "demo", "__main__", "__init__",
+    "mismatch", "cause", "free_variables", "readings", "recognition", "layers", "belonging",
+    "stale", "broadcasting", "experiments", "sentences", "diagnosis", "findings",
+    "scan_explanation", "explanation", "check", "step_curve", "step_curve_report", "close_up",
+    "error_histogram", "clock", "report", "text_style", "text_report", "drawing", "figures",
+    "close_up_figures", "terminal", "close_up_card", "controls", "widget", "watch", "magic",
+    "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
 UPWARDS = {

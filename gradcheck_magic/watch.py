@@ -1,0 +1,486 @@
+"""What a check uses, whether that has changed since, and what is said of the check after a cell.
+
+Whatever the expressions for parameters, gradients and cost read is looked at: arrays by identity
+and content, functions by identity and code, and what functions of the notebook read in turn.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import io
+import itertools
+import time
+import warnings
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic.check import GradientCheck
+from gradcheck_magic.comparison import Verdict
+from gradcheck_magic.errors import (
+    GradientCheckError,
+    GradientCheckInterrupted,
+    duration,
+    first_line,
+    listed,
+)
+from gradcheck_magic.fingerprint import digest
+from gradcheck_magic.free_variables import attributes, captured, globals_read
+from gradcheck_magic.parameters import is_function
+from gradcheck_magic.report import brief
+
+__all__ = ["News", "Watch"]
+
+Namespace = dict[str, Any]
+Named = tuple[str, Any]
+
+# A watched check, looking for changes included, takes no more than this part of the time of the
+# cell before it, or than so many seconds, whichever is more; each look a third of that.
+SHARE = 0.25
+LEAST_SECONDS = 0.3
+LOOK = 1 / 3
+# Before so many evaluations of the cost, nothing can be said of a gradient.
+FEWEST = 20
+# What took so many times as long as it was given is not begun again, unless there is time for it.
+OVERRUN = 2.0
+# Of a larger array than that, in bytes, only so many are looked at; and no more objects than these.
+MOST_BYTES = 1 << 25
+MOST_OBJECTS = 10_000
+# Objects of these packages belong to the front end: they change whenever anything is run or shown.
+FRONT_END = {"IPython", "ipykernel", "ipywidgets", "matplotlib", "traitlets"}
+NUMBERS = (int, float, complex, np.generic, type(None))
+
+
+@dataclass(frozen=True, eq=False)
+class News:
+    """What there is to say after a cell.
+
+    Attributes
+    ----------
+    sentence : str
+        One line.
+    check : GradientCheck or None
+        The result, if a check was made.
+    """
+
+    sentence: str
+    check: GradientCheck | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the gradient was checked, and is right."""
+        return self.check is not None and self.check.passed
+
+
+class Watch:
+    """The expressions that a check is made of, and what they read when it was made.
+
+    Parameters
+    ----------
+    params, grads, cost : str
+        Expressions.
+    others : iterable of str
+        Further ones that the check depends on.
+    namespace : dict
+        The notebook.
+    """
+
+    def __init__(
+        self, params: str, grads: str, cost: str, others: Iterable[str], namespace: Namespace
+    ) -> None:
+        self._params, self._grads, self._cost = params, grads, cost
+        self._trees = {
+            text: ast.parse(text.strip(), mode="eval").body
+            for text in (params, grads, cost, *others)
+        }
+        self._namespace = namespace
+        # How long a check takes before it can say anything, in seconds.
+        self._least = 0.0
+        self._seen = self._looked(LOOK * LEAST_SECONDS)
+        # The same when the gradient was last computed.
+        self._computed = self._seen
+
+    @property
+    def blind_spots(self) -> str:
+        """What cannot be looked through after every cell, in a sentence; empty if nothing."""
+        names = dict.fromkeys(name for seen in self._seen.values() for name in seen.overlooked)
+        if not names:
+            return ""
+        return (
+            f"Not every change in place would be noticed: {listed(names)} is too much to look at."
+        )
+
+    def remember(self, check: GradientCheck | None) -> None:
+        """Take what is there now for what has been checked.
+
+        Parameters
+        ----------
+        check : GradientCheck, optional
+            The check: it tells how long another one will take.
+        """
+        self._take(self._looked(LOOK * LEAST_SECONDS))
+        if check is not None:
+            self._least = _least_seconds(check)
+
+    def after_cell(self, seconds: float, check: Callable[[float], GradientCheck]) -> News | None:
+        """Check again if anything has changed; whatever happens, nothing is raised.
+
+        Parameters
+        ----------
+        seconds : float
+            How long the cell took.
+        check : callable
+            Makes the check, in so many seconds.
+
+        Returns
+        -------
+        News or None
+            None where nothing has changed.
+        """
+        try:
+            return self._after_cell(max(SHARE * seconds, LEAST_SECONDS), check)
+        except BaseException as error:  # noqa: BLE001 (the user's code may raise anything)
+            return _not_checked(error)
+
+    def _after_cell(self, budget: float, check: Callable[[float], GradientCheck]) -> News | None:
+        began = time.perf_counter()
+        now = self._looked(LOOK * budget)
+        if not _differ(now, self._seen):
+            return None
+        looked = time.perf_counter() - began
+        try:
+            # Afterwards there is another look: the check itself may change what the cost reads.
+            return self._news(now, max(budget - 2 * looked, looked), check)
+        finally:
+            self._take(self._looked(LOOK * budget))
+
+    def _news(
+        self, now: Mapping[str, _Seen], budget: float, check: Callable[[float], GradientCheck]
+    ) -> News:
+        if self._is_stale(now):
+            what = f"`{self._params}` have changed since `{self._grads}` was computed."
+            return News(f"not checked: {what}")
+        if self._least > budget:
+            takes = f"that would take {_time(self._least)} at least, and there are {_time(budget)}"
+            return News(f"not checked: {takes}. %gradcheck checks it.")
+        began = time.perf_counter()
+        try:
+            with _silence():
+                made = check(budget)
+        except BaseException as error:  # noqa: BLE001 (the user's code may raise anything)
+            return _not_checked(error)
+        took = time.perf_counter() - began
+        self._least = max(_least_seconds(made), took if took > OVERRUN * budget else 0.0)
+        return self._told(now, made)
+
+    def _told(self, now: Mapping[str, _Seen], check: GradientCheck) -> News:
+        if check.interrupted and check.verdict is not Verdict.BUG:
+            enough = f"{_time(check.seconds)} were not enough"
+            return News(f"not checked: {enough}. %gradcheck checks it in full.", check)
+        sentences = [brief(check)]
+        if not check.passed:
+            if self._is_older_than(self._cost, now):
+                it = f"`{self._cost}`, or what it reads, has changed since `{self._grads}` was"
+                sentences.append(f"{it} computed.")
+            sentences.append("`_gradcheck` shows the card.")
+        sentences.append(self.blind_spots)
+        return News(" ".join(filter(None, sentences)), check)
+
+    # What has changed
+
+    def _looked(self, seconds: float) -> dict[str, _Seen]:
+        """Look at what each expression reads, for so many seconds."""
+        look = _Look(self._namespace, time.perf_counter() + seconds)
+        return {text: look.at(tree) for text, tree in self._trees.items()}
+
+    def _take(self, now: dict[str, _Seen]) -> None:
+        if not now[self._grads].is_like(self._seen[self._grads]):
+            self._computed = now
+        self._seen = now
+
+    def _is_stale(self, now: Mapping[str, _Seen]) -> bool:
+        """Whether the parameters have other values than those that the gradient belongs to."""
+        before, after = self._computed[self._params], now[self._params]
+        return self._is_kept(now) and not before.is_equal(after)
+
+    def _is_older_than(self, text: str, now: Mapping[str, _Seen]) -> bool:
+        return self._is_kept(now) and not self._computed[text].is_like(now[text])
+
+    def _is_kept(self, now: Mapping[str, _Seen]) -> bool:
+        """Whether the gradient is what it was, and is not computed when it is asked for."""
+        grads = now[self._grads]
+        return grads.is_stored and grads.is_like(self._seen[self._grads])
+
+
+def _differ(one: Mapping[str, _Seen], other: Mapping[str, _Seen]) -> bool:
+    return any(not seen.is_like(other[text]) for text, seen in one.items())
+
+
+def _least_seconds(check: GradientCheck) -> float:
+    """How long it would take until something could be said."""
+    return check.seconds * FEWEST / max(1, check.n_evaluations)
+
+
+def _not_checked(error: BaseException) -> News:
+    """Say in one line why there is no result."""
+    if isinstance(error, GradientCheckInterrupted):
+        return News(f"not checked: interrupted. {error}", error.check)
+    if isinstance(error, KeyboardInterrupt):
+        return News("not checked: interrupted; the parameters are as they were before.")
+    if isinstance(error, GradientCheckError):
+        return News(f"not checked: {first_line(error)}")
+    said = ": ".join(filter(None, (type(error).__name__, first_line(error))))
+    return News(f"not checked: {said.rstrip('.')}. %gradcheck shows where.")
+
+
+def _time(seconds: float) -> str:
+    return duration(seconds) if seconds >= 10 else f"{seconds:.2g} s"  # noqa: PLR2004 (two digits)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep to one line: what the cost prints or warns of would come up once for each evaluation."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+# What is seen
+
+
+class _Identity:
+    """Tells an object from any other, without keeping it."""
+
+    def __init__(self, value: object) -> None:
+        self._id = id(value)
+        self._value: weakref.ref[object] | None = None
+        with contextlib.suppress(TypeError):  # not every object can be referred to
+            self._value = weakref.ref(value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Identity):
+            return NotImplemented
+        # The number of an object that is gone may have been given to another one.
+        return self._id == other._id and not (self._is_gone or other._is_gone)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def _is_gone(self) -> bool:
+        return self._value is not None and self._value() is None
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What an expression reads, at one time.
+
+    Attributes
+    ----------
+    identities : list of _Identity
+        The objects.
+    contents : list of str
+        The values of those that hold one; empty where there was no time to look.
+    overlooked : list of str
+        Variables of which not everything was looked at.
+    is_stored : bool
+        Whether the expression stands for what is there, and computes nothing.
+    """
+
+    identities: list[_Identity]
+    contents: list[str]
+    overlooked: list[str]
+    is_stored: bool
+
+    def is_like(self, other: _Seen) -> bool:
+        """Whether these are the same objects, with the same values."""
+        return self.identities == other.identities and self.is_equal(other)
+
+    def is_equal(self, other: _Seen) -> bool:
+        """Whether these are the same values, as far as is known."""
+        if len(self.contents) != len(other.contents):
+            return False
+        pairs = zip(self.contents, other.contents, strict=True)
+        return all(one == another or not (one and another) for one, another in pairs)
+
+
+class _Look:
+    """A look at what expressions read.
+
+    Parameters
+    ----------
+    namespace : dict
+        The notebook.
+    until : float
+        When, by `time.perf_counter`, arrays are no longer looked through.
+    """
+
+    def __init__(self, namespace: Namespace, until: float) -> None:
+        self._namespace = namespace
+        self._until = until
+        # An array is looked through once, whoever reads it.
+        self._digests: dict[int, str] = {}
+
+    def at(self, tree: ast.expr) -> _Seen:
+        """Look at what an expression reads."""
+        roots: list[Named] = []
+        is_stored = True
+        for node in _parts(tree):
+            found, is_all = _read(node, self._namespace)
+            roots += found
+            is_stored = is_stored and is_all
+        is_stored = is_stored and not any(is_function(value) for _, value in roots)
+        return self._seen(roots, is_stored=is_stored)
+
+    def _seen(self, roots: list[Named], *, is_stored: bool) -> _Seen:
+        seen = _Seen([], [], [], is_stored)
+        known: set[int] = set()
+        waiting = deque(roots)
+        while waiting:
+            name, value = waiting.popleft()
+            if id(value) in known:
+                continue
+            if len(known) == MOST_OBJECTS:
+                seen.overlooked.append(name)
+                break
+            known.add(id(value))
+            seen.identities.append(_Identity(value))
+            if isinstance(value, NUMBERS):
+                seen.contents.append(repr(value))
+            elif isinstance(value, (str, bytes)):
+                seen.contents.append(str(hash(value)))
+            elif hasattr(type(value), "__array__"):
+                seen.contents.append(self._content(name, value, seen.overlooked))
+            else:
+                # Of a longer list there would be no more than these.
+                room = MOST_OBJECTS - len(known) - len(waiting)
+                ahead = itertools.islice(self._inside(name, value), max(0, room) + 1)
+                waiting.extend(ahead)
+        return seen
+
+    def _content(self, name: str, value: Any, overlooked: list[str]) -> str:
+        """Return the hash of an array, of a part of it, or nothing where there is no time left."""
+        array = _array(value)
+        if array is None or array.dtype.hasobject or time.perf_counter() > self._until:
+            overlooked.append(name)
+            return ""
+        if array.nbytes > MOST_BYTES:
+            overlooked.append(name)
+        if id(value) not in self._digests:
+            self._digests[id(value)] = digest([("", array)], MOST_BYTES)
+        return self._digests[id(value)]
+
+    def _inside(self, name: str, value: Any) -> Iterator[Named]:
+        """Yield what an object is made of, each under the name of the variable nearest to it."""
+        if isinstance(value, FunctionType):
+            yield from self._inside_function(name, value)
+            return
+        items: Iterable[Any] = ()
+        if isinstance(value, dict):
+            items = itertools.chain.from_iterable(value.items())
+        elif isinstance(value, (list, tuple, set, frozenset, deque)):
+            items = value
+        elif isinstance(value, functools.partial):
+            items = (value.func, *value.args, *value.keywords.values())
+        elif isinstance(value, MethodType):
+            items = (value.__self__, value.__func__)
+        elif isinstance(value, property):
+            items = (value.fget,)
+        elif isinstance(value, type):
+            items = (*value.__bases__, *vars(value).values()) if self._is_ours(value) else ()
+        elif not isinstance(value, ModuleType) and _package(type(value)) not in FRONT_END:
+            yield from attributes(value)
+            items = (type(value),)
+        yield from ((name, item) for item in items)
+
+    def _inside_function(self, name: str, function: FunctionType) -> Iterator[Named]:
+        yield name, function.__code__
+        defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+        yield from ((name, value) for value in defaults)
+        yield from captured(function)
+        if function.__globals__ is self._namespace:
+            yield from globals_read(function)
+
+    def _is_ours(self, kind: type) -> bool:
+        """Whether a class was defined in the notebook."""
+        return kind.__module__ == self._namespace.get("__name__")
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
+
+
+def _array(value: Any) -> NDArray[Any] | None:
+    """Return what an array of any kind holds; None where that cannot be had."""
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        # A tensor that is differentiated by others has to be asked for its values.
+        return np.asarray(value.detach() if hasattr(value, "detach") else value)
+    except Exception:  # noqa: BLE001 (it may be on another device, or anything)
+        return None
+
+
+# What an expression reads
+
+
+def _parts(tree: ast.expr) -> Iterator[ast.expr]:
+    """Yield what a list, tuple or dict in an expression is made of; or the expression itself."""
+    if isinstance(tree, (ast.List, ast.Tuple)):
+        for element in tree.elts:
+            yield from _parts(element)
+    elif isinstance(tree, ast.Dict):
+        for value in tree.values:
+            yield from _parts(value)
+    else:
+        yield tree
+
+
+def _read(node: ast.expr, namespace: Namespace) -> tuple[list[Named], bool]:
+    """Return the variables that an expression reads, and whether these are all there is to it.
+
+    Nothing is computed: of ``net.params`` it is what `net` holds under this name, or `net` itself
+    where it holds nothing.
+    """
+    try:
+        name, value, is_all = _stored(node, namespace)
+    except LookupError:  # not there now
+        return [], True
+    except TypeError:
+        function = eval(f"lambda: ({ast.unparse(node)})", namespace)  # noqa: S307 (it is not called)
+        return list(globals_read(function)), False
+    return [(name, value)], is_all
+
+
+def _stored(node: ast.expr, namespace: Namespace) -> tuple[str, Any, bool]:
+    """Return what is stored under a name, or an attribute or an item of it.
+
+    Raises
+    ------
+    LookupError
+        If there is no such variable, or item.
+    TypeError
+        If it is another kind of expression.
+    """
+    if isinstance(node, ast.Name):
+        return node.id, namespace[node.id], True
+    if isinstance(node, ast.Attribute):
+        name, owner, is_all = _stored(node.value, namespace)
+        held = dict(attributes(owner)) if is_all else {}
+        if node.attr in held:
+            return ast.unparse(node), held[node.attr], True
+        return name, owner, False
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        name, container, is_all = _stored(node.value, namespace)
+        if is_all and isinstance(container, (dict, list, tuple)):
+            index: Any = node.slice.value
+            return ast.unparse(node), container[index], True
+        return name, container, False
+    raise TypeError
