@@ -300,11 +300,14 @@ class GradcheckMagics(Magics):
         if not self.enabled:
             print("gradcheck is off: %config GradcheckMagics.enabled = True turns it on.")
             return
+        watch = self._watched.watch if self._watched and self._watched.is_of(options) else None
         try:
             self._check(options, namespace)
         finally:
-            if self._watched is not None and self._watched.is_of(options):
-                self._watched.watch.remember(self.shell.user_ns[RESULT])
+            if watch is not None:
+                watch.remember(self.shell.user_ns[RESULT])
+        if options.watch and watch is not None and watch.blind_spots:
+            _say(f"Watched from now on; {watch.blind_spots}.")
 
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
         card = self._card(options, namespace)
@@ -409,8 +412,6 @@ class GradcheckMagics(Magics):
             watch = Watch(*expressions, others, self.shell.user_ns)
             self._watched = _Watched(options, watch)
             self._cells.follow()
-            if watch.blind_spots:
-                _say(watch.blind_spots)
 
     def _unwatch(self) -> None:
         if self._watched is None:

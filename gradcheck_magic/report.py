@@ -25,6 +25,7 @@ from gradcheck_magic.residuals import CERTAINTY
 
 __all__ = [
     "NUMBERS",
+    "SEPARATOR",
     "behind_rows",
     "brief",
     "card",
@@ -57,7 +58,7 @@ NUMBERS = {"difference", REACH, "analytic", "numerical"}
 BEHIND_HEADS = ("entry", "analytic", "numerical", "analytic / numerical", "analytic − numerical")
 _BLOCK = "margin:0 0 8px;padding:6px 10px"
 
-FOOTER_SEPARATOR = " · "
+SEPARATOR = " · "
 
 
 # Words that text and card share
@@ -113,7 +114,7 @@ def footer(check: GradientCheck) -> str:
         f"J = {check.cost:.6g}, known to {check.noise:.1e}",
         _power(check) if math.isfinite(check.detectable) and not check.interrupted else "",
     ]
-    return FOOTER_SEPARATOR.join(filter(None, parts))
+    return SEPARATOR.join(filter(None, parts))
 
 
 def _extent(check: GradientCheck) -> str:
@@ -177,7 +178,7 @@ def brief(check: GradientCheck) -> str:
     else:
         parts += [_extent(check)] if check.interrupted else []
         parts += [_first_finding(check)]
-    return FOOTER_SEPARATOR.join(parts)
+    return SEPARATOR.join(parts)
 
 
 def _first_finding(check: GradientCheck) -> str:

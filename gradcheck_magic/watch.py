@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ from gradcheck_magic.errors import (
 from gradcheck_magic.fingerprint import digest
 from gradcheck_magic.free_variables import attributes, captured, globals_read
 from gradcheck_magic.parameters import is_function
-from gradcheck_magic.report import brief
+from gradcheck_magic.report import SEPARATOR, brief
 
 __all__ = ["News", "Watch"]
 
@@ -48,9 +48,10 @@ SHARE = 0.25
 LEAST_SECONDS = 0.3
 LOOK = 1 / 3
 # Before so many evaluations of the cost, nothing can be said of a gradient.
-FEWEST = 20
-# What took so many times as long as it was given is not begun again, unless there is time for it.
-OVERRUN = 2.0
+FEWEST = 30
+# What takes longer than there is time is tried all the same, up to so many times as long: it will be
+# stopped in time, and the machine may have been busy before.
+UNEVEN = 3.0
 # Of a larger array than that, in bytes, only so many are looked at; and no more objects than these.
 MOST_BYTES = 1 << 25
 MOST_OBJECTS = 10_000
@@ -102,21 +103,16 @@ class Watch:
             for text in (params, grads, cost, *others)
         }
         self._namespace = namespace
-        # How long a check takes before it can say anything, in seconds.
-        self._least = 0.0
+        self._pace = _Pace()
         self._seen = self._looked(LOOK * LEAST_SECONDS)
         # The same when the gradient was last computed.
         self._computed = self._seen
 
     @property
     def blind_spots(self) -> str:
-        """What cannot be looked through after every cell, in a sentence; empty if nothing."""
+        """What is too large to be looked through after every cell, in words; empty if nothing."""
         names = dict.fromkeys(name for seen in self._seen.values() for name in seen.overlooked)
-        if not names:
-            return ""
-        return (
-            f"Not every change in place would be noticed: {listed(names)} is too much to look at."
-        )
+        return f"changes in place of {listed(names)} may go unnoticed" if names else ""
 
     def remember(self, check: GradientCheck | None) -> None:
         """Take what is there now for what has been checked.
@@ -128,7 +124,7 @@ class Watch:
         """
         self._take(self._looked(LOOK * LEAST_SECONDS))
         if check is not None:
-            self._least = _least_seconds(check)
+            self._pace = _Pace.of(check)
 
     def after_cell(self, seconds: float, check: Callable[[float], GradientCheck]) -> News | None:
         """Check again if anything has changed; whatever happens, nothing is raised.
@@ -168,31 +164,31 @@ class Watch:
         if self._is_stale(now):
             what = f"`{self._params}` have changed since `{self._grads}` was computed."
             return News(f"not checked: {what}")
-        if self._least > budget:
-            takes = f"that would take {_time(self._least)} at least, and there are {_time(budget)}"
-            return News(f"not checked: {takes}. %gradcheck checks it.")
+        given = budget - self._pace.beyond
+        if self._pace.least >= UNEVEN * given:
+            takes = f"it takes {_time(self._pace.least + self._pace.beyond)} at least"
+            there = f"and there are {_time(budget)}"
+            return News(f"not checked: as last time, {takes}, {there}. %gradcheck checks it.")
         began = time.perf_counter()
         try:
             with _silence():
-                made = check(budget)
+                made = check(given)
         except BaseException as error:  # noqa: BLE001 (the user's code may raise anything)
             return _not_checked(error)
-        took = time.perf_counter() - began
-        self._least = max(_least_seconds(made), took if took > OVERRUN * budget else 0.0)
+        self._pace = _Pace.of(made, time.perf_counter() - began - given)
         return self._told(now, made)
 
     def _told(self, now: Mapping[str, _Seen], check: GradientCheck) -> News:
         if check.interrupted and check.verdict is not Verdict.BUG:
             enough = f"{_time(check.seconds)} were not enough"
             return News(f"not checked: {enough}. %gradcheck checks it in full.", check)
-        sentences = [brief(check)]
+        line = brief(check)
         if not check.passed:
             if self._is_older_than(self._cost, now):
-                it = f"`{self._cost}`, or what it reads, has changed since `{self._grads}` was"
-                sentences.append(f"{it} computed.")
-            sentences.append("`_gradcheck` shows the card.")
-        sentences.append(self.blind_spots)
-        return News(" ".join(filter(None, sentences)), check)
+                what = f"`{self._cost}`, or what it reads, has changed since `{self._grads}` was"
+                line += f" {what} computed."
+            line += " `_gradcheck` shows the card."
+        return News(SEPARATOR.join(filter(None, (line, self.blind_spots))), check)
 
     # What has changed
 
@@ -224,9 +220,25 @@ def _differ(one: Mapping[str, _Seen], other: Mapping[str, _Seen]) -> bool:
     return any(not seen.is_like(other[text]) for text, seen in one.items())
 
 
-def _least_seconds(check: GradientCheck) -> float:
-    """How long it would take until something could be said."""
-    return check.seconds * FEWEST / max(1, check.n_evaluations)
+@dataclass(frozen=True)
+class _Pace:
+    """How long a check takes, by the last one; in seconds.
+
+    Attributes
+    ----------
+    least : float
+        Before it can say anything.
+    beyond : float
+        Longer than it is given.
+    """
+
+    least: float = 0.0
+    beyond: float = 0.0
+
+    @classmethod
+    def of(cls, check: GradientCheck, beyond: float = 0.0) -> Self:
+        """Return the pace of a check."""
+        return cls(check.seconds * FEWEST / max(1, check.n_evaluations), max(0.0, beyond))
 
 
 def _not_checked(error: BaseException) -> News:
