@@ -49,7 +49,7 @@ LEAST_SECONDS = 0.3
 LOOK = 1 / 3
 # Before so many evaluations of the cost, nothing can be said of a gradient.
 FEWEST = 30
-# What takes longer than there is time is tried all the same, up to so many times as long: it will be
+# What takes longer than there is time is tried all the same, up to so many times as long: it is
 # stopped in time, and the machine may have been busy before.
 UNEVEN = 3.0
 # Of a larger array than that, in bytes, only so many are looked at; and no more objects than these.
@@ -166,9 +166,9 @@ class Watch:
             return News(f"not checked: {what}")
         given = budget - self._pace.beyond
         if self._pace.least >= UNEVEN * given:
-            takes = f"it takes {_time(self._pace.least + self._pace.beyond)} at least"
-            there = f"and there are {_time(budget)}"
-            return News(f"not checked: as last time, {takes}, {there}. %gradcheck checks it.")
+            least = _time(self._pace.least + self._pace.beyond)
+            why = f"by the last check it takes {least} at least, and there are {_time(budget)}"
+            return News(f"not checked: {why}. %gradcheck checks it.")
         began = time.perf_counter()
         try:
             with _silence():
@@ -205,7 +205,8 @@ class Watch:
     def _is_stale(self, now: Mapping[str, _Seen]) -> bool:
         """Whether the parameters have other values than those that the gradient belongs to."""
         before, after = self._computed[self._params], now[self._params]
-        return self._is_kept(now) and not before.is_equal(after)
+        are_stored = before.is_stored and after.is_stored
+        return are_stored and self._is_kept(now) and not before.is_equal(after)
 
     def _is_older_than(self, text: str, now: Mapping[str, _Seen]) -> bool:
         return self._is_kept(now) and not self._computed[text].is_like(now[text])
@@ -359,9 +360,6 @@ class _Look:
             name, value = waiting.popleft()
             if id(value) in known:
                 continue
-            if len(known) == MOST_OBJECTS:
-                seen.overlooked.append(name)
-                break
             known.add(id(value))
             seen.identities.append(_Identity(value))
             if isinstance(value, NUMBERS):
@@ -371,10 +369,11 @@ class _Look:
             elif hasattr(type(value), "__array__"):
                 seen.contents.append(self._content(name, value, seen.overlooked))
             else:
-                # Of a longer list there would be no more than these.
                 room = MOST_OBJECTS - len(known) - len(waiting)
-                ahead = itertools.islice(self._inside(name, value), max(0, room) + 1)
-                waiting.extend(ahead)
+                inside = list(itertools.islice(self._inside(name, value), room + 1))
+                if len(inside) > room:
+                    seen.overlooked.append(name)
+                waiting.extend(inside[:room])
         return seen
 
     def _content(self, name: str, value: Any, overlooked: list[str]) -> str:
@@ -464,7 +463,7 @@ def _read(node: ast.expr, namespace: Namespace) -> tuple[list[Named], bool]:
     try:
         name, value, is_all = _stored(node, namespace)
     except LookupError:  # not there now
-        return [], True
+        return [], False
     except TypeError:
         function = eval(f"lambda: ({ast.unparse(node)})", namespace)  # noqa: S307 (it is not called)
         return list(globals_read(function)), False
