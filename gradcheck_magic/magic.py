@@ -425,8 +425,10 @@ class GradcheckMagics(Magics):
         if watched is None or not self.enabled:
             return
 
-        def check(budget: float) -> GradientCheck:
-            return self._checked(watched.options_within(budget), self.shell.user_ns)
+        def check(budget: float, hurried: bool) -> GradientCheck:  # noqa: FBT001 (called by position)
+            return self._checked(
+                watched.options_within(budget, hurried=hurried), self.shell.user_ns
+            )
 
         with interrupts_raised():
             news = watched.watch.after_cell(seconds, check)
@@ -461,12 +463,15 @@ class _Watched:
         same = ("params", "grads", "cost", "upstream", "only")
         return all(getattr(options, name) == getattr(self.options, name) for name in same)
 
-    def options_within(self, seconds: float) -> argparse.Namespace:
+    def options_within(self, seconds: float, *, hurried: bool) -> argparse.Namespace:
         """Return the options of a check that is over after so many seconds."""
-        asked = self.options.budget
+        asked, mode = self.options.budget, self.options.mode
         budget = seconds if asked is None else min(seconds, asked)
+        if hurried and mode == "auto":
+            mode = "scan"
         # Processes are not started, nor functions sent, in so short a time.
-        return argparse.Namespace(**{**vars(self.options), "budget": budget, "workers": None})
+        changed = {"budget": budget, "mode": mode, "workers": None}
+        return argparse.Namespace(**{**vars(self.options), **changed})
 
 
 class _Cells:

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ __all__ = ["News", "Watch"]
 
 Namespace = dict[str, Any]
 Named = tuple[str, Any]
+Checker = Callable[[float, bool], GradientCheck]
 
 # A watched check, looking for changes included, takes no more than this part of the time of the
 # cell before it, or than so many seconds, whichever is more; each look a third of that.
@@ -52,6 +53,8 @@ FEWEST = 30
 # What takes longer than there is time is tried all the same, up to so many times as long: it is
 # stopped in time, and the machine may have been busy before.
 UNEVEN = 3.0
+# Where a full check took more than this part of the time there is, a scan is made instead.
+TIGHT = 0.5
 # Of a larger array than that, in bytes, only so many are looked at; and no more objects than these.
 MOST_BYTES = 1 << 25
 MOST_OBJECTS = 10_000
@@ -124,9 +127,9 @@ class Watch:
         """
         self._take(self._looked(LOOK * LEAST_SECONDS))
         if check is not None:
-            self._pace = _Pace.of(check)
+            self._pace = self._pace.after(check)
 
-    def after_cell(self, seconds: float, check: Callable[[float], GradientCheck]) -> News | None:
+    def after_cell(self, seconds: float, check: Checker) -> News | None:
         """Check again if anything has changed; whatever happens, nothing is raised.
 
         Parameters
@@ -134,7 +137,7 @@ class Watch:
         seconds : float
             How long the cell took.
         check : callable
-            Makes the check, in so many seconds.
+            Makes the check, in so many seconds; and whether to do so in a hurry.
 
         Returns
         -------
@@ -146,7 +149,7 @@ class Watch:
         except BaseException as error:  # noqa: BLE001 (the user's code may raise anything)
             return _not_checked(error)
 
-    def _after_cell(self, budget: float, check: Callable[[float], GradientCheck]) -> News | None:
+    def _after_cell(self, budget: float, check: Checker) -> News | None:
         began = time.perf_counter()
         now = self._looked(LOOK * budget)
         if not _differ(now, self._seen):
@@ -158,9 +161,7 @@ class Watch:
         finally:
             self._take(self._looked(LOOK * budget))
 
-    def _news(
-        self, now: Mapping[str, _Seen], budget: float, check: Callable[[float], GradientCheck]
-    ) -> News:
+    def _news(self, now: Mapping[str, _Seen], budget: float, check: Checker) -> News:
         if self._is_stale(now):
             what = f"`{self._params}` have changed since `{self._grads}` was computed."
             return News(f"not checked: {what}")
@@ -172,10 +173,10 @@ class Watch:
         began = time.perf_counter()
         try:
             with _silence():
-                made = check(given)
+                made = check(given, self._pace.full > TIGHT * given)
         except BaseException as error:  # noqa: BLE001 (the user's code may raise anything)
             return _not_checked(error)
-        self._pace = _Pace.of(made, time.perf_counter() - began - given)
+        self._pace = self._pace.after(made, time.perf_counter() - began - given)
         return self._told(now, made)
 
     def _told(self, now: Mapping[str, _Seen], check: GradientCheck) -> News:
@@ -229,17 +230,21 @@ class _Pace:
     ----------
     least : float
         Before it can say anything.
+    full : float
+        Where every entry was measured, at last.
     beyond : float
         Longer than it is given.
     """
 
     least: float = 0.0
+    full: float = 0.0
     beyond: float = 0.0
 
-    @classmethod
-    def of(cls, check: GradientCheck, beyond: float = 0.0) -> Self:
-        """Return the pace of a check."""
-        return cls(check.seconds * FEWEST / max(1, check.n_evaluations), max(0.0, beyond))
+    def after(self, check: GradientCheck, beyond: float = 0.0) -> _Pace:
+        """Return the pace after another check."""
+        least = check.seconds * FEWEST / max(1, check.n_evaluations)
+        full = check.seconds if check.mode == "full" else self.full
+        return _Pace(least, full, max(0.0, beyond))
 
 
 def _not_checked(error: BaseException) -> News:

@@ -13,7 +13,7 @@ from IPython.utils.capture import capture_output
 from kernel import started
 
 from gradcheck_magic import InputError, Verdict, watch
-from gradcheck_magic.fingerprint import BLOCK
+from gradcheck_magic.fingerprint import BLOCK, digest
 from gradcheck_magic.watch import Watch
 
 SETUP = """
@@ -409,7 +409,7 @@ def test_share_of_time(seconds, most):
     watch = Watch("params", "grads", "cost", [], namespace)
     given = []
 
-    def check(budget):
+    def check(budget, hurried):
         given.append(budget)
         raise InputError("no")
 
@@ -450,6 +450,16 @@ def test_time_there_is(shell, cell):
     cell("%gradcheck")
     watch.LEAST_SECONDS = 30.0
     assert re.fullmatch(RIGHT, cell("grads = backward(params)"))
+
+
+def test_scan_in_time(shell, cell, monkeypatch):
+    """Where a full check has taken too long, the next is a scan."""
+    cell("params = {'w': np.ones(1000), 'b': 0.0}\nX = np.ones((1, 1000)); y = np.ones(1)")
+    cell("lam = 0\ngrads = backward(params)\n%gradcheck --watch")
+    monkeypatch.setattr(watch, "TIGHT", 0)
+    for _ in range(2):
+        line = cell("grads = backward(params)")
+        assert re.fullmatch(r"✓ ≈ \S+ ± \S+ · scan of 1,001 entries · \d+\.\d\d s", line)
 
 
 def test_own_budget(shell, cell):
@@ -498,6 +508,31 @@ def test_many_objects(monkeypatch, cell):
     assert re.fullmatch(rf"{RIGHT} · changes in place of `data` may go unnoticed", line)
 
 
+CHANGES = {
+    "one entry": lambda x: x.__setitem__(17, np.nextafter(x[17], 9)),
+    "the last one": lambda x: x.__setitem__(-1, np.nextafter(x[-1], 9)),
+    "two signs": lambda x: np.negative(x[:2], out=x[:2]),
+    "all signs": lambda x: np.negative(x, out=x),
+    "the sign of zero": lambda x: x.__setitem__(0, -0.0),
+    "two entries exchanged": lambda x: x.__setitem__([3, 4], x[[4, 3]]),
+    "two halves exchanged": lambda x: x.__setitem__(slice(None), np.roll(x, len(x) // 2)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_digest(change, dtype):
+    """Every bit counts, and every place, in arrays of any size and layout."""
+    for size in (18, 2 * BLOCK // np.dtype(dtype).itemsize + 3):
+        x = np.linspace(0, 1, size).astype(dtype)
+        before = digest([("x", x)])
+        strided = np.stack([x, x], axis=1)[:, 0]
+        assert digest([("x", strided)]) == before
+        assert digest([("y", x)]) != before
+        change(x)
+        assert digest([("x", x)]) != before
+
+
 # Interrupts
 
 
@@ -521,6 +556,17 @@ def test_interrupted(shell, watched):
 
 
 # In a kernel
+
+INTERRUPTED = """
+import os, signal, time
+{}
+kept = predict
+
+def predict(p):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
+    return X @ p["w"] + p["b"]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -548,3 +594,13 @@ def test_line_is_output_of_the_cell(kernel):
     assert printed.startswith("✗")
     _, shown = kernel.run("display(_gradcheck, display_id='card')")
     assert "There is a bug in backpropagation." in shown[0]["text/html"]
+
+
+@pytest.mark.parametrize("first", ["z = 1", "import asyncio; await asyncio.sleep(0)"])
+def test_interrupted_in_a_kernel(kernel, first):
+    """A kernel runs cells with `await` in another way, and has other plans with Ctrl-C then."""
+    kernel.run("grads = backward(params)\n%gradcheck --watch -q")
+    printed, _ = kernel.run(INTERRUPTED.format(first))
+    assert printed.startswith("not checked: interrupted. ")
+    assert kernel.run("z = 1") == ("", [])
+    kernel.run("predict = kept")
