@@ -279,9 +279,10 @@ class _Identity:
 
     def __init__(self, value: object) -> None:
         self._id = id(value)
-        self._value: weakref.ref[object] | None = None
-        with contextlib.suppress(TypeError):  # not every object can be referred to
-            self._value = weakref.ref(value)
+        try:
+            self._value: weakref.ref[object] | None = weakref.ref(value)
+        except TypeError:  # not every object can be referred to
+            self._value = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Identity):
@@ -437,11 +438,23 @@ def _array(value: Any) -> NDArray[Any] | None:
     """Return what an array of any kind holds; None where that cannot be had."""
     if isinstance(value, np.ndarray):
         return value
+    if _is_lazy(value):
+        return None
     try:
         # A tensor that is differentiated by others has to be asked for its values.
         return np.asarray(value.detach() if hasattr(value, "detach") else value)
     except Exception:  # noqa: BLE001 (it may be on another device, or anything)
         return None
+
+
+def _is_lazy(value: Any) -> bool:
+    """Whether to have the values takes work: a computation, a file, or a copy of many."""
+    graph = getattr(value, "__dask_graph__", None)
+    if graph is not None and graph() is not None:
+        return True
+    size = getattr(value, "nbytes", getattr(value, "size", 0))
+    is_large = isinstance(size, int) and size > MOST_BYTES
+    return is_large and not hasattr(value, "__dlpack__")
 
 
 # What an expression reads
