@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic.borrowed import Borrowed
 from gradcheck_magic.changes import changes
 from gradcheck_magic.comparison import (
     LISTED,
@@ -28,6 +29,7 @@ from gradcheck_magic.comparison import (
 from gradcheck_magic.convention import Convention
 from gradcheck_magic.cost import Cost, Progress
 from gradcheck_magic.diagnosis import Cause, Diagnosis, diagnose
+from gradcheck_magic.display import Displayed
 from gradcheck_magic.errors import (
     GradientCheckFailed,
     GradientCheckInterrupted,
@@ -119,7 +121,10 @@ def gradient_checking(
     call = "flat" if isinstance(params, (dict, list, tuple)) else "structured"
     differences = CentralDifferences.planned(pairing.size, valid_step(epsilon))
     name = cost_name(cost_function, None)
-    with Cost(cost_function, pairing.parameters, name=name, call=call) as cost:
+    with (
+        Borrowed(params, cost_function),
+        Cost(cost_function, pairing.parameters, name=name, call=call) as cost,
+    ):
         for parameter in pairing.checked:
             textbook_pass(differences, cost, parameter)
     return relative_difference(differences.textbook(), pairing.analytic)
@@ -230,13 +235,19 @@ def check_gradients(
         previous=previous,
         workers=workers,
     )
+    check = None
     try:
-        check = _check_at(params, grads, names, request)
-        if points > 1:
-            check = _check_around(params, grads, names, request, check)
+        with Borrowed(params, cost_function, grads):
+            check = _check_at(params, grads, names, request)
+            if points > 1:
+                check = _check_around(params, grads, names, request, check)
     except GradientCheckInterrupted as interrupt:
         interrupt.check = _since(previous, interrupt.check)
         raise
+    except KeyboardInterrupt:
+        if check is None:
+            raise
+        raise GradientCheckInterrupted(_since(previous, check)) from None
     return _since(previous, check)
 
 
@@ -388,7 +399,7 @@ def _summed_up(checks: list[GradientCheck], request: _Request) -> GradientCheck:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GradientCheck:
+class GradientCheck(Displayed):
     """What a gradient check found: plain numbers and NumPy arrays.
 
     Attributes
@@ -611,9 +622,6 @@ class GradientCheck:
         from gradcheck_magic.figures import picture
 
         return picture(self)
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return {"text/plain": str(self), "text/html": self.to_html()}
 
 
 def _earlier(previous: GradientCheck | None, pairing: Pairing) -> Earlier | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic.check import GradientCheck
 from gradcheck_magic.comparison import Entry, ParameterCheck, badness, relative_error
+from gradcheck_magic.display import Displayed
 from gradcheck_magic.errors import InputError, did_you_mean, listed
 from gradcheck_magic.parameters import index_of, label
 
@@ -29,8 +30,8 @@ LONGEST_ROW = 40
 ASPECT = 2.0
 
 
-@dataclass(frozen=True, eq=False)
-class CloseUp:
+@dataclass(frozen=True, eq=False, repr=False)
+class CloseUp(Displayed):
     """What is known of the entries of one parameter; m of them were measured.
 
     Attributes
@@ -83,6 +84,23 @@ class CloseUp:
     def relative_errors(self) -> Vector:
         """|numerical − analytic| / (|numerical| + |analytic|) of each entry."""
         return relative_error(self.numerical, self.analytic)
+
+    def __repr__(self) -> str:
+        measured = f"{len(self.indices)} of {self.parameter.size} entries measured"
+        return f"<CloseUp {self.parameter.name}, {measured}>"
+
+    # How it is shown is looked up when it is shown.
+
+    def __str__(self) -> str:
+        from gradcheck_magic.text_report import close_up_text
+
+        return close_up_text(self)
+
+    def to_html(self) -> str:
+        """Return its pictures and its worst entries, as HTML that needs nothing else."""
+        from gradcheck_magic.close_up_card import close_up_page
+
+        return close_up_page(self)
 
     def worst(self, most: int) -> list[Entry]:
         """Return the entries that are furthest off, worst first, and the wrong ones before all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from functools import partial
 
 from gradcheck_magic.close_up import CloseUp
@@ -16,11 +17,14 @@ from gradcheck_magic.close_up_figures import (
     step_curve_alt,
     step_curve_picture,
 )
-from gradcheck_magic.drawing import svg
-from gradcheck_magic.report import entries_table, in_code, shape_text
+from gradcheck_magic.drawing import Draw, png, svg
+from gradcheck_magic.report import STYLE, entries_table, in_code, parameter_verdict, shape_text
 from gradcheck_magic.step_curve import StepCurve
 
-__all__ = ["close_up_card", "curve_card"]
+__all__ = ["close_up_card", "close_up_page", "curve_card", "curve_page"]
+
+# Makes an element of a page: of what draws a picture, and what that shows in words.
+Element = Callable[[Draw, str], str]
 
 MOST_ENTRIES = 8
 PANELS = (
@@ -30,33 +34,55 @@ PANELS = (
 )
 
 
-def close_up_card(close_up: CloseUp) -> str:
-    """Return what there is to see of one parameter: pictures, and its worst entries."""
+def close_up_card(close_up: CloseUp, element: Element = svg) -> str:
+    """Return what there is to see of one parameter: pictures, and its worst entries.
+
+    Parameters
+    ----------
+    element : callable
+        Makes an element of a picture: `svg`, or `png` where the card has to stand alone.
+    """
     parameter = close_up.parameter
     name = html.escape(parameter.name)
+    verdict = html.escape(f"{parameter.verdict.symbol} {parameter_verdict(parameter)}")
     panels = [
-        _panel(title, svg(partial(draw, close_up), alt(close_up))) for title, draw, alt in PANELS
+        _panel(title, element(partial(draw, close_up), alt(close_up)))
+        for title, draw, alt in PANELS
     ]
     worst = entries_table(close_up.worst(MOST_ENTRIES), "The entries that are furthest off")
     return (
         f'<div class="gc gc-close-up" role="group" aria-label="A closer look at {name}">'
-        f"<div><b><code>{name}</code></b> {shape_text(parameter.shape)}</div>"
+        f"<div><b><code>{name}</code></b> {shape_text(parameter.shape)} · {verdict}</div>"
         f'<div class="gc-panels">{"".join(panels)}</div>'
         '<div class="gc-scroll" role="group" aria-label="Worst entries" tabindex="0">'
         f"{worst}</div></div>"
     )
 
 
-def curve_card(curve: StepCurve) -> str:
+def curve_card(curve: StepCurve, element: Element = svg) -> str:
     """Return the step curve of one entry, and what it shows."""
     label = html.escape(curve.label)
-    picture = svg(partial(step_curve_picture, curve), step_curve_alt(curve))
+    picture = element(partial(step_curve_picture, curve), step_curve_alt(curve))
     return (
         f'<div class="gc gc-curve gc-panels" role="group" aria-label="The step curve of {label}">'
         f"{_panel('The error over the step', picture)}"
         f'<div><b><code>{label}</code></b><div class="gc-diagnosis" style="padding:6px 10px">'
         f"{in_code(curve.sentence)}</div></div></div>"
     )
+
+
+def close_up_page(close_up: CloseUp) -> str:
+    """Return the closer look as a card that needs nothing else."""
+    return _alone(close_up_card(close_up, png), f"gc-{close_up.parameter.verdict.name.lower()}")
+
+
+def curve_page(curve: StepCurve) -> str:
+    """Return the step curve as a card that needs nothing else."""
+    return _alone(curve_card(curve, png))
+
+
+def _alone(content: str, classes: str = "") -> str:
+    return f'<style>{STYLE}</style><div class="gc gc-card gc-static {classes}">{content}</div>'
 
 
 def _panel(title: str, picture: str) -> str:

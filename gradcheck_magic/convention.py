@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gradcheck_magic.errors import InputError
+from gradcheck_magic.libraries import library_of
 from gradcheck_magic.parameters import Parameter, Parameters, array_leaves
 
 __all__ = ["Binding", "Convention", "possible_bindings"]
@@ -147,14 +148,21 @@ class Binding:
         double.fresh = self.fresh
         return double
 
+    def in_precision(self) -> AbstractContextManager[object]:
+        """Where what is handed over keeps its precision, and so does what is computed with it."""
+        library = self.parameters.library
+        if library is None or self.dtype is None:
+            return nullcontext()
+        return library.double_precision()
+
     def arguments(self) -> Arguments:
         """Return what the function is to be called with at the present θ."""
         if self.fresh:
             return self._presented([buffer.copy() for buffer in self._buffers])
         if self._arguments is None:
             arguments = self._presented(self._buffers)
-            if any(p.is_number for p in self.parameters.checked):
-                # A number cannot be changed in place: it is handed out anew.
+            if any(p.is_apart for p in self.parameters.checked):
+                # What does not see the buffers change is handed out anew.
                 return arguments
             self._arguments = arguments
         return self._arguments
@@ -173,19 +181,34 @@ class Binding:
     def wrapped(self, wrap: Callable[[Array], Array]) -> Arguments:
         """Return arguments with something else in place of each array."""
         buffers = [buffer.copy() for buffer in self._buffers] if self.fresh else self._buffers
+        if not all(parameter.is_numpy for parameter in self.parameters.arrays):
+            return self._presented(buffers)
         return self._presented([wrap(buffer) for buffer in buffers])
 
     def _presented(self, buffers: list[Array]) -> Arguments:
         if self._is_closure:
+            self._write_through()
             return (), {}
         if self.convention is Convention.FLAT:
-            return buffers, {}
+            self._leaves = [self._flat(*buffers)]
+            return self._leaves, {}
         pairs = zip(self.parameters.arrays, buffers, strict=True)
         self._leaves = [_presented_leaf(parameter, buffer) for parameter, buffer in pairs]
         if self.convention is Convention.ARGUMENTS and not self.keywords:
             return self._leaves, {}
         self._container = self.parameters.filled(self._leaves)
         return ((), self._container) if self.keywords else ((self._container,), {})
+
+    def _flat(self, theta: Array) -> Any:
+        """θ as the function is to get it: the library's own, where all the arrays are of one."""
+        library = self.parameters.library
+        return theta if library is None else library.like(self.parameters.arrays[0].value, theta)
+
+    def _write_through(self) -> None:
+        """Let arrays that are elsewhere, as on another device, follow their buffers."""
+        for parameter, buffer in zip(self.parameters.arrays, self._buffers, strict=True):
+            if parameter.checked and parameter.library is not None and parameter.is_apart:
+                parameter.library.write(parameter.value, buffer)
 
     @contextmanager
     def at(self, theta: Array) -> Iterator[None]:
@@ -224,6 +247,8 @@ class Binding:
             # What is held fixed may not even be writable.
             if parameter.checked or not np.array_equal(array, saved):
                 array[...] = saved
+        if self._is_closure:
+            self._write_through()
 
     def drop(self) -> None:
         """Give up the buffers, and what was made of them."""
@@ -252,7 +277,9 @@ class Binding:
         """Return how many references to the buffers there are, views of them included."""
         # Our own views are there whenever this is asked.
         own = len(self.slots)
-        return sum(sys.getrefcount(buffer) for buffer in self._buffers) - own
+        # What another library makes of a buffer may be kept in its place.
+        held = [*self._buffers, *(leaf for leaf in self._leaves if library_of(leaf) is not None)]
+        return sum(map(sys.getrefcount, held)) - own
 
 
 def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
@@ -267,9 +294,8 @@ def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
 
 def _presented_leaf(parameter: Parameter, buffer: Array) -> Any:
     """What the function is given in place of the user's own value: the same kind of thing."""
-    if not parameter.is_number:
-        return buffer
-    return parameter.number(buffer) if parameter.checked else parameter.value
+    is_fixed = parameter.is_number and not parameter.checked
+    return parameter.value if is_fixed else parameter.presented(buffer)
 
 
 def possible_bindings(
@@ -333,6 +359,8 @@ def _closure_obstacle(parameters: Parameters) -> str | None:
     for parameter in parameters.checked:
         if parameter.is_number:
             return f"`{parameter.name}` (a plain number)"
+        if parameter.library is not None and not parameter.library.is_writable(parameter.value):
+            return f"`{parameter.name}` (a {parameter.library.noun}, which nobody can change)"
         if parameter.array.dtype.kind != "f":
             return f"`{parameter.name}` ({parameter.array.dtype})"
         if not parameter.array.flags.writeable:

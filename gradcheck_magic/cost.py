@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from gradcheck_magic.convention import Binding, Convention, possible_bindings
 from gradcheck_magic.errors import InputError, first_line
 from gradcheck_magic.evaluation import DOUBLE, Evaluator, Pairs
+from gradcheck_magic.libraries import from_library
 from gradcheck_magic.noise import Surroundings, measured_noise, noise_in_steps
 from gradcheck_magic.parameters import Parameter, Parameters, random_direction, type_name
 from gradcheck_magic.workers import Workers, pool_of
@@ -191,7 +192,7 @@ class Cost:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(self._evaluator.guard)
+            stack.enter_context(self._evaluator.guard).release()
             bindings = possible_bindings(
                 self._evaluator.function,
                 self._parameters,
@@ -602,7 +603,7 @@ def _upstream_array(upstream: object) -> Array | None:
     if upstream is None:
         return None
     try:
-        array = np.array(upstream)
+        array = np.array(from_library(upstream, "upstream"))
     except ValueError:
         array = np.array(None)
     if array.dtype.kind not in "fiub":

@@ -16,6 +16,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gradcheck_magic.interrupt import InterruptGuard
+
 __all__ = [
     "AGREE",
     "INCHES",
@@ -50,8 +52,12 @@ class Draw(Protocol):
 
 @contextmanager
 def plain_style(further: dict[str, object] | None = None) -> Iterator[None]:
-    """Matplotlib's own style, whatever the user has set; theirs is back afterwards."""
+    """Matplotlib's own style, whatever the user has set; theirs is back afterwards.
+
+    An interrupt waits until then.
+    """
     with (
+        InterruptGuard(),
         matplotlib.style.context(["default", {"font.size": 9, **(further or {})}]),
         warnings.catch_warnings(),
     ):

@@ -22,6 +22,7 @@ from gradcheck_magic.convention import Arguments, Binding
 from gradcheck_magic.directions import Direction
 from gradcheck_magic.errors import InputError
 from gradcheck_magic.interrupt import InterruptGuard
+from gradcheck_magic.libraries import from_library
 from gradcheck_magic.parameters import type_name
 
 __all__ = ["DOUBLE", "Along", "Entries", "Evaluator", "OutOfTime", "Pairs", "Probe"]
@@ -140,6 +141,12 @@ class Evaluator:
 
     def value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
         """Return J at the θ that a binding holds."""
+        if binding.dtype is None:
+            return self._value(binding, wrap)
+        with binding.in_precision():
+            return self._value(binding, wrap)
+
+    def _value(self, binding: Binding, wrap: Callable[[Array], Array] | None) -> float:
         value = self.called(binding.arguments() if wrap is None else binding.wrapped(wrap))
         if type(value) in PLAIN and self.upstream is None:
             return float(value)
@@ -178,6 +185,7 @@ class Evaluator:
         first = self._first(value)
         if first is None:
             raise InputError(f"`{self.name}` returned None: is a `return` missing?")
+        first = from_library(first, self.name)
         try:
             array = np.asarray(first)
         except ValueError:  # lists of different lengths

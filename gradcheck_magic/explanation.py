@@ -214,11 +214,16 @@ def _precision(findings: Findings) -> Iterator[str]:
     cost = findings.cost
     if not findings.is_single:
         return
-    sentence = f"Single precision (float{8 * cost.itemsize}): the step is {findings.epsilon:g}, "
+    library = findings.pairing.parameters.library
+    default = f", {library.default}" if library and library.default else ""
+    sentence = (
+        f"Single precision (float{8 * cost.itemsize}{default}): the step is {findings.epsilon:g}, "
+    )
     if cost.best is cost.own:
+        how = f": {library.in_double}" if library else ""
         yield (
             f"{sentence}and the gradient is judged to single precision. Compute in float64 for a "
-            "sharper check."
+            f"sharper check{how}."
         )
     else:
         yield (

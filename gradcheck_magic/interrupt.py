@@ -1,4 +1,4 @@
-"""Ctrl-C reaches the user's function, and never the lines that put the parameters back."""
+"""Ctrl-C reaches the user's function, and never the lines that put things back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ __all__ = ["InterruptGuard", "interrupts_raised"]
 class InterruptGuard:
     """Pass an interrupt on while `open`, and hold it back otherwise.
 
-    Outside the main thread Python delivers no signals, and the guard does nothing.
+    Outside the main thread Python delivers no signals, and the guard does nothing. One guard may be
+    entered within another: then it is in charge, and what the outer one holds back becomes its own.
 
     Attributes
     ----------
@@ -29,12 +30,17 @@ class InterruptGuard:
         self.open = False
         self.pending = False
         self._previous: Callable[[int, FrameType | None], object] | None = None
+        self._outer: InterruptGuard | None = None
 
     def __enter__(self) -> Self:
         previous = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is threading.main_thread() and callable(previous):
             self._previous = previous
             signal.signal(signal.SIGINT, self._handle)
+            outer = getattr(previous, "__self__", None)
+            if isinstance(outer, InterruptGuard):
+                self._outer = outer
+                self.pending, outer.pending = self.pending or outer.pending, False
         return self
 
     def __exit__(
@@ -58,9 +64,16 @@ class InterruptGuard:
         if self.open and self._previous is not None:
             # Whatever comes next is ours again, even if the user's code was never reached.
             self.open = False
-            self._previous(signum, frame)
+            self._pass_on(signum, frame)
         else:
             self.pending = True
+
+    def _pass_on(self, signum: int, frame: FrameType | None) -> None:
+        """Do what would be done if there were no guards."""
+        if self._outer is not None:
+            self._outer._pass_on(signum, frame)  # noqa: SLF001 (another one of these)
+        elif self._previous is not None:
+            self._previous(signum, frame)
 
 
 @contextmanager

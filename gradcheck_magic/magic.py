@@ -47,6 +47,7 @@ from gradcheck_magic.errors import (
 )
 from gradcheck_magic.interrupt import interrupts_raised
 from gradcheck_magic.measurement import MODES
+from gradcheck_magic.pairing import has_gradients
 from gradcheck_magic.report import one_line
 from gradcheck_magic.step_curve import StepCurve, step_curve
 from gradcheck_magic.terminal import TextCard
@@ -536,11 +537,12 @@ def _say(sentence: str) -> None:
 
 def _given(options: argparse.Namespace, namespace: Namespace) -> tuple[Any, Any, Any]:
     """What is checked: the values that params, grads and cost have now."""
-    return (
-        _evaluated("params", options.params, namespace),
-        _evaluated("grads", options.grads, namespace),
-        _evaluated("cost", options.cost, namespace),
-    )
+    params = _evaluated("params", options.params, namespace)
+    grads = None
+    # Nobody computes `grads` where torch accumulates gradients in the parameters themselves.
+    if options.grads in namespace or not (options.grads.isidentifier() and has_gradients(params)):
+        grads = _evaluated("grads", options.grads, namespace)
+    return params, grads, _evaluated("cost", options.cost, namespace)
 
 
 def _called(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
@@ -700,6 +702,9 @@ def _show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:
     if hasattr(error, "_render_traceback_"):
         return
     users = _without_package(error.__traceback__)
+    if users is None and isinstance(error, KeyboardInterrupt):
+        error._render_traceback_ = lambda: ["Gradient check interrupted."]  # type: ignore[attr-defined]
+        return
     if users is None:
         # Nothing of the user's is in it: this is our own mistake, and all of it is of interest.
         return

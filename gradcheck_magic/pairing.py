@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic.containers import opened, plain
 from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
+from gradcheck_magic.libraries import from_library, requires_gradient
 from gradcheck_magic.parameters import (
     Names,
     Parameter,
@@ -25,7 +27,7 @@ from gradcheck_magic.parameters import (
     type_name,
 )
 
-__all__ = ["Pairing", "pair"]
+__all__ = ["Pairing", "has_gradients", "pair"]
 
 Vector = NDArray[np.float64]
 
@@ -116,7 +118,9 @@ def pair(
     Parameters
     ----------
     params, grads : array, number, or nested lists, tuples and dicts of them
-        Dicts are matched by name (``W1`` with ``dW1`` or ``W1``), sequences by position.
+        Dicts are matched by name (``W1`` with ``dW1`` or ``W1``), sequences by position. Modules
+        and pytrees are matched as dicts. With tensors that require a gradient, grads may be None:
+        then it is what torch has accumulated in their ``.grad``.
     only : sequence of str, optional
         The names of the parameters to check; the others are held fixed and need no gradient.
     names : sequence of str, or mapping, optional
@@ -129,18 +133,20 @@ def pair(
     """
     variables, given = VariableNames.among(names)
     parameters = collect(params, variables, only=only, names=given)
-    matches, note = _Matcher(parameters, variables).match(grads)
-    notes = [note] if note else []
+    if grads is None and any(requires_gradient(p.value) for p in parameters.arrays):
+        parameters, matches, notes = _accumulated(parameters)
+    else:
+        matches, notes = _Matcher(parameters, variables).match(grads)
     gradients, gradient_names, gradient_eps = [], [], []
     for parameter, match in zip(parameters.arrays, matches, strict=True):
         if not parameter.checked:
             continue
         if isinstance(match, InputError):
             raise match
-        gradient, note = _fitting(parameter, match)
+        gradient, eps, note = _fitting(parameter, match)
         gradients.append(gradient)
         gradient_names.append(match.name)
-        gradient_eps.append(_eps(match.value))
+        gradient_eps.append(eps)
         notes.extend([note] if note else [])
     return Pairing(
         parameters, tuple(gradients), tuple(gradient_names), tuple(gradient_eps), tuple(notes)
@@ -159,6 +165,48 @@ class _Gradient:
 _Match = _Gradient | InputError
 
 
+def _accumulated(parameters: Parameters) -> tuple[Parameters, list[_Match], list[str]]:
+    """What torch has accumulated in ``.grad``; what requires no gradient is held fixed.
+
+    Returns
+    -------
+    parameters : Parameters
+        The same, of which fewer may be checked.
+    matches : list
+        A gradient for each.
+    notes : list of str
+        What was taken for granted.
+    """
+    fixed = [p.name for p in parameters.checked if not requires_gradient(p.value)]
+    arrays = tuple(replace(p, checked=p.checked and p.name not in fixed) for p in parameters.arrays)
+    parameters = replace(parameters, arrays=arrays)
+    grads = [p.value.grad if p.checked and p.value.is_leaf else None for p in arrays]
+    unused = [p.name for p, grad in zip(arrays, grads, strict=True) if p.checked and grad is None]
+    if len(unused) == len(parameters.checked):
+        raise InputError(
+            f"nothing in `{parameters.name}` has a gradient: call backward() on the cost first, or "
+            "say what the gradients are with --grads (grads=...)."
+        )
+    notes = []
+    if fixed:
+        rest = "is held fixed: it requires" if len(fixed) == 1 else "are held fixed: they require"
+        notes.append(f"{listed(fixed)} {rest} no gradient.")
+    if unused:
+        rest = "is None: it was" if len(unused) == 1 else "are None: they were"
+        notes.append(f"{listed(f'{name}.grad' for name in unused)} {rest} taken as zero.")
+    matches: list[_Match] = [
+        _Gradient(f"{p.name}.grad", np.zeros(p.shape) if grad is None else grad)
+        for p, grad in zip(arrays, grads, strict=True)
+    ]
+    return parameters, matches, notes
+
+
+def has_gradients(params: object) -> bool:
+    """Whether there are tensors in it for which torch computes gradients."""
+    leaves = array_leaves(plain(opened(params, "params")))
+    return any(requires_gradient(leaf) for _, leaf in leaves)
+
+
 class _Matcher:
     """Walks `params` and `grads` side by side, in the order of the parameters."""
 
@@ -166,10 +214,11 @@ class _Matcher:
         self._parameters = parameters
         self._variables = variables
 
-    def match(self, grads: object) -> tuple[list[_Match], str | None]:
+    def match(self, grads: object) -> tuple[list[_Match], list[str]]:
         """Return a match for every parameter, and a note where the kinds of container differ."""
-        params, path = self._parameters.container, self._parameters.name
+        params, path = self._parameters.plain, self._parameters.name
         root = self._variables(grads, "grads")
+        grads = plain(opened(grads, root))
         if grads is None:
             raise InputError(f"`{root}` is None: is a `return` missing where it is computed?")
         if is_function(grads):
@@ -181,9 +230,9 @@ class _Matcher:
             or not (self._parameters.is_container or isinstance(grads, (dict, *sequences)))
         )
         if same_kind:
-            return list(self._walk(params, grads, root, path, top=True)), None
+            return list(self._walk(params, grads, root, path, top=True)), []
         if isinstance(grads, dict) and self._parameters.is_container:
-            return self._by_variable_name(grads, root), None
+            return self._by_variable_name(grads, root), []
         return self._by_order(grads, root)
 
     def _walk(
@@ -239,7 +288,7 @@ class _Matcher:
         if not any(styled(name) in grads for name in names):
             raise InputError(
                 f"`{root}` is a dict and `{self._parameters.name}` is a "
-                f"{type_name(self._parameters.container)}: give both as dicts, or both as lists."
+                f"{type_name(self._parameters.plain)}: give both as dicts, or both as lists."
             )
         return [
             _Gradient(styled(name), grads[styled(name)])
@@ -248,22 +297,23 @@ class _Matcher:
             for name in names
         ]
 
-    def _by_order(self, grads: object, root: str) -> tuple[list[_Match], str | None]:
+    def _by_order(self, grads: object, root: str) -> tuple[list[_Match], list[str]]:
         """Containers of other kinds: as many arrays in both, or one vector for all of them."""
         arrays, path = self._parameters.arrays, self._parameters.name
         found = [_Gradient(name, leaf) for name, leaf in array_leaves(grads, root)]
         if len(found) == len(arrays):
             note = f"`{path}` and `{root}` were matched in the order of their arrays."
-            return list(found), note if len(arrays) > 1 else None
+            return list(found), [note] if len(arrays) > 1 else []
         if not self._parameters.is_container and isinstance(grads, list):
-            return [_Gradient(root, grads)], None
-        if len(found) == 1 and np.size(found[0].value) == self._parameters.size:  # type: ignore[arg-type]
-            flat = np.ravel(np.asarray(found[0].value))
+            return [_Gradient(root, grads)], []
+        whole = from_library(found[0].value, root) if len(found) == 1 else None
+        if whole is not None and np.size(whole) == self._parameters.size:
+            flat = np.ravel(np.asarray(whole))
             parts = [
                 _Gradient(f"{root}[{p.start}:{p.stop}]", flat[p.start : p.stop].reshape(p.shape))
                 for p in arrays
             ]
-            return list(parts), f"`{root}` is one vector: it was split in the order of `{path}`."
+            return list(parts), [f"`{root}` is one vector: it was split in the order of `{path}`."]
         raise InputError(
             f"`{path}` has {counted(len(arrays), 'array')} and `{root}` has {len(found)}: "
             "each parameter needs its gradient."
@@ -287,20 +337,25 @@ def _missing(key: object, name: str, grads: dict[Any, Any], taken: list[Any]) ->
     )
 
 
-def _fitting(parameter: Parameter, gradient: _Gradient) -> tuple[Vector, str | None]:
-    """Return the gradient, flat, if it has the parameter's shape; and a note if only nearly."""
+def _fitting(parameter: Parameter, gradient: _Gradient) -> tuple[Vector, float, str | None]:
+    """Return the gradient, flat, if it has the parameter's shape; and a note if only nearly.
+
+    Between them stands the spacing of numbers next to 1 in its own precision.
+    """
     name, value = gradient.name, gradient.value
     if value is None:
         raise InputError(f"`{name}` is None: `{parameter.name}` needs a gradient.")
     array = real_array(_from_lists(value), name)
     flat = np.array(array, dtype=np.float64).ravel()
+    eps = float(np.finfo(array.dtype if array.dtype.kind == "f" else np.float64).eps)
     if array.shape == parameter.shape:
-        return flat, None
+        return flat, eps, None
     if _without_ones(array.shape) == _without_ones(parameter.shape):
-        return flat, (
+        note = (
             f"`{name}` has shape {array.shape} and `{parameter.name}` {parameter.shape}: "
             "axes of length 1 were ignored."
         )
+        return flat, eps, note
     transposed = array.shape == parameter.shape[::-1]
     raise InputError(
         f"`{name}` is {array.shape} and `{parameter.name}` is {parameter.shape}: "
@@ -316,11 +371,6 @@ def _from_lists(value: object) -> object:
         return np.asarray(value)
     except ValueError:  # lists of different lengths
         return value
-
-
-def _eps(value: object) -> float:
-    dtype = np.asarray(_from_lists(value)).dtype
-    return float(np.finfo(dtype if dtype.kind == "f" else np.float64).eps)
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic.containers import children, is_tree, module_of, opened, plain, rebuilt
 from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
+from gradcheck_magic.libraries import Library, from_library, library_of
 
 __all__ = [
     "Names",
@@ -48,7 +50,8 @@ class Parameter:
     value : array or number
         The user's own.
     array : ndarray
-        The same as an array: the user's own, or a 0-d copy of a number.
+        The same as NumPy's: the user's own, a view of another library's, or a copy of what has no
+        memory to share.
     start : int
         The position of its first entry in θ.
     checked : bool
@@ -76,14 +79,43 @@ class Parameter:
         """One past the position of its last entry in θ."""
         return self.start + self.size
 
-    @property
+    @cached_property
+    def library(self) -> Library | None:
+        """Whose array the user's value is, if not NumPy's."""
+        return library_of(self.value)
+
+    @cached_property
     def is_number(self) -> bool:
         """Whether the user's value is a plain number, which cannot be changed in place."""
-        return not isinstance(self.value, np.ndarray)
+        return not isinstance(self.value, np.ndarray) and self.library is None
 
-    def number(self, array: Array) -> Any:
-        """Return a 0-d array as a number of the kind that the user's is."""
+    @property
+    def is_numpy(self) -> bool:
+        """Whether the user's value is an array of NumPy's."""
+        return not self.is_number and self.library is None
+
+    @cached_property
+    def is_apart(self) -> bool:
+        """Whether `array` does not share its memory with the user's value."""
+        return self.is_number or not (self.library is None or self.library.shares(self.value))
+
+    def presented(self, array: Array) -> Any:
+        """Return an array as the kind of thing that the user's value is."""
+        if self.library is not None:
+            return self.library.like(self.value, array)
+        if not self.is_number:
+            return array
         return array[()] if isinstance(self.value, np.generic) else array.item()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        # A view of another library's memory would arrive as a copy of it.
+        return state if self.library is None else {**state, "array": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if state["array"] is None:
+            self.__dict__["array"] = real_array(self.value, self.name)
 
     def index(self, k: int) -> tuple[int, ...]:
         """Index of its `k`-th entry, in C order."""
@@ -101,7 +133,9 @@ class Parameters:
     Attributes
     ----------
     container : object
-        The user's `params`, as given.
+        The user's `params`.
+    plain : object
+        The same in dicts, lists and tuples alone.
     name : str
         What the user calls the container.
     arrays : tuple of Parameter
@@ -109,13 +143,20 @@ class Parameters:
     """
 
     container: object
+    plain: object
     name: str
     arrays: tuple[Parameter, ...]
 
     @property
     def is_container(self) -> bool:
         """Whether `container` holds arrays, rather than being one."""
-        return isinstance(self.container, (dict, list, tuple))
+        return isinstance(self.plain, (dict, list, tuple))
+
+    @property
+    def library(self) -> Library | None:
+        """Whose arrays they all are, if not NumPy's, and if they are of one library."""
+        first, *others = (parameter.library for parameter in self.arrays)
+        return first if all(library is first for library in others) else None
 
     @property
     def size(self) -> int:
@@ -169,12 +210,19 @@ class VariableNames:
     def __init__(self, namespace: Mapping[str, object]) -> None:
         self._by_id: dict[int, str] = {}
         for name, value in namespace.items():
-            nameable = isinstance(value, (np.ndarray, dict, list, tuple)) or callable(value)
-            if not nameable or str(name).startswith("_"):
+            # Not of what gives its parameters, which is another name for them.
+            self.learn(f"{name}.", value if value is module_of(value) else None)
+        for name, value in namespace.items():
+            if not _is_nameable(value) or str(name).startswith("_"):
                 continue
             # Of several names for one array, the one that has a gradient is meant.
             if id(value) not in self._by_id or f"d{name}" in namespace:
                 self._by_id[id(value)] = str(name)
+
+    def learn(self, prefix: str, module: Any) -> None:
+        """Call the parameters of a module what it calls them."""
+        for name, parameter in module.named_parameters() if module is not None else ():
+            self._by_id.setdefault(id(parameter), prefix + name)
 
     @classmethod
     def among(cls, names: Names) -> tuple[Self, Sequence[str] | None]:
@@ -186,13 +234,17 @@ class VariableNames:
         return self._by_id.get(id(value), otherwise)
 
 
+def _is_nameable(value: object) -> bool:
+    own = isinstance(value, (np.ndarray, dict, list, tuple)) or callable(value)
+    return own or library_of(value) is not None or is_tree(value)
+
+
 def _with_values(parameter: Parameter, theta: Array) -> Any:
     if not parameter.checked:
         return parameter.value
     own = parameter.array.dtype
     values = theta[parameter.start : parameter.stop].reshape(parameter.shape)
-    array = values.astype(own if own.kind == "f" else np.float64)
-    return parameter.number(array) if parameter.is_number else array
+    return parameter.presented(values.astype(own if own.kind == "f" else np.float64))
 
 
 def random_direction(theta: Array, random: np.random.Generator) -> NDArray[np.float64]:
@@ -236,7 +288,10 @@ def collect(
         If there is none, or one is not an array of finite real numbers.
     """
     root = variables(params, "params")
-    leaves = list(array_leaves(params, root))
+    variables.learn("", module_of(params))
+    container = opened(params, root)
+    simple = plain(container)
+    leaves = list(array_leaves(simple, root))
     if not leaves:
         raise InputError(f"`{root}` holds no arrays: nothing to check.")
     spoken = _given(names, len(leaves)) if names is not None else _spoken(leaves, variables)
@@ -247,7 +302,7 @@ def collect(
         start = arrays[-1].stop
     if start == 0:
         raise InputError(f"`{root}` is empty: no entry to check.")
-    parameters = Parameters(params, root, _selected(arrays, only))
+    parameters = Parameters(container, simple, root, _selected(arrays, only))
     _require_finite(parameters)
     return parameters
 
@@ -257,9 +312,10 @@ def array_leaves(node: object, path: str = "", *, top: bool = True) -> Iterator[
 
     The keys of the outermost dict stand for themselves.
     """
-    for key, child in _children(node):
+    held = children(node)
+    for key, child in held or ():
         yield from array_leaves(child, joined(path, key, top=top), top=False)
-    if not isinstance(node, (dict, list, tuple)) and not is_constant(node):
+    if held is None and not is_constant(node):
         yield path, node
 
 
@@ -268,14 +324,6 @@ def joined(path: str, key: object, *, top: bool) -> str:
     if not isinstance(key, str):
         return f"{path}[{key!r}]"
     return key if top else f"{path}.{key}"
-
-
-def _children(node: object) -> Iterable[tuple[object, object]]:
-    if isinstance(node, dict):
-        return node.items()
-    if isinstance(node, (list, tuple)):
-        return enumerate(node)
-    return ()
 
 
 def is_constant(value: object) -> bool:
@@ -287,7 +335,7 @@ def is_constant(value: object) -> bool:
 
 def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:
     """Whether a gradient is to be asked for, rather than given."""
-    return is_constant(grads) and callable(grads)
+    return is_constant(grads) and callable(grads) and not is_tree(grads)
 
 
 def is_positional(path: str) -> bool:
@@ -296,16 +344,9 @@ def is_positional(path: str) -> bool:
 
 
 def _rebuilt(node: Any, leaves: Iterator[Any]) -> Any:
-    if isinstance(node, dict):
-        rebuilt = copy.copy(node)
-        for key, child in node.items():
-            rebuilt[key] = _rebuilt(child, leaves)
-        return rebuilt
-    if isinstance(node, (list, tuple)):
-        children = [_rebuilt(child, leaves) for child in node]
-        if hasattr(node, "_fields"):
-            return type(node)(*children)
-        return tuple(children) if isinstance(node, tuple) else children
+    held = children(node)
+    if held is not None:
+        return rebuilt(node, [_rebuilt(child, leaves) for _, child in held])
     return node if is_constant(node) else next(leaves)
 
 
@@ -349,11 +390,14 @@ def _spoken(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> l
 def real_array(value: object, name: str) -> Array:
     """Return `value` as an array of real numbers: an ndarray as it is, a number as 0-d.
 
+    Of another library's array it is a view, if that has memory to share.
+
     Raises
     ------
     InputError
         If it is neither; `name` is what the user calls it.
     """
+    value = from_library(value, name)
     if isinstance(value, np.ma.MaskedArray):
         raise InputError(f"`{name}` is a masked array: give a plain one, such as {name}.filled(0).")
     if isinstance(value, np.ndarray):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import CodeType
 from typing import Any, Literal
 
 import numpy as np
 
-from gradcheck_magic.free_variables import attributes, captured, globals_read
+from gradcheck_magic.libraries import library_of
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Names
+from gradcheck_magic.reads import read_by
 
 __all__ = ["Factor", "Readings", "Strength"]
 
@@ -111,13 +110,13 @@ class Readings:
         self._own.add(id(pairing.parameters.container))
         namespace = list(_public(names)) if isinstance(names, Mapping) else []
         # What the cost reads is the likeliest, by the name that the notebook has for it.
-        spoken = {id(value): name for name, value in namespace if isinstance(value, np.ndarray)}
-        read = [(spoken.get(id(v), k), v) for k, v in _read_by(function, DEPTH)]
+        spoken = {id(value): name for name, value in namespace if _is_array(value)}
+        read = [(spoken.get(id(v), k), v) for k, v in read_by(function, DEPTH)]
         for label, leaf in self._leaves([*read, *namespace]):
-            if isinstance(leaf, np.ndarray):
-                self._take_lengths(label, leaf.shape)
+            if _is_array(leaf):
+                self._take_lengths(label, tuple(leaf.shape))
         for label, leaf in self._leaves([*namespace, *read]):
-            if not isinstance(leaf, np.ndarray) and (number := _finite(leaf)):
+            if not _is_array(leaf) and (number := _finite(leaf)):
                 self._numbers.setdefault(label, number)
         self._read = {label for label, _ in self._leaves(read)}
         for parameter in pairing.parameters.arrays:
@@ -240,32 +239,15 @@ def _public(namespace: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
             yield str(name), value
 
 
-def _read_by(function: Any, depth: int) -> Iterator[tuple[str, Any]]:
-    """Yield the variables that a function reads, and those that the functions it calls read."""
-    while isinstance(function, functools.partial):
-        yield from function.keywords.items()
-        function = function.func
-    owner = getattr(function, "__self__", None)
-    if owner is not None and not inspect.ismodule(owner):
-        yield from ((f"self.{k}", v) for k, v in attributes(owner))
-    function = getattr(function, "__func__", function)
-    if not isinstance(getattr(function, "__code__", None), CodeType):
-        return
-    functions = []
-    for name, value in (*captured(function), *globals_read(function)):
-        if inspect.isfunction(value) or inspect.ismethod(value):
-            functions.append(value)
-        else:
-            yield name, value
-    for called in functions if depth else ():
-        yield from _read_by(called, depth - 1)
+def _is_array(value: object) -> bool:
+    return isinstance(value, np.ndarray) or library_of(value) is not None
 
 
 def _leaves(label: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     """Yield the arrays and numbers in a value, each with what to call it."""
     if isinstance(value, bool):
         return
-    if isinstance(value, (np.ndarray, int, float, np.integer, np.floating)):
+    if _is_array(value) or isinstance(value, (int, float, np.integer, np.floating)):
         yield label, value
     elif isinstance(value, dict) and depth:
         for key, item in value.items():

@@ -7,8 +7,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from importlib import resources
 from itertools import pairwise
-from pathlib import Path
 
 from gradcheck_magic.check import GradientCheck
 from gradcheck_magic.comparison import (
@@ -26,13 +26,14 @@ from gradcheck_magic.residuals import CERTAINTY
 __all__ = [
     "NUMBERS",
     "SEPARATOR",
-    "behind_rows",
     "brief",
     "card",
     "entries_table",
+    "entry_rows",
     "footer",
     "in_code",
     "one_line",
+    "parameter_verdict",
     "picture_alt",
     "progress_card",
     "progress_text",
@@ -217,9 +218,8 @@ def table_rows(check: GradientCheck, parameters: Sequence[ParameterCheck]) -> li
     return rows
 
 
-def behind_rows(check: GradientCheck, diagnosis: Diagnosis, most: int) -> list[tuple[str, ...]]:
-    """Return label, values and ratio of some entries behind a diagnosis, the worst first."""
-    entries = check.entries_behind(diagnosis, most)
+def entry_rows(entries: Iterable[Entry]) -> list[tuple[str, ...]]:
+    """Return label, values and ratio of some entries."""
     return [(*_worst_values(entry), ratio_text(entry)) for entry in entries]
 
 
@@ -252,7 +252,8 @@ def _worst_values(worst: Entry | None) -> tuple[str, str, str]:
 
 # HTML
 
-_CSS = Path(__file__).with_name("card.css").read_text(encoding="utf-8")
+# The package may be in a zip file.
+_CSS = resources.files("gradcheck_magic").joinpath("card.css").read_text(encoding="utf-8")
 # On one line, and without its comments: it goes into every output.
 STYLE = " ".join(re.sub(r"/\*.*?\*/", "", _CSS, flags=re.DOTALL).split())
 

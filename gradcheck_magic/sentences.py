@@ -178,15 +178,28 @@ def _scale(finding: Finding, context: Context) -> str:
     group, details = finding.mismatches, finding.details
     factor = details["factor"]
     reading = _reading(abs(factor), context.readings)
-    if factor < 0:
+    place = _place(finding, _formed(group))
+    if backward := _accumulated(finding, context.readings):
+        reading, place = backward, ""
+    elif factor < 0:
         more = f", and {reading[0].lower()}{reading[1:]}" if reading else "."
         reading = f"The opposite sign{more}"
     return (
         f"{_gradients(group)} {_is(group)} {_factor_text(factor, details['factor_uncertainty'])} "
         f"times the numerical gradient{_apart(finding)}, {_everywhere(finding)}. "
-        f"{reading}{' ' if reading else ''}"
-        f"{_place(finding, _formed(group))}"
+        f"{reading}{' ' if reading and place else ''}{place}"
     )
+
+
+def _accumulated(finding: Finding, readings: Readings) -> str:
+    """Whether it is what torch has added up, of all parameters; then, how often."""
+    details, read = finding.details, readings.factor(finding.details["factor"])
+    is_torch = all(mismatch.gradient_name.endswith(".grad") for mismatch in finding.mismatches)
+    everywhere = details.get("before") is not None and not details.get("after")
+    if read is None or read.kind != "whole" or not (is_torch and everywhere):
+        return ""
+    often = "twice" if read.number == 2 else f"{read.number} times"  # noqa: PLR2004 (twice)
+    return f"Gradients add up in `.grad`: was backward() called {often} without zero_grad()?"
 
 
 def _transposed(finding: Finding, _: Context) -> str:

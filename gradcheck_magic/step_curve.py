@@ -19,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.analytic import Analytic, gradient_under_test
+from gradcheck_magic.borrowed import Borrowed
 from gradcheck_magic.check import Call, GradientCheck, cost_name, jsonable, valid_step
 from gradcheck_magic.comparison import DOUBLE_PRECISION, SINGLE_PRECISION, THRESHOLDS
 from gradcheck_magic.cost import Cost, Precision, Progress
+from gradcheck_magic.display import Displayed
 from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
 from gradcheck_magic.evaluation import DOUBLE, Entries
 from gradcheck_magic.fingerprint import changed_since, fingerprint
@@ -62,7 +64,7 @@ LABEL = re.compile(r"(?P<name>.+)\[(?P<index>-?\d+(?:, *-?\d+)*)\]")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StepCurve:
+class StepCurve(Displayed):
     """One entry of a gradient, beside central differences with steps of every size.
 
     Attributes
@@ -177,6 +179,12 @@ class StepCurve:
 
         return curve_text(self)
 
+    def to_html(self) -> str:
+        """Return the curve, and what it shows, as HTML that needs nothing else."""
+        from gradcheck_magic.close_up_card import curve_page
+
+        return curve_page(self)
+
 
 def step_curve(
     params: object,
@@ -244,24 +252,25 @@ def step_curve(
     variables, spoken = VariableNames.among(names)
     wanted = _Place.found(collect(params, variables, only=None, names=spoken), name, index)
     only = _names_to_pair(wanted, check)
-    if is_function(grads):
-        pairing = pair_at(params, grads, only=only, names=names)
-    else:
-        pairing = pair(params, grads, only=only, names=names)
-    cost = Cost(
-        cost_function,
-        pairing.parameters,
-        name=cost_name(cost_function, names),
-        call=call,
-        upstream=upstream,
-        seed=seed,
-        progress=progress,
-    )
-    cost.expected = USUAL + 2 * MOST_STEPS
-    with cost:
-        step = _used_step(epsilon, check, cost)
-        entry = _Entry.of(pairing, wanted, cost, step)
-        taken = entry.measured(cost)
+    with Borrowed(params, cost_function, grads):
+        if is_function(grads):
+            pairing = pair_at(params, grads, only=only, names=names)
+        else:
+            pairing = pair(params, grads, only=only, names=names)
+        cost = Cost(
+            cost_function,
+            pairing.parameters,
+            name=cost_name(cost_function, names),
+            call=call,
+            upstream=upstream,
+            seed=seed,
+            progress=progress,
+        )
+        cost.expected = USUAL + 2 * MOST_STEPS
+        with cost:
+            step = _used_step(epsilon, check, cost)
+            entry = _Entry.of(pairing, wanted, cost, step)
+            taken = entry.measured(cost)
     changed = _changes(check, pairing, cost)
     same = None if changed else check
     return _concluded(entry, taken, cost, check=same, changed=changed, started=started)

@@ -1,4 +1,4 @@
-"""A `GradientCheck` as text; returns a string, displays nothing."""
+"""A `GradientCheck`, or a closer look at one parameter, as text; displays nothing."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck_magic.check import GradientCheck
-from gradcheck_magic.comparison import ParameterCheck, Verdict
+from gradcheck_magic.close_up import CloseUp
+from gradcheck_magic.comparison import Entry, ParameterCheck, Verdict
 from gradcheck_magic.error_histogram import error_histogram
-from gradcheck_magic.report import NUMBERS, behind_rows, footer, since_text, table_rows
+from gradcheck_magic.report import (
+    NUMBERS,
+    entry_rows,
+    footer,
+    parameter_verdict,
+    shape_text,
+    since_text,
+    table_rows,
+)
 from gradcheck_magic.text_style import MUTED, PLAIN, TONES, TextStyle, columns
 
-__all__ = ["text_report"]
+__all__ = ["close_up_text", "text_report"]
 
 # The histogram has one row for each of these, at most.
 DECADES = 16
@@ -26,6 +36,8 @@ MANY_ROWS = 20
 FEW_ROWS, MOST_ROWS = 12, 40
 # Entries behind a diagnosis.
 MOST_BEHIND = 3
+# Entries of a parameter that is looked at more closely.
+MOST_CLOSE = 8
 # Columns that hold what the user has named.
 NAMES = {"parameter", "worst entry"}
 # What the parameters are that the table leaves out.
@@ -50,6 +62,20 @@ def text_report(check: GradientCheck, style: TextStyle = PLAIN) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
+def close_up_text(close_up: CloseUp, style: TextStyle = PLAIN) -> str:
+    """Return what is known of one parameter as text: its verdict, worst entries and histogram."""
+    parameter = close_up.parameter
+    name, shape = style.name(parameter.name), style.sentence(shape_text(parameter.shape))
+    verdict = style.sentence(f"{parameter.verdict.symbol} {parameter_verdict(parameter)}")
+    title = f"relative error of {len(close_up.indices)} of {parameter.size} entries"
+    blocks = (
+        [f"{name}   {shape}   {style.painted(verdict, TONES[parameter.verdict])}"],
+        _entries(close_up.worst(MOST_CLOSE), style),
+        _drawn(close_up.relative_errors, title, style),
+    )
+    return "\n\n".join(filter(None, map("\n".join, blocks)))
+
+
 def _headline(check: GradientCheck, style: TextStyle) -> Iterator[str]:
     """The verdict, the difference, and how that compares with last time."""
     verdict = style.sentence(f"{check.verdict.symbol} {check.verdict.value}")
@@ -63,15 +89,19 @@ def _leading(check: GradientCheck, style: TextStyle) -> Iterator[str]:
     """What a reader must know first: what is wrong, or why it cannot be said."""
     for diagnosis in check.diagnoses:
         yield from _item(diagnosis.sentence, style)
-        rows = behind_rows(check, diagnosis, MOST_BEHIND)
-        cells = [(style.name(row[0]), *map(style.sentence, row[1:])) for row in rows]
-        widths = _widths(cells)
-        for row in cells:
-            label, analytic, numerical, _ = map(_padded, row, widths)
-            ratio = f"  ratio {row[-1]}" if row[-1] else ""
-            yield f"    {label}  analytic {analytic}  numerical {numerical}{ratio}".rstrip()
+        yield from _entries(check.entries_behind(diagnosis, MOST_BEHIND), style)
     for reason in check.reasons:
         yield from _item(reason, style)
+
+
+def _entries(entries: Iterable[Entry], style: TextStyle) -> Iterator[str]:
+    """Both values of some entries, in a line each."""
+    cells = [(style.name(row[0]), *map(style.sentence, row[1:])) for row in entry_rows(entries)]
+    widths = _widths(cells)
+    for row in cells:
+        label, analytic, numerical, _ = map(_padded, row, widths)
+        ratio = f"  ratio {row[-1]}" if row[-1] else ""
+        yield f"    {label}  analytic {analytic}  numerical {numerical}{ratio}".rstrip()
 
 
 def _item(sentence: str, style: TextStyle) -> Iterator[str]:
@@ -138,21 +168,25 @@ def _padded(text: str, width: int, painted: str = "", *, right: bool = False) ->
 
 
 def _histogram(check: GradientCheck, style: TextStyle) -> Iterator[str]:
-    rows = list(_bars(check))
-    if not rows:
-        return
     # A scan measures those that it suspects.
     which = "each entry" if check.mode == "full" else "the entries measured by themselves"
-    yield f"relative error of {which}"
+    yield from _drawn(check.relative_errors, f"relative error of {which}", style)
+
+
+def _drawn(errors: NDArray[np.float64], title: str, style: TextStyle) -> Iterator[str]:
+    rows = list(_bars(errors))
+    if not rows:
+        return
+    yield title
     most = max(count for _, count in rows)
     for label, count in rows:
         bar = style.sentence("█" * math.ceil(BAR_WIDTH * count / most))
         yield f"{label:>14} |{bar}{f' {count}' if count else ''}"
 
 
-def _bars(check: GradientCheck) -> Iterator[tuple[str, int]]:
+def _bars(errors: NDArray[np.float64]) -> Iterator[tuple[str, int]]:
     """Yield the rows of the histogram: an interval of errors, and how many entries are in it."""
-    histogram = error_histogram(check.relative_errors, np.arange(-DECADES, 1.0))
+    histogram = error_histogram(errors, np.arange(-DECADES, 1.0))
     if histogram.n_exact:
         yield "exactly 0", histogram.n_exact
     occupied = np.flatnonzero(histogram.counts)

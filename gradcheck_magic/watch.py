@@ -33,8 +33,9 @@ from gradcheck_magic.errors import (
     listed,
 )
 from gradcheck_magic.fingerprint import digest
-from gradcheck_magic.free_variables import attributes, captured, globals_read
+from gradcheck_magic.libraries import library_of, requires_gradient
 from gradcheck_magic.parameters import is_function
+from gradcheck_magic.reads import attributes, captured, globals_read
 from gradcheck_magic.report import SEPARATOR, brief
 
 __all__ = ["News", "Watch"]
@@ -163,7 +164,8 @@ class Watch:
 
     def _news(self, now: Mapping[str, _Seen], budget: float, check: Checker) -> News:
         if self._is_stale(now):
-            what = f"`{self._params}` have changed since `{self._grads}` was computed."
+            have = "has" if self._params.isidentifier() and self._params[-1] != "s" else "have"
+            what = f"`{self._params}` {have} changed since {self._gradient(now)} was computed."
             return News(f"not checked: {what}")
         given = budget - self._pace.beyond
         if self._pace.least >= UNEVEN * given:
@@ -186,8 +188,8 @@ class Watch:
         line = brief(check)
         if not check.passed:
             if self._is_older_than(self._cost, now):
-                what = f"`{self._cost}`, or what it reads, has changed since `{self._grads}` was"
-                line += f" {what} computed."
+                what = f"`{self._cost}`, or what it reads, has changed"
+                line += f" {what} since {self._gradient(now)} was computed."
             line += " `_gradcheck` shows the card."
         return News(SEPARATOR.join(filter(None, (line, self.blind_spots))), check)
 
@@ -196,7 +198,18 @@ class Watch:
     def _looked(self, seconds: float) -> dict[str, _Seen]:
         """Look at what each expression reads, for so many seconds."""
         look = _Look(self._namespace, time.perf_counter() + seconds)
-        return {text: look.at(tree) for text, tree in self._trees.items()}
+        seen = {text: look.at(tree) for text, tree in self._trees.items()}
+        if self._are_accumulated(seen):
+            seen[self._grads] = look.of(seen[self._params].gradients)
+        return seen
+
+    def _are_accumulated(self, seen: Mapping[str, _Seen]) -> bool:
+        """Whether nobody computes `grads`, as torch accumulates them in the parameters."""
+        is_there = self._grads in self._namespace or not self._grads.isidentifier()
+        return bool(seen[self._params].gradients) and not is_there
+
+    def _gradient(self, now: Mapping[str, _Seen]) -> str:
+        return "`.grad`" if self._are_accumulated(now) else f"`{self._grads}`"
 
     def _take(self, now: dict[str, _Seen]) -> None:
         if not now[self._grads].is_like(self._seen[self._grads]):
@@ -309,6 +322,8 @@ class _Seen:
         The values of those that hold one; empty where there was no time to look.
     overlooked : list of str
         Variables of which not everything was looked at.
+    gradients : list of (str, tensor)
+        What torch has accumulated in them.
     is_stored : bool
         Whether the expression stands for what is there, and computes nothing.
     """
@@ -316,6 +331,7 @@ class _Seen:
     identities: list[_Identity]
     contents: list[str]
     overlooked: list[str]
+    gradients: list[Named]
     is_stored: bool
 
     def is_like(self, other: _Seen) -> bool:
@@ -356,10 +372,11 @@ class _Look:
             roots += found
             is_stored = is_stored and is_all
         is_stored = is_stored and not any(is_function(value) for _, value in roots)
-        return self._seen(roots, is_stored=is_stored)
+        return self.of(roots, is_stored=is_stored)
 
-    def _seen(self, roots: list[Named], *, is_stored: bool) -> _Seen:
-        seen = _Seen([], [], [], is_stored)
+    def of(self, roots: list[Named], *, is_stored: bool = True) -> _Seen:
+        """Look at some variables, and whatever is in them."""
+        seen = _Seen([], [], [], [], is_stored)
         known: set[int] = set()
         waiting = deque(roots)
         while waiting:
@@ -372,8 +389,10 @@ class _Look:
                 seen.contents.append(repr(value))
             elif isinstance(value, (str, bytes)):
                 seen.contents.append(str(hash(value)))
-            elif hasattr(type(value), "__array__"):
+            elif _is_array(value):
                 seen.contents.append(self._content(name, value, seen.overlooked))
+                if requires_gradient(value) and value.is_leaf:
+                    seen.gradients.append((name, value.grad))
             else:
                 room = MOST_OBJECTS - len(known) - len(waiting)
                 inside = list(itertools.islice(self._inside(name, value), room + 1))
@@ -440,11 +459,15 @@ def _array(value: Any) -> NDArray[Any] | None:
         return value
     if _is_lazy(value):
         return None
+    library = library_of(value)
     try:
-        # A tensor that is differentiated by others has to be asked for its values.
-        return np.asarray(value.detach() if hasattr(value, "detach") else value)
-    except Exception:  # noqa: BLE001 (it may be on another device, or anything)
+        return np.asarray(value) if library is None else library.array(value)
+    except Exception:  # noqa: BLE001 (an object may answer with anything)
         return None
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(type(value), "__array__") or library_of(value) is not None
 
 
 def _is_lazy(value: Any) -> bool:

@@ -4,7 +4,6 @@ Whoever imports this is skipped where a package is missing.
 """
 
 import importlib
-import importlib.util
 import json
 import os
 import shutil
@@ -13,14 +12,7 @@ from pathlib import Path
 
 import pytest
 from lab_server import PATIENCE
-
-
-def require(*packages):
-    """Skip the file that needs them; but where everything should be there, it is an error."""
-    for package in packages:
-        if importlib.util.find_spec(package) is None and not os.environ.get("CI"):
-            pytest.skip(f"{package} is missing: pip install -e '.[test]'", allow_module_level=True)
-
+from needed import require
 
 require("playwright", "jupyterlab", "notebook")
 sync_api = importlib.import_module("playwright.sync_api")
@@ -36,6 +28,21 @@ WINDOW = {"width": 1280, "height": 4000}
 
 FIRST_CHECK = Path(__file__).parents[1] / "notebooks" / "01_first_check.ipynb"
 PAGES = {"lab": "lab/tree", "notebook": "notebooks"}
+
+OPAQUE = 255
+# A colour as it comes out, and the one in the corner of a picture: red, green, blue and opacity.
+PAINTED = """(element, property) => {
+    const context = document.createElement("canvas").getContext("2d");
+    context.fillStyle = getComputedStyle(element)[property];
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data];
+}"""
+CORNER = """async image => {
+    await image.decode();
+    const context = document.createElement("canvas").getContext("2d");
+    context.drawImage(image, 0, 0);
+    return [...context.getImageData(0, 0, 1, 1).data];
+}"""
 
 
 @contextmanager
@@ -87,6 +94,24 @@ def choose(page, menu, *path):
 def visible(elements):
     """Those of the elements that can be seen."""
     return elements.locator("visible=true")
+
+
+def see_theme(page, theme):
+    """See each card in this theme: all that is painted, and its picture."""
+    for card in visible(page.locator(".gc-card")).all():
+        text, ground = (card.evaluate(PAINTED, name) for name in ("color", "backgroundColor"))
+        assert ground[-1] == OPAQUE
+        assert is_dark(ground) == (theme == "dark")
+        assert is_dark(text) == (theme == "light")
+        for picture in visible(card.locator("img")).all():
+            corner = picture.evaluate(CORNER)
+            assert corner[-1] == OPAQUE
+            assert is_dark(corner) == (theme == "dark")
+
+
+def is_dark(color):
+    """Whether a colour is nearer to black than to white."""
+    return sum(color[:3]) < 1.5 * 255
 
 
 def write_notebook(path, cells):

@@ -70,6 +70,14 @@ def browser():
         yield context
 
 
+@pytest.fixture
+def page(browser):
+    """A new page, closed afterwards."""
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
 @pytest.fixture(scope="module")
 def server(browser, tmp_path_factory):
     """A Jupyter server with a folder and a user of its own, once there is a browser."""

@@ -101,7 +101,7 @@ def lab_server(home: Path, theme: str = "JupyterLab Light") -> Iterator[LabServe
     theme : str
         How JupyterLab looks.
     """
-    server = LabServer(home / "notebooks", _free_port(), secrets.token_hex())
+    server = LabServer(home / "notebooks", free_port(), secrets.token_hex())
     server.folder.mkdir(parents=True)
     _write_settings(home, theme)
     log = home / "server.log"
@@ -113,10 +113,10 @@ def lab_server(home: Path, theme: str = "JupyterLab Light") -> Iterator[LabServe
             stderr=stream,
         )
     try:
-        wait_until("the server answers", lambda: _is_running(process, log) and server.is_up())
+        wait_until("the server answers", lambda: is_running(process, log) and server.is_up())
         yield server
     finally:
-        _stop(process)
+        stop(process)
 
 
 def wait_until(what: str, condition: Callable[[], object]) -> None:
@@ -152,7 +152,8 @@ def _write_settings(home: Path, theme: str) -> None:
     (folder / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on which nobody listens."""
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         port: int = listener.getsockname()[1]
@@ -163,13 +164,15 @@ def _is_ready(kernel: dict[str, Any]) -> bool:
     return kernel["execution_state"] == "idle" and kernel["connections"] > 0
 
 
-def _is_running(process: subprocess.Popen[bytes], log: Path) -> bool:
+def is_running(process: subprocess.Popen[bytes], log: Path) -> bool:
+    """Return True; raise an error with what is in its log if a server has ended."""
     if process.poll() is not None:
-        raise RuntimeError(f"The Jupyter server did not start:\n{log.read_text()}")
+        raise RuntimeError(f"The server did not start:\n{log.read_text()}")
     return True
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process, and wait until it is gone."""
     process.terminate()
     try:
         process.wait(PATIENCE)

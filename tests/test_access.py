@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from browser import choose, expect, opened, require, visible
+from browser import CORNER, OPAQUE, PAINTED, choose, expect, opened, require, see_theme, visible
 from exports import exported, see_checks
 from lab_server import lab_server
 
@@ -15,6 +15,8 @@ from axe_playwright_python.sync_playwright import Axe  # noqa: E402 (once it is 
 HOSTS = {
     "light": "<html><body>",
     "docs, dark": '<html data-theme="dark"><body style="background:#1c1c1c;color:#ddd">',
+    "marimo, dark": """<html><body class="dark dark-theme" data-theme="dark" style="
+        background:#181c1a;color:#eceeed">""",
     "Colab, light": '<html><body style="background:#fff;color:#212121">',
     "Colab, dark": '<html theme="dark"><body style="background:#383838;color:#d5d5d5">',
     "VS Code, light": """<html><body class="vscode-light" style="
@@ -26,28 +28,7 @@ HOSTS = {
 }
 # A page of A4, in the units of a screen.
 PAPER = {"width": 720, "height": 1040}
-OPAQUE = 255
 BLACK, WHITE = [0, 0, 0, OPAQUE], [255, 255, 255, OPAQUE]
-# A colour as it comes out, and the one in the corner of a picture: red, green, blue and opacity.
-PAINTED = """(element, property) => {
-    const context = document.createElement("canvas").getContext("2d");
-    context.fillStyle = getComputedStyle(element)[property];
-    context.fillRect(0, 0, 1, 1);
-    return [...context.getImageData(0, 0, 1, 1).data];
-}"""
-CORNER = """async image => {
-    await image.decode();
-    const context = document.createElement("canvas").getContext("2d");
-    context.drawImage(image, 0, 0);
-    return [...context.getImageData(0, 0, 1, 1).data];
-}"""
-
-
-@pytest.fixture
-def page(browser):
-    page = browser.new_page()
-    yield page
-    page.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -118,28 +99,10 @@ def test_hosts(page, executed, host):
     see_no_barrier(page)
 
 
-def see_theme(page, theme):
-    """See each card in this theme: all that is painted, and its picture."""
-    for card in visible(page.locator(".gc-card")).all():
-        text, ground = (card.evaluate(PAINTED, name) for name in ("color", "backgroundColor"))
-        assert ground[-1] == OPAQUE
-        assert is_dark(ground) == (theme == "dark")
-        assert is_dark(text) == (theme == "light")
-        for picture in visible(card.locator(".gc-picture img")).all():
-            corner = picture.evaluate(CORNER)
-            assert corner[-1] == OPAQUE
-            assert is_dark(corner) == (theme == "dark")
-
-
 def right(element):
     """Where an element ends."""
     box = element.bounding_box()
     return box["x"] + box["width"]
-
-
-def is_dark(color):
-    """Whether a colour is nearer to black than to white."""
-    return sum(color[:3]) < 1.5 * 255
 
 
 def see_no_barrier(page):

@@ -13,13 +13,14 @@ PACKAGE = ROOT / "gradcheck_magic"
 
 # Each module imports only from those before it.
 ORDER = [
-    "errors", "interrupt", "memory", "parameters", "pairing", "fingerprint", "directions",
+    "errors", "interrupt", "memory", "libraries", "containers", "reads", "parameters", "borrowed",
+    "pairing", "fingerprint", "directions",
     "convention", "evaluation", "workers", "gradient_function", "noise", "cost", "analytic",
     "textbook", "ladder", "lockstep", "second_look", "finite_difference", "residuals",
     "sampling", "location", "scan", "measured", "comparison", "changes", "measurement",
-    "mismatch", "cause", "free_variables", "readings", "recognition", "layers", "belonging",
-    "stale", "broadcasting", "experiments", "sentences", "diagnosis", "findings",
-    "scan_explanation", "explanation", "check", "step_curve", "step_curve_report", "close_up",
+    "mismatch", "cause", "readings", "recognition", "layers", "belonging", "stale",
+    "broadcasting", "experiments", "sentences", "diagnosis", "findings", "scan_explanation",
+    "explanation", "display", "check", "step_curve", "step_curve_report", "close_up",
     "error_histogram", "clock", "report", "text_style", "text_report", "drawing", "figures",
     "close_up_figures", "terminal", "close_up_card", "controls", "widget", "watch", "magic",
     "demo", "__main__", "__init__",
@@ -30,6 +31,9 @@ UPWARDS = {
     ("check", "figures"),
     ("check", "report"),
     ("check", "text_report"),
+    ("close_up", "close_up_card"),
+    ("close_up", "text_report"),
+    ("step_curve", "close_up_card"),
     ("step_curve", "step_curve_report"),
 }
 # Who may know whom, besides the standard library and NumPy.

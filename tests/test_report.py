@@ -9,10 +9,11 @@ from html.parser import HTMLParser
 import matplotlib as mpl
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from networks import ClassicExercise, Smooth
 from reports import result_by_hand
 
-from gradcheck_magic import check_gradients
+from gradcheck_magic import check_gradients, step_curve
 from gradcheck_magic.controls import Requests, Settings
 from gradcheck_magic.error_histogram import error_histogram
 from gradcheck_magic.figures import svg_element
@@ -30,6 +31,23 @@ def classic():
 def right():
     net = Smooth()
     return check_gradients(net.params, net.grads(), net.cost)
+
+
+@pytest.fixture(scope="module", params=["check", "close-up", "step curve"])
+def shown(request, classic):
+    """Whatever may be the last line of a cell."""
+    if request.param == "check":
+        return classic
+    if request.param == "close-up":
+        return classic.close_up("W2")
+    net = ClassicExercise()
+    return step_curve(net.params, net.grads(bugs=True), net.cost, "W2", (2, 1), check=classic)
+
+
+@pytest.fixture(scope="module")
+def every(shown):
+    """All forms of it, as one asks for them by name."""
+    return {"text/plain": str(shown), "text/html": shown._repr_html_()}
 
 
 class Outline(HTMLParser):
@@ -95,11 +113,59 @@ def test_a_full_stop_in_code_ends_nothing():
     assert "<b>It is in <code>x = 2. * y  # twice. And</code>, on the way.</b>" in page
 
 
-def test_mimebundle(right):
-    """Any front end that shows a result shows this."""
-    bundle = right._repr_mimebundle_()
-    assert bundle["text/plain"] == str(right)
-    assert bundle["text/html"] == right.to_html()
+@pytest.mark.parametrize(
+    ("asked", "forms"),
+    [
+        ({"include": [], "exclude": []}, {"text/plain", "text/html"}),
+        ({"include": {"text/plain"}}, {"text/plain"}),
+        ({"include": ["text/html", "image/png"]}, {"text/html"}),
+        ({"include": ("image/png",)}, set()),
+        ({"exclude": {"text/html"}}, {"text/plain"}),
+        ({"include": ["text/plain", "text/html"], "exclude": ["text/html"]}, {"text/plain"}),
+    ],
+)
+def test_mimebundle(shown, every, asked, forms):
+    """IPython, and any front end that shows a result, gets what it asks for."""
+    bundle, metadata = DisplayFormatter().format(shown, **asked)
+    assert bundle == {form: every[form] for form in forms}
+    assert metadata == {}
+
+
+def test_page_stands_alone(every):
+    """It brings its styles; its pictures are in it, for light and for dark, and told in words."""
+    page = Outline(every["text/html"])
+    assert page.open == []
+    assert page.elements[0] == ("style", {})
+    pictures = [attributes for tag, attributes in page.elements if tag == "img"]
+    themes = [picture["class"] for picture in pictures]
+    assert themes == len(pictures) // 2 * ["gc-light", "gc-dark"]
+    assert all(p["alt"] and p["src"].startswith("data:image/png;base64,") for p in pictures)
+    assert not {"svg", "script", "link"} & {tag for tag, _ in page.elements}
+
+
+def test_names_are_escaped():
+    name = "<b>W</b>"
+    W = np.ones((2, 2))
+    cost = lambda p: np.sum(p[name] ** 3)  # noqa: E731 (short)
+    check = check_gradients({name: W}, {name: 2 * W}, cost)
+    curve = step_curve({name: W}, {name: 2 * W}, cost, name, (0, 1), check=check)
+    for shown in (check, check.close_up(name), curve):
+        page = shown.to_html()
+        assert name not in page
+        assert "&lt;b&gt;W&lt;/b&gt;" in page
+        assert name in str(shown)
+
+
+def test_close_up_as_text(classic):
+    """Verdict, worst entries and histogram of one parameter."""
+    close = classic.close_up("W2")
+    head, worst, histogram = str(close).split("\n\n")
+    assert head.startswith("W2   ")
+    assert "✗ wrong, 4 of 15" in head
+    labels = [line.split("  ")[2] for line in worst.splitlines()]
+    assert labels == [entry.label for entry in close.worst(8)]
+    assert histogram.startswith("relative error of 15 of 15 entries\n")
+    assert repr(close) == "<CloseUp W2, 15 of 15 entries measured>"
 
 
 def test_alt_text(classic):

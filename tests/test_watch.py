@@ -285,6 +285,20 @@ def test_subjects(cell, options, code, line):
     assert cell("z = 1") == ""
 
 
+def test_accumulated_gradients(cell):
+    """Those that torch keeps in the parameters themselves, where nobody computes `grads`."""
+    pytest.importorskip("torch")
+    cell("import torch\ndel grads\nmodel = torch.nn.Linear(4, 1).double()\nZ = torch.tensor(X)")
+    cell("def cost_function():\n    return (model(Z) ** 2).mean()\ncost_function().backward()")
+    assert cell("%gradcheck --watch -p model").startswith("✓ Backpropagation is correct.")
+    assert cell("z = cost_function()") == ""
+    step = "with torch.no_grad():\n    model.weight -= 0.1 * model.weight.grad"
+    assert cell(step) == "not checked: `model` has changed since `.grad` was computed."
+    assert re.fullmatch(RIGHT, cell("model.zero_grad(); cost_function().backward()"))
+    assert cell("cost_function().backward()").startswith("✗")
+    assert cell("z = 1") == ""
+
+
 def test_result(shell, watched):
     """It is bound as ever, and nothing that would not be true is left."""
     first = shell.user_ns["_gradcheck"]

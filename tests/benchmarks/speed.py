@@ -1,4 +1,4 @@
-"""What a check costs: evaluations, time beyond them, memory, and what a second worker saves.
+"""What a check costs: evaluations, time and memory; what a second worker saves; the import.
 
     python -m tests.benchmarks.speed
 
@@ -11,7 +11,9 @@ import importlib
 import logging
 import multiprocessing
 import os
+import subprocess
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,6 +56,10 @@ TURN, EVERY = 0.02, 0.1
 MOST_MEMORY = 6.0
 LEAST_SPEEDUP = 1.7
 WORKER_REPEATS = 3
+# What the import may take beyond NumPy's, in seconds; and in how many pairs of processes it is
+# timed.
+MOST_IMPORT = 0.15
+IMPORT_REPEATS, QUICK_IMPORT_REPEATS = 31, 7
 
 # How many failing scans are named, and how much of what was said of each is shown.
 MOST_LINES, MOST_CHARACTERS = 30, 90
@@ -729,6 +735,47 @@ def workers_part(_options: argparse.Namespace) -> list[Goal]:
     return goals
 
 
+# The import
+
+
+def import_seconds(module: str, caches: str) -> float:
+    """Import a module in a new process, and return how long that took there."""
+    code = f"from time import perf_counter as t; a = t(); import {module}; print(t() - a)"
+    # Compiled modules are written, and read the next time, whatever the user has set.
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": caches}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-c", code]
+    return float(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+
+
+def import_part(options: argparse.Namespace) -> list[Goal]:
+    """Measure what the import takes beyond that of NumPy alone, in turns, with warm caches."""
+    repeats = QUICK_IMPORT_REPEATS if options.quick else IMPORT_REPEATS
+    modules = ("numpy", "gradcheck_magic")
+    with tempfile.TemporaryDirectory() as caches:
+        for module in modules:
+            import_seconds(module, caches)
+        turns = [[import_seconds(module, caches) for module in modules] for _ in range(repeats)]
+    numpy, ours = np.transpose(turns)
+    rows = {"numpy": numpy, "gradcheck_magic": ours, "beyond numpy": ours - numpy}
+    show_table(
+        f"Import, in new processes ({repeats} of each, in turns; ratio: to `import numpy`)",
+        ["", "seconds, median", "quartiles", "ratio"],
+        [
+            [
+                name,
+                f"{np.median(seconds):.3f}",
+                " to ".join(f"{np.quantile(seconds, q):.3f}" for q in (0.25, 0.75)),
+                f"{np.median(seconds / numpy):.2f}",
+            ]
+            for name, seconds in rows.items()
+        ],
+    )
+    beyond = np.median(ours - numpy)
+    wanted = f"import: at most {MOST_IMPORT:g} s beyond NumPy's"
+    return [Goal(wanted, f"{beyond:.3f}", beyond <= MOST_IMPORT)]
+
+
 # The command
 
 PARTS = {
@@ -736,6 +783,7 @@ PARTS = {
     "full": full_part,
     "memory": memory_part,
     "workers": workers_part,
+    "import": import_part,
 }
 
 

@@ -1,0 +1,86 @@
+"""What a function reads besides its arguments: variables of the notebook, and what it captured."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+
+__all__ = ["attributes", "captured", "globals_read", "read_by"]
+
+
+def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
+    """Yield the variables that a function reads, and those that the functions it calls read."""
+    while isinstance(function, functools.partial):
+        yield from ((f"args[{i}]", value) for i, value in enumerate(function.args))
+        yield from function.keywords.items()
+        function = function.func
+    owner = getattr(function, "__self__", None)
+    if owner is not None and not inspect.ismodule(owner):
+        yield from ((f"self.{k}", v) for k, v in attributes(owner))
+    function = getattr(function, "__func__", function)
+    if _is_wrapper(function):
+        yield from read_by(function.__wrapped__, depth)
+        return
+    if not isinstance(getattr(function, "__code__", None), CodeType):
+        return
+    functions = []
+    for name, value in (*captured(function), *globals_read(function)):
+        if inspect.isfunction(value) or inspect.ismethod(value) or _is_wrapper(value):
+            functions.append(value)
+        else:
+            yield name, value
+    for called in functions if depth else ():
+        yield from read_by(called, depth - 1)
+
+
+def captured(function: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the variables of the functions around it that a function reads."""
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
+    for name, cell in cells:
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # not yet assigned
+            continue
+
+
+def globals_read(function: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the global variables that a function reads, those inside it included."""
+    for code in _codes(function.__code__):
+        loaded = _names_loaded(code)
+        yield from ((k, v) for k, v in function.__globals__.items() if k in loaded)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of a function, and of those that are written inside it."""
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _codes(inner)
+
+
+@functools.lru_cache(maxsize=1024)
+def _names_loaded(code: CodeType) -> frozenset[str]:
+    # Not from `co_names`, which holds attributes too.
+    instructions = dis.get_instructions(code)
+    return frozenset(i.argval for i in instructions if i.opname == "LOAD_GLOBAL")
+
+
+def attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what an object holds; nothing of what it would have to compute."""
+    try:
+        held = dict(vars(value))
+    except Exception:  # noqa: BLE001 (an object may answer with anything)
+        return
+    yield from held.items()
+
+
+def _is_wrapper(value: object) -> bool:
+    """Whether it is a function inside another one, as `jax.jit` and `functools.cache` make it."""
+    try:
+        return callable(value) and callable(inspect.getattr_static(value, "__wrapped__", None))
+    except Exception:  # noqa: BLE001 (the same)
+        return False

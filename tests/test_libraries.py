@@ -1,0 +1,145 @@
+"""Arrays of other libraries: autograd's, the array API's, and CuPy's, as far as one can without."""
+
+import numpy as np
+import pytest
+from needed import require
+
+from gradcheck_magic import InputError, check_gradients
+
+require("autograd", "array_api_strict")
+import array_api_strict as xp  # noqa: E402
+import autograd  # noqa: E402
+import autograd.numpy as anp  # noqa: E402
+
+
+def test_autograd():
+    """HIPS/autograd computes with NumPy's own arrays."""
+    X, y = np.linspace(-1, 1, 12).reshape(6, 2), np.arange(6.0)
+    params = {"w": np.array([0.4, -0.7]), "b": 0.5}
+
+    def cost(params):
+        return anp.mean((anp.tanh(X @ params["w"]) + params["b"] - y) ** 2)
+
+    for grads in (autograd.grad(cost)(params), autograd.grad(cost)):
+        assert check_gradients(params, grads, cost).passed
+    grads = autograd.grad(cost)(params)
+    assert not check_gradients(params, {**grads, "b": grads["b"] / 2}, cost).passed
+
+
+@autograd.extend.primitive
+def softplus(x):
+    return anp.log1p(anp.exp(x))
+
+
+@pytest.mark.parametrize("slip", [False, True])
+def test_autograd_primitive(slip):
+    """A primitive with a rule of one's own."""
+    sign = -1 if slip else 1
+    autograd.extend.defvjp(softplus, lambda _, x: lambda g: g / (1 + anp.exp(-sign * x)))
+    x = np.array([0.3, -1.2, 2.0])
+
+    def cost(x):
+        return anp.sum(softplus(x) ** 2)
+
+    assert check_gradients(x, autograd.grad(cost), cost).passed is not slip
+
+
+def test_array_api():
+    """A library that knows nothing but the standard, which NumPy's functions are no part of."""
+    W, b = xp.asarray([[0.3, -1.0], [0.2, 0.9]]), xp.asarray([0.1, -0.4])
+
+    def cost(params):
+        assert type(params["W"]) is type(W)
+        return xp.sum(xp.tanh(params["W"] @ params["b"]) ** 2)
+
+    t = np.tanh(np.asarray(W) @ np.asarray(b))
+    upstream = 2 * t * (1 - t**2)
+    grads = {"W": xp.asarray(np.outer(upstream, b)), "b": xp.asarray(np.asarray(W).T @ upstream)}
+    before = np.asarray(W).tobytes()
+    assert check_gradients({"W": W, "b": b}, grads, cost).passed
+    wrong = check_gradients({"W": W, "b": b}, {**grads, "b": -grads["b"]}, cost)
+    assert [d.names for d in wrong.diagnoses] == [("b",)]
+    # A function without arguments has the arrays moved in place.
+    assert check_gradients({"W": W, "b": b}, grads, lambda: cost({"W": W, "b": b})).passed
+    assert np.asarray(W).tobytes() == before
+
+
+class OnDevice:
+    """An array as CuPy's are: in a memory of its own, and NumPy gets it through `get` alone."""
+
+    __cuda_array_interface__ = {"version": 3}  # noqa: RUF012 (only its presence matters)
+    __array_ufunc__ = None
+
+    def __init__(self, values, device):
+        self._values = values
+        self.device = device
+
+    def __array_namespace__(self):
+        return self.device
+
+    def __array__(self, *_, **__):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def get(self):
+        return self._values.copy()
+
+    def __setitem__(self, where, other):
+        self._values[where] = other._values
+
+    def __mul__(self, other):
+        return OnDevice(self._values * other._values, self.device)
+
+    def sum(self):
+        return OnDevice(self._values.sum(), self.device)
+
+    @property
+    def dtype(self):
+        return self._values.dtype
+
+
+class Device:
+    """Where they are made: within it, as within a device of CuPy's."""
+
+    current = None
+
+    def __enter__(self):
+        Device.current = self
+
+    def __exit__(self, *_):
+        Device.current = None
+
+    @staticmethod
+    def asarray(array):
+        return OnDevice(array.copy(), Device.current)
+
+
+@pytest.mark.parametrize("closure", [False, True])
+def test_as_cupy(closure):
+    device = Device()
+    values = np.array([[0.3, -1.0], [0.2, 0.9]])
+    W = OnDevice(values.copy(), device)
+
+    def cost(given=W):
+        assert type(given) is OnDevice
+        assert given.device is device
+        return (given * given * given).sum()
+
+    call = "closure" if closure else "structured"
+    assert check_gradients(W, OnDevice(3 * values**2, device), cost, call=call).passed
+    check = check_gradients(
+        {"W": W}, {"W": OnDevice(-3 * values**2, device)}, lambda p: cost(p["W"])
+    )
+    assert [d.names for d in check.diagnoses] == [("W",)]
+    assert W.get().tobytes() == values.tobytes()
+
+
+def test_not_dense():
+    """What cannot be had as an array is named."""
+    broken = OnDevice(np.ones(2), Device())
+    broken.get = lambda: 1 / 0
+    with pytest.raises(InputError) as error:
+        check_gradients({"W": broken}, {"W": np.ones(2)}, lambda p: 0.0)
+    assert str(error.value) == (
+        "`W` is a foreign array of float64, which NumPy cannot read (division by zero): "
+        "expected a dense array of float32 or float64."
+    )

@@ -1,0 +1,145 @@
+"""Results where there is no IPython: in marimo, as an app and exported, light and dark."""
+
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+from importlib import resources
+from urllib.request import urlopen
+
+import pytest
+from browser import expect, require, see_theme, visible
+from lab_server import HOST, PATIENCE, environment, free_port, is_running, stop, wait_until
+
+require("marimo")
+
+NOTEBOOK = """
+# /// script
+# [tool.marimo.display]
+# theme = "{theme}"
+# ///
+
+import marimo
+
+app = marimo.App()
+
+
+@app.cell
+def _():
+    import numpy as np
+    from gradcheck_magic import check_gradients, step_curve
+
+    params = {{"W": np.linspace(-1, 1, 12).reshape(4, 3), "b": np.ones(3)}}
+    grads = {{"dW": np.cos(params["W"]), "db": 2 * np.cos(params["b"])}}
+
+    def cost(p):
+        return np.sum(np.sin(p["W"])) + np.sum(np.sin(p["b"]))
+    return check_gradients, cost, grads, params, step_curve
+
+
+@app.cell
+def _(check_gradients, cost, grads, params):
+    check = check_gradients(params, grads, cost)
+    check
+    return (check,)
+
+
+@app.cell
+def _(check):
+    check.close_up("b")
+    return
+
+
+@app.cell
+def _(check, cost, grads, params, step_curve):
+    step_curve(params, grads, cost, "W", (2, 1), check=check)
+    return
+"""
+# What each card says, and how many pictures it has.
+CARDS = [
+    ("There is a bug in backpropagation.", 1),
+    ("✗ wrong, 3 of 3", 3),
+    ("the gradient is right", 1),
+]
+# Where an exported page takes marimo's own files from.
+CDN = re.compile(r"https://cdn\.jsdelivr\.net/npm/@marimo-team/frontend@[^/]*/dist/(?P<path>.*)")
+
+
+@pytest.fixture(params=["light", "dark"])
+def theme(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(theme, tmp_path):
+    path = tmp_path / "checks.py"
+    path.write_text(NOTEBOOK.format(theme=theme), encoding="utf-8")
+    return path
+
+
+def test_app(page, notebook, theme):
+    """Each result at the end of a cell is a card, with its pictures, in marimo's theme."""
+    with app_of(notebook) as url:
+        page.goto(url)
+        see_cards(page, theme)
+
+
+def test_exported(page, notebook, theme):
+    """The same on a page of its own, without a kernel, and without a network."""
+    export = marimo("export", "html", notebook, "--output", notebook.with_suffix(".html"))
+    subprocess.run(export, check=True, timeout=PATIENCE, env=environment(notebook.parent))
+    page.route(re.compile("^https?:"), fulfil)
+    page.goto(notebook.with_suffix(".html").as_uri())
+    see_cards(page, theme)
+
+
+def marimo(*arguments):
+    """A command of marimo's."""
+    return [sys.executable, "-m", "marimo", *map(str, arguments)]
+
+
+@contextmanager
+def app_of(notebook):
+    """Run a notebook as an app, and stop it at the end; yields its address."""
+    url = f"http://{HOST}:{(port := free_port())}"
+    options = ["--headless", "--no-token", "--host", HOST, "--port", port]
+    log = notebook.with_suffix(".log")
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            marimo("run", notebook, *options),
+            env=environment(notebook.parent), stdout=stream, stderr=stream,
+        )  # fmt: skip
+    try:
+        wait_until("marimo answers", lambda: is_running(process, log) and is_up(url))
+        yield url
+    finally:
+        stop(process)
+
+
+def is_up(url):
+    """Whether marimo answers."""
+    try:
+        with urlopen(f"{url}/health", timeout=PATIENCE) as answer:  # noqa: S310 (our own server)
+            return bool(answer.read())
+    except OSError:
+        return False
+
+
+def fulfil(route):
+    """Hand out marimo's files from where it is installed, and nothing else."""
+    found = CDN.fullmatch(route.request.url)
+    file = resources.files("marimo") / "_static" / (found["path"] if found else "")
+    if file.is_file():
+        route.fulfill(path=str(file))
+    else:
+        route.abort()
+
+
+def see_cards(page, theme):
+    """See one card for each result, with what it says, and its pictures."""
+    cards = visible(page.locator(".gc-card"))
+    expect(cards).to_have_count(len(CARDS))
+    for card, (words, n_pictures) in zip(cards.all(), CARDS, strict=True):
+        expect(card).to_contain_text(words)
+        expect(visible(card.locator("img"))).to_have_count(n_pictures)
+    see_theme(page, theme)
