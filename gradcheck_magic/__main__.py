@@ -7,6 +7,8 @@ import sys
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from gradcheck_magic.magic import GradcheckMagics
+
 CELLS = (
     """\
 %load_ext gradcheck_magic
@@ -36,8 +38,15 @@ In a notebook the same cells show a card with a picture. To open the tutorials:
 
 def main() -> int:
     """Run the cells as a person would type them; return 0 if they all ran."""
-    # In memory, so that these cells do not turn up in the user's own history.
-    config = Config({"HistoryManager": {"hist_file": ":memory:"}})
+    traits = GradcheckMagics.class_traits(config=True)
+    config = Config(
+        {
+            # In memory, so that these cells do not turn up in the user's own history.
+            "HistoryManager": {"hist_file": ":memory:"},
+            # The options of the project that this is run in are not for these cells.
+            "GradcheckMagics": {name: trait.default_value for name, trait in traits.items()},
+        }
+    )
     shell = InteractiveShell.instance(config=config)
     for number, cell in enumerate(CELLS, start=1):
         prompt, more = f"In [{number}]: ", "   ...: "

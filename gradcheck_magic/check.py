@@ -520,6 +520,7 @@ class GradientCheck(Displayed):
 
     def raise_if_failed(self) -> None:
         """Raise `GradientCheckFailed`, in one line, unless the verdict is CORRECT."""
+        __tracebackhide__ = True  # pytest shows the line of the test, not this one
         if not self.passed:
             raise GradientCheckFailed(self.headline(), self)
 

@@ -85,6 +85,7 @@ class Binding:
         # What was handed out last: the container, and the leaves that were put into it.
         self._container: Any = None
         self._leaves: list[Any] = []
+        self._unchanging: dict[str, tuple[Array, Any]] = {}
 
     @property
     def fresh(self) -> bool:
@@ -193,11 +194,24 @@ class Binding:
             self._leaves = [self._flat(*buffers)]
             return self._leaves, {}
         pairs = zip(self.parameters.arrays, buffers, strict=True)
-        self._leaves = [_presented_leaf(parameter, buffer) for parameter, buffer in pairs]
+        self._leaves = [self._leaf(parameter, buffer) for parameter, buffer in pairs]
         if self.convention is Convention.ARGUMENTS and not self.keywords:
             return self._leaves, {}
         self._container = self.parameters.filled(self._leaves)
         return ((), self._container) if self.keywords else ((self._container,), {})
+
+    def _leaf(self, parameter: Parameter, buffer: Array) -> Any:
+        """What the function is given in place of the user's own value: the same kind of thing."""
+        if parameter.is_number and not parameter.checked:
+            return parameter.value
+        if parameter.library is None or parameter.library.is_writable(parameter.value):
+            return parameter.presented(buffer)
+        # What nobody can change is made anew only where θ has moved.
+        there, leaf = self._unchanging.get(parameter.name, (None, None))
+        if there is None or not np.array_equal(there, buffer):
+            there, leaf = buffer.copy(), parameter.presented(buffer)
+            self._unchanging[parameter.name] = there, leaf
+        return leaf
 
     def _flat(self, theta: Array) -> Any:
         """θ as the function is to get it: the library's own, where all the arrays are of one."""
@@ -256,6 +270,7 @@ class Binding:
             self.__dict__.pop(name, None)
         self._arguments = self._container = None
         self._leaves = []
+        self._unchanging = {}
 
     def changed(self) -> Parameter | None:
         """Return a parameter that the function has changed, if there is one."""
@@ -290,12 +305,6 @@ def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
     else:
         dtype = np.dtype(np.float64) if parameter.checked else array.dtype
     return np.array(array, dtype=dtype, order="C", subok=True)
-
-
-def _presented_leaf(parameter: Parameter, buffer: Array) -> Any:
-    """What the function is given in place of the user's own value: the same kind of thing."""
-    is_fixed = parameter.is_number and not parameter.checked
-    return parameter.value if is_fixed else parameter.presented(buffer)
 
 
 def possible_bindings(

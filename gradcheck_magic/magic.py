@@ -33,11 +33,11 @@ from IPython.core.magic import (
 from IPython.core.magic_arguments import argument, kwds, magic_arguments, parse_argstring
 from IPython.display import display
 from traitlets import Any as Anything
-from traitlets import Bool, Enum, Float, Int, Unicode
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, Union
+from traitlets.config import Config
 
 from gradcheck_magic.check import GradientCheck, check_gradients
 from gradcheck_magic.controls import Requests, Settings
-from gradcheck_magic.convention import Convention
 from gradcheck_magic.cost import Progress
 from gradcheck_magic.errors import (
     GradientCheckError,
@@ -47,6 +47,7 @@ from gradcheck_magic.errors import (
 )
 from gradcheck_magic.interrupt import interrupts_raised
 from gradcheck_magic.measurement import MODES
+from gradcheck_magic.options import CALLS, DISPLAYS, is_strict, project_options
 from gradcheck_magic.pairing import has_gradients
 from gradcheck_magic.report import one_line
 from gradcheck_magic.step_curve import StepCurve, step_curve
@@ -56,8 +57,6 @@ from gradcheck_magic.widget import Bundle, Card, LiveCards, StaticCard, WidgetCa
 
 __all__ = ["GradcheckMagics", "load", "unload"]
 
-CALLS = ("auto", *(convention.value for convention in Convention))
-DISPLAYS = ("auto", "widget", "static", "text")
 RESULT = "_gradcheck"
 # So many checks are remembered, of what goes by different names.
 MOST_REMEMBERED = 8
@@ -86,6 +85,7 @@ Examples::
     %gradcheck --workers 4
     %gradcheck --strict
     %gradcheck --watch
+    %config GradcheckMagics.strict = "ci"
     %config GradcheckMagics.enabled = False
 
 `cost_function` may take the container that `params` is, the flat vector of all parameters, the
@@ -122,9 +122,12 @@ class GradcheckMagics(Magics):
     enabled = Bool(
         default_value=True, help="Make checks; if False, only the cell's body runs."
     ).tag(config=True)
-    strict = Bool(default_value=False, help="Raise GradientCheckFailed unless CORRECT.").tag(
-        config=True
-    )
+    # Anything: `%config` only logs what a trait refuses, and a check in CI would not be strict.
+    strict = Union(
+        [Bool(), Anything()],
+        default_value=False,
+        help="Raise GradientCheckFailed unless CORRECT; 'ci': where the variable CI is set.",
+    ).tag(config=True)
     quiet = Bool(default_value=False, help="Show nothing when CORRECT, else one line.").tag(
         config=True
     )
@@ -147,8 +150,11 @@ class GradcheckMagics(Magics):
 
     display = Enum(DISPLAYS, "auto", help="How the result is shown.").tag(config=True)
 
-    def __init__(self, shell: InteractiveShell) -> None:
-        super().__init__(shell=shell)
+    def __init__(self, shell: InteractiveShell, project: dict[str, Any]) -> None:
+        config = Config({type(self).__name__: project})
+        # What the user's own configuration says comes before what the project's does.
+        config.merge(shell.config)
+        super().__init__(shell=shell, config=config)
         self._live = LiveCards()
         # The last check of what is called the same: for what has changed since, and in case the
         # gradient is the one that was right then. In memory only.
@@ -269,7 +275,7 @@ class GradcheckMagics(Magics):
             raise
 
     def _options(self, line: str) -> argparse.Namespace:
-        """The options of a line, completed by what ``%config`` says."""
+        """The options of a line, completed by what is configured."""
         try:
             options: argparse.Namespace = parse_argstring(self.gradcheck, line)
         except (UsageError, ValueError) as error:
@@ -280,6 +286,7 @@ class GradcheckMagics(Magics):
                 setattr(options, name, getattr(self, name))
         if options.watch and options.unwatch:
             raise InputError("%gradcheck: --watch and --unwatch at once; give one of them.")
+        options.strict = is_strict(options.strict)
         if options.only is not None:
             options.only = [name for names in options.only for name in names]
         return options
@@ -733,9 +740,15 @@ def _without_package(frames: TracebackType | None) -> TracebackType | None:
 
 
 def load(shell: InteractiveShell) -> None:
-    """Register the magics, once."""
+    """Register the magics, once, with the options of the project; or leave all as it is."""
+    project = project_options()
     unload(shell)
-    shell.register_magics(GradcheckMagics)
+    try:
+        shell.register_magics(GradcheckMagics(shell, project))
+    except TraitError as error:
+        # The user's own configuration says what cannot be.
+        unload(shell)
+        raise InputError(str(error)) from None
 
 
 def unload(shell: InteractiveShell) -> None:

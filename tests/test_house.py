@@ -22,8 +22,8 @@ ORDER = [
     "broadcasting", "experiments", "sentences", "diagnosis", "findings", "scan_explanation",
     "explanation", "display", "check", "step_curve", "step_curve_report", "close_up",
     "error_histogram", "clock", "report", "text_style", "text_report", "drawing", "figures",
-    "close_up_figures", "terminal", "close_up_card", "controls", "widget", "watch", "magic",
-    "demo", "__main__", "__init__",
+    "close_up_figures", "terminal", "close_up_card", "controls", "widget", "watch", "options",
+    "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
 UPWARDS = {

@@ -1,10 +1,13 @@
 """What the README says is true."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 from gradcheck_magic import Cause, Verdict
+from gradcheck_magic.options import project_options
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,6 +37,42 @@ def test_options(shell):
     table = README.partition("## Options")[2].partition("`%gradcheck` does")[0]
     told = set(re.findall(r"(?<![\w-])--?[a-z]+", table))
     assert told == {option for option in known if not option.startswith("--no-")}
+
+
+def in_ci(language):
+    """Return the code in the section on CI."""
+    section = README.partition("## In CI")[2].partition("\n## ")[0]
+    (code,) = re.findall(rf"```{language}\n(.*?)```", section, flags=re.DOTALL)
+    return code
+
+
+def test_options_of_a_project(tmp_path, monkeypatch):
+    """The table can be copied into a `pyproject.toml`."""
+    (tmp_path / "pyproject.toml").write_text(in_ci("toml"))
+    monkeypatch.chdir(tmp_path)
+    assert project_options() == {"strict": "ci"}
+
+
+def test_pytest(tmp_path):
+    """The test passes; with a bug in it, it fails at its own line and says in one why."""
+    right = in_ci("python")
+    wrong = right.replace("2 * X.T", "X.T")
+    assert wrong != right
+    (tmp_path / "test_right.py").write_text(right)
+    (tmp_path / "test_wrong.py").write_text(wrong)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "1 failed, 1 passed" in done.stdout
+    assert "test_right.py ." in done.stdout
+    (error,) = re.findall("^E +(.*)$", done.stdout, flags=re.MULTILINE)
+    assert error.startswith(
+        "gradcheck_magic.errors.GradientCheckFailed: There is a bug in backpropagation. The "
+        "difference is 0.333. `grads` is 0.5000 times the numerical gradient, in all 3 entries"
+    )
+    assert ">       check.raise_if_failed()" in done.stdout
+    assert "check.py" not in done.stdout
 
 
 def test_versions():

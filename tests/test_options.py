@@ -1,0 +1,337 @@
+"""Options of the project, in `pyproject.toml`, and checks that are strict in CI alone."""
+
+import os
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from traitlets.config import Config
+
+from gradcheck_magic import GradientCheckFailed, InputError
+from gradcheck_magic.magic import GradcheckMagics
+from gradcheck_magic.options import OPTIONS, project_options
+
+OURS = "[tool.gradcheck_magic]\n"
+WRONG = "params, grads, cost_function = [1.0, 2.0], [2.0, 5.0], lambda p: p[0] ** 2 + p[1] ** 2"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Write a `pyproject.toml`, two folders above the one that work is done in."""
+    here = tmp_path / "course" / "week 1"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+
+    def write(text, folder="."):
+        (tmp_path / folder / "pyproject.toml").write_text(text, encoding="utf-8")
+
+    return write
+
+
+def magics_of(shell):
+    return shell.magics_manager.registry.get("GradcheckMagics")
+
+
+def test_all_options():
+    """Whatever can be configured can stand in the file, by the same name."""
+    assert set(OPTIONS) == set(GradcheckMagics.class_trait_names(config=True))
+
+
+VALUES = """
+strict = "ci"
+quiet = true
+params = "model.weights"
+grads = "[dW, db]"
+cost = "lambda p: cost(p, X, Y)"
+epsilon = 1e-6
+call = "flat"
+points = 3
+seed = 0
+mode = "scan"
+budget = 60
+workers = 2
+display = "text"
+enabled = false
+"""
+
+
+def test_every_option_is_set(shell, run, project):
+    project(OURS + VALUES)
+    run("%reload_ext gradcheck_magic")
+    magics = magics_of(shell)
+    told = tomllib.loads(VALUES)
+    assert set(told) == set(OPTIONS)
+    assert {name: getattr(magics, name) for name in told} == told
+
+
+FOUND = {
+    "in the folder": {"course/week 1": "points = 2", "course": "points = 3"},
+    "above it": {"course": "points = 2", ".": "points = 3"},
+    "two above it": {".": "points = 2"},
+    "above a part of the project that says nothing": {"course": None, ".": "points = 2"},
+}
+
+
+@pytest.mark.parametrize("files", FOUND.values(), ids=FOUND)
+def test_nearest_file_with_our_table(project, files):
+    for folder, line in files.items():
+        project("[project]\nname = 'part'\n" if line is None else OURS + line, folder)
+    assert project_options() == {"points": 2}
+
+
+@pytest.mark.parametrize("text", ["", "[tool.ruff]\n", "tool = 3\n", OURS])
+def test_nothing_is_set(project, text):
+    project(text)
+    assert project_options() == {}
+
+
+def test_deleted_folder(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert project_options() == {}
+    monkeypatch.chdir(tmp_path)
+
+
+MISTAKES = {
+    "stirct = true": "[tool.gradcheck_magic] has no option `stirct` (did you mean `strict`?).",
+    "Strict = true": "[tool.gradcheck_magic] has no option `Strict` (did you mean `strict`?).",
+    "only = 'W'": (
+        "[tool.gradcheck_magic] has no option `only`: expected `strict`, `quiet`, `params`, "
+        "`grads`, `cost`, `epsilon`, `call`, `points`, `seed`, `mode`, `budget`, `workers`, "
+        "`display` and `enabled`."
+    ),
+    "strict = 'CI'": (
+        '`strict` in [tool.gradcheck_magic] is "CI" (did you mean `"ci"`?): expected true, false '
+        'or "ci".'
+    ),
+    "strict = 'true'": (
+        '`strict` in [tool.gradcheck_magic] is "true" (did you mean `true`?): expected true, '
+        'false or "ci".'
+    ),
+    "strict = 1": '`strict` in [tool.gradcheck_magic] is 1: expected true, false or "ci".',
+    "quiet = 'ci'": '`quiet` in [tool.gradcheck_magic] is "ci": expected true or false.',
+    "mode = 'scann'": (
+        '`mode` in [tool.gradcheck_magic] is "scann" (did you mean `"scan"`?): expected "auto", '
+        '"full" or "scan".'
+    ),
+    "call = []": (
+        '`call` in [tool.gradcheck_magic] is []: expected "auto", "structured", "flat", '
+        '"arguments" or "closure".'
+    ),
+    "params = 'my params'": (
+        '`params` in [tool.gradcheck_magic] is "my params": expected a name or an expression, '
+        'such as "model.weights".'
+    ),
+    "cost = '''\nlambda p:\n'''": (
+        r'`cost` in [tool.gradcheck_magic] is "lambda p:\n": expected a name or an expression, '
+        'such as "model.weights".'
+    ),
+    "epsilon = '1e-7'": (
+        '`epsilon` in [tool.gradcheck_magic] is "1e-7": expected a positive number, such as 1e-7.'
+    ),
+    "epsilon = nan": (
+        "`epsilon` in [tool.gradcheck_magic] is NaN: expected a positive number, such as 1e-7."
+    ),
+    "budget = 0": (
+        "`budget` in [tool.gradcheck_magic] is 0: expected a positive number, such as 10."
+    ),
+    "points = true": (
+        "`points` in [tool.gradcheck_magic] is true: expected a whole number from 1 on."
+    ),
+    "seed = 2026-11-27": (
+        '`seed` in [tool.gradcheck_magic] is "2026-11-27": expected a whole number from 0 on.'
+    ),
+    "workers = 0": (
+        "`workers` in [tool.gradcheck_magic] is 0: expected a whole number from 1 on, or an "
+        'executor, such as "pool".'
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "message"), MISTAKES.items())
+def test_mistakes(project, line, message):
+    """One line: the file, the key, what was found, and what may be meant."""
+    project(f"{OURS}{line}\n")
+    with pytest.raises(InputError) as error:
+        project_options()
+    assert str(error.value) == f"../../pyproject.toml: {message}".replace("/", os.sep)
+
+
+FILES = {
+    "no TOML": ("strict = = true", " is not valid TOML: Invalid value (at line 1, column 10)."),
+    "no table": (
+        "[tool]\ngradcheck_magic = true",
+        ": `gradcheck_magic` in [tool] is true: expected [tool.gradcheck_magic].",
+    ),
+    "a hyphen": (
+        "[tool.gradcheck-magic]\nstrict = true",
+        ": [tool.gradcheck-magic] is not read: call it [tool.gradcheck_magic].",
+    ),
+    "half the name": (
+        "[tool.gradcheck]\nstrict = true",
+        ": [tool.gradcheck] is not read: call it [tool.gradcheck_magic].",
+    ),
+    "the name in %config": (
+        "[tool.GradcheckMagics]\nstrict = true",
+        ": [tool.GradcheckMagics] is not read: call it [tool.gradcheck_magic].",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), FILES.values(), ids=FILES)
+def test_files_that_cannot_be_meant(project, text, message):
+    project(text, "course/week 1")
+    with pytest.raises(InputError) as error:
+        project_options()
+    assert str(error.value) == f"pyproject.toml{message}"
+
+
+def test_other_encoding(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_bytes("name = 'Übung'".encode("latin-1"))
+    with pytest.raises(InputError, match=r"^pyproject\.toml is not valid TOML: 'utf-8' codec"):
+        project_options()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_unreadable_file(tmp_path, monkeypatch):
+    """As nobody may read it; not even who may read all files, as in a container."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").symlink_to("/proc/self/mem")
+    with pytest.raises(InputError, match=r"^pyproject\.toml cannot be read: Input/output error\.$"):
+        project_options()
+
+
+@pytest.mark.parametrize("command", ["load_ext", "reload_ext"])
+def test_a_mistake_is_seen_when_the_extension_is_loaded(shell, run, project, command):
+    """One line, and nothing is half loaded: once it is mended, all is well."""
+    if command == "load_ext":
+        run("%unload_ext gradcheck_magic")
+    project(OURS + "stirct = true")
+    with capture_output() as captured:
+        result = shell.run_cell(f"%{command} gradcheck_magic")
+    assert isinstance(result.error_in_exec, InputError)
+    assert captured.stdout.strip() == f"InputError: {result.error_in_exec}"
+    assert captured.stderr == ""
+    assert magics_of(shell) is None
+    assert shell.find_line_magic("gradcheck") is shell.find_cell_magic("gradcheck") is None
+    assert "GradcheckMagics" not in [type(c).__name__ for c in shell.configurables]
+    project(OURS + "strict = true")
+    run("%load_ext gradcheck_magic")
+    assert magics_of(shell).strict is True
+
+
+def test_a_mistake_in_the_users_configuration(tmp_path, monkeypatch):
+    """One line as well."""
+    monkeypatch.chdir(tmp_path)
+    InteractiveShell.clear_instance()
+    config = {"HistoryManager": {"enabled": False}, "GradcheckMagics": {"epsilon": "tiny"}}
+    shell = InteractiveShell.instance(config=Config(config))
+    error = shell.run_cell("%load_ext gradcheck_magic").error_in_exec
+    InteractiveShell.clear_instance()
+    assert isinstance(error, InputError)
+    assert str(error) == (
+        "The 'epsilon' trait of a GradcheckMagics instance expected a float, not the str 'tiny'."
+    )
+    assert "GradcheckMagics" not in [type(c).__name__ for c in shell.configurables]
+
+
+def test_precedence(shell, run, project):
+    """The command line, then %config, then the user's configuration, then the project's."""
+
+    def strict(line="%gradcheck -q"):
+        return isinstance(shell.run_cell(line).error_in_exec, GradientCheckFailed)
+
+    run(WRONG)
+    assert not strict()
+    project(OURS + "strict = true")
+    assert not strict()
+    run("%reload_ext gradcheck_magic")
+    assert strict()
+    assert not strict("%gradcheck -q --no-strict")
+    shell.config.GradcheckMagics.strict = False
+    run("%reload_ext gradcheck_magic")
+    assert not strict()
+    run("%config GradcheckMagics.strict = True")
+    assert strict()
+    # Another setting leaves it as it is.
+    run("%config GradcheckMagics.seed = 1")
+    assert strict()
+    assert not strict("%gradcheck -q --no-strict")
+
+
+def test_demonstration_is_the_same_in_any_project(project):
+    project(OURS + "strict = true\ngrads = 'gradients'")
+    done = subprocess.run(
+        [sys.executable, "-m", "gradcheck_magic"], capture_output=True, check=True, text=True
+    )
+    assert "GradientCheckFailed" not in done.stdout
+
+
+CI = {
+    None: False,
+    "": False,
+    "0": False,
+    "false": False,
+    "False": False,
+    "no": False,
+    "off": False,
+    " ": False,
+    "true": True,
+    "1": True,
+    "yes": True,
+    "woodpecker": True,
+}
+
+
+@pytest.mark.parametrize(("value", "strict"), CI.items())
+def test_strict_in_ci(shell, run, monkeypatch, value, strict):
+    """What the variable is when the check is made counts."""
+    run(f"{WRONG}\n%config GradcheckMagics.strict = 'ci'")
+    if value is None:
+        monkeypatch.delenv("CI", raising=False)
+    else:
+        monkeypatch.setenv("CI", value)
+    error = shell.run_cell("%gradcheck -q").error_in_exec
+    assert isinstance(error, GradientCheckFailed) == strict
+    assert shell.run_cell("%gradcheck -q --no-strict").success
+    assert not shell.run_cell("%gradcheck -q --strict").success
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("'CI'", "'CI' (did you mean `ci`?)"),
+        ("'true'", "'true' (did you mean `True`?)"),
+        ("2", "2"),
+        ("None", "None"),
+    ],
+)
+def test_wrong_strictness(shell, run, value, found):
+    """`%config` would log it and go on as before: whoever checks then sees it, and so does CI."""
+    run(f"{WRONG}\n%config GradcheckMagics.strict = {value}")
+    with capture_output() as captured:
+        result = shell.run_cell("%%gradcheck\nran = True")
+    assert "ran" not in shell.user_ns
+    assert captured.stdout == (
+        f"InputError: `GradcheckMagics.strict` is {found}: expected True, False or 'ci'.\n"
+    )
+    assert isinstance(result.error_in_exec, InputError)
+    run("%config GradcheckMagics.strict = False\n%gradcheck")
+
+
+@pytest.mark.parametrize(("given", "strict"), [("True", True), ("ci", "ci")])
+def test_strict_on_the_command_line_of_ipython(tmp_path, given, strict):
+    """There it is text."""
+    shown = "print(repr(get_ipython().magics_manager.registry['GradcheckMagics'].strict))"
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "--ext=gradcheck_magic",
+         f"--GradcheckMagics.strict={given}", "--HistoryManager.enabled=False", "-c", shown],
+        capture_output=True, check=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.stdout.strip() == repr(strict)

@@ -1,0 +1,160 @@
+"""Notebooks in CI: whatever runs them is red where it should be, and says why in one line.
+
+Each runner runs each outcome in a process and a kernel of its own: at an error most of them stop.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+from browser import require, write_notebook
+from lab_server import PATIENCE, environment
+
+from gradcheck_magic import GradientCheckFailed, check_gradients
+
+require("nbclient", "nbconvert", "nbmake", "nbval", "papermill")
+
+NOTEBOOK = "check.ipynb"
+RUNNERS = {
+    # The command of nbclient, which nbconvert, papermill and nbmake are built on.
+    "nbclient": ["jupyter", "execute", NOTEBOOK],
+    "nbconvert": ["nbconvert", "--execute", "--to=notebook", NOTEBOOK],
+    "papermill": ["papermill", "--no-progress-bar", NOTEBOOK, "executed.ipynb"],
+    "nbmake": ["pytest", "--nbmake", NOTEBOOK],
+    "nbval": ["pytest", "--nbval-lax", NOTEBOOK],
+}
+NETWORK = """
+import signal
+
+params, grads, wrong = {"w": 3.0}, {"dw": 6.0}, {"dw": -6.0}
+calls = []
+
+def cost_function(params):
+    return params["w"] ** 2
+
+def interrupting_cost(params):
+    calls.append(params)
+    if len(calls) == 5:
+        signal.raise_signal(signal.SIGINT)
+    return cost_function(params)
+"""
+
+
+def failed():
+    """Return the one line of the check that fails."""
+    check = check_gradients({"w": 3.0}, {"dw": -6.0}, lambda params: params["w"] ** 2)
+    with pytest.raises(GradientCheckFailed) as error:
+        check.raise_if_failed()
+    return f"GradientCheckFailed: {error.value}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What comes of a notebook.
+
+    Attributes
+    ----------
+    cells : list of str
+        What the notebook does.
+    error : str or None
+        The one line that says why it is red; None: it is green.
+    project : str
+        Our table in its `pyproject.toml`.
+    ci : str
+        What the variable CI is.
+    """
+
+    cells: list[str]
+    error: str | None = None
+    project: str = ""
+    ci: str = "true"
+
+
+FAILED = failed()
+IN_CI = '%config GradcheckMagics.strict = "ci"'
+# With every runner.
+OUTCOMES = {
+    "green": Outcome(["%gradcheck --strict", IN_CI, "%gradcheck -g wrong"], ci=""),
+    "strict in CI": Outcome(["%gradcheck -g wrong"], FAILED, project='strict = "ci"'),
+    "variable missing": Outcome(
+        ["%gradcheck -g nowhere"],
+        "InputError: `nowhere` is not defined: assign it before the check, or say what to take "
+        "with --grads.",
+    ),
+    "error in the cell": Outcome(["%%gradcheck\n1 / 0"], "ZeroDivisionError: division by zero"),
+    "interrupted": Outcome(
+        ["%gradcheck -q -c interrupting_cost"],
+        "Gradient check interrupted: 0 of 1 entries were checked; the parameters are as they were "
+        "before.",
+    ),
+}
+# What is the same to a runner, for the notebook says the same: with one of them.
+WAYS_TO_BE_STRICT = {
+    "by option": Outcome(["%gradcheck -q -g wrong --strict"], FAILED),
+    "by config": Outcome(
+        ["%config GradcheckMagics.strict = True", "%gradcheck -q -g wrong"], FAILED
+    ),
+    "by config, in CI": Outcome([IN_CI, "%gradcheck -q -g wrong"], FAILED),
+    "by the project": Outcome(["%gradcheck -q -g wrong"], FAILED, project="strict = true"),
+}
+TABLE = {
+    **{
+        f"{name}, {runner}": (outcome, runner)
+        for name, outcome in OUTCOMES.items()
+        for runner in RUNNERS
+    },
+    **{name: (outcome, "nbclient") for name, outcome in WAYS_TO_BE_STRICT.items()},
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """All runs, two at a time."""
+    home = tmp_path_factory.mktemp("runners")
+    variables = {**environment(home), "PYTHONPATH": python_path(home)}
+    with ThreadPoolExecutor(max_workers=2) as executor:
+        yield {
+            name: executor.submit(run, outcome, RUNNERS[runner], home / name, variables)
+            for name, (outcome, runner) in TABLE.items()
+        }
+        executor.shutdown(cancel_futures=True)
+
+
+def python_path(home):
+    """Return where Python finds everything but a package that takes seconds to import.
+
+    It is for addresses with characters beyond ASCII; jsonschema, a part of every kernel and of
+    every runner, does without it.
+    """
+    folder = home / "without"
+    folder.mkdir()
+    (folder / "rfc3987_syntax.py").write_text("raise ImportError")
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+
+
+def run(outcome, command, folder, variables):
+    """Run a notebook, and return what came of it."""
+    folder.mkdir()
+    write_notebook(folder / NOTEBOOK, ["%load_ext gradcheck_magic", NETWORK, *outcome.cells])
+    if outcome.project:
+        (folder / "pyproject.toml").write_text(f"[tool.gradcheck_magic]\n{outcome.project}\n")
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder, env={**variables, "CI": outcome.ci}, timeout=PATIENCE, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_outcome(runs, name):
+    done = runs[name].result()
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    outcome, _ = TABLE[name]
+    assert (done.returncode == 0) == (outcome.error is None), shown
+    assert outcome.error is None or outcome.error in shown.splitlines(), shown
+    # Nobody wants to see what led to it inside of this package.
+    assert not re.search(r"gradcheck_magic[/\\]\w+\.py", shown), shown
