@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
-__all__ = ["InterruptGuard"]
+__all__ = ["InterruptGuard", "interrupts_raised"]
 
 
 class InterruptGuard:
@@ -73,3 +74,17 @@ class InterruptGuard:
             self._outer._pass_on(signum, frame)  # noqa: SLF001 (another one of these)
         elif self._previous is not None:
             self._previous(signum, frame)
+
+
+@contextmanager
+def interrupts_raised() -> Iterator[None]:
+    """Have Ctrl-C raise `KeyboardInterrupt` meanwhile: once a cell is over, a kernel may not."""
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

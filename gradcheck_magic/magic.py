@@ -12,15 +12,16 @@ import contextlib
 import inspect
 import os
 import sys
+import time
 import traceback
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from IPython.core.magic import (
     Magics,
     line_cell_magic,
@@ -44,6 +45,7 @@ from gradcheck_magic.errors import (
     InputError,
     did_you_mean,
 )
+from gradcheck_magic.interrupt import interrupts_raised
 from gradcheck_magic.measurement import MODES
 from gradcheck_magic.option_line import identifier, names, read_options
 from gradcheck_magic.options import CALLS, DISPLAYS, is_strict, project_options
@@ -52,6 +54,7 @@ from gradcheck_magic.parameters import names_first
 from gradcheck_magic.report import one_line
 from gradcheck_magic.step_curve import StepCurve, step_curve
 from gradcheck_magic.terminal import TextCard
+from gradcheck_magic.watch import Watch
 from gradcheck_magic.widget import Bundle, Card, LiveCards, StaticCard, WidgetCard
 
 __all__ = ["GradcheckMagics", "load", "unload"]
@@ -82,6 +85,7 @@ Examples::
     %gradcheck -g "lambda params: backward(params, X, Y)" --points 5
     %gradcheck --mode scan --budget 60
     %gradcheck --workers 4
+    %gradcheck --watch
     %gradcheck --strict  # and a comment
     %config GradcheckMagics.strict = "ci"
     %config GradcheckMagics.enabled = False
@@ -141,6 +145,8 @@ class GradcheckMagics(Magics):
         # The last check of what is called the same: for what has changed since, and in case the
         # gradient is the one that was right then. In memory only.
         self._last: dict[tuple[str, ...], GradientCheck] = {}
+        self._cells = _Cells(shell, self._after_cell)
+        self._watched: _Watched | None = None
 
     @line_cell_magic
     @no_var_expand
@@ -216,21 +222,27 @@ class GradcheckMagics(Magics):
         action=argparse.BooleanOptionalAction,
         help="raise GradientCheckFailed unless CORRECT",
     )
+    @argument(
+        "--watch",
+        action="store_true",
+        help="check, and from then on again after each cell that changes what the check uses",
+    )
+    @argument("--unwatch", action="store_true", help="end that; make no check")
     def gradcheck(
         self, line: str, cell: str | None = None, local_ns: Namespace | None = None
     ) -> None:
         """Check a gradient; what the user reads instead of this is HELP."""
         try:
             options = self._options(line)
-            # Whatever goes wrong, no old result is left that could be taken for this one's.
-            self._bind(None)
+            if options.unwatch:
+                self._unwatch()
+            else:
+                # Whatever goes wrong, no old result is left that could be taken for this one's.
+                self._bind(None)
             if cell is not None:
                 run_body(self.shell, cell)
-            self._bind(None, options.out)
-            if self.enabled:
-                self._check(options, self._namespace(local_ns))
-            else:
-                print("gradcheck is off: %config GradcheckMagics.enabled = True turns it on.")
+            if not options.unwatch:
+                self._check_here(options, self._namespace(local_ns))
         except GradientCheckError as error:
             # What led to it is inside this package: the sentence is enough.
             raise error from None
@@ -251,6 +263,8 @@ class GradcheckMagics(Magics):
         for name, value in vars(options).items():
             if value is None and self.has_trait(name):
                 setattr(options, name, getattr(self, name))
+        if options.watch and options.unwatch:
+            raise InputError("%gradcheck: --watch and --unwatch at once; give one of them.")
         options.strict = is_strict(options.strict)
         if options.only is not None:
             options.only = [name for names in options.only for name in names]
@@ -263,10 +277,29 @@ class GradcheckMagics(Magics):
             return user_ns
         return {**user_ns, **local_ns}
 
+    def _check_here(self, options: argparse.Namespace, namespace: Namespace) -> None:
+        """Make the check that a cell asks for, and watch from now on if it asks for that, too."""
+        self._bind(None, options.out)
+        # This cell has its check.
+        self._cells.pass_over()
+        if options.watch:
+            self._watch(options)
+        if not self.enabled:
+            print("gradcheck is off: %config GradcheckMagics.enabled = True turns it on.")
+            return
+        watch = self._watched.watch if self._watched and self._watched.is_of(options) else None
+        try:
+            self._check(options, namespace)
+        finally:
+            if watch is not None:
+                watch.remember(self.shell.user_ns[RESULT])
+        if options.watch and watch is not None and watch.blind_spots:
+            _say(f"Watched from now on; {watch.blind_spots}.")
+
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
         card = self._card(options, namespace)
         try:
-            check = self._checked(options, namespace, card)
+            check = self._checked(options, namespace, card.progress)
         except GradientCheckInterrupted as interrupt:
             # A second interrupt may cut the picture short, and is otherwise the same one.
             with contextlib.suppress(KeyboardInterrupt):
@@ -278,7 +311,10 @@ class GradcheckMagics(Magics):
         self._show(check, card, options)
 
     def _checked(
-        self, options: argparse.Namespace, namespace: Namespace, card: Card
+        self,
+        options: argparse.Namespace,
+        namespace: Namespace,
+        progress: Progress | None = None,
     ) -> GradientCheck:
         """Return the result of a check, which is bound to the names for it."""
         same = (options.params, options.grads, options.cost, *(options.only or ()))
@@ -288,7 +324,7 @@ class GradcheckMagics(Magics):
         try:
             check = check_gradients(
                 *_given(options, namespace), epsilon=options.epsilon, only=options.only,
-                points=options.points, progress=card.progress, previous=self._last.get(same),
+                points=options.points, progress=progress, previous=self._last.get(same),
                 mode=options.mode, budget=options.budget, workers=workers,
                 **_called(options, namespace),
             )  # fmt: skip
@@ -306,7 +342,7 @@ class GradcheckMagics(Magics):
         else:
             card.clear()
             if not (check.passed or options.strict):
-                TextCard(sys.stdout, sys.stderr).say(one_line(check))
+                _say(one_line(check))
         if options.strict:
             check.raise_if_failed()
 
@@ -326,7 +362,7 @@ class GradcheckMagics(Magics):
             changed = argparse.Namespace(**{**vars(options), **asdict(settings)})
             before = card.shown
             try:
-                card.show(self._checked(changed, namespace, card))
+                card.show(self._checked(changed, namespace, card.progress))
             except GradientCheckInterrupted as interrupt:
                 card.show(interrupt.check)
                 raise
@@ -349,13 +385,140 @@ class GradcheckMagics(Magics):
         return card
 
     def retire(self) -> None:
-        """Close the widgets of all cards."""
+        """Close the widgets of all cards, and watch nothing any longer."""
         self._live.close()
+        self._cells.ignore()
+
+    # After other cells
+
+    def _watch(self, options: argparse.Namespace) -> None:
+        others = [] if options.upstream is None else [options.upstream]
+        expressions = (options.params, options.grads, options.cost)
+        # What is no expression cannot be watched: the check says so.
+        with contextlib.suppress(SyntaxError):
+            watch = Watch(*expressions, others, self.shell.user_ns)
+            self._watched = _Watched(options, watch)
+            self._cells.follow()
+
+    def _unwatch(self) -> None:
+        if self._watched is None:
+            print("gradcheck: nothing is watched.")
+        self._watched = None
+        self._cells.ignore()
+
+    def _after_cell(self, seconds: float) -> None:
+        """Check again, if a cell has changed what is watched, and say in a line how it is."""
+        watched = self._watched
+        if watched is None or not self.enabled:
+            return
+
+        def check(budget: float, hurried: bool) -> GradientCheck:  # noqa: FBT001 (called by position)
+            return self._checked(
+                watched.options_within(budget, hurried=hurried), self.shell.user_ns
+            )
+
+        with interrupts_raised():
+            news = watched.watch.after_cell(seconds, check)
+        if news is not None:
+            self._bind(news.check, watched.options.out)
+            if not (watched.options.quiet and news.is_good):
+                _say(news.sentence)
 
     def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
         self.shell.push({RESULT: check}, interactive=False)
         if name:
             self.shell.push({name: check})
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """What is watched, and how it is checked.
+
+    Attributes
+    ----------
+    options : argparse.Namespace
+        Those of ``%gradcheck --watch``.
+    watch : Watch
+        What is read, and whether it has changed.
+    """
+
+    options: argparse.Namespace
+    watch: Watch
+
+    def is_of(self, options: argparse.Namespace) -> bool:
+        """Whether a check with these options is of the same."""
+        same = ("params", "grads", "cost", "upstream", "only")
+        return all(getattr(options, name) == getattr(self.options, name) for name in same)
+
+    def options_within(self, seconds: float, *, hurried: bool) -> argparse.Namespace:
+        """Return the options of a check that is over after so many seconds."""
+        asked, mode = self.options.budget, self.options.mode
+        budget = seconds if asked is None else min(seconds, asked)
+        if hurried and mode == "auto":
+            mode = "scan"
+        # Processes are not started, nor functions sent, in so short a time.
+        changed = {"budget": budget, "mode": mode, "workers": None}
+        return argparse.Namespace(**{**vars(self.options), **changed})
+
+
+class _Cells:
+    """Tells when a cell has ended well: one of the notebook's, not one that is run inside another.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        Who runs them. What it runs silently is not told of.
+    ended : callable
+        Called with the seconds that the cell took.
+    """
+
+    def __init__(self, shell: InteractiveShell, ended: Callable[[float], None]) -> None:
+        self._shell = shell
+        self._ended = ended
+        self._began: float | None = None
+        self._is_telling = False
+
+    def follow(self) -> None:
+        """Tell of every cell from now on; this one has begun already, and is not told of."""
+        self._shell.events.register("pre_run_cell", self._pre_run_cell)
+        self._shell.events.register("post_run_cell", self._post_run_cell)
+
+    def ignore(self) -> None:
+        """Tell of none."""
+        for event in ("pre_run_cell", "post_run_cell"):
+            with contextlib.suppress(ValueError):  # not followed
+                self._shell.events.unregister(event, getattr(self, f"_{event}"))
+
+    def pass_over(self) -> None:
+        """Do not tell of the cell that runs now."""
+        self._began = None
+
+    def _pre_run_cell(self, _: object) -> None:
+        if not self._is_inside():
+            self._began = time.perf_counter()
+
+    def _post_run_cell(self, result: ExecutionResult | None) -> None:
+        if self._is_inside():
+            return
+        began, self._began = self._began, None
+        if began is None or result is None or not result.success:
+            return
+        self._is_telling = True
+        try:
+            self._ended(time.perf_counter() - began)
+        finally:
+            self._is_telling = False
+
+    def _is_inside(self) -> bool:
+        """Whether the user's code is running now, in a cell or because one has ended."""
+        frame = inspect.currentframe()
+        while frame is not None and frame.f_code is not InteractiveShell.run_code.__code__:
+            frame = frame.f_back
+        return self._is_telling or frame is not None
+
+
+def _say(sentence: str) -> None:
+    TextCard(sys.stdout, sys.stderr).say(sentence)
 
 
 def _given(options: argparse.Namespace, namespace: Namespace) -> tuple[Any, Any, Any]:

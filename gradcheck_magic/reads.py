@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
-__all__ = ["attributes", "read_by"]
+__all__ = ["attributes", "captured", "globals_read", "read_by"]
 
 
 def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
@@ -25,11 +25,10 @@ def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
     if _is_wrapper(function):
         yield from read_by(function.__wrapped__, depth)
         return
-    code = getattr(function, "__code__", None)
-    if not isinstance(code, CodeType):
+    if not isinstance(getattr(function, "__code__", None), CodeType):
         return
     functions = []
-    for name, value in (*_captured(function, code), *_globals(function, code)):
+    for name, value in (*captured(function), *globals_read(function)):
         if inspect.isfunction(value) or inspect.ismethod(value) or _is_wrapper(value):
             functions.append(value)
         else:
@@ -38,21 +37,36 @@ def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
         yield from read_by(called, depth - 1)
 
 
-def _captured(function: Any, code: CodeType) -> Iterator[tuple[str, Any]]:
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
+def captured(function: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the variables of the functions around it that a function reads."""
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
+    for name, cell in cells:
         try:
             yield name, cell.cell_contents
         except ValueError:  # not yet assigned
             continue
 
 
-def _globals(function: Any, code: CodeType) -> Iterator[tuple[str, Any]]:
-    # Not from `co_names`, which holds attributes too.
-    loaded = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
-    yield from ((k, v) for k, v in function.__globals__.items() if k in loaded)
+def globals_read(function: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the global variables that a function reads, those inside it included."""
+    for code in _codes(function.__code__):
+        loaded = _names_loaded(code)
+        yield from ((k, v) for k, v in function.__globals__.items() if k in loaded)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of a function, and of those that are written inside it."""
+    yield code
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
-            yield from _globals(function, inner)
+            yield from _codes(inner)
+
+
+@functools.lru_cache(maxsize=1024)
+def _names_loaded(code: CodeType) -> frozenset[str]:
+    # Not from `co_names`, which holds attributes too.
+    instructions = dis.get_instructions(code)
+    return frozenset(i.argval for i in instructions if i.opname == "LOAD_GLOBAL")
 
 
 def attributes(value: Any) -> Iterator[tuple[str, Any]]:

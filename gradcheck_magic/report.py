@@ -25,6 +25,8 @@ from gradcheck_magic.residuals import CERTAINTY
 
 __all__ = [
     "NUMBERS",
+    "SEPARATOR",
+    "brief",
     "card",
     "entries_table",
     "entry_rows",
@@ -57,7 +59,7 @@ NUMBERS = {"difference", REACH, "analytic", "numerical"}
 BEHIND_HEADS = ("entry", "analytic", "numerical", "analytic / numerical", "analytic − numerical")
 _BLOCK = "margin:0 0 8px;padding:6px 10px"
 
-FOOTER_SEPARATOR = " · "
+SEPARATOR = " · "
 
 
 # Words that text and card share
@@ -113,7 +115,7 @@ def footer(check: GradientCheck) -> str:
         f"J = {check.cost:.6g}, known to {check.noise:.1e}",
         _power(check) if math.isfinite(check.detectable) and not check.interrupted else "",
     ]
-    return FOOTER_SEPARATOR.join(filter(None, parts))
+    return SEPARATOR.join(filter(None, parts))
 
 
 def _extent(check: GradientCheck) -> str:
@@ -165,6 +167,29 @@ def _reach_alt(check: GradientCheck) -> str:
 def one_line(check: GradientCheck) -> str:
     """Return verdict, difference and first diagnosis in one line."""
     return f"{check.verdict.symbol} {check.headline()}"
+
+
+def brief(check: GradientCheck) -> str:
+    """Return a result in a few words: of a right one its extent, else what is wrong first."""
+    parts = [f"{check.verdict.symbol} {check.difference_text}"]
+    if check.passed:
+        kind = "scan of " if check.mode == "scan" else ""
+        noun = "entry" if check.size == 1 else "entries"
+        parts += [f"{kind}{check.size:,} {noun}", f"{check.seconds:.2f} s"]
+    else:
+        parts += [_extent(check)] if check.interrupted else []
+        parts += [_first_finding(check)]
+    return SEPARATOR.join(parts)
+
+
+def _first_finding(check: GradientCheck) -> str:
+    """What is wrong, without what to look at; or an entry that is; or why nothing can be said."""
+    sentences = [*(diagnosis.sentence for diagnosis in check.diagnoses), *check.reasons]
+    if check.wrong_entries and not check.diagnoses:
+        label, analytic, numerical = _worst_values(check.worst_entries(1)[0])
+        sentences = [f"`{label}`: analytic {analytic}, numerical {numerical}"]
+    first, _ = _split(sentences[0] if sentences else check.verdict.value)
+    return first if first.endswith((".", "?")) else f"{first}."
 
 
 def progress_text(done: int, expected: int, seconds: float) -> str:
@@ -364,12 +389,17 @@ def _reason_block(sentence: str) -> str:
 
 def _in_bold(sentence: str) -> str:
     """The first sentence in bold, the others below."""
-    # A full stop in code ends nothing.
-    split = re.fullmatch(r"((?:`[^`]*`|[^`])*?)\. (.*)", sentence, flags=re.DOTALL)
-    what, look = split.groups() if split else (sentence, "")
+    what, look = _split(sentence)
     more = f'<div class="gc-muted">{in_code(look)}</div>' if look else ""
     full_stop = "." if look else ""
     return f"<b>{in_code(what)}{full_stop}</b>{more}"
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return the first of several sentences, without its full stop, and the others; or all."""
+    # A full stop in code ends nothing.
+    split = re.fullmatch(r"((?:`[^`]*`|[^`])*?)\. (.*)", text, flags=re.DOTALL)
+    return (split[1], split[2]) if split else (text, "")
 
 
 def in_code(text: str) -> str:

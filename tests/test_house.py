@@ -14,17 +14,16 @@ PACKAGE = ROOT / "gradcheck_magic"
 # Each module imports only from those before it.
 ORDER = [
     "errors", "interrupt", "memory", "libraries", "containers", "reads", "parameters", "borrowed",
-    "pairing", "fingerprint", "directions",
-    "convention", "evaluation", "workers", "gradient_function", "noise", "cost", "analytic",
+    "pairing", "fingerprint", "directions", "convention", "evaluation", "workers",
+    "gradient_function", "noise", "cost", "analytic",
     "textbook", "ladder", "lockstep", "second_look", "finite_difference", "residuals",
     "sampling", "location", "scan", "measured", "comparison", "changes", "measurement",
     "mismatch", "cause", "readings", "recognition", "layers", "belonging", "stale",
     "broadcasting", "experiments", "sentences", "diagnosis", "findings", "scan_explanation",
     "explanation", "display", "check", "step_curve", "step_curve_report", "close_up",
     "error_histogram", "clock", "report", "text_style", "text_report", "drawing", "figures",
-    "close_up_figures", "terminal", "close_up_card", "controls", "widget", "options",
-    "option_line", "completion", "magic", "demo",
-    "__main__", "__init__",
+    "close_up_figures", "terminal", "close_up_card", "controls", "widget", "watch", "options",
+    "option_line", "completion", "magic", "demo", "__main__", "__init__",
 ]  # fmt: skip
 # How a result is shown is looked up when it is shown, inside the method that shows it.
 UPWARDS = {

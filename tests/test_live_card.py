@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from jupyter_client.manager import start_new_kernel
+from kernel import started
 
 from gradcheck_magic.widget import MOST_LIVE
 
@@ -31,48 +31,11 @@ RUNS = 100
 MOST_LEFT = 200
 
 
-class Kernel:
-    """A kernel, and the cells of a notebook that are run in it."""
-
-    def __init__(self, client):
-        self.client = client
-
-    def run(self, code, cell="a cell"):
-        """Run a cell; return what it printed, and the bundles that it displays at last."""
-        session = self.client.session
-        content = {"code": code, "silent": False, "store_history": True}
-        message = session.msg("execute_request", content, metadata={"cellId": cell})
-        self.client.shell_channel.send(message)
-        printed, shown = "", {}
-        for kind, content in self._answers(message["header"]["msg_id"]):
-            if kind == "stream":
-                printed += content["text"]
-            elif kind in {"display_data", "update_display_data"}:
-                shown[content["transient"]["display_id"]] = content["data"]
-            elif kind == "error":
-                pytest.fail("\n".join(content["traceback"]))
-        return printed, list(shown.values())
-
-    def _answers(self, number):
-        while True:
-            message = self.client.get_iopub_msg(timeout=60)
-            if message["parent_header"].get("msg_id") != number:
-                continue
-            if message["content"].get("execution_state") == "idle":
-                return
-            yield message["msg_type"], message["content"]
-
-
 @pytest.fixture(scope="module")
 def kernel():
-    manager, client = start_new_kernel()
-    try:
-        kernel = Kernel(client)
+    with started() as kernel:
         kernel.run(SETUP)
         yield kernel
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
 
 
 def test_bundle(kernel):

@@ -1,0 +1,620 @@
+"""`%gradcheck --watch`: which cells make a check, and what the line under them says."""
+
+import io
+import os
+import re
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+from IPython.utils.capture import capture_output
+from kernel import started
+
+from gradcheck_magic import InputError, Verdict, watch
+from gradcheck_magic.fingerprint import BLOCK, digest
+from gradcheck_magic.watch import Watch
+
+SETUP = """
+import functools
+import numpy as np
+X, y = np.random.default_rng(0).normal(size=(30, 4)), np.linspace(-1, 1, 30)
+params = {"w": np.array([0.5, -1.0, 2.0, 1.5]), "b": 0.5}
+lam, evaluations = 0.1, 0
+
+def predict(p):
+    return X @ p["w"] + p["b"]
+
+def cost_function(p):
+    global evaluations
+    evaluations += 1
+    return np.mean((predict(p) - y) ** 2) + lam * np.sum(p["w"] ** 2)
+
+def backward(p):
+    d = predict(p) - y
+    return {"dw": 2 * X.T @ d / len(X) + 2 * lam * p["w"], "db": 2 * d.mean()}
+
+grads = backward(params)
+"""
+
+RIGHT = r"✓ \S+ · 5 entries · \d+\.\d\d s"
+SHOWN = r"`_gradcheck` shows the card\."
+OLDER = r"`cost_function`, or what it reads, has changed since `grads` was computed\."
+STALE = r"not checked: `params` have changed since `grads` was computed\."
+
+
+@pytest.fixture
+def cell(shell, run, monkeypatch):
+    """Run a cell, and return what it printed; it ends well. There is time enough for a check."""
+    monkeypatch.setattr(watch, "LEAST_SECONDS", 30.0)
+    run(SETUP)
+
+    def printed_by(code):
+        with capture_output() as captured:
+            run(code)
+        return re.sub(r"\x1b\[[0-9;]*m", "", captured.stdout).strip()
+
+    return printed_by
+
+
+@pytest.fixture
+def watched(cell):
+    """The same, where the usual gradient is watched."""
+    assert cell("%gradcheck --watch").startswith("✓ Backpropagation is correct.")
+    return cell
+
+
+CELLS = {
+    # Nothing that the check uses.
+    "another name": ("z = 1", ""),
+    "no code": ("", ""),
+    "what is read is only used": ("z = backward(params), X.sum(), predict(params)", ""),
+    "a function that nobody calls": ("def unused():\n    return X", ""),
+    "there and back again": ("X[0] *= 2\nX[0] /= 2", ""),
+    # The gradient.
+    "computed anew, the same": ("grads = backward(params)", RIGHT),
+    "one entry in place": (
+        "grads['dw'][1] *= 2",
+        rf"✗ \S+ · `dw` is wrong in 1 of 4 entries, \[1\], and right in the others\. {SHOWN}",
+    ),
+    "two signs in place": ("grads['dw'][:2] *= -1", rf"✗ .*{SHOWN}"),
+    "one bit": ("grads['dw'][2] = np.nextafter(grads['dw'][2], 9)", RIGHT),
+    "another number in it": ("grads['db'] = 0.0", rf"✗ \S+ · `db` .*{SHOWN}"),
+    "another name in it": ("grads['dW'] = grads.pop('dw')", r"not checked: .*"),
+    "another shape": (
+        "grads['dw'] = grads['dw'][:2]",
+        r"not checked: `dw` is \(2,\) and `w` is \(4,\): .*",
+    ),
+    "deleted": ("del grads", r"not checked: `grads` is not defined: .*"),
+    # The parameters.
+    "the same values under the same name": ("params = {**params}", RIGHT),
+    "another array of the same values": ("params['w'] = params['w'].copy()", RIGHT),
+    "parameters alone": ("params['w'] -= 0.1 * grads['dw']", STALE),
+    "parameters alone, a number": ("params['b'] += 1", STALE),
+    "parameters and gradient": (
+        "params['w'] -= 0.1 * grads['dw']\ngrads = backward(params)",
+        RIGHT,
+    ),
+    # What the cost reads.
+    "a number": ("lam = 0.2", rf"✗ \S+ · `dw` is off by .*`lam`.* {OLDER} {SHOWN}"),
+    "data in place": ("X[0] *= 2", rf"✗ .* {OLDER} {SHOWN}"),
+    "data and gradient": ("X[0] *= 2\ngrads = backward(params)", RIGHT),
+    "rows exchanged, which makes no difference": (
+        "X[[0, 1]], y[[0, 1]] = X[[1, 0]], y[[1, 0]]",
+        RIGHT,
+    ),
+    "a function that the cost calls": (
+        "def predict(p):\n    return X @ p['w'] - p['b']",
+        rf"✗ .* {OLDER} {SHOWN}",
+    ),
+    "its code": ("predict.__code__ = (lambda p: X @ p['w']).__code__", rf"✗ .* {OLDER} {SHOWN}"),
+    "an error in it": (
+        "def predict(p):\n    return 1 / 0",
+        r"not checked: ZeroDivisionError: division by zero\. %gradcheck shows where\.",
+    ),
+    "an exit in it": (
+        "def predict(p):\n    raise SystemExit",
+        r"not checked: SystemExit\. %gradcheck shows where\.",
+    ),
+    "words and a warning": (
+        "def predict(p):\n    print('!')\n    np.log(-1.0)\n    return X @ p['w'] + p['b']",
+        RIGHT,
+    ),
+    "not a number": (
+        "y[0] = np.nan",
+        r"not checked: `cost_function` is nan at the given parameters: .*",
+    ),
+    # Cells in cells, and the check's own.
+    "a cell in a cell": ("get_ipython().run_cell('grads = backward(params)')\nz = 1;", RIGHT),
+    "twice in a cell": ("for _ in range(2):\n    get_ipython().run_cell('lam += 0; X *= 1');", ""),
+    "under another magic": ("%%time\ngrads = backward(params)", rf"(?s).*\n{RIGHT}"),
+    "a cost that runs cells": (
+        "def predict(p):\n    get_ipython().run_cell('lam *= 1')\n    return X @ p['w'] + p['b']",
+        RIGHT,
+    ),
+    "a check of its own": ("%%gradcheck -q\ngrads = backward(params)", ""),
+    "a check of another": ("grads = backward(params)\n%gradcheck -q -p params", ""),
+}
+
+
+@pytest.mark.parametrize(("code", "line"), CELLS.values(), ids=CELLS)
+def test_cells(watched, code, line):
+    """Checked or not, and in which words; afterwards nothing has changed, and nothing is said."""
+    assert re.fullmatch(line, watched(code))
+    assert watched("z = 2") == ""
+
+
+def test_it_goes_on(watched):
+    """One thing after the other goes wrong, and is mended."""
+    for code, line in [
+        ("del params", "not checked: `params` is not defined"),
+        ("params = {'w': np.ones(4), 'b': 0.0}", "not checked: `params` have changed since"),
+        ("X[0] = 1", "not checked: `params` have changed since"),
+        ("grads = backward(params)", "✓"),
+        ("keep = cost_function; del cost_function", "not checked: `cost_function` is not defined"),
+        ("cost_function = 3", "not checked: `cost_function` is a int"),
+        ("cost_function = keep", "✓"),
+    ]:
+        assert watched(code).startswith(line)
+
+
+def test_values_as_they_were(watched):
+    """Parameters that are moved and moved back belong to the gradient."""
+    assert re.fullmatch(STALE, watched("before = params['w'].copy()\nparams['w'][0] += 1"))
+    assert re.fullmatch(RIGHT, watched("params['w'][:] = before"))
+
+
+@pytest.mark.parametrize("code", ["lam = 0.2\n1 / 0", "lam = 0.2\nawait 1 / 0"])
+def test_a_cell_that_raises(shell, watched, code):
+    """It makes no check; the next good one does."""
+    with capture_output() as captured:
+        assert not shell.run_cell(code).success
+        assert not shell.run_cell("lam =").success
+    assert "✗" not in captured.stdout
+    assert watched("z = 1").startswith("✗")
+
+
+def test_silent(shell, watched):
+    """A front end that looks at variables is left alone."""
+    with capture_output() as captured:
+        assert shell.run_cell("lam = 0.2", silent=True).success
+    assert captured.stdout == ""
+    assert watched("z = 1").startswith("✗")
+
+
+def test_an_address_that_is_used_again(watched):
+    """An array that took the place of one that is gone is another one."""
+    code = """
+        place, values = id(params["w"]), params["w"].tolist()
+        for _ in range(100):
+            params["w"] = None
+            params["w"] = np.array(values)
+            if id(params["w"]) == place: break
+        """
+    assert re.fullmatch(RIGHT, watched(code))
+
+
+SUBJECTS = {
+    # What stands in the options, a cell, and how the line begins.
+    "variables": ("-p [w,b] -g [dw,db] -c by_arrays", "dw *= 2", "✗"),
+    "variables, one of them anew": ("-p [w,b] -g [dw,db] -c by_arrays", "w = w.copy()", "✓"),
+    "variables, alone": (
+        "-p [w,b] -g [dw,db] -c by_arrays",
+        "w -= 1",
+        "not checked: `[w,b]` have changed since `[dw,db]` was computed.",
+    ),
+    "a function for the gradient": ("-g backward", "params['w'] -= 1", "✓"),
+    "an expression for it": ('-g "backward(params)"', "params['w'] -= 1", "✓"),
+    "an expression, and what it calls": (
+        '-g "backward(params)"',
+        "def backward(p):\n    return grads\nparams['w'] -= 1",
+        "✗",
+    ),
+    "a lambda": ('-c "lambda p: cost_function(p)"', "X *= 2", "✗"),
+    "an object": ("-p net.params -g net.grads -c net.cost", "net.grads = backward(params)", "✓"),
+    "an object's parameters alone": (
+        "-p net.params -g net.grads -c net.cost",
+        "net.params['w'] -= 1",
+        "not checked: `net.params` have changed since `net.grads` was computed.",
+    ),
+    "an object's number": ("-p net.params -g net.grads -c net.cost", "net.scale = 2", "✗"),
+    "a method": ("-c net.cost", "Net.inner = lambda self, p: 2 * cost_function(p)", "✗"),
+    "a property": ("-p net.stored -g net.grads -c net.cost", "z = 1", ""),
+    "an argument of a partial": ("-c bound", "bound.keywords['more'][0] = 1", "✓"),
+    "a default": ("-c by_default", "data[0] *= 2", "✗"),
+    "a variable of a function around it": ("-c enclosed", "enclosed.data[0] *= 2", "✗"),
+    "a wrapped function": ("-c wrapped", "X *= 2", "✗"),
+    "an item": ("-p both[0] -g both[1]", "both[1]['dw'] *= 2", "✗"),
+    "one parameter alone": ("--only w", "grads['db'] = 0.0", "✓"),
+    "a layer": (
+        '-p X -g "dout @ W.T" -c "lambda X: X @ W" -u dout',
+        "dout = 2 * dout",
+        "✓",
+    ),
+}
+MORE = """
+w, b, dw, db = params["w"], np.array(0.5), grads["dw"], grads["db"]
+by_arrays = lambda w, b: cost_function({"w": w, "b": b})
+both = [params, grads]
+W, dout = np.ones((4, 2)), np.ones((30, 2))
+
+class Net:
+    def __init__(self):
+        self.params, self.grads, self.scale = params, grads, 1
+    @property
+    def stored(self):
+        return {**self.params}
+    def inner(self, p):
+        return cost_function(p)
+    def cost(self, p):
+        return self.scale * self.inner(p)
+
+net = Net()
+bound = functools.partial(lambda p, more: cost_function(p), more=[0])
+data = X.copy()
+def by_default(p, *, data=data):
+    return np.mean((data @ p["w"] + p["b"] - y) ** 2) + lam * np.sum(p["w"] ** 2)
+def around():
+    data = X.copy()
+    def enclosed(p):
+        return by_default(p, data=data)
+    enclosed.data = data
+    return enclosed
+enclosed = around()
+wrapped = functools.lru_cache(lambda p: 0)
+wrapped.__wrapped__ = cost_function
+class Wrapped:
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+    def __call__(self, p):
+        return self.__wrapped__(p)
+wrapped = Wrapped(cost_function)
+"""
+
+
+@pytest.mark.parametrize(("options", "code", "line"), SUBJECTS.values(), ids=SUBJECTS)
+def test_subjects(cell, options, code, line):
+    """Whatever stands for parameters, gradients and cost."""
+    cell(MORE)
+    assert cell(f"%gradcheck --watch {options}").startswith("✓ Backpropagation is correct.")
+    assert cell("z = 1") == ""
+    printed = cell(code)
+    assert printed.startswith(line)
+    assert bool(printed) == bool(line)
+    assert cell("z = 1") == ""
+
+
+def test_accumulated_gradients(cell):
+    """Those that torch keeps in the parameters themselves, where nobody computes `grads`."""
+    pytest.importorskip("torch")
+    cell("import torch\ndel grads\nmodel = torch.nn.Linear(4, 1).double()\nZ = torch.tensor(X)")
+    cell("def cost_function():\n    return (model(Z) ** 2).mean()\ncost_function().backward()")
+    assert cell("%gradcheck --watch -p model").startswith("✓ Backpropagation is correct.")
+    assert cell("z = cost_function()") == ""
+    step = "with torch.no_grad():\n    model.weight -= 0.1 * model.weight.grad"
+    assert cell(step) == "not checked: `model` has changed since `.grad` was computed."
+    assert re.fullmatch(RIGHT, cell("model.zero_grad(); cost_function().backward()"))
+    assert cell("cost_function().backward()").startswith("✗")
+    assert cell("z = 1") == ""
+
+
+def test_result(shell, watched):
+    """It is bound as ever, and nothing that would not be true is left."""
+    first = shell.user_ns["_gradcheck"]
+    watched("grads['dw'] *= 2")
+    check = shell.user_ns["_gradcheck"]
+    assert check is not first
+    assert check.verdict is Verdict.BUG
+    assert "There is a bug in backpropagation." in check.to_html()
+    assert check.changes
+    watched("params['b'] = 3.0")
+    assert shell.user_ns["_gradcheck"] is None
+
+
+def test_bound_to_another_name(shell, cell):
+    cell("%gradcheck --watch -o found")
+    cell("grads['dw'] *= 2")
+    assert shell.user_ns["found"].verdict is Verdict.BUG
+    cell("del grads")
+    assert shell.user_ns["found"] is None
+
+
+def test_another_check_changes_nothing(shell, watched):
+    """`%gradcheck` alone is a check, and what is watched is as before."""
+    assert watched("grads['dw'] *= 2\n%gradcheck --only b -q") == ""
+    assert watched("z = 1").startswith("✗")
+
+
+def test_last_one_counts(watched):
+    """A second one takes the place of the first."""
+    watched("%gradcheck --watch --only b -q")
+    assert watched("grads['dw'] *= 2") == ""
+    assert watched("grads['db'] *= 2").count("✗") == 1
+
+
+def test_end(shell, cell):
+    """Nothing is left behind in the shell."""
+    before = {event: list(callbacks) for event, callbacks in shell.events.callbacks.items()}
+    assert cell("%gradcheck --unwatch") == "gradcheck: nothing is watched."
+    for end in (
+        "%gradcheck --unwatch",
+        "%%gradcheck --unwatch\nlam = 1",
+        "%reload_ext gradcheck_magic",
+    ):
+        cell("%gradcheck --watch -q")
+        cell("%gradcheck --watch -q")
+        assert shell.events.callbacks != before
+        check = shell.user_ns["_gradcheck"]
+        assert cell(end) == ""
+        assert shell.user_ns["_gradcheck"] is check
+        assert shell.events.callbacks == before
+        assert cell("grads = backward(params)") == ""
+    assert cell("%gradcheck --unwatch") == "gradcheck: nothing is watched."
+
+
+def test_cell_magic(cell):
+    """The body runs, with a card below it; the cells after it are watched."""
+    assert cell("%%gradcheck --watch\ngrads = {**grads, 'db': 0.0}").startswith("✗ There is a bug")
+    assert cell("z = 1") == ""
+    assert re.fullmatch(RIGHT, cell("grads = backward(params)"))
+
+
+def test_first_check_fails(shell, cell):
+    """What is not there yet is waited for."""
+    cell("keep = grads; del grads")
+    assert isinstance(shell.run_cell("%gradcheck --watch").error_in_exec, InputError)
+    assert re.fullmatch(RIGHT, cell("grads = keep"))
+
+
+@pytest.mark.parametrize("options", ["--watch --unwatch", '--watch -p "1 +"'])
+def test_what_cannot_be_watched(shell, cell, options):
+    before = {event: list(callbacks) for event, callbacks in shell.events.callbacks.items()}
+    assert isinstance(shell.run_cell(f"%gradcheck {options}").error_in_exec, InputError)
+    assert shell.events.callbacks == before
+
+
+def test_quiet(cell):
+    """Lines only where it is not right."""
+    assert cell("%gradcheck --watch --quiet") == ""
+    assert cell("grads = backward(params)") == ""
+    assert cell("grads['dw'] *= 2").startswith("✗")
+    assert cell("params['b'] = 1").startswith("not checked")
+
+
+def test_strict(cell):
+    """Strict is the check that was asked for; those after a cell raise nothing."""
+    cell("%gradcheck --watch --strict")
+    assert cell("grads['dw'] *= 2").startswith("✗")
+
+
+def test_switched_off(cell):
+    """No checks; what has changed meanwhile is checked later."""
+    cell("%gradcheck --watch")
+    cell("%config GradcheckMagics.enabled = False")
+    assert cell("grads['dw'] *= 2") == ""
+    assert cell("%config GradcheckMagics.enabled = True").startswith("✗")
+
+
+def test_ascii(watched, run, monkeypatch):
+    """On such a terminal it is spelled as everything else is."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    run("lam = 0.2")
+    stream.flush()
+    line = stream.buffer.getvalue().decode("ascii")
+    assert re.match(r"X \S+ \| `dw` is off by -0\.2000 times", line)
+
+
+# How long it may take
+
+
+@pytest.fixture
+def hurried(watched, monkeypatch):
+    """A notebook that is watched, with as little time as there is."""
+    monkeypatch.setattr(watch, "LEAST_SECONDS", 0.3)
+    return watched
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0, 0.3), (1, 0.3), (100, 25)])
+def test_share_of_time(seconds, most):
+    """A quarter of the cell's, or a moment; looking counts."""
+    namespace = {"params": np.ones(2), "grads": np.ones(2), "cost": abs}
+    watch = Watch("params", "grads", "cost", [], namespace)
+    given = []
+
+    def check(budget, hurried):
+        given.append(budget)
+        raise InputError("no")
+
+    namespace["grads"] = np.ones(2)
+    assert watch.after_cell(seconds, check).sentence == "not checked: no"
+    assert watch.after_cell(seconds, check) is None
+    assert most / 2 < given[0] < most
+
+
+def test_slow_cost(shell, hurried):
+    """It is stopped in time, and not begun where the time is known not to be enough."""
+    line = hurried(
+        "import time\ndef predict(p):\n    time.sleep(0.06)\n    return X @ p['w'] + p['b']"
+    )
+    assert re.fullmatch(
+        r"not checked: 0\.\d+ s were not enough\. %gradcheck checks it in full\.", line
+    )
+    tried, done = shell.user_ns["_gradcheck"], shell.user_ns["evaluations"]
+    assert tried.interrupted
+    assert 1 <= tried.n_evaluations <= 5
+    line = hurried("grads = backward(params)")
+    assert re.fullmatch(
+        r"not checked: by the last check it takes \S+ s at least, and there are 0\.\d+ s\. "
+        r"%gradcheck checks it\.",
+        line,
+    )
+    assert shell.user_ns["evaluations"] == done
+    assert shell.user_ns["_gradcheck"] is None
+
+
+def test_time_there_is(shell, cell):
+    """A cell that took longer, or a check that was quicker, changes that."""
+    cell("import time\ndef predict(p):\n    time.sleep(pause)\n    return X @ p['w'] + p['b']")
+    cell("pause = 0.02\n%gradcheck --watch")
+    watch.LEAST_SECONDS = 0.1
+    assert cell("grads = backward(params)").startswith("not checked: by the last check")
+    assert cell("pause = 0").startswith("not checked: by the last check")
+    cell("%gradcheck")
+    watch.LEAST_SECONDS = 30.0
+    assert re.fullmatch(RIGHT, cell("grads = backward(params)"))
+
+
+def test_scan_in_time(shell, cell, monkeypatch):
+    """Where a full check has taken too long, the next is a scan."""
+    cell("params = {'w': np.ones(1000), 'b': 0.0}\nX = np.ones((1, 1000)); y = np.ones(1)")
+    cell("lam = 0\ngrads = backward(params)\n%gradcheck --watch")
+    monkeypatch.setattr(watch, "TIGHT", 0)
+    for _ in range(2):
+        line = cell("grads = backward(params)")
+        assert re.fullmatch(r"✓ ≈ \S+ ± \S+ · scan of 1,001 entries · \d+\.\d\d s", line)
+
+
+def test_own_budget(shell, cell):
+    """Who asked for less gets less."""
+    cell("%gradcheck --watch --budget 1e-3")
+    assert cell("grads = backward(params)").startswith("not checked: 0.0")
+
+
+def test_wrong_by_then(cell):
+    """An entry that was found before the time was up is told of."""
+    cell("params = {'w': np.ones(100_000), 'b': 0.0}\nX = np.ones((1, 100_000)); y = np.ones(1)")
+    cell("lam = 0\ngrads = backward(params)")
+    assert "measured" in cell("%gradcheck --watch --mode full --budget 0.5")
+    line = cell("grads['dw'][0] *= 2")
+    assert re.fullmatch(rf"✗ \S+ · \d+ of 100001 entries measured · `dw.*` .*{SHOWN}", line)
+
+
+def test_large_arrays(monkeypatch, cell):
+    """Of these only a part is looked at in the time there is, and that is said."""
+    monkeypatch.setattr(watch, "MOST_BYTES", BLOCK)
+    blind = "changes in place of `params` and `grads` may go unnoticed"
+    cell("params = np.zeros(200_000); grads = np.ones(200_000); cost_function = np.sum")
+    line = cell("%gradcheck --watch --call structured")
+    assert line.endswith(f"\nWatched from now on; {blind}.")
+    assert cell("grads[70_000] = 2") == ""  # in the second block of four
+    assert cell("grads[0] = 2").endswith(f" · {blind}")
+    assert cell("grads[:] = 1").startswith("✓")
+    assert cell("grads = grads.copy()").startswith("✓")
+
+
+def test_no_time_to_look(monkeypatch, cell):
+    monkeypatch.setattr(watch, "LOOK", 0)
+    blind = "changes in place of `params`, `grads`, `y` and `X` may go unnoticed"
+    assert cell("%gradcheck --watch").endswith(f"\nWatched from now on; {blind}.")
+    assert cell("grads['dw'] *= 2") == ""
+    assert cell("grads['dw'] = grads['dw'].copy()").startswith("✗")
+
+
+def test_many_objects(monkeypatch, cell):
+    monkeypatch.setattr(watch, "MOST_OBJECTS", 100)
+    cell("data = [0.0] * 200\ndef predict(p):\n    return X @ p['w'] + p['b'] + data[-1]")
+    cell("data = list(range(-200, 0, 1))\ngrads = backward(params)")
+    line = cell("%gradcheck --watch")
+    assert line.endswith("\nWatched from now on; changes in place of `data` may go unnoticed.")
+    line = cell("data = list(data)")
+    assert re.fullmatch(rf"{RIGHT} · changes in place of `data` may go unnoticed", line)
+
+
+CHANGES = {
+    "one entry": lambda x: x.__setitem__(17, np.nextafter(x[17], 9)),
+    "the last one": lambda x: x.__setitem__(-1, np.nextafter(x[-1], 9)),
+    "two signs": lambda x: np.negative(x[:2], out=x[:2]),
+    "all signs": lambda x: np.negative(x, out=x),
+    "the sign of zero": lambda x: x.__setitem__(0, -0.0),
+    "two entries exchanged": lambda x: x.__setitem__([3, 4], x[[4, 3]]),
+    "two halves exchanged": lambda x: x.__setitem__(slice(None), np.roll(x, len(x) // 2)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_digest(change, dtype):
+    """Every bit counts, and every place, in arrays of any size and layout."""
+    for size in (18, 2 * BLOCK // np.dtype(dtype).itemsize + 3):
+        x = np.linspace(0, 1, size).astype(dtype)
+        before = digest([("x", x)])
+        strided = np.stack([x, x], axis=1)[:, 0]
+        assert digest([("x", strided)]) == before
+        assert digest([("y", x)]) != before
+        change(x)
+        assert digest([("x", x)]) != before
+
+
+# Interrupts
+
+
+def test_interrupted(shell, watched):
+    """One line, the parameters are as they were, and the next cell runs."""
+    before = shell.user_ns["params"]["w"].tobytes()
+
+    def interrupt():
+        if shell.user_ns["evaluations"] % 20 == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)  # the signal arrives here, at the latest
+
+    shell.user_ns["interrupt"] = interrupt
+    line = watched("def predict(p):\n    interrupt()\n    return X @ p['w'] + p['b']")
+    assert line == (
+        "not checked: interrupted. 0 of 5 entries were checked; the parameters are as they were "
+        "before."
+    )
+    assert shell.user_ns["params"]["w"].tobytes() == before
+    assert watched("z = 1") == ""
+
+
+# In a kernel
+
+INTERRUPTED = """
+import os, signal, time
+{}
+kept = predict
+
+def predict(p):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
+    return X @ p["w"] + p["b"]
+"""
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    with started() as kernel:
+        kernel.run(f"%load_ext gradcheck_magic\n{SETUP}")
+        kernel.run("from gradcheck_magic import watch\nwatch.LEAST_SECONDS = 30.0")
+        yield kernel
+
+
+def test_line_is_output_of_the_cell(kernel):
+    """And nothing else is."""
+    _, cards = kernel.run("%gradcheck --watch")
+    assert cards
+    assert kernel.run("z = 1") == ("", [])
+    for code in (
+        "grads = backward(params)",
+        "import asyncio\nawait asyncio.sleep(0)\nX *= 1; y = +y",
+    ):
+        printed, cards = kernel.run(code)
+        assert re.fullmatch(RIGHT, printed.strip())
+        assert not cards
+    assert kernel.run("grads['dw'] *= 2", silent=True) == ("", [])
+    printed, _ = kernel.run("z = 1")
+    assert printed.startswith("✗")
+    _, shown = kernel.run("display(_gradcheck, display_id='card')")
+    assert "There is a bug in backpropagation." in shown[0]["text/html"]
+
+
+@pytest.mark.parametrize("first", ["z = 1", "import asyncio; await asyncio.sleep(0)"])
+def test_interrupted_in_a_kernel(kernel, first):
+    """A kernel runs cells with `await` in another way, and has other plans with Ctrl-C then."""
+    kernel.run("grads = backward(params)\n%gradcheck --watch -q")
+    printed, _ = kernel.run(INTERRUPTED.format(first))
+    assert printed.startswith("not checked: interrupted. ")
+    assert kernel.run("z = 1") == ("", [])
+    kernel.run("predict = kept")
