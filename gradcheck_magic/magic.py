@@ -225,9 +225,10 @@ class GradcheckMagics(Magics):
     @argument(
         "--watch",
         action="store_true",
+        default=None,
         help="check, and from then on again after each cell that changes what the check uses",
     )
-    @argument("--unwatch", action="store_true", help="end that; make no check")
+    @argument("--unwatch", action="store_true", default=None, help="end that; make no check")
     def gradcheck(
         self, line: str, cell: str | None = None, local_ns: Namespace | None = None
     ) -> None:

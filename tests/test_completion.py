@@ -27,7 +27,7 @@ def gradient_of(p): return net.grads()
 LONG = [
     "--params", "--grads", "--cost", "--upstream", "--mode", "--budget", "--only", "--epsilon",
     "--call", "--points", "--workers", "--display", "--seed", "--out", "--quiet", "--no-quiet",
-    "--strict", "--no-strict",
+    "--strict", "--no-strict", "--watch", "--unwatch",
 ]  # fmt: skip
 SHORT = ["-p", "-g", "-c", "-u", "-o", "-q"]
 ARRAYS = ["W1", "alias", "b1", "grads", "layers", "odd", "params", "theta"]
