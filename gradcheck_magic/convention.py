@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gradcheck_magic.errors import InputError
+from gradcheck_magic.overlap import overlapping
 from gradcheck_magic.parameters import Parameter, Parameters, array_leaves
 
 __all__ = ["Binding", "Convention", "possible_bindings"]
@@ -93,24 +94,29 @@ class Binding:
     @fresh.setter
     def fresh(self, fresh: bool) -> None:
         self._fresh = fresh
-        # What was handed out so far is not held any longer.
-        self._arguments = self._container = None
-        self._leaves = []
+        # What was handed out so far is not held any longer, and may be kept: it will not move.
+        self.drop()
 
     @cached_property
     def _buffers(self) -> list[Array]:
         if self.convention is Convention.CLOSURE:
             return [parameter.array for parameter in self.parameters.arrays]
         if self.convention is Convention.FLAT:
-            return [self.theta.astype(self.dtype or self.parameters.dtype)]
+            # What is handed out is a view: nobody can resize it, and leave us without the memory.
+            return [self.theta.astype(self.dtype or self.parameters.dtype).view()]
         return [_copied(parameter, self.dtype) for parameter in self.parameters.arrays]
+
+    @cached_property
+    def _own(self) -> list[Array]:
+        """A view of each buffer, which keeps its shape, dtype and flags whatever becomes of it."""
+        return [buffer.view(np.ndarray) for buffer in self._buffers]
 
     @cached_property
     def arrays(self) -> list[Array]:
         """A view of each parameter's buffer, in its shape: writing to it is what moves θ."""
         if self.convention is not Convention.FLAT:
-            return [np.asarray(buffer) for buffer in self._buffers]
-        (theta,) = self._buffers
+            return self._own
+        (theta,) = self._own
         return [theta[p.start : p.stop].reshape(p.shape) for p in self.parameters.arrays]
 
     @cached_property
@@ -227,7 +233,7 @@ class Binding:
 
     def drop(self) -> None:
         """Give up the buffers, and what was made of them."""
-        for name in ("_buffers", "arrays", "slots", "saved"):
+        for name in ("_buffers", "_own", "arrays", "slots", "saved"):
             self.__dict__.pop(name, None)
         self._arguments = self._container = None
         self._leaves = []
@@ -235,10 +241,15 @@ class Binding:
     def changed(self) -> Parameter | None:
         """Return a parameter that the function has changed, if there is one."""
         changed = (p for array, saved, p in self._compared() if not np.array_equal(array, saved))
-        return next(changed, None) or self._replaced()
+        return next(changed, None) or self._remade() or self._replaced()
 
     def _compared(self) -> Iterator[tuple[Array, Array, Parameter]]:
         return zip(self.arrays, self.saved, self.parameters.arrays, strict=True)
+
+    def _remade(self) -> Parameter | None:
+        """Return a parameter whose array the function has given another shape, dtype or flag."""
+        kept = map(_same_layout, self._buffers, self._own)
+        return next((p for p, kept in zip(self.parameters.arrays, kept) if not kept), None)  # noqa: B905 (of the flat θ there is one)
 
     def _replaced(self) -> Parameter | None:
         """Return a parameter for which the function has put another array into its container."""
@@ -249,10 +260,13 @@ class Binding:
         return next((parameter for parameter, leaf in pairs if id(leaf) not in present), None)
 
     def references(self) -> int:
-        """Return how many references to the buffers there are, views of them included."""
+        """Return how many references to what is handed out there are, views of it included."""
         # Our own views are there whenever this is asked.
         own = len(self.slots)
-        return sum(sys.getrefcount(buffer) for buffer in self._buffers) - own
+        # A view of a view is one of the array beneath both.
+        bases = [buffer.base for buffer in self._buffers]
+        held = [*self._buffers, *bases, self._container]
+        return sum(sys.getrefcount(each) for each in held if each is not None) - own
 
 
 def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
@@ -262,7 +276,15 @@ def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
         dtype = np.dtype(precision or array.dtype)
     else:
         dtype = np.dtype(np.float64) if parameter.checked else array.dtype
-    return np.array(array, dtype=dtype, order="C", subok=True)
+    return np.array(array, dtype=dtype, order="C", subok=True).view()
+
+
+def _same_layout(one: Array, other: Array) -> bool:
+    return (one.shape, one.dtype, one.flags.writeable) == (
+        other.shape,
+        other.dtype,
+        other.flags.writeable,
+    )
 
 
 def _presented_leaf(parameter: Parameter, buffer: Array) -> Any:
@@ -299,6 +321,14 @@ def possible_bindings(
             f"`{name}` reads {obstacle} from the notebook, where it is perturbed in place: "
             "make it a writable array of floats, or an argument of the function."
         )
+    shared = _shared(parameters)
+    if shared and (call == Convention.CLOSURE or (signature and not signature.parameters)):
+        raise InputError(
+            f"`{name}` reads {shared} from the notebook, where each is moved in place, and they "
+            "share memory: moving one moves the other. Name one of them alone (only=...), with the "
+            "gradient of both together, or make them arguments of the function."
+        )
+    obstacle = obstacle or shared
     keywords = _by_keyword(signature, parameters)
     bindings = [
         Binding(
@@ -340,10 +370,16 @@ def _closure_obstacle(parameters: Parameters) -> str | None:
     return None
 
 
+def _shared(parameters: Parameters) -> str | None:
+    """Say which of the user's own arrays move together."""
+    pair = next(overlapping((p.name, p.array) for p in parameters.checked), None)
+    return None if pair is None else " and ".join(f"`{name}`" for name in dict.fromkeys(pair))
+
+
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
     try:
         return inspect.signature(function)
-    except (TypeError, ValueError):
+    except Exception:  # noqa: BLE001 (the user's own may raise anything)
         return None
 
 

@@ -50,7 +50,8 @@ def _digest(arrays: Named) -> str:
     for name, array in arrays:
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode("utf-8", "surrogatepass"))
         # In C order, however it lies in memory.
-        flat = array.reshape(-1) if array.flags.c_contiguous else array.flat
+        plain = np.asarray(array)
+        flat = plain.reshape(-1) if plain.flags.c_contiguous else plain.flat
         for start in range(0, array.size, BLOCK):
             digest.update(np.ascontiguousarray(flat[start : start + BLOCK]).data)
     return digest.hexdigest()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
+from gradcheck_magic.errors import InputError, counted, did_you_mean, listed, shown
+from gradcheck_magic.overlap import overlapping
 from gradcheck_magic.parameters import (
     Names,
     Parameter,
@@ -21,7 +23,10 @@ from gradcheck_magic.parameters import (
     is_function,
     is_positional,
     joined,
+    reading,
     real_array,
+    require_lasting,
+    spoken_key,
     type_name,
 )
 
@@ -31,6 +36,9 @@ Vector = NDArray[np.float64]
 
 # How a gradient may be called, given its parameter's name; the first style that fits best is taken.
 STYLES = ("d{}", "{}", "grad_{}", "{}_grad", "d_{}", "grad{}")
+
+# Of so many pairs of arrays it is said that they share memory.
+MOST_NOTED = 3
 
 
 @dataclass(frozen=True)
@@ -129,15 +137,19 @@ def pair(
     """
     variables, given = VariableNames.among(names)
     parameters = collect(params, variables, only=only, names=given)
-    matches, note = _Matcher(parameters, variables).match(grads)
-    notes = [note] if note else []
+    root = variables(grads, "grads")
+    with reading(root):
+        matches, note = _Matcher(parameters, variables).match(grads, root)
+    notes = list(_sharing(parameters))
+    notes.extend([note] if note else [])
     gradients, gradient_names, gradient_eps = [], [], []
     for parameter, match in zip(parameters.arrays, matches, strict=True):
         if not parameter.checked:
             continue
         if isinstance(match, InputError):
             raise match
-        gradient, note = _fitting(parameter, match)
+        with reading(match.name):
+            gradient, note = _fitting(parameter, match)
         gradients.append(gradient)
         gradient_names.append(match.name)
         gradient_eps.append(_eps(match.value))
@@ -166,14 +178,14 @@ class _Matcher:
         self._parameters = parameters
         self._variables = variables
 
-    def match(self, grads: object) -> tuple[list[_Match], str | None]:
+    def match(self, grads: object, root: str) -> tuple[list[_Match], str | None]:
         """Return a match for every parameter, and a note where the kinds of container differ."""
         params, path = self._parameters.container, self._parameters.name
-        root = self._variables(grads, "grads")
         if grads is None:
             raise InputError(f"`{root}` is None: is a `return` missing where it is computed?")
         if is_function(grads):
             raise InputError(f"`{root}` is a function: call it and give its result.")
+        require_lasting(grads, root)
         sequences = (list, tuple)
         same_kind = (
             (isinstance(params, dict) and isinstance(grads, dict))
@@ -280,11 +292,25 @@ def _best_style(keys: list[Any], grads: dict[Any, Any]) -> Callable[[Any], Any]:
 
 
 def _missing(key: object, name: str, grads: dict[Any, Any], taken: list[Any]) -> InputError:
-    free = [str(other) for other in grads if other not in taken]
+    free = [_spoken(other) for other in grads if other not in taken]
+    expected = f"d{_spoken(key)}" if isinstance(key, str) else _spoken(key)
     return InputError(
-        f"`{name}` has no gradient for `{key}`: expected `d{key}`{did_you_mean(f'd{key}', free)}, "
-        f"found {listed(map(str, grads))}."
+        f"`{name}` has no gradient for `{_spoken(key)}`: expected `{expected}`"
+        f"{did_you_mean(expected, free)}, found {listed(map(_spoken, grads))}."
     )
+
+
+def _spoken(key: object) -> str:
+    return spoken_key(key) if isinstance(key, str) else shown(key)
+
+
+def _sharing(parameters: Parameters) -> Iterator[str]:
+    """Yield a note on every two arrays that share memory, as they do not in the cost's copies."""
+    for one, other in islice(
+        overlapping((p.name, p.array) for p in parameters.checked), MOST_NOTED
+    ):
+        if one != other:
+            yield f"`{one}` and `{other}` share memory: each was moved by itself, in a copy."
 
 
 def _fitting(parameter: Parameter, gradient: _Gradient) -> tuple[Vector, str | None]:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import copy
 import math
+from array import ArrayType
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, ValuesView
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
+from gradcheck_magic.errors import (
+    GradientCheckError,
+    InputError,
+    counted,
+    did_you_mean,
+    first_line,
+    listed,
+    printable,
+    shortened,
+    shown,
+)
 
 __all__ = [
     "Names",
@@ -28,11 +40,16 @@ __all__ = [
     "joined",
     "label",
     "random_direction",
+    "reading",
     "real_array",
+    "require_lasting",
+    "spoken_key",
     "type_name",
 ]
 
 Array = NDArray[Any]
+# So many containers, one in the other, are the most that anybody means.
+DEEPEST = 100
 # What arrays are called, in order; or a namespace whose variables name them.
 Names = Sequence[str] | Mapping[str, object] | None
 
@@ -150,7 +167,8 @@ class Parameters:
 
     def filled(self, leaves: Iterable[Any]) -> Any:
         """Return a container built like the user's around other leaves; theirs is kept."""
-        return _rebuilt(self.container, iter(leaves))
+        with reading(self.name):
+            return _rebuilt(self.container, iter(leaves))
 
 
 def index_of(k: int, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -168,13 +186,15 @@ class VariableNames:
 
     def __init__(self, namespace: Mapping[str, object]) -> None:
         self._by_id: dict[int, str] = {}
-        for name, value in namespace.items():
+        with reading("names"):
+            named = [(k, v) for k, v in namespace.items() if isinstance(k, str)]
+        for name, value in named:
             nameable = isinstance(value, (np.ndarray, dict, list, tuple)) or callable(value)
-            if not nameable or str(name).startswith("_"):
+            if not nameable or name.startswith("_"):
                 continue
             # Of several names for one array, the one that has a gradient is meant.
             if id(value) not in self._by_id or f"d{name}" in namespace:
-                self._by_id[id(value)] = str(name)
+                self._by_id[id(value)] = spoken_key(name)
 
     @classmethod
     def among(cls, names: Names) -> tuple[Self, Sequence[str] | None]:
@@ -197,8 +217,9 @@ def _with_values(parameter: Parameter, theta: Array) -> Any:
 
 def random_direction(theta: Array, random: np.random.Generator) -> NDArray[np.float64]:
     """Return a random step for each entry, in proportion to it, so that signs and domains stay."""
-    direction = np.abs(theta, dtype=np.float64)
-    typical = math.sqrt(float(direction @ direction) / max(theta.size, 1)) or 1.0
+    with np.errstate(over="ignore", under="ignore"):  # of squares of what is huge, or tiny
+        direction = np.abs(theta, dtype=np.float64)
+        typical = math.sqrt(float(direction @ direction) / max(theta.size, 1)) or 1.0
     if not math.isfinite(typical):
         typical = float(direction.max())
     direction[direction == 0] = typical
@@ -236,14 +257,17 @@ def collect(
         If there is none, or one is not an array of finite real numbers.
     """
     root = variables(params, "params")
-    leaves = list(array_leaves(params, root))
+    require_lasting(params, root)
+    with reading(root):
+        leaves = list(array_leaves(params, root))
     if not leaves:
         raise InputError(f"`{root}` holds no arrays: nothing to check.")
     spoken = _given(names, len(leaves)) if names is not None else _spoken(leaves, variables)
     arrays: list[Parameter] = []
     start = 0
     for name, (_, value) in zip(spoken, leaves, strict=True):
-        arrays.append(Parameter(name, value, real_array(value, name), start))
+        with reading(name):
+            arrays.append(Parameter(name, value, real_array(value, name), start))
         start = arrays[-1].stop
     if start == 0:
         raise InputError(f"`{root}` is empty: no entry to check.")
@@ -252,13 +276,25 @@ def collect(
     return parameters
 
 
-def array_leaves(node: object, path: str = "", *, top: bool = True) -> Iterator[tuple[str, object]]:
+def array_leaves(
+    node: object, path: str = "", *, top: bool = True, above: tuple[object, ...] = ()
+) -> Iterator[tuple[str, object]]:
     """Yield every leaf that is no constant, with its path: ``W1``, ``layers[0].W``.
 
-    The keys of the outermost dict stand for themselves.
+    The keys of the outermost dict stand for themselves; `above` are the containers around a node.
+
+    Raises
+    ------
+    InputError
+        If a container is in itself, or lies deeper than any that is meant.
     """
-    for key, child in _children(node):
-        yield from array_leaves(child, joined(path, key, top=top), top=False)
+    children = _children(node)
+    if children and any(node is container for container in above):
+        raise InputError(f"`{path}` is a {type_name(node)} that contains itself: take that out.")
+    if len(above) > DEEPEST:
+        raise InputError(f"`{path}` lies more than {DEEPEST} containers deep: give flatter ones.")
+    for key, child in children:
+        yield from array_leaves(child, joined(path, key, top=top), top=False, above=(*above, node))
     if not isinstance(node, (dict, list, tuple)) and not is_constant(node):
         yield path, node
 
@@ -266,16 +302,35 @@ def array_leaves(node: object, path: str = "", *, top: bool = True) -> Iterator[
 def joined(path: str, key: object, *, top: bool) -> str:
     """What to call a part: ``W1``, ``layers.W``, ``params[0]``; names at the top stand alone."""
     if not isinstance(key, str):
-        return f"{path}[{key!r}]"
-    return key if top else f"{path}.{key}"
+        return shortened(f"{path}[{shown(key)}]")
+    return spoken_key(key) if top else shortened(f"{path}.{spoken_key(key)}")
 
 
-def _children(node: object) -> Iterable[tuple[object, object]]:
+def spoken_key(key: str) -> str:
+    """What to call what has this key, or this name: the same, where it can be shown."""
+    # Of a subclass only the characters are wanted.
+    return shortened(printable(str.__str__(key)))
+
+
+def _children(node: object) -> Sequence[tuple[object, object]]:
     if isinstance(node, dict):
-        return node.items()
+        return list(node.items())
     if isinstance(node, (list, tuple)):
-        return enumerate(node)
+        return list(enumerate(node))
     return ()
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Tell in one line what the user's own containers and keys raise while they are looked at."""
+    try:
+        yield
+    except GradientCheckError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"`{name}` cannot be read: {type(error).__name__} ({first_line(error)})."
+        ) from error
 
 
 def is_constant(value: object) -> bool:
@@ -303,8 +358,8 @@ def _rebuilt(node: Any, leaves: Iterator[Any]) -> Any:
         return rebuilt
     if isinstance(node, (list, tuple)):
         children = [_rebuilt(child, leaves) for child in node]
-        if hasattr(node, "_fields"):
-            return type(node)(*children)
+        if hasattr(node, "_make"):
+            return node._make(children)
         return tuple(children) if isinstance(node, tuple) else children
     return node if is_constant(node) else next(leaves)
 
@@ -313,8 +368,8 @@ def _strings(value: object, option: str) -> list[Any]:
     """Return a sequence of names, or one name, as a list."""
     if isinstance(value, str):
         return [value]
-    if not isinstance(value, Iterable):
-        raise InputError(f"`{option}` is {value!r}: expected a sequence of names.")
+    if isinstance(value, Iterator) or not np.iterable(value):
+        raise InputError(f"`{option}` is {shown(value)}: expected a sequence of names.")
     return list(value)
 
 
@@ -322,7 +377,7 @@ def _given(names: Sequence[str], count: int) -> list[str]:
     given = _strings(names, "names")
     strange = [name for name in given if not isinstance(name, str)]
     if strange:
-        raise InputError(f"`names` holds {strange[0]!r}: expected strings, or a namespace.")
+        raise InputError(f"`names` holds {shown(strange[0])}: expected strings, or a namespace.")
     if len(given) != count:
         raise InputError(
             f"`names` has {counted(len(given), 'name')} for {counted(count, 'array')}."
@@ -330,7 +385,7 @@ def _given(names: Sequence[str], count: int) -> list[str]:
     repeated = [name for name, times in Counter(given).items() if times > 1]
     if repeated:
         raise InputError(f"`names` calls two arrays `{repeated[0]}`: give each its own name.")
-    return given
+    return list(map(spoken_key, given))
 
 
 def _spoken(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> list[str]:
@@ -360,16 +415,41 @@ def real_array(value: object, name: str) -> Array:
         array: Array = value
     elif isinstance(value, (int, float, complex, np.number)):
         array = np.asarray(value)
+        if array.dtype == object:
+            raise InputError(
+                f"`{name}` is a whole number of more than 64 bits: give float({name})."
+            )
     else:
-        hint = "; convert it with np.asarray" if hasattr(value, "__array__") else ""
+        require_lasting(value, name)
         raise InputError(
-            f"`{name}` is a {type_name(value)}: expected a NumPy array or a number{hint}."
+            f"`{name}` is a {type_name(value)}: expected a NumPy array or a number"
+            f"{_type_hint(value, name)}."
         )
     if array.dtype.kind not in "fiu":
         raise InputError(
             f"`{name}` has dtype {array.dtype}: expected real numbers{_dtype_hint(array)}."
         )
     return array
+
+
+def require_lasting(value: object, name: str) -> None:
+    """Raise `InputError` if a value can be looked through only once; it is not touched."""
+    if isinstance(value, Iterator):
+        raise InputError(
+            f"`{name}` is a {type_name(value)}, which can be read only once: make a list of it, "
+            f"list({name})."
+        )
+
+
+def _type_hint(value: object, name: str) -> str:
+    """Say what to make of something that may well hold numbers."""
+    if hasattr(value, "__array__") or isinstance(value, (memoryview, ArrayType)):
+        return "; convert it with np.asarray"
+    if isinstance(value, Mapping):
+        return f"; make a dict of it, dict({name})"
+    if isinstance(value, (Sequence, ValuesView)) and not isinstance(value, (bytes, bytearray)):
+        return f"; make a list of it, list({name})"
+    return ""
 
 
 def _dtype_hint(array: Array) -> str:
@@ -382,7 +462,7 @@ def _dtype_hint(array: Array) -> str:
 def type_name(value: object) -> str:
     """What to call a type of Python's, or of another library."""
     kind = type(value)
-    module = kind.__module__.partition(".")[0]
+    module = str(kind.__module__).partition(".")[0]
     return kind.__name__ if module == "builtins" else f"{module}.{kind.__name__}"
 
 
@@ -401,6 +481,10 @@ def _selected(arrays: list[Parameter], only: Sequence[str] | None) -> tuple[Para
     if only is None:
         return tuple(arrays)
     wanted = _strings(only, "only")
+    strange = [name for name in wanted if not isinstance(name, str)]
+    if strange:
+        raise InputError(f"`only` holds {shown(strange[0])}: expected names of parameters.")
+    wanted = list(map(spoken_key, wanted))
     known = [parameter.name for parameter in arrays]
     for name in wanted:
         if name not in known:

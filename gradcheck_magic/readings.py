@@ -8,6 +8,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any, Literal
@@ -109,10 +110,10 @@ class Readings:
         self._numbers: dict[str, float] = {}
         self._own = {id(parameter.value) for parameter in pairing.parameters.arrays}
         self._own.add(id(pairing.parameters.container))
-        namespace = list(_public(names)) if isinstance(names, Mapping) else []
+        namespace = list(_found(_public(names))) if isinstance(names, Mapping) else []
         # What the cost reads is the likeliest, by the name that the notebook has for it.
         spoken = {id(value): name for name, value in namespace if isinstance(value, np.ndarray)}
-        read = [(spoken.get(id(v), k), v) for k, v in _read_by(function, DEPTH)]
+        read = [(spoken.get(id(v), k), v) for k, v in _found(_read_by(function, DEPTH))]
         for label, leaf in self._leaves([*read, *namespace]):
             if isinstance(leaf, np.ndarray):
                 self._take_lengths(label, leaf.shape)
@@ -129,7 +130,7 @@ class Readings:
             if id(value) not in self._own:
                 yield from (
                     (label, leaf)
-                    for label, leaf in _leaves(name, value, DEPTH)
+                    for label, leaf in _found(_leaves(name, value, DEPTH))
                     if id(leaf) not in self._own
                 )
 
@@ -231,6 +232,12 @@ def _is_called(name: str, words: re.Pattern[str]) -> bool:
     """Whether one of the words in a name matches: ``learning_rate``, ``self.lr``."""
     last = name.rpartition(".")[2]
     return any(map(words.fullmatch, re.findall(r"[a-z]+\d*", last.lower())))
+
+
+def _found(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the same, up to where one of the user's objects raises: it is only looked at."""
+    with suppress(Exception):
+        yield from named
 
 
 def _public(namespace: Mapping[str, object]) -> Iterator[tuple[str, Any]]:

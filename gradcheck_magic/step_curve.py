@@ -22,7 +22,7 @@ from gradcheck_magic.analytic import Analytic, gradient_under_test
 from gradcheck_magic.check import Call, GradientCheck, cost_name, jsonable, valid_step
 from gradcheck_magic.comparison import DOUBLE_PRECISION, SINGLE_PRECISION, THRESHOLDS
 from gradcheck_magic.cost import Cost, Precision, Progress
-from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
+from gradcheck_magic.errors import InputError, counted, did_you_mean, listed, shown
 from gradcheck_magic.evaluation import DOUBLE, Entries
 from gradcheck_magic.fingerprint import changed_since, fingerprint
 from gradcheck_magic.gradient_function import pair_at
@@ -305,7 +305,8 @@ def _valid_index(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ..
         numbers = tuple(map(whole, index if np.iterable(index) else (index,)))
     except TypeError:
         raise InputError(
-            f"`index` is {index!r}: expected whole numbers, one for each axis of `{name}` {shape}."
+            f"`index` is {shown(index)}: expected whole numbers, one for each axis of `{name}` "
+            f"{shape}."
         ) from None
     if len(numbers) != len(shape):
         raise InputError(

@@ -13,10 +13,10 @@ PACKAGE = ROOT / "gradcheck_magic"
 
 # Each module imports only from those before it.
 ORDER = [
-    "errors", "interrupt", "memory", "parameters", "pairing", "fingerprint", "directions",
-    "convention", "evaluation", "workers", "gradient_function", "noise", "cost", "analytic",
-    "textbook", "ladder", "lockstep", "second_look", "finite_difference", "residuals",
-    "sampling", "location", "scan", "measured", "comparison", "changes", "measurement",
+    "errors", "interrupt", "memory", "overlap", "parameters", "pairing", "fingerprint",
+    "directions", "convention", "evaluation", "workers", "gradient_function", "noise", "cost",
+    "analytic", "textbook", "ladder", "lockstep", "second_look", "finite_difference",
+    "residuals", "sampling", "location", "scan", "measured", "comparison", "changes", "measurement",
     "mismatch", "cause", "readings", "recognition", "layers", "belonging", "stale",
     "broadcasting", "experiments", "sentences", "diagnosis", "findings", "scan_explanation",
     "explanation", "check", "step_curve", "step_curve_report", "close_up", "error_histogram",
