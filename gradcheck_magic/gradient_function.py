@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -52,7 +53,11 @@ def pair_at(
         binding.fresh = True
         args, kwargs = binding.arguments()
         try:
-            return pair(params, grads(*args, **kwargs), only=only, names=names)
+            given = grads(*args, **kwargs)
+            if inspect.iscoroutine(given):
+                # Nobody is going to await it, and Python would complain of that.
+                given.close()
+            return pair(params, given, only=only, names=names)
         except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
             first_error = first_error or error
         finally:

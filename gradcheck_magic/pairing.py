@@ -319,7 +319,10 @@ def _fitting(parameter: Parameter, gradient: _Gradient) -> tuple[Vector, str | N
     if value is None:
         raise InputError(f"`{name}` is None: `{parameter.name}` needs a gradient.")
     array = real_array(_from_lists(value), name)
-    flat = np.array(array, dtype=np.float64).ravel()
+    with np.errstate(over="ignore"):  # of a long double, or of a whole number
+        flat = np.array(array, dtype=np.float64).ravel()
+    # A signalling nan would complain wherever it is used.
+    flat[np.isnan(flat)] = np.nan
     if array.shape == parameter.shape:
         return flat, None
     if _without_ones(array.shape) == _without_ones(parameter.shape):

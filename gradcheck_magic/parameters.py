@@ -189,8 +189,9 @@ class VariableNames:
         with reading("names"):
             named = [(k, v) for k, v in namespace.items() if isinstance(k, str)]
         for name, value in named:
-            nameable = isinstance(value, (np.ndarray, dict, list, tuple)) or callable(value)
-            if not nameable or name.startswith("_"):
+            # By its type: a proxy in the notebook may not want to be asked for its class.
+            nameable = issubclass(type(value), (np.ndarray, dict, list, tuple))
+            if not (nameable or callable(value)) or name.startswith("_"):
                 continue
             # Of several names for one array, the one that has a gradient is meant.
             if id(value) not in self._by_id or f"d{name}" in namespace:
@@ -337,7 +338,8 @@ def is_constant(value: object) -> bool:
     """Whether it is a setting beside the arrays: an activation's name, no bias, a function."""
     if value is None or isinstance(value, (str, bool, np.bool_)):
         return True
-    return callable(value) and not hasattr(value, "__array__")
+    # As Python looks up its special methods: an object may answer to any name.
+    return callable(value) and not hasattr(type(value), "__array__")
 
 
 def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:

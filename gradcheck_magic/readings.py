@@ -112,7 +112,7 @@ class Readings:
         self._own.add(id(pairing.parameters.container))
         namespace = list(_found(_public(names))) if isinstance(names, Mapping) else []
         # What the cost reads is the likeliest, by the name that the notebook has for it.
-        spoken = {id(value): name for name, value in namespace if isinstance(value, np.ndarray)}
+        spoken = {id(value): name for name, value in namespace if _is_array(value)}
         read = [(spoken.get(id(v), k), v) for k, v in _found(_read_by(function, DEPTH))]
         for label, leaf in self._leaves([*read, *namespace]):
             if isinstance(leaf, np.ndarray):
@@ -232,6 +232,11 @@ def _is_called(name: str, words: re.Pattern[str]) -> bool:
     """Whether one of the words in a name matches: ``learning_rate``, ``self.lr``."""
     last = name.rpartition(".")[2]
     return any(map(words.fullmatch, re.findall(r"[a-z]+\d*", last.lower())))
+
+
+def _is_array(value: Any) -> bool:
+    # By its type: a proxy in the notebook may not want to be asked for its class.
+    return issubclass(type(value), np.ndarray)
 
 
 def _found(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

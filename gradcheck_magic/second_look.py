@@ -464,7 +464,7 @@ class Pass:
     @cached_property
     def gap(self) -> Vector:
         """By how much the slopes on both sides differ; nan where one of them is missing."""
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return (self.cost_plus - self.cost) / self.up - (
                 self.cost - self.cost_minus
             ) / self.down
