@@ -286,7 +286,8 @@ def _best_style(keys: list[Any], grads: dict[Any, Any]) -> Callable[[Any], Any]:
     """Return the naming style under which most parameters have a gradient."""
 
     def in_style(style: str) -> Callable[[Any], Any]:
-        return lambda key: style.format(key) if isinstance(key, str) else key
+        # Of a subclass of strings only the characters are wanted.
+        return lambda key: style.format(str.__str__(key)) if isinstance(key, str) else key
 
     return max(map(in_style, STYLES), key=lambda styled: sum(styled(key) in grads for key in keys))
 

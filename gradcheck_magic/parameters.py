@@ -445,11 +445,13 @@ def require_lasting(value: object, name: str) -> None:
 
 def _type_hint(value: object, name: str) -> str:
     """Say what to make of something that may well hold numbers."""
+    if isinstance(value, (dict, list, str, bytes, bytearray)):
+        return ""
     if hasattr(value, "__array__") or isinstance(value, (memoryview, ArrayType)):
         return "; convert it with np.asarray"
     if isinstance(value, Mapping):
         return f"; make a dict of it, dict({name})"
-    if isinstance(value, (Sequence, ValuesView)) and not isinstance(value, (bytes, bytearray)):
+    if isinstance(value, (Sequence, ValuesView)):
         return f"; make a list of it, list({name})"
     return ""
 

@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import random
+import re
 import signal
 import sys
 import threading
@@ -25,6 +26,8 @@ from gradcheck_magic import GradientCheckError
 PACKAGE = str(Path(gradcheck_magic.__file__).parent) + os.sep
 # How many odd inputs were thrown, by what they were thrown at; told at the end of a run.
 THROWN = Counter()
+# Where an object stands in memory.
+ADDRESS = re.compile("0x[0-9a-f]+")
 # So many containers, one in the other, are looked into.
 DEEPEST = 150
 
@@ -41,7 +44,7 @@ class Outcome(NamedTuple):
         if self.error is None:
             return self.check.verdict.name
         if isinstance(self.error, GradientCheckError):
-            return str(self.error)
+            return ADDRESS.sub("0x...", str(self.error))
         return type(self.error).__name__
 
 
