@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from lab_server import lab_server
+from throwing import THROWN
 from traitlets.config import Config
 
 from gradcheck_magic import check_gradients
@@ -16,6 +17,14 @@ OPTIONS = {"only": "--only {}", "epsilon": "--epsilon {}", "call": "--call {}", 
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write tests/golden/reports anew")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how often something odd was thrown at the check."""
+    if THROWN:
+        terminalreporter.write_line(
+            f"Odd things were thrown at the check {THROWN.total():,} times."
+        )
 
 
 @pytest.fixture
