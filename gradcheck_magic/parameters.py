@@ -48,6 +48,8 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+# In bytes.
+DOUBLE = np.dtype(np.float64).itemsize
 # So many containers, one in the other, are the most that anybody means.
 DEEPEST = 100
 # What arrays are called, in order; or a namespace whose variables name them.
@@ -473,11 +475,14 @@ def type_name(value: object) -> str:
 def _require_finite(parameters: Parameters) -> None:
     for parameter in parameters.arrays:
         flat = np.ravel(np.asarray(parameter.array))
-        wrong = np.flatnonzero(~np.isfinite(flat))
+        with np.errstate(over="ignore"):  # a long double may be infinite as a double
+            double = flat.astype(np.float64) if flat.dtype.itemsize > DOUBLE else flat
+        wrong = np.flatnonzero(~np.isfinite(double))
         if wrong.size:
             raise InputError(
                 f"`{parameter.label(wrong[0])}` is {flat[wrong[0]]}: the gradient can only be "
-                "checked where every parameter is finite."
+                "checked where every parameter is finite"
+                + (", as a double." if np.isfinite(flat[wrong[0]]) else ".")
             )
 
 

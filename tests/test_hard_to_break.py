@@ -64,6 +64,18 @@ def test_parameters(value, expected):
     assert throw(check_gradients, {"W": value}, {"dW": right}, square).told == expected
 
 
+@pytest.mark.skipif(
+    np.finfo(np.longdouble).max == np.finfo(np.float64).max, reason="long double is double here"
+)
+def test_beyond_a_double():
+    huge, right = np.array([np.longdouble("1e4000"), 2.0]), np.array([2.0, 4.0])
+    assert throw(check_gradients, {"W": huge}, {"dW": right}, square).told == (
+        "`W[0]` is 1e+4000: the gradient can only be checked where every parameter is finite, as "
+        "a double."
+    )
+    assert throw(check_gradients, {"W": right / 2}, {"dW": 2 * huge}, square).told == "BUG"
+
+
 @pytest.mark.parametrize(("given", "expected"), CONTAINERS)
 def test_containers(given, expected):
     assert throw(check_gradients, *given(), square).told == expected
