@@ -480,7 +480,7 @@ def _require_finite(parameters: Parameters) -> None:
         wrong = np.flatnonzero(~np.isfinite(double))
         if wrong.size:
             raise InputError(
-                f"`{parameter.label(wrong[0])}` is {flat[wrong[0]]}: the gradient can only be "
+                f"`{parameter.label(wrong[0])}` is {flat[wrong[0]]!s}: the gradient can only be "
                 "checked where every parameter is finite"
                 + (", as a double." if np.isfinite(flat[wrong[0]]) else ".")
             )
