@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import MagicMock
 
 import hypothesis.extra.numpy as arrays_of
@@ -34,7 +35,14 @@ from odd_rows import (
 from odd_things import gradient, square
 from throwing import THROWN, assert_one_line, throw, unchanged
 
-from gradcheck_magic import GradientCheck, InputError, Verdict, check_gradients, step_curve
+from gradcheck_magic import (
+    GradientCheck,
+    InputError,
+    Verdict,
+    check_gradients,
+    gradient_checking,
+    step_curve,
+)
 from gradcheck_magic.text_report import text_report
 from gradcheck_magic.text_style import TextStyle
 
@@ -113,6 +121,33 @@ def test_gradient_functions(function, expected, points):
 @pytest.mark.parametrize(("options", "expected"), OPTIONS)
 def test_options(options, expected):
     assert throw(check_gradients, params(), grads(), square, **options()).told == expected
+
+
+def scan(*args):
+    return check_gradients(*args, mode="scan")
+
+
+def curve(params, grads, cost):
+    return step_curve(params, grads, cost, "W[0]")
+
+
+@pytest.mark.parametrize("strictness", ["numpy's default"], indirect=True)
+@pytest.mark.parametrize("door", [gradient_checking, curve, scan])
+@pytest.mark.parametrize(("given", "expected"), CONTAINERS)
+def test_other_doors(given, expected, door):
+    """Nobody gets in by another one."""
+    outcome = throw(door, *given(), square)
+    assert outcome.error is None or isinstance(outcome.error, InputError)
+    if expected == "CORRECT" and door is not curve:
+        assert outcome.error is None
+
+
+def test_in_a_thread():
+    """Where no signal handler can be set, and nothing else is different."""
+    with ThreadPoolExecutor(1) as pool:
+        for cost in (square, odd.checks_another, odd.runs_pool):
+            done = pool.submit(throw, check_gradients, params(), grads(), cost)
+            assert done.result().told == "CORRECT"
 
 
 # What a cost raises is the user's, and comes out as it went in.
@@ -485,7 +520,7 @@ def right_or_one_line(outcome, cost):
 class TestMixed:
     """Nothing in particular."""
 
-    @settings(OURS, max_examples=250)
+    @settings(OURS, max_examples=200)
     @given(CONTAINERS_OF, CONTAINERS_OF, ODD_OPTIONS)
     def test_containers(self, params, grads, options):
         right_or_one_line(throw(check_gradients, params, grads, square, **options), square)
