@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.convention import Binding, Convention, possible_bindings
+from gradcheck_magic.errors import InputError
 from gradcheck_magic.interrupt import InterruptGuard
 from gradcheck_magic.pairing import Pairing, pair
 from gradcheck_magic.parameters import (
@@ -54,9 +55,7 @@ def pair_at(
         args, kwargs = binding.arguments()
         try:
             given = grads(*args, **kwargs)
-            if inspect.iscoroutine(given):
-                # Nobody is going to await it, and Python would complain of that.
-                given.close()
+            _require_result(given, name)
             return pair(params, given, only=only, names=names)
         except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
             first_error = first_error or error
@@ -64,6 +63,13 @@ def pair_at(
             binding.restore()
     assert first_error is not None  # noqa: S101 (there is at least one way)
     raise first_error
+
+
+def _require_result(given: object, name: str) -> None:
+    if inspect.iscoroutine(given):
+        # Nobody is going to await it, and Python would complain of that.
+        given.close()
+        raise InputError(f"`{name}` returned a coroutine: give a function that is not async.")
 
 
 def point_around(parameters: Parameters, random: np.random.Generator) -> NDArray[Any]:

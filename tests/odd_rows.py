@@ -896,7 +896,7 @@ GRADIENT_FUNCTIONS = [
     row("a generator function", lambda: odd.yielded,
         "`grads` is a generator, which can be read only once: make a list of it, list(grads)."),
     row("async", lambda: odd.awaited,
-        "`params` has 2 arrays and `grads` has 1: each parameter needs its gradient."),
+        "`grads` returned a coroutine: give a function that is not async."),
     row("in itself", lambda: lambda p: odd.endless_list(),
         "`grads[1]` is a list that contains itself: take that out."),
     row("a string", lambda: lambda p: "x",
