@@ -94,8 +94,10 @@ class Binding:
     @fresh.setter
     def fresh(self, fresh: bool) -> None:
         self._fresh = fresh
-        # What was handed out so far is not held any longer, and may be kept: it will not move.
-        self.drop()
+        # What was handed out so far is not held any longer; and who keeps it shall not see it move.
+        self._forget()
+        if fresh:
+            self.drop()
 
     @cached_property
     def _buffers(self) -> list[Array]:
@@ -235,6 +237,9 @@ class Binding:
         """Give up the buffers, and what was made of them."""
         for name in ("_buffers", "_own", "arrays", "slots", "saved"):
             self.__dict__.pop(name, None)
+        self._forget()
+
+    def _forget(self) -> None:
         self._arguments = self._container = None
         self._leaves = []
 
