@@ -52,6 +52,8 @@ REPEATABLE = 1e-8
 REPEATABLE_SINGLE = 1e-3
 # How far from θ, relatively, calling conventions are compared; nearer where J is not finite there.
 DISTANCES = (1e-2, 1e-4, 1e-6)
+# After how many copies one of them stands where another stood, if no one holds them.
+COPIES = 8
 # Multiples of θ, and how often other points of its size are tried, to see whether J is constant
 # everywhere or only flat around θ.
 ELSEWHERE = (-1.0, 0.0, 10.0)
@@ -459,21 +461,21 @@ class Cost:
             binding.fresh = True
             anew = self._around(binding, distance)
             binding.fresh = not self._same(around, anew)
+            if binding.fresh:
+                self._require_no_confusion(binding, distance)
             around = anew
         self.scale = max(abs(self.value), abs(around)) if math.isfinite(around) else abs(self.value)
         values = {self.value, around, self._around(binding, distance / 3)}
-        if binding.fresh:
-            self._require_no_confusion(binding, distance)
         if self._evaluator.itemsize == DOUBLE and len(values) > 2:  # noqa: PLR2004 (one may be round by chance)
             self._evaluator.itemsize = _itemsize(values)
         self.constant = around == self.value and self._constant_elsewhere()
 
     def _require_no_confusion(self, binding: Binding, distance: float) -> None:
-        """Make sure that a function which remembers arrays tells them apart.
+        """Make sure that a function tells apart the arrays that it remembers and does not hold.
 
         By and by a copy stands where another stood, whose memory was given back: they share an id.
         """
-        distances = (distance, distance / 3, distance / 9)
+        distances = [distance / k for k in range(1, COPIES + 1)]
         first = [self._around(binding, each) for each in distances]
         again = [self._around(binding, each) for each in reversed(distances)]
         if not all(map(self._same, first, reversed(again))):
