@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from gradcheck_magic.containers import module_of, opened, plain
+from gradcheck_magic.containers import is_module, module_of, opened
 from gradcheck_magic.errors import InputError
 from gradcheck_magic.interrupt import InterruptGuard
 from gradcheck_magic.libraries import requires_gradient, torch_class
@@ -57,7 +57,7 @@ class Borrowed:
         read = [*chain.from_iterable(map(_reached, self._functions))]
         self._restores = [*_global_randomness(), *map(_own_randomness, filter(_is_random, read))]
         if torch_class("Tensor"):
-            modules = filter(_is_module, [module_of(self._params), *self._functions, *read])
+            modules = filter(is_module, [module_of(self._params), *self._functions, *read])
             self._restores += _accumulated(self._params, modules)
         return self
 
@@ -110,10 +110,6 @@ def _own_randomness(generator: Any) -> Restore:
     return partial(generator.set_state, generator.get_state())
 
 
-def _is_module(value: object) -> bool:
-    return isinstance(value, torch_class("nn.Module"))
-
-
 def _accumulated(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
     """Yield what restores gradients, running means and modes, each once."""
     distinct = {id(module): module for module in modules}.values()
@@ -132,7 +128,7 @@ def _accumulated(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
 def _leaves(params: object) -> list[object]:
     # What is wrong with it is said where the parameters are read.
     with suppress(InputError):
-        return [leaf for _, leaf in array_leaves(plain(opened(params, "params")))]
+        return [leaf for _, leaf in array_leaves(opened(params))]
     return []
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from numbers import Real
@@ -35,6 +37,7 @@ from gradcheck_magic.errors import (
     GradientCheckInterrupted,
     InputError,
     first_line,
+    shown,
 )
 from gradcheck_magic.evaluation import OutOfTime
 from gradcheck_magic.experiments import Earlier
@@ -52,6 +55,7 @@ from gradcheck_magic.parameters import (
     index_of,
     is_function,
     label,
+    spoken_key,
     type_name,
 )
 from gradcheck_magic.readings import Readings
@@ -221,6 +225,7 @@ def check_gradients(
     _require_budget(budget)
     _require_points(points, grads)
     _require_check(previous)
+    _require_progress(progress)
     request = _Request(
         cost_function=cost_function,
         epsilon=None if epsilon is None else valid_step(epsilon),
@@ -237,7 +242,8 @@ def check_gradients(
     )
     check = None
     try:
-        with Borrowed(params, cost_function, grads):
+        # Of what becomes too small for a float in our own arithmetic, nobody wants to hear.
+        with Borrowed(params, cost_function, grads), np.errstate(under="ignore"):
             check = _check_at(params, grads, names, request)
             if points > 1:
                 check = _check_around(params, grads, names, request, check)
@@ -728,25 +734,27 @@ def _concluded(outcome: _Outcome, started: float) -> GradientCheck:
 
 
 def _require_mode(mode: object) -> None:
-    if mode not in MODES:
-        raise InputError(f"`mode` is {mode!r}: expected {', '.join(MODES)}.")
+    if not (isinstance(mode, str) and mode in MODES):
+        raise InputError(f"`mode` is {shown(mode)}: expected {', '.join(MODES)}.")
 
 
 def _require_budget(budget: Any) -> None:
     if budget is None:
         return
     is_number = isinstance(budget, Real) and not isinstance(budget, bool)
-    if not (is_number and 0 < budget < math.inf):
-        raise InputError(f"`budget` is {budget!r}: expected a number of seconds, such as 10.")
+    # Whole numbers may be larger than any float.
+    if not (is_number and 0 < budget <= sys.float_info.max):
+        raise InputError(f"`budget` is {shown(budget)}: expected a number of seconds, such as 10.")
 
 
-def _require_points(points: object, grads: object) -> None:
-    if not isinstance(points, int) or isinstance(points, bool) or points < 1:
-        raise InputError(f"`points` is {points!r}: expected a whole number from 1 on.")
+def _require_points(points: Any, grads: object) -> None:
+    is_whole = isinstance(points, (int, np.integer)) and not isinstance(points, bool)
+    if not is_whole or points < 1:
+        raise InputError(f"`points` is {shown(points)}: expected a whole number from 1 on.")
     if points > 1 and not is_function(grads):
         raise InputError(
-            f"`points` is {points}, and the gradient is known at the given point alone: give "
-            "`grads` as a function of the parameters."
+            f"`points` is {shown(points)}, and the gradient is known at the given point alone: "
+            "give `grads` as a function of the parameters."
         )
 
 
@@ -758,10 +766,22 @@ def _require_check(previous: object) -> None:
         )
 
 
+def _require_progress(progress: object) -> None:
+    if not (progress is None or callable(progress)):
+        raise InputError(
+            f"`progress` is a {type_name(progress)}: expected a function of (evaluations so far, "
+            "evaluations expected, seconds so far)."
+        )
+
+
 def cost_name(function: object, names: Names) -> str:
     """What the user calls the function: a variable's name, or its own."""
-    own = getattr(function, "__name__", "<lambda>")
-    otherwise = "cost_function" if own == "<lambda>" else own
+    own: object = None
+    with suppress(Exception):  # the user's own may raise anything
+        own = function.__name__  # type: ignore[attr-defined]
+    otherwise = "cost_function"
+    if isinstance(own, str) and own != "<lambda>":
+        otherwise = spoken_key(own)
     variables, _ = VariableNames.among(names)
     return variables(function, otherwise)
 
@@ -791,7 +811,7 @@ def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
         (
             f"`{cost.name}` was called {cost.convention.described}, because it raised "
             f"{type(likelier.error).__name__} when called {likelier.convention.described}: "
-            f"{first_line(likelier.error)}. If that is how it is meant to be called, "
+            f"{first_line(likelier.error).rstrip('.')}. If that is how it is meant to be called, "
             f"--call {likelier.convention} shows where."
         )
     ]
@@ -809,12 +829,13 @@ def _detectable(measured: Measured) -> float:
 def valid_step(epsilon: float) -> float:
     """Return the step that was asked for, if it is one."""
     try:
-        step = float(epsilon)
-    except (TypeError, ValueError):
+        is_number = np.ndim(epsilon) == 0 and not isinstance(epsilon, np.ma.MaskedArray)
+        step = float(epsilon) if is_number else math.nan
+    except Exception:  # noqa: BLE001 (the user's own may raise anything)
         step = math.nan
     if not (math.isfinite(step) and step > 0):
         raise InputError(
-            f"`epsilon` is {epsilon!r}: expected a small positive number, such as 1e-7."
+            f"`epsilon` is {shown(epsilon)}: expected a small positive number, such as 1e-7."
         )
     return step
 

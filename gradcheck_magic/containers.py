@@ -5,56 +5,53 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from types import GeneratorType
 from typing import Any
 
-from gradcheck_magic.errors import InputError
 from gradcheck_magic.libraries import torch_class
 
-__all__ = ["children", "is_tree", "module_of", "opened", "plain", "rebuilt"]
+__all__ = ["DEEPEST", "children", "is_module", "is_tree", "module_of", "opened", "plain", "rebuilt"]
 
+# Nobody's parameters lie deeper in containers.
+DEEPEST = 100
 # Of torch.nn.Module: what they give can be asked for again.
 MODULES_GENERATORS = {"parameters", "named_parameters"}
 
 
-def opened(params: Any, name: str) -> Any:
+def opened(params: Any) -> Any:
     """Return what can be read any number of times, and pairs of names and arrays as a dict.
 
     ``model.parameters()`` is asked for anew, so that the user's own goes on giving all of them.
-
-    Raises
-    ------
-    InputError
-        If it can be read only once.
     """
     module = module_of(params)
-    if isinstance(params, GeneratorType) and module is not None:
+    if type(params) is GeneratorType and module is not None:
         asked = {**inspect.getgeneratorlocals(params)}
         del asked["self"]
         params = list(getattr(module, params.__name__)(**asked))
-    if isinstance(params, Iterator):
-        raise InputError(
-            f"`{name}` is a {type(params).__name__}, which can be read only once: make it a list, "
-            f"list({name})."
-        )
     return dict(params) if _is_named(params) else params
+
+
+def is_module(value: object) -> bool:
+    """Whether it is a module of PyTorch's."""
+    # By its type, here and below: a proxy may not want to be asked for its class.
+    return issubclass(type(value), torch_class("nn.Module"))
 
 
 def module_of(params: Any) -> Any:
     """Return the module that it is, or whose parameters it gives; None if there is none."""
-    if isinstance(params, GeneratorType) and params.__name__ in MODULES_GENERATORS:
+    if type(params) is GeneratorType and params.__name__ in MODULES_GENERATORS:
         # Once it has begun, what it has given is among its variables.
         is_new = inspect.getgeneratorstate(params) == inspect.GEN_CREATED
         params = inspect.getgeneratorlocals(params).get("self") if is_new else None
-    return params if isinstance(params, torch_class("nn.Module")) else None
+    return params if is_module(params) else None
 
 
 def _is_named(params: object) -> bool:
     """Whether it is what ``list(model.named_parameters())`` is."""
     tensor = torch_class("Tensor")
     return (
-        isinstance(params, list)
+        type(params) is list
         and bool(params)
         and all(
             isinstance(pair, tuple)
@@ -72,7 +69,7 @@ def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
         return node.items()
     if isinstance(node, (list, tuple)):
         return enumerate(node)
-    if isinstance(node, torch_class("nn.Module")):
+    if is_module(node):
         named: Iterable[tuple[str, Any]] = node.named_parameters()
         return named
     if _is_pytree(node):
@@ -84,16 +81,19 @@ def is_tree(node: object) -> bool:
     """Whether it is a module or a pytree, rather than one of Python's own containers."""
     if isinstance(node, (dict, list, tuple)):
         return False
-    return isinstance(node, torch_class("nn.Module")) or _is_pytree(node)
+    return is_module(node) or _is_pytree(node)
 
 
-def plain(node: Any) -> Any:
-    """Return the same in dicts, lists and tuples alone; what is made of these is itself."""
+def plain(node: Any, above: tuple[object, ...] = ()) -> Any:
+    """Return the same in dicts, lists and tuples alone; what is made of these is itself.
+
+    What contains itself, or lies deeper than is ever meant, is left as it is.
+    """
     held = children(node)
-    if held is None:
+    if held is None or len(above) > DEEPEST or any(node is container for container in above):
         return node
     held = list(held)
-    simple = [plain(child) for _, child in held]
+    simple = [plain(child, (*above, node)) for _, child in held]
     if is_tree(node):
         return dict(zip((key for key, _ in held), simple, strict=True))
     if all(new is child for new, (_, child) in zip(simple, held, strict=True)):
@@ -105,13 +105,14 @@ def rebuilt(node: Any, held: Sequence[Any]) -> Any:
     """Return a container of the same kind around something else."""
     if isinstance(node, dict):
         same = copy.copy(node)
-        same.update(zip(node, held, strict=True))
+        for key, child in zip(list(node), held, strict=True):
+            same[key] = child
         return same
     if isinstance(node, (list, tuple)):
-        if hasattr(node, "_fields"):
-            return type(node)(*held)
+        if hasattr(node, "_make"):
+            return node._make(held)
         return tuple(held) if isinstance(node, tuple) else list(held)
-    if isinstance(node, torch_class("nn.Module")):
+    if is_module(node):
         own = (id(parameter) for _, parameter in node.named_parameters())
         # To copy is to ask there first: whatever refers to a parameter gets what is put in here.
         return copy.deepcopy(node, dict(zip(own, held, strict=True)))

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from gradcheck_magic.errors import InputError
 from gradcheck_magic.libraries import library_of
+from gradcheck_magic.overlap import overlapping
 from gradcheck_magic.parameters import Parameter, Parameters, array_leaves
 
 __all__ = ["Binding", "Convention", "possible_bindings"]
@@ -95,24 +96,31 @@ class Binding:
     @fresh.setter
     def fresh(self, fresh: bool) -> None:
         self._fresh = fresh
-        # What was handed out so far is not held any longer.
-        self._arguments = self._container = None
-        self._leaves = []
+        # What was handed out so far is not held any longer; and who keeps it shall not see it move.
+        self._forget()
+        if fresh:
+            self.drop()
 
     @cached_property
     def _buffers(self) -> list[Array]:
         if self.convention is Convention.CLOSURE:
             return [parameter.array for parameter in self.parameters.arrays]
         if self.convention is Convention.FLAT:
-            return [self.theta.astype(self.dtype or self.parameters.dtype)]
+            # What is handed out is a view: nobody can resize it, and leave us without the memory.
+            return [self.theta.astype(self.dtype or self.parameters.dtype).view()]
         return [_copied(parameter, self.dtype) for parameter in self.parameters.arrays]
+
+    @cached_property
+    def _own(self) -> list[Array]:
+        """A view of each buffer, which keeps its shape, dtype and flags whatever becomes of it."""
+        return [buffer.view(np.ndarray) for buffer in self._buffers]
 
     @cached_property
     def arrays(self) -> list[Array]:
         """A view of each parameter's buffer, in its shape: writing to it is what moves θ."""
         if self.convention is not Convention.FLAT:
-            return [np.asarray(buffer) for buffer in self._buffers]
-        (theta,) = self._buffers
+            return self._own
+        (theta,) = self._own
         return [theta[p.start : p.stop].reshape(p.shape) for p in self.parameters.arrays]
 
     @cached_property
@@ -266,8 +274,11 @@ class Binding:
 
     def drop(self) -> None:
         """Give up the buffers, and what was made of them."""
-        for name in ("_buffers", "arrays", "slots", "saved"):
+        for name in ("_buffers", "_own", "arrays", "slots", "saved"):
             self.__dict__.pop(name, None)
+        self._forget()
+
+    def _forget(self) -> None:
         self._arguments = self._container = None
         self._leaves = []
         self._unchanging = {}
@@ -275,10 +286,15 @@ class Binding:
     def changed(self) -> Parameter | None:
         """Return a parameter that the function has changed, if there is one."""
         changed = (p for array, saved, p in self._compared() if not np.array_equal(array, saved))
-        return next(changed, None) or self._replaced()
+        return next(changed, None) or self._remade() or self._replaced()
 
     def _compared(self) -> Iterator[tuple[Array, Array, Parameter]]:
         return zip(self.arrays, self.saved, self.parameters.arrays, strict=True)
+
+    def _remade(self) -> Parameter | None:
+        """Return a parameter whose array the function has given another shape, dtype or flag."""
+        kept = map(_same_layout, self._buffers, self._own)
+        return next((p for p, kept in zip(self.parameters.arrays, kept) if not kept), None)  # noqa: B905 (of the flat θ there is one)
 
     def _replaced(self) -> Parameter | None:
         """Return a parameter for which the function has put another array into its container."""
@@ -289,12 +305,15 @@ class Binding:
         return next((parameter for parameter, leaf in pairs if id(leaf) not in present), None)
 
     def references(self) -> int:
-        """Return how many references to the buffers there are, views of them included."""
+        """Return how many references to what is handed out there are, views of it included."""
         # Our own views are there whenever this is asked.
         own = len(self.slots)
-        # What another library makes of a buffer may be kept in its place.
-        held = [*self._buffers, *(leaf for leaf in self._leaves if library_of(leaf) is not None)]
-        return sum(map(sys.getrefcount, held)) - own
+        # A view of a view is one of the array beneath both; and what another library makes of a
+        # buffer may be kept in its place.
+        bases = [buffer.base for buffer in self._buffers]
+        others = (leaf for leaf in self._leaves if library_of(leaf) is not None)
+        held = [*self._buffers, *bases, self._container, *others]
+        return sum(sys.getrefcount(each) for each in held if each is not None) - own
 
 
 def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
@@ -304,7 +323,15 @@ def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
         dtype = np.dtype(precision or array.dtype)
     else:
         dtype = np.dtype(np.float64) if parameter.checked else array.dtype
-    return np.array(array, dtype=dtype, order="C", subok=True)
+    return np.array(array, dtype=dtype, order="C", subok=True).view()
+
+
+def _same_layout(one: Array, other: Array) -> bool:
+    return (one.shape, one.dtype, one.flags.writeable) == (
+        other.shape,
+        other.dtype,
+        other.flags.writeable,
+    )
 
 
 def possible_bindings(
@@ -334,6 +361,14 @@ def possible_bindings(
             f"`{name}` reads {obstacle} from the notebook, where it is perturbed in place: "
             "make it a writable array of floats, or an argument of the function."
         )
+    shared = _shared(parameters)
+    if shared and (call == Convention.CLOSURE or (signature and not signature.parameters)):
+        raise InputError(
+            f"`{name}` reads {shared} from the notebook, where each is moved in place, and they "
+            "share memory: moving one moves the other. Name one of them alone (only=...), with the "
+            "gradient of both together, or make them arguments of the function."
+        )
+    obstacle = obstacle or shared
     keywords = _by_keyword(signature, parameters)
     bindings = [
         Binding(
@@ -377,10 +412,16 @@ def _closure_obstacle(parameters: Parameters) -> str | None:
     return None
 
 
+def _shared(parameters: Parameters) -> str | None:
+    """Say which of the user's own arrays move together."""
+    pair = next(overlapping((p.name, p.array) for p in parameters.checked), None)
+    return None if pair is None else " and ".join(f"`{name}`" for name in dict.fromkeys(pair))
+
+
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
     try:
         return inspect.signature(function)
-    except (TypeError, ValueError):
+    except Exception:  # noqa: BLE001 (the user's own may raise anything)
         return None
 
 

@@ -7,12 +7,14 @@ workers, and knows how much one value can be trusted.
 from __future__ import annotations
 
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.convention import Binding, Convention, possible_bindings
-from gradcheck_magic.errors import InputError, first_line
+from gradcheck_magic.errors import InputError, first_line, shown
 from gradcheck_magic.evaluation import DOUBLE, Evaluator, Pairs
 from gradcheck_magic.libraries import from_library
 from gradcheck_magic.noise import Surroundings, measured_noise, noise_in_steps
@@ -33,6 +35,8 @@ Array = NDArray[Any]
 Vector = NDArray[np.float64]
 # How far a check is: evaluations so far, evaluations expected in all, seconds so far.
 Progress = Callable[[int, int, float], object]
+
+PACKAGE = str(Path(__file__).parent) + os.sep
 
 # What we add to the time of an evaluation, in seconds.
 OVERHEAD = 2e-6
@@ -49,6 +53,8 @@ REPEATABLE = 1e-8
 REPEATABLE_SINGLE = 1e-3
 # How far from θ, relatively, calling conventions are compared; nearer where J is not finite there.
 DISTANCES = (1e-2, 1e-4, 1e-6)
+# After how many copies one of them stands where another stood, if no one holds them.
+COPIES = 8
 # Multiples of θ, and how often other points of its size are tried, to see whether J is constant
 # everywhere or only flat around θ.
 ELSEWHERE = (-1.0, 0.0, 10.0)
@@ -142,8 +148,8 @@ class Cost:
             raise InputError(
                 f"`{name}` is a {type_name(function)}: expected a function that returns the cost."
             )
-        if call not in ("auto", *Convention):
-            raise InputError(f"`call` is {call!r}: expected auto, {', '.join(Convention)}.")
+        if not (isinstance(call, str) and call in ("auto", *Convention)):
+            raise InputError(f"`call` is {shown(call)}: expected auto, {', '.join(Convention)}.")
         self.name = name
         self.value = self.noise = self.scale = np.nan
         self.constant = False
@@ -456,12 +462,28 @@ class Cost:
             binding.fresh = True
             anew = self._around(binding, distance)
             binding.fresh = not self._same(around, anew)
+            if binding.fresh:
+                self._require_no_confusion(binding, distance)
             around = anew
         self.scale = max(abs(self.value), abs(around)) if math.isfinite(around) else abs(self.value)
         values = {self.value, around, self._around(binding, distance / 3)}
         if self._evaluator.itemsize == DOUBLE and len(values) > 2:  # noqa: PLR2004 (one may be round by chance)
             self._evaluator.itemsize = _itemsize(values)
         self.constant = around == self.value and self._constant_elsewhere()
+
+    def _require_no_confusion(self, binding: Binding, distance: float) -> None:
+        """Make sure that a function tells apart the arrays that it remembers and does not hold.
+
+        By and by a copy stands where another stood, whose memory was given back: they share an id.
+        """
+        distances = [distance / k for k in range(1, COPIES + 1)]
+        first = [self._around(binding, each) for each in distances]
+        again = [self._around(binding, each) for each in reversed(distances)]
+        if not all(map(self._same, first, reversed(again))):
+            raise InputError(
+                f"`{self.name}` gives different values for the same numbers in other arrays: if it "
+                "remembers arrays by their id(), let it go by what is in them (W.tobytes())."
+            )
 
     def _constant_elsewhere(self) -> bool:
         """Whether J is the same at points that have little to do with θ.
@@ -591,7 +613,7 @@ def _lines_reached(error: Exception) -> tuple[int, ...]:
     places: list[int] = []
     traceback = error.__traceback__
     while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename != __file__:
+        if not traceback.tb_frame.f_code.co_filename.startswith(PACKAGE):
             # The instruction tells apart what stands on one line.
             places += (traceback.tb_lineno, traceback.tb_lasti)
         traceback = traceback.tb_next
@@ -602,10 +624,13 @@ def _upstream_array(upstream: object) -> Array | None:
     """Return a copy, lest it be one of the arrays that are perturbed."""
     if upstream is None:
         return None
+    upstream = from_library(upstream, "upstream")
     try:
-        array = np.array(from_library(upstream, "upstream"))
-    except ValueError:
+        array = np.array(upstream)
+    except Exception:  # noqa: BLE001 (the user's own may raise anything)
         array = np.array(None)
+    if isinstance(upstream, np.ma.MaskedArray):
+        raise InputError("`upstream` is a masked array: give a plain one, such as its .filled(0).")
     if array.dtype.kind not in "fiub":
         raise InputError(
             f"`upstream` is a {type_name(upstream)} ({array.dtype}): expected dJ/d(output), an "
@@ -617,5 +642,5 @@ def _upstream_array(upstream: object) -> Array | None:
 def _generator(seed: Any) -> np.random.Generator:
     is_number = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
     if not is_number or seed < 0:
-        raise InputError(f"`seed` is {seed!r}: expected a whole number from 0 on.")
+        raise InputError(f"`seed` is {shown(seed)}: expected a whole number from 0 on.")
     return np.random.default_rng(seed)

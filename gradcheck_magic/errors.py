@@ -19,16 +19,28 @@ __all__ = [
     "WorkerLostError",
     "counted",
     "did_you_mean",
+    "escaped",
     "first_line",
     "listed",
+    "printable",
+    "shortened",
+    "shown",
 ]
 
 # `dW` says too little of what was meant by it, `grad` enough.
 SHORTEST_STEM = 3
+# What is longer is not read to its end.
+LONGEST = 160
 
 
 class GradientCheckError(Exception):
-    """Anything this package raises, other than an interrupt or the user's own exceptions."""
+    """Anything this package raises, other than an interrupt or the user's own exceptions.
+
+    Whatever a sentence quotes, it is one line.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
@@ -86,7 +98,37 @@ class GradientCheckInterrupted(KeyboardInterrupt):
 
 def first_line(error: BaseException) -> str:
     """Return what an exception says, in one line."""
-    return str(error).partition("\n")[0]
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 (the user's own may raise anything)
+        return "what it says cannot be read"
+    return printable(text.partition("\n")[0])
+
+
+def printable(text: str) -> str:
+    """Return text with line breaks, lone surrogates and what else is not shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else escaped(c) for c in text)
+
+
+def escaped(character: str) -> str:
+    """Return a character as Python writes it in ASCII."""
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def shortened(text: str) -> str:
+    """Return a text of the user's, without its middle where it is very long."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}...{text[-LONGEST // 4 :]}"
+
+
+def shown(value: object) -> str:
+    """Return how a value is written, in one line, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 (the user's own may raise anything)
+        text = object.__repr__(value)
+    return shortened(printable(text))
 
 
 def duration(seconds: float) -> str:

@@ -6,11 +6,12 @@ sides of θ, along one entry or along a direction.
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -186,10 +187,18 @@ class Evaluator:
         if first is None:
             raise InputError(f"`{self.name}` returned None: is a `return` missing?")
         first = from_library(first, self.name)
+        if inspect.iscoroutine(first):
+            # Nobody is going to await it, and Python would complain of that.
+            first.close()
         try:
             array = np.asarray(first)
-        except ValueError:  # lists of different lengths
+        except Exception:  # noqa: BLE001 (lists of different lengths, or anything of the user's)
             array = np.asarray(None)
+        if isinstance(first, np.ma.MaskedArray) and np.any(first.mask):
+            raise InputError(
+                f"`{self.name}` returned a masked value: the gradient can only be checked where "
+                "the cost is a number."
+            )
         if array.dtype.kind not in "fiub":
             raise InputError(
                 f"`{self.name}` returned a {type_name(first)}: expected one real number."
@@ -210,7 +219,7 @@ class Evaluator:
         first = value
         while isinstance(first, tuple) and first:
             first = first[0]
-        if isinstance(first, list) and first and self.upstream is None and np.ndim(first[0]) == 0:
+        if isinstance(first, list) and first and self.upstream is None and _is_single(first[0]):
             first = first[0]
         if first is not value:
             self._note(f"`{self.name}` returns several values: the first was taken as the cost.")
@@ -222,7 +231,8 @@ class Evaluator:
                 f"`upstream` is {upstream.shape} and `{self.name}` returned {output.shape}: "
                 "dJ/d(output) has the shape of the output."
             )
-        return float(np.sum(output * upstream, dtype=np.float64))
+        with np.errstate(all="ignore"):
+            return float(np.sum(output * upstream, dtype=np.float64))
 
     def _note(self, sentence: str) -> None:
         if sentence not in self.notes:
@@ -261,7 +271,8 @@ class Evaluator:
                 minus[j] = evaluate(binding)
             except Exception as error:
                 label = binding.parameters.arrays[batch.position].label(k)
-                error.add_note(self._blame(f"`{label}` moved by {step:g}"))
+                with suppress(Exception):  # the user's own exception need not take a note
+                    error.add_note(self._blame(f"`{label}` moved by {step:g}"))
                 raise
             finally:
                 # The saved value, because adding and subtracting a step does not return to it.
@@ -278,6 +289,13 @@ class Evaluator:
 
     def _blame(self, moved: str) -> str:
         return f"This happened with {moved}; at the parameters themselves `{self.name}` works."
+
+
+def _is_single(value: Any) -> bool:
+    try:
+        return np.ndim(value) == 0
+    except Exception:  # noqa: BLE001 (lists of different lengths, or anything of the user's)
+        return False
 
 
 @contextmanager

@@ -62,7 +62,8 @@ def digest(arrays: Named, most: float = math.inf) -> str:
     for name, array in arrays:
         hashed.update(f"{name} {array.dtype.str} {array.shape} ".encode("utf-8", "surrogatepass"))
         # In C order, however it lies in memory.
-        flat = array.reshape(-1) if array.flags.c_contiguous else array.flat
+        plain = np.asarray(array)
+        flat = plain.reshape(-1) if plain.flags.c_contiguous else plain.flat
         entries = max(1, BLOCK // max(1, array.itemsize))
         n_blocks = math.ceil(array.size / entries)
         n_hashed = n_blocks if array.nbytes <= most else int(most // BLOCK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.convention import Binding, Convention, possible_bindings
+from gradcheck_magic.errors import InputError
 from gradcheck_magic.interrupt import InterruptGuard
 from gradcheck_magic.pairing import Pairing, pair
 from gradcheck_magic.parameters import (
@@ -52,13 +54,22 @@ def pair_at(
         binding.fresh = True
         args, kwargs = binding.arguments()
         try:
-            return pair(params, grads(*args, **kwargs), only=only, names=names)
+            given = grads(*args, **kwargs)
+            _require_result(given, name)
+            return pair(params, given, only=only, names=names)
         except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
             first_error = first_error or error
         finally:
             binding.restore()
     assert first_error is not None  # noqa: S101 (there is at least one way)
     raise first_error
+
+
+def _require_result(given: object, name: str) -> None:
+    if inspect.iscoroutine(given):
+        # Nobody is going to await it, and Python would complain of that.
+        given.close()
+        raise InputError(f"`{name}` returned a coroutine: give a function that is not async.")
 
 
 def point_around(parameters: Parameters, random: np.random.Generator) -> NDArray[Any]:

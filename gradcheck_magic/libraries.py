@@ -158,11 +158,12 @@ def torch_class(name: str) -> Any:
 
 def library_of(value: object) -> Library | None:
     """Return whose array it is; None for NumPy's, and for all that is no array."""
-    if isinstance(value, (np.ndarray, np.generic)):
-        return None
-    if isinstance(value, torch_class("Tensor")):
-        return _TORCH
+    # By its type: a proxy may not want to be asked for its class.
     kind = type(value)
+    if issubclass(kind, (np.ndarray, np.generic)):
+        return None
+    if issubclass(kind, torch_class("Tensor")):
+        return _TORCH
     if kind.__module__.startswith("jax"):
         return _JAX if isinstance(value, sys.modules["jax"].Array) else None
     if hasattr(kind, "__array_namespace__") or hasattr(kind, "__cuda_array_interface__"):

@@ -44,6 +44,7 @@ from gradcheck_magic.errors import (
     GradientCheckInterrupted,
     InputError,
     did_you_mean,
+    first_line,
 )
 from gradcheck_magic.interrupt import interrupts_raised
 from gradcheck_magic.measurement import MODES
@@ -234,12 +235,13 @@ class GradcheckMagics(Magics):
     ) -> None:
         """Check a gradient; what the user reads instead of this is HELP."""
         try:
+            # Whatever goes wrong, no old result is left that could be taken for this one's.
+            last = self.shell.user_ns.get(RESULT)
+            self._bind(None)
             options = self._options(line)
             if options.unwatch:
+                self._bind(last)
                 self._unwatch()
-            else:
-                # Whatever goes wrong, no old result is left that could be taken for this one's.
-                self._bind(None)
             if cell is not None:
                 run_body(self.shell, cell)
             if not options.unwatch:
@@ -247,7 +249,7 @@ class GradcheckMagics(Magics):
         except GradientCheckError as error:
             # What led to it is inside this package: the sentence is enough.
             raise error from None
-        except (Exception, KeyboardInterrupt) as error:
+        except BaseException as error:
             _show_from_user_code(self.shell, error)
             raise
 
@@ -577,9 +579,12 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
     """Return the value of a name or an expression."""
     source = f"<--{option}>"
     try:
-        return eval(compile(expression.strip(), source, "eval"), namespace)  # noqa: S307 (the user's own)
-    except SyntaxError as error:
-        raise InputError(f"--{option} {expression!r} is not an expression: {error.msg}.") from None
+        code = compile(expression.strip(), source, "eval")
+    except (SyntaxError, ValueError) as error:
+        why = error.msg if isinstance(error, SyntaxError) else first_line(error)
+        raise InputError(f"--{option} {expression!r} is not an expression: {why}.") from None
+    try:
+        return eval(code, namespace)  # noqa: S307 (the user's own)
     except NameError as error:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_filename != source:
@@ -705,12 +710,16 @@ def _show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:
 
 def _without_package(frames: TracebackType | None) -> TracebackType | None:
     """The same traceback, but for the frames of this package."""
-    if frames is None:
-        return None
-    rest = _without_package(frames.tb_next)
-    if frames.tb_frame.f_code.co_filename.startswith(PACKAGE):
-        return rest
-    return TracebackType(rest, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
+    # Of an endless recursion there are as many as the stack holds: not by another one.
+    users = []
+    while frames is not None:
+        if not frames.tb_frame.f_code.co_filename.startswith(PACKAGE):
+            users.append(frames)
+        frames = frames.tb_next
+    rest = None
+    for each in reversed(users):
+        rest = TracebackType(rest, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return rest
 
 
 def load(shell: InteractiveShell) -> None:

@@ -135,7 +135,7 @@ def names(text: str) -> list[str]:
 
 def identifier(text: str) -> str:
     """Return the text, if it can be the name of a variable."""
-    if not text.isidentifier() or iskeyword(text):
+    if not text.isidentifier() or iskeyword(text) or text.startswith("__"):
         raise ValueError(text)
     return text
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic.containers import opened, plain
-from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
+from gradcheck_magic.errors import InputError, counted, did_you_mean, listed, shown
 from gradcheck_magic.libraries import from_library, requires_gradient
+from gradcheck_magic.overlap import overlapping
 from gradcheck_magic.parameters import (
     Names,
     Parameter,
@@ -23,7 +25,10 @@ from gradcheck_magic.parameters import (
     is_function,
     is_positional,
     joined,
+    reading,
     real_array,
+    require_lasting,
+    spoken_key,
     type_name,
 )
 
@@ -33,6 +38,9 @@ Vector = NDArray[np.float64]
 
 # How a gradient may be called, given its parameter's name; the first style that fits best is taken.
 STYLES = ("d{}", "{}", "grad_{}", "{}_grad", "d_{}", "grad{}")
+
+# Of so many pairs of arrays it is said that they share memory.
+MOST_NOTED = 3
 
 
 @dataclass(frozen=True)
@@ -133,17 +141,21 @@ def pair(
     """
     variables, given = VariableNames.among(names)
     parameters = collect(params, variables, only=only, names=given)
+    root = variables(grads, "grads")
     if grads is None and any(requires_gradient(p.value) for p in parameters.arrays):
         parameters, matches, notes = _accumulated(parameters)
     else:
-        matches, notes = _Matcher(parameters, variables).match(grads)
+        with reading(root):
+            matches, notes = _Matcher(parameters, variables).match(grads, root)
+    notes = [*_sharing(parameters), *notes]
     gradients, gradient_names, gradient_eps = [], [], []
     for parameter, match in zip(parameters.arrays, matches, strict=True):
         if not parameter.checked:
             continue
         if isinstance(match, InputError):
             raise match
-        gradient, eps, note = _fitting(parameter, match)
+        with reading(match.name):
+            gradient, eps, note = _fitting(parameter, match)
         gradients.append(gradient)
         gradient_names.append(match.name)
         gradient_eps.append(eps)
@@ -203,7 +215,7 @@ def _accumulated(parameters: Parameters) -> tuple[Parameters, list[_Match], list
 
 def has_gradients(params: object) -> bool:
     """Whether there are tensors in it for which torch computes gradients."""
-    leaves = array_leaves(plain(opened(params, "params")))
+    leaves = array_leaves(opened(params))
     return any(requires_gradient(leaf) for _, leaf in leaves)
 
 
@@ -214,15 +226,15 @@ class _Matcher:
         self._parameters = parameters
         self._variables = variables
 
-    def match(self, grads: object) -> tuple[list[_Match], list[str]]:
+    def match(self, grads: object, root: str) -> tuple[list[_Match], list[str]]:
         """Return a match for every parameter, and a note where the kinds of container differ."""
         params, path = self._parameters.plain, self._parameters.name
-        root = self._variables(grads, "grads")
-        grads = plain(opened(grads, root))
         if grads is None:
             raise InputError(f"`{root}` is None: is a `return` missing where it is computed?")
         if is_function(grads):
             raise InputError(f"`{root}` is a function: call it and give its result.")
+        grads = plain(opened(grads))
+        require_lasting(grads, root)
         sequences = (list, tuple)
         same_kind = (
             (isinstance(params, dict) and isinstance(grads, dict))
@@ -324,17 +336,32 @@ def _best_style(keys: list[Any], grads: dict[Any, Any]) -> Callable[[Any], Any]:
     """Return the naming style under which most parameters have a gradient."""
 
     def in_style(style: str) -> Callable[[Any], Any]:
-        return lambda key: style.format(key) if isinstance(key, str) else key
+        # Of a subclass of strings only the characters are wanted.
+        return lambda key: style.format(str.__str__(key)) if isinstance(key, str) else key
 
     return max(map(in_style, STYLES), key=lambda styled: sum(styled(key) in grads for key in keys))
 
 
 def _missing(key: object, name: str, grads: dict[Any, Any], taken: list[Any]) -> InputError:
-    free = [str(other) for other in grads if other not in taken]
+    free = [_spoken(other) for other in grads if other not in taken]
+    expected = f"d{_spoken(key)}" if isinstance(key, str) else _spoken(key)
     return InputError(
-        f"`{name}` has no gradient for `{key}`: expected `d{key}`{did_you_mean(f'd{key}', free)}, "
-        f"found {listed(map(str, grads))}."
+        f"`{name}` has no gradient for `{_spoken(key)}`: expected `{expected}`"
+        f"{did_you_mean(expected, free)}, found {listed(map(_spoken, grads))}."
     )
+
+
+def _spoken(key: object) -> str:
+    return spoken_key(key) if isinstance(key, str) else shown(key)
+
+
+def _sharing(parameters: Parameters) -> Iterator[str]:
+    """Yield a note on every two arrays that share memory, as they do not in the cost's copies."""
+    for one, other in islice(
+        overlapping((p.name, p.array) for p in parameters.checked), MOST_NOTED
+    ):
+        if one != other:
+            yield f"`{one}` and `{other}` share memory: each was moved by itself, in a copy."
 
 
 def _fitting(parameter: Parameter, gradient: _Gradient) -> tuple[Vector, float, str | None]:
@@ -346,7 +373,10 @@ def _fitting(parameter: Parameter, gradient: _Gradient) -> tuple[Vector, float, 
     if value is None:
         raise InputError(f"`{name}` is None: `{parameter.name}` needs a gradient.")
     array = real_array(_from_lists(value), name)
-    flat = np.array(array, dtype=np.float64).ravel()
+    with np.errstate(over="ignore"):  # of a long double, or of a whole number
+        flat = np.array(array, dtype=np.float64).ravel()
+    # A signalling nan would complain wherever it is used.
+    flat[np.isnan(flat)] = np.nan
     eps = float(np.finfo(array.dtype if array.dtype.kind == "f" else np.float64).eps)
     if array.shape == parameter.shape:
         return flat, eps, None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from array import ArrayType
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, ValuesView
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self, TypeGuard
@@ -13,8 +15,27 @@ from typing import Any, Self, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic.containers import children, is_tree, module_of, opened, plain, rebuilt
-from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
+from gradcheck_magic.containers import (
+    DEEPEST,
+    children,
+    is_module,
+    is_tree,
+    module_of,
+    opened,
+    plain,
+    rebuilt,
+)
+from gradcheck_magic.errors import (
+    GradientCheckError,
+    InputError,
+    counted,
+    did_you_mean,
+    first_line,
+    listed,
+    printable,
+    shortened,
+    shown,
+)
 from gradcheck_magic.libraries import Library, from_library, library_of
 
 __all__ = [
@@ -32,12 +53,18 @@ __all__ = [
     "label",
     "names_first",
     "random_direction",
+    "reading",
     "real_array",
+    "require_lasting",
+    "spoken_key",
     "spoken_names",
     "type_name",
 ]
 
 Array = NDArray[Any]
+# In bytes.
+DOUBLE = np.dtype(np.float64).itemsize
+# So many containers, one in the other, are the most that anybody means.
 # What arrays are called, in order; or a namespace whose variables name them.
 Names = Sequence[str] | Mapping[str, object] | None
 
@@ -194,7 +221,8 @@ class Parameters:
 
     def filled(self, leaves: Iterable[Any]) -> Any:
         """Return a container built like the user's around other leaves; theirs is kept."""
-        return _rebuilt(self.container, iter(leaves))
+        with reading(self.name):
+            return _rebuilt(self.container, iter(leaves))
 
 
 def index_of(k: int, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -212,15 +240,17 @@ class VariableNames:
 
     def __init__(self, namespace: Mapping[str, object]) -> None:
         self._by_id: dict[int, str] = {}
-        for name, value in namespace.items():
+        with reading("names"):
+            named = [(k, v) for k, v in namespace.items() if isinstance(k, str)]
+        for name, value in named:
             # Not of what gives its parameters, which is another name for them.
-            self.learn(f"{name}.", value if value is module_of(value) else None)
-        for name, value in namespace.items():
-            if not _is_nameable(value) or str(name).startswith("_"):
+            self.learn(f"{name}.", value if is_module(value) else None)
+        for name, value in named:
+            if not _is_nameable(value) or name.startswith("_"):
                 continue
             # Of several names for one array, the one that has a gradient is meant.
             if id(value) not in self._by_id or f"d{name}" in namespace:
-                self._by_id[id(value)] = str(name)
+                self._by_id[id(value)] = spoken_key(name)
 
     def learn(self, prefix: str, module: Any) -> None:
         """Call the parameters of a module what it calls them."""
@@ -238,7 +268,8 @@ class VariableNames:
 
 
 def _is_nameable(value: object) -> bool:
-    own = isinstance(value, (np.ndarray, dict, list, tuple)) or callable(value)
+    # By its type: a proxy in the notebook may not want to be asked for its class.
+    own = issubclass(type(value), (np.ndarray, dict, list, tuple)) or callable(value)
     return own or library_of(value) is not None or is_tree(value)
 
 
@@ -258,8 +289,9 @@ def _with_values(parameter: Parameter, theta: Array) -> Any:
 
 def random_direction(theta: Array, random: np.random.Generator) -> NDArray[np.float64]:
     """Return a random step for each entry, in proportion to it, so that signs and domains stay."""
-    direction = np.abs(theta, dtype=np.float64)
-    typical = math.sqrt(float(direction @ direction) / max(theta.size, 1)) or 1.0
+    with np.errstate(over="ignore", under="ignore"):  # of squares of what is huge, or tiny
+        direction = np.abs(theta, dtype=np.float64)
+        typical = math.sqrt(float(direction @ direction) / max(theta.size, 1)) or 1.0
     if not math.isfinite(typical):
         typical = float(direction.max())
     direction[direction == 0] = typical
@@ -298,16 +330,19 @@ def collect(
     """
     root = variables(params, "params")
     variables.learn("", module_of(params))
-    container = opened(params, root)
-    simple = plain(container)
-    leaves = list(array_leaves(simple, root))
+    container = opened(params)
+    require_lasting(container, root)
+    with reading(root):
+        leaves = list(array_leaves(container, root))
+        simple = plain(container)
     if not leaves:
         raise InputError(f"`{root}` holds no arrays: nothing to check.")
     spoken = _given(names, len(leaves)) if names is not None else spoken_names(leaves, variables)
     arrays: list[Parameter] = []
     start = 0
     for name, (_, value) in zip(spoken, leaves, strict=True):
-        arrays.append(Parameter(name, value, real_array(value, name), start))
+        with reading(name):
+            arrays.append(Parameter(name, value, real_array(value, name), start))
         start = arrays[-1].stop
     if start == 0:
         raise InputError(f"`{root}` is empty: no entry to check.")
@@ -316,14 +351,25 @@ def collect(
     return parameters
 
 
-def array_leaves(node: object, path: str = "", *, top: bool = True) -> Iterator[tuple[str, object]]:
+def array_leaves(
+    node: object, path: str = "", *, top: bool = True, above: tuple[object, ...] = ()
+) -> Iterator[tuple[str, object]]:
     """Yield every leaf that is no constant, with its path: ``W1``, ``layers[0].W``.
 
-    The keys of the outermost dict stand for themselves.
+    The keys of the outermost dict stand for themselves; `above` are the containers around a node.
+
+    Raises
+    ------
+    InputError
+        If a container is in itself, or lies deeper than any that is meant.
     """
     held = children(node)
+    if held is not None and any(node is container for container in above):
+        raise InputError(f"`{path}` is a {type_name(node)} that contains itself: take that out.")
+    if len(above) > DEEPEST:
+        raise InputError(f"`{path}` lies more than {DEEPEST} containers deep: give flatter ones.")
     for key, child in held or ():
-        yield from array_leaves(child, joined(path, key, top=top), top=False)
+        yield from array_leaves(child, joined(path, key, top=top), top=False, above=(*above, node))
     if held is None and not is_constant(node):
         yield path, node
 
@@ -331,15 +377,35 @@ def array_leaves(node: object, path: str = "", *, top: bool = True) -> Iterator[
 def joined(path: str, key: object, *, top: bool) -> str:
     """What to call a part: ``W1``, ``layers.W``, ``params[0]``; names at the top stand alone."""
     if not isinstance(key, str):
-        return f"{path}[{key!r}]"
-    return key if top else f"{path}.{key}"
+        return shortened(f"{path}[{shown(key)}]")
+    return spoken_key(key) if top else shortened(f"{path}.{spoken_key(key)}")
+
+
+def spoken_key(key: str) -> str:
+    """What to call what has this key, or this name: the same, where it can be shown."""
+    # Of a subclass only the characters are wanted.
+    return shortened(printable(str.__str__(key)))
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Tell in one line what the user's own containers and keys raise while they are looked at."""
+    try:
+        yield
+    except GradientCheckError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"`{name}` cannot be read: {type(error).__name__} ({first_line(error)})."
+        ) from error
 
 
 def is_constant(value: object) -> bool:
     """Whether it is a setting beside the arrays: an activation's name, no bias, a function."""
     if value is None or isinstance(value, (str, bool, np.bool_)):
         return True
-    return callable(value) and not hasattr(value, "__array__")
+    # As Python looks up its special methods: an object may answer to any name.
+    return callable(value) and not hasattr(type(value), "__array__")
 
 
 def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:
@@ -363,8 +429,8 @@ def _strings(value: object, option: str) -> list[Any]:
     """Return a sequence of names, or one name, as a list."""
     if isinstance(value, str):
         return [value]
-    if not isinstance(value, Iterable):
-        raise InputError(f"`{option}` is {value!r}: expected a sequence of names.")
+    if isinstance(value, Iterator) or not np.iterable(value):
+        raise InputError(f"`{option}` is {shown(value)}: expected a sequence of names.")
     return list(value)
 
 
@@ -372,7 +438,7 @@ def _given(names: Sequence[str], count: int) -> list[str]:
     given = _strings(names, "names")
     strange = [name for name in given if not isinstance(name, str)]
     if strange:
-        raise InputError(f"`names` holds {strange[0]!r}: expected strings, or a namespace.")
+        raise InputError(f"`names` holds {shown(strange[0])}: expected strings, or a namespace.")
     if len(given) != count:
         raise InputError(
             f"`names` has {counted(len(given), 'name')} for {counted(count, 'array')}."
@@ -380,7 +446,7 @@ def _given(names: Sequence[str], count: int) -> list[str]:
     repeated = [name for name, times in Counter(given).items() if times > 1]
     if repeated:
         raise InputError(f"`names` calls two arrays `{repeated[0]}`: give each its own name.")
-    return given
+    return list(map(spoken_key, given))
 
 
 def spoken_names(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> list[str]:
@@ -413,16 +479,43 @@ def real_array(value: object, name: str) -> Array:
         array: Array = value
     elif isinstance(value, (int, float, complex, np.number)):
         array = np.asarray(value)
+        if array.dtype == object:
+            raise InputError(
+                f"`{name}` is a whole number of more than 64 bits: give float({name})."
+            )
     else:
-        hint = "; convert it with np.asarray" if hasattr(value, "__array__") else ""
+        require_lasting(value, name)
         raise InputError(
-            f"`{name}` is a {type_name(value)}: expected a NumPy array or a number{hint}."
+            f"`{name}` is a {type_name(value)}: expected a NumPy array or a number"
+            f"{_type_hint(value, name)}."
         )
     if array.dtype.kind not in "fiu":
         raise InputError(
             f"`{name}` has dtype {array.dtype}: expected real numbers{_dtype_hint(array)}."
         )
     return array
+
+
+def require_lasting(value: object, name: str) -> None:
+    """Raise `InputError` if a value can be looked through only once; it is not touched."""
+    if isinstance(value, Iterator):
+        raise InputError(
+            f"`{name}` is a {type_name(value)}, which can be read only once: make a list of it, "
+            f"list({name})."
+        )
+
+
+def _type_hint(value: object, name: str) -> str:
+    """Say what to make of something that may well hold numbers."""
+    if isinstance(value, (dict, list, str, bytes, bytearray)):
+        return ""
+    if hasattr(value, "__array__") or isinstance(value, (memoryview, ArrayType)):
+        return "; convert it with np.asarray"
+    if isinstance(value, Mapping):
+        return f"; make a dict of it, dict({name})"
+    if isinstance(value, (Sequence, ValuesView)):
+        return f"; make a list of it, list({name})"
+    return ""
 
 
 def _dtype_hint(array: Array) -> str:
@@ -435,18 +528,21 @@ def _dtype_hint(array: Array) -> str:
 def type_name(value: object) -> str:
     """What to call a type of Python's, or of another library."""
     kind = type(value)
-    module = kind.__module__.partition(".")[0]
+    module = str(kind.__module__).partition(".")[0]
     return kind.__name__ if module == "builtins" else f"{module}.{kind.__name__}"
 
 
 def _require_finite(parameters: Parameters) -> None:
     for parameter in parameters.arrays:
         flat = np.ravel(np.asarray(parameter.array))
-        wrong = np.flatnonzero(~np.isfinite(flat))
+        with np.errstate(over="ignore"):  # a long double may be infinite as a double
+            double = flat.astype(np.float64) if flat.dtype.itemsize > DOUBLE else flat
+        wrong = np.flatnonzero(~np.isfinite(double))
         if wrong.size:
             raise InputError(
-                f"`{parameter.label(wrong[0])}` is {flat[wrong[0]]}: the gradient can only be "
-                "checked where every parameter is finite."
+                f"`{parameter.label(wrong[0])}` is {flat[wrong[0]]!s}: the gradient can only be "
+                "checked where every parameter is finite"
+                + (", as a double." if np.isfinite(flat[wrong[0]]) else ".")
             )
 
 
@@ -454,6 +550,10 @@ def _selected(arrays: list[Parameter], only: Sequence[str] | None) -> tuple[Para
     if only is None:
         return tuple(arrays)
     wanted = _strings(only, "only")
+    strange = [name for name in wanted if not isinstance(name, str)]
+    if strange:
+        raise InputError(f"`only` holds {shown(strange[0])}: expected names of parameters.")
+    wanted = list(map(spoken_key, wanted))
     known = [parameter.name for parameter in arrays]
     for name in wanted:
         if name not in known:

@@ -6,6 +6,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -108,10 +109,10 @@ class Readings:
         self._numbers: dict[str, float] = {}
         self._own = {id(parameter.value) for parameter in pairing.parameters.arrays}
         self._own.add(id(pairing.parameters.container))
-        namespace = list(_public(names)) if isinstance(names, Mapping) else []
+        namespace = list(_found(_public(names))) if isinstance(names, Mapping) else []
         # What the cost reads is the likeliest, by the name that the notebook has for it.
         spoken = {id(value): name for name, value in namespace if _is_array(value)}
-        read = [(spoken.get(id(v), k), v) for k, v in read_by(function, DEPTH)]
+        read = [(spoken.get(id(v), k), v) for k, v in _found(read_by(function, DEPTH))]
         for label, leaf in self._leaves([*read, *namespace]):
             if _is_array(leaf):
                 self._take_lengths(label, tuple(leaf.shape))
@@ -128,7 +129,7 @@ class Readings:
             if id(value) not in self._own:
                 yield from (
                     (label, leaf)
-                    for label, leaf in _leaves(name, value, DEPTH)
+                    for label, leaf in _found(_leaves(name, value, DEPTH))
                     if id(leaf) not in self._own
                 )
 
@@ -232,15 +233,22 @@ def _is_called(name: str, words: re.Pattern[str]) -> bool:
     return any(map(words.fullmatch, re.findall(r"[a-z]+\d*", last.lower())))
 
 
+def _is_array(value: Any) -> bool:
+    # By its type: a proxy in the notebook may not want to be asked for its class.
+    return issubclass(type(value), np.ndarray) or library_of(value) is not None
+
+
+def _found(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the same, up to where one of the user's objects raises: it is only looked at."""
+    with suppress(Exception):
+        yield from named
+
+
 def _public(namespace: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     """Yield the variables that the user has named."""
     for name, value in namespace.items():
         if not str(name).startswith("_") and name not in NOT_THE_USERS:
             yield str(name), value
-
-
-def _is_array(value: object) -> bool:
-    return isinstance(value, np.ndarray) or library_of(value) is not None
 
 
 def _leaves(label: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:

@@ -450,21 +450,21 @@ class Pass:
     @cached_property
     def central(self) -> Vector:
         """The quotient over what was really stepped; nan where there is none."""
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             quotient = (self.cost_plus - self.cost_minus) / (self.up + self.down)
         return np.where(np.isfinite(quotient), quotient, np.nan)
 
     @cached_property
     def round_off(self) -> Vector:
         """The error bar that the noise of J puts on `central`; inf where there is none."""
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             bar = 2 * NOISE_DEVIATIONS * self.noise / (self.up + self.down)
         return np.where(np.isfinite(self.central), bar, np.inf)
 
     @cached_property
     def gap(self) -> Vector:
         """By how much the slopes on both sides differ; nan where one of them is missing."""
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return (self.cost_plus - self.cost) / self.up - (
                 self.cost - self.cost_minus
             ) / self.down

@@ -24,7 +24,7 @@ from gradcheck_magic.check import Call, GradientCheck, cost_name, jsonable, vali
 from gradcheck_magic.comparison import DOUBLE_PRECISION, SINGLE_PRECISION, THRESHOLDS
 from gradcheck_magic.cost import Cost, Precision, Progress
 from gradcheck_magic.display import Displayed
-from gradcheck_magic.errors import InputError, counted, did_you_mean, listed
+from gradcheck_magic.errors import InputError, counted, did_you_mean, listed, shown
 from gradcheck_magic.evaluation import DOUBLE, Entries
 from gradcheck_magic.fingerprint import changed_since, fingerprint
 from gradcheck_magic.gradient_function import pair_at
@@ -314,7 +314,8 @@ def _valid_index(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ..
         numbers = tuple(map(whole, index if np.iterable(index) else (index,)))
     except TypeError:
         raise InputError(
-            f"`index` is {index!r}: expected whole numbers, one for each axis of `{name}` {shape}."
+            f"`index` is {shown(index)}: expected whole numbers, one for each axis of `{name}` "
+            f"{shape}."
         ) from None
     if len(numbers) != len(shape):
         raise InputError(

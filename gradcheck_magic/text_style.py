@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gradcheck_magic.comparison import Verdict
+from gradcheck_magic.errors import escaped
 
 __all__ = ["MUTED", "PLAIN", "TextStyle", "columns"]
 
@@ -83,7 +84,7 @@ class TextStyle:
         yield line
 
     def _written(self, text: str, spelled: Mapping[str, str]) -> str:
-        return "".join(c if self._has(c) else spelled.get(c) or _escaped(c) for c in text)
+        return "".join(c if self._has(c) else spelled.get(c) or escaped(c) for c in text)
 
     def _has(self, character: str) -> bool:
         # A line break in a name, or a sequence that sets a colour, is written as what it is.
@@ -98,10 +99,6 @@ class TextStyle:
 
 # For files and notebooks.
 PLAIN = TextStyle()
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def columns(text: str) -> int:

@@ -30,7 +30,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from gradcheck_magic.convention import Binding, Convention
 from gradcheck_magic.directions import Direction
-from gradcheck_magic.errors import InputError, WorkerLostError, first_line
+from gradcheck_magic.errors import InputError, WorkerLostError, first_line, shown
 from gradcheck_magic.evaluation import Along, Evaluator, Pairs
 from gradcheck_magic.memory import KEEPING, memory_kept
 from gradcheck_magic.parameters import Parameters, type_name
@@ -376,8 +376,8 @@ def pool_of(workers: Any) -> Pool | None:
     is_number = isinstance(workers, (int, np.integer)) and not isinstance(workers, bool)
     if not is_number or workers < 1:
         raise InputError(
-            f"`workers` is {workers!r}: expected a whole number from 1 on, or an executor, such as "
-            "a ProcessPoolExecutor or a Dask client's get_executor()."
+            f"`workers` is {shown(workers)}: expected a whole number from 1 on, or an executor, "
+            "such as a ProcessPoolExecutor or a Dask client's get_executor()."
         )
     return _processes(int(workers)) if workers > 1 else None
 

@@ -1,6 +1,7 @@
 """Fixtures: a real IPython shell, the check through both of its doors, and a browser."""
 
 import importlib
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,14 @@ OPTIONS = {"only": "--only {}", "epsilon": "--epsilon {}", "call": "--call {}", 
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write tests/golden/reports anew")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how often something odd was thrown at the check."""
+    # It is there where it was imported: most tests have no need of it.
+    if "throwing" in sys.modules:
+        times = sys.modules["throwing"].THROWN.total()
+        terminalreporter.write_line(f"Odd things were thrown at the check {times:,} times.")
 
 
 @pytest.fixture

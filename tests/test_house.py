@@ -13,11 +13,11 @@ PACKAGE = ROOT / "gradcheck_magic"
 
 # Each module imports only from those before it.
 ORDER = [
-    "errors", "interrupt", "memory", "libraries", "containers", "reads", "parameters", "borrowed",
-    "pairing", "fingerprint", "directions", "convention", "evaluation", "workers",
-    "gradient_function", "noise", "cost", "analytic",
-    "textbook", "ladder", "lockstep", "second_look", "finite_difference", "residuals",
-    "sampling", "location", "scan", "measured", "comparison", "changes", "measurement",
+    "errors", "interrupt", "memory", "libraries", "containers", "reads", "overlap", "parameters",
+    "borrowed", "pairing", "fingerprint", "directions", "convention", "evaluation", "workers",
+    "gradient_function", "noise", "cost", "analytic", "textbook", "ladder", "lockstep",
+    "second_look", "finite_difference", "residuals", "sampling", "location", "scan", "measured",
+    "comparison", "changes", "measurement",
     "mismatch", "cause", "readings", "recognition", "layers", "belonging", "stale",
     "broadcasting", "experiments", "sentences", "diagnosis", "findings", "scan_explanation",
     "explanation", "display", "check", "step_curve", "step_curve_report", "close_up",
