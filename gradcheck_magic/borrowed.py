@@ -18,7 +18,6 @@ from typing import Any, Self
 import numpy as np
 
 from gradcheck_magic.containers import is_module, module_of, opened
-from gradcheck_magic.errors import InputError
 from gradcheck_magic.interrupt import InterruptGuard
 from gradcheck_magic.libraries import requires_gradient, torch_class
 from gradcheck_magic.parameters import array_leaves
@@ -53,12 +52,13 @@ class Borrowed:
         self._restores: list[Restore] = []
 
     def __enter__(self) -> Self:
-        self._guard.__enter__()
         read = [*chain.from_iterable(map(_reached, self._functions))]
         self._restores = [*_global_randomness(), *map(_own_randomness, filter(_is_random, read))]
         if torch_class("Tensor"):
             modules = filter(is_module, [module_of(self._params), *self._functions, *read])
             self._restores += _accumulated(self._params, modules)
+        # Nothing has been changed so far.
+        self._guard.__enter__()
         return self
 
     def __exit__(
@@ -76,14 +76,17 @@ class Borrowed:
 
 def _reached(function: object) -> Iterator[object]:
     """Yield what a function reads, and what the objects among that hold."""
-    for _, value in read_by(function):
-        yield value
-        if isinstance(value, dict):
-            yield from islice(value.values(), MOST_HELD)
-        elif isinstance(value, (list, tuple)):
-            yield from value[:MOST_HELD]
-        elif not isinstance(value, (ModuleType, type)):
-            yield from (held for _, held in attributes(value))
+    # One of the user's objects may raise an error when it is looked at.
+    with suppress(Exception):
+        for _, value in read_by(function):
+            yield value
+            kind = type(value)
+            if kind is dict:
+                yield from islice(value.values(), MOST_HELD)
+            elif kind in {list, tuple}:
+                yield from value[:MOST_HELD]
+            elif not issubclass(kind, (ModuleType, type)):
+                yield from (held for _, held in attributes(value))
 
 
 def _global_randomness() -> Iterator[Restore]:
@@ -97,8 +100,12 @@ def _global_randomness() -> Iterator[Restore]:
 
 
 def _is_random(value: object) -> bool:
+    kind = type(value)
+    if issubclass(kind, random.SystemRandom):
+        # It has no state.
+        return False
     kinds = (np.random.Generator, np.random.RandomState, random.Random)
-    return isinstance(value, (kinds, torch_class("Generator")))
+    return issubclass(kind, (*kinds, torch_class("Generator")))
 
 
 def _own_randomness(generator: Any) -> Restore:
@@ -127,7 +134,7 @@ def _accumulated(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
 
 def _leaves(params: object) -> list[object]:
     # What is wrong with it is said where the parameters are read.
-    with suppress(InputError):
+    with suppress(Exception):
         return [leaf for _, leaf in array_leaves(opened(params))]
     return []
 

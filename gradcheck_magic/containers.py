@@ -65,21 +65,21 @@ def _is_named(params: object) -> bool:
 
 def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
     """Return what a container holds, each with its key; None for what is no container."""
-    if isinstance(node, dict):
-        return node.items()
-    if isinstance(node, (list, tuple)):
-        return enumerate(node)
-    if is_module(node):
-        named: Iterable[tuple[str, Any]] = node.named_parameters()
-        return named
-    if _is_pytree(node):
-        return [(_key(path), child) for path, child in _flattened(node)[0]]
-    return None
+    held: Iterable[tuple[Any, Any]] | None = None
+    if issubclass(type(node), dict):
+        held = node.items()
+    elif issubclass(type(node), (list, tuple)):
+        held = enumerate(node)
+    elif is_module(node):
+        held = node.named_parameters()
+    elif _is_pytree(node):
+        held = [(_key(path), child) for path, child in _flattened(node)[0]]
+    return held
 
 
 def is_tree(node: object) -> bool:
     """Whether it is a module or a pytree, rather than one of Python's own containers."""
-    if isinstance(node, (dict, list, tuple)):
+    if issubclass(type(node), (dict, list, tuple)):
         return False
     return is_module(node) or _is_pytree(node)
 
@@ -103,15 +103,15 @@ def plain(node: Any, above: tuple[object, ...] = ()) -> Any:
 
 def rebuilt(node: Any, held: Sequence[Any]) -> Any:
     """Return a container of the same kind around something else."""
-    if isinstance(node, dict):
+    if issubclass(type(node), dict):
         same = copy.copy(node)
         for key, child in zip(list(node), held, strict=True):
             same[key] = child
         return same
-    if isinstance(node, (list, tuple)):
+    if issubclass(type(node), (list, tuple)):
         if hasattr(node, "_make"):
             return node._make(held)
-        return tuple(held) if isinstance(node, tuple) else list(held)
+        return tuple(held) if issubclass(type(node), tuple) else list(held)
     if is_module(node):
         own = (id(parameter) for _, parameter in node.named_parameters())
         # To copy is to ask there first: whatever refers to a parameter gets what is put in here.

@@ -6,7 +6,7 @@ import dis
 import functools
 import inspect
 from collections.abc import Iterator
-from types import CodeType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 __all__ = ["attributes", "captured", "globals_read", "read_by"]
@@ -29,7 +29,8 @@ def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
         return
     functions = []
     for name, value in (*captured(function), *globals_read(function)):
-        if inspect.isfunction(value) or inspect.ismethod(value) or _is_wrapper(value):
+        # By its type: a proxy may not want to be asked for its class.
+        if issubclass(type(value), (FunctionType, MethodType)) or _is_wrapper(value):
             functions.append(value)
         else:
             yield name, value

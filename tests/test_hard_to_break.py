@@ -234,7 +234,6 @@ RANDOM = [
 ]
 
 
-@pytest.mark.xfail(reason="the states of np.random and random are not put back yet")
 @pytest.mark.parametrize(("cost", "expected"), RANDOM)
 def test_random_state(process, cost, expected):
     assert throw(check_gradients, params(), grads(), cost).told == expected
@@ -343,9 +342,9 @@ class TestMagic:
             ("-p )", "--params ')' is not an expression: unmatched ')'."),
             ("-p 1+", "--params '1+' is not an expression: invalid syntax."),
             ("-g (yield)", "--grads '(yield)' is not an expression: 'yield' outside function."),
-            ("-o class", "argument -o/--out: 'class' is not a name."),
-            ("-o __builtins__", "argument -o/--out: '__builtins__' is not a name."),
-            ("'", "No closing quotation. See %gradcheck? for the options."),
+            ("-o class", "`-o` is 'class': expected a name."),
+            ("-o __builtins__", "`-o` is '__builtins__': expected a name."),
+            ("'", "the quote ' in `'` is never closed: write ' where the value ends."),
             ("-p '\ud800'", "surrogates not allowed."),
         ],
     )  # fmt: skip
