@@ -248,6 +248,8 @@ def test_a_budget_is_kept():
         return float(theta @ theta)
 
     theta = np.linspace(1, 2, 400)
+    # To start the processes may take as long as that.
+    check_gradients(theta[:20], 2 * theta[:20], cost, workers=2)
     check = check_gradients(theta, 2 * theta, cost, mode="full", workers=2, budget=1.5)
     assert check.interrupted
     assert 0 < check.n_measured < 400
