@@ -228,25 +228,27 @@ def test_kernel():
 
 
 @pytest.mark.parametrize(
-    ("plant", "exact"),
+    ("plant", "spread"),
     [
-        pytest.param(lambda g: None, False, id="right"),
-        pytest.param(lambda g: g["W1"].__setitem__((5, 6), 1.0), True, id="entry"),
-        pytest.param(whole, True, id="factor"),
-        pytest.param(row, False, id="row"),
-        pytest.param(zero, False, id="zero"),
+        pytest.param(lambda g: None, None, id="right"),
+        pytest.param(lambda g: g["W1"].__setitem__((5, 6), 1.0), 1e-15, id="entry"),
+        pytest.param(whole, 1e-4, id="factor"),
+        pytest.param(row, None, id="row"),
+        pytest.param(zero, None, id="zero"),
     ],
 )
-def test_difference_is_estimated(plant, exact):
-    """Within its spread; and where it is known entry by entry, or is a factor, to many digits."""
+def test_difference_is_estimated(plant, spread):
+    """Within its spread, which is small where it is known entry by entry, or is a factor."""
     net, right = network("tanh")
     check = scanned("tanh", plant)
     grads = {name: grad.copy() for name, grad in right.items()}
     plant(grads)
     wrong, true = (np.concatenate([g[n].ravel() for n in net.params]) for g in (grads, right))
     difference = np.linalg.norm(wrong - true) / (np.linalg.norm(wrong) + np.linalg.norm(true))
-    spread = 1e-5 * difference if exact else 4 * check.difference_uncertainty
-    assert abs(check.difference - difference) <= spread
+    # The differences themselves are known to 1e-5, and no better.
+    told = max(4 * check.difference_uncertainty, 1e-5 * difference if spread else 0)
+    assert abs(check.difference - difference) <= told
+    assert spread is None or check.difference_uncertainty <= spread * difference
     assert check.difference_text.startswith("≈ ")
 
 
