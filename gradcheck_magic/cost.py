@@ -29,13 +29,14 @@ from gradcheck_magic.noise import Surroundings, measured_noise, noise_in_steps
 from gradcheck_magic.parameters import Parameter, Parameters, random_direction, type_name
 from gradcheck_magic.workers import Workers, pool_of
 
-__all__ = ["Cost", "Precision", "Progress"]
+__all__ = ["PACKAGE", "Cost", "Precision", "Progress"]
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
 # How far a check is: evaluations so far, evaluations expected in all, seconds so far.
 Progress = Callable[[int, int, float], object]
 
+# What lies in it is ours, and no line of the user's.
 PACKAGE = str(Path(__file__).parent) + os.sep
 
 # What we add to the time of an evaluation, in seconds.

@@ -16,7 +16,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any
 
@@ -38,7 +37,7 @@ from traitlets.config import Config
 from gradcheck_magic.check import GradientCheck, check_gradients
 from gradcheck_magic.completion import add_completer, remove_completer
 from gradcheck_magic.controls import Requests, Settings
-from gradcheck_magic.cost import Progress
+from gradcheck_magic.cost import PACKAGE, Progress
 from gradcheck_magic.errors import (
     GradientCheckError,
     GradientCheckInterrupted,
@@ -64,8 +63,6 @@ RESULT = "_gradcheck"
 # So many checks are remembered, of what goes by different names.
 MOST_REMEMBERED = 8
 Namespace = dict[str, Any]
-
-PACKAGE = str(Path(__file__).parent) + os.sep
 
 HELP = """
 Check a backpropagated gradient against central differences of the cost.
