@@ -21,7 +21,7 @@ from gradcheck_magic.containers import is_module, module_of, opened
 from gradcheck_magic.interrupt import InterruptGuard
 from gradcheck_magic.libraries import requires_gradient, torch_class
 from gradcheck_magic.parameters import array_leaves
-from gradcheck_magic.reads import attributes, read_by
+from gradcheck_magic.reads import attributes, found, read_by
 
 __all__ = ["Borrowed"]
 
@@ -76,17 +76,15 @@ class Borrowed:
 
 def _reached(function: object) -> Iterator[object]:
     """Yield what a function reads, and what the objects among that hold."""
-    # One of the user's objects may raise an error when it is looked at.
-    with suppress(Exception):
-        for _, value in read_by(function):
-            yield value
-            kind = type(value)
-            if kind is dict:
-                yield from islice(value.values(), MOST_HELD)
-            elif kind in {list, tuple}:
-                yield from value[:MOST_HELD]
-            elif not issubclass(kind, (ModuleType, type)):
-                yield from (held for _, held in attributes(value))
+    for _, value in found(read_by(function)):
+        yield value
+        kind = type(value)
+        if kind is dict:
+            yield from islice(value.values(), MOST_HELD)
+        elif kind in {list, tuple}:
+            yield from value[:MOST_HELD]
+        elif not issubclass(kind, (ModuleType, type)):
+            yield from (held for _, held in attributes(value))
 
 
 def _global_randomness() -> Iterator[Restore]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gradcheck_magic.errors import InputError
-from gradcheck_magic.libraries import library_of
+from gradcheck_magic.libraries import Library, library_of
 from gradcheck_magic.overlap import overlapping
 from gradcheck_magic.parameters import Parameter, Parameters, array_leaves
 
@@ -159,10 +159,14 @@ class Binding:
 
     def in_precision(self) -> AbstractContextManager[object]:
         """Where what is handed over keeps its precision, and so does what is computed with it."""
-        library = self.parameters.library
-        if library is None or self.dtype is None:
+        if self._library is None or self.dtype is None:
             return nullcontext()
-        return library.double_precision()
+        return self._library.double_precision()
+
+    @cached_property
+    def _library(self) -> Library | None:
+        # Kept, because it is asked for with every evaluation.
+        return self.parameters.library
 
     def arguments(self) -> Arguments:
         """Return what the function is to be called with at the present θ."""
@@ -223,7 +227,7 @@ class Binding:
 
     def _flat(self, theta: Array) -> Any:
         """θ as the function is to get it: the library's own, where all the arrays are of one."""
-        library = self.parameters.library
+        library = self._library
         return theta if library is None else library.like(self.parameters.arrays[0].value, theta)
 
     def _write_through(self) -> None:

@@ -54,7 +54,7 @@ from gradcheck_magic.parameters import names_first
 from gradcheck_magic.report import one_line
 from gradcheck_magic.step_curve import StepCurve, step_curve
 from gradcheck_magic.terminal import TextCard
-from gradcheck_magic.watch import Watch
+from gradcheck_magic.watch import Watch, is_there
 from gradcheck_magic.widget import Bundle, Card, LiveCards, StaticCard, WidgetCard
 
 __all__ = ["GradcheckMagics", "load", "unload"]
@@ -526,7 +526,7 @@ def _given(options: argparse.Namespace, namespace: Namespace) -> tuple[Any, Any,
     params = _evaluated("params", options.params, namespace)
     grads = None
     # Nobody computes `grads` where torch accumulates gradients in the parameters themselves.
-    if options.grads in namespace or not (options.grads.isidentifier() and has_gradients(params)):
+    if is_there(options.grads, namespace) or not has_gradients(params):
         grads = _evaluated("grads", options.grads, namespace)
     return params, grads, _evaluated("cost", options.cost, namespace)
 

@@ -64,7 +64,6 @@ __all__ = [
 Array = NDArray[Any]
 # In bytes.
 DOUBLE = np.dtype(np.float64).itemsize
-# So many containers, one in the other, are the most that anybody means.
 # What arrays are called, in order; or a namespace whose variables name them.
 Names = Sequence[str] | Mapping[str, object] | None
 
@@ -244,7 +243,8 @@ class VariableNames:
             named = [(k, v) for k, v in namespace.items() if isinstance(k, str)]
         for name, value in named:
             # Not of what gives its parameters, which is another name for them.
-            self.learn(f"{name}.", value if is_module(value) else None)
+            if is_module(value):
+                self.learn(f"{name}.", value)
         for name, value in named:
             if not _is_nameable(value) or name.startswith("_"):
                 continue
@@ -254,7 +254,7 @@ class VariableNames:
 
     def learn(self, prefix: str, module: Any) -> None:
         """Call the parameters of a module what it calls them."""
-        for name, parameter in module.named_parameters() if module is not None else ():
+        for name, parameter in module.named_parameters():
             self._by_id.setdefault(id(parameter), prefix + name)
 
     @classmethod
@@ -329,7 +329,8 @@ def collect(
         If there is none, or one is not an array of finite real numbers.
     """
     root = variables(params, "params")
-    variables.learn("", module_of(params))
+    if (module := module_of(params)) is not None:
+        variables.learn("", module)
     container = opened(params)
     require_lasting(container, root)
     with reading(root):

@@ -6,7 +6,6 @@ import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ import numpy as np
 from gradcheck_magic.libraries import library_of
 from gradcheck_magic.pairing import Pairing
 from gradcheck_magic.parameters import Names
-from gradcheck_magic.reads import read_by
+from gradcheck_magic.reads import found, read_by
 
 __all__ = ["Factor", "Readings", "Strength"]
 
@@ -109,10 +108,10 @@ class Readings:
         self._numbers: dict[str, float] = {}
         self._own = {id(parameter.value) for parameter in pairing.parameters.arrays}
         self._own.add(id(pairing.parameters.container))
-        namespace = list(_found(_public(names))) if isinstance(names, Mapping) else []
+        namespace = list(found(_public(names))) if isinstance(names, Mapping) else []
         # What the cost reads is the likeliest, by the name that the notebook has for it.
         spoken = {id(value): name for name, value in namespace if _is_array(value)}
-        read = [(spoken.get(id(v), k), v) for k, v in _found(read_by(function, DEPTH))]
+        read = [(spoken.get(id(v), k), v) for k, v in found(read_by(function, DEPTH))]
         for label, leaf in self._leaves([*read, *namespace]):
             if _is_array(leaf):
                 self._take_lengths(label, tuple(leaf.shape))
@@ -129,7 +128,7 @@ class Readings:
             if id(value) not in self._own:
                 yield from (
                     (label, leaf)
-                    for label, leaf in _found(_leaves(name, value, DEPTH))
+                    for label, leaf in found(_leaves(name, value, DEPTH))
                     if id(leaf) not in self._own
                 )
 
@@ -236,12 +235,6 @@ def _is_called(name: str, words: re.Pattern[str]) -> bool:
 def _is_array(value: Any) -> bool:
     # By its type: a proxy in the notebook may not want to be asked for its class.
     return issubclass(type(value), np.ndarray) or library_of(value) is not None
-
-
-def _found(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Yield the same, up to where one of the user's objects raises: it is only looked at."""
-    with suppress(Exception):
-        yield from named
 
 
 def _public(namespace: Mapping[str, object]) -> Iterator[tuple[str, Any]]:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
-__all__ = ["attributes", "captured", "globals_read", "read_by"]
+__all__ = ["attributes", "captured", "found", "globals_read", "read_by"]
+
+
+def found(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the same, up to where one of the user's objects raises: it is only looked at."""
+    with suppress(Exception):
+        yield from named
 
 
 def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:

@@ -38,7 +38,7 @@ from gradcheck_magic.parameters import is_function
 from gradcheck_magic.reads import attributes, captured, globals_read
 from gradcheck_magic.report import SEPARATOR, brief
 
-__all__ = ["News", "Watch"]
+__all__ = ["News", "Watch", "is_there"]
 
 Namespace = dict[str, Any]
 Named = tuple[str, Any]
@@ -205,8 +205,7 @@ class Watch:
 
     def _are_accumulated(self, seen: Mapping[str, _Seen]) -> bool:
         """Whether nobody computes `grads`, as torch accumulates them in the parameters."""
-        is_there = self._grads in self._namespace or not self._grads.isidentifier()
-        return bool(seen[self._params].gradients) and not is_there
+        return bool(seen[self._params].gradients) and not is_there(self._grads, self._namespace)
 
     def _gradient(self, now: Mapping[str, _Seen]) -> str:
         return "`.grad`" if self._are_accumulated(now) else f"`{self._grads}`"
@@ -481,6 +480,11 @@ def _is_lazy(value: Any) -> bool:
 
 
 # What an expression reads
+
+
+def is_there(expression: str, namespace: Namespace) -> bool:
+    """Whether it is more than the name of a variable that does not exist."""
+    return expression in namespace or not expression.isidentifier()
 
 
 def _parts(tree: ast.expr) -> Iterator[ast.expr]:
