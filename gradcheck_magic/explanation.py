@@ -124,8 +124,8 @@ def _too_wide(findings: Findings, unknown: Mask) -> str:
     rounding = precision.eps / 2 * abs(precision.value)
     if precision.noise > ORDINARY_NOISE * rounding:
         return (
-            f"{carries}, far more than float64 needs: {known}. Look for a step in lower precision, "
-            "a solver that stops early, or large terms that cancel."
+            f"{carries}, far more than float64 needs: {known}. Look for rounding, a step in lower "
+            "precision, a solver that stops early, or large terms that cancel."
         )
     if abs(precision.value) > LARGE * size:
         return (

@@ -27,6 +27,8 @@ PROBES = 4
 STEPS = (1.25e-8, 1e-7, 8e-7, 6.4e-6, 5.1e-5, 4.1e-4)
 STEADY = 5.0
 STAIRCASE = 256.0
+# A number that needs fewer decimals than this, next to others that do not, is one by design.
+DECIMALS = 10
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,24 @@ def measured_noise(around: Surroundings, eps_theta: float, eps_cost: float) -> f
     stored = eps_cost * abs(around.value) / 2
     if SPACING * eps_theta < STEP_SPACING:
         far = around.noise(STEP_SPACING)
-    if far > SUSPICIOUS * max(near, stored):
+    if near == far == 0 and around.along(STEP_SPACING) == around.value:
+        far = rounding(around.value)
+    elif far > SUSPICIOUS * max(near, stored):
         # Kinks and wild parameters on the way look like noise.
         far = min(far, noise_in_steps(around, eps_cost))
     return max(stored, near, far)
+
+
+def rounding(value: float) -> float:
+    """Return by how much a value that has few decimals was rounded at most, else 0.0.
+
+    A cost that does not change near θ, and is 2.362 there to the last bit, was rounded to three
+    decimals: its staircase is too wide for any step to show it.
+    """
+    for decimals in range(DECIMALS):
+        if value != 0 and value == round(value, decimals):
+            return 0.5 * 10.0**-decimals
+    return 0.0
 
 
 def noise_in_steps(around: Surroundings, eps_cost: float) -> float:

@@ -244,7 +244,7 @@ def test_a_single_precision_gradient_beside_a_double_precision_cost(check):
         pytest.param(
             lambda t: float(1e-3 * np.sin(t).sum())
             + 1e-4 * float(np.modf(np.abs(np.sin(1e9 * t)).sum() * 1e5)[0]),
-            "far more than float64 needs", "Look for a step in lower precision",
+            "far more than float64 needs", "Look for rounding, a step in lower precision, a solver",
             id="noise of another origin",
         ),
         pytest.param(
@@ -371,6 +371,26 @@ def test_a_rounded_cost(check, digits):
 
     assert check(x, 2 * x, cost).verdict in {CORRECT, INCONCLUSIVE}
     assert check(x, 3 * x, cost).verdict is BUG
+
+
+@pytest.mark.parametrize("digits", range(1, 9))
+def test_a_rounded_cost_with_small_slopes(check, digits):
+    """Its steps are wider than any of the differences': it looks constant."""
+    x = np.array([1.3, -0.7, 2.2])
+
+    def cost(x):
+        return round(2.35 + 0.03 * float(x @ x), digits)
+
+    assert check(x, 0.06 * x, cost).verdict in {CORRECT, INCONCLUSIVE}
+    assert check(x, 0.06 * x + 2 * 0.1**digits / 1e-4, cost).verdict in {BUG, INCONCLUSIVE}
+
+
+@pytest.mark.parametrize("cost", [0.0, 0.12, 3.0], ids=str)
+def test_a_cost_that_is_constant_here(check, cost):
+    """As an accuracy is, or a hinge where all margins are kept: nothing is accused."""
+    x = np.array([1.3, -0.7, 2.2])
+    found = check(x, np.zeros(3), lambda x: cost + max(0.0, float(x @ x) - 1e3))
+    assert found.verdict in {CORRECT, INCONCLUSIVE}
 
 
 def test_half_precision_tells_a_sign(check):
