@@ -114,6 +114,15 @@ def is_dark(color):
     return sum(color[:3]) < 1.5 * 255
 
 
+def copy_first_check(path):
+    """Copy the first tutorial without the outputs that it is committed with."""
+    notebook = json.loads(FIRST_CHECK.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell.update(outputs=[], execution_count=None)
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+
+
 def write_notebook(path, cells):
     """Write a notebook with these cells of code."""
     kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}

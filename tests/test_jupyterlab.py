@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from browser import FIRST_CHECK, choose, expect, opened, visible, write_notebook
+from browser import FIRST_CHECK, choose, copy_first_check, expect, opened, visible, write_notebook
 from lab_server import lab_server, wait_until
 
 # Where each kind of card has its picture, and the text that stands for it.
@@ -30,11 +30,20 @@ def cost_function():
 ]
 
 
+@pytest.mark.parametrize("app", ["lab", "notebook"])
+def test_as_it_is_committed(browser, server, app):
+    """Opened and not run, by somebody who does not trust it yet, it shows its cards."""
+    shutil.copy(FIRST_CHECK, server.folder / "committed.ipynb")
+    with opened(browser, server, "committed.ipynb", app=app) as page:
+        see_the_cards(page, "gc-static")
+        expect(page.locator(".jp-mod-trusted .gc-static")).to_have_count(0)
+
+
 @pytest.fixture(scope="module")
 def saved(browser, server):
     """The first tutorial, run and saved in JupyterLab; its kernel is gone."""
     path = server.folder / "saved.ipynb"
-    shutil.copy(FIRST_CHECK, path)
+    copy_first_check(path)
     with opened(browser, server, path.name) as page:
         choose(page, "Run", "Run All Cells")
         expect(page.get_by_text("gradcheck is off:")).to_be_visible()
@@ -45,28 +54,28 @@ def saved(browser, server):
 
 def test_first_check_in_jupyterlab(browser, server):
     """Run All shows what is right and what is wrong, each in one live card."""
-    shutil.copy(FIRST_CHECK, server.folder)
+    copy_first_check(server.folder / FIRST_CHECK.name)
     with opened(browser, server, FIRST_CHECK.name) as page:
         choose(page, "Run", "Run All Cells")
-        see_both_cards(page, "gc-live")
-        see_nothing_of(page.locator(".gc-static"), 2)
+        see_the_cards(page, "gc-live")
+        see_nothing_of(page.locator(".gc-static"), 3)
 
 
 def test_first_check_in_notebook_7(browser, server):
     """The same in the other front end."""
-    shutil.copy(FIRST_CHECK, server.folder)
+    copy_first_check(server.folder / FIRST_CHECK.name)
     with opened(browser, server, FIRST_CHECK.name, app="notebook") as page:
         choose(page, "Run", "Run All Cells")
-        see_both_cards(page, "gc-live")
-        see_nothing_of(page.locator(".gc-static"), 2)
+        see_the_cards(page, "gc-live")
+        see_nothing_of(page.locator(".gc-static"), 3)
 
 
 def test_reopened(browser, server, saved):
     """Without a kernel that knows them, the static cards stand in for the dead widgets."""
     with opened(browser, server, saved.name) as page:
-        see_both_cards(page, "gc-static")
-        see_nothing_of(page.get_by_text("Error displaying widget"), 2)
-        expect(page.locator(".jp-mod-trusted .gc-static")).to_have_count(2)
+        see_the_cards(page, "gc-static")
+        see_nothing_of(page.get_by_text("Error displaying widget"), 3)
+        expect(page.locator(".jp-mod-trusted .gc-static")).to_have_count(3)
 
 
 def test_reopened_by_somebody_else(browser, saved, tmp_path):
@@ -74,7 +83,7 @@ def test_reopened_by_somebody_else(browser, saved, tmp_path):
     with lab_server(tmp_path) as other:
         shutil.copy(saved, other.folder)
         with opened(browser, other, saved.name) as page:
-            see_both_cards(page, "gc-static")
+            see_the_cards(page, "gc-static")
             expect(page.locator(".jp-mod-trusted .gc-static")).to_have_count(0)
 
 
@@ -136,13 +145,14 @@ def test_completion(browser, server):
 # What the stories are told with
 
 
-def see_both_cards(page, kind):
-    """See one card for each check of the first tutorial: the first right, the second wrong."""
+def see_the_cards(page, kind):
+    """See one card for each check of the first tutorial: one is right, and the others are not."""
     cards = visible(page.locator(f".gc-card.{kind}"))
-    right, wrong = cards.nth(0), cards.nth(1)
+    right, wrong, exercise = (cards.nth(i) for i in range(3))
     expect(right.locator(".gc-verdict")).to_contain_text("Backpropagation is correct.")
     expect(wrong.locator(".gc-verdict")).to_contain_text("There is a bug in backpropagation.")
-    expect(visible(page.locator(".gc-card"))).to_have_count(2)
+    expect(exercise.locator(".gc-diagnosis")).to_contain_text("too little regularisation")
+    expect(visible(page.locator(".gc-card"))).to_have_count(3)
 
     assert difference(right) < 1e-7
     assert difference(wrong) > 1e-3

@@ -50,7 +50,6 @@ def executed(notebook):
         nbformat.from_dict(notebook),
         timeout=300,
         record_timing=False,
-        store_widget_state=False,
         # A card that is not live is what GitHub and nbviewer can show.
         extra_arguments=["--GradcheckMagics.display=static"],
         resources={"metadata": {"path": str(NOTEBOOKS)}},
