@@ -54,9 +54,9 @@ from gradcheck_magic.parameters import (
     collect,
     index_of,
     is_function,
+    kind_of,
     label,
     spoken_key,
-    type_name,
 )
 from gradcheck_magic.readings import Readings
 from gradcheck_magic.textbook import CLEAR, CentralDifferences, textbook_pass
@@ -761,7 +761,7 @@ def _require_points(points: Any, grads: object) -> None:
 def _require_check(previous: object) -> None:
     if not (previous is None or isinstance(previous, GradientCheck)):
         raise InputError(
-            f"`previous` is a {type_name(previous)}: expected the GradientCheck that an earlier "
+            f"`previous` is {kind_of(previous)}: expected the GradientCheck that an earlier "
             "check returned."
         )
 
@@ -769,7 +769,7 @@ def _require_check(previous: object) -> None:
 def _require_progress(progress: object) -> None:
     if not (progress is None or callable(progress)):
         raise InputError(
-            f"`progress` is a {type_name(progress)}: expected a function of (evaluations so far, "
+            f"`progress` is {kind_of(progress)}: expected a function of (evaluations so far, "
             "evaluations expected, seconds so far)."
         )
 

@@ -25,6 +25,7 @@ __all__ = [
     "printable",
     "shortened",
     "shown",
+    "were",
 ]
 
 # `dW` says too little of what was meant by it, `grad` enough.
@@ -82,10 +83,11 @@ class GradientCheckInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, check: Any) -> None:
-        checked = f"{check.n_measured} of {check.size} entries were checked"
+        checked = f"{check.n_measured} of {check.size} entries {were(check.n_measured)} checked"
         if check.mode == "scan":
             looked_at = sum(parameter.is_scanned for parameter in check.parameters)
-            checked = f"{looked_at} of {len(check.parameters)} parameters were looked at"
+            n_parameters = len(check.parameters)
+            checked = f"{looked_at} of {n_parameters} parameters {were(looked_at)} looked at"
         super().__init__(f"{checked}; the parameters are as they were before.")
         self.check = check
 
@@ -145,6 +147,11 @@ def duration(seconds: float) -> str:
 def counted(number: int, noun: str) -> str:
     """Return ``2 arrays``, and ``1 array``."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def were(number: int) -> str:
+    """Return the verb for so many things in the past."""
+    return "was" if number == 1 else "were"
 
 
 def listed(names: Iterable[str], most: int = 8, *, code: bool = True) -> str:

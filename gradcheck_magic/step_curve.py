@@ -37,8 +37,8 @@ from gradcheck_magic.parameters import (
     VariableNames,
     collect,
     is_function,
+    kind_of,
     label,
-    type_name,
 )
 from gradcheck_magic.second_look import BEST_STEP, PLACES, Pass, steps_taken
 from gradcheck_magic.textbook import CLEAR, STEPS, default_step
@@ -333,8 +333,7 @@ def _valid_index(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ..
 def _require_check(check: object) -> None:
     if not (check is None or isinstance(check, GradientCheck)):
         raise InputError(
-            f"`check` is a {type_name(check)}: expected the GradientCheck that the entry belongs "
-            "to."
+            f"`check` is {kind_of(check)}: expected the GradientCheck that the entry belongs to."
         )
 
 
