@@ -37,6 +37,7 @@ LONGEST = 160
 class GradientCheckError(Exception):
     """Anything this package raises, other than an interrupt or the user's own exceptions.
 
+    A notebook shows it in one line, without a traceback, and the cell has failed all the same.
     Whatever a sentence quotes, it is one line.
     """
 
@@ -48,15 +49,18 @@ class GradientCheckError(Exception):
 
 
 class InputError(GradientCheckError, ValueError):
-    """The check was asked for in a way that cannot work: the call is wrong, not the gradient."""
+    """The check was asked for in a way that cannot work: the call is wrong, not the gradient.
+
+    It names the culprit, and says what was found and what to do. It is a `ValueError`.
+    """
 
 
 class WorkerLostError(GradientCheckError, RuntimeError):
-    """A worker died, and the check could not be made."""
+    """A worker died, and the check could not be made. It is a `RuntimeError`."""
 
 
 class GradientCheckFailed(GradientCheckError, AssertionError):  # noqa: N818 (a public name)
-    """The check ran, and its verdict is not CORRECT.
+    """The check ran, and its verdict is not CORRECT. It is an `AssertionError`.
 
     Attributes
     ----------
@@ -74,7 +78,7 @@ class GradientCheckFailed(GradientCheckError, AssertionError):  # noqa: N818 (a 
 
 
 class GradientCheckInterrupted(KeyboardInterrupt):
-    """The check was interrupted; every parameter is as it was before.
+    """The check was interrupted; every parameter is as it was before. It is a `KeyboardInterrupt`.
 
     Attributes
     ----------

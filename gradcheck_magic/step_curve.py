@@ -67,6 +67,8 @@ LABEL = re.compile(r"(?P<name>.+)\[(?P<index>-?\d+(?:, *-?\d+)*)\]")
 class StepCurve(Displayed):
     """One entry of a gradient, beside central differences with steps of every size.
 
+    Its ``str()`` is a picture of it in text; at the end of a cell it shows its plot.
+
     Attributes
     ----------
     label : str
@@ -160,7 +162,13 @@ class StepCurve(Displayed):
         return curve_sentence(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `json` can hold; what is not finite becomes None."""
+        """Return what `json` can hold; what is not finite becomes None.
+
+        Returns
+        -------
+        dict
+            All attributes, with arrays as lists.
+        """
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         plain = {
             name: value.tolist() if isinstance(value, np.ndarray) else value
@@ -203,6 +211,9 @@ def step_curve(
 ) -> StepCurve:
     """Compare one entry of a gradient with central differences, with steps of every size.
 
+    An error that is the same at every step is the gradient's own; one that falls and rises again is
+    round-off and truncation.
+
     There are four to a decade, from near the smallest that still changes θ to the size of the entry
     (or 1, if that is larger), at two evaluations each; some 140 in all.
 
@@ -213,7 +224,8 @@ def step_curve(
     name : str
         What its parameter is called, or the whole label of the entry: ``W2[3, 1]``.
     index : int or sequence of int
-        Where in the parameter the entry stands; left out with a label, and for a number.
+        Where in the parameter the entry stands, one number for each axis; left out with a label,
+        and for a number.
     check : GradientCheck, optional
         The check that the entry belongs to. Its step and its best value are taken over, and the
         curve says what has changed since.
@@ -230,20 +242,31 @@ def step_curve(
     Raises
     ------
     InputError
-        If there is no such entry, or the check cannot be made; one line that names the culprit.
+        If there is no such entry, if it does not belong to `check`, or as `check_gradients` raises
+        it; one line that names the culprit.
+    KeyboardInterrupt
+        On Ctrl-C; the parameters are as they were before.
 
     References
     ----------
-    W. H. Press et al., Numerical Recipes, 3rd ed. (2007), section 5.7: the error of a central
-    difference as the sum of round-off and truncation, and the step where it is least.
-    J. J. Moré and S. M. Wild, Estimating Computational Noise, SIAM J. Sci. Comput. 33 (2011)
-    1292-1314: the noise e_J of one evaluation.
+    * W. H. Press et al., Numerical Recipes, 3rd ed. (2007), section 5.7: the error of a central
+      difference as the sum of round-off and truncation, and the step where it is least.
+    * J. J. Moré and S. M. Wild, Estimating Computational Noise, SIAM J. Sci. Comput. 33 (2011)
+      1292-1314: the noise e_J of one evaluation.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from gradcheck_magic import step_curve
     >>> x = np.array([3.0, 4.0])
     >>> curve = step_curve(x, 3 * x**2, lambda x: np.sum(x**3), "params", 1)
+    >>> curve
+    <StepCurve params[1], 55 steps>
+    >>> curve.wrong
+    False
+
+    The third derivative is 6, so that truncation is ε²:
+
     >>> bool(np.allclose(curve.truncation, curve.steps**2))
     True
     """
