@@ -590,8 +590,7 @@ class GradientCheck(Displayed):
         Raises
         ------
         GradientCheckFailed
-            With the verdict, the difference and the first diagnosis. It is an `AssertionError`, as
-            tests raise it.
+            With the verdict, the difference and the first diagnosis or reason.
 
         Examples
         --------

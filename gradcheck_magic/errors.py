@@ -56,11 +56,16 @@ class InputError(GradientCheckError, ValueError):
 
 
 class WorkerLostError(GradientCheckError, RuntimeError):
-    """A worker died, and the check could not be made. It is a `RuntimeError`."""
+    """A worker died, and the check could not be made.
+
+    It is a `RuntimeError`.
+    """
 
 
 class GradientCheckFailed(GradientCheckError, AssertionError):  # noqa: N818 (a public name)
-    """The check ran, and its verdict is not CORRECT. It is an `AssertionError`.
+    """The check ran, and its verdict is not CORRECT.
+
+    It is an `AssertionError`, so that a test fails by it.
 
     Attributes
     ----------
@@ -78,7 +83,9 @@ class GradientCheckFailed(GradientCheckError, AssertionError):  # noqa: N818 (a 
 
 
 class GradientCheckInterrupted(KeyboardInterrupt):
-    """The check was interrupted; every parameter is as it was before. It is a `KeyboardInterrupt`.
+    """The check was interrupted; every parameter is as it was before.
+
+    It is a `KeyboardInterrupt`, so that *Run All* stops.
 
     Attributes
     ----------

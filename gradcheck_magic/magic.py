@@ -93,8 +93,8 @@ notebook's own arrays, which are perturbed in place and restored bit for bit.
 A value with spaces goes in quotes, or in the brackets that it has. One that
 begins with `-` and a letter goes in quotes or behind `=`.
 
-Defaults, here in brackets, are set for a notebook by `%config`, and for a
-project in its `pyproject.toml`, in the table `[tool.gradcheck_magic]`:
+Other defaults are set for a notebook by `%config`, and for a project in the
+table `[tool.gradcheck_magic]` of its `pyproject.toml`:
 
     %config GradcheckMagics.strict = "ci"
     %config GradcheckMagics.enabled = False

@@ -214,13 +214,17 @@ def step_curve(
     An error that is the same at every step is the gradient's own; one that falls and rises again is
     round-off and truncation.
 
-    There are four to a decade, from near the smallest that still changes θ to the size of the entry
-    (or 1, if that is larger), at two evaluations each; some 140 in all.
+    There are four steps to a decade, from near the smallest that still changes θ to the size of the
+    entry (or 1, if that is larger). It takes two evaluations each; some 140 in all.
 
     Parameters
     ----------
-    params, grads, cost_function, names, call, upstream, seed
-        As in `check_gradients`.
+    params : array, or nested lists, tuples and dicts of arrays
+        The point θ, and whatever else it may be in `check_gradients`.
+    grads : array, a container in the structure of `params`, or a callable
+        The gradient under test, as there.
+    cost_function : callable
+        Returns the cost, as there.
     name : str
         What its parameter is called, or the whole label of the entry: ``W2[3, 1]``.
     index : int or sequence of int
@@ -229,8 +233,12 @@ def step_curve(
     check : GradientCheck, optional
         The check that the entry belongs to. Its step and its best value are taken over, and the
         curve says what has changed since.
+    names, call, upstream : sequence of str or mapping, str, array_like
+        As in `check_gradients`.
     epsilon : float, optional
         The step that was used; the one of `check`, or the one that it would use.
+    seed : int
+        As in `check_gradients`.
     progress : callable, optional
         Called now and then with (evaluations so far, evaluations expected, seconds so far).
 
