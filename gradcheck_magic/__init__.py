@@ -56,14 +56,31 @@ __all__ = [
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Add ``%gradcheck`` and ``%%gradcheck`` to a shell (``%load_ext gradcheck_magic``)."""
+    """Add ``%gradcheck`` and ``%%gradcheck`` to a shell (``%load_ext gradcheck_magic``).
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The notebook's.
+
+    Raises
+    ------
+    InputError
+        If an option in the project's ``pyproject.toml`` is not what it may be.
+    """
     from gradcheck_magic.magic import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Take the magics away again (``%unload_ext gradcheck_magic``)."""
+    """Take the magics away again (``%unload_ext gradcheck_magic``).
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The notebook's.
+    """
     from gradcheck_magic.magic import unload
 
     unload(shell)

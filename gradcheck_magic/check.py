@@ -54,9 +54,9 @@ from gradcheck_magic.parameters import (
     collect,
     index_of,
     is_function,
+    kind_of,
     label,
     spoken_key,
-    type_name,
 )
 from gradcheck_magic.readings import Readings
 from gradcheck_magic.textbook import CLEAR, CentralDifferences, textbook_pass
@@ -91,6 +91,9 @@ def gradient_checking(
 ) -> float:
     """Return the textbook's number for a gradient, to the last bit.
 
+    By the textbook's rule a gradient is correct below 1e-7, worth inspecting below 1e-5, and has a
+    bug above. `check_gradients` computes the same number, and does not judge by it alone.
+
     Parameters
     ----------
     params : array, or nested lists, tuples and dicts of arrays
@@ -99,7 +102,7 @@ def gradient_checking(
         The backpropagated gradient.
     cost_function : callable
         Returns the cost. It is called with the flat θ, or, where `params` is one array, with an
-        array of that shape.
+        array of that shape; twice for each entry.
     epsilon : float
         The step.
 
@@ -107,17 +110,24 @@ def gradient_checking(
     -------
     float
         ‖approx − grads‖₂ / (‖approx‖₂ + ‖grads‖₂), where
-        ``approx[i] = (J(θ + ε eᵢ) − J(θ − ε eᵢ)) / 2ε``. Below 1e-7 the gradient is correct; from
-        1e-5 on there is a bug. 0.0 where both are zero.
+        ``approx[i] = (J(θ + ε eᵢ) − J(θ − ε eᵢ)) / 2ε``; 0.0 where both are zero.
 
     Raises
     ------
     InputError
-        If the check cannot be made as asked.
+        If `params` and `grads` do not fit each other or hold something else than numbers, if the
+        cost is not one finite number at θ or is another one when it is called again, or if
+        `epsilon` is no positive number.
+
+    References
+    ----------
+    * A. Ng, Improving Deep Neural Networks, deeplearning.ai (2017), week 1, "Gradient checking":
+      the formula, and 1e-7, 1e-5 and 1e-3 as marks.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from gradcheck_magic import gradient_checking
     >>> gradient_checking(np.array([3.0, 4.0]), np.array([6.0, 8.0]), lambda x: x @ x) < 1e-7
     True
     """
@@ -154,20 +164,27 @@ def check_gradients(
 ) -> GradientCheck:
     """Compare a backpropagated gradient with central differences of the cost.
 
+    Every entry of the numerical gradient has an error bar, from the noise of the cost and from how
+    its differences change with the step. An entry is wrong if it disagrees beyond its bar; how the
+    verdict follows from that is told by `Verdict`.
+
     Parameters
     ----------
     params : array, or nested lists, tuples and dicts of arrays
-        The point θ. It is never changed, except where the cost reads these very arrays (see
-        `call`): then they are perturbed in place and restored, bit for bit.
+        The point θ; also tensors, a ``torch.nn.Module``, or any pytree of JAX's. It is never
+        changed, except where the cost reads these very arrays (see `call`): then they are perturbed
+        in place and restored, bit for bit.
     grads : array, a container in the structure of `params`, or a callable
         The gradient under test, or a function of the parameters that returns it. Dicts are
         matched by name (``W1`` with ``dW1`` or ``W1``), and what else they hold is ignored.
-        Copied before the first evaluation.
+        Copied before the first evaluation. None where torch's ``backward()`` has left them in
+        ``.grad``.
     cost_function : callable
-        Returns the cost, or ``(cost, cache)``; or an array, with `upstream`.
+        Returns the cost, or ``(cost, cache)``; or an array, with `upstream`. It gives the same
+        cost for the same parameters.
     epsilon : float, optional
-        The step of the textbook's pass: 1e-7, or larger where θ or the cost is in single
-        precision. Entries that it leaves open are measured again with other steps.
+        The step of the textbook's pass: 1e-7, or 5e-3 where θ or the cost is in single precision
+        (0.1 in half). Entries that it leaves open are measured again with other steps.
     mode : {"auto", "full", "scan"}
         Measure every entry, at two evaluations each; or look along random directions, some fifty
         evaluations for a net of six parameters however large they are, and locate what is wrong
@@ -181,15 +198,16 @@ def check_gradients(
         How `cost_function` wants the parameters: as one flat vector, in the container `params`
         is, one by one, or not at all because it reads them itself.
     upstream : array_like, optional
-        dJ/d(output), in the shape of what `cost_function` returns: J = Σ output · upstream.
+        The gradient dJ/d(output), in the shape of what `cost_function` returns: then
+        J = Σ output · upstream.
     points : int
         With more than 1, and `grads` a function, as many points around the given one are checked
         as well, until one fails: every entry is moved by up to 10 % of its size.
     workers : int or Executor, optional
-        By how many processes of its own, or by whose workers, the cost is evaluated: a
-        `concurrent.futures.Executor`, or anything with its `submit`, such as Dask's
-        ``client.get_executor()``, ipyparallel's ``client.executor()`` and mpi4py's
-        `MPIPoolExecutor`; it is not shut down. The result does not depend on it.
+        By how many processes of its own (``pip install gradcheck_magic[parallel]``), or by whose
+        workers, the cost is evaluated: a `concurrent.futures.Executor`, or anything with its
+        `submit`, such as Dask's ``client.get_executor()``, ipyparallel's ``client.executor()`` and
+        mpi4py's `MPIPoolExecutor`; it is not shut down. The result does not depend on it.
     budget : float, optional
         Seconds. The check stops in time, and says what was known by then; if it is not given, 20 s
         decide between a full check and a scan, and nothing is stopped.
@@ -209,17 +227,45 @@ def check_gradients(
     Raises
     ------
     InputError
-        If the check cannot be made as asked; one line that names the culprit.
+        If the check cannot be made as asked, in one line that names the culprit: `params` and
+        `grads` do not fit each other, or hold something else than numbers; the cost is not one
+        finite number at θ, is another one when it is called again, changes what it is given, or
+        does not depend on it; an option is not what it may be.
+    WorkerLostError
+        If a process of `workers` dies, as it would from lack of memory.
     GradientCheckInterrupted
         On Ctrl-C, with what was known by then in its ``check``.
+    Exception
+        What `cost_function` and `grads` raise themselves; a note tells where, if not at θ.
+
+    References
+    ----------
+    * W. H. Press et al., Numerical Recipes, 3rd ed. (2007), section 5.7: the error of a central
+      difference as the sum of round-off and truncation.
+    * J. J. Moré and S. M. Wild, Estimating Computational Noise, SIAM J. Sci. Comput. 33 (2011)
+      1292-1314: the noise of one evaluation of the cost.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from gradcheck_magic import check_gradients
     >>> x = np.array([3.0, 4.0])
-    >>> check = check_gradients(x, 2 * x, lambda x: x @ x)
-    >>> check.passed
+    >>> check_gradients(x, 2 * x, lambda x: x @ x).passed
     True
+    >>> check = check_gradients(x, x, lambda x: x @ x)
+    >>> check.verdict
+    <Verdict.BUG: 'There is a bug in backpropagation.'>
+    >>> check.diagnoses[0].cause
+    <Cause.SCALE: 'a constant factor'>
+
+    Arrays in a container have names:
+
+    >>> params = {"W": np.eye(2), "b": np.array([1.0, 2.0])}
+    >>> grads = {"dW": 2 * params["W"], "db": np.array([2.0, 3.0])}
+    >>> def cost(params):
+    ...     return sum(np.sum(array**2) for array in params.values())
+    >>> check_gradients(params, grads, cost).wrong_entries
+    (('b', (1,)),)
     """
     _require_mode(mode)
     _require_budget(budget)
@@ -408,10 +454,13 @@ def _summed_up(checks: list[GradientCheck], request: _Request) -> GradientCheck:
 class GradientCheck(Displayed):
     """What a gradient check found: plain numbers and NumPy arrays.
 
+    Its ``str()`` is the whole report; at the end of a cell it shows its card. It is true, as in
+    ``assert check``, if it passed.
+
     Attributes
     ----------
     verdict : Verdict
-        On the whole gradient. `bool(check)` and `check.passed` are true for CORRECT alone.
+        On the whole gradient.
     difference, difference_uncertainty : float
         ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂) over the entries that have a quotient; 0.0 where
         both are zero. In full mode it is `gradient_checking`'s number, and its uncertainty 0;
@@ -462,7 +511,18 @@ class GradientCheck(Displayed):
         `W2` mended"``; empty where there was none, or all was right then and is.
     fingerprint : str
         Two hashes, of θ and of the gradient, by which `step_curve` knows whether they are still
-        the same; empty, if nobody asks.
+        the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradcheck_magic import check_gradients
+    >>> x = np.array([3.0, 4.0])
+    >>> check = check_gradients(x, x, lambda x: x @ x)
+    >>> check
+    <GradientCheck BUG, difference 0.333>
+    >>> check.difference_text, check.n_measured, check.wrong
+    ('0.333', 2, array([ True,  True]))
     """
 
     verdict: Verdict
@@ -525,7 +585,22 @@ class GradientCheck(Displayed):
         return f"<GradientCheck {self.verdict.name}, difference {self.difference_text}>"
 
     def raise_if_failed(self) -> None:
-        """Raise `GradientCheckFailed`, in one line, unless the verdict is CORRECT."""
+        """Raise `GradientCheckFailed`, in one line, unless the verdict is CORRECT.
+
+        Raises
+        ------
+        GradientCheckFailed
+            With the verdict, the difference and the first diagnosis or reason.
+
+        Examples
+        --------
+        >>> x = np.array([3.0, 4.0])
+        >>> check_gradients(x, 2 * x, lambda x: x @ x).raise_if_failed()
+        >>> check_gradients(x, x, lambda x: x @ x).raise_if_failed()
+        Traceback (most recent call last):
+            ...
+        gradcheck_magic.errors.GradientCheckFailed: There is a bug in backpropagation. ...
+        """
         __tracebackhide__ = True  # pytest shows the line of the test, not this one
         if not self.passed:
             raise GradientCheckFailed(self.headline(), self)
@@ -537,13 +612,44 @@ class GradientCheck(Displayed):
         return f"{self.verdict.value} The difference is {self.difference_text}. {first}".rstrip()
 
     def worst_entries(self, most: int = MOST_ENTRIES) -> list[Entry]:
-        """Return the entries that are furthest off, worst first, and the wrong ones before all."""
+        """Return the entries that are furthest off, worst first, and the wrong ones before all.
+
+        Parameters
+        ----------
+        most : int
+            How many at most.
+
+        Returns
+        -------
+        list of Entry
+            Those of all parameters together.
+
+        Examples
+        --------
+        >>> x = np.array([3.0, 4.0])
+        >>> check = check_gradients(x, np.array([6.0, 9.0]), lambda x: x @ x)
+        >>> [entry.label for entry in check.worst_entries()]
+        ['params[1]', 'params[0]']
+        """
         ranks = badness(self.analytic, self.numerical, self.wrong)
         order = np.argsort(-ranks, kind="stable")[:most]
         return [self._entry(int(position)) for position in order]
 
     def entries_behind(self, diagnosis: Diagnosis, most: int = MOST_ENTRIES) -> list[Entry]:
-        """Return the entries that a diagnosis is about, worst first: the wrong ones, if any."""
+        """Return the entries that a diagnosis is about, worst first: the wrong ones, if any.
+
+        Parameters
+        ----------
+        diagnosis : Diagnosis
+            One of `diagnoses`.
+        most : int
+            How many at most.
+
+        Returns
+        -------
+        list of Entry
+            Those of the parameters that it names.
+        """
         concerned = np.repeat(
             [parameter.name in diagnosis.names for parameter in self.parameters],
             [parameter.n_measured for parameter in self.parameters],
@@ -555,12 +661,32 @@ class GradientCheck(Displayed):
         return [self._entry(int(position)) for position in order]
 
     def close_up(self, name: str) -> CloseUp:
-        """Return what is known of each entry of one parameter, and how to lay them out.
+        """Return what is known of each entry of one parameter.
+
+        Parameters
+        ----------
+        name : str
+            What the parameter is called.
+
+        Returns
+        -------
+        CloseUp
+            At the end of a cell, it shows histogram, map and scatter plot of the entries.
 
         Raises
         ------
         InputError
             If no parameter of this name was checked.
+
+        Examples
+        --------
+        >>> W = np.array([[1.0, 2.0], [3.0, 4.0]])
+        >>> check = check_gradients({"W": W}, {"dW": 2 * W}, lambda p: np.sum(p["W"] ** 2))
+        >>> close_up = check.close_up("W")
+        >>> close_up
+        <CloseUp W, 4 of 4 entries measured>
+        >>> close_up.analytic
+        array([2., 4., 6., 8.])
         """
         # Looked up when it is asked for, as what shows it is.
         from gradcheck_magic.close_up import CloseUp
@@ -578,7 +704,23 @@ class GradientCheck(Displayed):
     def to_dict(self) -> dict[str, Any]:
         """Return what `json` can hold: summary, parameters, diagnoses, the 100 worst entries.
 
-        What is not finite becomes None.
+        What is not finite becomes None. Verdicts and causes are told by their names.
+
+        Returns
+        -------
+        dict
+            ``verdict``, ``passed``, ``difference`` and the other numbers and sentences;
+            ``parameters``, ``diagnoses`` and ``worst_entries`` as lists of dicts.
+
+        Examples
+        --------
+        >>> import json
+        >>> x = np.array([3.0, 4.0])
+        >>> found = check_gradients(x, x, lambda x: x @ x).to_dict()
+        >>> found["verdict"], found["n_wrong"], found["diagnoses"][0]["cause"]
+        ('BUG', 2, 'SCALE')
+        >>> json.loads(json.dumps(found)) == found
+        True
         """
         return {
             "verdict": self.verdict.name,
@@ -625,6 +767,11 @@ class GradientCheck(Displayed):
         """Return a matplotlib figure: how the errors of the entries are spread.
 
         After a scan, what error it would have found beside the size of the entries.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Apart from pyplot: nothing is shown, and no figure stays open.
         """
         from gradcheck_magic.figures import picture
 
@@ -761,7 +908,7 @@ def _require_points(points: Any, grads: object) -> None:
 def _require_check(previous: object) -> None:
     if not (previous is None or isinstance(previous, GradientCheck)):
         raise InputError(
-            f"`previous` is a {type_name(previous)}: expected the GradientCheck that an earlier "
+            f"`previous` is {kind_of(previous)}: expected the GradientCheck that an earlier "
             "check returned."
         )
 
@@ -769,7 +916,7 @@ def _require_check(previous: object) -> None:
 def _require_progress(progress: object) -> None:
     if not (progress is None or callable(progress)):
         raise InputError(
-            f"`progress` is a {type_name(progress)}: expected a function of (evaluations so far, "
+            f"`progress` is {kind_of(progress)}: expected a function of (evaluations so far, "
             "evaluations expected, seconds so far)."
         )
 

@@ -34,6 +34,9 @@ ASPECT = 2.0
 class CloseUp(Displayed):
     """What is known of the entries of one parameter; m of them were measured.
 
+    `GradientCheck.close_up` returns it. Its ``str()`` is a table and a histogram; at the end of a
+    cell it shows its pictures.
+
     Attributes
     ----------
     parameter : ParameterCheck
@@ -57,6 +60,13 @@ class CloseUp(Displayed):
     @classmethod
     def of(cls, check: GradientCheck, name: str) -> Self:
         """Return what a check knows of the parameter of this name.
+
+        Parameters
+        ----------
+        check : GradientCheck
+            Of this parameter, among others.
+        name : str
+            What the parameter is called.
 
         Raises
         ------
@@ -103,7 +113,18 @@ class CloseUp(Displayed):
         return close_up_page(self)
 
     def worst(self, most: int) -> list[Entry]:
-        """Return the entries that are furthest off, worst first, and the wrong ones before all."""
+        """Return the entries that are furthest off, worst first, and the wrong ones before all.
+
+        Parameters
+        ----------
+        most : int
+            How many at most.
+
+        Returns
+        -------
+        list of Entry
+            Those of this parameter.
+        """
         ranks = badness(self.analytic, self.numerical, self.wrong)
         if most < len(ranks):
             # Sorting a million to find the first few would take longer than drawing them.
@@ -120,7 +141,13 @@ class CloseUp(Displayed):
         return Entry(label(self.parameter.name, index), index, *map(float, values))
 
     def grid(self) -> ErrorGrid:
-        """Return the errors in the parameter's shape, as far as that goes on a page."""
+        """Return the errors in the parameter's shape, as far as that goes on a page.
+
+        Returns
+        -------
+        ErrorGrid
+            Of at most 120 by 240 cells; a cell shows one entry, or a block of them.
+        """
         tiling = Tiling.of(self.parameter.shape)
         cells = tiling.cells(self.indices)
         errors = self.relative_errors

@@ -75,7 +75,22 @@ SINGLE_PRECISION = Tolerance(5e-2, 1e-3, THRESHOLDS[1])
 
 
 class Verdict(Enum):
-    """What the numbers say; the value is the sentence that a person reads."""
+    """What the numbers say; the value is the sentence that a person reads.
+
+    Attributes
+    ----------
+    CORRECT
+        Every entry agrees within its error bar, and the bars are small: a thousandth of the
+        parameter's largest entry, or a twentieth in single precision.
+    INSPECT
+        Some entries disagree beyond their bars, by a relative error
+        |numerical − analytic| / (|numerical| + |analytic|) of less than 1e-5.
+    BUG
+        Some entries disagree beyond their bars by more, or are nan or infinite.
+    INCONCLUSIVE
+        Nothing disagrees, and something could not be measured well enough; `reasons` tell why, and
+        what to do.
+    """
 
     CORRECT = "Backpropagation is correct."
     INSPECT = "Backpropagation is mostly correct, but worth inspecting."
@@ -97,7 +112,7 @@ class Entry:
     label : str
         ``W2[3, 1]``.
     index : tuple of int
-        Its index in its parameter.
+        Its index in its parameter; empty for a number.
     analytic, numerical, uncertainty : float
         The backpropagated value, the measured one, and the error bar of the latter.
     """
@@ -135,8 +150,8 @@ class ParameterCheck:
 
     Attributes
     ----------
-    name, shape, size
-        Of the parameter.
+    name, shape, size : str, tuple of int, int
+        What it is called, and how large it is.
     verdict : Verdict
         On this parameter alone.
     difference : float

@@ -26,7 +26,7 @@ from gradcheck_magic.errors import InputError, first_line, shown
 from gradcheck_magic.evaluation import DOUBLE, Evaluator, Pairs
 from gradcheck_magic.libraries import from_library
 from gradcheck_magic.noise import Surroundings, measured_noise, noise_in_steps
-from gradcheck_magic.parameters import Parameter, Parameters, random_direction, type_name
+from gradcheck_magic.parameters import Parameter, Parameters, kind_of, random_direction
 from gradcheck_magic.workers import Workers, pool_of
 
 __all__ = ["PACKAGE", "Cost", "Precision", "Progress"]
@@ -147,7 +147,7 @@ class Cost:
     ) -> None:
         if not callable(function):
             raise InputError(
-                f"`{name}` is a {type_name(function)}: expected a function that returns the cost."
+                f"`{name}` is {kind_of(function)}: expected a function that returns the cost."
             )
         if not (isinstance(call, str) and call in ("auto", *Convention)):
             raise InputError(f"`call` is {shown(call)}: expected auto, {', '.join(Convention)}.")
@@ -634,7 +634,7 @@ def _upstream_array(upstream: object) -> Array | None:
         raise InputError("`upstream` is a masked array: give a plain one, such as its .filled(0).")
     if array.dtype.kind not in "fiub":
         raise InputError(
-            f"`upstream` is a {type_name(upstream)} ({array.dtype}): expected dJ/d(output), an "
+            f"`upstream` is {kind_of(upstream)} ({array.dtype}): expected dJ/d(output), an "
             "array of real numbers."
         )
     return array

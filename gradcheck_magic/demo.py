@@ -27,7 +27,7 @@ def load_digits(n: int | None = None) -> tuple[Matrix, Matrix]:
     Parameters
     ----------
     n : int, optional
-        How many; all 1797 if left out.
+        How many, from the first one on; all 1797 if left out.
 
     Returns
     -------
@@ -36,8 +36,14 @@ def load_digits(n: int | None = None) -> tuple[Matrix, Matrix]:
     Y : ndarray, shape (n, 10)
         The labels, one-hot.
 
+    References
+    ----------
+    * E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
+      Repository (1998), doi:10.24432/C50P49, CC BY 4.0: the test images, as scikit-learn has them.
+
     Examples
     --------
+    >>> from gradcheck_magic.demo import load_digits
     >>> X, Y = load_digits(100)
     >>> X.shape, Y.argmax(axis=1)[:5]
     ((100, 64), array([0, 1, 2, 3, 4]))

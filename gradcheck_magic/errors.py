@@ -25,6 +25,7 @@ __all__ = [
     "printable",
     "shortened",
     "shown",
+    "were",
 ]
 
 # `dW` says too little of what was meant by it, `grad` enough.
@@ -36,6 +37,7 @@ LONGEST = 160
 class GradientCheckError(Exception):
     """Anything this package raises, other than an interrupt or the user's own exceptions.
 
+    A notebook shows it in one line, without a traceback, and the cell has failed all the same.
     Whatever a sentence quotes, it is one line.
     """
 
@@ -47,15 +49,23 @@ class GradientCheckError(Exception):
 
 
 class InputError(GradientCheckError, ValueError):
-    """The check was asked for in a way that cannot work: the call is wrong, not the gradient."""
+    """The check was asked for in a way that cannot work: the call is wrong, not the gradient.
+
+    It names the culprit, and says what was found and what to do. It is a `ValueError`.
+    """
 
 
 class WorkerLostError(GradientCheckError, RuntimeError):
-    """A worker died, and the check could not be made."""
+    """A worker died, and the check could not be made.
+
+    It is a `RuntimeError`.
+    """
 
 
 class GradientCheckFailed(GradientCheckError, AssertionError):  # noqa: N818 (a public name)
     """The check ran, and its verdict is not CORRECT.
+
+    It is an `AssertionError`, so that a test fails by it.
 
     Attributes
     ----------
@@ -75,6 +85,8 @@ class GradientCheckFailed(GradientCheckError, AssertionError):  # noqa: N818 (a 
 class GradientCheckInterrupted(KeyboardInterrupt):
     """The check was interrupted; every parameter is as it was before.
 
+    It is a `KeyboardInterrupt`, so that *Run All* stops.
+
     Attributes
     ----------
     check : GradientCheck
@@ -82,10 +94,11 @@ class GradientCheckInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, check: Any) -> None:
-        checked = f"{check.n_measured} of {check.size} entries were checked"
+        checked = f"{check.n_measured} of {check.size} entries {were(check.n_measured)} checked"
         if check.mode == "scan":
             looked_at = sum(parameter.is_scanned for parameter in check.parameters)
-            checked = f"{looked_at} of {len(check.parameters)} parameters were looked at"
+            n_parameters = len(check.parameters)
+            checked = f"{looked_at} of {n_parameters} parameters {were(looked_at)} looked at"
         super().__init__(f"{checked}; the parameters are as they were before.")
         self.check = check
 
@@ -145,6 +158,11 @@ def duration(seconds: float) -> str:
 def counted(number: int, noun: str) -> str:
     """Return ``2 arrays``, and ``1 array``."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def were(number: int) -> str:
+    """Return the verb for so many things in the past."""
+    return "was" if number == 1 else "were"
 
 
 def listed(names: Iterable[str], most: int = 8, *, code: bool = True) -> str:

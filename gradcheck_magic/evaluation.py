@@ -24,7 +24,7 @@ from gradcheck_magic.directions import Direction
 from gradcheck_magic.errors import InputError
 from gradcheck_magic.interrupt import InterruptGuard
 from gradcheck_magic.libraries import from_library
-from gradcheck_magic.parameters import type_name
+from gradcheck_magic.parameters import kind_of
 
 __all__ = ["DOUBLE", "Along", "Entries", "Evaluator", "OutOfTime", "Pairs", "Probe"]
 
@@ -200,9 +200,7 @@ class Evaluator:
                 "the cost is a number."
             )
         if array.dtype.kind not in "fiub":
-            raise InputError(
-                f"`{self.name}` returned a {type_name(first)}: expected one real number."
-            )
+            raise InputError(f"`{self.name}` returned {kind_of(first)}: expected one real number.")
         if array.dtype.kind == "f":
             self.itemsize = min(self.itemsize, array.dtype.itemsize)
         if self.upstream is not None:

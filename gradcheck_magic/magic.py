@@ -67,14 +67,15 @@ Namespace = dict[str, Any]
 HELP = """
 Check a backpropagated gradient against central differences of the cost.
 
-As a cell magic, the cell runs first. Then `params`, `grads` and `cost_function` are taken from
-the notebook, and the card shows whether the gradient is right and, where it is not, what is
-wrong and where. The result is bound to `_gradcheck`.
-
-Examples::
+As a cell magic, the cell runs first. Then `params`, `grads` and `cost_function`
+are taken from the notebook, and the card shows whether the gradient is right
+and, where it is not, what is wrong and where:
 
     %%gradcheck
     grads = backward(params, X, Y)
+
+As a line magic, it does the same without a cell. The result, a `GradientCheck`,
+is bound to `_gradcheck`. Other names, and other kinds of check:
 
     %gradcheck -p parameters -g gradients -c compute_cost
     %gradcheck -p [W1, b1] -g [dW1, db1] -c "lambda W1, b1: cost(W1, b1, X, Y)"
@@ -82,18 +83,24 @@ Examples::
     %gradcheck -c conv_forward -p [x, w] -g [dx, dw] --upstream dout
     %gradcheck -g "lambda params: backward(params, X, Y)" --points 5
     %gradcheck --mode scan --budget 60
-    %gradcheck --workers 4
-    %gradcheck --watch
     %gradcheck --strict  # and a comment
+    %gradcheck --watch
+
+`cost_function` may take the container that `params` is, the flat vector of all
+parameters, the arrays one by one, or nothing at all: then it reads the
+notebook's own arrays, which are perturbed in place and restored bit for bit.
+
+A value with spaces goes in quotes, or in the brackets that it has. One that
+begins with `-` and a letter goes in quotes or behind `=`.
+
+Other defaults are set for a notebook by `%config`, and for a project in the
+table `[tool.gradcheck_magic]` of its `pyproject.toml`:
+
     %config GradcheckMagics.strict = "ci"
     %config GradcheckMagics.enabled = False
 
-`cost_function` may take the container that `params` is, the flat vector of all parameters, the
-arrays one by one, or nothing at all: then it reads the notebook's own arrays, which are
-perturbed in place and restored bit for bit.
-
-A value with spaces goes in quotes, or in the brackets that it has. One that begins with `-` and a
-letter goes in quotes or behind `=`.
+In Python, `gradcheck_magic.check_gradients` makes the same check; its docstring
+tells more of the options.
 """
 
 
@@ -173,28 +180,41 @@ class GradcheckMagics(Magics):
     @argument(
         "--mode",
         choices=MODES,
-        help="full: measure every entry; scan: look along random directions; auto: full where it "
-        "fits the budget, or 20 s [auto]",
+        metavar="MODE",
+        help="full, scan, or auto: every entry where that fits the time [auto]",
     )
     @argument(
         "--budget",
         type=float,
         metavar="SECONDS",
-        help="stop in time, and say what is known",
+        help="stop in time, and say what is known by then [20 s decide between full and scan; "
+        "nothing is stopped]",
     )
-    @argument("--only", type=names, nargs="+", metavar="NAME", help="check these parameters alone")
+    @argument(
+        "--only",
+        type=names,
+        nargs="+",
+        metavar="NAME",
+        help="check these parameters alone [all]",
+    )
     @argument(
         "--epsilon",
         type=float,
         metavar="STEP",
         help="the step of the differences [1e-7; larger in single precision]",
     )
-    @argument("--call", choices=CALLS, help="how the function wants the parameters [auto]")
+    @argument(
+        "--call",
+        choices=CALLS,
+        metavar="CALL",
+        help="how the function wants the parameters: flat, structured, arguments or closure [auto]",
+    )
     @argument(
         "--points",
         type=int,
         metavar="K",
-        help="check K points around the given one too; grads is a function [the given one alone]",
+        help="check K points around the given one too; grads is then a function of the "
+        "parameters [the given one alone]",
     )
     @argument(
         "--workers",
@@ -204,27 +224,34 @@ class GradcheckMagics(Magics):
     @argument(
         "--display",
         choices=DISPLAYS,
-        help="the live card with its static twin, the static one alone, or text; auto: what the "
-        "front end can show [auto]",
+        metavar="KIND",
+        help="widget, the live card with its static twin; static; text; or auto: what the front "
+        "end can show [auto]",
     )
     @argument("--seed", type=int, metavar="N", help="of everything random in the check [0]")
-    @argument("-o", "--out", type=identifier, metavar="NAME", help="bind the result to NAME too")
+    @argument(
+        "-o",
+        "--out",
+        type=identifier,
+        metavar="NAME",
+        help="bind the result to NAME; it is always bound to _gradcheck",
+    )
     @argument(
         "-q",
         "--quiet",
         action=argparse.BooleanOptionalAction,
-        help="show nothing when CORRECT, else one line",
+        help="show nothing when correct, else one line [off]",
     )
     @argument(
         "--strict",
         action=argparse.BooleanOptionalAction,
-        help="raise GradientCheckFailed unless CORRECT",
+        help="raise GradientCheckFailed, in one line, unless correct [off]",
     )
     @argument(
         "--watch",
         action="store_true",
         default=None,
-        help="check, and from then on again after each cell that changes what the check uses",
+        help="check, and again after each cell that changes what the check uses [off]",
     )
     @argument("--unwatch", action="store_true", default=None, help="end that; make no check")
     def gradcheck(

@@ -11,7 +11,7 @@ from gradcheck_magic.comparison import (
     compare,
 )
 from gradcheck_magic.cost import Cost
-from gradcheck_magic.errors import duration
+from gradcheck_magic.errors import duration, were
 from gradcheck_magic.finite_difference import measure
 from gradcheck_magic.measured import Measured
 from gradcheck_magic.pairing import Pairing
@@ -132,10 +132,12 @@ class Measurement:
     def so_far(self) -> str:
         """How far it got, in words."""
         if self.scan is None:
-            return f"{self._differences.n_measured} of {self._pairing.size} entries were measured."
+            n_measured = self._differences.n_measured
+            return f"{n_measured} of {self._pairing.size} entries {were(n_measured)} measured."
         looked_at = sum(each.is_measured for each in self.scan.parameters)
-        text = f"{looked_at} of {len(self.scan.parameters)} parameters were looked at"
-        if looked_at < len(self.scan.parameters):
+        n_parameters = len(self.scan.parameters)
+        text = f"{looked_at} of {n_parameters} parameters {were(looked_at)} looked at"
+        if looked_at < n_parameters:
             return f"{text}."
         if all(each.is_explained for each in self.scan.parameters):
             return f"{text}, and not all of them once more together."

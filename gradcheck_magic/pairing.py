@@ -25,11 +25,11 @@ from gradcheck_magic.parameters import (
     is_function,
     is_positional,
     joined,
+    kind_of,
     reading,
     real_array,
     require_lasting,
     spoken_key,
-    type_name,
 )
 
 __all__ = ["Pairing", "has_gradients", "pair"]
@@ -263,7 +263,7 @@ class _Matcher:
     ) -> Iterator[_Match]:
         if not isinstance(grads, (list, tuple)):
             raise InputError(
-                f"`{name}` is a {type_name(grads)} where `{path}` is a {type_name(params)} "
+                f"`{name}` is {kind_of(grads)} where `{path}` is {kind_of(params)} "
                 f"of {len(params)}."
             )
         if len(params) != len(grads):
@@ -281,7 +281,7 @@ class _Matcher:
         self, params: dict[Any, Any], grads: object, name: str, path: str, *, top: bool
     ) -> Iterator[_Match]:
         if not isinstance(grads, dict):
-            raise InputError(f"`{name}` is a {type_name(grads)} where `{path}` is a dict.")
+            raise InputError(f"`{name}` is {kind_of(grads)} where `{path}` is a dict.")
         keys = [key for key, child in params.items() if not is_constant(child)]
         styled = _best_style(keys, grads)
         for key in keys:
@@ -299,8 +299,8 @@ class _Matcher:
         styled = _best_style(names, grads)
         if not any(styled(name) in grads for name in names):
             raise InputError(
-                f"`{root}` is a dict and `{self._parameters.name}` is a "
-                f"{type_name(self._parameters.plain)}: give both as dicts, or both as lists."
+                f"`{root}` is a dict and `{self._parameters.name}` is "
+                f"{kind_of(self._parameters.plain)}: give both as dicts, or both as lists."
             )
         return [
             _Gradient(styled(name), grads[styled(name)])

@@ -50,6 +50,7 @@ __all__ = [
     "is_function",
     "is_positional",
     "joined",
+    "kind_of",
     "label",
     "names_first",
     "random_direction",
@@ -58,12 +59,13 @@ __all__ = [
     "require_lasting",
     "spoken_key",
     "spoken_names",
-    "type_name",
 ]
 
 Array = NDArray[Any]
 # In bytes.
 DOUBLE = np.dtype(np.float64).itemsize
+# Names before which people say "an": not those with a u, such as uint8 and UserDict.
+SPOKEN_WITH_VOWEL = re.compile("[aeio]|xarray", re.IGNORECASE)
 # What arrays are called, in order; or a namespace whose variables name them.
 Names = Sequence[str] | Mapping[str, object] | None
 
@@ -366,7 +368,7 @@ def array_leaves(
     """
     held = children(node)
     if held is not None and any(node is container for container in above):
-        raise InputError(f"`{path}` is a {type_name(node)} that contains itself: take that out.")
+        raise InputError(f"`{path}` is {kind_of(node)} that contains itself: take that out.")
     if len(above) > DEEPEST:
         raise InputError(f"`{path}` lies more than {DEEPEST} containers deep: give flatter ones.")
     for key, child in held or ():
@@ -487,7 +489,7 @@ def real_array(value: object, name: str) -> Array:
     else:
         require_lasting(value, name)
         raise InputError(
-            f"`{name}` is a {type_name(value)}: expected a NumPy array or a number"
+            f"`{name}` is {kind_of(value)}: expected a NumPy array or a number"
             f"{_type_hint(value, name)}."
         )
     if array.dtype.kind not in "fiu":
@@ -501,7 +503,7 @@ def require_lasting(value: object, name: str) -> None:
     """Raise `InputError` if a value can be looked through only once; it is not touched."""
     if isinstance(value, Iterator):
         raise InputError(
-            f"`{name}` is a {type_name(value)}, which can be read only once: make a list of it, "
+            f"`{name}` is {kind_of(value)}, which can be read only once: make a list of it, "
             f"list({name})."
         )
 
@@ -526,11 +528,18 @@ def _dtype_hint(array: Array) -> str:
     }.get(array.dtype.kind, "")
 
 
-def type_name(value: object) -> str:
-    """What to call a type of Python's, or of another library."""
+def kind_of(value: object) -> str:
+    """Return what something is, in words: its type, with an article.
+
+    Examples
+    --------
+    >>> kind_of(3), kind_of("3"), kind_of(np.uint8(3))
+    ('an int', 'a str', 'a numpy.uint8')
+    """
     kind = type(value)
     module = str(kind.__module__).partition(".")[0]
-    return kind.__name__ if module == "builtins" else f"{module}.{kind.__name__}"
+    name = kind.__name__ if module == "builtins" else f"{module}.{kind.__name__}"
+    return f"{'an' if SPOKEN_WITH_VOWEL.match(name) else 'a'} {name}"
 
 
 def _require_finite(parameters: Parameters) -> None:

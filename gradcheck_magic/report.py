@@ -120,7 +120,10 @@ def footer(check: GradientCheck) -> str:
 
 def _extent(check: GradientCheck) -> str:
     if check.mode == "scan":
-        return f"scan of {check.size:,} entries, {check.n_measured} measured by themselves"
+        themselves = "itself" if check.n_measured == 1 else "themselves"
+        return f"scan of {check.size:,} entries, {check.n_measured} measured by {themselves}"
+    if check.n_measured == check.size == 1:
+        return "the only entry measured"
     if check.n_measured == check.size:
         return f"all {check.size} entries measured"
     return f"{check.n_measured} of {check.size} entries measured"

@@ -37,8 +37,8 @@ from gradcheck_magic.parameters import (
     VariableNames,
     collect,
     is_function,
+    kind_of,
     label,
-    type_name,
 )
 from gradcheck_magic.second_look import BEST_STEP, PLACES, Pass, steps_taken
 from gradcheck_magic.textbook import CLEAR, STEPS, default_step
@@ -66,6 +66,8 @@ LABEL = re.compile(r"(?P<name>.+)\[(?P<index>-?\d+(?:, *-?\d+)*)\]")
 @dataclass(frozen=True, eq=False, repr=False)
 class StepCurve(Displayed):
     """One entry of a gradient, beside central differences with steps of every size.
+
+    Its ``str()`` is a picture of it in text; at the end of a cell it shows its plot.
 
     Attributes
     ----------
@@ -160,7 +162,13 @@ class StepCurve(Displayed):
         return curve_sentence(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `json` can hold; what is not finite becomes None."""
+        """Return what `json` can hold; what is not finite becomes None.
+
+        Returns
+        -------
+        dict
+            All attributes, with arrays as lists.
+        """
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         plain = {
             name: value.tolist() if isinstance(value, np.ndarray) else value
@@ -203,22 +211,34 @@ def step_curve(
 ) -> StepCurve:
     """Compare one entry of a gradient with central differences, with steps of every size.
 
-    There are four to a decade, from near the smallest that still changes θ to the size of the entry
-    (or 1, if that is larger), at two evaluations each; some 140 in all.
+    An error that is the same at every step is the gradient's own; one that falls and rises again is
+    round-off and truncation.
+
+    There are four steps to a decade, from near the smallest that still changes θ to the size of the
+    entry (or 1, if that is larger). It takes two evaluations each; some 140 in all.
 
     Parameters
     ----------
-    params, grads, cost_function, names, call, upstream, seed
-        As in `check_gradients`.
+    params : array, or nested lists, tuples and dicts of arrays
+        The point θ, and whatever else it may be in `check_gradients`.
+    grads : array, a container in the structure of `params`, or a callable
+        The gradient under test, as there.
+    cost_function : callable
+        Returns the cost, as there.
     name : str
         What its parameter is called, or the whole label of the entry: ``W2[3, 1]``.
     index : int or sequence of int
-        Where in the parameter the entry stands; left out with a label, and for a number.
+        Where in the parameter the entry stands, one number for each axis; left out with a label,
+        and for a number.
     check : GradientCheck, optional
         The check that the entry belongs to. Its step and its best value are taken over, and the
         curve says what has changed since.
+    names, call, upstream : sequence of str or mapping, str, array_like
+        As in `check_gradients`.
     epsilon : float, optional
         The step that was used; the one of `check`, or the one that it would use.
+    seed : int
+        As in `check_gradients`.
     progress : callable, optional
         Called now and then with (evaluations so far, evaluations expected, seconds so far).
 
@@ -230,20 +250,31 @@ def step_curve(
     Raises
     ------
     InputError
-        If there is no such entry, or the check cannot be made; one line that names the culprit.
+        If there is no such entry, if it does not belong to `check`, or as `check_gradients` raises
+        it; one line that names the culprit.
+    KeyboardInterrupt
+        On Ctrl-C; the parameters are as they were before.
 
     References
     ----------
-    W. H. Press et al., Numerical Recipes, 3rd ed. (2007), section 5.7: the error of a central
-    difference as the sum of round-off and truncation, and the step where it is least.
-    J. J. Moré and S. M. Wild, Estimating Computational Noise, SIAM J. Sci. Comput. 33 (2011)
-    1292-1314: the noise e_J of one evaluation.
+    * W. H. Press et al., Numerical Recipes, 3rd ed. (2007), section 5.7: the error of a central
+      difference as the sum of round-off and truncation, and the step where it is least.
+    * J. J. Moré and S. M. Wild, Estimating Computational Noise, SIAM J. Sci. Comput. 33 (2011)
+      1292-1314: the noise e_J of one evaluation.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from gradcheck_magic import step_curve
     >>> x = np.array([3.0, 4.0])
     >>> curve = step_curve(x, 3 * x**2, lambda x: np.sum(x**3), "params", 1)
+    >>> curve
+    <StepCurve params[1], 55 steps>
+    >>> curve.wrong
+    False
+
+    The third derivative is 6, so that truncation is ε²:
+
     >>> bool(np.allclose(curve.truncation, curve.steps**2))
     True
     """
@@ -333,8 +364,7 @@ def _valid_index(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ..
 def _require_check(check: object) -> None:
     if not (check is None or isinstance(check, GradientCheck)):
         raise InputError(
-            f"`check` is a {type_name(check)}: expected the GradientCheck that the entry belongs "
-            "to."
+            f"`check` is {kind_of(check)}: expected the GradientCheck that the entry belongs to."
         )
 
 

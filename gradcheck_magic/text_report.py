@@ -169,7 +169,10 @@ def _padded(text: str, width: int, painted: str = "", *, right: bool = False) ->
 
 def _histogram(check: GradientCheck, style: TextStyle) -> Iterator[str]:
     # A scan measures those that it suspects.
-    which = "each entry" if check.mode == "full" else "the entries measured by themselves"
+    which = "each entry"
+    if check.mode == "scan":
+        several = check.n_measured != 1
+        which = "the entries measured by themselves" if several else "the entry measured by itself"
     yield from _drawn(check.relative_errors, f"relative error of {which}", style)
 
 

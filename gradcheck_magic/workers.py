@@ -33,7 +33,7 @@ from gradcheck_magic.directions import Direction
 from gradcheck_magic.errors import InputError, WorkerLostError, first_line, shown
 from gradcheck_magic.evaluation import Along, Evaluator, Pairs
 from gradcheck_magic.memory import KEEPING, memory_kept
-from gradcheck_magic.parameters import Parameters, type_name
+from gradcheck_magic.parameters import Parameters, kind_of
 
 __all__ = ["Part", "Pool", "Task", "Workers", "evaluate", "pool_of"]
 
@@ -574,7 +574,7 @@ class Workers:
             part = self._again(task, part)
         if not isinstance(part, Part):
             raise InputError(
-                f"`workers` answered with a {type_name(part)}: expected an executor that has each "
+                f"`workers` answered with {kind_of(part)}: expected an executor that has each "
                 "task done once, such as ipyparallel's Client.executor()."
             )
         self._evaluator.n_evaluations += part.n_evaluations

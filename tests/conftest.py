@@ -16,7 +16,8 @@ OPTIONS = {"only": "--only {}", "epsilon": "--epsilon {}", "call": "--call {}", 
 
 
 def pytest_addoption(parser):
-    parser.addoption("--update-golden", action="store_true", help="write tests/golden/reports anew")
+    what = "write tests/golden/reports and notebooks/reference.md anew"
+    parser.addoption("--update-golden", action="store_true", help=what)
 
 
 def pytest_terminal_summary(terminalreporter):

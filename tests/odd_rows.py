@@ -173,7 +173,7 @@ PARAMETERS = [
     row("a memoryview", lambda: memoryview(np.ones(2)),
         "`W` is a memoryview: expected a NumPy array or a number; convert it with np.asarray."),
     row("array.array", lambda: array.array("d", [1.0, 2.0]),
-        "`W` is a array.array: expected a NumPy array or a number; convert it with np.asarray."),
+        "`W` is an array.array: expected a NumPy array or a number; convert it with np.asarray."),
     row("a Series", lambda: pd.Series([1.0, 2.0]),
         "`W` is a pandas.Series: expected a NumPy array or a number; convert it with "
         "np.asarray."),
@@ -181,7 +181,7 @@ PARAMETERS = [
         "`W` is a pandas.DataFrame: expected a NumPy array or a number; convert it with "
         "np.asarray."),
     row("a DataArray", lambda: xr.DataArray([1.0, 2.0]),
-        "`W` is a xarray.DataArray: expected a NumPy array or a number; convert it with "
+        "`W` is an xarray.DataArray: expected a NumPy array or a number; convert it with "
         "np.asarray."),
     row("a generator", lambda: (x for x in [1.0]),
         "`W` is a generator, which can be read only once: make a list of it, list(W)."),
@@ -219,20 +219,20 @@ PARAMETERS = [
     row("a namespace", lambda: types.SimpleNamespace(W=1.0),
         "`W` is a types.SimpleNamespace: expected a NumPy array or a number."),
     row("a dataclass", lambda: odd.Data(1.0),
-        "`W` is a odd_things.Data: expected a NumPy array or a number."),
-    row("an object", lambda: object(), "`W` is a object: expected a NumPy array or a number."),
-    row("an ellipsis", lambda: ..., "`W` is a ellipsis: expected a NumPy array or a number."),
+        "`W` is an odd_things.Data: expected a NumPy array or a number."),
+    row("an object", lambda: object(), "`W` is an object: expected a NumPy array or a number."),
+    row("an ellipsis", lambda: ..., "`W` is an ellipsis: expected a NumPy array or a number."),
     row("a module", lambda: math, "`W` is a module: expected a NumPy array or a number."),
     row("a class", lambda: int, "`params` holds no arrays: nothing to check."),
     row("a dtype", lambda: np.dtype(float),
         "`W` is a numpy.Float64DType: expected a NumPy array or a number."),
     row("no array", lambda: odd.WithoutArray(),
-        "`W` is a odd_things.WithoutArray: expected a NumPy array or a number; convert it with "
+        "`W` is an odd_things.WithoutArray: expected a NumPy array or a number; convert it with "
         "np.asarray."),
     row("no float", lambda: odd.WithoutFloat(),
-        "`W` is a odd_things.WithoutFloat: expected a NumPy array or a number."),
+        "`W` is an odd_things.WithoutFloat: expected a NumPy array or a number."),
     row("no repr", lambda: odd.WithoutRepr(),
-        "`W` is a odd_things.WithoutRepr: expected a NumPy array or a number."),
+        "`W` is an odd_things.WithoutRepr: expected a NumPy array or a number."),
     row("a proxy", lambda: odd.Proxy(), "`params` cannot be read: RuntimeError (no attributes)."),
     row("any name", lambda: odd.AnyName(), "`params` holds no arrays: nothing to check."),
     row("None", lambda: None, "`params` holds no arrays: nothing to check."),
@@ -319,7 +319,7 @@ CONTAINERS = [
         "`grads` is a pandas.DataFrame: expected a NumPy array or a number; convert it with "
         "np.asarray."),
     row("a Dataset", lambda: (xr.Dataset({"W": ("x", [1.0, 2.0])}), {"dW": dW()}),
-        "`params` is a xarray.Dataset: expected a NumPy array or a number; convert it with "
+        "`params` is an xarray.Dataset: expected a NumPy array or a number; convert it with "
         "np.asarray."),
     row("a defaultdict", lambda: (collections.defaultdict(W, W=W()), {"dW": dW()}), "CORRECT"),
     row("gradients in a defaultdict",
@@ -350,9 +350,9 @@ CONTAINERS = [
     row("a namespace", lambda: (types.SimpleNamespace(W=W()), {"dW": dW()}),
         "`params` is a types.SimpleNamespace: expected a NumPy array or a number."),
     row("a dataclass", lambda: (odd.Data(W()), odd.Data(dW())),
-        "`params` is a odd_things.Data: expected a NumPy array or a number."),
+        "`params` is an odd_things.Data: expected a NumPy array or a number."),
     row("a dataclass in a dict", lambda: ({"l": odd.Data(W())}, {"l": odd.Data(dW())}),
-        "`l` is a odd_things.Data: expected a NumPy array or a number."),
+        "`l` is an odd_things.Data: expected a NumPy array or a number."),
     row("a named tuple", lambda: (odd.Layer(W(), W()), odd.Layer(dW(), dW())), "CORRECT"),
     row("a named tuple that is made otherwise", lambda: (odd.Tied(W()), odd.Tied(dW())), "CORRECT"),
     row("no items", lambda: (odd.Items(W=W()), {"dW": dW()}),
@@ -503,23 +503,23 @@ GRADIENTS = [
         "`dW` is a pandas.Series: expected a NumPy array or a number; convert it with "
         "np.asarray."),
     row("a DataArray", lambda: xr.DataArray([2.0, 4.0]),
-        "`dW` is a xarray.DataArray: expected a NumPy array or a number; convert it with "
+        "`dW` is an xarray.DataArray: expected a NumPy array or a number; convert it with "
         "np.asarray."),
     row("a memoryview", lambda: memoryview(np.array([2.0, 4.0])),
         "`dW` is a memoryview: expected a NumPy array or a number; convert it with np.asarray."),
     row("array.array", lambda: array.array("d", [2.0, 4.0]),
-        "`dW` is a array.array: expected a NumPy array or a number; convert it with np.asarray."),
+        "`dW` is an array.array: expected a NumPy array or a number; convert it with np.asarray."),
     row("a generator", lambda: (g for g in [2.0, 4.0]),
         "`dW` is a generator, which can be read only once: make a list of it, list(dW)."),
     row("a dict", lambda: {"x": 2.0}, "`dW` is a dict: expected a NumPy array or a number."),
     row("a proxy", lambda: odd.Proxy(), "`dW` cannot be read: RuntimeError (no attributes)."),
     row("any name", lambda: odd.AnyName(),
-        "`dW` is a odd_things.AnyName: expected a NumPy array or a number; convert it with "
+        "`dW` is an odd_things.AnyName: expected a NumPy array or a number; convert it with "
         "np.asarray."),
     row("no repr", lambda: odd.WithoutRepr(),
-        "`dW` is a odd_things.WithoutRepr: expected a NumPy array or a number."),
+        "`dW` is an odd_things.WithoutRepr: expected a NumPy array or a number."),
     row("no array", lambda: odd.WithoutArray(),
-        "`dW` is a odd_things.WithoutArray: expected a NumPy array or a number; convert it "
+        "`dW` is an odd_things.WithoutArray: expected a NumPy array or a number; convert it "
         "with np.asarray."),
 ]  # fmt: skip
 
@@ -547,22 +547,22 @@ RETURNS = [
         "`cost_function` returned a fractions.Fraction: expected one real number."),
     row("a truth value", lambda p: square(p) > 1, "BUG"),
     row("a huge int", lambda p: 10**400,
-        "`cost_function` returned a int: expected one real number."),
+        "`cost_function` returned an int: expected one real number."),
     row("a large int", lambda p: 10**30 + int(1e6 * square(p)),
-        "`cost_function` returned a int: expected one real number."),
+        "`cost_function` returned an int: expected one real number."),
     row("a generator", lambda p: (x for x in [1.0]),
         "`cost_function` returned a generator: expected one real number."),
     row("no float", lambda p: odd.WithoutFloat(),
-        "`cost_function` returned a odd_things.WithoutFloat: expected one real number."),
+        "`cost_function` returned an odd_things.WithoutFloat: expected one real number."),
     row("as float", lambda p: odd.AsFloat(square(p)),
-        "`cost_function` returned a odd_things.AsFloat: expected one real number."),
+        "`cost_function` returned an odd_things.AsFloat: expected one real number."),
     row("no array", lambda p: odd.WithoutArray(),
-        "`cost_function` returned a odd_things.WithoutArray: expected one real number."),
+        "`cost_function` returned an odd_things.WithoutArray: expected one real number."),
     row("an object", lambda p: object(),
-        "`cost_function` returned a object: expected one real number."),
+        "`cost_function` returned an object: expected one real number."),
     row("a proxy", lambda p: odd.Proxy(), "RuntimeError"),
     row("any name", lambda p: odd.AnyName(),
-        "`cost_function` returned a odd_things.AnyName: expected one real number."),
+        "`cost_function` returned an odd_things.AnyName: expected one real number."),
     row("a dict", lambda p: {"cost": square(p)},
         "`cost_function` returned a dict: expected one real number."),
     row("a set", lambda p: {1.0}, "`cost_function` returned a set: expected one real number."),
@@ -749,7 +749,7 @@ COSTS = [
     row("is complex on one side", lambda: odd.around(1j),
         "`cost_function` returned a complex: expected one real number."),
     row("is a huge int on one side", lambda: odd.around(10**400),
-        "`cost_function` returned a int: expected one real number."),
+        "`cost_function` returned an int: expected one real number."),
     row("is an array on one side", lambda: odd.around(np.ones(3)),
         "`cost_function` returned an array of shape (3,): expected one number. If it is a "
         "layer's output, give dJ/d(output) with --upstream (upstream=...)."),
@@ -784,7 +784,7 @@ FUNCTIONS = [
     row("a generator function", lambda: odd.yielded,
         "`yielded` returned a generator: expected one real number."),
     row("an async generator function", lambda: odd.both,
-        "`both` returned a async_generator: expected one real number."),
+        "`both` returned an async_generator: expected one real number."),
     row("a keyword that is needed", lambda: odd.needs,
         "`needs(p, *, rate)` cannot be called: it may take `params`, the flat θ, the arrays "
         "one by one (2 here), or nothing."),
@@ -822,7 +822,7 @@ FUNCTIONS = [
         "`cost_function` is 1 wherever the parameters are, while the gradient is not zero: it "
         "ignores its argument, and may read the notebook's variables instead."),
     row("a proxy", lambda: odd.Proxy(),
-        "`cost_function` is a odd_things.Proxy: expected a function that returns the cost."),
+        "`cost_function` is an odd_things.Proxy: expected a function that returns the cost."),
     row("a mock", lambda: Mock(return_value=1.0),
         "`cost_function` is 1 wherever the parameters are, while the gradient is not zero: it "
         "ignores its argument, and may read the notebook's variables instead."),
@@ -865,7 +865,7 @@ FUNCTIONS = [
     row("an exception's class", lambda: ValueError,
         "`ValueError` returned a ValueError: expected one real number."),
     row("a number", lambda: 3,
-        "`cost_function` is a int: expected a function that returns the cost."),
+        "`cost_function` is an int: expected a function that returns the cost."),
     row("None", lambda: None,
         "`cost_function` is a NoneType: expected a function that returns the cost."),
     row("a string", lambda: "cost",
@@ -1236,7 +1236,7 @@ OPTIONS = [
     row("upstream, 8", lambda: {"upstream": square},
         "`upstream` is a function (object): expected dJ/d(output), an array of real numbers."),
     row("upstream, 9", lambda: {"upstream": odd.WithoutArray()},
-        "`upstream` is a odd_things.WithoutArray (object): expected dJ/d(output), an array of "
+        "`upstream` is an odd_things.WithoutArray (object): expected dJ/d(output), an array of "
         "real numbers."),
     row("upstream, 10", lambda: {"upstream": {}},
         "`upstream` is a dict (object): expected dJ/d(output), an array of real numbers."),
@@ -1248,7 +1248,7 @@ OPTIONS = [
     row("upstream, 13", lambda: {"upstream": np.ma.array(1.0, mask=True)},
         "`upstream` is a masked array: give a plain one, such as its .filled(0)."),
     row("upstream, 14", lambda: {"upstream": 10**400},
-        "`upstream` is a int (object): expected dJ/d(output), an array of real numbers."),
+        "`upstream` is an int (object): expected dJ/d(output), an array of real numbers."),
     row("upstream, 15", lambda: {"upstream": True}, "CORRECT"),
     row("upstream, 16", lambda: {"upstream": 0.0},
         "`square` is 0 wherever the parameters are, while the gradient is not zero: it ignores "
@@ -1266,7 +1266,7 @@ OPTIONS = [
     row("upstream, 21", lambda: {"upstream": odd.endless_list()},
         "`upstream` is a list (object): expected dJ/d(output), an array of real numbers."),
     row("progress, 0", lambda: {"progress": 3},
-        "`progress` is a int: expected a function of (evaluations so far, evaluations "
+        "`progress` is an int: expected a function of (evaluations so far, evaluations "
         "expected, seconds so far)."),
     row("progress, 1", lambda: {"progress": "x"},
         "`progress` is a str: expected a function of (evaluations so far, evaluations "
@@ -1277,12 +1277,12 @@ OPTIONS = [
     row("progress, 3", lambda: {"progress": lambda *_: None}, "CORRECT"),
     row("progress, 4", lambda: {"progress": print}, "CORRECT"),
     row("previous, 0", lambda: {"previous": 3},
-        "`previous` is a int: expected the GradientCheck that an earlier check returned."),
+        "`previous` is an int: expected the GradientCheck that an earlier check returned."),
     row("previous, 1", lambda: {"previous": "x"},
         "`previous` is a str: expected the GradientCheck that an earlier check returned."),
     row("previous, 2", lambda: {"previous": True},
         "`previous` is a bool: expected the GradientCheck that an earlier check returned."),
     row("previous, 3", lambda: {"previous": odd.AnyName()},
-        "`previous` is a odd_things.AnyName: expected the GradientCheck that an earlier check "
+        "`previous` is an odd_things.AnyName: expected the GradientCheck that an earlier check "
         "returned."),
 ]  # fmt: skip

@@ -1,11 +1,20 @@
 """Wrong use gets one line that names the culprit, says what was found and what to do."""
 
 import itertools
+from collections import OrderedDict, UserDict
+from enum import Enum
 
 import numpy as np
 import pytest
+import xarray
 
-from gradcheck_magic import InputError, check_gradients, gradient_checking
+from gradcheck_magic import (
+    GradientCheckInterrupted,
+    InputError,
+    check_gradients,
+    gradient_checking,
+)
+from gradcheck_magic.parameters import kind_of
 
 
 def square(params):
@@ -117,6 +126,10 @@ PAIRS = [
         {"W": np.ma.array([1.0, 2.0])}, {"dW": ones(2)},
         "`W` is a masked array: give a plain one, such as W.filled(0).",
         id="a masked array",
+    ),
+    pytest.param(
+        {"l1": {"W": ones(2)}}, {"dl1": 3}, "`dl1` is an int where `l1` is a dict.",
+        id="a number where a dict is",
     ),
     pytest.param(
         [ones(2), ones(2)], {"dA": ones(2), "dB": ones(2)},
@@ -238,6 +251,9 @@ COSTS = [
         3.0,
         "`cost_function` is a float: expected a function that returns the cost.", id="no function",
     ),
+    pytest.param(
+        3, "`cost_function` is an int: expected a function that returns the cost.", id="a vowel",
+    ),
 ]  # fmt: skip
 
 
@@ -246,6 +262,26 @@ def test_costs(cost, message):
     W = np.array([1.0, 2.0])
     assert sentence_of(check_gradients, {"W": W}, {"dW": 2 * W}, cost) == message
     assert list(W) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (3, "an int"),
+        ({}, "a dict"),
+        (None, "a NoneType"),
+        (object(), "an object"),
+        (Enum, "an enum.EnumType"),
+        (OrderedDict(), "a collections.OrderedDict"),
+        (np.uint8(3), "a numpy.uint8"),
+        (UserDict(), "a collections.UserDict"),
+        (xarray.DataArray(), "an xarray.DataArray"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_kind(value, words):
+    """The article is the one that is spoken."""
+    assert kind_of(value) == words
 
 
 OPTIONS = [
@@ -412,3 +448,20 @@ def test_user_error_at_a_perturbed_point():
     assert error.value.__notes__ == [
         "This happened with `params[1]` moved by 1e-07; at the parameters themselves `cost` works."
     ]
+
+
+@pytest.mark.parametrize(("k", "message"), [(0, "0 of 4 entries were"), (1, "1 of 4 entries was")])
+def test_interrupted(k, message):
+    """The verb is that of one or of several."""
+    x = np.arange(1.0, 5.0)
+    given = x.copy()
+
+    def cost(x):
+        if np.flatnonzero(x != given).tolist() == [k]:
+            raise KeyboardInterrupt
+        return float(x @ x)
+
+    with pytest.raises(GradientCheckInterrupted) as interrupt:
+        check_gradients(x, 2 * x, cost)
+    assert str(interrupt.value).startswith(f"{message} checked; ")
+    assert f"Interrupted: {message} measured." in str(interrupt.value.check)

@@ -1,16 +1,26 @@
 """What the README says is true."""
 
+import ast
+import dataclasses
+import difflib
+import inspect
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
-from gradcheck_magic import Cause, Verdict
+import pytest
+
+import gradcheck_magic
+from gradcheck_magic import Cause, GradientCheck, StepCurve, Verdict, check_gradients, step_curve
+from gradcheck_magic.close_up import CloseUp
+from gradcheck_magic.magic import GradcheckMagics
 from gradcheck_magic.options import project_options
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPTION = re.compile(r"(?<![\w-])--?[a-z]+")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -30,19 +40,56 @@ def test_minimal_example(shell, run, capsys):
     assert "There is a bug in backpropagation." in capsys.readouterr().out
 
 
-def test_options(shell):
+def section(title):
+    """Return what stands under a heading."""
+    _, found, text = README.partition(f"\n## {title}\n")
+    assert found, title
+    return text.partition("\n## ")[0]
+
+
+def rows(title):
+    """Return the cells of the first table under a heading, without its head."""
+    _, *table = re.search(r"(?:^\|.*\n)+", section(title), flags=re.MULTILINE)[0].splitlines()
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table[1:]]
+
+
+def plain(text):
+    """Return Markdown without its marks."""
+    return re.sub(r"\[(.*?)\]\(.*?\)", r"\1", text).replace("`", "")
+
+
+OPTIONS = {
+    name: action
+    for action in GradcheckMagics.gradcheck.parser._actions
+    for name in action.option_strings
+}
+
+
+def test_options():
     """Every option is in the table, and nothing else is."""
-    parser = shell.find_line_magic("gradcheck").__func__.parser
-    known = {option for action in parser._actions for option in action.option_strings}
-    table = README.partition("## Options")[2].partition("`%gradcheck` does")[0]
-    told = set(re.findall(r"(?<![\w-])--?[a-z]+", table))
-    assert told == {option for option in known if not option.startswith("--no-")}
+    told = [name for option, *_ in rows("Options") for name in OPTION.findall(option)]
+    assert sorted(told) == sorted(name for name in OPTIONS if not name.startswith("--no-"))
+
+
+@pytest.mark.parametrize("row", rows("Options"), ids=lambda row: plain(row[0]))
+def test_meaning_of_an_option(row):
+    """`%gradcheck?` says the same, a few words more or less, and has the same default."""
+    option, meaning, default = map(plain, row)
+    name = OPTION.findall(option)[0]
+    helped, known = re.fullmatch(r"(.*?)(?: \[(.*)\])?", OPTIONS[name].help).groups(default="")
+    assert meaning in helped or helped in meaning
+    assert default == known
+
+
+def test_verdicts():
+    """They are quoted to the letter."""
+    told = [verdict for verdict, *_ in rows("How to read the verdict")]
+    assert told == [f"{verdict.symbol} {verdict.value}" for verdict in Verdict]
 
 
 def in_ci(language):
     """Return the code in the section on CI."""
-    section = README.partition("## In CI")[2].partition("\n## ")[0]
-    (code,) = re.findall(rf"```{language}\n(.*?)```", section, flags=re.DOTALL)
+    (code,) = re.findall(rf"```{language}\n(.*?)```", section("In CI"), flags=re.DOTALL)
     return code
 
 
@@ -77,7 +124,7 @@ def test_pytest(tmp_path):
 
 def test_versions():
     """The versions that are told are the ones that are required and tested."""
-    where = " ".join(README.partition("## Where it works")[2].split())
+    where = " ".join(section("Where it works").split())
     for requirement in PROJECT["dependencies"]:
         name, _, version = requirement.partition(">=")
         assert re.search(rf"{name} {version}", where, flags=re.IGNORECASE), requirement
@@ -105,3 +152,77 @@ def test_diagnosis_that_is_quoted():
     quoted = " ".join(README.partition("> The error")[2].partition("\n\n")[0].split())
     golden = (ROOT / "tests" / "golden" / "diagnoses.txt").read_text(encoding="utf-8")
     assert f"The error {quoted.replace('> ', '')}" in golden
+
+
+# Names in the text
+
+PROSE = re.sub(r"^```.*?^```", "", README, flags=re.DOTALL | re.MULTILINE)
+QUOTED = sorted({" ".join(code.split()) for code in re.findall(r"`([^`]+)`", PROSE)})
+# What its examples call the results.
+RESULTS = {
+    "check": GradientCheck,
+    "_gradcheck": GradientCheck,
+    "close_up": CloseUp,
+    "curve": StepCurve,
+    "gradcheck_magic": gradcheck_magic,
+    **{name: getattr(gradcheck_magic, name) for name in gradcheck_magic.__all__},
+}
+
+
+def attributes(thing):
+    fields = dataclasses.fields(thing) if dataclasses.is_dataclass(thing) else ()
+    return {*dir(thing), *(field.name for field in fields)}
+
+
+def expressions(code):
+    """Yield the parts of what is Python, with any arguments for the ones that are left out."""
+    try:
+        yield from ast.walk(ast.parse(code.removeprefix("%").replace("(...)", "()")))
+    except SyntaxError:
+        return
+
+
+@pytest.mark.parametrize("code", QUOTED)
+def test_code_in_the_text(code):
+    """Attributes of results, functions and their keywords are there, and rightly spelled."""
+    for part in expressions(code):
+        if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
+            known = RESULTS.get(part.value.id)
+            assert known is None or part.attr in attributes(known)
+        if isinstance(part, ast.Name) and part.id not in gradcheck_magic.__all__:
+            assert not difflib.get_close_matches(part.id, gradcheck_magic.__all__, cutoff=0.85)
+        if isinstance(part, ast.Call) and isinstance(part.func, ast.Name):
+            function = {"check_gradients": check_gradients, "step_curve": step_curve}.get(
+                part.func.id
+            )
+            told = {keyword.arg for keyword in part.keywords}
+            assert function is None or told <= inspect.signature(function).parameters.keys()
+
+
+def test_keywords_in_the_text():
+    """`workers=2` is a keyword of the check."""
+    told = {match[1] for code in QUOTED if (match := re.fullmatch(r"(\w+)=[^=\s]+", code))}
+    assert told
+    assert told <= inspect.signature(check_gradients).parameters.keys()
+
+
+def test_imports():
+    """What is imported from the package in blocks of code is there."""
+    imported = re.findall(r"^from gradcheck_magic import (.*)", README, flags=re.MULTILINE)
+    assert imported
+    assert {name for names in imported for name in names.split(", ")} <= set(
+        gradcheck_magic.__all__
+    )
+
+
+def test_links():
+    """Files that it links to, shows or runs are in the repository, and headings in the text."""
+    linked = re.findall(r"\]\(([^)\s:]+)\)|(?:src|srcset)=\"([^\":]+)\"", README)
+    paths = [first or second for first, second in linked]
+    headings = re.findall(r"^#+ (.*)", README, flags=re.MULTILINE)
+    anchors = {"#" + re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+    missing = [path for path in paths if path.startswith("#") and path not in anchors]
+    missing += [path for path in paths if not (ROOT / path.partition("#")[0]).exists()]
+    modules = re.findall(r"python -m (tests\.[\w.]+)", README)
+    missing += [m for m in modules if not (ROOT / f"{m.replace('.', '/')}.py").is_file()]
+    assert missing == []

@@ -511,7 +511,7 @@ def test_budget_is_kept(mode, budget):
     assert check.verdict is Verdict.INCONCLUSIVE
     # Beside the evaluations that fit there are only our own lines.
     assert check.n_evaluations * seconds <= budget
-    what = "entries were measured" if mode == "full" else "parameters were looked at"
+    what = "measured" if mode == "full" else "looked at"
     assert check.reasons[0].startswith("The budget was used up: ")
     assert what in check.reasons[0]
     assert json.loads(json.dumps(check.to_dict()))["interrupted"] is True
@@ -567,7 +567,7 @@ def test_interrupt_of_a_right_one():
             SCAN(net.params, right, cost)
         check = interrupt.value.check
         assert check.verdict is Verdict.INCONCLUSIVE
-        assert "parameters were looked at" in check.reasons[0]
+        assert " looked at" in check.reasons[0]
         assert "wrong" not in check.reasons[0]
 
 
@@ -592,8 +592,8 @@ def test_interrupt(at):
     assert W.tobytes() == before
     assert check.interrupted
     assert check.verdict in {Verdict.INCONCLUSIVE, Verdict.BUG}
-    assert "of 6 parameters were looked at" in str(check)
-    assert "parameters were looked at" in check.to_html()
+    assert re.search("of 6 parameters (was|were) looked at", str(check))
+    assert " looked at" in check.to_html()
 
 
 # How it is shown

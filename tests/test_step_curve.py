@@ -307,7 +307,7 @@ def test_messages(name, index, message):
 
 def test_messages_of_other_things():
     params, grads, cost = network()
-    with pytest.raises(InputError, match="`check` is a int: expected the GradientCheck"):
+    with pytest.raises(InputError, match="`check` is an int: expected the GradientCheck"):
         step_curve(params, grads, cost, "b", 0, check=3)
     with pytest.raises(InputError, match="`grads` has no gradient for `b`"):
         step_curve(params, {"dW": grads["dW"]}, cost, "b", 0)

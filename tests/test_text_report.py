@@ -6,13 +6,15 @@ The reports stand in ``golden/reports``, to the letter; ``--update-golden`` writ
 import ast
 import io
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from reports import REPORTS, numbered, twice
 
-from gradcheck_magic.report import one_line
+from gradcheck_magic.report import footer, one_line
 from gradcheck_magic.terminal import TextCard, style_of
 from gradcheck_magic.text_report import text_report
 from gradcheck_magic.text_style import MUTED, SPELLED, TONES, TextStyle, columns
@@ -52,6 +54,36 @@ def test_no_other_golden_reports():
 @pytest.mark.parametrize("name", REPORTS)
 def test_string_is_plain(name):
     assert str(check_of(name)) == text_report(check_of(name), TextStyle())
+
+
+@pytest.mark.parametrize(
+    ("name", "n_measured", "size", "extent"),
+    [
+        ("correct", 1, 1, "the only entry measured"),
+        ("correct", 1, 30, "1 of 30 entries measured"),
+        ("correct", 30, 30, "all 30 entries measured"),
+        ("scan", 0, 1000, "scan of 1,000 entries, 0 measured by themselves"),
+        ("scan", 1, 1000, "scan of 1,000 entries, 1 measured by itself"),
+        ("scan", 2, 1000, "scan of 1,000 entries, 2 measured by themselves"),
+    ],
+)
+def test_extent(name, n_measured, size, extent):
+    """One is not several."""
+    check = replace(check_of(name), measured=np.arange(n_measured), size=size)
+    assert footer(check).split(" · ")[0] == extent
+
+
+@pytest.mark.parametrize(
+    ("entry", "title"),
+    [(1, "the entry measured by itself"), (2, "the entries measured by themselves")],
+)
+def test_title_after_a_scan(entry, title):
+    values = np.ones(entry)
+    check = replace(
+        check_of("scan"), measured=np.arange(entry), analytic=values, numerical=values + 1e-9,
+        uncertainty=values, wrong=values > 1, kinked=values > 1,
+    )  # fmt: skip
+    assert f"\nrelative error of {title}\n" in text_report(check)
 
 
 # Colours
