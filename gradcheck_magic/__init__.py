@@ -32,7 +32,7 @@ from gradcheck_magic.step_curve import StepCurve, step_curve
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "Cause",

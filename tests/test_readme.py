@@ -131,14 +131,15 @@ def test_versions():
     assert PROJECT["requires-python"].removeprefix(">=") in where
 
 
-def test_badges():
-    """They open notebooks that exist, in the repository that the project names."""
+def test_tutorials():
+    """Each is in the table, and the links open it on Binder, from where the project is."""
+    table = README.partition("## Tutorials")[2].partition("\n## ")[0]
+    tutorials = {f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert set(re.findall(r"\]\((notebooks/\S+?)\)", table)) == tutorials
     repository = PROJECT["urls"]["Repository"].removeprefix("https://github.com/")
     opened = re.findall(r"mybinder\.org/v2/gh/(\S+?)/HEAD\?urlpath=lab/tree/(\S+?)\)", README)
-    assert len(opened) == 2
-    for owner_and_name, notebook in opened:
-        assert owner_and_name == repository
-        assert (ROOT / notebook).is_file()
+    assert {owner_and_name for owner_and_name, _ in opened} == {repository}
+    assert {notebook for _, notebook in opened} == tutorials
 
 
 def test_causes():
