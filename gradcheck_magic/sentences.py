@@ -305,7 +305,7 @@ def _broadcast(finding: Finding, context: Context) -> str:
         total = details["total"]
         return (
             f"{gradient} has other entries than the numerical gradient and the same total, "
-            f"{_signed(f'{total:.6g}')}: summed over the wrong axis? {look}"
+            f"{_signed(f'{total:.6g}')}. Is it summed over the wrong axis? {look}"
         )
     axes, shape = details["axes"], mismatch.parameter.shape
     everywhere = all(axis in axes or length == 1 for axis, length in enumerate(shape))
