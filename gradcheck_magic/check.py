@@ -371,7 +371,7 @@ def _check_at(
     look = partial(
         diagnose,
         pairing,
-        readings=partial(Readings, request.cost_function, names, pairing),
+        readings=partial(Readings, request.cost_function, names, pairing, grads),
         cost=cost,
         earlier=None if point else _earlier(request.previous, pairing),
     )

@@ -220,7 +220,8 @@ class Evaluator:
         if isinstance(first, list) and first and self.upstream is None and _is_single(first[0]):
             first = first[0]
         if first is not value:
-            self._note(f"`{self.name}` returns several values: the first was taken as the cost.")
+            what = "cost" if self.upstream is None else "output"
+            self._note(f"`{self.name}` returns several values: the first was taken as the {what}.")
         return first
 
     def _weighted(self, output: Array, upstream: Array) -> float:

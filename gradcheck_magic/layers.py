@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic.mismatch import Mismatch
 
-__all__ = ["Boundary", "Layers", "boundary"]
+__all__ = ["Boundary", "Layers", "boundary", "is_of_norm"]
 
 Mask = NDArray[np.bool_]
 Key = tuple[int, ...]
@@ -28,6 +28,8 @@ TELLING = 2
 GATES = {1, 3, 4}
 # Contradictions between a bias and its weights, in one of so many units, are no more than chance.
 CHANCE = 4
+# Words, in the names of parameters, that stand for the scale and the shift of a normalisation.
+NORMALISATION = {"gamma", "beta", "norm", "batchnorm", "layernorm", "bn", "ln"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +219,13 @@ def _of_one_error(open_ones: Sequence[Mismatch], layers: Layers) -> list[Mismatc
 def _are_one_unit(one: Mismatch, other: Mismatch) -> bool:
     """Whether they are weights and their bias."""
     shape = one.parameter.shape
-    return len(shape) > 1 and not _is_matrix(other) and other.size in shape
+    fits = len(shape) > 1 and not _is_matrix(other) and other.size in shape
+    return fits and not is_of_norm(other.name)
+
+
+def is_of_norm(name: str) -> bool:
+    """Whether a parameter is called like one of a normalisation, which comes after the weights."""
+    return not NORMALISATION.isdisjoint(re.findall(r"[a-z]+", name.lower()))
 
 
 def _same_units(weights: Mismatch, bias: Mismatch) -> bool:

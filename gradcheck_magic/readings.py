@@ -13,7 +13,7 @@ import numpy as np
 
 from gradcheck_magic.libraries import library_of
 from gradcheck_magic.pairing import Pairing
-from gradcheck_magic.parameters import Names
+from gradcheck_magic.parameters import Names, array_leaves
 from gradcheck_magic.reads import found, read_by
 
 __all__ = ["Factor", "Readings", "Strength"]
@@ -91,7 +91,7 @@ class Strength:
 class Readings:
     """The lengths of arrays, and the numbers, that a factor or a strength may stand for.
 
-    What the cost reads comes first, then the namespace, then the parameters themselves.
+    What the cost reads comes first, then the parameters themselves, then all else in the namespace.
 
     Parameters
     ----------
@@ -101,26 +101,30 @@ class Readings:
         The namespace, if it is one.
     pairing : Pairing
         The parameters.
+    grads : object, optional
+        The gradients as the user gave them: what is asked about explains nothing.
     """
 
-    def __init__(self, function: Callable[..., Any], names: Names, pairing: Pairing) -> None:
+    def __init__(
+        self, function: Callable[..., Any], names: Names, pairing: Pairing, grads: object = ()
+    ) -> None:
         self._lengths: dict[int, str] = {}
         self._numbers: dict[str, float] = {}
         self._own = {id(parameter.value) for parameter in pairing.parameters.arrays}
-        self._own.add(id(pairing.parameters.container))
+        self._own |= {id(pairing.parameters.container), id(grads)}
+        self._own |= {id(leaf) for _, leaf in found(array_leaves(grads))}
         namespace = list(found(_public(names))) if isinstance(names, Mapping) else []
         # What the cost reads is the likeliest, by the name that the notebook has for it.
         spoken = {id(value): name for name, value in namespace if _is_array(value)}
         read = [(spoken.get(id(v), k), v) for k, v in found(read_by(function, DEPTH))]
-        for label, leaf in self._leaves([*read, *namespace]):
-            if _is_array(leaf):
-                self._take_lengths(label, tuple(leaf.shape))
+        self._take_all_lengths(read)
+        for parameter in pairing.parameters.arrays:
+            self._take_lengths(parameter.name, parameter.shape)
+        self._take_all_lengths(namespace)
         for label, leaf in self._leaves([*namespace, *read]):
             if not _is_array(leaf) and (number := _finite(leaf)):
                 self._numbers.setdefault(label, number)
         self._read = {label for label, _ in self._leaves(read)}
-        for parameter in pairing.parameters.arrays:
-            self._take_lengths(parameter.name, parameter.shape)
 
     def _leaves(self, named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
         """Yield all arrays and numbers that are not parameters."""
@@ -131,6 +135,11 @@ class Readings:
                     for label, leaf in found(_leaves(name, value, DEPTH))
                     if id(leaf) not in self._own
                 )
+
+    def _take_all_lengths(self, named: Iterable[tuple[str, Any]]) -> None:
+        for label, leaf in self._leaves(named):
+            if _is_array(leaf):
+                self._take_lengths(label, tuple(leaf.shape))
 
     def _take_lengths(self, label: str, shape: tuple[int, ...]) -> None:
         for axis, length in enumerate(shape):

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck_magic.cause import Cause, Finding
 from gradcheck_magic.errors import counted, listed
-from gradcheck_magic.layers import Layers
+from gradcheck_magic.layers import Layers, is_of_norm
 from gradcheck_magic.mismatch import Mismatch, Sample, norm
 from gradcheck_magic.readings import Factor, Readings, Strength
 
@@ -302,9 +302,10 @@ def _broadcast(finding: Finding, context: Context) -> str:
     gradient = f"`{mismatch.gradient_name}`"
     look = f"Look at the axis of the sum that forms {gradient}."
     if details["how"] == "axis":
+        total = details["total"]
         return (
             f"{gradient} has other entries than the numerical gradient and the same total, "
-            f"{details['total']:.6g}: summed over the wrong axis? {look}"
+            f"{_signed(f'{total:.6g}')}. Is it summed over the wrong axis? {look}"
         )
     axes, shape = details["axes"], mismatch.parameter.shape
     everywhere = all(axis in axes or length == 1 for axis, length in enumerate(shape))
@@ -438,9 +439,7 @@ def _masked(finding: Finding, context: Context) -> str:
 def _upstream(finding: Finding, context: Context) -> str:
     group, details = finding.mismatches, finding.details
     cosines = [known["cosine"] for known in details["evidence"] if "cosine" in known]
-    spread = f" (cosines {min(cosines):.2f} to {max(cosines):.2f})" if cosines else ""
-    if cosines and min(cosines) > ALIKE:
-        spread = f" (cosines above {ALIKE})"
+    spread = f" ({_cosines(cosines)})" if cosines else ""
     wrong = f"{_gradients(group[::-1])} are wrong"
     if not details["after"]:
         return (
@@ -453,18 +452,35 @@ def _upstream(finding: Finding, context: Context) -> str:
     fits = "No simpler cause fits"
     if details["right_after"]:
         fits = "What comes after is right, and no simpler cause fits"
-    look = (
-        "the derivative of the activation between them, and at how the gradient gets from the one "
-        "to the other"
-        if layer is None
-        else f"the derivative of the activation of layer {layer} and at how `dA{layer}` is formed"
-    )
+    if is_of_norm(details["after"]) and not is_of_norm(details["before"]):
+        look = (
+            "how the gradient gets through the normalisation between them, whose mean and variance "
+            "depend on its input, too"
+        )
+    elif layer is None:
+        look = (
+            "the derivative of the activation between them, and at how the gradient gets from the "
+            "one to the other"
+        )
+    else:
+        look = f"the derivative of the activation of layer {layer} and at how `dA{layer}` is formed"
     order = "" if details["is_numbered"] else "In the order of the parameters, "
     return (
         f"{order}{'t' if order else 'T'}he error enters the backward pass between "
         f"`{details['after']}` and "
         f"`{details['before']}`: {wrong}. {fits}{spread}. Look at {look}."
     )
+
+
+def _cosines(cosines: Sequence[float]) -> str:
+    least, largest = (_signed(f"{cosine:z.2f}") for cosine in (min(cosines), max(cosines)))
+    if min(cosines) > ALIKE:
+        return f"cosines above {ALIKE}"
+    return f"cosines {least} to {largest}" if least != largest else f"cosines of {least}"
+
+
+def _signed(number: str) -> str:
+    return number.replace("-", "−")
 
 
 def _stale(finding: Finding, _: Context) -> str:
@@ -509,12 +525,13 @@ def _unknown(finding: Finding, context: Context) -> str:
             "is at a minimum. Check at another point, too."
         )
     if mismatch.size == 1 and "ratio" in details:
-        factor = f"{details['ratio'] * np.sign(details['cosine']):.4g}".replace("-", "−")
+        factor = _signed(f"{details['ratio'] * np.sign(details['cosine']):.4g}")
         return f"{gradient} is {factor} times the numerical value; one entry does not tell why."
     known = ""
     if "cosine" in details:
+        cosine = _signed(f"{details['cosine']:z.3f}")
         known = (
-            f": its cosine with the numerical gradient is {details['cosine']:.3f}, and it is "
+            f": its cosine with the numerical gradient is {cosine}, and it is "
             f"{details['ratio']:.3g} times as long"
         )
     return (
@@ -538,9 +555,11 @@ def _hint(mismatch: Mismatch, context: Context) -> str:
     peers = [m for m in context.layers.beside(mismatch) if m.is_compared]
     if not peers or any(m.is_wrong for m in peers):
         return ""
+    normalised = all(is_of_norm(m.name) for m in peers) and not is_of_norm(mismatch.name)
+    also = ", and at the normalisation after it" if normalised else ""
     return (
         f" {_gradients(peers)}, of the same layer, {_is(peers)} right: look at the line of "
-        f"`{mismatch.gradient_name}` itself."
+        f"`{mismatch.gradient_name}` itself{also}."
     )
 
 

@@ -217,6 +217,52 @@ class Kernel:
         return {"dK": dK, "db": np.array([dout.sum()])}
 
 
+class Normalised:
+    """Batch norm after each of two weights without a bias, with numbers in all names."""
+
+    def __init__(self):
+        digits = Digits()
+        random = np.random.default_rng(6)
+        self.X, self.Y = digits.X.T, digits.Y.T
+        self.params = {
+            "W1": random.normal(size=(12, 6)), "gamma1": random.uniform(0.5, 1.5, size=6),
+            "beta1": random.normal(size=6), "W2": random.normal(size=(6, 5)),
+            "gamma2": random.uniform(0.5, 1.5, size=5), "beta2": random.normal(size=5),
+            "W3": random.normal(size=(5, 10)),
+        }  # fmt: skip
+
+    def forward(self, p):
+        A, layers = self.X, []
+        for k in (1, 2):
+            Z = A @ p[f"W{k}"]
+            std = Z.std(axis=0)
+            N = (Z - Z.mean(axis=0)) / std
+            layers.append((A, N, std))
+            A = np.tanh(p[f"gamma{k}"] * N + p[f"beta{k}"])
+        return A, layers
+
+    def cost(self, p):
+        return np.mean((self.forward(p)[0] @ p["W3"] - self.Y) ** 2) / 2
+
+    def grads(self, detached=(), over=np.mean):
+        """Backpropagation, with the mean and the variance of some layers taken for constants."""
+        p = self.params
+        A, layers = self.forward(p)
+        dZ = (A @ p["W3"] - self.Y) / self.Y.size
+        grads = {"dW3": A.T @ dZ}
+        dA = dZ @ p["W3"].T
+        for k, (before, N, std) in ((2, layers[1]), (1, layers[0])):
+            after = np.tanh(p[f"gamma{k}"] * N + p[f"beta{k}"])
+            dout = dA * (1 - after**2)
+            grads |= {f"dgamma{k}": (dout * N).sum(axis=0), f"dbeta{k}": dout.sum(axis=0)}
+            dN = dout * p[f"gamma{k}"]
+            through = over(dN, axis=0) + N * over(dN * N, axis=0)
+            dZ = (dN if k in detached else dN - through) / std
+            grads[f"dW{k}"] = before.T @ dZ
+            dA = dZ @ p[f"W{k}"].T
+        return grads
+
+
 PLANTED = {
     "sign": (Digits, one("dW1", np.negative)),
     "sign of everything": (Digits, every(np.negative)),
@@ -274,6 +320,10 @@ PLANTED = {
     "slope of layer 2": (Digits, inside("slope of layer 2")),
     "another slope": (Digits, inside("1 - A in layer 2")),
     "loss's derivative": (Digits, inside("loss's derivative")),
+    "norm taken for constant": (Normalised, lambda net, grads: net.grads(detached=(1, 2))),
+    "norm of layer 1 taken for constant": (Normalised, lambda net, grads: net.grads(detached=(1,))),
+    "norm's mean forgotten": (Normalised, lambda net, grads: net.grads(over=np.sum)),
+    "weights before a norm": (Normalised, one("dW2", np.negative)),
     "two bugs": (Digits, both(inside("slope of layer 1"), one("dW3", np.negative))),
     "two simple bugs": (Digits, both(one("dW1", np.negative), one("db2", lambda g: 3 * g))),
     "the classic exercise": (ClassicExercise, classic),
@@ -293,7 +343,7 @@ def test_nothing_is_written_down_that_is_not_planted():
     assert set(golden()) == set(PLANTED)
 
 
-@pytest.mark.parametrize("make", [Digits, DeadUnits, Square, Smooth, Tied, Kernel])
+@pytest.mark.parametrize("make", [Digits, DeadUnits, Square, Smooth, Tied, Kernel, Normalised])
 def test_right_gradients_have_no_diagnosis(make):
     net = make()
     check = checked(net, net.grads())
@@ -963,6 +1013,22 @@ def test_what_the_cost_reads_comes_first():
 
     known = Readings(cost, {"A": unrelated, "B": data}, pair(np.ones(4), np.ones(4)))
     assert known.factor(12.0).length == "B.shape[0]"
+
+
+def test_the_parameters_come_before_what_the_cost_does_not_read():
+    unrelated, grads = np.ones((4, 12)), np.ones(4)
+    known = Readings(np.sum, {"A": unrelated}, pair(np.ones(4), grads, names={"w": np.ones(4)}))
+    assert known.factor(4.0).length == "params.shape[0]"
+    assert known.factor(12.0).length == "A.shape[1]"
+
+
+def test_gradients_explain_nothing():
+    grads = {"dW1": np.ones((3, 5)), "dW2": np.ones((7, 5))}
+    params = {"W1": np.ones((3, 5)), "W2": np.ones((7, 5))}
+    names = {"grads": grads, "same": grads["dW2"], "other": np.ones(11)}
+    known = Readings(np.sum, names, pair(params, grads), grads)
+    lengths = [known.factor(float(n)).length for n in (3, 5, 7, 11)]
+    assert lengths == ["W1.shape[0]", "W1.shape[1]", "W2.shape[0]", "other.shape[0]"]
 
 
 # What it is good for
