@@ -104,11 +104,19 @@ def lab_server(home: Path, theme: str = "JupyterLab Light") -> Iterator[LabServe
     server = LabServer(home / "notebooks", free_port(), secrets.token_hex())
     server.folder.mkdir(parents=True)
     _write_settings(home, theme)
-    log = home / "server.log"
+    with running(server, sys.executable, environment(home), home / "server.log"):
+        yield server
+
+
+@contextmanager
+def running(
+    server: LabServer, python: str, variables: dict[str, str], log: Path
+) -> Iterator[LabServer]:
+    """Start a server with the JupyterLab of this Python, and stop it at the end."""
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            _command(server),
-            env={**environment(home), "JUPYTER_TOKEN": server.token},
+            _command(server, python),
+            env={**variables, "JUPYTER_TOKEN": server.token},
             stdout=stream,
             stderr=stream,
         )
@@ -135,9 +143,9 @@ def environment(home: Path) -> dict[str, str]:
     return {**others, **ours}
 
 
-def _command(server: LabServer) -> list[str]:
+def _command(server: LabServer, python: str) -> list[str]:
     return [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+        python, "-m", "jupyterlab", "--no-browser", "--allow-root",
         f"--ServerApp.ip={HOST}", f"--ServerApp.port={server.port}",
         # Somewhere else nobody would find it.
         "--ServerApp.port_retries=0",

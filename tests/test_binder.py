@@ -1,0 +1,100 @@
+"""What Binder is told to install; `binder/verify` installs it, and opens it in the browser."""
+
+import importlib
+import json
+import os
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from needed import require
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+require("jupyterlab")
+
+ROOT = Path(__file__).parents[1]
+BINDER = ROOT / "binder"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SCHEMAS = Path(sys.prefix, "share", "jupyter", "lab", "schemas")
+TOO_HEAVY = {"jax", "torch"}
+
+IMPORT = re.compile(r"^\s*(?:import|from) (\w+)|^!python -m (\w+)", re.MULTILINE)
+
+
+def lines(name):
+    """The lines of a file in binder, without remarks."""
+    text = (BINDER / name).read_text(encoding="utf-8")
+    return re.sub(r"\s*#.*", "", text).split()
+
+
+def pins(name):
+    """The versions that a file in binder has, by package."""
+    return dict(line.split("==") for line in lines(name))
+
+
+def imported():
+    """The packages that the code of the tutorials imports, or runs."""
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                for names in IMPORT.findall("".join(cell["source"])):
+                    yield "".join(names).lower()
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "repo2docker.txt"])
+def test_lock(name):
+    """It names one version of each package, of those that everybody can reach."""
+    for line in lines(name):
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line)
+    assert len(pins(name)) == len(lines(name))
+
+
+def test_what_the_tutorials_need():
+    """It is there, in a version that the package supports, and nothing that they do without."""
+    lock = pins("requirements.txt")
+    assert set(lines("requirements.in")) <= set(lock)
+    for needed in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["parallel"]]:
+        requirement = Requirement(needed)
+        assert lock[requirement.name] in requirement.specifier, requirement
+    ours = {"gradcheck_magic", *sys.stdlib_module_names}
+    assert set(imported()) - ours - TOO_HEAVY <= set(lock)
+    assert not TOO_HEAVY & set(lock)
+
+
+def test_nothing_twice():
+    """What Binder has anyway is kept: a second version of it would be downloaded, and stored."""
+    lock, there = pins("requirements.txt"), pins("repo2docker.txt")
+    assert {name: lock[name] for name in lock.keys() & there} == {
+        name: there[name] for name in lock.keys() & there
+    }
+    # Of all that JupyterLab needs, nothing is added.
+    assert {"jupyterlab", "ipywidgets", "ipykernel"} <= lock.keys() & there
+
+
+def test_python():
+    """The lock is made for the Python that is asked for, and that is one of ours."""
+    version = (BINDER / "runtime.txt").read_text(encoding="utf-8").strip().removeprefix("python-")
+    assert version in SpecifierSet(PROJECT["requires-python"])
+    assert f"Programming Language :: Python :: {version}" in PROJECT["classifiers"]
+    command = (BINDER / "requirements.txt").read_text(encoding="utf-8").partition("==")[0]
+    assert f"--python-version {version} " in command
+
+
+@pytest.mark.parametrize("name", ["postBuild", "verify"])
+def test_run_bit(name):
+    assert os.access(BINDER / name, os.X_OK)
+
+
+def test_settings():
+    """JupyterLab knows each of them, and what it may be."""
+    validator = importlib.import_module("jsonschema").Draft7Validator
+    overrides = json.loads((BINDER / "overrides.json").read_text(encoding="utf-8"))
+    assert "binder/overrides.json" in (BINDER / "postBuild").read_text(encoding="utf-8")
+    for plugin, settings in overrides.items():
+        package, _, name = plugin.partition(":")
+        schema = json.loads((SCHEMAS / package / f"{name}.json").read_text(encoding="utf-8"))
+        assert settings.keys() <= schema["properties"].keys()
+        validator(schema).validate(settings)
