@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection
@@ -18,6 +18,9 @@ from typing import Any
 HOST = "127.0.0.1"
 # Seconds until a test gives up waiting: far more than it takes, even on a busy machine.
 PATIENCE = 60
+
+# Those from 32768 on go to whoever asks for any, as the kernels of another test do meanwhile.
+PORTS = range(10_000, 32_768)
 
 # Where Jupyter keeps what belongs to a user. Its kernels are found all the same: these are looked
 # for beside the Python that runs the server, too.
@@ -153,11 +156,12 @@ def _write_settings(home: Path, theme: str) -> None:
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port on which nobody listens, and which the system gives to no other program."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind((HOST, port))
+            return port
 
 
 def _is_ready(kernel: dict[str, Any]) -> bool:
