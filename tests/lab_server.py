@@ -17,7 +17,7 @@ from typing import Any
 
 HOST = "127.0.0.1"
 # Seconds until a test gives up waiting: far more than it takes, even on a busy machine.
-PATIENCE = 60
+PATIENCE = 180
 
 # Those from 32768 on go to whoever asks for any, as the kernels of another test do meanwhile.
 PORTS = range(10_000, 32_768)
