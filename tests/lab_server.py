@@ -135,7 +135,19 @@ def environment(home: Path) -> dict[str, str]:
     """Return an environment in which what belongs to a Jupyter user is in a folder of its own."""
     ours = {name: str(home / folder) for name, folder in DIRECTORIES.items()}
     others = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
-    return {**others, **ours}
+    return {**others, **ours, "PYTHONPATH": _python_path(home)}
+
+
+def _python_path(home: Path) -> str:
+    """Return where Python finds everything but a package that takes seconds to import.
+
+    It is for addresses with characters beyond ASCII; jsonschema, a part of every server and of
+    whatever reads notebooks, does without it.
+    """
+    folder = home / "without"
+    folder.mkdir(exist_ok=True)
+    (folder / "rfc3987_syntax.py").write_text("raise ImportError")
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def _command(server: LabServer) -> list[str]:
