@@ -15,16 +15,37 @@ OPTIONS = {"only": "--only {}", "epsilon": "--epsilon {}", "call": "--call {}", 
            "points": "--points {}"}  # fmt: skip
 
 
+# By the processes in which pytest-xdist runs the tests.
+THROWN_ELSEWHERE = []
+
+
 def pytest_addoption(parser):
     what = "write tests/golden/reports and notebooks/reference.md anew"
     parser.addoption("--update-golden", action="store_true", help=what)
 
 
+def thrown():
+    """How often something odd was thrown at the check, in this process."""
+    # It is there where it was imported: most tests have no need of it.
+    return sys.modules["throwing"].THROWN.total() if "throwing" in sys.modules else 0
+
+
+def pytest_sessionfinish(session):
+    """In one of several processes: hand over how often."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["thrown"] = thrown()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Where several processes run the tests: add up what each hands over."""
+    # One that died has nothing to hand over.
+    THROWN_ELSEWHERE.append(getattr(node, "workeroutput", {}).get("thrown", 0))
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say how often something odd was thrown at the check."""
-    # It is there where it was imported: most tests have no need of it.
-    if "throwing" in sys.modules:
-        times = sys.modules["throwing"].THROWN.total()
+    if times := thrown() + sum(THROWN_ELSEWHERE):
         terminalreporter.write_line(f"Odd things were thrown at the check {times:,} times.")
 
 

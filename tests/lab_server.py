@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection
@@ -17,7 +17,10 @@ from typing import Any
 
 HOST = "127.0.0.1"
 # Seconds until a test gives up waiting: far more than it takes, even on a busy machine.
-PATIENCE = 60
+PATIENCE = 180
+
+# Those from 32768 on go to whoever asks for any, as the kernels of another test do meanwhile.
+PORTS = range(10_000, 32_768)
 
 # Where Jupyter keeps what belongs to a user. Its kernels are found all the same: these are looked
 # for beside the Python that runs the server, too.
@@ -140,7 +143,19 @@ def environment(home: Path) -> dict[str, str]:
     """Return an environment in which what belongs to a Jupyter user is in a folder of its own."""
     ours = {name: str(home / folder) for name, folder in DIRECTORIES.items()}
     others = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
-    return {**others, **ours}
+    return {**others, **ours, "PYTHONPATH": _python_path(home)}
+
+
+def _python_path(home: Path) -> str:
+    """Return where Python finds everything but a package that takes seconds to import.
+
+    It is for addresses with characters beyond ASCII; jsonschema, a part of every server and of
+    whatever reads notebooks, does without it.
+    """
+    folder = home / "without"
+    folder.mkdir(exist_ok=True)
+    (folder / "rfc3987_syntax.py").write_text("raise ImportError")
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def _command(server: LabServer, python: str) -> list[str]:
@@ -161,11 +176,12 @@ def _write_settings(home: Path, theme: str) -> None:
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port on which nobody listens, and which the system gives to no other program."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind((HOST, port))
+            return port
 
 
 def _is_ready(kernel: dict[str, Any]) -> bool:

@@ -27,8 +27,9 @@ if importlib.util.find_spec("torch"):
     import torch
 
 PACKAGE = str(Path(gradcheck_magic.__file__).parent) + os.sep
-# At so many of the lines that a check runs through it is interrupted.
-MOMENTS = 60
+# At so many of the lines that a check runs through it is interrupted, and that each picture does,
+# which takes a hundred times as long.
+MOMENTS, MOMENTS_OF_A_PICTURE = 60, 20
 
 
 def world():
@@ -163,12 +164,25 @@ def raises(model):
             check_gradients(model.params, model.grads, model.cost)
 
 
-def draws(model):
-    check = check_gradients(model.params, {**model.grads, "dW": -model.grads["dW"]}, model.cost)
-    assert "gc-card" in check.to_html()
-    assert str(check)
-    check.figure()
-    check.close_up("W").to_html()
+def is_told(model):
+    check = checked_wrong(model)
+    assert "There is a bug" in str(check)
+
+
+def draws_a_card(model):
+    assert "gc-card" in checked_wrong(model).to_html()
+
+
+def draws_a_figure(model):
+    checked_wrong(model).figure()
+
+
+def draws_a_close_up(model):
+    checked_wrong(model).close_up("W").to_html()
+
+
+def checked_wrong(model):
+    return check_gradients(model.params, {**model.grads, "dW": -model.grads["dW"]}, model.cost)
 
 
 def draws_a_curve(model):
@@ -180,10 +194,9 @@ def uses_workers(model):
     assert check.n_evaluations
 
 
-ENDS = [
-    passes, fails, scans, asks_for_gradients, cannot_tell, is_refused, is_random, raises, draws,
-    draws_a_curve,
-]  # fmt: skip
+CHECKS = [passes, fails, scans, asks_for_gradients, is_told]
+PICTURES = [draws_a_card, draws_a_figure, draws_a_close_up, draws_a_curve]
+ENDS = [*CHECKS, *PICTURES, cannot_tell, is_refused, is_random, raises]
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -235,23 +248,37 @@ def lines_of(action):
     return all_lines.lines
 
 
-INTERRUPTED = [passes, fails, scans, asks_for_gradients, draws, draws_a_curve]
+def interrupted(action, model, moment):
+    """Return what comes out of an action that is interrupted at a line, or ends before it."""
+    with Interrupter(moment) as interrupter:
+        try:
+            action(model)
+        except KeyboardInterrupt as interrupt:
+            return interrupt
+    # How many lines there are depends on how long they take, by a few.
+    assert interrupter.lines < moment, "it was swallowed"
+    return None
 
 
-@pytest.mark.parametrize("action", INTERRUPTED)
-def test_interrupted_at_any_line(action):
+INTERRUPTED = [
+    *((action, MOMENTS) for action in CHECKS),
+    *((action, MOMENTS_OF_A_PICTURE) for action in PICTURES),
+]
+
+
+@pytest.mark.parametrize(("action", "moments"), INTERRUPTED)
+def test_interrupted_at_any_line(action, moments):
     """Whatever it is doing; and it is never swallowed."""
     action(Model())  # what is done once only
     n_lines = lines_of(action)
-    for moment in np.random.default_rng(0).integers(1, n_lines, MOMENTS):
+    for moment in np.random.default_rng(0).integers(1, n_lines, moments):
         model = Model()
         before, around = model.state(), world()
-        with pytest.raises(KeyboardInterrupt) as interrupt, Interrupter(moment):
-            action(model)
+        interrupt = interrupted(action, model, moment)
         assert model.state() == before, f"line {moment} of {n_lines}"
         assert changed(around) == [], f"line {moment} of {n_lines}"
-        if isinstance(interrupt.value, GradientCheckInterrupted):
-            assert "the parameters are as they were before" in str(interrupt.value)
+        if isinstance(interrupt, GradientCheckInterrupted):
+            assert "the parameters are as they were before" in str(interrupt)
 
 
 @pytest.mark.skipif(torch is None, reason="torch is missing: pip install -e '.[torch]'")
@@ -278,8 +305,7 @@ def test_torch_interrupted_at_any_line():
     n_lines = lines_of(action)
     for moment in np.random.default_rng(0).integers(1, n_lines, MOMENTS // 2):
         before, around = state(), world()
-        with pytest.raises(KeyboardInterrupt), Interrupter(moment):
-            action(None)
+        interrupted(action, None, moment)
         assert state() == before, f"line {moment} of {n_lines}"
         assert changed(around) == [], f"line {moment} of {n_lines}"
 

@@ -3,7 +3,6 @@
 Each runner runs each outcome in a process and a kernel of its own: at an error most of them stop.
 """
 
-import os
 import re
 import subprocess
 import sys
@@ -115,25 +114,13 @@ TABLE = {
 def runs(tmp_path_factory):
     """All runs, two at a time."""
     home = tmp_path_factory.mktemp("runners")
-    variables = {**environment(home), "PYTHONPATH": python_path(home)}
+    variables = environment(home)
     with ThreadPoolExecutor(max_workers=2) as executor:
         yield {
             name: executor.submit(run, outcome, RUNNERS[runner], home / name, variables)
             for name, (outcome, runner) in TABLE.items()
         }
         executor.shutdown(cancel_futures=True)
-
-
-def python_path(home):
-    """Return where Python finds everything but a package that takes seconds to import.
-
-    It is for addresses with characters beyond ASCII; jsonschema, a part of every kernel and of
-    every runner, does without it.
-    """
-    folder = home / "without"
-    folder.mkdir()
-    (folder / "rfc3987_syntax.py").write_text("raise ImportError")
-    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def run(outcome, command, folder, variables):

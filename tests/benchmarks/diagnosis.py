@@ -332,7 +332,7 @@ def is_true_anyway(plan, diagnosis) -> bool:
 
 def judged(plan, case) -> Row:
     """Check one case."""
-    check = check_gradients(case.params, case.grads, case.cost, names=notebook(plan))
+    check = check_gradients(case.params, case.grads, case.cost, names=notebook(plan), mode="full")
     diagnoses, what = check.diagnoses, planted(plan, case)
     silent = check.verdict is Verdict.INCONCLUSIVE
     told = what is not None and not silent and can_be_told(case, what)
