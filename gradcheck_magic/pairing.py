@@ -59,6 +59,8 @@ class Pairing:
         The spacing of numbers next to 1 in the precision in which each gradient was given.
     notes : tuple of str
         What was taken for granted, each a sentence for the card.
+    given : frozenset of int
+        The identities of the user's objects that the gradients were taken from.
     """
 
     parameters: Parameters
@@ -66,6 +68,7 @@ class Pairing:
     gradient_names: tuple[str, ...]
     gradient_eps: tuple[float, ...]
     notes: tuple[str, ...]
+    given: frozenset[int]
 
     @property
     def checked(self) -> tuple[Parameter, ...]:
@@ -148,7 +151,7 @@ def pair(
         with reading(root):
             matches, notes = _Matcher(parameters, variables).match(grads, root)
     notes = [*_sharing(parameters), *notes]
-    gradients, gradient_names, gradient_eps = [], [], []
+    gradients, gradient_names, gradient_eps, given_ids = [], [], [], []
     for parameter, match in zip(parameters.arrays, matches, strict=True):
         if not parameter.checked:
             continue
@@ -159,9 +162,15 @@ def pair(
         gradients.append(gradient)
         gradient_names.append(match.name)
         gradient_eps.append(eps)
+        given_ids.append(id(match.value))
         notes.extend([note] if note else [])
     return Pairing(
-        parameters, tuple(gradients), tuple(gradient_names), tuple(gradient_eps), tuple(notes)
+        parameters,
+        tuple(gradients),
+        tuple(gradient_names),
+        tuple(gradient_eps),
+        tuple(notes),
+        frozenset(given_ids),
     )
 
 

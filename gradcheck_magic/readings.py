@@ -106,7 +106,8 @@ class Readings:
     def __init__(self, function: Callable[..., Any], names: Names, pairing: Pairing) -> None:
         self._lengths: dict[int, str] = {}
         self._numbers: dict[str, float] = {}
-        self._own = {id(parameter.value) for parameter in pairing.parameters.arrays}
+        # A gradient is as long as its parameter, which has the simpler name.
+        self._own = {id(parameter.value) for parameter in pairing.parameters.arrays} | pairing.given
         self._own.add(id(pairing.parameters.container))
         namespace = list(found(_public(names))) if isinstance(names, Mapping) else []
         # What the cost reads is the likeliest, by the name that the notebook has for it.
@@ -123,7 +124,7 @@ class Readings:
             self._take_lengths(parameter.name, parameter.shape)
 
     def _leaves(self, named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-        """Yield all arrays and numbers that are not parameters."""
+        """Yield all arrays and numbers that are neither parameters nor their gradients."""
         for name, value in named:
             if id(value) not in self._own:
                 yield from (

@@ -965,6 +965,15 @@ def test_what_the_cost_reads_comes_first():
     assert known.factor(12.0).length == "B.shape[0]"
 
 
+def test_gradients_come_last():
+    """They are as long as their parameters, whose names are simpler."""
+    params, grads = {"w": np.ones((5, 7))}, {"dw": np.ones((5, 7))}
+    namespace = {"grads": grads, "upstream": np.ones(5)}
+    known = Readings(lambda p: 0.0, namespace, pair(params, grads))
+    assert known.factor(5.0).length == "upstream.shape[0]"
+    assert known.factor(7.0).length == "w.shape[1]"
+
+
 # What it is good for
 
 
