@@ -155,7 +155,8 @@ def _mismatches(
         values = analytic, numerical[part], bars[part], measured.rounding[part]
         is_bug = bool(comparison.wrong[part].any())
         # What a scan looked at is as large as it likes: a part of it tells as much.
-        sides = None if scan is None or parameter.size <= LARGE else _some_sides(parameter, ks)
+        is_all = scan is None or parameter.size <= LARGE
+        sides = None if is_all else _some_sides(parameter, ks, analytic)
         mismatch = Mismatch.of(
             parameter, gradient_name, values, wrong[part], ks, is_bug=is_bug, sides=sides
         )
@@ -165,11 +166,19 @@ def _mismatches(
         yield mismatch
 
 
-def _some_sides(parameter: Parameter, ks: NDArray[np.intp]) -> Sides:
-    """Return the rows, columns and so on of some entries, and a few more."""
+def _some_sides(parameter: Parameter, ks: NDArray[np.intp], analytic: Vector) -> Sides:
+    """Return the rows, columns and so on of some entries, and a few more.
+
+    Half of these are of entries with a gradient: of a table of which few rows are looked up, only
+    they tell what is right.
+    """
     random = np.random.default_rng(0)
-    few = math.ceil(BESIDE ** (1 / max(len(parameter.shape), 1)))
-    sides = zip(np.unravel_index(ks, parameter.shape), parameter.shape, strict=True)
+    few = math.ceil(BESIDE ** (1 / max(len(parameter.shape), 1)) / 2)
+    telling = np.flatnonzero(analytic)
+    more = random.choice(telling, few) if len(telling) else ks
+    sides = zip(
+        np.unravel_index(np.append(ks, more), parameter.shape), parameter.shape, strict=True
+    )
     return tuple(np.union1d(index, random.integers(0, length, few)) for index, length in sides)
 
 

@@ -414,12 +414,23 @@ def _enclosing(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
         return None
     if len(mismatch.squeezed) == 1 and not _is_run(inside.ravel()):
         return None
-    # Whole rows and columns where only entries without a gradient are missing from them.
+    # Whole rows and columns where only entries are missing from them that have no gradient, or that
+    # a scan has not measured.
+    open_ones = ~right & ~sample.known.reshape(shape)
     sides = [
-        np.arange(length) if not np.any(np.delete(right, side, axis)) else side
+        np.arange(length)
+        if not np.any(np.delete(right, side, axis)) or _is_open(open_ones, sides, axis)
+        else side
         for axis, (side, length) in enumerate(zip(sides, shape, strict=True))
     ]
     return sides, inside.ravel()
+
+
+def _is_open(open_ones: Mask, sides: Sequence[Indices], axis: int) -> bool:
+    """Whether nothing is known of a block's rows, or columns, where it is not."""
+    beyond = np.delete(np.arange(open_ones.shape[axis]), sides[axis])
+    around = np.ix_(*sides[:axis], beyond, *sides[axis + 1 :])
+    return bool(len(beyond) and np.all(open_ones[around]))
 
 
 def _is_run(mask: Mask) -> bool:

@@ -164,6 +164,32 @@ def test_region(plant, where, cause, activation):
     assert {name for name, _ in check.wrong_entries} == {wrong.name}
 
 
+@pytest.mark.parametrize(
+    ("plant", "where"), [(row, "Row 20 of `W1`"), (column, "Column 7 of `W2`")]
+)
+def test_a_line_is_called_a_line(plant, where):
+    """Not by the entries of it that happened to be tried."""
+    (diagnosis,) = scanned("tanh", plant).diagnoses
+    assert diagnosis.sentence.startswith(f"{where} is ")
+
+
+def test_a_row_of_a_table_that_is_hardly_read():
+    """What is right has a gradient in few rows: it is not all of the table that is off by ½."""
+    random = np.random.default_rng(0)
+    E, rows = random.normal(size=(10_000, 16)), [17, *random.integers(10_000, size=60)]
+
+    def cost(E):
+        return float(np.sum(np.tanh(E[rows]) ** 2))
+
+    grad = np.zeros_like(E)
+    np.add.at(grad, rows, 2 * np.tanh(E[rows]) * (1 - np.tanh(E[rows]) ** 2))
+    assert SCAN(E, grad, cost)
+    grad[17] *= 0.5
+    (diagnosis,) = SCAN(E, grad, cost).diagnoses
+    assert diagnosis.cause.name == "SLICE"
+    assert diagnosis.sentence.startswith("Row 17 of `grads` is 0.5000 times the numerical gradient")
+
+
 def test_two_rows_and_an_entry():
     """What is known to be wrong does not hide what else is."""
 
