@@ -21,7 +21,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 SCHEMAS = Path(sys.prefix, "share", "jupyter", "lab", "schemas")
 TOO_HEAVY = {"jax", "torch"}
 
-IMPORT = re.compile(r"^\s*(?:import|from) (\w+)|^!python -m (\w+)", re.MULTILINE)
+IMPORT = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
+WRITTEN = re.compile(r"^%%writefile (\w+)\.py")
 
 
 def lines(name):
@@ -35,13 +36,12 @@ def pins(name):
     return dict(line.split("==") for line in lines(name))
 
 
-def imported():
-    """The packages that the code of the tutorials imports, or runs."""
+def found(pattern):
+    """What the pattern finds in the code of the tutorials."""
     for path in ROOT.glob("notebooks/*.ipynb"):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             if cell["cell_type"] == "code":
-                for names in IMPORT.findall("".join(cell["source"])):
-                    yield "".join(names).lower()
+                yield from pattern.findall("".join(cell["source"]).lower())
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "repo2docker.txt"])
@@ -59,8 +59,8 @@ def test_what_the_tutorials_need():
     for needed in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["parallel"]]:
         requirement = Requirement(needed)
         assert lock[requirement.name] in requirement.specifier, requirement
-    ours = {"gradcheck_magic", *sys.stdlib_module_names}
-    assert set(imported()) - ours - TOO_HEAVY <= set(lock)
+    ours = {"gradcheck_magic", *found(WRITTEN), *sys.stdlib_module_names}
+    assert set(found(IMPORT)) - ours - TOO_HEAVY <= set(lock)
     assert not TOO_HEAVY & set(lock)
 
 
