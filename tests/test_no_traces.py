@@ -271,6 +271,7 @@ def test_interrupted_at_any_line(action, moments):
     """Whatever it is doing; and it is never swallowed."""
     action(Model())  # what is done once only
     n_lines = lines_of(action)
+    n_interrupted = 0
     for moment in np.random.default_rng(0).integers(1, n_lines, moments):
         model = Model()
         before, around = model.state(), world()
@@ -279,6 +280,8 @@ def test_interrupted_at_any_line(action, moments):
         assert changed(around) == [], f"line {moment} of {n_lines}"
         if isinstance(interrupt, GradientCheckInterrupted):
             assert "the parameters are as they were before" in str(interrupt)
+        n_interrupted += interrupt is not None
+    assert n_interrupted > 0.8 * moments
 
 
 @pytest.mark.skipif(torch is None, reason="torch is missing: pip install -e '.[torch]'")
