@@ -96,7 +96,7 @@ class CloseUp(Displayed):
         return relative_error(self.numerical, self.analytic)
 
     def __repr__(self) -> str:
-        measured = f"{len(self.indices)} of {self.parameter.size} entries measured"
+        measured = f"{len(self.indices):,} of {self.parameter.size:,} entries measured"
         return f"<CloseUp {self.parameter.name}, {measured}>"
 
     # How it is shown is looked up when it is shown.

@@ -150,7 +150,7 @@ def error_map_alt(close_up: CloseUp) -> str:
     high, wide = Tiling.of(parameter.shape).block
     blocks = f", each cell the largest of {high} × {wide}" if high * wide > 1 else ""
     parts = [
-        f"{len(errors)} of {_entries(parameter.size)} measured"
+        f"{len(errors):,} of {_entries(parameter.size)} measured"
         if len(errors) < parameter.size
         else "",
         in_words(errors) if len(errors) else "",
@@ -169,7 +169,7 @@ def error_map_alt(close_up: CloseUp) -> str:
 
 
 def _entries(number: int) -> str:
-    return "1 entry" if number == 1 else f"{number} entries"
+    return "1 entry" if number == 1 else f"{number:,} entries"
 
 
 def _pixels(grid: ErrorGrid) -> NDArray[np.float64]:

@@ -94,7 +94,7 @@ class GradientCheckInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, check: Any) -> None:
-        checked = f"{check.n_measured} of {check.size} entries {were(check.n_measured)} checked"
+        checked = f"{check.n_measured:,} of {check.size:,} entries {were(check.n_measured)} checked"
         if check.mode == "scan":
             looked_at = sum(parameter.is_scanned for parameter in check.parameters)
             n_parameters = len(check.parameters)

@@ -133,7 +133,7 @@ class Measurement:
         """How far it got, in words."""
         if self.scan is None:
             n_measured = self._differences.n_measured
-            return f"{n_measured} of {self._pairing.size} entries {were(n_measured)} measured."
+            return f"{n_measured:,} of {self._pairing.size:,} entries {were(n_measured)} measured."
         looked_at = sum(each.is_measured for each in self.scan.parameters)
         n_parameters = len(self.scan.parameters)
         text = f"{looked_at} of {n_parameters} parameters {were(looked_at)} looked at"

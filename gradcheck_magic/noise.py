@@ -27,7 +27,9 @@ PROBES = 4
 STEPS = (1.25e-8, 1e-7, 8e-7, 6.4e-6, 5.1e-5, 4.1e-4)
 STEADY = 5.0
 STAIRCASE = 256.0
-# A number that needs fewer decimals than this, next to others that do not, is one by design.
+# Where J does not change at all: how far to go until it does. If it needs fewer decimals than this
+# on both sides of a change, that is no accident.
+WIDE_STEPS = (1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 DECIMALS = 10
 
 
@@ -81,24 +83,32 @@ def measured_noise(around: Surroundings, eps_theta: float, eps_cost: float) -> f
     stored = eps_cost * abs(around.value) / 2
     if SPACING * eps_theta < STEP_SPACING:
         far = around.noise(STEP_SPACING)
-    if near == far == 0 and around.along(STEP_SPACING) == around.value:
-        far = rounding(around.value)
+    if near == far == 0:
+        far = _rounding(around)
     elif far > SUSPICIOUS * max(near, stored):
         # Kinks and wild parameters on the way look like noise.
         far = min(far, noise_in_steps(around, eps_cost))
     return max(stored, near, far)
 
 
-def rounding(value: float) -> float:
-    """Return by how much a value that has few decimals was rounded at most, else 0.0.
+def _rounding(around: Surroundings) -> float:
+    """Return by how much a cost that does not change near θ was rounded at most, else 0.0.
 
-    A cost that does not change near θ, and is 2.362 there to the last bit, was rounded to three
-    decimals: its staircase is too wide for any step to show it.
+    If it is 2.362 at θ and 2.371 where it changes at last, to the last bit, it was rounded to three
+    decimals: its staircase is too wide for any difference to show it.
     """
-    for decimals in range(DECIMALS):
-        if value != 0 and value == round(value, decimals):
-            return 0.5 * 10.0**-decimals
+    for step in WIDE_STEPS:
+        moved = around.along(step)
+        if moved != around.value:
+            decimals = max(_decimals(around.value), _decimals(moved))
+            return 0.5 * 10.0**-decimals if decimals < DECIMALS else 0.0
     return 0.0
+
+
+def _decimals(value: float) -> int:
+    """Return how many decimals a number needs; at most `DECIMALS` are tried."""
+    few = (n for n in range(DECIMALS) if np.isfinite(value) and value == round(value, n))
+    return next(few, DECIMALS)
 
 
 def noise_in_steps(around: Surroundings, eps_cost: float) -> float:

@@ -70,10 +70,10 @@ def parameter_verdict(check: ParameterCheck) -> str:
     if check.is_scanned:
         return _scanned_verdict(check)
     if check.n_measured < check.size:
-        wrong = f"wrong, {check.n_wrong}, " if check.n_wrong else ""
-        return f"{wrong}{check.n_measured} of {check.size} measured"
+        wrong = f"wrong, {check.n_wrong:,}, " if check.n_wrong else ""
+        return f"{wrong}{check.n_measured:,} of {check.size:,} measured"
     if check.verdict is Verdict.BUG:
-        return f"wrong, {check.n_wrong} of {check.size}" if check.n_wrong else "differs"
+        return f"wrong, {check.n_wrong:,} of {check.size:,}" if check.n_wrong else "differs"
     return _WORDS[check.verdict]
 
 
@@ -121,12 +121,12 @@ def footer(check: GradientCheck) -> str:
 def _extent(check: GradientCheck) -> str:
     if check.mode == "scan":
         themselves = "itself" if check.n_measured == 1 else "themselves"
-        return f"scan of {check.size:,} entries, {check.n_measured} measured by {themselves}"
+        return f"scan of {check.size:,} entries, {check.n_measured:,} measured by {themselves}"
     if check.n_measured == check.size == 1:
         return "the only entry measured"
     if check.n_measured == check.size:
-        return f"all {check.size} entries measured"
-    return f"{check.n_measured} of {check.size} entries measured"
+        return f"all {check.size:,} entries measured"
+    return f"{check.n_measured:,} of {check.size:,} entries measured"
 
 
 def _power(check: GradientCheck) -> str:
@@ -155,7 +155,7 @@ def picture_alt(check: GradientCheck) -> str:
     if check.mode == "scan":
         return _reach_alt(check)
     errors = check.relative_errors
-    return f"Histogram of the relative errors of {len(errors)} entries: {in_words(errors)}."
+    return f"Histogram of the relative errors of {len(errors):,} entries: {in_words(errors)}."
 
 
 def _reach_alt(check: GradientCheck) -> str:

@@ -83,7 +83,7 @@ def _everywhere(finding: Finding) -> str:
         which = " that stand out from their error bars"
     if not told:
         return "as far as can be told"
-    return f"in {'the one entry' if told == 1 else f'all {told} entries'}{which}{_digits(sample)}"
+    return f"in {'the one entry' if told == 1 else f'all {told:,} entries'}{which}{_digits(sample)}"
 
 
 def _digits(sample: Sample) -> str:
@@ -237,7 +237,7 @@ def _axes(axes: Sequence[int]) -> str:
 def _swapped(finding: Finding, _: Context) -> str:
     group, owners = finding.mismatches, finding.details["owners"]
     pool = Sample.pooled(m.sample for m in group)
-    sure = f"in all {len(pool)} entries{_digits(pool)}"
+    sure = f"in all {len(pool):,} entries{_digits(pool)}"
     look = "Look at the order in which gradients are returned or named."
     if len(group) == 2 and owners == [m.name for m in reversed(group)]:  # noqa: PLR2004 (a pair)
         return (
@@ -274,7 +274,7 @@ def _regularization(finding: Finding, context: Context) -> str:
     term = "λ sign(W)" if details["l1"] else "λ W"
     where = _everywhere(finding)
     if "n_wrong" in details:
-        where = f"in {details['n_wrong']} of {group[0].size} entries, and the others are right"
+        where = f"in {details['n_wrong']:,} of {group[0].size:,} entries, and the others are right"
     return (
         f"{_gradients(group)} {_is(group)} off by {excess} times {what}, "
         f"{where}: {told}. Look at the term {term}, or another like it, in the gradient and in "
@@ -336,7 +336,7 @@ def _slice(finding: Finding, _: Context) -> str:
     where = "elsewhere"
     if details["n_right"] + mismatch.wrong.sum() < mismatch.size:
         where = "wherever else it is known well enough"
-    rest = f"and right {where}, in {details['n_right']} of {mismatch.size} entries"
+    rest = f"and right {where}, in {details['n_right']:,} of {mismatch.size:,} entries"
     within = details.get("within")
     if within == Cause.ZERO.name:
         return f"{part} {verb} zero where the cost does change, {rest}. Is that part ever assigned?"
@@ -390,22 +390,22 @@ def _entries(finding: Finding, _: Context) -> str:
     gradient, size = f"`{mismatch.gradient_name}`", mismatch.size
     if "n_not_finite" in details:
         return (
-            f"{gradient} is nan or infinite in {details['n_not_finite']} of {size} entries. Look "
-            "for a division by zero or an overflow."
+            f"{gradient} is nan or infinite in {details['n_not_finite']:,} of {size:,} entries. "
+            "Look for a division by zero or an overflow."
         )
     n, right = details["n_wrong"], details["n_right"]
     shown = [str(list(index)) for index in details["indices"][:ENTRIES]]
-    more = [f"{n - len(shown)} more"] if n > len(shown) else []
+    more = [f"{n - len(shown):,} more"] if n > len(shown) else []
     labels = listed(shown + more, code=False)
-    others = "in the others" if n + right == size else f"in {right} others"
+    others = "in the others" if n + right == size else f"in {right:,} others"
     if details.get("within") == Cause.ZERO.name:
         return (
-            f"{gradient} is zero in {n} of {size} entries, {labels}, where the cost does change, "
-            f"and right {others}. {'Is it' if n == 1 else 'Are they'} ever assigned?"
+            f"{gradient} is zero in {n:,} of {size:,} entries, {labels}, where the cost does "
+            f"change, and right {others}. {'Is it' if n == 1 else 'Are they'} ever assigned?"
         )
     return (
-        f"{gradient} is wrong in {n} of {size} entries, {labels}, and right {others}. Look at what "
-        f"{gradient} sums over, and at what is special there."
+        f"{gradient} is wrong in {n:,} of {size:,} entries, {labels}, and right {others}. Look "
+        f"at what {gradient} sums over, and at what is special there."
     )
 
 
@@ -535,8 +535,8 @@ def _unknown(finding: Finding, context: Context) -> str:
             f"{details['ratio']:.3g} times as long"
         )
     return (
-        f"{gradient} is wrong in {details['n_wrong']} of {mismatch.size} entries, with no simple "
-        f"cause{known}.{_hint(mismatch, context)}"
+        f"{gradient} is wrong in {details['n_wrong']:,} of {mismatch.size:,} entries, with no "
+        f"simple cause{known}.{_hint(mismatch, context)}"
     )
 
 

@@ -67,7 +67,7 @@ def close_up_text(close_up: CloseUp, style: TextStyle = PLAIN) -> str:
     parameter = close_up.parameter
     name, shape = style.name(parameter.name), style.sentence(shape_text(parameter.shape))
     verdict = style.sentence(f"{parameter.verdict.symbol} {parameter_verdict(parameter)}")
-    title = f"relative error of {len(close_up.indices)} of {parameter.size} entries"
+    title = f"relative error of {len(close_up.indices):,} of {parameter.size:,} entries"
     blocks = (
         [f"{name}   {shape}   {style.painted(verdict, TONES[parameter.verdict])}"],
         _entries(close_up.worst(MOST_CLOSE), style),

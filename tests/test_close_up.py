@@ -333,7 +333,7 @@ def test_alt_texts():
         "1000000 below 1e-07; none wrong."
     )
     assert scatter_alt(close_up((1000,))) == (
-        "Analytic over numerical values of 1000 entries of W, 400 of them drawn: 1000 agree, "
+        "Analytic over numerical values of 1,000 entries of W, 400 of them drawn: 1000 agree, "
         "0 wrong."
     )
 

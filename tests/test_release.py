@@ -90,6 +90,7 @@ def test_long_description_stands_alone(metadata):
         if "/notebooks/" in link and "mybinder" not in link:
             assert f"/v{__version__}/notebooks/" in link
             assert (ROOT / link.partition(f"/v{__version__}/")[2]).exists()
+            assert ("/blob/" in link) == link.endswith((".ipynb", ".md"))
 
 
 def test_changelog_is_dated():

@@ -1,12 +1,24 @@
 """The tutorials say what they show, and their exercises can be solved."""
 
+import importlib.util
+import os
+
 import pytest
 from needed import require
 
-require("jax", "nbclient", "torch")
+require("nbclient")
 from tutorials import TUTORIALS, WIDGET, checks, executed, exercises, read, solved  # noqa: E402
 
 tutorials = pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+
+
+@pytest.fixture
+def runnable(path):
+    """What a tutorial leaves out where it is missing is there, or the test is left out, too."""
+    if path.stem == "06_custom_gradients" and not os.environ.get("CI"):
+        for package in ("jax", "torch"):
+            if importlib.util.find_spec(package) is None:
+                pytest.skip(f"{package} is missing: pip install {package}")
 
 
 def said(cell):
@@ -37,6 +49,7 @@ def test_is_committed_with_its_cards(path):
 
 
 @tutorials
+@pytest.mark.usefixtures("runnable")
 def test_says_what_it_said(path):
     """Run again, every card comes to what the committed one says."""
     committed = read(path)
@@ -45,14 +58,19 @@ def test_says_what_it_said(path):
 
 
 @tutorials
+@pytest.mark.usefixtures("runnable")
 def test_exercises(path):
-    """What the reader is to mend is wrong, and the card says that the solution is right."""
+    """What the reader is to mend is wrong, and with the solution all cards below say it is right."""
     committed = read(path)
     after = executed(solved(committed)).cells
     positions = sorted(exercises(committed))
     assert positions
-    for position in positions:
-        before = next(check for cell in committed.cells[position:] for check in checks(cell))
-        now = next(check for cell in after[position:] for check in checks(cell))
-        assert before["verdict"] != "CORRECT"
-        assert now["verdict"] == "CORRECT", now["diagnoses"]
+    for position, following in zip(positions, [*positions[1:], None], strict=True):
+        before, now = (
+            [check["verdict"] for cell in cells[position:following] for check in checks(cell)]
+            for cells in (committed.cells, after)
+        )
+        assert before[0] != "CORRECT"
+        assert now[0] == "CORRECT"
+        # Some checks below are stopped on purpose.
+        assert not {"BUG", "INSPECT"} & set(now)

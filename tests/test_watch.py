@@ -488,7 +488,7 @@ def test_wrong_by_then(cell):
     cell("lam = 0\ngrads = backward(params)")
     assert "measured" in cell("%gradcheck --watch --mode full --budget 0.5")
     line = cell("grads['dw'][0] *= 2")
-    assert re.fullmatch(rf"✗ \S+ · \d+ of 100001 entries measured · `dw.*` .*{SHOWN}", line)
+    assert re.fullmatch(rf"✗ \S+ · [\d,]+ of 100,001 entries measured · `dw.*` .*{SHOWN}", line)
 
 
 def test_large_arrays(monkeypatch, cell):

@@ -28,6 +28,7 @@ def exercises(notebook):
     found, exercise = {}, None
     for position, cell in enumerate(notebook.cells):
         if "exercise" in cell.metadata.get("tags", []):
+            assert exercise is None, f"the exercise in cell {exercise} has no solution below it"
             exercise = position
         elif cell.cell_type == "markdown" and exercise is not None:
             for solution in SOLUTION.findall(cell.source):
