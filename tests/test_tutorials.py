@@ -60,7 +60,7 @@ def test_says_what_it_said(path):
 @tutorials
 @pytest.mark.usefixtures("runnable")
 def test_exercises(path):
-    """What the reader is to mend is wrong, and with the solution all cards below say it is right."""
+    """What the reader is to mend is wrong, and right with the solution: the cards say so."""
     committed = read(path)
     after = executed(solved(committed)).cells
     positions = sorted(exercises(committed))
