@@ -25,7 +25,7 @@ __all__ = [
     "printable",
     "shortened",
     "shown",
-    "were",
+    "some_were",
 ]
 
 # `dW` says too little of what was meant by it, `grad` enough.
@@ -94,11 +94,10 @@ class GradientCheckInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, check: Any) -> None:
-        checked = f"{check.n_measured:,} of {check.size:,} entries {were(check.n_measured)} checked"
+        checked = f"{some_were(check.n_measured, check.size, 'entries')} checked"
         if check.mode == "scan":
             looked_at = sum(parameter.is_scanned for parameter in check.parameters)
-            n_parameters = len(check.parameters)
-            checked = f"{looked_at} of {n_parameters} parameters {were(looked_at)} looked at"
+            checked = f"{some_were(looked_at, len(check.parameters), 'parameters')} looked at"
         super().__init__(f"{checked}; the parameters are as they were before.")
         self.check = check
 
@@ -160,9 +159,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def were(number: int) -> str:
-    """Return the verb for so many things in the past."""
-    return "was" if number == 1 else "were"
+def some_were(number: int, total: int, nouns: str) -> str:
+    """Return ``2 of 4 entries were``, and ``1 of 4 entries was``."""
+    return f"{number:,} of {total:,} {nouns} {'was' if number == 1 else 'were'}"
 
 
 def listed(names: Iterable[str], most: int = 8, *, code: bool = True) -> str:

@@ -11,7 +11,7 @@ from gradcheck_magic.comparison import (
     compare,
 )
 from gradcheck_magic.cost import Cost
-from gradcheck_magic.errors import duration, were
+from gradcheck_magic.errors import duration, some_were
 from gradcheck_magic.finite_difference import measure
 from gradcheck_magic.measured import Measured
 from gradcheck_magic.pairing import Pairing
@@ -132,12 +132,12 @@ class Measurement:
     def so_far(self) -> str:
         """How far it got, in words."""
         if self.scan is None:
-            n_measured = self._differences.n_measured
-            return f"{n_measured:,} of {self._pairing.size:,} entries {were(n_measured)} measured."
+            measured = some_were(self._differences.n_measured, self._pairing.size, "entries")
+            return f"{measured} measured."
         looked_at = sum(each.is_measured for each in self.scan.parameters)
-        n_parameters = len(self.scan.parameters)
-        text = f"{looked_at} of {n_parameters} parameters {were(looked_at)} looked at"
-        if looked_at < n_parameters:
+        total = len(self.scan.parameters)
+        text = f"{some_were(looked_at, total, 'parameters')} looked at"
+        if looked_at < total:
             return f"{text}."
         if all(each.is_explained for each in self.scan.parameters):
             return f"{text}, and not all of them once more together."

@@ -27,8 +27,8 @@ PROBES = 4
 STEPS = (1.25e-8, 1e-7, 8e-7, 6.4e-6, 5.1e-5, 4.1e-4)
 STEADY = 5.0
 STAIRCASE = 256.0
-# Where J does not change at all: how far to go until it does. If it needs fewer decimals than this
-# on both sides of a change, that is no accident.
+# Where J does not change at all: how far to go until it does, or is not finite. If it needs fewer
+# decimals than this on both sides of a change, that is no accident.
 WIDE_STEPS = (1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 DECIMALS = 10
 
@@ -107,8 +107,9 @@ def _rounding(around: Surroundings) -> float:
 
 def _decimals(value: float) -> int:
     """Return how many decimals a number needs; at most `DECIMALS` are tried."""
-    few = (n for n in range(DECIMALS) if np.isfinite(value) and value == round(value, n))
-    return next(few, DECIMALS)
+    if not np.isfinite(value):
+        return DECIMALS
+    return next((n for n in range(DECIMALS) if value == round(value, n)), DECIMALS)
 
 
 def noise_in_steps(around: Surroundings, eps_cost: float) -> float:

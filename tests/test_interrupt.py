@@ -47,7 +47,8 @@ def test_restored_and_partial(at):
     assert partial.verdict is Verdict.INCONCLUSIVE
     assert partial.n_measured == len(partial.numerical) < partial.size == N
     assert partial.numerical == pytest.approx(2 * W[: partial.n_measured], rel=1e-6)
-    assert f"{partial.n_measured} of 40 entries w" in partial.reasons[0]
+    verb = "was" if partial.n_measured == 1 else "were"
+    assert f"{partial.n_measured} of 40 entries {verb} measured." in partial.reasons[0]
     assert f"{partial.n_measured} of 40 entries measured" in str(partial)
 
 

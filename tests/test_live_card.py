@@ -25,7 +25,7 @@ COUNT = """
 gc.collect()
 print(json.dumps([len(_widget._instances), len(gc.get_objects())]))
 """
-RUNS = 25
+RUNS = 100
 # How many objects a run may leave behind: IPython's history grows, and matplotlib's caches fill up
 # in the first hundred runs or so. A card that lives on has 500, some forty widgets among them.
 MOST_LEFT = 200
@@ -76,7 +76,7 @@ def counted(kernel):
     return json.loads(printed)
 
 
-def test_many_runs(kernel):
+def test_a_hundred_runs(kernel):
     """Neither widgets nor anything else grows with the runs of a cell."""
     kernel.run("%gradcheck")
     widgets, objects = counted(kernel)

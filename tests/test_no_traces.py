@@ -29,7 +29,7 @@ if importlib.util.find_spec("torch"):
 PACKAGE = str(Path(gradcheck_magic.__file__).parent) + os.sep
 # At so many of the lines that a check runs through it is interrupted, and that each picture does,
 # which takes a hundred times as long.
-MOMENTS, MOMENTS_OF_A_PICTURE = 60, 20
+MOMENTS, MOMENTS_OF_A_PICTURE = 60, 30
 
 
 def world():

@@ -11,11 +11,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from reference import options, told_default
 
 import gradcheck_magic
 from gradcheck_magic import Cause, GradientCheck, StepCurve, Verdict, check_gradients, step_curve
 from gradcheck_magic.close_up import CloseUp
-from gradcheck_magic.magic import GradcheckMagics
 from gradcheck_magic.options import project_options
 
 ROOT = Path(__file__).parent.parent
@@ -58,11 +58,7 @@ def plain(text):
     return re.sub(r"\[(.*?)\]\(.*?\)", r"\1", text).replace("`", "")
 
 
-OPTIONS = {
-    name: action
-    for action in GradcheckMagics.gradcheck.parser._actions
-    for name in action.option_strings
-}
+OPTIONS = {name: action for action in options() for name in action.option_strings}
 
 
 def test_options():
@@ -76,7 +72,7 @@ def test_meaning_of_an_option(row):
     """`%gradcheck?` says the same, a few words more or less, and has the same default."""
     option, meaning, default = map(plain, row)
     name = OPTION.findall(option)[0]
-    helped, known = re.fullmatch(r"(.*?)(?: \[(.*)\])?", OPTIONS[name].help).groups(default="")
+    helped, known = told_default(OPTIONS[name])
     assert meaning in helped or helped in meaning
     assert default == known
 
@@ -133,7 +129,7 @@ def test_versions():
 
 def test_tutorials():
     """Each is in the table, and the links open it on Binder, from where the project is."""
-    table = README.partition("## Tutorials")[2].partition("\n## ")[0]
+    table = section("Tutorials")
     tutorials = {f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert set(re.findall(r"\]\((notebooks/\S+?)\)", table)) == tutorials
     repository = PROJECT["urls"]["Repository"].removeprefix("https://github.com/")

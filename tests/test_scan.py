@@ -537,9 +537,9 @@ def test_budget_is_kept(mode, budget):
     assert check.verdict is Verdict.INCONCLUSIVE
     # Beside the evaluations that fit there are only our own lines.
     assert check.n_evaluations * seconds <= budget
-    what = "measured" if mode == "full" else "looked at"
+    what = "entries w(as|ere) measured" if mode == "full" else "parameters w(as|ere) looked at"
     assert check.reasons[0].startswith("The budget was used up: ")
-    assert what in check.reasons[0]
+    assert re.search(what, check.reasons[0])
     assert json.loads(json.dumps(check.to_dict()))["interrupted"] is True
 
 
@@ -593,7 +593,7 @@ def test_interrupt_of_a_right_one():
             SCAN(net.params, right, cost)
         check = interrupt.value.check
         assert check.verdict is Verdict.INCONCLUSIVE
-        assert " looked at" in check.reasons[0]
+        assert re.search("parameters (was|were) looked at", check.reasons[0])
         assert "wrong" not in check.reasons[0]
 
 
@@ -619,7 +619,7 @@ def test_interrupt(at):
     assert check.interrupted
     assert check.verdict in {Verdict.INCONCLUSIVE, Verdict.BUG}
     assert re.search("of 6 parameters (was|were) looked at", str(check))
-    assert " looked at" in check.to_html()
+    assert re.search("parameters (was|were) looked at", check.to_html())
 
 
 # How it is shown
