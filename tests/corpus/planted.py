@@ -1,0 +1,571 @@
+"""Bugs for causes that the corpus itself has none of: a row for each, and what it must be named.
+
+Those are gradients of parameters that have been updated since, (n,) against (n, 1) and sums over
+the wrong axis, parameters that the cost ignores, and gradients that are reshaped, in another order,
+or clipped. The corpus is frozen, and its figures are published: these rows are not among them.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradcheck_magic import GradientCheck, check_gradients
+from tests.benchmarks.diagnosis import notebook
+from tests.corpus import autoencoder, convolution, dense, recurrent, residual
+from tests.corpus.bugs import RIGHT
+from tests.corpus.family import Arrays, Data, Problem
+from tests.corpus.generate import Plan, solved
+from tests.corpus.regimes import flat
+from tests.corpus.truth import differentiate
+
+
+class Given(NamedTuple):
+    """What is handed to the check.
+
+    Attributes
+    ----------
+    params, grads, cost
+        As the check takes them.
+    data : dict
+        What the notebook has, where it is not the data of the problem.
+    earlier : tuple
+        Parameters, gradients and cost of the check before this one, if there was one.
+    """
+
+    params: Arrays
+    grads: Arrays
+    cost: Callable[[Arrays], Any]
+    data: Data = {}  # noqa: RUF012  # nobody changes it
+    earlier: tuple = ()
+
+
+class Row(NamedTuple):
+    """A planted bug.
+
+    Attributes
+    ----------
+    family : str
+        In `FAMILIES`.
+    bug : str
+        What is wrong, in words.
+    plant : callable
+        Makes what is handed to the check out of the problem of that family.
+    cause : str
+        What it must be named, as it is written in the golden file, with the parameters that are
+        wrong; ``*`` stands for all there are.
+    instead : str
+        What the check says of it so far, where that is something else; empty where it is named.
+    regime : str
+        In `REGIMES`.
+    by_chance : bool
+        Whether the last bits of the cost decide which of the two is said: what a right parameter is
+        off by is rounding, and so is what it is compared with.
+    """
+
+    family: str
+    bug: str
+    plant: Callable[[Problem], Given]
+    cause: str
+    instead: str = ""
+    regime: str = "plain"
+    by_chance: bool = False
+
+    @property
+    def name(self) -> str:
+        """Such as `planted | lstm | plain | updated with a rate of 0.1`."""
+        return f"planted | {self.family} | {self.regime} | {self.bug}"
+
+    def given(self) -> Given:
+        """Return what is handed to the check."""
+        return self.plant(solved(self.family, self.regime, 0)[0])
+
+    def said(self) -> set[str]:
+        """Return what the check may say of it so far, with the names of the parameters."""
+        said = {self.cause, self.instead} if self.by_chance else {self.instead or self.cause}
+        names = " ".join(self.given().params)
+        return {causes.replace("*", names) for causes in said}
+
+
+def checked(row: Row) -> GradientCheck:
+    """Check a row as the cases of the corpus are checked, after the check before it."""
+    given = row.given()
+    names = {**notebook(Plan(row.family, row.regime, 0, RIGHT)), **given.data}
+    check = partial(check_gradients, names=names, mode="full")
+    previous = check(*given.earlier) if given.earlier else None
+    return check(given.params, given.grads, given.cost, previous=previous)
+
+
+# Of parameters that have been updated since
+
+
+def descent(rate):
+    """θ − α g."""
+    return lambda name, value, grad: value - value.dtype.type(rate) * grad
+
+
+def by_signs(name, value, grad):
+    """As some optimisers step, by the sign of the gradient alone."""
+    return value - 0.02 * np.sign(grad)
+
+
+def with_momentum(name, value, grad):
+    """With what is left of other gradients before it."""
+    return value - 0.05 * (grad + 0.9 * np.cos(np.arange(grad.size)).reshape(grad.shape))
+
+
+def with_decay(name, value, grad):
+    """All parameters shrink a little, too."""
+    return value - 0.05 * (grad + 0.1 * value)
+
+
+def updated(step, *, remembered=False):
+    """The parameters are updated, and the gradient is not computed again."""
+
+    def plant(problem):
+        grads = problem.gradient()
+        params = {name: step(name, value, grads[name]) for name, value in problem.params.items()}
+        earlier = (problem.params, grads, problem.cost) if remembered else ()
+        return Given(params, grads, problem.cost, earlier=earlier)
+
+    return plant
+
+
+def another_batch(problem):
+    """The examples have changed since the check before, and the gradient has not."""
+    half = problem.data["m"] // 2
+    before, now = (of_examples(problem, part) for part in (slice(half), slice(half, 2 * half)))
+    grads = before.gradient()
+    earlier = problem.params, grads, before.cost
+    return Given(problem.params, grads, now.cost, data=now.data, earlier=earlier)
+
+
+def of_examples(problem, part):
+    """The same with some of the examples."""
+    data = {
+        name: value[part] if name in {"X", "Y", "exposure"} else value
+        for name, value in problem.data.items()
+    }
+    return replace(problem, data={**data, "m": len(data["X"])})
+
+
+# (n,) against (n, 1)
+
+
+OUTPUTS = {
+    "dense": lambda xp, p, data: dense.forward(xp, p, data)[0][-1],
+    "lasso": lambda xp, p, data: data["X"] @ p["W"] + p["b"],
+    "convolution": lambda xp, p, data: convolution.forward(xp, p, data)[-1],
+    "residual": lambda xp, p, data: residual.forward(xp, p, data)[-1],
+    "recurrence": lambda xp, p, data: recurrent.rnn_forward(xp, p, data)[1][-1] @ p["V"] + p["c"],
+    "autoencoder": lambda xp, p, data: autoencoder.forward(xp, p, data)[-1],
+}
+
+
+def square_loss(xp, scores, y):
+    return xp.mean((scores - y) ** 2)
+
+
+def logistic_loss(xp, scores, y):
+    """The product alone has two shapes."""
+    return xp.mean(xp.logaddexp(0.0, scores) - y * scores)
+
+
+def weighted_loss(xp, scores, y):
+    """The second array has a weight for each example."""
+    return xp.sum(xp.exp(y) * xp.logaddexp(scores, -scores))
+
+
+def relative_loss(xp, scores, y):
+    return xp.sum((scores / (3 + y**2)) ** 2) / 2
+
+
+def column_against_vector(loss, *, turned=False):
+    """Scores of shape (m,) meet targets of shape (m, 1), or the other way round."""
+
+    def plant(problem):
+        data = problem.data
+        output = OUTPUTS[problem.family.name.partition(" ")[0]]
+        y = data["Y" if "Y" in data else "X"].reshape(data["m"], -1).mean(axis=1)
+        column = y if turned else y[:, None]
+
+        def cost(p):
+            scores = output(np, p, data).mean(axis=1, keepdims=turned)
+            return loss(np, scores, column)
+
+        def meant(xp, p, data):
+            return loss(xp, xp.mean(output(xp, p, data), axis=1), y)
+
+        family = replace(problem.family, cost=meant)
+        return Given(problem.params, differentiate(replace(problem, family=family)), cost)
+
+    return plant
+
+
+# Sums over the wrong axis
+
+
+def over_the_units(*names):
+    """Biases' gradients summed over the units: they fit, for there are as many examples."""
+
+    def plant(problem):
+        params = problem.params
+        few = of_examples(problem, slice(params[names[0]].size))
+        # A bias for each example has the gradient that should be summed over the examples.
+        each = {name: np.tile(params[name], (few.data["m"], 1)) for name in names}
+        of_each = differentiate(replace(few, params={**params, **each}))
+        grads = few.gradient() | {name: of_each[name].sum(axis=1) for name in names}
+        return Given(params, grads, few.cost, data=few.data)
+
+    return plant
+
+
+def total(grad):
+    """One sum over everything."""
+    return np.full_like(grad, grad.sum())
+
+
+def mean(grad):
+    """One mean over everything."""
+    return np.full_like(grad, grad.mean())
+
+
+def mean_of_rows(grad):
+    return np.ones_like(grad) * grad.mean(axis=0)
+
+
+def sum_of_columns(grad):
+    return np.ones_like(grad) * grad.sum(axis=1, keepdims=True)
+
+
+# Parameters that the cost ignores
+
+
+def unused(*shape):
+    """One parameter more, which the cost does not use."""
+
+    def plant(problem):
+        random = np.random.default_rng(0)
+        params = {**problem.params, "unused": random.normal(size=shape)}
+        grads = {**problem.gradient(), "unused": random.normal(size=shape)}
+        return Given(params, grads, problem.cost)
+
+    return plant
+
+
+def not_handed_over(*names):
+    """The cost reads the notebook's arrays in place of those that it is handed."""
+
+    def plant(problem):
+        kept = {name: problem.params[name].copy() for name in names}
+        return Given(
+            problem.params, problem.gradient(), lambda params: problem.cost({**params, **kept})
+        )
+
+    return plant
+
+
+def switched_off(name):
+    """A mask of zeros alone is before it, as after dropout of everything."""
+
+    def plant(problem):
+        def cost(params):
+            return problem.cost({**params, name: 0.0 * params[name]})
+
+        off = replace(problem, params={**problem.params, name: 0.0 * problem.params[name]})
+        # The gradient is that of what is masked, and the mask is forgotten.
+        return Given(problem.params, off.gradient(), cost)
+
+    return plant
+
+
+def before_a_norm(problem):
+    """The bias before batch norm, which takes it away again."""
+    detached = problem.gradient("centre of the norm detached")
+    return Given(problem.params, {**problem.gradient(), "b1": detached["b1"]}, problem.cost)
+
+
+# What happens to the right gradients at the end
+
+
+def end(change, *names):
+    """Change some gradients, or all of them."""
+    return lambda problem: end_each(**dict.fromkeys(names or problem.params, change))(problem)
+
+
+def end_each(**changes):
+    """Change some gradients, each in its own way."""
+
+    def plant(problem):
+        grads = problem.gradient()
+        changed = {name: np.array(change(grads[name])) for name, change in changes.items()}
+        return Given(problem.params, {**grads, **changed}, problem.cost)
+
+    return plant
+
+
+def transposed_first(grad):
+    return grad.T.reshape(grad.shape)
+
+
+def transposed_last(grad):
+    return grad.reshape(grad.shape[::-1]).T
+
+
+def written_in_fortran_order(grad):
+    """Read row by row, filled in column by column."""
+    return grad.ravel().reshape(grad.shape, order="F")
+
+
+def read_in_fortran_order(grad):
+    """Read column by column, filled in row by row."""
+    return grad.ravel(order="F").reshape(grad.shape)
+
+
+def axes(*order):
+    """The axes of a kernel in another order, then reshaped."""
+    return lambda grad: grad.transpose(order).reshape(grad.shape)
+
+
+def rows(*order):
+    return lambda grad: grad[list(order)]
+
+
+def columns(*order):
+    return lambda grad: grad[:, list(order)]
+
+
+def shuffled(grad):
+    return np.random.default_rng(0).permutation(grad.ravel()).reshape(grad.shape)
+
+
+def in_order(grad):
+    return np.sort(grad.ravel()).reshape(grad.shape)
+
+
+# Clipped
+
+
+def bound_of(problem, share):
+    """The bound within which so many of the entries are."""
+    return float(np.quantile(np.abs(flat(problem.gradient())), share))
+
+
+def clipped(share, *names):
+    """Entries beyond a bound are at the bound, in some gradients or all."""
+
+    def plant(problem):
+        bound = bound_of(problem, share)
+        return end(lambda grad: np.clip(grad, -bound, bound), *names)(problem)
+
+    return plant
+
+
+def clipped_on_one_side(problem):
+    bound = bound_of(problem, 0.7)
+    return end(lambda grad: np.minimum(grad, bound))(problem)
+
+
+def clipped_in_length(problem):
+    """The gradient of everything is made as long as 0.123."""
+    length = np.linalg.norm(flat(problem.gradient()))
+    return end(lambda grad: grad * 0.123 / length)(problem)
+
+
+def each_clipped_in_length(*names):
+    """The gradients of some parameters are made as long as 0.0123 each."""
+    return end(lambda grad: grad * 0.0123 / np.linalg.norm(grad), *names)
+
+
+STALE, IGNORED = "STALE(*)", "COST_IGNORES_PARAMETERS"
+IN_COST, IN_AXIS = "BROADCAST.cost", "BROADCAST.axis"
+RESHAPED, REORDERED, FLIPPED = "TRANSPOSED.reshaped", "TRANSPOSED.reordered", "TRANSPOSED.flipped"
+SHIFTED, CLIPPED = "TRANSPOSED.shifted", "ENTRIES.clipped(*)"
+LAYERS = "UNKNOWN(W1) UNKNOWN(b1) UNKNOWN(W2) UNKNOWN(b2) UNKNOWN(W3)"
+# Four families, for short.
+TANH, RELU, SIGMOID = "dense tanh square", "dense relu softmax", "dense sigmoid logistic"
+SOFTPLUS = "dense softplus huber"
+
+UPDATED = (
+    Row(TANH, "updated with a rate of 0.01", updated(descent(0.01)), STALE),
+    Row(TANH, "updated with a rate of 0.5", updated(descent(0.5)), STALE),
+    Row(RELU, "updated with a rate of 0.1", updated(descent(0.1)), STALE),
+    Row(SIGMOID, "updated with a rate of 0.0321", updated(descent(0.0321)), STALE),
+    Row(SOFTPLUS, "updated with a rate of 0.01", updated(descent(0.01)), STALE),
+    Row(SOFTPLUS, "updated with a rate of 0.05", updated(descent(0.05)), STALE, "UPSTREAM(*)"),
+    Row("convolution", "updated with a rate of 0.01", updated(descent(0.01)), STALE),
+    Row("recurrence", "updated with a rate of 0.1", updated(descent(0.1)), STALE),
+    Row("lstm", "updated with a rate of 0.2", updated(descent(0.2)), STALE),
+    Row("attention", "updated with a rate of 0.001", updated(descent(0.001)), STALE),
+    Row("batch norm", "updated with a rate of 0.05", updated(descent(0.05)),
+        "STALE(W1 gamma beta W2 b2)", "UNKNOWN(W1 gamma beta W2 b2)"),
+    Row("residual", "updated with a rate of 0.1", updated(descent(0.1)), STALE),
+    Row("residual", "updated with a rate of 0.03", updated(descent(0.03)), STALE, "UPSTREAM(*)"),
+    Row("embedding", "updated with a rate of 0.1", updated(descent(0.1)), STALE),
+    Row("mixture", "updated with a rate of 0.02", updated(descent(0.02)), STALE),
+    Row("flow", "updated with a rate of 0.01", updated(descent(0.01)), STALE),
+    Row("gaussian process", "updated with a rate of 0.001", updated(descent(0.001)), STALE),
+    Row("poisson regression", "updated with a rate of 0.01", updated(descent(0.01)), STALE),
+    Row("lasso", "updated with a rate of 0.1", updated(descent(0.1)), STALE),
+    Row(TANH, "updated with a rate of 0.1", updated(descent(0.1)), STALE, "", "offset 1e4"),
+    Row(TANH, "updated with a rate of 0.1", updated(descent(0.1)), STALE, "", "regularised"),
+    Row(TANH, "updated with a rate of 0.1", updated(descent(0.1)), STALE, "", "single precision"),
+    Row("lstm", "updated with a rate of 0.1", updated(descent(0.1)), STALE, "", "offset 1e2"),
+    Row("recurrence", "updated with a rate of 1e-5", updated(descent(1e-5)), STALE, "",
+        "scaled by 1e4"),
+    Row(TANH, "updated by signs", updated(by_signs), STALE, "UPSTREAM(*)"),
+    Row(TANH, "updated with momentum", updated(with_momentum), STALE, "UPSTREAM(*)"),
+    Row(TANH, "updated by signs after a check", updated(by_signs, remembered=True), STALE),
+    Row(TANH, "updated with momentum after a check", updated(with_momentum, remembered=True),
+        STALE),
+    Row(RELU, "updated with decay after a check", updated(with_decay, remembered=True), STALE),
+    Row("convolution", "updated by signs after a check", updated(by_signs, remembered=True), STALE),
+    Row("lstm", "updated with decay after a check", updated(with_decay, remembered=True), STALE),
+    Row("gaussian process", "updated by signs after a check", updated(by_signs, remembered=True),
+        STALE, "UPSTREAM(*)"),
+    Row("mixture", "updated with a rate of 0.1 after a check",
+        updated(descent(0.1), remembered=True), STALE),
+    Row("recurrence", "updated by signs after a check", updated(by_signs, remembered=True), STALE,
+        "", "single precision"),
+    Row(TANH, "another batch after a check", another_batch, STALE),
+    Row("attention", "another batch after a check", another_batch, STALE),
+    Row("poisson regression", "another batch after a check", another_batch, STALE),
+)  # fmt: skip
+OUTER = (
+    Row(SOFTPLUS, "weights (m, 1)", column_against_vector(weighted_loss), f"{IN_COST}(*)"),
+    Row(SOFTPLUS, "(m, 1) / (m,)", column_against_vector(relative_loss, turned=True),
+        f"{IN_COST}(*)"),
+    Row("lasso", "(m,) / (m, 1)", column_against_vector(relative_loss), f"{IN_COST}(*)"),
+    Row("convolution", "weights (m, 1)", column_against_vector(weighted_loss), f"{IN_COST}(*)"),
+    Row("residual", "weights (m, 1)", column_against_vector(weighted_loss), f"{IN_COST}(*)"),
+    Row("recurrence", "(m, 1) / (m,)", column_against_vector(relative_loss, turned=True),
+        f"{IN_COST}(*)"),
+    # In these, the gradient of the last bias is right.
+    Row(TANH, "(m,) − (m, 1)", column_against_vector(square_loss),
+        f"{IN_COST}(W1 b1 W2 b2 W3)", LAYERS, by_chance=True),
+    Row(SIGMOID, "(m, 1) · (m,)", column_against_vector(logistic_loss),
+        f"{IN_COST}(W1 b1 W2 b2 W3)", LAYERS, by_chance=True),
+    Row("lasso", "(m,) − (m, 1)", column_against_vector(square_loss), f"{IN_COST}(W)",
+        "UNKNOWN(W)", by_chance=True),
+    Row("convolution", "(m, 1) − (m,)", column_against_vector(square_loss, turned=True),
+        f"{IN_COST}(K1 b1 K2 b2 W3)", "UNKNOWN(K1) UNKNOWN(b1) UNKNOWN(K2) UNKNOWN(b2) UNKNOWN(W3)",
+        by_chance=True),
+    Row("convolution", "(m, 1) − (m,)", column_against_vector(square_loss, turned=True),
+        f"{IN_COST}(K1 b1 K2 b2 W3)", "UNKNOWN(K1) UNKNOWN(b1) UNKNOWN(K2) ENTRIES(b2) ENTRIES(W3)",
+        "plain, another size", by_chance=True),
+    Row("recurrence", "(m,) − (m, 1)", column_against_vector(square_loss),
+        f"{IN_COST}(Wx Wh b V)", "UPSTREAM(Wx Wh b V)", by_chance=True),
+    Row("autoencoder", "(m,) − (m, 1)", column_against_vector(square_loss), f"{IN_COST}(W b)",
+        "UPSTREAM(W b)", by_chance=True),
+    Row("autoencoder", "(m, 1) · (m,)", column_against_vector(logistic_loss), f"{IN_COST}(W b)",
+        "UPSTREAM(W b)", by_chance=True),
+)  # fmt: skip
+SUMMED = (
+    Row(TANH, "b2 summed over the units", over_the_units("b2"), f"{IN_AXIS}(b2)"),
+    Row(RELU, "b1 summed over the units", over_the_units("b1"), f"{IN_AXIS}(b1)"),
+    Row(SOFTPLUS, "b1 and b2 summed over the units", over_the_units("b1", "b2"),
+        f"{IN_AXIS}(b1) {IN_AXIS}(b2)"),
+    Row("lasso", "b summed over the units", over_the_units("b"), f"{IN_AXIS}(b)"),
+    Row("residual", "b1 summed over the units", over_the_units("b1"), f"{IN_AXIS}(b1)"),
+    Row("autoencoder", "c summed over the units", over_the_units("c"), f"{IN_AXIS}(c)"),
+    Row("recurrence", "b summed over the units", over_the_units("b"), f"{IN_AXIS}(b)"),
+    Row(TANH, "one sum for b1", end(total, "b1"), "BROADCAST.sum(b1)"),
+    Row(RELU, "one mean for b2", end(mean, "b2"), "BROADCAST.mean(b2)"),
+    Row("lstm", "one sum for b", end(total, "b"), "BROADCAST.sum(b)"),
+    Row("attention", "one mean for beta", end(mean, "beta"), "BROADCAST.mean(beta)"),
+    Row("batch norm", "one sum for gamma", end(total, "gamma"), "BROADCAST.sum(gamma)"),
+    Row("autoencoder", "mean over the rows of W", end(mean_of_rows, "W"), "BROADCAST.mean(W)"),
+    Row("recurrence", "sum over the columns of Wh", end(sum_of_columns, "Wh"), "BROADCAST.sum(Wh)"),
+    Row("convolution", "one sum for b1, one mean for b2",
+        end_each(b1=total, b2=mean), "BROADCAST.sum(b1) BROADCAST.mean(b2)"),
+)  # fmt: skip
+NOT_USED = (
+    Row(TANH, "a matrix unused", unused(4, 3), f"{IGNORED}(unused)"),
+    Row("lstm", "a vector unused", unused(5), f"{IGNORED}(unused)"),
+    Row("gaussian process", "one entry unused", unused(1), f"{IGNORED}(unused)"),
+    Row("attention", "a kernel unused", unused(2, 3, 2), f"{IGNORED}(unused)", "", "offset 1e4"),
+    Row(RELU, "b2 not handed over", not_handed_over("b2"), f"{IGNORED}(b2)"),
+    Row(SIGMOID, "W1 and b1 not handed over", not_handed_over("W1", "b1"), f"{IGNORED}(W1 b1)"),
+    Row("recurrence", "Wh not handed over", not_handed_over("Wh"), f"{IGNORED}(Wh)"),
+    Row("convolution", "K2 not handed over", not_handed_over("K2"), f"{IGNORED}(K2)"),
+    Row("mixture", "logits not handed over", not_handed_over("logits"), f"{IGNORED}(logits)"),
+    Row("lasso", "b not handed over", not_handed_over("b"), f"{IGNORED}(b)", "",
+        "single precision"),
+    Row("attention", "beta switched off", switched_off("beta"), f"{IGNORED}(beta)"),
+    Row("residual", "V1 switched off", switched_off("V1"), f"{IGNORED}(V1)"),
+    Row("flow", "c switched off", switched_off("c"), f"{IGNORED}(c)"),
+    Row("batch norm", "the bias before the norm", before_a_norm, f"{IGNORED}(b1)"),
+)  # fmt: skip
+RESHAPES = (
+    Row(TANH, "W1 transposed, then reshaped", end(transposed_first, "W1"), f"{RESHAPED}(W1)"),
+    Row(TANH, "W3 reshaped, then transposed", end(transposed_last, "W3"), f"{RESHAPED}(W3)"),
+    Row(RELU, "W1 in Fortran's order", end(written_in_fortran_order, "W1"), f"{RESHAPED}(W1)"),
+    Row(SIGMOID, "W1 and W3 in Fortran's order", end(read_in_fortran_order, "W1", "W3"),
+        f"{RESHAPED}(W1) {RESHAPED}(W3)"),
+    Row("lstm", "W transposed, then reshaped", end(transposed_first, "W"), f"{RESHAPED}(W)"),
+    Row("recurrence", "Wx reshaped, then transposed", end(transposed_last, "Wx"),
+        f"{RESHAPED}(Wx)"),
+    Row("autoencoder", "W in Fortran's order", end(read_in_fortran_order, "W"), f"{RESHAPED}(W)"),
+    Row("residual", "W0 in Fortran's order", end(written_in_fortran_order, "W0"),
+        f"{RESHAPED}(W0)"),
+    Row("convolution", "K1 in Fortran's order", end(read_in_fortran_order, "K1"),
+        "TRANSPOSED.transposed(K1)"),
+    Row("convolution", "K1 with two axes exchanged", end(axes(1, 0, 2), "K1"), f"{RESHAPED}(K1)"),
+    Row("convolution", "K2 with its axes turned", end(axes(1, 2, 0), "K2"), f"{RESHAPED}(K2)"),
+    Row("convolution", "K2 in Fortran's order", end(written_in_fortran_order, "K2"),
+        f"{RESHAPED}(K2)", "", "single precision"),
+    Row("lasso", "W in Fortran's order", end(written_in_fortran_order, "W"), f"{RESHAPED}(W)", "",
+        "offset 1e4"),
+)  # fmt: skip
+REORDERS = (
+    Row(TANH, "rows of W1 in another order", end(rows(2, 0, 3, 1), "W1"), f"{REORDERED}(W1)"),
+    Row(TANH, "rows of W1 reversed", end(rows(3, 2, 1, 0), "W1"), f"{FLIPPED}(W1)"),
+    Row(RELU, "two rows of W1 exchanged", end(rows(0, 2, 1, 3), "W1"), f"{REORDERED}(W1)"),
+    Row(SIGMOID, "columns of W3 exchanged", end(columns(1, 0), "W3"), f"{FLIPPED}(W3)"),
+    Row(SOFTPLUS, "columns of W2 in another order", end(columns(4, 2, 0, 1, 3), "W2"),
+        f"{REORDERED}(W2)"),
+    Row("recurrence", "rows of Wh moved up by one", end(rows(1, 2, 3, 0), "Wh"),
+        f"{SHIFTED}(Wh)"),
+    Row("lstm", "gates of W in another order",
+        end(columns(3, 4, 5, 0, 1, 2, 6, 7, 8, 9, 10, 11), "W"), f"{REORDERED}(W)"),
+    Row("lstm", "b shuffled", end(shuffled, "b"), f"{REORDERED}(b)"),
+    Row("attention", "Wq shuffled", end(shuffled, "Wq"), f"{REORDERED}(Wq)"),
+    Row("attention", "gamma reversed", end(np.flip, "gamma"), f"{FLIPPED}(gamma)"),
+    Row("embedding", "E sorted", end(in_order, "E"), f"{REORDERED}(E)", "UNKNOWN(E)"),
+    Row("attention", "Wv sorted", end(in_order, "Wv"), f"{REORDERED}(Wv)"),
+    Row("batch norm", "W1 shuffled, beta reversed", end_each(W1=shuffled, beta=np.flip),
+        f"{REORDERED}(W1) {FLIPPED}(beta)"),
+    Row("convolution", "K1 flipped in width", end(lambda grad: grad[..., ::-1], "K1"),
+        f"{FLIPPED}(K1)"),
+    Row("gaussian process", "inputs moved by one", end(lambda grad: np.roll(grad, 1, 0), "inputs"),
+        f"{SHIFTED}(inputs)"),
+    Row("poisson regression", "rows of W in another order", end(rows(4, 1, 0, 7, 2, 5, 3, 6), "W"),
+        f"{REORDERED}(W)", "", "offset 1e4"),
+    Row("residual", "V1 shuffled", end(shuffled, "V1"), f"{REORDERED}(V1)", "",
+        "single precision"),
+)  # fmt: skip
+CLIPS = (
+    Row(TANH, "clipped", clipped(0.7), "ENTRIES.clipped(W1 W2 b2 W3 b3)"),
+    Row(RELU, "clipped", clipped(0.8), CLIPPED),
+    Row("recurrence", "clipped", clipped(0.5), CLIPPED),
+    Row("lstm", "clipped", clipped(0.8), CLIPPED),
+    Row("attention", "clipped", clipped(0.9), "ENTRIES.clipped(Wk Wv gamma beta)"),
+    Row("gaussian process", "clipped", clipped(0.6), CLIPPED),
+    Row("mixture", "clipped", clipped(0.7), "ENTRIES.clipped(means log_scales)"),
+    Row("lasso", "clipped", clipped(0.7), CLIPPED, "", "offset 1e4"),
+    Row("convolution", "clipped", clipped(0.7), "ENTRIES.clipped(K1 K2 b2 W3 b3)", "",
+        "single precision"),
+    Row(TANH, "W3 clipped", clipped(0.5, "W3"), "ENTRIES.clipped(W3)", "SLICE(W3)"),
+    Row("lstm", "W clipped", clipped(0.4, "W"), "ENTRIES.clipped(W)", "ENTRIES(W)"),
+    Row(TANH, "clipped on one side", clipped_on_one_side, "ENTRIES.clipped(W1 W2 W3)",
+        "ENTRIES(W1) SLICE(W2) ENTRIES(W3)"),
+    Row(TANH, "clipped in length", clipped_in_length, "SCALE(*)"),
+    Row("lstm", "clipped in length", clipped_in_length, "SCALE(*)"),
+    Row("mixture", "clipped in length", clipped_in_length, "SCALE(*)"),
+    Row("recurrence", "Wh clipped in length", each_clipped_in_length("Wh"), "SCALE(Wh)"),
+    Row("attention", "Wq and Wk clipped in length", each_clipped_in_length("Wq", "Wk"),
+        "SCALE(Wq) SCALE(Wk)"),
+)  # fmt: skip
+ROWS = (*UPDATED, *OUTER, *SUMMED, *NOT_USED, *RESHAPES, *REORDERS, *CLIPS)

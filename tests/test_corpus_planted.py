@@ -1,0 +1,48 @@
+"""What is planted beside the corpus is named; the rows are in `tests/corpus/planted.py`."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+pytest.importorskip("autograd")
+
+from gradcheck_magic import Verdict
+from tests.corpus.golden import told
+from tests.corpus.planted import ROWS, checked
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_named(row):
+    """With the parameters that are wrong; or what the table says that is said instead."""
+    check = checked(row)
+    assert check.verdict is Verdict.BUG
+    assert " ".join(map(told, check.diagnoses)) in row.said()
+
+
+def test_names_are_unique():
+    assert Counter(row.name for row in ROWS).most_common(1)[0][1] == 1
+
+
+def test_each_cause_is_planted_in_several_families():
+    families = {}
+    for row in ROWS:
+        families.setdefault(row.cause.partition("(")[0], set()).add(row.family)
+    causes = ["STALE", "BROADCAST.cost", "BROADCAST.axis", "COST_IGNORES_PARAMETERS",
+              "TRANSPOSED.reshaped", "TRANSPOSED.reordered", "ENTRIES.clipped"]  # fmt: skip
+    assert {cause: len(families[cause]) >= 4 for cause in causes} == dict.fromkeys(causes, True)
+
+
+def test_most_are_named():
+    assert sum(not row.instead for row in ROWS) >= 0.8 * len(ROWS)
+
+
+def test_two_times_the_same():
+    """What is handed to the check comes out the same, and nothing that is shared is changed."""
+    for row in ROWS:
+        one, other = row.given(), row.given()
+        for part in ("params", "grads"):
+            a, b = getattr(one, part), getattr(other, part)
+            assert a.keys() == b.keys() == one.params.keys(), row.name
+            assert all(np.array_equal(a[name], b[name]) for name in a), row.name
+        assert np.isfinite(one.cost(one.params)), row.name
