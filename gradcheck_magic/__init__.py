@@ -17,9 +17,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gradcheck_magic.check import GradientCheck, check_gradients, gradient_checking
-from gradcheck_magic.comparison import Entry, ParameterCheck, Verdict
-from gradcheck_magic.diagnosis import Cause, Diagnosis
+from gradcheck_magic._measure.step_curve import step_curve
+from gradcheck_magic._result.cause import Cause, Diagnosis
+from gradcheck_magic._result.gradient_check import GradientCheck
+from gradcheck_magic._result.parameter_check import Entry, ParameterCheck
+from gradcheck_magic._result.step_curve import StepCurve
+from gradcheck_magic._result.verdict import Verdict
+from gradcheck_magic.check import check_gradients, gradient_checking
 from gradcheck_magic.errors import (
     GradientCheckError,
     GradientCheckFailed,
@@ -27,7 +31,6 @@ from gradcheck_magic.errors import (
     InputError,
     WorkerLostError,
 )
-from gradcheck_magic.step_curve import StepCurve, step_curve
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -68,7 +71,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     InputError
         If an option in the project's ``pyproject.toml`` is not what it may be.
     """
-    from gradcheck_magic.magic import load
+    from gradcheck_magic._notebook.magic import load
 
     load(shell)
 
@@ -81,6 +84,6 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     shell : InteractiveShell
         The notebook's.
     """
-    from gradcheck_magic.magic import unload
+    from gradcheck_magic._notebook.magic import unload
 
     unload(shell)

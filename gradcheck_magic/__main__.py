@@ -7,7 +7,7 @@ import sys
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from gradcheck_magic.magic import GradcheckMagics
+from gradcheck_magic._notebook.magic import GradcheckMagics
 
 CELLS = (
     """\

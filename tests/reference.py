@@ -13,10 +13,11 @@ from textwrap import dedent
 from numpydoc.docscrape import NumpyDocString, Parameter
 
 import gradcheck_magic as package
-from gradcheck_magic.close_up import CloseUp, ErrorGrid
-from gradcheck_magic.comparison import WrongRegion
+from gradcheck_magic._notebook.magic import GradcheckMagics
+from gradcheck_magic._result.close_up import CloseUp
+from gradcheck_magic._result.error_grid import ErrorGrid
+from gradcheck_magic._result.parameter_check import WrongRegion
 from gradcheck_magic.demo import load_digits
-from gradcheck_magic.magic import GradcheckMagics
 
 PAGE = Path(__file__).parent.parent / "notebooks" / "reference.md"
 MAGIC = "%gradcheck"

@@ -18,8 +18,7 @@ from gradcheck_magic import (
     Verdict,
     check_gradients,
 )
-from gradcheck_magic.comparison import badness
-from gradcheck_magic.parameters import index_of, label
+from gradcheck_magic._result.parameter_check import badness, index_of, label
 
 # What is within so many error bars agrees, and differs in what each machine rounds in its own way.
 BARS = 4

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from gradcheck_magic import check_gradients
-from gradcheck_magic.changes import changes
-from gradcheck_magic.comparison import ParameterCheck, Verdict
+from gradcheck_magic._result.changes import changes
+from gradcheck_magic._result.parameter_check import ParameterCheck
+from gradcheck_magic._result.verdict import Verdict
 
 RIGHT, WRONG, INSPECT, OPEN = (
     Verdict.CORRECT,

@@ -20,8 +20,8 @@ from gradcheck_magic import (
     Verdict,
     check_gradients,
 )
-from gradcheck_magic.close_up import CloseUp, Tiling
-from gradcheck_magic.close_up_figures import (
+from gradcheck_magic._report.canvas import png, power, svg
+from gradcheck_magic._report.close_up_figures import (
     error_map,
     error_map_alt,
     parameter_histogram,
@@ -31,8 +31,9 @@ from gradcheck_magic.close_up_figures import (
     step_curve_alt,
     step_curve_picture,
 )
-from gradcheck_magic.comparison import WrongRegion
-from gradcheck_magic.drawing import png, power, svg
+from gradcheck_magic._result.close_up import CloseUp
+from gradcheck_magic._result.error_grid import Tiling
+from gradcheck_magic._result.parameter_check import WrongRegion
 
 PICTURES = [
     (parameter_histogram, parameter_histogram_alt),

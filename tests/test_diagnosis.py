@@ -20,10 +20,10 @@ from gradcheck_magic import (
     Verdict,
     check_gradients,
 )
-from gradcheck_magic.broadcasting import Watch
-from gradcheck_magic.pairing import pair
-from gradcheck_magic.readings import Readings
-from gradcheck_magic.recognition import rearrangements
+from gradcheck_magic._diagnosis.broadcasting import Watch
+from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
+from gradcheck_magic._diagnosis.recognise import rearrangements
+from gradcheck_magic._inputs.pairing import pair
 
 GOLDEN = Path(__file__).with_name("golden") / "diagnoses.txt"
 LAYERS = (1, 2, 3)
@@ -969,7 +969,7 @@ def test_an_update_between_two_checks(run, shell):
 
 
 def readings(function=lambda p: 0.0, **namespace):
-    return Readings(function, namespace, pair(np.ones(2), np.ones(2)))
+    return NamedNumbers(function, namespace, pair(np.ones(2), np.ones(2)))
 
 
 def test_lengths():
@@ -1011,13 +1011,13 @@ def test_what_the_cost_reads_comes_first():
     def cost(p):
         return (data @ p).sum()
 
-    known = Readings(cost, {"A": unrelated, "B": data}, pair(np.ones(4), np.ones(4)))
+    known = NamedNumbers(cost, {"A": unrelated, "B": data}, pair(np.ones(4), np.ones(4)))
     assert known.factor(12.0).length == "B.shape[0]"
 
 
 def test_the_parameters_come_before_what_the_cost_does_not_read():
     unrelated, grads = np.ones((4, 12)), np.ones(4)
-    known = Readings(np.sum, {"A": unrelated}, pair(np.ones(4), grads, names={"w": np.ones(4)}))
+    known = NamedNumbers(np.sum, {"A": unrelated}, pair(np.ones(4), grads, names={"w": np.ones(4)}))
     assert known.factor(4.0).length == "params.shape[0]"
     assert known.factor(12.0).length == "A.shape[1]"
 
@@ -1026,7 +1026,7 @@ def test_gradients_explain_nothing():
     grads = {"dW1": np.ones((3, 5)), "dW2": np.ones((7, 5))}
     params = {"W1": np.ones((3, 5)), "W2": np.ones((7, 5))}
     names = {"grads": grads, "same": grads["dW2"], "other": np.ones(11)}
-    known = Readings(np.sum, names, pair(params, grads), grads)
+    known = NamedNumbers(np.sum, names, pair(params, grads), grads)
     lengths = [known.factor(float(n)).length for n in (3, 5, 7, 11)]
     assert lengths == ["W1.shape[0]", "W1.shape[1]", "W2.shape[0]", "other.shape[0]"]
 

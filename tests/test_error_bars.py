@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from networks import ClassicExercise, Smooth, relu, sigmoid
 
 from gradcheck_magic import Verdict, check_gradients
-from gradcheck_magic.ladder import Ladder, Rung
-from gradcheck_magic.noise import noise_level
+from gradcheck_magic._cost.noise import noise_level
+from gradcheck_magic._measure.ladder import Ladder, Rung
 
 CORRECT, INSPECT, BUG = Verdict.CORRECT, Verdict.INSPECT, Verdict.BUG
 INCONCLUSIVE = Verdict.INCONCLUSIVE

@@ -43,8 +43,8 @@ from gradcheck_magic import (
     gradient_checking,
     step_curve,
 )
-from gradcheck_magic.text_report import text_report
-from gradcheck_magic.text_style import TextStyle
+from gradcheck_magic._report.text import text_report
+from gradcheck_magic._report.text_style import TextStyle
 
 # At least so often something odd is thrown, rows and examples together.
 ENOUGH = 2000

@@ -11,7 +11,7 @@ import pytest
 from IPython.utils.capture import capture_output
 
 from gradcheck_magic import GradientCheckInterrupted, Verdict, check_gradients
-from gradcheck_magic.interrupt import InterruptGuard
+from gradcheck_magic._cost.interrupt import InterruptGuard
 
 N = 40
 

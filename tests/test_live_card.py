@@ -5,7 +5,7 @@ import json
 import pytest
 from kernel import started
 
-from gradcheck_magic.widget import MOST_LIVE
+from gradcheck_magic._notebook.live_card import MOST_LIVE
 
 SETUP = """
 %load_ext gradcheck_magic

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from gradcheck_magic import memory
+from gradcheck_magic._cost import worker_process
 
 # Page faults while arrays of 4 MB come and go: before, meanwhile and afterwards.
 FAULTS = """
 import resource
 import numpy as np
-from gradcheck_magic.memory import memory_kept
+from gradcheck_magic._cost.worker_process import memory_kept
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -30,7 +30,7 @@ print(*counts)
 
 # So many pages has one of the arrays, of 4 KB each, or of fewer and larger ones.
 PAGES = 60
-glibc = pytest.mark.skipif(memory._mallopt() is None, reason="the C library is not glibc")
+glibc = pytest.mark.skipif(worker_process._mallopt() is None, reason="the C library is not glibc")
 
 
 def counted(**environment):
@@ -56,13 +56,13 @@ def test_memory_is_kept_meanwhile():
 @glibc
 def test_own_processes_keep_memory():
     """Those of `workers=2` do so from their start."""
-    _, _, afterwards = counted(**memory.KEEPING)
+    _, _, afterwards = counted(**worker_process.KEEPING)
     assert afterwards < PAGES
 
 
 @pytest.mark.parametrize("asked", ["", "-1", "a word"])
 def test_nothing_is_done_unasked(monkeypatch, asked):
-    monkeypatch.setenv(memory.ASKED, asked)
-    monkeypatch.setattr(memory, "_mallopt", lambda: pytest.fail("the C library was asked"))
-    with memory.memory_kept():
+    monkeypatch.setenv(worker_process.ASKED, asked)
+    monkeypatch.setattr(worker_process, "_mallopt", lambda: pytest.fail("the C library was asked"))
+    with worker_process.memory_kept():
         pass

@@ -14,7 +14,7 @@ from gradcheck_magic import (
     check_gradients,
     gradient_checking,
 )
-from gradcheck_magic.parameters import kind_of
+from gradcheck_magic._inputs.parameters import kind_of
 
 
 def square(params):

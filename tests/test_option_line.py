@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradcheck_magic import InputError
-from gradcheck_magic.magic import GradcheckMagics
-from gradcheck_magic.option_line import names, quoted, read_options, split, table_of
+from gradcheck_magic._notebook.magic import GradcheckMagics
+from gradcheck_magic._notebook.option_line import names, quoted, read_options, split, table_of
 
 PARSER = GradcheckMagics.gradcheck.parser
 

@@ -11,8 +11,8 @@ from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
 from gradcheck_magic import GradientCheckFailed, InputError
-from gradcheck_magic.magic import GradcheckMagics
-from gradcheck_magic.options import OPTIONS, project_options
+from gradcheck_magic._notebook.magic import GradcheckMagics
+from gradcheck_magic._notebook.options import OPTIONS, project_options
 
 OURS = "[tool.gradcheck_magic]\n"
 WRONG = "params, grads, cost_function = [1.0, 2.0], [2.0, 5.0], lambda p: p[0] ** 2 + p[1] ** 2"

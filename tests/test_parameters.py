@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gradcheck_magic import Verdict, check_gradients
-from gradcheck_magic.errors import did_you_mean
-from gradcheck_magic.pairing import pair
+from gradcheck_magic._inputs.pairing import pair
+from gradcheck_magic._wording import did_you_mean
 
 
 class Layer(NamedTuple):

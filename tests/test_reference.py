@@ -22,11 +22,10 @@ from reference import (
 
 import gradcheck_magic as package
 from gradcheck_magic import GradientCheck, check_gradients, step_curve
-from gradcheck_magic.check import Call
-from gradcheck_magic.magic import HELP, GradcheckMagics
-from gradcheck_magic.measurement import Mode
-from gradcheck_magic.option_line import read_options
-from gradcheck_magic.options import CALLS
+from gradcheck_magic._inputs.request import Call, Mode
+from gradcheck_magic._notebook.magic import HELP, GradcheckMagics
+from gradcheck_magic._notebook.option_line import read_options
+from gradcheck_magic._notebook.options import CALLS
 
 THINGS = [thing for things in GROUPS.values() for thing in things]
 FUNCTIONS = [

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from networks import ACTIVATIONS, Network
 
 from gradcheck_magic import GradientCheckInterrupted, Verdict, check_gradients
-from gradcheck_magic.directions import Direction, likely_magnitude
+from gradcheck_magic._cost.directions import Direction, likely_magnitude
 
 SCAN = functools.partial(check_gradients, mode="scan")
 # What it may take to clear a right gradient, and for each wrong entry.

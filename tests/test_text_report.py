@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from reports import REPORTS, numbered, twice
 
-from gradcheck_magic.report import footer, one_line
-from gradcheck_magic.terminal import TextCard, style_of
-from gradcheck_magic.text_report import text_report
-from gradcheck_magic.text_style import MUTED, SPELLED, TONES, TextStyle, columns
+from gradcheck_magic._notebook.cards import TextCard, style_of
+from gradcheck_magic._report.text import text_report
+from gradcheck_magic._report.text_style import MUTED, SPELLED, TONES, TextStyle, columns
+from gradcheck_magic._report.words import footer, one_line
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).with_name("golden") / "reports"

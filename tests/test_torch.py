@@ -8,8 +8,8 @@ import pytest
 from needed import require
 
 from gradcheck_magic import Cause, InputError, Verdict, check_gradients, step_curve
-from gradcheck_magic.libraries import library_of
-from gradcheck_magic.pairing import pair
+from gradcheck_magic._inputs.arrays import library_of
+from gradcheck_magic._inputs.pairing import pair
 
 require("torch", hint="pip install -e '.[torch]'")
 import torch  # noqa: E402

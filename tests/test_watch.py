@@ -12,9 +12,10 @@ import pytest
 from IPython.utils.capture import capture_output
 from kernel import started
 
-from gradcheck_magic import InputError, Verdict, watch
-from gradcheck_magic.fingerprint import BLOCK, digest
-from gradcheck_magic.watch import Watch
+from gradcheck_magic import InputError, Verdict
+from gradcheck_magic._inputs.fingerprint import BYTES_AT_ONCE, digest
+from gradcheck_magic._notebook import watch
+from gradcheck_magic._notebook.watch import Watch
 
 SETUP = """
 import functools
@@ -493,7 +494,7 @@ def test_wrong_by_then(cell):
 
 def test_large_arrays(monkeypatch, cell):
     """Of these only a part is looked at in the time there is, and that is said."""
-    monkeypatch.setattr(watch, "MOST_BYTES", BLOCK)
+    monkeypatch.setattr(watch, "MOST_BYTES", BYTES_AT_ONCE)
     blind = "changes in place of `params` and `grads` may go unnoticed"
     cell("params = np.zeros(200_000); grads = np.ones(200_000); cost_function = np.sum")
     line = cell("%gradcheck --watch --call structured")
@@ -537,7 +538,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_digest(change, dtype):
     """Every bit counts, and every place, in arrays of any size and layout."""
-    for size in (18, 2 * BLOCK // np.dtype(dtype).itemsize + 3):
+    for size in (18, 2 * BYTES_AT_ONCE // np.dtype(dtype).itemsize + 3):
         x = np.linspace(0, 1, size).astype(dtype)
         before = digest([("x", x)])
         strided = np.stack([x, x], axis=1)[:, 0]

@@ -23,11 +23,12 @@ from gradcheck_magic import (
     WorkerLostError,
     check_gradients,
 )
-from gradcheck_magic.convention import Binding, Convention
-from gradcheck_magic.cost import Cost
-from gradcheck_magic.evaluation import Entries, Evaluator
-from gradcheck_magic.parameters import VariableNames, collect
-from gradcheck_magic.workers import Workers, _known, pool_of
+from gradcheck_magic._cost.convention import Binding, Convention
+from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._cost.evaluation import Entries, Evaluator
+from gradcheck_magic._cost.worker_process import _known
+from gradcheck_magic._cost.workers import Workers, pool_of
+from gradcheck_magic._inputs.parameters import VariableNames, collect
 
 HERE = os.getpid()
 N = 40

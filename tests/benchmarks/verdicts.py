@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from gradcheck_magic import check_gradients, gradient_checking
-from gradcheck_magic.comparison import THRESHOLDS, band
+from gradcheck_magic._result.verdict import THRESHOLDS, band
 from tests.benchmarks import rivals
 from tests.benchmarks.harness import (
     Count,

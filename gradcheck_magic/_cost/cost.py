@@ -1,0 +1,671 @@
+"""The user's function as J(θ).
+
+It finds out how the function wants its parameters, has it evaluated at θ and around it, here or by
+workers, and knows how much one value can be trusted.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._cost.convention import Binding, Convention, possible_bindings
+from gradcheck_magic._cost.evaluation import Evaluator, Pairs
+from gradcheck_magic._cost.noise import Surroundings, measured_noise, noise_in_steps
+from gradcheck_magic._cost.workers import Workers, pool_of
+from gradcheck_magic._inputs.arrays import from_library
+from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._inputs.parameters import (
+    DOUBLE,
+    Parameter,
+    Parameters,
+    kind_of,
+    random_direction,
+)
+from gradcheck_magic._inputs.request import (
+    Progress,
+)
+from gradcheck_magic._wording import first_line, shown
+from gradcheck_magic.errors import InputError
+
+__all__ = ["PACKAGE", "Cost", "Precision", "require_dependence"]
+
+Array = NDArray[Any]
+Vector = NDArray[np.float64]
+
+# What lies in it is ours, and no line of the user's.
+PACKAGE = str(Path(__file__).parent.parent) + os.sep
+
+# What we add to the time of an evaluation, in seconds.
+OVERHEAD = 2e-6
+# Progress is told, and an interrupt looked at, after about so many seconds of evaluations.
+CHUNK = 0.02
+# So many second looks are taken at once, for each worker.
+LOOKS = 32
+
+SINGLE = np.dtype(np.float32).itemsize
+# Values of no more than 20 bits are the result of rounding, and not of single precision.
+ROUNDED_BITS = 2**20
+# Two calls at the same θ may differ by this much, relatively, before the cost counts as random.
+REPEATABLE = 1e-8
+REPEATABLE_SINGLE = 1e-3
+# How far from θ, relatively, calling conventions are compared; nearer where J is not finite there.
+DISTANCES = (1e-2, 1e-4, 1e-6)
+# After how many copies one of them stands where another stood, if no one holds them.
+COPIES = 8
+# Multiples of θ, and how often other points of its size are tried, to see whether J is constant
+# everywhere or only flat around θ.
+ELSEWHERE = (-1.0, 0.0, 10.0)
+OTHER_POINTS = 3
+# How far a cost in low precision may be from the same in double precision, in units of its
+# rounding, and how much less noise makes it worth the while.
+ROUNDED = 32.0
+BETTER = 30.0
+
+
+class Cost:
+    """The user's function as J(θ).
+
+    Use it as a context manager: on leaving, arrays that were perturbed in place hold what they
+    held before, to the last bit, and an interrupt that was held back meanwhile is raised.
+
+    Parameters
+    ----------
+    function : callable
+        The user's function.
+    parameters : Parameters
+        The point θ at which the gradient is checked.
+    name : str
+        What the user calls it.
+    call : {"auto", "flat", "structured", "arguments", "closure"}
+        How `function` wants the parameters; "auto" tries what its signature allows.
+    upstream : array_like, optional
+        dJ/d(output), for a function that returns an array: J = Σ output · upstream.
+    seed : int
+        Of the points at which J is looked at around θ.
+    progress : callable, optional
+        Called now and then with (evaluations so far, evaluations expected, seconds so far).
+    budget : float, optional
+        The seconds there are from now on: then `OutOfTime` is raised.
+    workers : int or Executor, optional
+        By how many processes, or by whose workers, batches are evaluated.
+
+    Attributes
+    ----------
+    name : str
+        What the user calls the function.
+    convention : Convention or None
+        How it is called; None before that is known.
+    own, best : Precision
+        J(θ) in the precision that the user chose, and in double precision where that is better and
+        the function goes along; otherwise both are the same. Known once this is entered.
+    is_single : bool
+        Whether even the best is less than double precision.
+    value : float
+        J(θ).
+    noise : float
+        The absolute error of one evaluation.
+    scale : float
+        How large J is around θ; at θ itself it may be zero by accident.
+    constant : bool
+        Whether J is the same wherever it was looked at, near and far.
+    itemsize : int
+        Of the coarsest among the parameters and J, in bytes: 8 in double precision.
+    passed_over : list
+        Likelier ways of calling the function, each a `convention` with the `error` it raised.
+    n_evaluations : int
+        How often the function was called.
+    notes : list of str
+        What was taken for granted, each a sentence for the card.
+    expected : int
+        How many evaluations there will be in all, as far as is known.
+    n_filled : int
+        How many pairs of the last batch were evaluated.
+
+    Raises
+    ------
+    InputError
+        On entering, if the function cannot be called, is random, changes its argument, or does
+        not return a finite number. What the function itself raises at θ passes through.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        parameters: Parameters,
+        *,
+        name: str = "cost_function",
+        call: str = "auto",
+        upstream: object = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        budget: float | None = None,
+        workers: int | Executor | None = None,
+    ) -> None:
+        if not callable(function):
+            raise InputError(
+                f"`{name}` is {kind_of(function)}: expected a function that returns the cost."
+            )
+        if not (isinstance(call, str) and call in ("auto", *Convention)):
+            raise InputError(f"`call` is {shown(call)}: expected auto, {', '.join(Convention)}.")
+        self.name = name
+        self.value = self.noise = self.scale = np.nan
+        self.constant = False
+        self.convention: Convention | None = None
+        self.passed_over: list[_Failure] = []
+        self._parameters = parameters
+        self._call = call
+        self._evaluator = Evaluator(function, name, _upstream_array(upstream), parameters.itemsize)
+        self._theta = parameters.theta()
+        self._random = _generator(seed)
+        self._direction = random_direction(self._theta, self._random)
+        self.expected = 0
+        self.n_filled = 0
+        self._progress = progress
+        self._pool = pool_of(workers)
+        self._workers: Workers | None = None
+        self._started = time.perf_counter()
+        if budget is not None:
+            self._evaluator.deadline = self._started + budget
+        self._chunk = 1
+        self._stack = ExitStack()
+        self._binding: Binding
+        self.own: Precision
+        self.best: Precision
+        self.is_single = False
+
+    @property
+    def seconds_each(self) -> float:
+        """How long one evaluation takes, with what is our own in it; workers share the time."""
+        return (self._evaluator.seconds_each + OVERHEAD) / (self._pool.size if self._pool else 1)
+
+    @property
+    def itemsize(self) -> int:
+        """Of the coarsest among the parameters and J, in bytes: 8 in double precision."""
+        return self._evaluator.itemsize
+
+    @property
+    def n_evaluations(self) -> int:
+        """How often the function was called."""
+        return self._evaluator.n_evaluations
+
+    @property
+    def notes(self) -> list[str]:
+        """What was taken for granted, each a sentence for the card."""
+        return self._evaluator.notes
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self._evaluator.guard).release()
+            bindings = possible_bindings(
+                self._evaluator.function,
+                self._parameters,
+                self._theta,
+                self._call,
+                self.name,
+            )
+            for binding in bindings:
+                stack.callback(binding.restore)
+            trials = self._tried_at_theta(bindings)
+            gap = self._repeated(trials[0])
+            self._binding = self._agreed(trials)
+            self.convention = self._binding.convention
+            self._look_around()
+            eps = float(np.finfo(f"f{self._evaluator.itemsize}").eps)
+            surroundings = self._surroundings(self._binding, self.value)
+            smallest = float(np.finfo(self._theta.dtype).eps)
+            self.noise = max(gap, measured_noise(surroundings, smallest, eps))
+            self.own = Precision(self._binding, self.value, self.noise, eps)
+            self.best = self._in_double() or self.own
+            self.is_single = self.best is self.own and self._evaluator.itemsize < DOUBLE
+            if self._pool is not None:
+                self._workers = Workers(
+                    self._pool, self._evaluator, self._binding, self._evaluator.require_time
+                )
+                self._workers.compare(self._same)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._require_unchanged(self._binding)
+        finally:
+            self._stack.__exit__(kind, error, traceback)
+
+    def position(self, parameter: Parameter) -> int:
+        """Return where a parameter stands among all."""
+        return self._parameters.arrays.index(parameter)
+
+    @property
+    def at_once(self) -> int:
+        """How many pairs of evaluations there should be in a batch."""
+        return 1 if self._workers is None else LOOKS * self._workers.size
+
+    def pairs(self, precision: Precision, batch: Pairs) -> tuple[Vector, Vector]:
+        """Return J on both sides of θ, in that precision, for every pair of a batch."""
+        plus, minus = np.full((2, len(batch)), np.nan)
+        self.fill(precision, batch, plus, minus)
+        return plus, minus
+
+    def fill(self, precision: Precision, batch: Pairs, plus: Vector, minus: Vector) -> None:
+        """Write the same into arrays; whatever comes up, `n_filled` says how far it got."""
+        self.n_filled = 0
+        # One pair is evaluated here sooner than it would be sent.
+        if self._workers is not None and len(batch) > 1:
+            self._fill_from(self._workers, precision, batch, plus, minus)
+            return
+        while self.n_filled < len(batch):
+            start = self.n_filled
+            part = batch.part(start, start + self._chunk)
+            began = time.perf_counter()
+            try:
+                self._evaluator.fill(precision.binding, part, plus[start:], minus[start:])
+            finally:
+                self.n_filled = start + self._evaluator.done
+            self._chunk = _next_chunk(self._chunk, time.perf_counter() - began)
+            self._tell()
+
+    def _fill_from(
+        self, workers: Workers, precision: Precision, batch: Pairs, plus: Vector, minus: Vector
+    ) -> None:
+        """Write what workers make of a batch into arrays."""
+        with closing(workers.parts(precision.binding, batch)) as parts:
+            for part in parts:
+                start = self.n_filled
+                self.n_filled = stop = start + len(part.plus)
+                plus[start:stop], minus[start:stop] = part.plus, part.minus
+                if part.error is not None:
+                    # If it happens here as well, the user sees where in the function it does.
+                    self._evaluator.pairs(precision.binding, batch.part(stop, stop + 1))
+                    part.error.add_note("This happened in a worker, and not here.")
+                    raise part.error
+                self._tell()
+
+    def _tell(self) -> None:
+        """Tell how far it is."""
+        if self._progress is not None:
+            expected = max(self.expected, self.n_evaluations)
+            self._progress(self.n_evaluations, expected, time.perf_counter() - self._started)
+
+    def at(self, theta: Array, wrap: Callable[[Array], Array] | None = None) -> float:
+        """Return J at another θ, at its best precision; nan where it raises.
+
+        Parameters
+        ----------
+        theta : ndarray
+            Where. What is not to be checked stays as it is.
+        wrap : callable, optional
+            What the function is given in place of each array; it is not asked where the function
+            reads the notebook's own.
+        """
+        self._evaluator.guard.release()
+        return self._at(self.best.binding, theta, wrap)
+
+    # How the function wants to be called
+
+    def _tried_at_theta(self, bindings: list[Binding]) -> list[_Trial]:
+        """Call the function at θ in every way that its signature allows; return what works."""
+        if len(bindings) == 1:
+            tried = [self._tried(bindings[0])]
+        else:
+            # A wrong convention may well overflow or divide by zero: that is not worth a warning.
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                tried = [self._tried(binding) for binding in bindings]
+        working = [trial for trial in tried if isinstance(trial, _Trial)]
+        failures = [trial for trial in tried if isinstance(trial, _Failure)]
+        if not working:
+            # The right convention is most likely the one that got furthest into the function.
+            furthest = max(failures, key=lambda failure: failure.progress)
+            if not furthest.progress:
+                # No line of the user's was reached: the call itself was refused.
+                raise InputError(f"`{self.name}` cannot be called: {first_line(furthest.error)}.")
+            raise furthest.error
+        working = self._in_own_shape(working)
+        first = tried.index(working[0])
+        self.passed_over = [f for f in failures if tried.index(f) < first]
+        for failure in failures:
+            # Its frames hold what the function was called with.
+            failure.error.__traceback__ = None
+        return working
+
+    def _in_own_shape(self, trials: list[_Trial]) -> list[_Trial]:
+        """Leave out the flat θ where it is one array of another shape that works as it is.
+
+        Its own shape is what the user's own call would hand over: flattened, a column would only
+        broadcast where the column itself does not.
+        """
+        arrays = self._parameters.arrays
+        if len(arrays) > 1 or arrays[0].array.ndim == 1:
+            return trials
+        own_shape = [t for t in trials if t.binding.convention is not Convention.FLAT]
+        for trial in trials:
+            if own_shape and trial not in own_shape:
+                trial.binding.drop()
+        return own_shape or trials
+
+    def _tried(self, binding: Binding) -> _Trial | _Failure:
+        arguments = binding.arguments()
+        held = binding.references()
+        try:
+            value = self._finite(self._evaluator.read(self._evaluator.called(arguments)))
+            self._require_unchanged(binding)
+        except InputError as error:
+            binding.restore()
+            binding.drop()
+            return _Failure(binding.convention, error, progress=(math.inf,))
+        except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
+            binding.restore()
+            binding.drop()
+            return _Failure(binding.convention, error, progress=_lines_reached(error))
+        # What the function keeps must not change under it: it gets copies from now on.
+        binding.fresh = binding.references() > held
+        return _Trial(binding, value)
+
+    def _require_unchanged(self, binding: Binding) -> None:
+        parameter = binding.changed()
+        if parameter is None:
+            return
+        closure = binding.convention is Convention.CLOSURE
+        whose = "the notebook's" if closure else "its argument"
+        raise InputError(
+            f"`{self.name}` changes {whose} `{parameter.name}`: a cost must leave the parameters "
+            f"as they are; let it work on a copy ({parameter.name}.copy())."
+        )
+
+    def _agreed(self, trials: list[_Trial]) -> Binding:
+        """Return the likeliest convention, if all that work agree at a point around θ.
+
+        At θ itself they often agree by accident: a function may ignore what it is given.
+        """
+        rivals = [trial.binding for trial in trials]
+        _, values = self._nearby(rivals)
+        if all(self._same(values[0], value) for value in values):
+            for rival in rivals[1:]:
+                rival.drop()
+            return rivals[0]
+        ways = ", ".join(
+            f"{binding.convention.described} (J = {value:.6g})"
+            for binding, value in zip(rivals, values, strict=True)
+        )
+        *others, last = [f"--call {binding.convention}" for binding in rivals]
+        raise InputError(
+            f"`{self.name}` can be called in {len(rivals)} ways that differ around θ: {ways}; "
+            f"say {', '.join(others)} or {last} (in Python, call=...)."
+        )
+
+    def _same(self, one: float, other: float) -> bool:
+        if not (np.isfinite(one) and np.isfinite(other)):
+            return bool(np.isfinite(one) == np.isfinite(other))
+        tolerance = REPEATABLE if self._evaluator.itemsize >= DOUBLE else REPEATABLE_SINGLE
+        return bool(abs(one - other) <= tolerance * max(abs(one), abs(other)))
+
+    def _finite(self, value: float) -> float:
+        if not np.isfinite(value):
+            raise InputError(
+                f"`{self.name}` is {value} at the given parameters: the gradient can only be "
+                "checked where the cost is finite."
+            )
+        return value
+
+    # What one value is worth
+
+    def _repeated(self, trial: _Trial) -> float:
+        """Call the function again at θ and return by how much the two values differ."""
+        self.value = trial.value
+        # Only what the right convention returns is worth a note.
+        self._evaluator.notes.clear()
+        began = time.perf_counter()
+        again = self._evaluator.value(trial.binding)
+        self._evaluator.seconds_each = time.perf_counter() - began
+        if not self._same(self.value, again):
+            raise InputError(
+                f"`{self.name}` gave {self.value:.9g} and then {again:.9g} for the same "
+                "parameters: make it repeatable (no dropout, a fixed seed, the same batch)."
+            )
+        return abs(self.value - again)
+
+    def _around(self, binding: Binding, distance: float) -> float:
+        """Return J at a point around θ, the same for every binding; nan where it raises."""
+        self._tell()
+        with binding.along(self._direction, distance):
+            return self._evaluator.quiet_value(binding)
+
+    def _at(
+        self, binding: Binding, theta: Array, wrap: Callable[[Array], Array] | None = None
+    ) -> float:
+        """Return J at another point, where the check itself may never come; nan where it raises."""
+        with binding.at(theta):
+            return self._evaluator.quiet_value(binding, wrap)
+
+    def _nearby(self, bindings: list[Binding]) -> tuple[float, list[float]]:
+        """Return how far off θ every binding has a finite J, if any distance has, and these."""
+        for distance in DISTANCES:
+            values = [self._around(binding, distance) for binding in bindings]
+            if np.all(np.isfinite(values)):
+                break
+        return distance, values
+
+    def _look_around(self) -> None:
+        """See whether J depends on θ, and whether the function remembers the array it was given."""
+        binding = self._binding
+        distance, (around,) = self._nearby([binding])
+        if not binding.fresh and binding.convention is not Convention.CLOSURE:
+            binding.fresh = True
+            anew = self._around(binding, distance)
+            binding.fresh = not self._same(around, anew)
+            if binding.fresh:
+                self._require_no_confusion(binding, distance)
+            around = anew
+        self.scale = max(abs(self.value), abs(around)) if math.isfinite(around) else abs(self.value)
+        values = {self.value, around, self._around(binding, distance / 3)}
+        if self._evaluator.itemsize == DOUBLE and len(values) > 2:  # noqa: PLR2004 (one may be round by chance)
+            self._evaluator.itemsize = _itemsize(values)
+        self.constant = around == self.value and self._constant_elsewhere()
+
+    def _require_no_confusion(self, binding: Binding, distance: float) -> None:
+        """Make sure that a function tells apart the arrays that it remembers and does not hold.
+
+        By and by a copy stands where another stood, whose memory was given back: they share an id.
+        """
+        distances = [distance / k for k in range(1, COPIES + 1)]
+        first = [self._around(binding, each) for each in distances]
+        again = [self._around(binding, each) for each in reversed(distances)]
+        if not all(map(self._same, first, reversed(again))):
+            raise InputError(
+                f"`{self.name}` gives different values for the same numbers in other arrays: if it "
+                "remembers arrays by their id(), let it go by what is in them (W.tobytes())."
+            )
+
+    def _constant_elsewhere(self) -> bool:
+        """Whether J is the same at points that have little to do with θ.
+
+        Around θ it may only be flat: where every unit is dead, or where it counts hits.
+        """
+        size = np.abs(self._direction)
+        points = [multiple * self._theta for multiple in ELSEWHERE]
+        for least in (0.0, 1.0):
+            sizes = np.maximum(size, least)
+            points += [sizes * self._random.normal(size=len(size)) for _ in range(OTHER_POINTS)]
+        values = [self._at(self._binding, point) for point in points]
+        return all(value == self.value for value in values if np.isfinite(value))
+
+    def reexamine(self) -> bool:
+        """Look at the noise again, in steps along single entries; return whether it is larger."""
+        best = self.best
+        noise = noise_in_steps(self._surroundings(best.binding, best.value), best.eps)
+        if noise <= best.noise:
+            return False
+        self.best = replace(best, noise=noise)
+        if self.own is best:
+            self.own, self.noise = self.best, noise
+        return True
+
+    def _surroundings(self, binding: Binding, value: float) -> Surroundings:
+        def along(distance: float) -> float:
+            return self._around(binding, distance)
+
+        def beside(i: int, step: float) -> float:
+            parameter = next(p for p in self._parameters.arrays if p.start <= i < p.stop)
+            slot = binding.slots[self.position(parameter)]
+            k, here = i - parameter.start, float(self._theta[i])
+            try:
+                if parameter.checked:
+                    slot[k] = here + step * max(1.0, abs(here))
+                return self._evaluator.quiet_value(binding)
+            finally:
+                binding.restore()
+
+        return Surroundings(along, beside, len(self._theta), value, self._random)
+
+    def _in_double(self) -> Precision | None:
+        """The cost in double precision, where θ is single and the function allows it."""
+        if self._theta.dtype.itemsize >= DOUBLE or self._binding.convention is Convention.CLOSURE:
+            return None
+        eps = float(np.finfo(np.float64).eps)
+        binding, itemsize = self._binding.in_double(), self._evaluator.itemsize
+        value = self._at(binding, self._theta)
+        # What the function returns now says nothing of the precision that the user chose.
+        self._evaluator.itemsize = itemsize
+        tolerance = max(REPEATABLE_SINGLE, ROUNDED * float(np.finfo(self._theta.dtype).eps))
+        apart = abs(value - self.value)
+        if math.isnan(apart) or apart > tolerance * abs(self.value) + ROUNDED * self.noise:
+            return None
+        if self._at(binding, self._theta + self._unnoticed()) == value and not self.constant:
+            # It returns to the lower precision by itself.
+            return None
+        noise = measured_noise(self._surroundings(binding, value), eps, eps)
+        return Precision(binding, value, noise, eps) if noise < self.noise / BETTER else None
+
+    def _unnoticed(self) -> Vector:
+        """A step that θ in its own precision would not notice."""
+        places = np.spacing(np.abs(self._theta)).astype(np.float64)
+        return 0.3 * places * np.sign(self._direction)
+
+
+@dataclass(frozen=True, eq=False)
+class Precision:
+    """J around θ, in one floating-point precision.
+
+    Attributes
+    ----------
+    binding : Binding
+        What the function is called with.
+    value, noise : float
+        J(θ), and the absolute error of one evaluation.
+    eps : float
+        The unit roundoff of J, twice: the spacing of numbers next to 1.
+    """
+
+    binding: Binding
+    value: float
+    noise: float
+    eps: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """A way of calling the function that works, and J(θ)."""
+
+    binding: Binding
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Failure:
+    """A way of calling the function that does not work, and how far it got."""
+
+    convention: Convention
+    error: Exception
+    progress: tuple[float, ...]
+
+
+def _next_chunk(size: int, seconds: float) -> int:
+    """Return the size of a batch that takes about as long as there should be silence."""
+    if seconds > CHUNK:
+        return max(1, size // 2)
+    return 2 * size if seconds < CHUNK / 2 else size
+
+
+def _itemsize(values: Iterable[float]) -> int:
+    """Return 4 for values that were computed in single precision, else 8.
+
+    They take up the 24 bits of a float32, and no more; what takes up far fewer was rounded.
+    """
+    array = np.array(list(values))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.all(array.astype(np.float32) == array):
+            return DOUBLE
+    fraction, _ = np.frexp(array)
+    return DOUBLE if np.all(np.modf(fraction * ROUNDED_BITS)[0] == 0) else SINGLE
+
+
+def _lines_reached(error: Exception) -> tuple[int, ...]:
+    """Return how far the user's function got: where in it, where in what it called, and so on."""
+    places: list[int] = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        if not traceback.tb_frame.f_code.co_filename.startswith(PACKAGE):
+            # The instruction tells apart what stands on one line.
+            places += (traceback.tb_lineno, traceback.tb_lasti)
+        traceback = traceback.tb_next
+    return tuple(places)
+
+
+def _upstream_array(upstream: object) -> Array | None:
+    """Return a copy, lest it be one of the arrays that are perturbed."""
+    if upstream is None:
+        return None
+    upstream = from_library(upstream, "upstream")
+    try:
+        array = np.array(upstream)
+    except Exception:  # noqa: BLE001 (the user's own may raise anything)
+        array = np.array(None)
+    if isinstance(upstream, np.ma.MaskedArray):
+        raise InputError("`upstream` is a masked array: give a plain one, such as its .filled(0).")
+    if array.dtype.kind not in "fiub":
+        raise InputError(
+            f"`upstream` is {kind_of(upstream)} ({array.dtype}): expected dJ/d(output), an "
+            "array of real numbers."
+        )
+    return array
+
+
+def _generator(seed: Any) -> np.random.Generator:
+    is_number = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not is_number or seed < 0:
+        raise InputError(f"`seed` is {shown(seed)}: expected a whole number from 0 on.")
+    return np.random.default_rng(seed)
+
+
+def require_dependence(cost: Cost, pairing: Pairing) -> None:
+    everything = pairing.size == pairing.parameters.size
+    if not (cost.constant and everything and any(map(np.any, pairing.gradients))):
+        return
+    reads = (
+        f"it reads other arrays than those in `{pairing.parameters.name}`"
+        if cost.convention is Convention.CLOSURE
+        else "it ignores its argument, and may read the notebook's variables instead"
+    )
+    raise InputError(
+        f"`{cost.name}` is {cost.value:.6g} wherever the parameters are, while the gradient is not "
+        f"zero: {reads}."
+    )

@@ -1,0 +1,310 @@
+"""Calls the user's function, here or in a worker: the only module that does.
+
+It hands θ over as a `Binding` holds it, reads what comes back as one number, and takes J on both
+sides of θ, along one entry or along a direction.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._cost.convention import Arguments, Binding
+from gradcheck_magic._cost.directions import Direction
+from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._inputs.arrays import from_library
+from gradcheck_magic._inputs.parameters import kind_of
+from gradcheck_magic.errors import InputError
+
+__all__ = ["Along", "Entries", "Evaluator", "OutOfTime", "Pairs", "Probe"]
+
+Array = NDArray[Any]
+Vector = NDArray[np.float64]
+
+# What nearly every cost returns, and what needs no second look.
+PLAIN_FLOATS = (float, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """J on both sides of θ, for some entries of one parameter.
+
+    Attributes
+    ----------
+    position : int
+        Of the parameter among all.
+    ks : sequence of int, length m
+        The entries, as they count in C order.
+    steps : float, or sequence of float, length m
+        How far they are moved to either side.
+    quiet : bool
+        Whether they may leave the domain of J: an error is then nan, and a warning nothing.
+    """
+
+    position: int
+    ks: Sequence[int]
+    steps: float | Sequence[float]
+    quiet: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ks)
+
+    def part(self, start: int, stop: int) -> Entries:
+        """Return some of them."""
+        steps = self.steps if isinstance(self.steps, float) else self.steps[start:stop]
+        return Entries(self.position, self.ks[start:stop], steps, self.quiet)
+
+
+@dataclass(frozen=True, eq=False)
+class Along:
+    """J on both sides of θ, along directions in which several parameters may move at once.
+
+    Attributes
+    ----------
+    probes : sequence of tuple of (Direction, float), length m
+        For each pair of evaluations, the directions in it, each with its step.
+    """
+
+    probes: Sequence[Probe]
+
+    def __len__(self) -> int:
+        return len(self.probes)
+
+    def part(self, start: int, stop: int) -> Along:
+        """Return some of them."""
+        return Along(self.probes[start:stop])
+
+
+Probe = Sequence[tuple[Direction, float]]
+Pairs = Entries | Along
+
+
+class OutOfTime(BaseException):
+    """There is no time left for another evaluation."""
+
+
+class Evaluator:
+    """The user's function, as one that returns a number.
+
+    Parameters
+    ----------
+    function : callable
+        The user's function.
+    name : str
+        What the user calls it.
+    upstream : ndarray, optional
+        dJ/d(output), for a function that returns an array.
+    itemsize : int
+        Of the coarsest among the parameters, in bytes.
+
+    Attributes
+    ----------
+    n_evaluations : int
+        How often it was called.
+    itemsize : int
+        Of the coarsest among the parameters and what was returned, in bytes.
+    notes : list of str
+        What was taken for granted of what was returned.
+    guard : InterruptGuard
+        Open while the user's function runs.
+    done : int
+        How many pairs of the last batch were evaluated before something came up.
+    deadline : float
+        When, by `time.perf_counter`, no evaluation may be under way any more.
+    seconds_each : float
+        How long one takes.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], name: str, upstream: Array | None, itemsize: int
+    ) -> None:
+        self.function = function
+        self.name = name
+        self.upstream = upstream
+        self.itemsize = itemsize
+        self.n_evaluations = 0
+        self.notes: list[str] = []
+        self.guard = InterruptGuard()
+        self.done = 0
+        self.deadline = math.inf
+        self.seconds_each = 0.0
+
+    def value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
+        """Return J at the θ that a binding holds."""
+        if binding.dtype is None:
+            return self._value(binding, wrap)
+        with binding.in_precision():
+            return self._value(binding, wrap)
+
+    def _value(self, binding: Binding, wrap: Callable[[Array], Array] | None) -> float:
+        value = self.called(binding.arguments() if wrap is None else binding.wrapped(wrap))
+        if type(value) in PLAIN_FLOATS and self.upstream is None:
+            return float(value)
+        return self.read(value)
+
+    def quiet_value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
+        """Return the same without a warning, and nan where the function raises."""
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return self.value(binding, wrap)
+            except Exception:  # noqa: BLE001 (the user's function may raise anything)
+                return np.nan
+
+    def called(self, arguments: Arguments) -> Any:
+        """Call the function, and let an interrupt through meanwhile."""
+        args, kwargs = arguments
+        if self.deadline < math.inf:
+            self.require_time()
+        self.n_evaluations += 1
+        self.guard.open = True
+        try:
+            return self.function(*args, **kwargs)
+        finally:
+            self.guard.open = False
+
+    def require_time(self) -> None:
+        """Raise `OutOfTime` if there is no time for another evaluation."""
+        if time.perf_counter() + self.seconds_each > self.deadline:
+            raise OutOfTime
+
+    # What comes back
+
+    def read(self, value: Any) -> float:
+        """Read what the function returned as one number."""
+        first = self._first(value)
+        if first is None:
+            raise InputError(f"`{self.name}` returned None: is a `return` missing?")
+        first = from_library(first, self.name)
+        if inspect.iscoroutine(first):
+            # Nobody is going to await it, and Python would complain of that.
+            first.close()
+        try:
+            array = np.asarray(first)
+        except Exception:  # noqa: BLE001 (lists of different lengths, or anything of the user's)
+            array = np.asarray(None)
+        if isinstance(first, np.ma.MaskedArray) and np.any(first.mask):
+            raise InputError(
+                f"`{self.name}` returned a masked value: the gradient can only be checked where "
+                "the cost is a number."
+            )
+        if array.dtype.kind not in "fiub":
+            raise InputError(f"`{self.name}` returned {kind_of(first)}: expected one real number.")
+        if array.dtype.kind == "f":
+            self.itemsize = min(self.itemsize, array.dtype.itemsize)
+        if self.upstream is not None:
+            return self._weighted(array, self.upstream)
+        if array.size != 1:
+            raise InputError(
+                f"`{self.name}` returned an array of shape {array.shape}: expected one number. "
+                "If it is a layer's output, give dJ/d(output) with --upstream (upstream=...)."
+            )
+        return float(array.item())
+
+    def _first(self, value: Any) -> Any:
+        """Return what comes first in (cost, cache), or in [cost, cache]."""
+        first = value
+        while isinstance(first, tuple) and first:
+            first = first[0]
+        if isinstance(first, list) and first and self.upstream is None and _is_single(first[0]):
+            first = first[0]
+        if first is not value:
+            what = "cost" if self.upstream is None else "output"
+            self._note(f"`{self.name}` returns several values: the first was taken as the {what}.")
+        return first
+
+    def _weighted(self, output: Array, upstream: Array) -> float:
+        if output.shape != upstream.shape:
+            raise InputError(
+                f"`upstream` is {upstream.shape} and `{self.name}` returned {output.shape}: "
+                "dJ/d(output) has the shape of the output."
+            )
+        with np.errstate(all="ignore"):
+            return float(np.sum(output * upstream, dtype=np.float64))
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    # On both sides of θ
+
+    def pairs(self, binding: Binding, batch: Pairs) -> tuple[Vector, Vector]:
+        """Return J on one side of θ and on the other, each of shape (m,).
+
+        Whatever happens, θ is put back; and if something does, `done` says how far it got.
+        """
+        plus, minus = np.full((2, len(batch)), np.nan)
+        self.fill(binding, batch, plus, minus)
+        return plus, minus
+
+    def fill(self, binding: Binding, batch: Pairs, plus: Vector, minus: Vector) -> None:
+        """Write the same into arrays, pair by pair."""
+        self.done = 0
+        if isinstance(batch, Entries):
+            self._fill_entries(binding, batch, plus, minus)
+        else:
+            self._fill_along(binding, batch, plus, minus)
+
+    def _fill_entries(self, binding: Binding, batch: Entries, plus: Vector, minus: Vector) -> None:
+        evaluate = self.quiet_value if batch.quiet else self.value
+        slot, guard = binding.slots[batch.position], self.guard
+        steps = repeat(batch.steps) if isinstance(batch.steps, float) else batch.steps
+        for j, (k, step) in enumerate(zip(batch.ks, steps, strict=False)):
+            guard.release()
+            saved = slot[k]
+            try:
+                slot[k] = saved + step
+                plus[j] = evaluate(binding)
+                slot[k] = saved - step
+                minus[j] = evaluate(binding)
+            except Exception as error:
+                label = binding.parameters.arrays[batch.position].label(k)
+                with suppress(Exception):  # the user's own exception need not take a note
+                    error.add_note(self._blame(f"`{label}` moved by {step:g}"))
+                raise
+            finally:
+                # The saved value, because adding and subtracting a step does not return to it.
+                slot[k] = saved
+            self.done = j + 1
+
+    def _fill_along(self, binding: Binding, batch: Along, plus: Vector, minus: Vector) -> None:
+        for j, probe in enumerate(batch.probes):
+            for side, values in ((1.0, plus), (-1.0, minus)):
+                self.guard.release()
+                with _moved(binding, probe, side):
+                    values[j] = self.quiet_value(binding)
+            self.done = j + 1
+
+    def _blame(self, moved: str) -> str:
+        return f"This happened with {moved}; at the parameters themselves `{self.name}` works."
+
+
+def _is_single(value: Any) -> bool:
+    try:
+        return np.ndim(value) == 0
+    except Exception:  # noqa: BLE001 (lists of different lengths, or anything of the user's)
+        return False
+
+
+@contextmanager
+def _moved(binding: Binding, probe: Probe, side: float) -> Iterator[None]:
+    """Move θ along some directions, and put it back."""
+    arrays, saved = binding.arrays, binding.saved
+    try:
+        for direction, step in probe:
+            position = direction.position
+            direction.move(arrays[position], saved[position], side * step)
+        yield
+    finally:
+        for direction, _ in probe:
+            direction.restore(arrays[direction.position], saved[direction.position])

@@ -1,0 +1,149 @@
+"""What a check borrows, and gives back bit for bit, whatever happens.
+
+The parameters are the business of `Binding`. The user's function may use up random numbers, and
+PyTorch's modules and tensors change when they are used: running means and gradients accumulate.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import chain, islice
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from gradcheck_magic._cost.free_variables import attributes, found, read_by
+from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._inputs.arrays import requires_gradient, torch_class
+from gradcheck_magic._inputs.containers import is_module, module_of, opened
+from gradcheck_magic._inputs.parameters import array_leaves
+
+__all__ = ["Restored"]
+
+Restore = Callable[[], object]
+
+# Longer lists are data.
+MOST_HELD = 1000
+
+
+class Restored:
+    """Random states, and what torch accumulates; as a context manager it gives them back.
+
+    An interrupt never comes between: until then it is held back, or passed on by the guards of
+    those who call the user's functions.
+
+    Parameters
+    ----------
+    params : object
+        The user's.
+    functions : callable
+        Which of the user's functions will be called.
+    """
+
+    def __init__(self, params: object, *functions: object) -> None:
+        self._params = params
+        self._functions = functions
+        self._guard = InterruptGuard()
+        self._restores: list[Restore] = []
+
+    def __enter__(self) -> Self:
+        read = [*chain.from_iterable(map(_reached, self._functions))]
+        self._restores = [*_global_randomness(), *map(_own_randomness, filter(_is_random, read))]
+        if torch_class("Tensor"):
+            modules = filter(is_module, [module_of(self._params), *self._functions, *read])
+            self._restores += _accumulated(self._params, modules)
+        # Nothing has been changed so far.
+        self._guard.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            for restore in self._restores:
+                restore()
+        finally:
+            self._guard.__exit__(kind, error, traceback)
+
+
+def _reached(function: object) -> Iterator[object]:
+    """Yield what a function reads, and what the objects among that hold."""
+    for _, value in found(read_by(function)):
+        yield value
+        kind = type(value)
+        if kind is dict:
+            yield from islice(value.values(), MOST_HELD)
+        elif kind in {list, tuple}:
+            yield from value[:MOST_HELD]
+        elif not issubclass(kind, (ModuleType, type)):
+            yield from (held for _, held in attributes(value))
+
+
+def _global_randomness() -> Iterator[Restore]:
+    yield partial(random.setstate, random.getstate())
+    yield partial(np.random.set_state, np.random.get_state(legacy=False))  # noqa: NPY002 (the user's)
+    torch: Any = sys.modules.get("torch")
+    if hasattr(torch, "get_rng_state"):
+        yield partial(torch.set_rng_state, torch.get_rng_state())
+        if torch.cuda.is_initialized():
+            yield partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
+
+
+def _is_random(value: object) -> bool:
+    kind = type(value)
+    if issubclass(kind, random.SystemRandom):
+        # It has no state.
+        return False
+    kinds = (np.random.Generator, np.random.RandomState, random.Random)
+    return issubclass(kind, (*kinds, torch_class("Generator")))
+
+
+def _own_randomness(generator: Any) -> Restore:
+    if isinstance(generator, np.random.Generator):
+        bits = generator.bit_generator
+        return partial(setattr, bits, "state", bits.state)
+    if isinstance(generator, random.Random):
+        return partial(generator.setstate, generator.getstate())
+    return partial(generator.set_state, generator.get_state())
+
+
+def _accumulated(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
+    """Yield what restores gradients, running means and modes, each once."""
+    distinct = {id(module): module for module in modules}.values()
+    tensors = [parameter for module in distinct for parameter in module.parameters()]
+    tensors += filter(requires_gradient, _leaves(params))
+    for tensor in {id(tensor): tensor for tensor in tensors}.values():
+        if tensor.is_leaf:
+            yield partial(_give_back, tensor, tensor.grad, _copied(tensor.grad))
+    for module in distinct:
+        for buffer in module.buffers():
+            yield partial(buffer.data.copy_, buffer.detach().clone())
+        for part in module.modules():
+            yield partial(setattr, part, "training", part.training)
+
+
+def _leaves(params: object) -> list[object]:
+    # What is wrong with it is said where the parameters are read.
+    with suppress(Exception):
+        return [leaf for _, leaf in array_leaves(opened(params))]
+    return []
+
+
+def _copied(grad: Any) -> Any:
+    return None if grad is None else grad.detach().clone()
+
+
+def _give_back(tensor: Any, grad: Any, values: Any) -> None:
+    """Make the gradient what it was: the same tensor, with the same numbers."""
+    if grad is not None:
+        # Through `data`, so that a graph which is still to be used does not count it as a change.
+        grad.data.copy_(values)
+    tensor.grad = grad

@@ -1,0 +1,199 @@
+"""The result of a check, put together from what was measured, judged and diagnosed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._cost.evaluation import OutOfTime
+from gradcheck_magic._diagnosis.evidence import Evidence
+from gradcheck_magic._diagnosis.reasons import notes, reasons
+from gradcheck_magic._inputs.fingerprint import fingerprint
+from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._inputs.request import (
+    Request,
+)
+from gradcheck_magic._measure.central_differences import CLEAR
+from gradcheck_magic._measure.compare import Comparison
+from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.measurement import Measurement
+from gradcheck_magic._result.cause import Cause, Diagnosis
+from gradcheck_magic._result.changes import changes
+from gradcheck_magic._result.gradient_check import GradientCheck
+from gradcheck_magic._result.verdict import LISTED, Verdict
+from gradcheck_magic._wording import first_line
+
+__all__ = ["Outcome", "conclude", "has_failed", "since", "summed_up"]
+
+CUT_SHORT = "Stopped early: the cause was looked for without further evaluations of the cost."
+
+
+def since(previous: GradientCheck | None, check: GradientCheck) -> GradientCheck:
+    """Return the same check, which tells what has changed since the one before."""
+    if previous is None:
+        return check
+    differences = (previous.difference, check.difference)
+    return replace(check, changes=changes(previous.parameters, check.parameters, differences))
+
+
+def has_failed(check: GradientCheck) -> bool:
+    """Return whether something is wrong, or worth inspecting."""
+    return check.verdict in {Verdict.BUG, Verdict.INSPECT}
+
+
+def summed_up(checks: list[GradientCheck], request: Request) -> GradientCheck:
+    """Return the check that fails; or one that says nothing; or the one at the given point."""
+    telling = (
+        checks[-1] if has_failed(checks[-1]) else next((c for c in checks if not c), checks[0])
+    )
+    point = checks.index(telling)
+    around = f"the parameters moved by up to 10 %, seed {request.seed}"
+    reasons, notes = telling.reasons, telling.notes
+    if point:
+        before = "passes" if checks[0] else "says nothing"
+        sentence = (
+            f"This is point {point} of {request.points} around the given one ({around}): the "
+            f"given one {before}."
+        )
+        reasons = (sentence, *reasons)
+    elif telling:
+        sentence = f"Checked at {request.points} points around the given one as well ({around})."
+        notes = (*notes, sentence)
+    return replace(
+        telling,
+        point=point,
+        n_evaluations=sum(check.n_evaluations for check in checks),
+        seconds=sum(check.seconds for check in checks),
+        reasons=reasons,
+        notes=notes,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """All that a check at one point came to."""
+
+    pairing: Pairing
+    cost: Cost
+    measurement: Measurement
+    comparison: Comparison
+    measured: MeasuredEntries
+    diagnoses: tuple[Diagnosis, ...]
+    stopped: BaseException | None
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether anything is missing that would have been measured."""
+        return self.stopped is not None and not self.measurement.is_done
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on everything."""
+        verdict = self.comparison.verdict
+        is_bug = verdict is Verdict.BUG
+        return Verdict.INCONCLUSIVE if self.is_cut_short and not is_bug else verdict
+
+    def evidence(self) -> Evidence:
+        """What there is to be put into words."""
+        measurement = self.measurement
+        return Evidence(
+            self.pairing,
+            self.cost,
+            measurement.epsilon,
+            self.measured,
+            self.comparison,
+            self.verdict,
+            measurement.scan,
+            self._stop() if self.is_cut_short else "",
+            bool(self.diagnoses),
+        )
+
+    def _stop(self) -> str:
+        why = "Interrupted"
+        if isinstance(self.stopped, OutOfTime):
+            why = "The budget was used up"
+        return f"{why}: {self.measurement.so_far}"
+
+    def notes(self) -> Iterator[str]:
+        """Yield what else a reader should know."""
+        if self.measurement.choice:
+            yield self.measurement.choice
+        yield from self.pairing.notes
+        yield from self.cost.notes
+        yield from notes(self.evidence())
+        yield from _doubts(self.cost, self.diagnoses)
+        if self.stopped and self.diagnoses and not self.is_cut_short:
+            yield CUT_SHORT
+
+
+def conclude(outcome: Outcome, started: float) -> GradientCheck:
+    """Put together what was found."""
+    pairing, cost, measurement = outcome.pairing, outcome.cost, outcome.measurement
+    comparison, measured = outcome.comparison, outcome.measured
+    difference, uncertainty = comparison.difference
+    scan = measurement.scan
+    return GradientCheck(
+        verdict=outcome.verdict,
+        difference=difference,
+        difference_uncertainty=uncertainty,
+        parameters=comparison.parameters,
+        diagnoses=outcome.diagnoses,
+        wrong_entries=comparison.wrong_entries,
+        measured=_frozen(pairing.theta_indices(measured.positions)),
+        analytic=_frozen(measured.analytic),
+        numerical=_frozen(measured.numerical),
+        uncertainty=_frozen(measured.uncertainty),
+        wrong=_frozen(comparison.wrong),
+        kinked=_frozen(measured.kinked),
+        mode=measurement.mode,
+        call=cost.convention.value if cost.convention else "auto",
+        epsilon=measurement.epsilon,
+        cost=cost.value,
+        noise=cost.noise,
+        n_evaluations=cost.n_evaluations,
+        seconds=time.perf_counter() - started,
+        detectable=scan.detectable if scan else _detectable(measured),
+        size=pairing.size,
+        interrupted=outcome.is_cut_short,
+        reasons=tuple(reasons(outcome.evidence())),
+        notes=tuple(outcome.notes()),
+        fingerprint=fingerprint(pairing),
+    )
+
+
+def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
+    """Whether the function was called in the wrong way: it then ignores what it should use."""
+    ignored = any(d.cause is Cause.COST_IGNORES_PARAMETERS for d in diagnoses)
+    if not (ignored and cost.passed_over and cost.convention):
+        return []
+    likelier = cost.passed_over[0]
+    return [
+        (
+            f"`{cost.name}` was called {cost.convention.described}, because it raised "
+            f"{type(likelier.error).__name__} when called {likelier.convention.described}: "
+            f"{first_line(likelier.error).rstrip('.')}. If that is how it is meant to be called, "
+            f"--call {likelier.convention} shows where."
+        )
+    ]
+
+
+def _detectable(measured: MeasuredEntries) -> float:
+    """The error that is clear of the error bar and of inspection, at the least favourable entry."""
+    if not measured.numerical.size:
+        return math.inf
+    bars = (CLEAR + 1) * (measured.uncertainty + measured.rounding)
+    floor = np.maximum(bars, LISTED * np.abs(measured.numerical))
+    return float(np.max(np.where(np.isfinite(floor), floor, np.inf)))
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    array = array.copy()
+    array.setflags(write=False)
+    return array

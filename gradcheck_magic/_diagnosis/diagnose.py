@@ -1,0 +1,434 @@
+"""Names what is wrong with a gradient, and where.
+
+A cause is named only where it explains every entry within its error bar, and the simplest that does
+is taken: one for all wrong parameters before one for each, what a parameter shows by itself before
+what lies in the backward pass before it. A wrong name is worse than none: what fits nothing is
+UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._diagnosis.experiments import Earlier, Experiments
+from gradcheck_magic._diagnosis.finding import Finding
+from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch, Sample, Sides
+from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
+from gradcheck_magic._diagnosis.recognise import (
+    clipped,
+    evidence,
+    exchanged,
+    joined,
+    recognised,
+    regularised,
+    same_total,
+    scaled,
+)
+from gradcheck_magic._diagnosis.sentences import Context, sentence
+from gradcheck_magic._diagnosis.upstream import Boundary, Layers, boundary
+from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._inputs.parameters import Parameter
+from gradcheck_magic._measure.compare import Comparison
+from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.scan import Scan
+from gradcheck_magic._result.cause import Cause, Details, Diagnosis
+
+__all__ = ["diagnose"]
+
+Vector = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# A gradient whose cosine with the right one is larger, in every parameter, is nearly right.
+NEARLY = 0.98
+# Of a parameter with more entries than that, a scan's diagnosis takes some rows and columns: those
+# that were measured, and so many that some thousand entries more are among them.
+LARGE_PARAMETER = 100_000
+BESIDE = 1000
+# Causes of which one diagnosis tells for all parameters that share them.
+_SHARED = {Cause.SIGN, Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
+# The number in the details that these parameters must share too.
+_NUMBERS = {Cause.SCALE: "factor", Cause.REGULARIZATION: "strength"}
+
+
+def diagnose(
+    pairing: Pairing,
+    comparison: Comparison,
+    measured: MeasuredEntries,
+    *,
+    named_numbers: Callable[[], NamedNumbers],
+    cost: Cost,
+    evaluate: bool = True,
+    earlier: Earlier | None = None,
+    scan: Scan | None = None,
+) -> tuple[Diagnosis, ...]:
+    """Name the cause for every parameter that has wrong entries.
+
+    Parameters
+    ----------
+    pairing : Pairing
+        The parameters and the analytic gradient.
+    comparison : Comparison
+        Which entries are wrong.
+    measured : MeasuredEntries
+        What is known of the entries that were measured.
+    named_numbers : callable
+        Returns what numbers may stand for; asked for only if something is wrong.
+    cost : Cost
+        The cost.
+    evaluate : bool
+        Whether it may be called, and hypotheses be tested that need more evaluations.
+    earlier : Earlier, optional
+        What the check before this one measured.
+    scan : Scan, optional
+        What a scan found out about entries that were not measured by themselves.
+
+    Returns
+    -------
+    tuple of Diagnosis
+        In the order of the parameters; one for all that share a cause.
+    """
+    if not (comparison.wrong.any() or comparison.inspect.any()):
+        return ()
+    mismatches = tuple(_mismatches(pairing, comparison, measured, scan))
+    known = named_numbers()
+    layers = Layers(mismatches, is_everything=pairing.size == pairing.parameters.size)
+    experiments = Experiments(
+        pairing,
+        mismatches,
+        named_numbers=known,
+        cost=cost if evaluate else None,
+        earlier=earlier,
+    )
+    search = _Search(mismatches, layers, known, experiments)
+    context = Context(layers, known, cost.name)
+    # Of huge values the squares overflow: what comes of that explains nothing.
+    with np.errstate(all="ignore"):
+        return tuple(_diagnosis(finding, context) for finding in search.findings())
+
+
+def _diagnosis(finding: Finding, context: Context) -> Diagnosis:
+    names = tuple(mismatch.name for mismatch in finding.mismatches)
+    return Diagnosis(finding.cause, names, sentence(finding, context), finding.details)
+
+
+def _mismatches(
+    pairing: Pairing, comparison: Comparison, measured: MeasuredEntries, scan: Scan | None
+) -> Iterator[Mismatch]:
+    # On a kink, any value between the slopes on both sides is right.
+    numerical = np.where(measured.kinked, (measured.low + measured.high) / 2, measured.numerical)
+    half_gap = np.where(measured.kinked, (measured.high - measured.low) / 2, 0.0)
+    bars = measured.uncertainty + half_gap
+    wrong = comparison.wrong | comparison.inspect
+    parts = zip(measured.parts(pairing), pairing.gradient_names, pairing.gradients, strict=True)
+    for i, ((parameter, part, ks), gradient_name, analytic) in enumerate(parts):
+        values = analytic, numerical[part], bars[part], measured.rounding[part]
+        is_bug = bool(comparison.wrong[part].any())
+        # What a scan looked at is as large as it likes: a part of it tells as much.
+        is_all = scan is None or parameter.size <= LARGE_PARAMETER
+        sides = None if is_all else _some_sides(parameter, ks, analytic)
+        mismatch = Mismatch.of(
+            parameter, gradient_name, values, wrong[part], ks, is_bug=is_bug, sides=sides
+        )
+        if scan is not None:
+            each = scan.parameters[i]
+            mismatch = mismatch.with_right_ones(each.known_right(), each.detectable)
+        yield mismatch
+
+
+def _some_sides(parameter: Parameter, ks: NDArray[np.intp], analytic: Vector) -> Sides:
+    """Return the rows, columns and so on of some entries, and a few more.
+
+    Half of these are of entries with a gradient: of a table of which few rows are looked up, only
+    they tell what is right.
+    """
+    random = np.random.default_rng(0)
+    few = math.ceil(BESIDE ** (1 / max(len(parameter.shape), 1)) / 2)
+    telling = np.flatnonzero(analytic)
+    more = random.choice(telling, few) if len(telling) else ks
+    sides = zip(
+        np.unravel_index(np.append(ks, more), parameter.shape), parameter.shape, strict=True
+    )
+    return tuple(np.union1d(index, random.integers(0, length, few)) for index, length in sides)
+
+
+class _Search:
+    """Looks for the simplest findings that explain all mismatches."""
+
+    def __init__(
+        self,
+        mismatches: Sequence[Mismatch],
+        layers: Layers,
+        named_numbers: NamedNumbers,
+        experiments: Experiments,
+    ) -> None:
+        self._all = mismatches
+        self._wrong = [m for m in mismatches if m.is_wrong]
+        self._layers = layers
+        self._named_numbers = named_numbers
+        self._experiments = experiments
+
+    def findings(self) -> list[Finding]:
+        """Return what was found, in the order of the parameters."""
+        shared = self._shared_by_all()
+        findings = [shared] if shared else self._one_by_one()
+        findings = self._of_another_point(findings)
+        findings = self._upstream(findings)
+        findings = [self._located(finding) for finding in findings]
+        findings = [f for f in findings if f.firm or any(m.is_bug for m in f.mismatches)]
+        return sorted(findings, key=lambda f: self._all.index(f.mismatches[0]))
+
+    # What parameters show by themselves
+
+    def _shared_by_all(self) -> Finding | None:
+        """One factor, or one strength, for everything that is wrong."""
+        pool, group = Sample.pooled(m.sample for m in self._wrong), tuple(self._wrong)
+        # Zeros, and what is no number, each parameter shows by itself.
+        if not all(m.sample.analytic.any() for m in group) or not np.isfinite(pool.analytic).all():
+            return None
+        found = scaled(pool, self._named_numbers)
+        if found:
+            return Finding(found[0], group, found[1])
+        everything = Sample.pooled(m.sample for m in self._all)
+        bound = clipped(everything, np.concatenate([m.wrong for m in self._all]))
+        if bound is not None:
+            return Finding(Cause.ENTRIES, group, {"clipped": bound})
+        details = regularised(pool, self._named_numbers)
+        return Finding(Cause.REGULARIZATION, group, details) if details else None
+
+    def _one_by_one(self) -> list[Finding]:
+        found = {id(m): self._borne_out(recognised(m, self._named_numbers)) for m in self._wrong}
+        weak = [m for m in self._wrong if _may_be_another(found[id(m)])]
+        # A zero is that of any parameter without a gradient: it takes another one to tell.
+        swaps = [
+            swap
+            for swap in exchanged(weak, self._all)
+            if any(m.sample.analytic.any() for m in swap.mismatches)
+            and not self._is_of_wrong_weights(swap, found)
+        ]
+        taken = {id(m) for swap in swaps for m in swap.mismatches}
+        single = [found[id(m)] for m in self._wrong if id(m) not in taken]
+        findings = _grouped(finding for finding in single if finding is not None)
+        for m in weak:
+            if id(m) in taken or found[id(m)] is not None:
+                continue
+            findings = self._with(findings, m)
+        return findings + swaps
+
+    def _is_of_wrong_weights(self, swap: Finding, found: dict[int, Finding | None]) -> bool:
+        """Whether it is a bias alone, beside weights that are wrong without a cause as well.
+
+        What is summed up for it is then another layer's, where nothing changes it on the way.
+        """
+        bias, *others = swap.mismatches
+        weights = self._layers.weights_of(bias)
+        return not others and any(m.is_wrong and found[id(m)] is None for m in weights)
+
+    def _borne_out(self, finding: Finding | None) -> Finding | None:
+        """See whether there is more to be said for what was recognised."""
+        if finding is not None and finding.cause is Cause.COST_IGNORES_PARAMETERS:
+            (mismatch,) = finding.mismatches
+            if self._experiments.is_ignored(mismatch):
+                return finding
+            flat = {"flat_to": finding.details["within"], "n_wrong": int(mismatch.wrong.sum())}
+            return Finding(Cause.UNKNOWN, finding.mismatches, flat, firm=False)
+        if finding is not None and finding.cause is Cause.MASK and not finding.firm:
+            return self._masked(finding)
+        return finding
+
+    def _masked(self, finding: Finding) -> Finding | None:
+        """Leave out a mask that explains some of the entries only, if no bias bears it out.
+
+        Anything that is wrong everywhere is not zero where the data are.
+        """
+        (mismatch,), axis = finding.mismatches, finding.details["axis"]
+        units = finding.details["indices"]
+        biases = [
+            m
+            for m in self._layers.beside(mismatch)
+            if len(m.squeezed) == 1 and m.size == mismatch.parameter.shape[axis]
+        ]
+        return finding if any(m.wrong[units].all() for m in biases) else None
+
+    def _with(self, findings: list[Finding], mismatch: Mismatch) -> list[Finding]:
+        """Let a finding explain one more parameter, or say that nothing does."""
+        for i, finding in enumerate(findings):
+            wider = joined(finding, mismatch)
+            if wider is not None:
+                ordered = replace(wider, mismatches=_ordered(wider.mismatches, self._all))
+                return [*findings[:i], ordered, *findings[i + 1 :]]
+        unknown = Finding(Cause.UNKNOWN, (mismatch,), evidence(mismatch), firm=False)
+        return [*findings, same_total(mismatch, self._all) or unknown]
+
+    # What another point, or a mended cost, shows
+
+    def _of_another_point(self, findings: list[Finding]) -> list[Finding]:
+        """See whether the gradient is right for other parameters, or for a cost slightly mended."""
+        doubtful = [f for f in findings if not f.firm or self._is_without_meaning(f)]
+        if not any(m.is_bug for f in doubtful for m in f.mismatches):
+            return findings
+        if not all(f.firm for f in doubtful):
+            # What is flat now may not have been before an update.
+            flat = Cause.COST_IGNORES_PARAMETERS
+            doubtful += [f for f in findings if f.cause is flat]
+        kept = [f for f in findings if f not in doubtful]
+        settled = {id(m) for f in kept for m in f.mismatches}
+        fitting = [m for m in self._all if id(m) not in settled]
+        # One fitted number is no simpler than another, unless the notebook has it.
+        fitted = all(f.firm for f in doubtful)
+        experiments = self._experiments
+        stale = functools.partial(experiments.stale, thorough=not fitted)
+        for tried in (experiments.previous, stale, experiments.broadcast):
+            found = tried(fitting)
+            if found is not None and (not fitted or _is_evident(found)):
+                return [*kept, found]
+        return findings
+
+    def _is_without_meaning(self, finding: Finding) -> bool:
+        """Whether it is a factor that could be any number."""
+        factor = finding.details.get("factor", np.nan)
+        return finding.cause is Cause.SCALE and self._named_numbers.factor(abs(factor)) is None
+
+    # What the order of the parameters shows
+
+    def _upstream(self, findings: list[Finding]) -> list[Finding]:
+        """Replace what has no simple cause by the place before which everything is wrong."""
+        weak = [f for f in findings if self._may_come_from_further_on(f)]
+        open_ones = [m for f in weak for m in f.mismatches]
+        place = boundary(self._layers, open_ones)
+        if place is None or not any(m.is_bug for m in place.explained):
+            return findings
+        inside = {id(m) for m in place.explained}
+        absorbed = [f for f in weak if id(f.mismatches[0]) in inside]
+        if all(f.firm for f in absorbed) or all(map(_is_aligned_block, absorbed)):
+            return findings
+        # That the cost does not change with a parameter is true whatever else is.
+        ignored = Cause.COST_IGNORES_PARAMETERS
+        kept = [f for f in findings if f not in absorbed or f.cause is ignored]
+        return [*kept, _at_a_place(place, absorbed)]
+
+    def _may_come_from_further_on(self, finding: Finding) -> bool:
+        """Whether an error in the backward pass may look like this in some parameters."""
+        if finding.cause is Cause.COST_IGNORES_PARAMETERS:
+            # It may cancel in the cost, as a bias before batch norm does.
+            return any(m.is_wrong for m in self._layers.beside(finding.mismatches[0]))
+        return not finding.firm or finding.cause is Cause.MASK or self._is_without_meaning(finding)
+
+    def _located(self, finding: Finding) -> Finding:
+        """Add, to what several parameters share, the place before which all of them stand."""
+        if finding.cause is Cause.MASK:
+            return _named(finding)
+        if finding.cause not in {Cause.SIGN, Cause.SCALE, Cause.ZERO}:
+            return finding
+        place = boundary(self._layers, finding.mismatches)
+        if place is None or len(place.explained) < len(self._wrong):
+            return finding
+        return replace(finding, details=finding.details | _names(place))
+
+
+def _at_a_place(place: Boundary, absorbed: Sequence[Finding]) -> Finding:
+    """What is wrong at a place in the backward pass, as far as can be told."""
+    mask = next((f for f in absorbed if f.cause is Cause.MASK and _is_at(f, place)), None)
+    if mask is not None:
+        details = _named(mask).details | _names(place)
+        return Finding(Cause.MASK, place.explained, details)
+    known = [{"name": m.name, **evidence(m)} for m in place.explained]
+    if not place.after and all(map(_is_nearly_right, place.explained, known)):
+        # As good as right everywhere: the point or the data are others, rather than a formula.
+        return Finding(Cause.UNKNOWN, place.explained, {"evidence": known}, firm=False)
+    details = {**_names(place), "layer": place.layer, "right_after": place.is_right_after}
+    details |= {"is_numbered": place.is_numbered, "evidence": known}
+    return Finding(Cause.UPSTREAM, place.explained, details)
+
+
+def _is_nearly_right(mismatch: Mismatch, known: Details) -> bool:
+    """Whether direction and length are nearly right; a single number has no direction."""
+    alike = known.get("cosine", 0.0) > NEARLY and 0.5 < known["ratio"] < 2  # noqa: PLR2004 (twice)
+    return alike and mismatch.size > 1
+
+
+def _is_evident(finding: Finding) -> bool:
+    """Whether it needs no fitted number; a learning rate is one, unless the notebook has it."""
+    return "learning_rate" not in finding.details or bool(finding.details["name"])
+
+
+def _may_be_another(finding: Finding | None) -> bool:
+    """Whether what was found of a parameter leaves room for the gradient of another one."""
+    zero = {Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
+    return finding is None or not finding.firm or finding.cause in zero
+
+
+def _ordered(some: Iterable[Mismatch], everything: Sequence[Mismatch]) -> tuple[Mismatch, ...]:
+    return tuple(sorted(some, key=everything.index))
+
+
+def _names(place: Boundary) -> Details:
+    return {"after": place.after.name if place.after else "", "before": place.before.name}
+
+
+def _named(finding: Finding) -> Finding:
+    return replace(finding, details={"name": finding.mismatches[0].name, **finding.details})
+
+
+def _is_at(finding: Finding, place: Boundary) -> bool:
+    """Whether a mask was forgotten right before a place."""
+    return finding.mismatches[0] is place.before
+
+
+def _is_aligned_block(finding: Finding) -> bool:
+    """Whether it is one of the blocks, side by side, into which several gates are put."""
+    if finding.cause is not Cause.SLICE:
+        return False
+    shape = finding.mismatches[0].parameter.shape
+    partial = [
+        (side, n) for side, n in zip(finding.details["sides"], shape, strict=True) if len(side) < n
+    ]
+    if len(partial) != 1:
+        return False
+    side, length = partial[0]
+    width = side[-1] - side[0] + 1
+    return bool(width == len(side) > 1 and side[0] % width == length % width == 0)
+
+
+def _grouped(findings: Iterable[Finding]) -> list[Finding]:
+    """Make one finding of those that share a cause, and its number."""
+    groups: list[Finding] = []
+    for finding in findings:
+        i = next((i for i, group in enumerate(groups) if _is_shared(group, finding)), None)
+        if i is None:
+            groups.append(finding)
+        else:
+            group = groups[i]
+            both = (*group.mismatches, *finding.mismatches)
+            groups[i] = replace(group, mismatches=both, details=_merged(group, finding))
+    return groups
+
+
+def _merged(group: Finding, finding: Finding) -> Details:
+    penalised = [*group.details.get("penalised", ()), *finding.details.get("penalised", ())]
+    return group.details | ({"penalised": penalised} if penalised else {})
+
+
+def _is_shared(group: Finding, finding: Finding) -> bool:
+    if group.cause is not finding.cause:
+        return False
+    if "n_wrong" in {*group.details, *finding.details} and finding.cause in _NUMBERS:
+        # What some entries are exempt from is told of each parameter by itself.
+        return False
+    if finding.cause in _SHARED:
+        return True
+    if finding.cause not in _NUMBERS:
+        return False
+    number = _NUMBERS[finding.cause]
+    one, other = group.details, finding.details
+    allowed = 2 * (one[f"{number}_uncertainty"] + other[f"{number}_uncertainty"])
+    apart = abs(one[number] - other[number])
+    return bool(apart <= allowed + TOLERANCE * abs(one[number])) and one.get("l1") == other.get(
+        "l1"
+    )

@@ -1,0 +1,33 @@
+"""A cause that was found, and the parameters that it explains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradcheck_magic._diagnosis.mismatch import Mismatch
+from gradcheck_magic._result.cause import Cause, Details
+
+__all__ = ["Finding"]
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """A cause, and what it explains.
+
+    Attributes
+    ----------
+    cause : Cause
+        What the numbers support.
+    mismatches : tuple of Mismatch
+        The parameters that it explains.
+    details : dict
+        The evidence.
+    firm : bool
+        Whether it explains every entry. If not, it says where these parameters are wrong, and
+        something before them in the backward pass may explain more.
+    """
+
+    cause: Cause
+    mismatches: tuple[Mismatch, ...]
+    details: Details
+    firm: bool = True

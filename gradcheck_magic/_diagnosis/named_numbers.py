@@ -1,0 +1,268 @@
+"""What a number may stand for: the lengths and numbers that the notebook knows by name."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from gradcheck_magic._cost.free_variables import found, read_by
+from gradcheck_magic._inputs.arrays import library_of
+from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._inputs.parameters import Names, array_leaves
+
+__all__ = ["Factor", "NamedNumbers", "Strength"]
+
+# How deep into functions that functions call, and into containers, names are looked for.
+NAME_DEPTH = 2
+# Longer lists are data, and no handful of arrays.
+LONGEST_LISTED = 32
+# Lengths beyond these are no sizes of batches or layers that anyone would divide by.
+SHORTEST_LENGTH, LONGEST_LENGTH = 2, 1_000_000
+# How near to a whole number, or one over it, a factor counts as one; larger ones mean nothing.
+WHOLE_WITHIN = 1e-5
+LARGEST_READ = 100_000
+LARGEST_RATE = 10
+# A named number that is this near is meant; none is looked for where less is known, relatively: of
+# many numbers and lengths, some quotient would come as near by chance.
+SAME = 1e-9
+KNOWN = 1e-5
+# Of one that the cost reads, and that is called so, less will do, if it is taken as it is.
+ROUGHLY_KNOWN = 1e-2
+# What IPython keeps of what was shown; nobody means that.
+NOT_THE_USERS = {"In", "Out"}
+# The words, in the names of numbers, that stand for a strength of a regularisation, or for a
+# learning rate; and those that stand for another one.
+STRENGTHS = re.compile(
+    r"lam\w*|lmb\w*|reg\w*|penal\w*|strength|ridge|lasso|decay|alpha|beta|l1|l2|wd|c"
+)
+OTHER_STRENGTHS = re.compile(r"lr|learning\w*")
+RATES = re.compile(r"lr|learning\w*|alpha|eta|step\w*")
+OTHER_RATES = re.compile(r"drop\w*|decay|momentum|keep|epochs|n")
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What a factor is the sign of.
+
+    Attributes
+    ----------
+    kind : str
+        Whether it is a whole number, one over it, the root of one, or one over that.
+    number : int
+        That number.
+    length : str
+        What in the notebook has this length, such as ``X.shape[1]``; empty if nothing has.
+    square : str
+        What has its square as a length, if that is not too small to mean anything.
+    """
+
+    kind: Literal["whole", "part", "root", "part of root"]
+    number: int
+    length: str
+    square: str = ""
+
+
+@dataclass(frozen=True)
+class Strength:
+    """What an excess of regularisation is made of, each in names of the notebook.
+
+    Attributes
+    ----------
+    formula : str
+        Such as ``lambd / X.shape[1]``.
+    instead : str
+        What stands in the gradient in its place, such as ``lambd``; empty where the formula itself
+        is the excess.
+    is_whole : bool
+        Whether it is a strength as the gradient has it, λ or λ / m, and not half or twice that.
+    """
+
+    formula: str
+    instead: str = ""
+    is_whole: bool = True
+
+
+class NamedNumbers:
+    """The lengths of arrays, and the numbers, that a factor or a strength may stand for.
+
+    What the cost reads comes first, then the parameters themselves, then all else in the namespace.
+
+    Parameters
+    ----------
+    function : callable
+        The cost.
+    names : mapping or sequence of str, optional
+        The namespace, if it is one.
+    pairing : Pairing
+        The parameters.
+    grads : object, optional
+        The gradients as the user gave them: what is asked about explains nothing.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], names: Names, pairing: Pairing, grads: object = ()
+    ) -> None:
+        self._lengths: dict[int, str] = {}
+        self._numbers: dict[str, float] = {}
+        self._own = {id(parameter.value) for parameter in pairing.parameters.arrays}
+        self._own |= {id(pairing.parameters.container), id(grads)}
+        self._own |= {id(leaf) for _, leaf in found(array_leaves(grads))}
+        namespace = list(found(_public(names))) if isinstance(names, Mapping) else []
+        # What the cost reads is the likeliest, by the name that the notebook has for it.
+        spoken = {id(value): name for name, value in namespace if _is_array(value)}
+        read = [(spoken.get(id(v), k), v) for k, v in found(read_by(function, NAME_DEPTH))]
+        self._take_all_lengths(read)
+        for parameter in pairing.parameters.arrays:
+            self._take_lengths(parameter.name, parameter.shape)
+        self._take_all_lengths(namespace)
+        for label, leaf in self._leaves([*namespace, *read]):
+            if not _is_array(leaf) and (number := _finite(leaf)):
+                self._numbers.setdefault(label, number)
+        self._read = {label for label, _ in self._leaves(read)}
+
+    def _leaves(self, named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+        """Yield all arrays and numbers that are not parameters."""
+        for name, value in named:
+            if id(value) not in self._own:
+                yield from (
+                    (label, leaf)
+                    for label, leaf in found(_leaves(name, value, NAME_DEPTH))
+                    if id(leaf) not in self._own
+                )
+
+    def _take_all_lengths(self, named: Iterable[tuple[str, Any]]) -> None:
+        for label, leaf in self._leaves(named):
+            if _is_array(leaf):
+                self._take_lengths(label, tuple(leaf.shape))
+
+    def _take_lengths(self, label: str, shape: tuple[int, ...]) -> None:
+        for axis, length in enumerate(shape):
+            if SHORTEST_LENGTH <= length <= LONGEST_LENGTH:
+                self._lengths.setdefault(length, f"{label}.shape[{axis}]")
+
+    @functools.cached_property
+    def factors(self) -> tuple[float, ...]:
+        """Factors that mean something, the simplest first."""
+        lengths = [n for n in self._lengths if n > SHORTEST_LENGTH]
+        return (-1.0, 2.0, 0.5, *map(float, lengths), *(1.0 / n for n in lengths), -2.0, -0.5)
+
+    def factor(self, value: float) -> Factor | None:
+        """What a positive factor is the sign of; None where it may be any number."""
+        if not 1 / LARGEST_READ <= value <= LARGEST_READ:
+            return None
+        if n := _whole(value):
+            return Factor("whole", n, self._lengths.get(n, ""), self._square(n))
+        if n := _whole(1 / value):
+            return Factor("part", n, self._lengths.get(n, ""), self._square(n))
+        if (n := _whole(value**2)) in self._lengths:
+            return Factor("root", n, self._lengths[n])
+        if (n := _whole(value**-2)) in self._lengths:
+            return Factor("part of root", n, self._lengths[n])
+        return None
+
+    def _square(self, n: int) -> str:
+        return self._lengths.get(n * n, "") if n > SHORTEST_LENGTH else ""
+
+    def rate(self, value: float) -> str:
+        """What learning rate of the notebook's this is; empty if none."""
+        same = (k for k, v in self._rates() if abs(v - value) <= SAME * abs(value))
+        return next(same, "")
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Numbers that are called learning rates."""
+        return tuple(dict.fromkeys(v for _, v in self._rates() if 0 < v <= LARGEST_RATE))
+
+    def _rates(self) -> Iterator[tuple[str, float]]:
+        for name, value in self._numbers.items():
+            if _is_called(name, RATES) and not _is_called(name, OTHER_RATES):
+                yield name, value
+
+    def strength(self, value: float, tolerance: float) -> Strength | None:
+        """What an excess λ of regularisation is made of; None where nothing fits.
+
+        Parameters
+        ----------
+        value, tolerance : float
+            The gradient's excess over the right one is `value` times the parameter.
+        """
+        for name, number in self._numbers.items():
+            is_called = _is_called(name, STRENGTHS) and not _is_called(name, OTHER_STRENGTHS)
+            if name not in self._read and not is_called:
+                continue
+            if tolerance <= KNOWN * abs(value):
+                meant = self._excesses(name, number)
+            elif name in self._read and is_called and tolerance <= ROUGHLY_KNOWN * abs(value):
+                meant = iter([(Strength(name), abs(number))])
+            else:
+                continue
+            for strength, excess in meant:
+                if abs(abs(value) - excess) <= max(tolerance, SAME * excess):
+                    return strength
+        return None
+
+    def _excesses(self, name: str, number: float) -> Iterator[tuple[Strength, float]]:
+        """Yield, of a number that may be λ, by how much a gradient may be off, either way."""
+        whole = [(name, abs(number))]
+        whole += [(f"{name} / {label}", abs(number) / n) for n, label in self._lengths.items()]
+        for formula, term in whole:
+            yield Strength(formula), term
+        for formula, term in whole:
+            yield Strength(formula, is_whole=False), 2 * term
+            yield Strength(formula, is_whole=False), term / 2
+        for formula, term in whole[1:]:
+            yield Strength(formula, instead=name), abs(number) - term
+
+
+def _whole(value: float) -> int:
+    """The whole number from 2 on that a value is; 0 if none."""
+    n = round(value) if value < 2 * LARGEST_READ else 0
+    return n if n > 1 and abs(value - n) <= WHOLE_WITHIN * value else 0
+
+
+def _finite(value: Any) -> float:
+    """A number as a float; 0 where it is none that could be meant."""
+    try:
+        number = float(value)
+    except (OverflowError, ValueError, TypeError):
+        return 0.0
+    return number if math.isfinite(number) else 0.0
+
+
+def _is_called(name: str, words: re.Pattern[str]) -> bool:
+    """Whether one of the words in a name matches: ``learning_rate``, ``self.lr``."""
+    last = name.rpartition(".")[2]
+    return any(map(words.fullmatch, re.findall(r"[a-z]+\d*", last.lower())))
+
+
+def _is_array(value: Any) -> bool:
+    # By its type: a proxy in the notebook may not want to be asked for its class.
+    return issubclass(type(value), np.ndarray) or library_of(value) is not None
+
+
+def _public(namespace: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+    """Yield the variables that the user has named."""
+    for name, value in namespace.items():
+        if not str(name).startswith("_") and name not in NOT_THE_USERS:
+            yield str(name), value
+
+
+def _leaves(label: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+    """Yield the arrays and numbers in a value, each with what to call it."""
+    if isinstance(value, bool):
+        return
+    if _is_array(value) or isinstance(value, (int, float, np.integer, np.floating)):
+        yield label, value
+    elif isinstance(value, dict) and depth:
+        for key, item in value.items():
+            if isinstance(key, (str, int)):
+                yield from _leaves(f"{label}[{key!r}]", item, depth - 1)
+    elif isinstance(value, (list, tuple)) and depth and len(value) <= LONGEST_LISTED:
+        for i, item in enumerate(value):
+            yield from _leaves(f"{label}[{i}]", item, depth - 1)

@@ -1,0 +1,293 @@
+"""Why the verdict is what it is, and what else a reader should know: sentences, with numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._diagnosis.evidence import NAMED_ENTRIES, Evidence
+from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
+from gradcheck_magic._inputs.parameters import Parameter
+from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS
+from gradcheck_magic._result.parameter_check import relative_error
+from gradcheck_magic._result.verdict import Verdict, band
+from gradcheck_magic._wording import listed
+
+__all__ = ["notes", "reasons"]
+
+Vector = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# The noise of a sum of ordinary length, in units of the rounding of its result: what is above it
+# has another origin than the size of the cost.
+ORDINARY_NOISE = 100.0
+# An analytic value that is this part of its error bar says that the slope is zero.
+ZERO = 1e-2
+# A cost that is larger than its gradient times this drowns it.
+LARGE_COST = 1e4
+
+
+def reasons(evidence: Evidence) -> Iterator[str]:
+    """Yield why the verdict is what it is, where the difference alone does not say."""
+    if evidence.stopped:
+        yield evidence.stopped
+    if evidence.scan is not None:
+        told = list(scan_reasons(evidence, evidence.scan))
+        yield from told
+        if evidence.verdict is Verdict.INCONCLUSIVE and not (told or evidence.stopped):
+            yield from _inconclusive(evidence)
+        return
+    if evidence.stopped:
+        return
+    if evidence.verdict is Verdict.INSPECT and not evidence.is_diagnosed:
+        yield from _slightly_off(evidence)
+    if evidence.verdict is Verdict.INCONCLUSIVE:
+        yield from _inconclusive(evidence)
+    elif evidence.verdict is not band(evidence.comparison.difference[0]):
+        yield _departure(evidence)
+
+
+def notes(evidence: Evidence) -> Iterator[str]:
+    """Yield what else is odd about the numbers or the point."""
+    yield from _precision(evidence)
+    yield from _kinks(evidence)
+    yield from _nothing_compared(evidence)
+    yield from _symmetric(evidence)
+
+
+# Why something is worth a look
+
+
+def _slightly_off(evidence: Evidence) -> Iterator[str]:
+    """By how much, and what is usually off by so little."""
+    slightly = {
+        p.name: float(relative_error(np.array(p.worst.numerical), np.array(p.worst.analytic)))
+        for p in evidence.comparison.parameters
+        if p.verdict is Verdict.INSPECT and p.worst is not None
+    }
+    if not slightly:
+        return
+    names, off = listed(slightly, NAMED_ENTRIES), max(slightly.values())
+    yield (
+        f"{names} {'is' if len(slightly) == 1 else 'are'} off by up to {off:.0e} of an entry: more "
+        "than the error bars allow, and less than most bugs make. Look for a constant of few "
+        "digits, such as 3.1416, and for a step in single precision."
+    )
+
+
+# Why nothing can be said
+
+
+def _inconclusive(evidence: Evidence) -> Iterator[str]:
+    unknown, cost = evidence.comparison.unknown, evidence.cost
+    said_zero = np.abs(evidence.analytic) <= ZERO * evidence.uncertainty
+    if not unknown.any() or np.all(
+        said_zero & (np.abs(evidence.numerical) <= evidence.uncertainty)
+    ):
+        yield _stationary(evidence)
+        return
+    lost = ~np.isfinite(evidence.numerical)
+    if lost.any():
+        yield (
+            f"`{cost.name}` is not finite around {evidence.labels(lost)}, or no step there is both "
+            "large enough for floating point and small enough for it: nothing can be said of "
+            f"{'it' if lost.sum() == 1 else 'them'}. Check at another point."
+        )
+    unknown = unknown & ~lost
+    if unknown.any():
+        yield _too_wide(evidence, unknown)
+
+
+def _stationary(evidence: Evidence) -> str:
+    if not (evidence.numerical.any() or any(map(np.any, evidence.pairing.gradients))):
+        return "Both gradients are zero everywhere: there is nothing to compare."
+    bar = float(np.max(evidence.uncertainty, initial=0.0))
+    if evidence.scan is not None:
+        bar = max(bar, evidence.scan.detectable)
+    return (
+        f"The gradient is zero here, to within {bar:.1e}: a wrong one that vanishes at a minimum "
+        "would look the same. Check at another point, such as the one where training starts."
+    )
+
+
+def _too_wide(evidence: Evidence, unknown: Mask) -> str:
+    """What limits the error bars, and what to do about it."""
+    cost, names = evidence.cost, evidence.names(unknown)
+    precision = cost.best
+    bar = float(np.max(evidence.uncertainty[unknown]))
+    size = float(np.max(np.abs(evidence.numerical[unknown])))
+    known = f"in {names} the numerical gradient, up to {size:.1e}, is known to {bar:.1e} only"
+    carries = f"`{cost.name}` is {precision.value:.3g} and carries noise of {precision.noise:.1e}"
+    if evidence.is_single and precision is cost.own:
+        return f"{carries}, in single precision: {known}. Compute it in float64."
+    rounding = precision.eps / 2 * abs(precision.value)
+    if precision.noise > ORDINARY_NOISE * rounding:
+        return (
+            f"{carries}, far more than float64 needs: {known}. Look for rounding, a step in lower "
+            "precision, a solver that stops early, or large terms that cancel."
+        )
+    if abs(precision.value) > LARGE_COST * size:
+        return (
+            f"{carries}: {known}. Subtract the constant part of the cost, check a smaller batch, "
+            "or check at a point where the gradient is not so small."
+        )
+    return (
+        f"`{cost.name}` has kinks, steps or sharp bends very near {evidence.labels(unknown)}: "
+        f"{known}. "
+        "Move the parameters a little, or scale them to about 1; and look for rounding, such as "
+        "that of 1 − a where a is nearly 1."
+    )
+
+
+# Why the verdict is not the textbook's
+
+
+def _departure(evidence: Evidence) -> str:
+    difference, _ = evidence.comparison.difference
+    if evidence.verdict is Verdict.CORRECT:
+        return _excused(evidence, difference)
+    if evidence.verdict is Verdict.BUG:
+        return _hidden(evidence, difference)
+    mask = evidence.comparison.inspect
+    worst = _worst_error(evidence, mask)
+    return (
+        f"{evidence.labels(mask)} {'disagrees' if mask.sum() == 1 else 'disagree'} beyond "
+        f"{'its' if mask.sum() == 1 else 'their'} error bars, by up to {worst:.1e} of the entry; "
+        f"the difference of {difference:.1e} "
+        + ("hides it." if difference < worst else "is mostly round-off.")
+    )
+
+
+def _excused(evidence: Evidence, difference: float) -> str:
+    cost, measured = evidence.cost, evidence.measured
+    agree = "with other steps every entry agrees within its error bar"
+    if evidence.is_single:
+        return (
+            f"The difference of {difference:.1e} is what single precision leaves: "
+            f"`{cost.name}` is {cost.value:.3g} and known to {cost.noise:.1e}; {agree}."
+        )
+    kinked = measured.kinked
+    if kinked.any():
+        return (
+            f"The difference of {difference:.1e} comes from {evidence.labels(kinked)}, where θ "
+            f"sits on a kink of `{cost.name}`: the gradient is between the slopes on both sides, "
+            "and agrees everywhere else."
+        )
+    textbook = measured.textbook
+    expected = NOISE_DEVIATIONS * cost.noise / evidence.epsilon * np.sqrt(len(textbook))
+    if np.linalg.norm(textbook - evidence.analytic) <= expected:
+        return (
+            f"The difference of {difference:.1e} is round-off: `{cost.name}` is {cost.value:.3g} "
+            f"and known to {cost.noise:.1e}, which a step of {evidence.epsilon:g} magnifies; "
+            f"{agree}."
+        )
+    return (
+        f"The difference of {difference:.1e} is the textbook's step: at some entries "
+        f"{evidence.epsilon:g} is too large, crosses a kink, or is lost in what `{cost.name}` "
+        f"rounds; {agree}."
+    )
+
+
+def _hidden(evidence: Evidence, difference: float) -> str:
+    mask = evidence.comparison.wrong
+    part, whole = (float(np.linalg.norm(evidence.numerical[m])) for m in (mask, mask | True))
+    share = f", {part / whole:.0e} of the whole gradient," if 0 < part < whole else ""
+    verb = "is" if mask.sum() == 1 else "are"
+    return (
+        f"{evidence.labels(mask)}{share} {verb} off by up to {_worst_error(evidence, mask):.1e}, "
+        f"relatively, far beyond the error bars: the difference over all parameters, "
+        f"{difference:.1e}, hides it."
+    )
+
+
+def _worst_error(evidence: Evidence, mask: Mask) -> float:
+    off = np.abs(evidence.analytic[mask] - evidence.numerical[mask])
+    sizes = np.maximum(np.abs(evidence.analytic[mask]), np.abs(evidence.numerical[mask]))
+    return float(np.max(off / sizes))
+
+
+# What is odd
+
+
+def _precision(evidence: Evidence) -> Iterator[str]:
+    cost = evidence.cost
+    if not evidence.is_single:
+        return
+    library = evidence.pairing.parameters.library
+    default = f", {library.default}" if library and library.default else ""
+    sentence = (
+        f"Single precision (float{8 * cost.itemsize}{default}): the step is {evidence.epsilon:g}, "
+    )
+    if cost.best is cost.own:
+        how = f": {library.in_double}" if library else ""
+        yield (
+            f"{sentence}and the gradient is judged to single precision. Compute in float64 for a "
+            f"sharper check{how}."
+        )
+    else:
+        yield (
+            f"{sentence}and the entries were measured again with θ in float64, where "
+            f"`{cost.name}` is known to {cost.best.noise:.1e}; the gradient is judged to single "
+            "precision."
+        )
+
+
+def _kinks(evidence: Evidence) -> Iterator[str]:
+    kinked = evidence.measured.kinked & ~evidence.comparison.wrong
+    if not kinked.any():
+        return
+    k = int(np.flatnonzero(kinked)[0])
+    low, high = evidence.measured.low[k], evidence.measured.high[k]
+    verb, theirs = ("is", "its") if kinked.sum() == 1 else ("are", "their")
+    yield (
+        f"θ sits on a kink of `{evidence.cost.name}` at {evidence.labels(kinked)}, which {verb} "
+        f"right with any value between the slopes on both sides ({low:.4g} and {high:.4g} for "
+        f"{evidence.labels(np.arange(len(kinked)) == k)}); {theirs} gradient is between them."
+    )
+
+
+def _nothing_compared(evidence: Evidence) -> Iterator[str]:
+    """Parameters of which both gradients are zero, or as good as."""
+    zero, measured = [], evidence.measured
+    for parameter, part, _ in measured.parts(evidence.pairing):
+        if part.stop - part.start < parameter.size or not measured.settled[part].all():
+            continue
+        if not (evidence.analytic[part].any() or evidence.numerical[part].any()):
+            zero.append(parameter.name)
+    if evidence.scan is not None:
+        zero += [e.parameter.name for e in evidence.scan.parameters if e.is_nothing]
+    if zero and len(zero) < len(evidence.pairing.checked):
+        yield f"Both gradients of {listed(zero)} are zero: nothing was compared there."
+    small = [name for name in evidence.comparison.negligible if name not in zero]
+    if small:
+        yield (
+            f"The gradient of {listed(small)} is so small beside the rest that the differences "
+            "cannot confirm three digits of it; it agrees as far as they go."
+        )
+
+
+def _symmetric(evidence: Evidence) -> Iterator[str]:
+    """Points that hide bugs: units that are all alike."""
+    checked = evidence.pairing.checked
+    alike = {p.name: word for p in checked if (word := _likeness(p))}
+    for word in sorted(set(alike.values())):
+        names = [name for name, its in alike.items() if its == word]
+        yield (
+            f"{word} of {listed(names)} {'is' if word == 'Every entry' else 'are'} "
+            f"{'zero' if word == 'Every entry' else 'equal'}: units that are alike hide mistakes "
+            "that mix them up. Check at a random point."
+        )
+
+
+def _likeness(parameter: Parameter) -> str:
+    """Say whether a weight is all zero, or all its rows or columns are the same."""
+    array = parameter.array
+    if array.ndim < 2 or min(array.shape) < 2:  # noqa: PLR2004 (a bias may well be a column)
+        return ""
+    if not array.any():
+        return "Every entry"
+    if np.all(array == array[:1]):
+        return "All rows"
+    return "All columns" if np.all(array == array[:, :1]) else ""

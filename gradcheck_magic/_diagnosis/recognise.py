@@ -1,0 +1,564 @@
+"""Recognises the shape of a mismatch from arrays alone: what one parameter's gradient looks like.
+
+The simplest cause that explains every entry is taken; what fits nothing stays unrecognised.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._diagnosis.finding import Finding
+from gradcheck_magic._diagnosis.mismatch import COINCIDENCE, TOLERANCE, Mismatch, Sample, norm
+from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
+from gradcheck_magic._measure.central_differences import CLEAR
+from gradcheck_magic._result.cause import Cause, Details
+
+__all__ = [
+    "ANY_NUMBER",
+    "clipped",
+    "evidence",
+    "exchanged",
+    "joined",
+    "recognised",
+    "regularised",
+    "same_total",
+    "scaled",
+]
+
+Vector = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Indices = NDArray[np.intp]
+
+# One entry is always some factor of another. Two may be, whatever is wrong: the scores of two
+# classes have opposite gradients, right or wrong.
+TELLING_ENTRIES = 2
+ANY_NUMBER = 3
+# A factor is taken for one with a meaning if its own uncertainty is not larger than this.
+SHARPLY_KNOWN = 1e-2
+# Other small whole numbers, and one over them, if it is this small.
+SHARPER = 1e-5
+WHOLE_FACTORS = (*map(float, range(3, 11)), *(1 / n for n in range(3, 11)))
+# What is this small beside the rest is zero: what rounding leaves of it.
+NO_GRADIENT = 1e-14
+# And this small an error bar is needed to say that the measured value is exactly zero.
+FLAT_SPREAD = 1e-3
+# Beyond so many axes, their permutations are too many, and nobody confuses them.
+MOST_AXES = 4
+# A part of the entries of a matrix that is a few: one in so many.
+FEW_ENTRIES = 8
+# Indices in the details, at most.
+MOST_INDICES = 100
+# A run of fewer entries of a vector is just some entries.
+RUN = 3
+
+
+def recognised(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
+    """Return the simplest cause that explains a parameter by itself."""
+    for recognise in _RECOGNISERS:
+        finding = recognise(mismatch, named_numbers)
+        if finding is not None:
+            return finding
+    return None
+
+
+def joined(finding: Finding, mismatch: Mismatch) -> Finding | None:
+    """Return a finding of others with one parameter more, if their number explains it too.
+
+    For one with a single entry, this is the only way to know; and where a factor is that of all but
+    the regularisation, no other number needs to be known.
+    """
+    sample, details = mismatch.sample, finding.details
+    wider = dataclasses.replace(finding, mismatches=(*finding.mismatches, mismatch))
+    if finding.cause is Cause.REGULARIZATION:
+        penalty = np.sign(sample.theta) if details["l1"] else sample.theta
+        model = sample.numerical + details["strength"] * penalty
+        return wider if sample.explained_by(model, sample.bar) else None
+    if finding.cause not in {Cause.SIGN, Cause.SCALE, Cause.ZERO}:
+        return None
+    factor = details.get("factor", 0.0)
+    bar = abs(factor) * sample.bar
+    if sample.explained_by(factor * sample.numerical, bar):
+        return wider
+    rest = sample.analytic - factor * sample.numerical
+    excess, uncertainty = sample.fitted(rest, sample.theta, bar + sample.rounding)
+    model = factor * sample.numerical + excess * sample.theta
+    # A penalty has the right sign: λ = excess / (1 − factor).
+    if not excess * (1 - factor) > uncertainty or sample.stands_out.sum() < ANY_NUMBER:
+        return None
+    if not sample.explained_by(model, bar, free=1):
+        return None
+    penalised = [*details.get("penalised", ()), mismatch.name]
+    return dataclasses.replace(wider, details={**details, "penalised": penalised})
+
+
+def evidence(mismatch: Mismatch) -> Details:
+    """What is known of a mismatch that no simple cause explains: how correlated, how large."""
+    sample = mismatch.sample
+    known = sample.known & np.isfinite(sample.analytic)
+    analytic, numerical = sample.analytic[known], sample.numerical[known]
+    lengths = norm(analytic), norm(numerical)
+    details: Details = {"n_wrong": int(mismatch.wrong.sum())}
+    if all(lengths):
+        cosine = float((analytic / lengths[0]) @ (numerical / lengths[1]))
+        details |= {"cosine": cosine, "ratio": lengths[0] / lengths[1]}
+    return details
+
+
+# One by one, the simplest first
+
+
+def _not_finite(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+    lost = ~np.isfinite(mismatch.sample.analytic)
+    if not lost.any():
+        return None
+    return _found(Cause.ENTRIES, mismatch, n_not_finite=int(lost.sum()), indices=_listed(mismatch))
+
+
+def _cost_constant(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+    sample = mismatch.sample
+    known = sample.known
+    flat = np.abs(sample.numerical) <= sample.bar
+    sharp = sample.bar <= FLAT_SPREAD * norm(sample.analytic)
+    if not known.all() or not np.all(flat & sharp):
+        return None
+    return _found(Cause.COST_IGNORES_PARAMETERS, mismatch, within=float(sample.bar.max()))
+
+
+def _zero(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+    sample = mismatch.sample
+    if np.max(np.abs(sample.analytic)) > NO_GRADIENT * norm(sample.numerical):
+        return None
+    return _found(Cause.ZERO, mismatch)
+
+
+def scaled(sample: Sample, named_numbers: NamedNumbers) -> tuple[Cause, Details] | None:
+    """Return SIGN or SCALE, and the factor, if there is one for all entries."""
+    telling = int((sample.stands_out & (sample.analytic != 0)).sum())
+    if telling < TELLING_ENTRIES or not sample.analytic.any():
+        return None
+    # The error bars are those of the numerical values, times a factor that must be known first.
+    factor, _ = sample.fitted(sample.analytic, sample.numerical, sample.allowed)
+    if not np.isfinite(factor):
+        return None
+    bar = abs(factor) * sample.bar + sample.rounding
+    factor, uncertainty = sample.fitted(sample.analytic, sample.numerical, bar)
+    candidates: list[tuple[float, int]] = [(factor, 1)] if telling >= ANY_NUMBER else []
+    if uncertainty <= SHARPLY_KNOWN * abs(factor):
+        values = named_numbers.factors + (
+            WHOLE_FACTORS if uncertainty <= SHARPER * abs(factor) else ()
+        )
+        meant = (value for value in values if abs(value - factor) <= 2 * uncertainty)
+        candidates = [*((value, 0) for value in meant), *candidates]
+    for value, free in candidates:
+        if sample.explained_by(value * sample.numerical, abs(value) * sample.bar, free=free):
+            cause = Cause.SIGN if value == -1 else Cause.SCALE
+            # What it is meant to be, where that is known, and what was measured of it.
+            return cause, {"factor": value, "factor_uncertainty": uncertainty}
+    return None
+
+
+def _scaled(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
+    found = scaled(mismatch.sample, named_numbers)
+    return Finding(found[0], (mismatch,), found[1]) if found else None
+
+
+def _rearranged(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+    sample = mismatch.sample
+    enough = TELLING_ENTRIES if len(mismatch.squeezed) > 1 else ANY_NUMBER
+    if sample.stands_off.sum() < enough:
+        return None
+    for how, order in rearrangements(mismatch.shape):
+        if sample.explained_by(sample.numerical[order], sample.bar[order]):
+            return _found(Cause.TRANSPOSED, mismatch, **how)
+    return None
+
+
+def _reordered(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+    """The same values in any other order."""
+    sample = mismatch.sample
+    if sample.stands_off.sum() < ANY_NUMBER or not sample.known.all():
+        return None
+    if np.all(np.abs(np.abs(sample.analytic) - np.abs(sample.numerical)) <= sample.allowed):
+        # Only signs differ.
+        return None
+    order, places = np.argsort(sample.analytic), np.argsort(sample.numerical)
+    if np.array_equal(order, places):
+        # What is off, as 3.14159 is, is off where it belongs.
+        return None
+    ranked = Sample(
+        sample.analytic[order],
+        sample.numerical[places],
+        sample.theta,
+        sample.bar[places],
+        sample.rounding,
+        # As near as that, neighbours come by chance.
+        np.full(len(sample), max(float(np.median(np.diff(sample.numerical[places]))), 1e-300)),
+    )
+    if not ranked.explained_by(ranked.numerical, ranked.bar):
+        return None
+    return _found(Cause.TRANSPOSED, mismatch, how="reordered", axes=())
+
+
+def rearrangements(shape: Sequence[int]) -> Iterator[tuple[Details, Indices]]:
+    """Yield ways to mix up the axes of an array, and the order of entries each leads to."""
+    places = np.arange(int(np.prod(shape))).reshape(shape)
+    seen = {hash(places.tobytes())}
+    for how, mixed in _mixed(places):
+        key = hash(mixed.tobytes())
+        if key not in seen:
+            seen.add(key)
+            yield how, mixed.ravel()
+
+
+def _mixed(places: Indices) -> Iterator[tuple[Details, Indices]]:
+    axes = range(places.ndim)
+    if places.ndim <= MOST_AXES:
+        orders = list(itertools.permutations(axes))
+        for order in orders:
+            if tuple(places.shape[axis] for axis in order) == places.shape:
+                yield {"how": "transposed", "axes": order}, places.transpose(order)
+        for order in orders:
+            # Reshaped where it should have been transposed: one way, and the other.
+            yield {"how": "reshaped", "axes": order}, places.transpose(order).reshape(places.shape)
+            moved = places.reshape([places.shape[axis] for axis in order])
+            yield {"how": "reshaped", "axes": order}, moved.transpose(np.argsort(order))
+        for count in range(1, places.ndim + 1):
+            for flipped in itertools.combinations(axes, count):
+                yield {"how": "flipped", "axes": flipped}, np.flip(places, flipped)
+    for axis in axes:
+        for shift in (1, -1):
+            yield {"how": "shifted", "axes": (axis,)}, np.roll(places, shift, axis)
+
+
+def regularised(sample: Sample, named_numbers: NamedNumbers) -> Details | None:
+    """Return the strength of a penalty whose gradient is what the gradient is off by."""
+    off = np.where(np.isfinite(sample.bar), sample.off, 0.0)
+    for l1, penalty in ((False, sample.theta), (True, np.sign(sample.theta))):
+        enough = ANY_NUMBER if l1 else TELLING_ENTRIES
+        told = sample.stands_off & sample.stands_out
+        if told.sum() < enough or np.all(penalty == penalty[0]):
+            # All alike, it is only shifted; and where nothing is measured, nothing is added to it.
+            continue
+        strength, uncertainty = sample.fitted(off, penalty, sample.allowed)
+        if not np.isfinite(strength) or abs(strength) <= 2 * uncertainty:
+            continue
+        free = 0 if named_numbers.strength(strength, 2 * uncertainty) else 1
+        if sample.explained_by(sample.numerical + strength * penalty, sample.bar, free=free):
+            return {"strength": strength, "strength_uncertainty": uncertainty, "l1": l1}
+    return None
+
+
+def _regularised(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
+    details = regularised(mismatch.sample, named_numbers)
+    n_wrong = int(mismatch.wrong.sum())
+    if details is None and mismatch.n_right == mismatch.size - n_wrong >= 1:
+        # Some entries may be exempt from the penalty, as an intercept is. A factor is simpler.
+        some = mismatch.where(mismatch.wrong).sample
+        if n_wrong >= ANY_NUMBER and scaled(some, named_numbers) is None:
+            details = regularised(some, named_numbers)
+        if details is not None:
+            details["n_wrong"] = n_wrong
+    return Finding(Cause.REGULARIZATION, (mismatch,), details) if details else None
+
+
+def clipped(sample: Sample, wrong: Mask) -> float | None:
+    """Return the bound to which a gradient was clipped, if it was.
+
+    All that is wrong is then at the bound, where the measured values are beyond it, and all that is
+    within it is right.
+    """
+    bound = float(np.max(np.abs(sample.analytic), initial=0.0))
+    beyond = np.sign(sample.analytic) * sample.numerical > bound
+    at_bound = np.abs(np.abs(sample.analytic) - bound) <= NO_GRADIENT * bound
+    within = sample.stands_out & ~at_bound & ~wrong
+    if (
+        wrong.sum() < TELLING_ENTRIES
+        or within.sum() < ANY_NUMBER
+        or not np.all((at_bound & beyond)[wrong])
+    ):
+        return None
+    return bound
+
+
+def _scaled_but_for_penalty(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
+    """A factor of all but the regularisation, whose strength λ is known: a · (d − λ θ) + λ θ."""
+    sample = mismatch.sample
+    usable = sample.known & np.isfinite(sample.analytic)
+    if sample.stands_off[usable].sum() <= ANY_NUMBER:
+        return None
+    fitted = _fitted_to_both(sample, usable)
+    if fitted is None:
+        return None
+    (factor, excess), (factor_width, excess_width) = fitted
+    if factor_width > SHARPLY_KNOWN * abs(factor) or abs(factor - 1) <= SHARPLY_KNOWN:
+        return None
+    model = factor * sample.numerical + excess * sample.theta
+    if not sample.explained_by(model, abs(factor) * sample.bar, free=2):
+        return None
+    strength = excess / (1 - factor)
+    known = named_numbers.strength(strength, excess_width / abs(1 - factor))
+    if strength <= 0 or known is None or not known.is_whole:
+        return None
+    meant = (value for value in named_numbers.factors if abs(value - factor) <= 2 * factor_width)
+    factor = next(meant, factor)
+    details: Details = {"factor": factor, "factor_uncertainty": factor_width}
+    details["penalised"] = [mismatch.name]
+    return Finding(Cause.SIGN if factor == -1 else Cause.SCALE, (mismatch,), details)
+
+
+def _fitted_to_both(
+    sample: Sample, usable: Mask
+) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Return a and b in analytic ≈ a · numerical + b · θ, and how well each is known.
+
+    By weighted least squares; None where θ or the numerical values are zero.
+    """
+    # In units in which both columns are about 1.
+    units = np.array([norm(sample.numerical[usable]), norm(sample.theta[usable])])
+    if not units.all():
+        return None
+    bar = np.maximum(sample.allowed[usable], NO_GRADIENT * units[0])
+    columns = np.stack([sample.numerical, sample.theta], axis=1)[usable] / units / bar[:, None]
+    inverse = np.linalg.pinv(columns.T @ columns)
+    solution = inverse @ columns.T @ (sample.analytic[usable] / bar) / units
+    # The error bars are those of the numerical values, times the factor.
+    widths = np.sqrt(np.diag(inverse)) / units * max(1.0, abs(solution[0]))
+    (a, b), (a_width, b_width) = solution.tolist(), widths.tolist()
+    return (a, b), (a_width, b_width)
+
+
+def _total(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+    """One number in all entries along an axis: the sum or the mean of the right ones."""
+    sample, shape = mismatch.sample, mismatch.shape
+    if not sample.known.all() or sample.stands_out.sum() < ANY_NUMBER:
+        return None
+    analytic, numerical, bar = (
+        x.reshape(shape) for x in (sample.analytic, sample.numerical, sample.bar)
+    )
+    for count in range(1, len(shape) + 1):
+        for axes in itertools.combinations(range(len(shape)), count):
+            if np.any(np.ptp(analytic, axis=axes) > NO_GRADIENT * np.abs(analytic).max()):
+                continue
+            for what in ("sum", "mean"):
+                model, width = (
+                    np.broadcast_to(getattr(x, what)(axes, keepdims=True), shape).ravel()
+                    for x in (numerical, bar)
+                )
+                if np.abs(model).max() > 0 and sample.explained_by(model, width):
+                    details: Details = {"how": what, "axes": axes}
+                    return Finding(Cause.BROADCAST, (mismatch,), details)
+    return None
+
+
+def _masked(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+    """Rows or columns in which the measured gradient is exactly zero, and the other one is not."""
+    if len(mismatch.squeezed) < 2:  # noqa: PLR2004 (rows and columns)
+        return None
+    sample, shape = mismatch.sample, mismatch.shape
+    typical = norm(sample.numerical[sample.known])
+    flat = (np.abs(sample.numerical) <= sample.bar) & (sample.bar <= FLAT_SPREAD * typical)
+    # Where an input is zero, nothing flows with or without a mask.
+    silent = flat & (np.abs(sample.analytic) <= sample.allowed)
+    for axis in reversed(range(len(shape))):
+        others = tuple(k for k in range(len(shape)) if k != axis)
+        through = flat.reshape(shape).all(axis=others)
+        through &= (mismatch.wrong | silent).reshape(shape).all(axis=others)
+        # One entry that is wrong is no row or column.
+        through &= 2 * mismatch.wrong.reshape(shape).sum(axis=others) >= max(
+            len(sample) // shape[axis], 4
+        )
+        closed = np.flatnonzero(through)
+        if 0 < len(closed) < shape[axis]:
+            inside = np.isin(_along(shape, axis), closed)
+            firm = not np.any(mismatch.wrong & ~inside)
+            units = mismatch.places(axis, closed)
+            return _found(Cause.MASK, mismatch, firm=firm, axis=axis, indices=units)
+    return None
+
+
+def _along(shape: Sequence[int], axis: int) -> Indices:
+    """The index along an axis of each entry, in C order."""
+    index: Indices = np.indices(shape)[axis].ravel()
+    return index
+
+
+def _block(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
+    """A row, a column or a block that is wrong, beside others that are right."""
+    block = _enclosing(mismatch)
+    if block is None:
+        return None
+    sides, inside = block
+    part = mismatch.where(inside)
+    within = _zero(part, named_numbers) or _scaled(part, named_numbers)
+    if within is None and 2 * mismatch.wrong.sum() > mismatch.size:
+        # More of it is wrong than right: that is no exception to be named.
+        return None
+    places = [mismatch.places(axis, side) for axis, side in enumerate(sides)]
+    details: Details = {"sides": places, "n_right": mismatch.n_right}
+    if within:
+        details |= {"within": within.cause.name, **within.details}
+    return _found(Cause.SLICE, mismatch, firm=within is not None, **details)
+
+
+def _enclosing(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
+    """The smallest block that holds all wrong entries, if it holds no right ones."""
+    shape = mismatch.shape
+    if not shape:
+        return None
+    wrong = mismatch.wrong.reshape(shape)
+    where = np.nonzero(wrong)
+    sides = [np.unique(indices) for indices in where]
+    inside = np.zeros(shape, dtype=bool)
+    inside[np.ix_(*sides)] = True
+    sample = mismatch.sample
+    # Where there is nothing to be wrong with, nothing is right.
+    right = (sample.is_nonzero & mismatch.right).reshape(shape)
+    if inside.sum() == 1 or np.any(inside & right) or not np.any(right):
+        return None
+    if len(mismatch.squeezed) == 1 and not _is_run(inside.ravel()):
+        return None
+    # Whole rows and columns where only entries are missing from them that have no gradient, or that
+    # a scan has not measured.
+    open_ones = ~right & ~sample.known.reshape(shape)
+    sides = [
+        np.arange(length)
+        if not np.any(np.delete(right, side, axis)) or _is_open(open_ones, sides, axis)
+        else side
+        for axis, (side, length) in enumerate(zip(sides, shape, strict=True))
+    ]
+    return sides, inside.ravel()
+
+
+def _is_open(open_ones: Mask, sides: Sequence[Indices], axis: int) -> bool:
+    """Whether nothing is known of a block's rows, or columns, where it is not."""
+    beyond = np.delete(np.arange(open_ones.shape[axis]), sides[axis])
+    around = np.ix_(*sides[:axis], beyond, *sides[axis + 1 :])
+    return bool(len(beyond) and np.all(open_ones[around]))
+
+
+def _is_run(mask: Mask) -> bool:
+    places = np.flatnonzero(mask)
+    return len(places) >= RUN and bool(np.ptp(places) == len(places) - 1)
+
+
+def _some_entries(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
+    if mismatch.wrong.sum() > mismatch.n_right:
+        return None
+    # In a vector they may be those of some units, and so may be many in a matrix: what comes from
+    # further on is wrong in these alone.
+    firm = len(mismatch.squeezed) > 1 and FEW_ENTRIES * mismatch.wrong.sum() <= mismatch.size
+    details: Details = {"n_wrong": int(mismatch.wrong.sum()), "indices": _listed(mismatch)}
+    details["n_right"] = mismatch.n_right
+    if _zero(mismatch.where(mismatch.wrong), named_numbers):
+        details["within"] = Cause.ZERO.name
+    return _found(Cause.ENTRIES, mismatch, firm=firm, **details)
+
+
+def _listed(mismatch: Mismatch) -> list[tuple[int, ...]]:
+    """The indices of the wrong entries, the first of them."""
+    return [mismatch.index(int(k)) for k in np.flatnonzero(mismatch.wrong)[:MOST_INDICES]]
+
+
+def _found(cause: Cause, mismatch: Mismatch, *, firm: bool = True, **details: object) -> Finding:
+    return Finding(cause, (mismatch,), dict(details), firm)
+
+
+# What it explains is not looked at again.
+_RECOGNISERS: tuple[Callable[[Mismatch, NamedNumbers], Finding | None], ...] = (
+    _not_finite,
+    _cost_constant,
+    _zero,
+    _scaled,
+    _rearranged,
+    _reordered,
+    _regularised,
+    _scaled_but_for_penalty,
+    _total,
+    _masked,
+    _block,
+    _some_entries,
+)
+
+
+# Beside other parameters
+
+
+def same_total(mismatch: Mismatch, among: Sequence[Mismatch]) -> Finding | None:
+    """A vector of other numbers with the same sum: summed over the other axis of a square.
+
+    It is a bias, then, and the gradients of the weights, formed of the same array, are right.
+    """
+    sample = mismatch.sample
+    if len(mismatch.squeezed) != 1 or not sample.known.all():
+        return None
+    if not any(
+        m.is_compared and not m.is_wrong and len(m.squeezed) > 1 and mismatch.size in m.squeezed
+        for m in among
+    ):
+        return None
+    totals = (
+        np.atleast_1d(getattr(sample, field.name).sum()) for field in dataclasses.fields(sample)
+    )
+    whole = dataclasses.replace(Sample(*totals), spread=np.atleast_1d(norm(sample.off)))
+    if whole.stands_out.all() and whole.explained_by(whole.numerical, whole.bar):
+        return _found(Cause.BROADCAST, mismatch, how="axis", total=float(whole.numerical[0]))
+    return None
+
+
+def exchanged(mismatches: Sequence[Mismatch], among: Sequence[Mismatch]) -> list[Finding]:
+    """Return which gradients are those of other parameters.
+
+    Parameters
+    ----------
+    mismatches : sequence of Mismatch
+        Those that nothing simpler explains.
+    among : sequence of Mismatch
+        All of them.
+    """
+    found = {id(m): found for m in mismatches if (found := _owner(m, among)) is not None}
+    owners = {key: owner for key, (owner, _) in found.items()}
+    findings = []
+    for group in _chains([m for m in mismatches if id(m) in owners], owners):
+        entries = sum(m.size for m in group)
+        chance = sum(found[id(m)][1] for m in group)
+        if entries >= TELLING_ENTRIES and chance <= COINCIDENCE:
+            details: Details = {"owners": [owners[id(m)].name for m in group]}
+            findings.append(Finding(Cause.SWAPPED, tuple(group), details))
+    return findings
+
+
+def _owner(mismatch: Mismatch, among: Sequence[Mismatch]) -> tuple[Mismatch, float] | None:
+    """The parameter whose numerical gradient this analytic one is, and how likely by chance."""
+    sample = mismatch.sample
+    others = [m for m in among if m is not mismatch and _may_own(m, mismatch)]
+    chances = [sample.chance(m.sample.numerical, m.sample.bar) for m in others]
+    best = min(range(len(others)), key=chances.__getitem__, default=None)
+    return None if best is None or chances[best] == 0 else (others[best], chances[best])
+
+
+def _may_own(owner: Mismatch, mismatch: Mismatch) -> bool:
+    """Whether the size and the first entry agree: with many parameters, few do."""
+    if owner.size != mismatch.size or len(owner.sample) != len(mismatch.sample) or not owner.size:
+        return False
+    one, other = mismatch.sample, owner.sample
+    allowed = other.bar[0] + one.rounding[0] + TOLERANCE * abs(other.numerical[0])
+    return not abs(one.analytic[0] - other.numerical[0]) > CLEAR * allowed
+
+
+def _chains(mismatches: list[Mismatch], owners: dict[int, Mismatch]) -> list[list[Mismatch]]:
+    """Group what is exchanged among itself, each group in the order of the parameters."""
+    groups: list[list[Mismatch]] = []
+    for mismatch in mismatches:
+        linked = [
+            group
+            for group in groups
+            if owners[id(mismatch)] in group or any(owners[id(m)] is mismatch for m in group)
+        ]
+        merged = [*itertools.chain.from_iterable(linked), mismatch]
+        groups = [group for group in groups if group not in linked] + [merged]
+    return groups

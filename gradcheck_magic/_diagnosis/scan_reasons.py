@@ -1,0 +1,133 @@
+"""What a scan found that is no single entry, and what it left open: sentences, with numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from gradcheck_magic._diagnosis.evidence import Evidence
+from gradcheck_magic._measure.residuals import Residual
+from gradcheck_magic._measure.scan import ParameterScan, Scan
+from gradcheck_magic._result.parameter_check import ParameterCheck
+from gradcheck_magic._result.verdict import Verdict, band
+from gradcheck_magic._wording import listed
+
+__all__ = ["scan_reasons"]
+
+# A bar that is so many times what noise makes of it has another reason.
+NOISY = 4.0
+
+
+def scan_reasons(evidence: Evidence, scan: Scan) -> Iterator[str]:
+    """Yield what a scan found that is no single entry, and what it left open, and why."""
+    for check in evidence.comparison.parameters:
+        yield from _regions(check)
+    pairs = list(zip(scan.parameters, evidence.comparison.parameters, strict=True))
+    for each, check in pairs:
+        if each.is_measured and _is_unlocated(each, check.verdict):
+            yield _unlocated(evidence, each)
+    if evidence.verdict is Verdict.INCONCLUSIVE:
+        if scan.joint is not None:
+            yield _disjointed(scan.joint)
+        blunt = [each for each, check in pairs if _is_blunt(each, check.verdict)]
+        on_kink = [each for each in blunt if each.first is not None and each.first.on_kink]
+        if on_kink:
+            yield _hidden_by_kinks(evidence, on_kink)
+        blunt = [each for each in blunt if each not in on_kink]
+        if blunt:
+            yield _blunt(evidence, blunt)
+    elif _is_hidden(evidence):
+        yield (
+            f"What is wrong is a small part of the gradient: the difference over all parameters, "
+            f"about {evidence.comparison.difference[0]:.1e}, hides it."
+        )
+
+
+def _is_hidden(evidence: Evidence) -> bool:
+    """Whether there is a bug of which the difference says nothing."""
+    is_bug, wrong = evidence.verdict is Verdict.BUG, evidence.comparison.wrong
+    is_number = bool(np.isfinite(evidence.analytic[wrong]).all())
+    return is_bug and is_number and band(evidence.comparison.difference[0]) is not Verdict.BUG
+
+
+def _regions(check: ParameterCheck) -> Iterator[str]:
+    for region in check.regions:
+        if region.n_wrong == region.n_tried:
+            yield (
+                f"`{region.label}` is wrong: all {region.n_tried} of its {region.size:,} entries "
+                "that were tried are. The scan did not list the others."
+            )
+        else:
+            yield (
+                f"`{region.label}` is wrong in many places: {region.n_wrong} of the "
+                f"{region.n_tried} of its {region.size:,} entries that were tried are. The scan "
+                "did not list the others."
+            )
+
+
+def _is_unlocated(each: ParameterScan, verdict: Verdict) -> bool:
+    if each.regions or each.is_enumerated:
+        return False
+    return verdict in {Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE} and not each.is_explained
+
+
+def _unlocated(evidence: Evidence, each: ParameterScan) -> str:
+    name, rest = each.parameter.name, each.rest
+    remedy = f'--mode full --only {name} (in Python, mode="full") measures every entry'
+    if rest is None or not math.isfinite(rest.bar):
+        return (
+            f"`{evidence.cost.name}` is not finite along a random direction in `{name}`, or has "
+            "kinks nearer than any step: nothing can be said of it. Check at another point; "
+            f"{remedy}."
+        )
+    if each.sampled.wrong:
+        return f"There is more that is wrong in `{name}` than the scan has located. {remedy}."
+    return (
+        f"Along a random direction in `{name}` the gradient is off by {abs(rest.value):.1e}, where "
+        f"{rest.bar:.1e} is allowed, and no single entry was found to be wrong: kinks very near θ "
+        f"look like that, rounding in `{evidence.cost.name}`, and many tiny errors. {remedy}."
+    )
+
+
+def _disjointed(joint: Residual) -> str:
+    return (
+        "Along a random direction in which all parameters move, the gradient is off by "
+        f"{abs(joint.value):.1e}, where {joint.bar:.1e} is allowed, and none of them shows it by "
+        "itself: kinks very near θ look like that. Check with another --seed, or --mode full (in "
+        'Python, mode="full").'
+    )
+
+
+def _is_blunt(each: ParameterScan, verdict: Verdict) -> bool:
+    return verdict is Verdict.INCONCLUSIVE and each.first is not None and each.is_explained
+
+
+def _hidden_by_kinks(evidence: Evidence, on_kink: Sequence[ParameterScan]) -> str:
+    names = [each.parameter.name for each in on_kink]
+    return (
+        f"θ sits on a kink of `{evidence.cost.name}` in {listed(names)}, and along a random "
+        "direction anything that is wrong beside it may hide there. Move the parameters a little, "
+        f'or use --mode full --only {" ".join(names)} (in Python, mode="full").'
+    )
+
+
+def _blunt(evidence: Evidence, blunt: Sequence[ParameterScan]) -> str:
+    worst = max(blunt, key=lambda each: each.detectable / max(each.largest, 1e-300))
+    names = listed(each.parameter.name for each in blunt)
+    precise = evidence.cost.best
+    single = (
+        "Compute it in float64, or " if precise is evidence.cost.own and evidence.is_single else ""
+    )
+    only = " ".join(each.parameter.name for each in blunt)
+    option = f'use --mode full --only {only} (in Python, mode="full")'
+    limit = f"`{evidence.cost.name}` carries noise of {precise.noise:.1e}"
+    if worst.first is not None and worst.first.bar > NOISY * worst.first.noise:
+        limit = f"`{evidence.cost.name}` has kinks or sharp bends very near θ"
+    return (
+        f"The scan is too blunt for {names}: in `{worst.parameter.name}` it would see an error of "
+        f"{worst.detectable:.1e} in a single entry, and the largest one is {worst.largest:.1e}; "
+        f"{limit}. "
+        f"{single}{option if single else option[0].upper() + option[1:]}."
+    )

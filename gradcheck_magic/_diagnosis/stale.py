@@ -1,0 +1,149 @@
+"""Whether a gradient belongs to parameters that have been updated since.
+
+After θ ← θ − α g, the gradient g is that of θ + α g. The slope of J along g is known here; where
+on the line θ + α g it is ‖g‖², the learning rate α has been found, if g fits there in every other
+direction as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
+from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
+from gradcheck_magic._diagnosis.other_cost import NOISE_BARS, Function, belongs
+
+__all__ = ["learning_rate"]
+
+Vector = NDArray[np.float64]
+
+# The step along the line for slopes, in units of max(1, the largest entry of θ).
+STEP_ALONG_LINE = 1e-5
+# The secants: the first point in units of that step, how many at most, by how much nearer each has
+# to come, and how near in the end.
+FIRST = 100.0
+MOST_SECANTS = 7
+FASTER = 3
+CONVERGED = 1e-9
+# Learning rates that people choose, where the secants lead nowhere.
+USUAL_RATES = (0.1, 0.01, 0.3, 0.5, 1.0)
+MOST_NAMED = 2
+# A learning rate is not known better than this, by secants.
+LEAST_ERROR = 1e-5
+# Where the slope along the line is this near to what it must be, other directions are worth a try.
+SIMILAR = 1e-3
+# A number of so few digits was chosen and not computed.
+ROUND = 2
+# A learning rate is a good deal smaller than this.
+LARGEST_RATE_TRIED = 100.0
+
+
+def learning_rate(
+    function: Function,
+    theta: Vector,
+    mismatches: Sequence[Mismatch],
+    fitting: Sequence[Mismatch],
+    named_numbers: NamedNumbers,
+    *,
+    thorough: bool,
+) -> float | None:
+    """Return the learning rate of the update after which the gradient was not computed again.
+
+    Parameters
+    ----------
+    function : Function
+        J.
+    theta : ndarray
+        The parameters now.
+    mismatches : sequence of Mismatch
+        All parameters, and all that were updated.
+    fitting : sequence of Mismatch
+        Those whose gradient is to fit; the others are wrong for another reason.
+    named_numbers : NamedNumbers
+        Which numbers the notebook knows.
+    thorough : bool
+        Whether usual learning rates are tried too, where the secants lead nowhere.
+
+    Returns
+    -------
+    float or None
+        None where the gradient fits nowhere on the line.
+    """
+    gradient = np.zeros(len(theta))
+    for m in mismatches:
+        gradient[m.part] = m.sample.analytic
+    length = norm(gradient)
+    if not 0 < length < math.inf or not all(m.sample.known.all() for m in mismatches):
+        return None
+    numerical = sum(float(m.sample.numerical @ m.sample.analytic) for m in mismatches)
+    line = _Line(function, theta, gradient / length, length, numerical / length)
+    for rate, error in line.candidates(named_numbers, thorough=thorough):
+        there = theta + rate * gradient
+        if belongs(function, there, fitting, given=error):
+            return rate
+    return None
+
+
+class _Line:
+    """J along the gradient, by the distance from θ."""
+
+    def __init__(
+        self, function: Function, theta: Vector, along: Vector, length: float, here: float
+    ) -> None:
+        self._function, self._theta, self._along = function, theta, along
+        self._length, self._here = length, here
+        self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(theta))))
+
+    def candidates(
+        self, named_numbers: NamedNumbers, *, thorough: bool
+    ) -> Iterator[tuple[float, float]]:
+        """Yield learning rates to be tried, and how well each is known, relatively."""
+        solved = self._solved()
+        if solved is not None:
+            error = max(2 * self._near / abs(self._length - self._here), LEAST_ERROR)
+            chosen = [rate for rate in named_numbers.rates if abs(rate - solved) <= error * solved]
+            round_one = float(f"{solved:.{ROUND}g}")
+            if abs(round_one - solved) <= error * solved:
+                chosen.append(round_one)
+            yield from ((rate, 0.0) for rate in chosen)
+            yield solved, error
+            return
+        for rate in (
+            dict.fromkeys((*named_numbers.rates[:MOST_NAMED], *USUAL_RATES)) if thorough else ()
+        ):
+            off = abs(self._slope(rate * self._length) - self._length)
+            if off <= SIMILAR * abs(self._length - self._here):
+                yield rate, 0.0
+
+    def _solved(self) -> float | None:
+        """The learning rate at which the slope along the gradient is its length, by secants."""
+        last, last_value = 0.0, self._here
+        distance = FIRST * self._step
+        for step in range(MOST_SECANTS):
+            value = self._slope(distance)
+            if not math.isfinite(value) or value == last_value:
+                return None
+            if abs(value - self._length) <= self._near:
+                return distance / self._length
+            if step and abs(value - self._length) > abs(last_value - self._length) / FASTER:
+                # A gradient that is only stale is found at once.
+                return None
+            bend = (value - last_value) / (distance - last)
+            last, last_value = distance, value
+            distance += (self._length - value) / bend
+            if not 0 < distance < LARGEST_RATE_TRIED * self._length:
+                return None
+        return None
+
+    @property
+    def _near(self) -> float:
+        """How near to what it must be the slope can come."""
+        return max(CONVERGED * self._length, NOISE_BARS * self._function.noise / self._step)
+
+    def _slope(self, distance: float) -> float:
+        there = self._theta + distance * self._along
+        return self._function.slope(there, self._along, self._step)

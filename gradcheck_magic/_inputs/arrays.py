@@ -1,0 +1,251 @@
+"""Arrays of other libraries ⇄ NumPy's: PyTorch's, JAX's, CuPy's, and whoever follows the array API.
+
+None of them is imported here: whoever has one of their arrays has done that already.
+
+References
+----------
+The array API standard, https://data-apis.org/array-api/2023.12/.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.exceptions import TooHardError
+from numpy.lib.array_utils import byte_bounds
+from numpy.typing import NDArray
+
+from gradcheck_magic._wording import first_line
+from gradcheck_magic.errors import InputError
+
+__all__ = [
+    "Library",
+    "from_library",
+    "library_of",
+    "overlapping",
+    "requires_gradient",
+    "torch_class",
+]
+
+Array = NDArray[Any]
+
+
+class Library(Protocol):
+    """What is to be known of a library's arrays."""
+
+    # What one of its arrays is called.
+    noun: str
+    # Whether it makes arrays in single precision unless told otherwise, in words.
+    default: str
+    # What to do for double precision, in words.
+    in_double: str
+
+    def double_precision(self) -> AbstractContextManager[object]:
+        """Where arrays that are made of doubles are in double precision."""
+
+    def array(self, value: Any) -> Array:
+        """Return it as one of NumPy's: a view of the same memory, if `shares` says so."""
+
+    def like(self, value: Any, array: Array) -> Any:
+        """Return an array of NumPy's as one of the library's, to stand in for `value`."""
+
+    def shares(self, value: Any, /) -> bool:
+        """Whether `array` and `like` make views of one memory, rather than copies."""
+
+    def is_writable(self, value: Any, /) -> bool:
+        """Whether it can be changed in place."""
+
+    def write(self, value: Any, array: Array) -> None:
+        """Change it in place."""
+
+
+class _Torch:
+    """PyTorch's tensors, and the parameters of its modules."""
+
+    noun = "PyTorch tensor"
+    default = "PyTorch's default"
+    in_double = "model.double(), X.double() and the like"
+
+    def double_precision(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def array(self, value: Any) -> Array:
+        tensor = value.detach()
+        # What is not in this memory is copied anyway.
+        array: Array = tensor.cpu().numpy()
+        return array
+
+    def like(self, value: Any, array: Array) -> Any:
+        torch = sys.modules["torch"]
+        tensor = torch.from_numpy(array)
+        if not self.shares(value):
+            tensor = tensor.to(value.device, copy=True)
+        if isinstance(value, torch.nn.Parameter):
+            return torch.nn.Parameter(tensor, requires_grad=value.requires_grad)
+        return tensor.requires_grad_(value.requires_grad)
+
+    def shares(self, value: Any) -> bool:
+        is_here: bool = value.device.type == "cpu"
+        return is_here
+
+    def is_writable(self, _: Any) -> bool:
+        return True
+
+    def write(self, value: Any, array: Array) -> None:
+        # Through `data`, so that a graph which is still to be used does not count it as a change.
+        value.data.copy_(sys.modules["torch"].from_numpy(array))
+
+
+class _ArrayApi:
+    """CuPy's arrays, and all that tell which namespace they belong to."""
+
+    noun = "foreign array"
+    default = ""
+    in_double = "dtype=float64"
+
+    def double_precision(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def array(self, value: Any) -> Array:
+        # CuPy's do not go to NumPy unless they are told to.
+        return np.asarray(value.get() if hasattr(value, "get") else value)
+
+    def like(self, value: Any, array: Array) -> Any:
+        # A copy, because JAX may go on reading the memory that it is given.
+        array = array.copy()
+        if hasattr(value, "get"):
+            with value.device:
+                return self._namespace(value).asarray(array)
+        return self._namespace(value).asarray(array, device=value.device)
+
+    def shares(self, _: Any) -> bool:
+        return False
+
+    def is_writable(self, _: Any) -> bool:
+        return True
+
+    def write(self, value: Any, array: Array) -> None:
+        value[...] = self.like(value, array)
+
+    def _namespace(self, value: Any) -> Any:
+        if hasattr(value, "__array_namespace__"):
+            return value.__array_namespace__()
+        return sys.modules[type(value).__module__.partition(".")[0]]
+
+
+class _Jax(_ArrayApi):
+    """JAX's arrays, which nobody can change."""
+
+    noun = "JAX array"
+    default = "JAX's default"
+    in_double = "JAX has it with jax_enable_x64"
+
+    def double_precision(self) -> AbstractContextManager[object]:
+        # It would make single precision of what it is given.
+        scope: Any = getattr(sys.modules["jax"], "enable_x64", None)
+        if scope is None:
+            scope = sys.modules["jax.experimental"].enable_x64
+        enabled: AbstractContextManager[object] = scope(True)  # noqa: FBT003 (JAX's own)
+        return enabled
+
+    def is_writable(self, _: Any) -> bool:
+        return False
+
+
+_TORCH, _ARRAY_API, _JAX = _Torch(), _ArrayApi(), _Jax()
+
+
+def torch_class(name: str) -> Any:
+    """Return a class of torch's, such as ``nn.Module``; an empty tuple where torch is not there."""
+    found: Any = sys.modules.get("torch")
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, type) else ()
+
+
+def library_of(value: object) -> Library | None:
+    """Return whose array it is; None for NumPy's, and for all that is no array."""
+    # By its type: a proxy may not want to be asked for its class.
+    kind = type(value)
+    if issubclass(kind, (np.ndarray, np.generic)):
+        return None
+    if issubclass(kind, torch_class("Tensor")):
+        return _TORCH
+    if kind.__module__.startswith("jax"):
+        return _JAX if isinstance(value, sys.modules["jax"].Array) else None
+    if hasattr(kind, "__array_namespace__") or hasattr(kind, "__cuda_array_interface__"):
+        return _ARRAY_API
+    return None
+
+
+def from_library(value: Any, name: str) -> Any:
+    """Return a library's array as one of NumPy's, and anything else as it is.
+
+    Raises
+    ------
+    InputError
+        If that cannot be done; `name` is what the user calls it.
+    """
+    library = library_of(value)
+    if library is None:
+        return value
+    try:
+        return library.array(value)
+    except Exception as error:
+        of = f" of {value.dtype}" if hasattr(value, "dtype") else ""
+        raise InputError(
+            f"`{name}` is a {library.noun}{of}, which NumPy cannot read ({first_line(error)}): "
+            "expected a dense array of float32 or float64."
+        ) from error
+
+
+def requires_gradient(value: object) -> bool:
+    """Whether it is a tensor for which torch computes a gradient."""
+    return library_of(value) is _TORCH and bool(value.requires_grad)  # type: ignore[attr-defined]
+
+
+Named = tuple[str, NDArray[Any]]
+
+
+# Whether strides interlock is looked into no further than this; nobody's layout comes near it.
+MOST_WORK = 100_000
+
+
+def overlapping(named: Iterable[Named]) -> Iterator[tuple[str, str]]:
+    """Yield the names of every two arrays that share an entry, and one twice if it does so itself.
+
+    Parameters
+    ----------
+    named : iterable of (str, ndarray)
+        Each array with its name.
+
+    Examples
+    --------
+    >>> flat = np.zeros(10)
+    >>> list(overlapping([("a", flat[:5]), ("b", flat[5:]), ("c", flat[4:6])]))
+    [('a', 'c'), ('b', 'c')]
+    """
+    parts = [(*byte_bounds(array), name, array) for name, array in named if array.size]
+    order = {name: position for position, (_, _, name, _) in enumerate(parts)}
+    parts.sort(key=lambda part: part[:2])
+    for i, (low, high, name, array) in enumerate(parts):
+        if array.nbytes > high - low:
+            yield name, name
+        for other_low, _, other_name, other in parts[i + 1 :]:
+            # All that follow begin further on.
+            if other_low >= high:
+                break
+            if _share(array, other):
+                first, last = sorted((name, other_name), key=order.__getitem__)
+                yield first, last
+
+
+def _share(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    try:
+        return np.shares_memory(one, other, max_work=MOST_WORK)  # type: ignore[arg-type]
+    except TooHardError:
+        return False

@@ -1,0 +1,141 @@
+"""What holds arrays: lists, tuples and dicts, modules of PyTorch, and pytrees of JAX, nested."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import sys
+from collections.abc import Iterable, Sequence
+from types import GeneratorType
+from typing import Any
+
+from gradcheck_magic._inputs.arrays import torch_class
+
+__all__ = ["DEEPEST", "children", "is_module", "is_tree", "module_of", "opened", "plain", "rebuilt"]
+
+# Nobody's parameters lie deeper in containers.
+DEEPEST = 100
+# Of torch.nn.Module: what they give can be asked for again.
+MODULES_GENERATORS = {"parameters", "named_parameters"}
+
+
+def opened(params: Any) -> Any:
+    """Return what can be read any number of times, and pairs of names and arrays as a dict.
+
+    ``model.parameters()`` is asked for anew, so that the user's own goes on giving all of them.
+    """
+    module = module_of(params)
+    if type(params) is GeneratorType and module is not None:
+        asked = {**inspect.getgeneratorlocals(params)}
+        del asked["self"]
+        params = list(getattr(module, params.__name__)(**asked))
+    return dict(params) if _is_named(params) else params
+
+
+def is_module(value: object) -> bool:
+    """Whether it is a module of PyTorch's."""
+    # By its type, here and below: a proxy may not want to be asked for its class.
+    return issubclass(type(value), torch_class("nn.Module"))
+
+
+def module_of(params: Any) -> Any:
+    """Return the module that it is, or whose parameters it gives; None if there is none."""
+    if type(params) is GeneratorType and params.__name__ in MODULES_GENERATORS:
+        # Once it has begun, what it has given is among its variables.
+        is_new = inspect.getgeneratorstate(params) == inspect.GEN_CREATED
+        params = inspect.getgeneratorlocals(params).get("self") if is_new else None
+    return params if is_module(params) else None
+
+
+def _is_named(params: object) -> bool:
+    """Whether it is what ``list(model.named_parameters())`` is."""
+    tensor = torch_class("Tensor")
+    return (
+        type(params) is list
+        and bool(params)
+        and all(
+            isinstance(pair, tuple)
+            and len(pair) == 2  # noqa: PLR2004 (a pair)
+            and isinstance(pair[0], str)
+            and isinstance(pair[1], tensor)
+            for pair in params
+        )
+    )
+
+
+def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
+    """Return what a container holds, each with its key; None for what is no container."""
+    held: Iterable[tuple[Any, Any]] | None = None
+    if issubclass(type(node), dict):
+        held = node.items()
+    elif issubclass(type(node), (list, tuple)):
+        held = enumerate(node)
+    elif is_module(node):
+        held = node.named_parameters()
+    elif _is_pytree(node):
+        held = [(_key(path), child) for path, child in _flattened(node)[0]]
+    return held
+
+
+def is_tree(node: object) -> bool:
+    """Whether it is a module or a pytree, rather than one of Python's own containers."""
+    if issubclass(type(node), (dict, list, tuple)):
+        return False
+    return is_module(node) or _is_pytree(node)
+
+
+def plain(node: Any, above: tuple[object, ...] = ()) -> Any:
+    """Return the same in dicts, lists and tuples alone; what is made of these is itself.
+
+    What contains itself, or lies deeper than is ever meant, is left as it is.
+    """
+    held = children(node)
+    if held is None or len(above) > DEEPEST or any(node is container for container in above):
+        return node
+    held = list(held)
+    simple = [plain(child, (*above, node)) for _, child in held]
+    if is_tree(node):
+        return dict(zip((key for key, _ in held), simple, strict=True))
+    if all(new is child for new, (_, child) in zip(simple, held, strict=True)):
+        return node
+    return rebuilt(node, simple)
+
+
+def rebuilt(node: Any, held: Sequence[Any]) -> Any:
+    """Return a container of the same kind around something else."""
+    if issubclass(type(node), dict):
+        same = copy.copy(node)
+        for key, child in zip(list(node), held, strict=True):
+            same[key] = child
+        return same
+    if issubclass(type(node), (list, tuple)):
+        if hasattr(node, "_make"):
+            return node._make(held)
+        return tuple(held) if issubclass(type(node), tuple) else list(held)
+    if is_module(node):
+        own = (id(parameter) for _, parameter in node.named_parameters())
+        # To copy is to ask there first: whatever refers to a parameter gets what is put in here.
+        return copy.deepcopy(node, dict(zip(own, held, strict=True)))
+    return _flattened(node)[1].unflatten(held)
+
+
+# Pytrees
+
+
+def _is_pytree(node: object) -> bool:
+    """Whether JAX knows it as a container that is none of Python's own."""
+    tree = getattr(sys.modules.get("jax"), "tree_util", None)
+    return node is not None and tree is not None and not tree.all_leaves([node])
+
+
+def _flattened(node: Any) -> tuple[Iterable[tuple[Any, Any]], Any]:
+    """What a pytree holds itself, with paths, and how it is put together."""
+    tree = sys.modules["jax"].tree_util
+    held, structure = tree.tree_flatten_with_path(node, is_leaf=lambda part: part is not node)
+    return held, structure
+
+
+def _key(path: Sequence[Any]) -> Any:
+    """What a pytree calls a part: a field, a key or a position."""
+    (key,) = path
+    return next(getattr(key, kind) for kind in ("name", "key", "idx") if hasattr(key, kind))

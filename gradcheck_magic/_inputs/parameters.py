@@ -1,0 +1,584 @@
+"""Named arrays ⇄ one flat vector θ, remembering which entry is whose."""
+
+from __future__ import annotations
+
+import math
+import re
+from array import ArrayType
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, ValuesView
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Self, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._inputs.arrays import Library, from_library, library_of
+from gradcheck_magic._inputs.containers import (
+    DEEPEST,
+    children,
+    is_module,
+    is_tree,
+    module_of,
+    opened,
+    plain,
+    rebuilt,
+)
+from gradcheck_magic._result.parameter_check import (
+    index_of,
+    label,
+)
+from gradcheck_magic._wording import (
+    counted,
+    did_you_mean,
+    first_line,
+    listed,
+    printable,
+    shortened,
+    shown,
+)
+from gradcheck_magic.errors import (
+    GradientCheckError,
+    InputError,
+)
+
+__all__ = [
+    "DOUBLE",
+    "Names",
+    "Parameter",
+    "Parameters",
+    "VariableNames",
+    "array_leaves",
+    "collect",
+    "cost_name",
+    "is_constant",
+    "is_function",
+    "is_positional",
+    "joined",
+    "kind_of",
+    "names_first",
+    "random_direction",
+    "reading",
+    "real_array",
+    "require_lasting",
+    "spoken_key",
+    "spoken_names",
+]
+
+Array = NDArray[Any]
+# In bytes.
+DOUBLE = np.dtype(np.float64).itemsize
+# Names before which people say "an": not those with a u, such as uint8 and UserDict.
+SPOKEN_WITH_VOWEL = re.compile("[aeio]|xarray", re.IGNORECASE)
+# What arrays are called, in order; or a namespace whose variables name them.
+Names = Sequence[str] | Mapping[str, object] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """One array of parameters, and where it stands in θ.
+
+    Attributes
+    ----------
+    name : str
+        What the user calls it.
+    value : array or number
+        The user's own.
+    array : ndarray
+        The same as NumPy's: the user's own, a view of another library's, or a copy of what has no
+        memory to share.
+    start : int
+        The position of its first entry in θ.
+    checked : bool
+        Whether its gradient is to be checked; if not, it is held fixed.
+    """
+
+    name: str
+    value: Any
+    array: Array
+    start: int
+    checked: bool = True
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the array."""
+        return self.array.shape
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return self.array.size
+
+    @property
+    def stop(self) -> int:
+        """One past the position of its last entry in θ."""
+        return self.start + self.size
+
+    @cached_property
+    def library(self) -> Library | None:
+        """Whose array the user's value is, if not NumPy's."""
+        return library_of(self.value)
+
+    @cached_property
+    def is_number(self) -> bool:
+        """Whether the user's value is a plain number, which cannot be changed in place."""
+        return not isinstance(self.value, np.ndarray) and self.library is None
+
+    @property
+    def is_numpy(self) -> bool:
+        """Whether the user's value is an array of NumPy's."""
+        return not self.is_number and self.library is None
+
+    @cached_property
+    def is_apart(self) -> bool:
+        """Whether `array` does not share its memory with the user's value."""
+        return self.is_number or not (self.library is None or self.library.shares(self.value))
+
+    def presented(self, array: Array) -> Any:
+        """Return an array as the kind of thing that the user's value is."""
+        if self.library is not None:
+            return self.library.like(self.value, array)
+        if not self.is_number:
+            return array
+        return array[()] if isinstance(self.value, np.generic) else array.item()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        # A view of another library's memory would arrive as a copy of it.
+        return state if self.library is None else {**state, "array": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if state["array"] is None:
+            self.__dict__["array"] = real_array(self.value, self.name)
+
+    def index(self, k: int) -> tuple[int, ...]:
+        """Index of its `k`-th entry, in C order."""
+        return index_of(k, self.shape)
+
+    def label(self, k: int) -> str:
+        """What to call its `k`-th entry: ``W2[3, 1]``."""
+        return label(self.name, self.index(k))
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """All parameters, in the order in which they form θ.
+
+    Attributes
+    ----------
+    container : object
+        The user's `params`.
+    plain : object
+        The same in dicts, lists and tuples alone.
+    name : str
+        What the user calls the container.
+    arrays : tuple of Parameter
+        Its arrays, in order. Strings, None, booleans and functions in it are not parameters.
+    """
+
+    container: object
+    plain: object
+    name: str
+    arrays: tuple[Parameter, ...]
+
+    @property
+    def is_container(self) -> bool:
+        """Whether `container` holds arrays, rather than being one."""
+        return isinstance(self.plain, (dict, list, tuple))
+
+    @property
+    def library(self) -> Library | None:
+        """Whose arrays they all are, if not NumPy's, and if they are of one library."""
+        first, *others = (parameter.library for parameter in self.arrays)
+        return first if all(library is first for library in others) else None
+
+    @property
+    def size(self) -> int:
+        """The length of θ."""
+        return sum(parameter.size for parameter in self.arrays)
+
+    @property
+    def checked(self) -> tuple[Parameter, ...]:
+        """The parameters whose gradient is to be checked."""
+        return tuple(parameter for parameter in self.arrays if parameter.checked)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of θ: the parameters' own, float64 where they are integers."""
+        dtype = np.result_type(*(parameter.array.dtype for parameter in self.arrays))
+        return dtype if dtype.kind == "f" else np.dtype(np.float64)
+
+    @property
+    def itemsize(self) -> int:
+        """Of the coarsest of the parameters, in bytes; at most that of a double."""
+        floats = [p.array.itemsize for p in self.arrays if p.array.dtype.kind == "f"]
+        return min([*floats, np.dtype(np.float64).itemsize])
+
+    def theta(self) -> Array:
+        """θ itself: a new flat vector."""
+        flat = [np.ravel(np.asarray(p.array)) for p in self.arrays]
+        return np.concatenate(flat, dtype=self.dtype, casting="unsafe")
+
+    def at(self, theta: Array) -> Any:
+        """Return a container built like the user's, with other values of what is to be checked."""
+        return self.filled(_with_values(p, theta) for p in self.arrays)
+
+    def filled(self, leaves: Iterable[Any]) -> Any:
+        """Return a container built like the user's around other leaves; theirs is kept."""
+        with reading(self.name):
+            return _rebuilt(self.container, iter(leaves))
+
+
+class VariableNames:
+    """The variables of a namespace, found by the identity of their values."""
+
+    def __init__(self, namespace: Mapping[str, object]) -> None:
+        self._by_id: dict[int, str] = {}
+        with reading("names"):
+            named = [(k, v) for k, v in namespace.items() if isinstance(k, str)]
+        for name, value in named:
+            # Not of what gives its parameters, which is another name for them.
+            if is_module(value):
+                self.learn(f"{name}.", value)
+        for name, value in named:
+            if not _is_nameable(value) or name.startswith("_"):
+                continue
+            # Of several names for one array, the one that has a gradient is meant.
+            if id(value) not in self._by_id or f"d{name}" in namespace:
+                self._by_id[id(value)] = spoken_key(name)
+
+    def learn(self, prefix: str, module: Any) -> None:
+        """Call the parameters of a module what it calls them."""
+        for name, parameter in module.named_parameters():
+            self._by_id.setdefault(id(parameter), prefix + name)
+
+    @classmethod
+    def among(cls, names: Names) -> tuple[Self, Sequence[str] | None]:
+        """Return what names may be found by, and the names themselves where these were given."""
+        return (cls(names), None) if isinstance(names, Mapping) else (cls({}), names)
+
+    def __call__(self, value: object, otherwise: str) -> str:
+        """Return the variable's name, or `otherwise` where there is none."""
+        return self._by_id.get(id(value), otherwise)
+
+
+def _is_nameable(value: object) -> bool:
+    # By its type: a proxy in the notebook may not want to be asked for its class.
+    own = issubclass(type(value), (np.ndarray, dict, list, tuple)) or callable(value)
+    return own or library_of(value) is not None or is_tree(value)
+
+
+def names_first(expressions: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The namespace, beginning with the names in some expressions: an array may have several."""
+    words = re.findall(r"[^\W\d]\w*", expressions)
+    return {**{word: namespace[word] for word in words if word in namespace}, **namespace}
+
+
+def _with_values(parameter: Parameter, theta: Array) -> Any:
+    if not parameter.checked:
+        return parameter.value
+    own = parameter.array.dtype
+    values = theta[parameter.start : parameter.stop].reshape(parameter.shape)
+    return parameter.presented(values.astype(own if own.kind == "f" else np.float64))
+
+
+def random_direction(theta: Array, random: np.random.Generator) -> NDArray[np.float64]:
+    """Return a random step for each entry, in proportion to it, so that signs and domains stay."""
+    with np.errstate(over="ignore", under="ignore"):  # of squares of what is huge, or tiny
+        direction = np.abs(theta, dtype=np.float64)
+        typical = math.sqrt(float(direction @ direction) / max(theta.size, 1)) or 1.0
+    if not math.isfinite(typical):
+        typical = float(direction.max())
+    direction[direction == 0] = typical
+    # One by one, lest all of it be in memory more often than needed.
+    signs = random.integers(0, 2, size=theta.size)
+    np.negative(direction, out=direction, where=signs == 0)
+    del signs
+    direction *= random.uniform(0.5, 1.0, theta.size)
+    return direction
+
+
+def collect(
+    params: object,
+    variables: VariableNames,
+    *,
+    only: Sequence[str] | None,
+    names: Sequence[str] | None,
+) -> Parameters:
+    """Return the arrays of `params`, named.
+
+    Parameters
+    ----------
+    params : array, number, or nested lists, tuples and dicts of them
+        The user's own.
+    variables : VariableNames
+        What names arrays that have only a position.
+    only : sequence of str, optional
+        The names of the parameters to check.
+    names : sequence of str, optional
+        What to call the arrays, in order.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one is not an array of finite real numbers.
+    """
+    root = variables(params, "params")
+    if (module := module_of(params)) is not None:
+        variables.learn("", module)
+    container = opened(params)
+    require_lasting(container, root)
+    with reading(root):
+        leaves = list(array_leaves(container, root))
+        simple = plain(container)
+    if not leaves:
+        raise InputError(f"`{root}` holds no arrays: nothing to check.")
+    spoken = _given(names, len(leaves)) if names is not None else spoken_names(leaves, variables)
+    arrays: list[Parameter] = []
+    start = 0
+    for name, (_, value) in zip(spoken, leaves, strict=True):
+        with reading(name):
+            arrays.append(Parameter(name, value, real_array(value, name), start))
+        start = arrays[-1].stop
+    if start == 0:
+        raise InputError(f"`{root}` is empty: no entry to check.")
+    parameters = Parameters(container, simple, root, _selected(arrays, only))
+    _require_finite(parameters)
+    return parameters
+
+
+def array_leaves(
+    node: object, path: str = "", *, top: bool = True, above: tuple[object, ...] = ()
+) -> Iterator[tuple[str, object]]:
+    """Yield every leaf that is no constant, with its path: ``W1``, ``layers[0].W``.
+
+    The keys of the outermost dict stand for themselves; `above` are the containers around a node.
+
+    Raises
+    ------
+    InputError
+        If a container is in itself, or lies deeper than any that is meant.
+    """
+    held = children(node)
+    if held is not None and any(node is container for container in above):
+        raise InputError(f"`{path}` is {kind_of(node)} that contains itself: take that out.")
+    if len(above) > DEEPEST:
+        raise InputError(f"`{path}` lies more than {DEEPEST} containers deep: give flatter ones.")
+    for key, child in held or ():
+        yield from array_leaves(child, joined(path, key, top=top), top=False, above=(*above, node))
+    if held is None and not is_constant(node):
+        yield path, node
+
+
+def joined(path: str, key: object, *, top: bool) -> str:
+    """What to call a part: ``W1``, ``layers.W``, ``params[0]``; names at the top stand alone."""
+    if not isinstance(key, str):
+        return shortened(f"{path}[{shown(key)}]")
+    return spoken_key(key) if top else shortened(f"{path}.{spoken_key(key)}")
+
+
+def spoken_key(key: str) -> str:
+    """What to call what has this key, or this name: the same, where it can be shown."""
+    # Of a subclass only the characters are wanted.
+    return shortened(printable(str.__str__(key)))
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Tell in one line what the user's own containers and keys raise while they are looked at."""
+    try:
+        yield
+    except GradientCheckError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"`{name}` cannot be read: {type(error).__name__} ({first_line(error)})."
+        ) from error
+
+
+def is_constant(value: object) -> bool:
+    """Whether it is a setting beside the arrays: an activation's name, no bias, a function."""
+    if value is None or isinstance(value, (str, bool, np.bool_)):
+        return True
+    # As Python looks up its special methods: an object may answer to any name.
+    return callable(value) and not hasattr(type(value), "__array__")
+
+
+def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:
+    """Whether a gradient is to be asked for, rather than given."""
+    return is_constant(grads) and callable(grads) and not is_tree(grads)
+
+
+def is_positional(path: str) -> bool:
+    """Whether a path says only where something stands: ``params[0]``."""
+    return path.endswith("]") or path in {"params", "grads"}
+
+
+def _rebuilt(node: Any, leaves: Iterator[Any]) -> Any:
+    held = children(node)
+    if held is not None:
+        return rebuilt(node, [_rebuilt(child, leaves) for _, child in held])
+    return node if is_constant(node) else next(leaves)
+
+
+def _strings(value: object, option: str) -> list[Any]:
+    """Return a sequence of names, or one name, as a list."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Iterator) or not np.iterable(value):
+        raise InputError(f"`{option}` is {shown(value)}: expected a sequence of names.")
+    return list(value)
+
+
+def _given(names: Sequence[str], count: int) -> list[str]:
+    given = _strings(names, "names")
+    strange = [name for name in given if not isinstance(name, str)]
+    if strange:
+        raise InputError(f"`names` holds {shown(strange[0])}: expected strings, or a namespace.")
+    if len(given) != count:
+        raise InputError(
+            f"`names` has {counted(len(given), 'name')} for {counted(count, 'array')}."
+        )
+    repeated = [name for name, times in Counter(given).items() if times > 1]
+    if repeated:
+        raise InputError(f"`names` calls two arrays `{repeated[0]}`: give each its own name.")
+    return list(map(spoken_key, given))
+
+
+def spoken_names(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> list[str]:
+    """Return what the user calls each array; no two have the same name."""
+    paths = [path for path, _ in leaves]
+    spoken = [variables(leaf, path) if is_positional(path) else path for path, leaf in leaves]
+    counts = Counter(spoken)
+    names = [name if counts[name] == 1 else path for name, path in zip(spoken, paths, strict=True)]
+    # A key such as "a.b" may look like a path.
+    return [
+        name if name not in names[:i] else f"{name} ({names[:i].count(name) + 1})"
+        for i, name in enumerate(names)
+    ]
+
+
+def real_array(value: object, name: str) -> Array:
+    """Return `value` as an array of real numbers: an ndarray as it is, a number as 0-d.
+
+    Of another library's array it is a view, if that has memory to share.
+
+    Raises
+    ------
+    InputError
+        If it is neither; `name` is what the user calls it.
+    """
+    value = from_library(value, name)
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"`{name}` is a masked array: give a plain one, such as {name}.filled(0).")
+    if isinstance(value, np.ndarray):
+        array: Array = value
+    elif isinstance(value, (int, float, complex, np.number)):
+        array = np.asarray(value)
+        if array.dtype == object:
+            raise InputError(
+                f"`{name}` is a whole number of more than 64 bits: give float({name})."
+            )
+    else:
+        require_lasting(value, name)
+        raise InputError(
+            f"`{name}` is {kind_of(value)}: expected a NumPy array or a number"
+            f"{_type_hint(value, name)}."
+        )
+    if array.dtype.kind not in "fiu":
+        raise InputError(
+            f"`{name}` has dtype {array.dtype}: expected real numbers{_dtype_hint(array)}."
+        )
+    return array
+
+
+def require_lasting(value: object, name: str) -> None:
+    """Raise `InputError` if a value can be looked through only once; it is not touched."""
+    if isinstance(value, Iterator):
+        raise InputError(
+            f"`{name}` is {kind_of(value)}, which can be read only once: make a list of it, "
+            f"list({name})."
+        )
+
+
+def _type_hint(value: object, name: str) -> str:
+    """Say what to make of something that may well hold numbers."""
+    if isinstance(value, (dict, list, str, bytes, bytearray)):
+        return ""
+    if hasattr(value, "__array__") or isinstance(value, (memoryview, ArrayType)):
+        return "; convert it with np.asarray"
+    if isinstance(value, Mapping):
+        return f"; make a dict of it, dict({name})"
+    if isinstance(value, (Sequence, ValuesView)):
+        return f"; make a list of it, list({name})"
+    return ""
+
+
+def _dtype_hint(array: Array) -> str:
+    return {
+        "c": "; check the real and the imaginary part as two parameters",
+        "O": "; an array of objects often comes from lists of different lengths",
+    }.get(array.dtype.kind, "")
+
+
+def kind_of(value: object) -> str:
+    """Return what something is, in words: its type, with an article.
+
+    Examples
+    --------
+    >>> kind_of(3), kind_of("3"), kind_of(np.uint8(3))
+    ('an int', 'a str', 'a numpy.uint8')
+    """
+    kind = type(value)
+    module = str(kind.__module__).partition(".")[0]
+    name = kind.__name__ if module == "builtins" else f"{module}.{kind.__name__}"
+    return f"{'an' if SPOKEN_WITH_VOWEL.match(name) else 'a'} {name}"
+
+
+def _require_finite(parameters: Parameters) -> None:
+    for parameter in parameters.arrays:
+        flat = np.ravel(np.asarray(parameter.array))
+        with np.errstate(over="ignore"):  # a long double may be infinite as a double
+            double = flat.astype(np.float64) if flat.dtype.itemsize > DOUBLE else flat
+        wrong = np.flatnonzero(~np.isfinite(double))
+        if wrong.size:
+            raise InputError(
+                f"`{parameter.label(wrong[0])}` is {flat[wrong[0]]!s}: the gradient can only be "
+                "checked where every parameter is finite"
+                + (", as a double." if np.isfinite(flat[wrong[0]]) else ".")
+            )
+
+
+def _selected(arrays: list[Parameter], only: Sequence[str] | None) -> tuple[Parameter, ...]:
+    if only is None:
+        return tuple(arrays)
+    wanted = _strings(only, "only")
+    strange = [name for name in wanted if not isinstance(name, str)]
+    if strange:
+        raise InputError(f"`only` holds {shown(strange[0])}: expected names of parameters.")
+    wanted = list(map(spoken_key, wanted))
+    known = [parameter.name for parameter in arrays]
+    for name in wanted:
+        if name not in known:
+            raise InputError(
+                f"`only` names `{name}`, which is not a parameter{did_you_mean(name, known)}: "
+                f"there are {listed(known)}."
+            )
+    if not any(parameter.size for parameter in arrays if parameter.name in wanted):
+        raise InputError(f"`only` leaves no entry to check: there are {listed(known)}.")
+    return tuple(replace(p, checked=p.name in wanted) for p in arrays)
+
+
+def cost_name(function: object, names: Names) -> str:
+    """What the user calls the function: a variable's name, or its own."""
+    own: object = None
+    with suppress(Exception):  # the user's own may raise anything
+        own = function.__name__  # type: ignore[attr-defined]
+    otherwise = "cost_function"
+    if isinstance(own, str) and own != "<lambda>":
+        otherwise = spoken_key(own)
+    variables, _ = VariableNames.among(names)
+    return variables(function, otherwise)

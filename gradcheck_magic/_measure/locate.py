@@ -1,0 +1,327 @@
+"""Where a gradient is wrong: group testing within one parameter.
+
+A box of entries with a residual that is clear holds something wrong. Where along an axis it is can
+be read off: the same direction, with its numbers multiplied by 0 at the beginning of the axis and
+by 1 at its end, has a residual that many times smaller, if one entry (or row, or column) is behind
+it. If all the residual is indeed there, the box shrinks to that; if not, several are behind it, and
+the box is halved. Only one half is measured: residuals along one direction add up.
+
+Every entry that is found is measured by itself, and nothing else makes it wrong. Where all entries
+of a box that are tried are wrong, the box is reported instead of every entry in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._cost.directions import Box, box_size, contains, intersection
+from gradcheck_magic._measure.central_differences import CLEAR
+from gradcheck_magic._measure.residuals import Residual, looked
+from gradcheck_magic._measure.sampling import Region, Sampler
+from gradcheck_magic._result.parameter_check import index_of
+
+__all__ = ["FEW_SUSPECTS", "Search"]
+
+# A box of no more entries is measured entry by entry.
+FEW_SUSPECTS = 3
+# A box of no more is not worth a look whether all of it is wrong; in a box of more than that, one
+# wrong entry among a few that are tried is one of many.
+MANY_SUSPECTS = 16
+VERY_MANY = 1000
+# Rows and columns of the grid of entries that is measured where all is wrong, for the diagnosis.
+GRID = 4
+# The same of the whole, where a part is wrong.
+WIDER = 3
+# The error bar of an entry that is measured is to be this part of the error that it seems to have.
+SHARP_BARS = 20.0
+# So many entries are looked at for some with a gradient.
+CANDIDATES = 64
+# A box is halved, rather than read off, where the reading leaves more than this part of it.
+READABLE = 0.4
+# No more wrong entries and boxes are looked for in one parameter.
+MOST_FOUND = 40
+# A search is given up after so many evaluations, and so many more for each wrong entry it found.
+MOST_EVALUATIONS, MOST_EVALUATIONS_EACH = 120, 60
+# Halving stops where both halves were wrong so many times in a row, and tries entries instead.
+STREAK = 3
+
+
+class _RegionFound(Exception):  # noqa: N818 (it is no error)
+    """Nothing in a region moves any more: the search begins anew."""
+
+
+class Search:
+    """The search in one parameter, along one direction.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        Measures entries of the parameter.
+    cost : Cost
+        Entered as a context manager.
+    turn : int
+        Of the direction.
+    """
+
+    def __init__(self, sampler: Sampler, cost: Cost, turn: int) -> None:
+        self._sampler = sampler
+        self._residuals = residuals = sampler.residuals
+        self._sampled = sampler.sampled
+        self._cost = cost
+        self._turn = turn
+        self._direction = residuals.direction(turn)
+        self._shape = residuals.parameter.shape
+        self._random = np.random.default_rng(turn)
+        self._began = cost.n_evaluations
+        self._is_complete = True
+
+    def run(self, found: Residual) -> tuple[bool, Residual]:
+        """Find what is behind a residual over all entries.
+
+        Returns
+        -------
+        bool
+            Whether it came to its end.
+        Residual
+            What is left, outside of the regions, with all that was found.
+        """
+        while True:
+            try:
+                self._is_complete = True
+                self._search(self._direction.box, found, streak=0)
+            except _RegionFound:
+                self._direction = self._residuals.direction(self._turn)
+                found = self._of(self._direction.box, found)
+            else:
+                return self._is_complete, self._residuals.left_of(found)
+
+    def _search(self, box: Box, found: Residual, streak: int) -> None:
+        """Find everything wrong in a box, if its residual is clear.
+
+        Parameters
+        ----------
+        streak : int
+            In how many halvings in a row both halves were clear.
+        """
+        left = self._residuals.left_of(found)
+        if not found.is_known or (left.is_clear and self._is_hopeless()):
+            self._is_complete = False
+            return
+        if not left.is_clear:
+            return
+        box, found, is_line = self._narrowed(box, found)
+        if box_size(box) <= FEW_SUSPECTS:
+            self._measure(box, found)
+            return
+        is_whole = box == self._direction.box
+        if is_line or (box_size(box) > MANY_SUSPECTS and (is_whole or streak >= STREAK)):
+            self._report_if_dense(box, found, is_line=is_line)
+        self._halve(box, found, streak)
+
+    def _is_hopeless(self) -> bool:
+        """Whether too much was found, or nothing for too long."""
+        n_found = len(self._sampled.wrong) + len(self._sampled.regions)
+        most = MOST_EVALUATIONS + MOST_EVALUATIONS_EACH * n_found
+        return n_found >= MOST_FOUND or self._cost.n_evaluations - self._began > most
+
+    def _narrowed(self, box: Box, found: Residual) -> tuple[Box, Residual, bool]:
+        """Return the least part of a box in which all of its residual is, as far as can be read.
+
+        And whether it is a line of it: a row or a column.
+        """
+        is_line = False
+        while (narrower := self._narrowed_once(box, found)) is not None:
+            box, found = narrower
+            is_line = True
+        return box, found, is_line
+
+    def _narrowed_once(self, box: Box, found: Residual) -> tuple[Box, Residual] | None:
+        """Return a part of a box in which all of its residual is, if one axis tells."""
+        left = self._residuals.left_of(found)
+        for axis in _by_length(box):
+            start, stop = box[axis]
+            if stop - start == 1:
+                continue
+            ramp = self._residuals.left_of(self._of(box, found, ramp=axis))
+            part = _place_along(box[axis], ramp, left)
+            if part is None:
+                continue
+            narrower = (*box[:axis], part, *box[axis + 1 :])
+            inside = self._of(narrower, found)
+            left_inside = self._residuals.left_of(inside)
+            if abs(left_inside.value - left.value) <= left_inside.bar + left.bar:
+                return narrower, inside
+        return None
+
+    def _measure(self, box: Box, found: Residual) -> None:
+        """Measure every entry of a small box, and see whether that explains its residual."""
+        size = abs(self._residuals.left_of(found).value)
+        self._sampler.sample(_all_in(box, self._shape), size / SHARP_BARS)
+        left = self._residuals.left_of(found)
+        if abs(left.value) > CLEAR * left.bar:
+            self._is_complete = False
+
+    def _halve(self, box: Box, found: Residual, streak: int) -> None:
+        """Search both halves of a box, of which only one is measured if that tells of both."""
+        one, other = _halves(box)
+        first = self._of(one, found)
+        second = found.elsewhere(first, other)
+        if self._is_open(second) or not (self._is_clear(first) or self._is_clear(second)):
+            second = self._of(other, found)
+        both = ((one, first), (other, second))
+        clear = [(half, residual) for half, residual in both if self._is_clear(residual)]
+        if not clear:
+            self._is_complete = False
+        for half, residual in clear:
+            self._search(half, residual, streak + 1 if len(clear) > 1 else 0)
+
+    def _is_clear(self, residual: Residual) -> bool:
+        return self._residuals.left_of(residual).is_clear
+
+    def _is_open(self, derived: Residual) -> bool:
+        """Whether a difference of two residuals is clear, but too little known to rely on it."""
+        left = self._residuals.left_of(derived)
+        return left.is_clear and abs(left.value) < CLEAR * left.bar
+
+    def _of(self, box: Box, found: Residual, ramp: int | None = None) -> Residual:
+        """Measure the residual of a part of the entries."""
+        sought = abs(self._residuals.left_of(found).value)
+        look = self._residuals.of_part(self._direction.within(box, ramp), sought)
+        return looked([look], self._cost)[0]
+
+    def _report_if_dense(self, box: Box, found: Residual, *, is_line: bool) -> None:
+        """Report a box if entries of it that are tried are wrong; or the whole, if it is so there.
+
+        A line is reported as a whole row or column.
+        """
+        # What each is off by, if all are.
+        typical = abs(self._residuals.left_of(found).value) / math.sqrt(box_size(box))
+        aim = typical / SHARP_BARS
+        if not _is_suspicious(self._tried(box, 2, aim), box):
+            return
+        region = self._extended(box) if is_line else self._direction.box
+        if region != box and not self._tried(region, WIDER, aim).n_wrong:
+            region = box
+        tried = self._tried(region, GRID, aim)
+        if _is_dense(tried):
+            self._report(tried)
+
+    def _report(self, region: Region) -> None:
+        """Take a region as wrong: it replaces those inside, and nothing in it moves any more."""
+        others = [r for r in self._sampled.regions if not _is_within(r.box, region.box)]
+        self._sampled.regions = [*others, region]
+        self._residuals.holes = [known.box for known in self._sampled.regions]
+        raise _RegionFound
+
+    def _extended(self, line: Box) -> Box:
+        """Return a whole row or column, given a part of one."""
+        sides = zip(line, self._direction.box, strict=True)
+        return tuple(part if part[1] - part[0] == 1 else whole for part, whole in sides)
+
+    def _tried(self, box: Box, length: int, aim: float) -> Region:
+        """Measure some entries of a box, and return how many of them are wrong.
+
+        Those that have no gradient tell nothing.
+        """
+        ks = self._grid(box, length)
+        self._sampler.sample(ks, aim)
+        telling = [k for k in ks if k not in self._sampled.blank]
+        n_wrong = sum(k in self._sampled.wrong for k in telling)
+        return Region(box, n_wrong, len(telling))
+
+    def _grid(self, box: Box, length: int) -> list[int]:
+        """Entries where a few rows and a few columns meet: neighbours tell causes apart.
+
+        Twice as many where there are no two sides. In most of them there is something to be
+        compared, if there is anywhere.
+        """
+        index = [self._random.integers(start, stop, CANDIDATES) for start, stop in box]
+        ks = np.ravel_multi_index(tuple(index), self._shape)
+        # Every other one: a gradient that is zero may be what is wrong.
+        is_nothing = self._residuals.analytic.gradient[ks] == 0
+        is_nothing[1::2] = False
+        order = np.argsort(is_nothing, kind="stable")
+        long = [axis for axis in _by_length(box) if box[axis][1] - box[axis][0] > 1][:2]
+        most = length if len(long) > 1 else 2 * length
+        counts = [most if axis in long else 1 for axis in range(len(box))]
+        sides = [_first_few(side[order], n) for side, n in zip(index, counts, strict=True)]
+        holes = self._residuals.holes
+        return [
+            k
+            for k in _flat(sides, self._shape)
+            if not any(contains(hole, index_of(k, self._shape)) for hole in holes)
+        ]
+
+
+def _place_along(side: tuple[int, int], ramp: Residual, found: Residual) -> tuple[int, int] | None:
+    """Return where along an axis the residual is, by the same one with a ramp along it.
+
+    None where that is nowhere, or says too little.
+    """
+    if found.value == 0:
+        return None
+    start, stop = side
+    last = stop - start - 1
+    ratio = ramp.value / found.value
+    doubt = 0.1 + (ramp.bar + abs(ratio) * found.bar) / abs(found.value) * last
+    place = start + ratio * last
+    if not (math.isfinite(place) and math.isfinite(doubt)):
+        return None
+    low, high = max(start, math.ceil(place - doubt)), min(stop, math.floor(place + doubt) + 1)
+    return (low, high) if 0 < high - low <= max(1, READABLE * (stop - start)) else None
+
+
+def _is_suspicious(tried: Region, box: Box) -> bool:
+    """Whether more of a box may be wrong than should be looked for entry by entry.
+
+    In a large one, an entry that is wrong is not hit by accident.
+    """
+    return tried.n_wrong > 1 or (tried.n_wrong == 1 and box_size(box) > VERY_MANY)
+
+
+def _is_dense(tried: Region) -> bool:
+    """Whether too much of a box is wrong for its entries to be listed."""
+    if box_size(tried.box) > VERY_MANY:
+        return tried.n_wrong > 0
+    return 4 * tried.n_wrong >= max(tried.n_tried, 1)
+
+
+def _halves(box: Box) -> tuple[Box, Box]:
+    """Cut a box in two, across its longest side."""
+    axis = _by_length(box)[0]
+    start, stop = box[axis]
+    middle = (start + stop) // 2
+    one = (*box[:axis], (start, middle), *box[axis + 1 :])
+    other = (*box[:axis], (middle, stop), *box[axis + 1 :])
+    return one, other
+
+
+def _by_length(box: Box) -> list[int]:
+    """Return its axes, the longest first."""
+    return sorted(range(len(box)), key=lambda axis: box[axis][0] - box[axis][1])
+
+
+def _is_within(box: Box, other: Box) -> bool:
+    return intersection(box, other) == box
+
+
+def _all_in(box: Box, shape: tuple[int, ...]) -> list[int]:
+    return _flat([np.arange(a, b) for a, b in box], shape)
+
+
+def _first_few(values: NDArray[np.intp], length: int) -> NDArray[np.intp]:
+    """Return the first few different ones, in order of size."""
+    return np.array(sorted(list(dict.fromkeys(values.tolist()))[:length]))
+
+
+def _flat(sides: Sequence[NDArray[np.intp]], shape: tuple[int, ...]) -> list[int]:
+    """Return the entries where some indices along each axis meet, as they count in C order."""
+    if not shape:
+        return [0]
+    index = np.meshgrid(*sides, indexing="ij")
+    return [int(k) for k in np.ravel_multi_index(tuple(i.ravel() for i in index), shape)]

@@ -1,0 +1,551 @@
+"""The second look at entries that the textbook's pass cannot settle.
+
+They are measured with other steps, until their error bar is small or no step would say more: see
+`ladder`. What disagrees beyond any doubt is confirmed on a few entries that speak for all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._cost.cost import Cost, Precision
+from gradcheck_magic._cost.evaluation import Entries
+from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._inputs.parameters import DOUBLE
+from gradcheck_magic._measure.analytic import Analytic, gradient_under_test
+from gradcheck_magic._measure.central_differences import (
+    CLEAR,
+    TEXTBOOK_STEPS,
+    CentralDifferences,
+    textbook_pass,
+)
+from gradcheck_magic._measure.ladder import (
+    NOISE_DEVIATIONS,
+    RATIO,
+    Estimate,
+    Ladder,
+    Rung,
+    answered,
+    follows_square_law,
+    gap_at_zero,
+)
+
+__all__ = [
+    "BEST_STEP",
+    "GROSS",
+    "PLACES",
+    "VERIFIED",
+    "Pass",
+    "Refinement",
+    "measure",
+    "measure_parameter",
+    "noise_of_pair",
+    "steps_taken",
+]
+
+Vector = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+# Asks for J with one entry moved by a step, is sent both values, and returns what it made of them.
+Steps = Generator[tuple[int, float], tuple[float, float], Any]
+
+# An entry is verified if its bar is at most this part of it: three digits, and a factor of 1.001
+# is still seen.
+VERIFIED = 2.5e-4
+# A disagreement so many bars wide needs no second look, once some like it have had one.
+GROSS = 10.0
+CONFIRMED = 2
+# A gap that is the gradient's fault stays the same, to within this part, whatever the step.
+STEADY_VALUE = 0.25
+# Where the first step is not small, the slopes on both sides tell; this part of the gradient is
+# more than noise and less than three digits' worth of truncation.
+STRAIGHT = 0.01
+# Steps of a second look, in units of max(1, |θᵢ|): the best for a central difference in double
+# precision, and the first one where round-off allows for no smaller; two rungs are RATIO apart.
+BEST_STEP = 6e-6
+FIRST_STEP = 1e-3
+# A step that is wider than most stairs, where J is a staircase.
+STAIRS = 1e-2
+# An analytic value that is this part of the error bar with FIRST_STEP is not seen with any step.
+HOPELESS = 1e-3
+# No smaller step than this many units in the last place of θᵢ; along a random direction no entry
+# moves by less, typically.
+PLACES = 64
+LEAST_PLACE = 1e-316
+RUNGS_OF_ENTRY = 7
+# So many wrong entries of a parameter are measured well, for whoever wants to know what is wrong.
+SHARPENED = 8
+BLURRED = 1e-3
+MORE_RUNGS = 5
+
+
+class Refinement:
+    """Entries of one parameter after the textbook's pass, and what is still open in them.
+
+    Parameters
+    ----------
+    differences : CentralDifferences
+        Where the next ones are these.
+    analytic : Analytic
+        The gradient under test.
+    ks : sequence of int
+        Which entries of the parameter, as they count in C order.
+    aim : float
+        The error bar that each of them is to have at most, if that can be had.
+    """
+
+    def __init__(
+        self,
+        differences: CentralDifferences,
+        cost: Cost,
+        analytic: Analytic,
+        ks: Sequence[int],
+        *,
+        aim: float = math.inf,
+    ) -> None:
+        self._differences = differences
+        self._cost = cost
+        self._position = cost.position(analytic.parameter)
+        self._ks = ks
+        self._where = slice(None) if isinstance(ks, range) else np.asarray(ks)
+        self._analytic = analytic.gradient[self._where]
+        self._rounding = analytic.rounding
+        self._aim = aim
+        self._precision = cost.best
+        self._values = self._at(cost.best)
+        self._theta = self._values.astype(np.float64)
+        self._part = slice(differences.n_measured, differences.n_measured + len(ks))
+
+    def _at(self, precision: Precision) -> NDArray[Any]:
+        """The entries themselves, in the precision in which they are stepped."""
+        values: NDArray[Any] = precision.binding.slots[self._position][self._where]
+        return values
+
+    def take(self) -> None:
+        """Take over what the textbook's pass knows, as far as it got: no one has looked twice."""
+        differences = self._differences
+        part = slice(self._part.start, differences.n_measured)
+        epsilon, own = differences.epsilon, self._cost.own
+        values = self._at(own)[: part.stop - part.start]
+        pairs = differences.cost_plus[part], differences.cost_minus[part]
+        first = Pass.made(*pairs, steps_taken(values, epsilon), own)
+        self._put_all(first, part, GROSS / CLEAR)
+
+    def settle(self) -> None:
+        """Find a value and an error bar for every entry."""
+        first = self._first_pass()
+        self._put_all(first, self._part)
+        open_ones, gross = self._judged(first)
+        if not self._confirmed(first, np.flatnonzero(gross)):
+            if self._cost.reexamine():
+                self._precision = self._cost.best
+                first = replace(first, noise=np.maximum(first.noise, self._precision.noise))
+                self._put_all(first, self._part)
+                open_ones, gross = self._judged(first)
+            open_ones = open_ones | gross
+        # A kink nearer than the step is not worth a second look where all agree that it is wrong.
+        rough = np.where(gross & ~open_ones, np.abs(first.gap), 0.0)
+        self._differences.uncertainty[self._part] += rough
+        open_ones = open_ones & ~self._still_flat(first, open_ones)
+        telling = self._telling(first, open_ones, gross)
+        looks = [
+            self._refine(first, k, sharp=k in telling) for k in np.flatnonzero(open_ones).tolist()
+        ]
+        looks += [self._sharpen(first, k) for k in telling if not open_ones[k]]
+        self._take_all(looks)
+        self._excuse_kinks_at_zero()
+
+    def _still_flat(self, first: Pass, open_ones: Mask) -> Mask:
+        """Settle entries that say zero, and along which J does not change with a large step either.
+
+        One by one they would come to the same: this is for the many of a layer that is dead.
+        """
+        value = self._precision.value
+        flat = (first.cost_plus == value) & (first.cost_minus == value)
+        found = np.flatnonzero(open_ones & flat & (self._analytic == 0))
+        still = np.zeros(len(flat), dtype=bool)
+        if not found.size:
+            return still
+        scale = np.maximum(1.0, np.abs(self._theta[found]))
+        steps = np.maximum(FIRST_STEP * scale, RATIO * first.stepped[found])
+        ks = [self._ks[k] for k in found.tolist()]
+        batch = Entries(self._position, ks, steps.tolist(), quiet=True)
+        plus, minus = self._cost.pairs(self._precision, batch)
+        stepped = steps_taken(self._values[found], steps)
+        second = Pass.made(plus, minus, stepped, self._precision)
+        flat_again = (plus == value) & (minus == value)
+        still[found[flat_again]] = True
+        where = self._part.start + found[flat_again]
+        self._differences.numerical[where] = 0.0
+        self._differences.uncertainty[where] = second.round_off[flat_again]
+        return still
+
+    def _telling(self, first: Pass, open_ones: Mask, gross: Mask) -> list[int]:
+        """Return a few entries that are wrong, and of which it is not clear by how much.
+
+        That they are wrong needs no more digits; what is wrong with them does.
+        """
+        off = np.abs(first.central - self._analytic)
+        bar = self._differences.uncertainty[self._part]
+        with np.errstate(invalid="ignore"):
+            telling = np.minimum(off, np.abs(first.central))
+            blurred = (open_ones & (off > bar)) | (gross & (bar > BLURRED * telling))
+        found = np.flatnonzero(blurred & np.isfinite(off))
+        chosen: list[int] = found[np.argsort(-off[found], kind="stable")][:SHARPENED].tolist()
+        return chosen
+
+    def _judged(self, first: Pass) -> tuple[Mask, Mask]:
+        """Return which entries need a second look, and which disagree beyond any doubt."""
+        if self._cost.is_single:
+            # The step is so large that its truncation error is open.
+            every = np.ones(len(self._ks), dtype=bool)
+            return every, ~every
+        open_ones, gross = first.judged(self._analytic, self._rounding, self._aim)
+        if not self._theta.any():
+            open_ones, gross = open_ones | gross, np.zeros_like(gross)
+        return open_ones, gross
+
+    def _excuse_kinks_at_zero(self) -> None:
+        """Do not accuse zeros where all units are on their kinks at once.
+
+        Many kinks meet there, and what is right need not be between the slopes along one entry:
+        backpropagation with all of them shut is.
+        """
+        differences, part = self._differences, self._part
+        on_kink = differences.low[part] < differences.high[part]
+        if on_kink.any() and not self._theta.any():
+            off = np.abs(differences.numerical[part]) > differences.uncertainty[part]
+            differences.disputed[part] |= (self._analytic == 0) & off
+
+    def _first_pass(self) -> Pass:
+        """The textbook's pass, or the same in double precision where that is to be had."""
+        differences, precision = self._differences, self._precision
+        epsilon, part = differences.epsilon, self._part
+        pairs = differences.cost_plus[part], differences.cost_minus[part]
+        if precision is not self._cost.own:
+            epsilon = TEXTBOOK_STEPS[DOUBLE]
+            pairs = self._cost.pairs(
+                precision, Entries(self._position, self._ks, epsilon, quiet=True)
+            )
+        return Pass.made(*pairs, steps_taken(self._at(precision), epsilon), precision)
+
+    def _put_all(self, first: Pass, part: slice, wider: float = 1.0) -> None:
+        differences = self._differences
+        for values in (differences.numerical, differences.low, differences.high):
+            values[part] = first.central
+        differences.uncertainty[part] = wider * first.round_off
+        differences.rounding[part] = self._rounding
+
+    def _confirmed(self, first: Pass, gross: NDArray[np.intp]) -> bool:
+        """Whether gross disagreements are still there with another step.
+
+        Two of them speak for all: the widest and the narrowest.
+        """
+        if not gross.size:
+            return True
+        if self._precision.noise >= self._cost.scale > 0:
+            return False
+        with np.errstate(divide="ignore", over="ignore"):
+            gap = np.abs(first.central - self._analytic)
+            order = gross[np.argsort(gap[gross] / first.round_off[gross])]
+        chosen = {int(order[round(x)]) for x in np.linspace(0, len(order) - 1, CONFIRMED)}
+        return all(self._taken(self._is_steady(first, k)) for k in chosen)
+
+    def _is_steady(self, first: Pass, k: int) -> Steps:
+        # What looks flat may be a staircase, of which a small step sees one stair.
+        step = STAIRS if first.gap[k] == first.central[k] == 0 else BEST_STEP
+        rung = yield from self._rung(k, step * self._scale(k))
+        analytic, slope = float(self._analytic[k]), float(first.central[k])
+        off = abs(slope - analytic)
+        if abs(rung.central - slope) > STEADY_VALUE * off + float(first.round_off[k]):
+            return False
+        return not (yield from self._borne_out_from_afar(k, slope, analytic))
+
+    def _borne_out_from_afar(self, k: int, slope: float, analytic: float) -> Steps:
+        """Whether a large step finds the analytic value, where small ones find another slope.
+
+        Part of J may be a staircase, of which all small steps see one stair.
+        """
+        scale, off = self._scale(k), abs(slope - analytic)
+        near = yield from self._rung(k, FIRST_STEP * scale)
+        far = yield from self._rung(k, STAIRS * scale)
+        found = min(abs(near.central - analytic), abs(far.central - analytic)) <= STEADY_VALUE * off
+        # A kink on the way would mislead the large steps, and set their two sides apart.
+        if not found or abs(gap_at_zero(near, far)) > off:
+            return False
+        if abs(near.central - slope) > STEADY_VALUE * off:
+            return True
+        # Curvature may have led the larger one there by chance.
+        farther = yield from self._rung(k, RATIO * STAIRS * scale)
+        return not follows_square_law([near, far, farther], 0)
+
+    def _refine(self, first: Pass, k: int, *, sharp: bool) -> Steps:
+        """Look again at one entry, until its slope is known well enough or no step says more."""
+        analytic, ladder = (
+            float(self._analytic[k]),
+            (yield from self._climbed(first, k, sharp=sharp)),
+        )
+        doubtful = yield from self._is_doubtful(k, ladder, analytic)
+        self._put(k, ladder, analytic, doubtful=doubtful)
+
+    def _sharpen(self, first: Pass, k: int) -> Steps:
+        """Narrow the error bar of an entry that is wrong beyond any doubt."""
+        ladder, i = (yield from self._climbed(first, k, sharp=True)), self._part.start + k
+        estimate = ladder.estimate()
+        differences = self._differences
+        beyond = self._is_beyond(estimate, float(self._analytic[k]))
+        if beyond and not estimate.on_kink and estimate.bar < differences.uncertainty[i]:
+            differences.numerical[i] = differences.low[i] = differences.high[i] = estimate.low
+            differences.uncertainty[i] = estimate.bar
+
+    def _climbed(self, first: Pass, k: int, *, sharp: bool) -> Steps:
+        """Return the steps it takes to know an entry well enough; `sharp`: also a wrong one."""
+        analytic, scale = float(self._analytic[k]), self._scale(k)
+        # In the precision in which the step is taken.
+        place = float(np.spacing(np.abs(self._values[k : k + 1]))[0])
+        smallest = PLACES * max(place, LEAST_PLACE)
+        ladder = Ladder(scale, smallest, abs(self._precision.value))
+        if first.stepped[k] > 0:
+            ladder.add(first.rung(k))
+        wanted = self._first_step(first, k)
+        for _ in range(RUNGS_OF_ENTRY + sharp * MORE_RUNGS):
+            estimate = ladder.estimate()
+            if self._is_settled(ladder, estimate, analytic, sharp=sharp):
+                break
+            step = self._next_step(ladder, estimate, analytic, wanted)
+            if step is None:
+                break
+            ladder.add((yield from self._rung(k, step)))
+        return ladder
+
+    def _is_beyond(self, estimate: Estimate, analytic: float) -> bool:
+        off = abs(analytic - estimate.nearest(analytic))
+        return off > CLEAR * (estimate.bar + self._rounding)
+
+    def _is_doubtful(self, k: int, ladder: Ladder, analytic: float) -> Steps:
+        """Whether a large step contradicts that the entry is wrong; more of them are then taken."""
+        estimate = ladder.estimate()
+        if self._cost.is_single or estimate.on_kink or not self._is_beyond(estimate, analytic):
+            return False
+        if not (yield from self._borne_out_from_afar(k, estimate.low, analytic)):
+            return False
+        for step in (FIRST_STEP, STAIRS, RATIO * STAIRS):
+            ladder.add((yield from self._rung(k, step * self._scale(k))))
+        return True
+
+    def _next_step(
+        self, ladder: Ladder, estimate: Estimate, analytic: float, wanted: float
+    ) -> float | None:
+        if self._is_disputed(ladder, estimate, analytic):
+            return ladder.step_to_compare(abs(analytic - estimate.low)) or ladder.next_step(wanted)
+        return ladder.next_step(wanted)
+
+    def _put(self, k: int, ladder: Ladder, analytic: float, *, doubtful: bool) -> None:
+        estimate, i = ladder.estimate(), self._part.start + k
+        differences = self._differences
+        differences.numerical[i] = estimate.nearest(analytic)
+        differences.uncertainty[i] = estimate.bar
+        differences.low[i], differences.high[i] = estimate.low, estimate.high
+        beyond = self._is_beyond(estimate, analytic)
+        differences.disputed[i] = (doubtful and beyond) or self._is_disputed(
+            ladder, estimate, analytic
+        )
+
+    def _is_disputed(self, ladder: Ladder, estimate: Estimate, analytic: float) -> bool:
+        """Whether the entry looks wrong, on the word of two steps alone."""
+        if not self._is_beyond(estimate, analytic):
+            return False
+        drowned = self._precision.noise >= self._cost.scale > 0
+        return drowned or not ladder.disagrees(estimate, analytic)
+
+    def _is_settled(
+        self, ladder: Ladder, estimate: Estimate, analytic: float, *, sharp: bool
+    ) -> bool:
+        """Whether the estimate says clearly enough that the entry is right, or that it is wrong."""
+        if not math.isfinite(estimate.bar):
+            return False
+        if estimate.is_flat:
+            # A larger step narrows the bar, but never enough to see less than a part of it.
+            return len(ladder.rungs) > 1 and abs(analytic) < HOPELESS * estimate.bar
+        if len(ladder.rungs) < 3:  # noqa: PLR2004 (three must agree)
+            return False
+        off = abs(analytic - estimate.nearest(analytic))
+        bar = estimate.bar + self._rounding
+        largest = max(abs(analytic), abs(estimate.low), abs(estimate.high))
+        is_narrow = estimate.bar <= min(VERIFIED * largest, self._aim)
+        if off > bar:
+            clear = off > CLEAR * bar and not self._is_disputed(ladder, estimate, analytic)
+            return clear and (is_narrow or not sharp)
+        return is_narrow
+
+    def _first_step(self, first: Pass, k: int) -> float:
+        """The step whose round-off is small enough for three digits, and to tell who is right."""
+        analytic = abs(float(self._analytic[k]))
+        aim = min(VERIFIED * analytic, self._aim) / 2
+        gap = abs(float(first.central[k]) - float(self._analytic[k]))
+        if first.round_off[k] < gap < math.inf:
+            aim = min(aim, gap / 20)
+        needed = NOISE_DEVIATIONS * self._precision.noise / aim if aim > 0 else math.inf
+        scale = self._scale(k)
+        largest = max(FIRST_STEP * scale, RATIO * float(first.stepped[k]))
+        return min(max(needed, BEST_STEP * scale), largest)
+
+    def _scale(self, k: int) -> float:
+        return max(1.0, abs(float(self._theta[k])))
+
+    def _rung(self, k: int, step: float) -> Steps:
+        plus, minus = yield k, step
+        down, up = steps_taken(self._values[k : k + 1], step)
+        precision = self._precision
+        noise = noise_of_pair(precision, plus, minus)
+        costs = minus, precision.value, plus
+        return Rung.measured(costs, (float(down[0]), float(up[0])), float(noise))
+
+    def _taken(self, look: Steps) -> Any:
+        """Take the steps that a look asks for; return what it made of them."""
+        return self._take_all([look])[0]
+
+    def _take_all(self, looks: Sequence[Steps]) -> list[Any]:
+        """Take the steps that several looks ask for: at once, where there are workers."""
+        return answered(looks, self._evaluated, self._cost.at_once)
+
+    def _evaluated(self, asked: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
+        ks = [self._ks[k] for k, _ in asked]
+        batch = Entries(self._position, ks, [step for _, step in asked], quiet=True)
+        plus, minus = self._cost.pairs(self._precision, batch)
+        return list(zip(plus.tolist(), minus.tolist(), strict=True))
+
+
+def steps_taken(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vector]:
+    """What is really stepped down and up, which rounding makes differ from the step."""
+    down, up = values - step, values + step
+    wide = values.astype(np.float64)
+    return wide - down.astype(np.float64), up.astype(np.float64) - wide
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One step, taken at every entry of a parameter: `Rung`s as arrays."""
+
+    cost_plus: Vector
+    cost_minus: Vector
+    down: Vector
+    up: Vector
+    noise: Vector
+    cost: float
+
+    @classmethod
+    def made(
+        cls,
+        cost_plus: Vector,
+        cost_minus: Vector,
+        stepped: tuple[Vector, Vector],
+        precision: Precision,
+    ) -> Self:
+        """Return what J on both sides shows, with what was stepped down and up."""
+        noise = noise_of_pair(precision, cost_plus, cost_minus)
+        return cls(cost_plus, cost_minus, *stepped, noise, precision.value)
+
+    @cached_property
+    def stepped(self) -> Vector:
+        """The smaller of what was stepped down and up."""
+        return np.minimum(self.down, self.up)
+
+    @cached_property
+    def central(self) -> Vector:
+        """The quotient over what was really stepped; nan where there is none."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            quotient = (self.cost_plus - self.cost_minus) / (self.up + self.down)
+        return np.where(np.isfinite(quotient), quotient, np.nan)
+
+    @cached_property
+    def round_off(self) -> Vector:
+        """The error bar that the noise of J puts on `central`; inf where there is none."""
+        with np.errstate(divide="ignore", over="ignore"):
+            bar = 2 * NOISE_DEVIATIONS * self.noise / (self.up + self.down)
+        return np.where(np.isfinite(self.central), bar, np.inf)
+
+    @cached_property
+    def gap(self) -> Vector:
+        """By how much the slopes on both sides differ; nan where one of them is missing."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return (self.cost_plus - self.cost) / self.up - (
+                self.cost - self.cost_minus
+            ) / self.down
+
+    def rung(self, k: int) -> Rung:
+        """Return the step at the k-th entry."""
+        costs = float(self.cost_minus[k]), self.cost, float(self.cost_plus[k])
+        return Rung.measured(costs, (float(self.down[k]), float(self.up[k])), float(self.noise[k]))
+
+    def judged(self, analytic: Vector, rounding: float, aim: float) -> tuple[Mask, Mask]:
+        """Return which entries need a second look, and which of the others disagree grossly."""
+        with np.errstate(invalid="ignore"):
+            off = np.abs(self.central - analytic)
+            bar = self.round_off + rounding
+            largest = np.maximum(np.abs(analytic), np.abs(self.central))
+            straight = np.abs(self.gap) <= STRAIGHT * largest + 2 * self.round_off
+            narrow = self.round_off <= np.minimum(VERIFIED * largest, aim)
+            settled = (off <= bar) & narrow & straight
+            gross = (off > GROSS * bar) & (
+                np.abs(self.gap) < STEADY_VALUE * off + 2 * self.round_off
+            )
+        # Nothing is left to ask of an entry that is no number.
+        settled |= ~np.isfinite(analytic) & np.isfinite(self.central)
+        return ~settled & ~gross, gross
+
+
+def noise_of_pair(precision: Precision, plus: Any, minus: Any) -> Any:
+    """The noise at both points: at least half a unit in the last place of what J is there."""
+    sizes = [np.where(np.isfinite(cost), np.abs(cost), 0.0) for cost in (plus, minus)]
+    return np.maximum(precision.noise, precision.eps / 2 * np.maximum(*sizes))
+
+
+def measure(differences: CentralDifferences, cost: Cost, pairing: Pairing) -> None:
+    """Measure every checked entry, parameter by parameter.
+
+    Parameters
+    ----------
+    differences : CentralDifferences
+        What is filled, entry by entry: it holds what is known if this is interrupted.
+    cost : Cost
+        Entered as a context manager.
+    pairing : Pairing
+        What is to be measured, in the order of `pairing.indices`.
+    """
+    cost.expected = cost.n_evaluations + 2 * pairing.size
+    for i in range(len(pairing.checked)):
+        measure_parameter(differences, cost, gradient_under_test(pairing, i, cost))
+
+
+def measure_parameter(
+    differences: CentralDifferences,
+    cost: Cost,
+    analytic: Analytic,
+    ks: Sequence[int] | None = None,
+    *,
+    aim: float = math.inf,
+) -> None:
+    """Measure the next entries, those of one parameter.
+
+    Parameters
+    ----------
+    ks : sequence of int, optional
+        Which of the entries, as they count in C order; all, if not given.
+    aim : float
+        The error bar that each is to have at most, if that can be had.
+    """
+    ks = range(analytic.parameter.size) if ks is None else ks
+    entries = Refinement(differences, cost, analytic, ks, aim=aim)
+    try:
+        textbook_pass(differences, cost, analytic.parameter, ks)
+    finally:
+        entries.take()
+    entries.settle()
+    differences.n_settled = differences.n_measured

@@ -1,0 +1,409 @@
+"""Random directions: is anything wrong, and where, in a few evaluations for each parameter.
+
+One direction in each parameter shows any wrong entry, unless several cancel in it. What is clear is
+located, and one direction more, in which everything moves that is right by then, bears it out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._cost.directions import forget_numbers
+from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._inputs.parameters import Parameter
+from gradcheck_magic._measure.analytic import ROUNDING, gradient_under_test, largest_entry
+from gradcheck_magic._measure.central_differences import CLEAR
+from gradcheck_magic._measure.locate import FEW_SUSPECTS, Search
+from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, looked
+from gradcheck_magic._measure.sampling import Region, Sampled, Sampler
+
+__all__ = ["ParameterScan", "Scan", "planned", "scan"]
+
+Vector = NDArray[np.float64]
+
+# Directions after the first one, until nothing is left to be found.
+TURNS = 3
+# Directions by which the size of an error is estimated where it is not known entry by entry.
+SKETCH = 6
+# Where θ sits on a kink, the entries of a parameter with no more are measured one by one.
+ENUMERATED = 64
+# An error is clear of its error bar, and of what the bar may hide of it, at so many bars.
+CLEAR_OF_ALL = CLEAR + 1
+# Between these, sums of a great many squares are ordinary numbers.
+SMALL_ENTRY, LARGE_ENTRY = 1e-140, 1e140
+# Of entries that are no numbers, so many are listed.
+MOST_SETTLED = 16
+
+
+@dataclass
+class ParameterScan:
+    """What a scan found in one parameter, as far as it got.
+
+    Attributes
+    ----------
+    parameter : Parameter
+        Which.
+    largest : float
+        The largest of its analytic values, by size.
+    norm : float
+        ‖g‖ of its analytic values that are numbers.
+    is_finite : bool
+        Whether all of them are.
+    first : Residual or None
+        Over all its entries, as the gradient was given; None where that was not measured.
+    rest : Residual or None
+        The same along the last direction, without what was found until then.
+    sampled : Sampled
+        Its entries that were measured by themselves.
+    is_complete : bool
+        Whether what was found explains the residuals, but for those of the regions.
+    sketch : list of Residual
+        Over all its entries, where the size of its error had to be estimated.
+    """
+
+    parameter: Parameter
+    largest: float
+    norm: float
+    is_finite: bool = True
+    first: Residual | None = None
+    rest: Residual | None = None
+    sampled: Sampled = field(default_factory=Sampled)
+    is_complete: bool = True
+    sketch: list[Residual] = field(default_factory=list)
+
+    @property
+    def regions(self) -> list[Region]:
+        """Where it is not single entries that are wrong: rows, columns, or the whole."""
+        return self.sampled.regions
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether all its entries were looked at, together or one by one."""
+        return self.first is not None or self.is_enumerated
+
+    @property
+    def is_enumerated(self) -> bool:
+        """Whether every entry was measured by itself."""
+        return len(self.sampled.ks) == self.parameter.size
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether no direction shows more than what was found."""
+        if self.is_enumerated:
+            return True
+        rest = self.rest
+        return self.is_complete and rest is not None and rest.is_known and not rest.is_clear
+
+    @property
+    def detectable(self) -> float:
+        """The size of a single wrong entry that would all but certainly have been found."""
+        if self.is_enumerated:
+            batches = self.sampled.batches
+            bars = [CLEAR_OF_ALL * (b.uncertainty + b.rounding)[: b.n_settled] for b in batches]
+            return float(np.max(np.concatenate(bars), initial=0.0)) if bars else 0.0
+        return math.inf if self.first is None else self.first.detectable
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether both gradients are zero, as far as can be told."""
+        if self.first is None:
+            return self.largest == 0 and not self.sampled.wrong
+        return self.first.is_known and max(abs(self.first.slope), self.largest) <= self.first.bar
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether both gradients are exactly zero."""
+        first = self.first
+        return first is not None and not first.on_kink and self.largest == first.slope == 0
+
+    @property
+    def longest(self) -> float:
+        """The largest of what was measured, by size."""
+        slopes = [abs(r.slope) for r in (self.first, *self.sketch) if r is not None and r.is_known]
+        numerical = [abs(n) for change in self.sampled.changes.values() for n in change]
+        return max([*slopes, *numerical], default=0.0)
+
+    def known_right(self) -> NDArray[np.bool_]:
+        """Return which entries are right without having been measured by themselves."""
+        right = np.full(self.parameter.shape, self.is_explained and not self.is_enumerated)
+        for region in self.regions:
+            right[tuple(slice(*side) for side in region.box)] = False
+        flat: NDArray[np.bool_] = right.reshape(-1)
+        flat[self.sampled.ks] = False
+        return flat
+
+    def squares(self, unit: float) -> _Squares:
+        """Return the squares of the lengths of error and numerical gradient, in some unit."""
+        if len(self.sketch) > 1:
+            return self._estimated(unit)
+        changes = np.array(list(self.sampled.changes.values())).reshape(-1, 2).T / unit
+        error, numerical = changes
+        found = float(np.sum(error**2))
+        more = float(np.sum(numerical**2 - (numerical - error) ** 2))
+        left = 0.0
+        if self.rest is not None and self.rest.is_known:
+            left = self.rest.bar / unit
+            found += (min(abs(self.rest.value), self.rest.bar) / unit) ** 2
+        return _Squares(found, left**2, (self.norm / unit) ** 2 + more)
+
+    def _estimated(self, unit: float) -> _Squares:
+        """Estimate them by residuals along several random directions.
+
+        The slope is that of the analytic gradient, times some factor, and a part that has nothing
+        to do with it: E[(δᵀv)²] = ‖δ‖² for either (Johnson and Lindenstrauss), and the factor is
+        found by least squares, as that of a control variate.
+        """
+        off = np.array([residual.value for residual in self.sketch]) / unit
+        said = np.array([residual.slope for residual in self.sketch]) / unit - off
+        information = float(said @ said)
+        factor = float(off @ said) / information if information > 0 else 0.0
+        n_free = len(off) - 1
+        other = float(np.sum(np.square(off - factor * said))) / n_free
+        doubt = other / information if information > 0 else 0.0
+        square = (self.norm / unit) ** 2
+        bars = float(np.mean(np.square([residual.bar / unit for residual in self.sketch])))
+        # The square of what was estimated is too large by its variance, on average; and with so
+        # few of them, the spread is that of Student's t.
+        more = other - doubt * square
+        wider = math.sqrt(n_free / max(n_free - 2, 1))
+        spread = wider * math.hypot(
+            2 * factor * square * math.sqrt(doubt), other * math.sqrt(2 / n_free), bars
+        )
+        error, numerical = factor**2 * square + more, (1 + factor) ** 2 * square + more
+        return _Squares(max(error, 0.0), spread, max(numerical, 0.0))
+
+
+class _Squares(NamedTuple):
+    """Squares of the lengths of the gradient's error and of the numerical gradient.
+
+    Attributes
+    ----------
+    error, spread : float
+        The error's, and how well that is known.
+    numerical : float
+        The numerical gradient's.
+    """
+
+    error: float
+    spread: float
+    numerical: float
+
+
+@dataclass
+class Scan:
+    """What a scan found.
+
+    Attributes
+    ----------
+    parameters : list of ParameterScan
+        In the order of the parameters.
+    eps : float
+        The spacing of numbers next to 1 in the coarsest precision of the gradient.
+    joint : Residual or None
+        Along a direction in which all parameters move, if that shows something wrong which none of
+        them shows by itself.
+    is_done : bool
+        Whether it came to its end.
+    """
+
+    parameters: list[ParameterScan]
+    eps: float
+    joint: Residual | None = None
+    is_done: bool = False
+
+    @property
+    def detectable(self) -> float:
+        """The size of a single wrong entry that would have been found, wherever it is."""
+        return max((each.detectable for each in self.parameters), default=math.inf)
+
+    def is_lost(self, i: int) -> bool:
+        """Whether the whole gradient of a parameter is but the rounding of the others'.
+
+        It is zero in truth, as far as that can be measured.
+        """
+        each = self.parameters[i]
+        rounding = ROUNDING * self.eps * max(other.largest for other in self.parameters)
+        if each.largest > rounding or not each.is_explained:
+            return False
+        if not all(batch.shows_nothing for batch in each.sampled.batches):
+            return False
+        first = each.first
+        return first is None or (not first.on_kink and abs(first.slope) <= CLEAR * first.bar)
+
+    @property
+    def difference(self) -> tuple[float, float]:
+        """The relative difference, estimated, and its spread."""
+        return _difference(self.parameters)
+
+    def difference_of(self, i: int) -> tuple[float, float]:
+        """Return the same for one parameter."""
+        return _difference(self.parameters[i : i + 1])
+
+
+def _difference(parameters: Sequence[ParameterScan]) -> tuple[float, float]:
+    measured = [p for p in parameters if p.is_measured]
+    if not measured or not all(p.is_finite for p in parameters):
+        return math.nan, math.inf
+    # Squares of huge or tiny values leave the range of floating point.
+    unit = max((max(p.norm, p.longest) for p in measured), default=0.0)
+    if not 0 < unit < math.inf:
+        return (0.0, 0.0) if unit == 0 else (math.nan, math.inf)
+    squares = [p.squares(unit) for p in measured]
+    error = sum(s.error for s in squares)
+    spread = math.hypot(*(s.spread for s in squares))
+    scale = math.sqrt(max(sum(s.numerical for s in squares), 0.0)) + math.hypot(
+        *(p.norm / unit for p in measured)
+    )
+    if not scale > 0:
+        return 0.0, 0.0
+    length = math.sqrt(error)
+    # d√x = dx / 2√x, but √dx where x is no more than that.
+    uncertainty = spread / (2 * length) if error > spread else math.sqrt(spread)
+    return length / scale, uncertainty / scale
+
+
+def planned(pairing: Pairing) -> Scan:
+    """Return a scan of which nothing is done yet."""
+    pairs = zip(pairing.checked, pairing.gradients, strict=True)
+    found = [_planned(parameter, gradient) for parameter, gradient in pairs]
+    return Scan(found, max(pairing.gradient_eps))
+
+
+def _planned(parameter: Parameter, gradient: Vector) -> ParameterScan:
+    largest = largest_entry(gradient)
+    is_finite = bool(np.isfinite(gradient).all())
+    finite = gradient if is_finite else gradient[np.isfinite(gradient)]
+    # Else the squares leave the range of floating point.
+    unit = 1.0 if SMALL_ENTRY < largest < LARGE_ENTRY else largest or 1.0
+    length = unit * float(np.linalg.norm(finite if unit == 1 else finite / unit))
+    return ParameterScan(parameter, largest, length, is_finite)
+
+
+def scan(found: Scan, cost: Cost, pairing: Pairing, *, seed: int, epsilon: float) -> None:
+    """Look for everything wrong.
+
+    Parameters
+    ----------
+    found : Scan
+        What is filled: it holds what is known if this is interrupted.
+    cost : Cost
+        Entered as a context manager.
+    pairing : Pairing
+        What is to be looked at.
+    seed : int
+        Of the directions.
+    epsilon : float
+        The step of the differences by which entries are confirmed.
+    """
+    try:
+        _Scanner(found, cost, pairing, seed, epsilon).run()
+    finally:
+        forget_numbers()
+    found.is_done = True
+
+
+_Batch: TypeAlias = list[tuple[ParameterScan, Residuals]]
+
+
+class _Scanner:
+    def __init__(
+        self, found: Scan, cost: Cost, pairing: Pairing, seed: int, epsilon: float
+    ) -> None:
+        self._found = found
+        self._cost = cost
+        self._epsilon = epsilon
+        self._all = [
+            (each, Residuals(cost, gradient_under_test(pairing, i, cost), seed))
+            for i, each in enumerate(found.parameters)
+            if each.parameter.size
+        ]
+
+    def run(self) -> None:
+        cost = self._cost
+        cost.expected = cost.n_evaluations + 4 * len(self._all) + 4
+        for batch in self._batches():
+            self._look(batch)
+        for each, residuals in self._all:
+            if each.first is not None and each.first.on_kink and residuals.size <= ENUMERATED:
+                self._sampler(each, residuals).sample(range(residuals.size))
+            elif each.first is not None and each.rest is not None and each.rest.is_clear:
+                self._locate(each, residuals, 0, each.first)
+        for turn in range(1, TURNS + 1):
+            self._found.joint = self._borne_out(turn)
+            if self._found.joint is None:
+                break
+        for each, residuals in self._all:
+            if each.regions or (each.is_measured and not each.is_explained):
+                self._sketch(each, residuals)
+
+    def _batches(self) -> Iterator[_Batch]:
+        """Yield the parameters, as many at a time as are looked at at once."""
+        for start in range(0, len(self._all), self._cost.at_once):
+            yield self._all[start : start + self._cost.at_once]
+
+    def _look(self, batch: _Batch) -> None:
+        """Look at some parameters, each as a whole; at what is no number, and at the smallest."""
+        together = []
+        for each, residuals in batch:
+            odd = [] if each.is_finite else _not_finite(residuals.analytic.gradient)
+            self._sampler(each, residuals).sample(odd[:MOST_SETTLED])
+            if residuals.size <= FEW_SUSPECTS:
+                self._sampler(each, residuals).sample(range(residuals.size))
+            elif len(odd) <= MOST_SETTLED:
+                together.append((each, residuals))
+        found = looked([residuals.of_all(0) for _, residuals in together], self._cost)
+        for (each, residuals), first in zip(together, found, strict=True):
+            each.first = first
+            each.rest = residuals.left_of(first)
+
+    def _locate(
+        self, each: ParameterScan, residuals: Residuals, turn: int, found: Residual
+    ) -> None:
+        search = Search(self._sampler(each, residuals), self._cost, turn)
+        each.is_complete, each.rest = search.run(found)
+
+    def _borne_out(self, turn: int) -> Residual | None:
+        """Look once more at everything that is explained; return what is not borne out."""
+        explained = [(e, r) for e, r in self._all if self._can_move(e, r, turn)]
+        if not explained:
+            return None
+        everything = [residuals for _, residuals in explained]
+        (joint,) = looked([joint_residual(everything, self._cost, turn)], self._cost)
+        if not joint.is_clear:
+            return None
+        again = looked([residuals.of_all(turn) for residuals in everything], self._cost)
+        for (each, residuals), found in zip(explained, again, strict=True):
+            each.rest = residuals.left_of(found)
+            if each.rest.is_clear:
+                self._locate(each, residuals, turn, found)
+        return joint
+
+    def _can_move(self, each: ParameterScan, residuals: Residuals, turn: int) -> bool:
+        """Whether a parameter may move with others, and spoil nothing for them."""
+        first = each.first
+        if first is None or first.on_kink or each.is_enumerated or not each.is_explained:
+            return False
+        return residuals.direction(turn).size > 0
+
+    def _sketch(self, each: ParameterScan, residuals: Residuals) -> None:
+        """Estimate the size of an error that is not known entry by entry."""
+        turns = range(TURNS + 1, TURNS + 1 + SKETCH)
+        sought = abs(each.first.value) if each.first is not None else residuals.largest
+        looks = [residuals.sketched(turn, sought) for turn in turns]
+        each.sketch = [sketch for sketch in looked(looks, self._cost) if sketch.is_known]
+
+    def _sampler(self, each: ParameterScan, residuals: Residuals) -> Sampler:
+        return Sampler(residuals, self._cost, each.sampled, self._epsilon)
+
+
+def _not_finite(gradient: Vector) -> list[int]:
+    """Return which entries are no numbers."""
+    odd: list[int] = np.flatnonzero(~np.isfinite(gradient)).tolist()
+    return odd

@@ -1,0 +1,195 @@
+"""A notebook's cells: running a body, showing the errors in it, and telling when a cell ends."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import time
+from collections.abc import Callable, Iterator
+from types import CodeType, TracebackType
+
+from IPython.core.displayhook import DisplayHook
+from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+
+from gradcheck_magic._cost.cost import PACKAGE
+from gradcheck_magic.errors import GradientCheckError, InputError
+
+__all__ = ["CellEvents", "CellSyntaxError", "run_body", "show_from_user_code"]
+
+
+class CellEvents:
+    """Tells when a cell has ended well: one of the notebook's, not one that is run inside another.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        Who runs them. What it runs silently is not told of.
+    ended : callable
+        Called with the seconds that the cell took.
+    """
+
+    def __init__(self, shell: InteractiveShell, ended: Callable[[float], None]) -> None:
+        self._shell = shell
+        self._ended = ended
+        self._began: float | None = None
+        self._is_telling = False
+
+    def follow(self) -> None:
+        """Tell of every cell from now on; this one has begun already, and is not told of."""
+        self._shell.events.register("pre_run_cell", self._pre_run_cell)
+        self._shell.events.register("post_run_cell", self._post_run_cell)
+
+    def ignore(self) -> None:
+        """Tell of none."""
+        for event in ("pre_run_cell", "post_run_cell"):
+            with contextlib.suppress(ValueError):  # not followed
+                self._shell.events.unregister(event, getattr(self, f"_{event}"))
+
+    def pass_over(self) -> None:
+        """Do not tell of the cell that runs now."""
+        self._began = None
+
+    def _pre_run_cell(self, _: object) -> None:
+        if not self._is_inside():
+            self._began = time.perf_counter()
+
+    def _post_run_cell(self, result: ExecutionResult | None) -> None:
+        if self._is_inside():
+            return
+        began, self._began = self._began, None
+        if began is None or result is None or not result.success:
+            return
+        self._is_telling = True
+        try:
+            self._ended(time.perf_counter() - began)
+        finally:
+            self._is_telling = False
+
+    def _is_inside(self) -> bool:
+        """Whether the user's code is running now, in a cell or because one has ended."""
+        frame = inspect.currentframe()
+        while frame is not None and frame.f_code is not InteractiveShell.run_code.__code__:
+            frame = frame.f_back
+        return self._is_telling or frame is not None
+
+
+class CellSyntaxError(GradientCheckError):
+    """The body of the cell is no Python; shown as IPython shows it for any other cell.
+
+    IPython shows a SyntaxError that comes out of a magic with everything that led to it.
+    """
+
+    def __init__(self, shell: InteractiveShell, error: SyntaxError) -> None:
+        super().__init__(str(error))
+        self._lines: list[str] = shell.SyntaxTB.structured_traceback(type(error), error, None)
+
+    def _render_traceback_(self) -> list[str]:
+        return self._lines
+
+
+def run_body(shell: InteractiveShell, body: str) -> None:
+    """Run the body of a cell magic as the shell runs a cell: its own output, display and errors.
+
+    `shell.run_cell` would show an error of the body and then go on as if nothing had happened.
+
+    Raises
+    ------
+    CellSyntaxError
+        If the body is no Python.
+    Exception
+        What the body raises.
+    """
+    # An empty first line, where the magic stands, makes line numbers those of the cell.
+    source = "\n" + shell.transform_cell(body)
+    name = shell.compile.cache(source, shell.execution_count, raw_code=body)
+    try:
+        tree = shell.transform_ast(shell.compile.ast_parse(source, filename=name))
+        silent = DisplayHook.semicolon_at_end_of_expression(source)
+        interactivity = "none" if silent else shell.ast_node_interactivity
+        codes = [_compiled(shell, *part, name) for part in _statements(tree.body, interactivity)]
+    except SyntaxError as error:
+        raise CellSyntaxError(shell, error) from None
+    for code in codes:
+        exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 (the user's own cell)
+
+
+def _compiled(shell: InteractiveShell, node: ast.stmt, mode: str, name: str) -> CodeType:
+    module = ast.Interactive([node]) if mode == "single" else ast.Module([node], [])
+    with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
+        # IPython's class compiles trees as well as text, whatever its base class declares.
+        code = shell.compile(module, name, mode)  # type: ignore[arg-type]
+    if code.co_flags & inspect.CO_COROUTINE:
+        raise InputError(
+            "%%gradcheck cannot run `await` at the top level of a cell: await in a cell of its "
+            "own, and check with %gradcheck in the next."
+        )
+    return code
+
+
+def _statements(nodes: list[ast.stmt], interactivity: str) -> Iterator[tuple[ast.stmt, str]]:
+    """Yield each statement, and "single" where its value is displayed, else "exec"."""
+    if interactivity == "last_expr_or_assign" and nodes:
+        nodes = [*nodes, *_display_of_target(nodes[-1])]
+    for position, node in enumerate(nodes, start=1):
+        last = position == len(nodes)
+        shown = (
+            interactivity == "all"
+            or (interactivity == "last" and last)
+            or (interactivity.startswith("last_expr") and last and isinstance(node, ast.Expr))
+        )
+        yield node, "single" if shown else "exec"
+
+
+def _display_of_target(node: ast.stmt) -> list[ast.stmt]:
+    """Return a statement that shows what an assignment has assigned, if it is one name."""
+    targets = (
+        node.targets
+        if isinstance(node, ast.Assign)
+        else [node.target]
+        if isinstance(node, (ast.AnnAssign, ast.AugAssign))
+        else []
+    )
+    if len(targets) != 1 or not isinstance(targets[0], ast.Name):
+        return []
+    shown = ast.Expr(ast.Name(targets[0].id, ast.Load()))
+    return [ast.fix_missing_locations(ast.copy_location(shown, node))]
+
+
+def show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:
+    """Make IPython show a traceback from the user's first line on, without ours above it."""
+    if hasattr(error, "_render_traceback_"):
+        return
+    users = _without_package(error.__traceback__)
+    if users is None and isinstance(error, KeyboardInterrupt):
+        error._render_traceback_ = lambda: ["Gradient check interrupted."]  # type: ignore[attr-defined]
+        return
+    if users is None:
+        # Nothing of the user's is in it: this is our own mistake, and all of it is of interest.
+        return
+
+    def render() -> list[str]:
+        # Once only: the same exception may be raised again, elsewhere.
+        del error._render_traceback_  # type: ignore[attr-defined]
+        lines: list[str] = shell.InteractiveTB.structured_traceback(
+            type(error), error, users, tb_offset=0
+        )
+        return lines
+
+    # Exceptions that cannot hold an attribute are shown as they are.
+    with contextlib.suppress(Exception):
+        error._render_traceback_ = render  # type: ignore[attr-defined]
+
+
+def _without_package(frames: TracebackType | None) -> TracebackType | None:
+    """The same traceback, but for the frames of this package."""
+    # Of an endless recursion there are as many as the stack holds: not by another one.
+    users = []
+    while frames is not None:
+        if not frames.tb_frame.f_code.co_filename.startswith(PACKAGE):
+            users.append(frames)
+        frames = frames.tb_next
+    rest = None
+    for each in reversed(users):
+        rest = TracebackType(rest, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return rest

@@ -1,0 +1,335 @@
+"""Completion of the line behind `%gradcheck` and `%%gradcheck`: options, and values of options.
+
+Which options there are, and which choices they have, is the parser's to say. Nothing is evaluated
+on the way: names are looked up, and attributes where they are stored, so no code of the user's runs
+because somebody pressed a key.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from types import ModuleType
+
+from IPython.core.completer import (
+    CompletionContext,
+    SimpleCompletion,
+    SimpleMatcherResult,
+    context_matcher,
+)
+from IPython.core.interactiveshell import InteractiveShell
+
+from gradcheck_magic._inputs.parameters import (
+    VariableNames,
+    array_leaves,
+    names_first,
+    spoken_names,
+)
+from gradcheck_magic._notebook.option_line import (
+    Option,
+    is_option,
+    names,
+    options_at,
+    quoted,
+    split,
+    table_of,
+    unquoted,
+)
+from gradcheck_magic.errors import InputError
+
+__all__ = ["add_completer", "remove_completer"]
+
+IDENTIFIER = "gradcheck_magic.options"
+# So many names of parameters are offered, lest a list of a million numbers keep anybody waiting.
+MOST_PARAMETERS = 1000
+# The last name in a list of names, at which the cursor stands.
+LAST_NAME = re.compile(r"[\[(]*\s*(?:[\w.]+\s*,\s*)*(?P<path>(?:\w+\.)*)(?P<name>\w*)")
+# What a cell gives a name to, before it has run.
+ASSIGNED = re.compile(r"^(?:def\s+(\w+)|([^\W\d]\w*)\s*=(?!=))", re.MULTILINE)
+UNKNOWN_VALUE = object()
+Namespace = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Completions:
+    """What may stand in place of the last characters that were typed.
+
+    Attributes
+    ----------
+    fragment : str
+        These characters.
+    found : sequence of SimpleCompletion
+        What may stand there, in order.
+    is_all : bool
+        Whether the shell's own completions would only disturb.
+    """
+
+    fragment: str = ""
+    found: Sequence[SimpleCompletion] = ()
+    is_all: bool = True
+
+
+NO_COMPLETIONS = Completions()
+
+
+def add_completer(
+    shell: InteractiveShell, parser: argparse.ArgumentParser, params: Callable[[], str]
+) -> None:
+    """Let a shell complete the options that a magic's parser knows.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The shell.
+    parser : argparse.ArgumentParser
+        The magic's.
+    params : callable
+        What the parameters are called, where the line does not say so.
+    """
+    shell.Completer.custom_matchers.append(OptionCompleter(shell, parser, params).complete)
+
+
+def remove_completer(shell: InteractiveShell) -> None:
+    """Undo `add_completer`."""
+    shell.Completer.custom_matchers[:] = [
+        matcher
+        for matcher in shell.Completer.custom_matchers
+        if getattr(matcher, "matcher_identifier", "") != IDENTIFIER
+    ]
+
+
+class OptionCompleter:
+    """Completes the options behind a magic's name."""
+
+    def __init__(
+        self, shell: InteractiveShell, parser: argparse.ArgumentParser, params: Callable[[], str]
+    ) -> None:
+        self._shell = shell
+        self._table = table_of(parser)
+        self._params = params
+        self._magic = re.compile(rf"\s*(%%?){parser.prog}(?=\s)")
+
+    @context_matcher(identifier=IDENTIFIER)
+    def complete(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Return what IPython asks of a matcher."""
+        completions = NO_COMPLETIONS
+        # Objects of the notebook may do anything when they are looked at: typing must go on.
+        with contextlib.suppress(Exception):
+            completions = self._completions(context)
+        return {
+            "completions": completions.found,
+            "matched_fragment": completions.fragment,
+            "suppress": completions.is_all and bool(completions.found),
+            "ordered": True,
+        }
+
+    def _completions(self, context: CompletionContext) -> Completions:
+        # Of the same length as it was, with each line that is continued as one line.
+        text = context.full_text.replace("\\\n", "  ")
+        above = context.full_text.split("\n")[: context.cursor_line]
+        cursor = sum(len(line) + 1 for line in above) + context.cursor_position
+        start = text.rfind("\n", 0, cursor) + 1
+        line, _, body = text[start:].partition("\n")
+        magic = self._magic.match(line)
+        if magic is None or cursor - start <= magic.end():
+            return NO_COMPLETIONS
+        namespace = self._namespace()
+        if magic[1] == "%%":
+            if text[:start].strip():
+                return NO_COMPLETIONS
+            assigned = {
+                name: UNKNOWN_VALUE for pair in ASSIGNED.findall(body) for name in pair if name
+            }
+            namespace = assigned | namespace
+        rest = line[magic.end() :]
+        return self._behind_magic(rest, cursor - start - magic.end(), namespace)
+
+    def _namespace(self) -> dict[str, object]:
+        """The user's names, without those that IPython has put there."""
+        hidden = self._shell.user_ns_hidden
+        return {
+            name: value
+            for name, value in self._shell.user_ns.items()
+            if name not in hidden or hidden[name] is not value
+        }
+
+    def _behind_magic(self, line: str, cursor: int, namespace: Namespace) -> Completions:
+        words = list(split(line))
+        typed = "".join(line[w.start : cursor] for w in words if w.start < cursor <= w.stop)
+        before = self._options(word.text for word in words if word.stop < cursor)
+        after = self._options(word.text for word in words if word.start >= cursor)
+        given = [*before, *after]
+        if typed.startswith("#"):
+            return NO_COMPLETIONS
+        if is_option(typed) or typed == "-":
+            return self._at_option(typed, given, namespace)
+        if before and before[-1].takes_value:
+            values = self._values(before[-1], typed, given, namespace)
+            if typed or before[-1].lacks_value:
+                return values
+            return Completions("", [*values.found, *self._unused(given).found])
+        return NO_COMPLETIONS if typed else self._unused(given)
+
+    def _options(self, words: Iterable[str]) -> list[Option]:
+        """Return the options among the words, wrong ones left out."""
+        options: list[Option] = []
+        for word in words:
+            if is_option(word):
+                with contextlib.suppress(InputError):
+                    options += options_at(self._table, word)
+            elif options and options[-1].takes_value:
+                options[-1].values.append(word)
+        return options
+
+    def _at_option(self, typed: str, given: Sequence[Option], namespace: Namespace) -> Completions:
+        """Complete the name of an option, or the value that it holds."""
+        name, equals, value = typed.partition("=")
+        options = self._options([name])
+        if equals:
+            return self._values(options[-1], value, given, namespace) if options else NO_COMPLETIONS
+        if options and options[-1].values:
+            letter = Option(options[-1].name, options[-1].action)
+            return self._values(letter, options[-1].values[0], given, namespace)
+        return self._unused(given, typed)
+
+    def _unused(self, given: Sequence[Option], typed: str = "") -> Completions:
+        """Complete to an option that is not on the line, long names first."""
+        used = [option.action for option in given]
+        unused = [name for name, action in self._table.items() if action not in used]
+        unused.sort(key=lambda name: not name.startswith("--"))
+        return _completions(typed, unused, "option")
+
+    def _values(
+        self, option: Option, typed: str, given: Sequence[Option], namespace: Namespace
+    ) -> Completions:
+        # Behind the quote that closes it, a value is complete.
+        text = typed[1:] if typed.startswith(("'", '"')) else typed
+        if option.action.choices is not None:
+            return _completions(text, option.action.choices, "value")
+        if option.action.dest == "only":
+            parameters = self._parameters(given, namespace)
+            written = parameters if text != typed else [quoted(name) for name in parameters]
+            return _unnamed(option, text, written)
+        if option.action.dest in LIKELY:
+            return _named(text, namespace, LIKELY[option.action.dest])
+        return NO_COMPLETIONS
+
+    def _parameters(self, given: Sequence[Option], namespace: Namespace) -> list[str]:
+        """Return what the parameters are called that the line speaks of."""
+        said = [value for o in given if o.action.dest == "params" for value in o.values]
+        expression = unquoted(said[0]) if said else self._params()
+        params = _known(expression, namespace)
+        if not _holds_arrays(params):
+            return []
+        arrays = {name: value for name, value in namespace.items() if _holds_arrays(value)}
+        variables = VariableNames(names_first(expression, arrays))
+        leaves = array_leaves(params, variables(params, "params"))
+        return spoken_names(list(islice(leaves, MOST_PARAMETERS)), variables)
+
+
+def _completions(typed: str, candidates: Iterable[str], kind: str) -> Completions:
+    found = [SimpleCompletion(name, type=kind) for name in candidates if name.startswith(typed)]
+    return Completions(typed, found)
+
+
+def _unnamed(option: Option, typed: str, written: Sequence[str]) -> Completions:
+    """Complete the last of the names of parameters to one that is not named before."""
+    *before, last = [part.text.strip() for part in split(f"{typed} ", ",".__eq__)]
+    named = {*before, *(name for value in option.values for name in names(unquoted(value)))}
+    return _completions(last, [name for name in written if unquoted(name) not in named], "param")
+
+
+def _named(typed: str, namespace: Namespace, is_likely: Callable[[object], bool]) -> Completions:
+    """Complete a name, or the last in a list of names, to what is likely meant, or else may be."""
+    place = LAST_NAME.fullmatch(typed)
+    if place is None:
+        return NO_COMPLETIONS
+    path, fragment = place["path"].removesuffix("."), place["name"]
+    members = _members(_known(path, namespace)) if path else namespace
+    fitting = [
+        name
+        for name in members
+        if name.startswith(fragment) and (fragment.startswith("_") or not name.startswith("_"))
+    ]
+
+    def order(name: str) -> tuple[bool, bool, str]:
+        value = members[name]
+        return not (value is UNKNOWN_VALUE or is_likely(value)), _is_of_program(value), name
+
+    found = [
+        SimpleCompletion(name, type=_kind(members[name])) for name in sorted(fitting, key=order)
+    ]
+    # An object may have attributes that only itself can tell: there the shell may add its own.
+    return Completions(fragment, found, is_all=not path)
+
+
+# What may be looked at without running anything: an object's type, and where attributes are stored
+
+
+def _known(expression: str, namespace: Namespace) -> object:
+    """Return what names, their attributes and lists of them stand for; None for all else."""
+    try:
+        return _looked_up(ast.parse(expression.strip(), mode="eval").body, namespace)
+    except SyntaxError:
+        return None
+
+
+def _looked_up(node: ast.expr, namespace: Namespace) -> object:
+    match node:
+        case ast.Name(id=name):
+            return namespace.get(name)
+        case ast.Attribute(value=owner, attr=name):
+            return inspect.getattr_static(_looked_up(owner, namespace), name, None)
+        case ast.List(elts=parts) | ast.Tuple(elts=parts):
+            return [_looked_up(part, namespace) for part in parts]
+    return None
+
+
+def _members(value: object) -> Namespace:
+    if value is None or value is UNKNOWN_VALUE:
+        return {}
+    # Not from dir(), which asks the object.
+    stored = [vars(kind) for kind in type(value).__mro__]
+    with contextlib.suppress(AttributeError):
+        stored.append(object.__getattribute__(value, "__dict__"))
+    return {name: inspect.getattr_static(value, name, None) for names in stored for name in names}
+
+
+def _holds_arrays(value: object) -> bool:
+    kind = type(value)
+    return issubclass(kind, (dict, list, tuple, float)) or hasattr(kind, "__array__")
+
+
+def _is_function(value: object) -> bool:
+    return callable(value) and not _is_of_program(value)
+
+
+def _is_executor(value: object) -> bool:
+    return hasattr(type(value), "submit")
+
+
+def _is_of_program(value: object) -> bool:
+    """Whether it is a module or a class, and hardly what is checked."""
+    return issubclass(type(value), (ModuleType, type))
+
+
+def _kind(value: object) -> str:
+    if _is_of_program(value):
+        return "module" if issubclass(type(value), ModuleType) else "class"
+    return "function" if callable(value) else "instance"
+
+
+# What is first among the names, for the options whose values are names or expressions.
+LIKELY: dict[str, Callable[[object], bool]] = {
+    "params": _holds_arrays,
+    "grads": _holds_arrays,
+    "cost": _is_function,
+    "upstream": _holds_arrays,
+    "workers": _is_executor,
+}

@@ -1,0 +1,238 @@
+"""What a live card can be asked for: a closer look at a parameter, a step curve, another check."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets as widgets
+
+from gradcheck_magic._inputs.request import MODES
+from gradcheck_magic._report.close_up_card import close_up_card, curve_card
+from gradcheck_magic._report.words import progress_text
+from gradcheck_magic._result.close_up import CloseUp
+from gradcheck_magic._result.gradient_check import GradientCheck
+from gradcheck_magic._result.step_curve import StepCurve
+from gradcheck_magic._wording import first_line
+from gradcheck_magic.errors import GradientCheckError, InputError
+
+__all__ = ["Controls", "Requests", "Settings", "close"]
+
+# So many entries are proposed for a step curve.
+MOST_PROPOSED = 12
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a check is to be made again.
+
+    Attributes
+    ----------
+    mode : str
+        "auto", "full" or "scan".
+    epsilon : float or None
+        The step; None: as it comes.
+    """
+
+    mode: str
+    epsilon: float | None
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Who does what is asked for.
+
+    Attributes
+    ----------
+    again : callable
+        Evaluates the names again, checks, and shows the result in the same card.
+    curve : callable
+        Returns the step curve of an entry: it is given the check, the name of the parameter, the
+        index and a function for progress.
+    settings : Settings
+        Those of the check that is shown first.
+    """
+
+    again: Callable[[Settings], object]
+    curve: Callable[[GradientCheck, str, tuple[int, ...], Callable[..., object]], StepCurve]
+    settings: Settings
+
+
+class Controls:
+    """The controls below a live card.
+
+    Parameters
+    ----------
+    requests : Requests
+        Who does what is asked for.
+
+    Attributes
+    ----------
+    view : ipywidgets.VBox
+        All of them.
+    """
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._check: GradientCheck | None = None
+        self._parameter = widgets.Dropdown(description="Look closer at", **_sized("gc-choose"))
+        mode, epsilon = requests.settings.mode, requests.settings.epsilon
+        self._mode = widgets.Dropdown(
+            options=MODES, value=mode, description="Mode", **_sized("gc-mode")
+        )
+        self._epsilon = widgets.Text(
+            "" if epsilon is None else f"{epsilon:g}",
+            description="ε",
+            placeholder="automatic",
+            **_sized("gc-step", "120px"),
+        )
+        again = widgets.Button(
+            description="Check again",
+            tooltip="Evaluates params, grads and the cost's name again, never the cell's body",
+        )
+        self._status = widgets.HTML()
+        self._closer = widgets.HTML()
+        self._entry = widgets.Combobox(
+            description="Entry", placeholder="such as [0, 1]", **_sized("gc-entry")
+        )
+        draw = widgets.Button(
+            description="Draw step curve", tooltip="The error as a function of the step ε"
+        )
+        self._curve = widgets.HTML()
+        self._close_up = widgets.VBox(
+            [self._closer, _row(self._entry, draw), self._curve], layout={"display": "none"}
+        )
+        self.view = widgets.VBox(
+            [
+                _row(
+                    self._parameter, _row(self._mode, self._epsilon, again), spread="space-between"
+                ),
+                self._status,
+                self._close_up,
+            ],
+            _dom_classes=("gc-controls",),
+        )
+        self._parameter.observe(self._choose, "value")
+        again.on_click(self._check_again)
+        draw.on_click(self._draw)
+
+    def show(self, check: GradientCheck) -> None:
+        """Offer what there is to see of a check; who looks closer at a parameter goes on."""
+        chosen = self._parameter.value
+        self._check = check
+        # None would leave the list blank.
+        options = [("a parameter …", "")]
+        options += [(f"{p.verdict.symbol} {p.name}", p.name) for p in check.parameters]
+        self._parameter.unobserve(self._choose, "value")
+        self._parameter.options = options
+        self._parameter.value = chosen if chosen in dict(options).values() else ""
+        self._parameter.observe(self._choose, "value")
+        self._say("")
+        self._look_closer()
+
+    def _choose(self, _: object) -> None:
+        with self._attempt("Drawing …"):
+            self._look_closer()
+
+    def _look_closer(self) -> None:
+        """Show the parameter that is chosen, if one is."""
+        close_up = self._chosen()
+        self._curve.value = self._closer.value = ""
+        if close_up is not None:
+            proposed = [entry.label for entry in close_up.worst(MOST_PROPOSED)]
+            self._closer.value = close_up_card(close_up)
+            self._entry.options = proposed
+            self._entry.value = next(iter(proposed), "")
+        self._close_up.layout.display = "none" if close_up is None else ""
+
+    def _chosen(self) -> CloseUp | None:
+        if self._check is None or not self._parameter.value:
+            return None
+        return self._check.close_up(self._parameter.value)
+
+    def _draw(self, _: object) -> None:
+        with self._attempt("Evaluating …"):
+            close_up = self._chosen()
+            if close_up is not None and self._check is not None:
+                name = close_up.parameter.name
+                index = _index(self._entry.value.removeprefix(name))
+                curve = self._requests.curve(self._check, name, index, self._progress)
+                self._curve.value = curve_card(curve)
+
+    def _check_again(self, _: object) -> None:
+        with self._attempt("Checking …"):
+            self._requests.again(Settings(self._mode.value, _step(self._epsilon.value)))
+
+    def _progress(self, done: int, expected: int, seconds: float) -> None:
+        self._say(progress_text(done, expected, seconds))
+
+    @contextmanager
+    def _attempt(self, meanwhile: str) -> Iterator[None]:
+        """Say what goes on, and what went wrong: outside a cell nobody else would."""
+        self._say(meanwhile)
+        try:
+            yield
+        except GradientCheckError as error:
+            self._say(str(error), is_error=True)
+        except KeyboardInterrupt:
+            self._say("Interrupted; the parameters are as they were before.", is_error=True)
+        except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
+            self._say(f"{type(error).__name__}: {first_line(error)}", is_error=True)
+        else:
+            self._say("")
+
+    def _say(self, text: str, *, is_error: bool = False) -> None:
+        tone = "gc-error" if is_error else "gc-muted"
+        shown = html.escape(text)
+        self._status.value = f'<div class="{tone}" role="status" aria-live="polite">{shown}</div>'
+
+
+def close(view: widgets.Widget) -> None:
+    """Close a widget and all that belongs to it, which `Widget.close` leaves open."""
+    for child in getattr(view, "children", ()):
+        close(child)
+    for part in (getattr(view, "style", None), getattr(view, "layout", None), view):
+        if isinstance(part, widgets.Widget):
+            part.close()
+
+
+def _sized(name: str, width: str = "auto") -> dict[str, Any]:
+    """Return what makes a control as wide as its content, or as said, and gives it a class."""
+    return {
+        "layout": {"width": width},
+        "style": {"description_width": "initial"},
+        "_dom_classes": (name,),
+    }
+
+
+def _row(*controls: widgets.Widget, spread: str = "flex-start") -> widgets.HBox:
+    layout = {"flex_flow": "row wrap", "align_items": "center", "justify_content": spread}
+    return widgets.HBox(controls, layout=layout)
+
+
+def _index(text: str) -> tuple[int, ...]:
+    """Return the index that somebody has typed: ``[3, 1]`` or ``3, 1``."""
+    inside = text.strip().removeprefix("[").removesuffix("]").strip()
+    if inside and not re.fullmatch(r"\d+(\s*,\s*\d+)*,?", inside):
+        raise InputError(f"`Entry` is {text!r}: expected an index, such as [0, 1].")
+    return tuple(int(number) for number in re.findall(r"\d+", inside))
+
+
+def _step(text: str) -> float | None:
+    """Return the step that somebody has typed; None where nothing is."""
+    if not text.strip():
+        return None
+    try:
+        step = float(text)
+    except ValueError:
+        step = math.nan
+    if not (math.isfinite(step) and step > 0):
+        raise InputError(
+            f"`ε` is {text!r}: expected a small positive number, such as 1e-7, or nothing."
+        )
+    return step

@@ -1,0 +1,559 @@
+"""`%gradcheck` and `%%gradcheck`: arguments in, `GradientCheck` out.
+
+The only module that knows IPython, besides `completion` and the command in `__main__`,
+which starts a shell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+)
+from IPython.core.magic_arguments import argument, kwds, magic_arguments
+from traitlets import Any as Anything
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, Union
+from traitlets.config import Config
+
+from gradcheck_magic._cost.interrupt import interrupts_raised
+from gradcheck_magic._inputs.pairing import has_gradients
+from gradcheck_magic._inputs.parameters import names_first
+from gradcheck_magic._inputs.request import MODES, Progress
+from gradcheck_magic._measure.step_curve import step_curve
+from gradcheck_magic._notebook.cards import Card, StaticCard, TextCard
+from gradcheck_magic._notebook.cells import CellEvents, run_body, show_from_user_code
+from gradcheck_magic._notebook.completion import add_completer, remove_completer
+from gradcheck_magic._notebook.controls import Requests, Settings
+from gradcheck_magic._notebook.front_end import Published, cell_of, outputs_stand_alone
+from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard
+from gradcheck_magic._notebook.option_line import identifier, names, read_options
+from gradcheck_magic._notebook.options import CALLS, DISPLAYS, is_strict, project_options
+from gradcheck_magic._notebook.watch import Watch, is_there
+from gradcheck_magic._report.words import one_line
+from gradcheck_magic._result.gradient_check import GradientCheck
+from gradcheck_magic._result.step_curve import StepCurve
+from gradcheck_magic._wording import did_you_mean, first_line
+from gradcheck_magic.check import check_gradients
+from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted, InputError
+
+__all__ = ["GradcheckMagics", "load", "unload"]
+
+RESULT = "_gradcheck"
+# So many checks are remembered, of what goes by different names.
+MOST_REMEMBERED = 8
+Namespace = dict[str, Any]
+
+HELP = """
+Check a backpropagated gradient against central differences of the cost.
+
+As a cell magic, the cell runs first. Then `params`, `grads` and `cost_function`
+are taken from the notebook, and the card shows whether the gradient is right
+and, where it is not, what is wrong and where:
+
+    %%gradcheck
+    grads = backward(params, X, Y)
+
+As a line magic, it does the same without a cell. The result, a `GradientCheck`,
+is bound to `_gradcheck`. Other names, and other kinds of check:
+
+    %gradcheck -p parameters -g gradients -c compute_cost
+    %gradcheck -p [W1, b1] -g [dW1, db1] -c "lambda W1, b1: cost(W1, b1, X, Y)"
+    %gradcheck --only W2 b2 -o check
+    %gradcheck -c conv_forward -p [x, w] -g [dx, dw] --upstream dout
+    %gradcheck -g "lambda params: backward(params, X, Y)" --points 5
+    %gradcheck --mode scan --budget 60
+    %gradcheck --strict  # and a comment
+    %gradcheck --watch
+
+`cost_function` may take the container that `params` is, the flat vector of all
+parameters, the arrays one by one, or nothing at all: then it reads the
+notebook's own arrays, which are perturbed in place and restored bit for bit.
+
+A value with spaces goes in quotes, or in the brackets that it has. One that
+begins with `-` and a letter goes in quotes or behind `=`.
+
+Other defaults are set for a notebook by `%config`, and for a project in the
+table `[tool.gradcheck_magic]` of its `pyproject.toml`:
+
+    %config GradcheckMagics.strict = "ci"
+    %config GradcheckMagics.enabled = False
+
+In Python, `gradcheck_magic.check_gradients` makes the same check; its docstring
+tells more of the options.
+"""
+
+
+@magics_class
+class GradcheckMagics(Magics):
+    """The gradient check as a magic; its defaults are set with ``%config GradcheckMagics``."""
+
+    shell: InteractiveShell
+
+    enabled = Bool(
+        default_value=True, help="Make checks; if False, only the cell's body runs."
+    ).tag(config=True)
+    # Anything: `%config` only logs what a trait refuses, and a check in CI would not be strict.
+    strict = Union(
+        [Bool(), Anything()],
+        default_value=False,
+        help="Raise GradientCheckFailed unless CORRECT; 'ci': where the variable CI is set.",
+    ).tag(config=True)
+    quiet = Bool(default_value=False, help="Show nothing when CORRECT, else one line.").tag(
+        config=True
+    )
+    params = Unicode("params", help="Name of the parameters, or an expression.").tag(config=True)
+    grads = Unicode("grads", help="Name of the gradients, or an expression.").tag(config=True)
+    cost = Unicode("cost_function", help="Name of the cost, or an expression.").tag(config=True)
+    epsilon = Float(None, allow_none=True, help="The step; None: 1e-7 in float64.").tag(config=True)
+    call = Enum(CALLS, "auto", help="How the cost wants the parameters.").tag(config=True)
+    points = Int(1, help="How many points around the given one; 1: the given one alone.").tag(
+        config=True
+    )
+    seed = Int(0, help="Of everything random in a check.").tag(config=True)
+    mode = Enum(MODES, "auto", help="Every entry, a scan, or what the time allows.").tag(
+        config=True
+    )
+    budget = Float(None, allow_none=True, help="Seconds after which a check is stopped.").tag(
+        config=True
+    )
+    workers = Anything(None, help="How many processes, or an executor.").tag(config=True)
+
+    display = Enum(DISPLAYS, "auto", help="How the result is shown.").tag(config=True)
+
+    def __init__(self, shell: InteractiveShell, project: dict[str, Any]) -> None:
+        config = Config({type(self).__name__: project})
+        # What the user's own configuration says comes before what the project's does.
+        config.merge(shell.config)
+        super().__init__(shell=shell, config=config)
+        self._live = LiveCards()
+        # The last check of what is called the same: for what has changed since, and in case the
+        # gradient is the one that was right then. In memory only.
+        self._last: dict[tuple[str, ...], GradientCheck] = {}
+        self._cells = CellEvents(shell, self._after_cell)
+        self._watched: _Watched | None = None
+
+    @line_cell_magic
+    @no_var_expand
+    @needs_local_scope
+    @magic_arguments("gradcheck")
+    @kwds(description=HELP)
+    @argument(
+        "-p",
+        "--params",
+        metavar="EXPR",
+        help="the parameters: a name or an expression [params]",
+    )
+    @argument("-g", "--grads", metavar="EXPR", help="the backpropagated gradients [grads]")
+    @argument(
+        "-c",
+        "--cost",
+        metavar="EXPR",
+        help="the function that returns the cost [cost_function]",
+    )
+    @argument(
+        "-u",
+        "--upstream",
+        metavar="EXPR",
+        help="dJ/d(output), where the function returns an array, as a layer does",
+    )
+    @argument(
+        "--mode",
+        choices=MODES,
+        metavar="MODE",
+        help="full, scan, or auto: every entry where that fits the time [auto]",
+    )
+    @argument(
+        "--budget",
+        type=float,
+        metavar="SECONDS",
+        help="stop in time, and say what is known by then [20 s decide between full and scan; "
+        "nothing is stopped]",
+    )
+    @argument(
+        "--only",
+        type=names,
+        nargs="+",
+        metavar="NAME",
+        help="check these parameters alone [all]",
+    )
+    @argument(
+        "--epsilon",
+        type=float,
+        metavar="STEP",
+        help="the step of the differences [1e-7; larger in single precision]",
+    )
+    @argument(
+        "--call",
+        choices=CALLS,
+        metavar="CALL",
+        help="how the function wants the parameters: flat, structured, arguments or closure [auto]",
+    )
+    @argument(
+        "--points",
+        type=int,
+        metavar="K",
+        help="check K points around the given one too; grads is then a function of the "
+        "parameters [the given one alone]",
+    )
+    @argument(
+        "--workers",
+        metavar="N",
+        help="evaluate the cost in N processes, or by an executor: a name or an expression [here]",
+    )
+    @argument(
+        "--display",
+        choices=DISPLAYS,
+        metavar="KIND",
+        help="widget, the live card with its static twin; static; text; or auto: what the front "
+        "end can show [auto]",
+    )
+    @argument("--seed", type=int, metavar="N", help="of everything random in the check [0]")
+    @argument(
+        "-o",
+        "--out",
+        type=identifier,
+        metavar="NAME",
+        help="bind the result to NAME; it is always bound to _gradcheck",
+    )
+    @argument(
+        "-q",
+        "--quiet",
+        action=argparse.BooleanOptionalAction,
+        help="show nothing when correct, else one line [off]",
+    )
+    @argument(
+        "--strict",
+        action=argparse.BooleanOptionalAction,
+        help="raise GradientCheckFailed, in one line, unless correct [off]",
+    )
+    @argument(
+        "--watch",
+        action="store_true",
+        default=None,
+        help="check, and again after each cell that changes what the check uses [off]",
+    )
+    @argument("--unwatch", action="store_true", default=None, help="end that; make no check")
+    def gradcheck(
+        self, line: str, cell: str | None = None, local_ns: Namespace | None = None
+    ) -> None:
+        """Check a gradient; what the user reads instead of this is HELP."""
+        try:
+            # Whatever goes wrong, no old result is left that could be taken for this one's.
+            last = self.shell.user_ns.get(RESULT)
+            self._bind(None)
+            options = self._options(line)
+            if options.unwatch:
+                self._bind(last)
+                self._unwatch()
+            if cell is not None:
+                run_body(self.shell, cell)
+            if not options.unwatch:
+                self._check_here(options, self._namespace(local_ns))
+        except GradientCheckError as error:
+            # What led to it is inside this package: the sentence is enough.
+            raise error from None
+        except BaseException as error:
+            show_from_user_code(self.shell, error)
+            raise
+
+    @property
+    def parser(self) -> argparse.ArgumentParser:
+        """What knows the options of the magic."""
+        # IPython's decorator puts it there, untyped.
+        parser: argparse.ArgumentParser = self.gradcheck.parser  # type: ignore[union-attr]
+        return parser
+
+    def _options(self, line: str) -> argparse.Namespace:
+        """The options of a line, completed by what is configured."""
+        options = read_options(self.parser, line)
+        for name, value in vars(options).items():
+            if value is None and self.has_trait(name):
+                setattr(options, name, getattr(self, name))
+        if options.watch and options.unwatch:
+            raise InputError("%gradcheck: --watch and --unwatch at once; give one of them.")
+        options.strict = is_strict(options.strict)
+        if options.only is not None:
+            options.only = [name for names in options.only for name in names]
+        return options
+
+    def _namespace(self, local_ns: Namespace | None) -> Namespace:
+        """What names mean where the magic stands: in a cell, or in a function."""
+        user_ns: Namespace = self.shell.user_ns
+        if local_ns is None or local_ns is user_ns:
+            return user_ns
+        return {**user_ns, **local_ns}
+
+    def _check_here(self, options: argparse.Namespace, namespace: Namespace) -> None:
+        """Make the check that a cell asks for, and watch from now on if it asks for that, too."""
+        self._bind(None, options.out)
+        # This cell has its check.
+        self._cells.pass_over()
+        if options.watch:
+            self._watch(options)
+        if not self.enabled:
+            print("gradcheck is off: %config GradcheckMagics.enabled = True turns it on.")
+            return
+        watch = self._watched.watch if self._watched and self._watched.is_of(options) else None
+        try:
+            self._check(options, namespace)
+        finally:
+            if watch is not None:
+                watch.remember(self.shell.user_ns[RESULT])
+        if options.watch and watch is not None and watch.blind_spots:
+            _say(f"Watched from now on; {watch.blind_spots}.")
+
+    def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
+        card = self._card(options, namespace)
+        try:
+            check = self._checked(options, namespace, card.progress)
+        except GradientCheckInterrupted as interrupt:
+            # A second interrupt may cut the picture short, and is otherwise the same one.
+            with contextlib.suppress(KeyboardInterrupt):
+                card.show(interrupt.check)
+            raise
+        except BaseException:
+            card.clear()
+            raise
+        self._show(check, card, options)
+
+    def _checked(
+        self,
+        options: argparse.Namespace,
+        namespace: Namespace,
+        progress: Progress | None = None,
+    ) -> GradientCheck:
+        """Return the result of a check, which is bound to the names for it."""
+        same = (options.params, options.grads, options.cost, *(options.only or ()))
+        workers = options.workers
+        if isinstance(workers, str):
+            workers = _evaluated("workers", workers, namespace)
+        try:
+            check = check_gradients(
+                *_given(options, namespace), epsilon=options.epsilon, only=options.only,
+                points=options.points, progress=progress, previous=self._last.get(same),
+                mode=options.mode, budget=options.budget, workers=workers,
+                **_called(options, namespace),
+            )  # fmt: skip
+        except GradientCheckInterrupted as interrupt:
+            self._bind(interrupt.check, options.out)
+            raise
+        self._bind(check, options.out)
+        self._last.pop(same, None)
+        self._last = dict([*self._last.items(), (same, check)][-MOST_REMEMBERED:])
+        return check
+
+    def _show(self, check: GradientCheck, card: Card, options: argparse.Namespace) -> None:
+        if not options.quiet:
+            card.show(check)
+        else:
+            card.clear()
+            if not (check.passed or options.strict):
+                _say(one_line(check))
+        if options.strict:
+            check.raise_if_failed()
+
+    def _card(self, options: argparse.Namespace, namespace: Namespace) -> Card:
+        """The card that is asked for, or suits the front end."""
+        if getattr(self.shell, "kernel", None) is None or options.display == "text":
+            return TextCard(sys.stdout, sys.stderr)
+        stands_alone = options.display == "auto" and outputs_stand_alone(self.shell)
+        if stands_alone or options.display == "static":
+            return StaticCard(Published)
+        return self._live_card(options, namespace)
+
+    def _live_card(self, options: argparse.Namespace, namespace: Namespace) -> WidgetCard:
+        """A card that can be asked for more."""
+
+        def again(settings: Settings) -> None:
+            changed = argparse.Namespace(**{**vars(options), **asdict(settings)})
+            before = card.shown
+            try:
+                card.show(self._checked(changed, namespace, card.progress))
+            except GradientCheckInterrupted as interrupt:
+                card.show(interrupt.check)
+                raise
+            except BaseException:
+                if before is not None:
+                    card.show(before)
+                raise
+
+        def curve(
+            check: GradientCheck, name: str, index: tuple[int, ...], progress: Progress
+        ) -> StepCurve:
+            return step_curve(
+                *_given(options, namespace), name, index, check=check, progress=progress,
+                **_called(options, namespace),
+            )  # fmt: skip
+
+        settings = Settings(options.mode, options.epsilon)
+        card = WidgetCard(Published, Requests(again, curve, settings))
+        self._live.add(card, cell_of(self.shell), self.shell.execution_count)
+        return card
+
+    def retire(self) -> None:
+        """Close the widgets of all cards, and watch nothing any longer."""
+        self._live.close()
+        self._cells.ignore()
+
+    # After other cells
+
+    def _watch(self, options: argparse.Namespace) -> None:
+        others = [] if options.upstream is None else [options.upstream]
+        expressions = (options.params, options.grads, options.cost)
+        # What is no expression cannot be watched: the check says so.
+        with contextlib.suppress(SyntaxError):
+            watch = Watch(*expressions, others, self.shell.user_ns)
+            self._watched = _Watched(options, watch)
+            self._cells.follow()
+
+    def _unwatch(self) -> None:
+        if self._watched is None:
+            print("gradcheck: nothing is watched.")
+        self._watched = None
+        self._cells.ignore()
+
+    def _after_cell(self, seconds: float) -> None:
+        """Check again, if a cell has changed what is watched, and say in a line how it is."""
+        watched = self._watched
+        if watched is None or not self.enabled:
+            return
+
+        def check(budget: float, hurried: bool) -> GradientCheck:  # noqa: FBT001 (called by position)
+            return self._checked(
+                watched.options_within(budget, hurried=hurried), self.shell.user_ns
+            )
+
+        with interrupts_raised():
+            news = watched.watch.after_cell(seconds, check)
+        if news is not None:
+            self._bind(news.check, watched.options.out)
+            if not (watched.options.quiet and news.is_good):
+                _say(news.sentence)
+
+    def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
+        self.shell.push({RESULT: check}, interactive=False)
+        if name:
+            self.shell.push({name: check})
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """What is watched, and how it is checked.
+
+    Attributes
+    ----------
+    options : argparse.Namespace
+        Those of ``%gradcheck --watch``.
+    watch : Watch
+        What is read, and whether it has changed.
+    """
+
+    options: argparse.Namespace
+    watch: Watch
+
+    def is_of(self, options: argparse.Namespace) -> bool:
+        """Whether a check with these options is of the same."""
+        same = ("params", "grads", "cost", "upstream", "only")
+        return all(getattr(options, name) == getattr(self.options, name) for name in same)
+
+    def options_within(self, seconds: float, *, hurried: bool) -> argparse.Namespace:
+        """Return the options of a check that is over after so many seconds."""
+        asked, mode = self.options.budget, self.options.mode
+        budget = seconds if asked is None else min(seconds, asked)
+        if hurried and mode == "auto":
+            mode = "scan"
+        # Processes are not started, nor functions sent, in so short a time.
+        changed = {"budget": budget, "mode": mode, "workers": None}
+        return argparse.Namespace(**{**vars(self.options), **changed})
+
+
+def _say(sentence: str) -> None:
+    TextCard(sys.stdout, sys.stderr).say(sentence)
+
+
+def _given(options: argparse.Namespace, namespace: Namespace) -> tuple[Any, Any, Any]:
+    """What is checked: the values that params, grads and cost have now."""
+    params = _evaluated("params", options.params, namespace)
+    grads = None
+    # Nobody computes `grads` where torch accumulates gradients in the parameters themselves.
+    if is_there(options.grads, namespace) or not has_gradients(params):
+        grads = _evaluated("grads", options.grads, namespace)
+    return params, grads, _evaluated("cost", options.cost, namespace)
+
+
+def _called(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
+    """How the cost is called, and what is said of it."""
+    upstream = None
+    if options.upstream is not None:
+        upstream = _evaluated("upstream", options.upstream, namespace)
+    expressions = f"{options.params} {options.grads} {options.cost}"
+    return {
+        "names": names_first(expressions, namespace),
+        "call": options.call,
+        "upstream": upstream,
+        "seed": options.seed,
+    }
+
+
+def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
+    """Return the value of a name or an expression."""
+    source = f"<--{option}>"
+    try:
+        code = compile(expression.strip(), source, "eval")
+    except (SyntaxError, ValueError) as error:
+        why = error.msg if isinstance(error, SyntaxError) else first_line(error)
+        raise InputError(f"--{option} {expression!r} is not an expression: {why}.") from None
+    try:
+        return eval(code, namespace)  # noqa: S307 (the user's own)
+    except NameError as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename != source:
+            raise
+        candidates = [
+            name for name in namespace if name not in {"In", "Out", "open", "exit", "quit"}
+        ]
+        raise InputError(
+            f"`{error.name}` is not defined{did_you_mean(str(error.name), candidates)}: assign it "
+            f"before the check, or say what to take with --{option}."
+        ) from None
+
+
+# The body of a cell
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics, once, with the options of the project; or leave all as it is."""
+    project = project_options()
+    unload(shell)
+    try:
+        magics = GradcheckMagics(shell, project)
+    except TraitError as error:
+        # The user's own configuration says what cannot be.
+        unload(shell)
+        raise InputError(str(error)) from None
+    shell.register_magics(magics)
+    add_completer(shell, magics.parser, lambda: magics.params)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take the magics away, and their configuration with them; their cards go on as static ones."""
+    magics = shell.magics_manager.registry.pop(GradcheckMagics.__name__, None)
+    if magics is not None:
+        magics.retire()
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("gradcheck", None)
+    remove_completer(shell)
+    shell.configurables[:] = [
+        c for c in shell.configurables if type(c).__name__ != GradcheckMagics.__name__
+    ]

@@ -1,0 +1,90 @@
+"""The closer look at one parameter, and the step curve of one entry, as HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from functools import partial
+
+from gradcheck_magic._report.canvas import Draw, png, svg
+from gradcheck_magic._report.card import STYLE, entries_table, in_code
+from gradcheck_magic._report.close_up_figures import (
+    error_map,
+    error_map_alt,
+    parameter_histogram,
+    parameter_histogram_alt,
+    scatter,
+    scatter_alt,
+    step_curve_alt,
+    step_curve_picture,
+)
+from gradcheck_magic._report.words import parameter_verdict, shape_text
+from gradcheck_magic._result.close_up import CloseUp
+from gradcheck_magic._result.step_curve import StepCurve
+
+__all__ = ["close_up_card", "close_up_page", "curve_card", "curve_page"]
+
+# Makes an element of a page: of what draws a picture, and what that shows in words.
+Element = Callable[[Draw, str], str]
+
+ENTRIES_IN_CLOSE_UP = 8
+PANELS = (
+    ("How far off its entries are", parameter_histogram, parameter_histogram_alt),
+    ("Where they are off", error_map, error_map_alt),
+    ("Analytic against numerical", scatter, scatter_alt),
+)
+
+
+def close_up_card(close_up: CloseUp, element: Element = svg) -> str:
+    """Return what there is to see of one parameter: pictures, and its worst entries.
+
+    Parameters
+    ----------
+    element : callable
+        Makes an element of a picture: `svg`, or `png` where the card has to stand alone.
+    """
+    parameter = close_up.parameter
+    name = html.escape(parameter.name)
+    verdict = html.escape(f"{parameter.verdict.symbol} {parameter_verdict(parameter)}")
+    panels = [
+        _panel(title, element(partial(draw, close_up), alt(close_up)))
+        for title, draw, alt in PANELS
+    ]
+    worst = entries_table(close_up.worst(ENTRIES_IN_CLOSE_UP), "The entries that are furthest off")
+    return (
+        f'<div class="gc gc-close-up" role="group" aria-label="A closer look at {name}">'
+        f"<div><b><code>{name}</code></b> {shape_text(parameter.shape)} · {verdict}</div>"
+        f'<div class="gc-panels">{"".join(panels)}</div>'
+        '<div class="gc-scroll" role="group" aria-label="Worst entries" tabindex="0">'
+        f"{worst}</div></div>"
+    )
+
+
+def curve_card(curve: StepCurve, element: Element = svg) -> str:
+    """Return the step curve of one entry, and what it shows."""
+    label = html.escape(curve.label)
+    picture = element(partial(step_curve_picture, curve), step_curve_alt(curve))
+    return (
+        f'<div class="gc gc-curve gc-panels" role="group" aria-label="The step curve of {label}">'
+        f"{_panel('The error over the step', picture)}"
+        f'<div><b><code>{label}</code></b><div class="gc-diagnosis" style="padding:6px 10px">'
+        f"{in_code(curve.sentence)}</div></div></div>"
+    )
+
+
+def close_up_page(close_up: CloseUp) -> str:
+    """Return the closer look as a card that needs nothing else."""
+    return _alone(close_up_card(close_up, png), f"gc-{close_up.parameter.verdict.name.lower()}")
+
+
+def curve_page(curve: StepCurve) -> str:
+    """Return the step curve as a card that needs nothing else."""
+    return _alone(curve_card(curve, png))
+
+
+def _alone(content: str, classes: str = "") -> str:
+    return f'<style>{STYLE}</style><div class="gc gc-card gc-static {classes}">{content}</div>'
+
+
+def _panel(title: str, picture: str) -> str:
+    return f"<figure><figcaption>{title}</figcaption>{picture}</figure>"

@@ -1,0 +1,508 @@
+"""One parameter as pictures: its errors, where they are, value against value, and the step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from gradcheck_magic._report.canvas import (
+    AGREE,
+    INCHES,
+    UNKNOWN_COLOR,
+    WRONG,
+    legend_above,
+    new_axes,
+    paint,
+    plain_style,
+    power,
+)
+from gradcheck_magic._report.figures import draw_histogram
+from gradcheck_magic._report.histogram import in_words
+from gradcheck_magic._result.close_up import CloseUp
+from gradcheck_magic._result.error_grid import LONGEST_ROW, ErrorGrid, Tiling
+from gradcheck_magic._result.step_curve import StepCurve
+from gradcheck_magic._result.verdict import THRESHOLDS
+
+__all__ = [
+    "error_map",
+    "error_map_alt",
+    "parameter_histogram",
+    "parameter_histogram_alt",
+    "scatter",
+    "scatter_alt",
+    "step_curve_alt",
+    "step_curve_picture",
+]
+
+Vector = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# The map's colours run from here to 1, in powers of ten.
+LEAST_LOG_ERROR = -12
+MAP_AREA = (0.145, 0.17, 0.695, 0.66)
+BAR_AREA = (0.87, 0.17, 0.022, 0.66)
+PLOT_AREA = (0.155, 0.17, 0.825, 0.72)
+# Okabe and Ito's sky blue and bluish green, which stand out from the map.
+EXACT = "#56B4E9"
+TRUNCATION_COLOR = "#009E73"
+NOT_FINITE = WRONG[2]
+# Cells are drawn with about so many pixels in all, for the patterns in them.
+PATTERN_ROWS, PATTERN_COLUMNS = 180, 360
+# From one stripe of a pattern to the next.
+STRIPE = 6
+# Each is an element of the picture, and it should stay small.
+MOST_MARKS = 200
+MOST_POINTS = 400
+MOST_BARS = 100
+# What does not agree has another colour and another form.
+POINT_STYLES: dict[bool, dict[str, Any]] = {
+    False: {
+        "label": "agree", "color": AGREE, "marker": "o", "markersize": 3.5, "markeredgewidth": 0,
+    },
+    True: {
+        "label": "wrong", "color": WRONG[0], "marker": "x", "markersize": 5, "markeredgewidth": 1.5,
+    },
+}  # fmt: skip
+# Wider, in parts of the picture, an error bar can be seen.
+VISIBLE = 0.01
+# Beyond so many powers of ten, a linear scale shows nothing of the small values.
+LINEAR_RANGE = 1e3
+MOST_DECADES = 8
+# Larger values overflow when the ends of an axis are set.
+LARGEST_DRAWN = 1e300
+# Points that are on a line by this part of their size.
+ON_A_LINE = 1e-3
+
+
+def parameter_histogram(close_up: CloseUp, *, color: str = "black") -> Figure:
+    """Draw the relative errors of the entries of one parameter, as those of all are drawn."""
+    errors, wrong = close_up.relative_errors, close_up.wrong
+    unknown = ~np.isfinite(close_up.numerical) & ~wrong
+    groups = [
+        ("agree", AGREE, errors[~wrong & ~unknown]),
+        ("wrong", WRONG[0], errors[wrong]),
+        ("not measurable", UNKNOWN_COLOR, errors[unknown]),
+    ]
+    return draw_histogram([groups[0], *(g for g in groups[1:] if g[2].size)], color=color)
+
+
+def parameter_histogram_alt(close_up: CloseUp) -> str:
+    """Say in words what the histogram of a parameter shows."""
+    errors = close_up.relative_errors
+    return (
+        f"Histogram of the relative errors of {_entries(len(errors))} of "
+        f"{close_up.parameter.name}: {in_words(errors)}."
+    )
+
+
+# Where they are
+
+
+def error_map(close_up: CloseUp, *, color: str = "black") -> Figure:
+    """Draw the relative error of each entry in the parameter's shape.
+
+    Parameters
+    ----------
+    color : str
+        Of text and axes; the background is transparent.
+
+    Returns
+    -------
+    Figure
+        A cell for each entry, or for a block of them where they are many: then it shows the
+        largest error, and is wrong if any of them is. Crosses mark what is wrong.
+    """
+    grid = close_up.grid()
+    with plain_style():
+        figure, axes = new_axes(MAP_AREA)
+        rows, columns = grid.tiling.extent
+        high, wide = (n * b for n, b in zip(grid.shape, grid.tiling.block, strict=True))
+        # "none": the cells themselves are stored, and stay sharp at any size.
+        axes.imshow(
+            _pixels(grid),
+            interpolation="none",
+            extent=(-0.5, wide - 0.5, high - 0.5, -0.5),
+            aspect="equal" if rows <= columns <= LONGEST_ROW * rows else "auto",
+        )
+        axes.set_anchor("W")
+        _mark(axes, grid)
+        _label_map(axes, grid)
+        legend_above(axes, list(_map_keys(grid, color)), ncols=3)
+        paint(axes, color)
+        if grid.tiling.gap or grid.tiling.extent == (1, 1):
+            axes.spines[:].set_visible(False)
+        _draw_color_bar(figure.add_axes(BAR_AREA), color)
+    return figure
+
+
+def error_map_alt(close_up: CloseUp) -> str:
+    """Say in words what the map shows."""
+    parameter, errors = close_up.parameter, close_up.relative_errors
+    shape = " × ".join(map(str, parameter.shape)) or "scalar"
+    high, wide = Tiling.of(parameter.shape).block
+    blocks = f", each cell the largest of {high} × {wide}" if high * wide > 1 else ""
+    parts = [
+        f"{len(errors):,} of {_entries(parameter.size)} measured"
+        if len(errors) < parameter.size
+        else "",
+        in_words(errors) if len(errors) else "",
+        f"{close_up.wrong.sum()} wrong" if close_up.wrong.any() else "none wrong",
+        f"{close_up.kinked.sum()} on a kink" if close_up.kinked.any() else "",
+        f"wrong regions {', '.join(r.label for r in parameter.regions)}"
+        if parameter.regions
+        else "",
+    ]
+    worst = close_up.worst(1) if close_up.wrong.any() else []
+    furthest = f" Furthest off is {worst[0].label}." if worst else ""
+    return (
+        f"Map of the relative errors of {parameter.name} ({shape}{blocks}): "
+        f"{'; '.join(filter(None, parts))}.{furthest}"
+    )
+
+
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number:,} entries"
+
+
+def _pixels(grid: ErrorGrid) -> NDArray[np.float64]:
+    """The map as an image: colours by the error, and patterns for what has none."""
+    colors = mpl.colormaps["viridis"](1 - grid.log_errors / LEAST_LOG_ERROR)
+    for cells, name in ((grid.exact, EXACT), (grid.not_finite, NOT_FINITE)):
+        colors[cells] = mpl.colors.to_rgba(name)
+    colors[grid.padding] = 0
+    times = [
+        max(1, most // n)
+        for most, n in zip((PATTERN_ROWS, PATTERN_COLUMNS), grid.shape, strict=True)
+    ]
+
+    def enlarged(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+        return cells.repeat(times[0], axis=0).repeat(times[1], axis=1)
+
+    pixels = enlarged(colors)
+    y, x = np.ogrid[: pixels.shape[0], : pixels.shape[1]]
+    stripes, opposite = ((x + sign * y) % STRIPE < STRIPE / 3 for sign in (1, -1))
+    for cells, pattern, name, alpha in (
+        (grid.unmeasured, stripes, UNKNOWN_COLOR, 0.9),
+        (grid.regions & grid.unmeasured, opposite, WRONG[0], 1.0),
+        (grid.not_finite, opposite, "#000000", 1.0),
+    ):
+        inside = enlarged(cells.astype(float)) > 0
+        if name == UNKNOWN_COLOR:
+            pixels[inside] = mpl.colors.to_rgba(UNKNOWN_COLOR, 0.2)
+        pixels[inside & pattern] = mpl.colors.to_rgba(name, alpha)
+    return pixels
+
+
+def _mark(axes: Axes, grid: ErrorGrid) -> None:
+    """Put crosses on cells that are wrong, and rings on those on a kink; not on all, if many."""
+    inches = (INCHES[1] * MAP_AREA[3], INCHES[0] * MAP_AREA[2])
+    room = 72 * min(size / n for size, n in zip(inches, grid.shape, strict=True))
+    size = float(np.clip(0.5 * room, 4, 10))
+    for cells, marker, _ in _marks(grid):
+        places = _some(np.argwhere(cells), MOST_MARKS)
+        y, x = ((places + 0.5) * grid.tiling.block - 0.5).T
+        for color, width in (("white", 3.0), ("black", 1.2)):
+            axes.plot(
+                x, y, marker, color=color, markeredgewidth=width, markersize=size,
+                fillstyle="none", clip_on=False,
+            )  # fmt: skip
+
+
+def _marks(grid: ErrorGrid) -> Iterator[tuple[Mask, str, str]]:
+    """Yield which cells are marked, with what, and what that means."""
+    yield grid.wrong, "x", "wrong"
+    yield grid.kinked, "o", "on a kink"
+    if 2 * grid.unmeasured.sum() > grid.unmeasured.size:
+        # The few others would be lost among these.
+        agree = ~(grid.wrong | grid.kinked | grid.not_finite | grid.unmeasured | grid.padding)
+        yield agree, "s", "agrees"
+
+
+def _some(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """Return at most so many, from everywhere."""
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
+
+
+def _map_keys(grid: ErrorGrid, color: str) -> Iterator[Patch | Line2D]:
+    """Yield what the marks and patterns are, of those that are there."""
+    for cells, marker, name in _marks(grid):
+        number = int(cells.sum())
+        if number:
+            some = f", {MOST_MARKS} of {number} cells" if number > MOST_MARKS else ""
+            yield Line2D(
+                [], [], color=color, marker=marker, linestyle="none", fillstyle="none",
+                markeredgewidth=1.5, label=name + some,
+            )  # fmt: skip
+    if grid.regions.any():
+        yield Patch(facecolor="none", edgecolor=WRONG[0], hatch="////", label="wrong region")
+    if grid.exact.any():
+        yield Patch(color=EXACT, label="exactly equal")
+    if grid.not_finite.any():
+        yield Patch(facecolor=NOT_FINITE, edgecolor="black", hatch="////", label="not finite")
+    if grid.unmeasured.any():
+        yield Patch(
+            facecolor="none", edgecolor=UNKNOWN_COLOR, hatch="\\\\\\\\", label="not measured"
+        )
+
+
+def _label_map(axes: Axes, grid: ErrorGrid) -> None:
+    tiling = grid.tiling
+    axes.set_xlabel(tiling.across)
+    axes.set_ylabel(tiling.down)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if tiling.gap or tiling.extent == (1, 1):
+        axes.set_xticks([])
+    elif tiling.count > 1:
+        # A folded vector's rows are named by the first index in each.
+        axes.yaxis.set_major_formatter(lambda row, _: f"{row * tiling.per_row:.0f}")
+    if not tiling.down:
+        axes.set_yticks([])
+
+
+def _draw_color_bar(axes: Axes, color: str) -> None:
+    axes.imshow(
+        np.linspace(1, 0, 256)[:, None], cmap="viridis", aspect="auto",
+        extent=(0, 1, LEAST_LOG_ERROR, 0),
+    )  # fmt: skip
+    exponents = [LEAST_LOG_ERROR, *np.log10(THRESHOLDS), 0]
+    labels = [f"≤{power(10.0**LEAST_LOG_ERROR)}", *map(power, THRESHOLDS), "1"]
+    axes.set_yticks(exponents, labels, fontsize=8)
+    axes.hlines(np.log10(THRESHOLDS), 0, 1, color="white", linewidth=1)
+    axes.set_xticks([])
+    axes.set_xlabel("error", fontsize=8)
+    axes.yaxis.tick_right()
+    paint(axes, color)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+# Value against value
+
+
+def scatter(close_up: CloseUp, *, color: str = "black") -> Figure:
+    """Draw the analytic value of each entry over its numerical one: a factor is a slope.
+
+    Parameters
+    ----------
+    color : str
+        Of text and axes; the background is transparent.
+
+    Returns
+    -------
+    Figure
+        With the line on which they are equal; where all that is wrong is on another line through
+        the origin, that line and its slope. Of many entries, some are drawn.
+    """
+    drawn = _drawable(close_up)
+    with plain_style():
+        figure, axes = new_axes(PLOT_AREA)
+        scale = _set_scales(axes, close_up, drawn)
+        line = scale * np.concatenate([-np.logspace(0, -12, 60), [0.0], np.logspace(-12, 0, 60)])
+        axes.plot(line, line, color=UNKNOWN_COLOR, linewidth=1, dashes=(4, 3), label="equal")
+        slope = _slope(close_up, drawn)
+        if slope is not None:
+            axes.plot(line, slope * line, color=WRONG[1], linewidth=1.2, label=f"slope {slope:.4g}")
+        for wrong, style in POINT_STYLES.items():
+            there = _some(np.flatnonzero(drawn & (close_up.wrong == wrong)), MOST_POINTS)
+            if there.size:
+                _draw_points(axes, close_up, there, style)
+        left_out = len(drawn) - int(drawn.sum())
+        if left_out:
+            axes.text(
+                0.02, 0.97, f"{left_out} not finite: not drawn", transform=axes.transAxes,
+                va="top", color=color,
+            )  # fmt: skip
+        axes.set_xlabel("numerical")
+        axes.set_ylabel("analytic")
+        legend_above(axes, axes.get_legend_handles_labels()[0], ncols=4)
+        paint(axes, color)
+    return figure
+
+
+def scatter_alt(close_up: CloseUp) -> str:
+    """Say in words what the scatter plot shows."""
+    drawn = _drawable(close_up)
+    n, n_wrong = int(drawn.sum()), int((drawn & close_up.wrong).sum())
+    n_shown = min(n_wrong, MOST_POINTS) + min(n - n_wrong, MOST_POINTS)
+    some = f", {n_shown} of them drawn" if n_shown < n else ""
+    slope = _slope(close_up, drawn)
+    on_line = f" on a line of slope {slope:.4g}" if slope is not None else ""
+    left_out = len(drawn) - n
+    rest = f" {left_out} not finite and not drawn." if left_out else ""
+    return (
+        f"Analytic over numerical values of {_entries(n)} of {close_up.parameter.name}{some}: "
+        f"{n - n_wrong} agree, {n_wrong} wrong{on_line}.{rest}"
+    )
+
+
+def _drawable(close_up: CloseUp) -> Mask:
+    values = np.stack([close_up.analytic, close_up.numerical])
+    drawn: Mask = np.all(np.isfinite(values) & (np.abs(values) < LARGEST_DRAWN), axis=0)
+    return drawn
+
+
+def _set_scales(axes: Axes, close_up: CloseUp, drawn: Mask) -> float:
+    """Make both axes alike, logarithmic where that shows more; return where they end."""
+    sizes = np.abs(np.concatenate([close_up.analytic[drawn], close_up.numerical[drawn]]))
+    sizes = sizes[sizes > 0]
+    largest = max(float(np.max(sizes, initial=0.0)), 1e-290) if sizes.size else 1.0
+    small = float(np.quantile(sizes, 0.05)) if sizes.size else 1.0
+    is_wide = largest > LINEAR_RANGE * small
+    if is_wide:
+        _set_logarithmic(axes, max(small, largest * 10.0**-MOST_DECADES), largest)
+    else:
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5))
+            axis.set_major_formatter(lambda value, _: f"{value:.3g}" if value else "0")
+    end = (2 if is_wide else 1.08) * largest
+    axes.set_xlim(-end, end)
+    axes.set_ylim(-end, end)
+    return end
+
+
+def _set_logarithmic(axes: Axes, small: float, largest: float) -> None:
+    """Make both axes logarithmic beyond what is small, and linear around zero."""
+    low, high = np.floor(np.log10([small, largest]))
+    axes.set_xscale("symlog", linthresh=10.0**low)
+    axes.set_yscale("symlog", linthresh=10.0**low)
+    # Two powers of ten on either side: more would run into each other around zero.
+    ticks = 10.0 ** np.unique([np.ceil((low + high) / 2), high])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(FixedLocator([*-ticks, 0.0, *ticks]))
+        # Without a formula, which would have to be typeset.
+        axis.set_major_formatter(lambda value, _: power(value) if value else "0")
+        axis.set_minor_locator(NullLocator())
+
+
+def _draw_points(
+    axes: Axes, close_up: CloseUp, there: NDArray[np.intp], style: dict[str, Any]
+) -> None:
+    """Draw some entries, and the error bars that are long enough to be seen."""
+    x, y, bars = (a[there] for a in (close_up.numerical, close_up.analytic, close_up.uncertainty))
+    axes.plot(x, y, linestyle="none", **style)
+    to_pixels = axes.transData.transform
+    wide = axes.transAxes.transform((1, 0))[0] - axes.transAxes.transform((0, 0))[0]
+    bars = np.where(np.isfinite(bars), bars, 0.0)
+    long = (
+        to_pixels(np.column_stack([x + bars, y]))[:, 0]
+        - to_pixels(np.column_stack([x - bars, y]))[:, 0]
+    )
+    seen = np.flatnonzero(long > VISIBLE * wide)[:MOST_BARS]
+    axes.hlines(
+        y[seen], x[seen] - bars[seen], x[seen] + bars[seen], color=style["color"], linewidth=1
+    )
+
+
+def _slope(close_up: CloseUp, drawn: Mask) -> float | None:
+    """The slope of the line through the origin on which all wrong entries are, if they are."""
+    wrong = drawn & close_up.wrong
+    x, y = close_up.numerical[wrong], close_up.analytic[wrong]
+    # One point is on a line in any case.
+    if len(x) < 2 or not np.all(x):  # noqa: PLR2004 (two points)
+        return None
+    slope = float(np.median(y / x))
+    bars = np.abs(slope) * close_up.uncertainty[wrong]
+    room = np.maximum(ON_A_LINE * np.abs(y), np.nan_to_num(2 * bars))
+    is_line = slope and abs(slope) < LARGEST_DRAWN and np.all(np.abs(y - slope * x) <= room)
+    return slope if is_line else None
+
+
+# The step
+
+
+def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
+    """Draw the error of an entry's central difference over the step, and what explains it.
+
+    Parameters
+    ----------
+    color : str
+        Of text and axes; the background is transparent.
+    """
+    with plain_style():
+        figure, axes = new_axes(PLOT_AREA)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        _set_ends(axes, curve)
+        for values, style, paint_in, name in (
+            (curve.roundoff, "--", WRONG[1], "round-off"),
+            (curve.truncation, "-.", TRUNCATION_COLOR, "truncation"),
+            (curve.errors, "o-", AGREE, "error"),
+        ):
+            positive = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+            axes.plot(
+                curve.steps,
+                positive,
+                style,
+                color=paint_in,
+                markersize=4,
+                linewidth=1.5,
+                label=name,
+            )
+        if 0 < curve.bar < np.inf:
+            axes.axhline(curve.bar, color=UNKNOWN_COLOR, linewidth=1, dashes=(1, 2))
+            axes.annotate(
+                "error bar", (0.99, curve.bar), (0, 2), xycoords=("axes fraction", "data"),
+                textcoords="offset points", ha="right", fontsize=8, color=color,
+            )  # fmt: skip
+        zero = curve.steps[curve.errors == 0]
+        axes.plot(
+            zero, np.full(len(zero), axes.get_ylim()[0]), "v", color=AGREE, clip_on=False,
+            fillstyle="none", label="exactly 0" if zero.size else "",
+        )  # fmt: skip
+        _draw_step(axes, curve, color)
+        axes.set_xlabel("step ε")
+        axes.set_ylabel("|central difference − analytic|")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(numticks=7))
+            # Without a formula, which would have to be typeset.
+            axis.set_major_formatter(lambda value, _: power(value))
+            axis.set_minor_locator(NullLocator())
+        legend_above(axes, axes.get_legend_handles_labels()[0], ncols=5)
+        paint(axes, color)
+    return figure
+
+
+def step_curve_alt(curve: StepCurve) -> str:
+    """Say in words what the curve shows."""
+    finite = np.isfinite(curve.errors)
+    start = f"Error of the central difference of {curve.label} over the step ε"
+    if not finite.any():
+        return f"{start}: no step gives a finite value."
+    errors = np.where(finite, curve.errors, np.inf)
+    best, nearest = int(np.argmin(errors)), int(np.argmin(np.abs(curve.steps - curve.step)))
+    lost = int((~finite).sum())
+    rest = f" {lost} of {len(finite)} steps give no finite value." if lost else ""
+    return (
+        f"{start}, from {curve.steps[0]:.0e} to {curve.steps[-1]:.0e}: least, "
+        f"{errors[best]:.1e}, at ε = {curve.steps[best]:.0e}; {curve.errors[nearest]:.1e} near "
+        f"the step used, {curve.step:.0e}. The error bar of the best value is {curve.bar:.0e}."
+        f"{rest}"
+    )
+
+
+def _set_ends(axes: Axes, curve: StepCurve) -> None:
+    """Set them by the errors themselves, with room around: round-off alone goes much further."""
+    values = np.append(curve.errors, curve.bar)
+    values = values[np.isfinite(values) & (values > 0)]
+    low, high = (values.min(), values.max()) if values.size else (1e-16, 1.0)
+    axes.set_xlim(curve.steps[0] / 2, curve.steps[-1] * 2)
+    axes.set_ylim(max(low / 10, 1e-305), min(high * 30, LARGEST_DRAWN))
+
+
+def _draw_step(axes: Axes, curve: StepCurve, color: str) -> None:
+    axes.axvline(curve.step, color=color, linewidth=0.8)
+    axes.annotate(
+        f"ε used: {curve.step:.0e}".replace("e-0", "e-"), (curve.step, 1), (3, -2),
+        xycoords=("data", "axes fraction"), textcoords="offset points", va="top",
+        fontsize=8, color=color,
+    )  # fmt: skip

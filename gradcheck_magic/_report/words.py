@@ -1,0 +1,234 @@
+"""The words that the card and the text report share."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+
+from gradcheck_magic._measure.residuals import CERTAINTY
+from gradcheck_magic._report.histogram import in_words
+from gradcheck_magic._result.gradient_check import GradientCheck
+from gradcheck_magic._result.parameter_check import Entry, ParameterCheck
+from gradcheck_magic._result.verdict import LISTED, Verdict
+from gradcheck_magic._wording import duration, listed
+
+__all__ = [
+    "HEADS",
+    "NUMBER_COLUMNS",
+    "REACH",
+    "SCAN_HEADS",
+    "SEPARATOR",
+    "brief",
+    "entry_rows",
+    "footer",
+    "one_line",
+    "parameter_verdict",
+    "picture_alt",
+    "progress_text",
+    "ratio_text",
+    "shape_text",
+    "since_text",
+    "table_rows",
+]
+
+HEADS = ("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
+# After a scan: the size of an error in a single entry that it finds.
+REACH = "finds from"
+SCAN_HEADS = (*HEADS[:4], REACH, "worst entry")
+NUMBER_COLUMNS = {"difference", REACH, "analytic", "numerical"}
+SEPARATOR = " · "
+# A picture's description names no more parameters than this.
+PARAMETERS_TOLD = 12
+
+
+def parameter_verdict(check: ParameterCheck) -> str:
+    """Return the verdict on a parameter, in words."""
+    if check.is_scanned:
+        return _scanned_verdict(check)
+    if check.n_measured < check.size:
+        wrong = f"wrong, {check.n_wrong:,}, " if check.n_wrong else ""
+        return f"{wrong}{check.n_measured:,} of {check.size:,} measured"
+    if check.verdict is Verdict.BUG:
+        return f"wrong, {check.n_wrong:,} of {check.size:,}" if check.n_wrong else "differs"
+    return _VERDICT_WORDS[check.verdict]
+
+
+def _scanned_verdict(check: ParameterCheck) -> str:
+    """Say what a scan found in a parameter, entry by entry or in regions."""
+    if check.regions:
+        # The name is at the beginning of the row.
+        places = [r.label.removeprefix(check.name) or "all over" for r in check.regions]
+        return f"wrong, {listed(places, 3, code=False)}"
+    if check.verdict is Verdict.BUG:
+        return f"wrong, {check.n_wrong} {'entry' if check.n_wrong == 1 else 'entries'} found"
+    return _VERDICT_WORDS[check.verdict]
+
+
+_VERDICT_WORDS = {
+    Verdict.CORRECT: "agrees",
+    Verdict.INSPECT: "inspect",
+    Verdict.INCONCLUSIVE: "cannot tell",
+}
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return ``5 × 4``, and ``scalar`` for a single number."""
+    return " × ".join(map(str, shape)) or "scalar"
+
+
+def footer(check: GradientCheck) -> str:
+    """Return what was used, and what it could see: step, evaluations, time, cost, power."""
+    is_full = check.mode == "full"
+    parts = [
+        _extent(check),
+        {
+            "flat": "cost called with the flat θ",
+            "arguments": "cost called with the arrays one by one",
+            "closure": "cost called with nothing",
+        }.get(check.call, ""),
+        f"ε = {check.epsilon:g}" if is_full else "",
+        f"{check.n_evaluations:,} evaluations in {check.seconds:.2f} s",
+        f"J = {check.cost:.6g}, known to {check.noise:.1e}",
+        _power(check) if math.isfinite(check.detectable) and not check.interrupted else "",
+    ]
+    return SEPARATOR.join(filter(None, parts))
+
+
+def _extent(check: GradientCheck) -> str:
+    if check.mode == "scan":
+        themselves = "itself" if check.n_measured == 1 else "themselves"
+        return f"scan of {check.size:,} entries, {check.n_measured:,} measured by {themselves}"
+    if check.n_measured == check.size == 1:
+        return "the only entry measured"
+    if check.n_measured == check.size:
+        return f"all {check.size:,} entries measured"
+    return f"{check.n_measured:,} of {check.size:,} entries measured"
+
+
+def _power(check: GradientCheck) -> str:
+    if check.mode == "full":
+        return f"an error of {check.detectable:.1e} in any one entry would have been seen"
+    return (
+        f"an error of {check.detectable:.1e} in any single entry, and {LISTED:g} of it, "
+        f"would have been found with probability {CERTAINTY}"
+    )
+
+
+def since_text(check: GradientCheck) -> str:
+    """Return what has changed since the previous check, if there was one."""
+    return f"Since last time: {check.changes}." if check.changes else ""
+
+
+def ratio_text(entry: Entry) -> str:
+    """Return by how much the analytic value is larger than the numerical one."""
+    if not entry.numerical or not math.isfinite(entry.analytic / entry.numerical):
+        return ""
+    return f"{entry.analytic / entry.numerical:.4g}"
+
+
+def picture_alt(check: GradientCheck) -> str:
+    """Say in words what the picture shows."""
+    if check.mode == "scan":
+        return _reach_alt(check)
+    errors = check.relative_errors
+    return f"Histogram of the relative errors of {len(errors):,} entries: {in_words(errors)}."
+
+
+def _reach_alt(check: GradientCheck) -> str:
+    reaches = [
+        f"{p.name} up to {p.largest:.1e}, found from {p.detectable:.1e}"
+        for p in check.parameters[:PARAMETERS_TOLD]
+        if p.is_scanned
+    ]
+    return f"The size of the entries, and of an error that is found: {'; '.join(reaches)}."
+
+
+def one_line(check: GradientCheck) -> str:
+    """Return verdict, difference and first diagnosis in one line."""
+    return f"{check.verdict.symbol} {check.headline()}"
+
+
+def brief(check: GradientCheck) -> str:
+    """Return a result in a few words: of a right one its extent, else what is wrong first."""
+    parts = [f"{check.verdict.symbol} {check.difference_text}"]
+    if check.passed:
+        kind = "scan of " if check.mode == "scan" else ""
+        noun = "entry" if check.size == 1 else "entries"
+        parts += [f"{kind}{check.size:,} {noun}", f"{check.seconds:.2f} s"]
+    else:
+        parts += [_extent(check)] if check.interrupted else []
+        parts += [_first_finding(check)]
+    return SEPARATOR.join(parts)
+
+
+def _first_finding(check: GradientCheck) -> str:
+    """What is wrong, without what to look at; or an entry that is; or why nothing can be said."""
+    sentences = [*(diagnosis.sentence for diagnosis in check.diagnoses), *check.reasons]
+    if check.wrong_entries and not check.diagnoses:
+        label, analytic, numerical = _worst_values(check.worst_entries(1)[0])
+        sentences = [f"`{label}`: analytic {analytic}, numerical {numerical}"]
+    first, _ = _split(sentences[0] if sentences else check.verdict.value)
+    return first if first.endswith((".", "?")) else f"{first}."
+
+
+def progress_text(done: int, expected: int, seconds: float) -> str:
+    """Return how far a check is: evaluations, their rate, and the time left."""
+    rate = done / seconds if seconds > 0 else math.inf
+    return (
+        f"Checking the gradient: {done:,} of about {expected:,} evaluations, "
+        f"{_rate_text(rate)}, about {duration((expected - done) / rate)} left"
+    )
+
+
+def _rate_text(rate: float) -> str:
+    return f"{rate:,.0f} per second" if rate >= 10 else f"{rate:.1f} per second"  # noqa: PLR2004 (two digits)
+
+
+def table_rows(check: GradientCheck, parameters: Sequence[ParameterCheck]) -> list[tuple[str, ...]]:
+    """Return the cells of the table: its heads, then a row for each of some parameters."""
+    heads = _heads(check)
+    rows = [heads]
+    for p in parameters:
+        verdict = f"{p.verdict.symbol} {parameter_verdict(p)}"
+        rows.append((p.name, shape_text(p.shape), _difference(p), verdict, *_values(p, heads)))
+    return rows
+
+
+def entry_rows(entries: Iterable[Entry]) -> list[tuple[str, ...]]:
+    """Return label, values and ratio of some entries."""
+    return [(*_worst_values(entry), ratio_text(entry)) for entry in entries]
+
+
+def _heads(check: GradientCheck) -> tuple[str, ...]:
+    return HEADS if check.mode == "full" else SCAN_HEADS
+
+
+def _difference(check: ParameterCheck) -> str:
+    if math.isinf(check.difference_uncertainty):
+        # Of an estimate, that is all there is to say.
+        return "" if not check.is_scanned else f"{check.difference}"
+    return f"{'≈ ' if check.is_scanned else ''}{check.difference:.1e}"
+
+
+def _values(check: ParameterCheck, heads: Sequence[str]) -> tuple[str, ...]:
+    """What stands behind the verdict: the worst entry, and after a scan its reach."""
+    worst = _worst_values(check.worst)
+    if REACH not in heads:
+        return worst
+    known = check.is_scanned and 0 < check.detectable < math.inf
+    return f"{check.detectable:.1e}" if known else "", worst[0]
+
+
+def _worst_values(worst: Entry | None) -> tuple[str, str, str]:
+    if worst is None:
+        return "", "", ""
+    known = f" ± {worst.uncertainty:.0e}" if math.isfinite(worst.uncertainty) else ""
+    return worst.label, f"{worst.analytic:.5e}", f"{worst.numerical:.5e}{known}"
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return the first of several sentences, without its full stop, and the others; or all."""
+    # A full stop in code ends nothing.
+    split = re.fullmatch(r"((?:`[^`]*`|[^`])*?)\. (.*)", text, flags=re.DOTALL)
+    return (split[1], split[2]) if split else (text, "")

@@ -1,0 +1,72 @@
+"""What a check shows that the one before it did not: what was mended, and what is still wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gradcheck_magic._result.parameter_check import ParameterCheck
+from gradcheck_magic._result.verdict import Verdict
+from gradcheck_magic._wording import listed
+
+__all__ = ["changes"]
+
+# So many parameters are named for each kind of change.
+MOST_NAMES = 4
+
+_RIGHT, _WRONG, _OPEN = "right", "wrong", "open"
+_STANDINGS = {
+    Verdict.CORRECT: _RIGHT,
+    Verdict.INSPECT: _WRONG,
+    Verdict.BUG: _WRONG,
+    Verdict.INCONCLUSIVE: _OPEN,
+}
+# In the order in which they are told; of what was right and is, there is nothing to tell.
+_CHANGE_WORDS = {
+    (_WRONG, _RIGHT): "mended",
+    (_OPEN, _RIGHT): "now agrees",
+    (_RIGHT, _WRONG): "now wrong",
+    (_OPEN, _WRONG): "now wrong",
+    (_WRONG, _WRONG): "still wrong",
+    (_WRONG, _OPEN): "cannot be told now",
+    (_RIGHT, _OPEN): "cannot be told now",
+    (_OPEN, _OPEN): "still cannot be told",
+}
+
+
+def changes(
+    before: Sequence[ParameterCheck],
+    after: Sequence[ParameterCheck],
+    differences: tuple[float, float],
+) -> str:
+    """Return what has changed since the check before, in one line.
+
+    Parameters
+    ----------
+    before, after : sequence of ParameterCheck
+        What the two checks found.
+    differences : tuple of float
+        The difference then, and now.
+
+    Returns
+    -------
+    str
+        Such as ``"0.21 → 3e-09: `W2` mended, `b1` still wrong"``; empty where the two checks are
+        not of the same parameters, or all was right and is.
+    """
+    if [(p.name, p.shape) for p in before] != [(p.name, p.shape) for p in after]:
+        return ""
+    told: dict[str, list[str]] = {words: [] for words in _CHANGE_WORDS.values()}
+    for earlier, later in zip(before, after, strict=True):
+        words = _CHANGE_WORDS.get((_STANDINGS[earlier.verdict], _STANDINGS[later.verdict]))
+        if words:
+            told[words].append(later.name)
+    kinds = [f"{listed(names, MOST_NAMES)} {words}" for words, names in told.items() if names]
+    if not kinds:
+        return ""
+    return f"{_pair(*differences)}: {', '.join(kinds)}"
+
+
+def _pair(before: float, after: float) -> str:
+    """Return both differences; where they look the same, nobody should look for what changed."""
+    old, new = f"{before:.2g}", f"{after:.2g}"
+    return f"{old} → {new}" if old != new else f"{new}, as before"

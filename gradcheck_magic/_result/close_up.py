@@ -1,0 +1,128 @@
+"""What is known of one parameter, entry by entry, and where each stands in a picture of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._result.display import Displayed
+from gradcheck_magic._result.error_grid import ErrorGrid, Tiling, box_of
+from gradcheck_magic._result.parameter_check import (
+    Entry,
+    ParameterCheck,
+    badness,
+    index_of,
+    label,
+    relative_error,
+)
+
+__all__ = ["CloseUp"]
+
+Vector = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CloseUp(Displayed):
+    """What is known of the entries of one parameter; m of them were measured.
+
+    `GradientCheck.close_up` returns it. Its ``str()`` is a table and a histogram; at the end of a
+    cell it shows its pictures.
+
+    Attributes
+    ----------
+    parameter : ParameterCheck
+        Whose entries they are.
+    indices : ndarray of int, shape (m,)
+        Their positions in the parameter, in C order.
+    analytic, numerical, uncertainty : ndarray, shape (m,)
+        Their backpropagated values, the best numerical values known, and the error bars of these.
+    wrong, kinked : ndarray of bool, shape (m,)
+        Which of them are wrong, and at which θ sits on a kink.
+    """
+
+    parameter: ParameterCheck
+    indices: Indices
+    analytic: Vector
+    numerical: Vector
+    uncertainty: Vector
+    wrong: Mask
+    kinked: Mask
+
+    @property
+    def relative_errors(self) -> Vector:
+        """|numerical − analytic| / (|numerical| + |analytic|) of each entry."""
+        return relative_error(self.numerical, self.analytic)
+
+    def __repr__(self) -> str:
+        measured = f"{len(self.indices):,} of {self.parameter.size:,} entries measured"
+        return f"<CloseUp {self.parameter.name}, {measured}>"
+
+    def worst(self, most: int) -> list[Entry]:
+        """Return the entries that are furthest off, worst first, and the wrong ones before all.
+
+        Parameters
+        ----------
+        most : int
+            How many at most.
+
+        Returns
+        -------
+        list of Entry
+            Those of this parameter.
+        """
+        ranks = badness(self.analytic, self.numerical, self.wrong)
+        if most < len(ranks):
+            # Sorting a million to find the first few would take longer than drawing them.
+            least = np.partition(ranks, -most)[-most] if most else np.inf
+            candidates = np.flatnonzero(ranks >= least)
+        else:
+            candidates = np.arange(len(ranks))
+        order = candidates[np.argsort(-ranks[candidates], kind="stable")][:most]
+        return [self._entry(int(position)) for position in order]
+
+    def _entry(self, position: int) -> Entry:
+        index = index_of(int(self.indices[position]), self.parameter.shape)
+        values = (self.analytic[position], self.numerical[position], self.uncertainty[position])
+        return Entry(label(self.parameter.name, index), index, *map(float, values))
+
+    def grid(self) -> ErrorGrid:
+        """Return the errors in the parameter's shape, as far as that goes on a page.
+
+        Returns
+        -------
+        ErrorGrid
+            Of at most 120 by 240 cells; a cell shows one entry, or a block of them.
+        """
+        tiling = Tiling.of(self.parameter.shape)
+        cells = tiling.cells(self.indices)
+        errors = self.relative_errors
+        finite = np.isfinite(errors)
+        positive = finite & (errors > 0)
+        any_of = tiling.any_of
+        measured, present = any_of(cells), tiling.present()
+        logs = np.log10(np.where(positive, errors, 1.0))
+        return ErrorGrid(
+            log_errors=tiling.largest(cells, np.where(positive, logs, -np.inf)),
+            cells=cells,
+            exact=any_of(cells, errors == 0) & ~any_of(cells, errors != 0),
+            wrong=any_of(cells, self.wrong),
+            kinked=any_of(cells, self.kinked),
+            not_finite=any_of(cells, ~finite),
+            unmeasured=present & ~measured,
+            padding=~present,
+            regions=self._regions(tiling),
+            tiling=tiling,
+        )
+
+    def _regions(self, tiling: Tiling) -> Mask:
+        """Mark the cells of the regions in which a scan found too many to be listed."""
+        marked = np.zeros(tiling.shape, dtype=bool)
+        name, shape = self.parameter.name, self.parameter.shape
+        for region in self.parameter.regions:
+            sides = region.label.removeprefix(name)
+            marked |= tiling.within(box_of(sides, shape), shape) if sides else tiling.present()
+        return marked

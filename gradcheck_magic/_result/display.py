@@ -1,0 +1,46 @@
+"""A result that can be shown: as text, as HTML, or in whichever form a front end asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from types import ModuleType
+
+__all__ = ["Displayed", "renderers"]
+
+
+def renderers() -> ModuleType:
+    """Return the module that knows how each kind of result is shown.
+
+    This is the only import that looks upwards: a result is plain data, and loads what shows it
+    when it is shown.
+    """
+    from gradcheck_magic._report import show
+
+    return show
+
+
+class Displayed:
+    """A result that notebooks show as a card, `to_html()`, and terminals as text, its `str()`."""
+
+    def __str__(self) -> str:
+        text: str = renderers().text(self)
+        return text
+
+    def to_html(self) -> str:
+        """Return the result as HTML that needs nothing else, pictures included."""
+        page: str = renderers().html(self)
+        return page
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> dict[str, str]:
+        """Return the forms that are asked for; no pictures are drawn for text alone."""
+        forms = {"text/plain": self.__str__, "text/html": self.to_html}
+        return {
+            kind: form()
+            for kind, form in forms.items()
+            if (not include or kind in include) and not (exclude and kind in exclude)
+        }

@@ -1,0 +1,413 @@
+"""What a gradient check found: plain numbers and NumPy arrays."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._result.cause import Diagnosis
+from gradcheck_magic._result.close_up import CloseUp
+from gradcheck_magic._result.display import Displayed, renderers
+from gradcheck_magic._result.parameter_check import (
+    Entry,
+    ParameterCheck,
+    badness,
+    index_of,
+    label,
+    relative_error,
+)
+from gradcheck_magic._result.verdict import Verdict
+from gradcheck_magic._wording import did_you_mean, listed
+from gradcheck_magic.errors import GradientCheckFailed, InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["GradientCheck", "jsonable"]
+
+
+Vector = NDArray[np.float64]
+
+
+# How many entries `to_dict` lists.
+ENTRIES_IN_DICT = 100
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GradientCheck(Displayed):
+    """What a gradient check found: plain numbers and NumPy arrays.
+
+    Its ``str()`` is the whole report; at the end of a cell it shows its card. It is true, as in
+    ``assert check``, if it passed.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        On the whole gradient.
+    difference, difference_uncertainty : float
+        ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂) over the entries that have a quotient; 0.0 where
+        both are zero. In full mode it is `gradient_checking`'s number, and its uncertainty 0;
+        after a scan it is an estimate, and its spread.
+    parameters : tuple of ParameterCheck
+        One for each parameter checked.
+    diagnoses : tuple of Diagnosis
+        What is probably wrong.
+    wrong_entries : tuple of (str, tuple of int)
+        Name and index of every entry that is wrong beyond its error bar, worst first.
+    measured : ndarray of int, shape (m,)
+        Indices into θ of the entries that were measured.
+    analytic, numerical, uncertainty : ndarray, shape (m,)
+        Their backpropagated values, the best numerical values known, and the error bars of these.
+    wrong : ndarray of bool, shape (m,)
+        Which of them are wrong.
+    kinked : ndarray of bool, shape (m,)
+        At which of them θ sits on a kink of the cost: there `numerical` is, of all values between
+        the slopes on both sides, the nearest to `analytic`.
+    mode : str
+        "full": every entry by a central difference; "scan": random directions.
+    call : str
+        How the function was called: "flat", "structured", "arguments" or "closure".
+    epsilon : float
+        The step.
+    cost, noise : float
+        J(θ), and the absolute error of one evaluation of it.
+    n_evaluations : int
+        How often the cost function was called.
+    seconds : float
+        How long it took.
+    detectable : float
+        An error larger than this, of any single entry measured, would have been listed as wrong;
+        after a scan, an error larger than this and than 2e-5 of the entry, of any single one,
+        found with probability 0.999.
+    size : int
+        How many entries were to be measured.
+    interrupted : bool
+        Whether the check was stopped before it measured them all.
+    reasons : tuple of str
+        Why the verdict is what it is, where the difference alone does not say; sentences.
+    notes : tuple of str
+        What was taken for granted, and what is odd; sentences.
+    point : int
+        At which of several points: 0 is the given one.
+    changes : str
+        What has changed since the previous check of the same parameters, such as ``"0.21 → 3e-09:
+        `W2` mended"``; empty where there was none, or all was right then and is.
+    fingerprint : str
+        Two hashes, of θ and of the gradient, by which `step_curve` knows whether they are still
+        the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradcheck_magic import check_gradients
+    >>> x = np.array([3.0, 4.0])
+    >>> check = check_gradients(x, x, lambda x: x @ x)
+    >>> check
+    <GradientCheck BUG, difference 0.333>
+    >>> check.difference_text, check.n_measured, check.wrong
+    ('0.333', 2, array([ True,  True]))
+    """
+
+    verdict: Verdict
+    difference: float
+    difference_uncertainty: float
+    parameters: tuple[ParameterCheck, ...]
+    diagnoses: tuple[Diagnosis, ...]
+    wrong_entries: tuple[tuple[str, tuple[int, ...]], ...]
+    measured: NDArray[np.intp]
+    analytic: Vector
+    numerical: Vector
+    uncertainty: Vector
+    wrong: NDArray[np.bool_]
+    kinked: NDArray[np.bool_]
+    mode: str
+    call: str
+    epsilon: float
+    cost: float
+    noise: float
+    n_evaluations: int
+    seconds: float
+    detectable: float
+    size: int
+    interrupted: bool
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    point: int = 0
+    changes: str = ""
+    fingerprint: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the verdict is CORRECT."""
+        return self.verdict is Verdict.CORRECT
+
+    @property
+    def difference_text(self) -> str:
+        """The difference as it is shown: ``0.285``, or ``≈ 4.1e-10 ± 6e-09`` after a scan."""
+        if self.mode == "full":
+            return f"{self.difference:.3g}"
+        if math.isnan(self.difference):
+            return "nan"
+        spread = f" ± {self.difference_uncertainty:.0e}" if self.difference_uncertainty else ""
+        return f"≈ {self.difference:.3g}{spread}"
+
+    @property
+    def n_measured(self) -> int:
+        """How many entries were measured."""
+        return len(self.measured)
+
+    @property
+    def relative_errors(self) -> Vector:
+        """|numerical − analytic| / (|numerical| + |analytic|) over `measured`."""
+        return relative_error(self.numerical, self.analytic)
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __repr__(self) -> str:
+        return f"<GradientCheck {self.verdict.name}, difference {self.difference_text}>"
+
+    def raise_if_failed(self) -> None:
+        """Raise `GradientCheckFailed`, in one line, unless the verdict is CORRECT.
+
+        Raises
+        ------
+        GradientCheckFailed
+            With the verdict, the difference and the first diagnosis or reason.
+
+        Examples
+        --------
+        >>> from gradcheck_magic import check_gradients
+        >>> x = np.array([3.0, 4.0])
+        >>> check_gradients(x, 2 * x, lambda x: x @ x).raise_if_failed()
+        >>> check_gradients(x, x, lambda x: x @ x).raise_if_failed()
+        Traceback (most recent call last):
+            ...
+        gradcheck_magic.errors.GradientCheckFailed: There is a bug in backpropagation. ...
+        """
+        __tracebackhide__ = True  # pytest shows the line of the test, not this one
+        if not self.passed:
+            raise GradientCheckFailed(self.headline(), self)
+
+    def headline(self) -> str:
+        """Return the verdict, the difference and the first diagnosis or reason, in one line."""
+        sentences = [diagnosis.sentence for diagnosis in self.diagnoses] + list(self.reasons)
+        first = " ".join(sentences[:1])
+        return f"{self.verdict.value} The difference is {self.difference_text}. {first}".rstrip()
+
+    def worst_entries(self, most: int = ENTRIES_IN_DICT) -> list[Entry]:
+        """Return the entries that are furthest off, worst first, and the wrong ones before all.
+
+        Parameters
+        ----------
+        most : int
+            How many at most.
+
+        Returns
+        -------
+        list of Entry
+            Those of all parameters together.
+
+        Examples
+        --------
+        >>> from gradcheck_magic import check_gradients
+        >>> x = np.array([3.0, 4.0])
+        >>> check = check_gradients(x, np.array([6.0, 9.0]), lambda x: x @ x)
+        >>> [entry.label for entry in check.worst_entries()]
+        ['params[1]', 'params[0]']
+        """
+        ranks = badness(self.analytic, self.numerical, self.wrong)
+        order = np.argsort(-ranks, kind="stable")[:most]
+        return [self._entry(int(position)) for position in order]
+
+    def entries_behind(self, diagnosis: Diagnosis, most: int = ENTRIES_IN_DICT) -> list[Entry]:
+        """Return the entries that a diagnosis is about, worst first: the wrong ones, if any.
+
+        Parameters
+        ----------
+        diagnosis : Diagnosis
+            One of `diagnoses`.
+        most : int
+            How many at most.
+
+        Returns
+        -------
+        list of Entry
+            Those of the parameters that it names.
+        """
+        concerned = np.repeat(
+            [parameter.name in diagnosis.names for parameter in self.parameters],
+            [parameter.n_measured for parameter in self.parameters],
+        )
+        if np.any(concerned & self.wrong):
+            concerned &= self.wrong
+        ranks = np.where(concerned, badness(self.analytic, self.numerical, self.wrong), -np.inf)
+        order = np.argsort(-ranks, kind="stable")[: min(most, int(concerned.sum()))]
+        return [self._entry(int(position)) for position in order]
+
+    def close_up(self, name: str) -> CloseUp:
+        """Return what is known of each entry of one parameter.
+
+        Parameters
+        ----------
+        name : str
+            What the parameter is called.
+
+        Returns
+        -------
+        CloseUp
+            At the end of a cell, it shows histogram, map and scatter plot of the entries.
+
+        Raises
+        ------
+        InputError
+            If no parameter of this name was checked.
+
+        Examples
+        --------
+        >>> from gradcheck_magic import check_gradients
+        >>> W = np.array([[1.0, 2.0], [3.0, 4.0]])
+        >>> check = check_gradients({"W": W}, {"dW": 2 * W}, lambda p: np.sum(p["W"] ** 2))
+        >>> close_up = check.close_up("W")
+        >>> close_up
+        <CloseUp W, 4 of 4 entries measured>
+        >>> close_up.analytic
+        array([2., 4., 6., 8.])
+        """
+        by_name = {parameter.name: parameter for parameter in self.parameters}
+        if name not in by_name:
+            meant = did_you_mean(name, by_name)
+            raise InputError(f"`{name}` was not checked{meant}: there is {listed(by_name)}.")
+        parameter = by_name[name]
+        ends = (parameter.start, parameter.start + parameter.size)
+        here = slice(*(int(end) for end in np.searchsorted(self.measured, ends)))
+        return CloseUp(
+            parameter,
+            self.measured[here] - parameter.start,
+            self.analytic[here],
+            self.numerical[here],
+            self.uncertainty[here],
+            self.wrong[here],
+            self.kinked[here],
+        )
+
+    def _entry(self, position: int) -> Entry:
+        where = int(self.measured[position])
+        # They are in the order of θ, as the parameters are.
+        parameter = next(p for p in self.parameters if p.start <= where < p.start + p.size)
+        index = index_of(where - parameter.start, parameter.shape)
+        values = (self.analytic[position], self.numerical[position], self.uncertainty[position])
+        return Entry(label(parameter.name, index), index, *map(float, values))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `json` can hold: summary, parameters, diagnoses, the 100 worst entries.
+
+        What is not finite becomes None. Verdicts and causes are told by their names.
+
+        Returns
+        -------
+        dict
+            ``verdict``, ``passed``, ``difference`` and the other numbers and sentences;
+            ``parameters``, ``diagnoses`` and ``worst_entries`` as lists of dicts.
+
+        Examples
+        --------
+        >>> from gradcheck_magic import check_gradients
+        >>> import json
+        >>> x = np.array([3.0, 4.0])
+        >>> found = check_gradients(x, x, lambda x: x @ x).to_dict()
+        >>> found["verdict"], found["n_wrong"], found["diagnoses"][0]["cause"]
+        ('BUG', 2, 'SCALE')
+        >>> json.loads(json.dumps(found)) == found
+        True
+        """
+        return {
+            "verdict": self.verdict.name,
+            "passed": self.passed,
+            "difference": _finite(self.difference),
+            "difference_uncertainty": _finite(self.difference_uncertainty),
+            "mode": self.mode,
+            "call": self.call,
+            "epsilon": self.epsilon,
+            "cost": _finite(self.cost),
+            "noise": _finite(self.noise),
+            "n_kinked": int(self.kinked.sum()),
+            "point": self.point,
+            "n_evaluations": self.n_evaluations,
+            "seconds": self.seconds,
+            "detectable": _finite(self.detectable),
+            "size": self.size,
+            "n_measured": self.n_measured,
+            "n_wrong": len(self.wrong_entries),
+            "interrupted": self.interrupted,
+            "reasons": list(self.reasons),
+            "notes": list(self.notes),
+            "changes": self.changes,
+            "parameters": [_parameter_dict(parameter) for parameter in self.parameters],
+            "diagnoses": [_diagnosis_dict(diagnosis) for diagnosis in self.diagnoses],
+            "worst_entries": [_entry_dict(entry) for entry in self.worst_entries()],
+        }
+
+    def figure(self) -> Figure:
+        """Return a matplotlib figure: how the errors of the entries are spread.
+
+        After a scan, what error it would have found beside the size of the entries.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Apart from pyplot: nothing is shown, and no figure stays open.
+        """
+        drawn: Figure = renderers().figure(self)
+        return drawn
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def jsonable(value: Any) -> Any:
+    """The same, of what `json` can hold."""
+    if isinstance(value, dict):
+        return {key: jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    return _finite(value) if isinstance(value, float) else value
+
+
+def _parameter_dict(check: ParameterCheck) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "shape": list(check.shape),
+        "size": check.size,
+        "verdict": check.verdict.name,
+        "difference": _finite(check.difference),
+        "n_measured": check.n_measured,
+        "n_wrong": check.n_wrong,
+        "detectable": _finite(check.detectable),
+        "regions": [asdict(region) for region in check.regions],
+        "worst": _entry_dict(check.worst) if check.worst else None,
+    }
+
+
+def _entry_dict(entry: Entry) -> dict[str, Any]:
+    return {
+        "label": entry.label,
+        "index": list(entry.index),
+        "analytic": _finite(entry.analytic),
+        "numerical": _finite(entry.numerical),
+        "uncertainty": _finite(entry.uncertainty),
+    }
+
+
+def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "cause": diagnosis.cause.name,
+        "names": list(diagnosis.names),
+        "sentence": diagnosis.sentence,
+        "details": jsonable(diagnosis.details),
+    }

@@ -1,0 +1,113 @@
+"""How sentences are put: quoting values, counting things and listing names, always in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "counted",
+    "did_you_mean",
+    "duration",
+    "escaped",
+    "first_line",
+    "listed",
+    "printable",
+    "shortened",
+    "shown",
+    "some_were",
+]
+
+
+# `dW` says too little of what was meant by it, `grad` enough.
+SHORTEST_STEM = 3
+
+
+# What is longer is not read to its end.
+LONGEST_QUOTE = 160
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an exception says, in one line."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 (the user's own may raise anything)
+        return "what it says cannot be read"
+    return printable(text.partition("\n")[0])
+
+
+def printable(text: str) -> str:
+    """Return text with line breaks, lone surrogates and what else is not shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else escaped(c) for c in text)
+
+
+def escaped(character: str) -> str:
+    """Return a character as Python writes it in ASCII."""
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def shortened(text: str) -> str:
+    """Return a text of the user's, without its middle where it is very long."""
+    return (
+        text
+        if len(text) <= LONGEST_QUOTE
+        else f"{text[: LONGEST_QUOTE // 2]}...{text[-LONGEST_QUOTE // 4 :]}"
+    )
+
+
+def shown(value: object) -> str:
+    """Return how a value is written, in one line, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 (the user's own may raise anything)
+        text = object.__repr__(value)
+    return shortened(printable(text))
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit in which people would say it."""
+    if seconds < 120:  # noqa: PLR2004 (two minutes)
+        return f"{seconds:.0f} s"
+    if seconds < 7200:  # noqa: PLR2004 (two hours)
+        return f"{seconds / 60:.0f} min"
+    if seconds < 172800:  # noqa: PLR2004 (two days)
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / 86400:,.0f} days"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``2 arrays``, and ``1 array``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def some_were(number: int, total: int, nouns: str) -> str:
+    """Return ``2 of 4 entries were``, and ``1 of 4 entries was``."""
+    return f"{number:,} of {total:,} {nouns} {'was' if number == 1 else 'were'}"
+
+
+def listed(names: Iterable[str], most: int = 8, *, code: bool = True) -> str:
+    """Return a readable list, such as ```W1`, `b1` and `W2```; without quotes if not `code`."""
+    quoted = [f"`{name}`" if code else name for name in names]
+    if len(quoted) > most:
+        quoted = [*quoted[:most], f"{len(quoted) - most} more"]
+    *first, last = quoted or ["nothing"]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Return ``" (did you mean `gradients`?)"``, or nothing where no candidate is close.
+
+    Examples
+    --------
+    >>> did_you_mean("grads", ["gradients", "X"])
+    ' (did you mean `gradients`?)'
+    """
+    pool = [c for c in candidates if not c.startswith("_")]
+    close = [c for c in pool if c.lower() == name.lower()]
+    close += difflib.get_close_matches(name, pool, n=1, cutoff=0.7)
+    # An abbreviation is short beside the word itself, so the ratio of common letters misses it.
+    stem = name.rstrip("s").lower()
+    close += [c for c in pool if len(stem) >= SHORTEST_STEM and c.lower().startswith(stem)]
+    return f" (did you mean `{close[0]}`?)" if close else ""
