@@ -17,6 +17,7 @@ __all__ = ["backward", "cost", "forward", "initialize", "load_digits"]
 Matrix = NDArray[np.float64]
 Weights = dict[str, Matrix]
 
+# Digits, and the darkest grey that a pixel has.
 CLASSES = 10
 DARKEST = 16
 

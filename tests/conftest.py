@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -19,9 +20,21 @@ OPTIONS = {"only": "--only {}", "epsilon": "--epsilon {}", "call": "--call {}", 
 THROWN_ELSEWHERE = []
 
 
+SLOW = Path(__file__).parent / "slow"
+
+
 def pytest_addoption(parser):
     what = "write tests/golden/reports and notebooks/reference.md anew"
     parser.addoption("--update-golden", action="store_true", help=what)
+    what = "run the tests in tests/slow as well: browsers, notebook runners, pools, the corpus"
+    parser.addoption("--slow", action="store_true", help=what)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out the slow tests, unless they are asked for: importing them alone takes a while."""
+    asked = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    is_asked = config.getoption("slow") or any(path.is_relative_to(SLOW) for path in asked)
+    return True if collection_path == SLOW and not is_asked else None
 
 
 def thrown():

@@ -20,7 +20,7 @@ from gradcheck_magic._inputs.arrays import Library, library_of, overlapping
 from gradcheck_magic._inputs.parameters import Parameter, Parameters, array_leaves
 from gradcheck_magic.errors import InputError
 
-__all__ = ["Binding", "Convention", "possible_bindings"]
+__all__ = ["Arguments", "Binding", "Convention", "possible_bindings"]
 
 Array = NDArray[Any]
 Arguments = tuple[Sequence[Any], dict[str, Any]]

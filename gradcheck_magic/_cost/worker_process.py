@@ -49,6 +49,20 @@ PARALLEL_EXTRA = "pip install gradcheck_magic[parallel]"
 COSTS_KEPT = 2
 # How far from θ, relatively, the cost in the workers is compared with the one here.
 COMPARED_AT = (0.1, 1e-3)
+
+# The environment variable by which others have memory trimmed, and what glibc's mallopt(3) calls
+# the two thresholds.
+ASKED = "MALLOC_TRIM_THRESHOLD_"
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+# As far as glibc adapts by itself, in bytes: arrays up to the first are kept, up to the second in
+# all.
+LARGEST_KEPT, MOST_KEPT = 32 << 20, 64 << 20
+# The threshold at which glibc begins, in bytes.
+MMAP_DEFAULT = 128 << 10
+# The same for processes of our own, from their start.
+KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(LARGEST_KEPT), ASKED: str(MOST_KEPT)}
+
+# What this process knows: the costs that it was sent, ready to be evaluated.
 _known = threading.local()
 
 
@@ -290,28 +304,14 @@ def process_id() -> tuple[str, int]:
     return platform.node(), os.getpid()
 
 
-# Where others ask for it, and what glibc's mallopt(3) calls it.
-ASKED = "MALLOC_TRIM_THRESHOLD_"
-
-
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-
-
-# As far as glibc adapts by itself, in bytes: arrays up to the one are kept, up to the other in all.
-LARGEST_KEPT, MOST_KEPT = 32 << 20, 64 << 20
-
-
-# Where it begins.
-MMAP_DEFAULT = 128 << 10
-
-
-# The same for processes of our own, from their start.
-KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(LARGEST_KEPT), ASKED: str(MOST_KEPT)}
-
-
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """Let memory be kept meanwhile; afterwards it is given back, and all is as it was."""
+    """Let memory be kept meanwhile; afterwards it is given back, and all is as it was.
+
+    Dask has its workers give memory back early, by the environment's MALLOC_TRIM_THRESHOLD_. With
+    that, the C library no longer adapts to what a process does: each large array is mapped anew,
+    page by page, and a cost that makes such arrays takes twice as long as elsewhere.
+    """
     asked = os.environ.get(ASKED, "")
     mallopt = _mallopt() if asked.isdigit() else None
     if mallopt is None:

@@ -16,7 +16,7 @@ from gradcheck_magic._measure.scan import Scan
 from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import listed
 
-__all__ = ["Evidence"]
+__all__ = ["NAMED_ENTRIES", "Evidence"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -18,7 +18,7 @@ from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._result.parameter_check import index_of
 
-__all__ = ["COINCIDENCE", "Mismatch", "Sample", "Sides", "norm"]
+__all__ = ["COINCIDENCE", "TOLERANCE", "Mismatch", "Sample", "Sides", "norm"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -33,6 +33,7 @@ __all__ = [
     "svg",
 ]
 
+# The size of a picture, in inches and dots per inch: as wide as half a card.
 INCHES = (4.6, 2.6)
 DPI = 100
 # Okabe and Ito's colours, told apart by nearly everybody: first what agrees, then what is wrong.

@@ -12,24 +12,24 @@ from itertools import pairwise
 
 from gradcheck_magic._report.words import (
     NUMBER_COLUMNS,
-    _difference,
-    _heads,
-    _split,
-    _values,
-    _worst_values,
+    difference_text,
     footer,
     parameter_verdict,
     progress_text,
     ratio_text,
     shape_text,
     since_text,
+    split_sentences,
+    table_heads,
+    values_behind,
+    worst_values,
 )
 from gradcheck_magic._result.cause import Diagnosis
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import Entry, ParameterCheck
 from gradcheck_magic._result.verdict import THRESHOLDS, Verdict
 
-__all__ = ["card", "entries_table", "in_code", "progress_card"]
+__all__ = ["STYLE", "card", "entries_table", "in_code", "progress_card"]
 
 # The ruler runs from here to 1, in powers of ten.
 RULER_START = -12
@@ -174,7 +174,7 @@ def entries_table(entries: Iterable[Entry], caption: str) -> str:
 
 
 def _behind_row(entry: Entry) -> str:
-    label, analytic, numerical = _worst_values(entry)
+    label, analytic, numerical = worst_values(entry)
     off = f"{entry.analytic - entry.numerical:.3e}"
     cells = "".join(
         f"<td{_class(number=True)}>{_bar_set_apart(text)}</td>"
@@ -189,7 +189,7 @@ def _reason_block(sentence: str) -> str:
 
 def _in_bold(sentence: str) -> str:
     """The first sentence in bold, the others below."""
-    what, look = _split(sentence)
+    what, look = split_sentences(sentence)
     more = f'<div class="gc-muted">{in_code(look)}</div>' if look else ""
     full_stop = "." if look else ""
     return f"<b>{in_code(what)}{full_stop}</b>{more}"
@@ -207,8 +207,8 @@ def _html_tables(check: GradientCheck, *, can_choose: bool) -> str:
     names = {
         p.name: _name_cell(p.name, k, can_choose=can_choose) for k, p in enumerate(check.parameters)
     }
-    row = partial(_html_row, heads=_heads(check), names=names)
-    heads = _html_heads(_heads(check))
+    row = partial(_html_row, heads=table_heads(check), names=names)
+    heads = _html_heads(table_heads(check))
     hint = ": choose one to look closer" if can_choose else ""
     table = _html_table(heads, map(row, shown), f"Gradient of each parameter{hint}")
     rest = order[len(shown) :]
@@ -249,7 +249,9 @@ def _html_table(heads: str, rows: Iterable[str], caption: str) -> str:
 
 def _html_row(check: ParameterCheck, heads: Sequence[str], names: Mapping[str, str]) -> str:
     verdict = f"{check.verdict.symbol} {parameter_verdict(check)}"
-    texts = dict(zip(heads[2:], (_difference(check), verdict, *_values(check, heads)), strict=True))
+    texts = dict(
+        zip(heads[2:], (difference_text(check), verdict, *values_behind(check, heads)), strict=True)
+    )
     label = texts["worst entry"]
     texts["worst entry"] = label.removeprefix(check.name) or label
     tones = {"verdict": _TONES[check.verdict]}

@@ -27,6 +27,7 @@ __all__ = ["close_up_card", "close_up_page", "curve_card", "curve_page"]
 # Makes an element of a page: of what draws a picture, and what that shows in words.
 Element = Callable[[Draw, str], str]
 
+# The worst entries that a close-up lists, at most.
 ENTRIES_IN_CLOSE_UP = 8
 PANELS = (
     ("How far off its entries are", parameter_histogram, parameter_histogram_alt),

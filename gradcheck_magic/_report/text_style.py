@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import escaped
 
-__all__ = ["MUTED", "PLAIN_STYLE", "TextStyle", "columns"]
+__all__ = ["MUTED", "PLAIN_STYLE", "TONES", "TextStyle", "columns"]
 
 # Every character beyond ASCII that this package shows, for encodings which lack it.
 SPELLED = {

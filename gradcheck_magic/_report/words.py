@@ -20,6 +20,7 @@ __all__ = [
     "SCAN_HEADS",
     "SEPARATOR",
     "brief",
+    "difference_text",
     "entry_rows",
     "footer",
     "one_line",
@@ -29,7 +30,11 @@ __all__ = [
     "ratio_text",
     "shape_text",
     "since_text",
+    "split_sentences",
+    "table_heads",
     "table_rows",
+    "values_behind",
+    "worst_values",
 ]
 
 HEADS = ("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
@@ -166,9 +171,9 @@ def _first_finding(check: GradientCheck) -> str:
     """What is wrong, without what to look at; or an entry that is; or why nothing can be said."""
     sentences = [*(diagnosis.sentence for diagnosis in check.diagnoses), *check.reasons]
     if check.wrong_entries and not check.diagnoses:
-        label, analytic, numerical = _worst_values(check.worst_entries(1)[0])
+        label, analytic, numerical = worst_values(check.worst_entries(1)[0])
         sentences = [f"`{label}`: analytic {analytic}, numerical {numerical}"]
-    first, _ = _split(sentences[0] if sentences else check.verdict.value)
+    first, _ = split_sentences(sentences[0] if sentences else check.verdict.value)
     return first if first.endswith((".", "?")) else f"{first}."
 
 
@@ -187,47 +192,49 @@ def _rate_text(rate: float) -> str:
 
 def table_rows(check: GradientCheck, parameters: Sequence[ParameterCheck]) -> list[tuple[str, ...]]:
     """Return the cells of the table: its heads, then a row for each of some parameters."""
-    heads = _heads(check)
+    heads = table_heads(check)
     rows = [heads]
     for p in parameters:
         verdict = f"{p.verdict.symbol} {parameter_verdict(p)}"
-        rows.append((p.name, shape_text(p.shape), _difference(p), verdict, *_values(p, heads)))
+        rows.append(
+            (p.name, shape_text(p.shape), difference_text(p), verdict, *values_behind(p, heads))
+        )
     return rows
 
 
 def entry_rows(entries: Iterable[Entry]) -> list[tuple[str, ...]]:
     """Return label, values and ratio of some entries."""
-    return [(*_worst_values(entry), ratio_text(entry)) for entry in entries]
+    return [(*worst_values(entry), ratio_text(entry)) for entry in entries]
 
 
-def _heads(check: GradientCheck) -> tuple[str, ...]:
+def table_heads(check: GradientCheck) -> tuple[str, ...]:
     return HEADS if check.mode == "full" else SCAN_HEADS
 
 
-def _difference(check: ParameterCheck) -> str:
+def difference_text(check: ParameterCheck) -> str:
     if math.isinf(check.difference_uncertainty):
         # Of an estimate, that is all there is to say.
         return "" if not check.is_scanned else f"{check.difference}"
     return f"{'≈ ' if check.is_scanned else ''}{check.difference:.1e}"
 
 
-def _values(check: ParameterCheck, heads: Sequence[str]) -> tuple[str, ...]:
+def values_behind(check: ParameterCheck, heads: Sequence[str]) -> tuple[str, ...]:
     """What stands behind the verdict: the worst entry, and after a scan its reach."""
-    worst = _worst_values(check.worst)
+    worst = worst_values(check.worst)
     if REACH not in heads:
         return worst
     known = check.is_scanned and 0 < check.detectable < math.inf
     return f"{check.detectable:.1e}" if known else "", worst[0]
 
 
-def _worst_values(worst: Entry | None) -> tuple[str, str, str]:
+def worst_values(worst: Entry | None) -> tuple[str, str, str]:
     if worst is None:
         return "", "", ""
     known = f" ± {worst.uncertainty:.0e}" if math.isfinite(worst.uncertainty) else ""
     return worst.label, f"{worst.analytic:.5e}", f"{worst.numerical:.5e}{known}"
 
 
-def _split(text: str) -> tuple[str, str]:
+def split_sentences(text: str) -> tuple[str, str]:
     """Return the first of several sentences, without its full stop, and the others; or all."""
     # A full stop in code ends nothing.
     split = re.fullmatch(r"((?:`[^`]*`|[^`])*?)\. (.*)", text, flags=re.DOTALL)

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ErrorGrid", "Tiling", "box_of"]
+__all__ = ["LONGEST_ROW", "ErrorGrid", "Tiling", "box_of"]
 
 Mask = NDArray[np.bool_]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._result.verdict import Vector, Verdict
+from gradcheck_magic._result.verdict import Verdict
 
 __all__ = [
     "Entry",
@@ -21,6 +21,7 @@ __all__ = [
     "relative_error",
 ]
 
+Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 

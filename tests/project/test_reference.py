@@ -49,7 +49,9 @@ def test_page(request):
     if request.config.getoption("update_golden"):
         PAGE.write_text(page(), encoding="utf-8", newline="\n")
     is_new = PAGE.read_text(encoding="utf-8") == page()
-    assert is_new, "docstrings have changed: write the page anew with `python tests/reference.py`"
+    assert is_new, (
+        "docstrings have changed: write the page anew with `python tests/support/reference.py`"
+    )
 
 
 def test_all_names_are_there():

@@ -418,7 +418,7 @@ def test_no_pyplot():
         "c = g.check_gradients(np.ones(2), 2 * np.ones(2), lambda x: x @ x).close_up('params')\n"
         "c.grid()\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "from gradcheck_magic.close_up_figures import error_map\n"
+        "from gradcheck_magic._report.close_up_figures import error_map\n"
         "error_map(c)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )

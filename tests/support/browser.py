@@ -26,7 +26,7 @@ FLAGS = [
 # What is far outside the window is not in the page, so all of a notebook has to fit.
 WINDOW = {"width": 1280, "height": 4000}
 
-FIRST_CHECK = Path(__file__).parents[1] / "notebooks" / "01_first_check.ipynb"
+FIRST_CHECK = Path(__file__).parents[2] / "notebooks" / "01_first_check.ipynb"
 PAGES = {"lab": "lab/tree", "notebook": "notebooks"}
 
 OPAQUE = 255

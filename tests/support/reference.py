@@ -1,6 +1,6 @@
 """Write the reference of the public names, notebooks/reference.md, from docstrings alone.
 
-Run it as ``python tests/reference.py``; a test says when that is due.
+Run it as ``python tests/support/reference.py``; a test says when that is due.
 """
 
 import inspect
@@ -19,7 +19,7 @@ from gradcheck_magic._result.error_grid import ErrorGrid
 from gradcheck_magic._result.parameter_check import WrongRegion
 from gradcheck_magic.demo import load_digits
 
-PAGE = Path(__file__).parent.parent / "notebooks" / "reference.md"
+PAGE = Path(__file__).parents[2] / "notebooks" / "reference.md"
 MAGIC = "%gradcheck"
 INTRODUCTION = """\
 # Reference
@@ -71,10 +71,17 @@ def entry(thing):
     if issubclass(thing, Enum):
         parts.append(members(thing, doc))
         doc["Attributes"] = []
-    own = [held for name, held in vars(thing).items() if not name.startswith("_")]
+    own = public(thing)
     doc["Attributes"] += [attribute(held.fget) for held in own if isinstance(held, property)]
     methods = [method(thing, held) for held in own if inspect.isfunction(held)]
     return "\n\n".join([*parts, *sections(doc), *methods])
+
+
+def public(thing):
+    """Return what a class and those of ours that it is made from define, and do not hide."""
+    ours = [kind for kind in thing.__mro__ if kind.__module__.startswith(package.__name__)]
+    held = {name: value for kind in reversed(ours) for name, value in vars(kind).items()}
+    return [value for name, value in held.items() if not name.startswith("_")]
 
 
 def attribute(get):

@@ -1,6 +1,6 @@
 """The tutorials: their exercises solved, and run as they are committed, with static cards.
 
-Run it as ``python tests/tutorials.py [path ...]`` to write the outputs of all (or some) anew.
+Run it as ``python tests/support/tutorials.py [path ...]`` to write the outputs of all (or some).
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 TUTORIALS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 
 CHECK = "application/vnd.gradcheck+json"

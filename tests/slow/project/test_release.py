@@ -14,7 +14,7 @@ from needed import require
 require("build", "hatchling", "hatch_fancy_pypi_readme", "twine")
 from gradcheck_magic import __version__  # noqa: E402
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 WHEEL = f"gradcheck_magic-{__version__}-py3-none-any.whl"
 SDIST = f"gradcheck_magic-{__version__}.tar.gz"
 

@@ -1,6 +1,6 @@
 """Take the README's pictures: the card in a real JupyterLab, in five situations, light and dark.
 
-Run it as ``python tests/pictures.py``; what it took is in notebooks/images.
+Run it as ``python tests/support/pictures.py``; what it took is in notebooks/images.
 """
 
 import sys
@@ -10,15 +10,15 @@ from pathlib import Path
 from browser import choose, chromium, expect, opened, write_notebook
 from lab_server import lab_server
 
-TESTS = Path(__file__).parent
-IMAGES = TESTS.parent / "notebooks" / "images"
+SUPPORT = Path(__file__).parent
+IMAGES = SUPPORT.parents[1] / "notebooks" / "images"
 # Wide enough for the card to show all of it side by side.
 WINDOW = {"width": 1500, "height": 6000}
 THEMES = {"": "JupyterLab Light", "-dark": "JupyterLab Dark"}
 
 SETUP = f"""
 import sys
-sys.path.insert(0, {str(TESTS)!r})
+sys.path.insert(0, {str(SUPPORT)!r})
 import numpy as np
 from networks import ClassicExercise, Network
 %load_ext gradcheck_magic

@@ -25,7 +25,7 @@ from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
 from gradcheck_magic._diagnosis.recognise import rearrangements
 from gradcheck_magic._inputs.pairing import pair
 
-GOLDEN = Path(__file__).with_name("golden") / "diagnoses.txt"
+GOLDEN = Path(__file__).parents[1] / "golden" / "diagnoses.txt"
 LAYERS = (1, 2, 3)
 WEIGHTS = tuple(f"dW{k}" for k in LAYERS)
 BIASES = tuple(f"db{k}" for k in LAYERS)
@@ -938,7 +938,7 @@ def test_evaluations_for_the_diagnosis_are_counted():
 
 def test_the_tutorial(run):
     """The card names both bugs at once, and leaves open what the numbers cannot say."""
-    notebook = Path(__file__).parents[1] / "notebooks" / "02_find_the_bugs.ipynb"
+    notebook = Path(__file__).parents[2] / "notebooks" / "02_find_the_bugs.ipynb"
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     check = next(check for check in map(run, sources) if check is not None)

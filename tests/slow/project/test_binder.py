@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 
 require("jupyterlab")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 BINDER = ROOT / "binder"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SCHEMAS = Path(sys.prefix, "share", "jupyter", "lab", "schemas")

@@ -18,7 +18,7 @@ from gradcheck_magic import Cause, GradientCheck, StepCurve, Verdict, check_grad
 from gradcheck_magic._notebook.options import project_options
 from gradcheck_magic._result.close_up import CloseUp
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OPTION = re.compile(r"(?<![\w-])--?[a-z]+")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

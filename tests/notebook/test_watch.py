@@ -588,7 +588,7 @@ def predict(p):
 def kernel():
     with started() as kernel:
         kernel.run(f"%load_ext gradcheck_magic\n{SETUP}")
-        kernel.run("from gradcheck_magic import watch\nwatch.LEAST_SECONDS = 30.0")
+        kernel.run("from gradcheck_magic._notebook import watch\nwatch.LEAST_SECONDS = 30.0")
         yield kernel
 
 

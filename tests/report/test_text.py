@@ -19,8 +19,8 @@ from gradcheck_magic._report.text import text_report
 from gradcheck_magic._report.text_style import MUTED, SPELLED, TONES, TextStyle, columns
 from gradcheck_magic._report.words import footer, one_line
 
-ROOT = Path(__file__).parent.parent
-GOLDEN = Path(__file__).with_name("golden") / "reports"
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parents[1] / "golden" / "reports"
 SGR = re.compile(r"\x1b\[[0-9]+m")
 # None of them has all the characters that the package writes.
 LACKING = ["ascii", "latin-1", "cp437", "cp850", "cp1252", "cp932", "koi8-r"]
@@ -154,7 +154,7 @@ def test_sentence(encoding, sentence, written):
 def test_every_character_can_be_spelled():
     """All that the package writes: every string in it that is no docstring."""
     ours = set()
-    for path in (ROOT / "gradcheck_magic").glob("*.py"):
+    for path in (ROOT / "gradcheck_magic").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         docstrings = {
             id(node.value)
