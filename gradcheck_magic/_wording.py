@@ -13,8 +13,8 @@ __all__ = [
     "first_line",
     "listed",
     "printable",
+    "quoted",
     "shortened",
-    "shown",
     "some_were",
 ]
 
@@ -57,7 +57,7 @@ def shortened(text: str) -> str:
     )
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """Return how a value is written, in one line, whatever it is."""
     try:
         text = repr(value)

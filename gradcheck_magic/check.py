@@ -15,7 +15,13 @@ from gradcheck_magic._cost.cost import Cost, require_dependence
 from gradcheck_magic._cost.evaluation import OutOfTime
 from gradcheck_magic._cost.gradient_function import moved_in_place, pair_at, point_around
 from gradcheck_magic._cost.restore import Restored
-from gradcheck_magic._diagnosis.conclude import Outcome, conclude, has_failed, since, summed_up
+from gradcheck_magic._diagnosis.conclude import (
+    Outcome,
+    conclude,
+    has_failed,
+    most_telling,
+    with_changes,
+)
 from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.experiments import Earlier
 from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
@@ -238,13 +244,13 @@ def check_gradients(
             if points > 1:
                 check = _check_around(params, names, request, check)
     except GradientCheckInterrupted as interrupt:
-        interrupt.check = since(previous, interrupt.check)
+        interrupt.check = with_changes(previous, interrupt.check)
         raise
     except KeyboardInterrupt:
         if check is None:
             raise
-        raise GradientCheckInterrupted(since(previous, check)) from None
-    return since(previous, check)
+        raise GradientCheckInterrupted(with_changes(previous, check)) from None
+    return with_changes(previous, check)
 
 
 def _check_at(params: object, names: Names, request: Request, point: int = 0) -> GradientCheck:
@@ -310,4 +316,4 @@ def _check_around(
             error.add_note(f"This happened at point {len(checks)} of {request.points} around θ.")
             raise
         checks.append(check)
-    return summed_up(checks, request)
+    return most_telling(checks, request)

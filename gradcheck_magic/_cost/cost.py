@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.convention import Binding, Convention, possible_bindings
-from gradcheck_magic._cost.evaluation import Evaluator, Pairs
-from gradcheck_magic._cost.noise import Surroundings, measured_noise, noise_in_steps
+from gradcheck_magic._cost.evaluation import Batch, Evaluator
+from gradcheck_magic._cost.noise import NearbyCosts, measured_noise, noise_in_steps
 from gradcheck_magic._cost.workers import Workers, pool_of
 from gradcheck_magic._inputs.arrays import from_library
 from gradcheck_magic._inputs.pairing import Pairing
@@ -31,13 +31,13 @@ from gradcheck_magic._inputs.parameters import (
     DOUBLE,
     Parameter,
     Parameters,
-    kind_of,
+    describe_type,
     random_direction,
 )
 from gradcheck_magic._inputs.request import (
     Progress,
 )
-from gradcheck_magic._wording import first_line, shown
+from gradcheck_magic._wording import first_line, quoted
 from gradcheck_magic.errors import InputError
 
 __all__ = ["PACKAGE", "Cost", "Precision", "require_dependence"]
@@ -156,10 +156,10 @@ class Cost:
     ) -> None:
         if not callable(function):
             raise InputError(
-                f"`{name}` is {kind_of(function)}: expected a function that returns the cost."
+                f"`{name}` is {describe_type(function)}: expected a function that returns the cost."
             )
         if not (isinstance(call, str) and call in ("auto", *Convention)):
-            raise InputError(f"`call` is {shown(call)}: expected auto, {', '.join(Convention)}.")
+            raise InputError(f"`call` is {quoted(call)}: expected auto, {', '.join(Convention)}.")
         self.name = name
         self.value = self.noise = self.scale = np.nan
         self.constant = False
@@ -259,13 +259,13 @@ class Cost:
         """How many pairs of evaluations there should be in a batch."""
         return 1 if self._workers is None else LOOKS * self._workers.size
 
-    def pairs(self, precision: Precision, batch: Pairs) -> tuple[Vector, Vector]:
+    def pairs(self, precision: Precision, batch: Batch) -> tuple[Vector, Vector]:
         """Return J on both sides of θ, in that precision, for every pair of a batch."""
         plus, minus = np.full((2, len(batch)), np.nan)
         self.fill(precision, batch, plus, minus)
         return plus, minus
 
-    def fill(self, precision: Precision, batch: Pairs, plus: Vector, minus: Vector) -> None:
+    def fill(self, precision: Precision, batch: Batch, plus: Vector, minus: Vector) -> None:
         """Write the same into arrays; whatever comes up, `n_filled` says how far it got."""
         self.n_filled = 0
         # One pair is evaluated here sooner than it would be sent.
@@ -284,7 +284,7 @@ class Cost:
             self._tell()
 
     def _fill_from(
-        self, workers: Workers, precision: Precision, batch: Pairs, plus: Vector, minus: Vector
+        self, workers: Workers, precision: Precision, batch: Batch, plus: Vector, minus: Vector
     ) -> None:
         """Write what workers make of a batch into arrays."""
         with closing(workers.parts(precision.binding, batch)) as parts:
@@ -366,7 +366,7 @@ class Cost:
         arguments = binding.arguments()
         held = binding.references()
         try:
-            value = self._finite(self._evaluator.read(self._evaluator.called(arguments)))
+            value = self._finite(self._evaluator.as_number(self._evaluator.called(arguments)))
             self._require_unchanged(binding)
         except InputError as error:
             binding.restore()
@@ -519,7 +519,7 @@ class Cost:
             self.own, self.noise = self.best, noise
         return True
 
-    def _surroundings(self, binding: Binding, value: float) -> Surroundings:
+    def _surroundings(self, binding: Binding, value: float) -> NearbyCosts:
         def along(distance: float) -> float:
             return self._around(binding, distance)
 
@@ -534,7 +534,7 @@ class Cost:
             finally:
                 binding.restore()
 
-        return Surroundings(along, beside, len(self._theta), value, self._random)
+        return NearbyCosts(along, beside, len(self._theta), value, self._random)
 
     def _in_double(self) -> Precision | None:
         """The cost in double precision, where θ is single and the function allows it."""
@@ -643,7 +643,7 @@ def _upstream_array(upstream: object) -> Array | None:
         raise InputError("`upstream` is a masked array: give a plain one, such as its .filled(0).")
     if array.dtype.kind not in "fiub":
         raise InputError(
-            f"`upstream` is {kind_of(upstream)} ({array.dtype}): expected dJ/d(output), an "
+            f"`upstream` is {describe_type(upstream)} ({array.dtype}): expected dJ/d(output), an "
             "array of real numbers."
         )
     return array
@@ -652,7 +652,7 @@ def _upstream_array(upstream: object) -> Array | None:
 def _generator(seed: Any) -> np.random.Generator:
     is_number = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
     if not is_number or seed < 0:
-        raise InputError(f"`seed` is {shown(seed)}: expected a whole number from 0 on.")
+        raise InputError(f"`seed` is {quoted(seed)}: expected a whole number from 0 on.")
     return np.random.default_rng(seed)
 
 

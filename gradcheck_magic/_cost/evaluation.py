@@ -23,10 +23,10 @@ from gradcheck_magic._cost.convention import Arguments, Binding
 from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.arrays import from_library
-from gradcheck_magic._inputs.parameters import kind_of
+from gradcheck_magic._inputs.parameters import describe_type
 from gradcheck_magic.errors import InputError
 
-__all__ = ["Along", "Entries", "Evaluator", "OutOfTime", "Pairs", "Probe"]
+__all__ = ["Batch", "DirectionBatch", "EntryBatch", "Evaluator", "OutOfTime", "Probe"]
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
@@ -36,7 +36,7 @@ PLAIN_FLOATS = (float, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
-class Entries:
+class EntryBatch:
     """J on both sides of θ, for some entries of one parameter.
 
     Attributes
@@ -59,14 +59,14 @@ class Entries:
     def __len__(self) -> int:
         return len(self.ks)
 
-    def part(self, start: int, stop: int) -> Entries:
+    def part(self, start: int, stop: int) -> EntryBatch:
         """Return some of them."""
         steps = self.steps if isinstance(self.steps, float) else self.steps[start:stop]
-        return Entries(self.position, self.ks[start:stop], steps, self.quiet)
+        return EntryBatch(self.position, self.ks[start:stop], steps, self.quiet)
 
 
 @dataclass(frozen=True, eq=False)
-class Along:
+class DirectionBatch:
     """J on both sides of θ, along directions in which several parameters may move at once.
 
     Attributes
@@ -80,13 +80,13 @@ class Along:
     def __len__(self) -> int:
         return len(self.probes)
 
-    def part(self, start: int, stop: int) -> Along:
+    def part(self, start: int, stop: int) -> DirectionBatch:
         """Return some of them."""
-        return Along(self.probes[start:stop])
+        return DirectionBatch(self.probes[start:stop])
 
 
 Probe = Sequence[tuple[Direction, float]]
-Pairs = Entries | Along
+Batch = EntryBatch | DirectionBatch
 
 
 class OutOfTime(BaseException):
@@ -150,7 +150,7 @@ class Evaluator:
         value = self.called(binding.arguments() if wrap is None else binding.wrapped(wrap))
         if type(value) in PLAIN_FLOATS and self.upstream is None:
             return float(value)
-        return self.read(value)
+        return self.as_number(value)
 
     def quiet_value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
         """Return the same without a warning, and nan where the function raises."""
@@ -180,7 +180,7 @@ class Evaluator:
 
     # What comes back
 
-    def read(self, value: Any) -> float:
+    def as_number(self, value: Any) -> float:
         """Read what the function returned as one number."""
         first = self._first(value)
         if first is None:
@@ -199,7 +199,9 @@ class Evaluator:
                 "the cost is a number."
             )
         if array.dtype.kind not in "fiub":
-            raise InputError(f"`{self.name}` returned {kind_of(first)}: expected one real number.")
+            raise InputError(
+                f"`{self.name}` returned {describe_type(first)}: expected one real number."
+            )
         if array.dtype.kind == "f":
             self.itemsize = min(self.itemsize, array.dtype.itemsize)
         if self.upstream is not None:
@@ -238,7 +240,7 @@ class Evaluator:
 
     # On both sides of θ
 
-    def pairs(self, binding: Binding, batch: Pairs) -> tuple[Vector, Vector]:
+    def pairs(self, binding: Binding, batch: Batch) -> tuple[Vector, Vector]:
         """Return J on one side of θ and on the other, each of shape (m,).
 
         Whatever happens, θ is put back; and if something does, `done` says how far it got.
@@ -247,15 +249,17 @@ class Evaluator:
         self.fill(binding, batch, plus, minus)
         return plus, minus
 
-    def fill(self, binding: Binding, batch: Pairs, plus: Vector, minus: Vector) -> None:
+    def fill(self, binding: Binding, batch: Batch, plus: Vector, minus: Vector) -> None:
         """Write the same into arrays, pair by pair."""
         self.done = 0
-        if isinstance(batch, Entries):
+        if isinstance(batch, EntryBatch):
             self._fill_entries(binding, batch, plus, minus)
         else:
             self._fill_along(binding, batch, plus, minus)
 
-    def _fill_entries(self, binding: Binding, batch: Entries, plus: Vector, minus: Vector) -> None:
+    def _fill_entries(
+        self, binding: Binding, batch: EntryBatch, plus: Vector, minus: Vector
+    ) -> None:
         evaluate = self.quiet_value if batch.quiet else self.value
         slot, guard = binding.slots[batch.position], self.guard
         steps = repeat(batch.steps) if isinstance(batch.steps, float) else batch.steps
@@ -277,7 +281,9 @@ class Evaluator:
                 slot[k] = saved
             self.done = j + 1
 
-    def _fill_along(self, binding: Binding, batch: Along, plus: Vector, minus: Vector) -> None:
+    def _fill_along(
+        self, binding: Binding, batch: DirectionBatch, plus: Vector, minus: Vector
+    ) -> None:
         for j, probe in enumerate(batch.probes):
             for side, values in ((1.0, plus), (-1.0, minus)):
                 self.guard.release()

@@ -10,16 +10,22 @@ from contextlib import suppress
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
-__all__ = ["attributes", "captured", "found", "globals_read", "read_by"]
+__all__ = [
+    "closure_variables",
+    "global_variables",
+    "instance_attributes",
+    "until_error",
+    "variables_read",
+]
 
 
-def found(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+def until_error(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
     """Yield the same, up to where one of the user's objects raises: it is only looked at."""
     with suppress(Exception):
         yield from named
 
 
-def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
+def variables_read(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
     """Yield the variables that a function reads, and those that the functions it calls read."""
     while isinstance(function, functools.partial):
         yield from ((f"args[{i}]", value) for i, value in enumerate(function.args))
@@ -27,25 +33,25 @@ def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
         function = function.func
     owner = getattr(function, "__self__", None)
     if owner is not None and not inspect.ismodule(owner):
-        yield from ((f"self.{k}", v) for k, v in attributes(owner))
+        yield from ((f"self.{k}", v) for k, v in instance_attributes(owner))
     function = getattr(function, "__func__", function)
     if _is_wrapper(function):
-        yield from read_by(function.__wrapped__, depth)
+        yield from variables_read(function.__wrapped__, depth)
         return
     if not isinstance(getattr(function, "__code__", None), CodeType):
         return
     functions = []
-    for name, value in (*captured(function), *globals_read(function)):
+    for name, value in (*closure_variables(function), *global_variables(function)):
         # By its type: a proxy may not want to be asked for its class.
         if issubclass(type(value), (FunctionType, MethodType)) or _is_wrapper(value):
             functions.append(value)
         else:
             yield name, value
     for called in functions if depth else ():
-        yield from read_by(called, depth - 1)
+        yield from variables_read(called, depth - 1)
 
 
-def captured(function: Any) -> Iterator[tuple[str, Any]]:
+def closure_variables(function: Any) -> Iterator[tuple[str, Any]]:
     """Yield the variables of the functions around it that a function reads."""
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
     for name, cell in cells:
@@ -55,7 +61,7 @@ def captured(function: Any) -> Iterator[tuple[str, Any]]:
             continue
 
 
-def globals_read(function: Any) -> Iterator[tuple[str, Any]]:
+def global_variables(function: Any) -> Iterator[tuple[str, Any]]:
     """Yield the global variables that a function reads, those inside it included."""
     for code in _codes(function.__code__):
         loaded = _names_loaded(code)
@@ -77,7 +83,7 @@ def _names_loaded(code: CodeType) -> frozenset[str]:
     return frozenset(i.argval for i in instructions if i.opname == "LOAD_GLOBAL")
 
 
-def attributes(value: Any) -> Iterator[tuple[str, Any]]:
+def instance_attributes(value: Any) -> Iterator[tuple[str, Any]]:
     """Yield what an object holds; nothing of what it would have to compute."""
     try:
         held = dict(vars(value))

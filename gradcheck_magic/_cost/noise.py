@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Surroundings", "measured_noise", "noise_in_steps", "noise_level"]
+__all__ = ["NearbyCosts", "measured_noise", "noise_in_steps", "noise_level"]
 
 Vector = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ DECIMALS = 10
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class NearbyCosts:
     """J around θ.
 
     Attributes
@@ -68,7 +68,7 @@ class Surroundings:
         return self.beside(i, step) - self.value, self.beside(i, -step) - self.value
 
 
-def measured_noise(around: Surroundings, eps_theta: float, eps_cost: float) -> float:
+def measured_noise(around: NearbyCosts, eps_theta: float, eps_cost: float) -> float:
     """Return the noise of J near θ or, if it is larger, at the distance of a difference's step.
 
     Near by, what is computed from θ in a lower precision does not show.
@@ -91,7 +91,7 @@ def measured_noise(around: Surroundings, eps_theta: float, eps_cost: float) -> f
     return max(stored, near, far)
 
 
-def _rounding(around: Surroundings) -> float:
+def _rounding(around: NearbyCosts) -> float:
     """Return by how much a cost that does not change near θ was rounded at most, else 0.0.
 
     If it is 2.362 at θ and 2.371 where it changes at last, to the last bit, it was rounded to three
@@ -112,7 +112,7 @@ def _decimals(value: float) -> int:
     return next((n for n in range(DECIMALS) if value == round(value, n)), DECIMALS)
 
 
-def noise_in_steps(around: Surroundings, eps_cost: float) -> float:
+def noise_in_steps(around: NearbyCosts, eps_cost: float) -> float:
     """Return the noise of J from steps along some entries, which tell it from kinks and curvature.
 
     Parameters

@@ -17,10 +17,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from gradcheck_magic._cost.free_variables import attributes, found, read_by
+from gradcheck_magic._cost.free_variables import instance_attributes, until_error, variables_read
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.arrays import requires_gradient, torch_class
-from gradcheck_magic._inputs.containers import is_module, module_of, opened
+from gradcheck_magic._inputs.containers import is_module, module_of, without_generators
 from gradcheck_magic._inputs.parameters import array_leaves
 
 __all__ = ["Restored"]
@@ -76,7 +76,7 @@ class Restored:
 
 def _reached(function: object) -> Iterator[object]:
     """Yield what a function reads, and what the objects among that hold."""
-    for _, value in found(read_by(function)):
+    for _, value in until_error(variables_read(function)):
         yield value
         kind = type(value)
         if kind is dict:
@@ -84,7 +84,7 @@ def _reached(function: object) -> Iterator[object]:
         elif kind in {list, tuple}:
             yield from value[:MOST_HELD]
         elif not issubclass(kind, (ModuleType, type)):
-            yield from (held for _, held in attributes(value))
+            yield from (held for _, held in instance_attributes(value))
 
 
 def _global_randomness() -> Iterator[Restore]:
@@ -133,7 +133,7 @@ def _accumulated(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
 def _leaves(params: object) -> list[object]:
     # What is wrong with it is said where the parameters are read.
     with suppress(Exception):
-        return [leaf for _, leaf in array_leaves(opened(params))]
+        return [leaf for _, leaf in array_leaves(without_generators(params))]
     return []
 
 

@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from gradcheck_magic._cost.convention import Binding, Convention
 from gradcheck_magic._cost.directions import Direction
-from gradcheck_magic._cost.evaluation import Along, Evaluator, Pairs
+from gradcheck_magic._cost.evaluation import Batch, DirectionBatch, Evaluator
 from gradcheck_magic._inputs.parameters import Parameters
 from gradcheck_magic._wording import first_line
 from gradcheck_magic.errors import InputError
@@ -27,12 +27,12 @@ from gradcheck_magic.errors import InputError
 __all__ = [
     "KEEPING",
     "PARALLEL_EXTRA",
-    "Part",
-    "Recipe",
+    "CostRecipe",
     "Task",
-    "Unknown",
+    "TaskResult",
+    "UnknownCost",
     "evaluate",
-    "memory_kept",
+    "memory_not_trimmed",
     "process_id",
     "sampled_costs",
 ]
@@ -88,12 +88,12 @@ class Task:
     key: str
     number: int
     precision: DTypeLike | None
-    batch: Pairs | None
-    recipe: Bytes | Recipe | None = None
+    batch: Batch | None
+    recipe: Bytes | CostRecipe | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class TaskResult:
     """What a worker made of a task.
 
     Attributes
@@ -119,7 +119,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Unknown:
+class UnknownCost:
     """A worker does not know the cost.
 
     Attributes
@@ -132,7 +132,7 @@ class Unknown:
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
+class CostRecipe:
     """What it takes to evaluate the cost elsewhere: see `Evaluator` and `Binding`.
 
     Attributes
@@ -153,10 +153,10 @@ class Recipe:
     keywords: bool
     fresh: bool
     floating: dict[str, Any]
-    benches: dict[int, _Bench] = field(default_factory=dict)
+    benches: dict[int, _ReadyCost] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, evaluator: Evaluator, binding: Binding) -> Recipe:
+    def of(cls, evaluator: Evaluator, binding: Binding) -> CostRecipe:
         """Return what makes another evaluator and binding like these."""
         return cls(
             evaluator.function,
@@ -171,11 +171,11 @@ class Recipe:
             dict(np.geterr()),
         )
 
-    def bench(self) -> _Bench:
+    def bench(self) -> _ReadyCost:
         """Return the cost as this thread evaluates it, which is kept with the recipe."""
         thread = threading.get_ident()
         if thread not in self.benches:
-            self.benches[thread] = _Bench(self)
+            self.benches[thread] = _ReadyCost(self)
         return self.benches[thread]
 
     def evaluator(self) -> Evaluator:
@@ -221,15 +221,15 @@ class _ThreadsEvaluator(Evaluator):
                 return np.nan
 
 
-class _Bench:
+class _ReadyCost:
     """The cost, as one thread of a worker evaluates it."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: CostRecipe) -> None:
         self._recipe = recipe
         self._evaluator = recipe.evaluator()
         self._bindings: dict[Any, Binding] = {}
 
-    def made(self, task: Task) -> Part:
+    def made(self, task: Task) -> TaskResult:
         """Return what was asked for, as far as the user's function goes along."""
         if task.precision not in self._bindings:
             self._bindings[task.precision] = self._recipe.binding(task.precision)
@@ -238,7 +238,7 @@ class _Bench:
         plus = minus = np.empty(0)
         error = None
         try:
-            with np.errstate(**self._recipe.floating), memory_kept():
+            with np.errstate(**self._recipe.floating), memory_not_trimmed():
                 if task.batch is None:
                     plus = minus = sampled_costs(evaluator, binding)
                 else:
@@ -248,23 +248,25 @@ class _Bench:
             plus, minus = plus[: evaluator.done], minus[: evaluator.done]
             error = _sendable(raised)
         seconds = time.perf_counter() - began
-        return Part(plus, minus, evaluator.n_evaluations - before, seconds, error, process_id())
+        return TaskResult(
+            plus, minus, evaluator.n_evaluations - before, seconds, error, process_id()
+        )
 
 
-def evaluate(task: Task) -> Part | Unknown:
+def evaluate(task: Task) -> TaskResult | UnknownCost:
     """Do a task, in a worker, if it knows the cost."""
-    if isinstance(task.recipe, Recipe):
+    if isinstance(task.recipe, CostRecipe):
         # Memory is shared: what is kept goes with the check.
         return task.recipe.bench().made(task)
-    benches: dict[str, _Bench] = _known.__dict__.setdefault("benches", {})
+    benches: dict[str, _ReadyCost] = _known.__dict__.setdefault("benches", {})
     if task.key not in benches:
         if task.recipe is None:
-            return Unknown(process_id())
+            return UnknownCost(process_id())
         try:
-            recipe: Recipe = pickle.loads(task.recipe.data)  # noqa: S301 (it comes from the check itself)
-            bench = _Bench(recipe)
+            recipe: CostRecipe = pickle.loads(task.recipe.data)  # noqa: S301 (it comes from the check itself)
+            bench = _ReadyCost(recipe)
         except Exception as error:  # noqa: BLE001 (what it imports may raise anything)
-            return Part(np.empty(0), np.empty(0), 0, 0.0, _sendable(error), process_id())
+            return TaskResult(np.empty(0), np.empty(0), 0, 0.0, _sendable(error), process_id())
         while len(benches) >= COSTS_KEPT:
             del benches[next(iter(benches))]
         benches[task.key] = bench
@@ -278,7 +280,7 @@ def sampled_costs(evaluator: Evaluator, binding: Binding) -> Vector:
         for distance in COMPARED_AT
     ]
     here = evaluator.value(binding)
-    return np.hstack([here, *evaluator.pairs(binding, Along(probes))])
+    return np.hstack([here, *evaluator.pairs(binding, DirectionBatch(probes))])
 
 
 def _directions(binding: Binding) -> Iterator[tuple[Direction, float]]:
@@ -305,7 +307,7 @@ def process_id() -> tuple[str, int]:
 
 
 @contextmanager
-def memory_kept() -> Iterator[None]:
+def memory_not_trimmed() -> Iterator[None]:
     """Let memory be kept meanwhile; afterwards it is given back, and all is as it was.
 
     Dask has its workers give memory back early, by the environment's MALLOC_TRIM_THRESHOLD_. With

@@ -25,20 +25,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.convention import Binding, Convention
-from gradcheck_magic._cost.evaluation import Evaluator, Pairs
+from gradcheck_magic._cost.evaluation import Batch, Evaluator
 from gradcheck_magic._cost.worker_process import (
     KEEPING,
     PARALLEL_EXTRA,
-    Part,
-    Recipe,
+    CostRecipe,
     Task,
-    Unknown,
+    TaskResult,
+    UnknownCost,
     evaluate,
     process_id,
     sampled_costs,
 )
-from gradcheck_magic._inputs.parameters import kind_of
-from gradcheck_magic._wording import shown
+from gradcheck_magic._inputs.parameters import describe_type
+from gradcheck_magic._wording import quoted
 from gradcheck_magic.errors import InputError, WorkerLostError
 
 __all__ = ["Pool", "Workers", "pool_of"]
@@ -130,7 +130,7 @@ def pool_of(workers: Any) -> Pool | None:
     is_number = isinstance(workers, (int, np.integer)) and not isinstance(workers, bool)
     if not is_number or workers < 1:
         raise InputError(
-            f"`workers` is {shown(workers)}: expected a whole number from 1 on, or an executor, "
+            f"`workers` is {quoted(workers)}: expected a whole number from 1 on, or an executor, "
             "such as a ProcessPoolExecutor or a Dask client's get_executor()."
         )
     return _processes(int(workers)) if workers > 1 else None
@@ -218,7 +218,7 @@ class Workers:
         self._under_way: list[Future[Any]] = []
         if pool.shares_memory:
             self._require_own_arrays()
-        recipe = Recipe.of(evaluator, binding)
+        recipe = CostRecipe.of(evaluator, binding)
         self._recipe = recipe if pool.shares_memory else recipe.pickled()
 
     def compare(self, is_same: Callable[[float, float], bool]) -> None:
@@ -255,7 +255,7 @@ class Workers:
             self._give_up()
 
     def _require_same(
-        self, here: Vector, part: Part, is_same: Callable[[float, float], bool]
+        self, here: Vector, part: TaskResult, is_same: Callable[[float, float], bool]
     ) -> None:
         if part.process == process_id():
             self._require_own_arrays()
@@ -280,7 +280,7 @@ class Workers:
                 f"argument of `{name}`."
             )
 
-    def parts(self, binding: Binding, batch: Pairs) -> Generator[Part, None, None]:
+    def parts(self, binding: Binding, batch: Batch) -> Generator[TaskResult, None, None]:
         """Yield what the workers make of a batch, part by part, in its order.
 
         Whatever ends this early, what is then under way is cancelled.
@@ -308,7 +308,7 @@ class Workers:
         share = math.ceil(remaining / (TASKS_PER_WORKER * self.size))
         return min(remaining, max(shortest, min(share, longest)))
 
-    def _task(self, binding: Binding | None, batch: Pairs | None) -> Task:
+    def _task(self, binding: Binding | None, batch: Batch | None) -> Task:
         precision = None if binding is None else binding.dtype
         # Where memory is shared, the cost is no load.
         recipe = self._recipe if self._pool.shares_memory else None
@@ -323,25 +323,25 @@ class Workers:
         self._under_way.append(future)
         return future
 
-    def _received(self, task: Task, future: Future[Any]) -> Part:
+    def _received(self, task: Task, future: Future[Any]) -> TaskResult:
         """Return the result of a task, sent again with the cost if need be."""
         part = self._result(future)
-        if isinstance(part, Unknown):
+        if isinstance(part, UnknownCost):
             part = self._again(task, part)
-        if not isinstance(part, Part):
+        if not isinstance(part, TaskResult):
             raise InputError(
-                f"`workers` answered with {kind_of(part)}: expected an executor that has each "
-                "task done once, such as ipyparallel's Client.executor()."
+                f"`workers` answered with {describe_type(part)}: expected an executor that has "
+                "each task done once, such as ipyparallel's Client.executor()."
             )
         self._evaluator.n_evaluations += part.n_evaluations
         return part
 
-    def _again(self, task: Task, answer: Unknown) -> Any:
+    def _again(self, task: Task, answer: UnknownCost) -> Any:
         """Return the result of a task which came to a worker that did not know the cost."""
         if answer.process in self._told:
             # The task was on its way there before the cost was.
             again = self._result(self._sent(replace(task, number=next(self._numbers))))
-            if not isinstance(again, Unknown):
+            if not isinstance(again, UnknownCost):
                 return again
             answer = again
         self._told.add(answer.process)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Outer", "Watch"]
+__all__ = ["BroadcastWatch", "OuterBroadcast"]
 
 Array = NDArray[Any]
 
@@ -28,7 +28,7 @@ BINARY = 2
 
 
 @dataclass(frozen=True)
-class Outer:
+class OuterBroadcast:
     """An operation that makes a square of two vectors.
 
     Attributes
@@ -43,7 +43,7 @@ class Outer:
     source: str
 
 
-class Watch:
+class BroadcastWatch:
     """Looks on while a cost computes.
 
     Attributes
@@ -55,7 +55,7 @@ class Watch:
     """
 
     def __init__(self) -> None:
-        self.found: list[Outer] = []
+        self.found: list[OuterBroadcast] = []
         self.is_over = False
 
     def over(self, array: Array) -> Array:
@@ -73,14 +73,14 @@ class Watch:
             mended = [pair[0], np.reshape(pair[1], one)]
         else:
             return list(pair)
-        self.found.append(Outer((one, other), _line()))
+        self.found.append(OuterBroadcast((one, other), _line()))
         return mended
 
 
 class _Watched(np.ndarray[Any, np.dtype[Any]]):
     """An array that looks on, and so does all that is computed from it."""
 
-    watch: Watch | None = None
+    watch: BroadcastWatch | None = None
 
     def __array_finalize__(self, source: object) -> None:
         if self.watch is None:
@@ -106,7 +106,7 @@ def _plain(value: Any) -> Any:
     return value.view(np.ndarray) if isinstance(value, _Watched) else value
 
 
-def _watched(value: Any, watch: Watch | None) -> Any:
+def _watched(value: Any, watch: BroadcastWatch | None) -> Any:
     if watch is None or watch.is_over:
         return _plain(value)
     return watch.over(value) if isinstance(value, np.ndarray) else value

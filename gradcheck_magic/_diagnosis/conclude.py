@@ -30,12 +30,12 @@ from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import LISTED, Verdict
 from gradcheck_magic._wording import first_line
 
-__all__ = ["Outcome", "conclude", "has_failed", "since", "summed_up"]
+__all__ = ["Outcome", "conclude", "has_failed", "most_telling", "with_changes"]
 
 CUT_SHORT = "Stopped early: the cause was looked for without further evaluations of the cost."
 
 
-def since(previous: GradientCheck | None, check: GradientCheck) -> GradientCheck:
+def with_changes(previous: GradientCheck | None, check: GradientCheck) -> GradientCheck:
     """Return the same check, which tells what has changed since the one before."""
     if previous is None:
         return check
@@ -48,7 +48,7 @@ def has_failed(check: GradientCheck) -> bool:
     return check.verdict in {Verdict.BUG, Verdict.INSPECT}
 
 
-def summed_up(checks: list[GradientCheck], request: Request) -> GradientCheck:
+def most_telling(checks: list[GradientCheck], request: Request) -> GradientCheck:
     """Return the check that fails; or one that says nothing; or the one at the given point."""
     telling = (
         checks[-1] if has_failed(checks[-1]) else next((c for c in checks if not c), checks[0])

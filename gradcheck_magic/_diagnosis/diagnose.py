@@ -23,13 +23,13 @@ from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch, Sample, Sid
 from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
 from gradcheck_magic._diagnosis.recognise import (
     clipped,
-    evidence,
     exchanged,
-    joined,
-    recognised,
+    extended,
+    recognise_cause,
     regularised,
     same_total,
     scaled,
+    similarity,
 )
 from gradcheck_magic._diagnosis.sentences import Context, sentence
 from gradcheck_magic._diagnosis.upstream import Boundary, Layers, boundary
@@ -106,7 +106,7 @@ def diagnose(
         cost=cost if evaluate else None,
         earlier=earlier,
     )
-    search = _Search(mismatches, layers, known, experiments)
+    search = _CauseSearch(mismatches, layers, known, experiments)
     context = Context(layers, known, cost.name)
     # Of huge values the squares overflow: what comes of that explains nothing.
     with np.errstate(all="ignore"):
@@ -158,7 +158,7 @@ def _some_sides(parameter: Parameter, ks: NDArray[np.intp], analytic: Vector) ->
     return tuple(np.union1d(index, random.integers(0, length, few)) for index, length in sides)
 
 
-class _Search:
+class _CauseSearch:
     """Looks for the simplest findings that explain all mismatches."""
 
     def __init__(
@@ -203,7 +203,9 @@ class _Search:
         return Finding(Cause.REGULARIZATION, group, details) if details else None
 
     def _one_by_one(self) -> list[Finding]:
-        found = {id(m): self._borne_out(recognised(m, self._named_numbers)) for m in self._wrong}
+        found = {
+            id(m): self._borne_out(recognise_cause(m, self._named_numbers)) for m in self._wrong
+        }
         weak = [m for m in self._wrong if _may_be_another(found[id(m)])]
         # A zero is that of any parameter without a gradient: it takes another one to tell.
         swaps = [
@@ -259,11 +261,11 @@ class _Search:
     def _with(self, findings: list[Finding], mismatch: Mismatch) -> list[Finding]:
         """Let a finding explain one more parameter, or say that nothing does."""
         for i, finding in enumerate(findings):
-            wider = joined(finding, mismatch)
+            wider = extended(finding, mismatch)
             if wider is not None:
                 ordered = replace(wider, mismatches=_ordered(wider.mismatches, self._all))
                 return [*findings[:i], ordered, *findings[i + 1 :]]
-        unknown = Finding(Cause.UNKNOWN, (mismatch,), evidence(mismatch), firm=False)
+        unknown = Finding(Cause.UNKNOWN, (mismatch,), similarity(mismatch), firm=False)
         return [*findings, same_total(mismatch, self._all) or unknown]
 
     # What another point, or a mended cost, shows
@@ -338,7 +340,7 @@ def _at_a_place(place: Boundary, absorbed: Sequence[Finding]) -> Finding:
     if mask is not None:
         details = _named(mask).details | _names(place)
         return Finding(Cause.MASK, place.explained, details)
-    known = [{"name": m.name, **evidence(m)} for m in place.explained]
+    known = [{"name": m.name, **similarity(m)} for m in place.explained]
     if not place.after and all(map(_is_nearly_right, place.explained, known)):
         # As good as right everywhere: the point or the data are others, rather than a formula.
         return Finding(Cause.UNKNOWN, place.explained, {"evidence": known}, firm=False)

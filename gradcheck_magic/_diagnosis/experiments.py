@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._diagnosis.broadcasting import Watch
+from gradcheck_magic._diagnosis.broadcasting import BroadcastWatch
 from gradcheck_magic._diagnosis.finding import Finding
 from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch
 from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
-from gradcheck_magic._diagnosis.other_cost import Function, belongs
+from gradcheck_magic._diagnosis.other_cost import NoisyFunction, is_gradient_of
 from gradcheck_magic._diagnosis.recognise import ANY_NUMBER
 from gradcheck_magic._diagnosis.stale import learning_rate
 from gradcheck_magic._inputs.pairing import Pairing
@@ -130,7 +130,7 @@ class Experiments:
         ):
             # An update moves all parameters, and all their gradients with them.
             return None
-        function = Function(cost.at, cost.best.noise)
+        function = NoisyFunction(cost.at, cost.best.noise)
         rate = learning_rate(
             function, self._theta, self._all, fitting, self._named_numbers, thorough=thorough
         )
@@ -141,15 +141,15 @@ class Experiments:
 
     def broadcast(self, fitting: Sequence[Mismatch]) -> Finding | None:
         """See whether it is right for a cost in which no (n,) meets an (n, 1)."""
-        cost, watch = self._cost, Watch()
+        cost, watch = self._cost, BroadcastWatch()
         if cost is None or cost.convention is Convention.CLOSURE or not _all_finite(fitting):
             return None
         if _are_partial(fitting):
             return None
-        mended = Function(functools.partial(cost.at, wrap=watch.over), cost.best.noise)
+        mended = NoisyFunction(functools.partial(cost.at, wrap=watch.over), cost.best.noise)
         try:
             mended.evaluate(self._theta)
-            fits = bool(watch.found) and belongs(mended, self._theta, fitting)
+            fits = bool(watch.found) and is_gradient_of(mended, self._theta, fitting)
         finally:
             # What the cost has kept of these arrays is to be plain again.
             watch.is_over = True

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gradcheck_magic._cost.free_variables import found, read_by
+from gradcheck_magic._cost.free_variables import until_error, variables_read
 from gradcheck_magic._inputs.arrays import library_of
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Names, array_leaves
@@ -112,11 +112,13 @@ class NamedNumbers:
         self._numbers: dict[str, float] = {}
         self._own = {id(parameter.value) for parameter in pairing.parameters.arrays}
         self._own |= {id(pairing.parameters.container), id(grads)}
-        self._own |= {id(leaf) for _, leaf in found(array_leaves(grads))}
-        namespace = list(found(_public(names))) if isinstance(names, Mapping) else []
+        self._own |= {id(leaf) for _, leaf in until_error(array_leaves(grads))}
+        namespace = list(until_error(_public(names))) if isinstance(names, Mapping) else []
         # What the cost reads is the likeliest, by the name that the notebook has for it.
         spoken = {id(value): name for name, value in namespace if _is_array(value)}
-        read = [(spoken.get(id(v), k), v) for k, v in found(read_by(function, NAME_DEPTH))]
+        read = [
+            (spoken.get(id(v), k), v) for k, v in until_error(variables_read(function, NAME_DEPTH))
+        ]
         self._take_all_lengths(read)
         for parameter in pairing.parameters.arrays:
             self._take_lengths(parameter.name, parameter.shape)
@@ -132,7 +134,7 @@ class NamedNumbers:
             if id(value) not in self._own:
                 yield from (
                     (label, leaf)
-                    for label, leaf in found(_leaves(name, value, NAME_DEPTH))
+                    for label, leaf in until_error(_leaves(name, value, NAME_DEPTH))
                     if id(leaf) not in self._own
                 )
 

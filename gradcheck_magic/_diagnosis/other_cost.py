@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
 
-__all__ = ["NOISE_BARS", "Function", "belongs"]
+__all__ = ["NOISE_BARS", "NoisyFunction", "is_gradient_of"]
 
 Vector = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ BY_CHANCE = -6.0
 
 
 @dataclass(frozen=True)
-class Function:
+class NoisyFunction:
     """J, and what one value of it is worth.
 
     Attributes
@@ -54,8 +54,8 @@ class Function:
         return (plus - minus) / (2 * step)
 
 
-def belongs(
-    function: Function,
+def is_gradient_of(
+    function: NoisyFunction,
     theta: Vector,
     mismatches: Sequence[Mismatch],
     *,

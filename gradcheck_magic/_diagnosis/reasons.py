@@ -12,7 +12,7 @@ from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
 from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS
 from gradcheck_magic._result.parameter_check import relative_error
-from gradcheck_magic._result.verdict import Verdict, band
+from gradcheck_magic._result.verdict import Verdict, textbook_verdict
 from gradcheck_magic._wording import listed
 
 __all__ = ["notes", "reasons"]
@@ -45,7 +45,7 @@ def reasons(evidence: Evidence) -> Iterator[str]:
         yield from _slightly_off(evidence)
     if evidence.verdict is Verdict.INCONCLUSIVE:
         yield from _inconclusive(evidence)
-    elif evidence.verdict is not band(evidence.comparison.difference[0]):
+    elif evidence.verdict is not textbook_verdict(evidence.comparison.difference[0]):
         yield _departure(evidence)
 
 

@@ -21,13 +21,13 @@ from gradcheck_magic._result.cause import Cause, Details
 __all__ = [
     "ANY_NUMBER",
     "clipped",
-    "evidence",
     "exchanged",
-    "joined",
-    "recognised",
+    "extended",
+    "recognise_cause",
     "regularised",
     "same_total",
     "scaled",
+    "similarity",
 ]
 
 Vector = NDArray[np.float64]
@@ -57,7 +57,7 @@ MOST_INDICES = 100
 RUN = 3
 
 
-def recognised(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
+def recognise_cause(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
     """Return the simplest cause that explains a parameter by itself."""
     for recognise in _RECOGNISERS:
         finding = recognise(mismatch, named_numbers)
@@ -66,7 +66,7 @@ def recognised(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | Non
     return None
 
 
-def joined(finding: Finding, mismatch: Mismatch) -> Finding | None:
+def extended(finding: Finding, mismatch: Mismatch) -> Finding | None:
     """Return a finding of others with one parameter more, if their number explains it too.
 
     For one with a single entry, this is the only way to know; and where a factor is that of all but
@@ -96,7 +96,7 @@ def joined(finding: Finding, mismatch: Mismatch) -> Finding | None:
     return dataclasses.replace(wider, details={**details, "penalised": penalised})
 
 
-def evidence(mismatch: Mismatch) -> Details:
+def similarity(mismatch: Mismatch) -> Details:
     """What is known of a mismatch that no simple cause explains: how correlated, how large."""
     sample = mismatch.sample
     known = sample.known & np.isfinite(sample.analytic)

@@ -11,7 +11,7 @@ from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._measure.residuals import Residual
 from gradcheck_magic._measure.scan import ParameterScan, Scan
 from gradcheck_magic._result.parameter_check import ParameterCheck
-from gradcheck_magic._result.verdict import Verdict, band
+from gradcheck_magic._result.verdict import Verdict, textbook_verdict
 from gradcheck_magic._wording import listed
 
 __all__ = ["scan_reasons"]
@@ -49,7 +49,11 @@ def _is_hidden(evidence: Evidence) -> bool:
     """Whether there is a bug of which the difference says nothing."""
     is_bug, wrong = evidence.verdict is Verdict.BUG, evidence.comparison.wrong
     is_number = bool(np.isfinite(evidence.analytic[wrong]).all())
-    return is_bug and is_number and band(evidence.comparison.difference[0]) is not Verdict.BUG
+    return (
+        is_bug
+        and is_number
+        and textbook_verdict(evidence.comparison.difference[0]) is not Verdict.BUG
+    )
 
 
 def _regions(check: ParameterCheck) -> Iterator[str]:

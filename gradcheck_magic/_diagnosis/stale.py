@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
 from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
-from gradcheck_magic._diagnosis.other_cost import NOISE_BARS, Function, belongs
+from gradcheck_magic._diagnosis.other_cost import NOISE_BARS, NoisyFunction, is_gradient_of
 
 __all__ = ["learning_rate"]
 
@@ -43,7 +43,7 @@ LARGEST_RATE_TRIED = 100.0
 
 
 def learning_rate(
-    function: Function,
+    function: NoisyFunction,
     theta: Vector,
     mismatches: Sequence[Mismatch],
     fitting: Sequence[Mismatch],
@@ -83,7 +83,7 @@ def learning_rate(
     line = _Line(function, theta, gradient / length, length, numerical / length)
     for rate, error in line.candidates(named_numbers, thorough=thorough):
         there = theta + rate * gradient
-        if belongs(function, there, fitting, given=error):
+        if is_gradient_of(function, there, fitting, given=error):
             return rate
     return None
 
@@ -92,7 +92,7 @@ class _Line:
     """J along the gradient, by the distance from θ."""
 
     def __init__(
-        self, function: Function, theta: Vector, along: Vector, length: float, here: float
+        self, function: NoisyFunction, theta: Vector, along: Vector, length: float, here: float
     ) -> None:
         self._function, self._theta, self._along = function, theta, along
         self._length, self._here = length, here

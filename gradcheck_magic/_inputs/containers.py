@@ -11,7 +11,16 @@ from typing import Any
 
 from gradcheck_magic._inputs.arrays import torch_class
 
-__all__ = ["DEEPEST", "children", "is_module", "is_tree", "module_of", "opened", "plain", "rebuilt"]
+__all__ = [
+    "DEEPEST",
+    "children",
+    "is_module",
+    "is_tree",
+    "module_of",
+    "plain",
+    "rebuilt",
+    "without_generators",
+]
 
 # Nobody's parameters lie deeper in containers.
 DEEPEST = 100
@@ -19,7 +28,7 @@ DEEPEST = 100
 MODULES_GENERATORS = {"parameters", "named_parameters"}
 
 
-def opened(params: Any) -> Any:
+def without_generators(params: Any) -> Any:
     """Return what can be read any number of times, and pairs of names and arrays as a dict.
 
     ``model.parameters()`` is asked for anew, so that the user's own goes on giving all of them.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._inputs.arrays import from_library, overlapping, requires_gradient
-from gradcheck_magic._inputs.containers import opened, plain
+from gradcheck_magic._inputs.containers import plain, without_generators
 from gradcheck_magic._inputs.parameters import (
     Names,
     Parameter,
@@ -19,17 +19,17 @@ from gradcheck_magic._inputs.parameters import (
     VariableNames,
     array_leaves,
     collect,
+    describe_type,
     is_constant,
     is_function,
     is_positional,
-    joined,
-    kind_of,
-    reading,
+    joined_path,
+    readable_key,
     real_array,
-    require_lasting,
-    spoken_key,
+    refuse_iterators,
+    while_reading,
 )
-from gradcheck_magic._wording import counted, did_you_mean, listed, shown
+from gradcheck_magic._wording import counted, did_you_mean, listed, quoted
 from gradcheck_magic.errors import InputError
 
 __all__ = ["Pairing", "has_gradients", "pair"]
@@ -145,7 +145,7 @@ def pair(
     if grads is None and any(requires_gradient(p.value) for p in parameters.arrays):
         parameters, matches, notes = _accumulated(parameters)
     else:
-        with reading(root):
+        with while_reading(root):
             matches, notes = _Matcher(parameters, variables).match(grads, root)
     notes = [*_sharing(parameters), *notes]
     gradients, gradient_names, gradient_eps = [], [], []
@@ -154,7 +154,7 @@ def pair(
             continue
         if isinstance(match, InputError):
             raise match
-        with reading(match.name):
+        with while_reading(match.name):
             gradient, eps, note = _fitting(parameter, match)
         gradients.append(gradient)
         gradient_names.append(match.name)
@@ -215,7 +215,7 @@ def _accumulated(parameters: Parameters) -> tuple[Parameters, list[_Match], list
 
 def has_gradients(params: object) -> bool:
     """Whether there are tensors in it for which torch computes gradients."""
-    leaves = array_leaves(opened(params))
+    leaves = array_leaves(without_generators(params))
     return any(requires_gradient(leaf) for _, leaf in leaves)
 
 
@@ -233,8 +233,8 @@ class _Matcher:
             raise InputError(f"`{root}` is None: is a `return` missing where it is computed?")
         if is_function(grads):
             raise InputError(f"`{root}` is a function: call it and give its result.")
-        grads = plain(opened(grads))
-        require_lasting(grads, root)
+        grads = plain(without_generators(grads))
+        refuse_iterators(grads, root)
         sequences = (list, tuple)
         same_kind = (
             (isinstance(params, dict) and isinstance(grads, dict))
@@ -263,7 +263,7 @@ class _Matcher:
     ) -> Iterator[_Match]:
         if not isinstance(grads, (list, tuple)):
             raise InputError(
-                f"`{name}` is {kind_of(grads)} where `{path}` is {kind_of(params)} "
+                f"`{name}` is {describe_type(grads)} where `{path}` is {describe_type(params)} "
                 f"of {len(params)}."
             )
         if len(params) != len(grads):
@@ -274,21 +274,23 @@ class _Matcher:
             )
         for i, (child, grad) in enumerate(zip(params, grads, strict=True)):
             yield from self._walk(
-                child, grad, joined(name, i, top=False), joined(path, i, top=False)
+                child, grad, joined_path(name, i, top=False), joined_path(path, i, top=False)
             )
 
     def _walk_dicts(
         self, params: dict[Any, Any], grads: object, name: str, path: str, *, top: bool
     ) -> Iterator[_Match]:
         if not isinstance(grads, dict):
-            raise InputError(f"`{name}` is {kind_of(grads)} where `{path}` is a dict.")
+            raise InputError(f"`{name}` is {describe_type(grads)} where `{path}` is a dict.")
         keys = [key for key, child in params.items() if not is_constant(child)]
         styled = _best_style(keys, grads)
         for key in keys:
             child, grad_key = params[key], styled(key)
             if grad_key in grads:
-                below = joined(name, grad_key, top=top)
-                yield from self._walk(child, grads[grad_key], below, joined(path, key, top=top))
+                below = joined_path(name, grad_key, top=top)
+                yield from self._walk(
+                    child, grads[grad_key], below, joined_path(path, key, top=top)
+                )
             else:
                 missing = _missing(key, name, grads, [styled(other) for other in keys])
                 yield from (missing for _ in array_leaves(child))
@@ -300,7 +302,7 @@ class _Matcher:
         if not any(styled(name) in grads for name in names):
             raise InputError(
                 f"`{root}` is a dict and `{self._parameters.name}` is "
-                f"{kind_of(self._parameters.plain)}: give both as dicts, or both as lists."
+                f"{describe_type(self._parameters.plain)}: give both as dicts, or both as lists."
             )
         return [
             _Gradient(styled(name), grads[styled(name)])
@@ -352,7 +354,7 @@ def _missing(key: object, name: str, grads: dict[Any, Any], taken: list[Any]) ->
 
 
 def _spoken(key: object) -> str:
-    return spoken_key(key) if isinstance(key, str) else shown(key)
+    return readable_key(key) if isinstance(key, str) else quoted(key)
 
 
 def _sharing(parameters: Parameters) -> Iterator[str]:

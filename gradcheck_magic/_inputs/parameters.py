@@ -22,9 +22,9 @@ from gradcheck_magic._inputs.containers import (
     is_module,
     is_tree,
     module_of,
-    opened,
     plain,
     rebuilt,
+    without_generators,
 )
 from gradcheck_magic._result.parameter_check import (
     index_of,
@@ -36,8 +36,8 @@ from gradcheck_magic._wording import (
     first_line,
     listed,
     printable,
+    quoted,
     shortened,
-    shown,
 )
 from gradcheck_magic.errors import (
     GradientCheckError,
@@ -53,18 +53,18 @@ __all__ = [
     "array_leaves",
     "collect",
     "cost_name",
+    "describe_type",
     "is_constant",
     "is_function",
     "is_positional",
-    "joined",
-    "kind_of",
-    "names_first",
+    "joined_path",
+    "mentioned_first",
     "random_direction",
-    "reading",
+    "readable_key",
+    "readable_names",
     "real_array",
-    "require_lasting",
-    "spoken_key",
-    "spoken_names",
+    "refuse_iterators",
+    "while_reading",
 ]
 
 Array = NDArray[Any]
@@ -228,7 +228,7 @@ class Parameters:
 
     def filled(self, leaves: Iterable[Any]) -> Any:
         """Return a container built like the user's around other leaves; theirs is kept."""
-        with reading(self.name):
+        with while_reading(self.name):
             return _rebuilt(self.container, iter(leaves))
 
 
@@ -237,7 +237,7 @@ class VariableNames:
 
     def __init__(self, namespace: Mapping[str, object]) -> None:
         self._by_id: dict[int, str] = {}
-        with reading("names"):
+        with while_reading("names"):
             named = [(k, v) for k, v in namespace.items() if isinstance(k, str)]
         for name, value in named:
             # Not of what gives its parameters, which is another name for them.
@@ -248,7 +248,7 @@ class VariableNames:
                 continue
             # Of several names for one array, the one that has a gradient is meant.
             if id(value) not in self._by_id or f"d{name}" in namespace:
-                self._by_id[id(value)] = spoken_key(name)
+                self._by_id[id(value)] = readable_key(name)
 
     def learn(self, prefix: str, module: Any) -> None:
         """Call the parameters of a module what it calls them."""
@@ -271,7 +271,7 @@ def _is_nameable(value: object) -> bool:
     return own or library_of(value) is not None or is_tree(value)
 
 
-def names_first(expressions: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+def mentioned_first(expressions: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
     """The namespace, beginning with the names in some expressions: an array may have several."""
     words = re.findall(r"[^\W\d]\w*", expressions)
     return {**{word: namespace[word] for word in words if word in namespace}, **namespace}
@@ -329,18 +329,18 @@ def collect(
     root = variables(params, "params")
     if (module := module_of(params)) is not None:
         variables.learn("", module)
-    container = opened(params)
-    require_lasting(container, root)
-    with reading(root):
+    container = without_generators(params)
+    refuse_iterators(container, root)
+    with while_reading(root):
         leaves = list(array_leaves(container, root))
         simple = plain(container)
     if not leaves:
         raise InputError(f"`{root}` holds no arrays: nothing to check.")
-    spoken = _given(names, len(leaves)) if names is not None else spoken_names(leaves, variables)
+    spoken = _given(names, len(leaves)) if names is not None else readable_names(leaves, variables)
     arrays: list[Parameter] = []
     start = 0
     for name, (_, value) in zip(spoken, leaves, strict=True):
-        with reading(name):
+        with while_reading(name):
             arrays.append(Parameter(name, value, real_array(value, name), start))
         start = arrays[-1].stop
     if start == 0:
@@ -364,30 +364,32 @@ def array_leaves(
     """
     held = children(node)
     if held is not None and any(node is container for container in above):
-        raise InputError(f"`{path}` is {kind_of(node)} that contains itself: take that out.")
+        raise InputError(f"`{path}` is {describe_type(node)} that contains itself: take that out.")
     if len(above) > DEEPEST:
         raise InputError(f"`{path}` lies more than {DEEPEST} containers deep: give flatter ones.")
     for key, child in held or ():
-        yield from array_leaves(child, joined(path, key, top=top), top=False, above=(*above, node))
+        yield from array_leaves(
+            child, joined_path(path, key, top=top), top=False, above=(*above, node)
+        )
     if held is None and not is_constant(node):
         yield path, node
 
 
-def joined(path: str, key: object, *, top: bool) -> str:
+def joined_path(path: str, key: object, *, top: bool) -> str:
     """What to call a part: ``W1``, ``layers.W``, ``params[0]``; names at the top stand alone."""
     if not isinstance(key, str):
-        return shortened(f"{path}[{shown(key)}]")
-    return spoken_key(key) if top else shortened(f"{path}.{spoken_key(key)}")
+        return shortened(f"{path}[{quoted(key)}]")
+    return readable_key(key) if top else shortened(f"{path}.{readable_key(key)}")
 
 
-def spoken_key(key: str) -> str:
+def readable_key(key: str) -> str:
     """What to call what has this key, or this name: the same, where it can be shown."""
     # Of a subclass only the characters are wanted.
     return shortened(printable(str.__str__(key)))
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
+def while_reading(name: str) -> Iterator[None]:
     """Tell in one line what the user's own containers and keys raise while they are looked at."""
     try:
         yield
@@ -429,7 +431,7 @@ def _strings(value: object, option: str) -> list[Any]:
     if isinstance(value, str):
         return [value]
     if isinstance(value, Iterator) or not np.iterable(value):
-        raise InputError(f"`{option}` is {shown(value)}: expected a sequence of names.")
+        raise InputError(f"`{option}` is {quoted(value)}: expected a sequence of names.")
     return list(value)
 
 
@@ -437,7 +439,7 @@ def _given(names: Sequence[str], count: int) -> list[str]:
     given = _strings(names, "names")
     strange = [name for name in given if not isinstance(name, str)]
     if strange:
-        raise InputError(f"`names` holds {shown(strange[0])}: expected strings, or a namespace.")
+        raise InputError(f"`names` holds {quoted(strange[0])}: expected strings, or a namespace.")
     if len(given) != count:
         raise InputError(
             f"`names` has {counted(len(given), 'name')} for {counted(count, 'array')}."
@@ -445,10 +447,10 @@ def _given(names: Sequence[str], count: int) -> list[str]:
     repeated = [name for name, times in Counter(given).items() if times > 1]
     if repeated:
         raise InputError(f"`names` calls two arrays `{repeated[0]}`: give each its own name.")
-    return list(map(spoken_key, given))
+    return list(map(readable_key, given))
 
 
-def spoken_names(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> list[str]:
+def readable_names(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> list[str]:
     """Return what the user calls each array; no two have the same name."""
     paths = [path for path, _ in leaves]
     spoken = [variables(leaf, path) if is_positional(path) else path for path, leaf in leaves]
@@ -483,9 +485,9 @@ def real_array(value: object, name: str) -> Array:
                 f"`{name}` is a whole number of more than 64 bits: give float({name})."
             )
     else:
-        require_lasting(value, name)
+        refuse_iterators(value, name)
         raise InputError(
-            f"`{name}` is {kind_of(value)}: expected a NumPy array or a number"
+            f"`{name}` is {describe_type(value)}: expected a NumPy array or a number"
             f"{_type_hint(value, name)}."
         )
     if array.dtype.kind not in "fiu":
@@ -495,11 +497,11 @@ def real_array(value: object, name: str) -> Array:
     return array
 
 
-def require_lasting(value: object, name: str) -> None:
+def refuse_iterators(value: object, name: str) -> None:
     """Raise `InputError` if a value can be looked through only once; it is not touched."""
     if isinstance(value, Iterator):
         raise InputError(
-            f"`{name}` is {kind_of(value)}, which can be read only once: make a list of it, "
+            f"`{name}` is {describe_type(value)}, which can be read only once: make a list of it, "
             f"list({name})."
         )
 
@@ -524,7 +526,7 @@ def _dtype_hint(array: Array) -> str:
     }.get(array.dtype.kind, "")
 
 
-def kind_of(value: object) -> str:
+def describe_type(value: object) -> str:
     """Return what something is, in words: its type, with an article.
 
     Examples
@@ -558,8 +560,8 @@ def _selected(arrays: list[Parameter], only: Sequence[str] | None) -> tuple[Para
     wanted = _strings(only, "only")
     strange = [name for name in wanted if not isinstance(name, str)]
     if strange:
-        raise InputError(f"`only` holds {shown(strange[0])}: expected names of parameters.")
-    wanted = list(map(spoken_key, wanted))
+        raise InputError(f"`only` holds {quoted(strange[0])}: expected names of parameters.")
+    wanted = list(map(readable_key, wanted))
     known = [parameter.name for parameter in arrays]
     for name in wanted:
         if name not in known:
@@ -579,6 +581,6 @@ def cost_name(function: object, names: Names) -> str:
         own = function.__name__  # type: ignore[attr-defined]
     otherwise = "cost_function"
     if isinstance(own, str) and own != "<lambda>":
-        otherwise = spoken_key(own)
+        otherwise = readable_key(own)
     variables, _ = VariableNames.among(names)
     return variables(function, otherwise)

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gradcheck_magic._inputs.parameters import is_function, kind_of
+from gradcheck_magic._inputs.parameters import describe_type, is_function
 from gradcheck_magic._result.gradient_check import GradientCheck
-from gradcheck_magic._wording import shown
+from gradcheck_magic._wording import quoted
 from gradcheck_magic.errors import InputError
 
 __all__ = ["MODES", "Call", "Mode", "Progress", "Request", "valid_step"]
@@ -89,7 +89,7 @@ class Request:
 
 def _require_mode(mode: object) -> None:
     if not (isinstance(mode, str) and mode in MODES):
-        raise InputError(f"`mode` is {shown(mode)}: expected {', '.join(MODES)}.")
+        raise InputError(f"`mode` is {quoted(mode)}: expected {', '.join(MODES)}.")
 
 
 def _require_budget(budget: Any) -> None:
@@ -98,16 +98,16 @@ def _require_budget(budget: Any) -> None:
     is_number = isinstance(budget, Real) and not isinstance(budget, bool)
     # Whole numbers may be larger than any float.
     if not (is_number and 0 < budget <= sys.float_info.max):
-        raise InputError(f"`budget` is {shown(budget)}: expected a number of seconds, such as 10.")
+        raise InputError(f"`budget` is {quoted(budget)}: expected a number of seconds, such as 10.")
 
 
 def _require_points(points: Any, grads: object) -> None:
     is_whole = isinstance(points, (int, np.integer)) and not isinstance(points, bool)
     if not is_whole or points < 1:
-        raise InputError(f"`points` is {shown(points)}: expected a whole number from 1 on.")
+        raise InputError(f"`points` is {quoted(points)}: expected a whole number from 1 on.")
     if points > 1 and not is_function(grads):
         raise InputError(
-            f"`points` is {shown(points)}, and the gradient is known at the given point alone: "
+            f"`points` is {quoted(points)}, and the gradient is known at the given point alone: "
             "give `grads` as a function of the parameters."
         )
 
@@ -115,7 +115,7 @@ def _require_points(points: Any, grads: object) -> None:
 def _require_previous(previous: object) -> None:
     if not (previous is None or isinstance(previous, GradientCheck)):
         raise InputError(
-            f"`previous` is {kind_of(previous)}: expected the GradientCheck that an earlier "
+            f"`previous` is {describe_type(previous)}: expected the GradientCheck that an earlier "
             "check returned."
         )
 
@@ -123,7 +123,7 @@ def _require_previous(previous: object) -> None:
 def _require_progress(progress: object) -> None:
     if not (progress is None or callable(progress)):
         raise InputError(
-            f"`progress` is {kind_of(progress)}: expected a function of (evaluations so far, "
+            f"`progress` is {describe_type(progress)}: expected a function of (evaluations so far, "
             "evaluations expected, seconds so far)."
         )
 
@@ -137,6 +137,6 @@ def valid_step(epsilon: float) -> float:
         step = math.nan
     if not (math.isfinite(step) and step > 0):
         raise InputError(
-            f"`epsilon` is {shown(epsilon)}: expected a small positive number, such as 1e-7."
+            f"`epsilon` is {quoted(epsilon)}: expected a small positive number, such as 1e-7."
         )
     return step

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.evaluation import Entries
+from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._inputs.parameters import DOUBLE, Parameter
 
 __all__ = ["CLEAR", "TEXTBOOK_STEPS", "CentralDifferences", "default_step", "textbook_pass"]
@@ -106,7 +106,7 @@ def textbook_pass(
     part = slice(first, first + len(ks))
     # An error so near to θ is the user's to see; with a larger step it may be our own.
     quiet = differences.epsilon > TEXTBOOK_STEPS[DOUBLE]
-    batch = Entries(cost.position(parameter), ks, differences.epsilon, quiet)
+    batch = EntryBatch(cost.position(parameter), ks, differences.epsilon, quiet)
     try:
         cost.fill(cost.own, batch, differences.cost_plus[part], differences.cost_minus[part])
     finally:

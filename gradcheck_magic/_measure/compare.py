@@ -22,13 +22,14 @@ from gradcheck_magic._result.parameter_check import (
     Entry,
     ParameterCheck,
     WrongRegion,
-    badness,
     relative_error,
+    severity,
 )
-from gradcheck_magic._result.verdict import THRESHOLDS, Vector, Verdict, relative_difference
+from gradcheck_magic._result.verdict import THRESHOLDS, Verdict, relative_difference
 
 __all__ = ["DOUBLE_PRECISION", "SINGLE_PRECISION", "Comparison", "Tolerance", "compare"]
 
+Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
@@ -115,7 +116,7 @@ def compare(
     checks, ranked = [], []
     for i, (parameter, part, ks) in enumerate(measured.parts(pairing)):
         verdict = _verdict(wrong[part], inspect[part], unknown[part])
-        entries = _Entries(
+        entries = _ParameterEntries(
             parameter,
             ks,
             analytic[part],
@@ -232,7 +233,7 @@ def _unknown(
 
 
 @dataclass(frozen=True)
-class _Entries:
+class _ParameterEntries:
     """The measured entries of one parameter, in C order, and which of it they are."""
 
     parameter: Parameter
@@ -247,7 +248,7 @@ class _Entries:
         """The entry that is furthest off; a wrong one before all that round-off explains."""
         if not self.analytic.size:
             return None
-        i = int(np.argmax(badness(self.analytic, self.numerical, self.wrong)))
+        i = int(np.argmax(severity(self.analytic, self.numerical, self.wrong)))
         k = int(self.ks[i])
         return Entry(
             self.parameter.label(k),
@@ -259,21 +260,23 @@ class _Entries:
 
     def wrong_ones(self) -> list[tuple[float, tuple[str, tuple[int, ...]]]]:
         """Every wrong entry with how far off it is."""
-        how_bad = badness(self.analytic, self.numerical, self.wrong)
+        how_bad = severity(self.analytic, self.numerical, self.wrong)
         return [
             (float(how_bad[i]), (self.parameter.name, self.parameter.index(int(self.ks[i]))))
             for i in np.flatnonzero(self.wrong).tolist()
         ]
 
 
-def _compare_parameter(entries: _Entries, textbook: Vector) -> ParameterCheck:
+def _compare_parameter(entries: _ParameterEntries, textbook: Vector) -> ParameterCheck:
     verdict = entries.verdict
     if entries.analytic.size < entries.parameter.size and verdict is not Verdict.BUG:
         verdict = Verdict.INCONCLUSIVE
     return _parameter_check(entries, verdict, (_difference(textbook, entries.analytic), 0.0))
 
 
-def _scanned_parameter(entries: _Entries, scan: Scan, i: int, verdict: Verdict) -> ParameterCheck:
+def _scanned_parameter(
+    entries: _ParameterEntries, scan: Scan, i: int, verdict: Verdict
+) -> ParameterCheck:
     each = scan.parameters[i]
     check = _parameter_check(entries, verdict, scan.difference_of(i))
     return replace(
@@ -302,7 +305,7 @@ def _wrong_region(parameter: Parameter, region: Region) -> WrongRegion:
 
 
 def _parameter_check(
-    entries: _Entries, verdict: Verdict, difference: tuple[float, float]
+    entries: _ParameterEntries, verdict: Verdict, difference: tuple[float, float]
 ) -> ParameterCheck:
     parameter = entries.parameter
     return ParameterCheck(

@@ -22,9 +22,9 @@ __all__ = [
     "Estimate",
     "Ladder",
     "Rung",
-    "answered",
     "follows_square_law",
     "gap_at_zero",
+    "run_together",
 ]
 
 # The noise is a standard deviation: four of them, of both evaluations at once, hold every value.
@@ -162,7 +162,7 @@ class Ladder:
 
     def best_rung(self) -> Rung | None:
         """Return the rung that the estimate rests on."""
-        rungs, k, _ = self.summed_up()
+        rungs, k, _ = self._summed_up()
         return rungs[k] if rungs else None
 
     def next_step(self, first: float) -> float | None:
@@ -201,13 +201,13 @@ class Ladder:
 
     def _finite(self) -> list[Rung]:
         """The rungs with a slope, and with the noise that they show together."""
-        return self.summed_up()[0]
+        return self._summed_up()[0]
 
     def _best(self) -> tuple[int, Estimate]:
         """The rung with the best estimate, and the estimate."""
-        return self.summed_up()[1:]
+        return self._summed_up()[1:]
 
-    def summed_up(self) -> tuple[list[Rung], int, Estimate]:
+    def _summed_up(self) -> tuple[list[Rung], int, Estimate]:
         if self._known is None:
             rungs = self._with_noise()
             self._known = (rungs, *self._best_of(rungs))
@@ -510,7 +510,7 @@ Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 
 
-def answered(
+def run_together(
     inquiries: Sequence[Generator[Question, Answer, Result]],
     answers: Callable[[Sequence[Question]], Sequence[Answer]],
     at_once: int,

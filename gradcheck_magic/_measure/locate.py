@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, box_size, contains, intersection
 from gradcheck_magic._measure.central_differences import CLEAR
-from gradcheck_magic._measure.residuals import Residual, looked
+from gradcheck_magic._measure.residuals import Residual, results_of
 from gradcheck_magic._measure.sampling import Region, Sampler
 from gradcheck_magic._result.parameter_check import index_of
 
-__all__ = ["FEW_SUSPECTS", "Search"]
+__all__ = ["FEW_SUSPECTS", "RegionSearch"]
 
 # A box of no more entries is measured entry by entry.
 FEW_SUSPECTS = 3
@@ -55,7 +55,7 @@ class _RegionFound(Exception):  # noqa: N818 (it is no error)
     """Nothing in a region moves any more: the search begins anew."""
 
 
-class Search:
+class RegionSearch:
     """The search in one parameter, along one direction.
 
     Parameters
@@ -192,7 +192,7 @@ class Search:
         """Measure the residual of a part of the entries."""
         sought = abs(self._residuals.left_of(found).value)
         look = self._residuals.of_part(self._direction.within(box, ramp), sought)
-        return looked([look], self._cost)[0]
+        return results_of([look], self._cost)[0]
 
     def _report_if_dense(self, box: Box, found: Residual, *, is_line: bool) -> None:
         """Report a box if entries of it that are tried are wrong; or the whole, if it is so there.

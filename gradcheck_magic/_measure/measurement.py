@@ -11,7 +11,7 @@ from gradcheck_magic._measure.central_differences import CentralDifferences, def
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
 from gradcheck_magic._measure.entries import MeasuredEntries
 from gradcheck_magic._measure.refine import measure
-from gradcheck_magic._measure.scan import Scan, planned, scan
+from gradcheck_magic._measure.scan import Scan, planned_scan, scan
 from gradcheck_magic._wording import duration, some_were
 
 __all__ = ["FULL_LIMIT", "Measurement"]
@@ -50,7 +50,7 @@ class Measurement:
     def __init__(self, pairing: Pairing, epsilon: float | None, mode: Mode) -> None:
         self.epsilon = default_step(8) if epsilon is None else epsilon
         self.choice = ""
-        self.scan: Scan | None = planned(pairing) if mode == "scan" else None
+        self.scan: Scan | None = planned_scan(pairing) if mode == "scan" else None
         self._asked = mode
         self._pairing = pairing
         self._is_given = epsilon is not None
@@ -89,7 +89,7 @@ class Measurement:
         expected = n_evaluations * cost.seconds_each
         limit = FULL_LIMIT if budget is None else budget
         if expected > limit:
-            self.scan = planned(self._pairing)
+            self.scan = planned_scan(self._pairing)
             self.choice = (
                 f"A scan: all {self._pairing.size:,} entries would take {n_evaluations:,} "
                 f"evaluations, about {duration(expected)}, and there are {limit:.2g} s. "

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost, Precision
-from gradcheck_magic._cost.evaluation import Entries
+from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import DOUBLE
 from gradcheck_magic._measure.analytic import Analytic, gradient_under_test
@@ -32,9 +32,9 @@ from gradcheck_magic._measure.ladder import (
     Estimate,
     Ladder,
     Rung,
-    answered,
     follows_square_law,
     gap_at_zero,
+    run_together,
 )
 
 __all__ = [
@@ -175,7 +175,7 @@ class Refinement:
         scale = np.maximum(1.0, np.abs(self._theta[found]))
         steps = np.maximum(FIRST_STEP * scale, RATIO * first.stepped[found])
         ks = [self._ks[k] for k in found.tolist()]
-        batch = Entries(self._position, ks, steps.tolist(), quiet=True)
+        batch = EntryBatch(self._position, ks, steps.tolist(), quiet=True)
         plus, minus = self._cost.pairs(self._precision, batch)
         stepped = steps_taken(self._values[found], steps)
         second = Pass.made(plus, minus, stepped, self._precision)
@@ -231,7 +231,7 @@ class Refinement:
         if precision is not self._cost.own:
             epsilon = TEXTBOOK_STEPS[DOUBLE]
             pairs = self._cost.pairs(
-                precision, Entries(self._position, self._ks, epsilon, quiet=True)
+                precision, EntryBatch(self._position, self._ks, epsilon, quiet=True)
             )
         return Pass.made(*pairs, steps_taken(self._at(precision), epsilon), precision)
 
@@ -413,11 +413,11 @@ class Refinement:
 
     def _take_all(self, looks: Sequence[Steps]) -> list[Any]:
         """Take the steps that several looks ask for: at once, where there are workers."""
-        return answered(looks, self._evaluated, self._cost.at_once)
+        return run_together(looks, self._evaluated, self._cost.at_once)
 
     def _evaluated(self, asked: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
         ks = [self._ks[k] for k, _ in asked]
-        batch = Entries(self._position, ks, [step for _, step in asked], quiet=True)
+        batch = EntryBatch(self._position, ks, [step for _, step in asked], quiet=True)
         plus, minus = self._cost.pairs(self._precision, batch)
         return list(zip(plus.tolist(), minus.tolist(), strict=True))
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, Direction, Prediction, likely_magnitude
-from gradcheck_magic._cost.evaluation import Along, Probe
+from gradcheck_magic._cost.evaluation import DirectionBatch, Probe
 from gradcheck_magic._measure.analytic import Analytic
-from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, Estimate, Ladder, Rung, answered
+from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, Estimate, Ladder, Rung, run_together
 from gradcheck_magic._measure.refine import PLACES, VERIFIED, noise_of_pair
 
-__all__ = ["CERTAINTY", "Residual", "Residuals", "joint_residual", "looked"]
+__all__ = ["CERTAINTY", "Residual", "Residuals", "joint_residual", "results_of"]
 
 Vector = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -42,14 +42,14 @@ RUNGS_OF_DIRECTION = 7
 RESIDUAL_STANDS_OUT = 20.0
 
 
-def looked(looks: Sequence[Looking[Result]], cost: Cost) -> list[Result]:
+def results_of(looks: Sequence[Looking[Result]], cost: Cost) -> list[Result]:
     """Return what several looks find: at once, where there are workers."""
 
     def evaluated(probes: Sequence[Probe]) -> list[tuple[float, float]]:
-        plus, minus = cost.pairs(cost.best, Along(probes))
+        plus, minus = cost.pairs(cost.best, DirectionBatch(probes))
         return list(zip(plus.tolist(), minus.tolist(), strict=True))
 
-    return answered(looks, evaluated, cost.at_once)
+    return run_together(looks, evaluated, cost.at_once)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Residuals:
         seed = (self._seed, self._position, turn)
         return Direction.over(self._position, self.parameter.shape, seed, self.holes)
 
-    def mend(self, k: int, numerical: float, bar: float) -> None:
+    def correct(self, k: int, numerical: float, bar: float) -> None:
         """Take an entry as measured from now on, instead of as it was given."""
         if math.isfinite(bar):
             self.mended[k] = (numerical - float(self._gradient.reshape(-1)[k]), bar)
@@ -213,9 +213,9 @@ class Residuals:
 
     def left_of(self, residual: Residual) -> Residual:
         """Return a residual with the entries that were measured as they are, not as given."""
-        return self.without_mended(residual, residual.direction, 1.0)
+        return self.without_corrected(residual, residual.direction, 1.0)
 
-    def without_mended(self, residual: Residual, direction: Direction, share: float) -> Residual:
+    def without_corrected(self, residual: Residual, direction: Direction, share: float) -> Residual:
         """Return a residual without what was mended here, along its share of a direction."""
         value, bar = residual.value, residual.bar
         for k, (change, uncertainty) in self.mended.items():
@@ -272,7 +272,7 @@ def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Lo
     climbed = yield from _climbed(terms, cost, enough)
     found = climbed.residual(terms[0].direction, rounding, 1.0)
     for residuals, direction, share in terms:
-        found = residuals.without_mended(found, direction, share)
+        found = residuals.without_corrected(found, direction, share)
     return found
 
 

@@ -105,7 +105,7 @@ class Sampler:
         gradient = self.residuals.analytic.gradient
         for i in range(batch.n_settled):
             k, numerical, bar = ks[i], float(batch.numerical[i]), float(batch.uncertainty[i])
-            self.residuals.mend(k, numerical, bar)
+            self.residuals.correct(k, numerical, bar)
             off = abs(float(gradient[k]) - numerical)
             if gradient[k] == 0 and abs(numerical) <= bar:
                 self.sampled.blank.add(k)

@@ -20,11 +20,11 @@ from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.analytic import ROUNDING, gradient_under_test, largest_entry
 from gradcheck_magic._measure.central_differences import CLEAR
-from gradcheck_magic._measure.locate import FEW_SUSPECTS, Search
-from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, looked
+from gradcheck_magic._measure.locate import FEW_SUSPECTS, RegionSearch
+from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, results_of
 from gradcheck_magic._measure.sampling import Region, Sampled, Sampler
 
-__all__ = ["ParameterScan", "Scan", "planned", "scan"]
+__all__ = ["ParameterScan", "Scan", "planned_scan", "scan"]
 
 Vector = NDArray[np.float64]
 
@@ -269,7 +269,7 @@ def _difference(parameters: Sequence[ParameterScan]) -> tuple[float, float]:
     return length / scale, uncertainty / scale
 
 
-def planned(pairing: Pairing) -> Scan:
+def planned_scan(pairing: Pairing) -> Scan:
     """Return a scan of which nothing is done yet."""
     pairs = zip(pairing.checked, pairing.gradients, strict=True)
     found = [_planned(parameter, gradient) for parameter, gradient in pairs]
@@ -358,7 +358,7 @@ class _Scanner:
                 self._sampler(each, residuals).sample(range(residuals.size))
             elif len(odd) <= MOST_SETTLED:
                 together.append((each, residuals))
-        found = looked([residuals.of_all(0) for _, residuals in together], self._cost)
+        found = results_of([residuals.of_all(0) for _, residuals in together], self._cost)
         for (each, residuals), first in zip(together, found, strict=True):
             each.first = first
             each.rest = residuals.left_of(first)
@@ -366,7 +366,7 @@ class _Scanner:
     def _locate(
         self, each: ParameterScan, residuals: Residuals, turn: int, found: Residual
     ) -> None:
-        search = Search(self._sampler(each, residuals), self._cost, turn)
+        search = RegionSearch(self._sampler(each, residuals), self._cost, turn)
         each.is_complete, each.rest = search.run(found)
 
     def _borne_out(self, turn: int) -> Residual | None:
@@ -375,10 +375,10 @@ class _Scanner:
         if not explained:
             return None
         everything = [residuals for _, residuals in explained]
-        (joint,) = looked([joint_residual(everything, self._cost, turn)], self._cost)
+        (joint,) = results_of([joint_residual(everything, self._cost, turn)], self._cost)
         if not joint.is_clear:
             return None
-        again = looked([residuals.of_all(turn) for residuals in everything], self._cost)
+        again = results_of([residuals.of_all(turn) for residuals in everything], self._cost)
         for (each, residuals), found in zip(explained, again, strict=True):
             each.rest = residuals.left_of(found)
             if each.rest.is_clear:
@@ -397,7 +397,7 @@ class _Scanner:
         turns = range(TURNS + 1, TURNS + 1 + SKETCH)
         sought = abs(each.first.value) if each.first is not None else residuals.largest
         looks = [residuals.sketched(turn, sought) for turn in turns]
-        each.sketch = [sketch for sketch in looked(looks, self._cost) if sketch.is_known]
+        each.sketch = [sketch for sketch in results_of(looks, self._cost) if sketch.is_known]
 
     def _sampler(self, each: ParameterScan, residuals: Residuals) -> Sampler:
         return Sampler(residuals, self._cost, each.sampled, self._epsilon)

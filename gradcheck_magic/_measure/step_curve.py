@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost, Precision
-from gradcheck_magic._cost.evaluation import Entries
+from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._cost.gradient_function import pair_at
 from gradcheck_magic._cost.restore import Restored
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
@@ -32,7 +32,7 @@ from gradcheck_magic._inputs.parameters import (
     VariableNames,
     collect,
     cost_name,
-    kind_of,
+    describe_type,
 )
 from gradcheck_magic._inputs.request import Call, Progress, valid_step
 from gradcheck_magic._measure.analytic import Analytic, gradient_under_test
@@ -44,7 +44,7 @@ from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import label
 from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._result.verdict import THRESHOLDS
-from gradcheck_magic._wording import counted, did_you_mean, listed, shown
+from gradcheck_magic._wording import counted, did_you_mean, listed, quoted
 from gradcheck_magic.errors import InputError
 
 __all__ = ["step_curve"]
@@ -152,7 +152,7 @@ def step_curve(
     started = time.perf_counter()
     _require_check(check)
     variables, spoken = VariableNames.among(names)
-    wanted = _Place.found(collect(params, variables, only=None, names=spoken), name, index)
+    wanted = _EntryPlace.found(collect(params, variables, only=None, names=spoken), name, index)
     only = _names_to_pair(wanted, check)
     with Restored(params, cost_function, grads):
         pairing = pair_at(params, grads, only=only, names=names)
@@ -168,7 +168,7 @@ def step_curve(
         cost.expected = SET_UP_EVALUATIONS + 2 * STEPS_OF_CURVE
         with cost:
             step = _used_step(epsilon, check, cost)
-            entry = _Entry.of(pairing, wanted, cost, step)
+            entry = _SteppedEntry.of(pairing, wanted, cost, step)
             taken = entry.measured(cost)
     changed = _changes(check, pairing, cost)
     same = None if changed else check
@@ -176,7 +176,7 @@ def step_curve(
 
 
 @dataclass(frozen=True)
-class _Place:
+class _EntryPlace:
     """Where an entry stands."""
 
     parameters: Parameters
@@ -213,7 +213,7 @@ def _valid_index(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ..
         numbers = tuple(map(whole, index if np.iterable(index) else (index,)))
     except TypeError:
         raise InputError(
-            f"`index` is {shown(index)}: expected whole numbers, one for each axis of `{name}` "
+            f"`index` is {quoted(index)}: expected whole numbers, one for each axis of `{name}` "
             f"{shape}."
         ) from None
     if len(numbers) != len(shape):
@@ -232,11 +232,12 @@ def _valid_index(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ..
 def _require_check(check: object) -> None:
     if not (check is None or isinstance(check, GradientCheck)):
         raise InputError(
-            f"`check` is {kind_of(check)}: expected the GradientCheck that the entry belongs to."
+            f"`check` is {describe_type(check)}: expected the GradientCheck that the entry belongs "
+            "to."
         )
 
 
-def _names_to_pair(place: _Place, check: GradientCheck | None) -> list[str]:
+def _names_to_pair(place: _EntryPlace, check: GradientCheck | None) -> list[str]:
     """Return the parameters whose gradient is needed: those of the check, to be compared."""
     if check is None:
         return [place.name]
@@ -266,7 +267,7 @@ def _used_step(epsilon: float | None, check: GradientCheck | None, cost: Cost) -
 
 
 @dataclass(frozen=True, eq=False)
-class _Entry:
+class _SteppedEntry:
     """One entry of θ, and the steps that it is to take.
 
     Attributes
@@ -282,7 +283,7 @@ class _Entry:
     step: float
 
     @classmethod
-    def of(cls, pairing: Pairing, place: _Place, cost: Cost, step: float) -> Self:
+    def of(cls, pairing: Pairing, place: _EntryPlace, cost: Cost, step: float) -> Self:
         """Return an entry of what is to be checked."""
         i = [parameter.name for parameter in pairing.checked].index(place.name)
         parameter, k = pairing.checked[i], place.k
@@ -329,7 +330,7 @@ class _Entry:
             steps = self.steps()
             cost.expected = cost.n_evaluations + 2 * len(steps)
             ks = [self.k] * len(steps)
-            batch = Entries(cost.position(self.parameter), ks, steps.tolist(), quiet=True)
+            batch = EntryBatch(cost.position(self.parameter), ks, steps.tolist(), quiet=True)
             pairs = cost.pairs(cost.best, batch)
             return Pass.made(*pairs, steps_taken(self.theta, steps), cost.best)
 
@@ -347,7 +348,7 @@ def _changes(check: GradientCheck | None, pairing: Pairing, cost: Cost) -> tuple
 
 
 def _concluded(
-    entry: _Entry,
+    entry: _SteppedEntry,
     taken: Pass,
     cost: Cost,
     *,
@@ -391,7 +392,7 @@ def _concluded(
     )
 
 
-def _enough(entry: _Entry, best: float, cost: Cost) -> float:
+def _enough(entry: _SteppedEntry, best: float, cost: Cost) -> float:
     """The error bar that is enough: a part of the largest entry of the parameter, as for a check.
 
     Where both values are zero, any will do; and where that entry is nearly zero, the last digit of
@@ -404,7 +405,7 @@ def _enough(entry: _Entry, best: float, cost: Cost) -> float:
     return float(max(tolerance.of_parameter * largest, cost.best.eps * cost.scale / entry.scale))
 
 
-def _position(entry: _Entry, check: GradientCheck | None) -> int | None:
+def _position(entry: _SteppedEntry, check: GradientCheck | None) -> int | None:
     """Where the check measured the entry; None where it did not."""
     if check is None:
         return None
@@ -420,16 +421,16 @@ def _is_wrong(analytic: float, best: float, bar: float) -> bool:
     return off > CLEAR * bar and off >= THRESHOLDS[1] * (abs(analytic) + abs(best))
 
 
-def _known(entry: _Entry, taken: Pass, precision: Precision) -> Estimate:
+def _known(entry: _SteppedEntry, taken: Pass, precision: Precision) -> Estimate:
     """Return the slope that a second look would find, from the steps that were taken anyway."""
     ladder = Ladder(entry.scale, PLACES * entry.place, abs(precision.value))
     steps = np.log(taken.stepped)
-    shown = np.isfinite(taken.central)
+    quoted = np.isfinite(taken.central)
     # The used step, or the nearest to it that shows anything.
-    apart = np.where(shown | ~shown.any(), np.abs(steps - math.log(entry.step)), np.inf)
+    apart = np.where(quoted | ~quoted.any(), np.abs(steps - math.log(entry.step)), np.inf)
     first = float(taken.stepped[np.argmin(apart)])
     best = BEST_STEP * entry.scale
-    second = best if shown[np.argmin(np.abs(steps - math.log(best)))] else first / RATIO
+    second = best if quoted[np.argmin(np.abs(steps - math.log(best)))] else first / RATIO
     step: float | None = first
     for _ in range(RUNGS_OF_CURVE):
         if step is None:

@@ -28,7 +28,7 @@ from traitlets.config import Config
 
 from gradcheck_magic._cost.interrupt import interrupts_raised
 from gradcheck_magic._inputs.pairing import has_gradients
-from gradcheck_magic._inputs.parameters import names_first
+from gradcheck_magic._inputs.parameters import mentioned_first
 from gradcheck_magic._inputs.request import MODES, Progress
 from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cards import Card, StaticCard, TextCard
@@ -499,7 +499,7 @@ def _called(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]
         upstream = _evaluated("upstream", options.upstream, namespace)
     expressions = f"{options.params} {options.grads} {options.cost}"
     return {
-        "names": names_first(expressions, namespace),
+        "names": mentioned_first(expressions, namespace),
         "call": options.call,
         "upstream": upstream,
         "seed": options.seed,

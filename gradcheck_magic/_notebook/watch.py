@@ -23,7 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.free_variables import attributes, captured, globals_read
+from gradcheck_magic._cost.free_variables import (
+    closure_variables,
+    global_variables,
+    instance_attributes,
+)
 from gradcheck_magic._inputs.arrays import library_of, requires_gradient
 from gradcheck_magic._inputs.fingerprint import digest
 from gradcheck_magic._inputs.parameters import is_function
@@ -426,7 +430,7 @@ class _Look:
         elif isinstance(value, type):
             items = (*value.__bases__, *vars(value).values()) if self._is_ours(value) else ()
         elif not isinstance(value, ModuleType) and _package(type(value)) not in FRONT_END:
-            yield from attributes(value)
+            yield from instance_attributes(value)
             items = (type(value),)
         yield from ((name, item) for item in items)
 
@@ -434,9 +438,9 @@ class _Look:
         yield name, function.__code__
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         yield from ((name, value) for value in defaults)
-        yield from captured(function)
+        yield from closure_variables(function)
         if function.__globals__ is self._namespace:
-            yield from globals_read(function)
+            yield from global_variables(function)
 
     def _is_ours(self, kind: type) -> bool:
         """Whether a class was defined in the notebook."""
@@ -506,7 +510,7 @@ def _read(node: ast.expr, namespace: Namespace) -> tuple[list[Named], bool]:
         return [], False
     except TypeError:
         function = eval(f"lambda: ({ast.unparse(node)})", namespace)  # noqa: S307 (it is not called)
-        return list(globals_read(function)), False
+        return list(global_variables(function)), False
     return [(name, value)], is_all
 
 
@@ -524,7 +528,7 @@ def _stored(node: ast.expr, namespace: Namespace) -> tuple[str, Any, bool]:
         return node.id, namespace[node.id], True
     if isinstance(node, ast.Attribute):
         name, owner, is_all = _stored(node.value, namespace)
-        held = dict(attributes(owner)) if is_all else {}
+        held = dict(instance_attributes(owner)) if is_all else {}
         if node.attr in held:
             return ast.unparse(node), held[node.attr], True
         return name, owner, False

@@ -12,10 +12,10 @@ from gradcheck_magic._result.error_grid import ErrorGrid, Tiling, box_of
 from gradcheck_magic._result.parameter_check import (
     Entry,
     ParameterCheck,
-    badness,
     index_of,
     label,
     relative_error,
+    severity,
 )
 
 __all__ = ["CloseUp"]
@@ -74,7 +74,7 @@ class CloseUp(Displayed):
         list of Entry
             Those of this parameter.
         """
-        ranks = badness(self.analytic, self.numerical, self.wrong)
+        ranks = severity(self.analytic, self.numerical, self.wrong)
         if most < len(ranks):
             # Sorting a million to find the first few would take longer than drawing them.
             least = np.partition(ranks, -most)[-most] if most else np.inf

@@ -15,10 +15,10 @@ from gradcheck_magic._result.display import Displayed, renderers
 from gradcheck_magic._result.parameter_check import (
     Entry,
     ParameterCheck,
-    badness,
     index_of,
     label,
     relative_error,
+    severity,
 )
 from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import did_you_mean, listed
@@ -220,7 +220,7 @@ class GradientCheck(Displayed):
         >>> [entry.label for entry in check.worst_entries()]
         ['params[1]', 'params[0]']
         """
-        ranks = badness(self.analytic, self.numerical, self.wrong)
+        ranks = severity(self.analytic, self.numerical, self.wrong)
         order = np.argsort(-ranks, kind="stable")[:most]
         return [self._entry(int(position)) for position in order]
 
@@ -245,7 +245,7 @@ class GradientCheck(Displayed):
         )
         if np.any(concerned & self.wrong):
             concerned &= self.wrong
-        ranks = np.where(concerned, badness(self.analytic, self.numerical, self.wrong), -np.inf)
+        ranks = np.where(concerned, severity(self.analytic, self.numerical, self.wrong), -np.inf)
         order = np.argsort(-ranks, kind="stable")[: min(most, int(concerned.sum()))]
         return [self._entry(int(position)) for position in order]
 

@@ -15,10 +15,10 @@ __all__ = [
     "Entry",
     "ParameterCheck",
     "WrongRegion",
-    "badness",
     "index_of",
     "label",
     "relative_error",
+    "severity",
 ]
 
 Vector = NDArray[np.float64]
@@ -138,7 +138,7 @@ def relative_error(numerical: NDArray[Any], analytic: NDArray[Any]) -> Vector:
     return relative
 
 
-def badness(analytic: Vector, numerical: Vector, wrong: Mask) -> Vector:
+def severity(analytic: Vector, numerical: Vector, wrong: Mask) -> Vector:
     """How far off each entry is, for ranking: a wrong one before all that round-off explains.
 
     First come entries whose analytic value is not finite, last those that were not measured.

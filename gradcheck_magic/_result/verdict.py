@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LISTED", "THRESHOLDS", "Verdict", "band", "relative_difference"]
+__all__ = ["LISTED", "THRESHOLDS", "Verdict", "relative_difference", "textbook_verdict"]
 
 
 Vector = NDArray[np.float64]
@@ -70,7 +70,7 @@ def relative_difference(numerical: NDArray[Any], analytic: NDArray[Any]) -> floa
         return float(np.linalg.norm(numerical - analytic) / scale)
 
 
-def band(difference: float) -> Verdict:
+def textbook_verdict(difference: float) -> Verdict:
     """Return what the textbook says of a difference."""
     correct, inspect, _ = THRESHOLDS
     if difference < correct:

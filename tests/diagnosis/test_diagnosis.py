@@ -20,7 +20,7 @@ from gradcheck_magic import (
     Verdict,
     check_gradients,
 )
-from gradcheck_magic._diagnosis.broadcasting import Watch
+from gradcheck_magic._diagnosis.broadcasting import BroadcastWatch
 from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
 from gradcheck_magic._diagnosis.recognise import rearrangements
 from gradcheck_magic._inputs.pairing import pair
@@ -818,7 +818,7 @@ def test_a_cost_that_keeps_arrays_keeps_plain_ones():
 
 def test_watching():
     """Columns meet vectors from either side, and in place."""
-    watch = Watch()
+    watch = BroadcastWatch()
     vector, column = watch.over(np.arange(3.0)), np.arange(3.0)[:, None]
     assert (vector - column).shape == (column - vector).shape == (3,)
     assert len(watch.found) == 2

@@ -18,7 +18,7 @@ from gradcheck_magic import (
     Verdict,
     check_gradients,
 )
-from gradcheck_magic._result.parameter_check import badness, index_of, label
+from gradcheck_magic._result.parameter_check import index_of, label, severity
 
 # What is within so many error bars agrees, and differs in what each machine rounds in its own way.
 BARS = 4
@@ -80,7 +80,7 @@ def _worst(check, parameter):
     stop = parameter.start + parameter.size
     positions = np.flatnonzero((parameter.start <= check.measured) & (check.measured < stop))
     analytic, numerical = check.analytic[positions], check.numerical[positions]
-    ranks = badness(analytic, numerical, check.wrong[positions])
+    ranks = severity(analytic, numerical, check.wrong[positions])
     if parameter.verdict is Verdict.CORRECT:
         ranks = np.abs(analytic)
     worst = positions[np.argmax(ranks)]

@@ -25,7 +25,7 @@ from gradcheck_magic import (
 )
 from gradcheck_magic._cost.convention import Binding, Convention
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.evaluation import Entries, Evaluator
+from gradcheck_magic._cost.evaluation import EntryBatch, Evaluator
 from gradcheck_magic._cost.worker_process import _known
 from gradcheck_magic._cost.workers import Workers, pool_of
 from gradcheck_magic._inputs.parameters import VariableNames, collect
@@ -435,7 +435,7 @@ def test_time_is_looked_at_while_waiting():
 
     workers = Workers(pool_of(2), evaluator, binding, check_time)
     with pytest.raises(TimeoutError, match="late"):
-        list(workers.parts(binding, Entries(0, range(3), 1e-7)))
+        list(workers.parts(binding, EntryBatch(0, range(3), 1e-7)))
     assert check_gradients(theta, 2 * theta, sum_of_squares, workers=2).passed
 
 
@@ -461,7 +461,7 @@ def test_errors_of_the_cost(request, name, kind):
     plus, minus = np.full((2, N), np.nan)
     with Cost(cost, parameters, call="structured", workers=pool(request, name)) as there:
         with pytest.raises(kind) as error:
-            there.fill(there.own, Entries(0, range(N), 1e-7), plus, minus)
+            there.fill(there.own, EntryBatch(0, range(N), 1e-7), plus, minus)
         assert there.n_filled == 5
     assert np.isfinite(plus).sum() == 5
     assert error.traceback[-1].name == "cost"
