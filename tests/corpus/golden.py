@@ -27,7 +27,8 @@ import numpy as np
 from gradcheck_magic import Diagnosis, GradientCheck, check_gradients
 from tests.benchmarks.diagnosis import notebook
 from tests.benchmarks.harness import parsed, progress, run_on_all_cores, say
-from tests.corpus.generate import build, plans
+from tests.corpus.case import Case
+from tests.corpus.generate import Plan, build, plans
 from tests.corpus.planted import ROWS, checked
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "corpus.txt"
@@ -130,10 +131,22 @@ def arithmetic() -> str:
     return digest.hexdigest()[:12]
 
 
+def built(plan: Plan) -> Case | None:
+    """The case of a plan, if there is one.
+
+    With another arithmetic, a gradient by hand may be a little further from the true one than the
+    corpus allows. Its cases are then missing, and count among those that differ.
+    """
+    try:
+        return build(plan)
+    except AssertionError:
+        return None
+
+
 def everything() -> Iterator[tuple[str, partial]]:
     """Yield the name of each case, and what checks it."""
     for plan in plans():
-        case = build(plan)
+        case = built(plan)
         if case is not None:
             names = notebook(plan)
             check = partial(check_gradients, case.params, case.grads, case.cost, names=names)
