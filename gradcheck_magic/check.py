@@ -235,6 +235,7 @@ def check_gradients(
         seed=seed,
         progress=progress,
         previous=previous,
+        started=time.perf_counter(),
     )
     check = None
     try:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
@@ -50,7 +50,7 @@ class Request:
     seed: int
     progress: Progress | None
     previous: GradientCheck | None
-    started: float = field(default_factory=time.perf_counter)
+    started: float
 
     def __post_init__(self) -> None:
         _require_mode(self.mode)
