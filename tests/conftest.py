@@ -1,6 +1,5 @@
-"""Fixtures: a real IPython shell, the check through both of its doors, and a browser."""
+"""Fixtures: a real IPython shell, and the check through both of its doors."""
 
-import importlib
 import sys
 import time
 from collections.abc import Iterator
@@ -9,7 +8,6 @@ from pathlib import Path
 import pytest
 from clock import Clock
 from IPython.core.interactiveshell import InteractiveShell
-from lab_server import lab_server
 from traitlets.config import Config
 
 from gradcheck_magic import check_gradients
@@ -125,32 +123,3 @@ def check(request):
         return shell.user_ns["_gradcheck"]
 
     return through_magic
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, closed after each file: while it runs, nothing else can use asyncio."""
-    # Imported here, for only who asks for it is skipped without it.
-    with importlib.import_module("browser").chromium() as context:
-        yield context
-
-
-@pytest.fixture
-def page(browser):
-    """A new page, closed afterwards."""
-    page = browser.new_page()
-    yield page
-    page.close()
-
-
-@pytest.fixture(scope="module")
-def server(browser, tmp_path_factory):
-    """A Jupyter server with a folder and a user of its own, once there is a browser."""
-    with lab_server(tmp_path_factory.mktemp("jupyter")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def executed(tmp_path_factory):
-    """The notebook with three checks, executed."""
-    return importlib.import_module("exports").execute(tmp_path_factory.mktemp("executed"))
