@@ -32,7 +32,9 @@ from gradcheck_magic._wording import first_line
 
 __all__ = ["Outcome", "conclude", "has_failed", "most_telling", "with_changes"]
 
-CUT_SHORT = "Stopped early: the cause was looked for without further evaluations of the cost."
+CUT_SHORT = (
+    "The check was stopped early: the search for the cause made no further evaluations of the cost."
+)
 
 
 def with_changes(previous: GradientCheck | None, check: GradientCheck) -> GradientCheck:
@@ -54,17 +56,20 @@ def most_telling(checks: list[GradientCheck], request: Request) -> GradientCheck
         checks[-1] if has_failed(checks[-1]) else next((c for c in checks if not c), checks[0])
     )
     point = checks.index(telling)
-    around = f"the parameters moved by up to 10 %, seed {request.seed}"
+    around = f"parameters moved by up to 10 %, seed {request.seed}"
     reasons, notes = telling.reasons, telling.notes
     if point:
-        before = "passes" if checks[0] else "says nothing"
+        before = "passes" if checks[0] else "is inconclusive"
         sentence = (
-            f"This is point {point} of {request.points} around the given one ({around}): the "
-            f"given one {before}."
+            f"This is point {point} of {request.points} around the given point ({around}); the "
+            f"given point {before}."
         )
         reasons = (sentence, *reasons)
     elif telling:
-        sentence = f"Checked at {request.points} points around the given one as well ({around})."
+        sentence = (
+            f"The gradient was also checked at {request.points} points around the given one "
+            f"({around})."
+        )
         notes = (*notes, sentence)
     return replace(
         telling,
@@ -178,8 +183,8 @@ def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
         (
             f"`{cost.name}` was called {cost.convention.described}, because it raised "
             f"{type(likelier.error).__name__} when called {likelier.convention.described}: "
-            f"{first_line(likelier.error).rstrip('.')}. If that is how it is meant to be called, "
-            f"--call {likelier.convention} shows where."
+            f"{first_line(likelier.error).rstrip('.')}. If it is meant to be called like "
+            f"that, --call {likelier.convention} shows where the error occurs."
         )
     ]
 

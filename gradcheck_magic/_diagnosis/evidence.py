@@ -71,13 +71,16 @@ class Evidence:
 
     def labels(self, mask: Mask) -> str:
         """Name the entries where a mask is true, the first few of them."""
-        names = [
-            parameter.label(int(k))
-            for parameter, part, ks in self.measured.parts(self.pairing)
-            for k in ks[mask[part]][: NAMED_ENTRIES + 1]
-        ]
-        more = int(mask.sum()) - NAMED_ENTRIES
-        return listed(names[:NAMED_ENTRIES]) + (f" and {more} more" if more > 0 else "")
+        named: list[tuple[str, int]] = []
+        for parameter, part, ks in self.measured.parts(self.pairing):
+            chosen = ks[mask[part]]
+            if len(chosen) == parameter.size > NAMED_ENTRIES:
+                named.append((f"all of `{parameter.name}`", len(chosen)))
+            else:
+                named += [(f"`{parameter.label(int(k))}`", 1) for k in chosen[:NAMED_ENTRIES]]
+        named = named[:NAMED_ENTRIES]
+        more = int(mask.sum()) - sum(count for _, count in named)
+        return listed([name for name, _ in named] + [f"{more} more"] * (more > 0), code=False)
 
     def names(self, mask: Mask) -> str:
         """Name the parameters in which a mask is true anywhere."""
