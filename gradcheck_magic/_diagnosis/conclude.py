@@ -1,4 +1,4 @@
-"""The result of a check, put together from what was measured, judged and diagnosed."""
+"""Puts the result of a check together from what was measured, judged and diagnosed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CUT_SHORT = (
 
 
 def with_changes(previous: GradientCheck | None, check: GradientCheck) -> GradientCheck:
-    """Return the same check, which tells what has changed since the one before."""
+    """Return the same check with the changes since the previous one."""
     if previous is None:
         return check
     differences = (previous.difference, check.difference)
@@ -46,12 +46,12 @@ def with_changes(previous: GradientCheck | None, check: GradientCheck) -> Gradie
 
 
 def has_failed(check: GradientCheck) -> bool:
-    """Return whether something is wrong, or worth inspecting."""
+    """Return True if something is wrong, or worth inspecting."""
     return check.verdict in {Verdict.BUG, Verdict.INSPECT}
 
 
 def most_telling(checks: list[GradientCheck], request: Request) -> GradientCheck:
-    """Return the check that fails; or one that says nothing; or the one at the given point."""
+    """Return the check that fails, or else an inconclusive one, or else that at the given point."""
     telling = (
         checks[-1] if has_failed(checks[-1]) else next((c for c in checks if not c), checks[0])
     )
@@ -83,7 +83,7 @@ def most_telling(checks: list[GradientCheck], request: Request) -> GradientCheck
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """All that a check at one point came to."""
+    """Everything that a check at one point came to."""
 
     pairing: Pairing
     cost: Cost
@@ -95,18 +95,18 @@ class Outcome:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether anything is missing that would have been measured."""
+        """True if the check was stopped before everything was measured."""
         return self.stopped is not None and not self.measurement.is_done
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on everything."""
+        """The overall verdict."""
         verdict = self.comparison.verdict
         is_bug = verdict is Verdict.BUG
         return Verdict.INCONCLUSIVE if self.is_cut_short and not is_bug else verdict
 
     def evidence(self) -> Evidence:
-        """What there is to be put into words."""
+        """Return the evidence from which the sentences are written."""
         measurement = self.measurement
         return Evidence(
             self.pairing,
@@ -127,7 +127,7 @@ class Outcome:
         return f"{why}: {self.measurement.so_far}"
 
     def notes(self) -> Iterator[str]:
-        """Yield what else a reader should know."""
+        """Yield notes on anything else that a reader should know."""
         if self.measurement.choice:
             yield self.measurement.choice
         yield from self.pairing.notes
@@ -139,7 +139,7 @@ class Outcome:
 
 
 def conclude(outcome: Outcome, started: float) -> GradientCheck:
-    """Put together what was found."""
+    """Put the result together."""
     pairing, cost, measurement = outcome.pairing, outcome.cost, outcome.measurement
     comparison, measured = outcome.comparison, outcome.measured
     difference, uncertainty = comparison.difference
@@ -174,7 +174,7 @@ def conclude(outcome: Outcome, started: float) -> GradientCheck:
 
 
 def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
-    """Whether the function was called in the wrong way: it then ignores what it should use."""
+    """Return a note if the cost may have been called wrongly, and so ignores some parameters."""
     ignored = any(d.cause is Cause.COST_IGNORES_PARAMETERS for d in diagnoses)
     if not (ignored and cost.passed_over and cost.convention):
         return []
@@ -190,7 +190,7 @@ def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
 
 
 def _detectable(measured: MeasuredEntries) -> float:
-    """The error that is clear of the error bar and of inspection, at the least favourable entry."""
+    """Return the smallest error that would be detected in any entry, even the least favourable."""
     if not measured.numerical.size:
         return math.inf
     bars = (CLEAR + 1) * (measured.uncertainty + measured.rounding)

@@ -1,4 +1,4 @@
-"""Why the verdict is what it is, and what else a reader should know: sentences, with numbers."""
+"""Sentences that explain the verdict, and notes on anything else that a reader should know."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["notes", "reasons"]
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# The noise of a sum of ordinary length, in units of the rounding of its result: what is above it
-# has another origin than the size of the cost.
+# The noise of an ordinary sum, in units of the rounding of its result. More noise than that has
+# another origin than the size of the cost.
 ORDINARY_NOISE = 100.0
-# An analytic value that is this part of its error bar says that the slope is zero.
+# An analytic value smaller than this fraction of its error bar counts as zero.
 ZERO = 1e-2
-# A cost that is larger than its gradient times this drowns it.
+# A cost that exceeds its gradient by this factor hides it in rounding noise.
 LARGE_COST = 1e4
 
 
 def reasons(evidence: Evidence) -> Iterator[str]:
-    """Yield why the verdict is what it is, where the difference alone does not say."""
+    """Yield the reasons for the verdict, where the difference alone does not explain it."""
     if evidence.stopped:
         yield evidence.stopped
     if evidence.scan is not None:
@@ -50,7 +50,7 @@ def reasons(evidence: Evidence) -> Iterator[str]:
 
 
 def notes(evidence: Evidence) -> Iterator[str]:
-    """Yield what else is odd about the numbers or the point."""
+    """Yield notes on anything else that is unusual about the numbers or the point."""
     yield from _precision(evidence)
     yield from _kinks(evidence)
     yield from _nothing_compared(evidence)
@@ -61,7 +61,7 @@ def notes(evidence: Evidence) -> Iterator[str]:
 
 
 def _slightly_off(evidence: Evidence) -> Iterator[str]:
-    """By how much, and what is usually off by so little."""
+    """Yield the size of the error, and the usual causes of one so small."""
     slightly = {
         p.name: float(relative_error(np.array(p.worst.numerical), np.array(p.worst.analytic)))
         for p in evidence.comparison.parameters
@@ -114,7 +114,7 @@ def _stationary(evidence: Evidence) -> str:
 
 
 def _too_wide(evidence: Evidence, unknown: Mask) -> str:
-    """What limits the error bars, and what to do about it."""
+    """Return what limits the error bars, and what to do about it."""
     cost, names = evidence.cost, evidence.names(unknown)
     precision = cost.best
     bar = float(np.max(evidence.uncertainty[unknown]))
@@ -248,7 +248,7 @@ def _kinks(evidence: Evidence) -> Iterator[str]:
 
 
 def _nothing_compared(evidence: Evidence) -> Iterator[str]:
-    """Parameters of which both gradients are zero, or as good as."""
+    """Yield the names of the parameters whose gradients are both zero, or too small to compare."""
     zero, measured = [], evidence.measured
     for parameter, part, _ in measured.parts(evidence.pairing):
         if part.stop - part.start < parameter.size or not measured.settled[part].all():
@@ -268,7 +268,7 @@ def _nothing_compared(evidence: Evidence) -> Iterator[str]:
 
 
 def _symmetric(evidence: Evidence) -> Iterator[str]:
-    """Points that hide bugs: units that are all alike."""
+    """Yield a note if identical rows or columns may hide a bug at this point."""
     checked = evidence.pairing.checked
     alike = {p.name: word for p in checked if (word := _likeness(p))}
     for word in sorted(set(alike.values())):
@@ -281,9 +281,9 @@ def _symmetric(evidence: Evidence) -> Iterator[str]:
 
 
 def _likeness(parameter: Parameter) -> str:
-    """Say whether a weight is all zero, or all its rows or columns are the same."""
+    """Return what is identical in a matrix: every entry (zero), its rows or its columns."""
     array = parameter.array
-    if array.ndim < 2 or min(array.shape) < 2:  # noqa: PLR2004 (a bias may well be a column)
+    if array.ndim < 2 or min(array.shape) < 2:  # noqa: PLR2004 (a bias may be a column)
         return ""
     if not array.any():
         return "Every entry"

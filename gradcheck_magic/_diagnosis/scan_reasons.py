@@ -1,4 +1,4 @@
-"""What a scan found that is no single entry, and what it left open: sentences, with numbers."""
+"""Sentences on what a scan found beyond single entries, and on what it left open."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gradcheck_magic._wording import listed
 
 __all__ = ["scan_reasons"]
 
-# A bar that is so many times what noise makes of it has another reason.
+# If the error bar exceeds the part due to noise by this factor, it has another cause.
 NOISY = 4.0
 
 
 def scan_reasons(evidence: Evidence, scan: Scan) -> Iterator[str]:
-    """Yield what a scan found that is no single entry, and what it left open, and why."""
+    """Yield what a scan found beyond single entries, what it left open, and why."""
     for check in evidence.comparison.parameters:
         yield from _regions(check)
     pairs = list(zip(scan.parameters, evidence.comparison.parameters, strict=True))
@@ -46,7 +46,7 @@ def scan_reasons(evidence: Evidence, scan: Scan) -> Iterator[str]:
 
 
 def _is_hidden(evidence: Evidence) -> bool:
-    """Whether there is a bug of which the difference says nothing."""
+    """Return True if there is a bug that the difference does not show."""
     is_bug, wrong = evidence.verdict is Verdict.BUG, evidence.comparison.wrong
     is_number = bool(np.isfinite(evidence.analytic[wrong]).all())
     return (

@@ -1,4 +1,4 @@
-"""What a finding says to a person: what, where, how sure, and what to look at."""
+"""Turns a finding into a sentence: what is wrong, where, how certain it is, what to look at."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from gradcheck_magic._wording import counted, listed
 
 __all__ = ["Context", "sentence"]
 
-# Gradients and entries named in a sentence, at most.
+# The largest numbers of gradients and entries that a sentence names.
 NAMED_PLACES = 6
 ENTRIES = 3
-# A cosine that two digits would call 1.
+# A larger cosine would be rounded to 1.00.
 COSINE_ALIKE = 0.99
-# Smaller lengths may well be a typing mistake in front of 1/m, and not the length of anything.
+# A smaller factor may well be a typing mistake before 1/m, even if some axis has that length.
 SMALL_FACTOR = 10
-# Digits of a factor, if its error bar allows for them.
+# The number of digits given for a factor, if its error bar is small enough.
 DIGITS = 4
-# A model may leave more unexplained than would be needed for further ones.
+# A model may leave a relative error of `TOLERANCE`, so more digits would claim too much.
 MOST_DIGITS = 5
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a sentence may refer to.
+    """The context that a sentence may refer to.
 
     Attributes
     ----------
     layers : Layers
-        All parameters, right or wrong.
+        All parameters, correct or wrong.
     named_numbers : NamedNumbers
-        What numbers may stand for.
+        The lengths and numbers that the notebook knows by name.
     cost_name : str
-        What the user calls the cost.
+        The user's name for the cost.
     """
 
     layers: Layers
@@ -49,7 +49,7 @@ class Context:
 
 
 def sentence(finding: Finding, context: Context) -> str:
-    """Return what a finding says."""
+    """Return the sentence that describes a finding."""
     return _SENTENCES[finding.cause](finding, context)
 
 
@@ -70,7 +70,10 @@ def _is(mismatches: Sequence[Mismatch]) -> str:
 
 
 def _everywhere(finding: Finding) -> str:
-    """In how many entries, and how sure: zeros are any factor of each other."""
+    """Return in how many entries, and to how many digits, a finding holds.
+
+    Entries in which both gradients are zero do not count: any factor relates them.
+    """
     sample = Sample.pooled(m.sample for m in finding.mismatches)
     zero = (sample.analytic == 0) & (sample.numerical == 0)
     told = int((sample.stands_out & ~zero).sum())
@@ -89,7 +92,7 @@ def _everywhere(finding: Finding) -> str:
 
 
 def _digits(sample: Sample) -> str:
-    """To how many digits the gradient is known, and so what is said of it."""
+    """Return the number of digits to which the gradient, and so the finding, is known."""
     known = sample.known & (sample.bar < np.abs(sample.numerical))
     numerical, analytic = norm(sample.numerical[known]), norm(sample.analytic[known])
     if not numerical:
@@ -101,7 +104,7 @@ def _digits(sample: Sample) -> str:
 
 
 def _place(finding: Finding, otherwise: str) -> str:
-    """Where to look: where the group of parameters begins, or where each of them is formed."""
+    """Return where to look: at the place before all of these parameters, or `otherwise`."""
     after, before = finding.details.get("after"), finding.details.get("before")
     if before is None:
         return otherwise
@@ -111,7 +114,7 @@ def _place(finding: Finding, otherwise: str) -> str:
 
 
 def _apart(finding: Finding) -> str:
-    """What a factor is not that of."""
+    """Return the part of the gradient that a factor does not apply to."""
     penalised = finding.details.get("penalised", ())
     return f", apart from the regularisation of {listed(penalised)}" if penalised else ""
 
@@ -121,11 +124,11 @@ def _formed(mismatches: Sequence[Mismatch]) -> str:
 
 
 def _factor_text(factor: float, uncertainty: float) -> str:
-    """The factor with four digits, or with its error bar where that supports fewer."""
+    """Return the factor with four digits, or with its error bar if fewer are known."""
     apart = abs(factor - 1)
     digits = DIGITS
     if uncertainty < apart < 1:
-        # Enough to tell it from 1.
+        # More digits are needed to show that it is not 1.
         digits = max(digits, int(2 - np.floor(np.log10(apart))))
     text = f"{factor:#.{digits}g}"
     if uncertainty > abs(factor) * 10.0 ** (1 - digits):
@@ -134,7 +137,7 @@ def _factor_text(factor: float, uncertainty: float) -> str:
 
 
 def _reading(factor: float, named_numbers: NamedNumbers) -> str:
-    """What a factor is usually a sign of, as a question; empty where it means nothing."""
+    """Return the usual reason for a factor, as a question; empty if it has no known meaning."""
     read = named_numbers.factor(factor)
     if read is None:
         return ""
@@ -198,7 +201,7 @@ def _scale(finding: Finding, context: Context) -> str:
 
 
 def _accumulated(finding: Finding, named_numbers: NamedNumbers) -> str:
-    """Whether it is what torch has added up, of all parameters; then, how often."""
+    """Return a sentence if torch has accumulated several gradients; otherwise an empty string."""
     details, read = finding.details, named_numbers.factor(finding.details["factor"])
     is_torch = all(mismatch.gradient_name.endswith(".grad") for mismatch in finding.mismatches)
     everywhere = details.get("before") is not None and not details.get("after")
@@ -294,7 +297,7 @@ def _regularization(finding: Finding, context: Context) -> str:
 
 
 def _told_of_penalty(strength: float, known: Strength | None) -> str:
-    """Whether it is a penalty is sure only where its strength is that of one."""
+    """Say how the regularisation is wrong; it is certain only if the strength is a known one."""
     if known is not None and known.instead:
         pair = (known.instead, known.formula) if strength > 0 else (known.formula, known.instead)
         return "`{}` is used in place of `{}`".format(*pair)
@@ -370,7 +373,7 @@ def _slice(finding: Finding, _: Context) -> str:
 
 
 def _part(mismatch: Mismatch, sides: Sequence[Sequence[int]]) -> str:
-    """What to call a row, a column or a block."""
+    """Return the name of a row, a column or a block."""
     shape, gradient = mismatch.parameter.shape, f"`{mismatch.gradient_name}`"
     partial = [axis for axis, side in enumerate(sides) if len(side) < shape[axis]]
     if len(shape) == 2 and len(partial) == 1:  # noqa: PLR2004 (a matrix)
@@ -390,7 +393,7 @@ def _is_range(side: Sequence[int]) -> bool:
 
 
 def _index(side: Sequence[int], length: int) -> str:
-    """An index as NumPy would have it."""
+    """Return an index in NumPy's notation."""
     if len(side) == length > 1:
         return ":"
     if len(side) == 1:
@@ -584,7 +587,7 @@ def _nearly_right(finding: Finding, context: Context) -> str:
 
 
 def _hint(mismatch: Mismatch, context: Context) -> str:
-    """Where to look, if all else in the layer is right."""
+    """Return where to look if everything else in the layer is correct."""
     peers = [m for m in context.layers.beside(mismatch) if m.is_compared]
     if not peers or any(m.is_wrong for m in peers):
         return ""
