@@ -57,7 +57,7 @@ def notes(evidence: Evidence) -> Iterator[str]:
     yield from _symmetric(evidence)
 
 
-# Why something is worth a look
+# Reasons to inspect a gradient
 
 
 def _slightly_off(evidence: Evidence) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _slightly_off(evidence: Evidence) -> Iterator[str]:
     )
 
 
-# Why nothing can be said
+# Reasons for an inconclusive verdict
 
 
 def _inconclusive(evidence: Evidence) -> Iterator[str]:
@@ -142,7 +142,7 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
     )
 
 
-# Why the verdict is not the textbook's
+# Reasons for a verdict that differs from the textbook's
 
 
 def _departure(evidence: Evidence) -> str:
@@ -208,7 +208,7 @@ def _worst_error(evidence: Evidence, mask: Mask) -> float:
     return float(np.max(off / sizes))
 
 
-# What is odd
+# Notes on what is unusual
 
 
 def _precision(evidence: Evidence) -> Iterator[str]:
