@@ -68,13 +68,13 @@ class BroadcastWatch:
         """Return two operands, a column as a vector if the other is a vector of its length."""
         one, other = map(np.shape, pair)
         if _is_column(one) and _is_vector(other) and one[0] == other[0]:
-            mended = [np.reshape(pair[0], other), pair[1]]
+            fixed = [np.reshape(pair[0], other), pair[1]]
         elif _is_vector(one) and _is_column(other) and other[0] == one[0]:
-            mended = [pair[0], np.reshape(pair[1], one)]
+            fixed = [pair[0], np.reshape(pair[1], one)]
         else:
             return list(pair)
-        self.found.append(OuterBroadcast((one, other), _line()))
-        return mended
+        self.found.append(OuterBroadcast((one, other), _users_line()))
+        return fixed
 
 
 class _Watched(np.ndarray[Any, np.dtype[Any]]):
@@ -121,7 +121,7 @@ def _is_vector(shape: tuple[int, ...]) -> bool:
     return len(shape) == 1 and shape[0] > 1
 
 
-def _line() -> str:
+def _users_line() -> str:
     """Return the line of the user's code that is being executed."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_INSIDE):

@@ -116,11 +116,11 @@ class Outcome:
             self.comparison,
             self.verdict,
             measurement.scan,
-            self._stop() if self.is_cut_short else "",
+            self._why_stopped() if self.is_cut_short else "",
             bool(self.diagnoses),
         )
 
-    def _stop(self) -> str:
+    def _why_stopped(self) -> str:
         why = "Interrupted"
         if isinstance(self.stopped, OutOfTime):
             why = "The budget was used up"
@@ -133,7 +133,7 @@ class Outcome:
         yield from self.pairing.notes
         yield from self.cost.notes
         yield from notes(self.evidence())
-        yield from _doubts(self.cost, self.diagnoses)
+        yield from _convention_notes(self.cost, self.diagnoses)
         if self.stopped and self.diagnoses and not self.is_cut_short:
             yield CUT_SHORT
 
@@ -173,7 +173,7 @@ def conclude(outcome: Outcome, started: float) -> GradientCheck:
     )
 
 
-def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
+def _convention_notes(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
     """Return a note if the cost may have been called wrongly, and so ignores some parameters."""
     ignored = any(d.cause is Cause.COST_IGNORES_PARAMETERS for d in diagnoses)
     if not (ignored and cost.passed_over and cost.convention):

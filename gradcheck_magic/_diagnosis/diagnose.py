@@ -179,9 +179,9 @@ class _CauseSearch:
         """Return the findings in the order of the parameters."""
         shared = self._shared_by_all()
         findings = [shared] if shared else self._one_by_one()
-        findings = self._of_another_point(findings)
+        findings = self._by_experiments(findings)
         findings = self._upstream(findings)
-        findings = [self._located(finding) for finding in findings]
+        findings = [self._with_place(finding) for finding in findings]
         findings = [f for f in findings if f.firm or any(m.is_bug for m in f.mismatches)]
         return sorted(findings, key=lambda f: self._all.index(f.mismatches[0]))
 
@@ -205,15 +205,15 @@ class _CauseSearch:
 
     def _one_by_one(self) -> list[Finding]:
         found = {
-            id(m): self._borne_out(recognise_cause(m, self._named_numbers)) for m in self._wrong
+            id(m): self._confirmed(recognise_cause(m, self._named_numbers)) for m in self._wrong
         }
-        weak = [m for m in self._wrong if _may_be_another(found[id(m)])]
+        weak = [m for m in self._wrong if _may_be_swapped(found[id(m)])]
         # A zero gradient fits any parameter without a gradient, so a nonzero one must be involved.
         swaps = [
             swap
             for swap in exchanged(weak, self._all)
             if any(m.sample.analytic.any() for m in swap.mismatches)
-            and not self._is_of_wrong_weights(swap, found)
+            and not self._is_bias_of_wrong_weights(swap, found)
         ]
         taken = {id(m) for swap in swaps for m in swap.mismatches}
         single = [found[id(m)] for m in self._wrong if id(m) not in taken]
@@ -221,10 +221,10 @@ class _CauseSearch:
         for m in weak:
             if id(m) in taken or found[id(m)] is not None:
                 continue
-            findings = self._with(findings, m)
+            findings = self._explaining_also(findings, m)
         return findings + swaps
 
-    def _is_of_wrong_weights(self, swap: Finding, found: dict[int, Finding | None]) -> bool:
+    def _is_bias_of_wrong_weights(self, swap: Finding, found: dict[int, Finding | None]) -> bool:
         """Return True for a bias alone whose weights are also wrong, without a cause.
 
         Its gradient then equals that of another layer's bias because the array that both sum over
@@ -234,7 +234,7 @@ class _CauseSearch:
         weights = self._layers.weights_of(bias)
         return not others and any(m.is_wrong and found[id(m)] is None for m in weights)
 
-    def _borne_out(self, finding: Finding | None) -> Finding | None:
+    def _confirmed(self, finding: Finding | None) -> Finding | None:
         """Return the finding if further evidence supports it, or what remains of it."""
         if finding is not None and finding.cause is Cause.COST_IGNORES_PARAMETERS:
             (mismatch,) = finding.mismatches
@@ -243,10 +243,10 @@ class _CauseSearch:
             flat = {"flat_to": finding.details["within"], "n_wrong": int(mismatch.wrong.sum())}
             return Finding(Cause.UNKNOWN, finding.mismatches, flat, firm=False)
         if finding is not None and finding.cause is Cause.MASK and not finding.firm:
-            return self._masked(finding)
+            return self._confirmed_mask(finding)
         return finding
 
-    def _masked(self, finding: Finding) -> Finding | None:
+    def _confirmed_mask(self, finding: Finding) -> Finding | None:
         """Return a mask that explains only some of the entries if a bias confirms it, or else None.
 
         A gradient that is wrong everywhere is also nonzero where the correct one is zero.
@@ -260,7 +260,7 @@ class _CauseSearch:
         ]
         return finding if any(m.wrong[units].all() for m in biases) else None
 
-    def _with(self, findings: list[Finding], mismatch: Mismatch) -> list[Finding]:
+    def _explaining_also(self, findings: list[Finding], mismatch: Mismatch) -> list[Finding]:
         """Return the findings, of which one explains this parameter, if only as UNKNOWN."""
         for i, finding in enumerate(findings):
             wider = extended(finding, mismatch)
@@ -272,7 +272,7 @@ class _CauseSearch:
 
     # Comparison with another point, or with a fixed cost
 
-    def _of_another_point(self, findings: list[Finding]) -> list[Finding]:
+    def _by_experiments(self, findings: list[Finding]) -> list[Finding]:
         """Replace doubtful findings if the gradient is that of another point or a fixed cost."""
         doubtful = [f for f in findings if not f.firm or self._is_without_meaning(f)]
         if not any(m.is_bug for f in doubtful for m in f.mismatches):
@@ -303,9 +303,9 @@ class _CauseSearch:
 
     def _upstream(self, findings: list[Finding]) -> list[Finding]:
         """Replace findings without a simple cause by the place where the error enters, if any."""
-        weak = [f for f in findings if self._may_come_from_further_on(f)]
-        open_ones = [m for f in weak for m in f.mismatches]
-        place = boundary(self._layers, open_ones)
+        weak = [f for f in findings if self._may_come_from_upstream(f)]
+        unexplained = [m for f in weak for m in f.mismatches]
+        place = boundary(self._layers, unexplained)
         if place is None or not any(m.is_bug for m in place.explained):
             return findings
         inside = {id(m) for m in place.explained}
@@ -315,38 +315,38 @@ class _CauseSearch:
         # If the cost does not change with a parameter, that holds whatever else is wrong.
         ignored = Cause.COST_IGNORES_PARAMETERS
         kept = [f for f in findings if f not in absorbed or f.cause is ignored]
-        return [*kept, _at_a_place(place, absorbed)]
+        return [*kept, _finding_at(place, absorbed)]
 
-    def _may_come_from_further_on(self, finding: Finding) -> bool:
+    def _may_come_from_upstream(self, finding: Finding) -> bool:
         """Return True if an error closer to the output may look like this."""
         if finding.cause is Cause.COST_IGNORES_PARAMETERS:
             # The parameter may cancel in the cost, as a bias before batch norm does.
             return any(m.is_wrong for m in self._layers.beside(finding.mismatches[0]))
         return not finding.firm or finding.cause is Cause.MASK or self._is_without_meaning(finding)
 
-    def _located(self, finding: Finding) -> Finding:
+    def _with_place(self, finding: Finding) -> Finding:
         """Add the place where the error enters to a finding that several parameters share."""
         if finding.cause is Cause.MASK:
-            return _named(finding)
+            return _with_first_name(finding)
         if finding.cause not in {Cause.SIGN, Cause.SCALE, Cause.ZERO}:
             return finding
         place = boundary(self._layers, finding.mismatches)
         if place is None or len(place.explained) < len(self._wrong):
             return finding
-        return replace(finding, details=finding.details | _names(place))
+        return replace(finding, details=finding.details | _place_details(place))
 
 
-def _at_a_place(place: Boundary, absorbed: Sequence[Finding]) -> Finding:
+def _finding_at(place: Boundary, absorbed: Sequence[Finding]) -> Finding:
     """Return the finding for an error that enters at a place in the backward pass."""
-    mask = next((f for f in absorbed if f.cause is Cause.MASK and _is_at(f, place)), None)
+    mask = next((f for f in absorbed if f.cause is Cause.MASK and _is_right_before(f, place)), None)
     if mask is not None:
-        details = _named(mask).details | _names(place)
+        details = _with_first_name(mask).details | _place_details(place)
         return Finding(Cause.MASK, place.explained, details)
     known = [{"name": m.name, **similarity(m)} for m in place.explained]
     if not place.after and all(map(_is_nearly_right, place.explained, known)):
         # The gradient is nearly right everywhere, so the point or the data differ, not a formula.
         return Finding(Cause.UNKNOWN, place.explained, {"evidence": known}, firm=False)
-    details = {**_names(place), "layer": place.layer, "right_after": place.is_right_after}
+    details = {**_place_details(place), "layer": place.layer, "right_after": place.is_right_after}
     details |= {"is_numbered": place.is_numbered, "evidence": known}
     return Finding(Cause.UPSTREAM, place.explained, details)
 
@@ -365,7 +365,7 @@ def _is_evident(finding: Finding) -> bool:
     return "learning_rate" not in finding.details or bool(finding.details["name"])
 
 
-def _may_be_another(finding: Finding | None) -> bool:
+def _may_be_swapped(finding: Finding | None) -> bool:
     """Return True if a parameter may still have the gradient of another one."""
     zero = {Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
     return finding is None or not finding.firm or finding.cause in zero
@@ -375,15 +375,15 @@ def _ordered(some: Iterable[Mismatch], everything: Sequence[Mismatch]) -> tuple[
     return tuple(sorted(some, key=everything.index))
 
 
-def _names(place: Boundary) -> Details:
+def _place_details(place: Boundary) -> Details:
     return {"after": place.after.name if place.after else "", "before": place.before.name}
 
 
-def _named(finding: Finding) -> Finding:
+def _with_first_name(finding: Finding) -> Finding:
     return replace(finding, details={"name": finding.mismatches[0].name, **finding.details})
 
 
-def _is_at(finding: Finding, place: Boundary) -> bool:
+def _is_right_before(finding: Finding, place: Boundary) -> bool:
     """Return True if a mask was forgotten right before a place."""
     return finding.mismatches[0] is place.before
 

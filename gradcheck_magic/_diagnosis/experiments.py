@@ -146,10 +146,10 @@ class Experiments:
             return None
         if _are_partial(fitting):
             return None
-        mended = NoisyFunction(functools.partial(cost.at, wrap=watch.over), cost.best.noise)
+        fixed = NoisyFunction(functools.partial(cost.at, wrap=watch.over), cost.best.noise)
         try:
-            mended.evaluate(self._theta)
-            fits = bool(watch.found) and is_gradient_of(mended, self._theta, fitting)
+            fixed.evaluate(self._theta)
+            fits = bool(watch.found) and is_gradient_of(fixed, self._theta, fitting)
         finally:
             # Arrays that the cost has kept must behave like plain ones again.
             watch.is_over = True

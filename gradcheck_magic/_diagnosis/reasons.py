@@ -46,7 +46,7 @@ def reasons(evidence: Evidence) -> Iterator[str]:
     if evidence.verdict is Verdict.INCONCLUSIVE:
         yield from _inconclusive(evidence)
     elif evidence.verdict is not textbook_verdict(evidence.comparison.difference[0]):
-        yield _departure(evidence)
+        yield _why_not_textbook(evidence)
 
 
 def notes(evidence: Evidence) -> Iterator[str]:
@@ -82,9 +82,9 @@ def _slightly_off(evidence: Evidence) -> Iterator[str]:
 
 def _inconclusive(evidence: Evidence) -> Iterator[str]:
     unknown, cost = evidence.comparison.unknown, evidence.cost
-    said_zero = np.abs(evidence.analytic) <= ZERO * evidence.uncertainty
+    analytic_is_zero = np.abs(evidence.analytic) <= ZERO * evidence.uncertainty
     if not unknown.any() or np.all(
-        said_zero & (np.abs(evidence.numerical) <= evidence.uncertainty)
+        analytic_is_zero & (np.abs(evidence.numerical) <= evidence.uncertainty)
     ):
         yield _stationary(evidence)
         return
@@ -145,12 +145,12 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
 # Reasons for a verdict that differs from the textbook's
 
 
-def _departure(evidence: Evidence) -> str:
+def _why_not_textbook(evidence: Evidence) -> str:
     difference, _ = evidence.comparison.difference
     if evidence.verdict is Verdict.CORRECT:
-        return _excused(evidence, difference)
+        return _why_correct(evidence, difference)
     if evidence.verdict is Verdict.BUG:
-        return _hidden(evidence, difference)
+        return _why_bug(evidence, difference)
     mask = evidence.comparison.inspect
     worst = _worst_error(evidence, mask)
     return (
@@ -161,7 +161,7 @@ def _departure(evidence: Evidence) -> str:
     )
 
 
-def _excused(evidence: Evidence, difference: float) -> str:
+def _why_correct(evidence: Evidence, difference: float) -> str:
     cost, measured = evidence.cost, evidence.measured
     agree = "with other steps, every entry agrees within its error bar"
     if evidence.is_single:
@@ -191,7 +191,7 @@ def _excused(evidence: Evidence, difference: float) -> str:
     )
 
 
-def _hidden(evidence: Evidence, difference: float) -> str:
+def _why_bug(evidence: Evidence, difference: float) -> str:
     mask = evidence.comparison.wrong
     part, whole = (float(np.linalg.norm(evidence.numerical[m])) for m in (mask, mask | True))
     share = f", {part / whole:.0e} of the whole gradient," if 0 < part < whole else ""
@@ -270,7 +270,7 @@ def _nothing_compared(evidence: Evidence) -> Iterator[str]:
 def _symmetric(evidence: Evidence) -> Iterator[str]:
     """Yield a note if identical rows or columns may hide a bug at this point."""
     checked = evidence.pairing.checked
-    alike = {p.name: word for p in checked if (word := _likeness(p))}
+    alike = {p.name: word for p in checked if (word := _what_is_identical(p))}
     for word in sorted(set(alike.values())):
         names = [name for name, its in alike.items() if its == word]
         yield (
@@ -280,7 +280,7 @@ def _symmetric(evidence: Evidence) -> Iterator[str]:
         )
 
 
-def _likeness(parameter: Parameter) -> str:
+def _what_is_identical(parameter: Parameter) -> str:
     """Return what is identical in a matrix: every entry (zero), its rows or its columns."""
     array = parameter.array
     if array.ndim < 2 or min(array.shape) < 2:  # noqa: PLR2004 (a bias may be a column)

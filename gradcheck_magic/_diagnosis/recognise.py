@@ -116,7 +116,9 @@ def _not_finite(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
     lost = ~np.isfinite(mismatch.sample.analytic)
     if not lost.any():
         return None
-    return _found(Cause.ENTRIES, mismatch, n_not_finite=int(lost.sum()), indices=_listed(mismatch))
+    return _finding(
+        Cause.ENTRIES, mismatch, n_not_finite=int(lost.sum()), indices=_wrong_indices(mismatch)
+    )
 
 
 def _cost_constant(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
@@ -126,14 +128,14 @@ def _cost_constant(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
     sharp = sample.bar <= FLAT_SPREAD * norm(sample.analytic)
     if not known.all() or not np.all(flat & sharp):
         return None
-    return _found(Cause.COST_IGNORES_PARAMETERS, mismatch, within=float(sample.bar.max()))
+    return _finding(Cause.COST_IGNORES_PARAMETERS, mismatch, within=float(sample.bar.max()))
 
 
 def _zero(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
     sample = mismatch.sample
     if np.max(np.abs(sample.analytic)) > NO_GRADIENT * norm(sample.numerical):
         return None
-    return _found(Cause.ZERO, mismatch)
+    return _finding(Cause.ZERO, mismatch)
 
 
 def scaled(sample: Sample, named_numbers: NamedNumbers) -> tuple[Cause, Details] | None:
@@ -174,7 +176,7 @@ def _rearranged(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
         return None
     for how, order in rearrangements(mismatch.shape):
         if sample.explained_by(sample.numerical[order], sample.bar[order]):
-            return _found(Cause.TRANSPOSED, mismatch, **how)
+            return _finding(Cause.TRANSPOSED, mismatch, **how)
     return None
 
 
@@ -201,7 +203,7 @@ def _reordered(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
     )
     if not ranked.explained_by(ranked.numerical, ranked.bar):
         return None
-    return _found(Cause.TRANSPOSED, mismatch, how="reordered", axes=())
+    return _finding(Cause.TRANSPOSED, mismatch, how="reordered", axes=())
 
 
 def rearrangements(shape: Sequence[int]) -> Iterator[tuple[Details, Indices]]:
@@ -332,7 +334,7 @@ def _fitted_to_both(
     return (a, b), (a_width, b_width)
 
 
-def _total(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+def _constant_along_axes(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
     """Recognise a gradient that is constant along an axis: the sum or mean of the correct one."""
     sample, shape = mismatch.sample, mismatch.shape
     if not sample.known.all() or sample.stands_out.sum() < ANY_NUMBER:
@@ -374,14 +376,14 @@ def _masked(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
         )
         closed = np.flatnonzero(through)
         if 0 < len(closed) < shape[axis]:
-            inside = np.isin(_along(shape, axis), closed)
+            inside = np.isin(_index_along(shape, axis), closed)
             firm = not np.any(mismatch.wrong & ~inside)
             units = mismatch.places(axis, closed)
-            return _found(Cause.MASK, mismatch, firm=firm, axis=axis, indices=units)
+            return _finding(Cause.MASK, mismatch, firm=firm, axis=axis, indices=units)
     return None
 
 
-def _along(shape: Sequence[int], axis: int) -> Indices:
+def _index_along(shape: Sequence[int], axis: int) -> Indices:
     """Return the index along an axis of each entry, in C order."""
     index: Indices = np.indices(shape)[axis].ravel()
     return index
@@ -389,7 +391,7 @@ def _along(shape: Sequence[int], axis: int) -> Indices:
 
 def _block(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
     """Recognise a wrong row, column or block among correct ones."""
-    block = _enclosing(mismatch)
+    block = _enclosing_block(mismatch)
     if block is None:
         return None
     sides, inside = block
@@ -402,10 +404,10 @@ def _block(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
     details: Details = {"sides": places, "n_right": mismatch.n_right}
     if within:
         details |= {"within": within.cause.name, **within.details}
-    return _found(Cause.SLICE, mismatch, firm=within is not None, **details)
+    return _finding(Cause.SLICE, mismatch, firm=within is not None, **details)
 
 
-def _enclosing(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
+def _enclosing_block(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
     """Return the smallest block that holds all wrong entries, if it holds no correct ones."""
     shape = mismatch.shape
     if not shape:
@@ -424,21 +426,21 @@ def _enclosing(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
         return None
     # Extend the block to whole rows and columns if the missing entries have no gradient, or were
     # not measured by the scan.
-    open_ones = ~right & ~sample.known.reshape(shape)
+    unknown = ~right & ~sample.known.reshape(shape)
     sides = [
         np.arange(length)
-        if not np.any(np.delete(right, side, axis)) or _is_open(open_ones, sides, axis)
+        if not np.any(np.delete(right, side, axis)) or _is_unknown_beyond(unknown, sides, axis)
         else side
         for axis, (side, length) in enumerate(zip(sides, shape, strict=True))
     ]
     return sides, inside.ravel()
 
 
-def _is_open(open_ones: Mask, sides: Sequence[Indices], axis: int) -> bool:
+def _is_unknown_beyond(unknown: Mask, sides: Sequence[Indices], axis: int) -> bool:
     """Return True if nothing is known about the rest of a block's rows or columns."""
-    beyond = np.delete(np.arange(open_ones.shape[axis]), sides[axis])
+    beyond = np.delete(np.arange(unknown.shape[axis]), sides[axis])
     around = np.ix_(*sides[:axis], beyond, *sides[axis + 1 :])
-    return bool(len(beyond) and np.all(open_ones[around]))
+    return bool(len(beyond) and np.all(unknown[around]))
 
 
 def _is_run(mask: Mask) -> bool:
@@ -452,19 +454,19 @@ def _some_entries(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | 
     # In a vector, or if there are many in a matrix, the wrong entries may be those of some units:
     # an error closer to the output may be confined to these.
     firm = len(mismatch.squeezed) > 1 and FEW_ENTRIES * mismatch.wrong.sum() <= mismatch.size
-    details: Details = {"n_wrong": int(mismatch.wrong.sum()), "indices": _listed(mismatch)}
+    details: Details = {"n_wrong": int(mismatch.wrong.sum()), "indices": _wrong_indices(mismatch)}
     details["n_right"] = mismatch.n_right
     if _zero(mismatch.where(mismatch.wrong), named_numbers):
         details["within"] = Cause.ZERO.name
-    return _found(Cause.ENTRIES, mismatch, firm=firm, **details)
+    return _finding(Cause.ENTRIES, mismatch, firm=firm, **details)
 
 
-def _listed(mismatch: Mismatch) -> list[tuple[int, ...]]:
+def _wrong_indices(mismatch: Mismatch) -> list[tuple[int, ...]]:
     """Return the indices of the first wrong entries."""
     return [mismatch.index(int(k)) for k in np.flatnonzero(mismatch.wrong)[:MOST_INDICES]]
 
 
-def _found(cause: Cause, mismatch: Mismatch, *, firm: bool = True, **details: object) -> Finding:
+def _finding(cause: Cause, mismatch: Mismatch, *, firm: bool = True, **details: object) -> Finding:
     return Finding(cause, (mismatch,), dict(details), firm)
 
 
@@ -478,7 +480,7 @@ _RECOGNISERS: tuple[Callable[[Mismatch, NamedNumbers], Finding | None], ...] = (
     _reordered,
     _regularised,
     _scaled_but_for_penalty,
-    _total,
+    _constant_along_axes,
     _masked,
     _block,
     _some_entries,
@@ -507,7 +509,7 @@ def same_total(mismatch: Mismatch, among: Sequence[Mismatch]) -> Finding | None:
     )
     whole = dataclasses.replace(Sample(*totals), spread=np.atleast_1d(norm(sample.off)))
     if whole.stands_out.all() and whole.explained_by(whole.numerical, whole.bar):
-        return _found(Cause.BROADCAST, mismatch, how="axis", total=float(whole.numerical[0]))
+        return _finding(Cause.BROADCAST, mismatch, how="axis", total=float(whole.numerical[0]))
     return None
 
 
@@ -524,7 +526,7 @@ def exchanged(mismatches: Sequence[Mismatch], among: Sequence[Mismatch]) -> list
     found = {id(m): found for m in mismatches if (found := _owner(m, among)) is not None}
     owners = {key: owner for key, (owner, _) in found.items()}
     findings = []
-    for group in _chains([m for m in mismatches if id(m) in owners], owners):
+    for group in _exchange_groups([m for m in mismatches if id(m) in owners], owners):
         entries = sum(m.size for m in group)
         chance = sum(found[id(m)][1] for m in group)
         if entries >= TELLING_ENTRIES and chance <= COINCIDENCE:
@@ -551,7 +553,9 @@ def _may_own(owner: Mismatch, mismatch: Mismatch) -> bool:
     return not abs(one.analytic[0] - other.numerical[0]) > CLEAR * allowed
 
 
-def _chains(mismatches: list[Mismatch], owners: dict[int, Mismatch]) -> list[list[Mismatch]]:
+def _exchange_groups(
+    mismatches: list[Mismatch], owners: dict[int, Mismatch]
+) -> list[list[Mismatch]]:
     """Group the parameters that exchange gradients, each group in the order of the parameters."""
     groups: list[list[Mismatch]] = []
     for mismatch in mismatches:

@@ -30,14 +30,14 @@ def scan_reasons(evidence: Evidence, scan: Scan) -> Iterator[str]:
             yield _unlocated(evidence, each)
     if evidence.verdict is Verdict.INCONCLUSIVE:
         if scan.joint is not None:
-            yield _disjointed(scan.joint)
-        blunt = [each for each, check in pairs if _is_blunt(each, check.verdict)]
-        on_kink = [each for each in blunt if each.first is not None and each.first.on_kink]
+            yield _off_in_joint_direction(scan.joint)
+        imprecise = [each for each, check in pairs if _is_imprecise(each, check.verdict)]
+        on_kink = [each for each in imprecise if each.first is not None and each.first.on_kink]
         if on_kink:
             yield _hidden_by_kinks(evidence, on_kink)
-        blunt = [each for each in blunt if each not in on_kink]
-        if blunt:
-            yield _blunt(evidence, blunt)
+        imprecise = [each for each in imprecise if each not in on_kink]
+        if imprecise:
+            yield _imprecise(evidence, imprecise)
     elif _is_hidden(evidence):
         yield (
             f"The wrong entries are a small part of the gradient: the difference over all "
@@ -99,7 +99,7 @@ def _unlocated(evidence: Evidence, each: ParameterScan) -> str:
     )
 
 
-def _disjointed(joint: Residual) -> str:
+def _off_in_joint_direction(joint: Residual) -> str:
     return (
         "Along a random direction in which all parameters move, the gradient is off by "
         f"{abs(joint.value):.1e}, where {joint.bar:.1e} is allowed, but no parameter shows it "
@@ -108,7 +108,7 @@ def _disjointed(joint: Residual) -> str:
     )
 
 
-def _is_blunt(each: ParameterScan, verdict: Verdict) -> bool:
+def _is_imprecise(each: ParameterScan, verdict: Verdict) -> bool:
     return verdict is Verdict.INCONCLUSIVE and each.first is not None and each.is_explained
 
 
@@ -121,16 +121,16 @@ def _hidden_by_kinks(evidence: Evidence, on_kink: Sequence[ParameterScan]) -> st
     )
 
 
-def _blunt(evidence: Evidence, blunt: Sequence[ParameterScan]) -> str:
-    worst = max(blunt, key=lambda each: each.detectable / max(each.largest, 1e-300))
-    names = listed(each.parameter.name for each in blunt)
+def _imprecise(evidence: Evidence, imprecise: Sequence[ParameterScan]) -> str:
+    worst = max(imprecise, key=lambda each: each.detectable / max(each.largest, 1e-300))
+    names = listed(each.parameter.name for each in imprecise)
     precise = evidence.cost.best
     single = (
         "Compute the cost in float64, or "
         if precise is evidence.cost.own and evidence.is_single
         else ""
     )
-    only = " ".join(each.parameter.name for each in blunt)
+    only = " ".join(each.parameter.name for each in imprecise)
     option = f'use --mode full --only {only} (in Python, mode="full")'
     limit = f"`{evidence.cost.name}` has noise of {precise.noise:.1e}"
     if worst.first is not None and worst.first.bar > NOISY * worst.first.noise:

@@ -69,7 +69,7 @@ def _is(mismatches: Sequence[Mismatch]) -> str:
     return "is" if len(mismatches) == 1 else "are"
 
 
-def _everywhere(finding: Finding) -> str:
+def _extent(finding: Finding) -> str:
     """Return in how many entries, and to how many digits, a finding holds.
 
     Entries in which both gradients are zero do not count: any factor relates them.
@@ -103,7 +103,7 @@ def _digits(sample: Sample) -> str:
     return f", to {counted(digits, 'digit')}"
 
 
-def _place(finding: Finding, otherwise: str) -> str:
+def _where_to_look(finding: Finding, otherwise: str) -> str:
     """Return where to look: at the place before all of these parameters, or `otherwise`."""
     after, before = finding.details.get("after"), finding.details.get("before")
     if before is None:
@@ -113,13 +113,13 @@ def _place(finding: Finding, otherwise: str) -> str:
     return f"The error enters the backward pass between `{after}` and `{before}`."
 
 
-def _apart(finding: Finding) -> str:
+def _exempt(finding: Finding) -> str:
     """Return the part of the gradient that a factor does not apply to."""
     penalised = finding.details.get("penalised", ())
     return f", apart from the regularisation of {listed(penalised)}" if penalised else ""
 
 
-def _formed(mismatches: Sequence[Mismatch]) -> str:
+def _look_at(mismatches: Sequence[Mismatch]) -> str:
     return f"Look at where {_gradients(mismatches)} {_is(mismatches)} computed."
 
 
@@ -136,13 +136,13 @@ def _factor_text(factor: float, uncertainty: float) -> str:
     return f"−{text[1:]}" if factor < 0 else text
 
 
-def _reading(factor: float, named_numbers: NamedNumbers) -> str:
+def _meaning(factor: float, named_numbers: NamedNumbers) -> str:
     """Return the usual reason for a factor, as a question; empty if it has no known meaning."""
     read = named_numbers.factor(factor)
     if read is None:
         return ""
     if read.kind == "whole":
-        return _whole_reading(read)
+        return _meaning_of_whole(read)
     if read.kind == "part":
         if read.number == 2:  # noqa: PLR2004 (a half)
             return "A factor of ½: was the 2 from the derivative of a square forgotten?"
@@ -158,7 +158,7 @@ def _reading(factor: float, named_numbers: NamedNumbers) -> str:
     )
 
 
-def _whole_reading(read: Factor) -> str:
+def _meaning_of_whole(read: Factor) -> str:
     n = read.number
     if n == 2:  # noqa: PLR2004 (twice)
         return "A factor of 2: was the ½ before a square forgotten, or a term added twice?"
@@ -179,28 +179,28 @@ def _whole_reading(read: Factor) -> str:
 def _sign(finding: Finding, _: Context) -> str:
     group = finding.mismatches
     return (
-        f"{_gradients(group)} {_is(group)} −1 times the numerical gradient{_apart(finding)}, "
-        f"{_everywhere(finding)}: the sign is reversed. {_place(finding, _formed(group))}"
+        f"{_gradients(group)} {_is(group)} −1 times the numerical gradient{_exempt(finding)}, "
+        f"{_extent(finding)}: the sign is reversed. {_where_to_look(finding, _look_at(group))}"
     )
 
 
 def _scale(finding: Finding, context: Context) -> str:
     group, details = finding.mismatches, finding.details
     factor = details["factor"]
-    reading = _reading(abs(factor), context.named_numbers)
-    place = _place(finding, _formed(group))
-    if backward := _accumulated(finding, context.named_numbers):
+    reading = _meaning(abs(factor), context.named_numbers)
+    place = _where_to_look(finding, _look_at(group))
+    if backward := _accumulated_in_torch(finding, context.named_numbers):
         reading, place = backward, ""
     elif factor < 0:
         reading = f"The sign is reversed. {reading}".rstrip()
     return (
         f"{_gradients(group)} {_is(group)} {_factor_text(factor, details['factor_uncertainty'])} "
-        f"times the numerical gradient{_apart(finding)}, {_everywhere(finding)}. "
+        f"times the numerical gradient{_exempt(finding)}, {_extent(finding)}. "
         f"{reading}{' ' if reading and place else ''}{place}"
     )
 
 
-def _accumulated(finding: Finding, named_numbers: NamedNumbers) -> str:
+def _accumulated_in_torch(finding: Finding, named_numbers: NamedNumbers) -> str:
     """Return a sentence if torch has accumulated several gradients; otherwise an empty string."""
     details, read = finding.details, named_numbers.factor(finding.details["factor"])
     is_torch = all(mismatch.gradient_name.endswith(".grad") for mismatch in finding.mismatches)
@@ -236,7 +236,7 @@ def _transposed(finding: Finding, _: Context) -> str:
     else:
         what = f"has the axes of the numerical gradient in the order {axes}"
         look = f"Look at the order of the indices in {line}"
-    sure = _everywhere(finding)
+    sure = _extent(finding)
     return f"`{mismatch.gradient_name}` {what}, {sure}{why}. {look}."
 
 
@@ -272,8 +272,8 @@ def _zero(finding: Finding, _: Context) -> str:
     never = "never assigned, or the backward pass leaves out a path"
     it_was = "it was" if len(group) == 1 else "they were"
     return (
-        f"{_gradients(group)} {_is(group)} zero everywhere{_apart(finding)}, but the cost changes "
-        f"with {_names(group)}: {it_was} {never}. {_place(finding, _formed(group))}"
+        f"{_gradients(group)} {_is(group)} zero everywhere{_exempt(finding)}, but the cost changes "
+        f"with {_names(group)}: {it_was} {never}. {_where_to_look(finding, _look_at(group))}"
     )
 
 
@@ -282,9 +282,9 @@ def _regularization(finding: Finding, context: Context) -> str:
     strength, uncertainty = details["strength"], details["strength_uncertainty"]
     excess = _factor_text(strength, uncertainty)
     what = "the sign of the parameter" if details["l1"] else "the parameter itself"
-    told = _told_of_penalty(strength, context.named_numbers.strength(strength, 2 * uncertainty))
+    told = _penalty_error(strength, context.named_numbers.strength(strength, 2 * uncertainty))
     term = "λ sign(W)" if details["l1"] else "λ W"
-    where = _everywhere(finding)
+    where = _extent(finding)
     if "n_wrong" in details:
         where = (
             f"in {details['n_wrong']:,} of {group[0].size:,} entries, while the others are correct"
@@ -296,7 +296,7 @@ def _regularization(finding: Finding, context: Context) -> str:
     )
 
 
-def _told_of_penalty(strength: float, known: Strength | None) -> str:
+def _penalty_error(strength: float, known: Strength | None) -> str:
     """Say how the regularisation is wrong; it is certain only if the strength is a known one."""
     if known is not None and known.instead:
         pair = (known.instead, known.formula) if strength > 0 else (known.formula, known.instead)
@@ -328,7 +328,7 @@ def _broadcast(finding: Finding, context: Context) -> str:
     along = "" if everywhere else f" along {_axes(axes)}"
     return (
         f"{gradient} is constant{along}, equal to the {details['how']} of the numerical gradient, "
-        f"{_everywhere(finding)}: the sum runs over one axis too many. {look}"
+        f"{_extent(finding)}: the sum runs over one axis too many. {look}"
     )
 
 
@@ -347,7 +347,7 @@ def _broadcast_in_cost(finding: Finding, context: Context) -> str:
 
 def _slice(finding: Finding, _: Context) -> str:
     (mismatch,), details = finding.mismatches, finding.details
-    part = _part(mismatch, details["sides"])
+    part = _part_name(mismatch, details["sides"])
     verb = "are" if part.startswith(("Rows", "Columns")) else "is"
     known = ""
     if details["n_right"] + mismatch.wrong.sum() < mismatch.size:
@@ -372,7 +372,7 @@ def _slice(finding: Finding, _: Context) -> str:
     return f"{part} {verb} wrong; {rest}. {special}"
 
 
-def _part(mismatch: Mismatch, sides: Sequence[Sequence[int]]) -> str:
+def _part_name(mismatch: Mismatch, sides: Sequence[Sequence[int]]) -> str:
     """Return the name of a row, a column or a block."""
     shape, gradient = mismatch.parameter.shape, f"`{mismatch.gradient_name}`"
     partial = [axis for axis, side in enumerate(sides) if len(side) < shape[axis]]
@@ -516,7 +516,7 @@ def _stale(finding: Finding, _: Context) -> str:
     if "learning_rate" not in details:
         return (
             f"{_gradients(group)} {_is(group)} equal to the numerical gradient of the previous "
-            f"check, {_everywhere(finding)}: the parameters, the data or the cost have changed "
+            f"check, {_extent(finding)}: the parameters, the data or the cost have changed "
             "since. Compute the gradient again."
         )
     name = f"`{details['name']}` = " if details["name"] else ""
@@ -561,7 +561,7 @@ def _unknown(finding: Finding, context: Context) -> str:
         known = f": {_compared(details['cosine'], details['ratio'])}"
     return (
         f"{gradient} is wrong in {details['n_wrong']:,} of {mismatch.size:,} entries, with no "
-        f"simple pattern{known}.{_hint(mismatch, context)}"
+        f"simple pattern{known}.{_peers_hint(mismatch, context)}"
     )
 
 
@@ -586,7 +586,7 @@ def _nearly_right(finding: Finding, context: Context) -> str:
     )
 
 
-def _hint(mismatch: Mismatch, context: Context) -> str:
+def _peers_hint(mismatch: Mismatch, context: Context) -> str:
     """Return where to look if everything else in the layer is correct."""
     peers = [m for m in context.layers.beside(mismatch) if m.is_compared]
     if not peers or any(m.is_wrong for m in peers):

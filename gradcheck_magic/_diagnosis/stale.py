@@ -95,16 +95,16 @@ class _Line:
         self, function: NoisyFunction, theta: Vector, along: Vector, length: float, here: float
     ) -> None:
         self._function, self._theta, self._along = function, theta, along
-        self._length, self._here = length, here
+        self._length, self._slope_here = length, here
         self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(theta))))
 
     def candidates(
         self, named_numbers: NamedNumbers, *, thorough: bool
     ) -> Iterator[tuple[float, float]]:
         """Yield learning rates to try, each with its relative error."""
-        solved = self._solved()
+        solved = self._rate_by_secants()
         if solved is not None:
-            error = max(2 * self._near / abs(self._length - self._here), LEAST_ERROR)
+            error = max(2 * self._tolerance / abs(self._length - self._slope_here), LEAST_ERROR)
             chosen = [rate for rate in named_numbers.rates if abs(rate - solved) <= error * solved]
             round_one = float(f"{solved:.{ROUND}g}")
             if abs(round_one - solved) <= error * solved:
@@ -116,18 +116,18 @@ class _Line:
             dict.fromkeys((*named_numbers.rates[:MOST_NAMED], *USUAL_RATES)) if thorough else ()
         ):
             off = abs(self._slope(rate * self._length) - self._length)
-            if off <= SIMILAR * abs(self._length - self._here):
+            if off <= SIMILAR * abs(self._length - self._slope_here):
                 yield rate, 0.0
 
-    def _solved(self) -> float | None:
+    def _rate_by_secants(self) -> float | None:
         """Return the learning rate where the slope equals the gradient's length, by secants."""
-        last, last_value = 0.0, self._here
+        last, last_value = 0.0, self._slope_here
         distance = FIRST * self._step
         for step in range(MOST_SECANTS):
             value = self._slope(distance)
             if not math.isfinite(value) or value == last_value:
                 return None
-            if abs(value - self._length) <= self._near:
+            if abs(value - self._length) <= self._tolerance:
                 return distance / self._length
             if step and abs(value - self._length) > abs(last_value - self._length) / FASTER:
                 # For a gradient that is merely stale, the method converges at once.
@@ -140,7 +140,7 @@ class _Line:
         return None
 
     @property
-    def _near(self) -> float:
+    def _tolerance(self) -> float:
         """The distance from the required slope that is close enough."""
         return max(CONVERGED * self._length, NOISE_BARS * self._function.noise / self._step)
 

@@ -127,24 +127,24 @@ def _layer_number(name: str) -> int | None:
     return int(number[1]) if number else None
 
 
-def boundary(layers: Layers, open_ones: Sequence[Mismatch]) -> Boundary | None:
+def boundary(layers: Layers, unexplained: Sequence[Mismatch]) -> Boundary | None:
     """Return the place before which all gradients are wrong, if there is one.
 
     Parameters
     ----------
     layers : Layers
         All parameters.
-    open_ones : sequence of Mismatch
+    unexplained : sequence of Mismatch
         The wrong parameters that no cause of their own explains.
     """
-    wrong = {id(m) for m in _of_one_error(open_ones, layers)}
+    wrong = {id(m) for m in _without_own_errors(unexplained, layers)}
     for last in reversed(range(len(layers.layers))):
         found = _boundary_in(layers.layers, last, wrong)
         if found is None or not _is_established(found, is_everything=layers.is_everything):
             continue
         beyond = layers.layers[last + 1] if last + 1 < len(layers.layers) else []
         # If the other side has an unexplained error, it may be the same one.
-        return None if any(m in open_ones for m in beyond) else found
+        return None if any(m in unexplained for m in beyond) else found
     return None
 
 
@@ -194,7 +194,7 @@ def _best_known(layer: Sequence[Mismatch]) -> Mismatch:
     return max(layer, key=_is_matrix)
 
 
-def _of_one_error(open_ones: Sequence[Mismatch], layers: Layers) -> list[Mismatch]:
+def _without_own_errors(unexplained: Sequence[Mismatch], layers: Layers) -> list[Mismatch]:
     """Leave out parameters with an error of their own.
 
     These are weights whose bias is correct, and a bias that is wrong in other units than its
@@ -202,7 +202,7 @@ def _of_one_error(open_ones: Sequence[Mismatch], layers: Layers) -> list[Mismatc
 
     Parameters
     ----------
-    open_ones : sequence of Mismatch
+    unexplained : sequence of Mismatch
         The wrong parameters that no cause of their own explains.
     layers : Layers
         All parameters.
@@ -212,9 +212,9 @@ def _of_one_error(open_ones: Sequence[Mismatch], layers: Layers) -> list[Mismatc
     for weights, bias in pairs:
         if weights.is_wrong and bias.is_compared and not bias.is_wrong:
             alone.add(id(weights))
-        elif weights in open_ones and bias in open_ones and not _same_units(weights, bias):
+        elif weights in unexplained and bias in unexplained and not _same_units(weights, bias):
             alone.add(id(bias))
-    return [m for m in open_ones if id(m) not in alone]
+    return [m for m in unexplained if id(m) not in alone]
 
 
 def _are_one_unit(one: Mismatch, other: Mismatch) -> bool:
