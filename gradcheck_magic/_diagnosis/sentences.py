@@ -21,6 +21,8 @@ NAMED_PLACES = 6
 ENTRIES = 3
 # A larger cosine would be rounded to 1.00.
 COSINE_ALIKE = 0.99
+# A smaller relative difference is given as a percentage: cosine and length ratio would round to 1.
+SMALL_DIFFERENCE = 0.1
 # A smaller factor may well be a typing mistake before 1/m, even if some axis has that length.
 SMALL_FACTOR = 10
 # The number of digits given for a factor, if its error bar is small enough.
@@ -568,8 +570,8 @@ def _unknown(finding: Finding, context: Context) -> str:
 def _compared(cosine: float, ratio: float) -> str:
     """Say how far a gradient is from the numerical one, given their cosine and length ratio."""
     off = np.sqrt((ratio - 1) ** 2 + 2 * ratio * (1 - min(cosine, 1.0)))
-    if cosine > COSINE_ALIKE and off < 1:
-        return f"it differs from the numerical gradient by {100 * off:.1g} %"
+    if off < SMALL_DIFFERENCE:
+        return f"it differs from the numerical gradient by {100 * off:.2g} %"
     return (
         f"its cosine similarity with the numerical gradient is {_signed(f'{cosine:z.3f}')}, and it "
         f"is {ratio:.3g} times as long"

@@ -946,9 +946,9 @@ def test_the_tutorial(run):
     check = next(check for check in map(run, sources) if check is not None)
     b1, W2 = check.diagnoses
     assert (b1.names, W2.names) == (("b1",), ("W2",))
-    assert b1.sentence.startswith("`db1` is 4.000 times the numerical gradient, in all 4 entries")
+    assert b1.sentence.startswith("`db1` is 4.000 times the numerical gradient, in all 4 nonzero")
     assert "as `X.shape[0]` is 4, was a mean over that axis forgotten?" in b1.sentence
-    assert W2.sentence.startswith("`dW2` is 2.000 times the numerical gradient, in all 4 entries")
+    assert W2.sentence.startswith("`dW2` is 2.000 times the numerical gradient, in all 4 nonzero")
 
 
 def test_an_update_between_two_checks(run, shell):
