@@ -230,7 +230,7 @@ def test_scattered():
     (region,) = check.parameters[0].regions
     assert region.label == "W1"
     assert 0 < region.n_wrong < region.n_tried
-    assert f"{region.n_wrong} of the {region.n_tried}" in check.reasons[0]
+    assert f"{region.n_wrong} of {region.n_tried} sampled" in check.reasons[0]
     assert check.n_evaluations < 400
 
 
@@ -330,9 +330,9 @@ def test_too_blunt():
     assert check.verdict is Verdict.INCONCLUSIVE
     (reason,) = check.reasons
     assert reason.startswith(
-        "The scan is too blunt for `params`: in `params` it would see an error"
+        "The scan is not precise enough for `params`: in `params`, the smallest detectable error is"
     )
-    assert "Compute it in float64, or use --mode full --only params" in reason
+    assert "Compute the cost in float64, or use --mode full --only params" in reason
 
 
 def test_rounded_cost():
@@ -364,7 +364,7 @@ def test_what_hides_behind_kinks():
     assert check_gradients(params, grads, cost, mode="full").verdict is Verdict.BUG
     check = SCAN(params, grads, cost)
     assert check.verdict is Verdict.INCONCLUSIVE
-    assert check.reasons[0].startswith("θ sits on a kink of `cost` in `b`, and along a random ")
+    assert check.reasons[0].startswith("θ is at a kink of `cost` in `b`, which may hide other ")
 
 
 @pytest.mark.parametrize(
