@@ -161,12 +161,12 @@ def _overall(checks: Sequence[ParameterCheck], scan: Scan) -> Verdict:
 
 
 def _judge_scan(
-    scan: Scan, i: int, of_entries: Verdict, tolerance: Tolerance, *, is_open: bool
+    scan: Scan, i: int, entry_verdict: Verdict, tolerance: Tolerance, *, is_open: bool
 ) -> Verdict:
     """Return the verdict on a parameter, from its entries or what its residuals leave open."""
     each = scan.parameters[i]
-    if of_entries in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated:
-        return of_entries
+    if entry_verdict in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated:
+        return entry_verdict
     if is_open or not each.is_explained:
         return Verdict.INCONCLUSIVE
     largest = max(other.largest for other in scan.parameters)

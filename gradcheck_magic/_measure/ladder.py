@@ -153,13 +153,13 @@ class Ladder:
         self._smallest = smallest
         self._most_noise = HIDDEN * cost
         # What the rungs show together is cached until another one is added.
-        self._known: tuple[list[Rung], int, Estimate] | None = None
+        self._cached: tuple[list[Rung], int, Estimate] | None = None
 
     def add(self, rung: Rung) -> None:
         """Add a rung, unless there is already one with nearly the same step."""
         if not any(0.8 < known.step / rung.step < 1.25 for known in self.rungs):  # noqa: PLR2004
             insort(self.rungs, rung)
-            self._known = None
+            self._cached = None
 
     def estimate(self) -> Estimate:
         """Return the slope with the smallest error bar that fits all smaller steps."""
@@ -167,7 +167,7 @@ class Ladder:
 
     def best_rung(self) -> Rung | None:
         """Return the rung on which the estimate rests."""
-        rungs, k, _ = self._summed_up()
+        rungs, k, _ = self._summary()
         return rungs[k] if rungs else None
 
     def next_step(self, first: float) -> float | None:
@@ -178,59 +178,63 @@ class Ladder:
         first : float
             The second step, to be taken while there is only one rung.
         """
-        rungs = self._finite()
+        rungs = self._finite_rungs()
         if not rungs:
-            return self._towards_finite(first)
+            return self._step_towards_finite(first)
         top = rungs[-1].step
         if len(rungs) == 1:
-            return self._new(first) or self._new(top * RATIO)
+            return self._if_new(first) or self._if_new(top * RATIO)
         k, estimate = self._best()
         if estimate.is_flat:
-            return self._new(top * RATIO**2) or self._new(top * RATIO)
-        if _stairs(rungs) > 0:
-            return self._new(top * RATIO) or self._between(*rungs[-2:])
-        return self._nearer(rungs[0]) if _has_kink(rungs) else self._around(rungs, k, estimate.bar)
+            return self._if_new(top * RATIO**2) or self._if_new(top * RATIO)
+        if _stair_height(rungs) > 0:
+            return self._if_new(top * RATIO) or self._step_between(*rungs[-2:])
+        return (
+            self._nearest_step(rungs[0])
+            if _has_kink(rungs)
+            else self._improving_step(rungs, k, estimate.bar)
+        )
 
     def step_to_compare(self, off: float) -> float | None:
         """Return a step near the best one, at which a disagreement by `off` would show again."""
-        rungs = self._finite()
-        if len(rungs) < 2 or _stairs(rungs) > 0:  # noqa: PLR2004
+        rungs = self._finite_rungs()
+        if len(rungs) < 2 or _stair_height(rungs) > 0:  # noqa: PLR2004
             return None
         k, _ = self._best()
         if k > 0:
-            below = self._between(rungs[k - 1], rungs[k])
+            below = self._step_between(rungs[k - 1], rungs[k])
             if below is not None and rungs[k].round_off * rungs[k].step / below <= 0.7 * off:
                 return below
-        above = self._between(rungs[k], rungs[k + 1]) if k + 1 < len(rungs) else None
-        return above or self._new(rungs[0].step / RATIO)
+        above = self._step_between(rungs[k], rungs[k + 1]) if k + 1 < len(rungs) else None
+        return above or self._if_new(rungs[0].step / RATIO)
 
-    def _finite(self) -> list[Rung]:
+    def _finite_rungs(self) -> list[Rung]:
         """Return the rungs that have a slope, with the noise that they show together."""
-        return self._summed_up()[0]
+        return self._summary()[0]
 
     def _best(self) -> tuple[int, Estimate]:
         """Return the position of the rung with the best estimate, and that estimate."""
-        return self._summed_up()[1:]
+        return self._summary()[1:]
 
-    def _summed_up(self) -> tuple[list[Rung], int, Estimate]:
-        if self._known is None:
+    def _summary(self) -> tuple[list[Rung], int, Estimate]:
+        if self._cached is None:
             rungs = self._with_noise()
-            self._known = (rungs, *self._best_of(rungs))
-        return self._known
+            self._cached = (rungs, *self._best_of(rungs))
+        return self._cached
 
     def _best_of(self, rungs: list[Rung]) -> tuple[int, Estimate]:
         if not rungs:
-            return 0, _one_sided(self.rungs)
+            return 0, _one_sided_estimate(self.rungs)
         if all(rung.forward == rung.backward == 0 for rung in rungs):
             return 0, Estimate(0.0, 0.0, rungs[-1].round_off, is_flat=True)
-        if (stairs := _stairs(rungs)) > 0:
-            return len(rungs) - 1, _over_stairs(rungs, stairs)
+        if (stairs := _stair_height(rungs)) > 0:
+            return len(rungs) - 1, _staircase_estimate(rungs, stairs)
         if len(rungs) > 1 and _has_kink(rungs):
-            return 0, _kinked(rungs, resolved=self._nearer(rungs[0]) is None)
+            return 0, _kink_estimate(rungs, resolved=self._nearest_step(rungs[0]) is None)
         found = [
             (k, estimate)
             for k in range(max(1, len(rungs) - 1))
-            if _borne_out(estimate := _central(rungs, k), rungs[:k])
+            if _fits_smaller_steps(estimate := _central_estimate(rungs, k), rungs[:k])
         ]
         return min(found, key=lambda known: known[1].bar)
 
@@ -239,8 +243,8 @@ class Ladder:
 
         Two steps may agree with each other by luck.
         """
-        rungs = self._finite()
-        if estimate.on_kink or (len(rungs) > 1 and _stairs(rungs) > 0):
+        rungs = self._finite_rungs()
+        if estimate.on_kink or (len(rungs) > 1 and _stair_height(rungs) > 0):
             return True
         off = abs(estimate.low - value)
         in_a_row = 0
@@ -259,63 +263,63 @@ class Ladder:
             return rungs
         return [replace(r, round_off=max(r.round_off, bar / r.step)) for r in rungs]
 
-    def _towards_finite(self, first: float) -> float | None:
+    def _step_towards_finite(self, first: float) -> float | None:
         """Return a smaller step, twice; then larger ones, in case J is finite on one side."""
         steps = [rung.step for rung in self.rungs]
         if not steps:
-            return self._new(first)
-        return self._new(steps[0] / RATIO if len(steps) < 3 else steps[-1] * RATIO)  # noqa: PLR2004
+            return self._if_new(first)
+        return self._if_new(steps[0] / RATIO if len(steps) < 3 else steps[-1] * RATIO)  # noqa: PLR2004
 
-    def _nearer(self, lowest: Rung) -> float | None:
+    def _nearest_step(self, lowest: Rung) -> float | None:
         """Return the smallest step that can show whether the kink is at θ; None if it was taken."""
         step = max(NEAREST * lowest.round_off * lowest.step / abs(lowest.gap), self._smallest)
         return step if step < lowest.step / APART else None
 
-    def _around(self, rungs: list[Rung], k: int, bar: float) -> float | None:
+    def _improving_step(self, rungs: list[Rung], k: int, bar: float) -> float | None:
         """Return a step that may improve on the best one."""
         noisy = rungs[k].round_off >= bar / 2
-        return self._above(rungs, k) if noisy else self._beside(rungs, k, bar)
+        return self._larger_step(rungs, k) if noisy else self._step_beside(rungs, k, bar)
 
-    def _above(self, rungs: list[Rung], k: int) -> float | None:
+    def _larger_step(self, rungs: list[Rung], k: int) -> float | None:
         """Return a larger step, for when rounding noise limits the best estimate."""
         top = len(rungs) - 1
-        if k == top or (k == top - 1 and _agree(rungs[k], rungs[top])):
-            return self._new(rungs[top].step * RATIO)
-        return self._between(rungs[k], rungs[k + 1])
+        if k == top or (k == top - 1 and _agree_within_noise(rungs[k], rungs[top])):
+            return self._if_new(rungs[top].step * RATIO)
+        return self._step_between(rungs[k], rungs[k + 1])
 
-    def _beside(self, rungs: list[Rung], k: int, bar: float) -> float | None:
+    def _step_beside(self, rungs: list[Rung], k: int, bar: float) -> float | None:
         """Return a step near the best one, for when curvature or a kink limits its estimate."""
-        above = None if k + 1 == len(rungs) else self._between(rungs[k], rungs[k + 1])
+        above = None if k + 1 == len(rungs) else self._step_between(rungs[k], rungs[k + 1])
         if above is not None and rungs[k + 1].step > 2 * RATIO * rungs[k].step:
             # The neighbour is too far away to confirm the best rung.
             return above
         if k == 0:
-            return self._new(rungs[0].step / RATIO)
+            return self._if_new(rungs[0].step / RATIO)
         below = math.sqrt(rungs[k - 1].step * rungs[k].step)
         if rungs[k].round_off * rungs[k].step / below < bar / 2:
-            between = self._between(rungs[k - 1], rungs[k])
+            between = self._step_between(rungs[k - 1], rungs[k])
             if between is not None:
                 return between
-        return above or self._new(rungs[0].step / RATIO)
+        return above or self._if_new(rungs[0].step / RATIO)
 
-    def _between(self, lower: Rung, upper: Rung) -> float | None:
+    def _step_between(self, lower: Rung, upper: Rung) -> float | None:
         if upper.step < APART * lower.step:
             return None
         return math.sqrt(lower.step * upper.step)
 
-    def _new(self, step: float) -> float | None:
+    def _if_new(self, step: float) -> float | None:
         """Return the step, capped at the largest; None if it cannot be taken or is not new."""
         step = min(step, self._largest)
         known = any(1 / APART < rung.step / step < APART for rung in self.rungs)
         return None if known or step < self._smallest else step
 
 
-def _agree(one: Rung, other: Rung) -> bool:
+def _agree_within_noise(one: Rung, other: Rung) -> bool:
     """Return True if rounding noise explains the difference of two central differences."""
     return abs(one.central - other.central) <= one.round_off + other.round_off
 
 
-def _borne_out(estimate: Estimate, smaller: list[Rung]) -> bool:
+def _fits_smaller_steps(estimate: Estimate, smaller: list[Rung]) -> bool:
     """Return True if an estimate fits what all smaller steps show.
 
     If it does not, the larger step has crossed something, such as a kink.
@@ -325,24 +329,24 @@ def _borne_out(estimate: Estimate, smaller: list[Rung]) -> bool:
     )
 
 
-def _central(rungs: list[Rung], k: int) -> Estimate:
+def _central_estimate(rungs: list[Rung], k: int) -> Estimate:
     """Return the slope from the k-th central difference, extrapolated where that is better."""
     rung = rungs[k]
-    kinks = _kink_within(rungs, k)
-    bar = rung.round_off + MARGIN * (_truncation(rungs, k) + kinks)
+    kinks = _kink_bound(rungs, k)
+    bar = rung.round_off + MARGIN * (_truncation_bound(rungs, k) + kinks)
     estimates = [Estimate(rung.central, rung.central, bar)]
     if follows_square_law(rungs, k):
         near, middle, far = rungs[k : k + 3]
         value, further = _richardson(near, middle), _richardson(middle, far)
         share = min(1.0, EXTRAPOLATED * (near.step / far.step) ** 2)
         # A kink that affects the middle rung counts only with the weight of that rung.
-        kinks += _kink_within(rungs, k + 1) / ((middle.step / near.step) ** 2 - 1)
+        kinks += _kink_bound(rungs, k + 1) / ((middle.step / near.step) ** 2 - 1)
         bar = 1.1 * near.round_off + share * abs(value - further) + kinks
         estimates.append(Estimate(value, value, bar))
     return min(estimates, key=lambda estimate: estimate.bar)
 
 
-def _truncation(rungs: list[Rung], k: int) -> float:
+def _truncation_bound(rungs: list[Rung], k: int) -> float:
     """Return a bound on the truncation error, from the differences with the neighbouring rungs."""
     rung = rungs[k]
     below = abs(rung.central - rungs[k - 1].central) if k > 0 else 0.0
@@ -371,7 +375,7 @@ def follows_square_law(rungs: list[Rung], k: int) -> bool:
     return abs(second - law * first) <= abs(law * first) / 4 + slack
 
 
-def _kink_within(rungs: list[Rung], k: int) -> float:
+def _kink_bound(rungs: list[Rung], k: int) -> float:
     """Return a bound on how much a kink nearer than h changes the central difference.
 
     The bound is the gap between the slopes, without the part of the gap that grows with h: that
@@ -393,7 +397,7 @@ def _richardson(near: Rung, far: Rung) -> float:
     return (squared * near.central - far.central) / (squared - 1)
 
 
-def _stairs(rungs: list[Rung]) -> float:
+def _stair_height(rungs: list[Rung]) -> float:
     """Return the height of the stairs where J is a staircase; inf where it may only look like one.
 
     Small steps may stay on one stair while larger ones find a slope on both sides: then J is
@@ -412,7 +416,7 @@ def _stairs(rungs: list[Rung]) -> float:
     ]
     if not hidden:
         return 0.0
-    if len(slopes) < 2 or not _alike(*slopes[-2:]):  # noqa: PLR2004
+    if len(slopes) < 2 or not _have_same_slope(*slopes[-2:]):  # noqa: PLR2004
         return math.inf
     return max(
         rung.step * max(abs(rung.forward - slope), abs(rung.backward - slope)) for rung in hidden
@@ -425,14 +429,14 @@ def _is_on_stairs(rung: Rung, slope: float) -> bool:
     return rung.forward * rung.backward == 0 and (steepest == 0 or steepest > JUMP * abs(slope))
 
 
-def _alike(one: Rung, other: Rung) -> bool:
+def _have_same_slope(one: Rung, other: Rung) -> bool:
     """Return True if two rungs have the same slope, and each about the same on both sides."""
     size = abs(other.central)
     straight = abs(one.gap) <= size / 2 and abs(other.gap) <= size / 2
     return straight and abs(one.central - other.central) <= SAME_WITHIN * size
 
 
-def _over_stairs(rungs: list[Rung], stairs: float) -> Estimate:
+def _staircase_estimate(rungs: list[Rung], stairs: float) -> Estimate:
     """Return the slope of a staircase, from the largest step."""
     near, far = rungs[-2:]
     bar = NOISE_DEVIATIONS * stairs / far.step + abs(far.central - near.central)
@@ -476,28 +480,28 @@ def _has_kink(rungs: list[Rung]) -> bool:
     return 0.5 < gap_at_zero(near, far) / near.gap < 2  # noqa: PLR2004
 
 
-def _kinked(rungs: list[Rung], *, resolved: bool) -> Estimate:
+def _kink_estimate(rungs: list[Rung], *, resolved: bool) -> Estimate:
     """Return the slopes on both sides of a kink; the bar is inf if it may be only near θ."""
     sides = [
-        _side([(rung.step, rung.forward, rung.round_off) for rung in rungs]),
-        _side([(rung.step, rung.backward, rung.round_off) for rung in rungs]),
+        _best_side_slope([(rung.step, rung.forward, rung.round_off) for rung in rungs]),
+        _best_side_slope([(rung.step, rung.backward, rung.round_off) for rung in rungs]),
     ]
     (low, one), (high, other) = sorted(sides)
     return Estimate(low, high, max(one, other) if resolved else math.inf, on_kink=resolved)
 
 
-def _one_sided(rungs: list[Rung]) -> Estimate:
+def _one_sided_estimate(rungs: list[Rung]) -> Estimate:
     """Return the slope on the side where J is finite, if there is one."""
     forward = [(r.step, r.forward, r.round_off) for r in rungs if math.isfinite(r.forward)]
     backward = [(r.step, r.backward, r.round_off) for r in rungs if math.isfinite(r.backward)]
     slopes = max(forward, backward, key=len)
     if not slopes:
         return NO_ESTIMATE
-    value, bar = _side(slopes)
+    value, bar = _best_side_slope(slopes)
     return Estimate(value, value, bar)
 
 
-def _side(slopes: list[tuple[float, float, float]]) -> tuple[float, float]:
+def _best_side_slope(slopes: list[tuple[float, float, float]]) -> tuple[float, float]:
     """Return the best slope on one side and its error bar, from (step, slope, noise) triples."""
     if len(slopes) == 1:
         return slopes[0][1], math.inf
@@ -537,28 +541,28 @@ def run_together(
     """
     results: list[Result] = []
     for start in range(0, len(inquiries), at_once):
-        results += _in_step(inquiries[start : start + at_once], answers)
+        results += _run_batch(inquiries[start : start + at_once], answers)
     return results
 
 
-def _in_step(
+def _run_batch(
     inquiries: Sequence[Generator[Question, Answer, Result]],
     answers: Callable[[Sequence[Question]], Sequence[Answer]],
 ) -> list[Result]:
     results: dict[int, Result] = {}
     asked: dict[int, Question] = {}
 
-    def go_on(i: int, go: Callable[[], Question]) -> None:
+    def advance(i: int, resume: Callable[[], Question]) -> None:
         try:
-            asked[i] = go()
+            asked[i] = resume()
         except StopIteration as stop:
             results[i] = stop.value
 
     for i, inquiry in enumerate(inquiries):
-        go_on(i, partial(next, inquiry))
+        advance(i, partial(next, inquiry))
     while asked:
         under_way, found = list(asked), answers(list(asked.values()))
         asked.clear()
         for i, answer in zip(under_way, found, strict=True):
-            go_on(i, partial(inquiries[i].send, answer))
+            advance(i, partial(inquiries[i].send, answer))
     return [results[i] for i in range(len(inquiries))]

@@ -80,7 +80,7 @@ class RegionSearch:
         self._direction = residuals.direction(turn)
         self._shape = residuals.parameter.shape
         self._random = np.random.default_rng(turn)
-        self._began = cost.n_evaluations
+        self._evaluations_before = cost.n_evaluations
         self._is_complete = True
 
     def run(self, found: Residual) -> tuple[bool, Residual]:
@@ -99,7 +99,7 @@ class RegionSearch:
                 self._search(self._direction.box, found, streak=0)
             except _RegionFound:
                 self._direction = self._residuals.direction(self._turn)
-                found = self._of(self._direction.box, found)
+                found = self._residual_of(self._direction.box, found)
             else:
                 return self._is_complete, self._residuals.left_of(found)
 
@@ -117,9 +117,9 @@ class RegionSearch:
             return
         if not left.is_clear:
             return
-        box, found, is_line = self._narrowed(box, found)
+        box, found, is_line = self._narrow(box, found)
         if box_size(box) <= FEW_SUSPECTS:
-            self._measure(box, found)
+            self._measure_all(box, found)
             return
         is_whole = box == self._direction.box
         if is_line or (box_size(box) > MANY_SUSPECTS and (is_whole or streak >= STREAK)):
@@ -130,38 +130,38 @@ class RegionSearch:
         """Return True if too much was found, or the search has taken too many evaluations."""
         n_found = len(self._sampled.wrong) + len(self._sampled.regions)
         most = MOST_EVALUATIONS + MOST_EVALUATIONS_EACH * n_found
-        return n_found >= MOST_FOUND or self._cost.n_evaluations - self._began > most
+        return n_found >= MOST_FOUND or self._cost.n_evaluations - self._evaluations_before > most
 
-    def _narrowed(self, box: Box, found: Residual) -> tuple[Box, Residual, bool]:
+    def _narrow(self, box: Box, found: Residual) -> tuple[Box, Residual, bool]:
         """Return the smallest part of a box that can be read off to hold all of its residual.
 
         Also return its residual, and True if the part is a line of the box: a row or a column.
         """
         is_line = False
-        while (narrower := self._narrowed_once(box, found)) is not None:
+        while (narrower := self._narrow_once(box, found)) is not None:
             box, found = narrower
             is_line = True
         return box, found, is_line
 
-    def _narrowed_once(self, box: Box, found: Residual) -> tuple[Box, Residual] | None:
+    def _narrow_once(self, box: Box, found: Residual) -> tuple[Box, Residual] | None:
         """Return a part of a box that holds all of its residual, if one can be read off an axis."""
         left = self._residuals.left_of(found)
         for axis in _by_length(box):
             start, stop = box[axis]
             if stop - start == 1:
                 continue
-            ramp = self._residuals.left_of(self._of(box, found, ramp=axis))
-            part = _place_along(box[axis], ramp, left)
+            ramp = self._residuals.left_of(self._residual_of(box, found, ramp=axis))
+            part = _range_along(box[axis], ramp, left)
             if part is None:
                 continue
             narrower = (*box[:axis], part, *box[axis + 1 :])
-            inside = self._of(narrower, found)
+            inside = self._residual_of(narrower, found)
             left_inside = self._residuals.left_of(inside)
             if abs(left_inside.value - left.value) <= left_inside.bar + left.bar:
                 return narrower, inside
         return None
 
-    def _measure(self, box: Box, found: Residual) -> None:
+    def _measure_all(self, box: Box, found: Residual) -> None:
         """Measure every entry of a small box, and check that they explain its residual."""
         size = abs(self._residuals.left_of(found).value)
         self._sampler.sample(_all_in(box, self._shape), size / SHARP_BARS)
@@ -172,10 +172,10 @@ class RegionSearch:
     def _halve(self, box: Box, found: Residual, streak: int) -> None:
         """Search both halves of a box; measure only one of them if that is enough for both."""
         one, other = _halves(box)
-        first = self._of(one, found)
+        first = self._residual_of(one, found)
         second = found.elsewhere(first, other)
         if self._is_open(second) or not (self._is_clear(first) or self._is_clear(second)):
-            second = self._of(other, found)
+            second = self._residual_of(other, found)
         both = ((one, first), (other, second))
         clear = [(half, residual) for half, residual in both if self._is_clear(residual)]
         if not clear:
@@ -191,7 +191,7 @@ class RegionSearch:
         left = self._residuals.left_of(derived)
         return left.is_clear and abs(left.value) < CLEAR * left.bar
 
-    def _of(self, box: Box, found: Residual, ramp: int | None = None) -> Residual:
+    def _residual_of(self, box: Box, found: Residual, ramp: int | None = None) -> Residual:
         """Measure the residual of some of the entries."""
         sought = abs(self._residuals.left_of(found).value)
         look = self._residuals.of_part(self._direction.within(box, ramp), sought)
@@ -205,12 +205,12 @@ class RegionSearch:
         # The error of each entry, if all of them are wrong.
         typical = abs(self._residuals.left_of(found).value) / math.sqrt(box_size(box))
         aim = typical / SHARP_BARS
-        if not _is_suspicious(self._tried(box, 2, aim), box):
+        if not _is_suspicious(self._sample_box(box, 2, aim), box):
             return
         region = self._extended(box) if is_line else self._direction.box
-        if region != box and not self._tried(region, WIDER, aim).n_wrong:
+        if region != box and not self._sample_box(region, WIDER, aim).n_wrong:
             region = box
-        tried = self._tried(region, GRID, aim)
+        tried = self._sample_box(region, GRID, aim)
         if _is_dense(tried):
             self._report(tried)
 
@@ -226,16 +226,16 @@ class RegionSearch:
         sides = zip(line, self._direction.box, strict=True)
         return tuple(part if part[1] - part[0] == 1 else whole for part, whole in sides)
 
-    def _tried(self, box: Box, length: int, aim: float) -> Region:
+    def _sample_box(self, box: Box, length: int, aim: float) -> Region:
         """Measure some entries of a box, and return the number of wrong ones among them.
 
         Entries without a gradient do not count.
         """
         ks = self._grid(box, length)
         self._sampler.sample(ks, aim)
-        telling = [k for k in ks if k not in self._sampled.blank]
-        n_wrong = sum(k in self._sampled.wrong for k in telling)
-        return Region(box, n_wrong, len(telling))
+        informative = [k for k in ks if k not in self._sampled.blank]
+        n_wrong = sum(k in self._sampled.wrong for k in informative)
+        return Region(box, n_wrong, len(informative))
 
     def _grid(self, box: Box, length: int) -> list[int]:
         """Return entries where a few rows meet a few columns.
@@ -256,12 +256,12 @@ class RegionSearch:
         holes = self._residuals.holes
         return [
             k
-            for k in _flat(sides, self._shape)
+            for k in _flat_positions(sides, self._shape)
             if not any(contains(hole, index_of(k, self._shape)) for hole in holes)
         ]
 
 
-def _place_along(side: tuple[int, int], ramp: Residual, found: Residual) -> tuple[int, int] | None:
+def _range_along(side: tuple[int, int], ramp: Residual, found: Residual) -> tuple[int, int] | None:
     """Return the range along an axis that holds the residual, from its ratio with and without ramp.
 
     None if the range is empty, or too wide to be of use.
@@ -314,7 +314,7 @@ def _is_within(box: Box, other: Box) -> bool:
 
 
 def _all_in(box: Box, shape: tuple[int, ...]) -> list[int]:
-    return _flat([np.arange(a, b) for a, b in box], shape)
+    return _flat_positions([np.arange(a, b) for a, b in box], shape)
 
 
 def _first_few(values: NDArray[np.intp], length: int) -> NDArray[np.intp]:
@@ -322,7 +322,7 @@ def _first_few(values: NDArray[np.intp], length: int) -> NDArray[np.intp]:
     return np.array(sorted(list(dict.fromkeys(values.tolist()))[:length]))
 
 
-def _flat(sides: Sequence[NDArray[np.intp]], shape: tuple[int, ...]) -> list[int]:
+def _flat_positions(sides: Sequence[NDArray[np.intp]], shape: tuple[int, ...]) -> list[int]:
     """Return the positions, in C order, of all combinations of some indices along each axis."""
     if not shape:
         return [0]

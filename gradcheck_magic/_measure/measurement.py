@@ -51,9 +51,9 @@ class Measurement:
         self.epsilon = default_step(8) if epsilon is None else epsilon
         self.choice = ""
         self.scan: Scan | None = planned_scan(pairing) if mode == "scan" else None
-        self._asked = mode
+        self._requested_mode = mode
         self._pairing = pairing
-        self._is_given = epsilon is not None
+        self._epsilon_is_given = epsilon is not None
         self._differences = CentralDifferences.planned(0, self.epsilon)
 
     @property
@@ -67,7 +67,7 @@ class Measurement:
         full = 2 * self._pairing.size
         return (
             full
-            if self._asked == "full"
+            if self._requested_mode == "full"
             else min(full, USUAL_EVALUATIONS + 4 * len(self._pairing.checked))
         )
 
@@ -81,9 +81,9 @@ class Measurement:
         budget : float, optional
             The seconds available.
         """
-        if not self._is_given:
+        if not self._epsilon_is_given:
             self.epsilon = default_step(cost.itemsize)
-        if self._asked != "auto":
+        if self._requested_mode != "auto":
             return
         n_evaluations = 2 * self._pairing.size
         expected = n_evaluations * cost.seconds_each

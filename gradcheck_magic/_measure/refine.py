@@ -126,11 +126,11 @@ class Refinement:
         self._rounding = analytic.rounding
         self._aim = aim
         self._precision = cost.best
-        self._values = self._at(cost.best)
+        self._values = self._values_in(cost.best)
         self._theta = self._values.astype(np.float64)
         self._part = slice(differences.n_measured, differences.n_measured + len(ks))
 
-    def _at(self, precision: Precision) -> NDArray[Any]:
+    def _values_in(self, precision: Precision) -> NDArray[Any]:
         """Return the values of the entries, in the precision in which they are stepped."""
         values: NDArray[Any] = precision.binding.slots[self._position][self._where]
         return values
@@ -143,37 +143,37 @@ class Refinement:
         differences = self._differences
         part = slice(self._part.start, differences.n_measured)
         epsilon, own = differences.epsilon, self._cost.own
-        values = self._at(own)[: part.stop - part.start]
+        values = self._values_in(own)[: part.stop - part.start]
         pairs = differences.cost_plus[part], differences.cost_minus[part]
         first = Pass.made(*pairs, steps_taken(values, epsilon), own)
-        self._put_all(first, part, GROSS / CLEAR)
+        self._store_pass(first, part, GROSS / CLEAR)
 
     def settle(self) -> None:
         """Find a value and an error bar for every entry."""
         first = self._first_pass()
-        self._put_all(first, self._part)
+        self._store_pass(first, self._part)
         open_ones, gross = self._judged(first)
         if not self._confirmed(first, np.flatnonzero(gross)):
             if self._cost.reexamine():
                 self._precision = self._cost.best
                 first = replace(first, noise=np.maximum(first.noise, self._precision.noise))
-                self._put_all(first, self._part)
+                self._store_pass(first, self._part)
                 open_ones, gross = self._judged(first)
             open_ones = open_ones | gross
         # A kink nearer than the step needs no second look where a confirmed disagreement is gross:
         # its gap widens the error bar instead.
         rough = np.where(gross & ~open_ones, np.abs(first.gap), 0.0)
         self._differences.uncertainty[self._part] += rough
-        open_ones = open_ones & ~self._still_flat(first, open_ones)
-        telling = self._telling(first, open_ones, gross)
+        open_ones = open_ones & ~self._settle_flat(first, open_ones)
+        telling = self._worth_sharpening(first, open_ones, gross)
         looks = [
             self._refine(first, k, sharp=k in telling) for k in np.flatnonzero(open_ones).tolist()
         ]
         looks += [self._sharpen(first, k) for k in telling if not open_ones[k]]
-        self._take_all(looks)
+        self._run_all(looks)
         self._excuse_kinks_at_zero()
 
-    def _still_flat(self, first: Pass, open_ones: Mask) -> Mask:
+    def _settle_flat(self, first: Pass, open_ones: Mask) -> Mask:
         """Settle entries with a zero gradient for which a large step does not change J either.
 
         One by one they would come to the same result; a dead layer has many such entries.
@@ -198,7 +198,7 @@ class Refinement:
         self._differences.uncertainty[where] = second.round_off[flat_again]
         return still
 
-    def _telling(self, first: Pass, open_ones: Mask, gross: Mask) -> list[int]:
+    def _worth_sharpening(self, first: Pass, open_ones: Mask, gross: Mask) -> list[int]:
         """Return a few wrong entries whose error is not known precisely.
 
         More digits are not needed to call them wrong, but to find out what is wrong.
@@ -245,9 +245,9 @@ class Refinement:
             pairs = self._cost.pairs(
                 precision, EntryBatch(self._position, self._ks, epsilon, quiet=True)
             )
-        return Pass.made(*pairs, steps_taken(self._at(precision), epsilon), precision)
+        return Pass.made(*pairs, steps_taken(self._values_in(precision), epsilon), precision)
 
-    def _put_all(self, first: Pass, part: slice, wider: float = 1.0) -> None:
+    def _store_pass(self, first: Pass, part: slice, wider: float = 1.0) -> None:
         differences = self._differences
         for values in (differences.numerical, differences.low, differences.high):
             values[part] = first.central
@@ -267,7 +267,7 @@ class Refinement:
             gap = np.abs(first.central - self._analytic)
             order = gross[np.argsort(gap[gross] / first.round_off[gross])]
         chosen = {int(order[round(x)]) for x in np.linspace(0, len(order) - 1, CONFIRMED)}
-        return all(self._taken(self._is_steady(first, k)) for k in chosen)
+        return all(self._run_one(self._is_steady(first, k)) for k in chosen)
 
     def _is_steady(self, first: Pass, k: int) -> Steps:
         # A flat J may be a staircase: a small step then sees only one stair.
@@ -277,9 +277,9 @@ class Refinement:
         off = abs(slope - analytic)
         if abs(rung.central - slope) > STEADY_VALUE * off + float(first.round_off[k]):
             return False
-        return not (yield from self._borne_out_from_afar(k, slope, analytic))
+        return not (yield from self._large_steps_agree(k, slope, analytic))
 
-    def _borne_out_from_afar(self, k: int, slope: float, analytic: float) -> Steps:
+    def _large_steps_agree(self, k: int, slope: float, analytic: float) -> Steps:
         """Return True if a large step finds the analytic value where small ones find another slope.
 
         Part of J may be a staircase, of which all small steps see only one stair.
@@ -301,14 +301,14 @@ class Refinement:
         """Measure one entry again, until its slope is known well enough or no step tells more."""
         analytic, ladder = (
             float(self._analytic[k]),
-            (yield from self._climbed(first, k, sharp=sharp)),
+            (yield from self._climb(first, k, sharp=sharp)),
         )
-        doubtful = yield from self._is_doubtful(k, ladder, analytic)
-        self._put(k, ladder, analytic, doubtful=doubtful)
+        contradicted = yield from self._is_contradicted(k, ladder, analytic)
+        self._store(k, ladder, analytic, contradicted=contradicted)
 
     def _sharpen(self, first: Pass, k: int) -> Steps:
         """Narrow the error bar of an entry that is wrong beyond any doubt."""
-        ladder, i = (yield from self._climbed(first, k, sharp=True)), self._part.start + k
+        ladder, i = (yield from self._climb(first, k, sharp=True)), self._part.start + k
         estimate = ladder.estimate()
         differences = self._differences
         beyond = self._is_beyond(estimate, float(self._analytic[k]))
@@ -316,7 +316,7 @@ class Refinement:
             differences.numerical[i] = differences.low[i] = differences.high[i] = estimate.low
             differences.uncertainty[i] = estimate.bar
 
-    def _climbed(self, first: Pass, k: int, *, sharp: bool) -> Steps:
+    def _climb(self, first: Pass, k: int, *, sharp: bool) -> Steps:
         """Return the rungs needed to know an entry well enough; a wrong one too if `sharp`."""
         analytic, scale = float(self._analytic[k]), self._scale(k)
         # The spacing of numbers is that of the precision in which the step is taken.
@@ -340,12 +340,12 @@ class Refinement:
         off = abs(analytic - estimate.nearest(analytic))
         return off > CLEAR * (estimate.bar + self._rounding)
 
-    def _is_doubtful(self, k: int, ladder: Ladder, analytic: float) -> Steps:
+    def _is_contradicted(self, k: int, ladder: Ladder, analytic: float) -> Steps:
         """Return True if a large step contradicts that the entry is wrong, and add more steps."""
         estimate = ladder.estimate()
         if self._cost.is_single or estimate.on_kink or not self._is_beyond(estimate, analytic):
             return False
-        if not (yield from self._borne_out_from_afar(k, estimate.low, analytic)):
+        if not (yield from self._large_steps_agree(k, estimate.low, analytic)):
             return False
         for step in (FIRST_STEP, STAIRS, RATIO * STAIRS):
             ladder.add((yield from self._rung(k, step * self._scale(k))))
@@ -358,14 +358,14 @@ class Refinement:
             return ladder.step_to_compare(abs(analytic - estimate.low)) or ladder.next_step(wanted)
         return ladder.next_step(wanted)
 
-    def _put(self, k: int, ladder: Ladder, analytic: float, *, doubtful: bool) -> None:
+    def _store(self, k: int, ladder: Ladder, analytic: float, *, contradicted: bool) -> None:
         estimate, i = ladder.estimate(), self._part.start + k
         differences = self._differences
         differences.numerical[i] = estimate.nearest(analytic)
         differences.uncertainty[i] = estimate.bar
         differences.low[i], differences.high[i] = estimate.low, estimate.high
         beyond = self._is_beyond(estimate, analytic)
-        differences.disputed[i] = (doubtful and beyond) or self._is_disputed(
+        differences.disputed[i] = (contradicted and beyond) or self._is_disputed(
             ladder, estimate, analytic
         )
 
@@ -419,15 +419,15 @@ class Refinement:
         costs = minus, precision.value, plus
         return Rung.measured(costs, (float(down[0]), float(up[0])), float(noise))
 
-    def _taken(self, look: Steps) -> Any:
+    def _run_one(self, look: Steps) -> Any:
         """Take the steps that one generator asks for, and return its result."""
-        return self._take_all([look])[0]
+        return self._run_all([look])[0]
 
-    def _take_all(self, looks: Sequence[Steps]) -> list[Any]:
+    def _run_all(self, looks: Sequence[Steps]) -> list[Any]:
         """Take the steps that several generators ask for, in parallel if there are workers."""
-        return run_together(looks, self._evaluated, self._cost.at_once)
+        return run_together(looks, self._evaluate, self._cost.at_once)
 
-    def _evaluated(self, asked: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
+    def _evaluate(self, asked: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
         ks = [self._ks[k] for k, _ in asked]
         batch = EntryBatch(self._position, ks, [step for _, step in asked], quiet=True)
         plus, minus = self._cost.pairs(self._precision, batch)

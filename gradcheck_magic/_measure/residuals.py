@@ -129,7 +129,7 @@ class Residuals:
         The largest absolute value in the analytic gradient.
     step : float
         The length of the first step along a direction.
-    mended : dict
+    corrections : dict
         The correction to each entry that was measured, and its error bar.
     holes : list of Box
         The boxes known to be wrong; their entries no longer move.
@@ -155,7 +155,7 @@ class Residuals:
         # The least an entry may move, because of rounding; this matters if θ is large or in single
         # precision.
         self._least_move = PLACES * float(np.finfo(self._dtype).eps) * length / math.sqrt(self.size)
-        self.mended: dict[int, tuple[float, float]] = {}
+        self.corrections: dict[int, tuple[float, float]] = {}
         self.holes: list[Box] = []
         self.step = self._first_step()
         # How far a single step can be trusted: the step that was best for all entries together, and
@@ -170,14 +170,14 @@ class Residuals:
     def correct(self, k: int, numerical: float, bar: float) -> None:
         """Replace the given value of an entry by its measured one from now on."""
         if math.isfinite(bar):
-            self.mended[k] = (numerical - float(self._gradient.reshape(-1)[k]), bar)
+            self.corrections[k] = (numerical - float(self._gradient.reshape(-1)[k]), bar)
 
     def of_all(self, turn: int) -> Looking[Residual]:
         """Measure the residual over all entries, with enough steps to trust it."""
         direction = self.direction(turn)
         root = math.sqrt(direction.size)
         enough = VERIFIED * self.largest / root
-        found = yield from _climbed([Term(self, direction, 1 / root)], self._cost, enough)
+        found = yield from _measure_slope([Term(self, direction, 1 / root)], self._cost, enough)
         if found.step > 0:
             self._best_step, self._truncation = found.step, found.truncation
         return found.residual(direction, self.analytic.rounding, root)
@@ -200,16 +200,16 @@ class Residuals:
         needed = noise / sought if sought > 0 else math.inf
         if needed > self._best_step:
             # The residual hardly stands out, or there are kinks near by, so every digit counts.
-            found = yield from _climbed(terms, self._cost, VERIFIED * self.largest / root)
+            found = yield from _measure_slope(terms, self._cost, VERIFIED * self.largest / root)
             return found.residual(direction, self.analytic.rounding, root)
         step = max(needed, self.least_step(direction))
-        rung, said = yield from _stepped(terms, self._cost, step)
+        rung, predicted_slope = yield from _take_step(terms, self._cost, step)
         # This assumes the worst: that all curvature is that of one entry, which moves as far as h.
         # The error of the difference, in units of v itself, then grows as h².
         further = step / self._best_step
         truncation = self._truncation * further**2 * (math.sqrt(self.size) / root) ** 3
         bar = root * (rung.round_off + truncation + self.analytic.rounding)
-        off, slope = root * (rung.central - said), root * rung.central
+        off, slope = root * (rung.central - predicted_slope), root * rung.central
         return Residual(direction, off, bar, slope, root * rung.round_off)
 
     def sketched(self, turn: int, sought: float) -> Looking[Residual]:
@@ -223,7 +223,7 @@ class Residuals:
     def without_corrected(self, residual: Residual, direction: Direction, share: float) -> Residual:
         """Return a residual corrected along a direction that is scaled by `share`."""
         value, bar = residual.value, residual.bar
-        for k, (change, uncertainty) in self.mended.items():
+        for k, (change, uncertainty) in self.corrections.items():
             v = share * direction.value_at(self.parameter.index(k))
             value -= change * v
             bar += abs(uncertainty * v)
@@ -274,15 +274,15 @@ def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Lo
         terms.append(Term(residuals, direction, share))
     enough = VERIFIED * min(t.residuals.largest * t.share for t in terms)
     rounding = max(t.residuals.analytic.rounding for t in terms)
-    climbed = yield from _climbed(terms, cost, enough)
-    found = climbed.residual(terms[0].direction, rounding, 1.0)
+    outcome = yield from _measure_slope(terms, cost, enough)
+    found = outcome.residual(terms[0].direction, rounding, 1.0)
     for residuals, direction, share in terms:
         found = residuals.without_corrected(found, direction, share)
     return found
 
 
 @dataclass(frozen=True)
-class _Climbed:
+class _MeasuredSlope:
     """The slope along a direction of length 1, and the slope that the gradient predicts.
 
     Attributes
@@ -294,7 +294,7 @@ class _Climbed:
     """
 
     estimate: Estimate
-    said: float
+    predicted_slope: float
     step: float
     round_off: float
     truncation: float
@@ -303,11 +303,11 @@ class _Climbed:
         """Return the residual, scaled to the length of a direction."""
         if not math.isfinite(self.estimate.bar):
             return Residual(direction, math.nan, math.inf, math.nan, math.nan)
-        slope = self.estimate.nearest(self.said)
+        slope = self.estimate.nearest(self.predicted_slope)
         apart = self.estimate.high - self.estimate.low
         return Residual(
             direction,
-            root * (slope - self.said),
+            root * (slope - self.predicted_slope),
             root * (self.estimate.bar + apart + rounding),
             root * slope,
             root * self.round_off,
@@ -315,7 +315,7 @@ class _Climbed:
         )
 
 
-def _climbed(terms: Sequence[Term], cost: Cost, enough: float) -> Looking[_Climbed]:
+def _measure_slope(terms: Sequence[Term], cost: Cost, enough: float) -> Looking[_MeasuredSlope]:
     """Take steps along a direction until its slope is known.
 
     The first step is long enough for a single wrong entry to show. A second, twice as long,
@@ -332,49 +332,49 @@ def _climbed(terms: Sequence[Term], cost: Cost, enough: float) -> Looking[_Climb
     rounding = max(term.residuals.analytic.rounding for term in terms)
     ladder = Ladder(scale, least, abs(cost.best.value))
     steps: list[float | None] = [first, 2 * first]
-    said = 0.0
+    predicted_slope = 0.0
     while len(ladder.rungs) < RUNGS_OF_DIRECTION:
         step = steps.pop(0) if steps else ladder.next_step(first)
         if step is None:
             break
         n_rungs = len(ladder.rungs)
-        rung, said = yield from _stepped(terms, cost, step)
+        rung, predicted_slope = yield from _take_step(terms, cost, step)
         ladder.add(rung)
-        if not steps and _is_settled(ladder, said, enough, rounding):
+        if not steps and _is_settled(ladder, predicted_slope, enough, rounding):
             break
         if len(ladder.rungs) == n_rungs:
             break
     estimate, best = ladder.estimate(), ladder.best_rung()
     if best is None:
-        return _Climbed(estimate, said, 0.0, math.inf, math.inf)
+        return _MeasuredSlope(estimate, predicted_slope, 0.0, math.inf, math.inf)
     truncation = max(0.0, estimate.bar - best.round_off)
-    return _Climbed(estimate, said, best.step, best.round_off, truncation)
+    return _MeasuredSlope(estimate, predicted_slope, best.step, best.round_off, truncation)
 
 
-def _is_settled(ladder: Ladder, said: float, enough: float, rounding: float) -> bool:
+def _is_settled(ladder: Ladder, predicted_slope: float, enough: float, rounding: float) -> bool:
     estimate = ladder.estimate()
     if not math.isfinite(estimate.bar) or estimate.is_flat:
         return False
-    off = abs(estimate.nearest(said) - said)
+    off = abs(estimate.nearest(predicted_slope) - predicted_slope)
     if off <= estimate.bar + rounding:
         return estimate.bar <= enough
     # A residual to be located must stand out, or three steps must agree on it.
     clear = off > RESIDUAL_STANDS_OUT * (estimate.bar + rounding)
-    return clear or (len(ladder.rungs) > 2 and ladder.disagrees(estimate, said))  # noqa: PLR2004 (three)
+    return clear or (len(ladder.rungs) > 2 and ladder.disagrees(estimate, predicted_slope))  # noqa: PLR2004 (three)
 
 
-def _stepped(terms: Sequence[Term], cost: Cost, step: float) -> Looking[tuple[Rung, float]]:
+def _take_step(terms: Sequence[Term], cost: Cost, step: float) -> Looking[tuple[Rung, float]]:
     """Take a step of some length; return the rung and the slope that the gradient predicts."""
     best = cost.best
     probe = [(term.direction, step * term.share) for term in terms]
     plus, minus = yield probe
     noise = float(noise_of_pair(best, plus, minus))
-    said = 0.0
+    predicted_slope = 0.0
     changes = plus != best.value, minus != best.value
     for term, (direction, length) in zip(terms, probe, strict=True):
         prediction = term.residuals.predicted(direction, length)
-        said += term.share * prediction.slope
+        predicted_slope += term.share * prediction.slope
         # Where J did not change, it is flat or a staircase. A correction would hide that.
         plus -= prediction.rounding_plus * changes[0]
         minus -= prediction.rounding_minus * changes[1]
-    return Rung.measured((minus, best.value, plus), (step, step), noise), said
+    return Rung.measured((minus, best.value, plus), (step, step), noise), predicted_slope

@@ -145,7 +145,7 @@ class ParameterScan:
     def squares(self, unit: float) -> _Squares:
         """Return the squared lengths of error and numerical gradient, relative to a unit."""
         if len(self.sketch) > 1:
-            return self._estimated(unit)
+            return self._estimate(unit)
         changes = np.array(list(self.sampled.changes.values())).reshape(-1, 2).T / unit
         error, numerical = changes
         found = float(np.sum(error**2))
@@ -156,7 +156,7 @@ class ParameterScan:
             found += (min(abs(self.rest.value), self.rest.bar) / unit) ** 2
         return _Squares(found, left**2, (self.norm / unit) ** 2 + more)
 
-    def _estimated(self, unit: float) -> _Squares:
+    def _estimate(self, unit: float) -> _Squares:
         """Estimate the squared lengths from residuals along several random directions.
 
         The error is a multiple of the analytic gradient plus an unrelated part. For both of these
@@ -164,11 +164,11 @@ class ParameterScan:
         like the coefficient of a control variate.
         """
         off = np.array([residual.value for residual in self.sketch]) / unit
-        said = np.array([residual.slope for residual in self.sketch]) / unit - off
-        information = float(said @ said)
-        factor = float(off @ said) / information if information > 0 else 0.0
+        predicted = np.array([residual.slope for residual in self.sketch]) / unit - off
+        information = float(predicted @ predicted)
+        factor = float(off @ predicted) / information if information > 0 else 0.0
         n_free = len(off) - 1
-        other = float(np.sum(np.square(off - factor * said))) / n_free
+        other = float(np.sum(np.square(off - factor * predicted))) / n_free
         doubt = other / information if information > 0 else 0.0
         square = (self.norm / unit) ** 2
         bars = float(np.mean(np.square([residual.bar / unit for residual in self.sketch])))
@@ -332,14 +332,14 @@ class _Scanner:
         cost = self._cost
         cost.expected = cost.n_evaluations + 4 * len(self._all) + 4
         for batch in self._batches():
-            self._look(batch)
+            self._look_at(batch)
         for each, residuals in self._all:
             if each.first is not None and each.first.on_kink and residuals.size <= ENUMERATED:
                 self._sampler(each, residuals).sample(range(residuals.size))
             elif each.first is not None and each.rest is not None and each.rest.is_clear:
                 self._locate(each, residuals, 0, each.first)
         for turn in range(1, TURNS + 1):
-            self._found.joint = self._borne_out(turn)
+            self._found.joint = self._confirm_together(turn)
             if self._found.joint is None:
                 break
         for each, residuals in self._all:
@@ -351,15 +351,15 @@ class _Scanner:
         for start in range(0, len(self._all), self._cost.at_once):
             yield self._all[start : start + self._cost.at_once]
 
-    def _look(self, batch: _Batch) -> None:
+    def _look_at(self, batch: _Batch) -> None:
         """Measure each parameter along one direction; small ones and nan or inf individually."""
         together = []
         for each, residuals in batch:
-            odd = [] if each.is_finite else _not_finite(residuals.analytic.gradient)
-            self._sampler(each, residuals).sample(odd[:MOST_SETTLED])
+            not_finite = [] if each.is_finite else _not_finite(residuals.analytic.gradient)
+            self._sampler(each, residuals).sample(not_finite[:MOST_SETTLED])
             if residuals.size <= FEW_SUSPECTS:
                 self._sampler(each, residuals).sample(range(residuals.size))
-            elif len(odd) <= MOST_SETTLED:
+            elif len(not_finite) <= MOST_SETTLED:
                 together.append((each, residuals))
         found = results_of([residuals.of_all(0) for _, residuals in together], self._cost)
         for (each, residuals), first in zip(together, found, strict=True):
@@ -372,12 +372,12 @@ class _Scanner:
         search = RegionSearch(self._sampler(each, residuals), self._cost, turn)
         each.is_complete, each.rest = search.run(found)
 
-    def _borne_out(self, turn: int) -> Residual | None:
+    def _confirm_together(self, turn: int) -> Residual | None:
         """Check everything that is explained along one joint direction.
 
         Return the joint residual if it shows something wrong, and locate that.
         """
-        explained = [(e, r) for e, r in self._all if self._can_move(e, r, turn)]
+        explained = [(e, r) for e, r in self._all if self._can_join(e, r, turn)]
         if not explained:
             return None
         everything = [residuals for _, residuals in explained]
@@ -391,7 +391,7 @@ class _Scanner:
                 self._locate(each, residuals, turn, found)
         return joint
 
-    def _can_move(self, each: ParameterScan, residuals: Residuals, turn: int) -> bool:
+    def _can_join(self, each: ParameterScan, residuals: Residuals, turn: int) -> bool:
         """Return True if a parameter can move along with others without spoiling the result."""
         first = each.first
         if first is None or first.on_kink or each.is_enumerated or not each.is_explained:
@@ -411,5 +411,5 @@ class _Scanner:
 
 def _not_finite(gradient: Vector) -> list[int]:
     """Return the positions of entries that are nan or inf."""
-    odd: list[int] = np.flatnonzero(~np.isfinite(gradient)).tolist()
-    return odd
+    not_finite: list[int] = np.flatnonzero(~np.isfinite(gradient)).tolist()
+    return not_finite

@@ -155,8 +155,10 @@ def step_curve(
     started = time.perf_counter()
     _require_check(check)
     variables, spoken = VariableNames.among(names)
-    wanted = _EntryPlace.found(collect(params, variables, only=None, names=spoken), name, index)
-    only = _names_to_pair(wanted, check)
+    place_of_entry = _EntryPlace.found(
+        collect(params, variables, only=None, names=spoken), name, index
+    )
+    only = _names_to_pair(place_of_entry, check)
     with Restored(params, cost_function, grads):
         pairing = pair_at(params, grads, only=only, names=names)
         cost = Cost(
@@ -171,11 +173,11 @@ def step_curve(
         cost.expected = SET_UP_EVALUATIONS + 2 * STEPS_OF_CURVE
         with cost:
             step = _used_step(epsilon, check, cost)
-            entry = _SteppedEntry.of(pairing, wanted, cost, step)
+            entry = _SteppedEntry.of(pairing, place_of_entry, cost, step)
             taken = entry.measured(cost)
     changed = _changes(check, pairing, cost)
     same = None if changed else check
-    return _concluded(entry, taken, cost, check=same, changed=changed, started=started)
+    return _conclude(entry, taken, cost, check=same, changed=changed, started=started)
 
 
 @dataclass(frozen=True)
@@ -350,7 +352,7 @@ def _changes(check: GradientCheck | None, pairing: Pairing, cost: Cost) -> tuple
     return (*changed, "the cost")
 
 
-def _concluded(
+def _conclude(
     entry: _SteppedEntry,
     taken: Pass,
     cost: Cost,
@@ -361,11 +363,11 @@ def _concluded(
 ) -> StepCurve:
     """Put the result together; `check` is given if nothing has changed since."""
     steps = (taken.up + taken.down) / 2
-    known = _known(entry, taken, cost.best)
+    known = _best_estimate(entry, taken, cost.best)
     best, bar = known.nearest(entry.value), known.bar
     rounding = entry.analytic.rounding
     wrong = _is_wrong(entry.value, best, bar + rounding)
-    if (where := _position(entry, check)) is not None and check is not None:
+    if (where := _row_in_check(entry, check)) is not None and check is not None:
         wrong = bool(check.wrong[where])
         if math.isfinite(check.numerical[where]) and math.isfinite(check.uncertainty[where]):
             best, bar = float(check.numerical[where]), float(check.uncertainty[where])
@@ -387,7 +389,7 @@ def _concluded(
         high=known.high,
         rounding=rounding,
         wrong=wrong,
-        enough=_enough(entry, best, cost),
+        enough=_sufficient_bar(entry, best, cost),
         changed=changed,
         precision=str(entry.theta.dtype),
         n_evaluations=cost.n_evaluations,
@@ -395,7 +397,7 @@ def _concluded(
     )
 
 
-def _enough(entry: _SteppedEntry, best: float, cost: Cost) -> float:
+def _sufficient_bar(entry: _SteppedEntry, best: float, cost: Cost) -> float:
     """Return the error bar that is small enough: a part of the parameter's largest gradient entry.
 
     This is the rule of a check. If both values are zero, any bar will do. If the largest entry is
@@ -408,7 +410,7 @@ def _enough(entry: _SteppedEntry, best: float, cost: Cost) -> float:
     return float(max(tolerance.of_parameter * largest, cost.best.eps * cost.scale / entry.scale))
 
 
-def _position(entry: _SteppedEntry, check: GradientCheck | None) -> int | None:
+def _row_in_check(entry: _SteppedEntry, check: GradientCheck | None) -> int | None:
     """Return the row in which the check holds the entry; None if it did not measure it."""
     if check is None:
         return None
@@ -424,16 +426,16 @@ def _is_wrong(analytic: float, best: float, bar: float) -> bool:
     return off > CLEAR * bar and off >= THRESHOLDS[1] * (abs(analytic) + abs(best))
 
 
-def _known(entry: _SteppedEntry, taken: Pass, precision: Precision) -> Estimate:
+def _best_estimate(entry: _SteppedEntry, taken: Pass, precision: Precision) -> Estimate:
     """Return the slope that a second look would find, using the steps already taken."""
     ladder = Ladder(entry.scale, PLACES * entry.place, abs(precision.value))
     steps = np.log(taken.stepped)
-    quoted = np.isfinite(taken.central)
+    has_slope = np.isfinite(taken.central)
     # This is the step that was used, or the nearest to it that shows a slope.
-    apart = np.where(quoted | ~quoted.any(), np.abs(steps - math.log(entry.step)), np.inf)
+    apart = np.where(has_slope | ~has_slope.any(), np.abs(steps - math.log(entry.step)), np.inf)
     first = float(taken.stepped[np.argmin(apart)])
     best = BEST_STEP * entry.scale
-    second = best if quoted[np.argmin(np.abs(steps - math.log(best)))] else first / RATIO
+    second = best if has_slope[np.argmin(np.abs(steps - math.log(best)))] else first / RATIO
     step: float | None = first
     for _ in range(RUNGS_OF_CURVE):
         if step is None:
@@ -458,14 +460,14 @@ def _truncation(steps: Vector, taken: Pass) -> Vector:
         noise = (taken.round_off[1:] + taken.round_off[:-1]) / apart
         clear = np.abs(found) > CLEAR * noise
         alike = np.abs(np.diff(found)) <= SAME_COEFFICIENT * np.abs(found[:-1]) + noise[:-1]
-        row = _longest(clear[:-1] & clear[1:] & alike)
+        row = _longest_run(clear[:-1] & clear[1:] & alike)
         if row.start == row.stop:
             return np.zeros(len(steps))
         truncation: Vector = np.abs(np.median(found[row.start : row.stop + 1])) * squares
         return truncation
 
 
-def _longest(mask: Mask) -> slice:
+def _longest_run(mask: Mask) -> slice:
     """Return the longest run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]])))
     rows = [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
