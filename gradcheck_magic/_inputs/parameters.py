@@ -531,7 +531,7 @@ def describe_type(value: object) -> str:
 
     Examples
     --------
-    >>> kind_of(3), kind_of("3"), kind_of(np.uint8(3))
+    >>> describe_type(3), describe_type("3"), describe_type(np.uint8(3))
     ('an int', 'a str', 'a numpy.uint8')
     """
     kind = type(value)
