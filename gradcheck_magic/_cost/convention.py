@@ -110,7 +110,7 @@ class Binding:
         return [_copied(parameter, self.dtype) for parameter in self.parameters.arrays]
 
     @cached_property
-    def _own(self) -> list[Array]:
+    def _views(self) -> list[Array]:
         """A view of each buffer that keeps its shape, dtype and flags if the buffer's change."""
         return [buffer.view(np.ndarray) for buffer in self._buffers]
 
@@ -118,8 +118,8 @@ class Binding:
     def arrays(self) -> list[Array]:
         """A view of each parameter's buffer, in its shape; writing to it moves θ."""
         if self.convention is not Convention.FLAT:
-            return self._own
-        (theta,) = self._own
+            return self._views
+        (theta,) = self._views
         return [theta[p.start : p.stop].reshape(p.shape) for p in self.parameters.arrays]
 
     @cached_property
@@ -170,9 +170,9 @@ class Binding:
     def arguments(self) -> Arguments:
         """Return the arguments of the function at the current θ."""
         if self.fresh:
-            return self._presented([buffer.copy() for buffer in self._buffers])
+            return self._arguments_from([buffer.copy() for buffer in self._buffers])
         if self._arguments is None:
-            arguments = self._presented(self._buffers)
+            arguments = self._arguments_from(self._buffers)
             if any(p.is_apart for p in self.parameters.checked):
                 # Arguments that do not share memory with the buffers are made anew for each call.
                 return arguments
@@ -194,10 +194,10 @@ class Binding:
         """Return arguments in which each array is replaced by `wrap(array)`."""
         buffers = [buffer.copy() for buffer in self._buffers] if self.fresh else self._buffers
         if not all(parameter.is_numpy for parameter in self.parameters.arrays):
-            return self._presented(buffers)
-        return self._presented([wrap(buffer) for buffer in buffers])
+            return self._arguments_from(buffers)
+        return self._arguments_from([wrap(buffer) for buffer in buffers])
 
-    def _presented(self, buffers: list[Array]) -> Arguments:
+    def _arguments_from(self, buffers: list[Array]) -> Arguments:
         if self._is_closure:
             self._write_through()
             return (), {}
@@ -277,7 +277,7 @@ class Binding:
 
     def drop(self) -> None:
         """Release the buffers, and everything made from them."""
-        for name in ("_buffers", "_own", "arrays", "slots", "saved"):
+        for name in ("_buffers", "_views", "arrays", "slots", "saved"):
             self.__dict__.pop(name, None)
         self._forget()
 
@@ -289,17 +289,17 @@ class Binding:
     def changed(self) -> Parameter | None:
         """Return a parameter that the function has changed; None if there is none."""
         changed = (p for array, saved, p in self._compared() if not np.array_equal(array, saved))
-        return next(changed, None) or self._remade() or self._replaced()
+        return next(changed, None) or self._reshaped_parameter() or self._replaced_parameter()
 
     def _compared(self) -> Iterator[tuple[Array, Array, Parameter]]:
         return zip(self.arrays, self.saved, self.parameters.arrays, strict=True)
 
-    def _remade(self) -> Parameter | None:
+    def _reshaped_parameter(self) -> Parameter | None:
         """Return a parameter whose shape, dtype or flags the function has changed; or None."""
-        kept = map(_same_layout, self._buffers, self._own)
+        kept = map(_same_layout, self._buffers, self._views)
         return next((p for p, kept in zip(self.parameters.arrays, kept) if not kept), None)  # noqa: B905 (of the flat θ there is one)
 
-    def _replaced(self) -> Parameter | None:
+    def _replaced_parameter(self) -> Parameter | None:
         """Return a parameter that the function has replaced in its container; or None."""
         if self.convention is not Convention.STRUCTURED or not self._leaves:
             return None
@@ -357,7 +357,7 @@ def possible_bindings(
         If the function cannot be called in any of these ways.
     """
     signature = _signature(function)
-    wanted = _worth_trying(parameters) if call == "auto" else [Convention(call)]
+    wanted = _plausible_conventions(parameters) if call == "auto" else [Convention(call)]
     obstacle = _closure_obstacle(parameters)
     if obstacle and (call == Convention.CLOSURE or (signature and not signature.parameters)):
         raise InputError(
@@ -383,7 +383,7 @@ def possible_bindings(
         for convention in wanted
         if not (obstacle and convention is Convention.CLOSURE)
     ]
-    fitting = [binding for binding in bindings if _binds(signature, *binding.pattern())]
+    fitting = [binding for binding in bindings if _accepts(signature, *binding.pattern())]
     if not fitting:
         asked = "" if call == "auto" else f" as call={call!r} asks"
         raise InputError(
@@ -393,7 +393,7 @@ def possible_bindings(
     return fitting
 
 
-def _worth_trying(parameters: Parameters) -> list[Convention]:
+def _plausible_conventions(parameters: Parameters) -> list[Convention]:
     if parameters.is_container:
         return list(Convention)
     # A single array is its own container, and "one by one" would be the same call.
@@ -433,10 +433,10 @@ def _by_keyword(signature: inspect.Signature | None, parameters: Parameters) -> 
     container = parameters.container
     if signature is None or not isinstance(container, dict):
         return False
-    return all(isinstance(key, str) for key in container) and _binds(signature, (), container)
+    return all(isinstance(key, str) for key in container) and _accepts(signature, (), container)
 
 
-def _binds(
+def _accepts(
     signature: inspect.Signature | None, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> bool:
     if signature is None:

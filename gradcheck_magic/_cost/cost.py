@@ -220,9 +220,9 @@ class Cost:
             )
             for binding in bindings:
                 stack.callback(binding.restore)
-            trials = self._tried_at_theta(bindings)
-            gap = self._repeated(trials[0])
-            self._binding = self._agreed(trials)
+            trials = self._try_all_at_theta(bindings)
+            gap = self._require_repeatable(trials[0])
+            self._binding = self._agreed_binding(trials)
             self.convention = self._binding.convention
             self._look_around()
             eps = float(np.finfo(f"f{self._evaluator.itemsize}").eps)
@@ -236,7 +236,7 @@ class Cost:
                 self._workers = Workers(
                     self._pool, self._evaluator, self._binding, self._evaluator.require_time
                 )
-                self._workers.compare(self._same)
+                self._workers.compare(self._is_same)
             self._stack = stack.pop_all()
         return self
 
@@ -283,7 +283,7 @@ class Cost:
             finally:
                 self.n_filled = start + self._evaluator.done
             self._chunk = _next_chunk(self._chunk, time.perf_counter() - began)
-            self._tell()
+            self._report_progress()
 
     def _fill_from(
         self, workers: Workers, precision: Precision, batch: Batch, plus: Vector, minus: Vector
@@ -299,9 +299,9 @@ class Cost:
                     self._evaluator.pairs(precision.binding, batch.part(stop, stop + 1))
                     part.error.add_note("This happened in a worker, and not here.")
                     raise part.error
-                self._tell()
+                self._report_progress()
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         """Report the progress."""
         if self._progress is not None:
             expected = max(self.expected, self.n_evaluations)
@@ -319,19 +319,19 @@ class Cost:
             reads the notebook's own arrays.
         """
         self._evaluator.guard.release()
-        return self._at(self.best.binding, theta, wrap)
+        return self._cost_at(self.best.binding, theta, wrap)
 
     # The way to call the function
 
-    def _tried_at_theta(self, bindings: list[Binding]) -> list[_Trial]:
+    def _try_all_at_theta(self, bindings: list[Binding]) -> list[_Trial]:
         """Call the function at θ in every way that its signature allows; return those that work."""
         if len(bindings) == 1:
-            tried = [self._tried(bindings[0])]
+            tried = [self._try(bindings[0])]
         else:
             # A wrong convention may overflow or divide by zero, which is not worth a warning.
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                tried = [self._tried(binding) for binding in bindings]
+                tried = [self._try(binding) for binding in bindings]
         working = [trial for trial in tried if isinstance(trial, _Trial)]
         failures = [trial for trial in tried if isinstance(trial, _Failure)]
         if not working:
@@ -364,11 +364,13 @@ class Cost:
                 trial.binding.drop()
         return own_shape or trials
 
-    def _tried(self, binding: Binding) -> _Trial | _Failure:
+    def _try(self, binding: Binding) -> _Trial | _Failure:
         arguments = binding.arguments()
         held = binding.references()
         try:
-            value = self._finite(self._evaluator.as_number(self._evaluator.called(arguments)))
+            value = self._require_finite(
+                self._evaluator.as_number(self._evaluator.called(arguments))
+            )
             self._require_unchanged(binding)
         except InputError as error:
             binding.restore()
@@ -393,14 +395,14 @@ class Cost:
             f"as they are; let it work on a copy ({parameter.name}.copy())."
         )
 
-    def _agreed(self, trials: list[_Trial]) -> Binding:
+    def _agreed_binding(self, trials: list[_Trial]) -> Binding:
         """Return the most likely convention, if all that work agree at a point around θ.
 
         At θ itself they often agree by accident: a function may ignore its arguments.
         """
         rivals = [trial.binding for trial in trials]
-        _, values = self._nearby(rivals)
-        if all(self._same(values[0], value) for value in values):
+        _, values = self._nearby_costs(rivals)
+        if all(self._is_same(values[0], value) for value in values):
             for rival in rivals[1:]:
                 rival.drop()
             return rivals[0]
@@ -414,13 +416,13 @@ class Cost:
             f"say {', '.join(others)} or {last} (in Python, call=...)."
         )
 
-    def _same(self, one: float, other: float) -> bool:
+    def _is_same(self, one: float, other: float) -> bool:
         if not (np.isfinite(one) and np.isfinite(other)):
             return bool(np.isfinite(one) == np.isfinite(other))
         tolerance = REPEATABLE if self._evaluator.itemsize >= DOUBLE else REPEATABLE_SINGLE
         return bool(abs(one - other) <= tolerance * max(abs(one), abs(other)))
 
-    def _finite(self, value: float) -> float:
+    def _require_finite(self, value: float) -> float:
         if not np.isfinite(value):
             raise InputError(
                 f"`{self.name}` is {value} at the given parameters: the gradient can only be "
@@ -430,7 +432,7 @@ class Cost:
 
     # The precision of one value
 
-    def _repeated(self, trial: _Trial) -> float:
+    def _require_repeatable(self, trial: _Trial) -> float:
         """Call the function again at θ, and return the difference of the two values."""
         self.value = trial.value
         # Notes about the results of other conventions do not matter.
@@ -438,33 +440,33 @@ class Cost:
         began = time.perf_counter()
         again = self._evaluator.value(trial.binding)
         self._evaluator.seconds_each = time.perf_counter() - began
-        if not self._same(self.value, again):
+        if not self._is_same(self.value, again):
             raise InputError(
                 f"`{self.name}` gave {self.value:.9g} and then {again:.9g} for the same "
                 "parameters: make it repeatable (no dropout, a fixed seed, the same batch)."
             )
         return abs(self.value - again)
 
-    def _around(self, binding: Binding, distance: float) -> float:
+    def _cost_around(self, binding: Binding, distance: float) -> float:
         """Return J at a point around θ, the same for every binding; nan if it raises."""
-        self._tell()
+        self._report_progress()
         with binding.along(self._direction, distance):
             return self._evaluator.quiet_value(binding)
 
-    def _at(
+    def _cost_at(
         self, binding: Binding, theta: Array, wrap: Callable[[Array], Array] | None = None
     ) -> float:
         """Return J at any other point, without warnings; nan if it raises."""
         with binding.at(theta):
             return self._evaluator.quiet_value(binding, wrap)
 
-    def _nearby(self, bindings: list[Binding]) -> tuple[float, list[float]]:
+    def _nearby_costs(self, bindings: list[Binding]) -> tuple[float, list[float]]:
         """Return the first distance from θ at which J is finite for every binding, and its values.
 
         If there is none, it is the last distance.
         """
         for distance in DISTANCES:
-            values = [self._around(binding, distance) for binding in bindings]
+            values = [self._cost_around(binding, distance) for binding in bindings]
             if np.all(np.isfinite(values)):
                 break
         return distance, values
@@ -472,29 +474,29 @@ class Cost:
     def _look_around(self) -> None:
         """Find out if J depends on θ, and if the function remembers the array it was given."""
         binding = self._binding
-        distance, (around,) = self._nearby([binding])
+        distance, (around,) = self._nearby_costs([binding])
         if not binding.fresh and binding.convention is not Convention.CLOSURE:
             binding.fresh = True
-            anew = self._around(binding, distance)
-            binding.fresh = not self._same(around, anew)
+            anew = self._cost_around(binding, distance)
+            binding.fresh = not self._is_same(around, anew)
             if binding.fresh:
-                self._require_no_confusion(binding, distance)
+                self._require_no_mixed_up_arrays(binding, distance)
             around = anew
         self.scale = max(abs(self.value), abs(around)) if math.isfinite(around) else abs(self.value)
-        values = {self.value, around, self._around(binding, distance / 3)}
+        values = {self.value, around, self._cost_around(binding, distance / 3)}
         if self._evaluator.itemsize == DOUBLE and len(values) > 2:  # noqa: PLR2004 (one may be round by chance)
             self._evaluator.itemsize = _itemsize(values)
         self.constant = around == self.value and self._constant_elsewhere()
 
-    def _require_no_confusion(self, binding: Binding, distance: float) -> None:
+    def _require_no_mixed_up_arrays(self, binding: Binding, distance: float) -> None:
         """Make sure that a function which remembers arrays by their id does not confuse them.
 
         Sooner or later, a copy reuses the memory of another that was freed: both have the same id.
         """
         distances = [distance / k for k in range(1, COPIES + 1)]
-        first = [self._around(binding, each) for each in distances]
-        again = [self._around(binding, each) for each in reversed(distances)]
-        if not all(map(self._same, first, reversed(again))):
+        first = [self._cost_around(binding, each) for each in distances]
+        again = [self._cost_around(binding, each) for each in reversed(distances)]
+        if not all(map(self._is_same, first, reversed(again))):
             raise InputError(
                 f"`{self.name}` gives different values for the same numbers in other arrays: if it "
                 "remembers arrays by their id(), let it go by what is in them (W.tobytes())."
@@ -510,7 +512,7 @@ class Cost:
         for least in (0.0, 1.0):
             sizes = np.maximum(size, least)
             points += [sizes * self._random.normal(size=len(size)) for _ in range(OTHER_POINTS)]
-        values = [self._at(self._binding, point) for point in points]
+        values = [self._cost_at(self._binding, point) for point in points]
         return all(value == self.value for value in values if np.isfinite(value))
 
     def reexamine(self) -> bool:
@@ -526,7 +528,7 @@ class Cost:
 
     def _surroundings(self, binding: Binding, value: float) -> NearbyCosts:
         def along(distance: float) -> float:
-            return self._around(binding, distance)
+            return self._cost_around(binding, distance)
 
         def beside(i: int, step: float) -> float:
             parameter = next(p for p in self._parameters.arrays if p.start <= i < p.stop)
@@ -547,20 +549,23 @@ class Cost:
             return None
         eps = float(np.finfo(np.float64).eps)
         binding, itemsize = self._binding.in_double(), self._evaluator.itemsize
-        value = self._at(binding, self._theta)
+        value = self._cost_at(binding, self._theta)
         # The dtype returned now says nothing about the precision that the user chose.
         self._evaluator.itemsize = itemsize
         tolerance = max(REPEATABLE_SINGLE, ROUNDED * float(np.finfo(self._theta.dtype).eps))
         apart = abs(value - self.value)
         if math.isnan(apart) or apart > tolerance * abs(self.value) + ROUNDED * self.noise:
             return None
-        if self._at(binding, self._theta + self._unnoticed()) == value and not self.constant:
+        if (
+            self._cost_at(binding, self._theta + self._rounded_away()) == value
+            and not self.constant
+        ):
             # The function itself converts θ back to the lower precision.
             return None
         noise = measured_noise(self._surroundings(binding, value), eps, eps)
         return Precision(binding, value, noise, eps) if noise < self.noise / BETTER else None
 
-    def _unnoticed(self) -> Vector:
+    def _rounded_away(self) -> Vector:
         """Return a step that rounding θ to its own precision would remove."""
         places = np.spacing(np.abs(self._theta)).astype(np.float64)
         return 0.3 * places * np.sign(self._direction)

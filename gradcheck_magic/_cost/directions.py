@@ -170,8 +170,8 @@ class Direction:
         for where, v in self._blocks():
             g, here = gradient[where].ravel(), theta[where].astype(np.float64)
             slope += float(g @ v.ravel())
-            plus += float(g @ _lost(here, step * v, dtype).ravel())
-            minus += float(g @ _lost(here, -step * v, dtype).ravel())
+            plus += float(g @ _rounding_error(here, step * v, dtype).ravel())
+            minus += float(g @ _rounding_error(here, -step * v, dtype).ravel())
         return Prediction(slope, plus, minus)
 
     def _numbers(self) -> NDArray[np.float32]:
@@ -212,7 +212,7 @@ def _cut(box: Box) -> Iterator[Box]:
         yield from _cut((*box[:axis], (first, min(first + rows, stop)), *rest))
 
 
-def _lost(theta: Vector, step: Vector, dtype: Any) -> Vector:
+def _rounding_error(theta: Vector, step: Vector, dtype: Any) -> Vector:
     """Return the rounding error of θ + step in float64 and then in a dtype."""
     moved: Vector = (theta + step).astype(dtype).astype(np.float64)
     moved -= theta
@@ -234,11 +234,11 @@ def _random_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np
     if numbers is None:
         # The old numbers are released first, so that both are never in memory together.
         forget_numbers()
-        numbers = _kept[seed, shape] = _made_numbers(seed, shape)
+        numbers = _kept[seed, shape] = _new_numbers(seed, shape)
     return numbers
 
 
-def _made_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _new_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float32]:
     numbers = np.random.default_rng(seed).random(shape, dtype=np.float32)
     numbers = np.asarray(numbers)
     flat = numbers.reshape(-1)

@@ -274,7 +274,7 @@ class Evaluator:
             except Exception as error:
                 label = binding.parameters.arrays[batch.position].label(k)
                 with suppress(Exception):  # the user's own exception need not take a note
-                    error.add_note(self._blame(f"`{label}` moved by {step:g}"))
+                    error.add_note(self._note_on_move(f"`{label}` moved by {step:g}"))
                 raise
             finally:
                 # The value is restored from a copy: subtracting the step again would round it.
@@ -291,7 +291,7 @@ class Evaluator:
                     values[j] = self.quiet_value(binding)
             self.done = j + 1
 
-    def _blame(self, moved: str) -> str:
+    def _note_on_move(self, moved: str) -> str:
         return f"This happened with {moved}; at the parameters themselves `{self.name}` works."
 
 

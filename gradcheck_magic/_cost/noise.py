@@ -125,13 +125,13 @@ def noise_in_steps(around: NearbyCosts, eps_cost: float) -> float:
     stored = eps_cost * abs(around.value) / 2
     chosen = around.random.choice(around.size, size=min(around.size, PROBES), replace=False)
     changes = [[around.changes(i, step) for step in NOISE_STEPS] for i in chosen.tolist()]
-    levels = [level for each in changes if (level := _level(each, stored)) > 0]
+    levels = [level for each in changes if (level := _noise_in_changes(each, stored)) > 0]
     changing = sum(any(up or down for up, down in each) for each in changes)
     # Noise would appear in most of the entries.
     return float(np.median(levels)) if 2 * len(levels) >= max(changing, 1) else 0.0
 
 
-def _level(changes: list[tuple[float, float]], stored: float) -> float:
+def _noise_in_changes(changes: list[tuple[float, float]], stored: float) -> float:
     """Return the part of the changes that does not grow with the step, which is the noise."""
     flat = [up == down == 0 for up, down in changes]
     bends = [abs(up + down) for up, down in changes]

@@ -52,11 +52,11 @@ class Restored:
         self._restores: list[Restore] = []
 
     def __enter__(self) -> Self:
-        read = [*chain.from_iterable(map(_reached, self._functions))]
+        read = [*chain.from_iterable(map(_objects_read, self._functions))]
         self._restores = [*_global_randomness(), *map(_own_randomness, filter(_is_random, read))]
         if torch_class("Tensor"):
             modules = filter(is_module, [module_of(self._params), *self._functions, *read])
-            self._restores += _accumulated(self._params, modules)
+            self._restores += _torch_state(self._params, modules)
         # The guard is entered last, because nothing has been changed before.
         self._guard.__enter__()
         return self
@@ -74,7 +74,7 @@ class Restored:
             self._guard.__exit__(kind, error, traceback)
 
 
-def _reached(function: object) -> Iterator[object]:
+def _objects_read(function: object) -> Iterator[object]:
     """Yield the variables that a function reads, and the items and attributes of these."""
     for _, value in until_error(variables_read(function)):
         yield value
@@ -115,14 +115,14 @@ def _own_randomness(generator: Any) -> Restore:
     return partial(generator.set_state, generator.get_state())
 
 
-def _accumulated(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
+def _torch_state(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
     """Yield functions that restore gradients, running means and modes, each once."""
     distinct = {id(module): module for module in modules}.values()
     tensors = [parameter for module in distinct for parameter in module.parameters()]
     tensors += filter(requires_gradient, _leaves(params))
     for tensor in {id(tensor): tensor for tensor in tensors}.values():
         if tensor.is_leaf:
-            yield partial(_give_back, tensor, tensor.grad, _copied(tensor.grad))
+            yield partial(_restore_gradient, tensor, tensor.grad, _copy_of(tensor.grad))
     for module in distinct:
         for buffer in module.buffers():
             yield partial(buffer.data.copy_, buffer.detach().clone())
@@ -137,11 +137,11 @@ def _leaves(params: object) -> list[object]:
     return []
 
 
-def _copied(grad: Any) -> Any:
+def _copy_of(grad: Any) -> Any:
     return None if grad is None else grad.detach().clone()
 
 
-def _give_back(tensor: Any, grad: Any, values: Any) -> None:
+def _restore_gradient(tensor: Any, grad: Any, values: Any) -> None:
     """Restore the gradient: the same tensor, with the same numbers."""
     if grad is not None:
         # `data` is used so that autograd does not notice the change: a graph may still be needed.

@@ -209,10 +209,10 @@ class Workers:
         self._check_time = check_time or _no_time_limit
         self._key = uuid.uuid4().hex
         self._numbers = count()
-        self._seconds = TASK_SECONDS
+        self._seconds_per_pair = TASK_SECONDS
         # The processes that were sent the cost because they did not know it.
         self._informed: set[tuple[str, int]] = set()
-        self._under_way: list[Future[Any]] = []
+        self._running: list[Future[Any]] = []
         if pool.shares_memory:
             self._require_own_arrays()
         recipe = CostRecipe.of(evaluator, binding)
@@ -246,10 +246,10 @@ class Workers:
     def _compare(self, here: Vector, is_same: Callable[[float, float], bool]) -> None:
         tasks = [replace(self._task(None, None), recipe=self._recipe) for _ in range(self.size)]
         try:
-            for task, future in [(task, self._sent(task)) for task in tasks]:
-                self._require_same(here, self._received(task, future), is_same)
+            for task, future in [(task, self._send(task)) for task in tasks]:
+                self._require_same(here, self._receive(task, future), is_same)
         finally:
-            self._give_up()
+            self._cancel()
 
     def _require_same(
         self, here: Vector, part: TaskResult, is_same: Callable[[float, float], bool]
@@ -259,7 +259,7 @@ class Workers:
         if part.error is not None:
             part.error.add_note(f"This happened in a worker; here `{self._evaluator.name}` works.")
             raise part.error
-        self._seconds = part.seconds / len(here) * 2
+        self._seconds_per_pair = part.seconds / len(here) * 2
         for one, other in zip(here.tolist(), part.plus.tolist(), strict=True):
             if not is_same(one, other):
                 raise InputError(
@@ -289,18 +289,18 @@ class Workers:
                 while start < len(batch) and len(waiting) < TASKS_PER_WORKER * self.size:
                     stop = start + self._length(len(batch) - start)
                     task = self._task(binding, batch.part(start, stop))
-                    waiting.append((task, self._sent(task)))
+                    waiting.append((task, self._send(task)))
                     start = stop
-                part = self._received(*waiting.popleft())
-                self._seconds = part.seconds / max(len(part.plus), 1)
+                part = self._receive(*waiting.popleft())
+                self._seconds_per_pair = part.seconds / max(len(part.plus), 1)
                 yield part
         finally:
-            self._give_up()
+            self._cancel()
 
     def _length(self, remaining: int) -> int:
         """Return the number of pairs for the next task."""
         shortest, longest = (
-            max(1, int(s / (self._seconds or 1e-9))) for s in (SHORTEST_TASK, TASK_SECONDS)
+            max(1, int(s / (self._seconds_per_pair or 1e-9))) for s in (SHORTEST_TASK, TASK_SECONDS)
         )
         share = math.ceil(remaining / (TASKS_PER_WORKER * self.size))
         return min(remaining, max(shortest, min(share, longest)))
@@ -311,20 +311,20 @@ class Workers:
         recipe = self._recipe if self._pool.shares_memory else None
         return Task(self._key, next(self._numbers), precision, batch, recipe)
 
-    def _sent(self, task: Task) -> Future[Any]:
+    def _send(self, task: Task) -> Future[Any]:
         try:
             future: Future[Any] = self._pool.executor.submit(evaluate, task)
         except Exception as error:
             self._require_alive(error)
             raise
-        self._under_way.append(future)
+        self._running.append(future)
         return future
 
-    def _received(self, task: Task, future: Future[Any]) -> TaskResult:
+    def _receive(self, task: Task, future: Future[Any]) -> TaskResult:
         """Return the result of a task; if necessary, send the task again with the cost."""
-        part = self._result(future)
+        part = self._wait_for(future)
         if isinstance(part, UnknownCost):
-            part = self._again(task, part)
+            part = self._send_again(task, part)
         if not isinstance(part, TaskResult):
             raise InputError(
                 f"`workers` answered with {describe_type(part)}: expected an executor that has "
@@ -333,19 +333,19 @@ class Workers:
         self._evaluator.n_evaluations += part.n_evaluations
         return part
 
-    def _again(self, task: Task, answer: UnknownCost) -> Any:
+    def _send_again(self, task: Task, answer: UnknownCost) -> Any:
         """Send a task again, because its worker did not know the cost, and return the result."""
         if answer.process in self._informed:
             # The task was sent to this worker before the cost was.
-            again = self._result(self._sent(replace(task, number=next(self._numbers))))
+            again = self._wait_for(self._send(replace(task, number=next(self._numbers))))
             if not isinstance(again, UnknownCost):
                 return again
             answer = again
         self._informed.add(answer.process)
         whole = replace(task, number=next(self._numbers), recipe=self._recipe)
-        return self._result(self._sent(whole))
+        return self._wait_for(self._send(whole))
 
-    def _result(self, future: Future[Any]) -> Any:
+    def _wait_for(self, future: Future[Any]) -> Any:
         """Wait for a result; an interrupt is raised at once."""
         guard = self._evaluator.guard
         while True:
@@ -361,7 +361,7 @@ class Workers:
                 self._require_alive(error)
                 raise
             else:
-                self._under_way.remove(future)
+                self._running.remove(future)
                 return result
             finally:
                 guard.open = False
@@ -376,9 +376,9 @@ class Workers:
                 "of memory: try fewer workers, or workers=None."
             ) from error
 
-    def _give_up(self) -> None:
-        self._pool.give_up(self._under_way)
-        self._under_way.clear()
+    def _cancel(self) -> None:
+        self._pool.give_up(self._running)
+        self._running.clear()
 
 
 def _no_time_limit() -> None:

@@ -143,7 +143,7 @@ def pair(
     parameters = collect(params, variables, only=only, names=given)
     root = variables(grads, "grads")
     if grads is None and any(requires_gradient(p.value) for p in parameters.arrays):
-        parameters, matches, notes = _accumulated(parameters)
+        parameters, matches, notes = _torch_gradients(parameters)
     else:
         with while_reading(root):
             matches, notes = _Matcher(parameters, variables).match(grads, root)
@@ -177,7 +177,7 @@ class _Gradient:
 _Match = _Gradient | InputError
 
 
-def _accumulated(parameters: Parameters) -> tuple[Parameters, list[_Match], list[str]]:
+def _torch_gradients(parameters: Parameters) -> tuple[Parameters, list[_Match], list[str]]:
     """Match each parameter with its ``.grad``; hold those that require no gradient fixed.
 
     Returns

@@ -336,7 +336,9 @@ def collect(
         simple = plain(container)
     if not leaves:
         raise InputError(f"`{root}` holds no arrays: nothing to check.")
-    spoken = _given(names, len(leaves)) if names is not None else readable_names(leaves, variables)
+    spoken = (
+        _given_names(names, len(leaves)) if names is not None else readable_names(leaves, variables)
+    )
     arrays: list[Parameter] = []
     start = 0
     for name, (_, value) in zip(spoken, leaves, strict=True):
@@ -427,7 +429,7 @@ def _rebuilt(node: Any, leaves: Iterator[Any]) -> Any:
     return node if is_constant(node) else next(leaves)
 
 
-def _strings(value: object, option: str) -> list[Any]:
+def _name_list(value: object, option: str) -> list[Any]:
     """Return a sequence of names, or a single name, as a list."""
     if isinstance(value, str):
         return [value]
@@ -436,8 +438,8 @@ def _strings(value: object, option: str) -> list[Any]:
     return list(value)
 
 
-def _given(names: Sequence[str], count: int) -> list[str]:
-    given = _strings(names, "names")
+def _given_names(names: Sequence[str], count: int) -> list[str]:
+    given = _name_list(names, "names")
     strange = [name for name in given if not isinstance(name, str)]
     if strange:
         raise InputError(f"`names` holds {quoted(strange[0])}: expected strings, or a namespace.")
@@ -565,7 +567,7 @@ def _require_finite(parameters: Parameters) -> None:
 def _selected(arrays: list[Parameter], only: Sequence[str] | None) -> tuple[Parameter, ...]:
     if only is None:
         return tuple(arrays)
-    wanted = _strings(only, "only")
+    wanted = _name_list(only, "only")
     strange = [name for name in wanted if not isinstance(name, str)]
     if strange:
         raise InputError(f"`only` holds {quoted(strange[0])}: expected names of parameters.")
