@@ -1,4 +1,4 @@
-"""What a function reads besides its arguments: variables of the notebook, and what it captured."""
+"""The variables that a function reads besides its arguments: global, captured and bound ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 
 def until_error(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Yield the same, up to where one of the user's objects raises: it is only looked at."""
+    """Yield the same items, and stop if one of the user's objects raises."""
     with suppress(Exception):
         yield from named
 
@@ -42,7 +42,7 @@ def variables_read(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
         return
     functions = []
     for name, value in (*closure_variables(function), *global_variables(function)):
-        # By its type: a proxy may not want to be asked for its class.
+        # The type is examined, not the value: a proxy may raise when it is asked for its class.
         if issubclass(type(value), (FunctionType, MethodType)) or _is_wrapper(value):
             functions.append(value)
         else:
@@ -52,24 +52,24 @@ def variables_read(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
 
 
 def closure_variables(function: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the variables of the functions around it that a function reads."""
+    """Yield the variables that a function captured from the functions around it."""
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
     for name, cell in cells:
         try:
             yield name, cell.cell_contents
-        except ValueError:  # not yet assigned
+        except ValueError:  # the variable has not been assigned yet
             continue
 
 
 def global_variables(function: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the global variables that a function reads, those inside it included."""
+    """Yield the global variables that a function and the functions inside it read."""
     for code in _codes(function.__code__):
         loaded = _names_loaded(code)
         yield from ((k, v) for k, v in function.__globals__.items() if k in loaded)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
-    """Yield the code of a function, and of those that are written inside it."""
+    """Yield the code of a function, and of the functions defined inside it."""
     yield code
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
@@ -78,13 +78,13 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 @functools.lru_cache(maxsize=1024)
 def _names_loaded(code: CodeType) -> frozenset[str]:
-    # Not from `co_names`, which holds attributes too.
+    # `co_names` would not do, because it holds attributes too.
     instructions = dis.get_instructions(code)
     return frozenset(i.argval for i in instructions if i.opname == "LOAD_GLOBAL")
 
 
 def instance_attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what an object holds; nothing of what it would have to compute."""
+    """Yield the stored attributes of an object, but no properties."""
     try:
         held = dict(vars(value))
     except Exception:  # noqa: BLE001 (an object may answer with anything)
@@ -93,7 +93,7 @@ def instance_attributes(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_wrapper(value: object) -> bool:
-    """Whether it is a function inside another one, as `jax.jit` and `functools.cache` make it."""
+    """Return True for a wrapped function, such as those of `jax.jit` and `functools.cache`."""
     try:
         return callable(value) and callable(inspect.getattr_static(value, "__wrapped__", None))
     except Exception:  # noqa: BLE001 (the same)

@@ -1,4 +1,4 @@
-"""The options of a check: what may be asked for, and what is refused with a clear error."""
+"""The options of a check, and their validation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gradcheck_magic.errors import InputError
 
 __all__ = ["MODES", "Call", "Mode", "Progress", "Request", "valid_step"]
 
-# How far a check is: evaluations so far, evaluations expected in all, seconds so far.
+# A function of (evaluations so far, evaluations expected in total, seconds so far).
 Progress = Callable[[int, int, float], object]
 Mode = Literal["auto", "full", "scan"]
 MODES = ("auto", "full", "scan")
@@ -34,7 +34,7 @@ class Request:
     Raises
     ------
     InputError
-        If an option is not what it may be.
+        If an option has an invalid value.
     """
 
     cost_function: Callable[..., Any]
@@ -63,18 +63,18 @@ class Request:
 
     @property
     def step(self) -> float | None:
-        """The step that was asked for; None where it is to be chosen."""
+        """The step that the user chose; None if it is to be chosen by the check."""
         return None if self.epsilon is None else valid_step(self.epsilon)
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the check may still take; None: as long as it needs."""
+        """The time left for the check; None if there is no limit."""
         if self.budget is None:
             return None
         return self.started + self.budget - time.perf_counter()
 
     def progress_at(self, point: int) -> Progress | None:
-        """Return the progress at one point, which tells of all."""
+        """Return a progress function for one point that reports the progress over all points."""
         report = self.progress
         if report is None or self.points == 1:
             return report
@@ -96,7 +96,7 @@ def _require_budget(budget: Any) -> None:
     if budget is None:
         return
     is_number = isinstance(budget, Real) and not isinstance(budget, bool)
-    # Whole numbers may be larger than any float.
+    # Integers may be larger than any float.
     if not (is_number and 0 < budget <= sys.float_info.max):
         raise InputError(f"`budget` is {quoted(budget)}: expected a number of seconds, such as 10.")
 
@@ -129,7 +129,7 @@ def _require_progress(progress: object) -> None:
 
 
 def valid_step(epsilon: float) -> float:
-    """Return the step that was asked for, if it is one."""
+    """Return the user's step as a float; raise `InputError` unless it is a positive number."""
     try:
         is_number = np.ndim(epsilon) == 0 and not isinstance(epsilon, np.ma.MaskedArray)
         step = float(epsilon) if is_number else math.nan
