@@ -1,4 +1,4 @@
-"""The second look: a value and an error bar that holds the truth, for every entry of a parameter."""
+"""The second look: for every entry a value, and an error bar that holds the truth."""
 
 import math
 from types import SimpleNamespace

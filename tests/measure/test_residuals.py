@@ -1,4 +1,4 @@
-"""What a gradient leaves unexplained along a direction is what is wrong with it, times the direction."""
+"""What a gradient leaves unexplained along a direction is its error, times the direction."""
 
 import math
 

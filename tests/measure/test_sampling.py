@@ -31,7 +31,7 @@ def sampled(gradient, *batches, cost=quadratic, aim=np.inf):
 
 def test_what_is_found():
     """Wrong are those that are off; blank those that are zero, as they are given."""
-    gradient = THETA + [0, 0.5, 0, 0, -1e-3, 0]
+    gradient = THETA + np.array([0, 0.5, 0, 0, -1e-3, 0])
     found, mended, _ = sampled(gradient, [4, 0, 1], [2])
     assert found.ks == [0, 1, 4, 2]
     assert (found.wrong, found.blank) == ({1, 4}, {0})
@@ -95,8 +95,10 @@ def test_interrupted():
 
     pairing = pair(THETA, 2 * THETA)
     found = Sampled()
-    with pytest.raises(KeyboardInterrupt), Cost(cost, pairing.parameters) as entered:
+    with Cost(cost, pairing.parameters) as entered:
         residuals = Residuals(entered, gradient_under_test(pairing, 0, entered), 0)
-        Sampler(residuals, entered, found, 1e-7).sample([1, 2, 3])
+        sampler = Sampler(residuals, entered, found, 1e-7)
+        with pytest.raises(KeyboardInterrupt):
+            sampler.sample([1, 2, 3])
     assert found.ks == [1]
     assert (found.wrong, found.changes, residuals.mended) == (set(), {}, {})
