@@ -86,6 +86,8 @@ DEAD = put(G, np.s_[:, [1, 4]], 0.0)
     pytest.param(SQUARE.T, SQUARE, Cause.TRANSPOSED, {"how": "transposed", "axes": (1, 0)},
                  id="transposed"),
     pytest.param(G.T.reshape(4, 6), G, Cause.TRANSPOSED, {"how": "reshaped"}, id="reshaped"),
+    pytest.param(G.reshape(6, 4).T, G, Cause.TRANSPOSED, {"how": "reshaped"},
+                 id="HARD: reshaped the other way"),
     pytest.param(G[::-1], G, Cause.TRANSPOSED, {"how": "flipped", "axes": (0,)}, id="flipped"),
     pytest.param(np.roll(G, 1, 1), G, Cause.TRANSPOSED, {"how": "shifted", "axes": (1,)},
                  id="shifted"),
@@ -160,6 +162,14 @@ def test_any_factor(factor, seed):
     assert finding.cause is Cause.SCALE
     assert finding.details["factor"] == pytest.approx(factor, rel=1e-7)
     assert finding.details["factor_uncertainty"] < 1e-6 * max(1, abs(factor))
+
+
+def test_the_bars_grow_with_the_factor():
+    """What is a thousand times a value with an error bar has a bar that is a thousand times it."""
+    bar = 1e-4
+    numerical = G + 1.5 * bar * np.sign(THETA)
+    assert found(1000 * G, numerical, bar=bar).cause is Cause.SCALE
+    assert found(1000 * G, G + 3 * bar * np.sign(THETA), bar=bar) is None
 
 
 @settings(max_examples=40, deadline=None)
@@ -248,6 +258,7 @@ def test_parameters_that_are_all_alike_show_no_penalty():
     pytest.param([1, -1, 0.1, 0.2, 0.3], [9, 7, 0.1, 0.2, 0.3], None, id="HARD: other sign"),
     pytest.param([1, 0.5, 0.1, 0.2, 0.3], [9, 0.5, 0.1, 0.2, 0.3], None, id="HARD: one alone"),
     pytest.param([1, 1, 0.1, 0.2], [9, 7, 0.1, 0.2], None, id="HARD: two within"),
+    pytest.param([1, 1, 1, 0.1, 0.2], [9, 7, 1, 0.1, 0.2], None, id="HARD: and a right one at it"),
 ])  # fmt: skip
 def test_clipped(analytic, numerical, bound):
     m = mismatch(analytic, numerical)
