@@ -31,7 +31,7 @@ Element = Callable[[Draw, str], str]
 ENTRIES_IN_CLOSE_UP = 8
 PANELS = (
     ("How far off its entries are", parameter_histogram, parameter_histogram_alt),
-    ("Where they are off", error_map, error_map_alt),
+    ("Error by position", error_map, error_map_alt),
     ("Analytic against numerical", scatter, scatter_alt),
 )
 

@@ -165,12 +165,12 @@ def _quality(curve: StepCurve) -> str:
     """Whether the step that was used was a good one."""
     step = _size(curve.step)
     if curve.used is None:
-        return f"{step} is too small a step to change θ"
+        return f"{step} is too small to change θ"
     apart, round_off = abs(curve.values[curve.used] - curve.low), curve.roundoff[curve.used]
     if not math.isfinite(apart):
-        return f"{step} was too large a step: J is not finite there"
+        return f"{step} was too large: the cost is not finite there"
     if max(apart, round_off) <= curve.enough or curve.used == _best_step(curve):
-        return f"{step} was a good step"
+        return f"{step} was good enough"
     return f"{step} was too {'small' if round_off > apart / 2 else 'large'} a step"
 
 

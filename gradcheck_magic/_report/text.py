@@ -173,7 +173,7 @@ def _histogram(check: GradientCheck, style: TextStyle) -> Iterator[str]:
     which = "each entry"
     if check.mode == "scan":
         several = check.n_measured != 1
-        which = "the entries measured by themselves" if several else "the entry measured by itself"
+        which = "the entries measured individually" if several else "the entry measured individually"
     yield from _drawn(check.relative_errors, f"relative error of {which}", style)
 
 

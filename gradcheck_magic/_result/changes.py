@@ -1,4 +1,4 @@
-"""What a check shows that the one before it did not: what was mended, and what is still wrong."""
+"""What a check shows that the one before it did not: what was fixed, and what is still wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STANDINGS = {
 }
 # In the order in which they are told; of what was right and is, there is nothing to tell.
 _CHANGE_WORDS = {
-    (_WRONG, _RIGHT): "mended",
+    (_WRONG, _RIGHT): "fixed",
     (_OPEN, _RIGHT): "now agrees",
     (_RIGHT, _WRONG): "now wrong",
     (_OPEN, _WRONG): "now wrong",
@@ -50,7 +50,7 @@ def changes(
     Returns
     -------
     str
-        Such as ``"0.21 → 3e-09: `W2` mended, `b1` still wrong"``; empty where the two checks are
+        Such as ``"0.21 → 3e-09: `W2` fixed, `b1` still wrong"``; empty where the two checks are
         not of the same parameters, or all was right and is.
     """
     if [(p.name, p.shape) for p in before] != [(p.name, p.shape) for p in after]:

@@ -95,7 +95,7 @@ class GradientCheck(Displayed):
         At which of several points: 0 is the given one.
     changes : str
         What has changed since the previous check of the same parameters, such as ``"0.21 → 3e-09:
-        `W2` mended"``; empty where there was none, or all was right then and is.
+        `W2` fixed"``; empty where there was none, or all was right then and is.
     fingerprint : str
         Two hashes, of θ and of the gradient, by which `step_curve` knows whether they are still
         the same.

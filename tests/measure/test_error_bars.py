@@ -82,7 +82,7 @@ def test_only_what_is_open_is_measured_again():
     assert found.n_evaluations < 2.2 * found.size + 20
 
 
-def test_the_mended_exercise_is_correct():
+def test_the_fixed_exercise_is_correct():
     """The textbook calls it worth inspecting, because of round-off."""
     exercise = ClassicExercise()
     found = check_gradients(exercise.params, exercise.grads(), exercise.cost)

@@ -38,7 +38,7 @@ ROWS = [
     pytest.param(
         array(2.0), array(12.0), lambda x: x[0] ** 3, 1.0,
         "grows on both sides, as round-off (left) and truncation (right) do: the gradient is "
-        "right, and 1e-07 was a good step.",
+        "right, and 1e-07 was good enough.",
         id="cube",
     ),
     pytest.param(

@@ -147,7 +147,7 @@ def test_cells(watched, code, line):
 
 
 def test_it_goes_on(watched):
-    """One thing after the other goes wrong, and is mended."""
+    """One thing after the other goes wrong, and is fixed."""
     for code, line in [
         ("del params", "not checked: `params` is not defined"),
         ("params = {'w': np.ones(4), 'b': 0.0}", "not checked: `params` have changed since"),

@@ -62,9 +62,9 @@ def test_string_is_plain(name):
         ("correct", 1, 1, "the only entry measured"),
         ("correct", 1, 30, "1 of 30 entries measured"),
         ("correct", 30, 30, "all 30 entries measured"),
-        ("scan", 0, 1000, "scan of 1,000 entries, 0 measured by themselves"),
-        ("scan", 1, 1000, "scan of 1,000 entries, 1 measured by itself"),
-        ("scan", 2, 1000, "scan of 1,000 entries, 2 measured by themselves"),
+        ("scan", 0, 1000, "scan of 1,000 entries, 0 measured individually"),
+        ("scan", 1, 1000, "scan of 1,000 entries, 1 measured individually"),
+        ("scan", 2, 1000, "scan of 1,000 entries, 2 measured individually"),
     ],
 )
 def test_extent(name, n_measured, size, extent):
@@ -75,7 +75,7 @@ def test_extent(name, n_measured, size, extent):
 
 @pytest.mark.parametrize(
     ("entry", "title"),
-    [(1, "the entry measured by itself"), (2, "the entries measured by themselves")],
+    [(1, "the entry measured individually"), (2, "the entries measured individually")],
 )
 def test_title_after_a_scan(entry, title):
     values = np.ones(entry)
