@@ -63,7 +63,7 @@ def _scanned_verdict(check: ParameterCheck) -> str:
     """Say what a scan found in a parameter, entry by entry or in regions."""
     if check.regions:
         # The name is at the beginning of the row.
-        places = [r.label.removeprefix(check.name) or "all over" for r in check.regions]
+        places = [r.label.removeprefix(check.name) or "everywhere" for r in check.regions]
         return f"wrong, {listed(places, 3, code=False)}"
     if check.verdict is Verdict.BUG:
         return f"wrong, {check.n_wrong} {'entry' if check.n_wrong == 1 else 'entries'} found"
@@ -145,7 +145,10 @@ def _reach_alt(check: GradientCheck) -> str:
         for p in check.parameters[:PARAMETERS_TOLD]
         if p.is_scanned
     ]
-    return f"The size of the entries, and of the smallest detectable error: {'; '.join(reaches)}."
+    return (
+        "The size of the entries and the smallest detectable error of each parameter: "
+        f"{'; '.join(reaches)}."
+    )
 
 
 def one_line(check: GradientCheck) -> str:

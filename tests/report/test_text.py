@@ -244,10 +244,10 @@ def test_nothing_is_lost_where_lines_break(name):
         (21, 3, 12, "... and 9 more, all agree"),
         # All that is wrong is shown, even if it is more than would be shown otherwise.
         (30, 25, 25, "... and 5 more, all agree"),
-        (21, 20, 20, "... and 1 more: 1 right"),
+        (21, 20, 20, "... and 1 more: 1 correct"),
         (21, 21, 21, ""),
         # Up to a bound.
-        (60, 45, 40, "... and 20 more: 5 wrong, 15 right"),
+        (60, 45, 40, "... and 20 more: 5 wrong, 15 correct"),
         (41, 41, 40, "... and 1 more: 1 wrong"),
     ],
 )
