@@ -170,15 +170,15 @@ FILES = {
     ),
     "a hyphen": (
         "[tool.gradcheck-magic]\nstrict = true",
-        ": [tool.gradcheck-magic] is not read: call it [tool.gradcheck_magic].",
+        ": [tool.gradcheck-magic] is not read: rename it to [tool.gradcheck_magic].",
     ),
     "half the name": (
         "[tool.gradcheck]\nstrict = true",
-        ": [tool.gradcheck] is not read: call it [tool.gradcheck_magic].",
+        ": [tool.gradcheck] is not read: rename it to [tool.gradcheck_magic].",
     ),
     "the name in %config": (
         "[tool.GradcheckMagics]\nstrict = true",
-        ": [tool.GradcheckMagics] is not read: call it [tool.gradcheck_magic].",
+        ": [tool.GradcheckMagics] is not read: rename it to [tool.gradcheck_magic].",
     ),
 }
 

@@ -81,7 +81,7 @@ OUTCOMES = {
     "strict in CI": Outcome(["%gradcheck -g wrong"], FAILED, project='strict = "ci"'),
     "variable missing": Outcome(
         ["%gradcheck -g nowhere"],
-        "InputError: `nowhere` is not defined: assign it before the check, or say what to take "
+        "InputError: `nowhere` is not defined: assign it before the check, or name what to use "
         "with --grads.",
     ),
     "error in the cell": Outcome(["%%gradcheck\n1 / 0"], "ZeroDivisionError: division by zero"),
