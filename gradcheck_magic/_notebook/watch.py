@@ -115,7 +115,7 @@ class Watch:
     def blind_spots(self) -> str:
         """What is too large to be looked through after every cell, in words; empty if nothing."""
         names = dict.fromkeys(name for seen in self._seen.values() for name in seen.overlooked)
-        return f"changes in place of {listed(names)} may go unnoticed" if names else ""
+        return f"in-place changes of {listed(names)} may go unnoticed" if names else ""
 
     def remember(self, check: GradientCheck | None) -> None:
         """Take what is there now for what has been checked.
@@ -169,8 +169,10 @@ class Watch:
         given = budget - self._pace.beyond
         if self._pace.least >= UNEVEN * given:
             least = _time(self._pace.least + self._pace.beyond)
-            why = f"by the last check it takes {least} at least, and there are {_time(budget)}"
-            return News(f"not checked: {why}. %gradcheck checks it.")
+            why = (
+                f"as the last check shows, it takes at least {least}; the limit is {_time(budget)}"
+            )
+            return News(f"not checked: {why}. Run %gradcheck to check it.")
         began = time.perf_counter()
         try:
             with _silence():
@@ -182,12 +184,12 @@ class Watch:
 
     def _told(self, now: Mapping[str, _Seen], check: GradientCheck) -> News:
         if check.interrupted and check.verdict is not Verdict.BUG:
-            enough = f"{_time(check.seconds)} were not enough"
-            return News(f"not checked: {enough}. %gradcheck checks it in full.", check)
+            enough = f"{_time(check.seconds)} was not enough"
+            return News(f"not checked: {enough}. Run %gradcheck to check in full.", check)
         line = brief(check)
         if not check.passed:
             if self._is_older_than(self._cost, now):
-                what = f"`{self._cost}`, or what it reads, has changed"
+                what = f"`{self._cost}`, or something it uses, has changed"
                 line += f" {what} since {self._gradient(now)} was computed."
             line += " `_gradcheck` shows the card."
         return News(SEPARATOR.join(filter(None, (line, self.blind_spots))), check)
@@ -267,7 +269,7 @@ def _not_checked(error: BaseException) -> News:
     if isinstance(error, GradientCheckError):
         return News(f"not checked: {first_line(error)}")
     said = ": ".join(filter(None, (type(error).__name__, first_line(error))))
-    return News(f"not checked: {said.rstrip('.')}. %gradcheck shows where.")
+    return News(f"not checked: {said.rstrip('.')}. Run %gradcheck to see where.")
 
 
 def _time(seconds: float) -> str:

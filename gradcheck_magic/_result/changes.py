@@ -22,7 +22,7 @@ _STANDINGS = {
 }
 # In the order in which they are listed; a parameter that stays correct is not mentioned.
 _CHANGE_WORDS = {
-    (_WRONG, _RIGHT): "mended",
+    (_WRONG, _RIGHT): "fixed",
     (_OPEN, _RIGHT): "now agrees",
     (_RIGHT, _WRONG): "now wrong",
     (_OPEN, _WRONG): "now wrong",

@@ -5,7 +5,13 @@ import math
 
 import pytest
 
-from gradcheck_magic._cost.free_variables import attributes, captured, found, globals_read, read_by
+from gradcheck_magic._cost.free_variables import (
+    closure_variables,
+    global_variables,
+    instance_attributes,
+    until_error,
+    variables_read,
+)
 
 rate = 0.5
 unused = 7
@@ -100,19 +106,19 @@ READ = [
 
 @pytest.mark.parametrize(("function", "expected"), READ)
 def test_read_by(function, expected):
-    assert dict(read_by(function)) == expected
+    assert dict(variables_read(function)) == expected
 
 
 @pytest.mark.parametrize(("depth", "expected"), [(0, set()), (1, {"rate"}), (2, {"rate"})])
 def test_depth(depth, expected):
-    assert {name for name, _ in read_by(three_deep, depth)} == set() | (
+    assert {name for name, _ in variables_read(three_deep, depth)} == set() | (
         expected if depth > 1 else set()
     )
-    assert {name for name, _ in read_by(calls_helper, depth)} == expected
+    assert {name for name, _ in variables_read(calls_helper, depth)} == expected
 
 
 def test_recursion_ends():
-    assert dict(read_by(recursive)) == {"rate": 0.5}
+    assert dict(variables_read(recursive)) == {"rate": 0.5}
 
 
 def recursive(x):
@@ -120,19 +126,19 @@ def recursive(x):
 
 
 def test_captured():
-    assert dict(captured(closure(4))) == {"weight": 4}
-    assert dict(captured(helper)) == {}
+    assert dict(closure_variables(closure(4))) == {"weight": 4}
+    assert dict(closure_variables(helper)) == {}
 
 
 def test_globals_read():
-    assert dict(globals_read(reads_inside)) == {"rate": 0.5}
-    assert set(dict(globals_read(calls_helper))) == {"helper"}
+    assert dict(global_variables(reads_inside)) == {"rate": 0.5}
+    assert set(dict(global_variables(calls_helper))) == {"helper"}
 
 
 def test_attributes():
     """As they stand in the object; none where there is no place for them."""
-    assert dict(attributes(Model())) == {"weight": 3, "scale": 0.5}
-    assert dict(attributes(3)) == {}
+    assert dict(instance_attributes(Model())) == {"weight": 3, "scale": 0.5}
+    assert dict(instance_attributes(3)) == {}
 
 
 def test_up_to_where_it_raises():
@@ -140,4 +146,4 @@ def test_up_to_where_it_raises():
         yield "a", 1
         raise RuntimeError
 
-    assert list(found(hostile())) == [("a", 1)]
+    assert list(until_error(hostile())) == [("a", 1)]

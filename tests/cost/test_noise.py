@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck_magic._cost.noise import Surroundings, measured_noise, noise_in_steps, noise_level
+from gradcheck_magic._cost.noise import NearbyCosts, measured_noise, noise_in_steps, noise_level
 
 EPS = float(np.finfo(np.float64).eps)
 NAN, INF = math.nan, math.inf
@@ -15,7 +15,7 @@ NAN, INF = math.nan, math.inf
 
 def around(function, at=1.0, size=4):
     """Surroundings of a function of a sum, in which every entry has a weight of its own."""
-    return Surroundings(
+    return NearbyCosts(
         along=lambda distance: function(size * at * (1 + distance)),
         beside=lambda i, step: function(size * at + step * (1 + i / 7)),
         size=size,
@@ -136,6 +136,6 @@ def test_steps_in_a_few_entries_only():
         asked.add(i)
         return step
 
-    surroundings = Surroundings(float, beside, 1000, 0.0, np.random.default_rng(0))
+    surroundings = NearbyCosts(float, beside, 1000, 0.0, np.random.default_rng(0))
     assert noise_in_steps(surroundings, EPS) == 0.0
     assert len(asked) == 4

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradcheck_magic._diagnosis.broadcasting import Watch
+from gradcheck_magic._diagnosis.broadcasting import BroadcastWatch
 
 N = 4
 P, Y = np.arange(1.0, N + 1), np.array([1.0, 0.0, 2.0, 5.0])
@@ -22,7 +22,7 @@ P, Y = np.arange(1.0, N + 1), np.array([1.0, 0.0, 2.0, 5.0])
     pytest.param((N,), (N, 1, 1), False, id="three axes"),
 ])  # fmt: skip
 def test_pairs(one, other, is_found):
-    watch = Watch()
+    watch = BroadcastWatch()
     pair = np.ones(one), np.ones(other)
     mended = [np.shape(x) for x in watch.paired(pair)]
     assert mended == ([(N,), (N,)] if is_found else [one, other])
@@ -42,7 +42,7 @@ def mean_square(p, y):
 ])  # fmt: skip
 def test_entry_by_entry(cost):
     """The value is that of two vectors."""
-    watch = Watch()
+    watch = BroadcastWatch()
     value = cost(watch.over(P), Y[:, None])
     assert value == pytest.approx(cost(P, Y))
     assert watch.found
@@ -56,14 +56,14 @@ def test_entry_by_entry(cost):
     pytest.param(lambda p: float(np.add.reduce(p)), id="a reduction"),
 ])  # fmt: skip
 def test_others_are_as_without_watching(cost):
-    watch = Watch()
+    watch = BroadcastWatch()
     with np.errstate(all="raise"):
         assert float(np.sum(cost(watch.over(P)))) == float(np.sum(cost(P)))
     assert watch.found == []
 
 
 def test_the_line():
-    watch = Watch()
+    watch = BroadcastWatch()
     residual = watch.over(P) - Y[:, None]
     assert residual.shape == (N,)
     (outer,) = watch.found
@@ -72,14 +72,14 @@ def test_the_line():
 
 def test_the_array_itself_is_not_touched():
     own = P.copy()
-    watched = Watch().over(own)
+    watched = BroadcastWatch().over(own)
     assert np.shares_memory(watched, own)
     assert type(own) is np.ndarray
 
 
 def test_over():
     """What somebody has kept is then like any other array, and so is what comes of it."""
-    watch = Watch()
+    watch = BroadcastWatch()
     kept = watch.over(P)
     watch.is_over = True
     square = kept - Y[:, None]

@@ -14,8 +14,8 @@ from gradcheck_magic._diagnosis.conclude import (
     Outcome,
     conclude,
     has_failed,
-    since,
-    summed_up,
+    most_telling,
+    with_changes,
 )
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, compare
@@ -162,7 +162,7 @@ def test_failed(verdict, expected):
 def test_summed_up(verdicts, point):
     """The telling point is shown, at the cost of all of them."""
     checks = [with_verdict(verdict, 10**k) for k, verdict in enumerate(verdicts)]
-    check = summed_up(checks, SimpleNamespace(points=2, seed=17))
+    check = most_telling(checks, SimpleNamespace(points=2, seed=17))
     assert check.verdict is verdicts[point]
     assert check.point == point
     assert check.n_evaluations == check.seconds == sum(10**k for k in range(len(verdicts)))
@@ -173,9 +173,9 @@ def test_summed_up(verdicts, point):
 
 def test_since():
     """Only beside a check before is there anything to tell."""
-    assert since(None, HAND) is HAND
+    assert with_changes(None, HAND) is HAND
     now = replace(HAND, difference=1e-9)
-    changed = since(HAND, now)
+    changed = with_changes(HAND, now)
     assert changed.changes
     assert changed.difference == now.difference
     assert changed.verdict is now.verdict

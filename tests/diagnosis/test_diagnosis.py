@@ -907,7 +907,7 @@ def test_previous_must_be_a_check():
 
 
 def test_broadcast_that_is_meant():
-    """A table of all pairs is no mistake: with it mended, the gradient would be wrong."""
+    """A table of all pairs is no mistake: with it fixed, the gradient would be wrong."""
     params, grads, cost = regression((20, 1))
     grads["dw"] = grads["dw"] + [0.1, 0.2, -0.3]
     causes = {d.cause for d in check_gradients(params, grads, cost).diagnoses}

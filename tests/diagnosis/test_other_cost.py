@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradcheck_magic._diagnosis.mismatch import Mismatch
-from gradcheck_magic._diagnosis.other_cost import Function, belongs
+from gradcheck_magic._diagnosis.other_cost import NoisyFunction, is_gradient_of
 from gradcheck_magic._inputs.parameters import Parameter
 
 SIZES = (3, 4)
@@ -42,14 +42,14 @@ def case(seed=0):
     theta = np.random.default_rng(seed + 1000).normal(size=7)
     function, gradient = quadratic(seed)
     _, other = quadratic(seed + 1)
-    return theta, Function(function, NOISE), gradient(theta), other(theta)
+    return theta, NoisyFunction(function, NOISE), gradient(theta), other(theta)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(1e-4, 10))
 def test_slope_of_a_quadratic(x, v, step):
     """A central difference has no truncation error there: J = 5 x² has the slope 10 x v."""
-    slope = Function(lambda theta: 5 * float(theta @ theta), 0.0).slope(
+    slope = NoisyFunction(lambda theta: 5 * float(theta @ theta), 0.0).slope(
         np.array([x]), np.array([v]), step
     )
     assert slope == pytest.approx(10 * x * v, abs=1e-10)
@@ -60,10 +60,10 @@ def test_slope_of_a_quadratic(x, v, step):
 def test_belongs(seed, k, sign, exponent):
     """The gradient of a quadratic does, and one that is off in a single entry does not."""
     theta, function, gradient, measured = case(seed)
-    assert belongs(function, theta, mismatches(gradient, measured, theta))
+    assert is_gradient_of(function, theta, mismatches(gradient, measured, theta))
     off = np.zeros(7)
     off[k] = math.copysign(10.0**exponent, sign) * np.linalg.norm(gradient)
-    assert not belongs(function, theta, mismatches(gradient + off, measured, theta))
+    assert not is_gradient_of(function, theta, mismatches(gradient + off, measured, theta))
 
 
 def test_another_point():
@@ -72,15 +72,15 @@ def test_another_point():
     _, gradient = quadratic(0)
     there = theta + 0.1
     found = mismatches(gradient(there), gradient(theta), theta)
-    assert belongs(function, there, found)
-    assert not belongs(function, theta, found)
+    assert is_gradient_of(function, there, found)
+    assert not is_gradient_of(function, theta, found)
 
 
 def test_what_was_measured_already_belongs_to_the_cost():
     """Where it does not differ from that of the user's cost, to fit another one says nothing."""
     theta, function, gradient, _ = case()
-    assert not belongs(function, theta, mismatches(gradient, gradient, theta))
-    assert not belongs(function, theta, mismatches(gradient, gradient * (1 + 1e-9), theta))
+    assert not is_gradient_of(function, theta, mismatches(gradient, gradient, theta))
+    assert not is_gradient_of(function, theta, mismatches(gradient, gradient * (1 + 1e-9), theta))
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -90,8 +90,8 @@ def test_each_parameter_is_to_fit(which):
     part = mismatches(gradient, measured, theta)[which].part
     gradient[part] = 1.01 * gradient[part]
     found = mismatches(gradient, measured, theta)
-    assert not belongs(function, theta, found)
-    assert belongs(function, theta, [found[1 - which]]), "the other one does"
+    assert not is_gradient_of(function, theta, found)
+    assert is_gradient_of(function, theta, [found[1 - which]]), "the other one does"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -99,7 +99,7 @@ def test_nothing_belongs_where_there_is_no_cost(value):
     theta, _, gradient, measured = case()
     found = mismatches(gradient, measured, theta)
     with np.errstate(invalid="ignore"):
-        assert not belongs(Function(lambda _: np.float64(value), NOISE), theta, found)
+        assert not is_gradient_of(NoisyFunction(lambda _: np.float64(value), NOISE), theta, found)
 
 
 @pytest.mark.parametrize(("given", "expected"), [(0.0, False), (1e-2, True)])
@@ -108,7 +108,7 @@ def test_a_point_that_is_known_roughly(given, expected):
     theta, function, gradient, measured = case()
     nearly = gradient + 1e-4 * (measured - gradient)
     found = mismatches(nearly, measured, theta)
-    assert belongs(function, theta, found, given=given) is expected
+    assert is_gradient_of(function, theta, found, given=given) is expected
 
 
 @pytest.mark.parametrize(("noise", "expected"), [(NOISE, False), (1e-9, True), (1.0, False)])
@@ -117,4 +117,4 @@ def test_noise(noise, expected):
     theta, function, gradient, measured = case()
     nearly = gradient + 1e-5 / np.sqrt(7)
     found = mismatches(nearly, measured, theta)
-    assert belongs(Function(function.evaluate, noise), theta, found) is expected
+    assert is_gradient_of(NoisyFunction(function.evaluate, noise), theta, found) is expected

@@ -12,14 +12,14 @@ from gradcheck_magic._diagnosis.mismatch import Mismatch
 from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
 from gradcheck_magic._diagnosis.recognise import (
     clipped,
-    evidence,
     exchanged,
-    joined,
+    extended,
     rearrangements,
-    recognised,
+    recognise_cause,
     regularised,
     same_total,
     scaled,
+    similarity,
 )
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._inputs.parameters import Parameter
@@ -64,7 +64,7 @@ def put(array, index, value):
 
 
 def found(analytic, numerical, numbers=NUMBERS, **more):
-    return recognised(mismatch(analytic, numerical, **more), numbers)
+    return recognise_cause(mismatch(analytic, numerical, **more), numbers)
 
 
 # Every cause that one parameter shows by itself, with the numbers that belong to it
@@ -213,7 +213,7 @@ def test_rearranged_iff_it_can_be_told(shape, values):
             assert not m.is_wrong
             continue
         enough = int(m.wrong.sum()) >= (2 if len(m.squeezed) > 1 else 3)
-        finding = recognised(m, NUMBERS)
+        finding = recognise_cause(m, NUMBERS)
         assert (finding is not None and finding.cause is Cause.TRANSPOSED) == enough
 
 
@@ -224,7 +224,7 @@ def test_any_other_order(order, bar):
     numerical = np.arange(1.0, 9.0)
     m = mismatch(numerical[list(order)], numerical, bar=bar)
     assume(m.is_wrong)
-    finding = recognised(m, NUMBERS)
+    finding = recognise_cause(m, NUMBERS)
     told = bar == BAR and sum(i != k for i, k in enumerate(order)) > 2
     assert (finding is not None and finding.cause is Cause.TRANSPOSED) == told
 
@@ -277,7 +277,7 @@ def test_clipped(analytic, numerical, bound):
 def test_joined_to_a_factor(analytic, numerical, is_joined):
     others = found(2 * G, G)
     more = mismatch(analytic, numerical, name="b", bar=1e-12)
-    wider = joined(others, more)
+    wider = extended(others, more)
     assert (wider is not None) == is_joined
     if wider:
         assert [m.name for m in wider.mismatches] == ["W", "b"]
@@ -288,18 +288,18 @@ def test_joined_to_a_factor(analytic, numerical, is_joined):
 def test_joined_to_a_strength(excess, is_joined):
     theta = np.array([2.0])
     more = mismatch([1 + excess * 2], [1.0], name="b", theta=theta, bar=1e-12)
-    assert (joined(found(G + 0.3 * THETA, G), more) is not None) == is_joined
+    assert (extended(found(G + 0.3 * THETA, G), more) is not None) == is_joined
 
 
 def test_joined_to_places_is_nothing():
-    assert joined(found(SQUARE.T, SQUARE), mismatch([1.0], [2.0])) is None
+    assert extended(found(SQUARE.T, SQUARE), mismatch([1.0], [2.0])) is None
 
 
 def test_evidence():
     """cos = (3 · 4 + 4 · 3) / (5 · 5), and ‖(6, 8)‖ / ‖(4, 3)‖; what is not known is left out."""
-    known = evidence(mismatch([6.0, 8.0, 1.0], [4.0, 3.0, 5.0], known=[True, True, False]))
+    known = similarity(mismatch([6.0, 8.0, 1.0], [4.0, 3.0, 5.0], known=[True, True, False]))
     assert known == {"n_wrong": 2, "cosine": pytest.approx(24 / 25), "ratio": pytest.approx(2)}
-    assert evidence(mismatch([0.0, 0.0], [4.0, 3.0])) == {"n_wrong": 2}
+    assert similarity(mismatch([0.0, 0.0], [4.0, 3.0])) == {"n_wrong": 2}
 
 
 @pytest.mark.parametrize(("analytic", "weights", "is_found"), [

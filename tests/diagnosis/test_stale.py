@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gradcheck_magic._diagnosis.mismatch import Mismatch
 from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
-from gradcheck_magic._diagnosis.other_cost import Function
+from gradcheck_magic._diagnosis.other_cost import NoisyFunction
 from gradcheck_magic._diagnosis.stale import USUAL_RATES, learning_rate
 from gradcheck_magic._inputs.pairing import pair
 
@@ -55,7 +55,7 @@ def found_rate(
         m = Mismatch.of(parameter, "", values, wrong, np.arange(size), is_bug=True)
         mismatches.append(m)
     return learning_rate(
-        Function(cost, NOISE), theta, mismatches, mismatches,
+        NoisyFunction(cost, NOISE), theta, mismatches, mismatches,
         NamedNumbers(cost, dict(names), pairing), thorough=thorough,
     )  # fmt: skip
 

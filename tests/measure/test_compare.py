@@ -11,7 +11,7 @@ from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION,
 from gradcheck_magic._measure.entries import MeasuredEntries
 from gradcheck_magic._measure.residuals import CERTAINTY, Residual
 from gradcheck_magic._measure.sampling import Region
-from gradcheck_magic._measure.scan import planned
+from gradcheck_magic._measure.scan import planned_scan
 from gradcheck_magic._result.verdict import Verdict
 
 CORRECT, INSPECT, BUG, INCONCLUSIVE = (
@@ -214,7 +214,7 @@ def scanned(detectable=1e-6, left=0.0, slope=1.0, largest=2.0):
     gradient = np.ones(100)
     gradient[0] = largest
     pairing = pair(np.zeros((10, 10)), gradient.reshape(10, 10))
-    scan = planned(pairing)
+    scan = planned_scan(pairing)
     direction = Direction.over(0, (10, 10), (0,), [])
     bar = detectable * likely_magnitude(CERTAINTY) / 2
     residual = Residual(direction, left * bar, bar, slope, bar / 2)

@@ -6,7 +6,7 @@ import pytest
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.central_differences import CentralDifferences
 from gradcheck_magic._measure.entries import MeasuredEntries
-from gradcheck_magic._measure.scan import planned
+from gradcheck_magic._measure.scan import planned_scan
 
 EPSILON = 0.25
 
@@ -58,7 +58,7 @@ def test_first_ones(n_measured, n_settled):
 
 def test_sampled_ones():
     """A scan measures them in any order, batch by batch, and the last batch may be cut short."""
-    scan = planned(pairing())
+    scan = planned_scan(pairing())
     a, _, b = scan.parameters
     a.sampled.ks, a.sampled.batches = [1], [measured([1])]
     b.sampled.ks = [2, 0, 1]
@@ -69,12 +69,12 @@ def test_sampled_ones():
 
 
 def test_none_sampled():
-    require_columns(MeasuredEntries.sampled(pairing(), planned(pairing())), [])
+    require_columns(MeasuredEntries.sampled(pairing(), planned_scan(pairing())), [])
 
 
 def test_parts():
     """Each parameter, where its entries stand among those measured, and which of it they are."""
-    scan = planned(pairing())
+    scan = planned_scan(pairing())
     a, _, b = scan.parameters
     a.sampled.ks, a.sampled.batches = [1], [measured([1])]
     b.sampled.ks, b.sampled.batches = [2, 0], [measured([8, 6])]

@@ -82,7 +82,7 @@ def test_only_what_is_open_is_measured_again():
     assert found.n_evaluations < 2.2 * found.size + 20
 
 
-def test_the_mended_exercise_is_correct():
+def test_the_fixed_exercise_is_correct():
     """The textbook calls it worth inspecting, because of round-off."""
     exercise = ClassicExercise()
     found = check_gradients(exercise.params, exercise.grads(), exercise.cost)
@@ -485,7 +485,8 @@ def test_detectable_is_kept(offset):
 
     right = check_gradients(net.params, net.grads(), cost)
     assert 0 < right.detectable < 1e-3
-    assert f"an error of {right.detectable:.1e} in any one entry would have been seen" in str(right)
+    seen = f"smallest detectable error {right.detectable:.1e} in any single entry"
+    assert seen in str(right)
     for name in net.params:
         grads = net.grads()
         grads[f"d{name}"].flat[0] += 1.1 * right.detectable

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.analytic import gradient_under_test
-from gradcheck_magic._measure.locate import Search
-from gradcheck_magic._measure.residuals import Residuals, looked
+from gradcheck_magic._measure.locate import RegionSearch
+from gradcheck_magic._measure.residuals import Residuals, results_of
 from gradcheck_magic._measure.sampling import Sampled, Sampler
 
 SHAPES = [(300,), (20, 15), (6, 5, 10), (1, 300)]
@@ -27,10 +27,10 @@ def searched(errors):
     pairing = pair(np.zeros(errors.shape), right + errors)
     with Cost(lambda theta: float(np.sum(right * theta)), pairing.parameters) as cost:
         residuals = Residuals(cost, gradient_under_test(pairing, 0, cost), 0)
-        (found,) = looked([residuals.of_all(0)], cost)
+        (found,) = results_of([residuals.of_all(0)], cost)
         before = cost.n_evaluations
         sampler = Sampler(residuals, cost, sampled := Sampled(), 1e-7)
-        is_complete, left = Search(sampler, cost, 0).run(found)
+        is_complete, left = RegionSearch(sampler, cost, 0).run(found)
         return sampled, is_complete, left, cost.n_evaluations - before
 
 

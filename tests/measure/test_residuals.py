@@ -11,7 +11,7 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Direction, likely_magnitude
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.analytic import gradient_under_test
-from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, looked
+from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, results_of
 
 NAN, INF = math.nan, math.inf
 SHAPE = (4, 5)
@@ -29,7 +29,7 @@ def with_residuals(gradient, ask, cost=linear, theta=THETA):
     pairing = pair(theta, gradient)
     with Cost(cost, pairing.parameters) as entered:
         residuals = Residuals(entered, gradient_under_test(pairing, 0, entered), seed=0)
-        return ask(residuals, lambda look: looked([look], entered)[0])
+        return ask(residuals, lambda look: results_of([look], entered)[0])
 
 
 def of_all(gradient, **options):
@@ -132,9 +132,9 @@ def test_mended():
         found = look(residuals.of_all(0))
         steps = [found]
         for index in ((1, 1), (3, 4)):
-            residuals.mend(int(np.ravel_multi_index(index, SHAPE)), SLOPES[index], 1e-9)
+            residuals.correct(int(np.ravel_multi_index(index, SHAPE)), SLOPES[index], 1e-9)
             steps.append(residuals.left_of(found))
-        residuals.mend(0, NAN, INF)
+        residuals.correct(0, NAN, INF)
         return [*steps, residuals.left_of(found)]
 
     first, one_left, none_left, again = with_residuals(gradient, ask)
@@ -197,11 +197,11 @@ def test_all_parameters_at_once(error):
         everything = [
             Residuals(entered, gradient_under_test(pairing, i, entered), 0) for i in (0, 1)
         ]
-        (found,) = looked([joint_residual(everything, entered, 1)], entered)
+        (found,) = results_of([joint_residual(everything, entered, 1)], entered)
         # Of length 1 in all: each of two parameters has half of its square.
         v = everything[1].direction(1).value_at((1,)) / math.sqrt(2 * 3)
-        everything[1].mend(1, 2 * params["b"][1], 0.0)
-        (mended,) = looked([joint_residual(everything, entered, 1)], entered)
+        everything[1].correct(1, 2 * params["b"][1], 0.0)
+        (mended,) = results_of([joint_residual(everything, entered, 1)], entered)
     assert found.is_clear is bool(error)
     assert abs(found.value + error * v) <= found.bar
     assert not mended.is_clear

@@ -629,10 +629,10 @@ def test_report():
     assert text.startswith("✗ There is a bug in backpropagation.   difference ≈ ")
     assert "✗ wrong, [20, :]" in text
     assert "scan of 12,060 entries, " in text
-    promise = f"an error of {check.detectable:.1e} in any single entry, and 2e-05 of it, would have"
-    assert f"{promise} been found with probability 0.999" in text
+    promise = f"smallest detectable error {check.detectable:.1e} in any single entry (and 2e-05 of"
+    assert f"{promise} the entry), with probability 0.999" in text
     html = check.to_html()
-    assert "finds from" in html
+    assert "smallest detectable error" in html
     assert "W1 up to" in html
     assert check.figure().axes[0].get_xlabel() == "size of an error in a single entry"
     summary = json.loads(json.dumps(check.to_dict()))

@@ -190,7 +190,7 @@ def twice(names: Sequence[str], wrong: Sequence[str], previous=None):
     return settled(check_gradients(params, grads, cost_function, previous=previous))
 
 
-def one_mended_of_two():
+def one_fixed_of_two():
     return twice(["W1", "W2"], ["W1"], previous=twice(["W1", "W2"], ["W1", "W2"]))
 
 
@@ -279,7 +279,7 @@ REPORTS = {
     make.__name__: make
     for make in (
         correct, inspect, upstream, two_bugs, inconclusive, scan, scan_of_wrong_rows, interrupted,
-        not_finite, kinks, one_mended_of_two, many_parameters, many_wrong_parameters, names,
+        not_finite, kinks, one_fixed_of_two, many_parameters, many_wrong_parameters, names,
         result_by_hand,
     )
 }  # fmt: skip
