@@ -22,14 +22,14 @@ _STANDINGS = {
 }
 # In the order in which they are listed; a parameter that stays correct is not mentioned.
 _CHANGE_WORDS = {
-    (_WRONG, _RIGHT): "mended",
+    (_WRONG, _RIGHT): "fixed",
     (_OPEN, _RIGHT): "now agrees",
     (_RIGHT, _WRONG): "now wrong",
     (_OPEN, _WRONG): "now wrong",
     (_WRONG, _WRONG): "still wrong",
-    (_WRONG, _OPEN): "cannot be told now",
-    (_RIGHT, _OPEN): "cannot be told now",
-    (_OPEN, _OPEN): "still cannot be told",
+    (_WRONG, _OPEN): "now inconclusive",
+    (_RIGHT, _OPEN): "now inconclusive",
+    (_OPEN, _OPEN): "still inconclusive",
 }
 
 

@@ -320,7 +320,7 @@ def test_not_workers(workers, found):
     with pytest.raises(InputError) as error:
         check_gradients(np.ones(2), np.ones(2), sum, workers=workers)
     assert str(error.value) == (
-        f"`workers` is {found}: expected a whole number from 1 on, or an executor, such as a "
+        f"`workers` is {found}: expected a positive integer, or an executor, such as a "
         "ProcessPoolExecutor or a Dask client's get_executor()."
     )
 
@@ -329,7 +329,7 @@ def test_not_workers(workers, found):
     ("package", "sentence"),
     [
         ("loky", "`workers` is 2, which needs loky"),
-        ("cloudpickle", "`workers` needs cloudpickle, which hands `sum_of_squares` over"),
+        ("cloudpickle", "`workers` needs cloudpickle to send `sum_of_squares`"),
     ],
 )
 def test_not_installed(monkeypatch, package, sentence):
@@ -351,8 +351,8 @@ def test_cannot_be_pickled():
     with pytest.raises(InputError) as error:
         check_gradients(np.ones(2), 2 * np.ones(2), cost, workers=2)
     assert str(error.value) == (
-        "`cost` cannot be sent to `workers`: cannot pickle '_thread.lock' object. Make that in the "
-        "function itself, or say workers=None."
+        "`cost` cannot be sent to `workers`: cannot pickle '_thread.lock' object. Create that "
+        "object inside the function, or use workers=None."
     )
 
 
@@ -364,7 +364,7 @@ def test_executor_that_answers_otherwise():
             future.set_result([once.result(), once.result()])
             return future
 
-    with pytest.raises(InputError, match=r"`workers` answered with a list: .* Client.executor"):
+    with pytest.raises(InputError, match=r"`workers` returned a list: .* Client.executor"):
         check_gradients(np.ones(2), 2 * np.ones(2), sum_of_squares, workers=Twice())
 
 
@@ -409,9 +409,9 @@ def test_threads_of_a_cluster():
         alone = check_gradients(params, grads, cost)
         assert known(check_gradients(params, grads, cost, workers=workers)) == known(alone)
     assert str(error.value) == (
-        "`cost_function` reads the notebook's arrays, which threads would move under each other: "
-        "give `workers` a number or a pool of processes, or make the parameters an argument of "
-        "`cost_function`."
+        "`cost_function` reads the notebook's arrays, which several threads would move at the same "
+        "time: set `workers` to a number or a pool of processes, or make the parameters an "
+        "argument of `cost_function`."
     )
 
 
@@ -486,7 +486,7 @@ def test_errors_of_a_worker_alone(kind, shown, sentence):
 
     with pytest.raises(shown, match=sentence) as error:
         check_gradients(np.ones(N), 2 * np.ones(N), cost, workers=2)
-    assert error.value.__notes__[-1] == "This happened in a worker, and not here."
+    assert error.value.__notes__[-1] == "This happened in a worker, but not here."
 
 
 def test_error_at_the_parameters_themselves():
@@ -527,10 +527,10 @@ def test_arrays_of_an_imported_module(module):
     with pytest.raises(InputError) as error:
         check_gradients(module.W, 2 * module.W, module.cost, workers=2)
     found, _, why = str(error.value).partition(": ")
-    assert re.fullmatch(r"`cost` is 16\.\d+ in a worker where it is 15\.\d+ here", found)
+    assert re.fullmatch(r"`cost` is 16\.\d+ in a worker, but 15\.\d+ here", found)
     assert why == (
-        "it may read arrays of an imported module, or of which `params` holds views, and "
-        "these are others there; make the parameters an argument of it."
+        "it may read arrays of an imported module, or arrays of which `params` contains views, and "
+        "a worker has other copies of these; make the parameters an argument of it."
     )
     assert check_gradients(module.W, 2 * module.W, module.cost).passed
 
@@ -539,7 +539,7 @@ def test_views_of_what_a_cost_reads():
     """Pickled, a view is an array of its own."""
     base = np.linspace(1, 2, 12).reshape(3, 4)
     view = base[:, 1:3]
-    with pytest.raises(InputError, match="in a worker where it is"):
+    with pytest.raises(InputError, match="in a worker, but"):
         check_gradients(view, 2 * view, lambda: float((base**2).sum()), workers=2)
 
 
@@ -675,8 +675,8 @@ def require_told(workers):
     with pytest.raises(WorkerLostError) as error:
         check_gradients(np.ones(N), 2 * np.ones(N), dying(), workers=workers)
     assert str(error.value) == (
-        "A worker died while it evaluated `cost`, as it would from lack of memory: try fewer "
-        "workers, or workers=None."
+        "A worker died while it evaluated `cost`, perhaps from lack of memory: try fewer workers, "
+        "or workers=None."
     )
 
 
