@@ -367,9 +367,9 @@ def possible_bindings(
     shared = _shared(parameters)
     if shared and (call == Convention.CLOSURE or (signature and not signature.parameters)):
         raise InputError(
-            f"`{name}` reads {shared} from the notebook, but they share memory: moving one moves "
-            "the other. Check one of them alone (only=...), with the gradient of both together, or "
-            "make them arguments of the function."
+            f"`{name}` reads {shared} from the notebook, but some entries share memory: moving one "
+            "moves the other. Check one of the arrays alone (only=...), with the gradient of both "
+            "together, or make them arguments of the function."
         )
     obstacle = obstacle or shared
     keywords = _by_keyword(signature, parameters)

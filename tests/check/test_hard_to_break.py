@@ -271,7 +271,7 @@ def test_sharing_in_the_notebook(given, which, call):
     """Moving one moves the other."""
     p = given()
     told = throw(check_gradients, p, gradient(p), lambda: square(p), call=call).told
-    assert told.startswith(f"`cost_function` reads {which} from the notebook, where each is moved")
+    assert told.startswith(f"`cost_function` reads {which} from the notebook, but some entries")
     assert "share memory: moving one moves the other." in told
 
 
