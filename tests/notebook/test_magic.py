@@ -363,7 +363,7 @@ MISTAKES = {
     ),
     "%gradcheck -p 'a b'": "--params 'a b' is not an expression: invalid syntax.",
     "%gradcheck --seed x": "%gradcheck: `--seed` is 'x': expected a whole number.",
-    "%gradcheck --seed -1": "`seed` is -1: expected a whole number from 0 on.",
+    "%gradcheck --seed -1": "`seed` is -1: expected a non-negative integer.",
     "%gradcheck --stict": (
         "%gradcheck: there is no option `--stict` (did you mean `--strict`?). See %gradcheck? for "
         "the options."
