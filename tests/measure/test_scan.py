@@ -508,10 +508,11 @@ def test_auto_takes_what_fits():
     long = check_gradients(net.params, right, slow(net, 0.002))
     assert (long.mode, long.n_measured) == ("scan", 0)
     assert long.notes[0].startswith(
-        f"A scan: all {net.size:,} entries would take {2 * net.size:,} evaluations, about "
+        f"This is a scan: measuring all {net.size:,} entries would take {2 * net.size:,} "
+        "evaluations, about "
     )
     assert long.notes[0].endswith(
-        'and there are 20 s. --mode full (in Python, mode="full") measures them all.'
+        'and the limit is 20 s. To measure them all, use --mode full (in Python, mode="full").'
     )
 
 
@@ -523,7 +524,9 @@ def test_budget_decides():
     assert some(budget=60).mode == "full"
     check = some(budget=0.5)
     assert check.mode == "scan"
-    assert re.search(r"and there are 0\.\d+ s\. --mode full", check.notes[0])
+    assert re.search(
+        r"and the limit is 0\.\d+ s\. To measure them all, use --mode full", check.notes[0]
+    )
 
 
 @pytest.mark.parametrize("mode", ["full", "scan"])
