@@ -35,7 +35,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How well a gradient must be known before it is called correct.
+    """The precision with which a gradient must be known before it is called correct.
 
     Attributes
     ----------

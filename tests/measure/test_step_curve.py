@@ -289,12 +289,24 @@ def test_progress():
 @pytest.mark.parametrize(
     ("name", "index", "message"),
     [
-        ("w", (0, 0), "`w` is not a parameter (did you mean `W`?): there are `W` and `b`."),
-        ("W", (2, 0), "There is no `W[2, 0]`: the shape of `W` is (2, 2)."),
-        ("W", 1, "The index (1,) has 1 number, and the shape of `W` is (2, 2)."),
-        ("W", (), "The index () has 0 numbers, and the shape of `W` is (2, 2)."),
-        ("W", "0", "`index` is '0': expected whole numbers, one for each axis of `W` (2, 2)."),
-        ("b", 0, "`b` was not checked, as `only` left it out: the check is of `W`."),
+        ("w", (0, 0), "`w` is not a parameter (did you mean `W`?): choose from `W` and `b`."),
+        ("W", (2, 0), "There is no entry `W[2, 0]`: `W` has shape (2, 2)."),
+        (
+            "W",
+            1,
+            "The index (1,) has 1 number, but `W` has shape (2, 2): give one number for each axis.",
+        ),
+        (
+            "W",
+            (),
+            "The index () has 0 numbers, but `W` has shape (2, 2): give one number for each axis.",
+        ),
+        (
+            "W",
+            "0",
+            "`index` is '0': expected one whole number for each axis of `W`, shape (2, 2).",
+        ),
+        ("b", 0, "`b` was not checked, because `only` left it out: choose an entry from `W`."),
     ],
 )
 def test_messages(name, index, message):
@@ -312,5 +324,7 @@ def test_messages_of_other_things():
     with pytest.raises(InputError, match="`grads` has no gradient for `b`"):
         step_curve(params, {"dW": grads["dW"]}, cost, "b", 0)
     check = check_gradients({"V": params["W"]}, {"dV": grads["dW"]}, lambda p: np.sum(p["V"] ** 2))
-    with pytest.raises(InputError, match="`check` is of `V`, and `params` holds `W` and `b`"):
+    with pytest.raises(
+        InputError, match="`check` is a check of `V`, but `params` holds `W` and `b`"
+    ):
         step_curve(params, grads, cost, "b", 0, check=check)
