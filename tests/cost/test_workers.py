@@ -48,7 +48,7 @@ def test_the_same_bits_in_one_process(threads, case, name):
     workers = {"at once": AtOnce(), "threads": threads}[name]
     if case is closure:
         params, grads, cost, _ = closure()
-        with pytest.raises(InputError, match="which threads would move under each other"):
+        with pytest.raises(InputError, match="which several threads would move at the same time"):
             check_gradients(params, grads, cost, workers=workers)
     else:
         see_the_same_bits(case, workers)
