@@ -22,7 +22,9 @@ MOMENTS, MOMENTS_OF_A_PICTURE = 60, 30
 
 
 @pytest.fixture(autouse=True)
-def somewhere():
+def somewhere(clock):
+    # Whoever looks at the clock is later then: a budget may be used up.
+    clock.tick = 1e-4
     with unusual_world():
         yield
 
@@ -45,7 +47,11 @@ def asks_for_gradients(model):
 
 
 def cannot_tell(model):
-    check_gradients(model.params, model.grads, model.cost, epsilon=1e-15, budget=1e-3)
+    check_gradients(model.params, model.grads, model.cost, epsilon=1e-15)
+
+
+def runs_out_of_time(model):
+    assert check_gradients(model.params, model.grads, model.cost, budget=1e-2).interrupted
 
 
 def is_refused(model):
@@ -92,7 +98,7 @@ def draws_a_curve(model):
 
 CHECKS = [passes, fails, scans, asks_for_gradients, is_told]
 PICTURES = [draws_a_card, draws_a_figure, draws_a_close_up, draws_a_curve]
-ENDS = [*CHECKS, *PICTURES, cannot_tell, is_refused, is_random, raises]
+ENDS = [*CHECKS, *PICTURES, cannot_tell, runs_out_of_time, is_refused, is_random, raises]
 
 
 @pytest.mark.parametrize("end", ENDS)
