@@ -2,10 +2,12 @@
 
 import importlib
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clock import Clock
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -19,7 +21,10 @@ OPTIONS = {"only": "--only {}", "epsilon": "--epsilon {}", "call": "--call {}", 
 THROWN_ELSEWHERE = []
 
 
-SLOW = Path(__file__).parent / "slow"
+TESTS = Path(__file__).parent
+SLOW = TESTS / "slow"
+# Of no test: what is in them is imported where it is needed.
+HELP = [TESTS / name for name in ("benchmarks", "corpus", "golden", "support")]
 
 
 def pytest_addoption(parser):
@@ -30,10 +35,14 @@ def pytest_addoption(parser):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave out the slow tests, unless they are asked for: importing them alone takes a while."""
+    """Leave out what holds no tests, and the slow ones, unless they are asked for.
+
+    Importing them alone takes a while.
+    """
     asked = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
     is_asked = config.getoption("slow") or any(path.is_relative_to(SLOW) for path in asked)
-    return True if collection_path == SLOW and not is_asked else None
+    is_left_out = collection_path == SLOW and not is_asked
+    return True if is_left_out or collection_path in HELP else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -78,6 +87,18 @@ def pytest_terminal_summary(terminalreporter):
     """Say how often something odd was thrown at the check."""
     if times := thrown() + sum(THROWN_ELSEWHERE):
         terminalreporter.write_line(f"Odd things were thrown at the check {times:,} times.")
+
+
+@pytest.fixture(autouse=True)
+def clock(request, monkeypatch):
+    """The time by which checks go stands still, but in the slow tests: nothing depends on a load.
+
+    A check that takes long becomes a scan, says so, or is stopped.
+    """
+    clock = Clock()
+    if not request.path.is_relative_to(SLOW):
+        monkeypatch.setattr(time, "perf_counter", clock)
+    return clock
 
 
 @pytest.fixture

@@ -121,8 +121,8 @@ def _compiled(shell: InteractiveShell, node: ast.stmt, mode: str, name: str) -> 
         code = shell.compile(module, name, mode)  # type: ignore[arg-type]
     if code.co_flags & inspect.CO_COROUTINE:
         raise InputError(
-            "%%gradcheck cannot run `await` at the top level of a cell: await in a cell of its "
-            "own, and check with %gradcheck in the next."
+            "%%gradcheck cannot run a top-level `await`: put it in a cell of its own, and run "
+            "%gradcheck in the next."
         )
     return code
 

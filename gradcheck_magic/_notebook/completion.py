@@ -28,8 +28,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from gradcheck_magic._inputs.parameters import (
     VariableNames,
     array_leaves,
-    names_first,
-    spoken_names,
+    mentioned_first,
+    readable_names,
 )
 from gradcheck_magic._notebook.option_line import (
     Option,
@@ -228,9 +228,9 @@ class OptionCompleter:
         if not _holds_arrays(params):
             return []
         arrays = {name: value for name, value in namespace.items() if _holds_arrays(value)}
-        variables = VariableNames(names_first(expression, arrays))
+        variables = VariableNames(mentioned_first(expression, arrays))
         leaves = array_leaves(params, variables(params, "params"))
-        return spoken_names(list(islice(leaves, MOST_PARAMETERS)), variables)
+        return readable_names(list(islice(leaves, MOST_PARAMETERS)), variables)
 
 
 def _completions(typed: str, candidates: Iterable[str], kind: str) -> Completions:

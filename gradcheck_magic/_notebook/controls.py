@@ -93,7 +93,7 @@ class Controls:
         )
         again = widgets.Button(
             description="Check again",
-            tooltip="Evaluates params, grads and the cost's name again, never the cell's body",
+            tooltip="Evaluates params, grads and cost again, but does not run the cell",
         )
         self._status = widgets.HTML()
         self._closer = widgets.HTML()
@@ -233,6 +233,6 @@ def _step(text: str) -> float | None:
         step = math.nan
     if not (math.isfinite(step) and step > 0):
         raise InputError(
-            f"`ε` is {text!r}: expected a small positive number, such as 1e-7, or nothing."
+            f"`ε` is {text!r}: expected a small positive number, such as 1e-7, or an empty field."
         )
     return step

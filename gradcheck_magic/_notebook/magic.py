@@ -28,7 +28,7 @@ from traitlets.config import Config
 
 from gradcheck_magic._cost.interrupt import interrupts_raised
 from gradcheck_magic._inputs.pairing import has_gradients
-from gradcheck_magic._inputs.parameters import names_first
+from gradcheck_magic._inputs.parameters import mentioned_first
 from gradcheck_magic._inputs.request import MODES, Progress
 from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cards import Card, StaticCard, TextCard
@@ -57,15 +57,15 @@ Namespace = dict[str, Any]
 HELP = """
 Check a backpropagated gradient against central differences of the cost.
 
-As a cell magic, the cell runs first. Then `params`, `grads` and `cost_function`
-are taken from the notebook, and the card shows whether the gradient is right
-and, where it is not, what is wrong and where:
+As a cell magic, it runs the cell first. Then it takes `params`, `grads` and
+`cost_function` from the notebook, and shows a card that says if the gradient is
+correct and, if it is not, what is wrong and where:
 
     %%gradcheck
     grads = backward(params, X, Y)
 
 As a line magic, it does the same without a cell. The result, a `GradientCheck`,
-is bound to `_gradcheck`. Other names, and other kinds of check:
+is bound to `_gradcheck`. Other names and options:
 
     %gradcheck -p parameters -g gradients -c compute_cost
     %gradcheck -p [W1, b1] -g [dW1, db1] -c "lambda W1, b1: cost(W1, b1, X, Y)"
@@ -76,21 +76,21 @@ is bound to `_gradcheck`. Other names, and other kinds of check:
     %gradcheck --strict  # and a comment
     %gradcheck --watch
 
-`cost_function` may take the container that `params` is, the flat vector of all
-parameters, the arrays one by one, or nothing at all: then it reads the
-notebook's own arrays, which are perturbed in place and restored bit for bit.
+`cost_function` may take `params` as it is, the flat vector of all parameters,
+the arrays one by one, or nothing at all. In the last case it reads the
+notebook's own arrays, which are changed in place and restored bit for bit.
 
-A value with spaces goes in quotes, or in the brackets that it has. One that
-begins with `-` and a letter goes in quotes or behind `=`.
+Put a value with spaces in quotes, unless it is in brackets already. Put a value
+that begins with `-` and a letter in quotes, or write it after `=`.
 
-Other defaults are set for a notebook by `%config`, and for a project in the
-table `[tool.gradcheck_magic]` of its `pyproject.toml`:
+Set other defaults for a notebook with `%config`, and for a project in the table
+`[tool.gradcheck_magic]` of its `pyproject.toml`:
 
     %config GradcheckMagics.strict = "ci"
     %config GradcheckMagics.enabled = False
 
 In Python, `gradcheck_magic.check_gradients` makes the same check; its docstring
-tells more of the options.
+explains the options in more detail.
 """
 
 
@@ -100,34 +100,39 @@ class GradcheckMagics(Magics):
 
     shell: InteractiveShell
 
-    enabled = Bool(
-        default_value=True, help="Make checks; if False, only the cell's body runs."
-    ).tag(config=True)
+    enabled = Bool(default_value=True, help="Make checks; if False, only run the cell's body.").tag(
+        config=True
+    )
     # Anything: `%config` only logs what a trait refuses, and a check in CI would not be strict.
     strict = Union(
         [Bool(), Anything()],
         default_value=False,
-        help="Raise GradientCheckFailed unless CORRECT; 'ci': where the variable CI is set.",
+        help="Raise GradientCheckFailed unless the verdict is CORRECT; 'ci': only if the "
+        "environment variable CI is set.",
     ).tag(config=True)
-    quiet = Bool(default_value=False, help="Show nothing when CORRECT, else one line.").tag(
+    quiet = Bool(
+        default_value=False, help="Show nothing if the verdict is CORRECT, else one line."
+    ).tag(config=True)
+    params = Unicode("params", help="The parameters: a name or an expression.").tag(config=True)
+    grads = Unicode("grads", help="The gradients: a name or an expression.").tag(config=True)
+    cost = Unicode("cost_function", help="The cost function: a name or an expression.").tag(
         config=True
     )
-    params = Unicode("params", help="Name of the parameters, or an expression.").tag(config=True)
-    grads = Unicode("grads", help="Name of the gradients, or an expression.").tag(config=True)
-    cost = Unicode("cost_function", help="Name of the cost, or an expression.").tag(config=True)
-    epsilon = Float(None, allow_none=True, help="The step; None: 1e-7 in float64.").tag(config=True)
-    call = Enum(CALLS, "auto", help="How the cost wants the parameters.").tag(config=True)
-    points = Int(1, help="How many points around the given one; 1: the given one alone.").tag(
+    epsilon = Float(None, allow_none=True, help="The step ε; None: 1e-7 in float64.").tag(
         config=True
     )
-    seed = Int(0, help="Of everything random in a check.").tag(config=True)
-    mode = Enum(MODES, "auto", help="Every entry, a scan, or what the time allows.").tag(
+    call = Enum(CALLS, "auto", help="How the cost function takes the parameters.").tag(config=True)
+    points = Int(
+        1, help="The number of points to check around the given one; 1: only the given one."
+    ).tag(config=True)
+    seed = Int(0, help="The seed of everything random in a check.").tag(config=True)
+    mode = Enum(MODES, "auto", help="Every entry, a scan, or what there is time for.").tag(
         config=True
     )
-    budget = Float(None, allow_none=True, help="Seconds after which a check is stopped.").tag(
-        config=True
-    )
-    workers = Anything(None, help="How many processes, or an executor.").tag(config=True)
+    budget = Float(
+        None, allow_none=True, help="The number of seconds after which a check is stopped."
+    ).tag(config=True)
+    workers = Anything(None, help="The number of processes, or an executor.").tag(config=True)
 
     display = Enum(DISPLAYS, "auto", help="How the result is shown.").tag(config=True)
 
@@ -165,85 +170,88 @@ class GradcheckMagics(Magics):
         "-u",
         "--upstream",
         metavar="EXPR",
-        help="dJ/d(output), where the function returns an array, as a layer does",
+        help="dJ/d(output), if the function returns an array, as a layer does",
     )
     @argument(
         "--mode",
         choices=MODES,
         metavar="MODE",
-        help="full, scan, or auto: every entry where that fits the time [auto]",
+        help="full, scan, or auto: every entry if there is time for that [auto]",
     )
     @argument(
         "--budget",
         type=float,
         metavar="SECONDS",
-        help="stop in time, and say what is known by then [20 s decide between full and scan; "
-        "nothing is stopped]",
+        help="stop after this time, and report what is known by then [no limit; auto mode scans if "
+        "a full check would take more than 20 s]",
     )
     @argument(
         "--only",
         type=names,
         nargs="+",
         metavar="NAME",
-        help="check these parameters alone [all]",
+        help="check only these parameters [all]",
     )
     @argument(
         "--epsilon",
         type=float,
         metavar="STEP",
-        help="the step of the differences [1e-7; larger in single precision]",
+        help="the step of the central differences [1e-7; larger in single precision]",
     )
     @argument(
         "--call",
         choices=CALLS,
         metavar="CALL",
-        help="how the function wants the parameters: flat, structured, arguments or closure [auto]",
+        help="how the function takes the parameters: flat, structured, arguments or closure [auto]",
     )
     @argument(
         "--points",
         type=int,
         metavar="K",
         help="check K points around the given one too; grads is then a function of the "
-        "parameters [the given one alone]",
+        "parameters [only the given one]",
     )
     @argument(
         "--workers",
         metavar="N",
-        help="evaluate the cost in N processes, or by an executor: a name or an expression [here]",
+        help="evaluate the cost in N processes, or with an executor: a name or an expression [in "
+        "this process]",
     )
     @argument(
         "--display",
         choices=DISPLAYS,
         metavar="KIND",
-        help="widget, the live card with its static twin; static; text; or auto: what the front "
-        "end can show [auto]",
+        help="widget (the live card and a static copy), static, text, or auto: what the front end "
+        "can show [auto]",
     )
-    @argument("--seed", type=int, metavar="N", help="of everything random in the check [0]")
+    @argument(
+        "--seed", type=int, metavar="N", help="the seed of everything random in the check [0]"
+    )
     @argument(
         "-o",
         "--out",
         type=identifier,
         metavar="NAME",
-        help="bind the result to NAME; it is always bound to _gradcheck",
+        help="bind the result to NAME as well as to _gradcheck",
     )
     @argument(
         "-q",
         "--quiet",
         action=argparse.BooleanOptionalAction,
-        help="show nothing when correct, else one line [off]",
+        help="show nothing if the gradient is correct, else one line [off]",
     )
     @argument(
         "--strict",
         action=argparse.BooleanOptionalAction,
-        help="raise GradientCheckFailed, in one line, unless correct [off]",
+        help="raise GradientCheckFailed unless the gradient is correct [off]",
     )
     @argument(
         "--watch",
         action="store_true",
         default=None,
-        help="check, and again after each cell that changes what the check uses [off]",
+        help="check now, and again after each cell that changes what the check uses [off]",
     )
-    @argument("--unwatch", action="store_true", default=None, help="end that; make no check")
+    @argument("--unwatch", action="store_true", default=None, help="stop watching; make no check")
     def gradcheck(
         self, line: str, cell: str | None = None, local_ns: Namespace | None = None
     ) -> None:
@@ -281,7 +289,7 @@ class GradcheckMagics(Magics):
             if value is None and self.has_trait(name):
                 setattr(options, name, getattr(self, name))
         if options.watch and options.unwatch:
-            raise InputError("%gradcheck: --watch and --unwatch at once; give one of them.")
+            raise InputError("%gradcheck: --watch and --unwatch were given together: use only one.")
         options.strict = is_strict(options.strict)
         if options.only is not None:
             options.only = [name for names in options.only for name in names]
@@ -311,7 +319,7 @@ class GradcheckMagics(Magics):
             if watch is not None:
                 watch.remember(self.shell.user_ns[RESULT])
         if options.watch and watch is not None and watch.blind_spots:
-            _say(f"Watched from now on; {watch.blind_spots}.")
+            _say(f"Watching from now on; {watch.blind_spots}.")
 
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
         card = self._card(options, namespace)
@@ -419,7 +427,7 @@ class GradcheckMagics(Magics):
 
     def _unwatch(self) -> None:
         if self._watched is None:
-            print("gradcheck: nothing is watched.")
+            print("gradcheck: nothing is being watched.")
         self._watched = None
         self._cells.ignore()
 
@@ -499,7 +507,7 @@ def _called(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]
         upstream = _evaluated("upstream", options.upstream, namespace)
     expressions = f"{options.params} {options.grads} {options.cost}"
     return {
-        "names": names_first(expressions, namespace),
+        "names": mentioned_first(expressions, namespace),
         "call": options.call,
         "upstream": upstream,
         "seed": options.seed,
@@ -525,7 +533,7 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
         ]
         raise InputError(
             f"`{error.name}` is not defined{did_you_mean(str(error.name), candidates)}: assign it "
-            f"before the check, or say what to take with --{option}."
+            f"before the check, or name what to use with --{option}."
         ) from None
 
 

@@ -272,7 +272,7 @@ def _completed(table: Table, name: str) -> str:
         raise _no_option(table, name)
     if len(candidates) > 1:
         either = listed(candidates).replace(" and ", " or ")
-        raise InputError(f"`{name}` may be {either}: write more of it.")
+        raise InputError(f"`{name}` could be {either}: write the whole name.")
     return candidates[0]
 
 
@@ -291,7 +291,7 @@ def _require_once(options: Sequence[Option]) -> None:
     *before, last = options
     if any(option.action is last.action for option in before):
         all_of_them = ", with all its values" if last.action.nargs == "+" else ""
-        raise InputError(f"`{_long(last.action)}` is there twice: write it once{all_of_them}.")
+        raise InputError(f"`{_long(last.action)}` is given twice: write it once{all_of_them}.")
 
 
 def _value(option: Option) -> Any:
@@ -340,7 +340,7 @@ def _lacks_value(option: Option, found: str = "") -> InputError:
     if found:
         return InputError(
             f"`{name}` needs a value, and `{found}` looks like an option: write {name}={found} if "
-            "it is the value."
+            "that is the value."
         )
     choice = f", {_either(action)}" if action.choices else ""
     value = next(iter(action.choices)) if action.choices else action.metavar
@@ -356,11 +356,11 @@ def _left_over(table: Table, words: Sequence[str], last: Option | None) -> Input
     if last is None or not last.values:
         first = next(iter(table))
         return InputError(
-            f"`{found}` has no option before it: write what it is, as in `{first} {found}`.{SEE}"
+            f"`{found}` has no option before it: write one, as in `{first} {found}`.{SEE}"
         )
     before = last.values[-1]
     return InputError(
-        f"`{found}` is left over behind `{last.name} {before}`: a value with spaces goes in quotes "
+        f"`{found}` is left over after `{last.name} {before}`: put a value with spaces in quotes "
         f"or brackets, as in {last.name} {quoted(f'{before} {found}')}."
     )
 

@@ -81,7 +81,7 @@ def _table(file: Path, told: str) -> object | None:
         return None
     for name in tools:
         if name != TABLE and re.fullmatch(r"gradcheck[-_]?(magics?)?", name, re.IGNORECASE):
-            raise InputError(f"{told}: [tool.{name}] is not read: call it [tool.{TABLE}].")
+            raise InputError(f"{told}: [tool.{name}] is not read: rename it to [tool.{TABLE}].")
     return tools.get(TABLE)
 
 

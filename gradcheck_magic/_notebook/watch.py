@@ -23,7 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.free_variables import attributes, captured, globals_read
+from gradcheck_magic._cost.free_variables import (
+    closure_variables,
+    global_variables,
+    instance_attributes,
+)
 from gradcheck_magic._inputs.arrays import library_of, requires_gradient
 from gradcheck_magic._inputs.fingerprint import digest
 from gradcheck_magic._inputs.parameters import is_function
@@ -111,7 +115,7 @@ class Watch:
     def blind_spots(self) -> str:
         """What is too large to be looked through after every cell, in words; empty if nothing."""
         names = dict.fromkeys(name for seen in self._seen.values() for name in seen.overlooked)
-        return f"changes in place of {listed(names)} may go unnoticed" if names else ""
+        return f"in-place changes of {listed(names)} may go unnoticed" if names else ""
 
     def remember(self, check: GradientCheck | None) -> None:
         """Take what is there now for what has been checked.
@@ -165,8 +169,10 @@ class Watch:
         given = budget - self._pace.beyond
         if self._pace.least >= UNEVEN * given:
             least = _time(self._pace.least + self._pace.beyond)
-            why = f"by the last check it takes {least} at least, and there are {_time(budget)}"
-            return News(f"not checked: {why}. %gradcheck checks it.")
+            why = (
+                f"as the last check shows, it takes at least {least}; the limit is {_time(budget)}"
+            )
+            return News(f"not checked: {why}. Run %gradcheck to check it.")
         began = time.perf_counter()
         try:
             with _silence():
@@ -178,12 +184,12 @@ class Watch:
 
     def _told(self, now: Mapping[str, _Seen], check: GradientCheck) -> News:
         if check.interrupted and check.verdict is not Verdict.BUG:
-            enough = f"{_time(check.seconds)} were not enough"
-            return News(f"not checked: {enough}. %gradcheck checks it in full.", check)
+            enough = f"{_time(check.seconds)} was not enough"
+            return News(f"not checked: {enough}. Run %gradcheck to check in full.", check)
         line = brief(check)
         if not check.passed:
             if self._is_older_than(self._cost, now):
-                what = f"`{self._cost}`, or what it reads, has changed"
+                what = f"`{self._cost}`, or something it uses, has changed"
                 line += f" {what} since {self._gradient(now)} was computed."
             line += " `_gradcheck` shows the card."
         return News(SEPARATOR.join(filter(None, (line, self.blind_spots))), check)
@@ -263,7 +269,7 @@ def _not_checked(error: BaseException) -> News:
     if isinstance(error, GradientCheckError):
         return News(f"not checked: {first_line(error)}")
     said = ": ".join(filter(None, (type(error).__name__, first_line(error))))
-    return News(f"not checked: {said.rstrip('.')}. %gradcheck shows where.")
+    return News(f"not checked: {said.rstrip('.')}. Run %gradcheck to see where.")
 
 
 def _time(seconds: float) -> str:
@@ -426,7 +432,7 @@ class _Look:
         elif isinstance(value, type):
             items = (*value.__bases__, *vars(value).values()) if self._is_ours(value) else ()
         elif not isinstance(value, ModuleType) and _package(type(value)) not in FRONT_END:
-            yield from attributes(value)
+            yield from instance_attributes(value)
             items = (type(value),)
         yield from ((name, item) for item in items)
 
@@ -434,9 +440,9 @@ class _Look:
         yield name, function.__code__
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         yield from ((name, value) for value in defaults)
-        yield from captured(function)
+        yield from closure_variables(function)
         if function.__globals__ is self._namespace:
-            yield from globals_read(function)
+            yield from global_variables(function)
 
     def _is_ours(self, kind: type) -> bool:
         """Whether a class was defined in the notebook."""
@@ -506,7 +512,7 @@ def _read(node: ast.expr, namespace: Namespace) -> tuple[list[Named], bool]:
         return [], False
     except TypeError:
         function = eval(f"lambda: ({ast.unparse(node)})", namespace)  # noqa: S307 (it is not called)
-        return list(globals_read(function)), False
+        return list(global_variables(function)), False
     return [(name, value)], is_all
 
 
@@ -524,7 +530,7 @@ def _stored(node: ast.expr, namespace: Namespace) -> tuple[str, Any, bool]:
         return node.id, namespace[node.id], True
     if isinstance(node, ast.Attribute):
         name, owner, is_all = _stored(node.value, namespace)
-        held = dict(attributes(owner)) if is_all else {}
+        held = dict(instance_attributes(owner)) if is_all else {}
         if node.attr in held:
             return ast.unparse(node), held[node.attr], True
         return name, owner, False

@@ -106,8 +106,8 @@ def progress_card(done: int, expected: int, seconds: float, *, classes: str = ""
         f'<div role="status" aria-live="polite">{progress_text(done, expected, seconds)}</div>'
         f'<progress value="{done}" max="{expected}" aria-label="evaluations" '
         'style="width:100%"></progress>'
-        '<div class="gc-muted">Interrupt the kernel to stop: the parameters are put back, and '
-        "what is known by then is shown.</div></div>"
+        '<div class="gc-muted">Interrupt the kernel to stop: the parameters are restored, and '
+        "the results so far are shown.</div></div>"
     )
 
 
@@ -132,7 +132,7 @@ def _ruler(difference: float) -> str:
         end = '<span style="float:right">1</span>' if high == 0 else ""
         marks.append(f'<span style="display:inline-block;width:{width:.4f}%">{label}{end}</span>')
     marked = ", ".join(f"1e{exponent}" for exponent in exponents[1:-1])
-    alt = f"The difference, {difference:.3g}, on a ruler with the marks {marked}."
+    alt = f"The difference, {difference:.3g}, on a scale with marks at {marked}."
     return (
         f'<div role="img" aria-label="{alt}" style="margin:2px 12px 10px 0">'
         f"{_pointer(difference)}"
@@ -161,7 +161,7 @@ def _diagnosis_block(check: GradientCheck, diagnosis: Diagnosis) -> str:
     return (
         f'<details class="gc-diagnosis" style="{_BLOCK}">'
         f"<summary>{_in_bold(diagnosis.sentence)}</summary>"
-        f"{entries_table(entries, 'The entries that are furthest off')}</details>"
+        f"{entries_table(entries, 'The worst entries')}</details>"
     )
 
 

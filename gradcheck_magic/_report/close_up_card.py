@@ -30,8 +30,8 @@ Element = Callable[[Draw, str], str]
 # The worst entries that a close-up lists, at most.
 ENTRIES_IN_CLOSE_UP = 8
 PANELS = (
-    ("How far off its entries are", parameter_histogram, parameter_histogram_alt),
-    ("Where they are off", error_map, error_map_alt),
+    ("Relative errors of its entries", parameter_histogram, parameter_histogram_alt),
+    ("Error by position", error_map, error_map_alt),
     ("Analytic against numerical", scatter, scatter_alt),
 )
 
@@ -51,7 +51,7 @@ def close_up_card(close_up: CloseUp, element: Element = svg) -> str:
         _panel(title, element(partial(draw, close_up), alt(close_up)))
         for title, draw, alt in PANELS
     ]
-    worst = entries_table(close_up.worst(ENTRIES_IN_CLOSE_UP), "The entries that are furthest off")
+    worst = entries_table(close_up.worst(ENTRIES_IN_CLOSE_UP), "The worst entries")
     return (
         f'<div class="gc gc-close-up" role="group" aria-label="A closer look at {name}">'
         f"<div><b><code>{name}</code></b> {shape_text(parameter.shape)} · {verdict}</div>"
@@ -67,7 +67,7 @@ def curve_card(curve: StepCurve, element: Element = svg) -> str:
     picture = element(partial(step_curve_picture, curve), step_curve_alt(curve))
     return (
         f'<div class="gc gc-curve gc-panels" role="group" aria-label="The step curve of {label}">'
-        f"{_panel('The error over the step', picture)}"
+        f"{_panel('Error as a function of the step', picture)}"
         f'<div><b><code>{label}</code></b><div class="gc-diagnosis" style="padding:6px 10px">'
         f"{in_code(curve.sentence)}</div></div></div>"
     )

@@ -149,7 +149,7 @@ def error_map_alt(close_up: CloseUp) -> str:
     parameter, errors = close_up.parameter, close_up.relative_errors
     shape = " × ".join(map(str, parameter.shape)) or "scalar"
     high, wide = Tiling.of(parameter.shape).block
-    blocks = f", each cell the largest of {high} × {wide}" if high * wide > 1 else ""
+    blocks = f", each cell the largest of {high} × {wide} entries" if high * wide > 1 else ""
     parts = [
         f"{len(errors):,} of {_entries(parameter.size)} measured"
         if len(errors) < parameter.size
@@ -162,7 +162,7 @@ def error_map_alt(close_up: CloseUp) -> str:
         else "",
     ]
     worst = close_up.worst(1) if close_up.wrong.any() else []
-    furthest = f" Furthest off is {worst[0].label}." if worst else ""
+    furthest = f" The worst entry is {worst[0].label}." if worst else ""
     return (
         f"Map of the relative errors of {parameter.name} ({shape}{blocks}): "
         f"{'; '.join(filter(None, parts))}.{furthest}"
@@ -319,7 +319,7 @@ def scatter(close_up: CloseUp, *, color: str = "black") -> Figure:
         left_out = len(drawn) - int(drawn.sum())
         if left_out:
             axes.text(
-                0.02, 0.97, f"{left_out} not finite: not drawn", transform=axes.transAxes,
+                0.02, 0.97, f"{left_out} not finite, not drawn", transform=axes.transAxes,
                 va="top", color=color,
             )  # fmt: skip
         axes.set_xlabel("numerical")
@@ -336,11 +336,11 @@ def scatter_alt(close_up: CloseUp) -> str:
     n_shown = min(n_wrong, MOST_POINTS) + min(n - n_wrong, MOST_POINTS)
     some = f", {n_shown} of them drawn" if n_shown < n else ""
     slope = _slope(close_up, drawn)
-    on_line = f" on a line of slope {slope:.4g}" if slope is not None else ""
+    on_line = f" (on a line of slope {slope:.4g})" if slope is not None else ""
     left_out = len(drawn) - n
-    rest = f" {left_out} not finite and not drawn." if left_out else ""
+    rest = f" Not finite, and so not drawn: {left_out}." if left_out else ""
     return (
-        f"Analytic over numerical values of {_entries(n)} of {close_up.parameter.name}{some}: "
+        f"Analytic against numerical values of {_entries(n)} of {close_up.parameter.name}{some}: "
         f"{n - n_wrong} agree, {n_wrong} wrong{on_line}.{rest}"
     )
 
@@ -434,7 +434,7 @@ def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
         axes.set_yscale("log")
         _set_ends(axes, curve)
         for values, style, paint_in, name in (
-            (curve.roundoff, "--", WRONG[1], "round-off"),
+            (curve.roundoff, "--", WRONG[1], "rounding noise"),
             (curve.truncation, "-.", TRUNCATION_COLOR, "truncation"),
             (curve.errors, "o-", AGREE, "error"),
         ):
@@ -475,7 +475,7 @@ def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
 def step_curve_alt(curve: StepCurve) -> str:
     """Say in words what the curve shows."""
     finite = np.isfinite(curve.errors)
-    start = f"Error of the central difference of {curve.label} over the step ε"
+    start = f"Error of the central difference of {curve.label} as a function of the step ε"
     if not finite.any():
         return f"{start}: no step gives a finite value."
     errors = np.where(finite, curve.errors, np.inf)
@@ -483,9 +483,9 @@ def step_curve_alt(curve: StepCurve) -> str:
     lost = int((~finite).sum())
     rest = f" {lost} of {len(finite)} steps give no finite value." if lost else ""
     return (
-        f"{start}, from {curve.steps[0]:.0e} to {curve.steps[-1]:.0e}: least, "
-        f"{errors[best]:.1e}, at ε = {curve.steps[best]:.0e}; {curve.errors[nearest]:.1e} near "
-        f"the step used, {curve.step:.0e}. The error bar of the best value is {curve.bar:.0e}."
+        f"{start}, from {curve.steps[0]:.0e} to {curve.steps[-1]:.0e}: the least is "
+        f"{errors[best]:.1e}, at ε = {curve.steps[best]:.0e}; it is {curve.errors[nearest]:.1e} "
+        f"near the step used, {curve.step:.0e}. The error bar of the best value is {curve.bar:.0e}."
         f"{rest}"
     )
 

@@ -141,7 +141,7 @@ def _make_room_for_names(axes: Axes) -> None:
 def _draw_marks(axes: Axes, *, is_wrong: bool) -> None:
     """Say above the axes what the marks are."""
     marks = [
-        ("|", AGREE, "found from here on"),
+        ("|", AGREE, "smallest detectable error"),
         ("o", AGREE, "typical entry"),
         ("x", WRONG[0], "wrong entry"),
     ]

@@ -59,7 +59,7 @@ def in_words(errors: Vector) -> str:
         (np.sum((errors > 0) & (errors < correct)), f"below {correct:g}"),
         (np.sum((errors >= correct) & (errors < inspect)), f"from {correct:g} to {inspect:g}"),
         (np.sum((errors >= inspect) & (errors < bug)), f"from {inspect:g} to {bug:g}"),
-        (np.sum(errors >= bug), f"{bug:g} or more"),
+        (np.sum(errors >= bug), f"at {bug:g} or more"),
         (np.sum(~np.isfinite(errors)), "not finite"),
     ]
     return ", ".join(f"{count} {words}" for count, words in counts if count) or "none"

@@ -35,17 +35,19 @@ def _sentences(curve: StepCurve) -> Iterator[str]:
     if curve.changed:
         verb = "has" if len(curve.changed) == 1 else "have"
         what = listed(curve.changed, code=False)
-        yield f"{_capital(what)} {verb} changed since the check: this is the curve of now."
+        yield (
+            f"{_capital(what)} {verb} changed since the check: this curve is of the current values."
+        )
     if not np.any(np.isfinite(curve.values)):
         yield _nowhere(curve)
         return
     if not math.isfinite(curve.analytic):
-        yield f"The gradient is {curve.analytic} here: no step has anything to compare it with."
+        yield f"The gradient is {curve.analytic} here: there is nothing to compare."
         return
     yield _main(curve)
     ending = _end_of_domain(curve)
     if ending is not None:
-        yield f"From ε = {_size(ending)} on J is not finite."
+        yield f"From ε = {_size(ending)} upwards the cost is not finite."
 
 
 def _main(curve: StepCurve) -> str:
@@ -66,21 +68,24 @@ def _main(curve: StepCurve) -> str:
 def _nowhere(curve: StepCurve) -> str:
     if math.isfinite(curve.best):
         return (
-            f"J is finite on one side of θ alone, whatever the step: there the slope is "
+            f"The cost is finite on only one side of θ, whatever the step: the slope there is "
             f"{curve.best:.6g}, and the gradient is {curve.analytic:.6g}."
         )
-    return "J is not finite beside θ, whatever the step: there is no difference to compare with."
+    return (
+        "The cost is not finite on either side of θ, whatever the step: there is no difference to "
+        "compare with."
+    )
 
 
 def _kink(curve: StepCurve) -> str:
     fits = (
         f"the gradient is {curve.analytic:.6g}, which is not between them: it is wrong"
         if curve.wrong
-        else f"the gradient, {curve.analytic:.6g}, is between them, and any such value is right"
+        else f"the gradient, {curve.analytic:.6g}, is between them, and any such value is correct"
     )
     return (
-        f"θ sits on a kink: on one side of it J has the slope {curve.low:.6g} and on the other "
-        f"{curve.high:.6g}, however small the step; {fits}."
+        f"θ sits on a kink: the slope of the cost is {curve.low:.6g} on one side and "
+        f"{curve.high:.6g} on the other, however small the step; {fits}."
     )
 
 
@@ -92,52 +97,56 @@ def _is_flat(curve: StepCurve) -> bool:
 def _flat(curve: StepCurve) -> str:
     top = _size(curve.steps[np.isfinite(curve.values)][-1])
     says = "zero too" if curve.analytic == 0 else f"{curve.analytic:.6g}"
-    return f"J does not change at any step up to ε = {top}, and the gradient is {says}."
+    return f"The cost does not change at any step up to ε = {top}, and the gradient is {says}."
 
 
 def _wrong(curve: StepCurve, off: float) -> str:
     first, last = map(_size, _plateau(curve, off))
-    never = "no choice of the step would make them agree"
+    never = "no choice of step would make the two agree"
     round_off, truncation = _at_used(curve)
     if round_off + truncation > FAR_BELOW * off:
         return (
-            f"{_opening(curve)}: too much to see the error of {_size(off)}. From {first} to {last} "
-            f"it is the same at every step: {never}."
+            f"{_opening(curve)}; the error of {_size(off)} cannot be seen there. From {first} to "
+            f"{last} it is the same at every step: {never}."
         )
-    which = "both far below" if truncation else "far below"
+    which = "both are far below" if truncation else "the noise is far below"
     return (
-        f"{_opening(curve)}: {which} the error of {_size(off)}, which stays the same at every step "
+        f"{_opening(curve)}; {which} the error of {_size(off)}, which stays the same at every step "
         f"from {first} to {last}: {never}."
     )
 
 
 def _nearly(curve: StepCurve, off: float) -> str:
     return (
-        f"{_opening(curve)}. The error falls to {_size(off)} and no further: that is beyond the "
+        f"{_opening(curve)}. The error falls to {_size(off)} and no further. That is more than the "
         f"error bar of {_size(curve.bar)}, but only {_size(off / abs(curve.best))} of the entry."
     )
 
 
 def _too_noisy(curve: StepCurve) -> str:
     i = _best_step(curve)
-    noisy = "Round-off dominates at every step: " if curve.roundoff[i] > curve.truncation[i] else ""
+    noisy = (
+        "Rounding noise dominates at every step: "
+        if curve.roundoff[i] > curve.truncation[i]
+        else ""
+    )
     known = (
-        f"together they know the entry to ± {_size(curve.bar)}"
+        f"all steps together give the entry to ± {_size(curve.bar)}"
         if math.isfinite(curve.bar)
-        else "none of them is borne out by others"
+        else "no step is confirmed by others"
     )
     return (
         f"{_opening(curve)}. {_capital(noisy + known)}, and the gradient is "
-        f"{curve.analytic:.6g}. Whether it is right cannot be seen."
+        f"{curve.analytic:.6g}. That is not precise enough to tell if it is correct."
     )
 
 
 def _right(curve: StepCurve, off: float) -> str:
-    is_right = f"the gradient is right, and {_quality(curve)}"
+    is_right = f"the gradient is correct, and {_quality(curve)}"
     if off > CLEAR * curve.bar:
         return (
-            f"{_opening(curve)}. The error falls to {_size(off)} and no further, as the rounding "
-            f"of the gradient itself explains: {is_right}."
+            f"{_opening(curve)}. The error falls to {_size(off)} and no further, which the "
+            f"rounding of the gradient itself explains: {is_right}."
         )
     i = _best_step(curve)
     return (
@@ -151,26 +160,26 @@ def _growth(curve: StepCurve, i: int) -> str:
     jump = _jump(curve)
     if jump is not None:
         return (
-            f"grows to the left, as round-off does; from {_size(curve.steps[jump])} on it is more "
-            "than that, and not as ε²: a kink on the way, or a sudden bend"
+            f"grows to the left, as rounding noise does; from {_size(curve.steps[jump])} upwards "
+            "it is larger than that and does not grow as ε²: there is a kink or a sharp bend nearby"
         )
     if not curve.truncation[i]:
-        return "grows to the left alone, as round-off does"
+        return "grows only to the left, as rounding noise does"
     if i == 0:
-        return "grows to the right alone, as truncation does"
-    return "grows on both sides, as round-off (left) and truncation (right) do"
+        return "grows only to the right, as truncation error does"
+    return "grows on both sides, as rounding noise (left) and truncation error (right) do"
 
 
 def _quality(curve: StepCurve) -> str:
     """Whether the step that was used was a good one."""
     step = _size(curve.step)
     if curve.used is None:
-        return f"{step} is too small a step to change θ"
+        return f"{step} is too small to change θ"
     apart, round_off = abs(curve.values[curve.used] - curve.low), curve.roundoff[curve.used]
     if not math.isfinite(apart):
-        return f"{step} was too large a step: J is not finite there"
+        return f"{step} was too large: the cost is not finite there"
     if max(apart, round_off) <= curve.enough or curve.used == _best_step(curve):
-        return f"{step} was a good step"
+        return f"{step} was good enough"
     return f"{step} was too {'small' if round_off > apart / 2 else 'large'} a step"
 
 
@@ -178,10 +187,14 @@ def _opening(curve: StepCurve) -> str:
     if curve.used is None:
         return f"A step of ε = {_size(curve.step)} does not change θ"
     if not math.isfinite(curve.values[curve.used]):
-        return f"At ε = {_size(curve.step)} J is not finite"
+        return f"At ε = {_size(curve.step)} the cost is not finite"
     round_off, truncation = _at_used(curve)
-    term = f"truncation {_size(truncation)}" if truncation else "there is no truncation"
-    return f"At ε = {_size(curve.step)} round-off is {_size(round_off)} and {term}"
+    term = (
+        f"the truncation error is {_size(truncation)}"
+        if truncation
+        else "there is no truncation error"
+    )
+    return f"At ε = {_size(curve.step)} the rounding noise is {_size(round_off)} and {term}"
 
 
 def _at_used(curve: StepCurve) -> tuple[float, float]:
@@ -255,8 +268,8 @@ def curve_text(curve: StepCurve) -> str:
         f"{'ε':>9} {'difference':>15} {'error':>8}  1e{low:<{WIDTH - 4}}1e{high}",
         *(_line(curve, i, low, high) for i in rows),
         (
-            f"  {ERROR_MARK} error, {ROUNDOFF_MARK} round-off, {TRUNCATION_MARK} truncation, "
-            "* the step used"
+            f"  {ERROR_MARK} error, {ROUNDOFF_MARK} rounding noise, {TRUNCATION_MARK} truncation "
+            "error, * the step used"
         ),
         "",
         curve.sentence,

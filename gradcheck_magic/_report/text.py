@@ -45,8 +45,8 @@ NAMES = {"parameter", "worst entry"}
 LEFT_OUT = {
     Verdict.BUG: "wrong",
     Verdict.INSPECT: "to inspect",
-    Verdict.INCONCLUSIVE: "not known",
-    Verdict.CORRECT: "right",
+    Verdict.INCONCLUSIVE: "inconclusive",
+    Verdict.CORRECT: "correct",
 }
 
 
@@ -173,7 +173,9 @@ def _histogram(check: GradientCheck, style: TextStyle) -> Iterator[str]:
     which = "each entry"
     if check.mode == "scan":
         several = check.n_measured != 1
-        which = "the entries measured by themselves" if several else "the entry measured by itself"
+        which = (
+            "the entries measured individually" if several else "the entry measured individually"
+        )
     yield from _drawn(check.relative_errors, f"relative error of {which}", style)
 
 

@@ -39,7 +39,7 @@ __all__ = [
 
 HEADS = ("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
 # After a scan: the size of an error in a single entry that it finds.
-REACH = "finds from"
+REACH = "smallest detectable error"
 SCAN_HEADS = (*HEADS[:4], REACH, "worst entry")
 NUMBER_COLUMNS = {"difference", REACH, "analytic", "numerical"}
 SEPARATOR = " · "
@@ -63,7 +63,7 @@ def _scanned_verdict(check: ParameterCheck) -> str:
     """Say what a scan found in a parameter, entry by entry or in regions."""
     if check.regions:
         # The name is at the beginning of the row.
-        places = [r.label.removeprefix(check.name) or "all over" for r in check.regions]
+        places = [r.label.removeprefix(check.name) or "everywhere" for r in check.regions]
         return f"wrong, {listed(places, 3, code=False)}"
     if check.verdict is Verdict.BUG:
         return f"wrong, {check.n_wrong} {'entry' if check.n_wrong == 1 else 'entries'} found"
@@ -90,11 +90,11 @@ def footer(check: GradientCheck) -> str:
         {
             "flat": "cost called with the flat θ",
             "arguments": "cost called with the arrays one by one",
-            "closure": "cost called with nothing",
+            "closure": "cost called without arguments",
         }.get(check.call, ""),
         f"ε = {check.epsilon:g}" if is_full else "",
         f"{check.n_evaluations:,} evaluations in {check.seconds:.2f} s",
-        f"J = {check.cost:.6g}, known to {check.noise:.1e}",
+        f"cost {check.cost:.6g} (rounding noise {check.noise:.0e})",
         _power(check) if math.isfinite(check.detectable) and not check.interrupted else "",
     ]
     return SEPARATOR.join(filter(None, parts))
@@ -102,8 +102,7 @@ def footer(check: GradientCheck) -> str:
 
 def _extent(check: GradientCheck) -> str:
     if check.mode == "scan":
-        themselves = "itself" if check.n_measured == 1 else "themselves"
-        return f"scan of {check.size:,} entries, {check.n_measured:,} measured by {themselves}"
+        return f"scan of {check.size:,} entries, {check.n_measured:,} measured individually"
     if check.n_measured == check.size == 1:
         return "the only entry measured"
     if check.n_measured == check.size:
@@ -113,10 +112,10 @@ def _extent(check: GradientCheck) -> str:
 
 def _power(check: GradientCheck) -> str:
     if check.mode == "full":
-        return f"an error of {check.detectable:.1e} in any one entry would have been seen"
+        return f"smallest detectable error {check.detectable:.1e} in any single entry"
     return (
-        f"an error of {check.detectable:.1e} in any single entry, and {LISTED:g} of it, "
-        f"would have been found with probability {CERTAINTY}"
+        f"smallest detectable error {check.detectable:.1e} in any single entry (and {LISTED:g} of "
+        f"the entry), with probability {CERTAINTY}"
     )
 
 
@@ -142,11 +141,14 @@ def picture_alt(check: GradientCheck) -> str:
 
 def _reach_alt(check: GradientCheck) -> str:
     reaches = [
-        f"{p.name} up to {p.largest:.1e}, found from {p.detectable:.1e}"
+        f"{p.name} up to {p.largest:.1e}, smallest detectable error {p.detectable:.1e}"
         for p in check.parameters[:PARAMETERS_TOLD]
         if p.is_scanned
     ]
-    return f"The size of the entries, and of an error that is found: {'; '.join(reaches)}."
+    return (
+        "The size of the entries and the smallest detectable error of each parameter: "
+        f"{'; '.join(reaches)}."
+    )
 
 
 def one_line(check: GradientCheck) -> str:

@@ -28,10 +28,10 @@ from typing import NamedTuple
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import numpy as np
-from tests.networks import ACTIVATIONS, Network
 
 from gradcheck_magic import Verdict, check_gradients
 from tests.benchmarks.harness import Count, Goal, progress, say, show_goals, show_table
+from tests.support.networks import ACTIVATIONS, Network
 
 # A scan of a right gradient takes so many evaluations, and so many more for each wrong entry.
 SCAN_ONCE, SCAN_PER_ENTRY, SCAN_REGION = 60, 90, 250

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -68,12 +69,39 @@ DRAWING_DOORS = {
     "close_up, HTML": (RIGHT + "check.close_up('params').to_html()", CLOSE_CARD),
     "step_curve, HTML": (RIGHT + CURVE + "curve.to_html()", CLOSE_CARD),
 }
-# Appended to the code of a door: what it has imported.
-LISTED = """
-import json, sys
-names = [name for name, module in sys.modules.items() if getattr(module, "__spec__", None)]
-sys.stdout.write(chr(10) + json.dumps(names))
+# Every door is opened in a copy of this process: what it has imported before is imported once.
+FORKED = """
+import io, json, os, sys, traceback
+
+def opened(code):
+    \"\"\"Return what goes wrong behind a door, what it prints, and what is imported then.\"\"\"
+    printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    sys.stdout, error = printed, ""
+    try:
+        exec(code, {"__name__": "__main__"})
+    except BaseException:
+        error = traceback.format_exc()
+    names = [name for name, module in sys.modules.items() if getattr(module, "__spec__", None)]
+    return error, printed.buffer.getvalue().decode(), names
+
+for code in json.load(sys.stdin):
+    process = os.fork()
+    if process == 0:
+        sys.__stdout__.write(json.dumps(opened(code)) + chr(10))
+        sys.__stdout__.flush()
+        os._exit(0)
+    os.waitpid(process, 0)
 """
+# A second thread, even if only of the linear algebra, and a process may not be forked.
+ALONE = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+class Behind(NamedTuple):
+    """What is found behind a door: what is printed, and imported of others' and of ours."""
+
+    printed: str
+    others: set
+    ours: set
 
 
 def run(code, *flags, **options):
@@ -84,78 +112,85 @@ def run(code, *flags, **options):
     return done.stdout
 
 
-def imported(code, *flags):
-    """Return what code imports: the packages of others, and the modules of ours."""
-    *_, line = run(code + LISTED, *flags).splitlines()
-    names = json.loads(line)
+def opened(first, doors, *flags):
+    """Open each door in a process of its own, all of them made of one that runs `first`."""
+    code, environment = f"{first}\n{FORKED}", {**os.environ, **ALONE}
+    lines = run(code, *flags, input=json.dumps(list(doors.values())), env=environment).splitlines()
+    return dict(zip(doors, map(behind, lines), strict=True))
+
+
+def behind(line):
+    """Read what one door has led to; an error in it is one of the test's."""
+    error, printed, names = json.loads(line)
     others = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
     ours = {name.partition(".")[2] for name in names if name.startswith("gradcheck_magic.")}
-    return others - {"gradcheck_magic", "__main__"}, ours
-
-
-@pytest.fixture(scope="module")
-def at_first():
-    """What of ours `import gradcheck_magic` imports."""
-    _, ours = imported("import gradcheck_magic")
-    return ours
+    return error or Behind(printed, others - {"gradcheck_magic", "__main__"}, ours)
 
 
 @pytest.fixture(scope="module")
 def numpys():
     """What NumPy and its random numbers import of others: parts of Cython, at most."""
-    others, _ = imported("import numpy.random")
-    return others
+    return opened("import numpy.random", {"": ""})[""].others
+
+
+@pytest.fixture(scope="module")
+def light():
+    """What is behind the doors that show nothing; they are warned of nothing."""
+    codes = {door: code for door, (code, _) in LIGHT_DOORS.items()}
+    return opened("import gradcheck_magic", codes, "-W", "error")
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    """What is behind the doors that draw, beside matplotlib, which is there before."""
+    codes = {door: code for door, (code, _) in DRAWING_DOORS.items()}
+    first = "import gradcheck_magic, matplotlib.figure, matplotlib.backends.backend_agg"
+    return opened(first, codes)
 
 
 @pytest.mark.parametrize("door", LIGHT_DOORS)
-def test_numpy_alone(door, at_first, numpys):
-    """Who checks, and reads the result as text, imports NumPy alone, and is warned of nothing."""
-    code, shown = LIGHT_DOORS[door]
-    others, ours = imported(code, "-W", "error")
+def test_numpy_alone(door, light, numpys):
+    """Who checks, and reads the result as text, imports NumPy alone."""
+    _, others, ours = light[door]
     assert others <= numpys
-    assert ours - at_first == shown
+    assert ours - light["import"].ours == LIGHT_DOORS[door][1]
 
 
 @pytest.mark.parametrize("door", DRAWING_DOORS)
-def test_matplotlib_where_something_is_drawn(door, at_first):
+def test_matplotlib_where_something_is_drawn(door, light, drawing):
     """Pictures need matplotlib, and nothing needs IPython."""
-    code, shown = DRAWING_DOORS[door]
-    others, ours = imported(code)
+    _, others, ours = drawing[door]
     assert others & SHOWN == {"matplotlib"}
-    assert ours - at_first == shown
+    assert ours - light["import"].ours == DRAWING_DOORS[door][1]
 
 
-def test_the_rest_with_the_extension(at_first):
+def test_the_rest_with_the_extension(light):
     """The magics know IPython and the widgets."""
     code = (
         "from IPython.core.interactiveshell import InteractiveShell\n"
         "InteractiveShell.instance().run_line_magic('load_ext', 'gradcheck_magic')\n"
     )
-    others, ours = imported(code)
+    _, others, ours = opened("", {"": code})[""]
     assert others >= SHOWN
-    assert ours - at_first >= {"_notebook.magic", "_notebook.live_card"}
+    assert ours - light["import"].ours >= {"_notebook.magic", "_notebook.live_card"}
 
 
-@pytest.mark.parametrize("missing", [*sorted(SHOWN), "all of them"])
-def test_something_is_missing(missing):
+MISSING = {name: {name} for name in sorted(SHOWN)} | {"all of them": SHOWN}
+BLOCK = "import sys\nsys.modules.update(dict.fromkeys({}))\n"
+
+
+@pytest.fixture(scope="module")
+def without():
+    """What is printed where some packages are missing, NumPy being there."""
+    shown = WRONG + "print(check)\nprint(check.close_up('params'))"
+    codes = {name: BLOCK.format(sorted(names)) + shown for name, names in MISSING.items()}
+    return opened("import numpy.random", codes)
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_something_is_missing(missing, without):
     """What shows a result in a notebook need not be there."""
-    names = SHOWN if missing == "all of them" else {missing}
-    block = f"import sys\nsys.modules.update(dict.fromkeys({sorted(names)}))\n"
-    printed = run(block + WRONG + "print(check)\nprint(check.close_up('params'))")
-    assert "There is a bug in backpropagation." in printed
-
-
-@pytest.mark.parametrize("flag", ["-O", "-OO"])
-def test_without_assertions_and_docstrings(flag):
-    """Neither is needed: not by the check, and not by the magic, which has a help text."""
-    assert "There is a bug in backpropagation." in run(WRONG + "print(check)", flag)
-    code = (
-        "from IPython.core.interactiveshell import InteractiveShell\n"
-        "shell = InteractiveShell.instance()\n"
-        "shell.run_line_magic('load_ext', 'gradcheck_magic')\n"
-        "shell.run_cell('%gradcheck?')\n"
-    )
-    assert "--epsilon" in run(code, flag)
+    assert "There is a bug in backpropagation." in without[missing].printed
 
 
 def test_in_a_zip_file(tmp_path):

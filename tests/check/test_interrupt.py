@@ -1,10 +1,8 @@
 """A long check shows progress, can be interrupted, and leaves the parameters as they were."""
 
 import io
-import os
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -17,7 +15,8 @@ N = 40
 
 
 def interrupt():
-    os.kill(os.getpid(), signal.SIGINT)
+    """Press Ctrl-C: whoever is called next is interrupted, or this very line."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def interrupting_cost(W, at):
@@ -28,7 +27,6 @@ def interrupting_cost(W, at):
         calls.append(None)
         if len(calls) == at:
             interrupt()
-            time.sleep(1)  # the signal arrives here, at the latest
         return float(W @ W)
 
     return cost
@@ -153,25 +151,27 @@ def test_magic(shell):
     )
 
 
-def slow(params):
-    """So slow that progress is told after every entry."""
-    time.sleep(0.015)
+# So long takes an evaluation after which progress is told at once.
+LONG = 1 / 64
+
+
+def square(params):
     return float(params[0] @ params[0])
 
 
-def test_progress():
+def test_progress(clock):
     """It counts evaluations, those among them that are no entry's, and ends where it said."""
     seen = []
-    check = check_gradients([np.ones(3)], [2 * np.ones(3)], slow,
+    check = check_gradients([np.ones(3)], [2 * np.ones(3)], clock.slow(square, LONG),
                             progress=lambda *state: seen.append(state))  # fmt: skip
     done, expected, seconds = zip(*seen, strict=True)
     assert list(done) == sorted(set(done))
     assert done[-3:] == (expected[-1] - 4, expected[-1] - 2, expected[-1])
     assert done[-1] == check.n_evaluations
-    assert all(now > 0.015 * n for n, now in zip(done, seconds, strict=True))
+    assert seconds == tuple(LONG * n for n in done)
 
 
-def test_between_two_evaluations():
+def test_between_two_evaluations(clock):
     """What arrives in our own lines ends the check at the next entry, not at the end."""
 
     def progress(done, expected, _):
@@ -180,7 +180,7 @@ def test_between_two_evaluations():
 
     W = np.linspace(1, 2, N)
     with pytest.raises(GradientCheckInterrupted) as error:
-        check_gradients([W], [2 * W], slow, progress=progress)
+        check_gradients([W], [2 * W], clock.slow(square, LONG), progress=progress)
     assert error.value.check.n_measured == 3
 
 
@@ -193,7 +193,7 @@ def test_after_the_last_entry():
 
     W = np.linspace(1, 2, N)
     with pytest.raises(GradientCheckInterrupted) as error:
-        check_gradients([W], [2 * W], lambda p: float(p[0] @ p[0]), progress=progress)
+        check_gradients([W], [2 * W], square, progress=progress)
     assert error.value.check.verdict is Verdict.CORRECT
     assert not error.value.check.interrupted
 
@@ -207,18 +207,14 @@ def test_guard_closes_with_the_first_interrupt():
         assert not guard.open
 
 
-def test_progress_in_a_terminal(shell, monkeypatch):
+def test_progress_in_a_terminal(shell, clock, monkeypatch):
     """A slow check overwrites one line while it runs."""
     err = io.StringIO()
     monkeypatch.setattr(err, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stderr", err)
 
-    def cost_function(params):
-        time.sleep(0.01)
-        return float(params[0] @ params[0])
-
     W = np.linspace(1, 2, 25)
-    shell.user_ns.update(params=[W], grads=[2 * W], cost_function=cost_function)
+    shell.user_ns.update(params=[W], grads=[2 * W], cost_function=clock.slow(square, LONG))
     shell.run_cell("%gradcheck -q").raise_error()
     assert "per second, about" in err.getvalue()
     assert err.getvalue().endswith("\r")

@@ -189,7 +189,7 @@ def test_stays_single():
     check = check_gradients([W, b], jax.grad(cost, argnums=(0, 1))(W, b), cost)
     assert check.passed
     assert any(
-        note.endswith("a sharper check: JAX has it with jax_enable_x64.") for note in check.notes
+        note.endswith("precise check: JAX has it with jax_enable_x64.") for note in check.notes
     )
 
 

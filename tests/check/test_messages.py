@@ -14,7 +14,7 @@ from gradcheck_magic import (
     check_gradients,
     gradient_checking,
 )
-from gradcheck_magic._inputs.parameters import kind_of
+from gradcheck_magic._inputs.parameters import describe_type
 
 
 def square(params):
@@ -281,7 +281,7 @@ def test_costs(cost, message):
 )
 def test_kind(value, words):
     """The article is the one that is spoken."""
-    assert kind_of(value) == words
+    assert describe_type(value) == words
 
 
 OPTIONS = [

@@ -131,10 +131,22 @@ def arithmetic() -> str:
     return digest.hexdigest()[:12]
 
 
+def built(plan: Plan) -> Case | None:
+    """The case of a plan, if there is one.
+
+    With another arithmetic, a gradient by hand may be a little further from the true one than the
+    corpus allows. Its cases are then missing, and count among those that differ.
+    """
+    try:
+        return build(plan)
+    except AssertionError:
+        return None
+
+
 def everything() -> Iterator[tuple[Plan | None, Case | Row, Callable[[], GradientCheck]]]:
     """Yield each case, with its plan if it is one of the corpus itself, and what checks it."""
     for plan in plans():
-        case = build(plan)
+        case = built(plan)
         if case is not None:
             names = notebook(plan)
             check = partial(check_gradients, case.params, case.grads, case.cost, names=names)

@@ -1,9 +1,7 @@
 """The error of one entry as a function of the step, on costs of which everything is known."""
 
 import json
-import os
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -37,17 +35,17 @@ def sine(x):
 ROWS = [
     pytest.param(
         array(2.0), array(12.0), lambda x: x[0] ** 3, 1.0,
-        "grows on both sides, as round-off (left) and truncation (right) do: the gradient is "
-        "right, and 1e-07 was a good step.",
+        "grows on both sides, as rounding noise (left) and truncation error (right) do: the "
+        "gradient is correct, and 1e-07 was good enough.",
         id="cube",
     ),
     pytest.param(
         array(0.0), array(0.0), lambda x: x[0] ** 3, 1.0,
-        "grows to the right alone, as truncation does", id="cube at zero",
+        "grows only to the right, as truncation error does", id="cube at zero",
     ),
     pytest.param(
         array(2.0, 3.0), array(4.0, 6.0), lambda x: x @ x, 0.0,
-        "there is no truncation; the error falls to 0", id="quadratic",
+        "there is no truncation error; the error falls to 0", id="quadratic",
     ),
     pytest.param(
         array(1.0), np.exp(array(1.0)), lambda x: np.exp(x[0]), np.e / 6,
@@ -55,11 +53,13 @@ ROWS = [
     ),
     pytest.param(
         array(1.0), 2 * np.exp(array(1.0)), lambda x: np.exp(x[0]), np.e / 6,
-        "both far below the error of 2.7, which stays the same at every step from", id="factor 2",
+        "both are far below the error of 2.7, which stays the same at every step from",
+        id="factor 2",
     ),
     pytest.param(
         array(1.3), array(1.3), lambda x: x[0] ** 2, 0.0,
-        "there is no truncation: far below the error of 1.3", id="factor ½ of a quadratic",
+        "there is no truncation error; the noise is far below the error of 1.3",
+        id="factor ½ of a quadratic",
     ),
     pytest.param(
         array(1.0), (1 + 1e-6) * np.exp(array(1.0)), lambda x: np.exp(x[0]), np.e / 6,
@@ -71,16 +71,16 @@ ROWS = [
     ),
     pytest.param(
         array(1.0), 2 * np.cos(array(1.0)), lambda x: sine(x) + 1e8, np.cos(1) / 6,
-        "too much to see the error of 0.54. From", id="a large constant, and wrong",
+        "the error of 0.54 cannot be seen there. From", id="a large constant, and wrong",
     ),
     pytest.param(
         array(1.0), 1e-3 * np.cos(array(1.0)), lambda x: 1e-3 * sine(x) + 1e12, 0.0,
-        "Round-off dominates at every step", id="a huge constant",
+        "Rounding noise dominates at every step", id="a huge constant",
     ),
     pytest.param(
         array(0.0), array(1.0), lambda x: abs(x[0]), 0.0,
-        "θ sits on a kink: on one side of it J has the slope -1 and on the other 1, however small "
-        "the step; the gradient, 1, is between them, and any such value is right.",
+        "θ sits on a kink: the slope of the cost is -1 on one side and 1 on the other, however "
+        "small the step; the gradient, 1, is between them, and any such value is correct.",
         id="on a kink",
     ),
     pytest.param(
@@ -93,11 +93,11 @@ ROWS = [
     ),
     pytest.param(
         array(1e-3), array(1e3), lambda x: np.log(x[0]), 1e9 / 3,
-        "From ε = 0.001 on J is not finite.", id="the edge of a domain",
+        "From ε = 0.001 upwards the cost is not finite.", id="the edge of a domain",
     ),
     pytest.param(
         array(0.0), array(1.0), lambda x: np.sqrt(x[0]) ** 2, 0.0,
-        "J is finite on one side of θ alone, whatever the step: there the slope is 1",
+        "The cost is finite on only one side of θ, whatever the step: the slope there is 1",
         id="on the edge of a domain",
     ),
     pytest.param(
@@ -109,7 +109,8 @@ ROWS = [
     ),
     pytest.param(
         array(1.0), array(0.0), lambda x: 3.0, 0.0,
-        "J does not change at any step up to ε = 1, and the gradient is zero too.", id="constant",
+        "The cost does not change at any step up to ε = 1, and the gradient is zero too.",
+        id="constant",
     ),
     pytest.param(
         array(1.0), array(2.0), lambda x: 3.0, 0.0, "and the gradient is 2.", id="constant, wrong"
@@ -150,8 +151,8 @@ def test_curve(theta, gradient, cost, c, sentence):
 def test_single_precision(theta, cost, precision, step):
     curve = curve_of(theta, np.cos(theta), cost)
     assert (curve.precision, curve.step) == (precision, step)
-    assert "the gradient is right" in curve.sentence
-    assert "no choice of the step" in curve_of(theta, 2 * np.cos(theta), cost).sentence
+    assert "the gradient is correct" in curve.sentence
+    assert "no choice of step" in curve_of(theta, 2 * np.cos(theta), cost).sentence
 
 
 def test_single_precision_in_place():
@@ -268,8 +269,7 @@ def test_interrupted(at):
     def cost():
         calls.append(None)
         if len(calls) == at:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(1)
+            signal.raise_signal(signal.SIGINT)
         return float(w @ w)
 
     with pytest.raises(KeyboardInterrupt):

@@ -15,7 +15,7 @@ import pytest
 
 from gradcheck_magic import GradientCheckInterrupted, check_gradients
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.evaluation import Entries
+from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._inputs.parameters import VariableNames, collect
 
 HERE = os.getpid()
@@ -197,7 +197,7 @@ def see_an_error_of_the_cost(kind, workers):
     plus, minus = np.full((2, N), np.nan)
     with Cost(cost, parameters, call="structured", workers=workers) as there:
         with pytest.raises(kind) as error:
-            there.fill(there.own, Entries(0, range(N), 1e-7), plus, minus)
+            there.fill(there.own, EntryBatch(0, range(N), 1e-7), plus, minus)
         assert there.n_filled == 5
     assert np.isfinite(plus).sum() == 5
     assert error.traceback[-1].name == "cost"

@@ -143,7 +143,7 @@ def see_the_cards(page, kind):
     right, wrong, exercise = (cards.nth(i) for i in range(3))
     expect(right.locator(".gc-verdict")).to_contain_text("Backpropagation is correct.")
     expect(wrong.locator(".gc-verdict")).to_contain_text("There is a bug in backpropagation.")
-    expect(exercise.locator(".gc-diagnosis")).to_contain_text("too little regularisation")
+    expect(exercise.locator(".gc-diagnosis")).to_contain_text("too weak")
     expect(visible(page.locator(".gc-card"))).to_have_count(3)
 
     assert difference(right) < 1e-7

@@ -36,7 +36,7 @@ from shared_costs import (
 
 from gradcheck_magic import InputError, WorkerLostError, check_gradients
 from gradcheck_magic._cost.convention import Binding, Convention
-from gradcheck_magic._cost.evaluation import Entries, Evaluator
+from gradcheck_magic._cost.evaluation import EntryBatch, Evaluator
 from gradcheck_magic._cost.workers import Workers, pool_of
 from gradcheck_magic._inputs.parameters import VariableNames, collect
 
@@ -195,7 +195,7 @@ def test_time_is_looked_at_while_waiting():
 
     workers = Workers(pool_of(2), evaluator, binding, check_time)
     with pytest.raises(TimeoutError, match="late"):
-        list(workers.parts(binding, Entries(0, range(3), 1e-7)))
+        list(workers.parts(binding, EntryBatch(0, range(3), 1e-7)))
     assert check_gradients(theta, 2 * theta, sum_of_squares, workers=2).passed
 
 

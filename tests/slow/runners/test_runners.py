@@ -89,7 +89,7 @@ OUTCOMES = {
     ),
     "variable missing": Outcome(
         ["%gradcheck -g nowhere"],
-        "InputError: `nowhere` is not defined: assign it before the check, or say what to take "
+        "InputError: `nowhere` is not defined: assign it before the check, or name what to use "
         "with --grads.",
         runners="nbconvert papermill",
     ),
