@@ -198,7 +198,7 @@ class Watch:
     # What has changed
 
     def _looked(self, seconds: float) -> dict[str, _Seen]:
-        """Look at what each expression reads, for so many seconds."""
+        """Look at what each expression reads, for at most this many seconds."""
         look = _Look(self._namespace, time.perf_counter() + seconds)
         seen = {text: look.at(tree) for text, tree in self._trees.items()}
         if self._are_accumulated(seen):
