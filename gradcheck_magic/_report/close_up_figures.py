@@ -436,7 +436,7 @@ def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
         axes.set_yscale("log")
         _set_ends(axes, curve)
         for values, style, paint_in, name in (
-            (curve.roundoff, "--", WRONG[1], "rounding noise"),
+            (curve.roundoff, "--", WRONG[1], "rounding"),
             (curve.truncation, "-.", TRUNCATION_COLOR, "truncation"),
             (curve.errors, "o-", AGREE, "error"),
         ):

@@ -27,7 +27,7 @@ ROUNDOFF_MARK, TRUNCATION_MARK, ERROR_MARK = "·", "+", "●"
 
 
 def curve_sentence(curve: StepCurve) -> str:
-    """Return the description of a curve, in one to three sentences."""
+    """Return the description of a curve in a few sentences."""
     return " ".join(_sentences(curve))
 
 
@@ -142,16 +142,16 @@ def _too_noisy(curve: StepCurve) -> str:
 
 
 def _right(curve: StepCurve, off: float) -> str:
-    is_right = f"the gradient is correct, and {_quality(curve)}"
+    is_right = f"The gradient is correct, and {_quality(curve)}"
     if off > CLEAR * curve.bar:
         return (
             f"{_opening(curve)}. The error falls to {_size(off)} and no further, which the "
-            f"rounding of the gradient itself explains: {is_right}."
+            f"rounding of the gradient itself explains. {is_right}."
         )
     i = _best_step(curve)
     return (
-        f"{_opening(curve)}; the error falls to {_size(curve.errors[i])} at ε = "
-        f"{_size(curve.steps[i])} and {_growth(curve, i)}: {is_right}."
+        f"{_opening(curve)}. The error falls to {_size(curve.errors[i])} at ε = "
+        f"{_size(curve.steps[i])} and {_growth(curve, i)}. {is_right}."
     )
 
 
