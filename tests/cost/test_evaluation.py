@@ -9,7 +9,7 @@ import pytest
 from gradcheck_magic import InputError
 from gradcheck_magic._cost.convention import Binding, Convention
 from gradcheck_magic._cost.directions import Direction
-from gradcheck_magic._cost.evaluation import Along, Entries, Evaluator, OutOfTime
+from gradcheck_magic._cost.evaluation import DirectionBatch, EntryBatch, Evaluator, OutOfTime
 from gradcheck_magic._inputs.pairing import pair
 
 UPSTREAM = np.array([1.0, -2.0])
@@ -44,10 +44,10 @@ READ = [
 @pytest.mark.parametrize(("value", "upstream", "expected"), READ)
 def test_read(value, upstream, expected):
     found = evaluator(upstream=upstream)
-    assert found.read(value) == expected
+    assert found.as_number(value) == expected
     several = isinstance(value, tuple) or (isinstance(value, list) and upstream is None)
     assert len(found.notes) == several
-    found.read(value)
+    found.as_number(value)
     assert len(found.notes) == several
 
 
@@ -65,7 +65,7 @@ def test_read(value, upstream, expected):
 )
 def test_not_a_number(value, upstream, said):
     with pytest.raises(InputError, match=said):
-        evaluator(upstream=upstream).read(value)
+        evaluator(upstream=upstream).as_number(value)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_not_a_number(value, upstream, said):
 )
 def test_precision_of_what_comes_back(value, itemsize):
     found = evaluator()
-    found.read(value)
+    found.as_number(value)
     assert found.itemsize == itemsize
 
 
@@ -144,9 +144,9 @@ def test_entries(convention):
     found = evaluator(flat if convention is Convention.FLAT else linear)
     binding = bound(THETA, convention)
     before = [array.tobytes() for array in binding.arrays]
-    plus, minus = found.pairs(binding, Entries(1, [3, 0], [0.5, 0.25]))
+    plus, minus = found.pairs(binding, EntryBatch(1, [3, 0], [0.5, 0.25]))
     assert plus - minus == pytest.approx([2 * 0.5 * 7, 2 * 0.25 * 2])
-    plus, minus = found.pairs(binding, Entries(0, [1, 2], 1e-3))
+    plus, minus = found.pairs(binding, EntryBatch(0, [1, 2], 1e-3))
     assert plus - minus == pytest.approx([0.02, 0.2])
     assert [array.tobytes() for array in binding.arrays] == before
     assert (found.done, found.n_evaluations) == (2, 8)
@@ -159,7 +159,7 @@ def test_along():
     one = Direction.over(0, (3,), (1,), [])
     other = Direction.over(1, (2, 2), (2,), [])
     found = evaluator(linear)
-    plus, minus = found.pairs(binding, Along([[(one, 0.5)], [(one, 0.5), (other, 0.25)]]))
+    plus, minus = found.pairs(binding, DirectionBatch([[(one, 0.5)], [(one, 0.5), (other, 0.25)]]))
     slope = sum(one.value_at((k,)) * WEIGHTS["a"][k] for k in range(3))
     further = sum(other.value_at(k) * WEIGHTS["W"][k] for k in np.ndindex(2, 2))
     assert plus - minus == pytest.approx([slope, slope + further / 2])
@@ -183,7 +183,7 @@ def test_an_error_is_the_users(ks, steps, done, label):
     found = evaluator(fails_beyond)
     plus, minus = np.full((2, len(ks)), np.nan)
     with pytest.raises(ValueError, match="beyond") as error:
-        found.fill(binding, Entries(0, ks, steps), plus, minus)
+        found.fill(binding, EntryBatch(0, ks, steps), plus, minus)
     assert error.value.__notes__ == [
         f"This happened with `{label}` moved by 0.1; at the parameters themselves `J` works."
     ]
@@ -194,21 +194,24 @@ def test_an_error_is_the_users(ks, steps, done, label):
 
 def test_an_error_is_nan_where_it_may_be_our_own():
     binding = bound(np.array([1.0, 2.0]))
-    plus, minus = evaluator(fails_beyond).pairs(binding, Entries(0, [0, 1], 0.1, quiet=True))
+    plus, minus = evaluator(fails_beyond).pairs(binding, EntryBatch(0, [0, 1], 0.1, quiet=True))
     np.testing.assert_equal(plus, [np.nan, 1 + 2.1])
     np.testing.assert_equal(minus, [0.9 + 2, np.nan])
-    along = Along([[(Direction.over(0, (2,), (0,), []), 1.0)]])
+    along = DirectionBatch([[(Direction.over(0, (2,), (0,), []), 1.0)]])
     assert np.isnan(evaluator(fails_beyond).pairs(binding, along)).any()
     assert binding.arrays[0].tolist() == [1.0, 2.0]
 
 
 @pytest.mark.parametrize(
     ("batch", "steps"),
-    [(Entries(2, range(5), 0.5, quiet=True), 0.5), (Entries(2, range(5), [1, 2, 3, 4, 5]), [2, 3])],
+    [
+        (EntryBatch(2, range(5), 0.5, quiet=True), 0.5),
+        (EntryBatch(2, range(5), [1, 2, 3, 4, 5]), [2, 3]),
+    ],
 )
 def test_part_of_a_batch(batch, steps):
     part = batch.part(1, 3)
     assert (len(batch), len(part), list(part.ks)) == (5, 2, [1, 2])
     assert (part.position, part.steps, part.quiet) == (2, steps, batch.quiet)
-    probes = Along([[], [], []])
+    probes = DirectionBatch([[], [], []])
     assert (len(probes), len(probes.part(1, 3))) == (3, 2)

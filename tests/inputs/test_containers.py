@@ -13,9 +13,9 @@ from gradcheck_magic._inputs.containers import (
     is_module,
     is_tree,
     module_of,
-    opened,
     plain,
     rebuilt,
+    without_generators,
 )
 
 Layer = namedtuple("Layer", ["W", "b"])  # noqa: PYI024 (as many notebooks have it)
@@ -55,7 +55,7 @@ def test_children(node, expected):
 def test_own_containers_are_themselves(node):
     """What is made of dicts, lists and tuples is left as it is; nor is it opened."""
     assert plain(node) is node
-    assert opened(node) is node
+    assert without_generators(node) is node
 
 
 @settings(max_examples=60, deadline=None)
@@ -91,4 +91,4 @@ def test_what_lies_too_deep():
 def test_pairs_of_strings_are_no_parameters():
     """Only tensors are named like that."""
     pairs = [("W", np.ones(2))]
-    assert opened(pairs) is pairs
+    assert without_generators(pairs) is pairs
