@@ -127,7 +127,7 @@ def shown_by(shell, body):
     pytest.param("if True:\n    7", [], id="HARD: not inside a block"),
     pytest.param("print(3)\nNone", ["3"], id="what it prints"),
     pytest.param("", [], id="nothing"),
-    pytest.param("%pprint 0\n1", ["1"], id="HARD: a magic in it"),
+    pytest.param("%precision 3\n1", ["1"], id="HARD: a magic in it"),
 ])  # fmt: skip
 def test_body(shell, body, shown):
     assert shown_by(shell, body) == shown
