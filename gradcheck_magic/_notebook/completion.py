@@ -147,7 +147,7 @@ class OptionCompleter:
             }
             namespace = assigned | namespace
         rest = line[magic.end() :]
-        return self._behind_magic(rest, cursor - start - magic.end(), namespace)
+        return self._after_magic(rest, cursor - start - magic.end(), namespace)
 
     def _namespace(self) -> dict[str, object]:
         """Return the user's names, without those that IPython has defined."""
@@ -158,7 +158,7 @@ class OptionCompleter:
             if name not in hidden or hidden[name] is not value
         }
 
-    def _behind_magic(self, line: str, cursor: int, namespace: Namespace) -> Completions:
+    def _after_magic(self, line: str, cursor: int, namespace: Namespace) -> Completions:
         words = list(split(line))
         typed = "".join(line[w.start : cursor] for w in words if w.start < cursor <= w.stop)
         before = self._options(word.text for word in words if word.stop < cursor)
@@ -214,9 +214,9 @@ class OptionCompleter:
         if option.action.dest == "only":
             parameters = self._parameters(given, namespace)
             written = parameters if text != typed else [quoted(name) for name in parameters]
-            return _unnamed(option, text, written)
+            return _complete_parameter(option, text, written)
         if option.action.dest in LIKELY:
-            return _named(text, namespace, LIKELY[option.action.dest])
+            return _complete_name(text, namespace, LIKELY[option.action.dest])
         return NO_COMPLETIONS
 
     def _parameters(self, given: Sequence[Option], namespace: Namespace) -> list[str]:
@@ -237,14 +237,16 @@ def _completions(typed: str, candidates: Iterable[str], kind: str) -> Completion
     return Completions(typed, found)
 
 
-def _unnamed(option: Option, typed: str, written: Sequence[str]) -> Completions:
+def _complete_parameter(option: Option, typed: str, written: Sequence[str]) -> Completions:
     """Complete the last name in a list of parameters to one that is not in the list."""
     *before, last = [part.text.strip() for part in split(f"{typed} ", ",".__eq__)]
     named = {*before, *(name for value in option.values for name in names(unquoted(value)))}
     return _completions(last, [name for name in written if unquoted(name) not in named], "param")
 
 
-def _named(typed: str, namespace: Namespace, is_likely: Callable[[object], bool]) -> Completions:
+def _complete_name(
+    typed: str, namespace: Namespace, is_likely: Callable[[object], bool]
+) -> Completions:
     """Complete a name, or the last in a list of names; likely objects come first."""
     place = LAST_NAME.fullmatch(typed)
     if place is None:

@@ -264,7 +264,7 @@ class GradcheckMagics(Magics):
             if cell is not None:
                 run_body(self.shell, cell)
             if not options.unwatch:
-                self._check_here(options, self._namespace(local_ns))
+                self._check_cell(options, self._namespace(local_ns))
         except GradientCheckError as error:
             # The traceback is inside this package, so the sentence is enough.
             raise error from None
@@ -299,7 +299,7 @@ class GradcheckMagics(Magics):
             return user_ns
         return {**user_ns, **local_ns}
 
-    def _check_here(self, options: argparse.Namespace, namespace: Namespace) -> None:
+    def _check_cell(self, options: argparse.Namespace, namespace: Namespace) -> None:
         """Make the check of a cell, and start to watch if an option says so."""
         self._bind(None, options.out)
         # This cell makes its own check, so the watch skips it.
@@ -321,7 +321,7 @@ class GradcheckMagics(Magics):
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
         card = self._card(options, namespace)
         try:
-            check = self._checked(options, namespace, card.progress)
+            check = self._make_check(options, namespace, card.progress)
         except GradientCheckInterrupted as interrupt:
             # A second interrupt may stop the drawing; it means the same as the first.
             with contextlib.suppress(KeyboardInterrupt):
@@ -332,7 +332,7 @@ class GradcheckMagics(Magics):
             raise
         self._show(check, card, options)
 
-    def _checked(
+    def _make_check(
         self,
         options: argparse.Namespace,
         namespace: Namespace,
@@ -348,7 +348,7 @@ class GradcheckMagics(Magics):
                 *_given(options, namespace), epsilon=options.epsilon, only=options.only,
                 points=options.points, progress=progress, previous=self._last.get(same),
                 mode=options.mode, budget=options.budget, workers=workers,
-                **_called(options, namespace),
+                **_shared_arguments(options, namespace),
             )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)
@@ -384,7 +384,7 @@ class GradcheckMagics(Magics):
             changed = argparse.Namespace(**{**vars(options), **asdict(settings)})
             before = card.shown
             try:
-                card.show(self._checked(changed, namespace, card.progress))
+                card.show(self._make_check(changed, namespace, card.progress))
             except GradientCheckInterrupted as interrupt:
                 card.show(interrupt.check)
                 raise
@@ -398,7 +398,7 @@ class GradcheckMagics(Magics):
         ) -> StepCurve:
             return step_curve(
                 *_given(options, namespace), name, index, check=check, progress=progress,
-                **_called(options, namespace),
+                **_shared_arguments(options, namespace),
             )  # fmt: skip
 
         settings = Settings(options.mode, options.epsilon)
@@ -435,7 +435,7 @@ class GradcheckMagics(Magics):
             return
 
         def check(budget: float, hurried: bool) -> GradientCheck:  # noqa: FBT001 (called by position)
-            return self._checked(
+            return self._make_check(
                 watched.options_within(budget, hurried=hurried), self.shell.user_ns
             )
 
@@ -497,7 +497,7 @@ def _given(options: argparse.Namespace, namespace: Namespace) -> tuple[Any, Any,
     return params, grads, _evaluated("cost", options.cost, namespace)
 
 
-def _called(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
+def _shared_arguments(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
     """Return the other arguments that a check and a step curve have in common."""
     upstream = None
     if options.upstream is not None:

@@ -252,7 +252,7 @@ def _options(table: Table, words: Sequence[str]) -> list[Option]:
             _require_once(options)
         elif last is None or not last.takes_value:
             rest = takewhile(lambda word: not is_option(word), words[position:])
-            raise _left_over(table, list(rest), last)
+            raise _without_option(table, list(rest), last)
         elif word.startswith("="):
             raise _lacks_value(last)
         else:
@@ -348,7 +348,7 @@ def _lacks_value(option: Option, found: str = "") -> InputError:
     )
 
 
-def _left_over(table: Table, words: Sequence[str], last: Option | None) -> InputError:
+def _without_option(table: Table, words: Sequence[str], last: Option | None) -> InputError:
     found, meant = " ".join(words), _meant(table, words)
     if meant:
         return InputError(f"`{found}` has no option before it (did you mean `{meant}`?).{SEE}")

@@ -88,7 +88,7 @@ def _table(file: Path, told: str) -> object | None:
 def _checked(table: object, told: str) -> dict[str, Any]:
     """Return the options in the table, if all of them are valid."""
     if not isinstance(table, dict):
-        found = _spelled(table)
+        found = _as_written(table)
         raise InputError(f"{told}: `{TABLE}` in [tool] is {found}: expected [tool.{TABLE}].")
     for name, value in table.items():
         if name not in OPTIONS:
@@ -97,7 +97,7 @@ def _checked(table: object, told: str) -> dict[str, Any]:
             raise InputError(f"{told}: [tool.{TABLE}] has no option `{name}`{meant}{known}.")
         option = OPTIONS[name]
         if not option.fits(value):
-            found = _spelled(value)
+            found = _as_written(value)
             raise InputError(
                 f"{told}: `{name}` in [tool.{TABLE}] is {found}"
                 f"{did_you_mean(found, option.choices)}: expected {option.expected}."
@@ -105,7 +105,7 @@ def _checked(table: object, told: str) -> dict[str, Any]:
     return table
 
 
-def _spelled(value: object) -> str:
+def _as_written(value: object) -> str:
     """Return a value about as it is written in the file, on one line."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
@@ -121,10 +121,10 @@ class _Option:
 
 def _choice(values: Sequence[str | bool]) -> _Option:
     # Values are compared as they are written, as 1 is not true.
-    choices = tuple(_spelled(value) for value in values)
+    choices = tuple(_as_written(value) for value in values)
     *others, last = choices
     expected = f"{', '.join(others)} or {last}"
-    return _Option(expected, lambda value: _spelled(value) in choices, choices)
+    return _Option(expected, lambda value: _as_written(value) in choices, choices)
 
 
 def _whole_number(least: int) -> _Option:

@@ -46,14 +46,14 @@ Checker = Callable[[float, bool], GradientCheck]
 
 # A watched check, including the looks for changes, may take this part of the time of the cell
 # before it, or LEAST_SECONDS if that is more. Each look may take the part LOOK of that.
-SHARE = 0.25
+CELL_SHARE = 0.25
 LEAST_SECONDS = 0.3
 LOOK = 1 / 3
 # A check can say nothing before this many evaluations of the cost.
-FEWEST = 30
+LEAST_EVALUATIONS = 30
 # A check is tried even if it seems to need more time than there is, up to this factor: the machine
 # may have been busy before, and the check is stopped in time anyway.
-UNEVEN = 3.0
+TIME_TOLERANCE = 3.0
 # If the last full check took more than this part of the time there is, a scan is made instead.
 TIGHT = 0.5
 # The most bytes of one array, and the most objects, that a look covers.
@@ -126,7 +126,7 @@ class Watch:
         check : GradientCheck, optional
             The check, from which the time of the next one is estimated.
         """
-        self._take(self._looked(LOOK * LEAST_SECONDS))
+        self._set_seen(self._looked(LOOK * LEAST_SECONDS))
         if check is not None:
             self._pace = self._pace.after(check)
 
@@ -146,7 +146,7 @@ class Watch:
             The news, or None if nothing has changed.
         """
         try:
-            return self._after_cell(max(SHARE * seconds, LEAST_SECONDS), check)
+            return self._after_cell(max(CELL_SHARE * seconds, LEAST_SECONDS), check)
         except BaseException as error:  # noqa: BLE001 (the user's code may raise anything)
             return _not_checked(error)
 
@@ -160,7 +160,7 @@ class Watch:
             # Leave time for another look afterwards, as the check may change what the cost reads.
             return self._news(now, max(budget - 2 * looked, looked), check)
         finally:
-            self._take(self._looked(LOOK * budget))
+            self._set_seen(self._looked(LOOK * budget))
 
     def _news(self, now: Mapping[str, _Seen], budget: float, check: Checker) -> News:
         if self._is_stale(now):
@@ -168,7 +168,7 @@ class Watch:
             what = f"`{self._params}` {have} changed since {self._gradient(now)} was computed."
             return News(f"not checked: {what}")
         given = budget - self._pace.beyond
-        if self._pace.least >= UNEVEN * given:
+        if self._pace.least >= TIME_TOLERANCE * given:
             least = _time(self._pace.least + self._pace.beyond)
             why = (
                 f"as the last check shows, it takes at least {least}; the limit is {_time(budget)}"
@@ -181,9 +181,9 @@ class Watch:
         except BaseException as error:  # noqa: BLE001 (the user's code may raise anything)
             return _not_checked(error)
         self._pace = self._pace.after(made, time.perf_counter() - began - given)
-        return self._told(now, made)
+        return self._result_news(now, made)
 
-    def _told(self, now: Mapping[str, _Seen], check: GradientCheck) -> News:
+    def _result_news(self, now: Mapping[str, _Seen], check: GradientCheck) -> News:
         if check.interrupted and check.verdict is not Verdict.BUG:
             enough = f"{_time(check.seconds)} was not enough"
             return News(f"not checked: {enough}. Run %gradcheck to check in full.", check)
@@ -201,18 +201,18 @@ class Watch:
         """Look at what each expression reads, for at most this many seconds."""
         look = _Look(self._namespace, time.perf_counter() + seconds)
         seen = {text: look.at(tree) for text, tree in self._trees.items()}
-        if self._are_accumulated(seen):
+        if self._uses_torch_gradients(seen):
             seen[self._grads] = look.of(seen[self._params].gradients)
         return seen
 
-    def _are_accumulated(self, seen: Mapping[str, _Seen]) -> bool:
+    def _uses_torch_gradients(self, seen: Mapping[str, _Seen]) -> bool:
         """Return True if there is no `grads`, as torch accumulates gradients in the parameters."""
         return bool(seen[self._params].gradients) and not is_there(self._grads, self._namespace)
 
     def _gradient(self, now: Mapping[str, _Seen]) -> str:
-        return "`.grad`" if self._are_accumulated(now) else f"`{self._grads}`"
+        return "`.grad`" if self._uses_torch_gradients(now) else f"`{self._grads}`"
 
-    def _take(self, now: dict[str, _Seen]) -> None:
+    def _set_seen(self, now: dict[str, _Seen]) -> None:
         if not now[self._grads].is_like(self._seen[self._grads]):
             self._computed = now
         self._seen = now
@@ -256,7 +256,7 @@ class _Pace:
 
     def after(self, check: GradientCheck, beyond: float = 0.0) -> _Pace:
         """Return the pace after another check."""
-        least = check.seconds * FEWEST / max(1, check.n_evaluations)
+        least = check.seconds * LEAST_EVALUATIONS / max(1, check.n_evaluations)
         full = check.seconds if check.mode == "full" else self.full
         return _Pace(least, full, max(0.0, beyond))
 
@@ -368,8 +368,8 @@ class _Look:
         """Look at the objects that an expression reads."""
         roots: list[Named] = []
         is_stored = True
-        for node in _parts(tree):
-            found, is_all = _read(node, self._namespace)
+        for node in _elements(tree):
+            found, is_all = _variables_of(node, self._namespace)
             roots += found
             is_stored = is_stored and is_all
         is_stored = is_stored and not any(is_function(value) for _, value in roots)
@@ -417,7 +417,7 @@ class _Look:
     def _inside(self, name: str, value: Any) -> Iterator[Named]:
         """Yield the parts of an object, each with the name of the nearest variable."""
         if isinstance(value, FunctionType):
-            yield from self._inside_function(name, value)
+            yield from self._parts_of_function(name, value)
             return
         items: Iterable[Any] = ()
         if isinstance(value, dict):
@@ -437,7 +437,7 @@ class _Look:
             items = (type(value),)
         yield from ((name, item) for item in items)
 
-    def _inside_function(self, name: str, function: FunctionType) -> Iterator[Named]:
+    def _parts_of_function(self, name: str, function: FunctionType) -> Iterator[Named]:
         yield name, function.__code__
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         yield from ((name, value) for value in defaults)
@@ -489,26 +489,26 @@ def is_there(expression: str, namespace: Namespace) -> bool:
     return expression in namespace or not expression.isidentifier()
 
 
-def _parts(tree: ast.expr) -> Iterator[ast.expr]:
+def _elements(tree: ast.expr) -> Iterator[ast.expr]:
     """Yield the elements of a list, tuple or dict in an expression, or the expression itself."""
     if isinstance(tree, (ast.List, ast.Tuple)):
         for element in tree.elts:
-            yield from _parts(element)
+            yield from _elements(element)
     elif isinstance(tree, ast.Dict):
         for value in tree.values:
-            yield from _parts(value)
+            yield from _elements(value)
     else:
         yield tree
 
 
-def _read(node: ast.expr, namespace: Namespace) -> tuple[list[Named], bool]:
+def _variables_of(node: ast.expr, namespace: Namespace) -> tuple[list[Named], bool]:
     """Return the variables that an expression reads, and True if it only names stored objects.
 
     Nothing is computed: for ``net.params`` this is the attribute that `net` stores, or `net` itself
     if it stores none of this name.
     """
     try:
-        name, value, is_all = _stored(node, namespace)
+        name, value, is_all = _stored_object(node, namespace)
     except LookupError:  # it does not exist now
         return [], False
     except TypeError:
@@ -517,7 +517,7 @@ def _read(node: ast.expr, namespace: Namespace) -> tuple[list[Named], bool]:
     return [(name, value)], is_all
 
 
-def _stored(node: ast.expr, namespace: Namespace) -> tuple[str, Any, bool]:
+def _stored_object(node: ast.expr, namespace: Namespace) -> tuple[str, Any, bool]:
     """Return the object that a name, an attribute or an item stands for, if it is stored.
 
     Raises
@@ -530,13 +530,13 @@ def _stored(node: ast.expr, namespace: Namespace) -> tuple[str, Any, bool]:
     if isinstance(node, ast.Name):
         return node.id, namespace[node.id], True
     if isinstance(node, ast.Attribute):
-        name, owner, is_all = _stored(node.value, namespace)
+        name, owner, is_all = _stored_object(node.value, namespace)
         held = dict(instance_attributes(owner)) if is_all else {}
         if node.attr in held:
             return ast.unparse(node), held[node.attr], True
         return name, owner, False
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-        name, container, is_all = _stored(node.value, namespace)
+        name, container, is_all = _stored_object(node.value, namespace)
         if is_all and isinstance(container, (dict, list, tuple)):
             index: Any = node.slice.value
             return ast.unparse(node), container[index], True

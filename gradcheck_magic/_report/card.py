@@ -40,7 +40,7 @@ MOST_NOTES = 6
 ENTRIES_ON_CARD = 12
 # The colours of the scale where there is no style sheet, as in an output that is not trusted.
 BANDS = ("#d3ece2", "#fbe8bd", "#fbd3ba", "#f7bdb7")
-BEHIND_HEADS = ("entry", "analytic", "numerical", "analytic / numerical", "analytic − numerical")
+ENTRY_HEADS = ("entry", "analytic", "numerical", "analytic / numerical", "analytic − numerical")
 _BLOCK = "margin:0 0 8px;padding:6px 10px"
 
 # Read as a resource, as the package may be in a zip file.
@@ -159,12 +159,12 @@ def _diagnosis_block(check: GradientCheck, diagnosis: Diagnosis) -> str:
 def entries_table(entries: Iterable[Entry], caption: str) -> str:
     """Return an HTML table of entries with both values, the error bar, the ratio and the error."""
     heads = "".join(
-        f'<th scope="col"{_class(number=name != "entry")}>{name}</th>' for name in BEHIND_HEADS
+        f'<th scope="col"{_class(number=name != "entry")}>{name}</th>' for name in ENTRY_HEADS
     )
-    return _html_table(heads, map(_behind_row, entries), caption)
+    return _html_table(heads, map(_entry_row, entries), caption)
 
 
-def _behind_row(entry: Entry) -> str:
+def _entry_row(entry: Entry) -> str:
     label, analytic, numerical = worst_values(entry)
     off = f"{entry.analytic - entry.numerical:.3e}"
     cells = "".join(
@@ -214,10 +214,11 @@ def _name_cell(name: str, position: int, *, can_choose: bool) -> str:
     code = f"<code>{html.escape(name)}</code>"
     if not can_choose:
         return code
-    return f'<button type="button" class="gc-pick" onclick="{_choosing(position)}">{code}</button>'
+    script = _choose_script(position)
+    return f'<button type="button" class="gc-pick" onclick="{script}">{code}</button>'
 
 
-def _choosing(position: int) -> str:
+def _choose_script(position: int) -> str:
     """Return the JavaScript of a name button: it selects the parameter in the list below."""
     return (
         f"const s=this.closest('.gc-box').querySelector('.gc-choose select');"

@@ -75,15 +75,17 @@ def curve_card(curve: StepCurve, element: Element = svg) -> str:
 
 def close_up_page(close_up: CloseUp) -> str:
     """Return the closer look as a card that stands alone."""
-    return _alone(close_up_card(close_up, png), f"gc-{close_up.parameter.verdict.name.lower()}")
+    return _standalone(
+        close_up_card(close_up, png), f"gc-{close_up.parameter.verdict.name.lower()}"
+    )
 
 
 def curve_page(curve: StepCurve) -> str:
     """Return the step curve as a card that stands alone."""
-    return _alone(curve_card(curve, png))
+    return _standalone(curve_card(curve, png))
 
 
-def _alone(content: str, classes: str = "") -> str:
+def _standalone(content: str, classes: str = "") -> str:
     return f'<style>{STYLE}</style><div class="gc gc-card gc-static {classes}">{content}</div>'
 
 

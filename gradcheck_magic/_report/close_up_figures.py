@@ -73,14 +73,14 @@ POINT_STYLES: dict[bool, dict[str, Any]] = {
     },
 }  # fmt: skip
 # An error bar is drawn if it is wider than this part of the picture.
-VISIBLE = 0.01
+VISIBLE_WIDTH = 0.01
 # If the values span more than this factor, a linear scale would hide the small ones.
 LINEAR_RANGE = 1e3
 MOST_DECADES = 8
 # Larger values would overflow when matplotlib sets the ends of an axis.
 LARGEST_DRAWN = 1e300
 # Points are on a line if they miss it by at most this part of their size.
-ON_A_LINE = 1e-3
+LINE_TOLERANCE = 1e-3
 
 
 def parameter_histogram(close_up: CloseUp, *, color: str = "black") -> Figure:
@@ -399,7 +399,7 @@ def _draw_points(
         to_pixels(np.column_stack([x + bars, y]))[:, 0]
         - to_pixels(np.column_stack([x - bars, y]))[:, 0]
     )
-    seen = np.flatnonzero(long > VISIBLE * wide)[:MOST_BARS]
+    seen = np.flatnonzero(long > VISIBLE_WIDTH * wide)[:MOST_BARS]
     axes.hlines(
         y[seen], x[seen] - bars[seen], x[seen] + bars[seen], color=style["color"], linewidth=1
     )
@@ -414,7 +414,7 @@ def _slope(close_up: CloseUp, drawn: Mask) -> float | None:
         return None
     slope = float(np.median(y / x))
     bars = np.abs(slope) * close_up.uncertainty[wrong]
-    room = np.maximum(ON_A_LINE * np.abs(y), np.nan_to_num(2 * bars))
+    room = np.maximum(LINE_TOLERANCE * np.abs(y), np.nan_to_num(2 * bars))
     is_line = slope and abs(slope) < LARGEST_DRAWN and np.all(np.abs(y - slope * x) <= room)
     return slope if is_line else None
 

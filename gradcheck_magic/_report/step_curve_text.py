@@ -39,7 +39,7 @@ def _sentences(curve: StepCurve) -> Iterator[str]:
             f"{_capital(what)} {verb} changed since the check: this curve is of the current values."
         )
     if not np.any(np.isfinite(curve.values)):
-        yield _nowhere(curve)
+        yield _not_finite(curve)
         return
     if not math.isfinite(curve.analytic):
         yield f"The gradient is {curve.analytic} here: there is nothing to compare."
@@ -61,11 +61,11 @@ def _main(curve: StepCurve) -> str:
     if not curve.bar <= curve.enough:
         return _too_noisy(curve)
     if off > CLEAR * (curve.bar + curve.rounding):
-        return _nearly(curve, off)
-    return _right(curve, off)
+        return _nearly_correct(curve, off)
+    return _correct(curve, off)
 
 
-def _nowhere(curve: StepCurve) -> str:
+def _not_finite(curve: StepCurve) -> str:
     if math.isfinite(curve.best):
         return (
             f"The cost is finite on only one side of θ, whatever the step: the slope there is "
@@ -116,7 +116,7 @@ def _wrong(curve: StepCurve, off: float) -> str:
     )
 
 
-def _nearly(curve: StepCurve, off: float) -> str:
+def _nearly_correct(curve: StepCurve, off: float) -> str:
     return (
         f"{_opening(curve)}. The error falls to {_size(off)} and no further. That is more than the "
         f"error bar of {_size(curve.bar)}, but only {_size(off / abs(curve.best))} of the entry."
@@ -141,7 +141,7 @@ def _too_noisy(curve: StepCurve) -> str:
     )
 
 
-def _right(curve: StepCurve, off: float) -> str:
+def _correct(curve: StepCurve, off: float) -> str:
     is_right = f"The gradient is correct, and {_quality(curve)}"
     if off > CLEAR * curve.bar:
         return (

@@ -58,7 +58,7 @@ def text_report(check: GradientCheck, style: TextStyle = PLAIN_STYLE) -> str:
     style : TextStyle
         The characters, the colours and the width.
     """
-    parts = (_headline, _leading, _table, _histogram, _footer)
+    parts = (_headline, _findings, _table, _histogram, _footer)
     blocks = ("\n".join(part(check, style)) for part in parts)
     return "\n\n".join(block for block in blocks if block)
 
@@ -72,7 +72,7 @@ def close_up_text(close_up: CloseUp, style: TextStyle = PLAIN_STYLE) -> str:
     blocks = (
         [f"{name}   {shape}   {style.painted(verdict, TONES[parameter.verdict])}"],
         _entries(close_up.worst(MOST_CLOSE), style),
-        _drawn(close_up.relative_errors, title, style),
+        _histogram_lines(close_up.relative_errors, title, style),
     )
     return "\n\n".join(filter(None, map("\n".join, blocks)))
 
@@ -86,7 +86,7 @@ def _headline(check: GradientCheck, style: TextStyle) -> Iterator[str]:
         yield from style.broken(style.sentence(since_text(check)))
 
 
-def _leading(check: GradientCheck, style: TextStyle) -> Iterator[str]:
+def _findings(check: GradientCheck, style: TextStyle) -> Iterator[str]:
     """Yield the diagnoses, or the reasons why there is no clear verdict."""
     for diagnosis in check.diagnoses:
         yield from _item(diagnosis.sentence, style)
@@ -176,11 +176,11 @@ def _histogram(check: GradientCheck, style: TextStyle) -> Iterator[str]:
         which = (
             "the entries measured individually" if several else "the entry measured individually"
         )
-    yield from _drawn(check.relative_errors, f"relative error of {which}", style)
+    yield from _histogram_lines(check.relative_errors, f"relative error of {which}", style)
 
 
-def _drawn(errors: NDArray[np.float64], title: str, style: TextStyle) -> Iterator[str]:
-    rows = list(_bars(errors))
+def _histogram_lines(errors: NDArray[np.float64], title: str, style: TextStyle) -> Iterator[str]:
+    rows = list(_histogram_rows(errors))
     if not rows:
         return
     yield title
@@ -190,7 +190,7 @@ def _drawn(errors: NDArray[np.float64], title: str, style: TextStyle) -> Iterato
         yield f"{label:>14} |{bar}{f' {count}' if count else ''}"
 
 
-def _bars(errors: NDArray[np.float64]) -> Iterator[tuple[str, int]]:
+def _histogram_rows(errors: NDArray[np.float64]) -> Iterator[tuple[str, int]]:
     """Yield the rows of the histogram: an interval of errors, and its number of entries."""
     histogram = error_histogram(errors, np.arange(-DECADES, 1.0))
     if histogram.n_exact:
