@@ -9,7 +9,7 @@ from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.central_differences import CentralDifferences, default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
-from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import measure
 from gradcheck_magic._measure.scan import Scan, planned_scan, scan
 from gradcheck_magic._wording import duration, some_were

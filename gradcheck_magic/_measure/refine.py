@@ -19,7 +19,7 @@ from gradcheck_magic._cost.cost import Cost, Precision
 from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import DOUBLE
-from gradcheck_magic._measure.analytic import Analytic, gradient_under_test
+from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
 from gradcheck_magic._measure.central_differences import (
     CLEAR,
     TEXTBOOK_STEPS,

@@ -35,7 +35,7 @@ from gradcheck_magic._inputs.parameters import (
     describe_type,
 )
 from gradcheck_magic._inputs.request import Call, Progress, valid_step
-from gradcheck_magic._measure.analytic import Analytic, gradient_under_test
+from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
 from gradcheck_magic._measure.central_differences import CLEAR, TEXTBOOK_STEPS, default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION
 from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, RATIO, Estimate, Ladder

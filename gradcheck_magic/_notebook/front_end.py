@@ -9,7 +9,7 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
-from gradcheck_magic._notebook.cards import Bundle
+from gradcheck_magic._notebook.plain_cards import Bundle
 
 __all__ = ["Published", "cell_of", "outputs_stand_alone"]
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import ipywidgets as widgets
 
-from gradcheck_magic._notebook.cards import Bundle, Clock, Output, StaticCard, bundle_of
 from gradcheck_magic._notebook.controls import Controls, Requests, close
+from gradcheck_magic._notebook.plain_cards import Bundle, Clock, Output, StaticCard, bundle_of
 from gradcheck_magic._report.card import card, progress_card
 from gradcheck_magic._report.figures import png_element, svg_element
 from gradcheck_magic._result.gradient_check import GradientCheck

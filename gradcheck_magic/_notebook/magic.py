@@ -27,7 +27,6 @@ from gradcheck_magic._inputs.pairing import has_gradients
 from gradcheck_magic._inputs.parameters import mentioned_first
 from gradcheck_magic._inputs.request import MODES, Progress
 from gradcheck_magic._measure.step_curve import step_curve
-from gradcheck_magic._notebook.cards import Card, StaticCard, TextCard
 from gradcheck_magic._notebook.cells import CellEvents, run_body, show_from_user_code
 from gradcheck_magic._notebook.completion import add_completer, remove_completer
 from gradcheck_magic._notebook.controls import Requests, Settings
@@ -35,6 +34,7 @@ from gradcheck_magic._notebook.front_end import Published, cell_of, outputs_stan
 from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard
 from gradcheck_magic._notebook.option_line import identifier, names, read_options
 from gradcheck_magic._notebook.options import CALLS, DISPLAYS, is_strict, project_options
+from gradcheck_magic._notebook.plain_cards import Card, StaticCard, TextCard
 from gradcheck_magic._notebook.watch import Watch, is_there
 from gradcheck_magic._report.words import one_line
 from gradcheck_magic._result.gradient_check import GradientCheck

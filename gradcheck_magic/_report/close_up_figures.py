@@ -25,8 +25,8 @@ from gradcheck_magic._report.canvas import (
     plain_style,
     power,
 )
+from gradcheck_magic._report.error_counts import in_words
 from gradcheck_magic._report.figures import draw_histogram
-from gradcheck_magic._report.histogram import in_words
 from gradcheck_magic._result.close_up import CloseUp
 from gradcheck_magic._result.error_grid import LONGEST_ROW, ErrorGrid, Tiling
 from gradcheck_magic._result.step_curve import StepCurve

@@ -23,7 +23,7 @@ from gradcheck_magic._report.canvas import (
     power,
     svg,
 )
-from gradcheck_magic._report.histogram import error_histogram
+from gradcheck_magic._report.error_counts import error_histogram
 from gradcheck_magic._report.words import picture_alt
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import ParameterCheck

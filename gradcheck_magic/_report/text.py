@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._report.histogram import error_histogram
+from gradcheck_magic._report.error_counts import error_histogram
 from gradcheck_magic._report.text_style import MUTED, PLAIN_STYLE, TONES, TextStyle, columns
 from gradcheck_magic._report.words import (
     NUMBER_COLUMNS,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from gradcheck_magic._measure.residuals import CERTAINTY
-from gradcheck_magic._report.histogram import in_words
+from gradcheck_magic._report.error_counts import in_words
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import Entry, ParameterCheck
 from gradcheck_magic._result.verdict import LISTED, Verdict

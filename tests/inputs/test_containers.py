@@ -15,9 +15,9 @@ from gradcheck_magic._inputs.containers import (
     is_module,
     is_tree,
     module_of,
-    opened,
     plain,
     rebuilt,
+    without_generators,
 )
 
 Layer = namedtuple("Layer", ["W", "b"])  # noqa: PYI024 (as many notebooks have it)
@@ -57,7 +57,7 @@ def test_children(node, expected):
 def test_own_containers_are_themselves(node):
     """What is made of dicts, lists and tuples is left as it is; nor is it opened."""
     assert plain(node) is node
-    assert opened(node) is node
+    assert without_generators(node) is node
 
 
 @settings(max_examples=60, deadline=None)
@@ -93,7 +93,7 @@ def test_what_lies_too_deep():
 def test_pairs_of_strings_are_no_parameters():
     """Only tensors are named like that."""
     pairs = [("W", np.ones(2))]
-    assert opened(pairs) is pairs
+    assert without_generators(pairs) is pairs
 
 
 # Stand-ins of PyTorch and JAX: what is asked of them, without the seconds that they take to import
@@ -150,7 +150,7 @@ def test_modules(module):
 def test_parameters_are_asked_for_anew(module, ask, expected):
     """The user's own generator goes on giving all of them."""
     given_ = ask(module)
-    found = opened(given_)
+    found = without_generators(given_)
     assert found == (module if given_ is module else expected(module.held))
     if given_ is not module:
         assert len(list(given_)) == 2

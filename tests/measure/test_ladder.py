@@ -12,9 +12,9 @@ from gradcheck_magic._measure.ladder import (
     Estimate,
     Ladder,
     Rung,
-    answered,
     follows_square_law,
     gap_at_zero,
+    run_together,
 )
 
 NAN, INF = math.nan, math.inf
@@ -221,5 +221,5 @@ def test_answered(at_once, batches):
         return [question.upper() for question in questions]
 
     looks = [inquiry("a", 2), inquiry("b", 0), inquiry("c", 3)]
-    assert answered(looks, answers, at_once) == [["A0", "A1"], [], ["C0", "C1", "C2"]]
+    assert run_together(looks, answers, at_once) == [["A0", "A1"], [], ["C0", "C1", "C2"]]
     assert asked == batches

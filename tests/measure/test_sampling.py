@@ -5,7 +5,7 @@ import pytest
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import pair
-from gradcheck_magic._measure.analytic import gradient_under_test
+from gradcheck_magic._measure.analytic_gradient import gradient_under_test
 from gradcheck_magic._measure.residuals import Residuals
 from gradcheck_magic._measure.sampling import Sampled, Sampler
 

@@ -9,9 +9,9 @@ import pytest
 from IPython.utils.capture import capture_output
 
 from gradcheck_magic import GradientCheckFailed, InputError, Verdict
-from gradcheck_magic._notebook.cards import StaticCard, TextCard
 from gradcheck_magic._notebook.cells import CellSyntaxError
 from gradcheck_magic._notebook.live_card import WidgetCard
+from gradcheck_magic._notebook.plain_cards import StaticCard, TextCard
 
 NETWORK = """
 import numpy as np

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_magic._result.parameter_check import badness, index_of, label, relative_error
+from gradcheck_magic._result.parameter_check import index_of, label, relative_error, severity
 
 NAN, INF, HUGE, TINY = math.nan, math.inf, 1.7e308, 5e-324
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -70,6 +70,6 @@ def test_ranks():
         (1.0, 1.0, False),
         (1.0, NAN, False),
     ]
-    ranks = badness(*map(np.array, zip(*rows, strict=True)))
+    ranks = severity(*map(np.array, zip(*rows, strict=True)))
     assert (np.diff(ranks) < 0).all()
-    assert ranks[0] == badness(np.array([-INF]), np.array([NAN]), np.array([False])) == INF
+    assert ranks[0] == severity(np.array([-INF]), np.array([NAN]), np.array([False])) == INF

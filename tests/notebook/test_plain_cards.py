@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 from reports import result_by_hand
 
-from gradcheck_magic._notebook.cards import (
+from gradcheck_magic._notebook.plain_cards import (
     JSON_TYPE,
     PATIENCE,
     REFRESH,
