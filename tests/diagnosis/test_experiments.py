@@ -41,7 +41,7 @@ def experiments(
         m = Mismatch.of(parameter, name, values, wrong, ks, is_bug=True, sides=sides)
         mismatches.append(m)
     numbers = NotebookNumbers(squares, {"lr": RATE}, pairing)
-    asked = Experiments(pairing, mismatches, notebook_numbers=numbers, cost=cost, earlier=earlier)
+    asked = Experiments(pairing, mismatches, numbers=numbers, cost=cost, earlier=earlier)
     return asked, mismatches
 
 
