@@ -189,9 +189,9 @@ def _sign(finding: Finding, _: Context) -> str:
 def _scale(finding: Finding, context: Context) -> str:
     group, details = finding.mismatches, finding.details
     factor = details["factor"]
-    reading = _meaning(abs(factor), context.notebook_numbers)
+    reading = _meaning(abs(factor), context.numbers)
     place = _where_to_look(finding, _look_at(group))
-    if backward := _accumulated_in_torch(finding, context.notebook_numbers):
+    if backward := _accumulated_in_torch(finding, context.numbers):
         reading, place = backward, ""
     elif factor < 0:
         reading = f"The sign is reversed. {reading}".rstrip()
@@ -284,7 +284,7 @@ def _regularization(finding: Finding, context: Context) -> str:
     strength, uncertainty = details["strength"], details["strength_uncertainty"]
     excess = _factor_text(strength, uncertainty)
     what = "the sign of the parameter" if details["l1"] else "the parameter itself"
-    told = _penalty_error(strength, context.notebook_numbers.strength(strength, 2 * uncertainty))
+    told = _penalty_error(strength, context.numbers.strength(strength, 2 * uncertainty))
     term = "λ sign(W)" if details["l1"] else "λ W"
     where = _extent(finding)
     if "n_wrong" in details:
