@@ -64,12 +64,12 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     Parameters
     ----------
     shell : InteractiveShell
-        The notebook's.
+        The notebook's IPython shell.
 
     Raises
     ------
     InputError
-        If an option in the project's ``pyproject.toml`` is not what it may be.
+        If an option in the project's ``pyproject.toml`` has an invalid value.
     """
     from gradcheck_magic._notebook.magic import load
 
@@ -77,12 +77,12 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Take the magics away again (``%unload_ext gradcheck_magic``).
+    """Remove the magics from a shell (``%unload_ext gradcheck_magic``).
 
     Parameters
     ----------
     shell : InteractiveShell
-        The notebook's.
+        The notebook's IPython shell.
     """
     from gradcheck_magic._notebook.magic import unload
 

@@ -1,4 +1,4 @@
-"""`python -m gradcheck_magic`: the main job in a real IPython shell, without a browser."""
+"""`python -m gradcheck_magic`: a demonstration in a real IPython shell, without a browser."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ grads = backward(params, X, Y)""",
     """\
 %%gradcheck
 grads = backward(params, X, Y)
-grads["dW2"] = len(X) * grads["dW2"]     # a bug: the mean over the examples is forgotten""",
+grads["dW2"] = len(X) * grads["dW2"]     # a bug: the sum over the examples, not the mean""",
 )
 
 FAREWELL = """
-In a notebook the same cells show a card with a picture. To open the tutorials:
+In a notebook, the same cells show a card with pictures. To open the tutorials:
 
     python -m pip install "gradcheck_magic[lab]"    (in a clone: python -m pip install ".[lab]")
     jupyter lab notebooks/01_first_check.ipynb
@@ -41,9 +41,9 @@ def main() -> int:
     traits = GradcheckMagics.class_traits(config=True)
     config = Config(
         {
-            # In memory, so that these cells do not turn up in the user's own history.
+            # The history is in memory, so that these cells do not end up in the user's own.
             "HistoryManager": {"hist_file": ":memory:"},
-            # The options of the project that this is run in are not for these cells.
+            # The options of the project in the current directory must not affect these cells.
             "GradcheckMagics": {name: trait.default_value for name, trait in traits.items()},
         }
     )

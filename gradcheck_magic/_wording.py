@@ -1,4 +1,4 @@
-"""How sentences are put: quoting values, counting things and listing names, always in one line."""
+"""Building blocks of sentences: quote values, count things and list names, always in one line."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ __all__ = [
     "first_line",
     "listed",
     "printable",
+    "quoted",
     "shortened",
-    "shown",
     "some_were",
 ]
 
 
-# `dW` says too little of what was meant by it, `grad` enough.
+# The least length of a name that is completed: `dW` is too short to guess what was meant.
 SHORTEST_STEM = 3
 
 
-# What is longer is not read to its end.
+# Nobody reads a longer quotation to its end.
 LONGEST_QUOTE = 160
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an exception says, in one line."""
+    """Return the first line of the message of an exception."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 (the user's own may raise anything)
-        return "what it says cannot be read"
+        return "its message cannot be read"
     return printable(text.partition("\n")[0])
 
 
 def printable(text: str) -> str:
-    """Return text with line breaks, lone surrogates and what else is not shown as escapes."""
+    """Return text with line breaks, lone surrogates and other unprintable characters escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else escaped(c) for c in text)
@@ -49,7 +49,7 @@ def escaped(character: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return a text of the user's, without its middle where it is very long."""
+    """Return a user's text, without its middle if it is very long."""
     return (
         text
         if len(text) <= LONGEST_QUOTE
@@ -57,8 +57,8 @@ def shortened(text: str) -> str:
     )
 
 
-def shown(value: object) -> str:
-    """Return how a value is written, in one line, whatever it is."""
+def quoted(value: object) -> str:
+    """Return the ``repr`` of a value in one line, even if its own ``__repr__`` fails."""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 (the user's own may raise anything)
@@ -67,7 +67,7 @@ def shown(value: object) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit in which people would say it."""
+    """Return a time in the unit that people would use."""
     if seconds < 120:  # noqa: PLR2004 (two minutes)
         return f"{seconds:.0f} s"
     if seconds < 7200:  # noqa: PLR2004 (two hours)
@@ -78,17 +78,17 @@ def duration(seconds: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return ``2 arrays``, and ``1 array``."""
+    """Return ``2 arrays`` or ``1 array``."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def some_were(number: int, total: int, nouns: str) -> str:
-    """Return ``2 of 4 entries were``, and ``1 of 4 entries was``."""
+    """Return ``2 of 4 entries were`` or ``1 of 4 entries was``."""
     return f"{number:,} of {total:,} {nouns} {'was' if number == 1 else 'were'}"
 
 
 def listed(names: Iterable[str], most: int = 8, *, code: bool = True) -> str:
-    """Return a readable list, such as ```W1`, `b1` and `W2```; without quotes if not `code`."""
+    """Return a readable list, such as ```W1`, `b1` and `W2```; without backquotes if not `code`."""
     quoted = [f"`{name}`" if code else name for name in names]
     if len(quoted) > most:
         quoted = [*quoted[:most], f"{len(quoted) - most} more"]
@@ -97,7 +97,7 @@ def listed(names: Iterable[str], most: int = 8, *, code: bool = True) -> str:
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """Return ``" (did you mean `gradients`?)"``, or nothing where no candidate is close.
+    """Return ``" (did you mean `gradients`?)"``, or an empty string if no candidate is close.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     pool = [c for c in candidates if not c.startswith("_")]
     close = [c for c in pool if c.lower() == name.lower()]
     close += difflib.get_close_matches(name, pool, n=1, cutoff=0.7)
-    # An abbreviation is short beside the word itself, so the ratio of common letters misses it.
+    # An abbreviation is much shorter than its word, so the ratio of common letters misses it.
     stem = name.rstrip("s").lower()
     close += [c for c in pool if len(stem) >= SHORTEST_STEM and c.lower().startswith(stem)]
     return f" (did you mean `{close[0]}`?)" if close else ""

@@ -15,7 +15,13 @@ from gradcheck_magic._cost.cost import Cost, require_dependence
 from gradcheck_magic._cost.evaluation import OutOfTime
 from gradcheck_magic._cost.gradient_function import moved_in_place, pair_at, point_around
 from gradcheck_magic._cost.restore import Restored
-from gradcheck_magic._diagnosis.conclude import Outcome, conclude, has_failed, since, summed_up
+from gradcheck_magic._diagnosis.conclude import (
+    Outcome,
+    conclude,
+    has_failed,
+    most_telling,
+    with_changes,
+)
 from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.experiments import Earlier
 from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
@@ -37,40 +43,41 @@ def gradient_checking(
     cost_function: Callable[..., Any],
     epsilon: float = 1e-7,
 ) -> float:
-    """Return the textbook's number for a gradient, to the last bit.
+    """Return the textbook's relative difference for a gradient, exact to the last bit.
 
-    By the textbook's rule a gradient is correct below 1e-7, worth inspecting below 1e-5, and has a
-    bug above. `check_gradients` computes the same number, and does not judge by it alone.
+    By the textbook's rule, a gradient is correct if the number is below 1e-7 and worth inspecting
+    if it is below 1e-5; otherwise there is a bug. `check_gradients` computes the same number, but
+    does not judge by it alone.
 
     Parameters
     ----------
     params : array, or nested lists, tuples and dicts of arrays
         The point θ, in its own precision; integers become float64.
-    grads : array, or a container in the structure of `params`
+    grads : array, or a container with the structure of `params`
         The backpropagated gradient.
     cost_function : callable
-        Returns the cost. It is called with the flat θ, or, where `params` is one array, with an
-        array of that shape; twice for each entry.
+        A function that returns the cost. It is called twice for each entry: with the flat θ or, if
+        `params` is a single array, with an array of that shape.
     epsilon : float
-        The step.
+        The step ε.
 
     Returns
     -------
     float
         ‖approx − grads‖₂ / (‖approx‖₂ + ‖grads‖₂), where
-        ``approx[i] = (J(θ + ε eᵢ) − J(θ − ε eᵢ)) / 2ε``; 0.0 where both are zero.
+        ``approx[i] = (J(θ + ε eᵢ) − J(θ − ε eᵢ)) / 2ε``; 0.0 if both are zero.
 
     Raises
     ------
     InputError
-        If `params` and `grads` do not fit each other or hold something else than numbers, if the
-        cost is not one finite number at θ or is another one when it is called again, or if
-        `epsilon` is no positive number.
+        If `params` and `grads` do not match or contain anything but numbers, if the cost is not a
+        single finite number at θ or changes when it is called again, or if `epsilon` is not a
+        positive number.
 
     References
     ----------
     * A. Ng, Improving Deep Neural Networks, deeplearning.ai (2017), week 1, "Gradient checking":
-      the formula, and 1e-7, 1e-5 and 1e-3 as marks.
+      the formula, and the thresholds 1e-7, 1e-5 and 1e-3.
 
     Examples
     --------
@@ -112,60 +119,62 @@ def check_gradients(
 ) -> GradientCheck:
     """Compare a backpropagated gradient with central differences of the cost.
 
-    Every entry of the numerical gradient has an error bar, from the noise of the cost and from how
-    its differences change with the step. An entry is wrong if it disagrees beyond its bar; how the
-    verdict follows from that is told by `Verdict`.
+    Every entry of the numerical gradient has an error bar, estimated from the rounding noise of
+    the cost and from the change of the differences with the step. An entry is wrong if it
+    disagrees by more than its error bar. `Verdict` explains how the verdict follows from that.
 
     Parameters
     ----------
     params : array, or nested lists, tuples and dicts of arrays
-        The point θ; also tensors, a ``torch.nn.Module``, or any pytree of JAX's. It is never
-        changed, except where the cost reads these very arrays (see `call`): then they are perturbed
-        in place and restored, bit for bit.
-    grads : array, a container in the structure of `params`, or a callable
+        The point θ; also tensors, a ``torch.nn.Module``, or any JAX pytree. It is never changed,
+        except if the cost reads these very arrays (see `call`): then they are perturbed in place
+        and restored, bit for bit.
+    grads : array, a container with the structure of `params`, or a callable
         The gradient under test, or a function of the parameters that returns it. Dicts are
-        matched by name (``W1`` with ``dW1`` or ``W1``), and what else they hold is ignored.
-        Copied before the first evaluation. None where torch's ``backward()`` has left them in
-        ``.grad``.
+        matched by name (``W1`` with ``dW1`` or ``W1``), and any other keys are ignored. The
+        gradient is copied before the first evaluation. Give None if torch's ``backward()`` has
+        left the gradients in ``.grad``.
     cost_function : callable
-        Returns the cost, or ``(cost, cache)``; or an array, with `upstream`. It gives the same
-        cost for the same parameters.
+        A function that returns the cost or ``(cost, cache)``; or, with `upstream`, an array. It
+        must return the same cost for the same parameters.
     epsilon : float, optional
-        The step of the textbook's pass: 1e-7, or 5e-3 where θ or the cost is in single precision
-        (0.1 in half). Entries that it leaves open are measured again with other steps.
+        The step ε of the textbook's pass: 1e-7, or 5e-3 if θ or the cost is in single precision
+        (0.1 in half). Entries that this step cannot settle are measured again with other steps.
     mode : {"auto", "full", "scan"}
-        Measure every entry, at two evaluations each; or look along random directions, some fifty
-        evaluations for a net of six parameters however large they are, and locate what is wrong
-        in them. "auto" measures every entry where that fits the budget.
+        "full" measures every entry, with two evaluations each. "scan" looks along random
+        directions and locates the wrong entries; it takes about fifty evaluations for a network
+        of six parameters, however large they are. "auto" measures every entry if that fits the
+        budget.
     only : sequence of str, optional
         The names of the parameters to check. The others are held fixed and need no gradient.
     names : sequence of str, or mapping, optional
-        What to call the arrays, in order; or a namespace, such as ``globals()``, whose variables
-        name the arrays that they are.
+        The names of the arrays, in order; or a namespace, such as ``globals()``, in which the
+        arrays are looked up.
     call : {"auto", "flat", "structured", "arguments", "closure"}
-        How `cost_function` wants the parameters: as one flat vector, in the container `params`
-        is, one by one, or not at all because it reads them itself.
+        The way to call `cost_function`: with one flat vector, with a container like `params`,
+        with the arrays one by one, or without arguments because it reads the parameters itself.
     upstream : array_like, optional
-        The gradient dJ/d(output), in the shape of what `cost_function` returns: then
+        The gradient dJ/d(output), in the shape of the array that `cost_function` returns: then
         J = Σ output · upstream.
     points : int
-        With more than 1, and `grads` a function, as many points around the given one are checked
-        as well, until one fails: every entry is moved by up to 10 % of its size.
+        If more than 1, and if `grads` is a function, this many points around the given one are
+        checked as well, until one fails: every entry is moved by up to 10 % of its size.
     workers : int or Executor, optional
-        By how many processes of its own (``pip install gradcheck_magic[parallel]``), or by whose
-        workers, the cost is evaluated: a `concurrent.futures.Executor`, or anything with its
-        `submit`, such as Dask's ``client.get_executor()``, ipyparallel's ``client.executor()`` and
-        mpi4py's `MPIPoolExecutor`; it is not shut down. The result does not depend on it.
+        The number of processes that evaluate the cost (``pip install gradcheck_magic[parallel]``);
+        or the workers to use: a `concurrent.futures.Executor`, or anything with its `submit`, such
+        as Dask's ``client.get_executor()``, ipyparallel's ``client.executor()`` and mpi4py's
+        `MPIPoolExecutor`. An executor is not shut down. The result does not depend on the workers.
     budget : float, optional
-        Seconds. The check stops in time, and says what was known by then; if it is not given, 20 s
-        decide between a full check and a scan, and nothing is stopped.
+        The seconds that the check may take. It stops in time and reports the results so far.
+        Without a budget, a full check is chosen if it takes less than 20 s, and nothing is stopped.
     seed : int
-        Of everything random in the check: these points, those at which the calling conventions
-        are compared, and the line along which the noise is measured.
+        The seed of everything random in the check: these points, the points at which the calling
+        conventions are compared, and the line along which the noise is measured.
     progress : callable, optional
-        Called now and then with (evaluations so far, evaluations expected, seconds so far).
+        A function that is called now and then with (evaluations so far, evaluations expected,
+        seconds so far).
     previous : GradientCheck, optional
-        The check before this one: a wrong gradient may be the one that was right then.
+        The previous check: a wrong gradient may be the one that was correct then.
 
     Returns
     -------
@@ -175,16 +184,17 @@ def check_gradients(
     Raises
     ------
     InputError
-        If the check cannot be made as asked, in one line that names the culprit: `params` and
-        `grads` do not fit each other, or hold something else than numbers; the cost is not one
-        finite number at θ, is another one when it is called again, changes what it is given, or
-        does not depend on it; an option is not what it may be.
+        If the check cannot be made as requested. One line names the culprit: `params` and `grads`
+        do not match, or contain anything but numbers; the cost is not a single finite number at θ,
+        changes when it is called again, modifies its arguments, or does not depend on them; or an
+        option has an invalid value.
     WorkerLostError
-        If a process of `workers` dies, as it would from lack of memory.
+        If a process of `workers` dies, for example from lack of memory.
     GradientCheckInterrupted
-        On Ctrl-C, with what was known by then in its ``check``.
+        On Ctrl-C; its ``check`` holds the results so far.
     Exception
-        What `cost_function` and `grads` raise themselves; a note tells where, if not at θ.
+        Any exception of `cost_function` and `grads` themselves; if it did not happen at θ, a note
+        says where.
 
     References
     ----------
@@ -233,19 +243,19 @@ def check_gradients(
     )
     check = None
     try:
-        # Numbers that become too small for a float in our own arithmetic are no news to the user.
+        # The user need not hear about underflow in our own arithmetic.
         with Restored(params, cost_function, grads), np.errstate(under="ignore"):
             check = _check_at(params, names, request)
             if points > 1:
                 check = _check_around(params, names, request, check)
     except GradientCheckInterrupted as interrupt:
-        interrupt.check = since(previous, interrupt.check)
+        interrupt.check = with_changes(previous, interrupt.check)
         raise
     except KeyboardInterrupt:
         if check is None:
             raise
-        raise GradientCheckInterrupted(since(previous, check)) from None
-    return since(previous, check)
+        raise GradientCheckInterrupted(with_changes(previous, check)) from None
+    return with_changes(previous, check)
 
 
 def _check_at(params: object, names: Names, request: Request, point: int = 0) -> GradientCheck:
@@ -293,7 +303,10 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
 def _check_around(
     params: object, names: Names, request: Request, given: GradientCheck
 ) -> GradientCheck:
-    """Check the gradient at points around the given one, until one fails; return what matters."""
+    """Check the gradient at points around the given one, until one fails.
+
+    Return the check that matters most.
+    """
     checks = [given]
     variables, spoken = VariableNames.among(names)
     parameters = collect(params, variables, only=request.only, names=spoken)
@@ -311,4 +324,4 @@ def _check_around(
             error.add_note(f"This happened at point {len(checks)} of {request.points} around θ.")
             raise
         checks.append(check)
-    return summed_up(checks, request)
+    return most_telling(checks, request)

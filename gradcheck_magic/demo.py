@@ -2,7 +2,7 @@
 
 The digits are the 1797 test images of *Optical Recognition of Handwritten Digits* (E. Alpaydin and
 C. Kaynak, UCI Machine Learning Repository, 1998, doi:10.24432/C50P49, CC BY 4.0), as scikit-learn
-ships them in ``load_digits``: 8 × 8 pixels, each counting 0 to 16 dark points.
+ships them in ``load_digits``: 8 × 8 pixels, each with a grey level from 0 to 16.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["backward", "cost", "forward", "initialize", "load_digits"]
 Matrix = NDArray[np.float64]
 Weights = dict[str, Matrix]
 
-# Digits, and the darkest grey that a pixel has.
+# The number of digits, and the darkest grey level of a pixel.
 CLASSES = 10
 DARKEST = 16
 
@@ -28,19 +28,19 @@ def load_digits(n: int | None = None) -> tuple[Matrix, Matrix]:
     Parameters
     ----------
     n : int, optional
-        How many, from the first one on; all 1797 if left out.
+        The number of images, counted from the first; all 1797 by default.
 
     Returns
     -------
     X : ndarray, shape (n, 64)
-        The pixels, row by row, from 0 (white) to 1 (black).
+        The pixels of each image, row by row, from 0 (white) to 1 (black).
     Y : ndarray, shape (n, 10)
         The labels, one-hot.
 
     References
     ----------
     * E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
-      Repository (1998), doi:10.24432/C50P49, CC BY 4.0: the test images, as scikit-learn has them.
+      Repository (1998), doi:10.24432/C50P49, CC BY 4.0: the test images, as in scikit-learn.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def load_digits(n: int | None = None) -> tuple[Matrix, Matrix]:
     >>> X.shape, Y.argmax(axis=1)[:5]
     ((100, 64), array([0, 1, 2, 3, 4]))
     """
-    # The package may be in a zip file.
+    # The package may be inside a zip file, so there may be no path to open.
     file = resources.files("gradcheck_magic").joinpath("digits.npz")
     with file.open("rb") as stream, np.load(stream) as data:
         images, labels = data["images"][:n], data["labels"][:n]

@@ -1,8 +1,8 @@
-"""The exceptions, each with the one-line rendering a notebook shows; and how sentences are put.
+"""The exceptions, each shown by a notebook in one line.
 
 IPython calls ``_render_traceback_`` instead of formatting a traceback. The cell still ends in a
-real error, so *Run All* stops and nbmake, nbval, nbconvert and papermill are red, but the reader
-sees one sentence and not the inside of this package.
+real error, so *Run All* stops and nbmake, nbval, nbconvert and papermill fail, but the reader sees
+one sentence and not the internals of this package.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ __all__ = [
 
 
 class GradientCheckError(Exception):
-    """Anything this package raises, other than an interrupt or the user's own exceptions.
+    """The base class of everything this package raises, except for the interrupt.
 
-    A notebook shows it in one line, without a traceback, and the cell has failed all the same.
-    Whatever a sentence quotes, it is one line.
+    Exceptions of the user's own functions pass through as they are. A notebook shows the error in
+    one line, without a traceback, and the cell still fails. The message is one line, whatever it
+    quotes.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -35,31 +36,31 @@ class GradientCheckError(Exception):
 
 
 class InputError(GradientCheckError, ValueError):
-    """The check was asked for in a way that cannot work: the call is wrong, not the gradient.
+    """An error in the call of a check: the call is wrong, not the gradient.
 
-    It names the culprit, and says what was found and what to do. It is a `ValueError`.
+    The message names the culprit, says what was found, and says what to do. It is a `ValueError`.
     """
 
 
 class WorkerLostError(GradientCheckError, RuntimeError):
-    """A worker died, and the check could not be made.
+    """The error raised if a worker dies, so that the check cannot be completed.
 
     It is a `RuntimeError`.
     """
 
 
 class GradientCheckFailed(GradientCheckError, AssertionError):  # noqa: N818 (a public name)
-    """The check ran, and its verdict is not CORRECT.
+    """The failure of a check that ran: its verdict is not CORRECT.
 
-    It is an `AssertionError`, so that a test fails by it.
+    It is an `AssertionError`, so that it fails a test.
 
     Attributes
     ----------
     check : GradientCheck
-        The whole result.
+        The complete result.
     """
 
-    # Nothing can be imported here: what is raised knows nothing of what raises it.
+    # `check` is untyped because this module must not import the modules that raise its errors.
     def __init__(self, message: str, check: Any) -> None:
         super().__init__(message)
         self.check = check
@@ -69,21 +70,21 @@ class GradientCheckFailed(GradientCheckError, AssertionError):  # noqa: N818 (a 
 
 
 class GradientCheckInterrupted(KeyboardInterrupt):
-    """The check was interrupted; every parameter is as it was before.
+    """The interrupt of a check; every parameter is as it was before.
 
     It is a `KeyboardInterrupt`, so that *Run All* stops.
 
     Attributes
     ----------
     check : GradientCheck
-        What was known by then; ``check.interrupted`` tells whether entries are missing.
+        The results so far; ``check.interrupted`` is true if entries are missing.
     """
 
     def __init__(self, check: Any) -> None:
         checked = f"{some_were(check.n_measured, check.size, 'entries')} checked"
         if check.mode == "scan":
-            looked_at = sum(parameter.is_scanned for parameter in check.parameters)
-            checked = f"{some_were(looked_at, len(check.parameters), 'parameters')} looked at"
+            scanned = sum(parameter.is_scanned for parameter in check.parameters)
+            checked = f"{some_were(scanned, len(check.parameters), 'parameters')} scanned"
         super().__init__(f"{checked}; the parameters are as they were before.")
         self.check = check
 

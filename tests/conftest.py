@@ -1,4 +1,4 @@
-"""Fixtures: a real IPython shell, the check through both of its doors, and a browser."""
+"""Fixtures: a real IPython shell, and the check through both of its doors."""
 
 import importlib
 import sys
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from clock import Clock
 from IPython.core.interactiveshell import InteractiveShell
-from lab_server import lab_server
 from traitlets.config import Config
 
 from gradcheck_magic import check_gradients
@@ -44,6 +43,25 @@ def pytest_ignore_collect(collection_path, config):
     is_asked = config.getoption("slow") or any(path.is_relative_to(SLOW) for path in asked)
     is_left_out = collection_path == SLOW and not is_asked
     return True if is_left_out or collection_path in HELP else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Where processes run whole files, give one of them all that is tested in the browser.
+
+    So a browser and a Jupyter server are started once.
+    """
+    if config.getoption("dist") != "loadfile":
+        return None
+    # It is there where the hook is.
+    scheduling = importlib.import_module("xdist.scheduler").LoadFileScheduling
+    browser = "tests/slow/browser/"
+
+    class WholeFiles(scheduling):
+        def _split_scope(self, nodeid):
+            return browser if nodeid.startswith(browser) else super()._split_scope(nodeid)
+
+    return WholeFiles(config, log)
 
 
 def thrown():
@@ -125,32 +143,3 @@ def check(request):
         return shell.user_ns["_gradcheck"]
 
     return through_magic
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, closed after each file: while it runs, nothing else can use asyncio."""
-    # Imported here, for only who asks for it is skipped without it.
-    with importlib.import_module("browser").chromium() as context:
-        yield context
-
-
-@pytest.fixture
-def page(browser):
-    """A new page, closed afterwards."""
-    page = browser.new_page()
-    yield page
-    page.close()
-
-
-@pytest.fixture(scope="module")
-def server(browser, tmp_path_factory):
-    """A Jupyter server with a folder and a user of its own, once there is a browser."""
-    with lab_server(tmp_path_factory.mktemp("jupyter")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def executed(tmp_path_factory):
-    """The notebook with three checks, executed."""
-    return importlib.import_module("exports").execute(tmp_path_factory.mktemp("executed"))

@@ -1,10 +1,11 @@
-"""The only room that calls the user's code: their cost becomes J(θ), and leaves no trace.
+"""The user's cost function as J(θ): the only package that calls the user's code.
 
-A function and a point come in; values of J go out, counted, guarded and known to a noise level.
-`cost.py` is J(θ) as the other rooms see it. `convention.py` finds out how the function wants its
-parameters, `evaluation.py` calls it, `noise.py` estimates what one value is worth, and
-`directions.py` moves θ along random directions. `workers.py` hands evaluations to other processes,
-in which `worker_process.py` runs. `gradient_function.py` calls a gradient that is a function;
-`restore.py` and `interrupt.py` put everything back, whatever happens; `free_variables.py` lists
-what a function reads besides its arguments.
+A function and a point come in; values of J go out, together with their rounding noise. Calls are
+counted, and everything that they change is restored. `cost.py` is J(θ) as the other packages see
+it. `convention.py` lists the ways to call the function, `evaluation.py` calls it, `noise.py`
+estimates its rounding noise, and `directions.py` moves θ along random directions. `workers.py`
+sends evaluations to other processes, in which `worker_process.py` runs. `gradient_function.py`
+calls a gradient that is a function. `restore.py` and `interrupt.py` restore everything, even after
+an error or an interrupt. `free_variables.py` lists the variables that a function reads besides its
+arguments.
 """

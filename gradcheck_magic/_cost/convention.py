@@ -1,6 +1,6 @@
-"""How a cost function wants its parameters, and the buffers through which they are perturbed.
+"""The ways to call a cost function, and the buffers through which its parameters are perturbed.
 
-Nothing here calls the function: a `Binding` only prepares what it is called with.
+Nothing here calls the function: a `Binding` only prepares its arguments.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = ["Arguments", "Binding", "Convention", "possible_bindings"]
 
 Array = NDArray[Any]
 Arguments = tuple[Sequence[Any], dict[str, Any]]
-# So many entries are moved at a time.
+# The number of entries that are moved at a time.
 ENTRIES_AT_ONCE = 1 << 16
 
 
 class Convention(StrEnum):
-    """How a cost function wants its parameters, the likeliest first."""
+    """The ways to pass the parameters to a cost function, most likely first."""
 
     STRUCTURED = "structured"
     FLAT = "flat"
@@ -38,32 +38,32 @@ class Convention(StrEnum):
 
     @property
     def described(self) -> str:
-        """The convention in words."""
+        """A phrase that describes the convention."""
         return {
             Convention.STRUCTURED: "with the container",
             Convention.FLAT: "with the flat θ",
             Convention.ARGUMENTS: "with the arrays one by one",
-            Convention.CLOSURE: "with nothing",
+            Convention.CLOSURE: "without arguments",
         }[self]
 
 
 class Binding:
-    """θ, held in the form in which one convention hands it to the function.
+    """θ in the form in which one convention passes it to the function.
 
-    Its buffers are made when they are first needed.
+    The buffers are made when they are first needed.
 
     Parameters
     ----------
     convention : Convention
-        How the function is called.
+        The way the function is called.
     parameters : Parameters
         θ. Its arrays are copied, except under CLOSURE: then they are the buffers themselves.
     theta : ndarray
-        The same as one vector, which is what everything is restored from.
+        θ as one vector, from which everything is restored.
     keywords : bool
-        Whether ARGUMENTS passes the arrays of a dict by their names.
+        True if ARGUMENTS passes the arrays of a dict by their names.
     dtype : dtype, optional
-        Hand θ over in this precision instead of its own; not under CLOSURE.
+        The precision in which to pass θ, if it is not its own; not under CLOSURE.
     """
 
     def __init__(
@@ -82,20 +82,20 @@ class Binding:
         self.dtype = dtype
         self._fresh = False
         self._arguments: Arguments | None = None
-        # What was handed out last: the container, and the leaves that were put into it.
+        # The container that was last passed to the function, and the leaves that were put into it.
         self._container: Any = None
         self._leaves: list[Any] = []
         self._unchanging: dict[str, tuple[Array, Any]] = {}
 
     @property
     def fresh(self) -> bool:
-        """Whether every call gets its own copies, because the function keeps what it is given."""
+        """True if every call gets new copies, because the function keeps its arguments."""
         return self._fresh
 
     @fresh.setter
     def fresh(self, fresh: bool) -> None:
         self._fresh = fresh
-        # What was handed out so far is not held any longer; and who keeps it shall not see it move.
+        # The old buffers are released: if the function still holds them, they must not change.
         self._forget()
         if fresh:
             self.drop()
@@ -105,39 +105,39 @@ class Binding:
         if self.convention is Convention.CLOSURE:
             return [parameter.array for parameter in self.parameters.arrays]
         if self.convention is Convention.FLAT:
-            # What is handed out is a view: nobody can resize it, and leave us without the memory.
+            # The function gets a view, so that it cannot resize the array and free the memory.
             return [self.theta.astype(self.dtype or self.parameters.dtype).view()]
         return [_copied(parameter, self.dtype) for parameter in self.parameters.arrays]
 
     @cached_property
-    def _own(self) -> list[Array]:
-        """A view of each buffer, which keeps its shape, dtype and flags whatever becomes of it."""
+    def _views(self) -> list[Array]:
+        """A view of each buffer that keeps its shape, dtype and flags if the buffer's change."""
         return [buffer.view(np.ndarray) for buffer in self._buffers]
 
     @cached_property
     def arrays(self) -> list[Array]:
-        """A view of each parameter's buffer, in its shape: writing to it is what moves θ."""
+        """A view of each parameter's buffer, in its shape; writing to it moves θ."""
         if self.convention is not Convention.FLAT:
-            return self._own
-        (theta,) = self._own
+            return self._views
+        (theta,) = self._views
         return [theta[p.start : p.stop].reshape(p.shape) for p in self.parameters.arrays]
 
     @cached_property
     def slots(self) -> list[Any]:
-        """The same views, flat."""
-        # The user's layout may be any: only an iterator reaches it in C order without a copy.
+        """The same views, flattened."""
+        # The user's array may have any layout; `flat` accesses it in C order without a copy.
         return [a.reshape(-1) if a.flags.c_contiguous else a.flat for a in self.arrays]
 
     @cached_property
     def saved(self) -> list[Array]:
-        """What is to be restored, in the shape of each parameter."""
+        """The values to restore, in the shape of each parameter."""
         return [self._original(parameter) for parameter in self.parameters.arrays]
 
     def _original(self, parameter: Parameter) -> Array:
         is_flat = self.convention is Convention.FLAT
         if is_flat or parameter.array.dtype.kind == "f" or parameter.checked:
             return self.theta[parameter.start : parameter.stop].reshape(parameter.shape)
-        # A large integer need not be a number that θ can hold.
+        # θ may not be able to represent a large integer exactly.
         return parameter.array.copy() if self._is_closure else parameter.array
 
     @property
@@ -145,7 +145,7 @@ class Binding:
         return self.convention is Convention.CLOSURE
 
     def in_double(self) -> Binding:
-        """Return a binding that hands θ over the same way, but in double precision."""
+        """Return a binding that passes θ in the same way, but in double precision."""
         double = Binding(
             self.convention,
             self.parameters,
@@ -157,30 +157,30 @@ class Binding:
         return double
 
     def in_precision(self) -> AbstractContextManager[object]:
-        """Where what is handed over keeps its precision, and so does what is computed with it."""
+        """Return a context in which the library computes in the precision of this binding."""
         if self._library is None or self.dtype is None:
             return nullcontext()
         return self._library.double_precision()
 
     @cached_property
     def _library(self) -> Library | None:
-        # Kept, because it is asked for with every evaluation.
+        # It is cached because every evaluation needs it.
         return self.parameters.library
 
     def arguments(self) -> Arguments:
-        """Return what the function is to be called with at the present θ."""
+        """Return the arguments of the function at the current θ."""
         if self.fresh:
-            return self._presented([buffer.copy() for buffer in self._buffers])
+            return self._arguments_from([buffer.copy() for buffer in self._buffers])
         if self._arguments is None:
-            arguments = self._presented(self._buffers)
+            arguments = self._arguments_from(self._buffers)
             if any(p.is_apart for p in self.parameters.checked):
-                # What does not see the buffers change is handed out anew.
+                # Arguments that do not share memory with the buffers are made anew for each call.
                 return arguments
             self._arguments = arguments
         return self._arguments
 
     def pattern(self) -> Arguments:
-        """Return arguments of which only the number and the names are right."""
+        """Return placeholder arguments, of which only the number and the names are correct."""
         if self._is_closure:
             return (), {}
         if self.convention is not Convention.ARGUMENTS:
@@ -191,13 +191,13 @@ class Binding:
         return [None] * len(self.parameters.arrays), {}
 
     def wrapped(self, wrap: Callable[[Array], Array]) -> Arguments:
-        """Return arguments with something else in place of each array."""
+        """Return arguments in which each array is replaced by `wrap(array)`."""
         buffers = [buffer.copy() for buffer in self._buffers] if self.fresh else self._buffers
         if not all(parameter.is_numpy for parameter in self.parameters.arrays):
-            return self._presented(buffers)
-        return self._presented([wrap(buffer) for buffer in buffers])
+            return self._arguments_from(buffers)
+        return self._arguments_from([wrap(buffer) for buffer in buffers])
 
-    def _presented(self, buffers: list[Array]) -> Arguments:
+    def _arguments_from(self, buffers: list[Array]) -> Arguments:
         if self._is_closure:
             self._write_through()
             return (), {}
@@ -212,12 +212,12 @@ class Binding:
         return ((), self._container) if self.keywords else ((self._container,), {})
 
     def _leaf(self, parameter: Parameter, buffer: Array) -> Any:
-        """What the function is given in place of the user's own value: the same kind of thing."""
+        """Return the value to pass in place of the user's own, of the same type."""
         if parameter.is_number and not parameter.checked:
             return parameter.value
         if parameter.library is None or parameter.library.is_writable(parameter.value):
             return parameter.presented(buffer)
-        # What nobody can change is made anew only where θ has moved.
+        # An immutable array is made anew only if θ has moved.
         there, leaf = self._unchanging.get(parameter.name, (None, None))
         if there is None or not np.array_equal(there, buffer):
             there, leaf = buffer.copy(), parameter.presented(buffer)
@@ -225,25 +225,25 @@ class Binding:
         return leaf
 
     def _flat(self, theta: Array) -> Any:
-        """θ as the function is to get it: the library's own, where all the arrays are of one."""
+        """Return the flat θ as an array of the parameters' library, if they share one."""
         library = self._library
         return theta if library is None else library.like(self.parameters.arrays[0].value, theta)
 
     def _write_through(self) -> None:
-        """Let arrays that are elsewhere, as on another device, follow their buffers."""
+        """Copy the buffers to arrays with memory of their own, such as on another device."""
         for parameter, buffer in zip(self.parameters.arrays, self._buffers, strict=True):
             if parameter.checked and parameter.library is not None and parameter.is_apart:
                 parameter.library.write(parameter.value, buffer)
 
     @contextmanager
     def at(self, theta: Array) -> Iterator[None]:
-        """Move every parameter that is checked, and put it back."""
+        """Move every checked parameter to another θ, and restore it."""
         with self._moved(lambda slot, here, _: slot.__setitem__(slice(None), theta[here])):
             yield
 
     @contextmanager
     def along(self, direction: Array, distance: float) -> Iterator[None]:
-        """Move every parameter that is checked to θ + distance · direction, and put it back."""
+        """Move every checked parameter to θ + distance · direction, and restore it."""
 
         def move(slot: Array, here: slice, parameter: Parameter) -> None:
             for start in range(0, parameter.size, ENTRIES_AT_ONCE):
@@ -265,19 +265,19 @@ class Binding:
             self.restore()
 
     def restore(self) -> None:
-        """Make every buffer what it was at first, bit for bit."""
+        """Restore every buffer, bit for bit."""
         if "_buffers" not in self.__dict__:
             return
         for array, saved, parameter in self._compared():
-            # What is held fixed may not even be writable.
+            # A parameter that is held fixed may be read-only, so it is written only if it changed.
             if parameter.checked or not np.array_equal(array, saved):
                 array[...] = saved
         if self._is_closure:
             self._write_through()
 
     def drop(self) -> None:
-        """Give up the buffers, and what was made of them."""
-        for name in ("_buffers", "_own", "arrays", "slots", "saved"):
+        """Release the buffers, and everything made from them."""
+        for name in ("_buffers", "_views", "arrays", "slots", "saved"):
             self.__dict__.pop(name, None)
         self._forget()
 
@@ -287,20 +287,20 @@ class Binding:
         self._unchanging = {}
 
     def changed(self) -> Parameter | None:
-        """Return a parameter that the function has changed, if there is one."""
+        """Return a parameter that the function has changed; None if there is none."""
         changed = (p for array, saved, p in self._compared() if not np.array_equal(array, saved))
-        return next(changed, None) or self._remade() or self._replaced()
+        return next(changed, None) or self._reshaped_parameter() or self._replaced_parameter()
 
     def _compared(self) -> Iterator[tuple[Array, Array, Parameter]]:
         return zip(self.arrays, self.saved, self.parameters.arrays, strict=True)
 
-    def _remade(self) -> Parameter | None:
-        """Return a parameter whose array the function has given another shape, dtype or flag."""
-        kept = map(_same_layout, self._buffers, self._own)
+    def _reshaped_parameter(self) -> Parameter | None:
+        """Return a parameter whose shape, dtype or flags the function has changed; or None."""
+        kept = map(_same_layout, self._buffers, self._views)
         return next((p for p, kept in zip(self.parameters.arrays, kept) if not kept), None)  # noqa: B905 (of the flat θ there is one)
 
-    def _replaced(self) -> Parameter | None:
-        """Return a parameter for which the function has put another array into its container."""
+    def _replaced_parameter(self) -> Parameter | None:
+        """Return a parameter that the function has replaced in its container; or None."""
         if self.convention is not Convention.STRUCTURED or not self._leaves:
             return None
         present = {id(leaf) for _, leaf in array_leaves(self._container)}
@@ -308,11 +308,11 @@ class Binding:
         return next((parameter for parameter, leaf in pairs if id(leaf) not in present), None)
 
     def references(self) -> int:
-        """Return how many references to what is handed out there are, views of it included."""
-        # Our own views are there whenever this is asked.
+        """Return the number of references to the arguments, including references by views."""
+        # Our own views always exist at this point.
         own = len(self.slots)
-        # A view of a view is one of the array beneath both; and what another library makes of a
-        # buffer may be kept in its place.
+        # A view of a view refers to the array beneath both. The function may also keep the array
+        # that another library made from a buffer.
         bases = [buffer.base for buffer in self._buffers]
         others = (leaf for leaf in self._leaves if library_of(leaf) is not None)
         held = [*self._buffers, *bases, self._container, *others]
@@ -320,7 +320,7 @@ class Binding:
 
 
 def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
-    """A copy in which differences can be taken; what is held fixed keeps its type."""
+    """Return a copy as floats, in which the parameter can be moved; a fixed one keeps its dtype."""
     array = parameter.array
     if array.dtype.kind == "f":
         dtype = np.dtype(precision or array.dtype)
@@ -349,15 +349,15 @@ def possible_bindings(
     call : str
         A `Convention`, or "auto".
     name : str
-        What the user calls the function.
+        The user's name for the function.
 
     Raises
     ------
     InputError
-        If there is none.
+        If the function cannot be called in any of these ways.
     """
     signature = _signature(function)
-    wanted = _worth_trying(parameters) if call == "auto" else [Convention(call)]
+    wanted = _plausible_conventions(parameters) if call == "auto" else [Convention(call)]
     obstacle = _closure_obstacle(parameters)
     if obstacle and (call == Convention.CLOSURE or (signature and not signature.parameters)):
         raise InputError(
@@ -367,9 +367,9 @@ def possible_bindings(
     shared = _shared(parameters)
     if shared and (call == Convention.CLOSURE or (signature and not signature.parameters)):
         raise InputError(
-            f"`{name}` reads {shared} from the notebook, where each is moved in place, and they "
-            "share memory: moving one moves the other. Name one of them alone (only=...), with the "
-            "gradient of both together, or make them arguments of the function."
+            f"`{name}` reads {shared} from the notebook, but some entries share memory: moving one "
+            "moves the other. Check one of the arrays alone (only=...), with the gradient of both "
+            "together, or make them arguments of the function."
         )
     obstacle = obstacle or shared
     keywords = _by_keyword(signature, parameters)
@@ -383,31 +383,31 @@ def possible_bindings(
         for convention in wanted
         if not (obstacle and convention is Convention.CLOSURE)
     ]
-    fitting = [binding for binding in bindings if _binds(signature, *binding.pattern())]
+    fitting = [binding for binding in bindings if _accepts(signature, *binding.pattern())]
     if not fitting:
-        asked = "" if call == "auto" else f" as call={call!r} asks"
+        asked = "" if call == "auto" else f" with call={call!r}"
         raise InputError(
-            f"`{name}{signature}` cannot be called{asked}: it may take `{parameters.name}`, the "
-            f"flat θ, the arrays one by one ({len(parameters.arrays)} here), or nothing."
+            f"`{name}{signature}` cannot be called{asked}: it must accept `{parameters.name}`, the "
+            f"flat θ, the arrays one by one ({len(parameters.arrays)} here), or no arguments."
         )
     return fitting
 
 
-def _worth_trying(parameters: Parameters) -> list[Convention]:
+def _plausible_conventions(parameters: Parameters) -> list[Convention]:
     if parameters.is_container:
         return list(Convention)
-    # A lone array is its own container, and "one by one" is the same call.
+    # A single array is its own container, and "one by one" would be the same call.
     lone = [Convention.STRUCTURED, Convention.CLOSURE]
     return lone if parameters.arrays[0].array.ndim == 1 else [*lone, Convention.FLAT]
 
 
 def _closure_obstacle(parameters: Parameters) -> str | None:
-    """Say which of the user's own arrays cannot be perturbed, and why."""
+    """Describe an array of the user that cannot be perturbed in place; None if there is none."""
     for parameter in parameters.checked:
         if parameter.is_number:
             return f"`{parameter.name}` (a plain number)"
         if parameter.library is not None and not parameter.library.is_writable(parameter.value):
-            return f"`{parameter.name}` (a {parameter.library.noun}, which nobody can change)"
+            return f"`{parameter.name}` (an immutable {parameter.library.noun})"
         if parameter.array.dtype.kind != "f":
             return f"`{parameter.name}` ({parameter.array.dtype})"
         if not parameter.array.flags.writeable:
@@ -416,7 +416,7 @@ def _closure_obstacle(parameters: Parameters) -> str | None:
 
 
 def _shared(parameters: Parameters) -> str | None:
-    """Say which of the user's own arrays move together."""
+    """Name two arrays of the user that share memory; None if there are none."""
     pair = next(overlapping((p.name, p.array) for p in parameters.checked), None)
     return None if pair is None else " and ".join(f"`{name}`" for name in dict.fromkeys(pair))
 
@@ -429,14 +429,14 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
 
 
 def _by_keyword(signature: inspect.Signature | None, parameters: Parameters) -> bool:
-    """Whether the arrays of a dict can be passed by their names."""
+    """Return True if the arrays of a dict can be passed by their names."""
     container = parameters.container
     if signature is None or not isinstance(container, dict):
         return False
-    return all(isinstance(key, str) for key in container) and _binds(signature, (), container)
+    return all(isinstance(key, str) for key in container) and _accepts(signature, (), container)
 
 
-def _binds(
+def _accepts(
     signature: inspect.Signature | None, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> bool:
     if signature is None:

@@ -1,7 +1,7 @@
 """The user's function as J(θ).
 
-It finds out how the function wants its parameters, has it evaluated at θ and around it, here or by
-workers, and knows how much one value can be trusted.
+`Cost` finds out how the function must be called, evaluates it at and around θ, here or in workers,
+and estimates the rounding noise of one value.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.convention import Binding, Convention, possible_bindings
-from gradcheck_magic._cost.evaluation import Evaluator, Pairs
-from gradcheck_magic._cost.noise import Surroundings, measured_noise, noise_in_steps
+from gradcheck_magic._cost.evaluation import Batch, Evaluator
+from gradcheck_magic._cost.noise import NearbyCosts, measured_noise, noise_in_steps
 from gradcheck_magic._cost.workers import Workers, pool_of
 from gradcheck_magic._inputs.arrays import from_library
 from gradcheck_magic._inputs.pairing import Pairing
@@ -31,13 +31,13 @@ from gradcheck_magic._inputs.parameters import (
     DOUBLE,
     Parameter,
     Parameters,
-    kind_of,
+    describe_type,
     random_direction,
 )
 from gradcheck_magic._inputs.request import (
     Progress,
 )
-from gradcheck_magic._wording import first_line, shown
+from gradcheck_magic._wording import first_line, quoted
 from gradcheck_magic.errors import InputError
 
 __all__ = ["PACKAGE", "Cost", "Precision", "require_dependence"]
@@ -45,32 +45,33 @@ __all__ = ["PACKAGE", "Cost", "Precision", "require_dependence"]
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
 
-# What lies in it is ours, and no line of the user's.
+# The directory of this package: code outside it is the user's, or that of other libraries.
 PACKAGE = str(Path(__file__).parent.parent) + os.sep
 
-# What we add to the time of an evaluation, in seconds.
+# The time that we add to an evaluation, in seconds.
 OVERHEAD = 2e-6
-# Progress is told, and an interrupt looked at, after about so many seconds of evaluations.
+# The approximate time between two reports of progress, in seconds.
 CHUNK = 0.02
-# So many second looks are taken at once, for each worker.
+# The number of repeated measurements in a batch, for each worker.
 LOOKS = 32
 
 SINGLE = np.dtype(np.float32).itemsize
-# Values of no more than 20 bits are the result of rounding, and not of single precision.
+# Values with no more than 20 bits were rounded; they do not mean single precision.
 ROUNDED_BITS = 2**20
 # Two calls at the same θ may differ by this much, relatively, before the cost counts as random.
 REPEATABLE = 1e-8
 REPEATABLE_SINGLE = 1e-3
-# How far from θ, relatively, calling conventions are compared; nearer where J is not finite there.
+# The relative distances from θ at which calling conventions are compared; the later ones are used
+# if J is not finite at the first.
 DISTANCES = (1e-2, 1e-4, 1e-6)
-# After how many copies one of them stands where another stood, if no one holds them.
+# The number of copies after which one of them reuses the memory of another, if nothing holds them.
 COPIES = 8
-# Multiples of θ, and how often other points of its size are tried, to see whether J is constant
-# everywhere or only flat around θ.
+# The multiples of θ, and the number of other points of its size, at which J is evaluated to find
+# out if it is constant everywhere or only flat around θ.
 ELSEWHERE = (-1.0, 0.0, 10.0)
 OTHER_POINTS = 3
-# How far a cost in low precision may be from the same in double precision, in units of its
-# rounding, and how much less noise makes it worth the while.
+# The largest difference between the cost in low and in double precision, in units of the rounding
+# of the former; and the least reduction of the noise that makes double precision worth using.
 ROUNDED = 32.0
 BETTER = 30.0
 
@@ -78,8 +79,8 @@ BETTER = 30.0
 class Cost:
     """The user's function as J(θ).
 
-    Use it as a context manager: on leaving, arrays that were perturbed in place hold what they
-    held before, to the last bit, and an interrupt that was held back meanwhile is raised.
+    Use it as a context manager: on exit, arrays that were perturbed in place are restored to the
+    last bit, and an interrupt that was held back is raised.
 
     Parameters
     ----------
@@ -88,57 +89,58 @@ class Cost:
     parameters : Parameters
         The point θ at which the gradient is checked.
     name : str
-        What the user calls it.
+        The user's name for the function.
     call : {"auto", "flat", "structured", "arguments", "closure"}
-        How `function` wants the parameters; "auto" tries what its signature allows.
+        The way to call `function`; "auto" tries all that its signature allows.
     upstream : array_like, optional
         dJ/d(output), for a function that returns an array: J = Σ output · upstream.
     seed : int
-        Of the points at which J is looked at around θ.
+        The seed of the points around θ at which J is evaluated.
     progress : callable, optional
-        Called now and then with (evaluations so far, evaluations expected, seconds so far).
+        A function that is called now and then with (evaluations so far, evaluations expected,
+        seconds so far).
     budget : float, optional
-        The seconds there are from now on: then `OutOfTime` is raised.
+        The seconds from now after which `OutOfTime` is raised.
     workers : int or Executor, optional
-        By how many processes, or by whose workers, batches are evaluated.
+        The number of processes, or the executor, that evaluates batches.
 
     Attributes
     ----------
     name : str
-        What the user calls the function.
+        The user's name for the function.
     convention : Convention or None
-        How it is called; None before that is known.
+        The way it is called; None before that is known.
     own, best : Precision
-        J(θ) in the precision that the user chose, and in double precision where that is better and
-        the function goes along; otherwise both are the same. Known once this is entered.
+        J(θ) in the precision that the user chose, and in double precision if that is better and
+        the function accepts it; otherwise both are the same. They are known after entering.
     is_single : bool
-        Whether even the best is less than double precision.
+        True if even the best precision is less than double.
     value : float
         J(θ).
     noise : float
         The absolute error of one evaluation.
     scale : float
-        How large J is around θ; at θ itself it may be zero by accident.
+        The size of J around θ; at θ itself it may be zero by accident.
     constant : bool
-        Whether J is the same wherever it was looked at, near and far.
+        True if J had the same value at all points that were tried, near and far.
     itemsize : int
-        Of the coarsest among the parameters and J, in bytes: 8 in double precision.
+        The size in bytes of the least precise among the parameters and J: 8 in double precision.
     passed_over : list
-        Likelier ways of calling the function, each a `convention` with the `error` it raised.
+        More likely ways of calling the function that failed, each with `convention` and `error`.
     n_evaluations : int
-        How often the function was called.
+        The number of calls of the function.
     notes : list of str
-        What was taken for granted, each a sentence for the card.
+        The assumptions that were made, each a sentence for the card.
     expected : int
-        How many evaluations there will be in all, as far as is known.
+        The expected number of evaluations in total.
     n_filled : int
-        How many pairs of the last batch were evaluated.
+        The number of pairs of the last batch that were evaluated.
 
     Raises
     ------
     InputError
         On entering, if the function cannot be called, is random, changes its argument, or does
-        not return a finite number. What the function itself raises at θ passes through.
+        not return a finite number. Exceptions of the function itself at θ pass through.
     """
 
     def __init__(
@@ -156,10 +158,10 @@ class Cost:
     ) -> None:
         if not callable(function):
             raise InputError(
-                f"`{name}` is {kind_of(function)}: expected a function that returns the cost."
+                f"`{name}` is {describe_type(function)}: expected a function that returns the cost."
             )
         if not (isinstance(call, str) and call in ("auto", *Convention)):
-            raise InputError(f"`call` is {shown(call)}: expected auto, {', '.join(Convention)}.")
+            raise InputError(f"`call` is {quoted(call)}: expected auto, {', '.join(Convention)}.")
         self.name = name
         self.value = self.noise = self.scale = np.nan
         self.constant = False
@@ -188,22 +190,22 @@ class Cost:
 
     @property
     def seconds_each(self) -> float:
-        """How long one evaluation takes, with what is our own in it; workers share the time."""
+        """The duration of one evaluation, our overhead included, divided by the workers."""
         return (self._evaluator.seconds_each + OVERHEAD) / (self._pool.size if self._pool else 1)
 
     @property
     def itemsize(self) -> int:
-        """Of the coarsest among the parameters and J, in bytes: 8 in double precision."""
+        """The size in bytes of the least precise among the parameters and J."""
         return self._evaluator.itemsize
 
     @property
     def n_evaluations(self) -> int:
-        """How often the function was called."""
+        """The number of calls of the function."""
         return self._evaluator.n_evaluations
 
     @property
     def notes(self) -> list[str]:
-        """What was taken for granted, each a sentence for the card."""
+        """The assumptions that were made, each a sentence for the card."""
         return self._evaluator.notes
 
     def __enter__(self) -> Self:
@@ -218,9 +220,9 @@ class Cost:
             )
             for binding in bindings:
                 stack.callback(binding.restore)
-            trials = self._tried_at_theta(bindings)
-            gap = self._repeated(trials[0])
-            self._binding = self._agreed(trials)
+            trials = self._try_all_at_theta(bindings)
+            gap = self._require_repeatable(trials[0])
+            self._binding = self._agreed_binding(trials)
             self.convention = self._binding.convention
             self._look_around()
             eps = float(np.finfo(f"f{self._evaluator.itemsize}").eps)
@@ -234,7 +236,7 @@ class Cost:
                 self._workers = Workers(
                     self._pool, self._evaluator, self._binding, self._evaluator.require_time
                 )
-                self._workers.compare(self._same)
+                self._workers.compare(self._is_same)
             self._stack = stack.pop_all()
         return self
 
@@ -251,24 +253,24 @@ class Cost:
             self._stack.__exit__(kind, error, traceback)
 
     def position(self, parameter: Parameter) -> int:
-        """Return where a parameter stands among all."""
+        """Return the position of a parameter among all parameters."""
         return self._parameters.arrays.index(parameter)
 
     @property
     def at_once(self) -> int:
-        """How many pairs of evaluations there should be in a batch."""
+        """The preferred number of pairs of evaluations in a batch."""
         return 1 if self._workers is None else LOOKS * self._workers.size
 
-    def pairs(self, precision: Precision, batch: Pairs) -> tuple[Vector, Vector]:
-        """Return J on both sides of θ, in that precision, for every pair of a batch."""
+    def pairs(self, precision: Precision, batch: Batch) -> tuple[Vector, Vector]:
+        """Return J on both sides of θ, in a given precision, for every pair of a batch."""
         plus, minus = np.full((2, len(batch)), np.nan)
         self.fill(precision, batch, plus, minus)
         return plus, minus
 
-    def fill(self, precision: Precision, batch: Pairs, plus: Vector, minus: Vector) -> None:
-        """Write the same into arrays; whatever comes up, `n_filled` says how far it got."""
+    def fill(self, precision: Precision, batch: Batch, plus: Vector, minus: Vector) -> None:
+        """Write the values of `pairs` into arrays; after an error, `n_filled` pairs are there."""
         self.n_filled = 0
-        # One pair is evaluated here sooner than it would be sent.
+        # Evaluating a single pair here is faster than sending it.
         if self._workers is not None and len(batch) > 1:
             self._fill_from(self._workers, precision, batch, plus, minus)
             return
@@ -281,76 +283,76 @@ class Cost:
             finally:
                 self.n_filled = start + self._evaluator.done
             self._chunk = _next_chunk(self._chunk, time.perf_counter() - began)
-            self._tell()
+            self._report_progress()
 
     def _fill_from(
-        self, workers: Workers, precision: Precision, batch: Pairs, plus: Vector, minus: Vector
+        self, workers: Workers, precision: Precision, batch: Batch, plus: Vector, minus: Vector
     ) -> None:
-        """Write what workers make of a batch into arrays."""
+        """Evaluate a batch in workers, and write the values into arrays."""
         with closing(workers.parts(precision.binding, batch)) as parts:
             for part in parts:
                 start = self.n_filled
                 self.n_filled = stop = start + len(part.plus)
                 plus[start:stop], minus[start:stop] = part.plus, part.minus
                 if part.error is not None:
-                    # If it happens here as well, the user sees where in the function it does.
+                    # If the same error happens here, the traceback shows where in the function.
                     self._evaluator.pairs(precision.binding, batch.part(stop, stop + 1))
-                    part.error.add_note("This happened in a worker, and not here.")
+                    part.error.add_note("This happened in a worker, but not here.")
                     raise part.error
-                self._tell()
+                self._report_progress()
 
-    def _tell(self) -> None:
-        """Tell how far it is."""
+    def _report_progress(self) -> None:
+        """Report the progress."""
         if self._progress is not None:
             expected = max(self.expected, self.n_evaluations)
             self._progress(self.n_evaluations, expected, time.perf_counter() - self._started)
 
     def at(self, theta: Array, wrap: Callable[[Array], Array] | None = None) -> float:
-        """Return J at another θ, at its best precision; nan where it raises.
+        """Return J at another θ in its best precision; nan if the function raises.
 
         Parameters
         ----------
         theta : ndarray
-            Where. What is not to be checked stays as it is.
+            The point. Parameters that are not checked stay as they are.
         wrap : callable, optional
-            What the function is given in place of each array; it is not asked where the function
-            reads the notebook's own.
+            A function that replaces each array passed to the cost; it is not called if the cost
+            reads the notebook's own arrays.
         """
         self._evaluator.guard.release()
-        return self._at(self.best.binding, theta, wrap)
+        return self._cost_at(self.best.binding, theta, wrap)
 
-    # How the function wants to be called
+    # The way to call the function
 
-    def _tried_at_theta(self, bindings: list[Binding]) -> list[_Trial]:
-        """Call the function at θ in every way that its signature allows; return what works."""
+    def _try_all_at_theta(self, bindings: list[Binding]) -> list[_Trial]:
+        """Call the function at θ in every way that its signature allows; return those that work."""
         if len(bindings) == 1:
-            tried = [self._tried(bindings[0])]
+            tried = [self._try(bindings[0])]
         else:
-            # A wrong convention may well overflow or divide by zero: that is not worth a warning.
+            # A wrong convention may overflow or divide by zero, which is not worth a warning.
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                tried = [self._tried(binding) for binding in bindings]
+                tried = [self._try(binding) for binding in bindings]
         working = [trial for trial in tried if isinstance(trial, _Trial)]
         failures = [trial for trial in tried if isinstance(trial, _Failure)]
         if not working:
-            # The right convention is most likely the one that got furthest into the function.
+            # The correct convention is most likely the one that got furthest into the function.
             furthest = max(failures, key=lambda failure: failure.progress)
             if not furthest.progress:
-                # No line of the user's was reached: the call itself was refused.
+                # No line of the user's code was reached: the call itself failed.
                 raise InputError(f"`{self.name}` cannot be called: {first_line(furthest.error)}.")
             raise furthest.error
         working = self._in_own_shape(working)
         first = tried.index(working[0])
         self.passed_over = [f for f in failures if tried.index(f) < first]
         for failure in failures:
-            # Its frames hold what the function was called with.
+            # The frames of the traceback would keep the arguments of the call alive.
             failure.error.__traceback__ = None
         return working
 
     def _in_own_shape(self, trials: list[_Trial]) -> list[_Trial]:
-        """Leave out the flat θ where it is one array of another shape that works as it is.
+        """Leave out the flat θ if it is a single array that also works in its own shape.
 
-        Its own shape is what the user's own call would hand over: flattened, a column would only
+        The user's own call would pass the array in its own shape. Flattened, a column would
         broadcast where the column itself does not.
         """
         arrays = self._parameters.arrays
@@ -362,11 +364,13 @@ class Cost:
                 trial.binding.drop()
         return own_shape or trials
 
-    def _tried(self, binding: Binding) -> _Trial | _Failure:
+    def _try(self, binding: Binding) -> _Trial | _Failure:
         arguments = binding.arguments()
         held = binding.references()
         try:
-            value = self._finite(self._evaluator.read(self._evaluator.called(arguments)))
+            value = self._require_finite(
+                self._evaluator.as_number(self._evaluator.called(arguments))
+            )
             self._require_unchanged(binding)
         except InputError as error:
             binding.restore()
@@ -376,7 +380,7 @@ class Cost:
             binding.restore()
             binding.drop()
             return _Failure(binding.convention, error, progress=_lines_reached(error))
-        # What the function keeps must not change under it: it gets copies from now on.
+        # If the function keeps its arguments, they must not change: it gets new copies from now on.
         binding.fresh = binding.references() > held
         return _Trial(binding, value)
 
@@ -387,18 +391,18 @@ class Cost:
         closure = binding.convention is Convention.CLOSURE
         whose = "the notebook's" if closure else "its argument"
         raise InputError(
-            f"`{self.name}` changes {whose} `{parameter.name}`: a cost must leave the parameters "
-            f"as they are; let it work on a copy ({parameter.name}.copy())."
+            f"`{self.name}` changes {whose} `{parameter.name}`: a cost must not change the "
+            f"parameters; let it work on a copy ({parameter.name}.copy())."
         )
 
-    def _agreed(self, trials: list[_Trial]) -> Binding:
-        """Return the likeliest convention, if all that work agree at a point around θ.
+    def _agreed_binding(self, trials: list[_Trial]) -> Binding:
+        """Return the most likely convention, if all that work agree at a point around θ.
 
-        At θ itself they often agree by accident: a function may ignore what it is given.
+        At θ itself they often agree by accident: a function may ignore its arguments.
         """
         rivals = [trial.binding for trial in trials]
-        _, values = self._nearby(rivals)
-        if all(self._same(values[0], value) for value in values):
+        _, values = self._nearby_costs(rivals)
+        if all(self._is_same(values[0], value) for value in values):
             for rival in rivals[1:]:
                 rival.drop()
             return rivals[0]
@@ -409,107 +413,110 @@ class Cost:
         *others, last = [f"--call {binding.convention}" for binding in rivals]
         raise InputError(
             f"`{self.name}` can be called in {len(rivals)} ways that differ around θ: {ways}; "
-            f"say {', '.join(others)} or {last} (in Python, call=...)."
+            f"choose one with {', '.join(others)} or {last} (in Python, call=...)."
         )
 
-    def _same(self, one: float, other: float) -> bool:
+    def _is_same(self, one: float, other: float) -> bool:
         if not (np.isfinite(one) and np.isfinite(other)):
             return bool(np.isfinite(one) == np.isfinite(other))
         tolerance = REPEATABLE if self._evaluator.itemsize >= DOUBLE else REPEATABLE_SINGLE
         return bool(abs(one - other) <= tolerance * max(abs(one), abs(other)))
 
-    def _finite(self, value: float) -> float:
+    def _require_finite(self, value: float) -> float:
         if not np.isfinite(value):
             raise InputError(
                 f"`{self.name}` is {value} at the given parameters: the gradient can only be "
-                "checked where the cost is finite."
+                "checked if the cost is finite."
             )
         return value
 
-    # What one value is worth
+    # The precision of one value
 
-    def _repeated(self, trial: _Trial) -> float:
-        """Call the function again at θ and return by how much the two values differ."""
+    def _require_repeatable(self, trial: _Trial) -> float:
+        """Call the function again at θ, and return the difference of the two values."""
         self.value = trial.value
-        # Only what the right convention returns is worth a note.
+        # Notes about the results of other conventions do not matter.
         self._evaluator.notes.clear()
         began = time.perf_counter()
         again = self._evaluator.value(trial.binding)
         self._evaluator.seconds_each = time.perf_counter() - began
-        if not self._same(self.value, again):
+        if not self._is_same(self.value, again):
             raise InputError(
-                f"`{self.name}` gave {self.value:.9g} and then {again:.9g} for the same "
+                f"`{self.name}` returned {self.value:.9g} and then {again:.9g} for the same "
                 "parameters: make it repeatable (no dropout, a fixed seed, the same batch)."
             )
         return abs(self.value - again)
 
-    def _around(self, binding: Binding, distance: float) -> float:
-        """Return J at a point around θ, the same for every binding; nan where it raises."""
-        self._tell()
+    def _cost_around(self, binding: Binding, distance: float) -> float:
+        """Return J at a point around θ, the same for every binding; nan if it raises."""
+        self._report_progress()
         with binding.along(self._direction, distance):
             return self._evaluator.quiet_value(binding)
 
-    def _at(
+    def _cost_at(
         self, binding: Binding, theta: Array, wrap: Callable[[Array], Array] | None = None
     ) -> float:
-        """Return J at another point, where the check itself may never come; nan where it raises."""
+        """Return J at any other point, without warnings; nan if it raises."""
         with binding.at(theta):
             return self._evaluator.quiet_value(binding, wrap)
 
-    def _nearby(self, bindings: list[Binding]) -> tuple[float, list[float]]:
-        """Return how far off θ every binding has a finite J, if any distance has, and these."""
+    def _nearby_costs(self, bindings: list[Binding]) -> tuple[float, list[float]]:
+        """Return the first distance from θ at which J is finite for every binding, and its values.
+
+        If there is none, it is the last distance.
+        """
         for distance in DISTANCES:
-            values = [self._around(binding, distance) for binding in bindings]
+            values = [self._cost_around(binding, distance) for binding in bindings]
             if np.all(np.isfinite(values)):
                 break
         return distance, values
 
     def _look_around(self) -> None:
-        """See whether J depends on θ, and whether the function remembers the array it was given."""
+        """Find out if J depends on θ, and if the function remembers the array it was given."""
         binding = self._binding
-        distance, (around,) = self._nearby([binding])
+        distance, (around,) = self._nearby_costs([binding])
         if not binding.fresh and binding.convention is not Convention.CLOSURE:
             binding.fresh = True
-            anew = self._around(binding, distance)
-            binding.fresh = not self._same(around, anew)
+            anew = self._cost_around(binding, distance)
+            binding.fresh = not self._is_same(around, anew)
             if binding.fresh:
-                self._require_no_confusion(binding, distance)
+                self._require_no_mixed_up_arrays(binding, distance)
             around = anew
         self.scale = max(abs(self.value), abs(around)) if math.isfinite(around) else abs(self.value)
-        values = {self.value, around, self._around(binding, distance / 3)}
+        values = {self.value, around, self._cost_around(binding, distance / 3)}
         if self._evaluator.itemsize == DOUBLE and len(values) > 2:  # noqa: PLR2004 (one may be round by chance)
             self._evaluator.itemsize = _itemsize(values)
         self.constant = around == self.value and self._constant_elsewhere()
 
-    def _require_no_confusion(self, binding: Binding, distance: float) -> None:
-        """Make sure that a function tells apart the arrays that it remembers and does not hold.
+    def _require_no_mixed_up_arrays(self, binding: Binding, distance: float) -> None:
+        """Make sure that a function which remembers arrays by their id does not confuse them.
 
-        By and by a copy stands where another stood, whose memory was given back: they share an id.
+        Sooner or later, a copy reuses the memory of another that was freed: both have the same id.
         """
         distances = [distance / k for k in range(1, COPIES + 1)]
-        first = [self._around(binding, each) for each in distances]
-        again = [self._around(binding, each) for each in reversed(distances)]
-        if not all(map(self._same, first, reversed(again))):
+        first = [self._cost_around(binding, each) for each in distances]
+        again = [self._cost_around(binding, each) for each in reversed(distances)]
+        if not all(map(self._is_same, first, reversed(again))):
             raise InputError(
-                f"`{self.name}` gives different values for the same numbers in other arrays: if it "
-                "remembers arrays by their id(), let it go by what is in them (W.tobytes())."
+                f"`{self.name}` returns different values for the same numbers in other arrays: if "
+                "it remembers arrays by their id(), let it use their contents (W.tobytes())."
             )
 
     def _constant_elsewhere(self) -> bool:
-        """Whether J is the same at points that have little to do with θ.
+        """Return True if J is the same at points that are unrelated to θ.
 
-        Around θ it may only be flat: where every unit is dead, or where it counts hits.
+        Around θ it may only be flat: if every unit is dead, or if J counts hits.
         """
         size = np.abs(self._direction)
         points = [multiple * self._theta for multiple in ELSEWHERE]
         for least in (0.0, 1.0):
             sizes = np.maximum(size, least)
             points += [sizes * self._random.normal(size=len(size)) for _ in range(OTHER_POINTS)]
-        values = [self._at(self._binding, point) for point in points]
+        values = [self._cost_at(self._binding, point) for point in points]
         return all(value == self.value for value in values if np.isfinite(value))
 
     def reexamine(self) -> bool:
-        """Look at the noise again, in steps along single entries; return whether it is larger."""
+        """Measure the noise again, in steps along single entries; return True if it is larger."""
         best = self.best
         noise = noise_in_steps(self._surroundings(best.binding, best.value), best.eps)
         if noise <= best.noise:
@@ -519,9 +526,9 @@ class Cost:
             self.own, self.noise = self.best, noise
         return True
 
-    def _surroundings(self, binding: Binding, value: float) -> Surroundings:
+    def _surroundings(self, binding: Binding, value: float) -> NearbyCosts:
         def along(distance: float) -> float:
-            return self._around(binding, distance)
+            return self._cost_around(binding, distance)
 
         def beside(i: int, step: float) -> float:
             parameter = next(p for p in self._parameters.arrays if p.start <= i < p.stop)
@@ -534,29 +541,32 @@ class Cost:
             finally:
                 binding.restore()
 
-        return Surroundings(along, beside, len(self._theta), value, self._random)
+        return NearbyCosts(along, beside, len(self._theta), value, self._random)
 
     def _in_double(self) -> Precision | None:
-        """The cost in double precision, where θ is single and the function allows it."""
+        """Return the cost in double precision, if θ is single and the function accepts it."""
         if self._theta.dtype.itemsize >= DOUBLE or self._binding.convention is Convention.CLOSURE:
             return None
         eps = float(np.finfo(np.float64).eps)
         binding, itemsize = self._binding.in_double(), self._evaluator.itemsize
-        value = self._at(binding, self._theta)
-        # What the function returns now says nothing of the precision that the user chose.
+        value = self._cost_at(binding, self._theta)
+        # The dtype returned now says nothing about the precision that the user chose.
         self._evaluator.itemsize = itemsize
         tolerance = max(REPEATABLE_SINGLE, ROUNDED * float(np.finfo(self._theta.dtype).eps))
         apart = abs(value - self.value)
         if math.isnan(apart) or apart > tolerance * abs(self.value) + ROUNDED * self.noise:
             return None
-        if self._at(binding, self._theta + self._unnoticed()) == value and not self.constant:
-            # It returns to the lower precision by itself.
+        if (
+            self._cost_at(binding, self._theta + self._rounded_away()) == value
+            and not self.constant
+        ):
+            # The function itself converts θ back to the lower precision.
             return None
         noise = measured_noise(self._surroundings(binding, value), eps, eps)
         return Precision(binding, value, noise, eps) if noise < self.noise / BETTER else None
 
-    def _unnoticed(self) -> Vector:
-        """A step that θ in its own precision would not notice."""
+    def _rounded_away(self) -> Vector:
+        """Return a step that rounding θ to its own precision would remove."""
         places = np.spacing(np.abs(self._theta)).astype(np.float64)
         return 0.3 * places * np.sign(self._direction)
 
@@ -568,11 +578,11 @@ class Precision:
     Attributes
     ----------
     binding : Binding
-        What the function is called with.
+        The arguments of the function.
     value, noise : float
         J(θ), and the absolute error of one evaluation.
     eps : float
-        The unit roundoff of J, twice: the spacing of numbers next to 1.
+        The spacing of numbers next to 1, which is twice the unit roundoff of J.
     """
 
     binding: Binding
@@ -591,7 +601,7 @@ class _Trial:
 
 @dataclass(frozen=True, eq=False)
 class _Failure:
-    """A way of calling the function that does not work, and how far it got."""
+    """A way of calling the function that does not work, and how far the call got."""
 
     convention: Convention
     error: Exception
@@ -599,7 +609,7 @@ class _Failure:
 
 
 def _next_chunk(size: int, seconds: float) -> int:
-    """Return the size of a batch that takes about as long as there should be silence."""
+    """Return the size of the next batch, so that one takes about `CHUNK` seconds."""
     if seconds > CHUNK:
         return max(1, size // 2)
     return 2 * size if seconds < CHUNK / 2 else size
@@ -608,7 +618,7 @@ def _next_chunk(size: int, seconds: float) -> int:
 def _itemsize(values: Iterable[float]) -> int:
     """Return 4 for values that were computed in single precision, else 8.
 
-    They take up the 24 bits of a float32, and no more; what takes up far fewer was rounded.
+    Such values use the 24 bits of a float32 and no more; values with far fewer bits were rounded.
     """
     array = np.array(list(values))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -619,19 +629,19 @@ def _itemsize(values: Iterable[float]) -> int:
 
 
 def _lines_reached(error: Exception) -> tuple[int, ...]:
-    """Return how far the user's function got: where in it, where in what it called, and so on."""
+    """Return how far the user's function got: the line in it, in the function it called, etc."""
     places: list[int] = []
     traceback = error.__traceback__
     while traceback is not None:
         if not traceback.tb_frame.f_code.co_filename.startswith(PACKAGE):
-            # The instruction tells apart what stands on one line.
+            # The instruction distinguishes between calls on the same line.
             places += (traceback.tb_lineno, traceback.tb_lasti)
         traceback = traceback.tb_next
     return tuple(places)
 
 
 def _upstream_array(upstream: object) -> Array | None:
-    """Return a copy, lest it be one of the arrays that are perturbed."""
+    """Return a copy, because it may be one of the arrays that are perturbed."""
     if upstream is None:
         return None
     upstream = from_library(upstream, "upstream")
@@ -640,10 +650,12 @@ def _upstream_array(upstream: object) -> Array | None:
     except Exception:  # noqa: BLE001 (the user's own may raise anything)
         array = np.array(None)
     if isinstance(upstream, np.ma.MaskedArray):
-        raise InputError("`upstream` is a masked array: give a plain one, such as its .filled(0).")
+        raise InputError(
+            "`upstream` is a masked array: pass a plain array, such as upstream.filled(0)."
+        )
     if array.dtype.kind not in "fiub":
         raise InputError(
-            f"`upstream` is {kind_of(upstream)} ({array.dtype}): expected dJ/d(output), an "
+            f"`upstream` is {describe_type(upstream)} ({array.dtype}): expected dJ/d(output), an "
             "array of real numbers."
         )
     return array
@@ -652,20 +664,21 @@ def _upstream_array(upstream: object) -> Array | None:
 def _generator(seed: Any) -> np.random.Generator:
     is_number = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
     if not is_number or seed < 0:
-        raise InputError(f"`seed` is {shown(seed)}: expected a whole number from 0 on.")
+        raise InputError(f"`seed` is {quoted(seed)}: expected a non-negative integer.")
     return np.random.default_rng(seed)
 
 
 def require_dependence(cost: Cost, pairing: Pairing) -> None:
+    """Raise `InputError` if the cost is constant, but the gradient is not zero."""
     everything = pairing.size == pairing.parameters.size
     if not (cost.constant and everything and any(map(np.any, pairing.gradients))):
         return
     reads = (
-        f"it reads other arrays than those in `{pairing.parameters.name}`"
+        f"it reads arrays other than those in `{pairing.parameters.name}`"
         if cost.convention is Convention.CLOSURE
         else "it ignores its argument, and may read the notebook's variables instead"
     )
     raise InputError(
-        f"`{cost.name}` is {cost.value:.6g} wherever the parameters are, while the gradient is not "
-        f"zero: {reads}."
+        f"`{cost.name}` is {cost.value:.6g} for all values of the parameters, but the gradient is "
+        f"not zero: {reads}."
     )

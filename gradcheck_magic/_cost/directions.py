@@ -1,11 +1,11 @@
-"""Random directions: which entries of a parameter move, and by how much.
+"""Random directions, along which many entries of a parameter move at once.
 
-Along a direction v the slope of J is gᵀv, so two evaluations say something of as many entries as v
-moves. Pure signs would let two errors of one size cancel half the time: every entry has a random
-magnitude as well, never small, and of mean square 1.
+Along a direction v, the slope of J is gᵀv, so two evaluations test all the entries that v moves.
+With random signs alone, two errors of the same size would cancel half the time. Therefore every
+entry has a random magnitude as well, which is never small and has mean square 1.
 
-Nothing here is larger than a part of θ: the random numbers are kept in single precision, and all
-else is made block by block.
+To save memory, the random numbers of one parameter are kept in single precision, and everything
+else is computed block by block.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ __all__ = [
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
-# From where to where along each axis.
+# The start and the stop along each axis.
 Box = tuple[tuple[int, int], ...]
 
-# The magnitudes are uniform between these, and of mean square 1.
+# The magnitudes are uniform between these, and their mean square is 1.
 LEAST_MAGNITUDE = 0.5
 LARGEST_MAGNITUDE = math.sqrt(2.8125) - 0.25
-# So many entries are worked on at a time.
+# The number of entries in a block.
 NUMBERS_AT_ONCE = 1 << 15
 
 
@@ -49,37 +49,37 @@ def box_size(box: Box) -> int:
 
 
 def intersection(one: Box, other: Box) -> Box:
-    """Return what two boxes share, which may be empty."""
+    """Return the intersection of two boxes, which may be empty."""
     pairs = zip(one, other, strict=True)
     return tuple((max(a, c), max(a, c, min(b, d))) for (a, b), (c, d) in pairs)
 
 
 def contains(box: Box, index: tuple[int, ...]) -> bool:
-    """Whether an entry is in a box."""
+    """Return True if an entry is in a box."""
     return all(start <= i < stop for i, (start, stop) in zip(index, box, strict=True))
 
 
 def _relative(part: Box, whole: Box) -> tuple[slice, ...]:
-    """Where a part stands within a box."""
+    """Return the slices of a part, relative to the start of the whole box."""
     pairs = zip(part, whole, strict=True)
     return tuple(slice(a - start, b - start) for (a, b), (start, _) in pairs)
 
 
 def likely_magnitude(probability: float) -> float:
-    """Return what the magnitude of an entry exceeds with a probability."""
+    """Return the value that the magnitude of an entry exceeds with a given probability."""
     return LEAST_MAGNITUDE + (1 - probability) * (LARGEST_MAGNITUDE - LEAST_MAGNITUDE)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a gradient says of J along a direction.
+    """The prediction of a gradient for J along a direction.
 
     Attributes
     ----------
     slope : float
-        gᵀv.
+        The slope gᵀv.
     rounding_plus, rounding_minus : float
-        By how much J differs from that on either side because θ ± h·v is rounded.
+        The change of J on either side that is due to the rounding of θ ± h·v.
     """
 
     slope: float
@@ -89,23 +89,25 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Direction:
-    """Random numbers for the entries of a box in one parameter; all other entries stay.
+    """A random direction in which the entries in a box of one parameter move, and no others.
 
     Attributes
     ----------
     position : int
-        Of the parameter among all.
+        The position of the parameter among all.
     shape : tuple of int
-        Of the parameter.
+        The shape of the parameter.
     seed : tuple of int
-        Of the numbers: the same for every box, so that what two halves of one show adds up.
+        The seed of the random numbers. It is the same for every box of a parameter, so that the
+        slopes along the two halves of a box add up to the slope along the box.
     box : Box
-        Which entries move.
+        The entries that move.
     holes : tuple of Box
-        Parts of it that stay as they are.
+        The parts of the box that do not move.
     ramp : int, optional
-        An axis along which the numbers are multiplied by 0 at the beginning of the box, and by 1
-        at its end: what it shows, over what the same shows without, is where along the axis.
+        An axis along which the numbers are multiplied by a factor that rises from 0 at the start
+        of the box to 1 at its end. The slope with the ramp, divided by the slope without it, then
+        locates a single wrong entry along the axis.
     """
 
     position: int
@@ -119,21 +121,21 @@ class Direction:
     def over(
         cls, position: int, shape: tuple[int, ...], seed: tuple[int, ...], holes: Sequence[Box]
     ) -> Direction:
-        """Return a direction in which every entry of a parameter moves, but for some boxes."""
+        """Return a direction in which every entry of a parameter moves, except in the holes."""
         return cls(position, shape, seed, tuple((0, length) for length in shape), tuple(holes))
 
     def within(self, box: Box, ramp: int | None = None) -> Direction:
-        """Return the same direction, of a part of the entries."""
+        """Return the same direction, restricted to the entries in a box."""
         return replace(self, box=box, ramp=ramp)
 
     @property
     def size(self) -> int:
-        """How many entries move."""
+        """The number of entries that move."""
         left_out = sum(box_size(intersection(hole, self.box)) for hole in self.holes)
         return max(0, box_size(self.box) - left_out)
 
     def value_at(self, index: tuple[int, ...]) -> float:
-        """Return by how much one entry moves."""
+        """Return the component of the direction for one entry."""
         if not contains(self.box, index) or any(contains(hole, index) for hole in self.holes):
             return 0.0
         value = float(self._numbers()[index])
@@ -143,29 +145,33 @@ class Direction:
         return value
 
     def move(self, array: Array, theta: Array, step: float) -> None:
-        """Write θ + step · v into an array of the parameter's shape, within the box."""
+        """Move an array of the parameter's shape to θ + step · v, within the box."""
         for where, v in self._blocks():
             array[where] = theta[where] + step * v
 
     def restore(self, array: Array, theta: Array) -> None:
-        """Write θ back."""
+        """Restore θ within the box."""
         where = self._slices()
         array[where] = theta[where]
 
     def predicted(self, gradient: Vector, theta: Array, step: float, dtype: Any) -> Prediction:
-        """Return what a gradient predicts of J at θ ± step · v, written in a dtype.
+        """Return the prediction of a gradient for J at θ ± step · v.
 
         Parameters
         ----------
         gradient, theta : ndarray
-            In the parameter's shape.
+            The gradient and the values of the parameter, in its shape.
+        step : float
+            The step.
+        dtype : dtype
+            The precision to which θ ± step · v is rounded.
         """
         slope = plus = minus = 0.0
         for where, v in self._blocks():
             g, here = gradient[where].ravel(), theta[where].astype(np.float64)
             slope += float(g @ v.ravel())
-            plus += float(g @ _lost(here, step * v, dtype).ravel())
-            minus += float(g @ _lost(here, -step * v, dtype).ravel())
+            plus += float(g @ _rounding_error(here, step * v, dtype).ravel())
+            minus += float(g @ _rounding_error(here, -step * v, dtype).ravel())
         return Prediction(slope, plus, minus)
 
     def _numbers(self) -> NDArray[np.float32]:
@@ -175,7 +181,7 @@ class Direction:
         return tuple(slice(start, stop) for start, stop in self.box)
 
     def _blocks(self) -> Iterator[tuple[tuple[slice, ...], Vector]]:
-        """Yield the box in blocks, and the numbers there: arrays of the block's own."""
+        """Yield the slices of each block of the box, and a new array of the numbers in it."""
         numbers = self._numbers()
         for block in _cut(self.box):
             where = tuple(slice(*side) for side in block)
@@ -187,7 +193,7 @@ class Direction:
             yield where, v
 
     def _ramp(self, block: Box) -> Vector:
-        """The multipliers of a block, to be broadcast over it."""
+        """Return the factors of the ramp in a block, in a shape that broadcasts over it."""
         axis = self.ramp or 0
         start, stop = self.box[axis]
         multipliers = (np.arange(*block[axis]) - start) / max(stop - start - 1, 1)
@@ -206,33 +212,33 @@ def _cut(box: Box) -> Iterator[Box]:
         yield from _cut((*box[:axis], (first, min(first + rows, stop)), *rest))
 
 
-def _lost(theta: Vector, step: Vector, dtype: Any) -> Vector:
-    """By how much θ + step is off once it is rounded: to θ's own grid, and to a dtype."""
+def _rounding_error(theta: Vector, step: Vector, dtype: Any) -> Vector:
+    """Return the rounding error of θ + step in float64 and then in a dtype."""
     moved: Vector = (theta + step).astype(dtype).astype(np.float64)
     moved -= theta
     moved -= step
     return moved
 
 
-# The numbers of the last direction, which the next box is likely to need: seed and shape, and they.
+# The random numbers of the last direction by seed and shape: the next box is likely to need them.
 _kept: dict[tuple[tuple[int, ...], tuple[int, ...]], NDArray[np.float32]] = {}
 
 
 def forget_numbers() -> None:
-    """Give up the random numbers that are kept."""
+    """Release the random numbers that are kept."""
     _kept.clear()
 
 
 def _random_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float32]:
     numbers = _kept.get((seed, shape))
     if numbers is None:
-        # The last ones first, lest both be in memory.
+        # The old numbers are released first, so that both are never in memory together.
         forget_numbers()
-        numbers = _kept[seed, shape] = _made_numbers(seed, shape)
+        numbers = _kept[seed, shape] = _new_numbers(seed, shape)
     return numbers
 
 
-def _made_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _new_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float32]:
     numbers = np.random.default_rng(seed).random(shape, dtype=np.float32)
     numbers = np.asarray(numbers)
     flat = numbers.reshape(-1)
@@ -240,7 +246,7 @@ def _made_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.f
         block = flat[first : first + NUMBERS_AT_ONCE]
         block *= 2
         block -= 1
-        # Spread over ±(0, 1), then moved away from zero.
+        # The numbers are now uniform in (−1, 1); their magnitudes are moved away from zero.
         magnitude = np.abs(block) * np.float32(LARGEST_MAGNITUDE - LEAST_MAGNITUDE) + np.float32(
             LEAST_MAGNITUDE
         )

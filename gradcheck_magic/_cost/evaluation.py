@@ -1,7 +1,7 @@
-"""Calls the user's function, here or in a worker: the only module that does.
+"""Evaluation of the user's function, here or in a worker: no other module calls it.
 
-It hands θ over as a `Binding` holds it, reads what comes back as one number, and takes J on both
-sides of θ, along one entry or along a direction.
+An `Evaluator` passes θ as a `Binding` holds it, converts the result to one number, and evaluates J
+on both sides of θ, along one entry or along a direction.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from gradcheck_magic._cost.convention import Arguments, Binding
 from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.arrays import from_library
-from gradcheck_magic._inputs.parameters import kind_of
+from gradcheck_magic._inputs.parameters import describe_type
 from gradcheck_magic.errors import InputError
 
-__all__ = ["Along", "Entries", "Evaluator", "OutOfTime", "Pairs", "Probe"]
+__all__ = ["Batch", "DirectionBatch", "EntryBatch", "Evaluator", "OutOfTime", "Probe"]
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
 
-# What nearly every cost returns, and what needs no second look.
+# The types that nearly every cost returns, and that need no conversion.
 PLAIN_FLOATS = (float, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
-class Entries:
-    """J on both sides of θ, for some entries of one parameter.
+class EntryBatch:
+    """A request for J on both sides of θ, for some entries of one parameter.
 
     Attributes
     ----------
     position : int
-        Of the parameter among all.
+        The position of the parameter among all.
     ks : sequence of int, length m
-        The entries, as they count in C order.
+        The positions of the entries in the parameter, in C order.
     steps : float, or sequence of float, length m
-        How far they are moved to either side.
+        The distance that each entry is moved to either side.
     quiet : bool
-        Whether they may leave the domain of J: an error is then nan, and a warning nothing.
+        True if the steps may leave the domain of J: errors then give nan, and warnings are ignored.
     """
 
     position: int
@@ -59,20 +59,20 @@ class Entries:
     def __len__(self) -> int:
         return len(self.ks)
 
-    def part(self, start: int, stop: int) -> Entries:
-        """Return some of them."""
+    def part(self, start: int, stop: int) -> EntryBatch:
+        """Return a part of the batch."""
         steps = self.steps if isinstance(self.steps, float) else self.steps[start:stop]
-        return Entries(self.position, self.ks[start:stop], steps, self.quiet)
+        return EntryBatch(self.position, self.ks[start:stop], steps, self.quiet)
 
 
 @dataclass(frozen=True, eq=False)
-class Along:
-    """J on both sides of θ, along directions in which several parameters may move at once.
+class DirectionBatch:
+    """A request for J on both sides of θ, along directions in one or several parameters.
 
     Attributes
     ----------
     probes : sequence of tuple of (Direction, float), length m
-        For each pair of evaluations, the directions in it, each with its step.
+        The directions of each pair of evaluations, each with its step.
     """
 
     probes: Sequence[Probe]
@@ -80,49 +80,49 @@ class Along:
     def __len__(self) -> int:
         return len(self.probes)
 
-    def part(self, start: int, stop: int) -> Along:
-        """Return some of them."""
-        return Along(self.probes[start:stop])
+    def part(self, start: int, stop: int) -> DirectionBatch:
+        """Return a part of the batch."""
+        return DirectionBatch(self.probes[start:stop])
 
 
 Probe = Sequence[tuple[Direction, float]]
-Pairs = Entries | Along
+Batch = EntryBatch | DirectionBatch
 
 
 class OutOfTime(BaseException):
-    """There is no time left for another evaluation."""
+    """The exception raised if there is no time left for another evaluation."""
 
 
 class Evaluator:
-    """The user's function, as one that returns a number.
+    """The user's function, as a function that returns a number.
 
     Parameters
     ----------
     function : callable
         The user's function.
     name : str
-        What the user calls it.
+        The user's name for it.
     upstream : ndarray, optional
         dJ/d(output), for a function that returns an array.
     itemsize : int
-        Of the coarsest among the parameters, in bytes.
+        The size in bytes of the least precise among the parameters.
 
     Attributes
     ----------
     n_evaluations : int
-        How often it was called.
+        The number of calls.
     itemsize : int
-        Of the coarsest among the parameters and what was returned, in bytes.
+        The size in bytes of the least precise among the parameters and the returned values.
     notes : list of str
-        What was taken for granted of what was returned.
+        The assumptions that were made about the returned values.
     guard : InterruptGuard
-        Open while the user's function runs.
+        A guard that is open while the user's function runs.
     done : int
-        How many pairs of the last batch were evaluated before something came up.
+        The number of pairs of the last batch that were evaluated, all or up to an error.
     deadline : float
-        When, by `time.perf_counter`, no evaluation may be under way any more.
+        The time, according to `time.perf_counter`, by which all evaluations must have ended.
     seconds_each : float
-        How long one takes.
+        The duration of one evaluation.
     """
 
     def __init__(
@@ -150,10 +150,10 @@ class Evaluator:
         value = self.called(binding.arguments() if wrap is None else binding.wrapped(wrap))
         if type(value) in PLAIN_FLOATS and self.upstream is None:
             return float(value)
-        return self.read(value)
+        return self.as_number(value)
 
     def quiet_value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
-        """Return the same without a warning, and nan where the function raises."""
+        """Return J without warnings, or nan if the function raises."""
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -162,7 +162,7 @@ class Evaluator:
                 return np.nan
 
     def called(self, arguments: Arguments) -> Any:
-        """Call the function, and let an interrupt through meanwhile."""
+        """Call the function; an interrupt is raised at once while it runs."""
         args, kwargs = arguments
         if self.deadline < math.inf:
             self.require_time()
@@ -178,28 +178,30 @@ class Evaluator:
         if time.perf_counter() + self.seconds_each > self.deadline:
             raise OutOfTime
 
-    # What comes back
+    # The returned value
 
-    def read(self, value: Any) -> float:
-        """Read what the function returned as one number."""
+    def as_number(self, value: Any) -> float:
+        """Convert the value that the function returned to one number."""
         first = self._first(value)
         if first is None:
             raise InputError(f"`{self.name}` returned None: is a `return` missing?")
         first = from_library(first, self.name)
         if inspect.iscoroutine(first):
-            # Nobody is going to await it, and Python would complain of that.
+            # Nobody will await the coroutine, and Python would warn about that.
             first.close()
         try:
             array = np.asarray(first)
-        except Exception:  # noqa: BLE001 (lists of different lengths, or anything of the user's)
+        except Exception:  # noqa: BLE001 (lists of different lengths, or a user's object that raises)
             array = np.asarray(None)
         if isinstance(first, np.ma.MaskedArray) and np.any(first.mask):
             raise InputError(
-                f"`{self.name}` returned a masked value: the gradient can only be checked where "
+                f"`{self.name}` returned a masked value: the gradient can only be checked if "
                 "the cost is a number."
             )
         if array.dtype.kind not in "fiub":
-            raise InputError(f"`{self.name}` returned {kind_of(first)}: expected one real number.")
+            raise InputError(
+                f"`{self.name}` returned {describe_type(first)}: expected one real number."
+            )
         if array.dtype.kind == "f":
             self.itemsize = min(self.itemsize, array.dtype.itemsize)
         if self.upstream is not None:
@@ -207,12 +209,12 @@ class Evaluator:
         if array.size != 1:
             raise InputError(
                 f"`{self.name}` returned an array of shape {array.shape}: expected one number. "
-                "If it is a layer's output, give dJ/d(output) with --upstream (upstream=...)."
+                "If it is a layer's output, pass dJ/d(output) with --upstream (upstream=...)."
             )
         return float(array.item())
 
     def _first(self, value: Any) -> Any:
-        """Return what comes first in (cost, cache), or in [cost, cache]."""
+        """Return the first item of (cost, cache) or [cost, cache], or else the value itself."""
         first = value
         while isinstance(first, tuple) and first:
             first = first[0]
@@ -220,14 +222,14 @@ class Evaluator:
             first = first[0]
         if first is not value:
             what = "cost" if self.upstream is None else "output"
-            self._note(f"`{self.name}` returns several values: the first was taken as the {what}.")
+            self._note(f"`{self.name}` returns several values: the first was used as the {what}.")
         return first
 
     def _weighted(self, output: Array, upstream: Array) -> float:
         if output.shape != upstream.shape:
             raise InputError(
-                f"`upstream` is {upstream.shape} and `{self.name}` returned {output.shape}: "
-                "dJ/d(output) has the shape of the output."
+                f"`upstream` has shape {upstream.shape}, but `{self.name}` returned an array of "
+                f"shape {output.shape}: dJ/d(output) must have the shape of the output."
             )
         with np.errstate(all="ignore"):
             return float(np.sum(output * upstream, dtype=np.float64))
@@ -238,24 +240,26 @@ class Evaluator:
 
     # On both sides of θ
 
-    def pairs(self, binding: Binding, batch: Pairs) -> tuple[Vector, Vector]:
+    def pairs(self, binding: Binding, batch: Batch) -> tuple[Vector, Vector]:
         """Return J on one side of θ and on the other, each of shape (m,).
 
-        Whatever happens, θ is put back; and if something does, `done` says how far it got.
+        θ is always restored. After an error, `done` is the number of pairs evaluated before it.
         """
         plus, minus = np.full((2, len(batch)), np.nan)
         self.fill(binding, batch, plus, minus)
         return plus, minus
 
-    def fill(self, binding: Binding, batch: Pairs, plus: Vector, minus: Vector) -> None:
-        """Write the same into arrays, pair by pair."""
+    def fill(self, binding: Binding, batch: Batch, plus: Vector, minus: Vector) -> None:
+        """Write the values of `pairs` into arrays, pair by pair."""
         self.done = 0
-        if isinstance(batch, Entries):
+        if isinstance(batch, EntryBatch):
             self._fill_entries(binding, batch, plus, minus)
         else:
             self._fill_along(binding, batch, plus, minus)
 
-    def _fill_entries(self, binding: Binding, batch: Entries, plus: Vector, minus: Vector) -> None:
+    def _fill_entries(
+        self, binding: Binding, batch: EntryBatch, plus: Vector, minus: Vector
+    ) -> None:
         evaluate = self.quiet_value if batch.quiet else self.value
         slot, guard = binding.slots[batch.position], self.guard
         steps = repeat(batch.steps) if isinstance(batch.steps, float) else batch.steps
@@ -270,14 +274,16 @@ class Evaluator:
             except Exception as error:
                 label = binding.parameters.arrays[batch.position].label(k)
                 with suppress(Exception):  # the user's own exception need not take a note
-                    error.add_note(self._blame(f"`{label}` moved by {step:g}"))
+                    error.add_note(self._note_on_move(f"`{label}` moved by {step:g}"))
                 raise
             finally:
-                # The saved value, because adding and subtracting a step does not return to it.
+                # The value is restored from a copy: subtracting the step again would round it.
                 slot[k] = saved
             self.done = j + 1
 
-    def _fill_along(self, binding: Binding, batch: Along, plus: Vector, minus: Vector) -> None:
+    def _fill_along(
+        self, binding: Binding, batch: DirectionBatch, plus: Vector, minus: Vector
+    ) -> None:
         for j, probe in enumerate(batch.probes):
             for side, values in ((1.0, plus), (-1.0, minus)):
                 self.guard.release()
@@ -285,7 +291,7 @@ class Evaluator:
                     values[j] = self.quiet_value(binding)
             self.done = j + 1
 
-    def _blame(self, moved: str) -> str:
+    def _note_on_move(self, moved: str) -> str:
         return f"This happened with {moved}; at the parameters themselves `{self.name}` works."
 
 
@@ -298,7 +304,7 @@ def _is_single(value: Any) -> bool:
 
 @contextmanager
 def _moved(binding: Binding, probe: Probe, side: float) -> Iterator[None]:
-    """Move θ along some directions, and put it back."""
+    """Move θ along some directions, and restore it."""
     arrays, saved = binding.arrays, binding.saved
     try:
         for direction, step in probe:

@@ -1,4 +1,4 @@
-"""What a function reads besides its arguments: variables of the notebook, and what it captured."""
+"""The variables that a function reads besides its arguments: global, captured and bound ones."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from contextlib import suppress
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
-__all__ = ["attributes", "captured", "found", "globals_read", "read_by"]
+__all__ = [
+    "closure_variables",
+    "global_variables",
+    "instance_attributes",
+    "until_error",
+    "variables_read",
+]
 
 
-def found(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Yield the same, up to where one of the user's objects raises: it is only looked at."""
+def until_error(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the same items, and stop if one of the user's objects raises."""
     with suppress(Exception):
         yield from named
 
 
-def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
+def variables_read(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
     """Yield the variables that a function reads, and those that the functions it calls read."""
     while isinstance(function, functools.partial):
         yield from ((f"args[{i}]", value) for i, value in enumerate(function.args))
@@ -27,43 +33,43 @@ def read_by(function: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
         function = function.func
     owner = getattr(function, "__self__", None)
     if owner is not None and not inspect.ismodule(owner):
-        yield from ((f"self.{k}", v) for k, v in attributes(owner))
+        yield from ((f"self.{k}", v) for k, v in instance_attributes(owner))
     function = getattr(function, "__func__", function)
     if _is_wrapper(function):
-        yield from read_by(function.__wrapped__, depth)
+        yield from variables_read(function.__wrapped__, depth)
         return
     if not isinstance(getattr(function, "__code__", None), CodeType):
         return
     functions = []
-    for name, value in (*captured(function), *globals_read(function)):
-        # By its type: a proxy may not want to be asked for its class.
+    for name, value in (*closure_variables(function), *global_variables(function)):
+        # The type is examined, not the value: a proxy may raise when it is asked for its class.
         if issubclass(type(value), (FunctionType, MethodType)) or _is_wrapper(value):
             functions.append(value)
         else:
             yield name, value
     for called in functions if depth else ():
-        yield from read_by(called, depth - 1)
+        yield from variables_read(called, depth - 1)
 
 
-def captured(function: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the variables of the functions around it that a function reads."""
+def closure_variables(function: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the variables that a function captured from the functions around it."""
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
     for name, cell in cells:
         try:
             yield name, cell.cell_contents
-        except ValueError:  # not yet assigned
+        except ValueError:  # the variable has not been assigned yet
             continue
 
 
-def globals_read(function: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the global variables that a function reads, those inside it included."""
+def global_variables(function: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the global variables that a function and the functions inside it read."""
     for code in _codes(function.__code__):
         loaded = _names_loaded(code)
         yield from ((k, v) for k, v in function.__globals__.items() if k in loaded)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
-    """Yield the code of a function, and of those that are written inside it."""
+    """Yield the code of a function, and of the functions defined inside it."""
     yield code
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
@@ -72,13 +78,13 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 @functools.lru_cache(maxsize=1024)
 def _names_loaded(code: CodeType) -> frozenset[str]:
-    # Not from `co_names`, which holds attributes too.
+    # `co_names` would not do, because it holds attributes too.
     instructions = dis.get_instructions(code)
     return frozenset(i.argval for i in instructions if i.opname == "LOAD_GLOBAL")
 
 
-def attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what an object holds; nothing of what it would have to compute."""
+def instance_attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the stored attributes of an object, but no properties."""
     try:
         held = dict(vars(value))
     except Exception:  # noqa: BLE001 (an object may answer with anything)
@@ -87,7 +93,7 @@ def attributes(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_wrapper(value: object) -> bool:
-    """Whether it is a function inside another one, as `jax.jit` and `functools.cache` make it."""
+    """Return True for a wrapped function, such as those of `jax.jit` and `functools.cache`."""
     try:
         return callable(value) and callable(inspect.getattr_static(value, "__wrapped__", None))
     except Exception:  # noqa: BLE001 (the same)

@@ -1,4 +1,4 @@
-"""The only module that calls the user's gradient function."""
+"""Calls of the user's gradient function, which no other module makes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gradcheck_magic.errors import InputError
 
 __all__ = ["moved_in_place", "pair_at", "point_around"]
 
-# How far off the given point the others are, relatively.
+# The relative distance of the other points from the given one.
 DISTANCE = 0.1
 
 
@@ -36,17 +36,16 @@ def pair_at(
     only: Sequence[str] | None = None,
     names: Names = None,
 ) -> Pairing:
-    """Match every parameter with its gradient at θ, which a function may have to compute first.
+    """Match every parameter with its gradient at θ; if `grads` is a function, call it first.
 
-    A gradient function is called in the ways in which a cost may be called, until one gives a
-    gradient for every parameter. It is called with copies, unless it reads the notebook's own
-    arrays.
+    The function is called in the same ways as a cost, until one of them gives a gradient for every
+    parameter. It gets copies, unless it reads the notebook's own arrays.
 
     Raises
     ------
     InputError
-        If it cannot be called, or no result is a gradient. What the function itself raises when
-        called in the likeliest way passes through.
+        If the function cannot be called, or no result is a gradient. An exception of the function
+        itself, called in the most likely way, passes through.
     """
     if not is_function(grads):
         return pair(params, grads, only=only, names=names)
@@ -71,23 +70,23 @@ def pair_at(
 
 def _require_result(given: object, name: str) -> None:
     if inspect.iscoroutine(given):
-        # Nobody is going to await it, and Python would complain of that.
+        # Nobody will await the coroutine, and Python would warn about that.
         given.close()
-        raise InputError(f"`{name}` returned a coroutine: give a function that is not async.")
+        raise InputError(f"`{name}` returned a coroutine: pass a function that is not async.")
 
 
 def point_around(parameters: Parameters, random: np.random.Generator) -> NDArray[Any]:
-    """Return a θ near the given one: every entry moved by up to 10 % of its size."""
+    """Return a θ near the given one, with every entry moved by up to 10 % of its size."""
     theta = parameters.theta()
     return theta + DISTANCE * random_direction(theta, random)
 
 
 @contextmanager
 def moved_in_place(parameters: Parameters, theta: NDArray[Any]) -> Iterator[None]:
-    """Move the user's own arrays, and put them back, bit for bit; no interrupt can prevent it."""
+    """Move the user's own arrays, and restore them bit for bit, even after an interrupt."""
     binding = Binding(Convention.CLOSURE, parameters, parameters.theta())
     with InterruptGuard() as guard, binding.at(theta):
-        # Whoever calls the user's functions inside has a guard of its own.
+        # The check inside this context has guards of its own.
         guard.open = True
         try:
             yield

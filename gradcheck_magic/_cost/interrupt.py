@@ -1,4 +1,4 @@
-"""Ctrl-C reaches the user's function, and never the lines that put things back."""
+"""Protection from Ctrl-C: it may interrupt the user's function, but never the restoring of θ."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ __all__ = ["InterruptGuard", "interrupts_raised"]
 
 
 class InterruptGuard:
-    """Pass an interrupt on while `open`, and hold it back otherwise.
+    """A guard that passes an interrupt on while it is `open`, and holds it back otherwise.
 
-    Outside the main thread Python delivers no signals, and the guard does nothing. One guard may be
-    entered within another: then it is in charge, and what the outer one holds back becomes its own.
+    Outside the main thread, Python delivers no signals, and the guard does nothing. One guard may
+    be entered within another: then the inner one is in charge, and takes over an interrupt that
+    the outer one holds back.
 
     Attributes
     ----------
     open : bool
-        Whether the user's code is running, which may be interrupted at once.
+        True while the user's code is running, which may be interrupted at once.
     pending : bool
-        Whether an interrupt is being held back.
+        True if an interrupt is being held back.
     """
 
     def __init__(self) -> None:
@@ -62,14 +63,14 @@ class InterruptGuard:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.open and self._previous is not None:
-            # Whatever comes next is ours again, even if the user's code was never reached.
+            # The code that runs next is ours again, even if the user's code was never reached.
             self.open = False
             self._pass_on(signum, frame)
         else:
             self.pending = True
 
     def _pass_on(self, signum: int, frame: FrameType | None) -> None:
-        """Do what would be done if there were no guards."""
+        """Call the handler that was in place before all guards."""
         if self._outer is not None:
             self._outer._pass_on(signum, frame)  # noqa: SLF001 (another one of these)
         elif self._previous is not None:
@@ -78,7 +79,7 @@ class InterruptGuard:
 
 @contextmanager
 def interrupts_raised() -> Iterator[None]:
-    """Have Ctrl-C raise `KeyboardInterrupt` meanwhile: once a cell is over, a kernel may not."""
+    """Make Ctrl-C raise `KeyboardInterrupt`: after the end of a cell, a kernel may not."""
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(previous):
         yield

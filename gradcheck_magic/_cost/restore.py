@@ -1,7 +1,7 @@
-"""What a check borrows, and gives back bit for bit, whatever happens.
+"""Everything that a check changes besides the parameters, restored bit for bit in the end.
 
-The parameters are the business of `Binding`. The user's function may use up random numbers, and
-PyTorch's modules and tensors change when they are used: running means and gradients accumulate.
+`Binding` restores the parameters. The user's function may also use up random numbers, and PyTorch
+modules and tensors change when they are used: running means and gradients accumulate.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from typing import Any, Self
 
 import numpy as np
 
-from gradcheck_magic._cost.free_variables import attributes, found, read_by
+from gradcheck_magic._cost.free_variables import instance_attributes, until_error, variables_read
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.arrays import requires_gradient, torch_class
-from gradcheck_magic._inputs.containers import is_module, module_of, opened
+from gradcheck_magic._inputs.containers import is_module, module_of, without_generators
 from gradcheck_magic._inputs.parameters import array_leaves
 
 __all__ = ["Restored"]
 
 Restore = Callable[[], object]
 
-# Longer lists are data.
+# Only this many items of a container are examined: longer lists are data.
 MOST_HELD = 1000
 
 
 class Restored:
-    """Random states, and what torch accumulates; as a context manager it gives them back.
+    """A context manager that restores random states, and the tensors that torch changes.
 
-    An interrupt never comes between: until then it is held back, or passed on by the guards of
-    those who call the user's functions.
+    An interrupt cannot prevent this: it is held back, except while the user's functions run, when
+    their own guards let it through.
 
     Parameters
     ----------
     params : object
-        The user's.
+        The user's parameters.
     functions : callable
-        Which of the user's functions will be called.
+        The user's functions that will be called.
     """
 
     def __init__(self, params: object, *functions: object) -> None:
@@ -52,12 +52,12 @@ class Restored:
         self._restores: list[Restore] = []
 
     def __enter__(self) -> Self:
-        read = [*chain.from_iterable(map(_reached, self._functions))]
+        read = [*chain.from_iterable(map(_objects_read, self._functions))]
         self._restores = [*_global_randomness(), *map(_own_randomness, filter(_is_random, read))]
         if torch_class("Tensor"):
             modules = filter(is_module, [module_of(self._params), *self._functions, *read])
-            self._restores += _accumulated(self._params, modules)
-        # Nothing has been changed so far.
+            self._restores += _torch_state(self._params, modules)
+        # The guard is entered last, because nothing has been changed before.
         self._guard.__enter__()
         return self
 
@@ -74,9 +74,9 @@ class Restored:
             self._guard.__exit__(kind, error, traceback)
 
 
-def _reached(function: object) -> Iterator[object]:
-    """Yield what a function reads, and what the objects among that hold."""
-    for _, value in found(read_by(function)):
+def _objects_read(function: object) -> Iterator[object]:
+    """Yield the variables that a function reads, and the items and attributes of these."""
+    for _, value in until_error(variables_read(function)):
         yield value
         kind = type(value)
         if kind is dict:
@@ -84,7 +84,7 @@ def _reached(function: object) -> Iterator[object]:
         elif kind in {list, tuple}:
             yield from value[:MOST_HELD]
         elif not issubclass(kind, (ModuleType, type)):
-            yield from (held for _, held in attributes(value))
+            yield from (held for _, held in instance_attributes(value))
 
 
 def _global_randomness() -> Iterator[Restore]:
@@ -100,7 +100,7 @@ def _global_randomness() -> Iterator[Restore]:
 def _is_random(value: object) -> bool:
     kind = type(value)
     if issubclass(kind, random.SystemRandom):
-        # It has no state.
+        # It reads the system's entropy and has no state to restore.
         return False
     kinds = (np.random.Generator, np.random.RandomState, random.Random)
     return issubclass(kind, (*kinds, torch_class("Generator")))
@@ -115,14 +115,14 @@ def _own_randomness(generator: Any) -> Restore:
     return partial(generator.set_state, generator.get_state())
 
 
-def _accumulated(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
-    """Yield what restores gradients, running means and modes, each once."""
+def _torch_state(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
+    """Yield functions that restore gradients, running means and modes, each once."""
     distinct = {id(module): module for module in modules}.values()
     tensors = [parameter for module in distinct for parameter in module.parameters()]
     tensors += filter(requires_gradient, _leaves(params))
     for tensor in {id(tensor): tensor for tensor in tensors}.values():
         if tensor.is_leaf:
-            yield partial(_give_back, tensor, tensor.grad, _copied(tensor.grad))
+            yield partial(_restore_gradient, tensor, tensor.grad, _copy_of(tensor.grad))
     for module in distinct:
         for buffer in module.buffers():
             yield partial(buffer.data.copy_, buffer.detach().clone())
@@ -131,19 +131,19 @@ def _accumulated(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
 
 
 def _leaves(params: object) -> list[object]:
-    # What is wrong with it is said where the parameters are read.
+    # Errors in the parameters are reported later, when they are collected.
     with suppress(Exception):
-        return [leaf for _, leaf in array_leaves(opened(params))]
+        return [leaf for _, leaf in array_leaves(without_generators(params))]
     return []
 
 
-def _copied(grad: Any) -> Any:
+def _copy_of(grad: Any) -> Any:
     return None if grad is None else grad.detach().clone()
 
 
-def _give_back(tensor: Any, grad: Any, values: Any) -> None:
-    """Make the gradient what it was: the same tensor, with the same numbers."""
+def _restore_gradient(tensor: Any, grad: Any, values: Any) -> None:
+    """Restore the gradient: the same tensor, with the same numbers."""
     if grad is not None:
-        # Through `data`, so that a graph which is still to be used does not count it as a change.
+        # `data` is used so that autograd does not notice the change: a graph may still be needed.
         grad.data.copy_(values)
     tensor.grad = grad

@@ -1,4 +1,4 @@
-"""What runs in a worker: the cost, made ready once, and the tasks that name it."""
+"""The code that runs in a worker: it prepares the cost once, and then does tasks with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from gradcheck_magic._cost.convention import Binding, Convention
 from gradcheck_magic._cost.directions import Direction
-from gradcheck_magic._cost.evaluation import Along, Evaluator, Pairs
+from gradcheck_magic._cost.evaluation import Batch, DirectionBatch, Evaluator
 from gradcheck_magic._inputs.parameters import Parameters
 from gradcheck_magic._wording import first_line
 from gradcheck_magic.errors import InputError
@@ -27,87 +27,86 @@ from gradcheck_magic.errors import InputError
 __all__ = [
     "KEEPING",
     "PARALLEL_EXTRA",
-    "Part",
-    "Recipe",
+    "CostRecipe",
     "Task",
-    "Unknown",
+    "TaskResult",
+    "UnknownCost",
     "evaluate",
-    "memory_kept",
+    "memory_not_trimmed",
     "process_id",
     "sampled_costs",
 ]
 
-# What is long is sent as an array: Dask would spell out bytes as text, for the name of the task.
+# Long data is sent as an array: Dask would write out bytes as text in the name of the task.
 Bytes = NDArray[np.uint8]
 
 Vector = NDArray[np.float64]
 Array = NDArray[Any]
 
-# What `workers` needs besides the package itself.
+# The command that installs the packages which `workers` needs.
 PARALLEL_EXTRA = "pip install gradcheck_magic[parallel]"
-# A worker keeps what so many checks need; the points of one check follow each other.
+# The number of costs that a worker keeps. One check may have several, one for each point.
 COSTS_KEPT = 2
-# How far from θ, relatively, the cost in the workers is compared with the one here.
+# The relative distances from θ at which the cost in a worker is compared with the one here.
 COMPARED_AT = (0.1, 1e-3)
 
-# The environment variable by which others have memory trimmed, and what glibc's mallopt(3) calls
-# the two thresholds.
+# The environment variable with which Dask makes glibc trim memory, and the numbers of the two
+# thresholds in glibc's mallopt(3).
 ASKED = "MALLOC_TRIM_THRESHOLD_"
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-# As far as glibc adapts by itself, in bytes: arrays up to the first are kept, up to the second in
-# all.
+# The limits to which glibc raises the thresholds by itself, in bytes: the largest freed array whose
+# memory the process keeps, and the most memory that it keeps in total.
 LARGEST_KEPT, MOST_KEPT = 32 << 20, 64 << 20
-# The threshold at which glibc begins, in bytes.
+# The initial threshold of glibc, in bytes.
 MMAP_DEFAULT = 128 << 10
-# The same for processes of our own, from their start.
+# The environment that sets the same limits in our own processes, from their start.
 KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(LARGEST_KEPT), ASKED: str(MOST_KEPT)}
 
-# What this process knows: the costs that it was sent, ready to be evaluated.
+# The costs that this process was sent, ready to be evaluated, for each thread.
 _known = threading.local()
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What a worker is asked for.
+    """A task for a worker.
 
     Attributes
     ----------
     key : str
-        Of the cost.
+        The key of the cost.
     number : int
-        Of the task: to Dask, two that are alike are the same one.
+        The number of the task: Dask would treat two equal tasks as one.
     precision : dtype or None
-        In which θ is handed over, if not in its own.
-    batch : Entries, Along or None
-        The pairs of evaluations; None: J at θ and around it, for comparison.
-    recipe : ndarray, Recipe or None
-        The cost, for a worker that does not know the key: pickled, or as it is where memory is
-        shared.
+        The precision in which θ is passed, if it is not its own.
+    batch : EntryBatch, DirectionBatch or None
+        The pairs of evaluations; None for J at and around θ, for comparison.
+    recipe : ndarray, CostRecipe or None
+        The cost, for a worker that does not know the key: pickled, or as it is if memory is shared.
     """
 
     key: str
     number: int
     precision: DTypeLike | None
-    batch: Pairs | None
-    recipe: Bytes | Recipe | None = None
+    batch: Batch | None
+    recipe: Bytes | CostRecipe | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """What a worker made of a task.
+class TaskResult:
+    """The result of a task.
 
     Attributes
     ----------
     plus, minus : ndarray
-        J on one side of θ and on the other, as far as it got.
+        J on one side of θ and on the other, for all pairs or for those before an error.
     n_evaluations : int
-        How many evaluations that took.
+        The number of evaluations.
     seconds : float
-        How long it took.
+        The duration.
     error : Exception or None
-        What the user's function raised at the pair after these.
+        The exception that the user's function raised at the pair after these.
     process : tuple
-        In which process of which machine it was.
+        The machine and the process of the worker.
     """
 
     plus: Vector
@@ -119,28 +118,28 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Unknown:
-    """A worker does not know the cost.
+class UnknownCost:
+    """The answer of a worker that does not know the cost.
 
     Attributes
     ----------
     process : tuple
-        In which process of which machine that is.
+        The machine and the process of the worker.
     """
 
     process: tuple[str, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
-    """What it takes to evaluate the cost elsewhere: see `Evaluator` and `Binding`.
+class CostRecipe:
+    """Everything that is needed to evaluate the cost elsewhere: see `Evaluator` and `Binding`.
 
     Attributes
     ----------
     floating : dict
-        What NumPy is to do about an overflow and the like.
-    benches : dict
-        What threads that share this recipe have made of it.
+        NumPy's settings for overflow and other floating-point errors.
+    ready : dict
+        The cost as each thread that shares this recipe evaluates it.
     """
 
     function: Callable[..., Any]
@@ -153,11 +152,11 @@ class Recipe:
     keywords: bool
     fresh: bool
     floating: dict[str, Any]
-    benches: dict[int, _Bench] = field(default_factory=dict)
+    ready: dict[int, _ReadyCost] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, evaluator: Evaluator, binding: Binding) -> Recipe:
-        """Return what makes another evaluator and binding like these."""
+    def of(cls, evaluator: Evaluator, binding: Binding) -> CostRecipe:
+        """Return a recipe for an evaluator and a binding like these."""
         return cls(
             evaluator.function,
             evaluator.name,
@@ -171,17 +170,17 @@ class Recipe:
             dict(np.geterr()),
         )
 
-    def bench(self) -> _Bench:
-        """Return the cost as this thread evaluates it, which is kept with the recipe."""
+    def ready_cost(self) -> _ReadyCost:
+        """Return the cost as this thread evaluates it; it is kept with the recipe."""
         thread = threading.get_ident()
-        if thread not in self.benches:
-            self.benches[thread] = _Bench(self)
-        return self.benches[thread]
+        if thread not in self.ready:
+            self.ready[thread] = _ReadyCost(self)
+        return self.ready[thread]
 
     def evaluator(self) -> Evaluator:
         """Return an evaluator for this thread."""
-        alone = threading.current_thread() is threading.main_thread()
-        kind = Evaluator if alone else _ThreadsEvaluator
+        is_main = threading.current_thread() is threading.main_thread()
+        kind = Evaluator if is_main else _ThreadsEvaluator
         return kind(self.function, self.name, self.upstream, self.itemsize)
 
     def binding(self, precision: DTypeLike | None) -> Binding:
@@ -193,25 +192,25 @@ class Recipe:
         return binding
 
     def pickled(self) -> Bytes:
-        """Return it pickled, functions of a notebook included."""
+        """Return the recipe pickled, including functions that are defined in a notebook."""
         try:
             import cloudpickle
         except ImportError:
             raise InputError(
-                f"`workers` needs cloudpickle, which hands `{self.name}` over: {PARALLEL_EXTRA}."
+                f"`workers` needs cloudpickle to send `{self.name}`: {PARALLEL_EXTRA}."
             ) from None
         try:
             pickled = cloudpickle.dumps(self)
         except Exception as error:
             raise InputError(
-                f"`{self.name}` cannot be sent to `workers`: {first_line(error)}. Make that in the "
-                "function itself, or say workers=None."
+                f"`{self.name}` cannot be sent to `workers`: {first_line(error)}. Create that "
+                "object inside the function, or use workers=None."
             ) from error
         return np.frombuffer(pickled, np.uint8)
 
 
 class _ThreadsEvaluator(Evaluator):
-    """Leaves the filters of warnings alone, which all threads of a process share."""
+    """An evaluator that leaves the warning filters alone, which all threads of a process share."""
 
     def quiet_value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
         with np.errstate(all="ignore"):
@@ -221,16 +220,16 @@ class _ThreadsEvaluator(Evaluator):
                 return np.nan
 
 
-class _Bench:
+class _ReadyCost:
     """The cost, as one thread of a worker evaluates it."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: CostRecipe) -> None:
         self._recipe = recipe
         self._evaluator = recipe.evaluator()
         self._bindings: dict[Any, Binding] = {}
 
-    def made(self, task: Task) -> Part:
-        """Return what was asked for, as far as the user's function goes along."""
+    def result_of(self, task: Task) -> TaskResult:
+        """Do a task, and return its result, which ends at the first error."""
         if task.precision not in self._bindings:
             self._bindings[task.precision] = self._recipe.binding(task.precision)
         binding, evaluator = self._bindings[task.precision], self._evaluator
@@ -238,7 +237,7 @@ class _Bench:
         plus = minus = np.empty(0)
         error = None
         try:
-            with np.errstate(**self._recipe.floating), memory_kept():
+            with np.errstate(**self._recipe.floating), memory_not_trimmed():
                 if task.batch is None:
                     plus = minus = sampled_costs(evaluator, binding)
                 else:
@@ -248,41 +247,43 @@ class _Bench:
             plus, minus = plus[: evaluator.done], minus[: evaluator.done]
             error = _sendable(raised)
         seconds = time.perf_counter() - began
-        return Part(plus, minus, evaluator.n_evaluations - before, seconds, error, process_id())
+        return TaskResult(
+            plus, minus, evaluator.n_evaluations - before, seconds, error, process_id()
+        )
 
 
-def evaluate(task: Task) -> Part | Unknown:
-    """Do a task, in a worker, if it knows the cost."""
-    if isinstance(task.recipe, Recipe):
-        # Memory is shared: what is kept goes with the check.
-        return task.recipe.bench().made(task)
-    benches: dict[str, _Bench] = _known.__dict__.setdefault("benches", {})
-    if task.key not in benches:
+def evaluate(task: Task) -> TaskResult | UnknownCost:
+    """Do a task in a worker, if it knows the cost."""
+    if isinstance(task.recipe, CostRecipe):
+        # Memory is shared: the cost is kept with the recipe, and released with the check.
+        return task.recipe.ready_cost().result_of(task)
+    costs: dict[str, _ReadyCost] = _known.__dict__.setdefault("costs", {})
+    if task.key not in costs:
         if task.recipe is None:
-            return Unknown(process_id())
+            return UnknownCost(process_id())
         try:
-            recipe: Recipe = pickle.loads(task.recipe.data)  # noqa: S301 (it comes from the check itself)
-            bench = _Bench(recipe)
-        except Exception as error:  # noqa: BLE001 (what it imports may raise anything)
-            return Part(np.empty(0), np.empty(0), 0, 0.0, _sendable(error), process_id())
-        while len(benches) >= COSTS_KEPT:
-            del benches[next(iter(benches))]
-        benches[task.key] = bench
-    return benches[task.key].made(task)
+            recipe: CostRecipe = pickle.loads(task.recipe.data)  # noqa: S301 (it comes from the check itself)
+            cost = _ReadyCost(recipe)
+        except Exception as error:  # noqa: BLE001 (the modules it imports may raise anything)
+            return TaskResult(np.empty(0), np.empty(0), 0, 0.0, _sendable(error), process_id())
+        while len(costs) >= COSTS_KEPT:
+            del costs[next(iter(costs))]
+        costs[task.key] = cost
+    return costs[task.key].result_of(task)
 
 
 def sampled_costs(evaluator: Evaluator, binding: Binding) -> Vector:
-    """Return J at θ and at a few points around it, where all that is checked has moved."""
+    """Return J at θ and at a few points around it, with all checked parameters moved."""
     probes = [
         [(direction, distance * size) for direction, size in _directions(binding)]
         for distance in COMPARED_AT
     ]
     here = evaluator.value(binding)
-    return np.hstack([here, *evaluator.pairs(binding, Along(probes))])
+    return np.hstack([here, *evaluator.pairs(binding, DirectionBatch(probes))])
 
 
 def _directions(binding: Binding) -> Iterator[tuple[Direction, float]]:
-    """Yield a direction in each parameter that is checked, and the size of the parameter."""
+    """Yield a direction in each checked parameter, and the typical size of its entries."""
     for position, parameter in enumerate(binding.parameters.arrays):
         if parameter.checked and parameter.size:
             values = binding.theta[parameter.start : parameter.stop].astype(np.float64)
@@ -291,7 +292,7 @@ def _directions(binding: Binding) -> Iterator[tuple[Direction, float]]:
 
 
 def _sendable(error: Exception) -> Exception:
-    """The same exception, or one that says as much where it cannot be pickled."""
+    """Return the exception, or one with the same message if it cannot be pickled."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 (pickled in this line)
@@ -301,16 +302,17 @@ def _sendable(error: Exception) -> Exception:
 
 
 def process_id() -> tuple[str, int]:
+    """Return the name of this machine, and the id of this process."""
     return platform.node(), os.getpid()
 
 
 @contextmanager
-def memory_kept() -> Iterator[None]:
-    """Let memory be kept meanwhile; afterwards it is given back, and all is as it was.
+def memory_not_trimmed() -> Iterator[None]:
+    """Let the C library keep freed memory for reuse, and restore its settings afterwards.
 
-    Dask has its workers give memory back early, by the environment's MALLOC_TRIM_THRESHOLD_. With
-    that, the C library no longer adapts to what a process does: each large array is mapped anew,
-    page by page, and a cost that makes such arrays takes twice as long as elsewhere.
+    Dask makes its workers return memory early, by the environment variable MALLOC_TRIM_THRESHOLD_.
+    Then the C library no longer adapts to the process: each large array is mapped anew, page by
+    page, and a cost that makes such arrays takes twice as long as elsewhere.
     """
     asked = os.environ.get(ASKED, "")
     mallopt = _mallopt() if asked.isdigit() else None
@@ -328,7 +330,7 @@ def memory_kept() -> Iterator[None]:
 
 @cache
 def _mallopt() -> Callable[[int, int], int] | None:
-    """Return glibc's function; None where the C library is another."""
+    """Return glibc's function; None for any other C library."""
     try:
         library = ctypes.CDLL(None)
         library.gnu_get_libc_version  # noqa: B018 (found or not)

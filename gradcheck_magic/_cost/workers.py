@@ -1,8 +1,8 @@
-"""Has batches of evaluations made by workers: by the processes of a pool, here or elsewhere.
+"""Evaluation of batches in workers: the processes of a pool, here or on other machines.
 
-What the cost needs is pickled once, all of it together: an array that the cost reads and `params`
-holds is one array there too. It is sent once to a worker, and each task then names it by a key; a
-worker that does not know the key says so, and is sent it with the task.
+The cost and its parameters are pickled together, so that an array which both the cost and `params`
+refer to remains a single array in the worker. The pickle is sent to each worker once, and each task
+names it by a key. A worker that does not know the key says so, and gets the pickle with the task.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.convention import Binding, Convention
-from gradcheck_magic._cost.evaluation import Evaluator, Pairs
+from gradcheck_magic._cost.evaluation import Batch, Evaluator
 from gradcheck_magic._cost.worker_process import (
     KEEPING,
     PARALLEL_EXTRA,
-    Part,
-    Recipe,
+    CostRecipe,
     Task,
-    Unknown,
+    TaskResult,
+    UnknownCost,
     evaluate,
     process_id,
     sampled_costs,
 )
-from gradcheck_magic._inputs.parameters import kind_of
-from gradcheck_magic._wording import shown
+from gradcheck_magic._inputs.parameters import describe_type
+from gradcheck_magic._wording import quoted
 from gradcheck_magic.errors import InputError, WorkerLostError
 
 __all__ = ["Pool", "Workers", "pool_of"]
@@ -46,42 +46,39 @@ __all__ = ["Pool", "Workers", "pool_of"]
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
 
-# A task takes about so many seconds, and so many are under way for each worker: one is evaluated,
-# and one waits.
+# The approximate duration of a task in seconds, and the number of tasks for each worker: one is
+# being evaluated, and one waits.
 TASK_SECONDS = 0.25
 TASKS_PER_WORKER = 2
-# Towards the end of a batch tasks are smaller, so that all workers finish together; not below this.
+# Tasks get shorter towards the end of a batch, so that all workers finish together. This is their
+# least duration in seconds.
 SHORTEST_TASK = 0.005
-# So often, in seconds, one looks up while waiting.
+# The time between two looks at the clock and at interrupts while waiting, in seconds.
 POLL = 0.1
-# What is under way when a check ends early may take so many seconds more.
+# The seconds that running tasks may still take when a check ends early.
 GRACE = 0.5
-# Our own processes are kept so many seconds for the next check.
+# The seconds for which our own processes are kept for the next check.
 IDLE = 300
-# Whose threads a linear algebra library starts: with a process for each core, one is enough.
+# The variables that set the number of threads in linear algebra libraries: with a process for each
+# core, one thread each is enough.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# What the libraries, which are not imported for it, raise where a worker is gone.
+# The names of the exceptions that other libraries raise if a worker is lost; the libraries are not
+# imported for them.
 LOST = {"KilledWorker", "CancelledError", "CommClosedError", "EngineError"}
-
-
-# In a worker
-
-
-# Who does it
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Where tasks are done.
+    """A pool of workers.
 
     Attributes
     ----------
     executor : Executor
-        Has a method ``submit``.
+        An object with a method ``submit``.
     size : int
-        How many workers there are.
+        The number of workers.
     is_ours : bool
-        Whether it may be stopped.
+        True if the processes are our own and may be stopped.
     """
 
     executor: Any
@@ -90,16 +87,16 @@ class Pool:
 
     @property
     def shares_memory(self) -> bool:
-        """Whether its workers are known to be threads of this process."""
+        """True if the workers are known to be threads of this process."""
         return isinstance(self.executor, ThreadPoolExecutor)
 
     def renewed(self) -> Pool:
-        """Return new processes in place of our own."""
+        """Replace our own processes by new ones."""
         self.executor.shutdown(wait=True, kill_workers=True)
         return _processes(self.size)
 
     def give_up(self, futures: list[Future[Any]]) -> None:
-        """Cancel what is not yet done, and stop our own processes if they do not come to an end.
+        """Cancel all waiting tasks, and stop our own processes if the running tasks do not end.
 
         A cost may hang in one of them, and the next check would wait for it.
         """
@@ -111,17 +108,17 @@ class Pool:
 
 
 def pool_of(workers: Any) -> Pool | None:
-    """Return the pool that is asked for; None where all is evaluated here.
+    """Return the requested pool; None if everything is evaluated here.
 
     Parameters
     ----------
     workers : int, Executor or None
-        How many processes, or whose.
+        The number of processes, or the executor to use.
 
     Raises
     ------
     InputError
-        If it is neither, or there is no loky.
+        If `workers` is neither, or if loky is not installed.
     """
     if workers is None:
         return None
@@ -130,21 +127,21 @@ def pool_of(workers: Any) -> Pool | None:
     is_number = isinstance(workers, (int, np.integer)) and not isinstance(workers, bool)
     if not is_number or workers < 1:
         raise InputError(
-            f"`workers` is {shown(workers)}: expected a whole number from 1 on, or an executor, "
+            f"`workers` is {quoted(workers)}: expected a positive integer, or an executor, "
             "such as a ProcessPoolExecutor or a Dask client's get_executor()."
         )
     return _processes(int(workers)) if workers > 1 else None
 
 
 def _processes(number: int) -> Pool:
-    """Return processes of our own, those of the check before if they are as many."""
+    """Return processes of our own: those of the previous check, if their number is the same."""
     try:
         import loky
     except ImportError:
         raise InputError(f"`workers` is {number}, which needs loky: {PARALLEL_EXTRA}.") from None
     threads = max(1, loky.cpu_count() // number)
     environment = {**dict.fromkeys(THREADS, str(threads)), **KEEPING}
-    # What a worker keeps of a large data set is not a leak, after which loky would replace it.
+    # Loky replaces workers that seem to leak memory, but a large data set that is kept is no leak.
     environment["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e15"
     executor = loky.get_reusable_executor(
         max_workers=number,
@@ -157,18 +154,18 @@ def _processes(number: int) -> Pool:
 
 
 def _begin(*_: object) -> None:
-    """Begin a process, which serves until it would be begun with something else.
+    """Initialize a process; loky starts new ones if the arguments differ from the last time.
 
-    Ctrl-C, which reaches all processes of a terminal, is left to the one that waits for them.
+    Ctrl-C reaches all processes of a terminal, but only the one that waits for them handles it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _size(executor: Any) -> int:
-    """Return how many workers an executor has, as far as it tells."""
+    """Return the number of workers of an executor, or of cores here if it does not tell."""
     client = getattr(executor, "_client", executor)
     questions: list[Callable[[], int]] = [
-        lambda: executor._max_workers,  # noqa: SLF001 (concurrent.futures, and whoever follows it)
+        lambda: executor._max_workers,  # noqa: SLF001 (concurrent.futures, and similar executors)
         lambda: sum(client.nthreads().values()),  # Dask
     ]
     for question in questions:
@@ -183,18 +180,18 @@ class Workers:
     Parameters
     ----------
     pool : Pool
-        Where tasks are done.
+        The pool that does the tasks.
     evaluator : Evaluator
-        The user's function; evaluations made elsewhere are counted in it.
+        The user's function; evaluations in workers are counted in it.
     binding : Binding
-        θ, at rest, as the function wants it.
+        θ, unmoved, in the form in which the function is called.
     check_time : callable, optional
-        Called now and then while waiting; it may raise.
+        A function that is called now and then while waiting; it may raise an exception.
 
     Raises
     ------
     InputError
-        If threads would move the arrays that a cost reads under each other, or the cost cannot be
+        If several threads would move the same arrays that a cost reads, or if the cost cannot be
         pickled.
     """
 
@@ -209,33 +206,33 @@ class Workers:
         self._pool = pool
         self._evaluator = evaluator
         self._binding = binding
-        self._check_time = check_time or _never
+        self._check_time = check_time or _no_time_limit
         self._key = uuid.uuid4().hex
         self._numbers = count()
-        self._seconds = TASK_SECONDS
-        # To whom the cost was sent because they did not know it.
-        self._told: set[tuple[str, int]] = set()
-        self._under_way: list[Future[Any]] = []
+        self._seconds_per_pair = TASK_SECONDS
+        # The processes that were sent the cost because they did not know it.
+        self._informed: set[tuple[str, int]] = set()
+        self._running: list[Future[Any]] = []
         if pool.shares_memory:
             self._require_own_arrays()
-        recipe = Recipe.of(evaluator, binding)
+        recipe = CostRecipe.of(evaluator, binding)
         self._recipe = recipe if pool.shares_memory else recipe.pickled()
 
     def compare(self, is_same: Callable[[float, float], bool]) -> None:
-        """Make sure that the cost which the workers evaluate is this one.
+        """Make sure that the workers evaluate the same cost.
 
-        Every worker that is idle gets to know it on this occasion. Our own processes are begun
-        anew where it is another: they may have imported a module that was edited since.
+        Every idle worker gets the cost for this. If the values differ, our own processes are
+        restarted: they may have imported a module that was edited since.
 
         Parameters
         ----------
         is_same : callable
-            Whether two values of J may come from the same θ.
+            A function that returns True if two values of J may come from the same θ.
 
         Raises
         ------
         InputError
-            If it is another one. What the function raises there passes through.
+            If the values differ. An exception of the function in a worker passes through.
         """
         here = sampled_costs(self._evaluator, self._binding)
         try:
@@ -249,41 +246,42 @@ class Workers:
     def _compare(self, here: Vector, is_same: Callable[[float, float], bool]) -> None:
         tasks = [replace(self._task(None, None), recipe=self._recipe) for _ in range(self.size)]
         try:
-            for task, future in [(task, self._sent(task)) for task in tasks]:
-                self._require_same(here, self._received(task, future), is_same)
+            for task, future in [(task, self._send(task)) for task in tasks]:
+                self._require_same(here, self._receive(task, future), is_same)
         finally:
-            self._give_up()
+            self._cancel()
 
     def _require_same(
-        self, here: Vector, part: Part, is_same: Callable[[float, float], bool]
+        self, here: Vector, part: TaskResult, is_same: Callable[[float, float], bool]
     ) -> None:
         if part.process == process_id():
             self._require_own_arrays()
         if part.error is not None:
             part.error.add_note(f"This happened in a worker; here `{self._evaluator.name}` works.")
             raise part.error
-        self._seconds = part.seconds / len(here) * 2
+        self._seconds_per_pair = part.seconds / len(here) * 2
         for one, other in zip(here.tolist(), part.plus.tolist(), strict=True):
             if not is_same(one, other):
                 raise InputError(
-                    f"`{self._evaluator.name}` is {other:.9g} in a worker where it is {one:.9g} "
-                    "here: it may read arrays of an imported module, or of which `params` holds "
-                    "views, and these are others there; make the parameters an argument of it."
+                    f"`{self._evaluator.name}` is {other:.9g} in a worker, but {one:.9g} here: it "
+                    "may read arrays of an imported module, or arrays of which `params` contains "
+                    "views, and a worker has other copies of these; make the parameters an "
+                    "argument of it."
                 )
 
     def _require_own_arrays(self) -> None:
         if self._binding.convention is Convention.CLOSURE:
             name = self._evaluator.name
             raise InputError(
-                f"`{name}` reads the notebook's arrays, which threads would move under each other: "
-                "give `workers` a number or a pool of processes, or make the parameters an "
-                f"argument of `{name}`."
+                f"`{name}` reads the notebook's arrays, which several threads would move at the "
+                "same time: set `workers` to a number or a pool of processes, or make the "
+                f"parameters an argument of `{name}`."
             )
 
-    def parts(self, binding: Binding, batch: Pairs) -> Generator[Part, None, None]:
-        """Yield what the workers make of a batch, part by part, in its order.
+    def parts(self, binding: Binding, batch: Batch) -> Generator[TaskResult, None, None]:
+        """Yield the results of a batch, part by part, in its order.
 
-        Whatever ends this early, what is then under way is cancelled.
+        If this ends early, for whatever reason, the remaining tasks are cancelled.
         """
         waiting: deque[tuple[Task, Future[Any]]] = deque()
         start = 0
@@ -292,64 +290,64 @@ class Workers:
                 while start < len(batch) and len(waiting) < TASKS_PER_WORKER * self.size:
                     stop = start + self._length(len(batch) - start)
                     task = self._task(binding, batch.part(start, stop))
-                    waiting.append((task, self._sent(task)))
+                    waiting.append((task, self._send(task)))
                     start = stop
-                part = self._received(*waiting.popleft())
-                self._seconds = part.seconds / max(len(part.plus), 1)
+                part = self._receive(*waiting.popleft())
+                self._seconds_per_pair = part.seconds / max(len(part.plus), 1)
                 yield part
         finally:
-            self._give_up()
+            self._cancel()
 
     def _length(self, remaining: int) -> int:
-        """Return how many of the pairs that remain the next task is to have."""
+        """Return the number of pairs for the next task."""
         shortest, longest = (
-            max(1, int(s / (self._seconds or 1e-9))) for s in (SHORTEST_TASK, TASK_SECONDS)
+            max(1, int(s / (self._seconds_per_pair or 1e-9))) for s in (SHORTEST_TASK, TASK_SECONDS)
         )
         share = math.ceil(remaining / (TASKS_PER_WORKER * self.size))
         return min(remaining, max(shortest, min(share, longest)))
 
-    def _task(self, binding: Binding | None, batch: Pairs | None) -> Task:
+    def _task(self, binding: Binding | None, batch: Batch | None) -> Task:
         precision = None if binding is None else binding.dtype
-        # Where memory is shared, the cost is no load.
+        # If memory is shared, the cost can be passed with every task.
         recipe = self._recipe if self._pool.shares_memory else None
         return Task(self._key, next(self._numbers), precision, batch, recipe)
 
-    def _sent(self, task: Task) -> Future[Any]:
+    def _send(self, task: Task) -> Future[Any]:
         try:
             future: Future[Any] = self._pool.executor.submit(evaluate, task)
         except Exception as error:
             self._require_alive(error)
             raise
-        self._under_way.append(future)
+        self._running.append(future)
         return future
 
-    def _received(self, task: Task, future: Future[Any]) -> Part:
-        """Return the result of a task, sent again with the cost if need be."""
-        part = self._result(future)
-        if isinstance(part, Unknown):
-            part = self._again(task, part)
-        if not isinstance(part, Part):
+    def _receive(self, task: Task, future: Future[Any]) -> TaskResult:
+        """Return the result of a task; if necessary, send the task again with the cost."""
+        part = self._wait_for(future)
+        if isinstance(part, UnknownCost):
+            part = self._send_again(task, part)
+        if not isinstance(part, TaskResult):
             raise InputError(
-                f"`workers` answered with {kind_of(part)}: expected an executor that has each "
-                "task done once, such as ipyparallel's Client.executor()."
+                f"`workers` returned {describe_type(part)}: expected an executor that does "
+                "each task once, such as ipyparallel's Client.executor()."
             )
         self._evaluator.n_evaluations += part.n_evaluations
         return part
 
-    def _again(self, task: Task, answer: Unknown) -> Any:
-        """Return the result of a task which came to a worker that did not know the cost."""
-        if answer.process in self._told:
-            # The task was on its way there before the cost was.
-            again = self._result(self._sent(replace(task, number=next(self._numbers))))
-            if not isinstance(again, Unknown):
+    def _send_again(self, task: Task, answer: UnknownCost) -> Any:
+        """Send a task again, because its worker did not know the cost, and return the result."""
+        if answer.process in self._informed:
+            # The task was sent to this worker before the cost was.
+            again = self._wait_for(self._send(replace(task, number=next(self._numbers))))
+            if not isinstance(again, UnknownCost):
                 return again
             answer = again
-        self._told.add(answer.process)
+        self._informed.add(answer.process)
         whole = replace(task, number=next(self._numbers), recipe=self._recipe)
-        return self._result(self._sent(whole))
+        return self._wait_for(self._send(whole))
 
-    def _result(self, future: Future[Any]) -> Any:
-        """Wait for a result; an interrupt comes through at once."""
+    def _wait_for(self, future: Future[Any]) -> Any:
+        """Wait for a result; an interrupt is raised at once."""
         guard = self._evaluator.guard
         while True:
             guard.release()
@@ -364,25 +362,25 @@ class Workers:
                 self._require_alive(error)
                 raise
             else:
-                self._under_way.remove(future)
+                self._running.remove(future)
                 return result
             finally:
                 guard.open = False
 
     def _require_alive(self, error: Exception) -> None:
-        """Say so if what an executor raised means that a worker is gone."""
-        # ipyparallel wraps what is not its own, and gives its name.
+        """Raise `WorkerLostError` if an exception of the executor means that a worker died."""
+        # ipyparallel wraps other exceptions, and keeps their names in `ename`.
         kinds = {kind.__name__ for kind in type(error).__mro__} | {getattr(error, "ename", "")}
         if isinstance(error, BrokenExecutor) or kinds & LOST:
             raise WorkerLostError(
-                f"A worker died while it evaluated `{self._evaluator.name}`, as it would from lack "
+                f"A worker died while it evaluated `{self._evaluator.name}`, perhaps from lack "
                 "of memory: try fewer workers, or workers=None."
             ) from error
 
-    def _give_up(self) -> None:
-        self._pool.give_up(self._under_way)
-        self._under_way.clear()
+    def _cancel(self) -> None:
+        self._pool.give_up(self._running)
+        self._running.clear()
 
 
-def _never() -> None:
-    """Look at no clock."""
+def _no_time_limit() -> None:
+    """Do nothing, because there is no time limit."""

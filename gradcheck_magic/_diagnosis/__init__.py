@@ -1,11 +1,11 @@
-"""What is probably wrong, where, and why the verdict is what it is: in sentences with numbers.
+"""The diagnosis: sentences that say what is probably wrong, where, and why the verdict follows.
 
-Measured entries and a comparison come in; diagnoses, reasons and notes go out, and `conclude.py`
-puts the whole result together. `diagnose.py` asks each cause in turn whether it explains the
-`mismatch.py` between the two gradients within its error bars: `recognise.py` for what one
-parameter shows by itself, `upstream.py` for the layer in which an error enters, and
-`experiments.py` for causes that need more evaluations of the cost (`stale.py`, `broadcasting.py`,
-`other_cost.py`). `named_numbers.py` finds which number of the notebook a factor may be. A
-`finding.py` becomes a sentence in `sentences.py`; `reasons.py` and `scan_reasons.py` explain the
-verdict from the `evidence.py`.
+This package takes measured entries and a comparison and returns diagnoses, reasons and notes;
+`conclude.py` puts the whole result together. `diagnose.py` tests one cause after another: does it
+explain the difference between the two gradients (`mismatch.py`) within its error bars?
+`recognise.py` looks at one parameter at a time, `upstream.py` finds the layer in which an error
+enters, and `experiments.py` tests causes that need more evaluations of the cost (`stale.py`,
+`broadcasting.py`, `other_cost.py`). `named_numbers.py` finds the number in the notebook that a
+factor may be. A `Finding` (`finding.py`) becomes a sentence in `sentences.py`; `reasons.py` and
+`scan_reasons.py` explain the verdict from the evidence (`evidence.py`).
 """

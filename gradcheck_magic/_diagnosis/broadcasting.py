@@ -1,8 +1,8 @@
-"""Finds (n,) against (n, 1) in a cost: NumPy makes an (n, n) array of them, and says nothing.
+"""Finds (n,) combined with (n, 1) in a cost, which NumPy silently broadcasts to (n, n).
 
-The parameters are handed to the cost as arrays that look on while it computes: where an operation
-meets these two shapes, it takes note of the line, and computes entry by entry, as was probably
-meant. Whether it was, the gradient tells: it is then that of the mended cost.
+The parameters are passed to the cost as arrays that watch its operations. If an operation combines
+these two shapes, the watch records the line and computes entry by entry, as was probably meant.
+If the gradient is that of the cost fixed in this way, the guess was right.
 """
 
 from __future__ import annotations
@@ -18,69 +18,69 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Outer", "Watch"]
+__all__ = ["BroadcastWatch", "OuterBroadcast"]
 
 Array = NDArray[Any]
 
-# What is ours or NumPy's is no line of the user's.
+# Frames in these files are not the user's code.
 _INSIDE = (str(Path(np.__file__).parent) + os.sep, __file__)
 BINARY = 2
 
 
 @dataclass(frozen=True)
-class Outer:
-    """An operation that makes a square of two vectors.
+class OuterBroadcast:
+    """An operation that broadcasts two vectors to a square array.
 
     Attributes
     ----------
     shapes : tuple of two tuples of int
-        Of the two.
+        The shapes of the two operands.
     source : str
-        Its line; empty where it cannot be had.
+        The line of code; empty if it is not available.
     """
 
     shapes: tuple[tuple[int, ...], tuple[int, ...]]
     source: str
 
 
-class Watch:
-    """Looks on while a cost computes.
+class BroadcastWatch:
+    """A watch over the operations of a cost.
 
     Attributes
     ----------
-    found : list of Outer
-        What it has seen.
+    found : list of OuterBroadcast
+        The operations found so far.
     is_over : bool
-        Whether it looks on no more: arrays that somebody has kept are then like any others.
+        True if the watch has ended: arrays that the cost has kept then behave like any others.
     """
 
     def __init__(self) -> None:
-        self.found: list[Outer] = []
+        self.found: list[OuterBroadcast] = []
         self.is_over = False
 
     def over(self, array: Array) -> Array:
-        """Return a view of an array that looks on."""
+        """Return a view of an array that watches the operations on it."""
         watched = array.view(_Watched)
         watched.watch = self
         return watched
 
     def paired(self, pair: Sequence[Any]) -> list[Any]:
-        """Return two operands, the column of them as a vector where the other one is as long."""
+        """Return two operands, a column as a vector if the other is a vector of its length."""
         one, other = map(np.shape, pair)
         if _is_column(one) and _is_vector(other) and one[0] == other[0]:
-            mended = [np.reshape(pair[0], other), pair[1]]
+            fixed = [np.reshape(pair[0], other), pair[1]]
         elif _is_vector(one) and _is_column(other) and other[0] == one[0]:
-            mended = [pair[0], np.reshape(pair[1], one)]
+            fixed = [pair[0], np.reshape(pair[1], one)]
         else:
             return list(pair)
-        self.found.append(Outer((one, other), _line()))
-        return mended
+        self.found.append(OuterBroadcast((one, other), _users_line()))
+        return fixed
 
 
 class _Watched(np.ndarray[Any, np.dtype[Any]]):
-    """An array that looks on, and so does all that is computed from it."""
+    """An array that watches the operations on it, as does everything computed from it."""
 
-    watch: Watch | None = None
+    watch: BroadcastWatch | None = None
 
     def __array_finalize__(self, source: object) -> None:
         if self.watch is None:
@@ -106,7 +106,7 @@ def _plain(value: Any) -> Any:
     return value.view(np.ndarray) if isinstance(value, _Watched) else value
 
 
-def _watched(value: Any, watch: Watch | None) -> Any:
+def _watched(value: Any, watch: BroadcastWatch | None) -> Any:
     if watch is None or watch.is_over:
         return _plain(value)
     return watch.over(value) if isinstance(value, np.ndarray) else value
@@ -117,12 +117,12 @@ def _is_column(shape: tuple[int, ...]) -> bool:
 
 
 def _is_vector(shape: tuple[int, ...]) -> bool:
-    # Not (1, n): whoever writes that beside (n, 1) wants all pairs.
+    # A row (1, n) does not count: code that combines it with (n, 1) means all pairs.
     return len(shape) == 1 and shape[0] > 1
 
 
-def _line() -> str:
-    """The line of the user's that is being computed."""
+def _users_line() -> str:
+    """Return the line of the user's code that is being executed."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame = frame.f_back

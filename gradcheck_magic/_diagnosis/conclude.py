@@ -1,4 +1,4 @@
-"""The result of a check, put together from what was measured, judged and diagnosed."""
+"""Puts the result of a check together from what was measured, judged and diagnosed."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import LISTED, Verdict
 from gradcheck_magic._wording import first_line
 
-__all__ = ["Outcome", "conclude", "has_failed", "since", "summed_up"]
+__all__ = ["Outcome", "conclude", "has_failed", "most_telling", "with_changes"]
 
-CUT_SHORT = "Stopped early: the cause was looked for without further evaluations of the cost."
+CUT_SHORT = (
+    "The check was stopped early: the search for the cause made no further evaluations of the cost."
+)
 
 
-def since(previous: GradientCheck | None, check: GradientCheck) -> GradientCheck:
-    """Return the same check, which tells what has changed since the one before."""
+def with_changes(previous: GradientCheck | None, check: GradientCheck) -> GradientCheck:
+    """Return the same check with the changes since the previous one."""
     if previous is None:
         return check
     differences = (previous.difference, check.difference)
@@ -44,27 +46,30 @@ def since(previous: GradientCheck | None, check: GradientCheck) -> GradientCheck
 
 
 def has_failed(check: GradientCheck) -> bool:
-    """Return whether something is wrong, or worth inspecting."""
+    """Return True if something is wrong, or worth inspecting."""
     return check.verdict in {Verdict.BUG, Verdict.INSPECT}
 
 
-def summed_up(checks: list[GradientCheck], request: Request) -> GradientCheck:
-    """Return the check that fails; or one that says nothing; or the one at the given point."""
+def most_telling(checks: list[GradientCheck], request: Request) -> GradientCheck:
+    """Return the check that fails, or else an inconclusive one, or else that at the given point."""
     telling = (
         checks[-1] if has_failed(checks[-1]) else next((c for c in checks if not c), checks[0])
     )
     point = checks.index(telling)
-    around = f"the parameters moved by up to 10 %, seed {request.seed}"
+    around = f"parameters moved by up to 10 %, seed {request.seed}"
     reasons, notes = telling.reasons, telling.notes
     if point:
-        before = "passes" if checks[0] else "says nothing"
+        before = "passes" if checks[0] else "is inconclusive"
         sentence = (
-            f"This is point {point} of {request.points} around the given one ({around}): the "
-            f"given one {before}."
+            f"This is point {point} of {request.points} around the given point ({around}); the "
+            f"given point {before}."
         )
         reasons = (sentence, *reasons)
     elif telling:
-        sentence = f"Checked at {request.points} points around the given one as well ({around})."
+        sentence = (
+            f"The gradient was also checked at {request.points} points around the given one "
+            f"({around})."
+        )
         notes = (*notes, sentence)
     return replace(
         telling,
@@ -78,7 +83,7 @@ def summed_up(checks: list[GradientCheck], request: Request) -> GradientCheck:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """All that a check at one point came to."""
+    """Everything that a check at one point came to."""
 
     pairing: Pairing
     cost: Cost
@@ -90,18 +95,18 @@ class Outcome:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether anything is missing that would have been measured."""
+        """True if the check was stopped before everything was measured."""
         return self.stopped is not None and not self.measurement.is_done
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on everything."""
+        """The overall verdict."""
         verdict = self.comparison.verdict
         is_bug = verdict is Verdict.BUG
         return Verdict.INCONCLUSIVE if self.is_cut_short and not is_bug else verdict
 
     def evidence(self) -> Evidence:
-        """What there is to be put into words."""
+        """Return the evidence from which the sentences are written."""
         measurement = self.measurement
         return Evidence(
             self.pairing,
@@ -111,30 +116,30 @@ class Outcome:
             self.comparison,
             self.verdict,
             measurement.scan,
-            self._stop() if self.is_cut_short else "",
+            self._why_stopped() if self.is_cut_short else "",
             bool(self.diagnoses),
         )
 
-    def _stop(self) -> str:
+    def _why_stopped(self) -> str:
         why = "Interrupted"
         if isinstance(self.stopped, OutOfTime):
             why = "The budget was used up"
         return f"{why}: {self.measurement.so_far}"
 
     def notes(self) -> Iterator[str]:
-        """Yield what else a reader should know."""
+        """Yield notes on anything else that a reader should know."""
         if self.measurement.choice:
             yield self.measurement.choice
         yield from self.pairing.notes
         yield from self.cost.notes
         yield from notes(self.evidence())
-        yield from _doubts(self.cost, self.diagnoses)
+        yield from _convention_notes(self.cost, self.diagnoses)
         if self.stopped and self.diagnoses and not self.is_cut_short:
             yield CUT_SHORT
 
 
 def conclude(outcome: Outcome, started: float) -> GradientCheck:
-    """Put together what was found."""
+    """Put the result together."""
     pairing, cost, measurement = outcome.pairing, outcome.cost, outcome.measurement
     comparison, measured = outcome.comparison, outcome.measured
     difference, uncertainty = comparison.difference
@@ -168,8 +173,8 @@ def conclude(outcome: Outcome, started: float) -> GradientCheck:
     )
 
 
-def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
-    """Whether the function was called in the wrong way: it then ignores what it should use."""
+def _convention_notes(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
+    """Return a note if the cost may have been called wrongly, and so ignores some parameters."""
     ignored = any(d.cause is Cause.COST_IGNORES_PARAMETERS for d in diagnoses)
     if not (ignored and cost.passed_over and cost.convention):
         return []
@@ -178,14 +183,14 @@ def _doubts(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
         (
             f"`{cost.name}` was called {cost.convention.described}, because it raised "
             f"{type(likelier.error).__name__} when called {likelier.convention.described}: "
-            f"{first_line(likelier.error).rstrip('.')}. If that is how it is meant to be called, "
-            f"--call {likelier.convention} shows where."
+            f"{first_line(likelier.error).rstrip('.')}. If it is meant to be called like "
+            f"that, --call {likelier.convention} shows where the error occurs."
         )
     ]
 
 
 def _detectable(measured: MeasuredEntries) -> float:
-    """The error that is clear of the error bar and of inspection, at the least favourable entry."""
+    """Return the smallest error that would be detected in any entry, even the least favourable."""
     if not measured.numerical.size:
         return math.inf
     bars = (CLEAR + 1) * (measured.uncertainty + measured.rounding)

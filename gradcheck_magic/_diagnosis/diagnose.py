@@ -1,9 +1,9 @@
-"""Names what is wrong with a gradient, and where.
+"""Finds the cause of a wrong gradient, and its place.
 
-A cause is named only where it explains every entry within its error bar, and the simplest that does
-is taken: one for all wrong parameters before one for each, what a parameter shows by itself before
-what lies in the backward pass before it. A wrong name is worse than none: what fits nothing is
-UNKNOWN.
+A cause is named only if it explains every entry within its error bar, and the simplest such cause
+is chosen: one cause for all wrong parameters is preferred to one for each, and a cause within one
+parameter to an error elsewhere in the backward pass. A wrong name is worse than none, so a
+gradient that no cause explains is UNKNOWN.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch, Sample, Sid
 from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
 from gradcheck_magic._diagnosis.recognise import (
     clipped,
-    evidence,
     exchanged,
-    joined,
-    recognised,
+    extended,
+    recognise_cause,
     regularised,
     same_total,
     scaled,
+    similarity,
 )
 from gradcheck_magic._diagnosis.sentences import Context, sentence
 from gradcheck_magic._diagnosis.upstream import Boundary, Layers, boundary
@@ -45,15 +45,15 @@ __all__ = ["diagnose"]
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# A gradient whose cosine with the right one is larger, in every parameter, is nearly right.
+# A gradient is nearly right if its cosine with the numerical one exceeds this in every parameter.
 NEARLY = 0.98
-# Of a parameter with more entries than that, a scan's diagnosis takes some rows and columns: those
-# that were measured, and so many that some thousand entries more are among them.
+# If a parameter has more entries than this, the diagnosis of a scan uses only some of its rows and
+# columns: those of the measured entries, and enough others to add about a thousand entries.
 LARGE_PARAMETER = 100_000
 BESIDE = 1000
-# Causes of which one diagnosis tells for all parameters that share them.
+# Parameters that share one of these causes are reported in one diagnosis.
 _SHARED = {Cause.SIGN, Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
-# The number in the details that these parameters must share too.
+# Parameters with one of these causes must share this number of the details as well.
 _NUMBERS = {Cause.SCALE: "factor", Cause.REGULARIZATION: "strength"}
 
 
@@ -75,24 +75,25 @@ def diagnose(
     pairing : Pairing
         The parameters and the analytic gradient.
     comparison : Comparison
-        Which entries are wrong.
+        The verdicts on the entries.
     measured : MeasuredEntries
-        What is known of the entries that were measured.
+        The entries that were measured.
     named_numbers : callable
-        Returns what numbers may stand for; asked for only if something is wrong.
+        Returns the lengths and numbers that the notebook knows by name. It is called only if
+        something is wrong.
     cost : Cost
         The cost.
     evaluate : bool
-        Whether it may be called, and hypotheses be tested that need more evaluations.
+        If True, the cost may be called, to test hypotheses that need more evaluations.
     earlier : Earlier, optional
-        What the check before this one measured.
+        The measurements of the check before this one.
     scan : Scan, optional
-        What a scan found out about entries that were not measured by themselves.
+        The scan, which also knows about entries that were not measured individually.
 
     Returns
     -------
     tuple of Diagnosis
-        In the order of the parameters; one for all that share a cause.
+        The diagnoses in the order of the parameters; parameters that share a cause share one.
     """
     if not (comparison.wrong.any() or comparison.inspect.any()):
         return ()
@@ -106,9 +107,9 @@ def diagnose(
         cost=cost if evaluate else None,
         earlier=earlier,
     )
-    search = _Search(mismatches, layers, known, experiments)
+    search = _CauseSearch(mismatches, layers, known, experiments)
     context = Context(layers, known, cost.name)
-    # Of huge values the squares overflow: what comes of that explains nothing.
+    # The squares of huge values overflow; a model that then becomes infinite explains nothing.
     with np.errstate(all="ignore"):
         return tuple(_diagnosis(finding, context) for finding in search.findings())
 
@@ -121,7 +122,7 @@ def _diagnosis(finding: Finding, context: Context) -> Diagnosis:
 def _mismatches(
     pairing: Pairing, comparison: Comparison, measured: MeasuredEntries, scan: Scan | None
 ) -> Iterator[Mismatch]:
-    # On a kink, any value between the slopes on both sides is right.
+    # At a kink, any value between the slopes on both sides is correct.
     numerical = np.where(measured.kinked, (measured.low + measured.high) / 2, measured.numerical)
     half_gap = np.where(measured.kinked, (measured.high - measured.low) / 2, 0.0)
     bars = measured.uncertainty + half_gap
@@ -130,7 +131,7 @@ def _mismatches(
     for i, ((parameter, part, ks), gradient_name, analytic) in enumerate(parts):
         values = analytic, numerical[part], bars[part], measured.rounding[part]
         is_bug = bool(comparison.wrong[part].any())
-        # What a scan looked at is as large as it likes: a part of it tells as much.
+        # A scanned parameter may be huge, and a part of it tells as much.
         is_all = scan is None or parameter.size <= LARGE_PARAMETER
         sides = None if is_all else _some_sides(parameter, ks, analytic)
         mismatch = Mismatch.of(
@@ -145,8 +146,8 @@ def _mismatches(
 def _some_sides(parameter: Parameter, ks: NDArray[np.intp], analytic: Vector) -> Sides:
     """Return the rows, columns and so on of some entries, and a few more.
 
-    Half of these are of entries with a gradient: of a table of which few rows are looked up, only
-    they tell what is right.
+    Half of the additional ones contain entries with a gradient. In an embedding table of which few
+    rows are looked up, only those can show what is correct.
     """
     random = np.random.default_rng(0)
     few = math.ceil(BESIDE ** (1 / max(len(parameter.shape), 1)) / 2)
@@ -158,8 +159,8 @@ def _some_sides(parameter: Parameter, ks: NDArray[np.intp], analytic: Vector) ->
     return tuple(np.union1d(index, random.integers(0, length, few)) for index, length in sides)
 
 
-class _Search:
-    """Looks for the simplest findings that explain all mismatches."""
+class _CauseSearch:
+    """A search for the simplest findings that explain all mismatches."""
 
     def __init__(
         self,
@@ -175,21 +176,21 @@ class _Search:
         self._experiments = experiments
 
     def findings(self) -> list[Finding]:
-        """Return what was found, in the order of the parameters."""
+        """Return the findings in the order of the parameters."""
         shared = self._shared_by_all()
         findings = [shared] if shared else self._one_by_one()
-        findings = self._of_another_point(findings)
+        findings = self._by_experiments(findings)
         findings = self._upstream(findings)
-        findings = [self._located(finding) for finding in findings]
+        findings = [self._with_place(finding) for finding in findings]
         findings = [f for f in findings if f.firm or any(m.is_bug for m in f.mismatches)]
         return sorted(findings, key=lambda f: self._all.index(f.mismatches[0]))
 
-    # What parameters show by themselves
+    # Causes within single parameters
 
     def _shared_by_all(self) -> Finding | None:
-        """One factor, or one strength, for everything that is wrong."""
+        """Return one factor, bound or strength that explains everything that is wrong, if any."""
         pool, group = Sample.pooled(m.sample for m in self._wrong), tuple(self._wrong)
-        # Zeros, and what is no number, each parameter shows by itself.
+        # Gradients that are zero or not finite are recognised in each parameter separately.
         if not all(m.sample.analytic.any() for m in group) or not np.isfinite(pool.analytic).all():
             return None
         found = scaled(pool, self._named_numbers)
@@ -203,14 +204,16 @@ class _Search:
         return Finding(Cause.REGULARIZATION, group, details) if details else None
 
     def _one_by_one(self) -> list[Finding]:
-        found = {id(m): self._borne_out(recognised(m, self._named_numbers)) for m in self._wrong}
-        weak = [m for m in self._wrong if _may_be_another(found[id(m)])]
-        # A zero is that of any parameter without a gradient: it takes another one to tell.
+        found = {
+            id(m): self._confirmed(recognise_cause(m, self._named_numbers)) for m in self._wrong
+        }
+        weak = [m for m in self._wrong if _may_be_swapped(found[id(m)])]
+        # A zero gradient fits any parameter without a gradient, so a nonzero one must be involved.
         swaps = [
             swap
             for swap in exchanged(weak, self._all)
             if any(m.sample.analytic.any() for m in swap.mismatches)
-            and not self._is_of_wrong_weights(swap, found)
+            and not self._is_bias_of_wrong_weights(swap, found)
         ]
         taken = {id(m) for swap in swaps for m in swap.mismatches}
         single = [found[id(m)] for m in self._wrong if id(m) not in taken]
@@ -218,20 +221,21 @@ class _Search:
         for m in weak:
             if id(m) in taken or found[id(m)] is not None:
                 continue
-            findings = self._with(findings, m)
+            findings = self._explaining_also(findings, m)
         return findings + swaps
 
-    def _is_of_wrong_weights(self, swap: Finding, found: dict[int, Finding | None]) -> bool:
-        """Whether it is a bias alone, beside weights that are wrong without a cause as well.
+    def _is_bias_of_wrong_weights(self, swap: Finding, found: dict[int, Finding | None]) -> bool:
+        """Return True for a bias alone whose weights are also wrong, without a cause.
 
-        What is summed up for it is then another layer's, where nothing changes it on the way.
+        Its gradient then equals that of another layer's bias because the array that both sum over
+        passes unchanged from one layer to the other.
         """
         bias, *others = swap.mismatches
         weights = self._layers.weights_of(bias)
         return not others and any(m.is_wrong and found[id(m)] is None for m in weights)
 
-    def _borne_out(self, finding: Finding | None) -> Finding | None:
-        """See whether there is more to be said for what was recognised."""
+    def _confirmed(self, finding: Finding | None) -> Finding | None:
+        """Return the finding if further evidence supports it, or what remains of it."""
         if finding is not None and finding.cause is Cause.COST_IGNORES_PARAMETERS:
             (mismatch,) = finding.mismatches
             if self._experiments.is_ignored(mismatch):
@@ -239,13 +243,13 @@ class _Search:
             flat = {"flat_to": finding.details["within"], "n_wrong": int(mismatch.wrong.sum())}
             return Finding(Cause.UNKNOWN, finding.mismatches, flat, firm=False)
         if finding is not None and finding.cause is Cause.MASK and not finding.firm:
-            return self._masked(finding)
+            return self._confirmed_mask(finding)
         return finding
 
-    def _masked(self, finding: Finding) -> Finding | None:
-        """Leave out a mask that explains some of the entries only, if no bias bears it out.
+    def _confirmed_mask(self, finding: Finding) -> Finding | None:
+        """Return a mask that explains only some of the entries if a bias confirms it, or else None.
 
-        Anything that is wrong everywhere is not zero where the data are.
+        A gradient that is wrong everywhere is also nonzero where the correct one is zero.
         """
         (mismatch,), axis = finding.mismatches, finding.details["axis"]
         units = finding.details["indices"]
@@ -256,31 +260,31 @@ class _Search:
         ]
         return finding if any(m.wrong[units].all() for m in biases) else None
 
-    def _with(self, findings: list[Finding], mismatch: Mismatch) -> list[Finding]:
-        """Let a finding explain one more parameter, or say that nothing does."""
+    def _explaining_also(self, findings: list[Finding], mismatch: Mismatch) -> list[Finding]:
+        """Return the findings, of which one explains this parameter, if only as UNKNOWN."""
         for i, finding in enumerate(findings):
-            wider = joined(finding, mismatch)
+            wider = extended(finding, mismatch)
             if wider is not None:
                 ordered = replace(wider, mismatches=_ordered(wider.mismatches, self._all))
                 return [*findings[:i], ordered, *findings[i + 1 :]]
-        unknown = Finding(Cause.UNKNOWN, (mismatch,), evidence(mismatch), firm=False)
+        unknown = Finding(Cause.UNKNOWN, (mismatch,), similarity(mismatch), firm=False)
         return [*findings, same_total(mismatch, self._all) or unknown]
 
-    # What another point, or a mended cost, shows
+    # Comparison with another point, or with a fixed cost
 
-    def _of_another_point(self, findings: list[Finding]) -> list[Finding]:
-        """See whether the gradient is right for other parameters, or for a cost slightly mended."""
+    def _by_experiments(self, findings: list[Finding]) -> list[Finding]:
+        """Replace doubtful findings if the gradient is that of another point or a fixed cost."""
         doubtful = [f for f in findings if not f.firm or self._is_without_meaning(f)]
         if not any(m.is_bug for f in doubtful for m in f.mismatches):
             return findings
         if not all(f.firm for f in doubtful):
-            # What is flat now may not have been before an update.
+            # A cost that is flat now may not have been flat before an update.
             flat = Cause.COST_IGNORES_PARAMETERS
             doubtful += [f for f in findings if f.cause is flat]
         kept = [f for f in findings if f not in doubtful]
         settled = {id(m) for f in kept for m in f.mismatches}
         fitting = [m for m in self._all if id(m) not in settled]
-        # One fitted number is no simpler than another, unless the notebook has it.
+        # One fitted number is no simpler than another, unless it occurs in the notebook.
         fitted = all(f.firm for f in doubtful)
         experiments = self._experiments
         stale = functools.partial(experiments.stale, thorough=not fitted)
@@ -291,75 +295,78 @@ class _Search:
         return findings
 
     def _is_without_meaning(self, finding: Finding) -> bool:
-        """Whether it is a factor that could be any number."""
+        """Return True for a factor without a known meaning."""
         factor = finding.details.get("factor", np.nan)
         return finding.cause is Cause.SCALE and self._named_numbers.factor(abs(factor)) is None
 
-    # What the order of the parameters shows
+    # Causes that the order of the parameters reveals
 
     def _upstream(self, findings: list[Finding]) -> list[Finding]:
-        """Replace what has no simple cause by the place before which everything is wrong."""
-        weak = [f for f in findings if self._may_come_from_further_on(f)]
-        open_ones = [m for f in weak for m in f.mismatches]
-        place = boundary(self._layers, open_ones)
+        """Replace findings without a simple cause by the place where the error enters, if any."""
+        weak = [f for f in findings if self._may_come_from_upstream(f)]
+        unexplained = [m for f in weak for m in f.mismatches]
+        place = boundary(self._layers, unexplained)
         if place is None or not any(m.is_bug for m in place.explained):
             return findings
         inside = {id(m) for m in place.explained}
         absorbed = [f for f in weak if id(f.mismatches[0]) in inside]
         if all(f.firm for f in absorbed) or all(map(_is_aligned_block, absorbed)):
             return findings
-        # That the cost does not change with a parameter is true whatever else is.
+        # If the cost does not change with a parameter, that holds whatever else is wrong.
         ignored = Cause.COST_IGNORES_PARAMETERS
         kept = [f for f in findings if f not in absorbed or f.cause is ignored]
-        return [*kept, _at_a_place(place, absorbed)]
+        return [*kept, _finding_at(place, absorbed)]
 
-    def _may_come_from_further_on(self, finding: Finding) -> bool:
-        """Whether an error in the backward pass may look like this in some parameters."""
+    def _may_come_from_upstream(self, finding: Finding) -> bool:
+        """Return True if an error closer to the output may look like this."""
         if finding.cause is Cause.COST_IGNORES_PARAMETERS:
-            # It may cancel in the cost, as a bias before batch norm does.
+            # The parameter may cancel in the cost, as a bias before batch norm does.
             return any(m.is_wrong for m in self._layers.beside(finding.mismatches[0]))
         return not finding.firm or finding.cause is Cause.MASK or self._is_without_meaning(finding)
 
-    def _located(self, finding: Finding) -> Finding:
-        """Add, to what several parameters share, the place before which all of them stand."""
+    def _with_place(self, finding: Finding) -> Finding:
+        """Add the place where the error enters to a finding that several parameters share."""
         if finding.cause is Cause.MASK:
-            return _named(finding)
+            return _with_first_name(finding)
         if finding.cause not in {Cause.SIGN, Cause.SCALE, Cause.ZERO}:
             return finding
         place = boundary(self._layers, finding.mismatches)
         if place is None or len(place.explained) < len(self._wrong):
             return finding
-        return replace(finding, details=finding.details | _names(place))
+        return replace(finding, details=finding.details | _place_details(place))
 
 
-def _at_a_place(place: Boundary, absorbed: Sequence[Finding]) -> Finding:
-    """What is wrong at a place in the backward pass, as far as can be told."""
-    mask = next((f for f in absorbed if f.cause is Cause.MASK and _is_at(f, place)), None)
+def _finding_at(place: Boundary, absorbed: Sequence[Finding]) -> Finding:
+    """Return the finding for an error that enters at a place in the backward pass."""
+    mask = next((f for f in absorbed if f.cause is Cause.MASK and _is_right_before(f, place)), None)
     if mask is not None:
-        details = _named(mask).details | _names(place)
+        details = _with_first_name(mask).details | _place_details(place)
         return Finding(Cause.MASK, place.explained, details)
-    known = [{"name": m.name, **evidence(m)} for m in place.explained]
+    known = [{"name": m.name, **similarity(m)} for m in place.explained]
     if not place.after and all(map(_is_nearly_right, place.explained, known)):
-        # As good as right everywhere: the point or the data are others, rather than a formula.
+        # The gradient is nearly right everywhere, so the point or the data differ, not a formula.
         return Finding(Cause.UNKNOWN, place.explained, {"evidence": known}, firm=False)
-    details = {**_names(place), "layer": place.layer, "right_after": place.is_right_after}
+    details = {**_place_details(place), "layer": place.layer, "right_after": place.is_right_after}
     details |= {"is_numbered": place.is_numbered, "evidence": known}
     return Finding(Cause.UPSTREAM, place.explained, details)
 
 
 def _is_nearly_right(mismatch: Mismatch, known: Details) -> bool:
-    """Whether direction and length are nearly right; a single number has no direction."""
+    """Return True if direction and length are nearly right; a single number has no direction."""
     alike = known.get("cosine", 0.0) > NEARLY and 0.5 < known["ratio"] < 2  # noqa: PLR2004 (twice)
     return alike and mismatch.size > 1
 
 
 def _is_evident(finding: Finding) -> bool:
-    """Whether it needs no fitted number; a learning rate is one, unless the notebook has it."""
+    """Return True if a finding needs no fitted number.
+
+    A learning rate is a fitted number, unless it occurs in the notebook.
+    """
     return "learning_rate" not in finding.details or bool(finding.details["name"])
 
 
-def _may_be_another(finding: Finding | None) -> bool:
-    """Whether what was found of a parameter leaves room for the gradient of another one."""
+def _may_be_swapped(finding: Finding | None) -> bool:
+    """Return True if a parameter may still have the gradient of another one."""
     zero = {Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
     return finding is None or not finding.firm or finding.cause in zero
 
@@ -368,21 +375,21 @@ def _ordered(some: Iterable[Mismatch], everything: Sequence[Mismatch]) -> tuple[
     return tuple(sorted(some, key=everything.index))
 
 
-def _names(place: Boundary) -> Details:
+def _place_details(place: Boundary) -> Details:
     return {"after": place.after.name if place.after else "", "before": place.before.name}
 
 
-def _named(finding: Finding) -> Finding:
+def _with_first_name(finding: Finding) -> Finding:
     return replace(finding, details={"name": finding.mismatches[0].name, **finding.details})
 
 
-def _is_at(finding: Finding, place: Boundary) -> bool:
-    """Whether a mask was forgotten right before a place."""
+def _is_right_before(finding: Finding, place: Boundary) -> bool:
+    """Return True if a mask was forgotten right before a place."""
     return finding.mismatches[0] is place.before
 
 
 def _is_aligned_block(finding: Finding) -> bool:
-    """Whether it is one of the blocks, side by side, into which several gates are put."""
+    """Return True for one of the equal blocks, side by side, that hold several gates."""
     if finding.cause is not Cause.SLICE:
         return False
     shape = finding.mismatches[0].parameter.shape
@@ -397,7 +404,7 @@ def _is_aligned_block(finding: Finding) -> bool:
 
 
 def _grouped(findings: Iterable[Finding]) -> list[Finding]:
-    """Make one finding of those that share a cause, and its number."""
+    """Merge the findings that share a cause and its number."""
     groups: list[Finding] = []
     for finding in findings:
         i = next((i for i, group in enumerate(groups) if _is_shared(group, finding)), None)
@@ -419,7 +426,7 @@ def _is_shared(group: Finding, finding: Finding) -> bool:
     if group.cause is not finding.cause:
         return False
     if "n_wrong" in {*group.details, *finding.details} and finding.cause in _NUMBERS:
-        # What some entries are exempt from is told of each parameter by itself.
+        # If some entries are exempt, each parameter is reported separately.
         return False
     if finding.cause in _SHARED:
         return True

@@ -1,4 +1,4 @@
-"""All that a check found out, for whoever puts it into words."""
+"""The results of a check, from which the sentences of the report are written."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ __all__ = ["NAMED_ENTRIES", "Evidence"]
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Entries named in a sentence, at most.
+# The largest number of entries that a sentence names.
 NAMED_ENTRIES = 3
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a check found out, for whoever puts it into words.
+    """The results of a check, from which the sentences of the report are written.
 
     Attributes
     ----------
     scan : Scan or None
-        What it found, where there was one.
+        The scan, if there was one.
     stopped : str
-        Why the check was stopped before its end; empty, if it was not.
+        The reason why the check was stopped before its end; empty if it was not.
     is_diagnosed : bool
-        Whether it is said what is probably wrong.
+        True if there is a diagnosis of what is probably wrong.
     """
 
     pairing: Pairing
@@ -51,35 +51,38 @@ class Evidence:
 
     @property
     def analytic(self) -> Vector:
-        """The backpropagated values of the entries measured."""
+        """The backpropagated values of the measured entries."""
         return self.measured.analytic
 
     @property
     def numerical(self) -> Vector:
-        """The best numerical values known of them."""
+        """The best numerical values of these entries."""
         return self.measured.numerical
 
     @property
     def uncertainty(self) -> Vector:
-        """The error bars of these."""
+        """The error bars of the numerical values."""
         return self.measured.uncertainty
 
     @property
     def is_single(self) -> bool:
-        """Whether parameters or cost are in less than double precision."""
+        """True if parameters or cost have less than double precision."""
         return self.cost.itemsize < DOUBLE
 
     def labels(self, mask: Mask) -> str:
-        """Name the entries where a mask is true, the first few of them."""
-        names = [
-            parameter.label(int(k))
-            for parameter, part, ks in self.measured.parts(self.pairing)
-            for k in ks[mask[part]][: NAMED_ENTRIES + 1]
-        ]
-        more = int(mask.sum()) - NAMED_ENTRIES
-        return listed(names[:NAMED_ENTRIES]) + (f" and {more} more" if more > 0 else "")
+        """Return the names of the first few entries where a mask is true."""
+        named: list[tuple[str, int]] = []
+        for parameter, part, ks in self.measured.parts(self.pairing):
+            chosen = ks[mask[part]]
+            if len(chosen) == parameter.size > NAMED_ENTRIES:
+                named.append((f"all of `{parameter.name}`", len(chosen)))
+            else:
+                named += [(f"`{parameter.label(int(k))}`", 1) for k in chosen[:NAMED_ENTRIES]]
+        named = named[:NAMED_ENTRIES]
+        more = int(mask.sum()) - sum(count for _, count in named)
+        return listed([name for name, _ in named] + [f"{more} more"] * (more > 0), code=False)
 
     def names(self, mask: Mask) -> str:
-        """Name the parameters in which a mask is true anywhere."""
+        """Return the names of the parameters in which a mask is true anywhere."""
         parts = self.measured.parts(self.pairing)
         return listed(p.name for p, part, _ in parts if mask[part].any())

@@ -1,6 +1,6 @@
-"""What an earlier check, or a few more evaluations of the cost, tell of a wrong gradient.
+"""Tests of a wrong gradient that use an earlier check, or a few more evaluations of the cost.
 
-It may be right for other parameters, or for a cost that differs in one respect.
+The gradient may be correct for other parameters, or for a cost that differs in one respect.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._diagnosis.broadcasting import Watch
+from gradcheck_magic._diagnosis.broadcasting import BroadcastWatch
 from gradcheck_magic._diagnosis.finding import Finding
 from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch
 from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
-from gradcheck_magic._diagnosis.other_cost import Function, belongs
+from gradcheck_magic._diagnosis.other_cost import NoisyFunction, is_gradient_of
 from gradcheck_magic._diagnosis.recognise import ANY_NUMBER
 from gradcheck_magic._diagnosis.stale import learning_rate
 from gradcheck_magic._inputs.pairing import Pairing
@@ -31,20 +31,20 @@ __all__ = ["Earlier", "Experiments"]
 
 Vector = NDArray[np.float64]
 
-# What a large step changes by no more than so many times the noise does not depend on it.
+# A cost that a large step changes by at most this many times its noise does not depend on it.
 FLAT_FAR_AWAY = 100.0
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier check of the same parameters measured, each an array of shape (n,)."""
+    """The measurements of an earlier check of the same parameters, as arrays of shape (n,)."""
 
     numerical: Vector
     uncertainty: Vector
 
     @classmethod
     def of(cls, previous: GradientCheck | None, pairing: Pairing) -> Self | None:
-        """Return what the previous check measured, if it was of the same parameters."""
+        """Return the measurements of the previous check, if it had the same parameters."""
         if previous is None or previous.n_measured < pairing.size:
             return None
         same = [(p.name, p.shape) for p in pairing.checked] == [
@@ -54,7 +54,7 @@ class Earlier:
 
 
 class Experiments:
-    """Tries hypotheses that the measured gradient alone cannot decide.
+    """Tests of hypotheses that the measured gradient alone cannot decide.
 
     Parameters
     ----------
@@ -63,11 +63,11 @@ class Experiments:
     mismatches : sequence of Mismatch
         All parameters.
     named_numbers : NamedNumbers
-        What numbers may stand for.
+        The lengths and numbers that the notebook knows by name.
     cost : Cost or None
-        Entered; None where it must not be called.
+        The cost, already entered; None if it must not be called.
     earlier : Earlier or None
-        What the check before this one measured.
+        The measurements of the check before this one.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Experiments:
         return self._parameters.theta().astype(np.float64, copy=False)
 
     def is_ignored(self, mismatch: Mismatch) -> bool:
-        """Whether the cost is the same far from here, and not only flat."""
+        """Return True if the cost is the same far from here, and not only flat."""
         if self._cost is None:
             return True
         there = self._theta.copy()
@@ -103,7 +103,7 @@ class Experiments:
         return not math.isfinite(moved) or abs(moved - best.value) <= FLAT_FAR_AWAY * best.noise
 
     def previous(self, fitting: Sequence[Mismatch]) -> Finding | None:
-        """See whether the gradient is what was right at the check before."""
+        """Test whether the gradient was correct at the previous check."""
         earlier = self._earlier
         if earlier is None or _are_partial(fitting):
             return None
@@ -117,9 +117,9 @@ class Experiments:
         return Finding(Cause.STALE, _wrong_ones(fitting), {})
 
     def stale(self, fitting: Sequence[Mismatch], *, thorough: bool) -> Finding | None:
-        """See whether it is right before an update of the parameters; see `learning_rate`."""
+        """Test whether the gradient belongs to parameters before an update; see `learning_rate`."""
         cost = self._cost
-        # Two numbers lie on a line with any others: a learning rate could always be fitted.
+        # With one or two numbers, a learning rate could always be fitted.
         compared = sum(int(m.sample.is_nonzero.sum()) for m in fitting)
         if cost is None or not self._is_everything or compared < ANY_NUMBER:
             return None
@@ -128,9 +128,9 @@ class Experiments:
             or not _all_finite(self._all)
             or any(m.is_compared and not m.is_wrong for m in fitting)
         ):
-            # An update moves all parameters, and all their gradients with them.
+            # An update changes all parameters, and so all gradients.
             return None
-        function = Function(cost.at, cost.best.noise)
+        function = NoisyFunction(cost.at, cost.best.noise)
         rate = learning_rate(
             function, self._theta, self._all, fitting, self._named_numbers, thorough=thorough
         )
@@ -140,18 +140,18 @@ class Experiments:
         return Finding(Cause.STALE, _wrong_ones(fitting), details)
 
     def broadcast(self, fitting: Sequence[Mismatch]) -> Finding | None:
-        """See whether it is right for a cost in which no (n,) meets an (n, 1)."""
-        cost, watch = self._cost, Watch()
+        """Test whether the gradient is correct for a cost without (n,) combined with (n, 1)."""
+        cost, watch = self._cost, BroadcastWatch()
         if cost is None or cost.convention is Convention.CLOSURE or not _all_finite(fitting):
             return None
         if _are_partial(fitting):
             return None
-        mended = Function(functools.partial(cost.at, wrap=watch.over), cost.best.noise)
+        fixed = NoisyFunction(functools.partial(cost.at, wrap=watch.over), cost.best.noise)
         try:
-            mended.evaluate(self._theta)
-            fits = bool(watch.found) and belongs(mended, self._theta, fitting)
+            fixed.evaluate(self._theta)
+            fits = bool(watch.found) and is_gradient_of(fixed, self._theta, fitting)
         finally:
-            # What the cost has kept of these arrays is to be plain again.
+            # Arrays that the cost has kept must behave like plain ones again.
             watch.is_over = True
             cost.at(self._theta)
         if not fits:
@@ -166,7 +166,7 @@ def _all_finite(mismatches: Sequence[Mismatch]) -> bool:
 
 
 def _are_partial(mismatches: Sequence[Mismatch]) -> bool:
-    """Whether only some of the entries are at hand."""
+    """Return True if any parameter is known only in part."""
     return any(m.sides is not None for m in mismatches)
 
 

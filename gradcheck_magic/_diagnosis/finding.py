@@ -12,19 +12,19 @@ __all__ = ["Finding"]
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """A cause, and what it explains.
+    """A cause, and the parameters that it explains.
 
     Attributes
     ----------
     cause : Cause
-        What the numbers support.
+        The cause that the numbers support.
     mismatches : tuple of Mismatch
         The parameters that it explains.
     details : dict
         The evidence.
     firm : bool
-        Whether it explains every entry. If not, it says where these parameters are wrong, and
-        something before them in the backward pass may explain more.
+        True if the cause explains every entry. If False, it only says where these parameters are
+        wrong, and an error earlier in the backward pass may explain more.
     """
 
     cause: Cause

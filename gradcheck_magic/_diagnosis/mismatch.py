@@ -1,8 +1,8 @@
-"""The analytic gradient of a parameter beside the measured one, and what would explain it.
+"""Compares the analytic gradient of a parameter with the measured one, and with models of it.
 
 A model predicts the analytic values. It explains them if every one is within its error bar, and if
-that is no coincidence: the more entries it predicts, and the narrower their bars are beside how far
-off the gradient is, the less likely a model that has nothing to do with it would fit.
+that is no coincidence: the more entries the model predicts, and the narrower their bars are
+compared with the error of the gradient, the less likely it is that an unrelated model fits.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Sides = tuple[NDArray[np.intp], ...]
 
-# What a model may leave unexplained besides the error bars, relatively: a second mistake is rarely
-# so small, and no reader would care.
+# The relative error that a model may leave unexplained besides the error bars. A second mistake is
+# rarely so small, and no reader would care about it.
 TOLERANCE = 1e-6
-# A model that would fit by chance so often (log₁₀) is no explanation. Some thirty are tried.
+# A model explains the values only if its probability of a chance fit (log₁₀) is at most this. About
+# thirty models are tried.
 COINCIDENCE = -5.0
-# An entry tells something only if it stands out from its error bar, by so many bars.
+# An entry counts as evidence only if it exceeds its error bar by this factor.
 STANDS_OUT = 10.0
-# A bar for what was measured to the last bit, in units of the largest value.
+# The error bar of values measured to the last bit, in units of the largest value.
 LEAST_BAR = 1e-15
 
 
 def norm(vector: Vector) -> float:
-    """‖vector‖₂, without overflow."""
+    """Return ‖vector‖₂, without overflow."""
     largest = float(np.max(np.abs(vector), initial=0.0))
     if not 0 < largest < np.inf:
         return largest
@@ -52,10 +53,10 @@ class Sample:
     analytic, numerical, theta : ndarray
         The backpropagated and the measured values, and the entries of θ themselves.
     bar, rounding : ndarray
-        The error bars of the measured values, inf where there is none, and what rounding may have
-        done to the backpropagated ones.
+        The error bars of the measured values, inf where there is none, and the rounding errors of
+        the backpropagated ones.
     spread : ndarray
-        How far off the entries of the same parameter are, typically.
+        The typical error of the entries of the same parameter.
     """
 
     analytic: Vector
@@ -67,7 +68,7 @@ class Sample:
 
     @classmethod
     def pooled(cls, samples: Iterable[Sample]) -> Self:
-        """Return the entries of several parameters as one."""
+        """Return the entries of several parameters as one sample."""
         rows = [[getattr(sample, field.name) for field in fields(cls)] for sample in samples]
         return cls(*(np.concatenate(column) for column in zip(*rows, strict=True)))
 
@@ -75,45 +76,45 @@ class Sample:
         return len(self.analytic)
 
     def where(self, mask: Mask) -> Self:
-        """Return some of the entries, with the spread that these have."""
+        """Return some of the entries, with their own spread."""
         some = type(self)(*(getattr(self, field.name)[mask] for field in fields(self)))
         return replace(some, spread=_spread(some.analytic, some.numerical, some.bar))
 
     @property
     def off(self) -> Vector:
-        """The analytic values less the measured ones."""
+        """The analytic values minus the measured ones."""
         return self.analytic - self.numerical
 
     @property
     def known(self) -> Mask:
-        """Which entries were measured, with an error bar."""
+        """True for entries that were measured, with an error bar."""
         return np.isfinite(self.bar)
 
     @property
     def allowed(self) -> Vector:
-        """How far both may be apart where they are the same."""
+        """The largest difference that error bar and rounding explain."""
         return self.bar + self.rounding
 
     def explained_by(self, model: Vector, bar: Vector, *, free: int = 0) -> bool:
-        """Whether a model explains the analytic values, and not by accident; see `chance`."""
+        """Return True if a model explains the analytic values, and not by `chance`."""
         return self.chance(model, bar, free=free) <= COINCIDENCE
 
     def chance(self, model: Vector, bar: Vector, *, free: int = 0) -> float:
-        """Return log₁₀ of how likely a model that has nothing to do with them fits the values.
+        """Return log₁₀ of the probability that an unrelated model fits the values.
 
         Parameters
         ----------
         model : ndarray, shape (n,)
-            What it predicts.
+            The predicted values.
         bar : ndarray, shape (n,)
-            The error bars of that.
+            The error bars of the predicted values.
         free : int
-            How many numbers in it were fitted to the same values.
+            The number of parameters of the model that were fitted to the same values.
 
         Returns
         -------
         float
-            0.0 where it does not fit all of them.
+            0.0 if the model does not fit every value.
         """
         with np.errstate(invalid="ignore", over="ignore"):
             allowed = CLEAR * (bar + self.rounding + TOLERANCE * np.abs(model))
@@ -124,7 +125,7 @@ class Sample:
             return 0.0
         with np.errstate(divide="ignore"):
             chances = np.log10(np.clip(allowed / spread, 1e-16, 1.0))
-        # What was fitted to the most telling ones is no prediction of them.
+        # A fitted number uses up the most telling values: they are no longer predictions.
         return float(np.sort(chances)[free:].sum())
 
     def fitted(self, target: Vector, regressor: Vector, bar: Vector) -> tuple[float, float]:
@@ -134,7 +135,7 @@ class Sample:
         known = np.isfinite(bar) & np.isfinite(target)
         if not known.any():
             return np.nan, np.inf
-        # In units of the narrowest bar, lest the squares overflow.
+        # Scale by the narrowest bar, so that the squares do not overflow.
         unit = float(bar[known].min())
         bar = bar / unit
         with np.errstate(over="ignore", invalid="ignore"):
@@ -147,19 +148,19 @@ class Sample:
 
     @property
     def stands_out(self) -> Mask:
-        """Which entries have a measured value that stands out from its error bar."""
+        """True for entries whose measured value clearly exceeds its error bar."""
         stand_out: Mask = np.abs(self.numerical) > STANDS_OUT * self.bar
         return stand_out
 
     @property
     def is_nonzero(self) -> Mask:
-        """Which entries have a measured value that is not zero, as far as can be told."""
+        """True for entries whose measured value exceeds its error bar, and so is not zero."""
         nonzero: Mask = np.abs(self.numerical) > self.allowed
         return nonzero
 
     @property
     def stands_off(self) -> Mask:
-        """Which entries are off by more than their error bars, by far."""
+        """True for entries whose error is far larger than the error bars."""
         with np.errstate(invalid="ignore"):
             stand_off: Mask = np.abs(self.off) > STANDS_OUT * self.allowed
         return stand_off
@@ -173,24 +174,24 @@ def _spread(analytic: Vector, numerical: Vector, bar: Vector) -> Vector:
 
 @dataclass(frozen=True, eq=False)
 class Mismatch:
-    """The gradient of one parameter, right or wrong.
+    """The gradient of one parameter, correct or wrong.
 
     Attributes
     ----------
     parameter : Parameter
-        Whose gradient it is.
+        The parameter.
     gradient_name : str
-        What the user calls the gradient.
+        The user's name for the gradient.
     sample : Sample
         All its entries, in C order; or those where some of its rows and columns meet.
     wrong : ndarray of bool, shape (n,)
-        Which of them are wrong.
+        True for wrong entries of the sample.
     is_bug : bool
-        Whether any is wrong by more than is worth inspecting.
+        True if the error of any entry is too large to be merely worth inspecting.
     sides : tuple of ndarray of int, or None
-        Which rows, columns and so on the sample is of; None: all.
+        The rows, columns and so on of the sample; None if it has all of them.
     n_right_elsewhere : int
-        How many of the other entries are known to be right.
+        The number of entries outside the sample that are known to be correct.
     """
 
     parameter: Parameter
@@ -213,10 +214,10 @@ class Mismatch:
         is_bug: bool,
         sides: Sides | None = None,
     ) -> Self:
-        """Return it from analytic and numerical values, error bars and rounding.
+        """Return a mismatch from analytic and numerical values, error bars and rounding.
 
-        All but the analytic values, which are the whole parameter's, are of some entries alone,
-        `ks`; where `sides` are given, all of these are where they meet.
+        The analytic values are those of the whole parameter; all others are only those of the
+        entries `ks`. If `sides` are given, all entries of `ks` are where they meet.
         """
         analytic, theta = values[0], np.ravel(np.asarray(parameter.array))
         if sides is not None:
@@ -234,12 +235,14 @@ class Mismatch:
         return cls(parameter, gradient_name, sample, everywhere, is_bug, sides)
 
     def with_right_ones(self, right: Mask, bar: float) -> Self:
-        """Return the same, knowing of some more entries that they are right, within a bar.
+        """Return a copy in which more entries are known to be correct, to within an error bar.
 
         Parameters
         ----------
         right : ndarray of bool
-            Of all entries of the parameter, which these are.
+            True for these entries, among all entries of the parameter.
+        bar : float
+            The error bar.
         """
         sample, n_right = self.sample, int(right.sum())
         if self.sides is not None:
@@ -255,23 +258,23 @@ class Mismatch:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the entries in the sample."""
+        """The shape of the sample."""
         return self.parameter.shape if self.sides is None else tuple(map(len, self.sides))
 
     @property
     def n_right(self) -> int:
-        """How many entries are known to be right, in the sample and elsewhere."""
+        """The number of entries known to be correct, in the sample and elsewhere."""
         return int(self.right.sum()) + self.n_right_elsewhere
 
     def index(self, k: int) -> tuple[int, ...]:
-        """Index in the parameter of the `k`-th entry of the sample."""
+        """Return the index in the parameter of the `k`-th entry of the sample."""
         index = index_of(k, self.shape)
         if self.sides is None:
             return index
         return tuple(int(side[i]) for side, i in zip(self.sides, index, strict=True))
 
     def places(self, axis: int, inside: NDArray[np.intp]) -> list[int]:
-        """Return where along an axis of the parameter some rows, or columns, of the sample are."""
+        """Return the indices in the parameter of some rows, or columns, of the sample."""
         if self.sides is None:
             return [int(i) for i in inside]
         if len(inside) == len(self.sides[axis]):
@@ -280,27 +283,27 @@ class Mismatch:
 
     @property
     def name(self) -> str:
-        """Of the parameter."""
+        """The name of the parameter."""
         return self.parameter.name
 
     @property
     def size(self) -> int:
-        """How many entries the parameter has."""
+        """The number of entries of the parameter."""
         return self.parameter.size
 
     @property
     def part(self) -> slice:
-        """Where its entries stand in θ."""
+        """The slice of θ that holds its entries."""
         return slice(self.parameter.start, self.parameter.stop)
 
     @property
     def is_wrong(self) -> bool:
-        """Whether any entry is."""
+        """True if any entry is wrong."""
         return bool(self.wrong.any())
 
     @property
     def right(self) -> Mask:
-        """Which entries are right, and known well enough to say so beside the wrong ones."""
+        """True for correct entries with error bars well below the error of the wrong ones."""
         sample = self.sample
         off = sample.off[self.wrong & sample.known & np.isfinite(sample.analytic)]
         typical = norm(off) / np.sqrt(max(len(off), 1))
@@ -309,27 +312,27 @@ class Mismatch:
 
     @property
     def is_compared(self) -> bool:
-        """Whether there was anything to compare."""
+        """True if there was anything to compare."""
         return bool(self.sample.stands_out.any())
 
     @property
     def squeezed(self) -> tuple[int, ...]:
-        """Its shape without axes of length 1."""
+        """The shape of the parameter without axes of length 1."""
         return tuple(length for length in self.parameter.shape if length != 1)
 
     def where(self, mask: Mask) -> Self:
-        """Return the same, of some entries alone."""
+        """Return a copy with only some of the entries."""
         return replace(self, sample=self.sample.where(mask), wrong=self.wrong[mask])
 
 
 def _where_they_meet(sides: Sides, shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """Return where in C order the entries are in which some rows, columns and so on meet."""
+    """Return the positions, in C order, of the entries where some rows, columns and so on meet."""
     index = np.meshgrid(*sides, indexing="ij")
     return np.ravel_multi_index(tuple(i.ravel() for i in index), shape)
 
 
 def _scattered(values: NDArray, ks: NDArray[np.intp], size: int, fill: float) -> NDArray:  # type: ignore[type-arg]
-    """Return an array of all entries, given some of them."""
+    """Return an array of all entries: the given ones, and `fill` elsewhere."""
     everything = np.full(size, fill, dtype=values.dtype)
     everything[ks] = values
     return everything

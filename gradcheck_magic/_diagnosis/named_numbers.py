@@ -1,4 +1,4 @@
-"""What a number may stand for: the lengths and numbers that the notebook knows by name."""
+"""Finds the meaning of a number among the lengths and numbers that the notebook knows by name."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gradcheck_magic._cost.free_variables import found, read_by
+from gradcheck_magic._cost.free_variables import until_error, variables_read
 from gradcheck_magic._inputs.arrays import library_of
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Names, array_leaves
 
 __all__ = ["Factor", "NamedNumbers", "Strength"]
 
-# How deep into functions that functions call, and into containers, names are looked for.
+# The depth to which called functions, and containers, are searched for names.
 NAME_DEPTH = 2
-# Longer lists are data, and no handful of arrays.
+# Longer lists are data, not a collection of arrays.
 LONGEST_LISTED = 32
-# Lengths beyond these are no sizes of batches or layers that anyone would divide by.
+# The range of lengths that may be sizes of batches or layers.
 SHORTEST_LENGTH, LONGEST_LENGTH = 2, 1_000_000
-# How near to a whole number, or one over it, a factor counts as one; larger ones mean nothing.
+# A factor this close to a whole number, or to the reciprocal of one, counts as that number.
 WHOLE_WITHIN = 1e-5
+# Larger factors have no meaning.
 LARGEST_READ = 100_000
 LARGEST_RATE = 10
-# A named number that is this near is meant; none is looked for where less is known, relatively: of
-# many numbers and lengths, some quotient would come as near by chance.
+# A named number matches if its relative distance is at most `SAME`. None is searched for unless the
+# value is known to `KNOWN`: some quotient of many numbers and lengths would match by chance.
 SAME = 1e-9
 KNOWN = 1e-5
-# Of one that the cost reads, and that is called so, less will do, if it is taken as it is.
+# Less precision is enough for a number that the cost reads, if it is named like a strength.
 ROUGHLY_KNOWN = 1e-2
-# What IPython keeps of what was shown; nobody means that.
+# Names of IPython's own history.
 NOT_THE_USERS = {"In", "Out"}
-# The words, in the names of numbers, that stand for a strength of a regularisation, or for a
-# learning rate; and those that stand for another one.
+# Words in the names of numbers that suggest a strength of regularisation or a learning rate, and
+# words that rule it out.
 STRENGTHS = re.compile(
     r"lam\w*|lmb\w*|reg\w*|penal\w*|strength|ridge|lasso|decay|alpha|beta|l1|l2|wd|c"
 )
@@ -48,18 +49,18 @@ OTHER_RATES = re.compile(r"drop\w*|decay|momentum|keep|epochs|n")
 
 @dataclass(frozen=True)
 class Factor:
-    """What a factor is the sign of.
+    """The probable meaning of a factor.
 
     Attributes
     ----------
     kind : str
-        Whether it is a whole number, one over it, the root of one, or one over that.
+        Says if the factor is a whole number, its reciprocal, its square root, or one over that.
     number : int
-        That number.
+        The whole number.
     length : str
-        What in the notebook has this length, such as ``X.shape[1]``; empty if nothing has.
+        The axis in the notebook that has this length, such as ``X.shape[1]``; empty if none has.
     square : str
-        What has its square as a length, if that is not too small to mean anything.
+        The axis whose length is its square, unless the number is too small to mean anything.
     """
 
     kind: Literal["whole", "part", "root", "part of root"]
@@ -70,17 +71,16 @@ class Factor:
 
 @dataclass(frozen=True)
 class Strength:
-    """What an excess of regularisation is made of, each in names of the notebook.
+    """The formula for an excess of regularisation, in names of the notebook.
 
     Attributes
     ----------
     formula : str
-        Such as ``lambd / X.shape[1]``.
+        The formula, such as ``lambd / X.shape[1]``.
     instead : str
-        What stands in the gradient in its place, such as ``lambd``; empty where the formula itself
-        is the excess.
+        The formula used in its place, such as ``lambd``; empty if the formula itself is the excess.
     is_whole : bool
-        Whether it is a strength as the gradient has it, λ or λ / m, and not half or twice that.
+        True for a strength as the gradient has it, λ or λ / m; False for half or twice that.
     """
 
     formula: str
@@ -89,9 +89,10 @@ class Strength:
 
 
 class NamedNumbers:
-    """The lengths of arrays, and the numbers, that a factor or a strength may stand for.
+    """The lengths of arrays, and the numbers, that may explain a factor or a strength.
 
-    What the cost reads comes first, then the parameters themselves, then all else in the namespace.
+    Variables that the cost reads come first, then the parameters themselves, then the rest of the
+    namespace.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ class NamedNumbers:
     pairing : Pairing
         The parameters.
     grads : object, optional
-        The gradients as the user gave them: what is asked about explains nothing.
+        The gradients as the user gave them; they are left out, as they cannot explain themselves.
     """
 
     def __init__(
@@ -112,11 +113,13 @@ class NamedNumbers:
         self._numbers: dict[str, float] = {}
         self._own = {id(parameter.value) for parameter in pairing.parameters.arrays}
         self._own |= {id(pairing.parameters.container), id(grads)}
-        self._own |= {id(leaf) for _, leaf in found(array_leaves(grads))}
-        namespace = list(found(_public(names))) if isinstance(names, Mapping) else []
-        # What the cost reads is the likeliest, by the name that the notebook has for it.
+        self._own |= {id(leaf) for _, leaf in until_error(array_leaves(grads))}
+        namespace = list(until_error(_public(names))) if isinstance(names, Mapping) else []
+        # Variables that the cost reads are the likeliest; use the notebook's names for them.
         spoken = {id(value): name for name, value in namespace if _is_array(value)}
-        read = [(spoken.get(id(v), k), v) for k, v in found(read_by(function, NAME_DEPTH))]
+        read = [
+            (spoken.get(id(v), k), v) for k, v in until_error(variables_read(function, NAME_DEPTH))
+        ]
         self._take_all_lengths(read)
         for parameter in pairing.parameters.arrays:
             self._take_lengths(parameter.name, parameter.shape)
@@ -127,12 +130,12 @@ class NamedNumbers:
         self._read = {label for label, _ in self._leaves(read)}
 
     def _leaves(self, named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-        """Yield all arrays and numbers that are not parameters."""
+        """Yield all arrays and numbers that are neither parameters nor gradients."""
         for name, value in named:
             if id(value) not in self._own:
                 yield from (
                     (label, leaf)
-                    for label, leaf in found(_leaves(name, value, NAME_DEPTH))
+                    for label, leaf in until_error(_leaves(name, value, NAME_DEPTH))
                     if id(leaf) not in self._own
                 )
 
@@ -148,12 +151,12 @@ class NamedNumbers:
 
     @functools.cached_property
     def factors(self) -> tuple[float, ...]:
-        """Factors that mean something, the simplest first."""
+        """The factors that have a meaning, the simplest first."""
         lengths = [n for n in self._lengths if n > SHORTEST_LENGTH]
         return (-1.0, 2.0, 0.5, *map(float, lengths), *(1.0 / n for n in lengths), -2.0, -0.5)
 
     def factor(self, value: float) -> Factor | None:
-        """What a positive factor is the sign of; None where it may be any number."""
+        """Return the probable meaning of a positive factor; None if it has none."""
         if not 1 / LARGEST_READ <= value <= LARGEST_READ:
             return None
         if n := _whole(value):
@@ -170,13 +173,13 @@ class NamedNumbers:
         return self._lengths.get(n * n, "") if n > SHORTEST_LENGTH else ""
 
     def rate(self, value: float) -> str:
-        """What learning rate of the notebook's this is; empty if none."""
+        """Return the name of the learning rate with this value; empty if there is none."""
         same = (k for k, v in self._rates() if abs(v - value) <= SAME * abs(value))
         return next(same, "")
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Numbers that are called learning rates."""
+        """The numbers whose names suggest a learning rate."""
         return tuple(dict.fromkeys(v for _, v in self._rates() if 0 < v <= LARGEST_RATE))
 
     def _rates(self) -> Iterator[tuple[str, float]]:
@@ -185,12 +188,13 @@ class NamedNumbers:
                 yield name, value
 
     def strength(self, value: float, tolerance: float) -> Strength | None:
-        """What an excess λ of regularisation is made of; None where nothing fits.
+        """Return the formula for an excess λ of regularisation; None if nothing fits.
 
         Parameters
         ----------
         value, tolerance : float
-            The gradient's excess over the right one is `value` times the parameter.
+            The gradient exceeds the correct one by `value` times the parameter, known to within
+            `tolerance`.
         """
         for name, number in self._numbers.items():
             is_called = _is_called(name, STRENGTHS) and not _is_called(name, OTHER_STRENGTHS)
@@ -208,7 +212,7 @@ class NamedNumbers:
         return None
 
     def _excesses(self, name: str, number: float) -> Iterator[tuple[Strength, float]]:
-        """Yield, of a number that may be λ, by how much a gradient may be off, either way."""
+        """Yield formulas for the error that a number may cause as λ, each with its size."""
         whole = [(name, abs(number))]
         whole += [(f"{name} / {label}", abs(number) / n) for n, label in self._lengths.items()]
         for formula, term in whole:
@@ -221,13 +225,13 @@ class NamedNumbers:
 
 
 def _whole(value: float) -> int:
-    """The whole number from 2 on that a value is; 0 if none."""
+    """Return the whole number, at least 2, that a value is close to; 0 if there is none."""
     n = round(value) if value < 2 * LARGEST_READ else 0
     return n if n > 1 and abs(value - n) <= WHOLE_WITHIN * value else 0
 
 
 def _finite(value: Any) -> float:
-    """A number as a float; 0 where it is none that could be meant."""
+    """Return a finite number as a float; 0 for anything else."""
     try:
         number = float(value)
     except (OverflowError, ValueError, TypeError):
@@ -236,25 +240,25 @@ def _finite(value: Any) -> float:
 
 
 def _is_called(name: str, words: re.Pattern[str]) -> bool:
-    """Whether one of the words in a name matches: ``learning_rate``, ``self.lr``."""
+    """Return True if one of the words in a name matches, as in ``learning_rate`` or ``self.lr``."""
     last = name.rpartition(".")[2]
     return any(map(words.fullmatch, re.findall(r"[a-z]+\d*", last.lower())))
 
 
 def _is_array(value: Any) -> bool:
-    # By its type: a proxy in the notebook may not want to be asked for its class.
+    # Look at the type: a proxy in the notebook may raise if it is asked for its class.
     return issubclass(type(value), np.ndarray) or library_of(value) is not None
 
 
 def _public(namespace: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
-    """Yield the variables that the user has named."""
+    """Yield the user's own variables."""
     for name, value in namespace.items():
         if not str(name).startswith("_") and name not in NOT_THE_USERS:
             yield str(name), value
 
 
 def _leaves(label: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
-    """Yield the arrays and numbers in a value, each with what to call it."""
+    """Yield the arrays and numbers in a value, each with its name."""
     if isinstance(value, bool):
         return
     if _is_array(value) or isinstance(value, (int, float, np.integer, np.floating)):

@@ -1,8 +1,8 @@
-"""Whether a gradient is that of some other function, tried in a few random directions.
+"""Tests in a few random directions if a gradient is that of another function.
 
-For a direction v within one parameter, D_v = (J(θ + hv) − J(θ − hv)) / 2h must be gᵀv. A gradient
-that has nothing to do with J disagrees in the first direction; one that agrees in several, each
-within what its own error allows, belongs to J.
+For a direction v within one parameter, D_v = (J(θ + hv) − J(θ − hv)) / 2h must equal gᵀv. A
+gradient that has nothing to do with J disagrees in the first direction; one that agrees in several,
+each time to within the error of D_v, belongs to J.
 """
 
 from __future__ import annotations
@@ -16,31 +16,33 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
 
-__all__ = ["NOISE_BARS", "Function", "belongs"]
+__all__ = ["NOISE_BARS", "NoisyFunction", "is_gradient_of"]
 
 Vector = NDArray[np.float64]
 
-# Of a direction of length 1, in units of max(1, the largest entry of θ).
+# The step along a direction of length 1, in units of max(1, the largest entry of θ).
 STEP_OF_DIRECTION = 2e-5
-# In units of the noise of one evaluation, over the step: four deviations of a difference of two.
+# The error allowed for noise, in units of the noise of one evaluation divided by the step: four
+# deviations of a difference of two values.
 NOISE_BARS = 8.0
-# What is left beside the error of the difference, in units of the gradient.
+# The error allowed besides that of the difference, in units of the gradient.
 LEFT_OVER = 1e-7
-# What is off by more than this part of what the user's own cost is off by does not fit.
+# A function does not fit if its error exceeds this fraction of that of the user's own cost.
 DOUBTFUL = 0.1
-# How many directions there are at least, and how unlikely (log₁₀) they must make it that all fit.
+# The smallest number of directions, and the probability (log₁₀) of a chance fit in all of them that
+# is small enough.
 LEAST_DIRECTIONS = 8
 BY_CHANCE = -6.0
 
 
 @dataclass(frozen=True)
-class Function:
-    """J, and what one value of it is worth.
+class NoisyFunction:
+    """The function J, and the noise of one of its values.
 
     Attributes
     ----------
     evaluate : callable
-        θ to J(θ); nan where it cannot be had.
+        Returns J(θ) for θ; nan if it cannot be computed.
     noise : float
         The absolute error of one value.
     """
@@ -54,21 +56,21 @@ class Function:
         return (plus - minus) / (2 * step)
 
 
-def belongs(
-    function: Function,
+def is_gradient_of(
+    function: NoisyFunction,
     theta: Vector,
     mismatches: Sequence[Mismatch],
     *,
     given: float = 0.0,
 ) -> bool:
-    """Whether the analytic gradient of some parameters is that of a function.
+    """Return True if the analytic gradient of some parameters is that of a function.
 
     Parameters
     ----------
-    function : Function
-        J.
+    function : NoisyFunction
+        The function J.
     theta : ndarray
-        Where.
+        The point.
     mismatches : sequence of Mismatch
         The parameters; all other entries are held fixed.
     given : float
@@ -77,8 +79,8 @@ def belongs(
     Returns
     -------
     bool
-        Whether it fits in every direction, and the gradient measured at the user's own θ, of the
-        user's own cost, does not by far.
+        True if the gradient fits in every direction, and fits far better than the one measured for
+        the user's own cost at the user's own θ.
     """
     chance = 0.0
     random = np.random.default_rng(0)
@@ -93,7 +95,7 @@ def belongs(
         if not abs(near - expected) <= DOUBTFUL * apart:
             return False
         far = function.slope(theta, direction, 2 * step)
-        # The truncation of the nearer one is a third of what the two differ by.
+        # The truncation error of the smaller step is a third of the difference between the two.
         allowed = (
             NOISE_BARS * function.noise / step + abs(far - near) + LEFT_OVER * norm(sample.analytic)
         )
@@ -109,7 +111,7 @@ def _directions(
 ) -> Iterator[tuple[Mismatch, Vector]]:
     """Yield parameters in turn, each with a direction of length 1 within it."""
     for turn in range(max(LEAST_DIRECTIONS, len(mismatches))):
-        # The last ones first: they are the least likely to be wrong for another reason.
+        # Start with the last parameters: they are the least likely to be wrong for another reason.
         mismatch = mismatches[-1 - turn % len(mismatches)]
         direction = np.zeros(size)
         v = random.normal(size=mismatch.size)

@@ -1,6 +1,6 @@
-"""Recognises the shape of a mismatch from arrays alone: what one parameter's gradient looks like.
+"""Recognises the cause of a mismatch from the arrays of one parameter alone.
 
-The simplest cause that explains every entry is taken; what fits nothing stays unrecognised.
+The simplest cause that explains every entry is chosen; if none does, nothing is recognised.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ from gradcheck_magic._result.cause import Cause, Details
 __all__ = [
     "ANY_NUMBER",
     "clipped",
-    "evidence",
     "exchanged",
-    "joined",
-    "recognised",
+    "extended",
+    "recognise_cause",
     "regularised",
     "same_total",
     "scaled",
+    "similarity",
 ]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 
-# One entry is always some factor of another. Two may be, whatever is wrong: the scores of two
-# classes have opposite gradients, right or wrong.
+# One entry is always a multiple of another. Two may be as well, whatever is wrong: the scores of
+# two classes have opposite gradients, correct or wrong.
 TELLING_ENTRIES = 2
 ANY_NUMBER = 3
-# A factor is taken for one with a meaning if its own uncertainty is not larger than this.
+# A factor may be taken for one that has a meaning if its relative uncertainty is at most this.
 SHARPLY_KNOWN = 1e-2
-# Other small whole numbers, and one over them, if it is this small.
+# Small whole numbers and their reciprocals are tried as well if the uncertainty is this small.
 SHARPER = 1e-5
 WHOLE_FACTORS = (*map(float, range(3, 11)), *(1 / n for n in range(3, 11)))
-# What is this small beside the rest is zero: what rounding leaves of it.
+# A value this small compared with the rest counts as zero: it is what rounding leaves of a zero.
 NO_GRADIENT = 1e-14
-# And this small an error bar is needed to say that the measured value is exactly zero.
+# An error bar this small is needed to say that the measured value is exactly zero.
 FLAT_SPREAD = 1e-3
-# Beyond so many axes, their permutations are too many, and nobody confuses them.
+# With more axes there are too many permutations, and nobody confuses them.
 MOST_AXES = 4
-# A part of the entries of a matrix that is a few: one in so many.
+# At most one entry of a matrix in this many counts as a few entries.
 FEW_ENTRIES = 8
-# Indices in the details, at most.
+# The largest number of indices in the details.
 MOST_INDICES = 100
-# A run of fewer entries of a vector is just some entries.
+# A shorter run of entries of a vector does not count as a block.
 RUN = 3
 
 
-def recognised(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
-    """Return the simplest cause that explains a parameter by itself."""
+def recognise_cause(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
+    """Return the simplest cause that explains the gradient of one parameter."""
     for recognise in _RECOGNISERS:
         finding = recognise(mismatch, named_numbers)
         if finding is not None:
@@ -66,11 +66,11 @@ def recognised(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | Non
     return None
 
 
-def joined(finding: Finding, mismatch: Mismatch) -> Finding | None:
-    """Return a finding of others with one parameter more, if their number explains it too.
+def extended(finding: Finding, mismatch: Mismatch) -> Finding | None:
+    """Return a finding of other parameters with this one added, if their number explains it too.
 
-    For one with a single entry, this is the only way to know; and where a factor is that of all but
-    the regularisation, no other number needs to be known.
+    For a parameter with a single entry, this is the only evidence; and if a factor applies to
+    everything but the regularisation, no other number needs to be known.
     """
     sample, details = mismatch.sample, finding.details
     wider = dataclasses.replace(finding, mismatches=(*finding.mismatches, mismatch))
@@ -96,8 +96,8 @@ def joined(finding: Finding, mismatch: Mismatch) -> Finding | None:
     return dataclasses.replace(wider, details={**details, "penalised": penalised})
 
 
-def evidence(mismatch: Mismatch) -> Details:
-    """What is known of a mismatch that no simple cause explains: how correlated, how large."""
+def similarity(mismatch: Mismatch) -> Details:
+    """Return cosine and length ratio of the two gradients, for a mismatch without simple cause."""
     sample = mismatch.sample
     known = sample.known & np.isfinite(sample.analytic)
     analytic, numerical = sample.analytic[known], sample.numerical[known]
@@ -109,14 +109,16 @@ def evidence(mismatch: Mismatch) -> Details:
     return details
 
 
-# One by one, the simplest first
+# The recognisers of single causes, the simplest first
 
 
 def _not_finite(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
     lost = ~np.isfinite(mismatch.sample.analytic)
     if not lost.any():
         return None
-    return _found(Cause.ENTRIES, mismatch, n_not_finite=int(lost.sum()), indices=_listed(mismatch))
+    return _finding(
+        Cause.ENTRIES, mismatch, n_not_finite=int(lost.sum()), indices=_wrong_indices(mismatch)
+    )
 
 
 def _cost_constant(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
@@ -126,22 +128,22 @@ def _cost_constant(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
     sharp = sample.bar <= FLAT_SPREAD * norm(sample.analytic)
     if not known.all() or not np.all(flat & sharp):
         return None
-    return _found(Cause.COST_IGNORES_PARAMETERS, mismatch, within=float(sample.bar.max()))
+    return _finding(Cause.COST_IGNORES_PARAMETERS, mismatch, within=float(sample.bar.max()))
 
 
 def _zero(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
     sample = mismatch.sample
     if np.max(np.abs(sample.analytic)) > NO_GRADIENT * norm(sample.numerical):
         return None
-    return _found(Cause.ZERO, mismatch)
+    return _finding(Cause.ZERO, mismatch)
 
 
 def scaled(sample: Sample, named_numbers: NamedNumbers) -> tuple[Cause, Details] | None:
-    """Return SIGN or SCALE, and the factor, if there is one for all entries."""
+    """Return SIGN or SCALE, and the factor, if one factor explains all entries."""
     telling = int((sample.stands_out & (sample.analytic != 0)).sum())
     if telling < TELLING_ENTRIES or not sample.analytic.any():
         return None
-    # The error bars are those of the numerical values, times a factor that must be known first.
+    # The error bars scale with the factor, so a first estimate of it is needed.
     factor, _ = sample.fitted(sample.analytic, sample.numerical, sample.allowed)
     if not np.isfinite(factor):
         return None
@@ -157,7 +159,7 @@ def scaled(sample: Sample, named_numbers: NamedNumbers) -> tuple[Cause, Details]
     for value, free in candidates:
         if sample.explained_by(value * sample.numerical, abs(value) * sample.bar, free=free):
             cause = Cause.SIGN if value == -1 else Cause.SCALE
-            # What it is meant to be, where that is known, and what was measured of it.
+            # The factor is the meant value where that is known; its uncertainty is measured.
             return cause, {"factor": value, "factor_uncertainty": uncertainty}
     return None
 
@@ -174,12 +176,12 @@ def _rearranged(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
         return None
     for how, order in rearrangements(mismatch.shape):
         if sample.explained_by(sample.numerical[order], sample.bar[order]):
-            return _found(Cause.TRANSPOSED, mismatch, **how)
+            return _finding(Cause.TRANSPOSED, mismatch, **how)
     return None
 
 
 def _reordered(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
-    """The same values in any other order."""
+    """Recognise the same values in any other order."""
     sample = mismatch.sample
     if sample.stands_off.sum() < ANY_NUMBER or not sample.known.all():
         return None
@@ -188,7 +190,7 @@ def _reordered(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
         return None
     order, places = np.argsort(sample.analytic), np.argsort(sample.numerical)
     if np.array_equal(order, places):
-        # What is off, as 3.14159 is, is off where it belongs.
+        # The order is the same: the values are only inexact, as with 3.14159 for π.
         return None
     ranked = Sample(
         sample.analytic[order],
@@ -196,12 +198,12 @@ def _reordered(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
         sample.theta,
         sample.bar[places],
         sample.rounding,
-        # As near as that, neighbours come by chance.
+        # Neighbouring values are this close by chance.
         np.full(len(sample), max(float(np.median(np.diff(sample.numerical[places]))), 1e-300)),
     )
     if not ranked.explained_by(ranked.numerical, ranked.bar):
         return None
-    return _found(Cause.TRANSPOSED, mismatch, how="reordered", axes=())
+    return _finding(Cause.TRANSPOSED, mismatch, how="reordered", axes=())
 
 
 def rearrangements(shape: Sequence[int]) -> Iterator[tuple[Details, Indices]]:
@@ -223,7 +225,7 @@ def _mixed(places: Indices) -> Iterator[tuple[Details, Indices]]:
             if tuple(places.shape[axis] for axis in order) == places.shape:
                 yield {"how": "transposed", "axes": order}, places.transpose(order)
         for order in orders:
-            # Reshaped where it should have been transposed: one way, and the other.
+            # Reshaped where it should have been transposed, in both directions.
             yield {"how": "reshaped", "axes": order}, places.transpose(order).reshape(places.shape)
             moved = places.reshape([places.shape[axis] for axis in order])
             yield {"how": "reshaped", "axes": order}, moved.transpose(np.argsort(order))
@@ -236,13 +238,13 @@ def _mixed(places: Indices) -> Iterator[tuple[Details, Indices]]:
 
 
 def regularised(sample: Sample, named_numbers: NamedNumbers) -> Details | None:
-    """Return the strength of a penalty whose gradient is what the gradient is off by."""
+    """Return the strength of a penalty whose gradient explains the error."""
     off = np.where(np.isfinite(sample.bar), sample.off, 0.0)
     for l1, penalty in ((False, sample.theta), (True, np.sign(sample.theta))):
         enough = ANY_NUMBER if l1 else TELLING_ENTRIES
         told = sample.stands_off & sample.stands_out
         if told.sum() < enough or np.all(penalty == penalty[0]):
-            # All alike, it is only shifted; and where nothing is measured, nothing is added to it.
+            # A constant penalty is a mere shift; and entries that are zero tell nothing.
             continue
         strength, uncertainty = sample.fitted(off, penalty, sample.allowed)
         if not np.isfinite(strength) or abs(strength) <= 2 * uncertainty:
@@ -257,7 +259,7 @@ def _regularised(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | N
     details = regularised(mismatch.sample, named_numbers)
     n_wrong = int(mismatch.wrong.sum())
     if details is None and mismatch.n_right == mismatch.size - n_wrong >= 1:
-        # Some entries may be exempt from the penalty, as an intercept is. A factor is simpler.
+        # Some entries may be exempt from the penalty, as an intercept is. A factor is preferred.
         some = mismatch.where(mismatch.wrong).sample
         if n_wrong >= ANY_NUMBER and scaled(some, named_numbers) is None:
             details = regularised(some, named_numbers)
@@ -269,8 +271,8 @@ def _regularised(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | N
 def clipped(sample: Sample, wrong: Mask) -> float | None:
     """Return the bound to which a gradient was clipped, if it was.
 
-    All that is wrong is then at the bound, where the measured values are beyond it, and all that is
-    within it is right.
+    All wrong entries are then at the bound, with measured values beyond it, and all entries within
+    the bound are correct.
     """
     bound = float(np.max(np.abs(sample.analytic), initial=0.0))
     beyond = np.sign(sample.analytic) * sample.numerical > bound
@@ -286,7 +288,7 @@ def clipped(sample: Sample, wrong: Mask) -> float | None:
 
 
 def _scaled_but_for_penalty(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
-    """A factor of all but the regularisation, whose strength λ is known: a · (d − λ θ) + λ θ."""
+    """Recognise a factor of all but the regularisation: a · (d − λ θ) + λ θ, where λ is known."""
     sample = mismatch.sample
     usable = sample.known & np.isfinite(sample.analytic)
     if sample.stands_off[usable].sum() <= ANY_NUMBER:
@@ -314,11 +316,11 @@ def _scaled_but_for_penalty(mismatch: Mismatch, named_numbers: NamedNumbers) -> 
 def _fitted_to_both(
     sample: Sample, usable: Mask
 ) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Return a and b in analytic ≈ a · numerical + b · θ, and how well each is known.
+    """Return a and b in analytic ≈ a · numerical + b · θ, and their uncertainties.
 
-    By weighted least squares; None where θ or the numerical values are zero.
+    They are fitted by weighted least squares; None if θ or the numerical values are all zero.
     """
-    # In units in which both columns are about 1.
+    # Scale both columns to about 1.
     units = np.array([norm(sample.numerical[usable]), norm(sample.theta[usable])])
     if not units.all():
         return None
@@ -326,14 +328,14 @@ def _fitted_to_both(
     columns = np.stack([sample.numerical, sample.theta], axis=1)[usable] / units / bar[:, None]
     inverse = np.linalg.pinv(columns.T @ columns)
     solution = inverse @ columns.T @ (sample.analytic[usable] / bar) / units
-    # The error bars are those of the numerical values, times the factor.
+    # The error bars scale with the factor.
     widths = np.sqrt(np.diag(inverse)) / units * max(1.0, abs(solution[0]))
     (a, b), (a_width, b_width) = solution.tolist(), widths.tolist()
     return (a, b), (a_width, b_width)
 
 
-def _total(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
-    """One number in all entries along an axis: the sum or the mean of the right ones."""
+def _constant_along_axes(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+    """Recognise a gradient that is constant along an axis: the sum or mean of the correct one."""
     sample, shape = mismatch.sample, mismatch.shape
     if not sample.known.all() or sample.stands_out.sum() < ANY_NUMBER:
         return None
@@ -356,57 +358,57 @@ def _total(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
 
 
 def _masked(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
-    """Rows or columns in which the measured gradient is exactly zero, and the other one is not."""
+    """Recognise rows or columns in which only the measured gradient is exactly zero."""
     if len(mismatch.squeezed) < 2:  # noqa: PLR2004 (rows and columns)
         return None
     sample, shape = mismatch.sample, mismatch.shape
     typical = norm(sample.numerical[sample.known])
     flat = (np.abs(sample.numerical) <= sample.bar) & (sample.bar <= FLAT_SPREAD * typical)
-    # Where an input is zero, nothing flows with or without a mask.
+    # Where an input is zero, the gradient is zero with or without a mask.
     silent = flat & (np.abs(sample.analytic) <= sample.allowed)
     for axis in reversed(range(len(shape))):
         others = tuple(k for k in range(len(shape)) if k != axis)
         through = flat.reshape(shape).all(axis=others)
         through &= (mismatch.wrong | silent).reshape(shape).all(axis=others)
-        # One entry that is wrong is no row or column.
+        # A single wrong entry does not make a row or a column.
         through &= 2 * mismatch.wrong.reshape(shape).sum(axis=others) >= max(
             len(sample) // shape[axis], 4
         )
         closed = np.flatnonzero(through)
         if 0 < len(closed) < shape[axis]:
-            inside = np.isin(_along(shape, axis), closed)
+            inside = np.isin(_index_along(shape, axis), closed)
             firm = not np.any(mismatch.wrong & ~inside)
             units = mismatch.places(axis, closed)
-            return _found(Cause.MASK, mismatch, firm=firm, axis=axis, indices=units)
+            return _finding(Cause.MASK, mismatch, firm=firm, axis=axis, indices=units)
     return None
 
 
-def _along(shape: Sequence[int], axis: int) -> Indices:
-    """The index along an axis of each entry, in C order."""
+def _index_along(shape: Sequence[int], axis: int) -> Indices:
+    """Return the index along an axis of each entry, in C order."""
     index: Indices = np.indices(shape)[axis].ravel()
     return index
 
 
 def _block(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
-    """A row, a column or a block that is wrong, beside others that are right."""
-    block = _enclosing(mismatch)
+    """Recognise a wrong row, column or block among correct ones."""
+    block = _enclosing_block(mismatch)
     if block is None:
         return None
     sides, inside = block
     part = mismatch.where(inside)
     within = _zero(part, named_numbers) or _scaled(part, named_numbers)
     if within is None and 2 * mismatch.wrong.sum() > mismatch.size:
-        # More of it is wrong than right: that is no exception to be named.
+        # If more than half is wrong, the block is not an exception worth naming.
         return None
     places = [mismatch.places(axis, side) for axis, side in enumerate(sides)]
     details: Details = {"sides": places, "n_right": mismatch.n_right}
     if within:
         details |= {"within": within.cause.name, **within.details}
-    return _found(Cause.SLICE, mismatch, firm=within is not None, **details)
+    return _finding(Cause.SLICE, mismatch, firm=within is not None, **details)
 
 
-def _enclosing(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
-    """The smallest block that holds all wrong entries, if it holds no right ones."""
+def _enclosing_block(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
+    """Return the smallest block that holds all wrong entries, if it holds no correct ones."""
     shape = mismatch.shape
     if not shape:
         return None
@@ -416,29 +418,29 @@ def _enclosing(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
     inside = np.zeros(shape, dtype=bool)
     inside[np.ix_(*sides)] = True
     sample = mismatch.sample
-    # Where there is nothing to be wrong with, nothing is right.
+    # An entry that is zero is not evidence of a correct gradient.
     right = (sample.is_nonzero & mismatch.right).reshape(shape)
     if inside.sum() == 1 or np.any(inside & right) or not np.any(right):
         return None
     if len(mismatch.squeezed) == 1 and not _is_run(inside.ravel()):
         return None
-    # Whole rows and columns where only entries are missing from them that have no gradient, or that
-    # a scan has not measured.
-    open_ones = ~right & ~sample.known.reshape(shape)
+    # Extend the block to whole rows and columns if the missing entries have no gradient, or were
+    # not measured by the scan.
+    unknown = ~right & ~sample.known.reshape(shape)
     sides = [
         np.arange(length)
-        if not np.any(np.delete(right, side, axis)) or _is_open(open_ones, sides, axis)
+        if not np.any(np.delete(right, side, axis)) or _is_unknown_beyond(unknown, sides, axis)
         else side
         for axis, (side, length) in enumerate(zip(sides, shape, strict=True))
     ]
     return sides, inside.ravel()
 
 
-def _is_open(open_ones: Mask, sides: Sequence[Indices], axis: int) -> bool:
-    """Whether nothing is known of a block's rows, or columns, where it is not."""
-    beyond = np.delete(np.arange(open_ones.shape[axis]), sides[axis])
+def _is_unknown_beyond(unknown: Mask, sides: Sequence[Indices], axis: int) -> bool:
+    """Return True if nothing is known about the rest of a block's rows or columns."""
+    beyond = np.delete(np.arange(unknown.shape[axis]), sides[axis])
     around = np.ix_(*sides[:axis], beyond, *sides[axis + 1 :])
-    return bool(len(beyond) and np.all(open_ones[around]))
+    return bool(len(beyond) and np.all(unknown[around]))
 
 
 def _is_run(mask: Mask) -> bool:
@@ -449,26 +451,26 @@ def _is_run(mask: Mask) -> bool:
 def _some_entries(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
     if mismatch.wrong.sum() > mismatch.n_right:
         return None
-    # In a vector they may be those of some units, and so may be many in a matrix: what comes from
-    # further on is wrong in these alone.
+    # In a vector, or if there are many in a matrix, the wrong entries may be those of some units:
+    # an error closer to the output may be confined to these.
     firm = len(mismatch.squeezed) > 1 and FEW_ENTRIES * mismatch.wrong.sum() <= mismatch.size
-    details: Details = {"n_wrong": int(mismatch.wrong.sum()), "indices": _listed(mismatch)}
+    details: Details = {"n_wrong": int(mismatch.wrong.sum()), "indices": _wrong_indices(mismatch)}
     details["n_right"] = mismatch.n_right
     if _zero(mismatch.where(mismatch.wrong), named_numbers):
         details["within"] = Cause.ZERO.name
-    return _found(Cause.ENTRIES, mismatch, firm=firm, **details)
+    return _finding(Cause.ENTRIES, mismatch, firm=firm, **details)
 
 
-def _listed(mismatch: Mismatch) -> list[tuple[int, ...]]:
-    """The indices of the wrong entries, the first of them."""
+def _wrong_indices(mismatch: Mismatch) -> list[tuple[int, ...]]:
+    """Return the indices of the first wrong entries."""
     return [mismatch.index(int(k)) for k in np.flatnonzero(mismatch.wrong)[:MOST_INDICES]]
 
 
-def _found(cause: Cause, mismatch: Mismatch, *, firm: bool = True, **details: object) -> Finding:
+def _finding(cause: Cause, mismatch: Mismatch, *, firm: bool = True, **details: object) -> Finding:
     return Finding(cause, (mismatch,), dict(details), firm)
 
 
-# What it explains is not looked at again.
+# The first recogniser that explains a gradient decides.
 _RECOGNISERS: tuple[Callable[[Mismatch, NamedNumbers], Finding | None], ...] = (
     _not_finite,
     _cost_constant,
@@ -478,20 +480,21 @@ _RECOGNISERS: tuple[Callable[[Mismatch, NamedNumbers], Finding | None], ...] = (
     _reordered,
     _regularised,
     _scaled_but_for_penalty,
-    _total,
+    _constant_along_axes,
     _masked,
     _block,
     _some_entries,
 )
 
 
-# Beside other parameters
+# Causes that involve other parameters
 
 
 def same_total(mismatch: Mismatch, among: Sequence[Mismatch]) -> Finding | None:
-    """A vector of other numbers with the same sum: summed over the other axis of a square.
+    """Recognise a vector with other entries but the same total: a sum over the wrong axis.
 
-    It is a bias, then, and the gradients of the weights, formed of the same array, are right.
+    The array that was summed is square. The vector is the gradient of a bias, and the gradients of
+    the weights, computed from the same array, are correct.
     """
     sample = mismatch.sample
     if len(mismatch.squeezed) != 1 or not sample.known.all():
@@ -506,24 +509,24 @@ def same_total(mismatch: Mismatch, among: Sequence[Mismatch]) -> Finding | None:
     )
     whole = dataclasses.replace(Sample(*totals), spread=np.atleast_1d(norm(sample.off)))
     if whole.stands_out.all() and whole.explained_by(whole.numerical, whole.bar):
-        return _found(Cause.BROADCAST, mismatch, how="axis", total=float(whole.numerical[0]))
+        return _finding(Cause.BROADCAST, mismatch, how="axis", total=float(whole.numerical[0]))
     return None
 
 
 def exchanged(mismatches: Sequence[Mismatch], among: Sequence[Mismatch]) -> list[Finding]:
-    """Return which gradients are those of other parameters.
+    """Find the gradients that belong to other parameters.
 
     Parameters
     ----------
     mismatches : sequence of Mismatch
-        Those that nothing simpler explains.
+        The parameters that nothing simpler explains.
     among : sequence of Mismatch
-        All of them.
+        All parameters.
     """
     found = {id(m): found for m in mismatches if (found := _owner(m, among)) is not None}
     owners = {key: owner for key, (owner, _) in found.items()}
     findings = []
-    for group in _chains([m for m in mismatches if id(m) in owners], owners):
+    for group in _exchange_groups([m for m in mismatches if id(m) in owners], owners):
         entries = sum(m.size for m in group)
         chance = sum(found[id(m)][1] for m in group)
         if entries >= TELLING_ENTRIES and chance <= COINCIDENCE:
@@ -533,7 +536,7 @@ def exchanged(mismatches: Sequence[Mismatch], among: Sequence[Mismatch]) -> list
 
 
 def _owner(mismatch: Mismatch, among: Sequence[Mismatch]) -> tuple[Mismatch, float] | None:
-    """The parameter whose numerical gradient this analytic one is, and how likely by chance."""
+    """Return the parameter whose numerical gradient this is, and log₁₀ of a chance agreement."""
     sample = mismatch.sample
     others = [m for m in among if m is not mismatch and _may_own(m, mismatch)]
     chances = [sample.chance(m.sample.numerical, m.sample.bar) for m in others]
@@ -542,7 +545,7 @@ def _owner(mismatch: Mismatch, among: Sequence[Mismatch]) -> tuple[Mismatch, flo
 
 
 def _may_own(owner: Mismatch, mismatch: Mismatch) -> bool:
-    """Whether the size and the first entry agree: with many parameters, few do."""
+    """Return True if size and first entry agree: a fast test that few parameters pass."""
     if owner.size != mismatch.size or len(owner.sample) != len(mismatch.sample) or not owner.size:
         return False
     one, other = mismatch.sample, owner.sample
@@ -550,8 +553,10 @@ def _may_own(owner: Mismatch, mismatch: Mismatch) -> bool:
     return not abs(one.analytic[0] - other.numerical[0]) > CLEAR * allowed
 
 
-def _chains(mismatches: list[Mismatch], owners: dict[int, Mismatch]) -> list[list[Mismatch]]:
-    """Group what is exchanged among itself, each group in the order of the parameters."""
+def _exchange_groups(
+    mismatches: list[Mismatch], owners: dict[int, Mismatch]
+) -> list[list[Mismatch]]:
+    """Group the parameters that exchange gradients, each group in the order of the parameters."""
     groups: list[list[Mismatch]] = []
     for mismatch in mismatches:
         linked = [

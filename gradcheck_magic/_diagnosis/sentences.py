@@ -1,4 +1,4 @@
-"""What a finding says to a person: what, where, how sure, and what to look at."""
+"""Turns a finding into a sentence: what is wrong, where, how certain it is, what to look at."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ from gradcheck_magic._wording import counted, listed
 
 __all__ = ["Context", "sentence"]
 
-# Gradients and entries named in a sentence, at most.
+# The largest numbers of gradients and entries that a sentence names.
 NAMED_PLACES = 6
 ENTRIES = 3
-# A cosine that two digits would call 1.
+# A larger cosine would be rounded to 1.00.
 COSINE_ALIKE = 0.99
-# Smaller lengths may well be a typing mistake in front of 1/m, and not the length of anything.
+# A smaller relative difference is given as a percentage: cosine and length ratio would round to 1.
+SMALL_DIFFERENCE = 0.1
+# A smaller factor may well be a typing mistake before 1/m, even if some axis has that length.
 SMALL_FACTOR = 10
-# Digits of a factor, if its error bar allows for them.
+# The number of digits given for a factor, if its error bar is small enough.
 DIGITS = 4
-# A model may leave more unexplained than would be needed for further ones.
+# A model may leave a relative error of `TOLERANCE`, so more digits would claim too much.
 MOST_DIGITS = 5
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a sentence may refer to.
+    """The context that a sentence may refer to.
 
     Attributes
     ----------
     layers : Layers
-        All parameters, right or wrong.
+        All parameters, correct or wrong.
     named_numbers : NamedNumbers
-        What numbers may stand for.
+        The lengths and numbers that the notebook knows by name.
     cost_name : str
-        What the user calls the cost.
+        The user's name for the cost.
     """
 
     layers: Layers
@@ -49,7 +51,7 @@ class Context:
 
 
 def sentence(finding: Finding, context: Context) -> str:
-    """Return what a finding says."""
+    """Return the sentence that describes a finding."""
     return _SENTENCES[finding.cause](finding, context)
 
 
@@ -69,26 +71,30 @@ def _is(mismatches: Sequence[Mismatch]) -> str:
     return "is" if len(mismatches) == 1 else "are"
 
 
-def _everywhere(finding: Finding) -> str:
-    """In how many entries, and how sure: zeros are any factor of each other."""
+def _extent(finding: Finding) -> str:
+    """Return in how many entries, and to how many digits, a finding holds.
+
+    Entries in which both gradients are zero do not count: any factor relates them.
+    """
     sample = Sample.pooled(m.sample for m in finding.mismatches)
     zero = (sample.analytic == 0) & (sample.numerical == 0)
     told = int((sample.stands_out & ~zero).sum())
     if told == len(sample):
-        which = ""
+        which, clear = "", ""
     elif told == sample.known.sum():
-        which = " that were measured"
+        which, clear = "measured ", ""
     elif told == len(sample) - zero.sum():
-        which = " that are not zero"
+        which, clear = "nonzero ", ""
     else:
-        which = " that stand out from their error bars"
+        which, clear = "", " clearly larger than their error bars"
     if not told:
-        return "as far as can be told"
-    return f"in {'the one entry' if told == 1 else f'all {told:,} entries'}{which}{_digits(sample)}"
+        return "as far as the error bars can tell"
+    entries = f"the only {which}entry" if told == 1 else f"all {told:,} {which}entries"
+    return f"in {entries}{clear}{_digits(sample)}"
 
 
 def _digits(sample: Sample) -> str:
-    """To how many digits the gradient is known, and so what is said of it."""
+    """Return the number of digits to which the gradient, and so the finding, is known."""
     known = sample.known & (sample.bar < np.abs(sample.numerical))
     numerical, analytic = norm(sample.numerical[known]), norm(sample.analytic[known])
     if not numerical:
@@ -99,32 +105,32 @@ def _digits(sample: Sample) -> str:
     return f", to {counted(digits, 'digit')}"
 
 
-def _place(finding: Finding, otherwise: str) -> str:
-    """Where to look: where the group of parameters begins, or where each of them is formed."""
+def _where_to_look(finding: Finding, otherwise: str) -> str:
+    """Return where to look: at the place before all of these parameters, or `otherwise`."""
     after, before = finding.details.get("after"), finding.details.get("before")
     if before is None:
         return otherwise
     if not after:
-        return "All gradients have it: look at where the backward pass starts."
+        return "All gradients share it: look at the start of the backward pass."
     return f"The error enters the backward pass between `{after}` and `{before}`."
 
 
-def _apart(finding: Finding) -> str:
-    """What a factor is not that of."""
+def _exempt(finding: Finding) -> str:
+    """Return the part of the gradient that a factor does not apply to."""
     penalised = finding.details.get("penalised", ())
     return f", apart from the regularisation of {listed(penalised)}" if penalised else ""
 
 
-def _formed(mismatches: Sequence[Mismatch]) -> str:
-    return f"Look at where {_gradients(mismatches)} {_is(mismatches)} formed."
+def _look_at(mismatches: Sequence[Mismatch]) -> str:
+    return f"Look at where {_gradients(mismatches)} {_is(mismatches)} computed."
 
 
 def _factor_text(factor: float, uncertainty: float) -> str:
-    """The factor with four digits, or with its error bar where that supports fewer."""
+    """Return the factor with four digits, or with its error bar if fewer are known."""
     apart = abs(factor - 1)
     digits = DIGITS
     if uncertainty < apart < 1:
-        # Enough to tell it from 1.
+        # More digits are needed to show that it is not 1.
         digits = max(digits, int(2 - np.floor(np.log10(apart))))
     text = f"{factor:#.{digits}g}"
     if uncertainty > abs(factor) * 10.0 ** (1 - digits):
@@ -132,36 +138,41 @@ def _factor_text(factor: float, uncertainty: float) -> str:
     return f"−{text[1:]}" if factor < 0 else text
 
 
-def _reading(factor: float, named_numbers: NamedNumbers) -> str:
-    """What a factor is usually a sign of, as a question; empty where it means nothing."""
+def _meaning(factor: float, named_numbers: NamedNumbers) -> str:
+    """Return the usual reason for a factor, as a question; empty if it has no known meaning."""
     read = named_numbers.factor(factor)
     if read is None:
         return ""
     if read.kind == "whole":
-        return _whole_reading(read)
+        return _meaning_of_whole(read)
     if read.kind == "part":
         if read.number == 2:  # noqa: PLR2004 (a half)
-            return "A factor ½: a missing 2 from the derivative of a square?"
+            return "A factor of ½: was the 2 from the derivative of a square forgotten?"
         equal = f", and `{read.length}` is {read.number}" if read.length else ""
-        root = f", or the root of `{read.square}` = {read.number**2}" if read.square else ""
-        return f"A factor 1/{read.number}{equal}: divided once too often, or a mean too many{root}?"
-    what = "the root" if read.kind == "root" else "one over the root"
-    return f"It is {what} of `{read.length}` = {read.number}: a scaling forgotten, or twice?"
+        root = ""
+        if read.square:
+            root = f", or is it one over the square root of `{read.square}` = {read.number**2}"
+        return f"A factor of 1/{read.number}{equal}: is there one division or mean too many{root}?"
+    what = "the square root" if read.kind == "root" else "one over the square root"
+    return (
+        f"The factor is {what} of `{read.length}` = {read.number}: was a scaling forgotten, or "
+        "applied twice?"
+    )
 
 
-def _whole_reading(read: Factor) -> str:
+def _meaning_of_whole(read: Factor) -> str:
     n = read.number
     if n == 2:  # noqa: PLR2004 (twice)
-        return "A factor 2: the derivative of a square without its ½, or a term added twice?"
+        return "A factor of 2: was the ½ before a square forgotten, or a term added twice?"
     if not read.length:
-        root = f", or the root of `{read.square}` = {n * n}" if read.square else ""
-        return f"A factor {n}: {n}/m in place of 1/m, or a mean forgotten{root}?"
+        root = f", or is it the square root of `{read.square}` = {n * n}" if read.square else ""
+        return f"A factor of {n}: is {n}/m used in place of 1/m, or was a mean forgotten{root}?"
     if n < SMALL_FACTOR:
         return (
-            f"A factor {n}: {n}/m in place of 1/m? Or, as `{read.length}` is {n}, a missing mean "
-            "over it?"
+            f"A factor of {n}: is {n}/m used in place of 1/m? Or, as `{read.length}` is {n}, was a "
+            "mean over that axis forgotten?"
         )
-    return f"A factor {n}, and `{read.length}` is {n}: a missing mean over the examples?"
+    return f"A factor of {n}, and `{read.length}` is {n}: was the mean over the examples forgotten?"
 
 
 # A sentence for each cause
@@ -170,30 +181,29 @@ def _whole_reading(read: Factor) -> str:
 def _sign(finding: Finding, _: Context) -> str:
     group = finding.mismatches
     return (
-        f"{_gradients(group)} {_is(group)} −1 times the numerical gradient{_apart(finding)}, "
-        f"{_everywhere(finding)}: the opposite sign. {_place(finding, _formed(group))}"
+        f"{_gradients(group)} {_is(group)} −1 times the numerical gradient{_exempt(finding)}, "
+        f"{_extent(finding)}: the sign is reversed. {_where_to_look(finding, _look_at(group))}"
     )
 
 
 def _scale(finding: Finding, context: Context) -> str:
     group, details = finding.mismatches, finding.details
     factor = details["factor"]
-    reading = _reading(abs(factor), context.named_numbers)
-    place = _place(finding, _formed(group))
-    if backward := _accumulated(finding, context.named_numbers):
+    reading = _meaning(abs(factor), context.named_numbers)
+    place = _where_to_look(finding, _look_at(group))
+    if backward := _accumulated_in_torch(finding, context.named_numbers):
         reading, place = backward, ""
     elif factor < 0:
-        more = f", and {reading[0].lower()}{reading[1:]}" if reading else "."
-        reading = f"The opposite sign{more}"
+        reading = f"The sign is reversed. {reading}".rstrip()
     return (
         f"{_gradients(group)} {_is(group)} {_factor_text(factor, details['factor_uncertainty'])} "
-        f"times the numerical gradient{_apart(finding)}, {_everywhere(finding)}. "
+        f"times the numerical gradient{_exempt(finding)}, {_extent(finding)}. "
         f"{reading}{' ' if reading and place else ''}{place}"
     )
 
 
-def _accumulated(finding: Finding, named_numbers: NamedNumbers) -> str:
-    """Whether it is what torch has added up, of all parameters; then, how often."""
+def _accumulated_in_torch(finding: Finding, named_numbers: NamedNumbers) -> str:
+    """Return a sentence if torch has accumulated several gradients; otherwise an empty string."""
     details, read = finding.details, named_numbers.factor(finding.details["factor"])
     is_torch = all(mismatch.gradient_name.endswith(".grad") for mismatch in finding.mismatches)
     everywhere = details.get("before") is not None and not details.get("after")
@@ -206,16 +216,17 @@ def _accumulated(finding: Finding, named_numbers: NamedNumbers) -> str:
 def _transposed(finding: Finding, _: Context) -> str:
     (mismatch,), details = finding.mismatches, finding.details
     how, axes, why = details["how"], details["axes"], ""
+    line = f"the line that computes `{mismatch.gradient_name}`"
     if how == "reshaped":
-        what = "has the values of the numerical gradient in other places"
-        why = ": reshaped where it should have been transposed"
-        look = "Look for a reshape in its line"
+        what = "contains the values of the numerical gradient in other places"
+        why = ": it was reshaped where it should have been transposed"
+        look = f"Look for a reshape in {line}"
     elif how == "reordered":
-        what = "has the values of the numerical gradient in another order"
-        look = "Look for a reshape, the order of a flattened array, or an index"
+        what = "contains the values of the numerical gradient in another order"
+        look = "Look for a reshape, the order of a flattened array, or a wrong index"
     elif how == "flipped":
         what = f"is the numerical gradient reversed along {_axes(axes)}"
-        look = "Look for a flip: convolution and correlation differ by one"
+        look = "Look for a flip: it is what distinguishes convolution from correlation"
         if len(mismatch.parameter.shape) <= 2:  # noqa: PLR2004 (no more than a matrix)
             look = "Look for [::-1]"
     elif how == "shifted":
@@ -223,11 +234,11 @@ def _transposed(finding: Finding, _: Context) -> str:
         look = "Look for an index that is off by one"
     elif axes == (1, 0):
         what = "is the transpose of the numerical gradient"
-        look = "Look at the order of the factors in its line"
+        look = f"Look at the order of the factors in {line}"
     else:
         what = f"has the axes of the numerical gradient in the order {axes}"
-        look = "Look at the order of the indices in its line"
-    sure = _everywhere(finding)
+        look = f"Look at the order of the indices in {line}"
+    sure = _extent(finding)
     return f"`{mismatch.gradient_name}` {what}, {sure}{why}. {look}."
 
 
@@ -239,14 +250,15 @@ def _swapped(finding: Finding, _: Context) -> str:
     group, owners = finding.mismatches, finding.details["owners"]
     pool = Sample.pooled(m.sample for m in group)
     sure = f"in all {len(pool):,} entries{_digits(pool)}"
-    look = "Look at the order in which gradients are returned or named."
+    look = "Look at the order in which the gradients are returned or named."
     if len(group) == 2 and owners == [m.name for m in reversed(group)]:  # noqa: PLR2004 (a pair)
         return (
-            f"{_gradients(group)} are exchanged: each is the numerical gradient of the other's "
+            f"{_gradients(group)} are swapped: each is the numerical gradient of the other's "
             f"parameter, {sure}. {look}"
         )
     each = "; ".join(
-        f"`{m.gradient_name}` is that of `{owner}`" for m, owner in zip(group, owners, strict=True)
+        f"`{m.gradient_name}` is the gradient of `{owner}`"
+        for m, owner in zip(group, owners, strict=True)
     )
     if len(group) == 1:
         (mismatch,), (owner,) = group, owners
@@ -254,15 +266,16 @@ def _swapped(finding: Finding, _: Context) -> str:
             f"`{mismatch.gradient_name}` is the numerical gradient of `{owner}`, {sure}. Look at "
             f"the line that assigns `{mismatch.gradient_name}`."
         )
-    return f"{_gradients(group)} are in another order, {sure}: {each}. {look}"
+    return f"{_gradients(group)} are in the wrong order, {sure}: {each}. {look}"
 
 
 def _zero(finding: Finding, _: Context) -> str:
     group = finding.mismatches
-    never = "never assigned, or a path forgotten"
+    never = "never assigned, or the backward pass leaves out a path"
+    it_was = "it was" if len(group) == 1 else "they were"
     return (
-        f"{_gradients(group)} {_is(group)} zero everywhere{_apart(finding)}, and the cost does "
-        f"change with {_names(group)}: {never}. {_place(finding, _formed(group))}"
+        f"{_gradients(group)} {_is(group)} zero everywhere{_exempt(finding)}, but the cost changes "
+        f"with {_names(group)}: {it_was} {never}. {_where_to_look(finding, _look_at(group))}"
     )
 
 
@@ -271,28 +284,32 @@ def _regularization(finding: Finding, context: Context) -> str:
     strength, uncertainty = details["strength"], details["strength_uncertainty"]
     excess = _factor_text(strength, uncertainty)
     what = "the sign of the parameter" if details["l1"] else "the parameter itself"
-    told = _told_of_penalty(strength, context.named_numbers.strength(strength, 2 * uncertainty))
+    told = _penalty_error(strength, context.named_numbers.strength(strength, 2 * uncertainty))
     term = "λ sign(W)" if details["l1"] else "λ W"
-    where = _everywhere(finding)
+    where = _extent(finding)
     if "n_wrong" in details:
-        where = f"in {details['n_wrong']:,} of {group[0].size:,} entries, and the others are right"
+        where = (
+            f"in {details['n_wrong']:,} of {group[0].size:,} entries, while the others are correct"
+        )
     return (
         f"{_gradients(group)} {_is(group)} off by {excess} times {what}, "
-        f"{where}: {told}. Look at the term {term}, or another like it, in the gradient and in "
+        f"{where}: {told}. Look at the term {term}, or one like it, in the gradient and in "
         f"`{context.cost_name}`."
     )
 
 
-def _told_of_penalty(strength: float, known: Strength | None) -> str:
-    """Whether it is a penalty is sure only where its strength is that of one."""
+def _penalty_error(strength: float, known: Strength | None) -> str:
+    """Say how the regularisation is wrong; it is certain only if the strength is a known one."""
     if known is not None and known.instead:
         pair = (known.instead, known.formula) if strength > 0 else (known.formula, known.instead)
-        return "`{}` in place of `{}`".format(*pair)
-    sure = "" if known is not None else "as by "
-    by = f", by `{known.formula}`" if known is not None and known.is_whole else ""
-    if strength > 0:
-        return f"{sure}too much regularisation{by}: doubled, or not in the cost"
-    return f"{sure}too little regularisation{by}: missing, or too small"
+        return "`{}` is used in place of `{}`".format(*pair)
+    strong, why = "strong", "doubled, or not in the cost"
+    if strength <= 0:
+        strong, why = "weak", "missing, or too small"
+    if known is None:
+        return f"as if regularisation were too {strong} (its term may be {why})"
+    by = f" by `{known.formula}`" if known.is_whole else ""
+    return f"regularisation is too {strong}{by} (its term is {why})"
 
 
 def _broadcast(finding: Finding, context: Context) -> str:
@@ -301,19 +318,19 @@ def _broadcast(finding: Finding, context: Context) -> str:
         return _broadcast_in_cost(finding, context)
     (mismatch,) = finding.mismatches
     gradient = f"`{mismatch.gradient_name}`"
-    look = f"Look at the axis of the sum that forms {gradient}."
+    look = f"Look at the axis of the sum that computes {gradient}."
     if details["how"] == "axis":
         total = details["total"]
         return (
-            f"{gradient} has other entries than the numerical gradient and the same total, "
+            f"{gradient} differs from the numerical gradient but has the same total, "
             f"{_signed(f'{total:.6g}')}. Is it summed over the wrong axis? {look}"
         )
     axes, shape = details["axes"], mismatch.parameter.shape
     everywhere = all(axis in axes or length == 1 for axis, length in enumerate(shape))
-    same = "is one number" if everywhere else f"is the same all along {_axes(axes)}"
+    along = "" if everywhere else f" along {_axes(axes)}"
     return (
-        f"{gradient} {same}, the {details['how']} of the numerical gradient, "
-        f"{_everywhere(finding)}: summed over an axis too many. {look}"
+        f"{gradient} is constant{along}, equal to the {details['how']} of the numerical gradient, "
+        f"{_extent(finding)}: the sum runs over one axis too many. {look}"
     )
 
 
@@ -323,38 +340,42 @@ def _broadcast_in_cost(finding: Finding, context: Context) -> str:
     lines = finding.details["lines"]
     where = f", in {listed(lines)}" if lines else ""
     return (
-        f"`{context.cost_name}` makes an array of shape ({n}, {n}) out of {tuple(one)} and "
-        f"{tuple(other)}{where}: entry by entry, as was probably meant, "
-        f"{_gradients(finding.mismatches)} {_is(finding.mismatches)} right, in several random "
-        "directions. Mend the cost: give both the same shape."
+        f"`{context.cost_name}` broadcasts arrays of shapes {tuple(one)} and {tuple(other)} to "
+        f"({n}, {n}){where}. If they are combined entry by entry, as was probably meant, "
+        f"{_gradients(finding.mismatches)} {_is(finding.mismatches)} correct, in several random "
+        "directions. Fix the cost: give both arrays the same shape."
     )
 
 
 def _slice(finding: Finding, _: Context) -> str:
     (mismatch,), details = finding.mismatches, finding.details
-    part = _part(mismatch, details["sides"])
+    part = _part_name(mismatch, details["sides"])
     verb = "are" if part.startswith(("Rows", "Columns")) else "is"
-    where = "elsewhere"
+    known = ""
     if details["n_right"] + mismatch.wrong.sum() < mismatch.size:
-        where = "wherever else it is known well enough"
-    rest = f"and right {where}, in {details['n_right']:,} of {mismatch.size:,} entries"
+        known = " as far as it is known"
+    rest = (
+        f"the rest of `{mismatch.gradient_name}` is correct{known} "
+        f"({details['n_right']:,} of {mismatch.size:,} entries)"
+    )
     within = details.get("within")
     if within == Cause.ZERO.name:
-        return f"{part} {verb} zero where the cost does change, {rest}. Is that part ever assigned?"
+        return (
+            f"{part} {verb} zero where the numerical gradient is not; {rest}. Is that part ever "
+            "assigned?"
+        )
+    special = "Look at what is special about that part."
     if within is not None:
         factor = details["factor"]
         text = "−1" if within == Cause.SIGN.name else _factor_text(
             factor, details["factor_uncertainty"]
         )  # fmt: skip
-        return (
-            f"{part} {verb} {text} times the numerical gradient, {rest}. Look at what is special "
-            "there."
-        )
-    return f"{part} {verb} wrong, {rest}. Look at what is special there."
+        return f"{part} {verb} {text} times the numerical gradient; {rest}. {special}"
+    return f"{part} {verb} wrong; {rest}. {special}"
 
 
-def _part(mismatch: Mismatch, sides: Sequence[Sequence[int]]) -> str:
-    """What to call a row, a column or a block."""
+def _part_name(mismatch: Mismatch, sides: Sequence[Sequence[int]]) -> str:
+    """Return the name of a row, a column or a block."""
     shape, gradient = mismatch.parameter.shape, f"`{mismatch.gradient_name}`"
     partial = [axis for axis, side in enumerate(sides) if len(side) < shape[axis]]
     if len(shape) == 2 and len(partial) == 1:  # noqa: PLR2004 (a matrix)
@@ -374,7 +395,7 @@ def _is_range(side: Sequence[int]) -> bool:
 
 
 def _index(side: Sequence[int], length: int) -> str:
-    """An index as NumPy would have it."""
+    """Return an index in NumPy's notation."""
     if len(side) == length > 1:
         return ":"
     if len(side) == 1:
@@ -400,22 +421,24 @@ def _entries(finding: Finding, _: Context) -> str:
     labels = listed(shown + more, code=False)
     others = "in the others" if n + right == size else f"in {right:,} others"
     if details.get("within") == Cause.ZERO.name:
+        is_it = "Is that entry" if n == 1 else "Are these entries"
         return (
-            f"{gradient} is zero in {n:,} of {size:,} entries, {labels}, where the cost does "
-            f"change, and right {others}. {'Is it' if n == 1 else 'Are they'} ever assigned?"
+            f"{gradient} is zero in {n:,} of {size:,} entries, {labels}, where the numerical "
+            f"gradient is not, and correct {others}. {is_it} ever assigned?"
         )
     return (
-        f"{gradient} is wrong in {n:,} of {size:,} entries, {labels}, and right {others}. Look "
-        f"at what {gradient} sums over, and at what is special there."
+        f"{gradient} is wrong in {n:,} of {size:,} entries, {labels}, and correct {others}. Look "
+        f"at what {gradient} sums over, and at what is special about "
+        f"{'that entry' if n == 1 else 'these entries'}."
     )
 
 
 def _clipped(finding: Finding) -> str:
     group = finding.mismatches
     return (
-        f"{_gradients(group)} {_is(group)} clipped to ±{finding.details['clipped']:.6g}: right up "
-        "to there, and at it where the numerical gradient is larger. Check the gradient before it "
-        "is clipped."
+        f"{_gradients(group)} {_is(group)} clipped to ±{finding.details['clipped']:.6g}: entries "
+        "within this bound are correct, and those at the bound should be larger. Check the "
+        "gradient before it is clipped."
     )
 
 
@@ -423,17 +446,19 @@ def _masked(finding: Finding, context: Context) -> str:
     details = finding.details
     first = next(m for m in finding.mismatches if m.name == details["name"])
     axis, units = details["axis"], details["indices"]
-    nouns = ("row", "column") if len(first.parameter.shape) == 2 else ()  # noqa: PLR2004 (a matrix)
-    place = nouns[axis] if nouns else f"index along axis {axis}:"
     which = listed(map(str, units), most=NAMED_PLACES, code=False)
-    several = "s" if len(units) > 1 and nouns else ""
+    several = len(units) > 1
+    if len(first.parameter.shape) == 2:  # noqa: PLR2004 (a matrix)
+        place = f"in {('row', 'column')[axis]}{'s' if several else ''} {which}"
+    else:
+        place = f"at {'indices' if several else 'index'} {which} of axis {axis}"
     others = [m for m in finding.mismatches if m is not first]
-    also = f" (and {_gradients(others)} {_is(others)} wrong with it)" if others else ""
+    also = f" ({_gradients(others)} {_is(others)} wrong, too)" if others else ""
     return (
-        f"`{first.gradient_name}` is not zero in {place}{several} {which}, where the numerical "
-        f"gradient is exactly zero{also}: gradient flows where `{context.cost_name}` lets nothing "
-        "through. Look for a mask that was forgotten on the way back, such as dZ = dA * (Z > 0) or "
-        "a dropout's, or for what the cost never uses."
+        f"`{first.gradient_name}` is not zero {place}, where the numerical gradient is exactly "
+        f"zero{also}: the backward pass lets a gradient through where `{context.cost_name}` blocks "
+        "it. Look for a mask that is missing in the backward pass, such as dZ = dA * (Z > 0) or "
+        "that of dropout, or for something that the cost never uses."
     )
 
 
@@ -445,27 +470,31 @@ def _upstream(finding: Finding, context: Context) -> str:
     if not details["after"]:
         return (
             f"The error enters at the start of the backward pass: {wrong}. No simpler cause fits"
-            f"{spread}. Look at the derivative of the cost by the output, at what was kept from "
-            f"the forward pass, and whether the gradient and `{context.cost_name}` use the same "
-            "data and parameters."
+            f"{spread}. Look at the derivative of the cost with respect to the output and at the "
+            "values kept from the forward pass, and check that the gradient and "
+            f"`{context.cost_name}` use the same data and parameters."
         )
     layer = details["layer"]
     fits = "No simpler cause fits"
     if details["right_after"]:
-        fits = "What comes after is right, and no simpler cause fits"
+        fits = "The layers closer to the output are right, and no simpler cause fits"
     if is_of_norm(details["after"]) and not is_of_norm(details["before"]):
         look = (
-            "how the gradient gets through the normalisation between them, whose mean and variance "
-            "depend on its input, too"
+            "how the gradient passes through the normalisation between them, whose mean and "
+            "variance also depend on its input"
         )
     elif layer is None:
         look = (
-            "the derivative of the activation between them, and at how the gradient gets from the "
+            "the derivative of the activation between them, and at how the gradient passes from "
             "one to the other"
         )
     else:
-        look = f"the derivative of the activation of layer {layer} and at how `dA{layer}` is formed"
-    order = "" if details["is_numbered"] else "In the order of the parameters, "
+        look = (
+            f"the derivative of the activation of layer {layer} and at how `dA{layer}` is computed"
+        )
+    order = ""
+    if not details["is_numbered"]:
+        order = "If the parameters are in order from input to output, "
     return (
         f"{order}{'t' if order else 'T'}he error enters the backward pass between "
         f"`{details['after']}` and "
@@ -476,8 +505,8 @@ def _upstream(finding: Finding, context: Context) -> str:
 def _cosines(cosines: Sequence[float]) -> str:
     least, largest = (_signed(f"{cosine:z.2f}") for cosine in (min(cosines), max(cosines)))
     if min(cosines) > COSINE_ALIKE:
-        return f"cosines above {COSINE_ALIKE}"
-    return f"cosines {least} to {largest}" if least != largest else f"cosines of {least}"
+        return f"cosine similarity above {COSINE_ALIKE}"
+    return f"cosine similarity {least}" + (f" to {largest}" if least != largest else "")
 
 
 def _signed(number: str) -> str:
@@ -488,15 +517,15 @@ def _stale(finding: Finding, _: Context) -> str:
     group, details = finding.mismatches, finding.details
     if "learning_rate" not in details:
         return (
-            f"{_gradients(group)} {_is(group)} what was right at the previous check, "
-            f"{_everywhere(finding)}: the parameters, the data or the cost have changed since. "
-            "Compute the gradient again."
+            f"{_gradients(group)} {_is(group)} equal to the numerical gradient of the previous "
+            f"check, {_extent(finding)}: the parameters, the data or the cost have changed "
+            "since. Compute the gradient again."
         )
     name = f"`{details['name']}` = " if details["name"] else ""
     return (
         f"{_gradients(group)} {_belong(group)} to the parameters before an update with learning "
-        f"rate {name}{details['learning_rate']:.6g}: there all is right, in several random "
-        "directions. Compute the gradient again after the update."
+        f"rate {name}{details['learning_rate']:.6g}: there, the gradient is correct, in several "
+        "random directions. Compute the gradient again after the update."
     )
 
 
@@ -507,10 +536,11 @@ def _belong(mismatches: Sequence[Mismatch]) -> str:
 def _ignored(finding: Finding, _: Context) -> str:
     group, bar = finding.mismatches, finding.details["within"]
     within = f", to within {bar:.0e}" if bar else ""
+    it, it_feeds = ("it", "it feeds") if len(group) == 1 else ("them", "they feed")
     return (
-        f"The cost does not change with {_names(group)} here{within}, and {_gradients(group)} "
-        f"{_is(group)} not zero. Does the cost use {'it' if len(group) == 1 else 'them'}, or is "
-        "all that it reaches switched off?"
+        f"The cost does not change with {_names(group)} here{within}, but {_gradients(group)} "
+        f"{_is(group)} not zero. Does the cost use {it}, or is everything that {it_feeds} switched "
+        "off?"
     )
 
 
@@ -521,46 +551,53 @@ def _unknown(finding: Finding, context: Context) -> str:
     gradient = f"`{mismatch.gradient_name}`"
     if "flat_to" in details:
         return (
-            f"{gradient} is not zero, and the slope of the cost is, to within "
-            f"{details['flat_to']:.0e}: all that `{mismatch.name}` reaches is switched off, or it "
-            "is at a minimum. Check at another point, too."
+            f"{gradient} is not zero, but the slope of the cost is, to within "
+            f"{details['flat_to']:.0e}: everything that `{mismatch.name}` feeds is switched off, "
+            "or it is at a minimum. Check at another point as well."
         )
     if mismatch.size == 1 and "ratio" in details:
         factor = _signed(f"{details['ratio'] * np.sign(details['cosine']):.4g}")
-        return f"{gradient} is {factor} times the numerical value; one entry does not tell why."
+        return f"{gradient} is {factor} times the numerical value; a single entry cannot show why."
     known = ""
     if "cosine" in details:
-        cosine = _signed(f"{details['cosine']:z.3f}")
-        known = (
-            f": its cosine with the numerical gradient is {cosine}, and it is "
-            f"{details['ratio']:.3g} times as long"
-        )
+        known = f": {_compared(details['cosine'], details['ratio'])}"
     return (
         f"{gradient} is wrong in {details['n_wrong']:,} of {mismatch.size:,} entries, with no "
-        f"simple cause{known}.{_hint(mismatch, context)}"
+        f"simple pattern{known}.{_peers_hint(mismatch, context)}"
+    )
+
+
+def _compared(cosine: float, ratio: float) -> str:
+    """Say how far a gradient is from the numerical one, given their cosine and length ratio."""
+    off = np.sqrt((ratio - 1) ** 2 + 2 * ratio * (1 - min(cosine, 1.0)))
+    if off < SMALL_DIFFERENCE:
+        return f"it differs from the numerical gradient by {100 * off:.2g} %"
+    return (
+        f"its cosine similarity with the numerical gradient is {_signed(f'{cosine:z.3f}')}, and it "
+        f"is {ratio:.3g} times as long"
     )
 
 
 def _nearly_right(finding: Finding, context: Context) -> str:
     least = min(known["cosine"] for known in finding.details["evidence"])
     return (
-        f"{_gradients(finding.mismatches)} are wrong, and nearly right (cosines from {least:.4f}), "
-        "with no simple cause. Look whether the gradient was computed with the data and the "
-        f"parameters that `{context.cost_name}` now uses (were they updated since?), and at the "
-        "derivative of the cost by the output."
+        f"{_gradients(finding.mismatches)} are wrong, but nearly right (cosine similarity at least "
+        f"{least:.4f}), with no simple pattern. Check that the gradient was computed with the data "
+        f"and the parameters that `{context.cost_name}` uses now (were they updated since?), and "
+        "look at the derivative of the cost with respect to the output."
     )
 
 
-def _hint(mismatch: Mismatch, context: Context) -> str:
-    """Where to look, if all else in the layer is right."""
+def _peers_hint(mismatch: Mismatch, context: Context) -> str:
+    """Return where to look if everything else in the layer is correct."""
     peers = [m for m in context.layers.beside(mismatch) if m.is_compared]
     if not peers or any(m.is_wrong for m in peers):
         return ""
     normalised = all(is_of_norm(m.name) for m in peers) and not is_of_norm(mismatch.name)
     also = ", and at the normalisation after it" if normalised else ""
     return (
-        f" {_gradients(peers)}, of the same layer, {_is(peers)} right: look at the line of "
-        f"`{mismatch.gradient_name}` itself{also}."
+        f" {_gradients(peers)}, in the same layer, {_is(peers)} correct: look at the line that "
+        f"computes `{mismatch.gradient_name}`{also}."
     )
 
 

@@ -1,8 +1,8 @@
-"""Whether a gradient belongs to parameters that have been updated since.
+"""Finds out if a gradient belongs to parameters that have been updated since.
 
-After θ ← θ − α g, the gradient g is that of θ + α g. The slope of J along g is known here; where
-on the line θ + α g it is ‖g‖², the learning rate α has been found, if g fits there in every other
-direction as well.
+After θ ← θ − α g, the gradient g is that of θ + α g. The slope of J along g is known here. The
+point on the line θ + α g where it is ‖g‖² gives the learning rate α, provided that g fits there in
+every other direction as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
 from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
-from gradcheck_magic._diagnosis.other_cost import NOISE_BARS, Function, belongs
+from gradcheck_magic._diagnosis.other_cost import NOISE_BARS, NoisyFunction, is_gradient_of
 
 __all__ = ["learning_rate"]
 
@@ -23,27 +23,27 @@ Vector = NDArray[np.float64]
 
 # The step along the line for slopes, in units of max(1, the largest entry of θ).
 STEP_ALONG_LINE = 1e-5
-# The secants: the first point in units of that step, how many at most, by how much nearer each has
-# to come, and how near in the end.
+# The secant method: the first point in units of that step, the largest number of steps, the factor
+# by which each must reduce the distance, and the relative distance that is close enough.
 FIRST = 100.0
 MOST_SECANTS = 7
 FASTER = 3
 CONVERGED = 1e-9
-# Learning rates that people choose, where the secants lead nowhere.
+# Learning rates that people choose, tried if the secant method fails.
 USUAL_RATES = (0.1, 0.01, 0.3, 0.5, 1.0)
 MOST_NAMED = 2
-# A learning rate is not known better than this, by secants.
+# The smallest relative error of a learning rate from the secant method.
 LEAST_ERROR = 1e-5
-# Where the slope along the line is this near to what it must be, other directions are worth a try.
+# If the slope along the line is this close to the required one, other directions are tried.
 SIMILAR = 1e-3
-# A number of so few digits was chosen and not computed.
+# A learning rate is rounded to this many digits, as people choose such numbers.
 ROUND = 2
-# A learning rate is a good deal smaller than this.
+# The secant method gives up beyond this learning rate; real ones are much smaller.
 LARGEST_RATE_TRIED = 100.0
 
 
 def learning_rate(
-    function: Function,
+    function: NoisyFunction,
     theta: Vector,
     mismatches: Sequence[Mismatch],
     fitting: Sequence[Mismatch],
@@ -55,23 +55,23 @@ def learning_rate(
 
     Parameters
     ----------
-    function : Function
-        J.
+    function : NoisyFunction
+        The function J.
     theta : ndarray
-        The parameters now.
+        The current parameters.
     mismatches : sequence of Mismatch
-        All parameters, and all that were updated.
+        All parameters; all of them were updated.
     fitting : sequence of Mismatch
-        Those whose gradient is to fit; the others are wrong for another reason.
+        The parameters whose gradient must fit; the others are wrong for another reason.
     named_numbers : NamedNumbers
-        Which numbers the notebook knows.
+        The lengths and numbers that the notebook knows by name.
     thorough : bool
-        Whether usual learning rates are tried too, where the secants lead nowhere.
+        If True, usual learning rates are tried if the secant method fails.
 
     Returns
     -------
     float or None
-        None where the gradient fits nowhere on the line.
+        The learning rate; None if the gradient fits nowhere on the line.
     """
     gradient = np.zeros(len(theta))
     for m in mismatches:
@@ -83,28 +83,28 @@ def learning_rate(
     line = _Line(function, theta, gradient / length, length, numerical / length)
     for rate, error in line.candidates(named_numbers, thorough=thorough):
         there = theta + rate * gradient
-        if belongs(function, there, fitting, given=error):
+        if is_gradient_of(function, there, fitting, given=error):
             return rate
     return None
 
 
 class _Line:
-    """J along the gradient, by the distance from θ."""
+    """J along the gradient, as a function of the distance from θ."""
 
     def __init__(
-        self, function: Function, theta: Vector, along: Vector, length: float, here: float
+        self, function: NoisyFunction, theta: Vector, along: Vector, length: float, here: float
     ) -> None:
         self._function, self._theta, self._along = function, theta, along
-        self._length, self._here = length, here
+        self._length, self._slope_here = length, here
         self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(theta))))
 
     def candidates(
         self, named_numbers: NamedNumbers, *, thorough: bool
     ) -> Iterator[tuple[float, float]]:
-        """Yield learning rates to be tried, and how well each is known, relatively."""
-        solved = self._solved()
+        """Yield learning rates to try, each with its relative error."""
+        solved = self._rate_by_secants()
         if solved is not None:
-            error = max(2 * self._near / abs(self._length - self._here), LEAST_ERROR)
+            error = max(2 * self._tolerance / abs(self._length - self._slope_here), LEAST_ERROR)
             chosen = [rate for rate in named_numbers.rates if abs(rate - solved) <= error * solved]
             round_one = float(f"{solved:.{ROUND}g}")
             if abs(round_one - solved) <= error * solved:
@@ -116,21 +116,21 @@ class _Line:
             dict.fromkeys((*named_numbers.rates[:MOST_NAMED], *USUAL_RATES)) if thorough else ()
         ):
             off = abs(self._slope(rate * self._length) - self._length)
-            if off <= SIMILAR * abs(self._length - self._here):
+            if off <= SIMILAR * abs(self._length - self._slope_here):
                 yield rate, 0.0
 
-    def _solved(self) -> float | None:
-        """The learning rate at which the slope along the gradient is its length, by secants."""
-        last, last_value = 0.0, self._here
+    def _rate_by_secants(self) -> float | None:
+        """Return the learning rate where the slope equals the gradient's length, by secants."""
+        last, last_value = 0.0, self._slope_here
         distance = FIRST * self._step
         for step in range(MOST_SECANTS):
             value = self._slope(distance)
             if not math.isfinite(value) or value == last_value:
                 return None
-            if abs(value - self._length) <= self._near:
+            if abs(value - self._length) <= self._tolerance:
                 return distance / self._length
             if step and abs(value - self._length) > abs(last_value - self._length) / FASTER:
-                # A gradient that is only stale is found at once.
+                # For a gradient that is merely stale, the method converges at once.
                 return None
             bend = (value - last_value) / (distance - last)
             last, last_value = distance, value
@@ -140,8 +140,8 @@ class _Line:
         return None
 
     @property
-    def _near(self) -> float:
-        """How near to what it must be the slope can come."""
+    def _tolerance(self) -> float:
+        """The distance from the required slope that is close enough."""
         return max(CONVERGED * self._length, NOISE_BARS * self._function.noise / self._step)
 
     def _slope(self, distance: float) -> float:

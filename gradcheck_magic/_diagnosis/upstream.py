@@ -1,7 +1,7 @@
-"""The order of the parameters in the network, and where in it an error enters the backward pass.
+"""Finds the order of the parameters in the network, and the place where an error enters.
 
-Backpropagation goes from the last layer to the first. What is wrong before one place, and right
-after it, went wrong there.
+Backpropagation goes from the last layer to the first. If the gradients are wrong before one place
+and correct after it, the error enters there.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["Boundary", "Layers", "boundary", "is_of_norm"]
 Mask = NDArray[np.bool_]
 Key = tuple[int, ...]
 
-# One wrong parameter may as well be wrong by itself.
+# A single wrong parameter may just as well have an error of its own.
 TELLING_PARAMETERS = 2
-# So many gates there are in a layer of an ordinary network, in a GRU and in an LSTM.
+# The numbers of gates in a layer of an ordinary network, of a GRU and of an LSTM.
 GATES = {1, 3, 4}
-# Contradictions between a bias and its weights, in one of so many units, are no more than chance.
+# Contradictions between a bias and its weights may be chance in up to one of this many units.
 CHANCE = 4
-# Words, in the names of parameters, that stand for the scale and the shift of a normalisation.
+# Words in the names of parameters that suggest the scale or the shift of a normalisation.
 NORMALISATION = {"gamma", "beta", "norm", "batchnorm", "layernorm", "bn", "ln"}
 
 
@@ -39,16 +39,16 @@ class Boundary:
     Attributes
     ----------
     after : Mismatch or None
-        The parameter after it, whose gradient backpropagation forms first; None at the very end,
-        between the last parameter and the cost.
+        The parameter after it, whose gradient backpropagation computes first; None at the very
+        end, between the last parameter and the cost.
     before : Mismatch
         The last parameter before it.
     layer : int or None
         The number of the layer of `before`, if its name has one.
     explained : tuple of Mismatch
-        The wrong ones before it.
+        The wrong parameters before it.
     is_right_after : bool
-        Whether nothing after it is wrong, for whatever reason.
+        True if no parameter after it is wrong, for whatever reason.
     """
 
     after: Mismatch | None
@@ -59,7 +59,7 @@ class Boundary:
 
     @property
     def is_numbered(self) -> bool:
-        """Whether names tell the order, and not only how the parameters were given."""
+        """True if names give the order, rather than the order of the arguments alone."""
         sides = [self.before] if self.after is None else [self.after, self.before]
         return all(_numbers(side.name) for side in sides)
 
@@ -67,15 +67,15 @@ class Boundary:
 class Layers:
     """The parameters in layers, from the input to the output.
 
-    That is the order in which they were given, unless numbers in their names tell another one:
-    ``W1``, ``W2``, ``b1``, ``b2``. In a layer there is one matrix, and what goes with it.
+    They are in the order in which they were given, unless numbers in their names give another one:
+    ``W1``, ``W2``, ``b1``, ``b2``. A layer has one matrix, and the vectors that go with it.
 
     Parameters
     ----------
     mismatches : sequence of Mismatch
         All parameters.
     is_everything : bool
-        Whether there are no others, beyond the last one.
+        True if there are no unchecked parameters beyond the last one.
     """
 
     def __init__(self, mismatches: Sequence[Mismatch], *, is_everything: bool = True) -> None:
@@ -89,18 +89,18 @@ class Layers:
         self._of = {id(m): layer for layer in self.layers for m in layer}
 
     def beside(self, mismatch: Mismatch) -> list[Mismatch]:
-        """Return the other parameters of its layer, as far as numbers in the names tell."""
+        """Return the other parameters of its layer, going by the numbers in the names."""
         return [other for other in self._of[id(mismatch)] if other is not mismatch]
 
     def weights_of(self, bias: Mismatch) -> list[Mismatch]:
-        """Return the matrices of its layer, if it is a vector beside them."""
+        """Return the matrices in the layer of a vector; none for a matrix."""
         return [] if _is_matrix(bias) else [m for m in self.beside(bias) if _is_matrix(m)]
 
 
 def _by_number(mismatches: Sequence[Mismatch]) -> list[Mismatch]:
     keys = {id(m): _numbers(m.name) for m in mismatches}
     matrices = Counter(keys[id(m)] for m in mismatches if _is_matrix(m))
-    # Where there are two of a number, they count something else, such as encoder and decoder.
+    # If two matrices share a number, it counts within parts, such as encoder and decoder.
     numbered = all(keys.values()) and len({*map(len, keys.values())}) == 1
     if numbered and max(matrices.values(), default=0) == 1:
         return sorted(mismatches, key=lambda m: keys[id(m)])
@@ -122,39 +122,39 @@ def _is_matrix(mismatch: Mismatch) -> bool:
 
 
 def _layer_number(name: str) -> int | None:
-    """The number in a name such as ``W2``; an index such as ``params[2]`` counts from 0."""
+    """Return the number in a name such as ``W2``; an index as in ``params[2]`` counts from 0."""
     number = re.fullmatch(r"[^\W\d]+(\d+)", name)
     return int(number[1]) if number else None
 
 
-def boundary(layers: Layers, open_ones: Sequence[Mismatch]) -> Boundary | None:
-    """Return the place before which everything is wrong, if there is one.
+def boundary(layers: Layers, unexplained: Sequence[Mismatch]) -> Boundary | None:
+    """Return the place before which all gradients are wrong, if there is one.
 
     Parameters
     ----------
     layers : Layers
         All parameters.
-    open_ones : sequence of Mismatch
-        Those that are wrong, and that no cause of their own explains.
+    unexplained : sequence of Mismatch
+        The wrong parameters that no cause of their own explains.
     """
-    wrong = {id(m) for m in _of_one_error(open_ones, layers)}
+    wrong = {id(m) for m in _without_own_errors(unexplained, layers)}
     for last in reversed(range(len(layers.layers))):
         found = _boundary_in(layers.layers, last, wrong)
         if found is None or not _is_established(found, is_everything=layers.is_everything):
             continue
         beyond = layers.layers[last + 1] if last + 1 < len(layers.layers) else []
-        # Where nobody knows what is wrong on the other side, it may be the same.
-        return None if any(m in open_ones for m in beyond) else found
+        # If the other side has an unexplained error, it may be the same one.
+        return None if any(m in unexplained for m in beyond) else found
     return None
 
 
 def _is_established(place: Boundary, *, is_everything: bool) -> bool:
-    """Whether the parameters on both sides are in a chain; what is not checked may be beyond."""
+    """Return True if both sides are connected; at the very end, if nothing unchecked follows."""
     if place.after is None:
         return is_everything
     if _numbers(place.after.name) and _numbers(place.before.name):
         return True
-    # A length on one side is one on the other, or that of some gates side by side.
+    # Connected parameters share a length, or a length times a number of gates.
     return any(
         max(one, other) / min(one, other) in GATES
         for one in place.after.squeezed
@@ -164,19 +164,19 @@ def _is_established(place: Boundary, *, is_everything: bool) -> bool:
 
 
 def _boundary_in(layers: list[list[Mismatch]], last: int, wrong: set[int]) -> Boundary | None:
-    """The boundary in layer number `last`, or right after it, if there is one."""
+    """Return the boundary in layer number `last`, or right after it, if there is one."""
     here = [m for m in layers[last] if id(m) in wrong]
     before = [m for layer in layers[:last] for m in layer]
     explained = [m for m in before if id(m) in wrong] + here
     if not here or len(explained) < TELLING_PARAMETERS:
         return None
-    # Within a layer too, what comes after the place is right and what comes before it is wrong.
+    # The place may be within a layer: parameters before it are wrong, those after it are correct.
     end = layers[last].index(here[-1]) + 1
     earlier = [*before, *layers[last][:end]]
     if any(not m.is_wrong and m.is_compared for m in earlier):
         return None
     if any(_are_one_unit(here[-1], m) for m in layers[last][end:]):
-        # Nothing lies between weights and their bias: both are formed of the same array.
+        # There is no place between weights and their bias: both are computed from the same array.
         return None
     later = [*layers[last][end:], *(m for layer in layers[last + 1 :] for m in layer)]
     beyond = layers[last][end:] or (layers[last + 1] if last + 1 < len(layers) else [])
@@ -190,19 +190,20 @@ def _boundary_in(layers: list[list[Mismatch]], last: int, wrong: set[int]) -> Bo
 
 
 def _best_known(layer: Sequence[Mismatch]) -> Mismatch:
-    """The first weights of a layer, or of what is nearest to a place in it."""
+    """Return the first matrix in part of a layer, or its first parameter if it has none."""
     return max(layer, key=_is_matrix)
 
 
-def _of_one_error(open_ones: Sequence[Mismatch], layers: Layers) -> list[Mismatch]:
-    """Leave out what is wrong by itself: weights without their bias, a bias in units of its own.
+def _without_own_errors(unexplained: Sequence[Mismatch], layers: Layers) -> list[Mismatch]:
+    """Leave out parameters with an error of their own.
 
-    An error from further on makes both wrong, in the same units.
+    These are weights whose bias is correct, and a bias that is wrong in other units than its
+    weights: an error closer to the output makes both wrong, in the same units.
 
     Parameters
     ----------
-    open_ones : sequence of Mismatch
-        Those that are wrong, and that no cause of their own explains.
+    unexplained : sequence of Mismatch
+        The wrong parameters that no cause of their own explains.
     layers : Layers
         All parameters.
     """
@@ -211,27 +212,27 @@ def _of_one_error(open_ones: Sequence[Mismatch], layers: Layers) -> list[Mismatc
     for weights, bias in pairs:
         if weights.is_wrong and bias.is_compared and not bias.is_wrong:
             alone.add(id(weights))
-        elif weights in open_ones and bias in open_ones and not _same_units(weights, bias):
+        elif weights in unexplained and bias in unexplained and not _same_units(weights, bias):
             alone.add(id(bias))
-    return [m for m in open_ones if id(m) not in alone]
+    return [m for m in unexplained if id(m) not in alone]
 
 
 def _are_one_unit(one: Mismatch, other: Mismatch) -> bool:
-    """Whether they are weights and their bias."""
+    """Return True for weights and their bias."""
     shape = one.parameter.shape
     fits = len(shape) > 1 and not _is_matrix(other) and other.size in shape
     return fits and not is_of_norm(other.name)
 
 
 def is_of_norm(name: str) -> bool:
-    """Whether a parameter is called like one of a normalisation, which comes after the weights."""
+    """Return True if a name suggests a normalisation, which comes after the weights."""
     return not NORMALISATION.isdisjoint(re.findall(r"[a-z]+", name.lower()))
 
 
 def _same_units(weights: Mismatch, bias: Mismatch) -> bool:
-    """Whether hardly a unit is wrong in one of both and right in the other."""
+    """Return True if hardly any unit is wrong in one of both and correct in the other."""
     if weights.sides is not None or bias.sides is not None:
-        # They are known of some units alone, and not of the same ones.
+        # Only some units of each are known, and not the same ones.
         return True
     shape = weights.parameter.shape
     return any(
@@ -242,7 +243,7 @@ def _same_units(weights: Mismatch, bias: Mismatch) -> bool:
 
 
 def _contradictions(weights: Mismatch, bias: Mismatch, axis: int) -> int:
-    """Count these units, if they are along an axis of the weights."""
+    """Count such units, if they are along an axis of the weights."""
     wrong, right = (
         np.moveaxis(mask.reshape(weights.parameter.shape), axis, 0).reshape(bias.size, -1)
         for mask in (weights.wrong, weights.sample.is_nonzero & weights.right)

@@ -1,6 +1,6 @@
-"""Arrays of other libraries ⇄ NumPy's: PyTorch's, JAX's, CuPy's, and whoever follows the array API.
+"""Conversion between NumPy arrays and those of PyTorch, JAX, CuPy, and the array API.
 
-None of them is imported here: whoever has one of their arrays has done that already.
+None of these libraries is imported here: a user who has one of their arrays has imported it.
 
 References
 ----------
@@ -35,32 +35,32 @@ Array = NDArray[Any]
 
 
 class Library(Protocol):
-    """What is to be known of a library's arrays."""
+    """The operations that a check needs on the arrays of a library."""
 
-    # What one of its arrays is called.
+    # The name of one of its arrays, for sentences.
     noun: str
-    # Whether it makes arrays in single precision unless told otherwise, in words.
+    # If the library uses single precision by default, a phrase that says so.
     default: str
-    # What to do for double precision, in words.
+    # A phrase that says how to get double precision.
     in_double: str
 
     def double_precision(self) -> AbstractContextManager[object]:
-        """Where arrays that are made of doubles are in double precision."""
+        """Return a context in which new arrays of doubles keep double precision."""
 
     def array(self, value: Any) -> Array:
-        """Return it as one of NumPy's: a view of the same memory, if `shares` says so."""
+        """Return the value as a NumPy array: a view of the same memory, if `shares` is true."""
 
     def like(self, value: Any, array: Array) -> Any:
-        """Return an array of NumPy's as one of the library's, to stand in for `value`."""
+        """Return a NumPy array as an array of the library, to replace `value`."""
 
     def shares(self, value: Any, /) -> bool:
-        """Whether `array` and `like` make views of one memory, rather than copies."""
+        """Return True if `array` and `like` return views of the same memory, not copies."""
 
     def is_writable(self, value: Any, /) -> bool:
-        """Whether it can be changed in place."""
+        """Return True if the value can be changed in place."""
 
     def write(self, value: Any, array: Array) -> None:
-        """Change it in place."""
+        """Change the value in place."""
 
 
 class _Torch:
@@ -68,14 +68,14 @@ class _Torch:
 
     noun = "PyTorch tensor"
     default = "PyTorch's default"
-    in_double = "model.double(), X.double() and the like"
+    in_double = "use model.double(), X.double(), etc."
 
     def double_precision(self) -> AbstractContextManager[object]:
         return nullcontext()
 
     def array(self, value: Any) -> Array:
         tensor = value.detach()
-        # What is not in this memory is copied anyway.
+        # A tensor on another device is copied to this memory.
         array: Array = tensor.cpu().numpy()
         return array
 
@@ -96,26 +96,26 @@ class _Torch:
         return True
 
     def write(self, value: Any, array: Array) -> None:
-        # Through `data`, so that a graph which is still to be used does not count it as a change.
+        # `data` is used so that autograd does not notice the change: a graph may still be needed.
         value.data.copy_(sys.modules["torch"].from_numpy(array))
 
 
 class _ArrayApi:
-    """CuPy's arrays, and all that tell which namespace they belong to."""
+    """CuPy's arrays, and all arrays that follow the array API."""
 
     noun = "foreign array"
     default = ""
-    in_double = "dtype=float64"
+    in_double = "use dtype=float64"
 
     def double_precision(self) -> AbstractContextManager[object]:
         return nullcontext()
 
     def array(self, value: Any) -> Array:
-        # CuPy's do not go to NumPy unless they are told to.
+        # CuPy converts its arrays to NumPy's only on request.
         return np.asarray(value.get() if hasattr(value, "get") else value)
 
     def like(self, value: Any, array: Array) -> Any:
-        # A copy, because JAX may go on reading the memory that it is given.
+        # The array is copied because JAX may keep reading the memory that it was given.
         array = array.copy()
         if hasattr(value, "get"):
             with value.device:
@@ -138,14 +138,14 @@ class _ArrayApi:
 
 
 class _Jax(_ArrayApi):
-    """JAX's arrays, which nobody can change."""
+    """JAX's arrays, which are immutable."""
 
     noun = "JAX array"
     default = "JAX's default"
-    in_double = "JAX has it with jax_enable_x64"
+    in_double = "enable jax_enable_x64"
 
     def double_precision(self) -> AbstractContextManager[object]:
-        # It would make single precision of what it is given.
+        # By default, JAX would convert the array to single precision.
         scope: Any = getattr(sys.modules["jax"], "enable_x64", None)
         if scope is None:
             scope = sys.modules["jax.experimental"].enable_x64
@@ -160,7 +160,7 @@ _TORCH, _ARRAY_API, _JAX = _Torch(), _ArrayApi(), _Jax()
 
 
 def torch_class(name: str) -> Any:
-    """Return a class of torch's, such as ``nn.Module``; an empty tuple where torch is not there."""
+    """Return a class of torch, such as ``nn.Module``; an empty tuple if torch is not imported."""
     found: Any = sys.modules.get("torch")
     for part in name.split("."):
         found = getattr(found, part, None)
@@ -168,8 +168,8 @@ def torch_class(name: str) -> Any:
 
 
 def library_of(value: object) -> Library | None:
-    """Return whose array it is; None for NumPy's, and for all that is no array."""
-    # By its type: a proxy may not want to be asked for its class.
+    """Return the library that an array belongs to; None for NumPy's, and for other objects."""
+    # The type is examined, not the value: a proxy may raise when it is asked for its class.
     kind = type(value)
     if issubclass(kind, (np.ndarray, np.generic)):
         return None
@@ -183,12 +183,19 @@ def library_of(value: object) -> Library | None:
 
 
 def from_library(value: Any, name: str) -> Any:
-    """Return a library's array as one of NumPy's, and anything else as it is.
+    """Return a library's array as a NumPy array, and anything else unchanged.
+
+    Parameters
+    ----------
+    value : object
+        The user's value.
+    name : str
+        The user's name for it.
 
     Raises
     ------
     InputError
-        If that cannot be done; `name` is what the user calls it.
+        If the array cannot be converted.
     """
     library = library_of(value)
     if library is None:
@@ -204,19 +211,21 @@ def from_library(value: Any, name: str) -> Any:
 
 
 def requires_gradient(value: object) -> bool:
-    """Whether it is a tensor for which torch computes a gradient."""
+    """Return True for a tensor for which torch computes a gradient."""
     return library_of(value) is _TORCH and bool(value.requires_grad)  # type: ignore[attr-defined]
 
 
 Named = tuple[str, NDArray[Any]]
 
 
-# Whether strides interlock is looked into no further than this; nobody's layout comes near it.
+# The most work spent on finding out if two strided arrays overlap; real layouts need far less.
 MOST_WORK = 100_000
 
 
 def overlapping(named: Iterable[Named]) -> Iterator[tuple[str, str]]:
-    """Yield the names of every two arrays that share an entry, and one twice if it does so itself.
+    """Yield the names of every two arrays that share an entry.
+
+    An array that contains an entry more than once is paired with itself.
 
     Parameters
     ----------
@@ -236,7 +245,7 @@ def overlapping(named: Iterable[Named]) -> Iterator[tuple[str, str]]:
         if array.nbytes > high - low:
             yield name, name
         for other_low, _, other_name, other in parts[i + 1 :]:
-            # All that follow begin further on.
+            # The arrays are sorted, so all that follow begin even later.
             if other_low >= high:
                 break
             if _share(array, other):

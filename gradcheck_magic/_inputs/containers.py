@@ -1,4 +1,4 @@
-"""What holds arrays: lists, tuples and dicts, modules of PyTorch, and pytrees of JAX, nested."""
+"""Containers of arrays: nested lists, tuples and dicts, PyTorch modules, and JAX pytrees."""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ from typing import Any
 
 from gradcheck_magic._inputs.arrays import torch_class
 
-__all__ = ["DEEPEST", "children", "is_module", "is_tree", "module_of", "opened", "plain", "rebuilt"]
+__all__ = [
+    "DEEPEST",
+    "children",
+    "is_module",
+    "is_tree",
+    "module_of",
+    "plain",
+    "rebuilt",
+    "without_generators",
+]
 
-# Nobody's parameters lie deeper in containers.
+# The deepest nesting that is accepted; real parameters are never nested this deep.
 DEEPEST = 100
-# Of torch.nn.Module: what they give can be asked for again.
+# Methods of torch.nn.Module that return generators, which can be called again.
 MODULES_GENERATORS = {"parameters", "named_parameters"}
 
 
-def opened(params: Any) -> Any:
-    """Return what can be read any number of times, and pairs of names and arrays as a dict.
+def without_generators(params: Any) -> Any:
+    """Replace a generator by a list that can be read repeatedly, and named pairs by a dict.
 
-    ``model.parameters()`` is asked for anew, so that the user's own goes on giving all of them.
+    For ``model.parameters()``, the method is called again, so that the user's own generator is not
+    used up.
     """
     module = module_of(params)
     if type(params) is GeneratorType and module is not None:
@@ -33,22 +43,23 @@ def opened(params: Any) -> Any:
 
 
 def is_module(value: object) -> bool:
-    """Whether it is a module of PyTorch's."""
-    # By its type, here and below: a proxy may not want to be asked for its class.
+    """Return True for a PyTorch module."""
+    # The type is examined, not the value, here and below: a proxy may raise when it is asked for
+    # its class.
     return issubclass(type(value), torch_class("nn.Module"))
 
 
 def module_of(params: Any) -> Any:
-    """Return the module that it is, or whose parameters it gives; None if there is none."""
+    """Return the module that `params` is, or whose parameters it generates; None otherwise."""
     if type(params) is GeneratorType and params.__name__ in MODULES_GENERATORS:
-        # Once it has begun, what it has given is among its variables.
+        # Once a generator has begun, its variables also hold the items that it has yielded.
         is_new = inspect.getgeneratorstate(params) == inspect.GEN_CREATED
         params = inspect.getgeneratorlocals(params).get("self") if is_new else None
     return params if is_module(params) else None
 
 
 def _is_named(params: object) -> bool:
-    """Whether it is what ``list(model.named_parameters())`` is."""
+    """Return True for a list of pairs such as ``list(model.named_parameters())``."""
     tensor = torch_class("Tensor")
     return (
         type(params) is list
@@ -64,7 +75,7 @@ def _is_named(params: object) -> bool:
 
 
 def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
-    """Return what a container holds, each with its key; None for what is no container."""
+    """Return the items of a container, each with its key; None if it is not a container."""
     held: Iterable[tuple[Any, Any]] | None = None
     if issubclass(type(node), dict):
         held = node.items()
@@ -78,16 +89,16 @@ def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
 
 
 def is_tree(node: object) -> bool:
-    """Whether it is a module or a pytree, rather than one of Python's own containers."""
+    """Return True for a module or a pytree, but not for one of Python's own containers."""
     if issubclass(type(node), (dict, list, tuple)):
         return False
     return is_module(node) or _is_pytree(node)
 
 
 def plain(node: Any, above: tuple[object, ...] = ()) -> Any:
-    """Return the same in dicts, lists and tuples alone; what is made of these is itself.
+    """Convert modules and pytrees to dicts; return other containers as they are.
 
-    What contains itself, or lies deeper than is ever meant, is left as it is.
+    A container that contains itself, or is nested too deep, is left as it is.
     """
     held = children(node)
     if held is None or len(above) > DEEPEST or any(node is container for container in above):
@@ -102,7 +113,7 @@ def plain(node: Any, above: tuple[object, ...] = ()) -> Any:
 
 
 def rebuilt(node: Any, held: Sequence[Any]) -> Any:
-    """Return a container of the same kind around something else."""
+    """Return a container of the same kind with other items."""
     if issubclass(type(node), dict):
         same = copy.copy(node)
         for key, child in zip(list(node), held, strict=True):
@@ -114,7 +125,7 @@ def rebuilt(node: Any, held: Sequence[Any]) -> Any:
         return tuple(held) if issubclass(type(node), tuple) else list(held)
     if is_module(node):
         own = (id(parameter) for _, parameter in node.named_parameters())
-        # To copy is to ask there first: whatever refers to a parameter gets what is put in here.
+        # `deepcopy` looks in this dict first, so each reference to a parameter gets the new one.
         return copy.deepcopy(node, dict(zip(own, held, strict=True)))
     return _flattened(node)[1].unflatten(held)
 
@@ -123,19 +134,19 @@ def rebuilt(node: Any, held: Sequence[Any]) -> Any:
 
 
 def _is_pytree(node: object) -> bool:
-    """Whether JAX knows it as a container that is none of Python's own."""
+    """Return True if JAX is imported and treats the node as a container."""
     tree = getattr(sys.modules.get("jax"), "tree_util", None)
     return node is not None and tree is not None and not tree.all_leaves([node])
 
 
 def _flattened(node: Any) -> tuple[Iterable[tuple[Any, Any]], Any]:
-    """What a pytree holds itself, with paths, and how it is put together."""
+    """Return the direct children of a pytree, with their paths, and its structure."""
     tree = sys.modules["jax"].tree_util
     held, structure = tree.tree_flatten_with_path(node, is_leaf=lambda part: part is not node)
     return held, structure
 
 
 def _key(path: Sequence[Any]) -> Any:
-    """What a pytree calls a part: a field, a key or a position."""
+    """Return the name of a part of a pytree: a field, a key or a position."""
     (key,) = path
     return next(getattr(key, kind) for kind in ("name", "key", "idx") if hasattr(key, kind))

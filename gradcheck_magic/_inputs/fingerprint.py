@@ -1,4 +1,4 @@
-"""Whether θ and the gradient are still what a check saw, without keeping them."""
+"""Hashes that tell if θ or the gradient has changed since a check, without keeping a copy."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ __all__ = ["changed_since", "digest", "fingerprint"]
 
 Named = Iterable[tuple[str, NDArray[Any]]]
 
-# So many bytes are hashed at a time: only of an array that is not contiguous are they copied.
+# The number of bytes hashed at a time; they are copied only if the array is not contiguous.
 BYTES_AT_ONCE = 1 << 19
 WORD = np.dtype(np.uint64).itemsize
-# In bytes: enough that no two are alike by accident.
+# The length of a hash in bytes: enough that no two are equal by accident.
 DIGEST = 8
-# What the two halves of a fingerprint are of.
+# The subjects of the two halves of a fingerprint.
 HALVES = ("θ", "the gradient")
 
 
 def fingerprint(pairing: Pairing) -> str:
-    """Return two hashes, of θ and of the gradient under test: names, shapes and every bit.
+    """Return a hash of θ and a hash of the gradient: of names, shapes and every bit.
 
-    Those of θ are of all its entries, also of what is held fixed: the cost depends on them too.
+    The hash of θ includes the parameters that are held fixed: the cost depends on them too.
     """
     theta = [(p.name, p.array) for p in pairing.parameters.arrays]
     names = [p.name for p in pairing.checked]
@@ -37,7 +37,7 @@ def fingerprint(pairing: Pairing) -> str:
 
 
 def changed_since(before: str, now: str) -> tuple[str, ...]:
-    """Return what differs between two fingerprints, in words; nothing where one is empty."""
+    """Name the halves that differ between two fingerprints; nothing if one of them is empty."""
     if not (before and now):
         return ()
     halves = zip(HALVES, before.split(":"), now.split(":"), strict=True)
@@ -49,19 +49,21 @@ def digest(arrays: Named, most: float = math.inf) -> str:
 
     Parameters
     ----------
+    arrays : iterable of (str, ndarray)
+        Each array with its name.
     most : float
-        Of a larger array than that, in bytes, only so many are looked at, evenly spread.
+        The maximum number of bytes to read from each array; they are spread evenly over it.
 
     References
     ----------
-    BLAKE2b, M.-J. Saarinen and J.-P. Aumasson, RFC 7693 (2015); of every block the multilinear
-    hash of D. Lemire and O. Kaser, "Strongly universal string hashing is fast", The Computer
-    Journal 57 (2014), as it is ten times as fast.
+    BLAKE2b, M.-J. Saarinen and J.-P. Aumasson, RFC 7693 (2015). Each block is first reduced by the
+    multilinear hash of D. Lemire and O. Kaser, "Strongly universal string hashing is fast", The
+    Computer Journal 57 (2014), which is ten times as fast.
     """
     hashed = hashlib.blake2b(digest_size=DIGEST)
     for name, array in arrays:
         hashed.update(f"{name} {array.dtype.str} {array.shape} ".encode("utf-8", "surrogatepass"))
-        # In C order, however it lies in memory.
+        # The bytes are read in C order, whatever the layout in memory.
         plain = np.asarray(array)
         flat = plain.reshape(-1) if plain.flags.c_contiguous else plain.flat
         entries = max(1, BYTES_AT_ONCE // max(1, array.itemsize))
@@ -77,7 +79,8 @@ def _block_hash(block: NDArray[Any]) -> bytes:
     content = np.ascontiguousarray(block).view(np.uint8)
     whole = content.size // WORD * WORD
     words = content[:whole].view(np.uint64)
-    # The upper half of a word goes into the lower one, or flipped signs would cancel out in pairs.
+    # The upper half of each word is mixed into the lower one; otherwise pairs of flipped signs
+    # would cancel out.
     mixed = words >> np.uint64(32)
     mixed ^= words
     # The product wraps around.
@@ -87,6 +90,6 @@ def _block_hash(block: NDArray[Any]) -> bytes:
 
 @cache
 def _weights() -> NDArray[np.uint64]:
-    # Odd, so that no change of a single word is lost.
+    # The weights are odd, so that no change of a single word is lost.
     random = np.random.default_rng(0)
     return random.integers(0, 1 << 64, size=BYTES_AT_ONCE // WORD, dtype=np.uint64) | np.uint64(1)

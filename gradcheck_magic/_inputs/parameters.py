@@ -1,4 +1,4 @@
-"""Named arrays ⇄ one flat vector θ, remembering which entry is whose."""
+"""Conversion between named arrays and one flat vector θ."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from gradcheck_magic._inputs.containers import (
     is_module,
     is_tree,
     module_of,
-    opened,
     plain,
     rebuilt,
+    without_generators,
 )
 from gradcheck_magic._result.parameter_check import (
     index_of,
@@ -36,8 +36,8 @@ from gradcheck_magic._wording import (
     first_line,
     listed,
     printable,
+    quoted,
     shortened,
-    shown,
 )
 from gradcheck_magic.errors import (
     GradientCheckError,
@@ -53,46 +53,46 @@ __all__ = [
     "array_leaves",
     "collect",
     "cost_name",
+    "describe_type",
     "is_constant",
     "is_function",
     "is_positional",
-    "joined",
-    "kind_of",
-    "names_first",
+    "joined_path",
+    "mentioned_first",
     "random_direction",
-    "reading",
+    "readable_key",
+    "readable_names",
     "real_array",
-    "require_lasting",
-    "spoken_key",
-    "spoken_names",
+    "refuse_iterators",
+    "while_reading",
 ]
 
 Array = NDArray[Any]
-# In bytes.
+# The size of a double in bytes.
 DOUBLE = np.dtype(np.float64).itemsize
-# Names before which people say "an": not those with a u, such as uint8 and UserDict.
+# Names that take the article "an"; those with a u, such as uint8 and UserDict, take "a".
 SPOKEN_WITH_VOWEL = re.compile("[aeio]|xarray", re.IGNORECASE)
-# What arrays are called, in order; or a namespace whose variables name them.
+# The names of the arrays, in order; or a namespace in which the arrays are looked up.
 Names = Sequence[str] | Mapping[str, object] | None
 
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """One array of parameters, and where it stands in θ.
+    """One array of parameters, and its position in θ.
 
     Attributes
     ----------
     name : str
-        What the user calls it.
+        The user's name for it.
     value : array or number
-        The user's own.
+        The user's own object.
     array : ndarray
-        The same as NumPy's: the user's own, a view of another library's, or a copy of what has no
-        memory to share.
+        The value as a NumPy array: the user's own, a view of another library's memory, or a copy
+        if there is no memory to share.
     start : int
         The position of its first entry in θ.
     checked : bool
-        Whether its gradient is to be checked; if not, it is held fixed.
+        True if its gradient is to be checked; otherwise the parameter is held fixed.
     """
 
     name: str
@@ -113,31 +113,31 @@ class Parameter:
 
     @property
     def stop(self) -> int:
-        """One past the position of its last entry in θ."""
+        """The position of its last entry in θ, plus one."""
         return self.start + self.size
 
     @cached_property
     def library(self) -> Library | None:
-        """Whose array the user's value is, if not NumPy's."""
+        """The library of the user's value; None for NumPy and for plain numbers."""
         return library_of(self.value)
 
     @cached_property
     def is_number(self) -> bool:
-        """Whether the user's value is a plain number, which cannot be changed in place."""
+        """True if the user's value is a plain number, which cannot be changed in place."""
         return not isinstance(self.value, np.ndarray) and self.library is None
 
     @property
     def is_numpy(self) -> bool:
-        """Whether the user's value is an array of NumPy's."""
+        """True if the user's value is a NumPy array."""
         return not self.is_number and self.library is None
 
     @cached_property
     def is_apart(self) -> bool:
-        """Whether `array` does not share its memory with the user's value."""
+        """True if `array` does not share memory with the user's value."""
         return self.is_number or not (self.library is None or self.library.shares(self.value))
 
     def presented(self, array: Array) -> Any:
-        """Return an array as the kind of thing that the user's value is."""
+        """Convert an array to the type of the user's value."""
         if self.library is not None:
             return self.library.like(self.value, array)
         if not self.is_number:
@@ -146,7 +146,7 @@ class Parameter:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {field.name: getattr(self, field.name) for field in fields(self)}
-        # A view of another library's memory would arrive as a copy of it.
+        # A view of another library's memory would be unpickled as a separate copy.
         return state if self.library is None else {**state, "array": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -155,11 +155,11 @@ class Parameter:
             self.__dict__["array"] = real_array(self.value, self.name)
 
     def index(self, k: int) -> tuple[int, ...]:
-        """Index of its `k`-th entry, in C order."""
+        """Return the index of its `k`-th entry, in C order."""
         return index_of(k, self.shape)
 
     def label(self, k: int) -> str:
-        """What to call its `k`-th entry: ``W2[3, 1]``."""
+        """Return the label of its `k`-th entry, such as ``W2[3, 1]``."""
         return label(self.name, self.index(k))
 
 
@@ -172,11 +172,11 @@ class Parameters:
     container : object
         The user's `params`.
     plain : object
-        The same in dicts, lists and tuples alone.
+        The container, with modules and pytrees converted to dicts.
     name : str
-        What the user calls the container.
+        The user's name for the container.
     arrays : tuple of Parameter
-        Its arrays, in order. Strings, None, booleans and functions in it are not parameters.
+        The arrays in it, in order. Strings, None, booleans and functions are not parameters.
     """
 
     container: object
@@ -186,12 +186,12 @@ class Parameters:
 
     @property
     def is_container(self) -> bool:
-        """Whether `container` holds arrays, rather than being one."""
+        """True if `container` holds arrays; False if it is itself an array."""
         return isinstance(self.plain, (dict, list, tuple))
 
     @property
     def library(self) -> Library | None:
-        """Whose arrays they all are, if not NumPy's, and if they are of one library."""
+        """The library of all the arrays; None for NumPy, or if they are of several libraries."""
         first, *others = (parameter.library for parameter in self.arrays)
         return first if all(library is first for library in others) else None
 
@@ -207,28 +207,28 @@ class Parameters:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of θ: the parameters' own, float64 where they are integers."""
+        """The dtype of θ: that of the parameters, or float64 for integers."""
         dtype = np.result_type(*(parameter.array.dtype for parameter in self.arrays))
         return dtype if dtype.kind == "f" else np.dtype(np.float64)
 
     @property
     def itemsize(self) -> int:
-        """Of the coarsest of the parameters, in bytes; at most that of a double."""
+        """The size in bytes of the least precise floats among the parameters, at most a double."""
         floats = [p.array.itemsize for p in self.arrays if p.array.dtype.kind == "f"]
         return min([*floats, np.dtype(np.float64).itemsize])
 
     def theta(self) -> Array:
-        """θ itself: a new flat vector."""
+        """Return θ as a new flat vector."""
         flat = [np.ravel(np.asarray(p.array)) for p in self.arrays]
         return np.concatenate(flat, dtype=self.dtype, casting="unsafe")
 
     def at(self, theta: Array) -> Any:
-        """Return a container built like the user's, with other values of what is to be checked."""
+        """Return a container like the user's, with other values of the checked parameters."""
         return self.filled(_with_values(p, theta) for p in self.arrays)
 
     def filled(self, leaves: Iterable[Any]) -> Any:
-        """Return a container built like the user's around other leaves; theirs is kept."""
-        with reading(self.name):
+        """Return a container like the user's with other leaves; the original is not changed."""
+        with while_reading(self.name):
             return _rebuilt(self.container, iter(leaves))
 
 
@@ -237,42 +237,42 @@ class VariableNames:
 
     def __init__(self, namespace: Mapping[str, object]) -> None:
         self._by_id: dict[int, str] = {}
-        with reading("names"):
+        with while_reading("names"):
             named = [(k, v) for k, v in namespace.items() if isinstance(k, str)]
         for name, value in named:
-            # Not of what gives its parameters, which is another name for them.
+            # A generator such as model.parameters() would only be another name for the parameters.
             if is_module(value):
                 self.learn(f"{name}.", value)
         for name, value in named:
             if not _is_nameable(value) or name.startswith("_"):
                 continue
-            # Of several names for one array, the one that has a gradient is meant.
+            # If an array has several names, the one with a gradient is preferred.
             if id(value) not in self._by_id or f"d{name}" in namespace:
-                self._by_id[id(value)] = spoken_key(name)
+                self._by_id[id(value)] = readable_key(name)
 
     def learn(self, prefix: str, module: Any) -> None:
-        """Call the parameters of a module what it calls them."""
+        """Name the parameters of a module as the module does."""
         for name, parameter in module.named_parameters():
             self._by_id.setdefault(id(parameter), prefix + name)
 
     @classmethod
     def among(cls, names: Names) -> tuple[Self, Sequence[str] | None]:
-        """Return what names may be found by, and the names themselves where these were given."""
+        """Return a lookup of variable names, and the names themselves if they were given."""
         return (cls(names), None) if isinstance(names, Mapping) else (cls({}), names)
 
     def __call__(self, value: object, otherwise: str) -> str:
-        """Return the variable's name, or `otherwise` where there is none."""
+        """Return the name of a value's variable, or `otherwise` if there is none."""
         return self._by_id.get(id(value), otherwise)
 
 
 def _is_nameable(value: object) -> bool:
-    # By its type: a proxy in the notebook may not want to be asked for its class.
+    # The type is examined, not the value: a proxy in the notebook may raise.
     own = issubclass(type(value), (np.ndarray, dict, list, tuple)) or callable(value)
     return own or library_of(value) is not None or is_tree(value)
 
 
-def names_first(expressions: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The namespace, beginning with the names in some expressions: an array may have several."""
+def mentioned_first(expressions: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the names that occur in some expressions first: an array may have several names."""
     words = re.findall(r"[^\W\d]\w*", expressions)
     return {**{word: namespace[word] for word in words if word in namespace}, **namespace}
 
@@ -286,14 +286,14 @@ def _with_values(parameter: Parameter, theta: Array) -> Any:
 
 
 def random_direction(theta: Array, random: np.random.Generator) -> NDArray[np.float64]:
-    """Return a random step for each entry, in proportion to it, so that signs and domains stay."""
+    """Return a random step in proportion to each entry, so that no entry changes its sign."""
     with np.errstate(over="ignore", under="ignore"):  # of squares of what is huge, or tiny
         direction = np.abs(theta, dtype=np.float64)
         typical = math.sqrt(float(direction @ direction) / max(theta.size, 1)) or 1.0
     if not math.isfinite(typical):
         typical = float(direction.max())
     direction[direction == 0] = typical
-    # One by one, lest all of it be in memory more often than needed.
+    # The steps are computed in place, so that few arrays of this size are in memory at once.
     signs = random.integers(0, 2, size=theta.size)
     np.negative(direction, out=direction, where=signs == 0)
     del signs
@@ -308,43 +308,45 @@ def collect(
     only: Sequence[str] | None,
     names: Sequence[str] | None,
 ) -> Parameters:
-    """Return the arrays of `params`, named.
+    """Collect the arrays in `params`, and name them.
 
     Parameters
     ----------
     params : array, number, or nested lists, tuples and dicts of them
-        The user's own.
+        The user's parameters.
     variables : VariableNames
-        What names arrays that have only a position.
+        The variables that give a name to arrays that have only a position.
     only : sequence of str, optional
         The names of the parameters to check.
     names : sequence of str, optional
-        What to call the arrays, in order.
+        The names of the arrays, in order.
 
     Raises
     ------
     InputError
-        If there is none, or one is not an array of finite real numbers.
+        If there are no arrays, or one of them does not hold finite real numbers.
     """
     root = variables(params, "params")
     if (module := module_of(params)) is not None:
         variables.learn("", module)
-    container = opened(params)
-    require_lasting(container, root)
-    with reading(root):
+    container = without_generators(params)
+    refuse_iterators(container, root)
+    with while_reading(root):
         leaves = list(array_leaves(container, root))
         simple = plain(container)
     if not leaves:
-        raise InputError(f"`{root}` holds no arrays: nothing to check.")
-    spoken = _given(names, len(leaves)) if names is not None else spoken_names(leaves, variables)
+        raise InputError(f"`{root}` contains no arrays: there is nothing to check.")
+    spoken = (
+        _given_names(names, len(leaves)) if names is not None else readable_names(leaves, variables)
+    )
     arrays: list[Parameter] = []
     start = 0
     for name, (_, value) in zip(spoken, leaves, strict=True):
-        with reading(name):
+        with while_reading(name):
             arrays.append(Parameter(name, value, real_array(value, name), start))
         start = arrays[-1].stop
     if start == 0:
-        raise InputError(f"`{root}` is empty: no entry to check.")
+        raise InputError(f"`{root}` has no entries: there is nothing to check.")
     parameters = Parameters(container, simple, root, _selected(arrays, only))
     _require_finite(parameters)
     return parameters
@@ -353,42 +355,49 @@ def collect(
 def array_leaves(
     node: object, path: str = "", *, top: bool = True, above: tuple[object, ...] = ()
 ) -> Iterator[tuple[str, object]]:
-    """Yield every leaf that is no constant, with its path: ``W1``, ``layers[0].W``.
+    """Yield every leaf that is not a constant, with its path: ``W1``, ``layers[0].W``.
 
-    The keys of the outermost dict stand for themselves; `above` are the containers around a node.
+    The keys of the outermost dict are used without a prefix; `above` are the containers around a
+    node.
 
     Raises
     ------
     InputError
-        If a container is in itself, or lies deeper than any that is meant.
+        If a container contains itself, or is nested too deep.
     """
     held = children(node)
     if held is not None and any(node is container for container in above):
-        raise InputError(f"`{path}` is {kind_of(node)} that contains itself: take that out.")
+        raise InputError(
+            f"`{path}` is {describe_type(node)} that contains itself: remove that reference."
+        )
     if len(above) > DEEPEST:
-        raise InputError(f"`{path}` lies more than {DEEPEST} containers deep: give flatter ones.")
+        raise InputError(
+            f"`{path}` is nested more than {DEEPEST} containers deep: use a flatter structure."
+        )
     for key, child in held or ():
-        yield from array_leaves(child, joined(path, key, top=top), top=False, above=(*above, node))
+        yield from array_leaves(
+            child, joined_path(path, key, top=top), top=False, above=(*above, node)
+        )
     if held is None and not is_constant(node):
         yield path, node
 
 
-def joined(path: str, key: object, *, top: bool) -> str:
-    """What to call a part: ``W1``, ``layers.W``, ``params[0]``; names at the top stand alone."""
+def joined_path(path: str, key: object, *, top: bool) -> str:
+    """Return the path of a part: ``layers.W`` or ``params[0]``, and just ``W1`` at the top."""
     if not isinstance(key, str):
-        return shortened(f"{path}[{shown(key)}]")
-    return spoken_key(key) if top else shortened(f"{path}.{spoken_key(key)}")
+        return shortened(f"{path}[{quoted(key)}]")
+    return readable_key(key) if top else shortened(f"{path}.{readable_key(key)}")
 
 
-def spoken_key(key: str) -> str:
-    """What to call what has this key, or this name: the same, where it can be shown."""
-    # Of a subclass only the characters are wanted.
+def readable_key(key: str) -> str:
+    """Return a key or a name as printable text."""
+    # A subclass of `str` may convert itself differently; only its characters matter.
     return shortened(printable(str.__str__(key)))
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Tell in one line what the user's own containers and keys raise while they are looked at."""
+def while_reading(name: str) -> Iterator[None]:
+    """Turn any exception from the user's own containers and keys into a one-line `InputError`."""
     try:
         yield
     except GradientCheckError:
@@ -400,20 +409,20 @@ def reading(name: str) -> Iterator[None]:
 
 
 def is_constant(value: object) -> bool:
-    """Whether it is a setting beside the arrays: an activation's name, no bias, a function."""
+    """Return True for a setting among the arrays: an activation's name, None, a function."""
     if value is None or isinstance(value, (str, bool, np.bool_)):
         return True
-    # As Python looks up its special methods: an object may answer to any name.
+    # The type is examined, as Python does for special methods: an object may have any attribute.
     return callable(value) and not hasattr(type(value), "__array__")
 
 
 def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:
-    """Whether a gradient is to be asked for, rather than given."""
+    """Return True if `grads` is a function that computes the gradient."""
     return is_constant(grads) and callable(grads) and not is_tree(grads)
 
 
 def is_positional(path: str) -> bool:
-    """Whether a path says only where something stands: ``params[0]``."""
+    """Return True for a path that is only a position, such as ``params[0]``."""
     return path.endswith("]") or path in {"params", "grads"}
 
 
@@ -424,37 +433,42 @@ def _rebuilt(node: Any, leaves: Iterator[Any]) -> Any:
     return node if is_constant(node) else next(leaves)
 
 
-def _strings(value: object, option: str) -> list[Any]:
-    """Return a sequence of names, or one name, as a list."""
+def _name_list(value: object, option: str) -> list[Any]:
+    """Return a sequence of names, or a single name, as a list."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Iterator) or not np.iterable(value):
-        raise InputError(f"`{option}` is {shown(value)}: expected a sequence of names.")
+        raise InputError(f"`{option}` is {quoted(value)}: expected a sequence of names.")
     return list(value)
 
 
-def _given(names: Sequence[str], count: int) -> list[str]:
-    given = _strings(names, "names")
+def _given_names(names: Sequence[str], count: int) -> list[str]:
+    given = _name_list(names, "names")
     strange = [name for name in given if not isinstance(name, str)]
     if strange:
-        raise InputError(f"`names` holds {shown(strange[0])}: expected strings, or a namespace.")
+        raise InputError(
+            f"`names` contains {quoted(strange[0])}: expected strings, or a namespace."
+        )
     if len(given) != count:
         raise InputError(
-            f"`names` has {counted(len(given), 'name')} for {counted(count, 'array')}."
+            f"`names` has {counted(len(given), 'name')} for {counted(count, 'array')}: "
+            "give one name for each array."
         )
     repeated = [name for name, times in Counter(given).items() if times > 1]
     if repeated:
-        raise InputError(f"`names` calls two arrays `{repeated[0]}`: give each its own name.")
-    return list(map(spoken_key, given))
+        raise InputError(
+            f"`names` contains `{repeated[0]}` more than once: give each array its own name."
+        )
+    return list(map(readable_key, given))
 
 
-def spoken_names(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> list[str]:
-    """Return what the user calls each array; no two have the same name."""
+def readable_names(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> list[str]:
+    """Return a unique name for each array: the user's own name for it if possible."""
     paths = [path for path, _ in leaves]
     spoken = [variables(leaf, path) if is_positional(path) else path for path, leaf in leaves]
     counts = Counter(spoken)
     names = [name if counts[name] == 1 else path for name, path in zip(spoken, paths, strict=True)]
-    # A key such as "a.b" may look like a path.
+    # A key such as "a.b" may look like the path of another array.
     return [
         name if name not in names[:i] else f"{name} ({names[:i].count(name) + 1})"
         for i, name in enumerate(names)
@@ -462,30 +476,37 @@ def spoken_names(leaves: Sequence[tuple[str, object]], variables: VariableNames)
 
 
 def real_array(value: object, name: str) -> Array:
-    """Return `value` as an array of real numbers: an ndarray as it is, a number as 0-d.
+    """Return `value` as a NumPy array of real numbers: an ndarray as it is, a number as 0-d.
 
-    Of another library's array it is a view, if that has memory to share.
+    The array of another library becomes a view, if its memory can be shared.
+
+    Parameters
+    ----------
+    value : object
+        The user's value.
+    name : str
+        The user's name for it.
 
     Raises
     ------
     InputError
-        If it is neither; `name` is what the user calls it.
+        If it is neither an array nor a number.
     """
     value = from_library(value, name)
     if isinstance(value, np.ma.MaskedArray):
-        raise InputError(f"`{name}` is a masked array: give a plain one, such as {name}.filled(0).")
+        raise InputError(
+            f"`{name}` is a masked array: pass a plain array, such as {name}.filled(0)."
+        )
     if isinstance(value, np.ndarray):
         array: Array = value
     elif isinstance(value, (int, float, complex, np.number)):
         array = np.asarray(value)
         if array.dtype == object:
-            raise InputError(
-                f"`{name}` is a whole number of more than 64 bits: give float({name})."
-            )
+            raise InputError(f"`{name}` is an integer of more than 64 bits: pass float({name}).")
     else:
-        require_lasting(value, name)
+        refuse_iterators(value, name)
         raise InputError(
-            f"`{name}` is {kind_of(value)}: expected a NumPy array or a number"
+            f"`{name}` is {describe_type(value)}: expected a NumPy array or a number"
             f"{_type_hint(value, name)}."
         )
     if array.dtype.kind not in "fiu":
@@ -495,41 +516,41 @@ def real_array(value: object, name: str) -> Array:
     return array
 
 
-def require_lasting(value: object, name: str) -> None:
-    """Raise `InputError` if a value can be looked through only once; it is not touched."""
+def refuse_iterators(value: object, name: str) -> None:
+    """Raise `InputError` if a value can be iterated only once; nothing is taken from it."""
     if isinstance(value, Iterator):
         raise InputError(
-            f"`{name}` is {kind_of(value)}, which can be read only once: make a list of it, "
+            f"`{name}` is {describe_type(value)}, which can be read only once: convert it with "
             f"list({name})."
         )
 
 
 def _type_hint(value: object, name: str) -> str:
-    """Say what to make of something that may well hold numbers."""
+    """Return a hint on how to convert a value that probably holds numbers."""
     if isinstance(value, (dict, list, str, bytes, bytearray)):
         return ""
     if hasattr(value, "__array__") or isinstance(value, (memoryview, ArrayType)):
         return "; convert it with np.asarray"
     if isinstance(value, Mapping):
-        return f"; make a dict of it, dict({name})"
+        return f"; convert it with dict({name})"
     if isinstance(value, (Sequence, ValuesView)):
-        return f"; make a list of it, list({name})"
+        return f"; convert it with list({name})"
     return ""
 
 
 def _dtype_hint(array: Array) -> str:
     return {
-        "c": "; check the real and the imaginary part as two parameters",
+        "c": "; pass the real and the imaginary part as two parameters",
         "O": "; an array of objects often comes from lists of different lengths",
     }.get(array.dtype.kind, "")
 
 
-def kind_of(value: object) -> str:
-    """Return what something is, in words: its type, with an article.
+def describe_type(value: object) -> str:
+    """Return the type of a value in words, with an article.
 
     Examples
     --------
-    >>> kind_of(3), kind_of("3"), kind_of(np.uint8(3))
+    >>> describe_type(3), describe_type("3"), describe_type(np.uint8(3))
     ('an int', 'a str', 'a numpy.uint8')
     """
     kind = type(value)
@@ -547,38 +568,38 @@ def _require_finite(parameters: Parameters) -> None:
         if wrong.size:
             raise InputError(
                 f"`{parameter.label(wrong[0])}` is {flat[wrong[0]]!s}: the gradient can only be "
-                "checked where every parameter is finite"
-                + (", as a double." if np.isfinite(flat[wrong[0]]) else ".")
+                "checked if every parameter is finite"
+                + (" in double precision." if np.isfinite(flat[wrong[0]]) else ".")
             )
 
 
 def _selected(arrays: list[Parameter], only: Sequence[str] | None) -> tuple[Parameter, ...]:
     if only is None:
         return tuple(arrays)
-    wanted = _strings(only, "only")
+    wanted = _name_list(only, "only")
     strange = [name for name in wanted if not isinstance(name, str)]
     if strange:
-        raise InputError(f"`only` holds {shown(strange[0])}: expected names of parameters.")
-    wanted = list(map(spoken_key, wanted))
+        raise InputError(f"`only` contains {quoted(strange[0])}: expected names of parameters.")
+    wanted = list(map(readable_key, wanted))
     known = [parameter.name for parameter in arrays]
     for name in wanted:
         if name not in known:
             raise InputError(
                 f"`only` names `{name}`, which is not a parameter{did_you_mean(name, known)}: "
-                f"there are {listed(known)}."
+                f"choose from {listed(known)}."
             )
     if not any(parameter.size for parameter in arrays if parameter.name in wanted):
-        raise InputError(f"`only` leaves no entry to check: there are {listed(known)}.")
+        raise InputError(f"`only` selects no entries: choose from {listed(known)}.")
     return tuple(replace(p, checked=p.name in wanted) for p in arrays)
 
 
 def cost_name(function: object, names: Names) -> str:
-    """What the user calls the function: a variable's name, or its own."""
+    """Return the user's name for the function: that of a variable, or its own."""
     own: object = None
     with suppress(Exception):  # the user's own may raise anything
         own = function.__name__  # type: ignore[attr-defined]
     otherwise = "cost_function"
     if isinstance(own, str) and own != "<lambda>":
-        otherwise = spoken_key(own)
+        otherwise = readable_key(own)
     variables, _ = VariableNames.among(names)
     return variables(function, otherwise)

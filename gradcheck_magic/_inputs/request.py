@@ -1,4 +1,4 @@
-"""The options of a check: what may be asked for, and what is refused with a clear error."""
+"""The options of a check, and their validation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gradcheck_magic._inputs.parameters import is_function, kind_of
+from gradcheck_magic._inputs.parameters import describe_type, is_function
 from gradcheck_magic._result.gradient_check import GradientCheck
-from gradcheck_magic._wording import shown
+from gradcheck_magic._wording import quoted
 from gradcheck_magic.errors import InputError
 
 __all__ = ["MODES", "Call", "Mode", "Progress", "Request", "valid_step"]
 
-# How far a check is: evaluations so far, evaluations expected in all, seconds so far.
+# A function of (evaluations so far, evaluations expected in total, seconds so far).
 Progress = Callable[[int, int, float], object]
 Mode = Literal["auto", "full", "scan"]
 MODES = ("auto", "full", "scan")
@@ -34,7 +34,7 @@ class Request:
     Raises
     ------
     InputError
-        If an option is not what it may be.
+        If an option has an invalid value.
     """
 
     cost_function: Callable[..., Any]
@@ -63,18 +63,18 @@ class Request:
 
     @property
     def step(self) -> float | None:
-        """The step that was asked for; None where it is to be chosen."""
+        """The step that the user chose; None if it is to be chosen by the check."""
         return None if self.epsilon is None else valid_step(self.epsilon)
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the check may still take; None: as long as it needs."""
+        """The time left for the check; None if there is no limit."""
         if self.budget is None:
             return None
         return self.started + self.budget - time.perf_counter()
 
     def progress_at(self, point: int) -> Progress | None:
-        """Return the progress at one point, which tells of all."""
+        """Return a progress function for one point that reports the progress over all points."""
         report = self.progress
         if report is None or self.points == 1:
             return report
@@ -89,33 +89,33 @@ class Request:
 
 def _require_mode(mode: object) -> None:
     if not (isinstance(mode, str) and mode in MODES):
-        raise InputError(f"`mode` is {shown(mode)}: expected {', '.join(MODES)}.")
+        raise InputError(f"`mode` is {quoted(mode)}: expected {', '.join(MODES)}.")
 
 
 def _require_budget(budget: Any) -> None:
     if budget is None:
         return
     is_number = isinstance(budget, Real) and not isinstance(budget, bool)
-    # Whole numbers may be larger than any float.
+    # Integers may be larger than any float.
     if not (is_number and 0 < budget <= sys.float_info.max):
-        raise InputError(f"`budget` is {shown(budget)}: expected a number of seconds, such as 10.")
+        raise InputError(f"`budget` is {quoted(budget)}: expected a number of seconds, such as 10.")
 
 
 def _require_points(points: Any, grads: object) -> None:
     is_whole = isinstance(points, (int, np.integer)) and not isinstance(points, bool)
     if not is_whole or points < 1:
-        raise InputError(f"`points` is {shown(points)}: expected a whole number from 1 on.")
+        raise InputError(f"`points` is {quoted(points)}: expected a positive integer.")
     if points > 1 and not is_function(grads):
         raise InputError(
-            f"`points` is {shown(points)}, and the gradient is known at the given point alone: "
-            "give `grads` as a function of the parameters."
+            f"`points` is {quoted(points)}, but `grads` is the gradient at the given point only: "
+            "pass `grads` as a function of the parameters."
         )
 
 
 def _require_previous(previous: object) -> None:
     if not (previous is None or isinstance(previous, GradientCheck)):
         raise InputError(
-            f"`previous` is {kind_of(previous)}: expected the GradientCheck that an earlier "
+            f"`previous` is {describe_type(previous)}: expected the GradientCheck that an earlier "
             "check returned."
         )
 
@@ -123,13 +123,13 @@ def _require_previous(previous: object) -> None:
 def _require_progress(progress: object) -> None:
     if not (progress is None or callable(progress)):
         raise InputError(
-            f"`progress` is {kind_of(progress)}: expected a function of (evaluations so far, "
+            f"`progress` is {describe_type(progress)}: expected a function of (evaluations so far, "
             "evaluations expected, seconds so far)."
         )
 
 
 def valid_step(epsilon: float) -> float:
-    """Return the step that was asked for, if it is one."""
+    """Return the user's step as a float; raise `InputError` unless it is a positive number."""
     try:
         is_number = np.ndim(epsilon) == 0 and not isinstance(epsilon, np.ma.MaskedArray)
         step = float(epsilon) if is_number else math.nan
@@ -137,6 +137,6 @@ def valid_step(epsilon: float) -> float:
         step = math.nan
     if not (math.isfinite(step) and step > 0):
         raise InputError(
-            f"`epsilon` is {shown(epsilon)}: expected a small positive number, such as 1e-7."
+            f"`epsilon` is {quoted(epsilon)}: expected a small positive number, such as 1e-7."
         )
     return step

@@ -1,4 +1,4 @@
-"""The gradient under test, parameter by parameter, and what rounding may have done to it."""
+"""The gradient under test, one parameter at a time, and how much of it may be rounding error."""
 
 from __future__ import annotations
 
@@ -15,26 +15,32 @@ __all__ = ["ROUNDING", "Analytic", "gradient_under_test", "largest_entry"]
 
 Vector = NDArray[np.float64]
 
-# What backpropagation may lose by rounding, in units of the largest gradient in the parameter.
+# The rounding error that backpropagation may leave in an entry, in units of the largest entry of
+# its parameter times the relative precision of the gradient: that entry and the sums that lead to
+# it are rounded many times.
 ROUNDING = 32.0
+# Where J is noisier than its own precision, rounding is amplified on the way to J, and so it is on
+# the way back. That is granted to the gradient up to this many times the precision of J, in units
+# of its eps, or up to the eps of single precision if that is larger: a very noisy J must not
+# excuse everything.
 AMPLIFIED = 64.0
 SINGLE_EPS = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True, eq=False)
 class Analytic:
-    """The gradient under test, of one parameter.
+    """The gradient under test for one parameter.
 
     Attributes
     ----------
     parameter : Parameter
-        Whose it is.
+        The parameter that the gradient belongs to.
     gradient : ndarray
-        Its values, flat.
+        The values, flat in C order.
     largest : float
-        The largest of those that are finite, by size.
+        The largest absolute value among the finite entries.
     rounding : float
-        What rounding may have done to any of them.
+        A bound on the rounding error of any entry.
     """
 
     parameter: Parameter
@@ -44,7 +50,7 @@ class Analytic:
 
 
 def gradient_under_test(pairing: Pairing, i: int, cost: Cost) -> Analytic:
-    """Return the gradient of the i-th parameter that is checked."""
+    """Return the gradient of the i-th checked parameter."""
     gradient = pairing.gradients[i]
     largest = largest_entry(gradient)
     rounding = _gradient_rounding(largest, pairing.gradient_eps[i], cost)
@@ -52,16 +58,16 @@ def gradient_under_test(pairing: Pairing, i: int, cost: Cost) -> Analytic:
 
 
 def _gradient_rounding(largest: float, eps: float, cost: Cost) -> float:
-    """Return what rounding may have done to any entry of a backpropagated gradient.
+    """Return a bound on the rounding error of any entry of a backpropagated gradient.
 
     Parameters
     ----------
     largest : float
-        The largest entry of one parameter's, by size.
+        The largest absolute value in the gradient of this parameter.
     eps : float
-        Of the precision in which it was given.
+        The eps of the precision in which the gradient was given.
     cost : Cost
-        What rounding does to it, it does to the gradient as well.
+        The cost. Rounding that makes J noisy affects the gradient as well.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.float64(cost.own.noise) / cost.scale
@@ -71,7 +77,7 @@ def _gradient_rounding(largest: float, eps: float, cost: Cost) -> float:
 
 
 def largest_entry(gradient: Vector) -> float:
-    """Return the largest of the finite entries, by size."""
+    """Return the largest absolute value among the finite entries."""
     finite = np.isfinite(gradient)
     most = np.max(gradient, initial=0.0, where=finite)
     least = np.min(gradient, initial=0.0, where=finite)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.evaluation import Entries
+from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._inputs.parameters import DOUBLE, Parameter
 
 __all__ = ["CLEAR", "TEXTBOOK_STEPS", "CentralDifferences", "default_step", "textbook_pass"]
@@ -18,12 +18,13 @@ __all__ = ["CLEAR", "TEXTBOOK_STEPS", "CentralDifferences", "default_step", "tex
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Single and half precision round θ and J so coarsely that only the step with the least total
-# error, about (3 eps)^(1/3), is of use; double precision follows the textbook.
+# The textbook step for numbers of 8, 4 and 2 bytes, in the units of θ. Double precision follows the
+# textbook. Single and half precision round θ and J so coarsely that only the step with the least
+# total error, about (3 eps)^(1/3), is of use.
 TEXTBOOK_STEPS = {8: 1e-7, 4: 5e-3, 2: 1e-1}
 
 
-# A disagreement counts from so many bars on; what is between one and this is open.
+# A disagreement counts from this many error bars on; between one and this it remains open.
 CLEAR = 2.0
 
 
@@ -34,26 +35,26 @@ def default_step(itemsize: int) -> float:
 
 @dataclass
 class CentralDifferences:
-    """What was measured of some entries of θ, as far as it got.
+    """The measurements of some entries of θ, as far as they got.
 
     Attributes
     ----------
     epsilon : float
-        The nominal step of the textbook's pass.
+        The nominal step of the textbook pass.
     cost_plus, cost_minus : ndarray
-        J(θ + ε eᵢ) and J(θ − ε eᵢ) for each entry, nan where it was not measured.
+        J(θ + ε eᵢ) and J(θ − ε eᵢ) for each entry; nan if it was not measured.
     numerical, uncertainty : ndarray
-        The best value known for each entry, and its error bar.
+        The best known value of each entry, and its error bar.
     low, high : ndarray
-        The slopes on both sides of a kink on which θ sits; alike elsewhere.
+        The slopes on the two sides of a kink at θ; equal where there is none.
     rounding : ndarray
-        What rounding may have done to the analytic value.
+        A bound on the rounding error of the analytic value.
     disputed : ndarray of bool
-        Which entries look wrong, but not with enough steps.
+        True for entries that look wrong, but on the evidence of too few steps.
     n_measured : int
-        How many entries had their textbook difference; the first ones, in order.
+        The number of entries whose textbook difference was measured: the first ones, in order.
     n_settled : int
-        How many of these had the second look that they needed.
+        The number of these that have had any second look they needed.
     """
 
     epsilon: float
@@ -70,21 +71,21 @@ class CentralDifferences:
 
     @classmethod
     def planned(cls, size: int, epsilon: float) -> Self:
-        """Nothing measured yet, of `size` entries."""
+        """Return an empty table for `size` entries."""
         plus, minus, numerical, uncertainty, low, high, rounding = np.full((7, size), np.nan)
         disputed = np.zeros(size, dtype=bool)
         return cls(epsilon, plus, minus, numerical, uncertainty, low, high, rounding, disputed)
 
     @property
     def shows_nothing(self) -> bool:
-        """Whether every entry is zero, as far as can be told."""
+        """True if every measured entry is zero within its error bar."""
         m = slice(self.n_measured)
         return bool(np.all(np.abs(self.numerical[m]) <= CLEAR * self.uncertainty[m]))
 
     def textbook(self) -> Vector:
-        """Return (J(θ+ε) − J(θ−ε)) / 2ε, over the entries measured; nan where J is."""
+        """Return (J(θ+ε) − J(θ−ε)) / 2ε for the measured entries; nan where J is nan."""
         measured = slice(self.n_measured)
-        with np.errstate(invalid="ignore", over="ignore"):  # inf − inf, or all but inf
+        with np.errstate(invalid="ignore", over="ignore"):  # inf − inf, or almost inf
             return (self.cost_plus[measured] - self.cost_minus[measured]) / (2 * self.epsilon)
 
 
@@ -94,21 +95,22 @@ def textbook_pass(
     parameter: Parameter,
     ks: Sequence[int] | None = None,
 ) -> None:
-    """Measure the next entries, those of one parameter: 2 evaluations each.
+    """Measure the next entries, which belong to one parameter, with 2 evaluations each.
 
     Parameters
     ----------
     ks : sequence of int, optional
-        Which of them, as they count in C order; all, if not given.
+        The positions of these entries in the parameter, in C order; all of them by default.
     """
     ks = range(parameter.size) if ks is None else ks
     first = differences.n_measured
     part = slice(first, first + len(ks))
-    # An error so near to θ is the user's to see; with a larger step it may be our own.
+    # The user should see an error that occurs this close to θ. With a larger step, the error
+    # may be our own doing.
     quiet = differences.epsilon > TEXTBOOK_STEPS[DOUBLE]
-    batch = Entries(cost.position(parameter), ks, differences.epsilon, quiet)
+    batch = EntryBatch(cost.position(parameter), ks, differences.epsilon, quiet)
     try:
         cost.fill(cost.own, batch, differences.cost_plus[part], differences.cost_minus[part])
     finally:
-        # What was under way when something came up is known as far as it got.
+        # If the pass is interrupted, the entries evaluated by then are still known.
         differences.n_measured = first + cost.n_filled

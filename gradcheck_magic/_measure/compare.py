@@ -1,4 +1,4 @@
-"""Analytic against numerical: entries, parameters, and the verdict."""
+"""Compare the analytic with the numerical gradient: each entry, each parameter, and the verdict."""
 
 from __future__ import annotations
 
@@ -22,28 +22,30 @@ from gradcheck_magic._result.parameter_check import (
     Entry,
     ParameterCheck,
     WrongRegion,
-    badness,
     relative_error,
+    severity,
 )
-from gradcheck_magic._result.verdict import THRESHOLDS, Vector, Verdict, relative_difference
+from gradcheck_magic._result.verdict import THRESHOLDS, Verdict, relative_difference
 
 __all__ = ["DOUBLE_PRECISION", "SINGLE_PRECISION", "Comparison", "Tolerance", "compare"]
 
+Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How well a gradient must be known to be called correct.
+    """The precision with which a gradient must be known before it is called correct.
 
     Attributes
     ----------
     of_parameter : float
-        The error bar of an entry, in units of the largest one of its parameter.
+        The largest error bar allowed for an entry, relative to the largest entry of its parameter.
     of_gradient : float
-        Or in units of the largest one of all: it is then too small to matter.
+        The same relative to the largest entry of the whole gradient. An entry that is known only
+        this well is too small to matter.
     error : float
-        The relative error of an entry that is not worth inspecting.
+        The relative error of an entry below which it is not worth inspecting.
     """
 
     of_parameter: float
@@ -51,34 +53,38 @@ class Tolerance:
     error: float
 
 
-# Three digits; or that the entry is right, in single precision.
+# In double precision, three digits of the largest entry of the parameter must be known. In single
+# precision the steps that are possible allow less: 5 % of it, or 0.1 % of the largest entry of the
+# whole gradient.
 DOUBLE_PRECISION = Tolerance(1e-3, 0.0, THRESHOLDS[0])
 SINGLE_PRECISION = Tolerance(5e-2, 1e-3, THRESHOLDS[1])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that was compared.
+    """The outcome of comparing the analytic with the numerical gradient.
 
     Attributes
     ----------
     verdict : Verdict
-        On the whole gradient.
+        The verdict on the whole gradient.
     difference : tuple of float
-        Over all entries measured, and 0; or as a scan estimates it, and the spread of that.
+        The relative difference over all measured entries, and 0; after a scan, its estimate and the
+        uncertainty of that.
     parameters : tuple of ParameterCheck
-        In the order of θ.
+        The results for each parameter, in the order of θ.
     wrong : ndarray of bool, shape (m,)
-        Which of the entries measured disagree, by more than is worth inspecting.
+        True for measured entries that disagree by more than is merely worth inspecting.
     inspect : ndarray of bool, shape (m,)
-        Which disagree, by less than that.
+        True for measured entries that disagree by less than that.
     unknown : ndarray of bool, shape (m,)
-        Of which nothing can be said: their error bar is too wide, or they have none.
+        True for measured entries about which nothing can be said, because their error bar is too
+        wide or missing.
     negligible : tuple of str
-        Parameters whose gradient is too small to be compared to three digits, and so small beside
-        that of the others that it does not matter.
+        The names of parameters whose gradient is too small to be compared to three digits, and so
+        small beside that of the others that it does not matter.
     wrong_entries : tuple of (str, tuple of int)
-        The parameter's name and the index in it of each of these, worst first.
+        The parameter's name and the index of each wrong entry, worst first.
     """
 
     verdict: Verdict
@@ -96,9 +102,9 @@ def compare(
 ) -> Comparison:
     """Judge the analytic gradient by the numerical one.
 
-    Every entry measured disagrees beyond its error bar, clearly or not, or agrees; and what agrees
-    is known well enough, or not. The verdicts follow from that and not from the difference; after a
-    scan, also from what the residuals of each parameter leave open.
+    Every measured entry either disagrees beyond its error bar, clearly or not, or agrees; and an
+    entry that agrees is known well enough, or not. The verdicts follow from that and not from the
+    difference. After a scan they also depend on what the residuals of each parameter leave open.
     """
     analytic, numerical = measured.analytic, measured.numerical
     textbook = np.where(np.isfinite(measured.textbook), measured.textbook, numerical)
@@ -106,7 +112,7 @@ def compare(
     off = np.where(lost | measured.disputed, 0.0, _in_error_bars(measured))
     error = relative_error(numerical, analytic)
     wrong = (off > CLEAR) & (error >= THRESHOLDS[1]) | ~np.isfinite(analytic)
-    # What is so small must be all the clearer.
+    # A disagreement this small must be all the clearer.
     inspect = (off > GROSS) & (error >= tolerance.error) & ~wrong
     unsure = (off > 1) & (error >= THRESHOLDS[1]) & ~wrong
     unknown, negligible = _unknown(pairing, measured, tolerance, lost)
@@ -115,7 +121,7 @@ def compare(
     checks, ranked = [], []
     for i, (parameter, part, ks) in enumerate(measured.parts(pairing)):
         verdict = _verdict(wrong[part], inspect[part], unknown[part])
-        entries = _Entries(
+        entries = _ParameterEntries(
             parameter,
             ks,
             analytic[part],
@@ -146,7 +152,7 @@ def compare(
 
 
 def _overall(checks: Sequence[ParameterCheck], scan: Scan) -> Verdict:
-    """The worst verdict on a parameter that has any entries, or on all of them together."""
+    """Return the worst verdict on any non-empty parameter, or on all of them together."""
     order = (Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE)
     found = {check.verdict for check in checks if check.size}
     if scan.joint is not None:
@@ -155,12 +161,12 @@ def _overall(checks: Sequence[ParameterCheck], scan: Scan) -> Verdict:
 
 
 def _judge_scan(
-    scan: Scan, i: int, of_entries: Verdict, tolerance: Tolerance, *, is_open: bool
+    scan: Scan, i: int, entry_verdict: Verdict, tolerance: Tolerance, *, is_open: bool
 ) -> Verdict:
-    """Return the verdict on a parameter: by its entries, or by what its residuals leave open."""
+    """Return the verdict on a parameter, from its entries or what its residuals leave open."""
     each = scan.parameters[i]
-    if of_entries in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated:
-        return of_entries
+    if entry_verdict in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated:
+        return entry_verdict
     if is_open or not each.is_explained:
         return Verdict.INCONCLUSIVE
     largest = max(other.largest for other in scan.parameters)
@@ -170,7 +176,7 @@ def _judge_scan(
 
 
 def _shows_nothing(scan: Scan) -> bool:
-    """Whether the gradient is zero everywhere, as far as can be told."""
+    """Return True if the gradient is zero everywhere, as far as can be told."""
     return all(each.is_zero for each in scan.parameters)
 
 
@@ -183,7 +189,7 @@ def _verdict(wrong: Mask, inspect: Mask, unknown: Mask) -> Verdict:
 
 
 def _in_error_bars(measured: MeasuredEntries) -> Vector:
-    """By how many error bars each entry is off; 0 where that cannot be said."""
+    """Return the error of each entry in units of its error bar; 0 where it has none."""
     bars = measured.uncertainty + measured.rounding
     with np.errstate(invalid="ignore", divide="ignore"):
         off = np.abs(measured.analytic - measured.numerical) / bars
@@ -191,15 +197,15 @@ def _in_error_bars(measured: MeasuredEntries) -> Vector:
 
 
 def _is_zero(measured: MeasuredEntries) -> bool:
-    """Whether both gradients are zero everywhere, as far as can be told."""
+    """Return True if both gradients are zero everywhere, as far as can be told."""
     sizes = np.fmax(np.abs(measured.analytic), np.abs(measured.numerical))
     return bool(np.all((sizes <= measured.uncertainty) & ~measured.kinked))
 
 
 def _lost_in_rounding(pairing: Pairing, measured: MeasuredEntries, scan: Scan | None) -> Mask:
-    """The entries of parameters whose whole gradient is but the rounding of the others'.
+    """Return the entries of parameters whose whole gradient is rounding error from the others.
 
-    It is zero in truth: what backpropagation gives for it is the sum of large terms that cancel.
+    The true gradient is zero there: backpropagation returns the sum of large terms that cancel.
     """
     analytic, numerical = np.abs(measured.analytic), np.abs(measured.numerical)
     largest = np.max(analytic, initial=0.0, where=np.isfinite(analytic))
@@ -214,7 +220,7 @@ def _lost_in_rounding(pairing: Pairing, measured: MeasuredEntries, scan: Scan | 
 def _unknown(
     pairing: Pairing, measured: MeasuredEntries, tolerance: Tolerance, lost: Mask
 ) -> tuple[Mask, tuple[str, ...]]:
-    """Where the error bar is too wide to say anything, and where that does not matter."""
+    """Return the entries whose error bar is too wide, and the parameters too small to matter."""
     sizes = np.fmax(np.abs(measured.analytic), np.abs(measured.numerical))
     sizes = np.where(np.isfinite(sizes), sizes, 0.0)
     unknown = np.zeros(len(sizes), dtype=bool)
@@ -222,7 +228,7 @@ def _unknown(
     of_all = tolerance.of_gradient * np.max(sizes, initial=0.0)
     for parameter, part, _ in measured.parts(pairing):
         enough = tolerance.of_parameter * np.max(sizes[part], initial=0.0)
-        # Where both are exactly zero there is nothing to be known to three digits.
+        # Where both gradients are exactly zero, there are no three digits to be known.
         nothing = np.isfinite(measured.uncertainty[part]) & (lost[part] | (sizes[part] == 0))
         wide = ~(measured.uncertainty[part] <= enough) & ~nothing
         unknown[part] = wide & ~(measured.uncertainty[part] <= of_all)
@@ -232,8 +238,8 @@ def _unknown(
 
 
 @dataclass(frozen=True)
-class _Entries:
-    """The measured entries of one parameter, in C order, and which of it they are."""
+class _ParameterEntries:
+    """The measured entries of one parameter, in C order, and their positions in it."""
 
     parameter: Parameter
     ks: NDArray[np.intp]
@@ -244,10 +250,10 @@ class _Entries:
     verdict: Verdict
 
     def worst(self) -> Entry | None:
-        """The entry that is furthest off; a wrong one before all that round-off explains."""
+        """Return the entry with the largest error; wrong entries come before the others."""
         if not self.analytic.size:
             return None
-        i = int(np.argmax(badness(self.analytic, self.numerical, self.wrong)))
+        i = int(np.argmax(severity(self.analytic, self.numerical, self.wrong)))
         k = int(self.ks[i])
         return Entry(
             self.parameter.label(k),
@@ -258,22 +264,24 @@ class _Entries:
         )
 
     def wrong_ones(self) -> list[tuple[float, tuple[str, tuple[int, ...]]]]:
-        """Every wrong entry with how far off it is."""
-        how_bad = badness(self.analytic, self.numerical, self.wrong)
+        """Return every wrong entry, with its severity."""
+        how_bad = severity(self.analytic, self.numerical, self.wrong)
         return [
             (float(how_bad[i]), (self.parameter.name, self.parameter.index(int(self.ks[i]))))
             for i in np.flatnonzero(self.wrong).tolist()
         ]
 
 
-def _compare_parameter(entries: _Entries, textbook: Vector) -> ParameterCheck:
+def _compare_parameter(entries: _ParameterEntries, textbook: Vector) -> ParameterCheck:
     verdict = entries.verdict
     if entries.analytic.size < entries.parameter.size and verdict is not Verdict.BUG:
         verdict = Verdict.INCONCLUSIVE
     return _parameter_check(entries, verdict, (_difference(textbook, entries.analytic), 0.0))
 
 
-def _scanned_parameter(entries: _Entries, scan: Scan, i: int, verdict: Verdict) -> ParameterCheck:
+def _scanned_parameter(
+    entries: _ParameterEntries, scan: Scan, i: int, verdict: Verdict
+) -> ParameterCheck:
     each = scan.parameters[i]
     check = _parameter_check(entries, verdict, scan.difference_of(i))
     return replace(
@@ -302,7 +310,7 @@ def _wrong_region(parameter: Parameter, region: Region) -> WrongRegion:
 
 
 def _parameter_check(
-    entries: _Entries, verdict: Verdict, difference: tuple[float, float]
+    entries: _ParameterEntries, verdict: Verdict, difference: tuple[float, float]
 ) -> ParameterCheck:
     parameter = entries.parameter
     return ParameterCheck(
@@ -320,6 +328,6 @@ def _parameter_check(
 
 
 def _difference(textbook: Vector, analytic: Vector) -> float:
-    """The relative difference over the entries that have a quotient."""
+    """Return the relative difference over the entries that have a finite quotient."""
     finite = np.isfinite(textbook)
     return relative_difference(textbook[finite], analytic[finite])

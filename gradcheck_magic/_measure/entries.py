@@ -1,4 +1,4 @@
-"""What is known of the entries that were measured, each by itself, in a full check or a scan."""
+"""The table of entries that were measured individually, in a full check or a scan."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class MeasuredEntries:
-    """What is known of m entries, each an array of shape (m,).
+    """A table of m measured entries; each column is an array of shape (m,).
 
     Attributes
     ----------
     positions : ndarray of int
-        Which entries of `Pairing.indices`, in order.
+        The positions of the entries in `Pairing.indices`, in ascending order.
     analytic : ndarray
-        Their backpropagated values.
+        The backpropagated values.
     textbook : ndarray
-        The quotients over the nominal step: they give the differences, where they are finite.
+        The quotients with the nominal step. The difference is computed from those that are finite.
     numerical, uncertainty : ndarray
-        The best values known, and their error bars: they give the verdicts.
+        The best known values, and their error bars. The verdict is based on these.
     rounding : ndarray
-        What rounding may have done to the analytic values.
+        A bound on the rounding error of the analytic values.
     low, high : ndarray
-        The slopes on both sides of a kink on which θ sits; alike elsewhere.
+        The slopes on the two sides of a kink at θ; equal where there is none.
     disputed : ndarray of bool
-        Which of them look wrong, but not with enough steps.
+        True for entries that look wrong, but on the evidence of too few steps.
     settled : ndarray of bool
-        Which of them were measured as well as they needed to be.
+        True for entries that were measured as well as they needed to be.
     """
 
     positions: NDArray[np.intp]
@@ -57,13 +57,13 @@ class MeasuredEntries:
 
     @classmethod
     def first(cls, pairing: Pairing, differences: CentralDifferences) -> Self:
-        """Return what is known of the first entries of all."""
+        """Return the table after a full check, which measures the entries in order."""
         m = differences.n_measured
         return cls(np.arange(m), pairing.analytic[:m], *_columns(differences))
 
     @classmethod
     def sampled(cls, pairing: Pairing, scan: Scan) -> Self:
-        """Return what a scan measured entry by entry."""
+        """Return the table of the entries that a scan measured individually."""
         positions: list[int] = []
         batches: list[CentralDifferences] = []
         for each, (_, part) in zip(scan.parameters, pairing.parts(), strict=True):
@@ -76,11 +76,11 @@ class MeasuredEntries:
 
     @property
     def kinked(self) -> Mask:
-        """Where θ sits on a kink."""
+        """True for entries where θ sits on a kink."""
         return self.low < self.high
 
     def parts(self, pairing: Pairing) -> Iterator[tuple[Parameter, slice, NDArray[np.intp]]]:
-        """Yield each checked parameter, where its entries stand here, and which of it they are."""
+        """Yield each checked parameter, its rows in this table, and their positions in it."""
         for parameter, part in pairing.parts():
             start, stop = np.searchsorted(self.positions, (part.start, part.stop))
             here = slice(int(start), int(stop))
@@ -88,7 +88,7 @@ class MeasuredEntries:
 
 
 def _columns(differences: CentralDifferences) -> tuple[NDArray[Any], ...]:
-    """What was measured, and whether it is settled, as far as it got."""
+    """Return the columns for all entries measured so far, and which of them are settled."""
     m = slice(differences.n_measured)
     settled = np.arange(differences.n_measured) < differences.n_settled
     return (
@@ -103,5 +103,5 @@ def _columns(differences: CentralDifferences) -> tuple[NDArray[Any], ...]:
     )
 
 
-# So that there is something to join.
+# This gives `np.concatenate` something to join where a scan measured no entry individually.
 NO_DIFFERENCES = CentralDifferences.planned(0, 1.0)

@@ -1,9 +1,10 @@
-"""The steps tried for one entry, and what they say together: a slope, its error bar, a kink.
+"""The steps tried for one entry, and what they show together: a slope, its error bar, a kink.
 
-Each rung is a pair of evaluations, J(θ+h) and J(θ−h). Its central difference carries a round-off
-of e_J/h that falls with h, and a truncation error that grows as h². Since J(θ) is known it also
-has a slope on each side; their gap shrinks as h where J is smooth, and stays where it has a kink.
-The estimate does not know the gradient under test: no step may be preferred for agreeing with it.
+Each rung is a pair of evaluations, J(θ+h) and J(θ−h). Its central difference carries rounding noise
+of e_J/h, which falls with h, and a truncation error, which grows as h². Since J(θ) is known, there
+is also a slope on each side. The gap between these shrinks as h where J is smooth, and stays where
+J has a kink. The estimate does not know the gradient under test: no step may be preferred because
+it agrees with that.
 """
 
 from __future__ import annotations
@@ -22,51 +23,55 @@ __all__ = [
     "Estimate",
     "Ladder",
     "Rung",
-    "answered",
     "follows_square_law",
     "gap_at_zero",
+    "run_together",
 ]
 
-# The noise is a standard deviation: four of them, of both evaluations at once, hold every value.
+# The error bar of one value of J, in standard deviations of its noise. Both values in a difference
+# may be off by that much at once.
 NOISE_DEVIATIONS = 4.0
-# From one rung to the next, and what is still far enough apart to tell more.
+# The ratio of the steps of two neighbouring rungs, and the least ratio at which another step still
+# tells something new.
 RATIO = 8.0
 APART = 4.0
-# The truncation error is bounded by this many times what two rungs say it is, and that of an
-# extrapolation by this many times what three rungs say: a kink on the way must not escape. Several
-# kinks at once may conspire; the margin is for them.
+# Bounds on errors, as multiples of their estimates: the truncation error of a central difference
+# is at most SAFETY times what two rungs suggest, that of an extrapolation at most EXTRAPOLATED
+# times what three rungs suggest. They are this large so that a kink between the rungs cannot go
+# unnoticed. MARGIN multiplies the bound once more, because the effects of several kinks may cancel.
 SAFETY = 4.0
 MARGIN = 1.5
 EXTRAPOLATED = 128.0
 # The largest step, in units of max(1, |θᵢ|).
 LARGEST_STEP = 0.4
-# Noise that no single step shows may be this part of J.
+# Noise that no single step shows is at most this part of |J|; anything larger is how J behaves.
 HIDDEN = 1e-6
-# The gap between the slopes on both sides is real from this many of its error bars on, and that
-# bar is twice the one of the central difference.
+# The gap between the slopes on the two sides is real from here on, in units of the error bar of the
+# central difference. The error bar of the gap is twice that one, so these are three of its own.
 REAL = 6.0
-# A slope shows in a step if it is so many times that step's round-off; a jump from one stair to the
-# next looks so many times as steep; and two slopes are alike that differ by no more than this part.
+# Factors, relative to a slope: a step shows the slope if that is more than SEEN times the error bar
+# that noise puts on the step; a jump from one stair to the next looks more than JUMP times as
+# steep; and two slopes are the same if they differ by at most this part, SAME_WITHIN.
 SEEN = 2.0
 JUMP = 4.0
 SAME_WITHIN = 0.1
-# A gap that is still there so near to θ that it is no more than this many error bars is a kink at
-# θ itself, as far as J can show.
+# As far as J can show, a kink is at θ itself if its gap persists down to the step at which the gap
+# is only this many error bars of the central difference wide.
 NEAREST = 16.0
 
 
 @dataclass(frozen=True, order=True)
 class Rung:
-    """What one step showed.
+    """The outcome of one step.
 
     Attributes
     ----------
     step : float
-        h, half of what was really stepped.
+        The step h that was really taken: the mean of both sides.
     forward, backward : float
         The slopes (J(θ+h) − J(θ))/h and (J(θ) − J(θ−h))/h; nan where J is not finite.
     central : float
-        The central difference; nan where either of them is.
+        The central difference; nan where either slope is.
     round_off : float
         The error bar that the noise of J puts on `central`.
     """
@@ -81,7 +86,7 @@ class Rung:
     def measured(
         cls, costs: tuple[float, float, float], steps: tuple[float, float], noise: float
     ) -> Rung:
-        """Return the rung of J(θ−h), J(θ), J(θ+h), and what was stepped down and up."""
+        """Return the rung for J(θ−h), J(θ), J(θ+h) and the steps really taken down and up."""
         minus, cost, plus = costs
         down, up = steps
         step = (down + up) / 2
@@ -95,24 +100,24 @@ class Rung:
 
     @property
     def gap(self) -> float:
-        """By how much the slopes on both sides differ."""
+        """The forward slope minus the backward slope."""
         return self.forward - self.backward
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is known about a slope: it is in [low, high], each known to within the bar.
+    """A slope with its error bar: it lies in [low, high], and each end is known to within `bar`.
 
     Attributes
     ----------
     low, high : float
-        Alike where J is smooth; the slopes on both sides where θ sits on a kink.
+        Equal where J is smooth; the slopes on the two sides where θ sits on a kink.
     bar : float
-        Of either.
+        The error bar of each end.
     on_kink : bool
-        Whether θ sits on a kink.
+        True if θ sits on a kink.
     is_flat : bool
-        Whether J did not change at all.
+        True if J did not change at all.
     """
 
     low: float
@@ -122,7 +127,7 @@ class Estimate:
     is_flat: bool = False
 
     def nearest(self, value: float) -> float:
-        """Return the slope that is nearest to a value."""
+        """Return the slope within the estimate that is nearest to a value."""
         return min(max(value, self.low), self.high) if self.on_kink else self.low
 
 
@@ -130,16 +135,16 @@ NO_ESTIMATE = Estimate(math.nan, math.nan, math.inf)
 
 
 class Ladder:
-    """The rungs of one entry, by increasing step.
+    """The rungs of one entry, in order of increasing step.
 
     Parameters
     ----------
     scale : float
         max(1, |θᵢ|).
     smallest : float
-        The smallest step that θᵢ can take without losing it in rounding.
+        The smallest step that θᵢ can take without losing it to rounding.
     cost : float
-        The size of J.
+        |J|.
     """
 
     def __init__(self, scale: float, smallest: float, cost: float) -> None:
@@ -147,95 +152,99 @@ class Ladder:
         self._largest = LARGEST_STEP * scale
         self._smallest = smallest
         self._most_noise = HIDDEN * cost
-        # What the rungs come to, until there is another one.
-        self._known: tuple[list[Rung], int, Estimate] | None = None
+        # What the rungs show together is cached until another one is added.
+        self._cached: tuple[list[Rung], int, Estimate] | None = None
 
     def add(self, rung: Rung) -> None:
-        """Take in another rung, unless it is there already."""
+        """Add a rung, unless there is already one with nearly the same step."""
         if not any(0.8 < known.step / rung.step < 1.25 for known in self.rungs):  # noqa: PLR2004
             insort(self.rungs, rung)
-            self._known = None
+            self._cached = None
 
     def estimate(self) -> Estimate:
-        """Return the slope with the smallest error bar that all smaller steps bear out."""
+        """Return the slope with the smallest error bar that fits all smaller steps."""
         return self._best()[1]
 
     def best_rung(self) -> Rung | None:
-        """Return the rung that the estimate rests on."""
-        rungs, k, _ = self.summed_up()
+        """Return the rung on which the estimate rests."""
+        rungs, k, _ = self._summary()
         return rungs[k] if rungs else None
 
     def next_step(self, first: float) -> float | None:
-        """Return the step to take next; None where no other would say more.
+        """Return the step to take next, or None if no other step would tell more.
 
         Parameters
         ----------
         first : float
-            The second step, where there is only one yet.
+            The second step, to be taken while there is only one rung.
         """
-        rungs = self._finite()
+        rungs = self._finite_rungs()
         if not rungs:
-            return self._towards_finite(first)
+            return self._step_towards_finite(first)
         top = rungs[-1].step
         if len(rungs) == 1:
-            return self._new(first) or self._new(top * RATIO)
+            return self._if_new(first) or self._if_new(top * RATIO)
         k, estimate = self._best()
         if estimate.is_flat:
-            return self._new(top * RATIO**2) or self._new(top * RATIO)
-        if _stairs(rungs) > 0:
-            return self._new(top * RATIO) or self._between(*rungs[-2:])
-        return self._nearer(rungs[0]) if _has_kink(rungs) else self._around(rungs, k, estimate.bar)
+            return self._if_new(top * RATIO**2) or self._if_new(top * RATIO)
+        if _stair_height(rungs) > 0:
+            return self._if_new(top * RATIO) or self._step_between(*rungs[-2:])
+        return (
+            self._nearest_step(rungs[0])
+            if _has_kink(rungs)
+            else self._improving_step(rungs, k, estimate.bar)
+        )
 
     def step_to_compare(self, off: float) -> float | None:
-        """Return a step near the best one, to see whether a value is off by as much with it."""
-        rungs = self._finite()
-        if len(rungs) < 2 or _stairs(rungs) > 0:  # noqa: PLR2004
+        """Return a step near the best one, at which a disagreement by `off` would show again."""
+        rungs = self._finite_rungs()
+        if len(rungs) < 2 or _stair_height(rungs) > 0:  # noqa: PLR2004
             return None
         k, _ = self._best()
         if k > 0:
-            below = self._between(rungs[k - 1], rungs[k])
+            below = self._step_between(rungs[k - 1], rungs[k])
             if below is not None and rungs[k].round_off * rungs[k].step / below <= 0.7 * off:
                 return below
-        above = self._between(rungs[k], rungs[k + 1]) if k + 1 < len(rungs) else None
-        return above or self._new(rungs[0].step / RATIO)
+        above = self._step_between(rungs[k], rungs[k + 1]) if k + 1 < len(rungs) else None
+        return above or self._if_new(rungs[0].step / RATIO)
 
-    def _finite(self) -> list[Rung]:
-        """The rungs with a slope, and with the noise that they show together."""
-        return self.summed_up()[0]
+    def _finite_rungs(self) -> list[Rung]:
+        """Return the rungs that have a slope, with the noise that they show together."""
+        return self._summary()[0]
 
     def _best(self) -> tuple[int, Estimate]:
-        """The rung with the best estimate, and the estimate."""
-        return self.summed_up()[1:]
+        """Return the position of the rung with the best estimate, and that estimate."""
+        return self._summary()[1:]
 
-    def summed_up(self) -> tuple[list[Rung], int, Estimate]:
-        if self._known is None:
+    def _summary(self) -> tuple[list[Rung], int, Estimate]:
+        if self._cached is None:
             rungs = self._with_noise()
-            self._known = (rungs, *self._best_of(rungs))
-        return self._known
+            self._cached = (rungs, *self._best_of(rungs))
+        return self._cached
 
     def _best_of(self, rungs: list[Rung]) -> tuple[int, Estimate]:
         if not rungs:
-            return 0, _one_sided(self.rungs)
+            return 0, _one_sided_estimate(self.rungs)
         if all(rung.forward == rung.backward == 0 for rung in rungs):
             return 0, Estimate(0.0, 0.0, rungs[-1].round_off, is_flat=True)
-        if (stairs := _stairs(rungs)) > 0:
-            return len(rungs) - 1, _over_stairs(rungs, stairs)
+        if (stairs := _stair_height(rungs)) > 0:
+            return len(rungs) - 1, _staircase_estimate(rungs, stairs)
         if len(rungs) > 1 and _has_kink(rungs):
-            return 0, _kinked(rungs, resolved=self._nearer(rungs[0]) is None)
+            return 0, _kink_estimate(rungs, resolved=self._nearest_step(rungs[0]) is None)
         found = [
             (k, estimate)
             for k in range(max(1, len(rungs) - 1))
-            if _borne_out(estimate := _central(rungs, k), rungs[:k])
+            if _fits_smaller_steps(estimate := _central_estimate(rungs, k), rungs[:k])
         ]
         return min(found, key=lambda known: known[1].bar)
 
     def disagrees(self, estimate: Estimate, value: float) -> bool:
-        """Return whether a value is off by as much with three steps in a row.
+        """Return True if three steps in a row show the same disagreement with a value.
 
-        Two may agree with each other by luck.
+        Two steps may agree with each other by luck.
         """
-        rungs = self._finite()
-        if estimate.on_kink or (len(rungs) > 1 and _stairs(rungs) > 0):
+        rungs = self._finite_rungs()
+        if estimate.on_kink or (len(rungs) > 1 and _stair_height(rungs) > 0):
             return True
         off = abs(estimate.low - value)
         in_a_row = 0
@@ -254,103 +263,106 @@ class Ladder:
             return rungs
         return [replace(r, round_off=max(r.round_off, bar / r.step)) for r in rungs]
 
-    def _towards_finite(self, first: float) -> float | None:
-        """A smaller step, twice; then larger ones, for the side on which J is finite."""
+    def _step_towards_finite(self, first: float) -> float | None:
+        """Return a smaller step, twice; then larger ones, in case J is finite on one side."""
         steps = [rung.step for rung in self.rungs]
         if not steps:
-            return self._new(first)
-        return self._new(steps[0] / RATIO if len(steps) < 3 else steps[-1] * RATIO)  # noqa: PLR2004
+            return self._if_new(first)
+        return self._if_new(steps[0] / RATIO if len(steps) < 3 else steps[-1] * RATIO)  # noqa: PLR2004
 
-    def _nearer(self, lowest: Rung) -> float | None:
-        """The smallest step that can still show whether θ itself is on the kink; None if taken."""
+    def _nearest_step(self, lowest: Rung) -> float | None:
+        """Return the smallest step that can show whether the kink is at θ; None if it was taken."""
         step = max(NEAREST * lowest.round_off * lowest.step / abs(lowest.gap), self._smallest)
         return step if step < lowest.step / APART else None
 
-    def _around(self, rungs: list[Rung], k: int, bar: float) -> float | None:
-        """A step that improves on the best one."""
+    def _improving_step(self, rungs: list[Rung], k: int, bar: float) -> float | None:
+        """Return a step that may improve on the best one."""
         noisy = rungs[k].round_off >= bar / 2
-        return self._above(rungs, k) if noisy else self._beside(rungs, k, bar)
+        return self._larger_step(rungs, k) if noisy else self._step_beside(rungs, k, bar)
 
-    def _above(self, rungs: list[Rung], k: int) -> float | None:
-        """A larger step, where round-off is what limits the best estimate."""
+    def _larger_step(self, rungs: list[Rung], k: int) -> float | None:
+        """Return a larger step, for when rounding noise limits the best estimate."""
         top = len(rungs) - 1
-        if k == top or (k == top - 1 and _agree(rungs[k], rungs[top])):
-            return self._new(rungs[top].step * RATIO)
-        return self._between(rungs[k], rungs[k + 1])
+        if k == top or (k == top - 1 and _agree_within_noise(rungs[k], rungs[top])):
+            return self._if_new(rungs[top].step * RATIO)
+        return self._step_between(rungs[k], rungs[k + 1])
 
-    def _beside(self, rungs: list[Rung], k: int, bar: float) -> float | None:
-        """A step nearer to the best one, where curvature or a kink is what limits it."""
-        above = None if k + 1 == len(rungs) else self._between(rungs[k], rungs[k + 1])
+    def _step_beside(self, rungs: list[Rung], k: int, bar: float) -> float | None:
+        """Return a step near the best one, for when curvature or a kink limits its estimate."""
+        above = None if k + 1 == len(rungs) else self._step_between(rungs[k], rungs[k + 1])
         if above is not None and rungs[k + 1].step > 2 * RATIO * rungs[k].step:
-            # Its neighbour is too far away to bear it out.
+            # The neighbour is too far away to confirm the best rung.
             return above
         if k == 0:
-            return self._new(rungs[0].step / RATIO)
+            return self._if_new(rungs[0].step / RATIO)
         below = math.sqrt(rungs[k - 1].step * rungs[k].step)
         if rungs[k].round_off * rungs[k].step / below < bar / 2:
-            between = self._between(rungs[k - 1], rungs[k])
+            between = self._step_between(rungs[k - 1], rungs[k])
             if between is not None:
                 return between
-        return above or self._new(rungs[0].step / RATIO)
+        return above or self._if_new(rungs[0].step / RATIO)
 
-    def _between(self, lower: Rung, upper: Rung) -> float | None:
+    def _step_between(self, lower: Rung, upper: Rung) -> float | None:
         if upper.step < APART * lower.step:
             return None
         return math.sqrt(lower.step * upper.step)
 
-    def _new(self, step: float) -> float | None:
-        """The step, if it can be taken and is not there yet."""
+    def _if_new(self, step: float) -> float | None:
+        """Return the step, capped at the largest; None if it cannot be taken or is not new."""
         step = min(step, self._largest)
         known = any(1 / APART < rung.step / step < APART for rung in self.rungs)
         return None if known or step < self._smallest else step
 
 
-def _agree(one: Rung, other: Rung) -> bool:
-    """Whether round-off explains by how much two central differences differ."""
+def _agree_within_noise(one: Rung, other: Rung) -> bool:
+    """Return True if rounding noise explains the difference of two central differences."""
     return abs(one.central - other.central) <= one.round_off + other.round_off
 
 
-def _borne_out(estimate: Estimate, smaller: list[Rung]) -> bool:
-    """Whether an estimate fits all smaller steps: what does not has met something on its way."""
+def _fits_smaller_steps(estimate: Estimate, smaller: list[Rung]) -> bool:
+    """Return True if an estimate fits what all smaller steps show.
+
+    If it does not, the larger step has crossed something, such as a kink.
+    """
     return all(
         abs(estimate.low - rung.central) <= estimate.bar + rung.round_off for rung in smaller
     )
 
 
-def _central(rungs: list[Rung], k: int) -> Estimate:
-    """Return the slope by the k-th central difference, extrapolated where that is better."""
+def _central_estimate(rungs: list[Rung], k: int) -> Estimate:
+    """Return the slope from the k-th central difference, extrapolated where that is better."""
     rung = rungs[k]
-    kinks = _kink_within(rungs, k)
-    bar = rung.round_off + MARGIN * (_truncation(rungs, k) + kinks)
+    kinks = _kink_bound(rungs, k)
+    bar = rung.round_off + MARGIN * (_truncation_bound(rungs, k) + kinks)
     estimates = [Estimate(rung.central, rung.central, bar)]
     if follows_square_law(rungs, k):
         near, middle, far = rungs[k : k + 3]
         value, further = _richardson(near, middle), _richardson(middle, far)
         share = min(1.0, EXTRAPOLATED * (near.step / far.step) ** 2)
-        # What a kink does to the middle rung comes down with its weight.
-        kinks += _kink_within(rungs, k + 1) / ((middle.step / near.step) ** 2 - 1)
+        # A kink that affects the middle rung counts only with the weight of that rung.
+        kinks += _kink_bound(rungs, k + 1) / ((middle.step / near.step) ** 2 - 1)
         bar = 1.1 * near.round_off + share * abs(value - further) + kinks
         estimates.append(Estimate(value, value, bar))
     return min(estimates, key=lambda estimate: estimate.bar)
 
 
-def _truncation(rungs: list[Rung], k: int) -> float:
-    """A bound on the truncation error: how far the central differences on both sides are off."""
+def _truncation_bound(rungs: list[Rung], k: int) -> float:
+    """Return a bound on the truncation error, from the differences with the neighbouring rungs."""
     rung = rungs[k]
     below = abs(rung.central - rungs[k - 1].central) if k > 0 else 0.0
     above = abs(rung.central - rungs[k + 1].central) if k + 1 < len(rungs) else math.inf
     if follows_square_law(rungs, k):
         above *= min(1.0, SAFETY / ((rungs[k + 1].step / rung.step) ** 2 - 1))
     if k == 0:
-        # One step alone does not tell; but where the slopes of both sides agree, it is small.
+        # A single step tells little, but where the slopes on both sides agree the error is small.
         return above if math.isfinite(above) else abs(rung.gap)
-    # Towards smaller steps the changes become smaller; where they do not, two agree by luck.
+    # With smaller steps the changes become smaller. Where they do not, two rungs agree by luck.
     noise = rung.round_off + rungs[k - 1].round_off
     return min(max(above, below - noise), 1.5 * below + noise)
 
 
 def follows_square_law(rungs: list[Rung], k: int) -> bool:
-    """Whether three central differences differ as h², as those of a smooth function do."""
+    """Return True if three central differences change as h², as they do for a smooth function."""
     if k + 2 >= len(rungs):
         return False
     near, middle, far = rungs[k : k + 3]
@@ -358,16 +370,16 @@ def follows_square_law(rungs: list[Rung], k: int) -> bool:
     if max(abs(first), abs(second)) <= near.round_off + middle.round_off:
         return True
     law = (far.step**2 - middle.step**2) / (middle.step**2 - near.step**2)
-    # What round-off adds to a difference may hide how it grows.
+    # Rounding noise in the differences may hide how they grow.
     slack = law * (near.round_off + middle.round_off)
     return abs(second - law * first) <= abs(law * first) / 4 + slack
 
 
-def _kink_within(rungs: list[Rung], k: int) -> float:
-    """A bound on what a kink nearer than h does to the central difference.
+def _kink_bound(rungs: list[Rung], k: int) -> float:
+    """Return a bound on how much a kink nearer than h changes the central difference.
 
-    It is the gap between the slopes, but for the part of the gap that grows with h: that is
-    curvature, which the central difference does not feel.
+    The bound is the gap between the slopes, without the part of the gap that grows with h: that
+    part is curvature, which does not affect a central difference.
     """
     pairs = [rungs[i : i + 2] for i in (k - 1, k) if i >= 0 and i + 1 < len(rungs)]
     bounds = [abs(gap_at_zero(near, far)) for near, far in pairs] or [abs(rungs[k].gap) / 2]
@@ -375,7 +387,7 @@ def _kink_within(rungs: list[Rung], k: int) -> float:
 
 
 def gap_at_zero(near: Rung, far: Rung) -> float:
-    """The gap between the slopes as h goes to zero: none where J is smooth."""
+    """Return the gap between the slopes, extrapolated to h = 0: zero where J is smooth."""
     ratio = far.step / near.step
     return (ratio * near.gap - far.gap) / (ratio - 1)
 
@@ -385,11 +397,11 @@ def _richardson(near: Rung, far: Rung) -> float:
     return (squared * near.central - far.central) / (squared - 1)
 
 
-def _stairs(rungs: list[Rung]) -> float:
-    """Return how high the stairs are, where J is a staircase; inf where it only looks like one.
+def _stair_height(rungs: list[Rung]) -> float:
+    """Return the height of the stairs where J is a staircase; inf where it may only look like one.
 
-    Small steps may stay on one stair, and larger ones find a slope all the same, on both sides:
-    J is rounded, or something in it is. A unit that is dead comes to life on one side alone.
+    Small steps may stay on one stair while larger ones find a slope on both sides: then J is
+    rounded, or something in it is. (A dead unit that comes to life does so on one side only.)
     """
     slopes = [rung for rung in rungs if rung.forward * rung.backward > 0]
     if not slopes:
@@ -404,7 +416,7 @@ def _stairs(rungs: list[Rung]) -> float:
     ]
     if not hidden:
         return 0.0
-    if len(slopes) < 2 or not _alike(*slopes[-2:]):  # noqa: PLR2004
+    if len(slopes) < 2 or not _have_same_slope(*slopes[-2:]):  # noqa: PLR2004
         return math.inf
     return max(
         rung.step * max(abs(rung.forward - slope), abs(rung.backward - slope)) for rung in hidden
@@ -412,36 +424,37 @@ def _stairs(rungs: list[Rung]) -> float:
 
 
 def _is_on_stairs(rung: Rung, slope: float) -> bool:
-    """Whether J stays on its stair; or does on one side, and jumps to the next on the other."""
+    """Return True if J stays on its stair on both sides, or jumps to the next stair on one side."""
     steepest = max(abs(rung.forward), abs(rung.backward))
     return rung.forward * rung.backward == 0 and (steepest == 0 or steepest > JUMP * abs(slope))
 
 
-def _alike(one: Rung, other: Rung) -> bool:
-    """Whether two rungs have the same slope, and about the same on both sides."""
+def _have_same_slope(one: Rung, other: Rung) -> bool:
+    """Return True if two rungs have the same slope, and each about the same on both sides."""
     size = abs(other.central)
     straight = abs(one.gap) <= size / 2 and abs(other.gap) <= size / 2
     return straight and abs(one.central - other.central) <= SAME_WITHIN * size
 
 
-def _over_stairs(rungs: list[Rung], stairs: float) -> Estimate:
-    """Return the slope of a staircase, by the largest step."""
+def _staircase_estimate(rungs: list[Rung], stairs: float) -> Estimate:
+    """Return the slope of a staircase, from the largest step."""
     near, far = rungs[-2:]
     bar = NOISE_DEVIATIONS * stairs / far.step + abs(far.central - near.central)
     return Estimate(far.central, far.central, bar)
 
 
 def _hidden_noise(rungs: list[Rung], most: float) -> float:
-    """Return the noise that only the differences of several steps show.
+    """Return the noise that shows only when several steps are compared.
 
-    Larger steps agree on a slope, and smaller ones miss it the more, the smaller they are: that is
-    how noise looks, or a staircase in a part of J (log(1 − a), with a nearly 1). Neither curvature
-    does, from which larger steps suffer more, nor a kink, which would set the sides apart.
+    Larger steps agree on a slope, and smaller ones miss it by more the smaller they are. That is
+    how noise looks, or a staircase in a part of J, such as log(1 − a) with a close to 1. Curvature
+    looks different, because it disturbs larger steps more; so does a kink, because it makes the
+    slopes on the two sides differ.
 
     Parameters
     ----------
     most : float
-        What is more than that, J does in earnest.
+        The most that counts as noise; a larger change is how J behaves.
     """
     found = 0.0
     for k in range(1, len(rungs) - 1):
@@ -457,39 +470,39 @@ def _hidden_noise(rungs: list[Rung], most: float) -> float:
 
 
 def _has_kink(rungs: list[Rung]) -> bool:
-    """Whether the gap between the slopes of the smallest step is one, and not curvature."""
+    """Return True if the gap between the slopes of the smallest step is a kink, not curvature."""
     near, far = rungs[:2]
     if abs(near.gap) <= REAL * near.round_off:
         return False
     if abs(near.central - far.central) > 2 * abs(near.gap) or far.gap / near.gap < 0.5:  # noqa: PLR2004
-        # Both sides change together, or the gap closes: that is no kink's doing.
+        # Both sides change together, or the gap closes; neither happens at a kink.
         return False
     return 0.5 < gap_at_zero(near, far) / near.gap < 2  # noqa: PLR2004
 
 
-def _kinked(rungs: list[Rung], *, resolved: bool) -> Estimate:
-    """Return the slopes on both sides of a kink; without error bar if it may only be near θ."""
+def _kink_estimate(rungs: list[Rung], *, resolved: bool) -> Estimate:
+    """Return the slopes on both sides of a kink; the bar is inf if it may be only near θ."""
     sides = [
-        _side([(rung.step, rung.forward, rung.round_off) for rung in rungs]),
-        _side([(rung.step, rung.backward, rung.round_off) for rung in rungs]),
+        _best_side_slope([(rung.step, rung.forward, rung.round_off) for rung in rungs]),
+        _best_side_slope([(rung.step, rung.backward, rung.round_off) for rung in rungs]),
     ]
     (low, one), (high, other) = sorted(sides)
     return Estimate(low, high, max(one, other) if resolved else math.inf, on_kink=resolved)
 
 
-def _one_sided(rungs: list[Rung]) -> Estimate:
-    """Return the slope on the side where J is finite, if it is on one."""
+def _one_sided_estimate(rungs: list[Rung]) -> Estimate:
+    """Return the slope on the side where J is finite, if there is one."""
     forward = [(r.step, r.forward, r.round_off) for r in rungs if math.isfinite(r.forward)]
     backward = [(r.step, r.backward, r.round_off) for r in rungs if math.isfinite(r.backward)]
     slopes = max(forward, backward, key=len)
     if not slopes:
         return NO_ESTIMATE
-    value, bar = _side(slopes)
+    value, bar = _best_side_slope(slopes)
     return Estimate(value, value, bar)
 
 
-def _side(slopes: list[tuple[float, float, float]]) -> tuple[float, float]:
-    """Return the best slope on one side, and its error bar, from (step, slope, round-off)."""
+def _best_side_slope(slopes: list[tuple[float, float, float]]) -> tuple[float, float]:
+    """Return the best slope on one side and its error bar, from (step, slope, noise) triples."""
     if len(slopes) == 1:
         return slopes[0][1], math.inf
     found = []
@@ -510,46 +523,46 @@ Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 
 
-def answered(
+def run_together(
     inquiries: Sequence[Generator[Question, Answer, Result]],
     answers: Callable[[Sequence[Question]], Sequence[Answer]],
     at_once: int,
 ) -> list[Result]:
-    """Return what each inquiry comes to, in their order.
+    """Run generators that ask for evaluations, and return their results in order.
 
     Parameters
     ----------
     inquiries : sequence of generator
-        Each yields questions and is sent their answers.
+        The generators. Each yields questions and is sent their answers.
     answers : callable
-        Answers several questions at once.
+        A function that answers several questions at once.
     at_once : int
-        How many inquiries go on at the same time.
+        The number of generators that run at the same time.
     """
     results: list[Result] = []
     for start in range(0, len(inquiries), at_once):
-        results += _in_step(inquiries[start : start + at_once], answers)
+        results += _run_batch(inquiries[start : start + at_once], answers)
     return results
 
 
-def _in_step(
+def _run_batch(
     inquiries: Sequence[Generator[Question, Answer, Result]],
     answers: Callable[[Sequence[Question]], Sequence[Answer]],
 ) -> list[Result]:
     results: dict[int, Result] = {}
     asked: dict[int, Question] = {}
 
-    def go_on(i: int, go: Callable[[], Question]) -> None:
+    def advance(i: int, resume: Callable[[], Question]) -> None:
         try:
-            asked[i] = go()
+            asked[i] = resume()
         except StopIteration as stop:
             results[i] = stop.value
 
     for i, inquiry in enumerate(inquiries):
-        go_on(i, partial(next, inquiry))
+        advance(i, partial(next, inquiry))
     while asked:
         under_way, found = list(asked), answers(list(asked.values()))
         asked.clear()
         for i, answer in zip(under_way, found, strict=True):
-            go_on(i, partial(inquiries[i].send, answer))
+            advance(i, partial(inquiries[i].send, answer))
     return [results[i] for i in range(len(inquiries))]

@@ -1,4 +1,4 @@
-"""What is measured, every entry or random directions; and which of them, in the time there is."""
+"""The choice between measuring every entry and a scan, and the measurement itself."""
 
 from __future__ import annotations
 
@@ -11,99 +11,99 @@ from gradcheck_magic._measure.central_differences import CentralDifferences, def
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
 from gradcheck_magic._measure.entries import MeasuredEntries
 from gradcheck_magic._measure.refine import measure
-from gradcheck_magic._measure.scan import Scan, planned, scan
+from gradcheck_magic._measure.scan import Scan, planned_scan, scan
 from gradcheck_magic._wording import duration, some_were
 
 __all__ = ["FULL_LIMIT", "Measurement"]
 
-# As long as this, in seconds, a full check may take before a scan is made instead.
+# The longest time that a full check may be expected to take, in seconds; a scan is made otherwise.
 FULL_LIMIT = 20.0
-# What a scan takes besides its first looks.
+# The number of evaluations that a scan usually takes, apart from its first 4 for each parameter.
 USUAL_EVALUATIONS = 30
-# From this time on a full check tells that there is a quicker way.
+# A full check that was expected to take longer than this, in seconds, mentions the quicker scan.
 LONG = 5.0
 
 
 class Measurement:
-    """What is known of a gradient, as far as the measurement got.
+    """The measurement of a gradient, as far as it got.
 
     Parameters
     ----------
     pairing : Pairing
-        What is to be measured.
+        The parameters and gradients to be measured.
     epsilon : float, optional
-        The step of the textbook's differences; chosen to suit the precision, if not given.
+        The step of the textbook differences; by default it suits the precision.
     mode : {"auto", "full", "scan"}
-        What was asked for.
+        The mode that the user asked for.
 
     Attributes
     ----------
     epsilon : float
-        The same, once it is chosen.
+        The step of the textbook differences, final once `choose` was called.
     choice : str
-        Why it is measured like that, and how to have it otherwise; empty where that was asked for,
-        or takes no time to speak of.
+        A sentence that says why this mode was chosen and how to choose the other; empty if the user
+        chose, or if a full check takes next to no time.
     scan : Scan or None
-        What a scan found, where there is one.
+        The findings of the scan, in that mode.
     """
 
     def __init__(self, pairing: Pairing, epsilon: float | None, mode: Mode) -> None:
         self.epsilon = default_step(8) if epsilon is None else epsilon
         self.choice = ""
-        self.scan: Scan | None = planned(pairing) if mode == "scan" else None
-        self._asked = mode
+        self.scan: Scan | None = planned_scan(pairing) if mode == "scan" else None
+        self._requested_mode = mode
         self._pairing = pairing
-        self._is_given = epsilon is not None
+        self._epsilon_is_given = epsilon is not None
         self._differences = CentralDifferences.planned(0, self.epsilon)
 
     @property
     def mode(self) -> Literal["full", "scan"]:
-        """How it is measured."""
+        """The way the gradient is measured."""
         return "full" if self.scan is None else "scan"
 
     @property
     def expected(self) -> int:
-        """How many evaluations it may take, before it is chosen: of a scan, if there may be one."""
+        """The number of evaluations to expect before the mode is chosen; for "auto", the fewer."""
         full = 2 * self._pairing.size
         return (
             full
-            if self._asked == "full"
+            if self._requested_mode == "full"
             else min(full, USUAL_EVALUATIONS + 4 * len(self._pairing.checked))
         )
 
     def choose(self, cost: Cost, budget: float | None) -> None:
-        """Choose between all entries and a scan.
+        """Choose between a full check and a scan.
 
         Parameters
         ----------
         cost : Cost
-            Entered as a context manager: it knows how long an evaluation takes.
+            The cost, entered as a context manager: it knows how long an evaluation takes.
         budget : float, optional
-            The seconds there are.
+            The seconds available.
         """
-        if not self._is_given:
+        if not self._epsilon_is_given:
             self.epsilon = default_step(cost.itemsize)
-        if self._asked != "auto":
+        if self._requested_mode != "auto":
             return
         n_evaluations = 2 * self._pairing.size
         expected = n_evaluations * cost.seconds_each
         limit = FULL_LIMIT if budget is None else budget
         if expected > limit:
-            self.scan = planned(self._pairing)
+            self.scan = planned_scan(self._pairing)
             self.choice = (
-                f"A scan: all {self._pairing.size:,} entries would take {n_evaluations:,} "
-                f"evaluations, about {duration(expected)}, and there are {limit:.2g} s. "
-                '--mode full (in Python, mode="full") measures them all.'
+                f"This is a scan: measuring all {self._pairing.size:,} entries would take "
+                f"{n_evaluations:,} evaluations, about {duration(expected)}, and the limit is "
+                f'{limit:.2g} s. To measure them all, use --mode full (in Python, mode="full").'
             )
         elif expected > LONG:
             self.choice = (
-                f"Every entry was measured: that was expected to take {duration(expected)}, and "
-                f'there were {limit:.2g} s. --mode scan (in Python, mode="scan") looks at all of '
-                "them at once."
+                f"Every entry was measured, which was expected to take {duration(expected)} (the "
+                f"limit was {limit:.2g} s). A scan is faster: use --mode scan (in Python, "
+                'mode="scan").'
             )
 
     def run(self, cost: Cost, seed: int) -> None:
-        """Measure, as was chosen."""
+        """Measure the gradient in the chosen mode."""
         if self.scan is None:
             self._differences = CentralDifferences.planned(self._pairing.size, self.epsilon)
             measure(self._differences, cost, self._pairing)
@@ -111,7 +111,7 @@ class Measurement:
             scan(self.scan, cost, self._pairing, seed=seed, epsilon=self.epsilon)
 
     def judged(self, cost: Cost) -> tuple[Comparison, MeasuredEntries]:
-        """Judge what was measured."""
+        """Judge the analytic gradient by what was measured, as far as that got."""
         if self.scan is None:
             measured = MeasuredEntries.first(self._pairing, self._differences)
         else:
@@ -121,14 +121,14 @@ class Measurement:
 
     @property
     def is_done(self) -> bool:
-        """Whether everything was measured."""
+        """True if everything was measured."""
         if self.scan is None:
             return self._differences.n_settled == self._pairing.size
         return self.scan.is_done
 
     @property
     def so_far(self) -> str:
-        """How far it got, in words."""
+        """A sentence that says how far the measurement got."""
         if self.scan is None:
             measured = some_were(self._differences.n_measured, self._pairing.size, "entries")
             return f"{measured} measured."
@@ -138,5 +138,5 @@ class Measurement:
         if looked_at < total:
             return f"{text}."
         if all(each.is_explained for each in self.scan.parameters):
-            return f"{text}, and not all of them once more together."
-        return f"{text}, and what is wrong in them was not located to the end."
+            return f"{text}, but not all of them once more together."
+        return f"{text}, but the search for the wrong entries in them was not finished."

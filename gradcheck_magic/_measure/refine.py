@@ -1,7 +1,7 @@
-"""The second look at entries that the textbook's pass cannot settle.
+"""The second look at entries that the textbook pass cannot settle.
 
-They are measured with other steps, until their error bar is small or no step would say more: see
-`ladder`. What disagrees beyond any doubt is confirmed on a few entries that speak for all.
+They are measured with other steps, until their error bar is small or no step would tell more: see
+`ladder`. Where many entries disagree beyond any doubt, a few are measured again to confirm all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost, Precision
-from gradcheck_magic._cost.evaluation import Entries
+from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import DOUBLE
 from gradcheck_magic._measure.analytic import Analytic, gradient_under_test
@@ -32,9 +32,9 @@ from gradcheck_magic._measure.ladder import (
     Estimate,
     Ladder,
     Rung,
-    answered,
     follows_square_law,
     gap_at_zero,
+    run_together,
 )
 
 __all__ = [
@@ -52,52 +52,60 @@ __all__ = [
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-# Asks for J with one entry moved by a step, is sent both values, and returns what it made of them.
+# A generator that asks for J with one entry moved by a step, is sent both values, and returns what
+# it made of them.
 Steps = Generator[tuple[int, float], tuple[float, float], Any]
 
-# An entry is verified if its bar is at most this part of it: three digits, and a factor of 1.001
-# is still seen.
+# An entry is verified if its error bar is at most this part of its value. That is three digits, and
+# a factor of 1.001 still shows.
 VERIFIED = 2.5e-4
-# A disagreement so many bars wide needs no second look, once some like it have had one.
+# A disagreement of GROSS error bars needs no second look of its own, once CONFIRMED others like it
+# have been measured again.
 GROSS = 10.0
 CONFIRMED = 2
-# A gap that is the gradient's fault stays the same, to within this part, whatever the step.
+# A disagreement that is the gradient's fault does not depend on the step: this is how far it may
+# vary, relative to itself.
 STEADY_VALUE = 0.25
-# Where the first step is not small, the slopes on both sides tell; this part of the gradient is
-# more than noise and less than three digits' worth of truncation.
+# The gap between the slopes on the two sides, relative to the entry, up to which the textbook pass
+# may settle it. This is more than noise, and less than truncation that would cost three digits.
 STRAIGHT = 0.01
-# Steps of a second look, in units of max(1, |θᵢ|): the best for a central difference in double
-# precision, and the first one where round-off allows for no smaller; two rungs are RATIO apart.
+# Steps of a second look, in units of max(1, |θᵢ|): the best one for a central difference in double
+# precision, and the largest first one, for when noise rules out smaller steps. (Rungs are a factor
+# of RATIO apart.)
 BEST_STEP = 6e-6
 FIRST_STEP = 1e-3
-# A step that is wider than most stairs, where J is a staircase.
+# Where J is a staircase, this step is wider than most stairs; in units of max(1, |θᵢ|).
 STAIRS = 1e-2
-# An analytic value that is this part of the error bar with FIRST_STEP is not seen with any step.
+# Where J is flat, an analytic value below this part of the error bar shows with no step at all.
 HOPELESS = 1e-3
-# No smaller step than this many units in the last place of θᵢ; along a random direction no entry
-# moves by less, typically.
+# The smallest step, in units in the last place of θᵢ. Along a random direction, a typical entry
+# moves by no less.
 PLACES = 64
+# The smallest unit in the last place that is used, absolute, so that a step from zero has digits.
 LEAST_PLACE = 1e-316
+# The most steps of a second look at one entry.
 RUNGS_OF_ENTRY = 7
-# So many wrong entries of a parameter are measured well, for whoever wants to know what is wrong.
+# The most wrong entries of a parameter that are measured well, to help find out what is wrong. An
+# error bar wider than BLURRED, relative to the error and to the slope, is too wide for that; these
+# entries may take MORE_RUNGS further steps.
 SHARPENED = 8
 BLURRED = 1e-3
 MORE_RUNGS = 5
 
 
 class Refinement:
-    """Entries of one parameter after the textbook's pass, and what is still open in them.
+    """The refinement of entries of one parameter after the textbook pass.
 
     Parameters
     ----------
     differences : CentralDifferences
-        Where the next ones are these.
+        The table in which these entries come next.
     analytic : Analytic
         The gradient under test.
     ks : sequence of int
-        Which entries of the parameter, as they count in C order.
+        The positions of the entries in the parameter, in C order.
     aim : float
-        The error bar that each of them is to have at most, if that can be had.
+        The largest error bar that each of them should have, if that is possible.
     """
 
     def __init__(
@@ -118,53 +126,57 @@ class Refinement:
         self._rounding = analytic.rounding
         self._aim = aim
         self._precision = cost.best
-        self._values = self._at(cost.best)
+        self._values = self._values_in(cost.best)
         self._theta = self._values.astype(np.float64)
         self._part = slice(differences.n_measured, differences.n_measured + len(ks))
 
-    def _at(self, precision: Precision) -> NDArray[Any]:
-        """The entries themselves, in the precision in which they are stepped."""
+    def _values_in(self, precision: Precision) -> NDArray[Any]:
+        """Return the values of the entries, in the precision in which they are stepped."""
         values: NDArray[Any] = precision.binding.slots[self._position][self._where]
         return values
 
     def take(self) -> None:
-        """Take over what the textbook's pass knows, as far as it got: no one has looked twice."""
+        """Take over the results of the textbook pass, as far as it got, with wide error bars.
+
+        An interrupt may prevent the second look. Until then only gross disagreements count.
+        """
         differences = self._differences
         part = slice(self._part.start, differences.n_measured)
         epsilon, own = differences.epsilon, self._cost.own
-        values = self._at(own)[: part.stop - part.start]
+        values = self._values_in(own)[: part.stop - part.start]
         pairs = differences.cost_plus[part], differences.cost_minus[part]
         first = Pass.made(*pairs, steps_taken(values, epsilon), own)
-        self._put_all(first, part, GROSS / CLEAR)
+        self._store_pass(first, part, GROSS / CLEAR)
 
     def settle(self) -> None:
         """Find a value and an error bar for every entry."""
         first = self._first_pass()
-        self._put_all(first, self._part)
+        self._store_pass(first, self._part)
         open_ones, gross = self._judged(first)
         if not self._confirmed(first, np.flatnonzero(gross)):
             if self._cost.reexamine():
                 self._precision = self._cost.best
                 first = replace(first, noise=np.maximum(first.noise, self._precision.noise))
-                self._put_all(first, self._part)
+                self._store_pass(first, self._part)
                 open_ones, gross = self._judged(first)
             open_ones = open_ones | gross
-        # A kink nearer than the step is not worth a second look where all agree that it is wrong.
+        # A kink nearer than the step needs no second look where a confirmed disagreement is gross:
+        # its gap widens the error bar instead.
         rough = np.where(gross & ~open_ones, np.abs(first.gap), 0.0)
         self._differences.uncertainty[self._part] += rough
-        open_ones = open_ones & ~self._still_flat(first, open_ones)
-        telling = self._telling(first, open_ones, gross)
+        open_ones = open_ones & ~self._settle_flat(first, open_ones)
+        telling = self._worth_sharpening(first, open_ones, gross)
         looks = [
             self._refine(first, k, sharp=k in telling) for k in np.flatnonzero(open_ones).tolist()
         ]
         looks += [self._sharpen(first, k) for k in telling if not open_ones[k]]
-        self._take_all(looks)
+        self._run_all(looks)
         self._excuse_kinks_at_zero()
 
-    def _still_flat(self, first: Pass, open_ones: Mask) -> Mask:
-        """Settle entries that say zero, and along which J does not change with a large step either.
+    def _settle_flat(self, first: Pass, open_ones: Mask) -> Mask:
+        """Settle entries with a zero gradient for which a large step does not change J either.
 
-        One by one they would come to the same: this is for the many of a layer that is dead.
+        One by one they would come to the same result; a dead layer has many such entries.
         """
         value = self._precision.value
         flat = (first.cost_plus == value) & (first.cost_minus == value)
@@ -175,7 +187,7 @@ class Refinement:
         scale = np.maximum(1.0, np.abs(self._theta[found]))
         steps = np.maximum(FIRST_STEP * scale, RATIO * first.stepped[found])
         ks = [self._ks[k] for k in found.tolist()]
-        batch = Entries(self._position, ks, steps.tolist(), quiet=True)
+        batch = EntryBatch(self._position, ks, steps.tolist(), quiet=True)
         plus, minus = self._cost.pairs(self._precision, batch)
         stepped = steps_taken(self._values[found], steps)
         second = Pass.made(plus, minus, stepped, self._precision)
@@ -186,10 +198,10 @@ class Refinement:
         self._differences.uncertainty[where] = second.round_off[flat_again]
         return still
 
-    def _telling(self, first: Pass, open_ones: Mask, gross: Mask) -> list[int]:
-        """Return a few entries that are wrong, and of which it is not clear by how much.
+    def _worth_sharpening(self, first: Pass, open_ones: Mask, gross: Mask) -> list[int]:
+        """Return a few wrong entries whose error is not known precisely.
 
-        That they are wrong needs no more digits; what is wrong with them does.
+        More digits are not needed to call them wrong, but to find out what is wrong.
         """
         off = np.abs(first.central - self._analytic)
         bar = self._differences.uncertainty[self._part]
@@ -203,7 +215,7 @@ class Refinement:
     def _judged(self, first: Pass) -> tuple[Mask, Mask]:
         """Return which entries need a second look, and which disagree beyond any doubt."""
         if self._cost.is_single:
-            # The step is so large that its truncation error is open.
+            # The step is so large that its truncation error is not known.
             every = np.ones(len(self._ks), dtype=bool)
             return every, ~every
         open_ones, gross = first.judged(self._analytic, self._rounding, self._aim)
@@ -212,10 +224,10 @@ class Refinement:
         return open_ones, gross
 
     def _excuse_kinks_at_zero(self) -> None:
-        """Do not accuse zeros where all units are on their kinks at once.
+        """Dispute wrong zeros where θ is all zeros and every unit sits on its kink.
 
-        Many kinks meet there, and what is right need not be between the slopes along one entry:
-        backpropagation with all of them shut is.
+        Many kinks meet there. The gradient of backpropagation with all units shut is right, though
+        it need not lie between the two slopes along a single entry.
         """
         differences, part = self._differences, self._part
         on_kink = differences.low[part] < differences.high[part]
@@ -224,18 +236,18 @@ class Refinement:
             differences.disputed[part] |= (self._analytic == 0) & off
 
     def _first_pass(self) -> Pass:
-        """The textbook's pass, or the same in double precision where that is to be had."""
+        """Return the textbook pass, repeated in double precision where that is possible."""
         differences, precision = self._differences, self._precision
         epsilon, part = differences.epsilon, self._part
         pairs = differences.cost_plus[part], differences.cost_minus[part]
         if precision is not self._cost.own:
             epsilon = TEXTBOOK_STEPS[DOUBLE]
             pairs = self._cost.pairs(
-                precision, Entries(self._position, self._ks, epsilon, quiet=True)
+                precision, EntryBatch(self._position, self._ks, epsilon, quiet=True)
             )
-        return Pass.made(*pairs, steps_taken(self._at(precision), epsilon), precision)
+        return Pass.made(*pairs, steps_taken(self._values_in(precision), epsilon), precision)
 
-    def _put_all(self, first: Pass, part: slice, wider: float = 1.0) -> None:
+    def _store_pass(self, first: Pass, part: slice, wider: float = 1.0) -> None:
         differences = self._differences
         for values in (differences.numerical, differences.low, differences.high):
             values[part] = first.central
@@ -243,9 +255,9 @@ class Refinement:
         differences.rounding[part] = self._rounding
 
     def _confirmed(self, first: Pass, gross: NDArray[np.intp]) -> bool:
-        """Whether gross disagreements are still there with another step.
+        """Return True if gross disagreements persist with another step.
 
-        Two of them speak for all: the widest and the narrowest.
+        The widest and the narrowest of them stand for all.
         """
         if not gross.size:
             return True
@@ -255,48 +267,48 @@ class Refinement:
             gap = np.abs(first.central - self._analytic)
             order = gross[np.argsort(gap[gross] / first.round_off[gross])]
         chosen = {int(order[round(x)]) for x in np.linspace(0, len(order) - 1, CONFIRMED)}
-        return all(self._taken(self._is_steady(first, k)) for k in chosen)
+        return all(self._run_one(self._is_steady(first, k)) for k in chosen)
 
     def _is_steady(self, first: Pass, k: int) -> Steps:
-        # What looks flat may be a staircase, of which a small step sees one stair.
+        # A flat J may be a staircase: a small step then sees only one stair.
         step = STAIRS if first.gap[k] == first.central[k] == 0 else BEST_STEP
         rung = yield from self._rung(k, step * self._scale(k))
         analytic, slope = float(self._analytic[k]), float(first.central[k])
         off = abs(slope - analytic)
         if abs(rung.central - slope) > STEADY_VALUE * off + float(first.round_off[k]):
             return False
-        return not (yield from self._borne_out_from_afar(k, slope, analytic))
+        return not (yield from self._large_steps_agree(k, slope, analytic))
 
-    def _borne_out_from_afar(self, k: int, slope: float, analytic: float) -> Steps:
-        """Whether a large step finds the analytic value, where small ones find another slope.
+    def _large_steps_agree(self, k: int, slope: float, analytic: float) -> Steps:
+        """Return True if a large step finds the analytic value where small ones find another slope.
 
-        Part of J may be a staircase, of which all small steps see one stair.
+        Part of J may be a staircase, of which all small steps see only one stair.
         """
         scale, off = self._scale(k), abs(slope - analytic)
         near = yield from self._rung(k, FIRST_STEP * scale)
         far = yield from self._rung(k, STAIRS * scale)
         found = min(abs(near.central - analytic), abs(far.central - analytic)) <= STEADY_VALUE * off
-        # A kink on the way would mislead the large steps, and set their two sides apart.
+        # A kink on the way would mislead the large steps, and make their two slopes differ.
         if not found or abs(gap_at_zero(near, far)) > off:
             return False
         if abs(near.central - slope) > STEADY_VALUE * off:
             return True
-        # Curvature may have led the larger one there by chance.
+        # The larger step may have met the analytic value by chance, because of curvature.
         farther = yield from self._rung(k, RATIO * STAIRS * scale)
         return not follows_square_law([near, far, farther], 0)
 
     def _refine(self, first: Pass, k: int, *, sharp: bool) -> Steps:
-        """Look again at one entry, until its slope is known well enough or no step says more."""
+        """Measure one entry again, until its slope is known well enough or no step tells more."""
         analytic, ladder = (
             float(self._analytic[k]),
-            (yield from self._climbed(first, k, sharp=sharp)),
+            (yield from self._climb(first, k, sharp=sharp)),
         )
-        doubtful = yield from self._is_doubtful(k, ladder, analytic)
-        self._put(k, ladder, analytic, doubtful=doubtful)
+        contradicted = yield from self._is_contradicted(k, ladder, analytic)
+        self._store(k, ladder, analytic, contradicted=contradicted)
 
     def _sharpen(self, first: Pass, k: int) -> Steps:
         """Narrow the error bar of an entry that is wrong beyond any doubt."""
-        ladder, i = (yield from self._climbed(first, k, sharp=True)), self._part.start + k
+        ladder, i = (yield from self._climb(first, k, sharp=True)), self._part.start + k
         estimate = ladder.estimate()
         differences = self._differences
         beyond = self._is_beyond(estimate, float(self._analytic[k]))
@@ -304,10 +316,10 @@ class Refinement:
             differences.numerical[i] = differences.low[i] = differences.high[i] = estimate.low
             differences.uncertainty[i] = estimate.bar
 
-    def _climbed(self, first: Pass, k: int, *, sharp: bool) -> Steps:
-        """Return the steps it takes to know an entry well enough; `sharp`: also a wrong one."""
+    def _climb(self, first: Pass, k: int, *, sharp: bool) -> Steps:
+        """Return a ladder that shows an entry well enough; if `sharp`, also one that is wrong."""
         analytic, scale = float(self._analytic[k]), self._scale(k)
-        # In the precision in which the step is taken.
+        # The spacing of numbers is that of the precision in which the step is taken.
         place = float(np.spacing(np.abs(self._values[k : k + 1]))[0])
         smallest = PLACES * max(place, LEAST_PLACE)
         ladder = Ladder(scale, smallest, abs(self._precision.value))
@@ -328,12 +340,12 @@ class Refinement:
         off = abs(analytic - estimate.nearest(analytic))
         return off > CLEAR * (estimate.bar + self._rounding)
 
-    def _is_doubtful(self, k: int, ladder: Ladder, analytic: float) -> Steps:
-        """Whether a large step contradicts that the entry is wrong; more of them are then taken."""
+    def _is_contradicted(self, k: int, ladder: Ladder, analytic: float) -> Steps:
+        """Return True if a large step contradicts that the entry is wrong, and add more steps."""
         estimate = ladder.estimate()
         if self._cost.is_single or estimate.on_kink or not self._is_beyond(estimate, analytic):
             return False
-        if not (yield from self._borne_out_from_afar(k, estimate.low, analytic)):
+        if not (yield from self._large_steps_agree(k, estimate.low, analytic)):
             return False
         for step in (FIRST_STEP, STAIRS, RATIO * STAIRS):
             ladder.add((yield from self._rung(k, step * self._scale(k))))
@@ -346,19 +358,19 @@ class Refinement:
             return ladder.step_to_compare(abs(analytic - estimate.low)) or ladder.next_step(wanted)
         return ladder.next_step(wanted)
 
-    def _put(self, k: int, ladder: Ladder, analytic: float, *, doubtful: bool) -> None:
+    def _store(self, k: int, ladder: Ladder, analytic: float, *, contradicted: bool) -> None:
         estimate, i = ladder.estimate(), self._part.start + k
         differences = self._differences
         differences.numerical[i] = estimate.nearest(analytic)
         differences.uncertainty[i] = estimate.bar
         differences.low[i], differences.high[i] = estimate.low, estimate.high
         beyond = self._is_beyond(estimate, analytic)
-        differences.disputed[i] = (doubtful and beyond) or self._is_disputed(
+        differences.disputed[i] = (contradicted and beyond) or self._is_disputed(
             ladder, estimate, analytic
         )
 
     def _is_disputed(self, ladder: Ladder, estimate: Estimate, analytic: float) -> bool:
-        """Whether the entry looks wrong, on the word of two steps alone."""
+        """Return True if the entry looks wrong, but on the evidence of fewer than three steps."""
         if not self._is_beyond(estimate, analytic):
             return False
         drowned = self._precision.noise >= self._cost.scale > 0
@@ -367,11 +379,11 @@ class Refinement:
     def _is_settled(
         self, ladder: Ladder, estimate: Estimate, analytic: float, *, sharp: bool
     ) -> bool:
-        """Whether the estimate says clearly enough that the entry is right, or that it is wrong."""
+        """Return True if the estimate is good enough to call the entry correct or wrong."""
         if not math.isfinite(estimate.bar):
             return False
         if estimate.is_flat:
-            # A larger step narrows the bar, but never enough to see less than a part of it.
+            # A larger step narrows the bar, but never enough to show a value this small.
             return len(ladder.rungs) > 1 and abs(analytic) < HOPELESS * estimate.bar
         if len(ladder.rungs) < 3:  # noqa: PLR2004 (three must agree)
             return False
@@ -385,7 +397,7 @@ class Refinement:
         return is_narrow
 
     def _first_step(self, first: Pass, k: int) -> float:
-        """The step whose round-off is small enough for three digits, and to tell who is right."""
+        """Return the first step with noise low enough for three digits and to judge a gap."""
         analytic = abs(float(self._analytic[k]))
         aim = min(VERIFIED * analytic, self._aim) / 2
         gap = abs(float(first.central[k]) - float(self._analytic[k]))
@@ -407,23 +419,23 @@ class Refinement:
         costs = minus, precision.value, plus
         return Rung.measured(costs, (float(down[0]), float(up[0])), float(noise))
 
-    def _taken(self, look: Steps) -> Any:
-        """Take the steps that a look asks for; return what it made of them."""
-        return self._take_all([look])[0]
+    def _run_one(self, look: Steps) -> Any:
+        """Take the steps that one generator asks for, and return its result."""
+        return self._run_all([look])[0]
 
-    def _take_all(self, looks: Sequence[Steps]) -> list[Any]:
-        """Take the steps that several looks ask for: at once, where there are workers."""
-        return answered(looks, self._evaluated, self._cost.at_once)
+    def _run_all(self, looks: Sequence[Steps]) -> list[Any]:
+        """Take the steps that several generators ask for, in parallel if there are workers."""
+        return run_together(looks, self._evaluate, self._cost.at_once)
 
-    def _evaluated(self, asked: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
+    def _evaluate(self, asked: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
         ks = [self._ks[k] for k, _ in asked]
-        batch = Entries(self._position, ks, [step for _, step in asked], quiet=True)
+        batch = EntryBatch(self._position, ks, [step for _, step in asked], quiet=True)
         plus, minus = self._cost.pairs(self._precision, batch)
         return list(zip(plus.tolist(), minus.tolist(), strict=True))
 
 
 def steps_taken(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vector]:
-    """What is really stepped down and up, which rounding makes differ from the step."""
+    """Return the steps really taken down and up, which differ from the nominal step by rounding."""
     down, up = values - step, values + step
     wide = values.astype(np.float64)
     return wide - down.astype(np.float64), up.astype(np.float64) - wide
@@ -431,7 +443,7 @@ def steps_taken(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vec
 
 @dataclass(frozen=True)
 class Pass:
-    """One step, taken at every entry of a parameter: `Rung`s as arrays."""
+    """One step, taken for every entry of a parameter: arrays of what a `Rung` holds."""
 
     cost_plus: Vector
     cost_minus: Vector
@@ -448,39 +460,39 @@ class Pass:
         stepped: tuple[Vector, Vector],
         precision: Precision,
     ) -> Self:
-        """Return what J on both sides shows, with what was stepped down and up."""
+        """Return the pass for the costs on both sides and the steps really taken down and up."""
         noise = noise_of_pair(precision, cost_plus, cost_minus)
         return cls(cost_plus, cost_minus, *stepped, noise, precision.value)
 
     @cached_property
     def stepped(self) -> Vector:
-        """The smaller of what was stepped down and up."""
+        """The smaller of the steps taken down and up."""
         return np.minimum(self.down, self.up)
 
     @cached_property
     def central(self) -> Vector:
-        """The quotient over what was really stepped; nan where there is none."""
+        """The central differences over the steps really taken; nan where there is none."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             quotient = (self.cost_plus - self.cost_minus) / (self.up + self.down)
         return np.where(np.isfinite(quotient), quotient, np.nan)
 
     @cached_property
     def round_off(self) -> Vector:
-        """The error bar that the noise of J puts on `central`; inf where there is none."""
+        """The error bars that the noise of J puts on `central`; inf where there is none."""
         with np.errstate(divide="ignore", over="ignore"):
             bar = 2 * NOISE_DEVIATIONS * self.noise / (self.up + self.down)
         return np.where(np.isfinite(self.central), bar, np.inf)
 
     @cached_property
     def gap(self) -> Vector:
-        """By how much the slopes on both sides differ; nan where one of them is missing."""
+        """The forward minus the backward slopes; nan where one of them is missing."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return (self.cost_plus - self.cost) / self.up - (
                 self.cost - self.cost_minus
             ) / self.down
 
     def rung(self, k: int) -> Rung:
-        """Return the step at the k-th entry."""
+        """Return the rung of the k-th entry."""
         costs = float(self.cost_minus[k]), self.cost, float(self.cost_plus[k])
         return Rung.measured(costs, (float(self.down[k]), float(self.up[k])), float(self.noise[k]))
 
@@ -496,13 +508,13 @@ class Pass:
             gross = (off > GROSS * bar) & (
                 np.abs(self.gap) < STEADY_VALUE * off + 2 * self.round_off
             )
-        # Nothing is left to ask of an entry that is no number.
+        # An entry that is nan or inf is wrong in any case, and needs no second look.
         settled |= ~np.isfinite(analytic) & np.isfinite(self.central)
         return ~settled & ~gross, gross
 
 
 def noise_of_pair(precision: Precision, plus: Any, minus: Any) -> Any:
-    """The noise at both points: at least half a unit in the last place of what J is there."""
+    """Return the noise of both values: at least half a unit in the last place of the larger."""
     sizes = [np.where(np.isfinite(cost), np.abs(cost), 0.0) for cost in (plus, minus)]
     return np.maximum(precision.noise, precision.eps / 2 * np.maximum(*sizes))
 
@@ -513,11 +525,11 @@ def measure(differences: CentralDifferences, cost: Cost, pairing: Pairing) -> No
     Parameters
     ----------
     differences : CentralDifferences
-        What is filled, entry by entry: it holds what is known if this is interrupted.
+        The table to fill, entry by entry. After an interrupt it holds what is known.
     cost : Cost
-        Entered as a context manager.
+        The cost, entered as a context manager.
     pairing : Pairing
-        What is to be measured, in the order of `pairing.indices`.
+        The parameters and gradients to be measured, in the order of `pairing.indices`.
     """
     cost.expected = cost.n_evaluations + 2 * pairing.size
     for i in range(len(pairing.checked)):
@@ -532,14 +544,14 @@ def measure_parameter(
     *,
     aim: float = math.inf,
 ) -> None:
-    """Measure the next entries, those of one parameter.
+    """Measure the next entries, which belong to one parameter.
 
     Parameters
     ----------
     ks : sequence of int, optional
-        Which of the entries, as they count in C order; all, if not given.
+        The positions of the entries in the parameter, in C order; all of them by default.
     aim : float
-        The error bar that each is to have at most, if that can be had.
+        The largest error bar that each entry should have, if that is possible.
     """
     ks = range(analytic.parameter.size) if ks is None else ks
     entries = Refinement(differences, cost, analytic, ks, aim=aim)

@@ -1,8 +1,8 @@
-"""What a gradient leaves unexplained of J along directions in one parameter.
+"""Residuals: the change of J along a direction that the gradient does not explain.
 
-For a direction v the residual is r = D_v − gᵀv, with D_v the central difference along it. Over the
-random directions used here E[r²] = ‖δ‖², where δ is the gradient's error, and a single wrong entry
-shows as about ±δᵢ, however many entries move.
+For a direction v in one parameter the residual is r = D_v − gᵀv, where D_v is the central
+difference along v. Over the random directions used here E[r²] = ‖δ‖², where δ is the error of the
+gradient, and a single wrong entry shows as about ±δᵢ, however many entries move.
 """
 
 from __future__ import annotations
@@ -17,59 +17,63 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, Direction, Prediction, likely_magnitude
-from gradcheck_magic._cost.evaluation import Along, Probe
+from gradcheck_magic._cost.evaluation import DirectionBatch, Probe
 from gradcheck_magic._measure.analytic import Analytic
-from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, Estimate, Ladder, Rung, answered
+from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, Estimate, Ladder, Rung, run_together
 from gradcheck_magic._measure.refine import PLACES, VERIFIED, noise_of_pair
 
-__all__ = ["CERTAINTY", "Residual", "Residuals", "joint_residual", "looked"]
+__all__ = ["CERTAINTY", "Residual", "Residuals", "joint_residual", "results_of"]
 
 Vector = NDArray[np.float64]
 Result = TypeVar("Result")
-# Asks for J on both sides of θ along a probe, is sent both values, and returns what they tell.
+# A generator that asks for J on both sides of θ along a probe, is sent both values, and returns
+# what it made of them.
 Looking: TypeAlias = Generator[Probe, tuple[float, float], Result]
 
-# Any single wrong entry larger than what is told is found with this probability.
+# The probability with which a single wrong entry is found if it exceeds the stated size.
 CERTAINTY = 0.999
-# The length of a step along a direction: the least, and the most, in units of max(1, ‖θ‖).
+# The first step along a direction is long enough for a wrong entry to stand out from the noise. Its
+# length is bounded: a shorter one than LEAST_STEP, which is absolute, would gain no accuracy, and
+# beyond MOST_STEP, in units of max(1, ‖θ‖), truncation takes over.
 LEAST_STEP = 3e-5
 MOST_STEP = 1e-3
-# What a residual is worth that is to be located, in units of its error bar.
+# The size of a residual that is to be located, in units of its error bar: a place along an axis of
+# 2000 entries can then be read off to within about one.
 RESOLVED = 4000.0
-# A doubtful slope is looked at with so many steps at most.
+# The most steps that are taken along one direction, if its slope remains doubtful.
 RUNGS_OF_DIRECTION = 7
-# A residual needs no third step if it is so many error bars.
+# A residual of this many error bars needs no third step to confirm it.
 RESIDUAL_STANDS_OUT = 20.0
 
 
-def looked(looks: Sequence[Looking[Result]], cost: Cost) -> list[Result]:
-    """Return what several looks find: at once, where there are workers."""
+def results_of(looks: Sequence[Looking[Result]], cost: Cost) -> list[Result]:
+    """Return the results of several generators, evaluated in parallel if there are workers."""
 
     def evaluated(probes: Sequence[Probe]) -> list[tuple[float, float]]:
-        plus, minus = cost.pairs(cost.best, Along(probes))
+        plus, minus = cost.pairs(cost.best, DirectionBatch(probes))
         return list(zip(plus.tolist(), minus.tolist(), strict=True))
 
-    return answered(looks, evaluated, cost.at_once)
+    return run_together(looks, evaluated, cost.at_once)
 
 
 @dataclass(frozen=True)
 class Residual:
-    """r = D_v − gᵀv along a direction, and D_v itself.
+    """The residual r = D_v − gᵀv along a direction, and the slope D_v.
 
     Attributes
     ----------
     direction : Direction
-        v.
+        The direction v.
     value, bar : float
-        r and its error bar; nan and inf where J is not finite, or has kinks nearer to θ than any
-        step. Where θ sits on a kink, the bar is as wide as the slopes on both sides are apart: so
-        much may hide there.
+        r and its error bar; nan and inf if J is not finite, or has kinks nearer to θ than any step.
+        Where θ sits on a kink, the bar is as wide as the gap between the slopes on the two sides,
+        since an error of that size may hide there.
     slope : float
-        D_v.
+        The slope D_v.
     noise : float
-        What of the bar is the noise of J.
+        The part of the error bar that is due to the noise of J.
     on_kink : bool
-        Whether θ sits on one.
+        True if θ sits on a kink along the direction.
     """
 
     direction: Direction
@@ -81,21 +85,21 @@ class Residual:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it is more than its error bar."""
+        """True if the residual exceeds its error bar."""
         return self.is_known and abs(self.value) > self.bar
 
     @property
     def is_known(self) -> bool:
-        """Whether there is any."""
+        """True if the residual and its error bar are finite."""
         return math.isfinite(self.value) and math.isfinite(self.bar)
 
     @property
     def detectable(self) -> float:
-        """The size of a single wrong entry that would be clear, all but certainly."""
+        """The size of a single wrong entry that would be clear with probability CERTAINTY."""
         return 2 * self.bar / likely_magnitude(CERTAINTY)
 
     def elsewhere(self, part: Residual, box: Box) -> Residual:
-        """Return what is left of it in the rest of its entries, given that of a part."""
+        """Return the residual of the other entries, given the residual of some of them."""
         return Residual(
             self.direction.within(box),
             self.value - part.value,
@@ -106,29 +110,29 @@ class Residual:
 
 
 class Residuals:
-    """Measures residuals in one parameter, and knows what was mended in its gradient.
+    """Measures residuals in one parameter, corrected for entries that were measured individually.
 
     Parameters
     ----------
     cost : Cost
-        Entered as a context manager.
+        The cost, entered as a context manager.
     analytic : Analytic
-        The gradient under test; what is not finite in it counts as zero.
+        The gradient under test; entries that are not finite count as zero.
     seed : int
-        Of the directions.
+        The seed of the random directions.
 
     Attributes
     ----------
     size : int
-        The number of entries.
+        The number of entries in the parameter.
     largest : float
-        The largest of the analytic values, by size.
+        The largest absolute value in the analytic gradient.
     step : float
-        How long a step along a direction has to be.
-    mended : dict
-        By how much, and how well, entries that were measured differ from what was given.
+        The length of the first step along a direction.
+    corrections : dict
+        The correction to each entry that was measured, and its error bar.
     holes : list of Box
-        Where all is known to be wrong: there nothing moves any more.
+        The boxes known to be wrong; their entries no longer move.
     """
 
     def __init__(self, cost: Cost, analytic: Analytic, seed: int) -> None:
@@ -148,42 +152,43 @@ class Residuals:
         self._dtype = binding.arrays[self._position].dtype
         length = float(np.linalg.norm(self._theta))
         self.scale = max(1.0, length) if math.isfinite(length) else 1.0
-        # What rounding leaves to a step, where θ is large or in single precision.
+        # The least an entry may move, because of rounding; this matters if θ is large or in single
+        # precision.
         self._least_move = PLACES * float(np.finfo(self._dtype).eps) * length / math.sqrt(self.size)
-        self.mended: dict[int, tuple[float, float]] = {}
+        self.corrections: dict[int, tuple[float, float]] = {}
         self.holes: list[Box] = []
         self.step = self._first_step()
-        # What one step alone can be trusted with: the length of the one that was best for all the
-        # entries, and what of its error bar was not noise.
+        # How far a single step can be trusted: the step that was best for all entries together, and
+        # the part of its error bar that was not noise.
         self._best_step, self._truncation = self.step, 0.0
 
     def direction(self, turn: int) -> Direction:
-        """Return the direction of a turn, in which all entries move."""
+        """Return the direction with a number; all entries outside the holes move along it."""
         seed = (self._seed, self._position, turn)
         return Direction.over(self._position, self.parameter.shape, seed, self.holes)
 
-    def mend(self, k: int, numerical: float, bar: float) -> None:
-        """Take an entry as measured from now on, instead of as it was given."""
+    def correct(self, k: int, numerical: float, bar: float) -> None:
+        """Replace the given value of an entry by its measured one from now on."""
         if math.isfinite(bar):
-            self.mended[k] = (numerical - float(self._gradient.reshape(-1)[k]), bar)
+            self.corrections[k] = (numerical - float(self._gradient.reshape(-1)[k]), bar)
 
     def of_all(self, turn: int) -> Looking[Residual]:
-        """Find the residual over all entries, with steps enough to trust it."""
+        """Measure the residual over all entries, with enough steps to trust it."""
         direction = self.direction(turn)
         root = math.sqrt(direction.size)
         enough = VERIFIED * self.largest / root
-        found = yield from _climbed([Term(self, direction, 1 / root)], self._cost, enough)
+        found = yield from _measure_slope([Term(self, direction, 1 / root)], self._cost, enough)
         if found.step > 0:
             self._best_step, self._truncation = found.step, found.truncation
         return found.residual(direction, self.analytic.rounding, root)
 
     def of_part(self, direction: Direction, sought: float) -> Looking[Residual]:
-        """Find the residual of some of the entries, with one step where that will do.
+        """Measure the residual of some of the entries, with a single step where that suffices.
 
         Parameters
         ----------
         direction : Direction
-            In which only they move.
+            The direction, along which only these entries move.
         sought : float
             The size of the residual that is to be located: the step is as short as that allows.
         """
@@ -194,42 +199,42 @@ class Residuals:
         noise = RESOLVED * NOISE_DEVIATIONS * self._cost.best.noise * root
         needed = noise / sought if sought > 0 else math.inf
         if needed > self._best_step:
-            # It hardly stands out, or there are kinks near by: every digit counts.
-            found = yield from _climbed(terms, self._cost, VERIFIED * self.largest / root)
+            # The residual hardly stands out, or there are kinks near by, so every digit counts.
+            found = yield from _measure_slope(terms, self._cost, VERIFIED * self.largest / root)
             return found.residual(direction, self.analytic.rounding, root)
         step = max(needed, self.least_step(direction))
-        rung, said = yield from _stepped(terms, self._cost, step)
-        # As if all the curvature of the whole were that of one entry, which moves as far as h does:
-        # the error of the difference, in units of v itself, goes as h².
+        rung, predicted_slope = yield from _take_step(terms, self._cost, step)
+        # This assumes the worst: that all curvature is that of one entry, which moves as far as h.
+        # The error of the difference, in units of v itself, then grows as h².
         further = step / self._best_step
         truncation = self._truncation * further**2 * (math.sqrt(self.size) / root) ** 3
         bar = root * (rung.round_off + truncation + self.analytic.rounding)
-        off, slope = root * (rung.central - said), root * rung.central
+        off, slope = root * (rung.central - predicted_slope), root * rung.central
         return Residual(direction, off, bar, slope, root * rung.round_off)
 
     def sketched(self, turn: int, sought: float) -> Looking[Residual]:
-        """Find a residual over all entries, holes and all, for an estimate of its size."""
+        """Measure a residual over all entries, including the holes, to estimate its size."""
         return self.of_part(replace(self.direction(turn), holes=()), sought)
 
     def left_of(self, residual: Residual) -> Residual:
-        """Return a residual with the entries that were measured as they are, not as given."""
-        return self.without_mended(residual, residual.direction, 1.0)
+        """Return a residual corrected for all entries that were measured individually."""
+        return self.without_corrected(residual, residual.direction, 1.0)
 
-    def without_mended(self, residual: Residual, direction: Direction, share: float) -> Residual:
-        """Return a residual without what was mended here, along its share of a direction."""
+    def without_corrected(self, residual: Residual, direction: Direction, share: float) -> Residual:
+        """Return a residual corrected along a direction that is scaled by `share`."""
         value, bar = residual.value, residual.bar
-        for k, (change, uncertainty) in self.mended.items():
+        for k, (change, uncertainty) in self.corrections.items():
             v = share * direction.value_at(self.parameter.index(k))
             value -= change * v
             bar += abs(uncertainty * v)
         return replace(residual, value=value, bar=bar)
 
     def predicted(self, direction: Direction, step: float) -> Prediction:
-        """Return what the gradient, as it was given, predicts."""
+        """Return what the gradient, as it was given, predicts along a direction."""
         return direction.predicted(self._gradient, self._theta, step, self._dtype)
 
     def _first_step(self) -> float:
-        """The step with which a wrong entry shows that is a small part of the largest one."""
+        """Return the step that reveals an entry wrong by a small part of the largest one."""
         root = math.sqrt(self.size)
         noise = NOISE_DEVIATIONS * self._cost.best.noise
         wanted = VERIFIED * self.largest * likely_magnitude(CERTAINTY) / 2
@@ -238,21 +243,21 @@ class Residuals:
         return min(max(needed, least), max(MOST_STEP * self.scale, least))
 
     def least_step(self, direction: Direction) -> float:
-        """Return the least step that rounding leaves in a direction."""
+        """Return the least step along a direction that rounding permits."""
         return max(1e-300, self._least_move * math.sqrt(direction.size))
 
 
 class Term(NamedTuple):
-    """One of the directions in which θ moves at once.
+    """One of several directions along which θ moves at the same time.
 
     Attributes
     ----------
     residuals : Residuals
-        Of the parameter in which it moves.
+        The residuals of the parameter that moves.
     direction : Direction
-        The direction.
+        The direction within that parameter.
     share : float
-        By how much of it for a step of length 1.
+        The multiple of the direction in a step of length 1.
     """
 
     residuals: Residuals
@@ -261,7 +266,7 @@ class Term(NamedTuple):
 
 
 def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Looking[Residual]:
-    """Find the residual along one direction of length 1 in which several parameters move."""
+    """Measure the residual along one direction of length 1 that moves several parameters."""
     terms = []
     for residuals in everything:
         direction = residuals.direction(turn)
@@ -269,40 +274,40 @@ def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Lo
         terms.append(Term(residuals, direction, share))
     enough = VERIFIED * min(t.residuals.largest * t.share for t in terms)
     rounding = max(t.residuals.analytic.rounding for t in terms)
-    climbed = yield from _climbed(terms, cost, enough)
-    found = climbed.residual(terms[0].direction, rounding, 1.0)
+    outcome = yield from _measure_slope(terms, cost, enough)
+    found = outcome.residual(terms[0].direction, rounding, 1.0)
     for residuals, direction, share in terms:
-        found = residuals.without_mended(found, direction, share)
+        found = residuals.without_corrected(found, direction, share)
     return found
 
 
 @dataclass(frozen=True)
-class _Climbed:
-    """A slope along a direction of length 1, and what the gradient says of it.
+class _MeasuredSlope:
+    """The slope along a direction of length 1, and the slope that the gradient predicts.
 
     Attributes
     ----------
     step : float
-        The one that was best; 0.0 where none was.
+        The best step; 0.0 if there was none.
     round_off, truncation : float
-        What of its error bar is the noise of J, and the rest of it.
+        The part of the error bar that is due to the noise of J, and the rest.
     """
 
     estimate: Estimate
-    said: float
+    predicted_slope: float
     step: float
     round_off: float
     truncation: float
 
     def residual(self, direction: Direction, rounding: float, root: float) -> Residual:
-        """Scale it to the length of a direction."""
+        """Return the residual, scaled to the length of a direction."""
         if not math.isfinite(self.estimate.bar):
             return Residual(direction, math.nan, math.inf, math.nan, math.nan)
-        slope = self.estimate.nearest(self.said)
+        slope = self.estimate.nearest(self.predicted_slope)
         apart = self.estimate.high - self.estimate.low
         return Residual(
             direction,
-            root * (slope - self.said),
+            root * (slope - self.predicted_slope),
             root * (self.estimate.bar + apart + rounding),
             root * slope,
             root * self.round_off,
@@ -310,16 +315,16 @@ class _Climbed:
         )
 
 
-def _climbed(terms: Sequence[Term], cost: Cost, enough: float) -> Looking[_Climbed]:
+def _measure_slope(terms: Sequence[Term], cost: Cost, enough: float) -> Looking[_MeasuredSlope]:
     """Take steps along a direction until its slope is known.
 
-    The first one is chosen for a single wrong entry to show. A second one, twice as long, bears it
-    out; where it does not, or the gradient disagrees, there are more of them.
+    The first step is long enough for a single wrong entry to show. A second, twice as long,
+    confirms it. If it does not, or if the gradient disagrees, more steps follow.
 
     Parameters
     ----------
     enough : float
-        The error bar that will do.
+        The error bar that suffices.
     """
     first = max(term.residuals.step for term in terms)
     scale = max(term.residuals.scale for term in terms)
@@ -327,49 +332,49 @@ def _climbed(terms: Sequence[Term], cost: Cost, enough: float) -> Looking[_Climb
     rounding = max(term.residuals.analytic.rounding for term in terms)
     ladder = Ladder(scale, least, abs(cost.best.value))
     steps: list[float | None] = [first, 2 * first]
-    said = 0.0
+    predicted_slope = 0.0
     while len(ladder.rungs) < RUNGS_OF_DIRECTION:
         step = steps.pop(0) if steps else ladder.next_step(first)
         if step is None:
             break
         n_rungs = len(ladder.rungs)
-        rung, said = yield from _stepped(terms, cost, step)
+        rung, predicted_slope = yield from _take_step(terms, cost, step)
         ladder.add(rung)
-        if not steps and _is_settled(ladder, said, enough, rounding):
+        if not steps and _is_settled(ladder, predicted_slope, enough, rounding):
             break
         if len(ladder.rungs) == n_rungs:
             break
     estimate, best = ladder.estimate(), ladder.best_rung()
     if best is None:
-        return _Climbed(estimate, said, 0.0, math.inf, math.inf)
+        return _MeasuredSlope(estimate, predicted_slope, 0.0, math.inf, math.inf)
     truncation = max(0.0, estimate.bar - best.round_off)
-    return _Climbed(estimate, said, best.step, best.round_off, truncation)
+    return _MeasuredSlope(estimate, predicted_slope, best.step, best.round_off, truncation)
 
 
-def _is_settled(ladder: Ladder, said: float, enough: float, rounding: float) -> bool:
+def _is_settled(ladder: Ladder, predicted_slope: float, enough: float, rounding: float) -> bool:
     estimate = ladder.estimate()
     if not math.isfinite(estimate.bar) or estimate.is_flat:
         return False
-    off = abs(estimate.nearest(said) - said)
+    off = abs(estimate.nearest(predicted_slope) - predicted_slope)
     if off <= estimate.bar + rounding:
         return estimate.bar <= enough
-    # It is to be located: it must stand out, and three steps must agree on it.
+    # A residual to be located must stand out, or three steps must agree on it.
     clear = off > RESIDUAL_STANDS_OUT * (estimate.bar + rounding)
-    return clear or (len(ladder.rungs) > 2 and ladder.disagrees(estimate, said))  # noqa: PLR2004 (three)
+    return clear or (len(ladder.rungs) > 2 and ladder.disagrees(estimate, predicted_slope))  # noqa: PLR2004 (three)
 
 
-def _stepped(terms: Sequence[Term], cost: Cost, step: float) -> Looking[tuple[Rung, float]]:
-    """Take a step of some length, and return also what the gradient says of the slope."""
+def _take_step(terms: Sequence[Term], cost: Cost, step: float) -> Looking[tuple[Rung, float]]:
+    """Take a step of some length; return the rung and the slope that the gradient predicts."""
     best = cost.best
     probe = [(term.direction, step * term.share) for term in terms]
     plus, minus = yield probe
     noise = float(noise_of_pair(best, plus, minus))
-    said = 0.0
+    predicted_slope = 0.0
     changes = plus != best.value, minus != best.value
     for term, (direction, length) in zip(terms, probe, strict=True):
         prediction = term.residuals.predicted(direction, length)
-        said += term.share * prediction.slope
-        # Where J did not change it is flat, or a staircase: that must stay to be seen.
+        predicted_slope += term.share * prediction.slope
+        # Where J did not change, it is flat or a staircase. A correction would hide that.
         plus -= prediction.rounding_plus * changes[0]
         minus -= prediction.rounding_minus * changes[1]
-    return Rung.measured((minus, best.value, plus), (step, step), noise), said
+    return Rung.measured((minus, best.value, plus), (step, step), noise), predicted_slope

@@ -1,4 +1,4 @@
-"""Entries of a parameter that are measured by themselves in a scan, and what they speak for."""
+"""Entries of a parameter that a scan measures individually, and the regions they stand for."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Region", "Sampled", "Sampler"]
 
 
 class Region(NamedTuple):
-    """A box in which entries are wrong, too many to be enumerated.
+    """A box with too many wrong entries to list.
 
     Attributes
     ----------
     box : Box
-        Where.
+        The extent of the region along each axis.
     n_wrong, n_tried : int
-        How many of the entries in it that were measured are wrong, and how many were.
+        The number of wrong entries among those measured in it, and the number measured.
     """
 
     box: Box
@@ -34,22 +34,22 @@ class Region(NamedTuple):
 
 @dataclass
 class Sampled:
-    """Entries of one parameter that were measured by themselves, and what they speak for.
+    """The entries of one parameter that were measured individually, and what follows from them.
 
     Attributes
     ----------
     ks : list of int
-        Which, as they count in C order.
+        The positions of these entries in the parameter, in C order.
     batches : list of CentralDifferences
-        What was measured, batch by batch.
+        The measurements, batch by batch.
     wrong : set of int
-        Which of them are wrong.
+        The positions of those that are wrong.
     blank : set of int
-        Which have no gradient, right or wrong: they tell nothing.
+        The positions of those that have no gradient, right or wrong: these tell nothing.
     changes : dict
-        The error of each that is off by more than its error bar, and its numerical value.
+        For each entry that is off by more than its error bar, its error and its numerical value.
     regions : list of Region
-        Where there are too many of them.
+        The regions with too many wrong entries to list.
     """
 
     ks: list[int] = field(default_factory=list)
@@ -61,18 +61,18 @@ class Sampled:
 
 
 class Sampler:
-    """Measures entries of one parameter by themselves, each once.
+    """Measures entries of one parameter individually, each once.
 
     Parameters
     ----------
     residuals : Residuals
-        Of the parameter: what is measured is mended in them.
+        The residuals of the parameter; they are corrected for every entry measured.
     cost : Cost
-        Entered as a context manager.
+        The cost, entered as a context manager.
     sampled : Sampled
-        Takes what is measured.
+        The table to which the measurements are added.
     epsilon : float
-        The step of the textbook's differences.
+        The step of the textbook differences.
     """
 
     def __init__(self, residuals: Residuals, cost: Cost, sampled: Sampled, epsilon: float) -> None:
@@ -82,12 +82,12 @@ class Sampler:
         self._epsilon = epsilon
 
     def sample(self, ks: Sequence[int], aim: float = math.inf) -> None:
-        """Measure some entries, those that have not been.
+        """Measure those of some entries that have not been measured yet.
 
         Parameters
         ----------
         aim : float
-            The error bar that each is to have at most, if that can be had.
+            The largest error bar that each entry should have, if that is possible.
         """
         known = set(self.sampled.ks)
         ks = sorted({k for k in ks if k not in known})
@@ -105,7 +105,7 @@ class Sampler:
         gradient = self.residuals.analytic.gradient
         for i in range(batch.n_settled):
             k, numerical, bar = ks[i], float(batch.numerical[i]), float(batch.uncertainty[i])
-            self.residuals.mend(k, numerical, bar)
+            self.residuals.correct(k, numerical, bar)
             off = abs(float(gradient[k]) - numerical)
             if gradient[k] == 0 and abs(numerical) <= bar:
                 self.sampled.blank.add(k)

@@ -1,7 +1,8 @@
-"""Random directions: is anything wrong, and where, in a few evaluations for each parameter.
+"""Measure a gradient along random directions: find what is wrong in few evaluations.
 
-One direction in each parameter shows any wrong entry, unless several cancel in it. What is clear is
-located, and one direction more, in which everything moves that is right by then, bears it out.
+One direction in each parameter reveals any wrong entry, unless several cancel. Whatever is clearly
+wrong is located. One more direction, along which everything moves that is correct so far, confirms
+the result.
 """
 
 from __future__ import annotations
@@ -20,52 +21,54 @@ from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.analytic import ROUNDING, gradient_under_test, largest_entry
 from gradcheck_magic._measure.central_differences import CLEAR
-from gradcheck_magic._measure.locate import FEW_SUSPECTS, Search
-from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, looked
+from gradcheck_magic._measure.locate import FEW_SUSPECTS, RegionSearch
+from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, results_of
 from gradcheck_magic._measure.sampling import Region, Sampled, Sampler
 
-__all__ = ["ParameterScan", "Scan", "planned", "scan"]
+__all__ = ["ParameterScan", "Scan", "planned_scan", "scan"]
 
 Vector = NDArray[np.float64]
 
-# Directions after the first one, until nothing is left to be found.
+# The most directions after the first one; they end earlier if nothing is left to be found.
 TURNS = 3
-# Directions by which the size of an error is estimated where it is not known entry by entry.
+# The number of directions that estimate the size of an error not known entry by entry.
 SKETCH = 6
-# Where θ sits on a kink, the entries of a parameter with no more are measured one by one.
+# Where θ sits on a kink, a parameter with at most this many entries is measured entry by entry.
 ENUMERATED = 64
-# An error is clear of its error bar, and of what the bar may hide of it, at so many bars.
+# A true error of this many error bars is certain to be called wrong: what is measured of it must
+# exceed CLEAR bars, and the bar may hide one more.
 CLEAR_OF_ALL = CLEAR + 1
-# Between these, sums of a great many squares are ordinary numbers.
+# If the largest absolute value of a gradient is between these, its squares neither overflow nor
+# underflow, however many are summed.
 SMALL_ENTRY, LARGE_ENTRY = 1e-140, 1e140
-# Of entries that are no numbers, so many are listed.
+# The most entries of a parameter that are nan or inf and still are measured individually.
 MOST_SETTLED = 16
 
 
 @dataclass
 class ParameterScan:
-    """What a scan found in one parameter, as far as it got.
+    """The findings of a scan in one parameter, as far as it got.
 
     Attributes
     ----------
     parameter : Parameter
-        Which.
+        The parameter.
     largest : float
-        The largest of its analytic values, by size.
+        The largest absolute value in its analytic gradient.
     norm : float
-        ‖g‖ of its analytic values that are numbers.
+        ‖g‖, the length of its analytic gradient without entries that are nan or inf.
     is_finite : bool
-        Whether all of them are.
+        True if its analytic gradient has no nan or inf.
     first : Residual or None
-        Over all its entries, as the gradient was given; None where that was not measured.
+        The residual over all entries for the gradient as given; None if that was not measured.
     rest : Residual or None
-        The same along the last direction, without what was found until then.
+        The residual along the last direction, corrected for what was found until then.
     sampled : Sampled
-        Its entries that were measured by themselves.
+        The entries that were measured individually.
     is_complete : bool
-        Whether what was found explains the residuals, but for those of the regions.
+        True if what was found explains the residuals outside the regions.
     sketch : list of Residual
-        Over all its entries, where the size of its error had to be estimated.
+        Residuals over all entries, if the size of the error had to be estimated.
     """
 
     parameter: Parameter
@@ -80,22 +83,22 @@ class ParameterScan:
 
     @property
     def regions(self) -> list[Region]:
-        """Where it is not single entries that are wrong: rows, columns, or the whole."""
+        """The rows, columns or larger boxes in which too many entries are wrong to list."""
         return self.sampled.regions
 
     @property
     def is_measured(self) -> bool:
-        """Whether all its entries were looked at, together or one by one."""
+        """True if all entries were measured, together or individually."""
         return self.first is not None or self.is_enumerated
 
     @property
     def is_enumerated(self) -> bool:
-        """Whether every entry was measured by itself."""
+        """True if every entry was measured individually."""
         return len(self.sampled.ks) == self.parameter.size
 
     @property
     def is_explained(self) -> bool:
-        """Whether no direction shows more than what was found."""
+        """True if no direction shows more than what was found."""
         if self.is_enumerated:
             return True
         rest = self.rest
@@ -103,7 +106,7 @@ class ParameterScan:
 
     @property
     def detectable(self) -> float:
-        """The size of a single wrong entry that would all but certainly have been found."""
+        """The size above which a single wrong entry would almost certainly have been found."""
         if self.is_enumerated:
             batches = self.sampled.batches
             bars = [CLEAR_OF_ALL * (b.uncertainty + b.rounding)[: b.n_settled] for b in batches]
@@ -112,26 +115,26 @@ class ParameterScan:
 
     @property
     def is_zero(self) -> bool:
-        """Whether both gradients are zero, as far as can be told."""
+        """True if both gradients are zero, as far as can be told."""
         if self.first is None:
             return self.largest == 0 and not self.sampled.wrong
         return self.first.is_known and max(abs(self.first.slope), self.largest) <= self.first.bar
 
     @property
     def is_nothing(self) -> bool:
-        """Whether both gradients are exactly zero."""
+        """True if both gradients are exactly zero."""
         first = self.first
         return first is not None and not first.on_kink and self.largest == first.slope == 0
 
     @property
     def longest(self) -> float:
-        """The largest of what was measured, by size."""
+        """The largest absolute value of any measured slope, error or numerical gradient."""
         slopes = [abs(r.slope) for r in (self.first, *self.sketch) if r is not None and r.is_known]
         numerical = [abs(n) for change in self.sampled.changes.values() for n in change]
         return max([*slopes, *numerical], default=0.0)
 
     def known_right(self) -> NDArray[np.bool_]:
-        """Return which entries are right without having been measured by themselves."""
+        """Return a mask of entries that are correct although not measured individually."""
         right = np.full(self.parameter.shape, self.is_explained and not self.is_enumerated)
         for region in self.regions:
             right[tuple(slice(*side) for side in region.box)] = False
@@ -140,9 +143,9 @@ class ParameterScan:
         return flat
 
     def squares(self, unit: float) -> _Squares:
-        """Return the squares of the lengths of error and numerical gradient, in some unit."""
+        """Return the squared lengths of error and numerical gradient, relative to a unit."""
         if len(self.sketch) > 1:
-            return self._estimated(unit)
+            return self._estimate(unit)
         changes = np.array(list(self.sampled.changes.values())).reshape(-1, 2).T / unit
         error, numerical = changes
         found = float(np.sum(error**2))
@@ -153,24 +156,24 @@ class ParameterScan:
             found += (min(abs(self.rest.value), self.rest.bar) / unit) ** 2
         return _Squares(found, left**2, (self.norm / unit) ** 2 + more)
 
-    def _estimated(self, unit: float) -> _Squares:
-        """Estimate them by residuals along several random directions.
+    def _estimate(self, unit: float) -> _Squares:
+        """Estimate the squared lengths from residuals along several random directions.
 
-        The slope is that of the analytic gradient, times some factor, and a part that has nothing
-        to do with it: E[(δᵀv)²] = ‖δ‖² for either (Johnson and Lindenstrauss), and the factor is
-        found by least squares, as that of a control variate.
+        The error is a multiple of the analytic gradient plus an unrelated part. For both of these
+        E[(δᵀv)²] = ‖δ‖² (Johnson and Lindenstrauss), and the multiple is found by least squares,
+        like the coefficient of a control variate.
         """
         off = np.array([residual.value for residual in self.sketch]) / unit
-        said = np.array([residual.slope for residual in self.sketch]) / unit - off
-        information = float(said @ said)
-        factor = float(off @ said) / information if information > 0 else 0.0
+        predicted = np.array([residual.slope for residual in self.sketch]) / unit - off
+        information = float(predicted @ predicted)
+        factor = float(off @ predicted) / information if information > 0 else 0.0
         n_free = len(off) - 1
-        other = float(np.sum(np.square(off - factor * said))) / n_free
+        other = float(np.sum(np.square(off - factor * predicted))) / n_free
         doubt = other / information if information > 0 else 0.0
         square = (self.norm / unit) ** 2
         bars = float(np.mean(np.square([residual.bar / unit for residual in self.sketch])))
-        # The square of what was estimated is too large by its variance, on average; and with so
-        # few of them, the spread is that of Student's t.
+        # The square of an estimate is too large by its variance, on average. With so few
+        # directions, the spread is that of Student's t.
         more = other - doubt * square
         wider = math.sqrt(n_free / max(n_free - 2, 1))
         spread = wider * math.hypot(
@@ -181,14 +184,14 @@ class ParameterScan:
 
 
 class _Squares(NamedTuple):
-    """Squares of the lengths of the gradient's error and of the numerical gradient.
+    """The squared lengths of the gradient's error and of the numerical gradient.
 
     Attributes
     ----------
     error, spread : float
-        The error's, and how well that is known.
+        The squared length of the error, and its uncertainty.
     numerical : float
-        The numerical gradient's.
+        The squared length of the numerical gradient.
     """
 
     error: float
@@ -198,19 +201,19 @@ class _Squares(NamedTuple):
 
 @dataclass
 class Scan:
-    """What a scan found.
+    """The findings of a scan.
 
     Attributes
     ----------
     parameters : list of ParameterScan
-        In the order of the parameters.
+        The findings in each parameter, in order.
     eps : float
-        The spacing of numbers next to 1 in the coarsest precision of the gradient.
+        The eps of the coarsest precision in the gradient.
     joint : Residual or None
-        Along a direction in which all parameters move, if that shows something wrong which none of
-        them shows by itself.
+        The residual along a direction that moves all parameters, if it shows something wrong that
+        no parameter shows by itself.
     is_done : bool
-        Whether it came to its end.
+        True if the scan was completed.
     """
 
     parameters: list[ParameterScan]
@@ -220,13 +223,13 @@ class Scan:
 
     @property
     def detectable(self) -> float:
-        """The size of a single wrong entry that would have been found, wherever it is."""
+        """The size above which a single wrong entry would have been found in any parameter."""
         return max((each.detectable for each in self.parameters), default=math.inf)
 
     def is_lost(self, i: int) -> bool:
-        """Whether the whole gradient of a parameter is but the rounding of the others'.
+        """Return True if the whole gradient of a parameter is rounding error from the others.
 
-        It is zero in truth, as far as that can be measured.
+        The true gradient is zero there, as far as can be measured.
         """
         each = self.parameters[i]
         rounding = ROUNDING * self.eps * max(other.largest for other in self.parameters)
@@ -239,11 +242,11 @@ class Scan:
 
     @property
     def difference(self) -> tuple[float, float]:
-        """The relative difference, estimated, and its spread."""
+        """The estimated relative difference, and its uncertainty."""
         return _difference(self.parameters)
 
     def difference_of(self, i: int) -> tuple[float, float]:
-        """Return the same for one parameter."""
+        """Return the estimated relative difference of one parameter, and its uncertainty."""
         return _difference(self.parameters[i : i + 1])
 
 
@@ -251,7 +254,7 @@ def _difference(parameters: Sequence[ParameterScan]) -> tuple[float, float]:
     measured = [p for p in parameters if p.is_measured]
     if not measured or not all(p.is_finite for p in parameters):
         return math.nan, math.inf
-    # Squares of huge or tiny values leave the range of floating point.
+    # Dividing by a unit keeps the squares of huge or tiny values in the range of floating point.
     unit = max((max(p.norm, p.longest) for p in measured), default=0.0)
     if not 0 < unit < math.inf:
         return (0.0, 0.0) if unit == 0 else (math.nan, math.inf)
@@ -264,13 +267,13 @@ def _difference(parameters: Sequence[ParameterScan]) -> tuple[float, float]:
     if not scale > 0:
         return 0.0, 0.0
     length = math.sqrt(error)
-    # d√x = dx / 2√x, but √dx where x is no more than that.
+    # d√x = dx / 2√x; but √dx if x is no larger than dx.
     uncertainty = spread / (2 * length) if error > spread else math.sqrt(spread)
     return length / scale, uncertainty / scale
 
 
-def planned(pairing: Pairing) -> Scan:
-    """Return a scan of which nothing is done yet."""
+def planned_scan(pairing: Pairing) -> Scan:
+    """Return a scan in which nothing has been measured yet."""
     pairs = zip(pairing.checked, pairing.gradients, strict=True)
     found = [_planned(parameter, gradient) for parameter, gradient in pairs]
     return Scan(found, max(pairing.gradient_eps))
@@ -280,27 +283,27 @@ def _planned(parameter: Parameter, gradient: Vector) -> ParameterScan:
     largest = largest_entry(gradient)
     is_finite = bool(np.isfinite(gradient).all())
     finite = gradient if is_finite else gradient[np.isfinite(gradient)]
-    # Else the squares leave the range of floating point.
+    # Extreme values are divided by the largest, or their squares would overflow or underflow.
     unit = 1.0 if SMALL_ENTRY < largest < LARGE_ENTRY else largest or 1.0
     length = unit * float(np.linalg.norm(finite if unit == 1 else finite / unit))
     return ParameterScan(parameter, largest, length, is_finite)
 
 
 def scan(found: Scan, cost: Cost, pairing: Pairing, *, seed: int, epsilon: float) -> None:
-    """Look for everything wrong.
+    """Find everything that is wrong in a gradient.
 
     Parameters
     ----------
     found : Scan
-        What is filled: it holds what is known if this is interrupted.
+        The scan to fill. After an interrupt it holds what is known.
     cost : Cost
-        Entered as a context manager.
+        The cost, entered as a context manager.
     pairing : Pairing
-        What is to be looked at.
+        The parameters and gradients to be scanned.
     seed : int
-        Of the directions.
+        The seed of the random directions.
     epsilon : float
-        The step of the differences by which entries are confirmed.
+        The step of the differences that confirm single entries.
     """
     try:
         _Scanner(found, cost, pairing, seed, epsilon).run()
@@ -329,14 +332,14 @@ class _Scanner:
         cost = self._cost
         cost.expected = cost.n_evaluations + 4 * len(self._all) + 4
         for batch in self._batches():
-            self._look(batch)
+            self._look_at(batch)
         for each, residuals in self._all:
             if each.first is not None and each.first.on_kink and residuals.size <= ENUMERATED:
                 self._sampler(each, residuals).sample(range(residuals.size))
             elif each.first is not None and each.rest is not None and each.rest.is_clear:
                 self._locate(each, residuals, 0, each.first)
         for turn in range(1, TURNS + 1):
-            self._found.joint = self._borne_out(turn)
+            self._found.joint = self._confirm_together(turn)
             if self._found.joint is None:
                 break
         for each, residuals in self._all:
@@ -344,21 +347,21 @@ class _Scanner:
                 self._sketch(each, residuals)
 
     def _batches(self) -> Iterator[_Batch]:
-        """Yield the parameters, as many at a time as are looked at at once."""
+        """Yield the parameters in batches that can be evaluated at the same time."""
         for start in range(0, len(self._all), self._cost.at_once):
             yield self._all[start : start + self._cost.at_once]
 
-    def _look(self, batch: _Batch) -> None:
-        """Look at some parameters, each as a whole; at what is no number, and at the smallest."""
+    def _look_at(self, batch: _Batch) -> None:
+        """Measure each parameter along one direction; small ones and nan or inf individually."""
         together = []
         for each, residuals in batch:
-            odd = [] if each.is_finite else _not_finite(residuals.analytic.gradient)
-            self._sampler(each, residuals).sample(odd[:MOST_SETTLED])
+            not_finite = [] if each.is_finite else _not_finite(residuals.analytic.gradient)
+            self._sampler(each, residuals).sample(not_finite[:MOST_SETTLED])
             if residuals.size <= FEW_SUSPECTS:
                 self._sampler(each, residuals).sample(range(residuals.size))
-            elif len(odd) <= MOST_SETTLED:
+            elif len(not_finite) <= MOST_SETTLED:
                 together.append((each, residuals))
-        found = looked([residuals.of_all(0) for _, residuals in together], self._cost)
+        found = results_of([residuals.of_all(0) for _, residuals in together], self._cost)
         for (each, residuals), first in zip(together, found, strict=True):
             each.first = first
             each.rest = residuals.left_of(first)
@@ -366,27 +369,30 @@ class _Scanner:
     def _locate(
         self, each: ParameterScan, residuals: Residuals, turn: int, found: Residual
     ) -> None:
-        search = Search(self._sampler(each, residuals), self._cost, turn)
+        search = RegionSearch(self._sampler(each, residuals), self._cost, turn)
         each.is_complete, each.rest = search.run(found)
 
-    def _borne_out(self, turn: int) -> Residual | None:
-        """Look once more at everything that is explained; return what is not borne out."""
-        explained = [(e, r) for e, r in self._all if self._can_move(e, r, turn)]
+    def _confirm_together(self, turn: int) -> Residual | None:
+        """Check everything that is explained along one joint direction.
+
+        Return the joint residual if it shows something wrong, and locate that.
+        """
+        explained = [(e, r) for e, r in self._all if self._can_join(e, r, turn)]
         if not explained:
             return None
         everything = [residuals for _, residuals in explained]
-        (joint,) = looked([joint_residual(everything, self._cost, turn)], self._cost)
+        (joint,) = results_of([joint_residual(everything, self._cost, turn)], self._cost)
         if not joint.is_clear:
             return None
-        again = looked([residuals.of_all(turn) for residuals in everything], self._cost)
+        again = results_of([residuals.of_all(turn) for residuals in everything], self._cost)
         for (each, residuals), found in zip(explained, again, strict=True):
             each.rest = residuals.left_of(found)
             if each.rest.is_clear:
                 self._locate(each, residuals, turn, found)
         return joint
 
-    def _can_move(self, each: ParameterScan, residuals: Residuals, turn: int) -> bool:
-        """Whether a parameter may move with others, and spoil nothing for them."""
+    def _can_join(self, each: ParameterScan, residuals: Residuals, turn: int) -> bool:
+        """Return True if a parameter can move along with others without spoiling the result."""
         first = each.first
         if first is None or first.on_kink or each.is_enumerated or not each.is_explained:
             return False
@@ -397,13 +403,13 @@ class _Scanner:
         turns = range(TURNS + 1, TURNS + 1 + SKETCH)
         sought = abs(each.first.value) if each.first is not None else residuals.largest
         looks = [residuals.sketched(turn, sought) for turn in turns]
-        each.sketch = [sketch for sketch in looked(looks, self._cost) if sketch.is_known]
+        each.sketch = [sketch for sketch in results_of(looks, self._cost) if sketch.is_known]
 
     def _sampler(self, each: ParameterScan, residuals: Residuals) -> Sampler:
         return Sampler(residuals, self._cost, each.sampled, self._epsilon)
 
 
 def _not_finite(gradient: Vector) -> list[int]:
-    """Return which entries are no numbers."""
-    odd: list[int] = np.flatnonzero(~np.isfinite(gradient)).tolist()
-    return odd
+    """Return the positions of entries that are nan or inf."""
+    not_finite: list[int] = np.flatnonzero(~np.isfinite(gradient)).tolist()
+    return not_finite

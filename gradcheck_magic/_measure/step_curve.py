@@ -1,8 +1,8 @@
-"""The error of one entry as a function of the step: round-off, truncation, and what is the bug's.
+"""The error of one entry as a function of the step: rounding noise, truncation and the bug itself.
 
 The central difference with step ε is off by at most about e_J/ε + |J‴|/6 · ε², where e_J is the
-error of one evaluation of J: round-off falls with ε, truncation grows. A gap that neither explains,
-and that is the same at every step, is the gradient's own.
+error of one evaluation of J: rounding noise falls with ε, and truncation grows. If neither explains
+a disagreement, and it is the same at every step, it is the gradient's own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost, Precision
-from gradcheck_magic._cost.evaluation import Entries
+from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._cost.gradient_function import pair_at
 from gradcheck_magic._cost.restore import Restored
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
@@ -32,7 +32,7 @@ from gradcheck_magic._inputs.parameters import (
     VariableNames,
     collect,
     cost_name,
-    kind_of,
+    describe_type,
 )
 from gradcheck_magic._inputs.request import Call, Progress, valid_step
 from gradcheck_magic._measure.analytic import Analytic, gradient_under_test
@@ -44,7 +44,7 @@ from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import label
 from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._result.verdict import THRESHOLDS
-from gradcheck_magic._wording import counted, did_you_mean, listed, shown
+from gradcheck_magic._wording import counted, did_you_mean, listed, quoted
 from gradcheck_magic.errors import InputError
 
 __all__ = ["step_curve"]
@@ -52,16 +52,17 @@ __all__ = ["step_curve"]
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Steps to a decade; fewer of them where a small θ leaves room for many decades.
+# The number of steps per decade, and the most steps in all: where a small θ leaves room for many
+# decades, there are fewer per decade.
 PER_DECADE = 4
 STEPS_OF_CURVE = 60
-# What it takes to get to know a cost, in evaluations.
+# The number of evaluations that setting up a cost usually takes.
 SET_UP_EVALUATIONS = 20
-# The ladder that gives the best value takes no more of the steps than this.
+# The most steps of the curve that the ladder for the best value may use.
 RUNGS_OF_CURVE = 12
-# Coefficients of ε² are alike that differ by no more than this part.
+# Two coefficients of ε² are the same if they differ by at most this part.
 SAME_COEFFICIENT = 0.25
-# A label such as W2[3, 1].
+# This matches a label such as W2[3, 1].
 LABEL = re.compile(r"(?P<name>.+)\[(?P<index>-?\d+(?:, *-?\d+)*)\]")
 
 
@@ -80,51 +81,53 @@ def step_curve(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> StepCurve:
-    """Compare one entry of a gradient with central differences, with steps of every size.
+    """Compare one entry of a gradient with central differences for steps of every size.
 
-    An error that is the same at every step is the gradient's own; one that falls and rises again is
-    round-off and truncation.
+    An error that is the same at every step is the gradient's own. One that falls and rises again is
+    made of rounding noise and truncation.
 
-    There are four steps to a decade, from near the smallest that still changes θ to the size of the
-    entry (or 1, if that is larger). It takes two evaluations each; some 140 in all.
+    There are four steps per decade, from near the smallest that still changes θ to the size of the
+    entry (or 1, if that is larger). Each takes two evaluations, which makes some 140 in all.
 
     Parameters
     ----------
     params : array, or nested lists, tuples and dicts of arrays
-        The point θ, and whatever else it may be in `check_gradients`.
+        The point θ, in any form that `check_gradients` accepts.
     grads : array, a container in the structure of `params`, or a callable
-        The gradient under test, as there.
+        The gradient under test, as in `check_gradients`.
     cost_function : callable
-        Returns the cost, as there.
+        The function that returns the cost, as in `check_gradients`.
     name : str
-        What its parameter is called, or the whole label of the entry: ``W2[3, 1]``.
+        The name of the parameter, or the whole label of the entry: ``W2[3, 1]``.
     index : int or sequence of int
-        Where in the parameter the entry stands, one number for each axis; left out with a label,
-        and for a number.
+        The position of the entry in the parameter, one number for each axis. Leave it out if `name`
+        is a label or if the parameter is a single number.
     check : GradientCheck, optional
-        The check that the entry belongs to. Its step and its best value are taken over, and the
-        curve says what has changed since.
+        The check that the entry belongs to. The curve uses its step and its best value, and says
+        what has changed since.
     names, call, upstream : sequence of str or mapping, str, array_like
         As in `check_gradients`.
     epsilon : float, optional
-        The step that was used; the one of `check`, or the one that it would use.
+        The step to be marked as the one used; by default that of `check`, or the one that
+        `check_gradients` would use.
     seed : int
         As in `check_gradients`.
     progress : callable, optional
-        Called now and then with (evaluations so far, evaluations expected, seconds so far).
+        A function that is called now and then with (evaluations so far, evaluations expected,
+        seconds so far).
 
     Returns
     -------
     StepCurve
-        The result; its ``str()`` is a picture of it in text.
+        The result; ``str()`` of it is a picture in text.
 
     Raises
     ------
     InputError
-        If there is no such entry, if it does not belong to `check`, or as `check_gradients` raises
-        it; one line that names the culprit.
+        If there is no such entry, if it does not belong to `check`, or for the reasons listed in
+        `check_gradients`. The message is one line that names the argument at fault.
     KeyboardInterrupt
-        On Ctrl-C; the parameters are as they were before.
+        On Ctrl-C. The parameters are restored first.
 
     References
     ----------
@@ -144,7 +147,7 @@ def step_curve(
     >>> curve.wrong
     False
 
-    The third derivative is 6, so that truncation is ε²:
+    The third derivative is 6, so the truncation error is ε²:
 
     >>> bool(np.allclose(curve.truncation, curve.steps**2))
     True
@@ -152,8 +155,10 @@ def step_curve(
     started = time.perf_counter()
     _require_check(check)
     variables, spoken = VariableNames.among(names)
-    wanted = _Place.found(collect(params, variables, only=None, names=spoken), name, index)
-    only = _names_to_pair(wanted, check)
+    place_of_entry = _EntryPlace.found(
+        collect(params, variables, only=None, names=spoken), name, index
+    )
+    only = _names_to_pair(place_of_entry, check)
     with Restored(params, cost_function, grads):
         pairing = pair_at(params, grads, only=only, names=names)
         cost = Cost(
@@ -168,16 +173,16 @@ def step_curve(
         cost.expected = SET_UP_EVALUATIONS + 2 * STEPS_OF_CURVE
         with cost:
             step = _used_step(epsilon, check, cost)
-            entry = _Entry.of(pairing, wanted, cost, step)
+            entry = _SteppedEntry.of(pairing, place_of_entry, cost, step)
             taken = entry.measured(cost)
     changed = _changes(check, pairing, cost)
     same = None if changed else check
-    return _concluded(entry, taken, cost, check=same, changed=changed, started=started)
+    return _conclude(entry, taken, cost, check=same, changed=changed, started=started)
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where an entry stands."""
+class _EntryPlace:
+    """The place of an entry among the parameters."""
 
     parameters: Parameters
     name: str
@@ -185,26 +190,26 @@ class _Place:
 
     @classmethod
     def found(cls, parameters: Parameters, name: str, index: Any) -> Self:
-        """Return the place that a name and an index, or a label, stand for."""
+        """Return the place given by a name and an index, or by a label."""
         shapes = {parameter.name: parameter.shape for parameter in parameters.arrays}
         labelled = LABEL.fullmatch(name) if isinstance(name, str) and name not in shapes else None
         if labelled and labelled["name"] in shapes and not np.size(index):
             name, index = labelled["name"], map(int, labelled["index"].split(","))
         if name not in shapes:
             raise InputError(
-                f"`{name}` is not a parameter{did_you_mean(str(name), shapes)}: there are "
+                f"`{name}` is not a parameter{did_you_mean(str(name), shapes)}: choose from "
                 f"{listed(shapes)}."
             )
         return cls(parameters, name, _valid_index(name, index, shapes[name]))
 
     @property
     def k(self) -> int:
-        """Which entry of its parameter it is, in C order."""
+        """The position of the entry in its parameter, in C order."""
         return int(np.ravel_multi_index(self.index, self.shape)) if self.index else 0
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of its parameter."""
+        """The shape of the parameter."""
         return next(p.shape for p in self.parameters.arrays if p.name == self.name)
 
 
@@ -213,66 +218,67 @@ def _valid_index(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ..
         numbers = tuple(map(whole, index if np.iterable(index) else (index,)))
     except TypeError:
         raise InputError(
-            f"`index` is {shown(index)}: expected whole numbers, one for each axis of `{name}` "
-            f"{shape}."
+            f"`index` is {quoted(index)}: expected one whole number for each axis of `{name}`, "
+            f"shape {shape}."
         ) from None
     if len(numbers) != len(shape):
         raise InputError(
-            f"The index {numbers} has {counted(len(numbers), 'number')}, and the shape of `{name}` "
-            f"is {shape}."
+            f"The index {numbers} has {counted(len(numbers), 'number')}, but `{name}` has shape "
+            f"{shape}: give one number for each axis."
         )
     try:
         return tuple(range(n)[i] for i, n in zip(numbers, shape, strict=True))
     except IndexError:
         raise InputError(
-            f"There is no `{label(name, numbers)}`: the shape of `{name}` is {shape}."
+            f"There is no entry `{label(name, numbers)}`: `{name}` has shape {shape}."
         ) from None
 
 
 def _require_check(check: object) -> None:
     if not (check is None or isinstance(check, GradientCheck)):
         raise InputError(
-            f"`check` is {kind_of(check)}: expected the GradientCheck that the entry belongs to."
+            f"`check` is {describe_type(check)}: expected the GradientCheck that the entry belongs "
+            "to."
         )
 
 
-def _names_to_pair(place: _Place, check: GradientCheck | None) -> list[str]:
-    """Return the parameters whose gradient is needed: those of the check, to be compared."""
+def _names_to_pair(place: _EntryPlace, check: GradientCheck | None) -> list[str]:
+    """Return the parameters whose gradient is needed: all of the check, so they can be compared."""
     if check is None:
         return [place.name]
     checked = [parameter.name for parameter in check.parameters]
     known = [parameter.name for parameter in place.parameters.arrays]
     if not set(checked) <= set(known):
         raise InputError(
-            f"`check` is of {listed(checked)}, and `{place.parameters.name}` holds "
-            f"{listed(known)}: give the same `params` and `names`."
+            f"`check` is a check of {listed(checked)}, but `{place.parameters.name}` holds "
+            f"{listed(known)}: give the same `params` and `names` as to the check."
         )
     if place.name not in checked:
         raise InputError(
-            f"`{place.name}` was not checked, as `only` left it out: the check is of "
+            f"`{place.name}` was not checked, because `only` left it out: choose an entry from "
             f"{listed(checked)}."
         )
     return checked
 
 
 def _used_step(epsilon: float | None, check: GradientCheck | None, cost: Cost) -> float:
-    """The step on whose value the verdict rests."""
+    """Return the step that gave the value on which the verdict rests."""
     if epsilon is not None:
         return valid_step(epsilon)
     if cost.best is not cost.own:
-        # Single precision, measured again in double.
+        # Single precision is measured again in double precision.
         return TEXTBOOK_STEPS[DOUBLE]
     return check.epsilon if check is not None else default_step(cost.itemsize)
 
 
 @dataclass(frozen=True, eq=False)
-class _Entry:
-    """One entry of θ, and the steps that it is to take.
+class _SteppedEntry:
+    """One entry of θ, with the steps that it will take.
 
     Attributes
     ----------
     theta : ndarray, shape (1,)
-        Its value, in the precision in which it is stepped.
+        The value of the entry, in the precision in which it is stepped.
     """
 
     parameter: Parameter
@@ -282,8 +288,8 @@ class _Entry:
     step: float
 
     @classmethod
-    def of(cls, pairing: Pairing, place: _Place, cost: Cost, step: float) -> Self:
-        """Return an entry of what is to be checked."""
+    def of(cls, pairing: Pairing, place: _EntryPlace, cost: Cost, step: float) -> Self:
+        """Return the entry at a place, ready to be stepped."""
         i = [parameter.name for parameter in pairing.checked].index(place.name)
         parameter, k = pairing.checked[i], place.k
         slot = cost.best.binding.slots[cost.position(parameter)]
@@ -292,22 +298,22 @@ class _Entry:
 
     @property
     def value(self) -> float:
-        """The analytic value."""
+        """The analytic value of the gradient."""
         return float(self.analytic.gradient[self.k])
 
     @property
     def scale(self) -> float:
-        """The size of the entry, or 1 if that is larger."""
+        """The absolute value of the entry, or 1 if that is larger."""
         return max(1.0, abs(float(self.theta[0])))
 
     @property
     def place(self) -> float:
-        """A unit in its last place; next to 1, if it is zero."""
+        """The unit in the last place of the entry; that of 1 if the entry is zero."""
         size = np.abs(self.theta) if self.theta[0] else np.ones_like(self.theta)
         return float(np.spacing(size)[0])
 
     def steps(self) -> NDArray[Any]:
-        """Return the steps, the used one among them, in the precision of θ."""
+        """Return the steps in the precision of θ; the step that was used is one of them."""
         least, most, used = map(math.log10, (PLACES * self.place, self.scale, self.step))
         least = max(least, most - STEPS_OF_CURVE)
         ratio = 1 / min(PER_DECADE, int(STEPS_OF_CURVE / (most - least)))
@@ -317,37 +323,37 @@ class _Entry:
         fitting: NDArray[Any] = steps[(down > 0) & (up > 0) & np.isfinite(up + down)]
         if not fitting.size:
             raise InputError(
-                f"`{self.parameter.label(self.k)}` is {self.theta[0]}: {self.theta.dtype} has no "
-                "room for a step on both sides of it."
+                f"`{self.parameter.label(self.k)}` is {self.theta[0]}, where {self.theta.dtype} "
+                "has no room for a step on both sides: give it a smaller value."
             )
         return fitting
 
     def measured(self, cost: Cost) -> Pass:
-        """Evaluate J on both sides, with every step."""
-        # A huge entry may overflow with the largest one.
+        """Evaluate J on both sides of θ, for every step."""
+        # If the entry is huge, the largest step may overflow.
         with np.errstate(over="ignore", invalid="ignore"):
             steps = self.steps()
             cost.expected = cost.n_evaluations + 2 * len(steps)
             ks = [self.k] * len(steps)
-            batch = Entries(cost.position(self.parameter), ks, steps.tolist(), quiet=True)
+            batch = EntryBatch(cost.position(self.parameter), ks, steps.tolist(), quiet=True)
             pairs = cost.pairs(cost.best, batch)
             return Pass.made(*pairs, steps_taken(self.theta, steps), cost.best)
 
 
 def _changes(check: GradientCheck | None, pairing: Pairing, cost: Cost) -> tuple[str, ...]:
-    """Return what is no longer as the check saw it."""
+    """Return what has changed since the check."""
     if check is None:
         return ()
     changed = changed_since(check.fingerprint, fingerprint(pairing))
     tolerance = NOISE_DEVIATIONS * max(check.noise, cost.noise)
-    # With another θ, another J(θ) says nothing of the function.
+    # If θ has changed, a different J(θ) says nothing about the function.
     if "θ" in changed or not abs(cost.value - check.cost) > tolerance:
         return changed
     return (*changed, "the cost")
 
 
-def _concluded(
-    entry: _Entry,
+def _conclude(
+    entry: _SteppedEntry,
     taken: Pass,
     cost: Cost,
     *,
@@ -355,13 +361,13 @@ def _concluded(
     changed: tuple[str, ...],
     started: float,
 ) -> StepCurve:
-    """Put together what the steps showed; `check`, if it was of the same."""
+    """Put the result together; `check` is given if nothing has changed since."""
     steps = (taken.up + taken.down) / 2
-    known = _known(entry, taken, cost.best)
+    known = _best_estimate(entry, taken, cost.best)
     best, bar = known.nearest(entry.value), known.bar
     rounding = entry.analytic.rounding
     wrong = _is_wrong(entry.value, best, bar + rounding)
-    if (where := _position(entry, check)) is not None and check is not None:
+    if (where := _row_in_check(entry, check)) is not None and check is not None:
         wrong = bool(check.wrong[where])
         if math.isfinite(check.numerical[where]) and math.isfinite(check.uncertainty[where]):
             best, bar = float(check.numerical[where]), float(check.uncertainty[where])
@@ -383,7 +389,7 @@ def _concluded(
         high=known.high,
         rounding=rounding,
         wrong=wrong,
-        enough=_enough(entry, best, cost),
+        enough=_sufficient_bar(entry, best, cost),
         changed=changed,
         precision=str(entry.theta.dtype),
         n_evaluations=cost.n_evaluations,
@@ -391,11 +397,11 @@ def _concluded(
     )
 
 
-def _enough(entry: _Entry, best: float, cost: Cost) -> float:
-    """The error bar that is enough: a part of the largest entry of the parameter, as for a check.
+def _sufficient_bar(entry: _SteppedEntry, best: float, cost: Cost) -> float:
+    """Return the error bar that is small enough: a part of the parameter's largest gradient entry.
 
-    Where both values are zero, any will do; and where that entry is nearly zero, the last digit of
-    J over the size of θ.
+    This is the rule of a check. If both values are zero, any bar will do. If the largest entry is
+    nearly zero, the bar must reach the last digit of J, divided by the size of θ.
     """
     largest = np.nanmax([entry.analytic.largest, abs(best)])
     if largest == 0:
@@ -404,8 +410,8 @@ def _enough(entry: _Entry, best: float, cost: Cost) -> float:
     return float(max(tolerance.of_parameter * largest, cost.best.eps * cost.scale / entry.scale))
 
 
-def _position(entry: _Entry, check: GradientCheck | None) -> int | None:
-    """Where the check measured the entry; None where it did not."""
+def _row_in_check(entry: _SteppedEntry, check: GradientCheck | None) -> int | None:
+    """Return the row in which the check holds the entry; None if it did not measure it."""
     if check is None:
         return None
     where = np.flatnonzero(check.measured == entry.parameter.start + entry.k)
@@ -413,23 +419,23 @@ def _position(entry: _Entry, check: GradientCheck | None) -> int | None:
 
 
 def _is_wrong(analytic: float, best: float, bar: float) -> bool:
-    """Whether a value is wrong by what the check calls wrong: clear of bars and of inspection."""
+    """Return True if a check would call a value wrong: a clear error that is also large enough."""
     if not math.isfinite(analytic):
         return True
     off = abs(analytic - best)
     return off > CLEAR * bar and off >= THRESHOLDS[1] * (abs(analytic) + abs(best))
 
 
-def _known(entry: _Entry, taken: Pass, precision: Precision) -> Estimate:
-    """Return the slope that a second look would find, from the steps that were taken anyway."""
+def _best_estimate(entry: _SteppedEntry, taken: Pass, precision: Precision) -> Estimate:
+    """Return the slope that a second look would find, using the steps already taken."""
     ladder = Ladder(entry.scale, PLACES * entry.place, abs(precision.value))
     steps = np.log(taken.stepped)
-    shown = np.isfinite(taken.central)
-    # The used step, or the nearest to it that shows anything.
-    apart = np.where(shown | ~shown.any(), np.abs(steps - math.log(entry.step)), np.inf)
+    has_slope = np.isfinite(taken.central)
+    # This is the step that was used, or the nearest to it that shows a slope.
+    apart = np.where(has_slope | ~has_slope.any(), np.abs(steps - math.log(entry.step)), np.inf)
     first = float(taken.stepped[np.argmin(apart)])
     best = BEST_STEP * entry.scale
-    second = best if shown[np.argmin(np.abs(steps - math.log(best)))] else first / RATIO
+    second = best if has_slope[np.argmin(np.abs(steps - math.log(best)))] else first / RATIO
     step: float | None = first
     for _ in range(RUNGS_OF_CURVE):
         if step is None:
@@ -441,12 +447,12 @@ def _known(entry: _Entry, taken: Pass, precision: Precision) -> Estimate:
 
 
 def _truncation(steps: Vector, taken: Pass) -> Vector:
-    """Return c ε²; zeros where no row of steps shows it.
+    """Return the truncation error c ε²; zeros if no run of steps shows one.
 
-    From step to step, what the value changes by over what ε² does is the same c; what a kink does
-    comes down instead, and terms of higher order go up.
+    From one step to the next, the change of the value divided by the change of ε² is always c. For
+    a kink this ratio falls instead, and for terms of higher order it rises.
     """
-    # In units of the largest step: the squares of huge ones overflow.
+    # In units of the largest step, since the squares of huge steps would overflow.
     squares = (steps / steps[-1]) ** 2
     with np.errstate(all="ignore"):
         apart = np.diff(squares)
@@ -454,15 +460,15 @@ def _truncation(steps: Vector, taken: Pass) -> Vector:
         noise = (taken.round_off[1:] + taken.round_off[:-1]) / apart
         clear = np.abs(found) > CLEAR * noise
         alike = np.abs(np.diff(found)) <= SAME_COEFFICIENT * np.abs(found[:-1]) + noise[:-1]
-        row = _longest(clear[:-1] & clear[1:] & alike)
+        row = _longest_run(clear[:-1] & clear[1:] & alike)
         if row.start == row.stop:
             return np.zeros(len(steps))
         truncation: Vector = np.abs(np.median(found[row.start : row.stop + 1])) * squares
         return truncation
 
 
-def _longest(mask: Mask) -> slice:
-    """Return where the longest row of true values is."""
+def _longest_run(mask: Mask) -> slice:
+    """Return the longest run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]])))
     rows = [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
     return max(rows, key=lambda row: row.stop - row.start, default=slice(0, 0))

@@ -24,25 +24,25 @@ from gradcheck_magic._result.step_curve import StepCurve
 
 __all__ = ["close_up_card", "close_up_page", "curve_card", "curve_page"]
 
-# Makes an element of a page: of what draws a picture, and what that shows in words.
+# Makes an HTML element from a function that draws a picture, and the picture in words.
 Element = Callable[[Draw, str], str]
 
-# The worst entries that a close-up lists, at most.
+# A close-up lists at most this many of the worst entries.
 ENTRIES_IN_CLOSE_UP = 8
 PANELS = (
-    ("How far off its entries are", parameter_histogram, parameter_histogram_alt),
-    ("Where they are off", error_map, error_map_alt),
+    ("Relative errors of its entries", parameter_histogram, parameter_histogram_alt),
+    ("Error by position", error_map, error_map_alt),
     ("Analytic against numerical", scatter, scatter_alt),
 )
 
 
 def close_up_card(close_up: CloseUp, element: Element = svg) -> str:
-    """Return what there is to see of one parameter: pictures, and its worst entries.
+    """Return the closer look at one parameter: its pictures and worst entries.
 
     Parameters
     ----------
     element : callable
-        Makes an element of a picture: `svg`, or `png` where the card has to stand alone.
+        Makes an HTML element of a picture: `svg`, or `png` if the card has to stand alone.
     """
     parameter = close_up.parameter
     name = html.escape(parameter.name)
@@ -51,7 +51,7 @@ def close_up_card(close_up: CloseUp, element: Element = svg) -> str:
         _panel(title, element(partial(draw, close_up), alt(close_up)))
         for title, draw, alt in PANELS
     ]
-    worst = entries_table(close_up.worst(ENTRIES_IN_CLOSE_UP), "The entries that are furthest off")
+    worst = entries_table(close_up.worst(ENTRIES_IN_CLOSE_UP), "The worst entries")
     return (
         f'<div class="gc gc-close-up" role="group" aria-label="A closer look at {name}">'
         f"<div><b><code>{name}</code></b> {shape_text(parameter.shape)} · {verdict}</div>"
@@ -62,28 +62,30 @@ def close_up_card(close_up: CloseUp, element: Element = svg) -> str:
 
 
 def curve_card(curve: StepCurve, element: Element = svg) -> str:
-    """Return the step curve of one entry, and what it shows."""
+    """Return the step curve of one entry, with its description."""
     label = html.escape(curve.label)
     picture = element(partial(step_curve_picture, curve), step_curve_alt(curve))
     return (
         f'<div class="gc gc-curve gc-panels" role="group" aria-label="The step curve of {label}">'
-        f"{_panel('The error over the step', picture)}"
+        f"{_panel('Error as a function of the step', picture)}"
         f'<div><b><code>{label}</code></b><div class="gc-diagnosis" style="padding:6px 10px">'
         f"{in_code(curve.sentence)}</div></div></div>"
     )
 
 
 def close_up_page(close_up: CloseUp) -> str:
-    """Return the closer look as a card that needs nothing else."""
-    return _alone(close_up_card(close_up, png), f"gc-{close_up.parameter.verdict.name.lower()}")
+    """Return the closer look as a card that stands alone."""
+    return _standalone(
+        close_up_card(close_up, png), f"gc-{close_up.parameter.verdict.name.lower()}"
+    )
 
 
 def curve_page(curve: StepCurve) -> str:
-    """Return the step curve as a card that needs nothing else."""
-    return _alone(curve_card(curve, png))
+    """Return the step curve as a card that stands alone."""
+    return _standalone(curve_card(curve, png))
 
 
-def _alone(content: str, classes: str = "") -> str:
+def _standalone(content: str, classes: str = "") -> str:
     return f'<style>{STYLE}</style><div class="gc gc-card gc-static {classes}">{content}</div>'
 
 

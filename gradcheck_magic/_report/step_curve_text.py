@@ -1,4 +1,4 @@
-"""A `StepCurve` in words, and as a picture in text."""
+"""A `StepCurve` in words, and as a picture made of text."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["curve_sentence", "curve_text"]
 
 Vector = NDArray[np.float64]
 
-# Far below an error is what is no more than this part of it; and an error stays the same that
-# changes by no more.
+# Noise is far below an error if it is at most this part of it. An error stays the same if it
+# changes by at most this part.
 FAR_BELOW = 0.1
-# An error that neither round-off nor truncation explains is more than so many times their sum.
+# An error is unexplained if it is more than this many times the expected one.
 UNEXPLAINED = 8.0
-# The picture: its width, and its marks, the later ones on top.
+# The width of the picture, and its marks; later marks cover earlier ones.
 WIDTH = 48
 ROUNDOFF_MARK, TRUNCATION_MARK, ERROR_MARK = "·", "+", "●"
 
 
 def curve_sentence(curve: StepCurve) -> str:
-    """Say what a curve shows, in one to three sentences."""
+    """Return the description of a curve in a few sentences."""
     return " ".join(_sentences(curve))
 
 
@@ -35,17 +35,19 @@ def _sentences(curve: StepCurve) -> Iterator[str]:
     if curve.changed:
         verb = "has" if len(curve.changed) == 1 else "have"
         what = listed(curve.changed, code=False)
-        yield f"{_capital(what)} {verb} changed since the check: this is the curve of now."
+        yield (
+            f"{_capital(what)} {verb} changed since the check: this curve is of the current values."
+        )
     if not np.any(np.isfinite(curve.values)):
-        yield _nowhere(curve)
+        yield _not_finite(curve)
         return
     if not math.isfinite(curve.analytic):
-        yield f"The gradient is {curve.analytic} here: no step has anything to compare it with."
+        yield f"The gradient is {curve.analytic} here: there is nothing to compare."
         return
     yield _main(curve)
     ending = _end_of_domain(curve)
     if ending is not None:
-        yield f"From ε = {_size(ending)} on J is not finite."
+        yield f"From ε = {_size(ending)} upwards the cost is not finite."
 
 
 def _main(curve: StepCurve) -> str:
@@ -59,28 +61,31 @@ def _main(curve: StepCurve) -> str:
     if not curve.bar <= curve.enough:
         return _too_noisy(curve)
     if off > CLEAR * (curve.bar + curve.rounding):
-        return _nearly(curve, off)
-    return _right(curve, off)
+        return _nearly_correct(curve, off)
+    return _correct(curve, off)
 
 
-def _nowhere(curve: StepCurve) -> str:
+def _not_finite(curve: StepCurve) -> str:
     if math.isfinite(curve.best):
         return (
-            f"J is finite on one side of θ alone, whatever the step: there the slope is "
+            f"The cost is finite on only one side of θ, whatever the step: the slope there is "
             f"{curve.best:.6g}, and the gradient is {curve.analytic:.6g}."
         )
-    return "J is not finite beside θ, whatever the step: there is no difference to compare with."
+    return (
+        "The cost is not finite on either side of θ, whatever the step: there is no difference to "
+        "compare with."
+    )
 
 
 def _kink(curve: StepCurve) -> str:
     fits = (
         f"the gradient is {curve.analytic:.6g}, which is not between them: it is wrong"
         if curve.wrong
-        else f"the gradient, {curve.analytic:.6g}, is between them, and any such value is right"
+        else f"the gradient, {curve.analytic:.6g}, is between them, and any such value is correct"
     )
     return (
-        f"θ sits on a kink: on one side of it J has the slope {curve.low:.6g} and on the other "
-        f"{curve.high:.6g}, however small the step; {fits}."
+        f"θ sits on a kink: the slope of the cost is {curve.low:.6g} on one side and "
+        f"{curve.high:.6g} on the other, however small the step; {fits}."
     )
 
 
@@ -92,85 +97,89 @@ def _is_flat(curve: StepCurve) -> bool:
 def _flat(curve: StepCurve) -> str:
     top = _size(curve.steps[np.isfinite(curve.values)][-1])
     says = "zero too" if curve.analytic == 0 else f"{curve.analytic:.6g}"
-    return f"J does not change at any step up to ε = {top}, and the gradient is {says}."
+    return f"The cost does not change at any step up to ε = {top}, and the gradient is {says}."
 
 
 def _wrong(curve: StepCurve, off: float) -> str:
     first, last = map(_size, _plateau(curve, off))
-    never = "no choice of the step would make them agree"
+    never = "no choice of step would make the two agree"
     round_off, truncation = _at_used(curve)
     if round_off + truncation > FAR_BELOW * off:
         return (
-            f"{_opening(curve)}: too much to see the error of {_size(off)}. From {first} to {last} "
-            f"it is the same at every step: {never}."
+            f"{_opening(curve)}; the error of {_size(off)} cannot be seen there. From {first} to "
+            f"{last} it is the same at every step: {never}."
         )
-    which = "both far below" if truncation else "far below"
+    which = "both are far below" if truncation else "the noise is far below"
     return (
-        f"{_opening(curve)}: {which} the error of {_size(off)}, which stays the same at every step "
+        f"{_opening(curve)}; {which} the error of {_size(off)}, which stays the same at every step "
         f"from {first} to {last}: {never}."
     )
 
 
-def _nearly(curve: StepCurve, off: float) -> str:
+def _nearly_correct(curve: StepCurve, off: float) -> str:
     return (
-        f"{_opening(curve)}. The error falls to {_size(off)} and no further: that is beyond the "
+        f"{_opening(curve)}. The error falls to {_size(off)} and no further. That is more than the "
         f"error bar of {_size(curve.bar)}, but only {_size(off / abs(curve.best))} of the entry."
     )
 
 
 def _too_noisy(curve: StepCurve) -> str:
     i = _best_step(curve)
-    noisy = "Round-off dominates at every step: " if curve.roundoff[i] > curve.truncation[i] else ""
+    noisy = (
+        "Rounding noise dominates at every step: "
+        if curve.roundoff[i] > curve.truncation[i]
+        else ""
+    )
     known = (
-        f"together they know the entry to ± {_size(curve.bar)}"
+        f"all steps together give the entry to ± {_size(curve.bar)}"
         if math.isfinite(curve.bar)
-        else "none of them is borne out by others"
+        else "no step is confirmed by others"
     )
     return (
         f"{_opening(curve)}. {_capital(noisy + known)}, and the gradient is "
-        f"{curve.analytic:.6g}. Whether it is right cannot be seen."
+        f"{curve.analytic:.6g}. That is not precise enough to tell if it is correct."
     )
 
 
-def _right(curve: StepCurve, off: float) -> str:
-    is_right = f"the gradient is right, and {_quality(curve)}"
+def _correct(curve: StepCurve, off: float) -> str:
+    is_right = f"The gradient is correct, and {_quality(curve)}"
     if off > CLEAR * curve.bar:
         return (
-            f"{_opening(curve)}. The error falls to {_size(off)} and no further, as the rounding "
-            f"of the gradient itself explains: {is_right}."
+            f"{_opening(curve)}. The error falls to {_size(off)} and no further, which the "
+            f"rounding of the gradient itself explains. {is_right}."
         )
     i = _best_step(curve)
     return (
-        f"{_opening(curve)}; the error falls to {_size(curve.errors[i])} at ε = "
-        f"{_size(curve.steps[i])} and {_growth(curve, i)}: {is_right}."
+        f"{_opening(curve)}. The error falls to {_size(curve.errors[i])} at ε = "
+        f"{_size(curve.steps[i])} and {_growth(curve, i)}. {is_right}."
     )
 
 
 def _growth(curve: StepCurve, i: int) -> str:
-    """How the error grows on both sides of the best step."""
+    """Say how the error grows on both sides of the best step."""
     jump = _jump(curve)
     if jump is not None:
         return (
-            f"grows to the left, as round-off does; from {_size(curve.steps[jump])} on it is more "
-            "than that, and not as ε²: a kink on the way, or a sudden bend"
+            f"grows to the left, as rounding noise does; from {_size(curve.steps[jump])} upwards "
+            "it is larger than that and does not grow as ε²: there is a kink or a sharp bend nearby"
         )
     if not curve.truncation[i]:
-        return "grows to the left alone, as round-off does"
+        return "grows only to the left, as rounding noise does"
     if i == 0:
-        return "grows to the right alone, as truncation does"
-    return "grows on both sides, as round-off (left) and truncation (right) do"
+        return "grows only to the right, as truncation error does"
+    return "grows on both sides, as rounding noise (left) and truncation error (right) do"
 
 
 def _quality(curve: StepCurve) -> str:
-    """Whether the step that was used was a good one."""
+    """Say if the step that was used was a good one."""
     step = _size(curve.step)
     if curve.used is None:
-        return f"{step} is too small a step to change θ"
+        return f"{step} is too small to change θ"
     apart, round_off = abs(curve.values[curve.used] - curve.low), curve.roundoff[curve.used]
     if not math.isfinite(apart):
-        return f"{step} was too large a step: J is not finite there"
+        return f"{step} was too large: the cost is not finite there"
     if max(apart, round_off) <= curve.enough or curve.used == _best_step(curve):
-        return f"{step} was a good step"
+        return f"{step} was good enough"
     return f"{step} was too {'small' if round_off > apart / 2 else 'large'} a step"
 
 
@@ -178,32 +187,36 @@ def _opening(curve: StepCurve) -> str:
     if curve.used is None:
         return f"A step of ε = {_size(curve.step)} does not change θ"
     if not math.isfinite(curve.values[curve.used]):
-        return f"At ε = {_size(curve.step)} J is not finite"
+        return f"At ε = {_size(curve.step)} the cost is not finite"
     round_off, truncation = _at_used(curve)
-    term = f"truncation {_size(truncation)}" if truncation else "there is no truncation"
-    return f"At ε = {_size(curve.step)} round-off is {_size(round_off)} and {term}"
+    term = (
+        f"the truncation error is {_size(truncation)}"
+        if truncation
+        else "there is no truncation error"
+    )
+    return f"At ε = {_size(curve.step)} the rounding noise is {_size(round_off)} and {term}"
 
 
 def _at_used(curve: StepCurve) -> tuple[float, float]:
-    """Round-off and truncation with the step that was used; infinite where it shows nothing."""
+    """Return the rounding noise and truncation error at the used step, or infinity and zero."""
     if curve.used is None:
         return math.inf, 0.0
     return float(curve.roundoff[curve.used]), float(curve.truncation[curve.used])
 
 
 def _expected(curve: StepCurve) -> Vector:
-    """What the error is expected to be, at most, with a right gradient."""
+    """Return the largest error to expect if the gradient is correct."""
     return curve.roundoff + curve.truncation
 
 
 def _best_step(curve: StepCurve) -> int:
-    """Return the step with the least error, of those that have it for a reason and not by luck."""
+    """Return the index of the step with the least error that is not small by luck alone."""
     apart = np.abs(curve.values - curve.low)
     return int(np.argmin(np.where(np.isfinite(apart), np.fmax(apart, _expected(curve)), np.inf)))
 
 
 def _plateau(curve: StepCurve, off: float) -> tuple[float, float]:
-    """Return the least and the largest step around the best one with the same error."""
+    """Return the smallest and the largest step around the best one with the same error."""
     same = np.abs(curve.errors - off) <= FAR_BELOW * off
     first = last = _best_step(curve)
     while first > 0 and same[first - 1]:
@@ -214,9 +227,9 @@ def _plateau(curve: StepCurve, off: float) -> tuple[float, float]:
 
 
 def _jump(curve: StepCurve) -> int | None:
-    """Return the first step with an error of its own, if the truncation of smaller ones shows none.
+    """Return the index of the first step with an unexplained error, if there is one.
 
-    Where they do show it, what comes on top at the largest steps is of higher order.
+    If there is a truncation error, the excess at the largest steps is of higher order, and no jump.
     """
     if np.any(curve.truncation):
         return None
@@ -226,14 +239,14 @@ def _jump(curve: StepCurve) -> int | None:
 
 
 def _end_of_domain(curve: StepCurve) -> float | None:
-    """Return the step from which on J is not finite, if there is one."""
+    """Return the step from which the cost is not finite, if there is one."""
     finite = np.flatnonzero(np.isfinite(curve.values))
     end = finite[-1] + 1
     return float(curve.steps[end]) if end < len(curve.steps) else None
 
 
 def _size(value: float) -> str:
-    """Return a step or an error, in the one or two digits that matter."""
+    """Return a step or an error with the two or three digits that matter."""
     return f"{value:.2g}" if value < 100 else f"{value:.3g}"  # noqa: PLR2004 (three digits)
 
 
@@ -245,7 +258,7 @@ def _capital(text: str) -> str:
 
 
 def curve_text(curve: StepCurve) -> str:
-    """Return a table with the error at one step to a decade, drawn to a logarithmic scale."""
+    """Return a table with one step per decade, and its error drawn on a logarithmic scale."""
     rows = _rows(curve)
     low, high = _range(curve, rows)
     value = f"{curve.best:.8g} ± {curve.bar:.1g}"
@@ -255,8 +268,8 @@ def curve_text(curve: StepCurve) -> str:
         f"{'ε':>9} {'difference':>15} {'error':>8}  1e{low:<{WIDTH - 4}}1e{high}",
         *(_line(curve, i, low, high) for i in rows),
         (
-            f"  {ERROR_MARK} error, {ROUNDOFF_MARK} round-off, {TRUNCATION_MARK} truncation, "
-            "* the step used"
+            f"  {ERROR_MARK} error, {ROUNDOFF_MARK} rounding noise, {TRUNCATION_MARK} truncation "
+            "error, * the step used"
         ),
         "",
         curve.sentence,
@@ -265,7 +278,7 @@ def curve_text(curve: StepCurve) -> str:
 
 
 def _rows(curve: StepCurve) -> list[int]:
-    """Return one step to a decade, the used one among them."""
+    """Return the index of one step per decade; the used step is one of them."""
     anchor = curve.steps[curve.used] if curve.used is not None else curve.step
     exponents = np.log10(curve.steps / anchor)
     decades = np.round(exponents)
@@ -276,12 +289,12 @@ def _rows(curve: StepCurve) -> list[int]:
 
 
 def _range(curve: StepCurve, rows: list[int]) -> tuple[int, int]:
-    """Return the powers of ten between which everything that is shown lies."""
+    """Return the powers of ten between which all shown values lie."""
     shown = np.concatenate([column[rows] for column in _columns(curve)])
     exponents = np.log10(shown[np.isfinite(shown) & (shown > 0)])
     if not exponents.size:
         return -1, 0
-    # Round-off at a large step says how small an error may be by accident; less is not shown.
+    # An error far below the noise at the largest step is small by accident, and is not shown.
     least = np.min(curve.roundoff) / 100
     low = max(exponents.min(), math.log10(least) if least > 0 else -np.inf)
     return math.floor(low), max(math.ceil(exponents.max()), math.floor(low) + 1)

@@ -1,9 +1,9 @@
-"""What a check found: plain frozen data, which knows nothing of how it came about or is shown.
+"""The result of a check: plain frozen data that is independent of how it is computed or shown.
 
-Numbers come in, from the rooms that measure and diagnose; `GradientCheck` and its parts go out to
-the user. `gradient_check.py` is the result as a whole and `parameter_check.py` one parameter of
-it; `verdict.py` and `cause.py` name what may be said of them. `close_up.py` looks at the entries
-of one parameter, laid out in a plane by `error_grid.py`; `step_curve.py` is one entry with steps
-of every size; `changes.py` compares two checks. `display.py` holds the only import that looks
-upwards: a result finds what shows it when it is shown.
+The packages that measure and diagnose fill it in; the user gets a `GradientCheck` and its parts.
+`gradient_check.py` is the result as a whole, and `parameter_check.py` is one parameter of it.
+`verdict.py` and `cause.py` list the possible verdicts and causes. `close_up.py` has the entries of
+one parameter, which `error_grid.py` lays out in a plane. `step_curve.py` is one entry with steps
+of every size. `changes.py` compares two checks. `display.py` holds the only import from a package
+above this one: a result imports its renderers when it is shown.
 """

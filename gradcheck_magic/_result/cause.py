@@ -1,4 +1,4 @@
-"""The causes that a wrong gradient may have."""
+"""The possible causes of a wrong gradient."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 __all__ = ["Cause", "Details", "Diagnosis"]
 
-# Numbers, names and indices, as `json` can hold them.
+# Numbers, names and indices that `json` can represent.
 Details = dict[str, Any]
 
 
 class Cause(Enum):
-    """What is wrong with a gradient; the value describes it."""
+    """The cause of a wrong gradient; the value describes it."""
 
     SIGN = "the opposite sign"
     SCALE = "a constant factor"
@@ -33,21 +33,21 @@ class Cause(Enum):
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is wrong, where, and what to look at.
+    """The diagnosis of a wrong gradient: its cause, its place, and what to look at.
 
     Attributes
     ----------
     cause : Cause
-        What the numbers support.
+        The cause that the numbers support.
     names : tuple of str
-        The parameters concerned.
+        The affected parameters.
     sentence : str
-        For a person: what, where, how sure, what to look at.
+        The diagnosis in words: what is wrong, where, how certain it is, and what to look at.
     details : dict
-        The evidence, as `json` can hold it: numbers such as ``factor``, ``strength`` (the excess of
-        a gradient over the right one, in units of the parameter), ``learning_rate`` and ``cosine``;
-        ``indices`` or ``sides`` of the entries concerned, ``axes`` and ``how`` they were mixed up;
-        ``owners``, ``after`` and ``before``, names of parameters.
+        The evidence, as `json` can represent it: numbers such as ``factor``, ``strength`` (the
+        excess of a gradient over the correct one, in units of the parameter), ``learning_rate``
+        and ``cosine``; ``indices`` or ``sides`` of the affected entries; ``axes`` and ``how`` they
+        were mixed up; ``owners``, ``after`` and ``before``, which are names of parameters.
     """
 
     cause: Cause

@@ -1,4 +1,4 @@
-"""What a check shows that the one before it did not: what was mended, and what is still wrong."""
+"""The changes from one check to the next: parameters that were fixed, or are still wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradcheck_magic._wording import listed
 
 __all__ = ["changes"]
 
-# So many parameters are named for each kind of change.
+# The number of parameters that are named for each kind of change.
 MOST_NAMES = 4
 
 _RIGHT, _WRONG, _OPEN = "right", "wrong", "open"
@@ -20,16 +20,16 @@ _STANDINGS = {
     Verdict.BUG: _WRONG,
     Verdict.INCONCLUSIVE: _OPEN,
 }
-# In the order in which they are told; of what was right and is, there is nothing to tell.
+# In the order in which they are listed; a parameter that stays correct is not mentioned.
 _CHANGE_WORDS = {
-    (_WRONG, _RIGHT): "mended",
+    (_WRONG, _RIGHT): "fixed",
     (_OPEN, _RIGHT): "now agrees",
     (_RIGHT, _WRONG): "now wrong",
     (_OPEN, _WRONG): "now wrong",
     (_WRONG, _WRONG): "still wrong",
-    (_WRONG, _OPEN): "cannot be told now",
-    (_RIGHT, _OPEN): "cannot be told now",
-    (_OPEN, _OPEN): "still cannot be told",
+    (_WRONG, _OPEN): "now inconclusive",
+    (_RIGHT, _OPEN): "now inconclusive",
+    (_OPEN, _OPEN): "still inconclusive",
 }
 
 
@@ -38,20 +38,20 @@ def changes(
     after: Sequence[ParameterCheck],
     differences: tuple[float, float],
 ) -> str:
-    """Return what has changed since the check before, in one line.
+    """Describe the changes since the previous check, in one line.
 
     Parameters
     ----------
     before, after : sequence of ParameterCheck
-        What the two checks found.
+        The results of the two checks.
     differences : tuple of float
-        The difference then, and now.
+        The difference of the previous check and of this one.
 
     Returns
     -------
     str
-        Such as ``"0.21 → 3e-09: `W2` mended, `b1` still wrong"``; empty where the two checks are
-        not of the same parameters, or all was right and is.
+        A text such as ``"0.21 → 3e-09: `W2` fixed, `b1` still wrong"``. It is empty if the two
+        checks are not of the same parameters, or if everything was correct and still is.
     """
     if [(p.name, p.shape) for p in before] != [(p.name, p.shape) for p in after]:
         return ""
@@ -67,6 +67,6 @@ def changes(
 
 
 def _pair(before: float, after: float) -> str:
-    """Return both differences; where they look the same, nobody should look for what changed."""
+    """Return both differences, or one of them "as before" if they look the same."""
     old, new = f"{before:.2g}", f"{after:.2g}"
     return f"{old} → {new}" if old != new else f"{new}, as before"

@@ -1,4 +1,4 @@
-"""What is known of one parameter, entry by entry, and where each stands in a picture of it."""
+"""The entries of one parameter, and their places in a picture of it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gradcheck_magic._result.error_grid import ErrorGrid, Tiling, box_of
 from gradcheck_magic._result.parameter_check import (
     Entry,
     ParameterCheck,
-    badness,
     index_of,
     label,
     relative_error,
+    severity,
 )
 
 __all__ = ["CloseUp"]
@@ -27,21 +27,21 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CloseUp(Displayed):
-    """What is known of the entries of one parameter; m of them were measured.
+    """The entries of one parameter, m of which were measured.
 
-    `GradientCheck.close_up` returns it. Its ``str()`` is a table and a histogram; at the end of a
-    cell it shows its pictures.
+    `GradientCheck.close_up` returns it. Its ``str()`` is a table and a histogram; as the last
+    expression of a cell, it shows its pictures.
 
     Attributes
     ----------
     parameter : ParameterCheck
-        Whose entries they are.
+        The result for the parameter as a whole.
     indices : ndarray of int, shape (m,)
-        Their positions in the parameter, in C order.
+        The positions of the measured entries in the parameter, in C order.
     analytic, numerical, uncertainty : ndarray, shape (m,)
-        Their backpropagated values, the best numerical values known, and the error bars of these.
+        Their backpropagated values, their best numerical values, and the error bars of the latter.
     wrong, kinked : ndarray of bool, shape (m,)
-        Which of them are wrong, and at which θ sits on a kink.
+        True for each entry that is wrong, and for each entry at which θ is on a kink.
     """
 
     parameter: ParameterCheck
@@ -54,7 +54,7 @@ class CloseUp(Displayed):
 
     @property
     def relative_errors(self) -> Vector:
-        """|numerical − analytic| / (|numerical| + |analytic|) of each entry."""
+        """The relative error |numerical − analytic| / (|numerical| + |analytic|) of each entry."""
         return relative_error(self.numerical, self.analytic)
 
     def __repr__(self) -> str:
@@ -62,21 +62,21 @@ class CloseUp(Displayed):
         return f"<CloseUp {self.parameter.name}, {measured}>"
 
     def worst(self, most: int) -> list[Entry]:
-        """Return the entries that are furthest off, worst first, and the wrong ones before all.
+        """Return the entries with the largest errors: the wrong ones first, each group worst first.
 
         Parameters
         ----------
         most : int
-            How many at most.
+            The maximum number of entries.
 
         Returns
         -------
         list of Entry
-            Those of this parameter.
+            Entries of this parameter.
         """
-        ranks = badness(self.analytic, self.numerical, self.wrong)
+        ranks = severity(self.analytic, self.numerical, self.wrong)
         if most < len(ranks):
-            # Sorting a million to find the first few would take longer than drawing them.
+            # Sorting a million entries to find the first few would take longer than drawing them.
             least = np.partition(ranks, -most)[-most] if most else np.inf
             candidates = np.flatnonzero(ranks >= least)
         else:
@@ -90,12 +90,12 @@ class CloseUp(Displayed):
         return Entry(label(self.parameter.name, index), index, *map(float, values))
 
     def grid(self) -> ErrorGrid:
-        """Return the errors in the parameter's shape, as far as that goes on a page.
+        """Return the errors in the parameter's shape, reduced to the size of a page.
 
         Returns
         -------
         ErrorGrid
-            Of at most 120 by 240 cells; a cell shows one entry, or a block of them.
+            A grid of at most 120 by 240 cells; each cell shows one entry, or a block of them.
         """
         tiling = Tiling.of(self.parameter.shape)
         cells = tiling.cells(self.indices)
@@ -119,7 +119,7 @@ class CloseUp(Displayed):
         )
 
     def _regions(self, tiling: Tiling) -> Mask:
-        """Mark the cells of the regions in which a scan found too many to be listed."""
+        """Mark the regions in which a scan found too many wrong entries to list them."""
         marked = np.zeros(tiling.shape, dtype=bool)
         name, shape = self.parameter.name, self.parameter.shape
         for region in self.parameter.regions:

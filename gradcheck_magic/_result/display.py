@@ -1,4 +1,4 @@
-"""A result that can be shown: as text, as HTML, or in whichever form a front end asks for."""
+"""The base class of results that can be shown as text or as HTML."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["Displayed", "renderers"]
 
 
 def renderers() -> ModuleType:
-    """Return the module that knows how each kind of result is shown.
+    """Return the module that renders each kind of result.
 
-    This is the only import that looks upwards: a result is plain data, and loads what shows it
-    when it is shown.
+    This is the only import from a package above this one: a result is plain data, and imports its
+    renderers when it is shown.
     """
     from gradcheck_magic._report import show
 
@@ -20,14 +20,14 @@ def renderers() -> ModuleType:
 
 
 class Displayed:
-    """A result that notebooks show as a card, `to_html()`, and terminals as text, its `str()`."""
+    """A result that notebooks show as HTML, `to_html()`, and terminals as text, `str()`."""
 
     def __str__(self) -> str:
         text: str = renderers().text(self)
         return text
 
     def to_html(self) -> str:
-        """Return the result as HTML that needs nothing else, pictures included."""
+        """Return the result as self-contained HTML, pictures included."""
         page: str = renderers().html(self)
         return page
 
@@ -37,7 +37,7 @@ class Displayed:
     def _repr_mimebundle_(
         self, include: Container[str] | None = None, exclude: Container[str] | None = None
     ) -> dict[str, str]:
-        """Return the forms that are asked for; no pictures are drawn for text alone."""
+        """Return the requested formats; no pictures are drawn for text alone."""
         forms = {"text/plain": self.__str__, "text/html": self.to_html}
         return {
             kind: form()

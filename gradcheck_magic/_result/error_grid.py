@@ -1,4 +1,4 @@
-"""The errors of a parameter in its own shape, laid out in a plane."""
+"""The errors of a parameter, laid out in a plane according to its shape."""
 
 from __future__ import annotations
 
@@ -19,43 +19,44 @@ Indices = NDArray[np.intp]
 Vector = NDArray[np.float64]
 
 
-# A picture has no more cells than this: they would be smaller than its pixels.
+# The maximum number of cells in a picture: smaller ones would be smaller than its pixels.
 ROWS_IN_GRID, COLUMNS_IN_GRID = 120, 240
 
 
-# A vector up to this long is one row; a longer one is folded.
+# A vector of up to this length is one row; a longer one is folded into several.
 LONGEST_ROW = 40
 
 
-# How much wider than high a folded vector and a sheet of tiles are, about.
+# The approximate ratio of width to height of a folded vector and of a sheet of tiles.
 ASPECT = 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class ErrorGrid:
-    """A picture of a parameter, cell by cell; a cell shows one entry, or a block of them.
+    """A picture of a parameter in cells; each cell shows one entry, or a block of them.
 
-    Each array but `cells` has the shape of the picture. A cell is exactly one of: padding, not
-    measured, or measured; and then it has an error, or is exactly equal, or only not finite.
+    Each array except `cells` has the shape of the picture. A cell is exactly one of these: padding,
+    not measured, or measured. A measured cell either has an error, or agrees exactly, or has only
+    values that are not finite.
 
     Attributes
     ----------
     log_errors : ndarray of float
-        log10 of the largest relative error in each cell; nan where there is none above zero.
+        log10 of the largest relative error in each cell; nan if there is none above zero.
     cells : ndarray of int, shape (2, m)
-        Row and column of the cell in which each entry that was measured is.
+        The row and the column of the cell of each measured entry.
     exact : ndarray of bool
-        Where all that was measured agrees to the last bit.
+        True for cells in which all measured entries agree to the last bit.
     wrong, kinked, not_finite : ndarray of bool
-        Where anything is wrong, sits on a kink, or has a value that is not finite.
+        True for cells with an entry that is wrong, is on a kink, or is not finite.
     unmeasured : ndarray of bool
-        Where there are entries and none of them was measured.
+        True for cells in which no entry was measured.
     padding : ndarray of bool
-        Where there is no entry: between tiles, and at the end of a folded vector.
+        True for cells without entries: between tiles, and at the end of a folded vector.
     regions : ndarray of bool
-        Where a scan found too much wrong to list it.
+        True for cells in which a scan found too many wrong entries to list them.
     tiling : Tiling
-        How the parameter is laid out.
+        The layout of the parameter.
     """
 
     log_errors: Vector
@@ -71,27 +72,27 @@ class ErrorGrid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many rows and columns of cells there are."""
+        """The number of rows and columns of cells."""
         return self.tiling.shape
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How an array of any shape is laid out in a plane: tiles from left to right, then down.
+    """The layout of an array of any shape in a plane: tiles from left to right, then down.
 
-    A matrix is one tile. Each entry of a vector is a tile of its own, each pair of the last two
-    axes of a larger array another. Axes of length 1 do not count.
+    A matrix is one tile. In a vector, each entry is a tile; in an array with more axes, each matrix
+    along the last two axes is a tile. Axes of length 1 do not count.
 
     Attributes
     ----------
     count, height, width : int
-        How many tiles there are, and the size of each.
+        The number of tiles, and the size of each.
     per_row, group : int
-        How many tiles are beside each other, and after how many of these the gap is wider.
+        The number of tiles in a row, and the number of tiles after which the gap is wider.
     gap : int
-        Between tiles.
+        The number of empty cells between tiles.
     across, down : str
-        What the axes of the picture mean.
+        The labels of the axes of the picture.
     """
 
     count: int
@@ -122,7 +123,7 @@ class Tiling:
                 length, 1, 1, max(length, 1), max(length, 1), 0, "index" if length > 1 else "", ""
             )
         per_row = _round(math.sqrt(ASPECT * length))
-        return cls(length, 1, 1, per_row, per_row, 0, f"index, {per_row} to a row", "row starts at")
+        return cls(length, 1, 1, per_row, per_row, 0, f"index, {per_row} per row", "row starts at")
 
     @classmethod
     def _of_stack(cls, lengths: list[int], tile: str) -> Self:
@@ -131,17 +132,17 @@ class Tiling:
         ideal = math.sqrt(ASPECT * count * (height + 1) / (width + 1))
         per_row, group, beside = max(1, round(ideal)), 1, ""
         if len(lengths) > 3 and channels <= ideal:  # noqa: PLR2004 (n, c, h, w)
-            # All channels of a kernel stand together.
+            # All channels of a kernel stay together.
             group = channels
             per_row = round(ideal / channels) * channels
             beside = f"{per_row // channels} × "
         per_row = min(per_row, count)
-        words = f"tiles {tile}: {beside}{group if beside else per_row} to a row"
+        words = f"tiles {tile}: {beside}{group if beside else per_row} per row"
         return cls(count, height, width, per_row, group if beside else per_row, 1, words, "")
 
     @property
     def extent(self) -> tuple[int, int]:
-        """How many rows and columns there would be if each cell showed one place."""
+        """The number of rows and columns if each cell showed one entry."""
         n_rows = -(-self.count // self.per_row)
         wide = min(self.per_row, self.count) - 1
         last = wide * (self.width + self.gap) + wide // self.group * self.gap
@@ -150,18 +151,18 @@ class Tiling:
 
     @property
     def block(self) -> tuple[int, int]:
-        """How many rows and columns of these one cell shows."""
+        """The number of rows and columns of entries that one cell shows."""
         rows, columns = self.extent
         return -(-rows // ROWS_IN_GRID), -(-columns // COLUMNS_IN_GRID)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many rows and columns of cells there are."""
+        """The number of rows and columns of cells."""
         rows, columns = (-(-n // b) for n, b in zip(self.extent, self.block, strict=True))
         return rows, columns
 
     def cells(self, indices: Indices) -> Indices:
-        """Return row and column of the cell of each entry; shape (2, m)."""
+        """Return the row and the column of the cell of each entry; shape (2, m)."""
         tile, rest = np.divmod(indices, self.height * self.width)
         y, x = np.divmod(rest, self.width)
         return np.stack([self._rows(tile, y), self._columns(tile, x)])
@@ -175,34 +176,34 @@ class Tiling:
         return (place * (self.width + self.gap) + wider + x) // self.block[1]
 
     def any_of(self, cells: Indices, which: Mask | None = None) -> Mask:
-        """Return the cells with any entry of which something is true."""
+        """Return a mask of the cells that contain any of the entries, or of those in `which`."""
         result = np.zeros(self.shape, dtype=bool)
         rows, columns = cells if which is None else cells[:, which]
         result[rows, columns] = True
         return result
 
     def largest(self, cells: Indices, values: Vector) -> Vector:
-        """Return the largest value in each cell; nan where there is none above -inf."""
+        """Return the largest value in each cell; nan if there is none above -inf."""
         result = np.full(math.prod(self.shape), -np.inf)
         np.maximum.at(result, cells[0] * self.shape[1] + cells[1], values)
         return np.where(np.isneginf(result), np.nan, result).reshape(self.shape)
 
     def present(self) -> Mask:
-        """Return the cells in which there is any entry, without looking at every one."""
+        """Return a mask of the cells that contain entries, without looking at every entry."""
         result = np.zeros(self.shape, dtype=bool)
         whole = self.count // self.per_row * self.per_row
         for tiles in (np.arange(whole), np.arange(whole, self.count)):
-            # Rows and columns have nothing to do with each other, except in the last row of tiles.
+            # Rows and columns are independent of each other, except in the last row of tiles.
             rows = self._rows(tiles[:: self.per_row, None], np.arange(self.height))
             columns = self._columns(tiles[: self.per_row, None], np.arange(self.width))
             result[np.ix_(np.unique(rows), np.unique(columns))] = True
         return result
 
     def within(self, box: list[tuple[int, int]], shape: tuple[int, ...]) -> Mask:
-        """Return the cells of a box of an array of this shape: start and stop along each axis."""
+        """Return a mask of the cells of a box, given as start and stop along each axis."""
         sides = [np.arange(start, stop) for start, stop in box]
         if self.count == 1:
-            # Of a matrix with millions of entries, one for each cell will do.
+            # A matrix may have millions of entries; one for each cell is enough.
             steps = iter(self.block)
             long = [length != 1 for length in shape]
             sides = [
@@ -214,7 +215,7 @@ class Tiling:
 
 
 def _round(wanted: float) -> int:
-    """The least of 10, 20, 50, 100, 200, … that is as large."""
+    """Round up to one of 1, 2, 5, 10, 20, 50, 100, …."""
     power: int = 10 ** math.floor(math.log10(wanted))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= wanted)
 
@@ -226,7 +227,7 @@ def _axis_names(axes: list[int], ndim: int) -> tuple[str, str]:
 
 
 def _tile_name(axes: list[int], ndim: int) -> str:
-    """What stands in a tile: ``[i, j, :, :]``."""
+    """Return the label of a tile, such as ``[i, j, :, :]``."""
     letters = iter("ijklmnopqrstuvwxyz")
     sides = [":" if axis in axes[-2:] else next(letters, "…") for axis in range(ndim)]
     for axis in set(range(ndim)) - set(axes):
@@ -235,7 +236,7 @@ def _tile_name(axes: list[int], ndim: int) -> str:
 
 
 def box_of(sides: str, shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Read ``[3, :, 2:5]``: start and stop along each axis."""
+    """Parse a label such as ``[3, :, 2:5]`` into start and stop along each axis."""
     box = []
     for side, length in zip(re.findall(r"[\d:]+", sides), shape, strict=True):
         start, colon, stop = side.partition(":")

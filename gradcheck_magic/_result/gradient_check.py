@@ -1,4 +1,4 @@
-"""What a gradient check found: plain numbers and NumPy arrays."""
+"""The result of a gradient check as a whole."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gradcheck_magic._result.display import Displayed, renderers
 from gradcheck_magic._result.parameter_check import (
     Entry,
     ParameterCheck,
-    badness,
     index_of,
     label,
     relative_error,
+    severity,
 )
 from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import did_you_mean, listed
@@ -33,72 +33,74 @@ __all__ = ["GradientCheck", "jsonable"]
 Vector = NDArray[np.float64]
 
 
-# How many entries `to_dict` lists.
+# The number of entries that `to_dict` lists.
 ENTRIES_IN_DICT = 100
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GradientCheck(Displayed):
-    """What a gradient check found: plain numbers and NumPy arrays.
+    """The result of a gradient check: plain numbers and NumPy arrays.
 
-    Its ``str()`` is the whole report; at the end of a cell it shows its card. It is true, as in
-    ``assert check``, if it passed.
+    Its ``str()`` is the complete report; as the last expression of a cell, it shows its card. It is
+    true, as in ``assert check``, if it passed.
 
     Attributes
     ----------
     verdict : Verdict
-        On the whole gradient.
+        The verdict on the whole gradient.
     difference, difference_uncertainty : float
-        ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂) over the entries that have a quotient; 0.0 where
-        both are zero. In full mode it is `gradient_checking`'s number, and its uncertainty 0;
-        after a scan it is an estimate, and its spread.
+        The difference ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂) over the entries that have a
+        difference quotient; 0.0 if both norms are zero. In full mode it is the number that
+        `gradient_checking` returns, and its uncertainty is 0; after a scan it is an estimate, and
+        the uncertainty is its spread.
     parameters : tuple of ParameterCheck
-        One for each parameter checked.
+        The result for each parameter that was checked.
     diagnoses : tuple of Diagnosis
-        What is probably wrong.
+        The probable causes of a wrong gradient.
     wrong_entries : tuple of (str, tuple of int)
-        Name and index of every entry that is wrong beyond its error bar, worst first.
+        The name and index of every entry that is wrong beyond its error bar, worst first.
     measured : ndarray of int, shape (m,)
-        Indices into θ of the entries that were measured.
+        The indices into θ of the measured entries.
     analytic, numerical, uncertainty : ndarray, shape (m,)
-        Their backpropagated values, the best numerical values known, and the error bars of these.
+        Their backpropagated values, their best numerical values, and the error bars of the latter.
     wrong : ndarray of bool, shape (m,)
-        Which of them are wrong.
+        True for each entry that is wrong.
     kinked : ndarray of bool, shape (m,)
-        At which of them θ sits on a kink of the cost: there `numerical` is, of all values between
-        the slopes on both sides, the nearest to `analytic`.
+        True for each entry at which θ is on a kink of the cost: there, `numerical` is the value
+        nearest to `analytic` between the slopes on both sides.
     mode : str
-        "full": every entry by a central difference; "scan": random directions.
+        "full" if every entry was measured by a central difference; "scan" if random directions
+        were.
     call : str
-        How the function was called: "flat", "structured", "arguments" or "closure".
+        The way the cost function was called: "flat", "structured", "arguments" or "closure".
     epsilon : float
-        The step.
+        The step ε.
     cost, noise : float
         J(θ), and the absolute error of one evaluation of it.
     n_evaluations : int
-        How often the cost function was called.
+        The number of calls of the cost function.
     seconds : float
-        How long it took.
+        The duration of the check.
     detectable : float
-        An error larger than this, of any single entry measured, would have been listed as wrong;
-        after a scan, an error larger than this and than 2e-5 of the entry, of any single one,
-        found with probability 0.999.
+        The smallest detectable error: a larger error of any single measured entry would have been
+        listed as wrong. After a scan, a larger error of any single entry would have been found
+        with probability 0.999, provided that it is also more than 2e-5 of the entry.
     size : int
-        How many entries were to be measured.
+        The number of entries that were to be measured.
     interrupted : bool
-        Whether the check was stopped before it measured them all.
+        True if the check was stopped before it measured all of them.
     reasons : tuple of str
-        Why the verdict is what it is, where the difference alone does not say; sentences.
+        The reasons for the verdict, as sentences, if the difference alone does not explain it.
     notes : tuple of str
-        What was taken for granted, and what is odd; sentences.
+        The assumptions that were made, and anything unusual, as sentences.
     point : int
-        At which of several points: 0 is the given one.
+        The number of the point, if several were checked: 0 is the given one.
     changes : str
-        What has changed since the previous check of the same parameters, such as ``"0.21 → 3e-09:
-        `W2` mended"``; empty where there was none, or all was right then and is.
+        The changes since the previous check of the same parameters, such as ``"0.21 → 3e-09: `W2`
+        fixed"``; empty if there was no such check, or if everything was correct and still is.
     fingerprint : str
-        Two hashes, of θ and of the gradient, by which `step_curve` knows whether they are still
-        the same.
+        Two hashes, one of θ and one of the gradient. They tell `step_curve` whether either has
+        changed.
 
     Examples
     --------
@@ -142,7 +144,7 @@ class GradientCheck(Displayed):
 
     @property
     def passed(self) -> bool:
-        """Whether the verdict is CORRECT."""
+        """True if the verdict is CORRECT."""
         return self.verdict is Verdict.CORRECT
 
     @property
@@ -157,12 +159,12 @@ class GradientCheck(Displayed):
 
     @property
     def n_measured(self) -> int:
-        """How many entries were measured."""
+        """The number of measured entries."""
         return len(self.measured)
 
     @property
     def relative_errors(self) -> Vector:
-        """|numerical − analytic| / (|numerical| + |analytic|) over `measured`."""
+        """The relative errors |numerical − analytic| / (|numerical| + |analytic|) of `measured`."""
         return relative_error(self.numerical, self.analytic)
 
     def __bool__(self) -> bool:
@@ -177,7 +179,7 @@ class GradientCheck(Displayed):
         Raises
         ------
         GradientCheckFailed
-            With the verdict, the difference and the first diagnosis or reason.
+            The message has the verdict, the difference and the first diagnosis or reason.
 
         Examples
         --------
@@ -200,17 +202,17 @@ class GradientCheck(Displayed):
         return f"{self.verdict.value} The difference is {self.difference_text}. {first}".rstrip()
 
     def worst_entries(self, most: int = ENTRIES_IN_DICT) -> list[Entry]:
-        """Return the entries that are furthest off, worst first, and the wrong ones before all.
+        """Return the entries with the largest errors: the wrong ones first, each group worst first.
 
         Parameters
         ----------
         most : int
-            How many at most.
+            The maximum number of entries.
 
         Returns
         -------
         list of Entry
-            Those of all parameters together.
+            Entries of all parameters together.
 
         Examples
         --------
@@ -220,24 +222,24 @@ class GradientCheck(Displayed):
         >>> [entry.label for entry in check.worst_entries()]
         ['params[1]', 'params[0]']
         """
-        ranks = badness(self.analytic, self.numerical, self.wrong)
+        ranks = severity(self.analytic, self.numerical, self.wrong)
         order = np.argsort(-ranks, kind="stable")[:most]
         return [self._entry(int(position)) for position in order]
 
     def entries_behind(self, diagnosis: Diagnosis, most: int = ENTRIES_IN_DICT) -> list[Entry]:
-        """Return the entries that a diagnosis is about, worst first: the wrong ones, if any.
+        """Return the entries that a diagnosis is about, worst first: only the wrong ones, if any.
 
         Parameters
         ----------
         diagnosis : Diagnosis
             One of `diagnoses`.
         most : int
-            How many at most.
+            The maximum number of entries.
 
         Returns
         -------
         list of Entry
-            Those of the parameters that it names.
+            Entries of the parameters that the diagnosis names.
         """
         concerned = np.repeat(
             [parameter.name in diagnosis.names for parameter in self.parameters],
@@ -245,22 +247,23 @@ class GradientCheck(Displayed):
         )
         if np.any(concerned & self.wrong):
             concerned &= self.wrong
-        ranks = np.where(concerned, badness(self.analytic, self.numerical, self.wrong), -np.inf)
+        ranks = np.where(concerned, severity(self.analytic, self.numerical, self.wrong), -np.inf)
         order = np.argsort(-ranks, kind="stable")[: min(most, int(concerned.sum()))]
         return [self._entry(int(position)) for position in order]
 
     def close_up(self, name: str) -> CloseUp:
-        """Return what is known of each entry of one parameter.
+        """Return the entries of one parameter.
 
         Parameters
         ----------
         name : str
-            What the parameter is called.
+            The name of the parameter.
 
         Returns
         -------
         CloseUp
-            At the end of a cell, it shows histogram, map and scatter plot of the entries.
+            As the last expression of a cell, it shows a histogram, a map and a scatter plot of the
+            entries.
 
         Raises
         ------
@@ -281,7 +284,7 @@ class GradientCheck(Displayed):
         by_name = {parameter.name: parameter for parameter in self.parameters}
         if name not in by_name:
             meant = did_you_mean(name, by_name)
-            raise InputError(f"`{name}` was not checked{meant}: there is {listed(by_name)}.")
+            raise InputError(f"`{name}` was not checked{meant}: choose from {listed(by_name)}.")
         parameter = by_name[name]
         ends = (parameter.start, parameter.start + parameter.size)
         here = slice(*(int(end) for end in np.searchsorted(self.measured, ends)))
@@ -297,16 +300,16 @@ class GradientCheck(Displayed):
 
     def _entry(self, position: int) -> Entry:
         where = int(self.measured[position])
-        # They are in the order of θ, as the parameters are.
+        # The entries are in the order of θ, and so are the parameters.
         parameter = next(p for p in self.parameters if p.start <= where < p.start + p.size)
         index = index_of(where - parameter.start, parameter.shape)
         values = (self.analytic[position], self.numerical[position], self.uncertainty[position])
         return Entry(label(parameter.name, index), index, *map(float, values))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `json` can hold: summary, parameters, diagnoses, the 100 worst entries.
+        """Return a summary, the parameters, the diagnoses and the 100 worst entries for `json`.
 
-        What is not finite becomes None. Verdicts and causes are told by their names.
+        Numbers that are not finite become None. Verdicts and causes are given by their names.
 
         Returns
         -------
@@ -353,14 +356,14 @@ class GradientCheck(Displayed):
         }
 
     def figure(self) -> Figure:
-        """Return a matplotlib figure: how the errors of the entries are spread.
+        """Return a matplotlib figure of the distribution of the errors of the entries.
 
-        After a scan, what error it would have found beside the size of the entries.
+        After a scan, it compares the smallest detectable error with the size of the entries.
 
         Returns
         -------
         matplotlib.figure.Figure
-            Apart from pyplot: nothing is shown, and no figure stays open.
+            A figure that pyplot does not manage: it is not shown, and it does not stay open.
         """
         drawn: Figure = renderers().figure(self)
         return drawn
@@ -371,7 +374,7 @@ def _finite(value: float) -> float | None:
 
 
 def jsonable(value: Any) -> Any:
-    """The same, of what `json` can hold."""
+    """Return a value as `json` can represent it: tuples as lists, and None for nan and inf."""
     if isinstance(value, dict):
         return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

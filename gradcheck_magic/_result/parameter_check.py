@@ -1,4 +1,4 @@
-"""What was found of one parameter's gradient, and of its entries."""
+"""The result of a check for one parameter, and for its entries."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = [
     "Entry",
     "ParameterCheck",
     "WrongRegion",
-    "badness",
     "index_of",
     "label",
     "relative_error",
+    "severity",
 ]
 
 Vector = NDArray[np.float64]
@@ -26,12 +26,12 @@ Mask = NDArray[np.bool_]
 
 
 def index_of(k: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Index of the `k`-th entry of an array, in C order."""
+    """Return the index of the `k`-th entry of an array, in C order."""
     return tuple(int(i) for i in np.unravel_index(k, shape))
 
 
 def label(name: str, index: tuple[int, ...]) -> str:
-    """What to call an entry: ``W2[3, 1]``, and ``b`` where it is a single number."""
+    """Return the label of an entry: ``W2[3, 1]``, or just ``b`` for a single number."""
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
@@ -42,9 +42,9 @@ class Entry:
     Attributes
     ----------
     label : str
-        ``W2[3, 1]``.
+        The label, such as ``W2[3, 1]``.
     index : tuple of int
-        Its index in its parameter; empty for a number.
+        The index in the parameter; empty for a single number.
     analytic, numerical, uncertainty : float
         The backpropagated value, the measured one, and the error bar of the latter.
     """
@@ -58,16 +58,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class WrongRegion:
-    """A part of a parameter in which entries are wrong, too many to be listed.
+    """A part of a parameter with too many wrong entries to list them.
 
     Attributes
     ----------
     label : str
-        ``W1[3, :]``.
+        The label, such as ``W1[3, :]``.
     size : int
-        How many entries it has.
+        The number of entries in it.
     n_wrong, n_tried : int
-        How many of those that were measured are wrong, and how many were measured.
+        The number of measured entries that are wrong, and the number of measured entries.
     """
 
     label: str
@@ -78,34 +78,35 @@ class WrongRegion:
 
 @dataclass(frozen=True)
 class ParameterCheck:
-    """The gradient of one parameter.
+    """The result of a check for one parameter.
 
     Attributes
     ----------
     name, shape, size : str, tuple of int, int
-        What it is called, and how large it is.
+        The parameter's name, shape and number of entries.
     verdict : Verdict
-        On this parameter alone.
+        The verdict on this parameter alone.
     difference : float
         ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂), over the entries of this parameter that have a
-        quotient; `approx` is the textbook's, over the nominal step. After a scan, an estimate.
+        difference quotient; `approx` is the textbook's quotient, with the nominal step. After a
+        scan, it is an estimate.
     n_measured, n_wrong : int
-        How many entries were measured by themselves, and how many of these disagree.
+        The number of entries that were measured individually, and the number that disagree.
     worst : Entry or None
-        The entry that is furthest off; None where none was measured.
+        The entry with the largest error; None if no entry was measured.
     start : int
-        The position of its first entry in θ.
+        The position of the parameter's first entry in θ.
     difference_uncertainty : float
-        The spread of `difference`, where it is an estimate.
+        The spread of `difference`, if it is an estimate.
     is_scanned : bool
-        Whether a scan looked at all its entries at once.
+        True if a scan looked at all its entries at once.
     largest, typical : float
-        After a scan, the largest of its analytic values, by size, and their root mean square.
+        After a scan, the largest absolute analytic value, and the root mean square of all of them.
     detectable : float
-        After a scan, the size of an error of a single entry that it would have found, if it is
-        more than 2e-5 of the entry.
+        After a scan, the smallest detectable error of a single entry, provided that it is more
+        than 2e-5 of the entry.
     regions : tuple of WrongRegion
-        After a scan, where entries are wrong that are too many to be listed.
+        After a scan, the regions with too many wrong entries to list them.
     """
 
     name: str
@@ -126,11 +127,11 @@ class ParameterCheck:
 
 
 def relative_error(numerical: NDArray[Any], analytic: NDArray[Any]) -> Vector:
-    """|numerical − analytic| / (|numerical| + |analytic|) for each entry.
+    """Return |numerical − analytic| / (|numerical| + |analytic|) for each entry.
 
-    It is 0 where both are zero, at most 1, and nan where one of them is not finite.
+    It is 0 if both are zero, at most 1, and nan if one of them is not finite.
     """
-    # Halves, because the sum of two huge entries overflows.
+    # Both values are halved, because the sum of two huge entries would overflow.
     scale = np.abs(numerical / 2) + np.abs(analytic / 2)
     relative: Vector = np.where(scale == 0, 0.0, np.nan)
     with np.errstate(invalid="ignore"):
@@ -138,10 +139,10 @@ def relative_error(numerical: NDArray[Any], analytic: NDArray[Any]) -> Vector:
     return relative
 
 
-def badness(analytic: Vector, numerical: Vector, wrong: Mask) -> Vector:
-    """How far off each entry is, for ranking: a wrong one before all that round-off explains.
+def severity(analytic: Vector, numerical: Vector, wrong: Mask) -> Vector:
+    """Rank each entry by its error: a wrong one above all that rounding noise explains.
 
-    First come entries whose analytic value is not finite, last those that were not measured.
+    Entries whose analytic value is not finite rank highest, and unmeasured ones lowest.
     """
     error = np.where(np.isfinite(numerical), relative_error(numerical, analytic), -1.0)
     return np.where(np.isfinite(analytic), error + 2.0 * wrong, np.inf)

@@ -1,4 +1,4 @@
-"""One entry of a gradient beside central differences with steps of every size."""
+"""One entry of a gradient, compared with central differences for steps of every size."""
 
 from __future__ import annotations
 
@@ -15,60 +15,60 @@ __all__ = ["StepCurve"]
 
 Vector = NDArray[np.float64]
 
-# By how much, as a logarithm, rounding may change a step that is still the same.
+# Two steps are the same if their logarithms differ by less than this, which allows for rounding.
 SAME_STEP = 0.25
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StepCurve(Displayed):
-    """One entry of a gradient, beside central differences with steps of every size.
+    """One entry of a gradient, compared with central differences for steps of every size.
 
-    Its ``str()`` is a picture of it in text; at the end of a cell it shows its plot.
+    Its ``str()`` is a text plot; as the last expression of a cell, it shows its plot.
 
     Attributes
     ----------
     label : str
-        ``W2[3, 1]``.
+        The label of the entry, such as ``W2[3, 1]``.
     name, index : str, tuple of int
-        Its parameter, and where in it the entry stands.
+        The parameter's name, and the index of the entry in it.
     analytic : float
-        Its backpropagated value.
+        The backpropagated value.
     steps : ndarray, shape (m,), increasing
-        ε, as rounding allows it to be taken: ((θ + ε) − (θ − ε)) / 2.
+        The steps ε that were really taken, after rounding: ((θ + ε) − (θ − ε)) / 2.
     values : ndarray, shape (m,)
-        The central differences (J(θ + ε) − J(θ − ε)) / 2ε; nan where J is not finite.
+        The central differences (J(θ + ε) − J(θ − ε)) / 2ε; nan if J is not finite.
     errors : ndarray, shape (m,)
         |value − analytic|.
     roundoff : ndarray, shape (m,)
-        What the noise of J may do to each value: 4 e_J/ε, with e_J of at least half a unit in the
-        last place of J; inf where there is no value.
+        The possible effect of the rounding noise of J on each value: 4 e_J/ε, with e_J of at least
+        half a unit in the last place of J; inf if there is no value.
     truncation : ndarray, shape (m,)
-        c ε², the leading term |J‴|/6 · ε² of the truncation error. c is the median over the longest
-        row of steps whose values change by that law, clear of round-off; 0 where there
-        are none, as with a cost that is quadratic in the entry.
+        The leading term c ε² = |J‴|/6 · ε² of the truncation error. c is the median over the
+        longest run of steps whose values follow that law, clear of rounding noise; it is 0 if there
+        are none, for example if the cost is quadratic in the entry.
     step : float
-        The step that was used; one of `steps`, but for rounding.
+        The step that the check used; it is one of `steps`, except for rounding.
     best, bar : float
-        The best numerical value known, and its error bar: those of the check; where it has none,
-        or something has changed since, what the steps come to by themselves. On a kink, of all
-        values between the slopes on both sides, the nearest to `analytic`.
+        The best numerical value, and its error bar, as the check found them; if it did not, or if
+        something has changed since, as the steps here alone give them. On a kink, the value is the
+        nearest to `analytic` between the slopes on both sides.
     low, high : float
-        The slopes on both sides, where θ sits on a kink; both the same value elsewhere.
+        The slopes on both sides, if θ is on a kink; otherwise two equal values.
     rounding : float
-        What rounding may have done to `analytic`.
+        The possible effect of rounding on `analytic`.
     wrong : bool
-        Whether the entry is wrong beyond its error bar: the check's word, as far as there is one.
+        True if the entry is wrong beyond its error bar, according to the check if there is one.
     enough : float
-        The error bar with which the entry counts as known.
+        The error bar that counts as precise enough.
     changed : tuple of str
-        What is no longer as the check saw it: "θ", "the gradient", "the cost".
+        The things that have changed since the check: "θ", "the gradient", "the cost".
     precision : str
-        In which θ was stepped: "float64", also where it is in single precision and the cost
-        function goes along.
+        The precision in which θ was moved: "float64" even if θ is in single precision, provided
+        that the cost function accepts it.
     n_evaluations : int
-        How often the cost function was called.
+        The number of calls of the cost function.
     seconds : float
-        How long it took.
+        The duration.
     """
 
     label: str
@@ -95,29 +95,29 @@ class StepCurve(Displayed):
 
     @property
     def moved(self) -> bool:
-        """Whether θ, the gradient or J(θ) is no longer what the check saw; False without one."""
+        """True if θ, the gradient or J(θ) has changed since the check; False without a check."""
         return bool(self.changed)
 
     @property
     def on_kink(self) -> bool:
-        """Whether θ sits on a kink of the cost."""
+        """True if θ is on a kink of the cost."""
         return self.low < self.high
 
     @property
     def used(self) -> int | None:
-        """Which of the steps is the one that was used; None where it does not change θ."""
+        """The index in `steps` of the step that was used; None if that step does not change θ."""
         apart = np.abs(np.log(self.steps / self.step))
         nearest = int(np.argmin(apart))
         return nearest if apart[nearest] < SAME_STEP else None
 
     @property
     def sentence(self) -> str:
-        """What the curve shows, in one to three sentences."""
+        """A description of the curve in one to three sentences."""
         told: str = renderers().curve_sentence(self)
         return told
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `json` can hold; what is not finite becomes None.
+        """Return the curve as `json` can represent it; numbers that are not finite become None.
 
         Returns
         -------

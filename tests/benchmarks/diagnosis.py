@@ -330,9 +330,8 @@ def is_true_anyway(plan, diagnosis) -> bool:
     return diagnosis.cause in LOCAL or (ignored and set(diagnosis.names) <= set(without))
 
 
-def judged(plan, case) -> Row:
-    """Check one case."""
-    check = check_gradients(case.params, case.grads, case.cost, names=notebook(plan), mode="full")
+def judged(plan, case, check) -> Row:
+    """What a check made of one case."""
     diagnoses, what = check.diagnoses, planted(plan, case)
     silent = check.verdict is Verdict.INCONCLUSIVE
     told = what is not None and not silent and can_be_told(case, what)
@@ -368,7 +367,9 @@ def run_shard(options: argparse.Namespace, shard: int) -> list[Row]:
     built = ((p, case) for p in chosen if (case := build(p)) is not None)
     rows = []
     for plan, case in islice(built, shard, None, options.workers):
-        rows.append(judged(plan, case))
+        names = notebook(plan)
+        check = check_gradients(case.params, case.grads, case.cost, names=names, mode="full")
+        rows.append(judged(plan, case, check))
         if shard == 0:
             progress(len(rows) * options.workers)
     return rows

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from gradcheck_magic import check_gradients, gradient_checking
-from gradcheck_magic._result.verdict import THRESHOLDS, band
+from gradcheck_magic._result.verdict import THRESHOLDS, textbook_verdict
 from tests.benchmarks import rivals
 from tests.benchmarks.harness import (
     Count,
@@ -114,7 +114,7 @@ def textbook(case: Case, cost: Counted) -> Found:
     difference = gradient_checking(
         case.params, case.grads, lambda theta: cost(rivals.unflattened(theta, case.params))
     )
-    return Found(band(difference).name, f"difference {difference:.3g}")
+    return Found(textbook_verdict(difference).name, f"difference {difference:.3g}")
 
 
 def checkers(*, ours_only: bool) -> tuple[dict[str, Callable], dict[str, str]]:

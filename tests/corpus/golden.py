@@ -16,7 +16,7 @@ import argparse
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -27,8 +27,9 @@ import numpy as np
 from gradcheck_magic import Diagnosis, GradientCheck, check_gradients
 from tests.benchmarks.diagnosis import notebook
 from tests.benchmarks.harness import parsed, progress, run_on_all_cores, say
-from tests.corpus.generate import build, plans
-from tests.corpus.planted import ROWS, checked
+from tests.corpus.case import Case
+from tests.corpus.generate import Plan, build, plans
+from tests.corpus.planted import ROWS, Row, checked
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "corpus.txt"
 TITLE = (
@@ -130,28 +131,40 @@ def arithmetic() -> str:
     return digest.hexdigest()[:12]
 
 
-def everything() -> Iterator[tuple[str, partial]]:
-    """Yield the name of each case, and what checks it."""
+def built(plan: Plan) -> Case | None:
+    """The case of a plan, if there is one.
+
+    With another arithmetic, a gradient by hand may be a little further from the true one than the
+    corpus allows. Its cases are then missing, and count among those that differ.
+    """
+    try:
+        return build(plan)
+    except AssertionError:
+        return None
+
+
+def everything() -> Iterator[tuple[Plan | None, Case | Row, Callable[[], GradientCheck]]]:
+    """Yield each case, with its plan if it is one of the corpus itself, and what checks it."""
     for plan in plans():
-        case = build(plan)
+        case = built(plan)
         if case is not None:
             names = notebook(plan)
             check = partial(check_gradients, case.params, case.grads, case.cost, names=names)
-            yield case.name, partial(check, mode="full")
-    yield from ((row.name, partial(checked, row)) for row in ROWS)
+            yield plan, case, partial(check, mode="full")
+    yield from ((None, row, partial(checked, row)) for row in ROWS)
 
 
 def run_shard(options: argparse.Namespace, shard: int) -> list[Line]:
     """Every so-many-th case."""
     lines = []
-    for name, check in islice(everything(), shard, None, options.workers):
-        lines.append(Line.of(name, check()))
+    for _, case, check in islice(everything(), shard, None, options.workers):
+        lines.append(Line.of(case.name, check()))
         if shard == 0:
             progress(len(lines) * options.workers)
     return lines
 
 
-def today(workers: int = 1) -> Golden:
+def today(workers: int) -> Golden:
     """What the check says now."""
     return Golden(arithmetic(), run_on_all_cores(run_shard, argparse.Namespace(workers=workers)))
 

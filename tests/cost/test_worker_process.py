@@ -12,7 +12,7 @@ from gradcheck_magic._cost import worker_process
 FAULTS = """
 import resource
 import numpy as np
-from gradcheck_magic._cost.worker_process import memory_kept
+from gradcheck_magic._cost.worker_process import memory_not_trimmed
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -21,7 +21,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 counts = [faults()]
-with memory_kept():
+with memory_not_trimmed():
     faults()
     counts.append(faults())
 counts.append(faults())
@@ -64,5 +64,5 @@ def test_own_processes_keep_memory():
 def test_nothing_is_done_unasked(monkeypatch, asked):
     monkeypatch.setenv(worker_process.ASKED, asked)
     monkeypatch.setattr(worker_process, "_mallopt", lambda: pytest.fail("the C library was asked"))
-    with worker_process.memory_kept():
+    with worker_process.memory_not_trimmed():
         pass

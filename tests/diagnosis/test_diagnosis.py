@@ -20,7 +20,7 @@ from gradcheck_magic import (
     Verdict,
     check_gradients,
 )
-from gradcheck_magic._diagnosis.broadcasting import Watch
+from gradcheck_magic._diagnosis.broadcasting import BroadcastWatch
 from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
 from gradcheck_magic._diagnosis.recognise import rearrangements
 from gradcheck_magic._inputs.pairing import pair
@@ -442,8 +442,8 @@ def test_two_classes():
     dW[[0, 2, 5]] *= -1
     (diagnosis,) = check_gradients({"W": W}, {"dW": dW}, cost).diagnoses
     assert diagnosis.sentence == (
-        "Rows 0, 2 and 5 of `dW` are −1 times the numerical gradient, and right elsewhere, in 6 of "
-        "12 entries. Look at what is special there."
+        "Rows 0, 2 and 5 of `dW` are −1 times the numerical gradient; the rest of `dW` is correct "
+        "(6 of 12 entries). Look at what is special about that part."
     )
 
 
@@ -482,8 +482,8 @@ def test_at_a_minimum_the_cost_is_not_ignored():
     assert diagnosis.cause is Cause.UNKNOWN
     bar = diagnosis.details["flat_to"]
     assert diagnosis.sentence == (
-        f"`dx` is not zero, and the slope of the cost is, to within {bar:.0e}: all that `x` "
-        "reaches is switched off, or it is at a minimum. Check at another point, too."
+        f"`dx` is not zero, but the slope of the cost is, to within {bar:.0e}: everything that `x` "
+        "feeds is switched off, or it is at a minimum. Check at another point as well."
     )
 
 
@@ -495,10 +495,10 @@ def test_unknown_says_what_is_known():
     assert diagnosis.cause is Cause.UNKNOWN
     assert diagnosis.details.keys() == {"n_wrong", "cosine", "ratio"}
     assert diagnosis.sentence == (
-        "`dW1` is wrong in 16 of 16 entries, with no simple cause: its cosine with the numerical "
-        f"gradient is {diagnosis.details['cosine']:.3f}, and it is "
-        f"{diagnosis.details['ratio']:.3g} times as long. `db1`, of the same layer, is right: look "
-        "at the line of `dW1` itself."
+        "`dW1` is wrong in 16 of 16 entries, with no simple pattern: its cosine similarity with "
+        f"the numerical gradient is {diagnosis.details['cosine']:.3f}, and it is "
+        f"{diagnosis.details['ratio']:.3g} times as long. `db1`, in the same layer, is correct: "
+        "look at the line that computes `dW1`."
     )
 
 
@@ -510,7 +510,7 @@ def test_one_entry_tells_no_cause():
     (diagnosis,) = check.diagnoses
     assert diagnosis.cause is Cause.UNKNOWN
     assert diagnosis.sentence == (
-        "`db` is 2 times the numerical value; one entry does not tell why."
+        "`db` is 2 times the numerical value; a single entry cannot show why."
     )
 
 
@@ -701,8 +701,8 @@ def test_stale(activation, rate):
     name = "`learning_rate` = " if rate == net.namespace["learning_rate"] else ""
     assert diagnosis.sentence == (
         "`dW1`, `db1`, `dW2`, `db2`, `dW3` and `db3` belong to the parameters before an update "
-        f"with learning rate {name}{rate:.6g}: there all is right, in several random directions. "
-        "Compute the gradient again after the update."
+        f"with learning rate {name}{rate:.6g}: there, the gradient is correct, in several random "
+        "directions. Compute the gradient again after the update."
     )
     assert all(np.array_equal(params[name], before[name]) for name in params)
 
@@ -738,9 +738,9 @@ def test_previous():
     (diagnosis,) = checked(net, grads, params, previous=first).diagnoses
     assert diagnosis.cause is Cause.STALE
     assert rounded(diagnosis.sentence) == (
-        "`dW1`, `db1`, `dW2`, `db2`, `dW3` and `db3` are what was right at the previous check, in "
-        "all 173 entries, to N digits: the parameters, the data or the cost have changed since. "
-        "Compute the gradient again."
+        "`dW1`, `db1`, `dW2`, `db2`, `dW3` and `db3` are equal to the numerical gradient of the "
+        "previous check, in all 173 entries, to N digits: the parameters, the data or the cost "
+        "have changed since. Compute the gradient again."
     )
     assert diagnosis.names == ("W1", "b1", "W2", "b2", "W3", "b3")
     others = {d.cause for d in checked(net, grads, params).diagnoses}
@@ -759,9 +759,9 @@ def test_a_constant_of_few_digits():
     assert check.diagnoses == ()
     (reason,) = check.reasons
     assert reason == (
-        "`angle` is off by up to 4e-07 of an entry: more than the error bars allow, and less than "
-        "most bugs make. Look for a constant of few digits, such as 3.1416, and for a step in "
-        "single precision."
+        "`angle` has relative errors of up to 4e-07: more than the error bars allow, but less than "
+        "most bugs cause. Look for a constant with few digits, such as 3.1416, and for a "
+        "computation in single precision."
     )
 
 
@@ -794,9 +794,10 @@ def test_broadcast_in_the_cost():
     (diagnosis,) = check_gradients(params, grads, cost).diagnoses
     assert diagnosis.cause is Cause.BROADCAST
     assert diagnosis.sentence == (
-        "`cost_function` makes an array of shape (20, 20) out of (20,) and (20, 1), in `return "
-        "np.mean((predicted - target) ** 2)`: entry by entry, as was probably meant, `dw` is "
-        "right, in several random directions. Mend the cost: give both the same shape."
+        "`cost_function` broadcasts arrays of shapes (20,) and (20, 1) to (20, 20), in `return "
+        "np.mean((predicted - target) ** 2)`. If they are combined entry by entry, as was probably "
+        "meant, `dw` is correct, in several random directions. Fix the cost: give both arrays the "
+        "same shape."
     )
     params, grads, cost = regression((20,))
     assert check_gradients(params, grads, cost).passed
@@ -818,7 +819,7 @@ def test_a_cost_that_keeps_arrays_keeps_plain_ones():
 
 def test_watching():
     """Columns meet vectors from either side, and in place."""
-    watch = Watch()
+    watch = BroadcastWatch()
     vector, column = watch.over(np.arange(3.0)), np.arange(3.0)[:, None]
     assert (vector - column).shape == (column - vector).shape == (3,)
     assert len(watch.found) == 2
@@ -869,7 +870,8 @@ def test_interrupted_in_the_diagnosis():
     assert check.n_measured == full.size
     assert not check.interrupted
     assert check.notes[-1] == (
-        "Stopped early: the cause was looked for without further evaluations of the cost."
+        "The check was stopped early: the search for the cause made no further evaluations of the "
+        "cost."
     )
     assert [d.cause for d in check.diagnoses] == [Cause.UNKNOWN]
 
@@ -891,8 +893,8 @@ def test_of_some_entries_alone():
         check_gradients(net.params, grads, cost)
     (diagnosis,) = interrupt.value.check.diagnoses
     assert rounded(diagnosis.sentence) == (
-        "`dW1` is −1 times the numerical gradient, in all 30 entries that were measured, to "
-        "N digits: the opposite sign. Look at where `dW1` is formed."
+        "`dW1` is −1 times the numerical gradient, in all 30 measured entries, to N digits: "
+        "the sign is reversed. Look at where `dW1` is computed."
     )
 
 
@@ -905,7 +907,7 @@ def test_previous_must_be_a_check():
 
 
 def test_broadcast_that_is_meant():
-    """A table of all pairs is no mistake: with it mended, the gradient would be wrong."""
+    """A table of all pairs is no mistake: with it fixed, the gradient would be wrong."""
     params, grads, cost = regression((20, 1))
     grads["dw"] = grads["dw"] + [0.1, 0.2, -0.3]
     causes = {d.cause for d in check_gradients(params, grads, cost).diagnoses}
@@ -919,8 +921,8 @@ def test_cost_ignores_one_parameter():
     (diagnosis,) = check.diagnoses
     assert diagnosis.cause is Cause.COST_IGNORES_PARAMETERS
     assert diagnosis.sentence == (
-        f"The cost does not change with `V` here, to within {check.uncertainty[3:].max():.0e}, and "
-        "`dV` is not zero. Does the cost use it, or is all that it reaches switched off?"
+        f"The cost does not change with `V` here, to within {check.uncertainty[3:].max():.0e}, but "
+        "`dV` is not zero. Does the cost use it, or is everything that it feeds switched off?"
     )
 
 
@@ -944,9 +946,9 @@ def test_the_tutorial(run):
     check = next(check for check in map(run, sources) if check is not None)
     b1, W2 = check.diagnoses
     assert (b1.names, W2.names) == (("b1",), ("W2",))
-    assert b1.sentence.startswith("`db1` is 4.000 times the numerical gradient, in all 4 entries")
-    assert "4/m in place of 1/m? Or, as `X.shape[0]` is 4, a missing mean over it?" in b1.sentence
-    assert W2.sentence.startswith("`dW2` is 2.000 times the numerical gradient, in all 4 entries")
+    assert b1.sentence.startswith("`db1` is 4.000 times the numerical gradient, in all 4 nonzero")
+    assert "as `X.shape[0]` is 4, was a mean over that axis forgotten?" in b1.sentence
+    assert W2.sentence.startswith("`dW2` is 2.000 times the numerical gradient, in all 4 nonzero")
 
 
 def test_an_update_between_two_checks(run, shell):
@@ -960,7 +962,7 @@ def test_an_update_between_two_checks(run, shell):
     run("params = {'w': params['w'] - 0.01 * np.sign(grads['dw'])}")
     (diagnosis,) = run("%gradcheck").diagnoses
     assert diagnosis.cause is Cause.STALE
-    assert "`dw` is what was right at the previous check" in diagnosis.sentence
+    assert "`dw` is equal to the numerical gradient of the previous check" in diagnosis.sentence
     (diagnosis,) = run("%gradcheck").diagnoses
     assert "previous check" not in diagnosis.sentence
 

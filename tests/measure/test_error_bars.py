@@ -82,13 +82,13 @@ def test_only_what_is_open_is_measured_again():
     assert found.n_evaluations < 2.2 * found.size + 20
 
 
-def test_the_mended_exercise_is_correct():
+def test_the_fixed_exercise_is_correct():
     """The textbook calls it worth inspecting, because of round-off."""
     exercise = ClassicExercise()
     found = check_gradients(exercise.params, exercise.grads(), exercise.cost)
     assert found.difference == pytest.approx(1.1885552e-07, rel=1e-3)
     assert found.verdict is CORRECT
-    assert found.reasons[0].startswith("The difference of 1.2e-07 is round-off: `cost` is 2.41")
+    assert found.reasons[0].startswith("The difference of 1.2e-07 is rounding noise: `cost` is 2.")
 
 
 @pytest.mark.parametrize(("epsilon", "truncation"), [(1e-7, 0), (1e-2, 8e-6), (0.3, 7e-3)])
@@ -133,7 +133,7 @@ def test_kink(check, at, gradient, verdict):
     assert list(found.kinked) == [on_it, False]
     if on_it and verdict is CORRECT:
         (note,) = found.notes
-        assert note.startswith("θ sits on a kink of `absolute` at `params[0]`, which is right")
+        assert note.startswith("θ is at a kink of `absolute` in `params[0]`, where any gradient ")
         assert "(-1 and 1 for `params[0]`)" in note
 
 
@@ -238,18 +238,18 @@ def test_a_single_precision_gradient_beside_a_double_precision_cost(check):
     [
         pytest.param(
             lambda t: float(1e-3 * np.sin(t).sum()) + 1e12,
-            "is 1e+12 and carries noise of", "Subtract the constant part of the cost",
+            "is 1e+12 and has noise of", "Subtract the constant part of the cost",
             id="a huge constant",
         ),
         pytest.param(
             lambda t: float(1e-3 * np.sin(t).sum())
             + 1e-4 * float(np.modf(np.abs(np.sin(1e9 * t)).sum() * 1e5)[0]),
-            "far more than float64 needs", "Look for rounding, a step in lower precision, a solver",
+            "far more than float64 causes", "Look for rounding, a computation in lower precision",
             id="noise of another origin",
         ),
         pytest.param(
             lambda t: np.float32(1e-3 * np.sin(t).sum()) + np.float32(100),
-            "in single precision", "Compute it in float64",
+            "in single precision", "Compute the cost in float64",
             id="single precision",
         ),
     ],
@@ -260,7 +260,7 @@ def test_inconclusive_says_why_and_what_to_do(check, cost, why, remedy):
     assert found.verdict is INCONCLUSIVE
     (reason,) = found.reasons
     assert why in reason
-    assert "is known to" in reason
+    assert "is known only to" in reason
     assert remedy in reason
 
 
@@ -485,7 +485,8 @@ def test_detectable_is_kept(offset):
 
     right = check_gradients(net.params, net.grads(), cost)
     assert 0 < right.detectable < 1e-3
-    assert f"an error of {right.detectable:.1e} in any one entry would have been seen" in str(right)
+    seen = f"smallest detectable error {right.detectable:.1e} in any single entry"
+    assert seen in str(right)
     for name in net.params:
         grads = net.grads()
         grads[f"d{name}"].flat[0] += 1.1 * right.detectable
@@ -558,11 +559,11 @@ def test_points(check, grads, points, verdict, point):
     assert list(params["w"]) == [1, 1, 1]
     if point:
         assert found.reasons[0] == (
-            "This is point 1 of 4 around the given one (the parameters moved by up to 10 %, seed "
-            "0): the given one passes."
+            "This is point 1 of 4 around the given point (parameters moved by up to 10 %, seed 0); "
+            "the given point passes."
         )
     elif points > 1:
-        assert found.notes[-1].startswith("Checked at 4 points around the given one as well")
+        assert found.notes[-1].startswith("The gradient was also checked at 4 points around ")
 
 
 def test_points_are_seeded():

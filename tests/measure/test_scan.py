@@ -230,7 +230,7 @@ def test_scattered():
     (region,) = check.parameters[0].regions
     assert region.label == "W1"
     assert 0 < region.n_wrong < region.n_tried
-    assert f"{region.n_wrong} of the {region.n_tried}" in check.reasons[0]
+    assert f"{region.n_wrong} of {region.n_tried} sampled" in check.reasons[0]
     assert check.n_evaluations < 400
 
 
@@ -330,9 +330,9 @@ def test_too_blunt():
     assert check.verdict is Verdict.INCONCLUSIVE
     (reason,) = check.reasons
     assert reason.startswith(
-        "The scan is too blunt for `params`: in `params` it would see an error"
+        "The scan is not precise enough for `params`: in `params`, the smallest detectable error is"
     )
-    assert "Compute it in float64, or use --mode full --only params" in reason
+    assert "Compute the cost in float64, or use --mode full --only params" in reason
 
 
 def test_rounded_cost():
@@ -364,7 +364,7 @@ def test_what_hides_behind_kinks():
     assert check_gradients(params, grads, cost, mode="full").verdict is Verdict.BUG
     check = SCAN(params, grads, cost)
     assert check.verdict is Verdict.INCONCLUSIVE
-    assert check.reasons[0].startswith("θ sits on a kink of `cost` in `b`, and along a random ")
+    assert check.reasons[0].startswith("θ is at a kink of `cost` in `b`, which may hide other ")
 
 
 @pytest.mark.parametrize(
@@ -498,8 +498,8 @@ def test_auto_takes_what_fits(clock):
     long = check_gradients(net.params, right, clock.slow(net.cost, 1 / 512))
     assert (long.mode, long.n_measured) == ("scan", 0)
     assert long.notes[0] == (
-        "A scan: all 12,060 entries would take 24,120 evaluations, about 47 s, and there are 20 s. "
-        '--mode full (in Python, mode="full") measures them all.'
+        "This is a scan: measuring all 12,060 entries would take 24,120 evaluations, about 47 s, "
+        'and the limit is 20 s. To measure them all, use --mode full (in Python, mode="full").'
     )
 
 
@@ -510,7 +510,9 @@ def test_budget_decides(clock):
     assert some(budget=60).mode == "full"
     check = some(budget=0.5)
     assert check.mode == "scan"
-    assert re.search(r"and there are 0\.\d+ s\. --mode full", check.notes[0])
+    assert re.search(
+        r"and the limit is 0\.\d+ s\. To measure them all, use --mode full", check.notes[0]
+    )
 
 
 @pytest.mark.parametrize("mode", ["full", "scan"])
@@ -629,10 +631,10 @@ def test_report():
     assert text.startswith("✗ There is a bug in backpropagation.   difference ≈ ")
     assert "✗ wrong, [20, :]" in text
     assert "scan of 12,060 entries, " in text
-    promise = f"an error of {check.detectable:.1e} in any single entry, and 2e-05 of it, would have"
-    assert f"{promise} been found with probability 0.999" in text
+    promise = f"smallest detectable error {check.detectable:.1e} in any single entry (and 2e-05 of"
+    assert f"{promise} the entry), with probability 0.999" in text
     html = check.to_html()
-    assert "finds from" in html
+    assert "smallest detectable error" in html
     assert "W1 up to" in html
     assert check.figure().axes[0].get_xlabel() == "size of an error in a single entry"
     summary = json.loads(json.dumps(check.to_dict()))

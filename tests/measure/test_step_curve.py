@@ -35,17 +35,17 @@ def sine(x):
 ROWS = [
     pytest.param(
         array(2.0), array(12.0), lambda x: x[0] ** 3, 1.0,
-        "grows on both sides, as round-off (left) and truncation (right) do: the gradient is "
-        "right, and 1e-07 was a good step.",
+        "grows on both sides, as rounding noise (left) and truncation error (right) do. The "
+        "gradient is correct, and 1e-07 was good enough.",
         id="cube",
     ),
     pytest.param(
         array(0.0), array(0.0), lambda x: x[0] ** 3, 1.0,
-        "grows to the right alone, as truncation does", id="cube at zero",
+        "grows only to the right, as truncation error does", id="cube at zero",
     ),
     pytest.param(
         array(2.0, 3.0), array(4.0, 6.0), lambda x: x @ x, 0.0,
-        "there is no truncation; the error falls to 0", id="quadratic",
+        "there is no truncation error. The error falls to 0", id="quadratic",
     ),
     pytest.param(
         array(1.0), np.exp(array(1.0)), lambda x: np.exp(x[0]), np.e / 6,
@@ -53,11 +53,13 @@ ROWS = [
     ),
     pytest.param(
         array(1.0), 2 * np.exp(array(1.0)), lambda x: np.exp(x[0]), np.e / 6,
-        "both far below the error of 2.7, which stays the same at every step from", id="factor 2",
+        "both are far below the error of 2.7, which stays the same at every step from",
+        id="factor 2",
     ),
     pytest.param(
         array(1.3), array(1.3), lambda x: x[0] ** 2, 0.0,
-        "there is no truncation: far below the error of 1.3", id="factor ½ of a quadratic",
+        "there is no truncation error; the noise is far below the error of 1.3",
+        id="factor ½ of a quadratic",
     ),
     pytest.param(
         array(1.0), (1 + 1e-6) * np.exp(array(1.0)), lambda x: np.exp(x[0]), np.e / 6,
@@ -69,16 +71,16 @@ ROWS = [
     ),
     pytest.param(
         array(1.0), 2 * np.cos(array(1.0)), lambda x: sine(x) + 1e8, np.cos(1) / 6,
-        "too much to see the error of 0.54. From", id="a large constant, and wrong",
+        "the error of 0.54 cannot be seen there. From", id="a large constant, and wrong",
     ),
     pytest.param(
         array(1.0), 1e-3 * np.cos(array(1.0)), lambda x: 1e-3 * sine(x) + 1e12, 0.0,
-        "Round-off dominates at every step", id="a huge constant",
+        "Rounding noise dominates at every step", id="a huge constant",
     ),
     pytest.param(
         array(0.0), array(1.0), lambda x: abs(x[0]), 0.0,
-        "θ sits on a kink: on one side of it J has the slope -1 and on the other 1, however small "
-        "the step; the gradient, 1, is between them, and any such value is right.",
+        "θ sits on a kink: the slope of the cost is -1 on one side and 1 on the other, however "
+        "small the step; the gradient, 1, is between them, and any such value is correct.",
         id="on a kink",
     ),
     pytest.param(
@@ -91,11 +93,11 @@ ROWS = [
     ),
     pytest.param(
         array(1e-3), array(1e3), lambda x: np.log(x[0]), 1e9 / 3,
-        "From ε = 0.001 on J is not finite.", id="the edge of a domain",
+        "From ε = 0.001 upwards the cost is not finite.", id="the edge of a domain",
     ),
     pytest.param(
         array(0.0), array(1.0), lambda x: np.sqrt(x[0]) ** 2, 0.0,
-        "J is finite on one side of θ alone, whatever the step: there the slope is 1",
+        "The cost is finite on only one side of θ, whatever the step: the slope there is 1",
         id="on the edge of a domain",
     ),
     pytest.param(
@@ -107,7 +109,8 @@ ROWS = [
     ),
     pytest.param(
         array(1.0), array(0.0), lambda x: 3.0, 0.0,
-        "J does not change at any step up to ε = 1, and the gradient is zero too.", id="constant",
+        "The cost does not change at any step up to ε = 1, and the gradient is zero too.",
+        id="constant",
     ),
     pytest.param(
         array(1.0), array(2.0), lambda x: 3.0, 0.0, "and the gradient is 2.", id="constant, wrong"
@@ -148,8 +151,8 @@ def test_curve(theta, gradient, cost, c, sentence):
 def test_single_precision(theta, cost, precision, step):
     curve = curve_of(theta, np.cos(theta), cost)
     assert (curve.precision, curve.step) == (precision, step)
-    assert "the gradient is right" in curve.sentence
-    assert "no choice of the step" in curve_of(theta, 2 * np.cos(theta), cost).sentence
+    assert "The gradient is correct" in curve.sentence
+    assert "no choice of step" in curve_of(theta, 2 * np.cos(theta), cost).sentence
 
 
 def test_single_precision_in_place():
@@ -286,12 +289,24 @@ def test_progress():
 @pytest.mark.parametrize(
     ("name", "index", "message"),
     [
-        ("w", (0, 0), "`w` is not a parameter (did you mean `W`?): there are `W` and `b`."),
-        ("W", (2, 0), "There is no `W[2, 0]`: the shape of `W` is (2, 2)."),
-        ("W", 1, "The index (1,) has 1 number, and the shape of `W` is (2, 2)."),
-        ("W", (), "The index () has 0 numbers, and the shape of `W` is (2, 2)."),
-        ("W", "0", "`index` is '0': expected whole numbers, one for each axis of `W` (2, 2)."),
-        ("b", 0, "`b` was not checked, as `only` left it out: the check is of `W`."),
+        ("w", (0, 0), "`w` is not a parameter (did you mean `W`?): choose from `W` and `b`."),
+        ("W", (2, 0), "There is no entry `W[2, 0]`: `W` has shape (2, 2)."),
+        (
+            "W",
+            1,
+            "The index (1,) has 1 number, but `W` has shape (2, 2): give one number for each axis.",
+        ),
+        (
+            "W",
+            (),
+            "The index () has 0 numbers, but `W` has shape (2, 2): give one number for each axis.",
+        ),
+        (
+            "W",
+            "0",
+            "`index` is '0': expected one whole number for each axis of `W`, shape (2, 2).",
+        ),
+        ("b", 0, "`b` was not checked, because `only` left it out: choose an entry from `W`."),
     ],
 )
 def test_messages(name, index, message):
@@ -309,5 +324,7 @@ def test_messages_of_other_things():
     with pytest.raises(InputError, match="`grads` has no gradient for `b`"):
         step_curve(params, {"dW": grads["dW"]}, cost, "b", 0)
     check = check_gradients({"V": params["W"]}, {"dV": grads["dW"]}, lambda p: np.sum(p["V"] ** 2))
-    with pytest.raises(InputError, match="`check` is of `V`, and `params` holds `W` and `b`"):
+    with pytest.raises(
+        InputError, match="`check` is a check of `V`, but `params` holds `W` and `b`"
+    ):
         step_curve(params, grads, cost, "b", 0, check=check)

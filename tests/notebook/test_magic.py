@@ -264,8 +264,8 @@ def test_users_exception_is_left_alone(notebook, output):
 
 def test_await_in_the_body(line_of_error):
     assert line_of_error("%%gradcheck\nimport asyncio\nawait asyncio.sleep(0)") == (
-        "%%gradcheck cannot run `await` at the top level of a cell: await in a cell of its own, "
-        "and check with %gradcheck in the next."
+        "%%gradcheck cannot run a top-level `await`: put it in a cell of its own, and run "
+        "%gradcheck in the next."
     )
 
 
@@ -351,19 +351,19 @@ def test_configured_names(notebook, run):
 
 MISTAKES = {
     "%gradcheck -g nowhere": (
-        "`nowhere` is not defined: assign it before the check, or say what to take with --grads."
+        "`nowhere` is not defined: assign it before the check, or name what to use with --grads."
     ),
     "gradients = grads; del grads\n%gradcheck": (
         "`grads` is not defined (did you mean `gradients`?): assign it before the check, "
-        "or say what to take with --grads."
+        "or name what to use with --grads."
     ),
     "parameters = params; del params\n%gradcheck": (
         "`params` is not defined (did you mean `parameters`?): assign it before the "
-        "check, or say what to take with --params."
+        "check, or name what to use with --params."
     ),
     "%gradcheck -p 'a b'": "--params 'a b' is not an expression: invalid syntax.",
     "%gradcheck --seed x": "%gradcheck: `--seed` is 'x': expected a whole number.",
-    "%gradcheck --seed -1": "`seed` is -1: expected a whole number from 0 on.",
+    "%gradcheck --seed -1": "`seed` is -1: expected a non-negative integer.",
     "%gradcheck --stict": (
         "%gradcheck: there is no option `--stict` (did you mean `--strict`?). See %gradcheck? for "
         "the options."

@@ -113,20 +113,20 @@ NO_OPTION = {
     "-s 3": f"there is no option `-s` (did you mean `--seed` or `--strict`?).{SEE}",
     "-params a": f"there is no option `-params` (did you mean `--params`?).{SEE}",
     "-mode=scan": f"there is no option `-mode` (did you mean `--mode`?).{SEE}",
-    "--p a": "`--p` may be `--params` or `--points`: write more of it.",
-    "--no": "`--no` may be `--no-quiet` or `--no-strict`: write more of it.",
+    "--p a": "`--p` could be `--params` or `--points`: write the whole name.",
+    "--no": "`--no` could be `--no-quiet` or `--no-strict`: write the whole name.",
     "grads": f"`grads` has no option before it (did you mean `-g grads`?).{SEE}",
     "scan": f"`scan` has no option before it (did you mean `--mode scan`?).{SEE}",
     "-q strict": f"`strict` has no option before it (did you mean `--strict`?).{SEE}",
     "-o check strict": f"`strict` has no option before it (did you mean `--strict`?).{SEE}",
     "only W1 b1": f"`only W1 b1` has no option before it (did you mean `--only W1 b1`?).{SEE}",
     "epsilon": f"`epsilon` has no option before it (did you mean `--epsilon STEP`?).{SEE}",
-    "theta": f"`theta` has no option before it: write what it is, as in `-p theta`.{SEE}",
-    "-q -1": f"`-1` has no option before it: write what it is, as in `-p -1`.{SEE}",
-    "-p a --params b": "`--params` is there twice: write it once.",
-    "-q --no-quiet": "`--quiet` is there twice: write it once.",
-    "-qq": "`--quiet` is there twice: write it once.",
-    "--only W1 --only b1": "`--only` is there twice: write it once, with all its values.",
+    "theta": f"`theta` has no option before it: write one, as in `-p theta`.{SEE}",
+    "-q -1": f"`-1` has no option before it: write one, as in `-p -1`.{SEE}",
+    "-p a --params b": "`--params` is given twice: write it once.",
+    "-q --no-quiet": "`--quiet` is given twice: write it once.",
+    "-qq": "`--quiet` is given twice: write it once.",
+    "--only W1 --only b1": "`--only` is given twice: write it once, with all its values.",
 }
 NO_VALUE = {
     "--epsilon": (
@@ -141,25 +141,25 @@ NO_VALUE = {
     "-p =a": "`-p` needs a value: write -p EXPR, or -p=EXPR without spaces.",
     "-p= a": "`-p` needs a value: write -p EXPR, or -p=EXPR without spaces.",
     "--out --quiet": (
-        "`--out` needs a value, and `--quiet` looks like an option: write --out=--quiet if it is "
-        "the value."
+        "`--out` needs a value, and `--quiet` looks like an option: write --out=--quiet if that "
+        "is the value."
     ),
     "--grads -dW": (
-        "`--grads` needs a value, and `-dW` looks like an option: write --grads=-dW if it is the "
-        "value."
+        "`--grads` needs a value, and `-dW` looks like an option: write --grads=-dW if that is "
+        "the value."
     ),
     "--quiet=yes": "`--quiet` takes no value: write --quiet or --no-quiet.",
     "-q=1": "`-q` takes no value: write --quiet or --no-quiet.",
     "-c lambda p: f(p)": (
-        "`p: f(p)` is left over behind `-c lambda`: a value with spaces goes in quotes or "
+        "`p: f(p)` is left over after `-c lambda`: put a value with spaces in quotes or "
         'brackets, as in -c "lambda p: f(p)".'
     ),
     '--params=a + "b" -q': (
-        '`+ "b"` is left over behind `--params a`: a value with spaces goes in quotes or '
+        '`+ "b"` is left over after `--params a`: put a value with spaces in quotes or '
         "brackets, as in --params 'a + \"b\"'."
     ),
     "-p 'a' + \"b\"": (
-        "`+ \"b\"` is left over behind `-p 'a'`: a value with spaces goes in quotes or brackets, "
+        "`+ \"b\"` is left over after `-p 'a'`: put a value with spaces in quotes or brackets, "
         "as in -p ('a' + \"b\")."
     ),
 }

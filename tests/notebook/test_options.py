@@ -171,15 +171,15 @@ FILES = {
     ),
     "a hyphen": (
         "[tool.gradcheck-magic]\nstrict = true",
-        ": [tool.gradcheck-magic] is not read: call it [tool.gradcheck_magic].",
+        ": [tool.gradcheck-magic] is not read: rename it to [tool.gradcheck_magic].",
     ),
     "half the name": (
         "[tool.gradcheck]\nstrict = true",
-        ": [tool.gradcheck] is not read: call it [tool.gradcheck_magic].",
+        ": [tool.gradcheck] is not read: rename it to [tool.gradcheck_magic].",
     ),
     "the name in %config": (
         "[tool.GradcheckMagics]\nstrict = true",
-        ": [tool.GradcheckMagics] is not read: call it [tool.gradcheck_magic].",
+        ": [tool.GradcheckMagics] is not read: rename it to [tool.gradcheck_magic].",
     ),
 }
 
@@ -210,7 +210,7 @@ def test_unreadable_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", ["load_ext", "reload_ext"])
 def test_a_mistake_is_seen_when_the_extension_is_loaded(shell, run, project, command):
-    """One line, and nothing is half loaded: once it is mended, all is well."""
+    """One line, and nothing is half loaded: once it is fixed, all is well."""
     if command == "load_ext":
         run("%unload_ext gradcheck_magic")
     project(OURS + "stirct = true")

@@ -17,7 +17,7 @@ from gradcheck_magic._notebook import watch
 from gradcheck_magic._notebook.watch import Watch
 
 SHOWN = r"`_gradcheck` shows the card\."
-OLDER = r"`cost_function`, or what it reads, has changed since `grads` was computed\."
+OLDER = r"`cost_function`, or something it uses, has changed since `grads` was computed\."
 STALE = r"not checked: `params` have changed since `grads` was computed\."
 
 
@@ -53,7 +53,7 @@ CELLS = {
     "computed anew, the same": ("grads = backward(params)", RIGHT),
     "one entry in place": (
         "grads['dw'][1] *= 2",
-        rf"✗ \S+ · `dw` is wrong in 1 of 4 entries, \[1\], and right in the others\. {SHOWN}",
+        rf"✗ \S+ · `dw` is wrong in 1 of 4 entries, \[1\], and correct in the others\. {SHOWN}",
     ),
     "two signs in place": ("grads['dw'][:2] *= -1", rf"✗ .*{SHOWN}"),
     "one bit": ("grads['dw'][2] = np.nextafter(grads['dw'][2], 9)", RIGHT),
@@ -88,11 +88,11 @@ CELLS = {
     "its code": ("predict.__code__ = (lambda p: X @ p['w']).__code__", rf"✗ .* {OLDER} {SHOWN}"),
     "an error in it": (
         "def predict(p):\n    return 1 / 0",
-        r"not checked: ZeroDivisionError: division by zero\. %gradcheck shows where\.",
+        r"not checked: ZeroDivisionError: division by zero\. Run %gradcheck to see where\.",
     ),
     "an exit in it": (
         "def predict(p):\n    raise SystemExit",
-        r"not checked: SystemExit\. %gradcheck shows where\.",
+        r"not checked: SystemExit\. Run %gradcheck to see where\.",
     ),
     "words and a warning": (
         "def predict(p):\n    print('!')\n    np.log(-1.0)\n    return X @ p['w'] + p['b']",
@@ -123,7 +123,7 @@ def test_cells(watched, code, line):
 
 
 def test_it_goes_on(watched):
-    """One thing after the other goes wrong, and is mended."""
+    """One thing after the other goes wrong, and is fixed."""
     for code, line in [
         ("del params", "not checked: `params` is not defined"),
         ("params = {'w': np.ones(4), 'b': 0.0}", "not checked: `params` have changed since"),
@@ -313,7 +313,7 @@ def test_last_one_counts(watched):
 def test_end(shell, cell):
     """Nothing is left behind in the shell."""
     before = {event: list(callbacks) for event, callbacks in shell.events.callbacks.items()}
-    assert cell("%gradcheck --unwatch") == "gradcheck: nothing is watched."
+    assert cell("%gradcheck --unwatch") == "gradcheck: nothing is being watched."
     for end in (
         "%gradcheck --unwatch",
         "%%gradcheck --unwatch\nlam = 1",
@@ -327,7 +327,7 @@ def test_end(shell, cell):
         assert shell.user_ns["_gradcheck"] is check
         assert shell.events.callbacks == before
         assert cell("grads = backward(params)") == ""
-    assert cell("%gradcheck --unwatch") == "gradcheck: nothing is watched."
+    assert cell("%gradcheck --unwatch") == "gradcheck: nothing is being watched."
 
 
 def test_cell_magic(cell):
@@ -435,14 +435,14 @@ def test_share_of_time(clock, seconds, looking, given):
 def test_slow_cost(sleep, shell, hurried):
     """It is stopped in time, and not begun where the time is known not to be enough."""
     line = hurried(SLOW.format(1 / 16))
-    assert line == "not checked: 0.25 s were not enough. %gradcheck checks it in full."
+    assert line == "not checked: 0.25 s was not enough. Run %gradcheck to check in full."
     tried, done = shell.user_ns["_gradcheck"], shell.user_ns["evaluations"]
     assert tried.interrupted
     assert tried.n_evaluations == 4
     line = hurried("grads = backward(params)")
     assert re.fullmatch(
-        r"not checked: by the last check it takes \S+ s at least, and there are 0\.3 s\. "
-        r"%gradcheck checks it\.",
+        r"not checked: as the last check shows, it takes at least \S+ s; the limit is 0\.3 s\. "
+        r"Run %gradcheck to check it\.",
         line,
     )
     assert shell.user_ns["evaluations"] == done
@@ -454,8 +454,8 @@ def test_time_there_is(sleep, shell, cell):
     cell(SLOW.format("pause"))
     cell("pause = 0.02\n%gradcheck --watch")
     watch.LEAST_SECONDS = 0.1
-    assert cell("grads = backward(params)").startswith("not checked: by the last check")
-    assert cell("pause = 0").startswith("not checked: by the last check")
+    assert cell("grads = backward(params)").startswith("not checked: as the last check shows")
+    assert cell("pause = 0").startswith("not checked: as the last check shows")
     cell("%gradcheck")
     watch.LEAST_SECONDS = 30.0
     assert re.fullmatch(RIGHT, cell("grads = backward(params)"))
@@ -491,10 +491,10 @@ def test_wrong_by_then(sleep, cell):
 def test_large_arrays(monkeypatch, cell):
     """Of these only a part is looked at in the time there is, and that is said."""
     monkeypatch.setattr(watch, "MOST_BYTES", BYTES_AT_ONCE)
-    blind = "changes in place of `params` and `grads` may go unnoticed"
+    blind = "in-place changes of `params` and `grads` may go unnoticed"
     cell("params = np.zeros(200_000); grads = np.ones(200_000); cost_function = np.sum")
     line = cell("%gradcheck --watch --call structured")
-    assert line.endswith(f"\nWatched from now on; {blind}.")
+    assert line.endswith(f"\nWatching from now on; {blind}.")
     assert cell("grads[70_000] = 2") == ""  # in the second block of four
     assert cell("grads[0] = 2").endswith(f" · {blind}")
     assert cell("grads[:] = 1").startswith("✓")
@@ -503,8 +503,8 @@ def test_large_arrays(monkeypatch, cell):
 
 def test_no_time_to_look(monkeypatch, cell):
     monkeypatch.setattr(watch, "LOOK", -1)
-    blind = "changes in place of `params`, `grads`, `y` and `X` may go unnoticed"
-    assert cell("%gradcheck --watch").endswith(f"\nWatched from now on; {blind}.")
+    blind = "in-place changes of `params`, `grads`, `y` and `X` may go unnoticed"
+    assert cell("%gradcheck --watch").endswith(f"\nWatching from now on; {blind}.")
     assert cell("grads['dw'] *= 2") == ""
     assert cell("grads['dw'] = grads['dw'].copy()").startswith("✗")
 
@@ -514,9 +514,9 @@ def test_many_objects(monkeypatch, cell):
     cell("data = [0.0] * 200\ndef predict(p):\n    return X @ p['w'] + p['b'] + data[-1]")
     cell("data = list(range(-200, 0, 1))\ngrads = backward(params)")
     line = cell("%gradcheck --watch")
-    assert line.endswith("\nWatched from now on; changes in place of `data` may go unnoticed.")
+    assert line.endswith("\nWatching from now on; in-place changes of `data` may go unnoticed.")
     line = cell("data = list(data)")
-    assert re.fullmatch(rf"{RIGHT} · changes in place of `data` may go unnoticed", line)
+    assert re.fullmatch(rf"{RIGHT} · in-place changes of `data` may go unnoticed", line)
 
 
 CHANGES = {

@@ -200,3 +200,55 @@ def test_main_job(encoding, right, wrong):
     assert "`dW2` is 100.0 times the numerical gradient, in all 80 entries" in done.stdout
     assert "and `X.shape[0]` is 100: a missing mean over the examples?" in done.stdout
     assert "jupyter lab notebooks/01_first_check.ipynb" in done.stdout
+
+
+def block_after(heading):
+    """Return the lines of the first code block after a heading of CONTRIBUTING."""
+    return CONTRIBUTING.split(heading)[1].split("```")[1].splitlines()[1:]
+
+
+def test_picture_of_the_house_is_true():
+    """CONTRIBUTING lists every file of the package, in its room, and nothing else."""
+    listed, room = [], ""
+    for line in block_after("## The house"):
+        name = line.split()[0] if line.split() else ""
+        if line.startswith("  ") and name.endswith("/"):
+            room = name if line.startswith("  _") else ""
+        elif line.startswith("    "):
+            listed.append(room + name)
+        elif line.startswith("  "):
+            listed.append(name)
+    inside = [path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    rooms = {f"{room}/__init__.py" for room in ROOMS}
+    assert sorted(listed) == sorted({place(path) for path in inside} - rooms)
+
+
+def rows_after(heading):
+    """Return the cells of the first table after a heading of CONTRIBUTING."""
+    table = CONTRIBUTING.split(heading)[1].split("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+QUESTIONS = [row for row in rows_after("### Where is …?") if len(row) == 3]
+
+
+@pytest.mark.parametrize(("what", "where", "name"), QUESTIONS, ids=[row[0] for row in QUESTIONS])
+def test_answers_are_true(what, where, name):
+    """Whatever CONTRIBUTING says where it is, is there."""
+    path = PACKAGE / where.strip("`")
+    assert name.strip("`") in all_of(path), what
+
+
+def test_enough_questions():
+    assert len(QUESTIONS) == 20
+
+
+def test_files_to_touch_are_there():
+    """Whatever has to be touched to add something exists."""
+    rows = rows_after("### To add …")
+    assert len(rows) == 5
+    for _, files in rows:
+        for name in re.findall(r"`([\w/.]+)`", files):
+            assert any((base / name).exists() for base in (PACKAGE, ROOT, ROOT / "tests/corpus",
+                       PACKAGE / "_diagnosis")), name  # fmt: skip

@@ -174,7 +174,7 @@ def test_alt_text(classic):
         f"{np.sum(classic.relative_errors == 0)} exactly equal, "
         f"{np.sum((classic.relative_errors > 0) & (classic.relative_errors < 1e-7))} below 1e-07, "
         f"{np.sum((classic.relative_errors >= 1e-7) & (classic.relative_errors < 1e-5))} "
-        "from 1e-07 to 1e-05, 8 0.001 or more."
+        "from 1e-07 to 1e-05, 8 at 0.001 or more."
     )
 
 

@@ -62,9 +62,9 @@ def test_string_is_plain(name):
         ("correct", 1, 1, "the only entry measured"),
         ("correct", 1, 30, "1 of 30 entries measured"),
         ("correct", 30, 30, "all 30 entries measured"),
-        ("scan", 0, 1000, "scan of 1,000 entries, 0 measured by themselves"),
-        ("scan", 1, 1000, "scan of 1,000 entries, 1 measured by itself"),
-        ("scan", 2, 1000, "scan of 1,000 entries, 2 measured by themselves"),
+        ("scan", 0, 1000, "scan of 1,000 entries, 0 measured individually"),
+        ("scan", 1, 1000, "scan of 1,000 entries, 1 measured individually"),
+        ("scan", 2, 1000, "scan of 1,000 entries, 2 measured individually"),
     ],
 )
 def test_extent(name, n_measured, size, extent):
@@ -75,7 +75,7 @@ def test_extent(name, n_measured, size, extent):
 
 @pytest.mark.parametrize(
     ("entry", "title"),
-    [(1, "the entry measured by itself"), (2, "the entries measured by themselves")],
+    [(1, "the entry measured individually"), (2, "the entries measured individually")],
 )
 def test_title_after_a_scan(entry, title):
     values = np.ones(entry)
@@ -244,10 +244,10 @@ def test_nothing_is_lost_where_lines_break(name):
         (21, 3, 12, "... and 9 more, all agree"),
         # All that is wrong is shown, even if it is more than would be shown otherwise.
         (30, 25, 25, "... and 5 more, all agree"),
-        (21, 20, 20, "... and 1 more: 1 right"),
+        (21, 20, 20, "... and 1 more: 1 correct"),
         (21, 21, 21, ""),
         # Up to a bound.
-        (60, 45, 40, "... and 20 more: 5 wrong, 15 right"),
+        (60, 45, 40, "... and 20 more: 5 wrong, 15 correct"),
         (41, 41, 40, "... and 1 more: 1 wrong"),
     ],
 )

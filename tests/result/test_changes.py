@@ -21,31 +21,31 @@ def parameters(**verdicts):
 
 
 ROWS = {
-    "mended": ({"W": WRONG}, {"W": RIGHT}, "0.21 → 3e-09: `W` mended"),
-    "inspected, then mended": ({"W": INSPECT}, {"W": RIGHT}, "0.21 → 3e-09: `W` mended"),
-    "mended and still wrong": (
+    "fixed": ({"W": WRONG}, {"W": RIGHT}, "0.21 → 3e-09: `W` fixed"),
+    "inspected, then fixed": ({"W": INSPECT}, {"W": RIGHT}, "0.21 → 3e-09: `W` fixed"),
+    "fixed and still wrong": (
         {"W1": WRONG, "b1": WRONG, "W2": RIGHT, "b2": WRONG},
         {"W1": RIGHT, "b1": WRONG, "W2": RIGHT, "b2": RIGHT},
-        "0.21 → 3e-09: `W1` and `b2` mended, `b1` still wrong",
+        "0.21 → 3e-09: `W1` and `b2` fixed, `b1` still wrong",
     ),
     "broken": ({"W": RIGHT}, {"W": WRONG}, "0.21 → 3e-09: `W` now wrong"),
-    "mended and broken": (
+    "fixed and broken": (
         {"W": RIGHT, "b": WRONG},
         {"W": WRONG, "b": RIGHT},
-        "0.21 → 3e-09: `b` mended, `W` now wrong",
+        "0.21 → 3e-09: `b` fixed, `W` now wrong",
     ),
     "could not be told": ({"W": OPEN}, {"W": RIGHT}, "0.21 → 3e-09: `W` now agrees"),
     "can be told: it is wrong": ({"W": OPEN}, {"W": WRONG}, "0.21 → 3e-09: `W` now wrong"),
-    "cannot be told now": ({"W": RIGHT}, {"W": OPEN}, "0.21 → 3e-09: `W` cannot be told now"),
-    "wrong is not mended by not looking": (
+    "now inconclusive": ({"W": RIGHT}, {"W": OPEN}, "0.21 → 3e-09: `W` now inconclusive"),
+    "wrong is not fixed by not looking": (
         {"W": WRONG},
         {"W": OPEN},
-        "0.21 → 3e-09: `W` cannot be told now",
+        "0.21 → 3e-09: `W` now inconclusive",
     ),
     "many": (
         dict.fromkeys("abcdefg", WRONG),
         dict.fromkeys("abcdefg", RIGHT),
-        "0.21 → 3e-09: `a`, `b`, `c`, `d` and 3 more mended",
+        "0.21 → 3e-09: `a`, `b`, `c`, `d` and 3 more fixed",
     ),
     "right as before": ({"W": RIGHT}, {"W": RIGHT}, ""),
     "other parameters": ({"W": WRONG}, {"V": RIGHT}, ""),
@@ -80,7 +80,7 @@ def test_said_in_the_report():
     right = check_of(np.array([1.0, 2.0]), previous=wrong)
     assert wrong.changes == ""
     assert right.changes.startswith("0.31 → ")
-    assert right.changes.endswith(": `W` mended")
+    assert right.changes.endswith(": `W` fixed")
     assert str(right).splitlines()[1] == f"Since last time: {right.changes}."
     assert "Since last time:" in right.to_html()
     assert "Since last time:" not in str(wrong) + wrong.to_html()
@@ -97,7 +97,7 @@ def test_cells_run_again(shell, run):
     assert run("%gradcheck").changes == ""
     assert run("%gradcheck").changes == "0.31, as before: `W` still wrong"
     check = run("%%gradcheck\ngrads['dW'] = params['W'].copy()")
-    assert check.changes.endswith(": `W` mended")
+    assert check.changes.endswith(": `W` fixed")
     # Something else in between is not what this is compared with.
     run("other = {'dW': params['W'] * 2}")
     assert run("%gradcheck -g other").changes == ""

@@ -105,7 +105,7 @@ def test_unknown_name():
     )
     with pytest.raises(InputError) as caught:
         check.close_up("w1")
-    assert str(caught.value) == "`w1` was not checked (did you mean `W1`?): there is `W1`."
+    assert str(caught.value) == "`w1` was not checked (did you mean `W1`?): choose from `W1`."
 
 
 def test_interrupted():
@@ -147,16 +147,16 @@ LAYOUTS = [
     ((), (1, 1), "", ""),
     ((1,), (1, 1), "", ""),
     ((7,), (1, 7), "index", ""),
-    ((1000,), (20, 50), "index, 50 to a row", "row starts at"),
-    ((10**6,), (100, 223), "index, 2000 to a row", "row starts at"),
+    ((1000,), (20, 50), "index, 50 per row", "row starts at"),
+    ((10**6,), (100, 223), "index, 2000 per row", "row starts at"),
     ((1, 30), (1, 30), "index", ""),
-    ((50, 1), (5, 10), "index, 10 to a row", "row starts at"),
+    ((50, 1), (5, 10), "index, 10 per row", "row starts at"),
     ((3, 5), (3, 5), "column", "row"),
     ((6, 5, 1, 1), (6, 5), "axis 1", "axis 0"),
     ((1000, 1000), (112, 200), "column", "row"),
-    ((2, 3, 4), (3, 9), "tiles [i, :, :]: 2 to a row", ""),
-    ((64, 3, 3, 3), (39, 89), "tiles [i, j, :, :]: 7 × 3 to a row", ""),
-    ((8, 1, 5, 5), (11, 23), "tiles [i, 0, :, :]: 4 to a row", ""),
+    ((2, 3, 4), (3, 9), "tiles [i, :, :]: 2 per row", ""),
+    ((64, 3, 3, 3), (39, 89), "tiles [i, j, :, :]: 7 × 3 per row", ""),
+    ((8, 1, 5, 5), (11, 23), "tiles [i, 0, :, :]: 4 per row", ""),
     ((0,), (1, 1), "", ""),
     ((3, 0), (3, 1), "column", "row"),
 ]
@@ -316,23 +316,23 @@ def test_huge_and_tiny_values():
 def test_alt_texts():
     close = close_up((3, 5), wrong=(7, 8), not_finite=(3,), kinked=(14,))
     assert parameter_histogram_alt(close) == (
-        "Histogram of the relative errors of 15 entries of W: 12 below 1e-07, 2 0.001 or more, "
+        "Histogram of the relative errors of 15 entries of W: 12 below 1e-07, 2 at 0.001 or more, "
         "1 not finite."
     )
     assert error_map_alt(close) == (
-        "Map of the relative errors of W (3 × 5): 12 below 1e-07, 2 0.001 or more, 1 not finite; "
-        "2 wrong; 1 on a kink. Furthest off is W[1, 2]."
+        "Map of the relative errors of W (3 × 5): 12 below 1e-07, 2 at 0.001 or more, 1 not finite"
+        "; 2 wrong; 1 on a kink. The worst entry is W[1, 2]."
     )
     assert scatter_alt(close) == (
-        "Analytic over numerical values of 14 entries of W: 12 agree, 2 wrong on a line of "
-        "slope -1. 1 not finite and not drawn."
+        "Analytic against numerical values of 14 entries of W: 12 agree, 2 wrong (on a line of "
+        "slope -1). Not finite, and so not drawn: 1."
     )
     assert error_map_alt(close_up((1000, 1000))) == (
-        "Map of the relative errors of W (1000 × 1000, each cell the largest of 9 × 5): "
+        "Map of the relative errors of W (1000 × 1000, each cell the largest of 9 × 5 entries): "
         "1000000 below 1e-07; none wrong."
     )
     assert scatter_alt(close_up((1000,))) == (
-        "Analytic over numerical values of 1,000 entries of W, 400 of them drawn: 1000 agree, "
+        "Analytic against numerical values of 1,000 entries of W, 400 of them drawn: 1000 agree, "
         "0 wrong."
     )
 
@@ -361,11 +361,11 @@ def test_a_factor_is_a_slope():
 
 
 def test_step_curve():
-    assert keys(step_curve_picture(curve())) == ["round-off", "truncation", "error"]
+    assert keys(step_curve_picture(curve())) == ["rounding", "truncation", "error"]
     assert step_curve_alt(curve()) == (
-        "Error of the central difference of W[0, 1] over the step ε, from 1e-08 to 1e-02: least, "
-        "2.0e-10, at ε = 1e-06; 2.0e-08 near the step used, 1e-07. The error bar of the best value "
-        "is 1e-10."
+        "Error of the central difference of W[0, 1] as a function of the step ε, from 1e-08 to "
+        "1e-02: the least is 2.0e-10, at ε = 1e-06; it is 2.0e-08 near the step used, 1e-07. The "
+        "error bar of the best value is 1e-10."
     )
 
 
@@ -379,7 +379,8 @@ def test_step_curve_with_nothing_in_it():
     )
     assert svg(partial(step_curve_picture, nothing), step_curve_alt(nothing))
     assert step_curve_alt(nothing) == (
-        "Error of the central difference of W[0, 1] over the step ε: no step gives a finite value."
+        "Error of the central difference of W[0, 1] as a function of the step ε: no step gives a "
+        "finite value."
     )
 
 

@@ -21,7 +21,7 @@ class ClassicExercise:
     """The gradient checking exercise that many courses set, on its usual data.
 
     LINEAR-RELU-LINEAR-RELU-LINEAR-SIGMOID on three examples of four features; its solution is
-    known to have a difference of 0.2850931567 with both bugs and 1.1885552e-07 when mended.
+    known to have a difference of 0.2850931567 with both bugs and 1.1885552e-07 when fixed.
     """
 
     def __init__(self):

@@ -18,7 +18,7 @@ from gradcheck_magic import (
     Verdict,
     check_gradients,
 )
-from gradcheck_magic._result.parameter_check import badness, index_of, label
+from gradcheck_magic._result.parameter_check import index_of, label, severity
 
 # What is within so many error bars agrees, and differs in what each machine rounds in its own way.
 BARS = 4
@@ -80,7 +80,7 @@ def _worst(check, parameter):
     stop = parameter.start + parameter.size
     positions = np.flatnonzero((parameter.start <= check.measured) & (check.measured < stop))
     analytic, numerical = check.analytic[positions], check.numerical[positions]
-    ranks = badness(analytic, numerical, check.wrong[positions])
+    ranks = severity(analytic, numerical, check.wrong[positions])
     if parameter.verdict is Verdict.CORRECT:
         ranks = np.abs(analytic)
     worst = positions[np.argmax(ranks)]
@@ -190,7 +190,7 @@ def twice(names: Sequence[str], wrong: Sequence[str], previous=None):
     return settled(check_gradients(params, grads, cost_function, previous=previous))
 
 
-def one_mended_of_two():
+def one_fixed_of_two():
     return twice(["W1", "W2"], ["W1"], previous=twice(["W1", "W2"], ["W1", "W2"]))
 
 
@@ -271,7 +271,7 @@ def result_by_hand():
         size=20,
         interrupted=True,
         reasons=("Interrupted: 13 of 20 entries were measured.",),
-        notes=("`cost` returns several values: the first was taken as the cost.",),
+        notes=("`cost` returns several values: the first was used as the cost.",),
     )
 
 
@@ -279,7 +279,7 @@ REPORTS = {
     make.__name__: make
     for make in (
         correct, inspect, upstream, two_bugs, inconclusive, scan, scan_of_wrong_rows, interrupted,
-        not_finite, kinks, one_mended_of_two, many_parameters, many_wrong_parameters, names,
+        not_finite, kinks, one_fixed_of_two, many_parameters, many_wrong_parameters, names,
         result_by_hand,
     )
 }  # fmt: skip

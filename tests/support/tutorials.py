@@ -5,6 +5,7 @@ Run it as ``python tests/support/tutorials.py [path ...]`` to write the outputs 
 
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -37,25 +38,53 @@ def exercises(notebook):
     return found
 
 
-def solved(notebook):
-    """Return a copy of the notebook in which every exercise is solved as the text says."""
+def with_solutions(notebook):
+    """Return a copy after which the reader solves one exercise after another.
+
+    At its end, each exercise stands once more, solved as the text says, with all that follows it up
+    to the next one. So one run, in one kernel, shows what is wrong and that it can be fixed.
+    """
     copy = nbformat.from_dict(notebook)
-    for position, solution in exercises(notebook).items():
-        copy.cells[position].source = solution
+    solutions = exercises(notebook)
+    for position, following in parts(notebook):
+        again = nbformat.from_dict(notebook).cells[position:following]
+        again[0].source = solutions[position]
+        copy.cells += again
     return copy
 
 
-def executed(notebook):
-    """Return the notebook with new outputs, run in a kernel, in the folder of the tutorials."""
+def parts(notebook):
+    """Return where each exercise stands, and where the next one does, or the end."""
+    positions = sorted(exercises(notebook))
+    return list(pairwise([*positions, len(notebook.cells)]))
+
+
+def executed(notebook, python=None, folder=NOTEBOOKS, **variables):
+    """Return the notebook with new outputs, run in a kernel, in the folder of the tutorials.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        What is run; it is not changed.
+    python : str or Path, optional
+        Whose kernel runs it, instead of that of this Python.
+    folder : Path
+        Where it runs.
+    **variables : str
+        The whole environment of the kernel, instead of that of this process.
+    """
     client = NotebookClient(
         nbformat.from_dict(notebook),
         timeout=300,
         record_timing=False,
         # A card that is not live is what GitHub and nbviewer can show.
         extra_arguments=["--GradcheckMagics.display=static"],
-        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        resources={"metadata": {"path": str(folder)}},
     )
-    done = client.execute()
+    if python is not None:
+        command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        client.create_kernel_manager().kernel_spec.argv = command
+    done = client.execute(**({"env": variables} if variables else {}))
     done.metadata = notebook.metadata
     for cell in done.cells:
         if cell.cell_type == "code":
@@ -71,6 +100,43 @@ def checks(cell):
     return [
         output.data[CHECK] for output in cell.get("outputs", []) if CHECK in output.get("data", {})
     ]
+
+
+def said(cell):
+    """What each card of a cell comes down to."""
+    return [
+        (check["verdict"], [(d["cause"], *d["names"]) for d in check["diagnoses"]])
+        for check in checks(cell)
+    ]
+
+
+def see_it_says_what_it_said(committed, now):
+    """See every card come to what the committed one says."""
+    for before, after in zip(committed.cells, now.cells[: len(committed.cells)], strict=True):
+        assert said(after) == said(before), before.source
+
+
+def see_exercises(committed, now):
+    """See what the reader is to fix wrong, and right with the solution: the cards say so."""
+    places = parts(committed)
+    assert places
+    solved = len(committed.cells)
+    for position, following in places:
+        length = following - position
+        before, after = (
+            [
+                check["verdict"]
+                for cell in now.cells[start : start + length]
+                for check in checks(cell)
+            ]
+            for start in (position, solved)
+        )
+        solved += length
+        assert before[0] != "CORRECT"
+        assert after[0] == "CORRECT"
+        # Some checks below are stopped on purpose.
+        assert not {"BUG", "INSPECT"} & set(after)
+    assert solved == len(now.cells)
 
 
 def main(paths):

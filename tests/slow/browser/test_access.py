@@ -6,7 +6,6 @@ import shutil
 import pytest
 from browser import CORNER, OPAQUE, PAINTED, choose, expect, opened, require, see_theme, visible
 from exports import exported, see_checks
-from lab_server import lab_server
 
 require("axe_playwright_python")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402 (once it is known to be there)
@@ -61,18 +60,21 @@ def test_live(browser, server, executed):
         assert page.locator(".jp-InputPrompt").all_inner_texts() == prompts
         see_theme(page, "dark")
         see_no_barrier(page)
+        # As the next test expects it.
+        choose(page, "Settings", "Theme", "JupyterLab Light")
+        expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "true")
+        see_theme(page, "light")
 
 
-def test_untrusted_on_dark(browser, executed, tmp_path):
+def test_untrusted_on_dark(browser, elsewhere, executed):
     """Without its styles, the card takes JupyterLab's colours, and the picture is on white."""
-    with lab_server(tmp_path, "JupyterLab Dark") as other:
-        shutil.copy(executed, other.folder)
-        with opened(browser, other, executed.name) as page:
-            see_checks(page, "gc-static")
-            expect(page.locator(".jp-mod-trusted .gc-static")).to_have_count(0)
-            for picture in visible(page.locator(".gc-picture img")).all():
-                assert picture.evaluate(CORNER) == WHITE
-            see_no_barrier(page)
+    shutil.copy(executed, elsewhere.folder)
+    with opened(browser, elsewhere, executed.name) as page:
+        see_checks(page, "gc-static")
+        expect(page.locator(".jp-mod-trusted .gc-static")).to_have_count(0)
+        for picture in visible(page.locator(".gc-picture img")).all():
+            assert picture.evaluate(CORNER) == WHITE
+        see_no_barrier(page)
 
 
 def test_printed(page, executed):

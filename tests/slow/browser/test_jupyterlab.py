@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from browser import FIRST_CHECK, choose, copy_first_check, expect, opened, visible, write_notebook
-from lab_server import lab_server, wait_until
+from lab_server import wait_until
 
 # Where each kind of card has its picture, and the text that stands for it.
 PICTURES = {"gc-live": ("svg[role=img]", "aria-label"), "gc-static": ("img:visible", "alt")}
@@ -39,26 +39,35 @@ def test_as_it_is_committed(browser, server, app):
         expect(page.locator(".jp-mod-trusted .gc-static")).to_have_count(0)
 
 
-@pytest.fixture(scope="module")
-def saved(browser, server):
-    """The first tutorial, run and saved in JupyterLab; its kernel is gone."""
+def test_first_check_in_jupyterlab(browser, server, elsewhere):
+    """Run All shows what is right and what is wrong in live cards; reopened, static ones do."""
     path = server.folder / "saved.ipynb"
     copy_first_check(path)
     with opened(browser, server, path.name) as page:
         choose(page, "Run", "Run All Cells")
+        see_the_cards(page, "gc-live")
+        see_nothing_of(page.locator(".gc-static"), 3)
         expect(page.get_by_text("gradcheck is off:")).to_be_visible()
         choose(page, "File", "Save Notebook")
         wait_until("the notebook is saved", lambda: b"gc-static" in path.read_bytes())
-    return path
+    see_it_reopened(browser, server, path)
+    see_it_sent_to_somebody(browser, elsewhere, path)
 
 
-def test_first_check_in_jupyterlab(browser, server):
-    """Run All shows what is right and what is wrong, each in one live card."""
-    copy_first_check(server.folder / FIRST_CHECK.name)
-    with opened(browser, server, FIRST_CHECK.name) as page:
-        choose(page, "Run", "Run All Cells")
-        see_the_cards(page, "gc-live")
-        see_nothing_of(page.locator(".gc-static"), 3)
+def see_it_reopened(browser, server, path):
+    """Without a kernel that knows them, the static cards stand in for the dead widgets."""
+    with opened(browser, server, path.name) as page:
+        see_the_cards(page, "gc-static")
+        see_nothing_of(page.get_by_text("Error displaying widget"), 3)
+        expect(page.locator(".jp-mod-trusted .gc-static")).to_have_count(3)
+
+
+def see_it_sent_to_somebody(browser, elsewhere, path):
+    """Jupyter does not trust it there and strips it of its styles: it can still be read."""
+    shutil.copy(path, elsewhere.folder)
+    with opened(browser, elsewhere, path.name) as page:
+        see_the_cards(page, "gc-static")
+        expect(page.locator(".jp-mod-trusted .gc-static")).to_have_count(0)
 
 
 def test_first_check_in_notebook_7(browser, server):
@@ -68,23 +77,6 @@ def test_first_check_in_notebook_7(browser, server):
         choose(page, "Run", "Run All Cells")
         see_the_cards(page, "gc-live")
         see_nothing_of(page.locator(".gc-static"), 3)
-
-
-def test_reopened(browser, server, saved):
-    """Without a kernel that knows them, the static cards stand in for the dead widgets."""
-    with opened(browser, server, saved.name) as page:
-        see_the_cards(page, "gc-static")
-        see_nothing_of(page.get_by_text("Error displaying widget"), 3)
-        expect(page.locator(".jp-mod-trusted .gc-static")).to_have_count(3)
-
-
-def test_reopened_by_somebody_else(browser, saved, tmp_path):
-    """Jupyter does not trust it there and strips it of its styles: it can still be read."""
-    with lab_server(tmp_path) as other:
-        shutil.copy(saved, other.folder)
-        with opened(browser, other, saved.name) as page:
-            see_the_cards(page, "gc-static")
-            expect(page.locator(".jp-mod-trusted .gc-static")).to_have_count(0)
 
 
 def test_interrupted(browser, server):
@@ -151,7 +143,7 @@ def see_the_cards(page, kind):
     right, wrong, exercise = (cards.nth(i) for i in range(3))
     expect(right.locator(".gc-verdict")).to_contain_text("Backpropagation is correct.")
     expect(wrong.locator(".gc-verdict")).to_contain_text("There is a bug in backpropagation.")
-    expect(exercise.locator(".gc-diagnosis")).to_contain_text("too little regularisation")
+    expect(exercise.locator(".gc-diagnosis")).to_contain_text("too weak")
     expect(visible(page.locator(".gc-card"))).to_have_count(3)
 
     assert difference(right) < 1e-7

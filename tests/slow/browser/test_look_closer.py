@@ -135,7 +135,7 @@ def test_checked_again(page):
     card.get_by_label("Mode").select_option("scan")
     card.get_by_role("button", name="Check again").click()
     expect(card.locator(".gc-verdict")).to_contain_text("Backpropagation is correct.")
-    expect(card.locator(".gc-since")).to_contain_text("W mended")
+    expect(card.locator(".gc-since")).to_contain_text("W fixed")
     expect(card).to_contain_text("scan of 15 entries")
     # Who was looking closer goes on.
     expect(card.locator(".gc-close-up")).to_contain_text("W 4 × 3")

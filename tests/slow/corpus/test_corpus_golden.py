@@ -1,10 +1,10 @@
-"""What is said of every case is what was written down; `python -m tests.corpus.golden --update`."""
+"""How what is said of every case is written down, and compared with what is said today."""
 
 import pytest
 
 pytest.importorskip("autograd")
 
-from tests.corpus.golden import GOLDEN, Comparison, Golden, Line, arithmetic, today
+from tests.corpus.golden import GOLDEN, Comparison, Golden, Line, arithmetic
 from tests.corpus.planted import ROWS
 
 LINES = [Line(f"case {k}", "BUG", 100, "SCALE(W1) UPSTREAM(b1 W2)") for k in range(399)]
@@ -14,12 +14,6 @@ LINES.append(Line("case: right", "CORRECT", 100, ""))
 @pytest.fixture(scope="module")
 def written():
     return Golden.read(GOLDEN.read_text(encoding="utf-8"))
-
-
-def test_every_case(written):
-    """Verdict, causes and evaluations: to the letter, with the arithmetic of the file."""
-    comparison = Comparison(written, today())
-    assert comparison.holds(), comparison.report(most=20)
 
 
 def test_the_whole_corpus_is_written_down(written):

@@ -1,0 +1,177 @@
+"""Who evaluates the cost is asked for in words, and who cannot is refused; threads can.
+
+What processes and clusters do is in `tests/slow/clusters`.
+"""
+
+import importlib
+import sys
+import threading
+import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from shared_costs import (
+    CASES,
+    AtOnce,
+    StrangeError,
+    closure,
+    known,
+    outside_the_domain,
+    see_an_error_of_the_cost,
+    see_an_interrupt,
+    see_nothing_kept,
+    see_the_same_bits,
+    see_the_same_bits_of_a_scan,
+    structured,
+    sum_of_squares,
+)
+
+from gradcheck_magic import InputError, check_gradients
+from gradcheck_magic._cost.worker_process import _known
+
+
+@pytest.fixture(scope="module")
+def threads():
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_bits_of_one_worker(case):
+    see_the_same_bits(case, 1)
+
+
+@pytest.mark.parametrize("name", ["at once", "threads"])
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_bits_in_one_process(threads, case, name):
+    workers = {"at once": AtOnce(), "threads": threads}[name]
+    if case is closure:
+        params, grads, cost, _ = closure()
+        with pytest.raises(InputError, match="which several threads would move at the same time"):
+            check_gradients(params, grads, cost, workers=workers)
+    else:
+        see_the_same_bits(case, workers)
+
+
+@pytest.mark.parametrize("n_wrong", [0, 3])
+def test_the_same_bits_of_a_scan(threads, n_wrong):
+    see_the_same_bits_of_a_scan(n_wrong, threads)
+
+
+@pytest.mark.parametrize(
+    ("workers", "found"),
+    [(0, "0"), (-1, "-1"), (2.0, "2.0"), ("2", "'2'"), (True, "True"), ([2], "[2]")],
+)
+def test_not_workers(workers, found):
+    with pytest.raises(InputError) as error:
+        check_gradients(np.ones(2), np.ones(2), sum, workers=workers)
+    assert str(error.value) == (
+        f"`workers` is {found}: expected a positive integer, or an executor, such as a "
+        "ProcessPoolExecutor or a Dask client's get_executor()."
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "sentence"),
+    [
+        ("loky", "`workers` is 2, which needs loky"),
+        ("cloudpickle", "`workers` needs cloudpickle to send `sum_of_squares`"),
+    ],
+)
+def test_not_installed(monkeypatch, package, sentence):
+    # Which imports the other one itself.
+    importlib.import_module("loky")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError) as error:
+        check_gradients(np.ones(2), 2 * np.ones(2), sum_of_squares, workers=2)
+    assert str(error.value) == f"{sentence}: pip install gradcheck_magic[parallel]."
+    with ThreadPoolExecutor(2) as threads:
+        assert check_gradients(np.ones(2), 2 * np.ones(2), sum_of_squares, workers=threads)
+
+
+def test_cannot_be_pickled():
+    lock = threading.Lock()
+
+    def cost(theta):
+        with lock:
+            return float(theta @ theta)
+
+    with pytest.raises(InputError) as error:
+        check_gradients(np.ones(2), 2 * np.ones(2), cost, workers=2)
+    assert str(error.value) == (
+        "`cost` cannot be sent to `workers`: cannot pickle '_thread.lock' object. Create that "
+        "object inside the function, or use workers=None."
+    )
+
+
+def test_executor_that_answers_otherwise():
+    class Twice(AtOnce):
+        def submit(self, function, /, *args):
+            future = Future()
+            once = super().submit(function, *args)
+            future.set_result([once.result(), once.result()])
+            return future
+
+    with pytest.raises(InputError, match=r"`workers` returned a list: .* Client.executor"):
+        check_gradients(np.ones(2), 2 * np.ones(2), sum_of_squares, workers=Twice())
+
+
+def test_the_cost_is_sent_once_to_who_does_not_know_it():
+    """A worker that came later has several tasks waiting by the time it is sent the cost."""
+
+    class Late(AtOnce):
+        _max_workers = 4
+
+        def __init__(self):
+            self.tasks = []
+
+        def submit(self, function, task):
+            self.tasks.append(task)
+            if sum(task.batch is not None for task in self.tasks) == 1:
+                _known.costs.clear()
+            return super().submit(function, task)
+
+    params, grads, cost, _ = structured()
+    workers = Late()
+    check = check_gradients(params, grads, cost, mode="full", workers=workers)
+    assert known(check) == known(check_gradients(params, grads, cost, mode="full"))
+    assert len({task.number for task in workers.tasks}) == len(workers.tasks)
+    greetings = [task for task in workers.tasks if task.batch is None]
+    sent = [task for task in workers.tasks if task.batch is not None and task.recipe is not None]
+    assert (len(greetings), len(sent)) == (4, 1)
+
+
+def test_threads_share_the_filters_of_warnings(threads):
+    """They are left alone, and what a step outside the domain warns of is not heard."""
+    filters = list(warnings.filters)
+    params, grads, _, _ = outside_the_domain()
+    check_gradients(params, grads, lambda t: float(np.log(t).sum()), epsilon=0.1, workers=threads)
+    assert warnings.filters == filters
+
+
+@pytest.mark.parametrize("kind", [ValueError, StrangeError])
+def test_errors_of_the_cost(threads, kind):
+    see_an_error_of_the_cost(kind, threads)
+
+
+def test_interrupt(threads):
+    see_an_interrupt(threads)
+
+
+def test_notebook_with_an_executor(run, shell, threads):
+    shell.user_ns["pool"] = threads
+    run("import numpy as np\nparams = np.ones(3)\ngrads = 2 * params")
+    run("def cost_function(params): return float(params @ params)")
+    assert run("%gradcheck --workers pool").passed
+    run("%config GradcheckMagics.workers = pool")
+    assert run("%gradcheck").passed
+    run("%config GradcheckMagics.workers = 0")
+    with pytest.raises(InputError, match="`workers` is 0"):
+        run("%gradcheck")
+    with pytest.raises(InputError, match=r"`pol` is not defined .did you mean `pool`"):
+        run("%gradcheck --workers pol")
+
+
+def test_nothing_is_kept(threads):
+    see_nothing_kept(threads)

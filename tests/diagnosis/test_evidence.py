@@ -1,0 +1,60 @@
+"""What a check found out is named by its entries and parameters, the first few of them."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradcheck_magic._diagnosis.evidence import NAMED_ENTRIES, Evidence
+from gradcheck_magic._inputs.pairing import pair
+from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._result.verdict import Verdict
+
+PAIRING = pair({"W": np.ones((2, 3)), "c": 1.0, "b": np.ones(2)}, np.ones(9))
+LABELS = [*(f"W[{i}, {j}]" for i in range(2) for j in range(3)), "c", "b[0]", "b[1]"]
+OWNERS = ["W"] * 6 + ["c"] + ["b"] * 2
+
+
+def evidence(positions=range(9), itemsize=8):
+    """What is known where some entries were measured."""
+    columns = np.arange(7.0)[:, None] + 10 * np.arange(len(positions))
+    flags = np.zeros((2, len(positions)), dtype=bool)
+    measured = MeasuredEntries(np.array(positions, dtype=np.intp), *columns, *flags)
+    cost = SimpleNamespace(itemsize=itemsize)
+    return Evidence(PAIRING, cost, 1e-7, measured, None, Verdict.BUG)
+
+
+def quoted(text):
+    return re.findall(r"`([^`]*)`", text)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_labels(data):
+    """The first few of any entries, in order, with those left out counted; and whose they are."""
+    positions = sorted(data.draw(st.sets(st.integers(0, 8), min_size=1), label="measured"))
+    mask = data.draw(st.lists(st.booleans(), min_size=len(positions), max_size=len(positions)))
+    chosen = [k for k, here in zip(positions, mask, strict=True) if here]
+    told = evidence(positions).labels(np.array(mask))
+    assert quoted(told) == [LABELS[k] for k in chosen[:NAMED_ENTRIES]]
+    more = len(chosen) - NAMED_ENTRIES
+    assert re.findall(r"\d+", re.sub(r"`[^`]*`", "", told)) == ([str(more)] if more > 0 else [])
+    names = evidence(positions).names(np.array(mask))
+    assert quoted(names) == list(dict.fromkeys(OWNERS[k] for k in chosen))
+
+
+def test_what_was_measured():
+    """Beside the textbook's quotients there are better values: these are the numerical ones."""
+    known = evidence([3])
+    assert known.analytic == known.measured.analytic == 0
+    assert known.measured.textbook == 1
+    assert known.numerical == known.measured.numerical == 2
+    assert known.uncertainty == known.measured.uncertainty == 3
+
+
+@pytest.mark.parametrize(("itemsize", "is_single"), [(8, False), (4, True), (2, True)])
+def test_precision(itemsize, is_single):
+    assert evidence(itemsize=itemsize).is_single is is_single

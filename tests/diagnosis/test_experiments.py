@@ -1,0 +1,232 @@
+"""An earlier check, another point or a mended cost may be what the gradient belongs to."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._diagnosis.experiments import Earlier, Experiments
+from gradcheck_magic._diagnosis.mismatch import Mismatch
+from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
+from gradcheck_magic._inputs.pairing import pair
+from gradcheck_magic._result.cause import Cause
+
+BAR = 1e-9
+RATE = 0.005
+RANDOM = np.random.default_rng(3)
+W, B = RANDOM.normal(size=(3, 2)), RANDOM.normal(size=3)
+RIGHT = {"dW": 2 * W, "db": np.ones(3)}
+
+
+def squares(p):
+    """A cost whose gradient is that in `RIGHT`."""
+    return float(np.sum(p["W"] ** 2) + np.sum(p["b"]))
+
+
+def experiments(
+    grads, numerical=RIGHT, *, params=None, cost=None, earlier=None, only=None, sides=None
+):
+    """What is asked, and the mismatches: gradients beside what was measured."""
+    params = {"W": W, "b": B} if params is None else params
+    pairing = pair(params, grads, only=only)
+    mismatches = []
+    for parameter, name, analytic in zip(
+        pairing.checked, pairing.gradient_names, pairing.gradients, strict=True
+    ):
+        size = parameter.size
+        values = analytic, np.ravel(numerical[name]), np.full(size, BAR), np.zeros(size)
+        wrong = ~(np.abs(values[0] - values[1]) <= 2 * BAR)
+        ks = np.arange(size)
+        m = Mismatch.of(parameter, name, values, wrong, ks, is_bug=True, sides=sides)
+        mismatches.append(m)
+    numbers = NamedNumbers(squares, {"lr": RATE}, pairing)
+    asked = Experiments(pairing, mismatches, named_numbers=numbers, cost=cost, earlier=earlier)
+    return asked, mismatches
+
+
+def entered(function, params=None, call="auto"):
+    """A cost that may be called."""
+    params = {"W": W, "b": B} if params is None else params
+    return Cost(function, pair(params, params).parameters, call=call)
+
+
+def previous(names=("W", "b"), shapes=((3, 2), (3,)), n_measured=9):
+    """A check of some parameters, as far as it is looked at."""
+    parameters = [
+        SimpleNamespace(name=name, shape=shape) for name, shape in zip(names, shapes, strict=True)
+    ]
+    values = np.arange(float(n_measured))
+    return SimpleNamespace(
+        parameters=parameters, numerical=values, uncertainty=values / 10, n_measured=n_measured
+    )
+
+
+@pytest.mark.parametrize(("check", "is_taken"), [
+    pytest.param(previous(), True, id="of the same parameters"),
+    pytest.param(None, False, id="none"),
+    pytest.param(previous(("W", "c")), False, id="of others"),
+    pytest.param(previous(shapes=((2, 3), (3,))), False, id="HARD: of another shape"),
+    pytest.param(previous(("b", "W"), ((3,), (3, 2))), False, id="HARD: in another order"),
+    pytest.param(previous(n_measured=8), False, id="HARD: that was stopped"),
+])  # fmt: skip
+def test_earlier(check, is_taken):
+    earlier = Earlier.of(check, pair({"W": W, "b": B}, RIGHT))
+    assert (earlier is not None) == is_taken
+    if is_taken:
+        assert earlier.numerical is check.numerical
+        assert earlier.uncertainty is check.uncertainty
+
+
+# What the cost does not use
+
+
+@pytest.mark.parametrize(("reads_b", "is_ignored"), [
+    pytest.param(lambda b: 0.0, True, id="not used"),
+    pytest.param(lambda b: np.maximum(b - 9, 0).sum(), True, id="HARD: off, as far as it goes"),
+    pytest.param(lambda b: np.maximum(b - B.max(), 0).sum(), False, id="HARD: off here alone"),
+    pytest.param(lambda b: b.sum(), False, id="used"),
+    pytest.param(lambda b: 0.0 if np.allclose(b, B) else np.nan, True, id="HARD: no number there"),
+])  # fmt: skip
+def test_ignored(reads_b, is_ignored):
+    with entered(lambda p: float(np.sum(p["W"]) + reads_b(p["b"]))) as cost:
+        asked, (_, bias) = experiments(RIGHT, cost=cost)
+        assert asked.is_ignored(bias) is is_ignored
+
+
+def test_ignored_as_far_as_is_known_without_a_cost():
+    asked, (weights, _) = experiments(RIGHT)
+    assert asked.is_ignored(weights)
+
+
+# What was right at the check before
+
+THEN = {"dW": 3 * W + 1, "db": np.ones(3)}
+
+
+@pytest.mark.parametrize(("grads", "bar", "names"), [
+    pytest.param(THEN, BAR, ["W"], id="right then"),
+    pytest.param({**THEN, "dW": 3 * W + 1 + 1e-3}, BAR, None, id="wrong then, too"),
+    pytest.param({**THEN, "dW": 3 * W + 1 + 1e-3}, np.inf, None, id="HARD: not measured then"),
+    pytest.param({**THEN, "db": 2 * np.ones(3)}, BAR, None, id="HARD: another one wrong then"),
+])  # fmt: skip
+def test_previous(grads, bar, names):
+    then = np.concatenate([np.ravel(THEN["dW"]), THEN["db"]])
+    asked, mismatches = experiments(grads, earlier=Earlier(then, np.full(9, bar)))
+    finding = asked.previous(mismatches)
+    assert (finding and [m.name for m in finding.mismatches]) == names
+    if finding:
+        assert finding.cause is Cause.STALE
+        assert "learning_rate" not in finding.details
+
+
+def test_nothing_is_known_of_before():
+    asked, mismatches = experiments(THEN)
+    assert asked.previous(mismatches) is None
+
+
+# What is right before an update
+
+BEFORE = {"W": W, "b": B}
+# Of Σ W⁴ + b⁴.
+GRADIENT = {"dW": 4 * W**3, "db": 4 * B**3}
+AFTER = {name: array - RATE * GRADIENT[f"d{name}"] for name, array in BEFORE.items()}
+NOW = {f"d{name}": 4 * array**3 for name, array in AFTER.items()}
+
+
+def fourth_powers(p):
+    return float(sum(np.sum(array**4) for array in p.values()))
+
+
+def test_stale():
+    with entered(fourth_powers, AFTER) as cost:
+        asked, mismatches = experiments(GRADIENT, NOW, params=AFTER, cost=cost)
+        finding = asked.stale(mismatches, thorough=False)
+    assert finding.cause is Cause.STALE
+    assert [m.name for m in finding.mismatches] == ["W", "b"]
+    assert finding.details == {"learning_rate": RATE, "name": "lr"}
+
+
+NOT_FINITE = {**GRADIENT, "db": np.full(3, np.nan)}
+
+
+@pytest.mark.parametrize(("grads", "only"), [
+    pytest.param({**GRADIENT, "db": NOW["db"]}, None, id="HARD: an update leaves nothing right"),
+    pytest.param(NOT_FINITE, None, id="not finite"),
+    pytest.param(GRADIENT, ["W"], id="HARD: what else was updated is not known"),
+    pytest.param({**GRADIENT, "dW": GRADIENT["dW"] + 0.1}, None, id="not the gradient before"),
+])  # fmt: skip
+def test_not_stale(grads, only):
+    with entered(fourth_powers, AFTER) as cost:
+        asked, mismatches = experiments(grads, NOW, params=AFTER, cost=cost, only=only)
+        assert asked.stale(mismatches, thorough=True) is None
+    asked, mismatches = experiments(GRADIENT, NOW, params=AFTER)
+    assert asked.stale(mismatches, thorough=True) is None, "without a cost nothing is tried"
+
+
+# What is right for a mended cost
+
+P, Y = RANDOM.normal(size=(2, 5))
+
+
+def meeting(p):
+    """Half of the mean square of what was meant to be a vector."""
+    residual = p["p"] - Y[:, None]
+    return float(np.mean(residual**2) / 2)
+
+
+MEANT = {"dp": (P - Y) / 5}
+# What the cost does: the mean over all pairs.
+DONE = {"dp": (P - Y.mean()) / 5}
+
+
+@pytest.mark.parametrize(("grads", "function", "is_found"), [
+    pytest.param(MEANT, meeting, True, id="right, as meant"),
+    pytest.param({"dp": MEANT["dp"] * 1.01}, meeting, False, id="wrong, as meant, too"),
+    pytest.param({"dp": MEANT["dp"] * np.nan}, meeting, False, id="not finite"),
+    pytest.param(MEANT, lambda p: float(np.mean((p["p"] - Y.mean()) ** 2) / 2), False,
+                 id="HARD: no vector meets a column"),
+])  # fmt: skip
+def test_broadcast(grads, function, is_found):
+    params = {"p": P}
+    with entered(function, params) as cost:
+        asked, mismatches = experiments(grads, DONE, params=params, cost=cost)
+        finding = asked.broadcast(mismatches)
+    assert (finding is not None) == is_found
+    if finding:
+        assert finding.cause is Cause.BROADCAST
+        assert finding.details["how"] == "cost"
+        assert finding.details["shapes"] == ((5,), (5, 1))
+        assert finding.details["lines"] == ['residual = p["p"] - Y[:, None]']
+
+
+def test_what_a_cost_keeps_is_plain_again():
+    """A cost that keeps its last argument is left with an array like any other."""
+    kept = []
+
+    def keeping(p):
+        kept[:] = [p["p"] * 1.0]
+        return meeting(p)
+
+    with entered(keeping, {"p": P}) as cost:
+        asked, mismatches = experiments(MEANT, DONE, params={"p": P}, cost=cost)
+        assert asked.broadcast(mismatches)
+    assert type(kept[0]) is np.ndarray
+    np.testing.assert_array_equal(kept[0], P)
+
+
+def test_a_cost_that_reads_the_notebook_cannot_be_watched():
+    own = {"p": P.copy()}
+    with entered(lambda: meeting(own), own, call="closure") as cost:
+        asked, mismatches = experiments(MEANT, DONE, params=own, cost=cost)
+        assert asked.broadcast(mismatches) is None
+
+
+def test_of_some_entries_nothing_is_tried():
+    """A scan has some rows and columns at hand, and not the whole gradient."""
+    sides = (np.arange(5),)
+    with entered(meeting, {"p": P}) as cost:
+        asked, mismatches = experiments(MEANT, DONE, params={"p": P}, cost=cost, sides=sides)
+        assert asked.broadcast(mismatches) is None
+        assert asked.stale(mismatches, thorough=True) is None
+        assert asked.previous(mismatches) is None

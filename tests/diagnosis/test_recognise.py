@@ -1,0 +1,352 @@
+"""The simplest cause that explains every entry is recognised; what fits nothing stays open."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from gradcheck_magic._diagnosis.mismatch import Mismatch
+from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
+from gradcheck_magic._diagnosis.recognise import (
+    clipped,
+    exchanged,
+    extended,
+    rearrangements,
+    recognise_cause,
+    regularised,
+    same_total,
+    scaled,
+    similarity,
+)
+from gradcheck_magic._inputs.pairing import pair
+from gradcheck_magic._inputs.parameters import Parameter
+from gradcheck_magic._result.cause import Cause
+
+BAR = 1e-9
+# A matrix of numbers that no two arrangements of it share, and parameters beside it.
+RANDOM = np.random.default_rng(5)
+G = RANDOM.normal(size=(4, 6))
+THETA = RANDOM.normal(size=(4, 6))
+SQUARE = RANDOM.normal(size=(4, 4))
+VECTOR = RANDOM.normal(size=6)
+COUNT = 50
+
+
+def knowing(X, lambd):
+    """A cost that knows a length, and a strength."""
+    return lambda p: lambd * float(np.sum(p**2)) / X.shape[1]
+
+
+NUMBERS = NamedNumbers(knowing(np.zeros((3, COUNT)), 0.7), {}, pair(THETA, G))
+NO_NUMBERS = NamedNumbers(lambda p: 0.0, {}, pair(np.ones(2), np.ones(2)))
+
+
+def mismatch(analytic, numerical, *, name="W", theta=None, bar=BAR, known=True):
+    """A gradient beside what was measured; what is off by more than two bars is wrong."""
+    analytic, numerical = np.asarray(analytic, dtype=float), np.asarray(numerical, dtype=float)
+    theta = np.resize(THETA, numerical.shape) if theta is None else theta
+    size = numerical.size
+    bars = np.where(np.broadcast_to(known, numerical.shape), bar, np.inf).ravel()
+    wrong = ~(np.abs(analytic - numerical).ravel() <= 2 * bars)
+    values = analytic.ravel(), numerical.ravel(), bars, np.zeros(size)
+    parameter = Parameter(name, None, theta, 0)
+    return Mismatch.of(parameter, f"d{name}", values, wrong, np.arange(size), is_bug=True)
+
+
+def put(array, index, value):
+    """The same array with other values in some places."""
+    array = np.array(array, dtype=float)
+    array[index] = value
+    return array
+
+
+def found(analytic, numerical, numbers=NUMBERS, **more):
+    return recognise_cause(mismatch(analytic, numerical, **more), numbers)
+
+
+# Every cause that one parameter shows by itself, with the numbers that belong to it
+
+DEAD = put(G, np.s_[:, [1, 4]], 0.0)
+
+
+@pytest.mark.parametrize(("analytic", "numerical", "cause", "details"), [
+    pytest.param(put(G, (1, 2), np.nan), G, Cause.ENTRIES, {"n_not_finite": 1, "indices": [(1, 2)]},
+                 id="not finite"),
+    pytest.param(G, 0 * G, Cause.COST_IGNORES_PARAMETERS, {"within": BAR}, id="flat"),
+    pytest.param(0 * G, G, Cause.ZERO, {}, id="zero"),
+    pytest.param(1e-16 * G, G, Cause.ZERO, {}, id="HARD: zero, but for rounding"),
+    pytest.param(-G, G, Cause.SIGN, {"factor": -1}, id="sign"),
+    pytest.param(2 * G, G, Cause.SCALE, {"factor": 2}, id="twice"),
+    pytest.param(G / COUNT, G, Cause.SCALE, {"factor": 1 / COUNT}, id="a length too many"),
+    pytest.param([2, -2, 0], [1, -1, 0], Cause.SCALE, {"factor": 2}, id="HARD: two of three"),
+    pytest.param(-3 * G, G, Cause.SCALE, {"factor": pytest.approx(-3)}, id="HARD: sign and scale"),
+    pytest.param(SQUARE.T, SQUARE, Cause.TRANSPOSED, {"how": "transposed", "axes": (1, 0)},
+                 id="transposed"),
+    pytest.param(G.T.reshape(4, 6), G, Cause.TRANSPOSED, {"how": "reshaped"}, id="reshaped"),
+    pytest.param(G.reshape(6, 4).T, G, Cause.TRANSPOSED, {"how": "reshaped"},
+                 id="HARD: reshaped the other way"),
+    pytest.param(G[::-1], G, Cause.TRANSPOSED, {"how": "flipped", "axes": (0,)}, id="flipped"),
+    pytest.param(np.roll(G, 1, 1), G, Cause.TRANSPOSED, {"how": "shifted", "axes": (1,)},
+                 id="shifted"),
+    pytest.param(G[[1, 3, 0, 2]], G, Cause.TRANSPOSED, {"how": "reordered"}, id="shuffled"),
+    pytest.param(G + 0.3 * THETA, G, Cause.REGULARIZATION,
+                 {"strength": pytest.approx(0.3), "l1": False}, id="a penalty too many"),
+    pytest.param(G - 0.3 * np.sign(THETA), G, Cause.REGULARIZATION,
+                 {"strength": pytest.approx(-0.3), "l1": True}, id="an L1 penalty too few"),
+    pytest.param(put(G + 0.3 * THETA, 0, G[0]), G, Cause.REGULARIZATION,
+                 {"strength": pytest.approx(0.3), "n_wrong": 18}, id="HARD: some are exempt"),
+    # 2 (d − λθ) + λθ = 2 d − λθ, with a λ that the cost reads.
+    pytest.param(2 * G - 0.7 / COUNT * THETA, G, Cause.SCALE,
+                 {"factor": 2.0, "penalised": ["W"]}, id="HARD: twice, but for the penalty"),
+    pytest.param(G * 0 + G.sum(), G, Cause.BROADCAST, {"how": "sum", "axes": (0, 1)},
+                 id="a sum too many"),
+    pytest.param(G * 0 + G.mean(axis=1, keepdims=True), G, Cause.BROADCAST,
+                 {"how": "mean", "axes": (1,)}, id="a mean over one axis"),
+    pytest.param(G, DEAD, Cause.MASK, {"axis": 1, "indices": [1, 4]}, id="a mask forgotten"),
+    pytest.param(put(G, 2, 0), G, Cause.SLICE,
+                 {"sides": [[2], [0, 1, 2, 3, 4, 5]], "within": "ZERO", "n_right": 18}, id="a row"),
+    pytest.param(put(G, np.s_[:, 1:3], -G[:, 1:3]), G, Cause.SLICE,
+                 {"sides": [[0, 1, 2, 3], [1, 2]], "within": "SIGN"}, id="columns"),
+    pytest.param(put(G, np.s_[0:2, 1:4], RANDOM.normal(size=(2, 3))), G, Cause.SLICE,
+                 {"sides": [[0, 1], [1, 2, 3]]}, id="a block"),
+    pytest.param(put(G, ([0, 3], [1, 5]), 9.0), G, Cause.ENTRIES,
+                 {"n_wrong": 2, "n_right": 22, "indices": [(0, 1), (3, 5)]}, id="entries"),
+    pytest.param(put(VECTOR, [0, 3], 0), VECTOR, Cause.ENTRIES, {"within": "ZERO"},
+                 id="HARD: entries of a vector, zero"),
+])  # fmt: skip
+def test_causes(analytic, numerical, cause, details):
+    finding = found(analytic, numerical)
+    assert finding.cause is cause
+    assert {key: finding.details[key] for key in details} == details
+
+
+@pytest.mark.parametrize(("analytic", "numerical", "causes"), [
+    pytest.param(RANDOM.normal(size=(4, 6)), G, {None}, id="noise"),
+    pytest.param(G + np.sqrt(np.abs(G)), G, {None}, id="another formula"),
+    pytest.param([2.0], [1.0], {None}, id="one entry: any factor fits"),
+    pytest.param([3.0, -3.0], [1.7, -1.7], {None}, id="HARD: two entries, a factor of no meaning"),
+    pytest.param([1.0, 2.0], [2.0, 1.0], {None}, id="HARD: two entries, in another order"),
+    pytest.param(-G, G * np.sign(RANDOM.normal(size=G.shape)), {None}, id="HARD: some signs"),
+    pytest.param(G + 0.3, G, {None}, id="a constant"),
+    pytest.param(2.5 * G - 0.33 * THETA, G, {None}, id="HARD: a factor, a strength of no meaning"),
+])  # fmt: skip
+def test_what_fits_nothing_stays_open(analytic, numerical, causes):
+    finding = found(analytic, numerical)
+    assert (finding and finding.cause) in causes
+
+
+def test_whether_it_explains_every_entry():
+    """What a row has in common is a cause; that a row is wrong is only a place."""
+    assert found(put(G, 2, 0), G).firm
+    assert not found(put(G, 2, RANDOM.normal(size=6)), G).firm
+    assert found(G, DEAD).firm
+    assert not found(G + put(0 * G, (0, 0), 1.0), DEAD).firm
+    assert found(put(G, (0, 0), 9.0), G).firm
+    assert not found(put(VECTOR, 0, 9.0), VECTOR).firm
+
+
+# A factor
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.floats(-1e3, 1e3), st.integers(0, 99))
+def test_any_factor(factor, seed):
+    """A gradient that is c times the right one is told to be, for any c beyond the bars."""
+    assume(abs(factor) > 1e-3)
+    assume(min(abs(factor - 1), abs(factor + 1)) > 1e-3)
+    numerical = np.random.default_rng(seed).normal(size=(4, 6))
+    finding = found(factor * numerical, numerical)
+    assert finding.cause is Cause.SCALE
+    assert finding.details["factor"] == pytest.approx(factor, rel=1e-7)
+    assert finding.details["factor_uncertainty"] < 1e-6 * max(1, abs(factor))
+
+
+def test_the_bars_grow_with_the_factor():
+    """What is a thousand times a value with an error bar has a bar that is a thousand times it."""
+    bar = 1e-4
+    numerical = G + 1.5 * bar * np.sign(THETA)
+    assert found(1000 * G, numerical, bar=bar).cause is Cause.SCALE
+    assert found(1000 * G, G + 3 * bar * np.sign(THETA), bar=bar) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6))
+def test_no_factor_in_noise(seed):
+    """Two arrays that have nothing to do with each other have no cause at all."""
+    random = np.random.default_rng(seed)
+    analytic, numerical = random.normal(size=(2, 4, 6))
+    assert found(analytic, numerical) is None
+
+
+@pytest.mark.parametrize(("numbers", "factor"), [(NUMBERS, COUNT), (NO_NUMBERS, None)])
+def test_two_entries_take_a_factor_with_a_meaning(numbers, factor):
+    """50 is a length that the cost knows; to another, it is any number."""
+    sample = mismatch([COUNT, -2.0 * COUNT], [1.0, -2.0]).sample
+    named = scaled(sample, numbers)
+    assert (named and named[1]["factor"]) == factor
+
+
+# The right values in other places
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 3), (2, 2, 3), (5,), (1, 4)])
+def test_rearrangements(shape):
+    """Each is a permutation, none the same as another, and none leaves everything in place."""
+    size = math.prod(shape)
+    orders = [tuple(order.tolist()) for _, order in rearrangements(shape)]
+    assert all(sorted(order) == list(range(size)) for order in orders)
+    assert len({*orders, tuple(range(size))}) == len(orders) + 1
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 3), (2, 2, 3), (5,), (1, 4)])
+@pytest.mark.parametrize("values", ["distinct", "alike"])
+def test_rearranged_iff_it_can_be_told(shape, values):
+    """Every rearrangement is recognised where the entries can be told apart, and only there."""
+    size = math.prod(shape)
+    numerical = np.arange(1.0, size + 1) ** 1.5 if values == "distinct" else np.ones(size)
+    for _, order in rearrangements(shape):
+        m = mismatch(numerical[order].reshape(shape), numerical.reshape(shape))
+        if values == "alike":
+            assert not m.is_wrong
+            continue
+        enough = int(m.wrong.sum()) >= (2 if len(m.squeezed) > 1 else 3)
+        finding = recognise_cause(m, NUMBERS)
+        assert (finding is not None and finding.cause is Cause.TRANSPOSED) == enough
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.permutations(range(8)), st.sampled_from([BAR, 0.45]))
+def test_any_other_order(order, bar):
+    """The same values in any order are recognised, unless the bars blur which is which."""
+    numerical = np.arange(1.0, 9.0)
+    m = mismatch(numerical[list(order)], numerical, bar=bar)
+    assume(m.is_wrong)
+    finding = recognise_cause(m, NUMBERS)
+    told = bar == BAR and sum(i != k for i, k in enumerate(order)) > 2
+    assert (finding is not None and finding.cause is Cause.TRANSPOSED) == told
+
+
+# Regularisation
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(-100, 100).filter(lambda s: abs(s) > 1e-3), st.booleans())
+def test_any_strength(strength, l1):
+    penalty = np.sign(THETA) if l1 else THETA
+    details = regularised(mismatch(G + strength * penalty, G).sample, NUMBERS)
+    assert details["strength"] == pytest.approx(strength, rel=1e-6)
+    assert details["l1"] is l1
+
+
+def test_parameters_that_are_all_alike_show_no_penalty():
+    """The gradient is then only shifted, by whatever it is."""
+    ones = np.ones(G.shape)
+    assert regularised(mismatch(G + 0.3, G, theta=ones).sample, NUMBERS) is None
+
+
+# A bound
+
+
+@pytest.mark.parametrize(("analytic", "numerical", "bound"), [
+    pytest.param(np.clip(VECTOR, -0.5, 0.5), VECTOR, 0.5, id="clipped"),
+    pytest.param([1, 1, 0.1, 0.2, 0.3], [9, 7, 0.1, 0.2, 0.3], 1, id="on one side"),
+    pytest.param([1, 1, 0.1, 0.2, 0.4], [9, 7, 0.1, 0.2, 0.3], None, id="HARD: within is wrong"),
+    pytest.param([1, 1, 0.1, 0.2, 0.3], [9, 0.5, 0.1, 0.2, 0.3], None, id="HARD: not beyond it"),
+    pytest.param([1, -1, 0.1, 0.2, 0.3], [9, 7, 0.1, 0.2, 0.3], None, id="HARD: other sign"),
+    pytest.param([1, 0.5, 0.1, 0.2, 0.3], [9, 0.5, 0.1, 0.2, 0.3], None, id="HARD: one alone"),
+    pytest.param([1, 1, 0.1, 0.2], [9, 7, 0.1, 0.2], None, id="HARD: two within"),
+    pytest.param([1, 1, 1, 0.1, 0.2], [9, 7, 1, 0.1, 0.2], None, id="HARD: and a right one at it"),
+])  # fmt: skip
+def test_clipped(analytic, numerical, bound):
+    m = mismatch(analytic, numerical)
+    assert clipped(m.sample, m.wrong) == bound
+
+
+# What else a finding explains
+
+
+@pytest.mark.parametrize(("analytic", "numerical", "is_joined"), [
+    pytest.param([4.0], [2.0], True, id="the same factor"),
+    pytest.param([4.1], [2.0], False, id="another one"),
+    pytest.param(2 * G - 0.5 * THETA, G, True, id="HARD: but for a penalty"),
+    pytest.param(2 * G + 0.5 * THETA, G, False, id="HARD: a penalty of the wrong sign"),
+])  # fmt: skip
+def test_joined_to_a_factor(analytic, numerical, is_joined):
+    others = found(2 * G, G)
+    more = mismatch(analytic, numerical, name="b", bar=1e-12)
+    wider = extended(others, more)
+    assert (wider is not None) == is_joined
+    if wider:
+        assert [m.name for m in wider.mismatches] == ["W", "b"]
+        assert wider.details.get("penalised", []) == (["b"] if np.size(numerical) > 1 else [])
+
+
+@pytest.mark.parametrize(("excess", "is_joined"), [(0.3, True), (0.4, False)])
+def test_joined_to_a_strength(excess, is_joined):
+    theta = np.array([2.0])
+    more = mismatch([1 + excess * 2], [1.0], name="b", theta=theta, bar=1e-12)
+    assert (extended(found(G + 0.3 * THETA, G), more) is not None) == is_joined
+
+
+def test_joined_to_places_is_nothing():
+    assert extended(found(SQUARE.T, SQUARE), mismatch([1.0], [2.0])) is None
+
+
+def test_evidence():
+    """cos = (3 · 4 + 4 · 3) / (5 · 5), and ‖(6, 8)‖ / ‖(4, 3)‖; what is not known is left out."""
+    known = similarity(mismatch([6.0, 8.0, 1.0], [4.0, 3.0, 5.0], known=[True, True, False]))
+    assert known == {"n_wrong": 2, "cosine": pytest.approx(24 / 25), "ratio": pytest.approx(2)}
+    assert similarity(mismatch([0.0, 0.0], [4.0, 3.0])) == {"n_wrong": 2}
+
+
+@pytest.mark.parametrize(("analytic", "weights", "is_found"), [
+    pytest.param([1.0, 5.0, 3.0], "right", True, id="the same total"),
+    pytest.param([1.0, 5.0, 3.1], "right", False, id="another total"),
+    pytest.param([1.0, 5.0, 3.0], "wrong", False, id="HARD: the weights are wrong, too"),
+    pytest.param([1.0, 5.0, 3.0], "elsewhere", False, id="HARD: no weights of its length"),
+])  # fmt: skip
+def test_summed_over_the_other_axis(analytic, weights, is_found):
+    bias = mismatch(analytic, [2.0, 3.0, 4.0], name="b", bar=1e-12)
+    numerical = SQUARE[:3] if weights != "elsewhere" else SQUARE
+    others = mismatch(numerical + (weights == "wrong"), numerical)
+    finding = same_total(bias, [others, bias])
+    assert (finding is not None) == is_found
+    if finding:
+        assert finding.details["total"] == pytest.approx(9)
+
+
+@pytest.mark.parametrize("owners", [
+    pytest.param("b a c", id="two exchanged"),
+    pytest.param("b c a", id="three in a circle"),
+    pytest.param("b b c", id="a copy of another"),
+])  # fmt: skip
+def test_exchanged(owners):
+    """Each gradient is that of another parameter, and groups are what is exchanged in itself."""
+    numerical = dict(zip("abc", np.random.default_rng(1).normal(size=(3, 2, 3)), strict=True))
+    names = dict(zip("abc", owners.split(), strict=True))
+    every = [mismatch(numerical[names[n]], numerical[n], name=n) for n in "abc"]
+    (swap,) = exchanged([m for m in every if m.is_wrong], every)
+    assert swap.cause is Cause.SWAPPED
+    moved = [n for n in "abc" if names[n] != n]
+    assert [m.name for m in swap.mismatches] == moved
+    assert swap.details["owners"] == [names[n] for n in moved]
+
+
+def test_not_exchanged():
+    """A vector of one entry, and one that is off in a single entry, are no other's gradient."""
+    one, other = mismatch([2.0], [1.0], name="a"), mismatch([2.0], [2.0], name="b")
+    assert exchanged([one], [one, other]) == []
+    nearly = put(VECTOR, 5, 9.0)
+    one, other = mismatch(nearly, VECTOR + 1, name="a"), mismatch(VECTOR, VECTOR, name="b")
+    assert exchanged([one], [one, other]) == []
+
+
+def test_two_pairs_are_two_groups():
+    arrays = np.random.default_rng(2).normal(size=(4, 5))
+    every = [mismatch(arrays[k ^ 1], arrays[k], name=n) for k, n in enumerate("abcd")]
+    groups = [[m.name for m in swap.mismatches] for swap in exchanged(every, every)]
+    assert groups == [["a", "b"], ["c", "d"]]
+    assert list(itertools.chain(*groups)) == list("abcd")

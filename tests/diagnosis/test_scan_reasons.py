@@ -1,0 +1,141 @@
+"""What a scan leaves open has a reason, which names the parameters that it is about."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
+from gradcheck_magic._result.parameter_check import WrongRegion
+from gradcheck_magic._result.verdict import Verdict
+
+CORRECT, BUG, OPEN = Verdict.CORRECT, Verdict.BUG, Verdict.INCONCLUSIVE
+
+
+def residual(value=2e-3, bar=1e-5, noise=1e-5, on_kink=False):
+    return SimpleNamespace(value=value, bar=bar, noise=noise, on_kink=on_kink)
+
+
+def parameter(name, verdict=CORRECT, *, told=(), **more):
+    """What a scan found in one parameter, and what was made of it."""
+    found = {
+        "parameter": SimpleNamespace(name=name), "is_measured": True, "is_enumerated": False,
+        "is_explained": True, "first": residual(), "rest": residual(), "detectable": 0.5,
+        "largest": 0.25, "sampled": SimpleNamespace(wrong=[]), "regions": list(told), **more,
+    }  # fmt: skip
+    return SimpleNamespace(**found), SimpleNamespace(verdict=verdict, regions=told)
+
+
+def reasons(*parameters, joint=None, verdict=None, difference=1e-3, analytic=1.0, single=False):
+    """The reasons of a scan of some parameters."""
+    scans, checks = zip(*parameters, strict=True)
+    found = {check.verdict for check in checks}
+    verdict = verdict or next((v for v in (BUG, OPEN) if v in found), CORRECT)
+    own = SimpleNamespace(noise=3e-7)
+    evidence = SimpleNamespace(
+        comparison=SimpleNamespace(
+            parameters=checks, wrong=np.array([verdict is BUG]), difference=(difference, 0.0)
+        ),
+        analytic=np.array([analytic]), verdict=verdict, is_single=single,
+        cost=SimpleNamespace(name="J", own=own, best=own),
+    )  # fmt: skip
+    return list(scan_reasons(evidence, SimpleNamespace(parameters=scans, joint=joint)))
+
+
+def about(sentence, names):
+    """Whether a sentence has these names in code or after the option that takes them."""
+    only = re.findall(r"--only ([^`(]*?) \(", sentence)
+    quoted = re.findall(r"`([^`]*)`", sentence)
+    return {*quoted, *" ".join(only).split()} - {"J"} == set(names)
+
+
+ROW = WrongRegion("W[3, :]", 1000, 7, 7)
+MANY = WrongRegion("W[3, :]", 1000, 5, 7)
+
+
+@pytest.mark.parametrize(("parameters", "names"), [
+    pytest.param([parameter("W")], None, id="all is right"),
+    pytest.param([parameter("W", BUG)], None, id="wrong, and all of it is known"),
+    pytest.param([parameter("W", BUG, told=(ROW,))], ["W[3, :]"], id="a row"),
+    pytest.param([parameter("W", BUG, is_explained=False)], ["W"], id="not located"),
+    pytest.param([parameter("W", OPEN, is_explained=False)], ["W"], id="cannot be told"),
+    pytest.param([parameter("W", CORRECT, is_explained=False)], None, id="HARD: but right"),
+    pytest.param([parameter("W", BUG, is_explained=False, is_enumerated=True)], None,
+                 id="HARD: every entry was measured"),
+    pytest.param([parameter("W", BUG, is_explained=False, is_measured=False)], None,
+                 id="HARD: not looked at yet"),
+    pytest.param([parameter("W", BUG, is_explained=False, told=(ROW,))], ["W[3, :]"],
+                 id="HARD: a region is told of already"),
+    pytest.param([parameter("W", OPEN)], ["W"], id="too blunt"),
+    pytest.param([parameter("W", OPEN, first=residual(on_kink=True))], ["W"], id="on a kink"),
+    pytest.param([parameter("W", OPEN, first=residual(bar=1e-3))], ["W"], id="sharp bends"),
+    pytest.param([parameter("W", OPEN), parameter("b"), parameter("V", OPEN)], ["W", "V"],
+                 id="two are blunt"),
+])  # fmt: skip
+def test_one_reason(parameters, names):
+    told = reasons(*parameters)
+    assert len(told) == (names is not None)
+    assert all(about(sentence, names) for sentence in told)
+
+
+@pytest.mark.parametrize(("found", "joint", "count"), [
+    ((CORRECT, None), True, 1), ((OPEN, None), True, 2), ((OPEN, None), False, 1),
+    ((CORRECT, None), False, 0),
+])  # fmt: skip
+def test_what_no_parameter_shows_by_itself(found, joint, count):
+    told = reasons(
+        parameter("W", found[0]), joint=residual(2.5e-3, 1.5e-5) if joint else None, verdict=OPEN
+    )
+    assert len(told) == count
+    assert any("2.5e-03" in t and "1.5e-05" in t for t in told) == joint
+
+
+def test_kinks_and_bluntness_are_told_apart():
+    told = reasons(parameter("W", OPEN), parameter("b", OPEN, first=residual(on_kink=True)))
+    assert [about(sentence, [name]) for sentence, name in zip(told, "bW", strict=True)] == [
+        True
+    ] * 2
+
+
+@pytest.mark.parametrize(("difference", "analytic", "is_told"), [
+    pytest.param(1e-3, 1.0, False, id="the difference shows it"),
+    pytest.param(1e-6, 1.0, True, id="HARD: it hides it"),
+    pytest.param(1e-6, np.nan, False, id="HARD: nan hides nowhere"),
+])  # fmt: skip
+def test_hidden(difference, analytic, is_told):
+    told = reasons(parameter("W", BUG), difference=difference, analytic=analytic)
+    assert len(told) == is_told
+    assert all("1.0e-06" in sentence for sentence in told)
+
+
+def test_the_numbers():
+    """By how much it is off, and how much is allowed; how many of how many were wrong."""
+    (unlocated,) = reasons(parameter("W", OPEN, is_explained=False, rest=residual(-2e-3, 3e-5)))
+    assert {"2.0e-03", "3.0e-05"} <= set(re.findall(r"\d\.\de-\d+", unlocated))
+    (region,) = reasons(parameter("W", BUG, told=(MANY,)))
+    assert set(re.findall(r"[\d,]+", region.replace("W[3, :]", ""))) >= {"5", "7", "1,000"}
+
+
+def test_the_bluntest_is_the_example():
+    """That is the one whose error bar is largest beside its entries."""
+    one = parameter("W", OPEN, detectable=0.5, largest=0.25)
+    other = parameter("V", OPEN, detectable=0.06, largest=0.02)
+    (told,) = reasons(one, other)
+    assert "6.0e-02" in told
+    assert "2.0e-02" in told
+    assert "5.0e-01" not in told
+
+
+def test_each_reason_is_another():
+    """Noise, bends, single precision, no finite cost, and more that is wrong than is located."""
+    cases = (
+        {}, {"first": residual(bar=1e-3)}, {"is_explained": False},
+        {"is_explained": False, "rest": residual(bar=np.inf)},
+        {"is_explained": False, "rest": None},
+        {"is_explained": False, "sampled": SimpleNamespace(wrong=[1])},
+    )  # fmt: skip
+    told = [reasons(parameter("W", OPEN, **case))[0] for case in cases]
+    told += reasons(parameter("W", OPEN), single=True)
+    # Without a residual, and with one that is not finite, there is the same to say.
+    assert len(set(told)) == len(told) - 1

@@ -1,0 +1,199 @@
+"""What a finding says has the names, the numbers and the places of the finding.
+
+How it is put stands in the golden files; here it may be put in any other way.
+"""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradcheck_magic._diagnosis.finding import Finding
+from gradcheck_magic._diagnosis.mismatch import Mismatch
+from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
+from gradcheck_magic._diagnosis.sentences import Context, sentence
+from gradcheck_magic._diagnosis.upstream import Layers
+from gradcheck_magic._inputs.pairing import pair
+from gradcheck_magic._inputs.parameters import Parameter
+from gradcheck_magic._result.cause import Cause
+
+BAR = 1e-9
+NUMBERS = NamedNumbers(lambda p: 0.0, {"X": np.zeros((3, 40)), "lambd": 0.7}, pair(1.0, 1.0))
+
+
+def mismatch(name="W", shape=(3, 4), factor=3.0, *, bar=BAR, gradient_name=None):
+    """A gradient that is a multiple of what was measured."""
+    size = int(np.prod(shape))
+    numerical = np.arange(1.0, size + 1)
+    parameter = Parameter(name, None, np.ones(shape), 0)
+    values = factor * numerical, numerical, np.full(size, bar), np.zeros(size)
+    wrong = np.full(size, factor != 1)
+    name = gradient_name or f"d{name}"
+    return Mismatch.of(parameter, name, values, wrong, np.arange(size), is_bug=True)
+
+
+W, V = mismatch(), mismatch("V")
+
+
+def told(cause, details, *mismatches, among=None):
+    """The sentence."""
+    mismatches = mismatches or (W,)
+    layers = Layers(mismatches if among is None else among)
+    return sentence(Finding(cause, mismatches, details), Context(layers, NUMBERS, "J"))
+
+
+def quoted(text):
+    return re.findall(r"`([^`]*)`", text)
+
+
+def numbers(text):
+    """The numbers outside of code."""
+    plain = re.sub(r"`[^`]*`", "", text).replace("−", "-").replace(",", "")
+    return [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", plain)]
+
+
+def known(name, **more):
+    return {"name": name, "n_wrong": 3, **more}
+
+
+PLACE = {"after": "W3", "before": "W2", "layer": 2, "right_after": True, "is_numbered": True}
+START = {**PLACE, "after": "", "layer": None}
+ALIKE = [known("W", cosine=0.25, ratio=2.0), known("V", cosine=0.75, ratio=2.0)]
+SCALE = {"factor": 40.0, "factor_uncertainty": 1e-9}
+STRENGTH = {"strength": 0.7, "strength_uncertainty": 1e-9, "l1": False}
+ENTRIES = {"n_wrong": 2, "n_right": 10, "indices": [(0, 1), (2, 3)]}
+
+# What stands in code, at least, and the numbers, at least.
+SAID = {
+    "sign": (Cause.SIGN, {}, (W, V), {"dW", "dV"}, ()),
+    "sign, placed": (Cause.SIGN, {"after": "W3", "before": "W2"}, (W,), {"dW", "W3", "W2"}, ()),
+    "but for a penalty": (Cause.SIGN, {"penalised": ["V"]}, (W,), {"dW", "V"}, ()),
+    "scale": (Cause.SCALE, SCALE, (W,), {"dW", "X.shape[1]"}, (40.0,)),
+    "scale and sign": (Cause.SCALE, {**SCALE, "factor": -3.25}, (W,), {"dW"}, (-3.25,)),
+    "nearly right": (Cause.SCALE, {**SCALE, "factor": 1.00003}, (W,), {"dW"}, (1.00003,)),
+    "transposed": (Cause.TRANSPOSED, {"how": "transposed", "axes": (1, 0)}, (W,), {"dW"}, ()),
+    "axes": (Cause.TRANSPOSED, {"how": "transposed", "axes": (0, 2, 1)}, (W,), {"dW"}, (0, 2, 1)),
+    "reshaped": (Cause.TRANSPOSED, {"how": "reshaped", "axes": (1, 0)}, (W,), {"dW"}, ()),
+    "reordered": (Cause.TRANSPOSED, {"how": "reordered", "axes": ()}, (W,), {"dW"}, ()),
+    "flipped": (Cause.TRANSPOSED, {"how": "flipped", "axes": (0, 1)}, (W,), {"dW"}, (0, 1)),
+    "shifted": (Cause.TRANSPOSED, {"how": "shifted", "axes": (1,)}, (W,), {"dW"}, (1,)),
+    "exchanged": (Cause.SWAPPED, {"owners": ["V", "W"]}, (W, V), {"dW", "dV"}, (24,)),
+    "another's": (Cause.SWAPPED, {"owners": ["U"]}, (W,), {"dW", "U"}, (12,)),
+    "others'": (Cause.SWAPPED, {"owners": ["V", "U"]}, (W, V), {"dW", "dV", "V", "U"}, (24,)),
+    "zero": (Cause.ZERO, {}, (W,), {"dW", "W"}, ()),
+    "penalty": (Cause.REGULARIZATION, STRENGTH, (W,), {"dW", "lambd", "J"}, (0.7,)),
+    "penalty of some": (Cause.REGULARIZATION, {**STRENGTH, "n_wrong": 5}, (W,), {"dW"}, (5, 12)),
+    "cost": (Cause.BROADCAST, {"how": "cost", "shapes": ((7,), (7, 1)), "lines": ["r = p - y"]},
+             (W,), {"J", "dW", "r = p - y"}, (7, 7, 7, 1)),
+    "other axis": (Cause.BROADCAST, {"how": "axis", "total": -2.5}, (W,), {"dW"}, (-2.5,)),
+    "sum": (Cause.BROADCAST, {"how": "sum", "axes": (0, 1)}, (W,), {"dW"}, ()),
+    "mean": (Cause.BROADCAST, {"how": "mean", "axes": (0,)}, (W,), {"dW"}, (0,)),
+    "slice": (Cause.SLICE, {"sides": [[2], [0, 1, 2, 3]], "n_right": 8}, (W,), {"dW"}, (2,)),
+    "entries": (Cause.ENTRIES, ENTRIES, (W,), {"dW"}, (2, 12, 0, 1, 2, 3)),
+    "zero entries": (Cause.ENTRIES, {**ENTRIES, "within": "ZERO"}, (W,), {"dW"}, (2, 12, 0, 1)),
+    "not finite": (Cause.ENTRIES, {"n_not_finite": 4, "indices": []}, (W,), {"dW"}, (4, 12)),
+    "clipped": (Cause.ENTRIES, {"clipped": 0.125}, (W, V), {"dW", "dV"}, (0.125,)),
+    "mask": (Cause.MASK, {"name": "W", "axis": 0, "indices": [1, 2]}, (W, V), {"dW", "dV", "J"},
+             (1, 2)),
+    "upstream": (Cause.UPSTREAM, {**PLACE, "evidence": ALIKE}, (W, V), {"W3", "W2", "dW", "dV"},
+                 ()),
+    "start": (Cause.UPSTREAM, {**START, "evidence": ALIKE}, (W, V), {"dW", "dV", "J"}, ()),
+    "stale": (Cause.STALE, {"learning_rate": 0.05, "name": "lr"}, (W, V), {"dW", "dV", "lr"},
+              (0.05,)),
+    "stale, unnamed": (Cause.STALE, {"learning_rate": 0.05, "name": ""}, (W,), {"dW"}, (0.05,)),
+    "previous": (Cause.STALE, {}, (W,), {"dW"}, ()),
+    "ignored": (Cause.COST_IGNORES_PARAMETERS, {"within": 3e-7}, (W,), {"W", "dW"}, (3e-7,)),
+    "unknown": (Cause.UNKNOWN, known("W", cosine=-0.125, ratio=2.5), (W,), {"dW"},
+                (3, 12)),
+    "flat": (Cause.UNKNOWN, {"flat_to": 3e-7, "n_wrong": 1}, (W,), {"W", "dW"}, (3e-7,)),
+    "all nearly right": (Cause.UNKNOWN, {"evidence": [known("W", cosine=0.9875)]}, (W, V),
+                         {"dW", "dV", "J"}, ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cause", "details", "mismatches", "names", "values"), SAID.values(), ids=SAID
+)
+def test_said(cause, details, mismatches, names, values):
+    text = told(cause, details, *mismatches)
+    assert names <= set(quoted(text))
+    rest = numbers(text)
+    for value in values:
+        assert value in rest
+        rest.remove(value)
+    assert text.endswith((".", "?"))
+    assert "\n" not in text
+    assert text.count("`") % 2 == 0
+
+
+def test_every_cause_has_a_sentence_of_its_own():
+    assert {cause for cause, *_ in SAID.values()} == set(Cause)
+    texts = [told(cause, details, *group) for cause, details, group, _, _ in SAID.values()]
+    assert len(set(texts)) == len(texts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(-1e4, 1e4).filter(lambda c: abs(c) > 1e-3 and abs(c - 1) > 1e-3))
+def test_any_factor_is_told_to_four_digits(factor):
+    text = told(Cause.SCALE, {"factor": factor, "factor_uncertainty": 1e-12})
+    assert any(n == pytest.approx(factor, rel=5.1e-4) for n in numbers(text))
+
+
+@pytest.mark.parametrize("uncertainty", [1e-9, 0.02])
+def test_the_error_bar_of_a_factor(uncertainty):
+    """It is told where it does not bear four digits."""
+    text = told(Cause.SCALE, {"factor": 3.25, "factor_uncertainty": uncertainty})
+    assert (0.02 in numbers(text)) == (uncertainty == 0.02)
+
+
+SHAPE = (4, 5, 6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(*(st.sets(st.integers(0, n - 1), min_size=1) for n in SHAPE)))
+def test_a_block_is_told_as_numpy_would_take_it(sides):
+    """What stands in code is an index that picks just these entries."""
+    sides = [sorted(side) for side in sides]
+    text = told(Cause.SLICE, {"sides": sides, "n_right": 1}, mismatch(shape=SHAPE))
+    expression = next(code for code in quoted(text) if code.startswith("dW["))
+    picked, meant = np.zeros((2, *SHAPE), dtype=bool)
+    namespace = {"dW": picked, "np": np}
+    exec(f"{expression} = True", namespace)  # noqa: S102 (what is told is code)
+    meant[np.ix_(*sides)] = True
+    np.testing.assert_array_equal(picked, meant)
+
+
+@pytest.mark.parametrize(("n", "shown"), [(6, 6), (7, 3), (100, 3)])
+def test_many_are_counted(n, shown):
+    """Of more gradients than anybody reads, some are named and the others counted."""
+    group = [mismatch(f"W{k}") for k in range(n)]
+    text = told(Cause.ENTRIES, {"clipped": 0.5}, *group)
+    assert quoted(text) == [f"dW{k}" for k in range(shown)]
+    assert (n - shown in numbers(text)) == (n > shown)
+
+
+def test_torch_adds_gradients_up():
+    """Only where all are torch's, and all are a whole number of times too large."""
+    group = [mismatch(name, gradient_name=f"{name}.grad") for name in ("W1", "W2")]
+    everywhere = {"factor": 3.0, "factor_uncertainty": 1e-9, "after": "", "before": "W2"}
+    assert "zero_grad" in told(Cause.SCALE, everywhere, *group)
+    assert "zero_grad" not in told(Cause.SCALE, {**everywhere, "after": "W2"}, *group)
+    assert "zero_grad" not in told(Cause.SCALE, {**everywhere, "factor": 2.5}, *group)
+    assert "zero_grad" not in told(Cause.SCALE, everywhere, W, V)
+
+
+@pytest.mark.parametrize(("other", "is_named"), [(1.0, True), (3.0, False)])
+def test_the_others_of_a_layer_are_named_where_they_are_right(other, is_named):
+    weights, bias = mismatch("W1"), mismatch("b1", (3,), other)
+    text = told(Cause.UNKNOWN, known("W1"), weights, among=[weights, bias])
+    assert ("db1" in quoted(text)) == is_named
+
+
+@pytest.mark.parametrize("bar", [1e-9, 1e-2])
+def test_how_sure(bar):
+    """The entries that bear a cause out are counted, and the digits to which they do."""
+    text = told(Cause.SIGN, {}, mismatch(bar=bar))
+    # Of 12 entries from 1 to 12, known to 1e-2, all stand out by ten bars; 1e-2 √12 / √650 is 1e-3.
+    assert {12, 5 if bar < 1e-6 else 2} <= set(numbers(text))

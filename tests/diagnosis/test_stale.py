@@ -1,0 +1,124 @@
+"""A gradient of the parameters before an update tells the learning rate of it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradcheck_magic._diagnosis.mismatch import Mismatch
+from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
+from gradcheck_magic._diagnosis.other_cost import NoisyFunction
+from gradcheck_magic._diagnosis.stale import USUAL_RATES, learning_rate
+from gradcheck_magic._inputs.pairing import pair
+
+NOISE = 1e-15
+SIZES = {"W": 6, "b": 4}
+N = sum(SIZES.values())
+RANDOM = np.random.default_rng(8)
+A, C = RANDOM.normal(size=(12, N)) / 3, RANDOM.normal(size=12)
+START = RANDOM.normal(size=N)
+# Kinks on all sides of the start, some nearer than an update goes.
+KINKS = A @ START + np.linspace(-0.06, 0.07, 12)
+
+
+def smooth(theta):
+    """Σ log cosh(Aθ − c), whose gradient is Aᵀ tanh(Aθ − c)."""
+    return float(np.sum(np.logaddexp(A @ theta - C, C - A @ theta)))
+
+
+def smooth_gradient(theta):
+    return A.T @ np.tanh(A @ theta - C)
+
+
+def kinked(theta):
+    """Σ |Aθ − c|: along a line its slope does not change, but for jumps."""
+    return float(np.sum(np.abs(A @ theta - KINKS)))
+
+
+def kinked_gradient(theta):
+    return A.T @ np.sign(A @ theta - KINKS)
+
+
+def found_rate(
+    theta, analytic, *, cost=smooth, gradient=smooth_gradient, names=(), thorough=False, bar=1e-9
+):
+    """Return the learning rate, given what the notebook calls learning rates."""
+    ends = np.cumsum(list(SIZES.values()))
+    params = dict(zip(SIZES, np.split(theta, ends[:-1]), strict=True))
+    grads = dict(zip(SIZES, np.split(analytic, ends[:-1]), strict=True))
+    pairing = pair(params, grads)
+    mismatches = []
+    for parameter, part in pairing.parts():
+        size = parameter.size
+        values = analytic[part], gradient(theta)[part], np.full(size, bar), np.zeros(size)
+        wrong = np.ones(size, dtype=bool)
+        m = Mismatch.of(parameter, "", values, wrong, np.arange(size), is_bug=True)
+        mismatches.append(m)
+    return learning_rate(
+        NoisyFunction(cost, NOISE), theta, mismatches, mismatches,
+        NamedNumbers(cost, dict(names), pairing), thorough=thorough,
+    )  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(-4, -0.7))
+def test_planted(exponent):
+    """After θ ← θ − α g, any α is found to a millionth, or as far as the slope tells.
+
+    The slope along g is known to 1e-9 of ‖g‖, and changes by α gᵀHg / ‖g‖.
+    """
+    rate, g = 10.0**exponent, smooth_gradient(START)
+    gHg = np.sum((A @ g) ** 2 / np.cosh(A @ START - C) ** 2)
+    told = 2e-9 * (g @ g) / (rate * gHg)
+    assert told < 1e-4
+    assert found_rate(START - rate * g, g) == pytest.approx(rate, rel=max(1e-6, told))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.01, 0.075, 0.0012])
+def test_round_numbers_are_found_to_the_digit(rate):
+    before = smooth_gradient(START)
+    assert found_rate(START - rate * before, before) == rate
+
+
+def test_a_rate_of_the_notebook_is_taken_as_it_is():
+    """A number of many digits is found to the last one where the notebook has it."""
+    rate, before = 0.0123456789, smooth_gradient(START)
+    theta = START - rate * before
+    assert found_rate(theta, before, names={"lr": rate}) == rate
+    assert found_rate(theta, before, names={"momentum": rate}) == pytest.approx(rate, rel=1e-6)
+
+
+@pytest.mark.parametrize("analytic", [
+    pytest.param(np.random.default_rng(1).normal(size=N), id="another vector"),
+    pytest.param(2 * smooth_gradient(START), id="twice what is right now"),
+    pytest.param(smooth_gradient(START) + 1e-3, id="HARD: a little off"),
+    pytest.param(smooth_gradient(START + 0.1), id="HARD: of another point, by no update"),
+    pytest.param(np.zeros(N), id="zero"),
+])  # fmt: skip
+@pytest.mark.parametrize("thorough", [False, True])
+def test_what_is_not_stale(analytic, thorough):
+    assert found_rate(START, analytic, thorough=thorough) is None
+
+
+def test_all_must_be_known():
+    """An entry without an error bar may have been updated, too."""
+    rate, before = 0.1, smooth_gradient(START)
+    assert found_rate(START - rate * before, before, bar=np.inf) is None
+
+
+@pytest.mark.parametrize(("rate", "names", "thorough", "is_found"), [
+    pytest.param(0.1, {}, True, True, id="a usual one"),
+    pytest.param(0.1, {}, False, False, id="HARD: none is tried"),
+    pytest.param(0.2, {}, True, False, id="HARD: an unusual one"),
+    pytest.param(0.2, {"lr": 0.2}, True, True, id="an unusual one that the notebook has"),
+])  # fmt: skip
+def test_where_the_secants_lead_nowhere(rate, names, thorough, is_found):
+    """On a cost of straight pieces, learning rates that people choose are tried instead."""
+    before = kinked_gradient(START)
+    theta = START - rate * before
+    assert np.any(kinked_gradient(theta) != before), "the update crosses kinks"
+    assert (rate in USUAL_RATES) == (rate == 0.1)
+    found = found_rate(
+        theta, before, cost=kinked, gradient=kinked_gradient, names=names, thorough=thorough
+    )
+    assert found == (rate if is_found else None)

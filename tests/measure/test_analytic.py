@@ -1,0 +1,51 @@
+"""What rounding may have done to a gradient follows from its largest entry, and from the cost."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gradcheck_magic._inputs.pairing import pair
+from gradcheck_magic._measure.analytic import gradient_under_test, largest_entry
+
+NAN, INF = np.nan, np.inf
+DOUBLE, SINGLE = float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "expected"),
+    [
+        ([1.0, -3.0, 2.0], 3.0),
+        ([1.0, 4.0, -3.0], 4.0),
+        pytest.param([NAN, INF, -INF, -0.5], 0.5, id="what is not finite does not count"),
+        pytest.param([NAN, INF], 0.0, id="nothing is finite"),
+        pytest.param([], 0.0, id="empty"),
+    ],
+)
+def test_largest_entry(gradient, expected):
+    assert largest_entry(np.array(gradient)) == expected
+
+
+@pytest.mark.parametrize(
+    ("noise", "scale", "cost_eps", "dtype", "relative"),
+    [
+        pytest.param(0.0, 1.0, DOUBLE, np.float64, DOUBLE, id="an exact cost"),
+        pytest.param(3e-12, 2.0, DOUBLE, np.float64, 1.5e-12, id="a noisy cost"),
+        pytest.param(1e-20, 1.0, DOUBLE, np.float64, DOUBLE, id="less noise than rounding"),
+        pytest.param(1e-3, 1.0, DOUBLE, np.float64, SINGLE, id="more noise than is excused"),
+        pytest.param(1e-3, 1.0, SINGLE, np.float64, 64 * SINGLE, id="a noisy cost in float32"),
+        pytest.param(0.0, 1.0, DOUBLE, np.float32, SINGLE, id="a gradient in float32"),
+        pytest.param(0.0, 0.0, DOUBLE, np.float64, DOUBLE, id="a cost of zero"),
+        pytest.param(1e-9, 0.0, DOUBLE, np.float64, DOUBLE, id="a cost of zero with noise"),
+    ],
+)
+def test_rounding(noise, scale, cost_eps, dtype, relative):
+    """It is 32 units of the largest entry; of a parameter of its own, whatever the others are."""
+    grads = [np.array([1e9]), np.array([[0.5, -4.0]], dtype=dtype)]
+    pairing = pair([np.ones(1), np.ones((1, 2))], grads)
+    cost = SimpleNamespace(own=SimpleNamespace(noise=noise, eps=cost_eps), scale=scale)
+    analytic = gradient_under_test(pairing, 1, cost)
+    assert analytic.parameter is pairing.checked[1]
+    assert analytic.gradient.tolist() == [0.5, -4.0]
+    assert analytic.largest == 4.0
+    assert analytic.rounding == pytest.approx(32 * relative * 4.0, rel=1e-12)

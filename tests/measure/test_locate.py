@@ -1,0 +1,103 @@
+"""The search behind one residual finds exactly the entries that were made wrong."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._inputs.pairing import pair
+from gradcheck_magic._measure.analytic import gradient_under_test
+from gradcheck_magic._measure.locate import RegionSearch
+from gradcheck_magic._measure.residuals import Residuals, results_of
+from gradcheck_magic._measure.sampling import Sampled, Sampler
+
+SHAPES = [(300,), (20, 15), (6, 5, 10), (1, 300)]
+
+
+def slopes(shape):
+    return 1 + np.cos(np.arange(math.prod(shape))).reshape(shape) / 2
+
+
+def searched(errors):
+    """Search a linear cost, of whose gradient these are the errors."""
+    right = slopes(errors.shape)
+    pairing = pair(np.zeros(errors.shape), right + errors)
+    with Cost(lambda theta: float(np.sum(right * theta)), pairing.parameters) as cost:
+        residuals = Residuals(cost, gradient_under_test(pairing, 0, cost), 0)
+        (found,) = results_of([residuals.of_all(0)], cost)
+        before = cost.n_evaluations
+        sampler = Sampler(residuals, cost, sampled := Sampled(), 1e-7)
+        is_complete, left = RegionSearch(sampler, cost, 0).run(found)
+        return sampled, is_complete, left, cost.n_evaluations - before
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    shape=st.sampled_from(SHAPES),
+    ks=st.lists(st.integers(0, 299), max_size=6, unique=True),
+    sizes=st.lists(st.floats(1e-2, 1.0), min_size=6, max_size=6),
+    signs=st.lists(st.sampled_from([-1, 1]), min_size=6, max_size=6),
+)
+def test_exactly_what_was_planted(shape, ks, sizes, signs):
+    errors = np.zeros(300)
+    errors[ks] = (np.array(sizes) * signs)[: len(ks)]
+    sampled, is_complete, left, n_evaluations = searched(errors.reshape(shape))
+    assert sampled.wrong == set(ks)
+    assert sampled.regions == []
+    assert is_complete
+    assert not left.is_clear
+    assert n_evaluations <= 60 * len(ks)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("k", [0, 1, 149, 299])
+def test_a_single_one_is_read_off(shape, k):
+    """Where it is along each axis takes a few evaluations, and no halving."""
+    errors = np.zeros(300)
+    errors[k] = 0.5
+    sampled, _, _, n_evaluations = searched(errors.reshape(shape))
+    assert sampled.wrong == {k}
+    # For each axis the ramp and the part: two evaluations each; then the entry, or three of them.
+    assert n_evaluations <= 4 * len(shape) + 20
+
+
+@pytest.mark.parametrize(
+    ("where", "box"),
+    [
+        pytest.param(np.s_[7, :], ((7, 8), (0, 15)), id="a row"),
+        pytest.param(np.s_[:, 4], ((0, 20), (4, 5)), id="a column"),
+        pytest.param(np.s_[:, :], ((0, 20), (0, 15)), id="the whole"),
+    ],
+)
+def test_too_many_are_a_region(where, box):
+    errors = np.zeros((20, 15))
+    errors[where] = 0.3 + np.sin(np.arange(300.0).reshape(20, 15)[where]) / 10
+    sampled, is_complete, left, _ = searched(errors)
+    (region,) = sampled.regions
+    assert region.box == box
+    assert region.n_wrong == region.n_tried > 1
+    assert is_complete
+    assert not left.is_clear
+
+
+def test_an_entry_beside_a_region():
+    errors = np.zeros((20, 15))
+    errors[7] = 0.3 + np.arange(15) / 50
+    errors[12, 3] = -0.4
+    sampled, is_complete, _, _ = searched(errors)
+    assert [region.box for region in sampled.regions] == [((7, 8), (0, 15))]
+    assert {k for k in sampled.wrong if k // 15 != 7} == {12 * 15 + 3}
+    assert is_complete
+
+
+def test_a_search_is_given_up():
+    """Where wrong entries are strewn about, and are neither few nor dense."""
+    errors = np.zeros(4000)
+    errors[np.random.default_rng(0).choice(4000, 400, replace=False)] = 0.5
+    sampled, is_complete, _, n_evaluations = searched(errors)
+    assert sampled.wrong <= set(np.flatnonzero(errors).tolist())
+    assert sampled.regions or not is_complete
+    assert n_evaluations < 120 + 60 * 41 + 200

@@ -1,0 +1,57 @@
+"""Every entry is in exactly one of the counts."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradcheck_magic._report.histogram import error_histogram, in_words
+
+EXPONENTS = np.array([-12.0, -7.0, -5.0, -3.0, 0.0])
+ERRORS = st.one_of(
+    st.floats(0, 1), st.sampled_from([0.0, 1.0, np.nan, 1e-7, 1e-5, 1e-3, 5e-324, 1e-300])
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(ERRORS))
+def test_every_entry_is_in_one_count(errors):
+    errors = np.array(errors, dtype=float)
+    counted = error_histogram(errors, EXPONENTS)
+    assert counted.counts.sum() + counted.n_exact + counted.n_not_finite == len(errors)
+    assert counted.n_exact == np.count_nonzero(errors == 0)
+    assert counted.n_not_finite == np.count_nonzero(np.isnan(errors))
+    told = [int(n) for n in re.findall(r"(?:^|, )(\d+) ", in_words(errors))]
+    assert sum(told) == len(errors)
+
+
+@pytest.mark.parametrize(("error", "bin_"), [
+    pytest.param(3e-9, 0, id="inside"),
+    pytest.param(1e-20, 0, id="HARD: smaller than the first edge"),
+    pytest.param(5e-324, 0, id="HARD: the least of all"),
+    pytest.param(1e-7, 1, id="HARD: on an edge, to the right"),
+    pytest.param(9.9e-6, 1, id="below an edge"),
+    pytest.param(0.5, 3, id="large"),
+    pytest.param(1.0, 3, id="HARD: the largest there is"),
+])  # fmt: skip
+def test_bins(error, bin_):
+    counted = error_histogram(np.array([error]), EXPONENTS)
+    assert np.flatnonzero(counted.counts).tolist() == [bin_]
+    np.testing.assert_array_equal(counted.exponents, EXPONENTS)
+
+
+@pytest.mark.parametrize(("error", "bounds"), [
+    (0.0, []), (1e-12, [1e-7]), (1e-7, [1e-7, 1e-5]), (5e-6, [1e-7, 1e-5]), (1e-5, [1e-5, 1e-3]),
+    (1e-3, [1e-3]), (1.0, [1e-3]), (np.nan, []),
+])  # fmt: skip
+def test_bands_in_words(error, bounds):
+    """The band of each, by the thresholds between which it is."""
+    count, *told = re.findall(r"\d[\d.e-]*", in_words(np.array([error])))
+    assert int(count) == 1
+    assert [float(bound) for bound in told] == bounds
+
+
+def test_nothing_is_not_an_empty_text():
+    assert in_words(np.array([]))

@@ -1,0 +1,162 @@
+"""What the check makes of every case of the corpus, and of what is planted beside it.
+
+Each case is checked once, and all that has to hold is asked of that: so it is all in this file,
+which runs in one process. The benchmarks of verdicts and diagnoses say more about the same.
+"""
+
+import numpy as np
+import pytest
+
+from gradcheck_magic import Verdict
+
+pytest.importorskip("autograd")
+
+from tests.benchmarks.diagnosis import can_be_told, goals, judged, planted
+from tests.corpus.golden import GOLDEN, Comparison, Golden, Line, arithmetic, everything
+from tests.corpus.planted import ROWS
+
+# Those in which the diagnoses are judged.
+REGIMES = ["plain", "plain, another size", "regularised", "offset 1e4", "single precision"]
+
+
+@pytest.fixture(scope="module")
+def checks():
+    """Every case with its plan and its check: of all entries, however busy the machine is."""
+    return [(plan, case, check()) for plan, case, check in everything()]
+
+
+@pytest.fixture(scope="module")
+def of_the_corpus(checks):
+    return [(case, check) for plan, case, check in checks if plan is not None]
+
+
+@pytest.fixture(scope="module")
+def lines(checks):
+    """What is said of each case, by its name."""
+    return {case.name: Line.of(case.name, check) for _, case, check in checks}
+
+
+def test_what_was_written_down(checks, lines):
+    """Verdict, causes and evaluations: to the letter, with the arithmetic of the file."""
+    written = Golden.read(GOLDEN.read_text(encoding="utf-8"))
+    assert len(lines) == len(checks)
+    comparison = Comparison(written, Golden(arithmetic(), list(lines.values())))
+    assert comparison.holds(), comparison.report(most=20)
+
+
+# Verdicts
+
+
+def test_no_right_gradient_is_accused(of_the_corpus):
+    accused = {Verdict.BUG, Verdict.INSPECT}
+    right = [(case, check) for case, check in of_the_corpus if not case.bug]
+    assert len(right) > 1000
+    assert [case.name for case, check in right if check.verdict in accused] == []
+
+
+def test_no_wrong_gradient_passes(of_the_corpus):
+    """But where finite differences could never see it, by the stated rule."""
+    wrong = [(case, check) for case, check in of_the_corpus if case.bug]
+    assert len(wrong) > 3500
+    content = [case.name for case, check in wrong if check.passed and case.seeable()]
+    mild = [
+        case.name
+        for case, check in wrong
+        if check.verdict is Verdict.INSPECT and case.error() > 1e-5 and case.seeable()
+    ]
+    assert content == mild == []
+
+
+def test_hardly_anything_is_inconclusive(of_the_corpus):
+    """Among those that could be seen; that a bug was found shows that it could be."""
+    found = sum(bool(case.bug) and check.verdict is Verdict.BUG for case, check in of_the_corpus)
+    unsure = [
+        case
+        for case, check in of_the_corpus
+        if check.verdict is Verdict.INCONCLUSIVE and case.seeable()
+    ]
+    assert found > 3000
+    assert len(unsure) < 0.01 * found
+    assert [case.name for case in unsure if case.ordinary] == []
+
+
+def test_evaluations(of_the_corpus):
+    """About two for each entry in ordinary work, and twelve where it is hard."""
+    extra = {
+        ordinary: [
+            (check.n_evaluations - 20) / check.size
+            for case, check in of_the_corpus
+            if case.ordinary or not ordinary
+        ]
+        for ordinary in (True, False)
+    }
+    assert np.median(extra[True]) < 2.6
+    assert np.percentile(extra[False], 95) < 12
+
+
+def test_the_bars_hold(of_the_corpus):
+    """The truth is within the error bar that a number has, unless nothing was claimed."""
+    beyond = total = 0
+    for case, check in of_the_corpus:
+        low, high = (
+            np.concatenate([side[name].ravel() for name in case.params])
+            for side in (case.lower, case.upper)
+        )
+        off = np.maximum(low - check.numerical, check.numerical - high)
+        rounding = 1e-6 if "single" in case.regime else 1e-12
+        beyond += np.sum(off > check.uncertainty + rounding * np.maximum(np.abs(low), np.abs(high)))
+        total += check.size
+    assert total > 150_000
+    assert beyond <= 1e-4 * total
+
+
+# Diagnoses
+
+
+@pytest.fixture(scope="module")
+def wrong(checks):
+    """Every wrong gradient of one seed in some regimes, with its plan and its check."""
+    return [
+        (plan, case, check)
+        for plan, case, check in checks
+        if plan is not None and plan.bug.name and plan.seed == 0 and plan.regime in REGIMES
+    ]
+
+
+def test_goals(wrong):
+    """Those of the benchmark."""
+    rows = [judged(*each) for each in wrong]
+    assert len(rows) > 600
+    assert sum(bool(row.label) for row in rows) > 500
+    assert [goal for goal in goals(rows) if not goal.kept] == []
+
+
+@pytest.mark.parametrize(
+    ("family", "bug", "told"),
+    [
+        ("dense tanh square", "opposite sign of W2", True),
+        # One entry is some factor of another.
+        ("gaussian process", "twice log_signal", False),
+        ("gaussian process", "half of log_signal", False),
+        ("gaussian process", "nothing for log_noise", True),
+        # One wrong parameter may be wrong in its own line.
+        ("batch norm", "gamma forgotten on the way back", False),
+        ("dense tanh square", "W2 not transposed on the way back", True),
+    ],
+)
+def test_what_can_be_told(wrong, family, bug, told):
+    """The stated rule, where it can be read off by eye."""
+    plan, case = next(
+        (plan, case)
+        for plan, case, _ in wrong
+        if (plan.family, plan.regime, plan.bug.name) == (family, "plain", bug)
+    )
+    assert can_be_told(case, planted(plan, case)) == told
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_planted(lines, row):
+    """It is named with the parameters that are wrong; or what the table says is said instead."""
+    line = lines[row.name]
+    assert line.verdict == "BUG"
+    assert line.causes in row.said()
