@@ -25,11 +25,11 @@ grads = backward(params, X, Y)""",
     """\
 %%gradcheck
 grads = backward(params, X, Y)
-grads["dW2"] = len(X) * grads["dW2"]     # a bug: the mean over the examples is forgotten""",
+grads["dW2"] = len(X) * grads["dW2"]     # a bug: the sum over the examples, not the mean""",
 )
 
 FAREWELL = """
-In a notebook the same cells show a card with a picture. To open the tutorials:
+In a notebook, the same cells show a card with pictures. To open the tutorials:
 
     python -m pip install "gradcheck_magic[lab]"    (in a clone: python -m pip install ".[lab]")
     jupyter lab notebooks/01_first_check.ipynb

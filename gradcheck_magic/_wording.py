@@ -32,7 +32,7 @@ def first_line(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 (the user's own may raise anything)
-        return "what it says cannot be read"
+        return "its message cannot be read"
     return printable(text.partition("\n")[0])
 
 

@@ -24,7 +24,7 @@ from gradcheck_magic._diagnosis.conclude import (
 )
 from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.experiments import Earlier
-from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
+from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._inputs.parameters import Names, VariableNames, collect, cost_name
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
@@ -277,7 +277,9 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
     diagnosed = partial(
         diagnose,
         pairing,
-        named_numbers=partial(NamedNumbers, request.cost_function, names, pairing, request.grads),
+        notebook_numbers=partial(
+            NotebookNumbers, request.cost_function, names, pairing, request.grads
+        ),
         cost=cost,
         earlier=None if point else Earlier.of(request.previous, pairing),
     )

@@ -83,8 +83,8 @@ class GradientCheckInterrupted(KeyboardInterrupt):
     def __init__(self, check: Any) -> None:
         checked = f"{some_were(check.n_measured, check.size, 'entries')} checked"
         if check.mode == "scan":
-            looked_at = sum(parameter.is_scanned for parameter in check.parameters)
-            checked = f"{some_were(looked_at, len(check.parameters), 'parameters')} looked at"
+            scanned = sum(parameter.is_scanned for parameter in check.parameters)
+            checked = f"{some_were(scanned, len(check.parameters), 'parameters')} scanned"
         super().__init__(f"{checked}; the parameters are as they were before.")
         self.check = check
 

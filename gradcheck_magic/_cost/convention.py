@@ -43,7 +43,7 @@ class Convention(StrEnum):
             Convention.STRUCTURED: "with the container",
             Convention.FLAT: "with the flat θ",
             Convention.ARGUMENTS: "with the arrays one by one",
-            Convention.CLOSURE: "with nothing",
+            Convention.CLOSURE: "without arguments",
         }[self]
 
 
@@ -367,9 +367,9 @@ def possible_bindings(
     shared = _shared(parameters)
     if shared and (call == Convention.CLOSURE or (signature and not signature.parameters)):
         raise InputError(
-            f"`{name}` reads {shared} from the notebook, where each is moved in place, and they "
-            "share memory: moving one moves the other. Name one of them alone (only=...), with the "
-            "gradient of both together, or make them arguments of the function."
+            f"`{name}` reads {shared} from the notebook, but some entries share memory: moving one "
+            "moves the other. Check one of the arrays alone (only=...), with the gradient of both "
+            "together, or make them arguments of the function."
         )
     obstacle = obstacle or shared
     keywords = _by_keyword(signature, parameters)
@@ -385,10 +385,10 @@ def possible_bindings(
     ]
     fitting = [binding for binding in bindings if _accepts(signature, *binding.pattern())]
     if not fitting:
-        asked = "" if call == "auto" else f" as call={call!r} asks"
+        asked = "" if call == "auto" else f" with call={call!r}"
         raise InputError(
-            f"`{name}{signature}` cannot be called{asked}: it may take `{parameters.name}`, the "
-            f"flat θ, the arrays one by one ({len(parameters.arrays)} here), or nothing."
+            f"`{name}{signature}` cannot be called{asked}: it must accept `{parameters.name}`, the "
+            f"flat θ, the arrays one by one ({len(parameters.arrays)} here), or no arguments."
         )
     return fitting
 
@@ -407,7 +407,7 @@ def _closure_obstacle(parameters: Parameters) -> str | None:
         if parameter.is_number:
             return f"`{parameter.name}` (a plain number)"
         if parameter.library is not None and not parameter.library.is_writable(parameter.value):
-            return f"`{parameter.name}` (a {parameter.library.noun}, which nobody can change)"
+            return f"`{parameter.name}` (an immutable {parameter.library.noun})"
         if parameter.array.dtype.kind != "f":
             return f"`{parameter.name}` ({parameter.array.dtype})"
         if not parameter.array.flags.writeable:

@@ -297,7 +297,7 @@ class Cost:
                 if part.error is not None:
                     # If the same error happens here, the traceback shows where in the function.
                     self._evaluator.pairs(precision.binding, batch.part(stop, stop + 1))
-                    part.error.add_note("This happened in a worker, and not here.")
+                    part.error.add_note("This happened in a worker, but not here.")
                     raise part.error
                 self._report_progress()
 
@@ -391,8 +391,8 @@ class Cost:
         closure = binding.convention is Convention.CLOSURE
         whose = "the notebook's" if closure else "its argument"
         raise InputError(
-            f"`{self.name}` changes {whose} `{parameter.name}`: a cost must leave the parameters "
-            f"as they are; let it work on a copy ({parameter.name}.copy())."
+            f"`{self.name}` changes {whose} `{parameter.name}`: a cost must not change the "
+            f"parameters; let it work on a copy ({parameter.name}.copy())."
         )
 
     def _agreed_binding(self, trials: list[_Trial]) -> Binding:
@@ -413,7 +413,7 @@ class Cost:
         *others, last = [f"--call {binding.convention}" for binding in rivals]
         raise InputError(
             f"`{self.name}` can be called in {len(rivals)} ways that differ around θ: {ways}; "
-            f"say {', '.join(others)} or {last} (in Python, call=...)."
+            f"choose one with {', '.join(others)} or {last} (in Python, call=...)."
         )
 
     def _is_same(self, one: float, other: float) -> bool:
@@ -426,7 +426,7 @@ class Cost:
         if not np.isfinite(value):
             raise InputError(
                 f"`{self.name}` is {value} at the given parameters: the gradient can only be "
-                "checked where the cost is finite."
+                "checked if the cost is finite."
             )
         return value
 
@@ -442,7 +442,7 @@ class Cost:
         self._evaluator.seconds_each = time.perf_counter() - began
         if not self._is_same(self.value, again):
             raise InputError(
-                f"`{self.name}` gave {self.value:.9g} and then {again:.9g} for the same "
+                f"`{self.name}` returned {self.value:.9g} and then {again:.9g} for the same "
                 "parameters: make it repeatable (no dropout, a fixed seed, the same batch)."
             )
         return abs(self.value - again)
@@ -498,8 +498,8 @@ class Cost:
         again = [self._cost_around(binding, each) for each in reversed(distances)]
         if not all(map(self._is_same, first, reversed(again))):
             raise InputError(
-                f"`{self.name}` gives different values for the same numbers in other arrays: if it "
-                "remembers arrays by their id(), let it go by what is in them (W.tobytes())."
+                f"`{self.name}` returns different values for the same numbers in other arrays: if "
+                "it remembers arrays by their id(), let it use their contents (W.tobytes())."
             )
 
     def _constant_elsewhere(self) -> bool:
@@ -650,7 +650,9 @@ def _upstream_array(upstream: object) -> Array | None:
     except Exception:  # noqa: BLE001 (the user's own may raise anything)
         array = np.array(None)
     if isinstance(upstream, np.ma.MaskedArray):
-        raise InputError("`upstream` is a masked array: give a plain one, such as its .filled(0).")
+        raise InputError(
+            "`upstream` is a masked array: pass a plain array, such as upstream.filled(0)."
+        )
     if array.dtype.kind not in "fiub":
         raise InputError(
             f"`upstream` is {describe_type(upstream)} ({array.dtype}): expected dJ/d(output), an "
@@ -662,7 +664,7 @@ def _upstream_array(upstream: object) -> Array | None:
 def _generator(seed: Any) -> np.random.Generator:
     is_number = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
     if not is_number or seed < 0:
-        raise InputError(f"`seed` is {quoted(seed)}: expected a whole number from 0 on.")
+        raise InputError(f"`seed` is {quoted(seed)}: expected a non-negative integer.")
     return np.random.default_rng(seed)
 
 
@@ -672,11 +674,11 @@ def require_dependence(cost: Cost, pairing: Pairing) -> None:
     if not (cost.constant and everything and any(map(np.any, pairing.gradients))):
         return
     reads = (
-        f"it reads other arrays than those in `{pairing.parameters.name}`"
+        f"it reads arrays other than those in `{pairing.parameters.name}`"
         if cost.convention is Convention.CLOSURE
         else "it ignores its argument, and may read the notebook's variables instead"
     )
     raise InputError(
-        f"`{cost.name}` is {cost.value:.6g} wherever the parameters are, while the gradient is not "
-        f"zero: {reads}."
+        f"`{cost.name}` is {cost.value:.6g} for all values of the parameters, but the gradient is "
+        f"not zero: {reads}."
     )

@@ -195,7 +195,7 @@ class Evaluator:
             array = np.asarray(None)
         if isinstance(first, np.ma.MaskedArray) and np.any(first.mask):
             raise InputError(
-                f"`{self.name}` returned a masked value: the gradient can only be checked where "
+                f"`{self.name}` returned a masked value: the gradient can only be checked if "
                 "the cost is a number."
             )
         if array.dtype.kind not in "fiub":
@@ -209,7 +209,7 @@ class Evaluator:
         if array.size != 1:
             raise InputError(
                 f"`{self.name}` returned an array of shape {array.shape}: expected one number. "
-                "If it is a layer's output, give dJ/d(output) with --upstream (upstream=...)."
+                "If it is a layer's output, pass dJ/d(output) with --upstream (upstream=...)."
             )
         return float(array.item())
 
@@ -222,14 +222,14 @@ class Evaluator:
             first = first[0]
         if first is not value:
             what = "cost" if self.upstream is None else "output"
-            self._note(f"`{self.name}` returns several values: the first was taken as the {what}.")
+            self._note(f"`{self.name}` returns several values: the first was used as the {what}.")
         return first
 
     def _weighted(self, output: Array, upstream: Array) -> float:
         if output.shape != upstream.shape:
             raise InputError(
-                f"`upstream` is {upstream.shape} and `{self.name}` returned {output.shape}: "
-                "dJ/d(output) has the shape of the output."
+                f"`upstream` has shape {upstream.shape}, but `{self.name}` returned an array of "
+                f"shape {output.shape}: dJ/d(output) must have the shape of the output."
             )
         with np.errstate(all="ignore"):
             return float(np.sum(output * upstream, dtype=np.float64))

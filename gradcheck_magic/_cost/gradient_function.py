@@ -72,7 +72,7 @@ def _require_result(given: object, name: str) -> None:
     if inspect.iscoroutine(given):
         # Nobody will await the coroutine, and Python would warn about that.
         given.close()
-        raise InputError(f"`{name}` returned a coroutine: give a function that is not async.")
+        raise InputError(f"`{name}` returned a coroutine: pass a function that is not async.")
 
 
 def point_around(parameters: Parameters, random: np.random.Generator) -> NDArray[Any]:

@@ -197,14 +197,14 @@ class CostRecipe:
             import cloudpickle
         except ImportError:
             raise InputError(
-                f"`workers` needs cloudpickle, which hands `{self.name}` over: {PARALLEL_EXTRA}."
+                f"`workers` needs cloudpickle to send `{self.name}`: {PARALLEL_EXTRA}."
             ) from None
         try:
             pickled = cloudpickle.dumps(self)
         except Exception as error:
             raise InputError(
-                f"`{self.name}` cannot be sent to `workers`: {first_line(error)}. Make that in the "
-                "function itself, or say workers=None."
+                f"`{self.name}` cannot be sent to `workers`: {first_line(error)}. Create that "
+                "object inside the function, or use workers=None."
             ) from error
         return np.frombuffer(pickled, np.uint8)
 

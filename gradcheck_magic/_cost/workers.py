@@ -127,7 +127,7 @@ def pool_of(workers: Any) -> Pool | None:
     is_number = isinstance(workers, (int, np.integer)) and not isinstance(workers, bool)
     if not is_number or workers < 1:
         raise InputError(
-            f"`workers` is {quoted(workers)}: expected a whole number from 1 on, or an executor, "
+            f"`workers` is {quoted(workers)}: expected a positive integer, or an executor, "
             "such as a ProcessPoolExecutor or a Dask client's get_executor()."
         )
     return _processes(int(workers)) if workers > 1 else None
@@ -263,18 +263,19 @@ class Workers:
         for one, other in zip(here.tolist(), part.plus.tolist(), strict=True):
             if not is_same(one, other):
                 raise InputError(
-                    f"`{self._evaluator.name}` is {other:.9g} in a worker where it is {one:.9g} "
-                    "here: it may read arrays of an imported module, or of which `params` holds "
-                    "views, and these are others there; make the parameters an argument of it."
+                    f"`{self._evaluator.name}` is {other:.9g} in a worker, but {one:.9g} here: it "
+                    "may read arrays of an imported module, or arrays of which `params` contains "
+                    "views, and a worker has other copies of these; make the parameters an "
+                    "argument of it."
                 )
 
     def _require_own_arrays(self) -> None:
         if self._binding.convention is Convention.CLOSURE:
             name = self._evaluator.name
             raise InputError(
-                f"`{name}` reads the notebook's arrays, which threads would move under each other: "
-                "give `workers` a number or a pool of processes, or make the parameters an "
-                f"argument of `{name}`."
+                f"`{name}` reads the notebook's arrays, which several threads would move at the "
+                "same time: set `workers` to a number or a pool of processes, or make the "
+                f"parameters an argument of `{name}`."
             )
 
     def parts(self, binding: Binding, batch: Batch) -> Generator[TaskResult, None, None]:
@@ -327,8 +328,8 @@ class Workers:
             part = self._send_again(task, part)
         if not isinstance(part, TaskResult):
             raise InputError(
-                f"`workers` answered with {describe_type(part)}: expected an executor that has "
-                "each task done once, such as ipyparallel's Client.executor()."
+                f"`workers` returned {describe_type(part)}: expected an executor that does "
+                "each task once, such as ipyparallel's Client.executor()."
             )
         self._evaluator.n_evaluations += part.n_evaluations
         return part
@@ -372,7 +373,7 @@ class Workers:
         kinds = {kind.__name__ for kind in type(error).__mro__} | {getattr(error, "ename", "")}
         if isinstance(error, BrokenExecutor) or kinds & LOST:
             raise WorkerLostError(
-                f"A worker died while it evaluated `{self._evaluator.name}`, as it would from lack "
+                f"A worker died while it evaluated `{self._evaluator.name}`, perhaps from lack "
                 "of memory: try fewer workers, or workers=None."
             ) from error
 

@@ -22,7 +22,7 @@ from gradcheck_magic._inputs.request import (
 )
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.compare import Comparison
-from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._result.cause import Cause, Diagnosis
 from gradcheck_magic._result.changes import changes

@@ -20,8 +20,8 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._diagnosis.experiments import Earlier, Experiments
 from gradcheck_magic._diagnosis.finding import Finding
 from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch, Sample, Sides
-from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
-from gradcheck_magic._diagnosis.recognise import (
+from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
+from gradcheck_magic._diagnosis.recognise_cause import (
     clipped,
     exchanged,
     extended,
@@ -36,7 +36,7 @@ from gradcheck_magic._diagnosis.upstream import Boundary, Layers, boundary
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.compare import Comparison
-from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.scan import Scan
 from gradcheck_magic._result.cause import Cause, Details, Diagnosis
 
@@ -62,7 +62,7 @@ def diagnose(
     comparison: Comparison,
     measured: MeasuredEntries,
     *,
-    named_numbers: Callable[[], NamedNumbers],
+    notebook_numbers: Callable[[], NotebookNumbers],
     cost: Cost,
     evaluate: bool = True,
     earlier: Earlier | None = None,
@@ -78,7 +78,7 @@ def diagnose(
         The verdicts on the entries.
     measured : MeasuredEntries
         The entries that were measured.
-    named_numbers : callable
+    notebook_numbers : callable
         Returns the lengths and numbers that the notebook knows by name. It is called only if
         something is wrong.
     cost : Cost
@@ -98,12 +98,12 @@ def diagnose(
     if not (comparison.wrong.any() or comparison.inspect.any()):
         return ()
     mismatches = tuple(_mismatches(pairing, comparison, measured, scan))
-    known = named_numbers()
+    known = notebook_numbers()
     layers = Layers(mismatches, is_everything=pairing.size == pairing.parameters.size)
     experiments = Experiments(
         pairing,
         mismatches,
-        named_numbers=known,
+        notebook_numbers=known,
         cost=cost if evaluate else None,
         earlier=earlier,
     )
@@ -166,13 +166,13 @@ class _CauseSearch:
         self,
         mismatches: Sequence[Mismatch],
         layers: Layers,
-        named_numbers: NamedNumbers,
+        notebook_numbers: NotebookNumbers,
         experiments: Experiments,
     ) -> None:
         self._all = mismatches
         self._wrong = [m for m in mismatches if m.is_wrong]
         self._layers = layers
-        self._named_numbers = named_numbers
+        self._notebook_numbers = notebook_numbers
         self._experiments = experiments
 
     def findings(self) -> list[Finding]:
@@ -193,19 +193,19 @@ class _CauseSearch:
         # Gradients that are zero or not finite are recognised in each parameter separately.
         if not all(m.sample.analytic.any() for m in group) or not np.isfinite(pool.analytic).all():
             return None
-        found = scaled(pool, self._named_numbers)
+        found = scaled(pool, self._notebook_numbers)
         if found:
             return Finding(found[0], group, found[1])
         everything = Sample.pooled(m.sample for m in self._all)
         bound = clipped(everything, np.concatenate([m.wrong for m in self._all]))
         if bound is not None:
             return Finding(Cause.ENTRIES, group, {"clipped": bound})
-        details = regularised(pool, self._named_numbers)
+        details = regularised(pool, self._notebook_numbers)
         return Finding(Cause.REGULARIZATION, group, details) if details else None
 
     def _one_by_one(self) -> list[Finding]:
         found = {
-            id(m): self._confirmed(recognise_cause(m, self._named_numbers)) for m in self._wrong
+            id(m): self._confirmed(recognise_cause(m, self._notebook_numbers)) for m in self._wrong
         }
         weak = [m for m in self._wrong if _may_be_swapped(found[id(m)])]
         # A zero gradient fits any parameter without a gradient, so a nonzero one must be involved.
@@ -297,7 +297,7 @@ class _CauseSearch:
     def _is_without_meaning(self, finding: Finding) -> bool:
         """Return True for a factor without a known meaning."""
         factor = finding.details.get("factor", np.nan)
-        return finding.cause is Cause.SCALE and self._named_numbers.factor(abs(factor)) is None
+        return finding.cause is Cause.SCALE and self._notebook_numbers.factor(abs(factor)) is None
 
     # Causes that the order of the parameters reveals
 

@@ -11,7 +11,7 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import DOUBLE
 from gradcheck_magic._measure.compare import Comparison
-from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.scan import Scan
 from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import listed

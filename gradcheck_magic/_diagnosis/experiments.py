@@ -18,10 +18,10 @@ from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._diagnosis.broadcasting import BroadcastWatch
 from gradcheck_magic._diagnosis.finding import Finding
+from gradcheck_magic._diagnosis.gradient_of_other_cost import NoisyFunction, is_gradient_of
 from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch
-from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
-from gradcheck_magic._diagnosis.other_cost import NoisyFunction, is_gradient_of
-from gradcheck_magic._diagnosis.recognise import ANY_NUMBER
+from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
+from gradcheck_magic._diagnosis.recognise_cause import ANY_NUMBER
 from gradcheck_magic._diagnosis.stale import learning_rate
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._result.cause import Cause, Details
@@ -62,7 +62,7 @@ class Experiments:
         The parameters and the analytic gradient.
     mismatches : sequence of Mismatch
         All parameters.
-    named_numbers : NamedNumbers
+    notebook_numbers : NotebookNumbers
         The lengths and numbers that the notebook knows by name.
     cost : Cost or None
         The cost, already entered; None if it must not be called.
@@ -75,7 +75,7 @@ class Experiments:
         pairing: Pairing,
         mismatches: Sequence[Mismatch],
         *,
-        named_numbers: NamedNumbers,
+        notebook_numbers: NotebookNumbers,
         cost: Cost | None,
         earlier: Earlier | None,
     ) -> None:
@@ -85,7 +85,7 @@ class Experiments:
         }
         self._is_everything = pairing.size == pairing.parameters.size
         self._parameters = pairing.parameters
-        self._named_numbers = named_numbers
+        self._notebook_numbers = notebook_numbers
         self._cost = cost
         self._earlier = earlier
 
@@ -132,11 +132,11 @@ class Experiments:
             return None
         function = NoisyFunction(cost.at, cost.best.noise)
         rate = learning_rate(
-            function, self._theta, self._all, fitting, self._named_numbers, thorough=thorough
+            function, self._theta, self._all, fitting, self._notebook_numbers, thorough=thorough
         )
         if rate is None:
             return None
-        details = {"learning_rate": rate, "name": self._named_numbers.rate(rate)}
+        details = {"learning_rate": rate, "name": self._notebook_numbers.rate(rate)}
         return Finding(Cause.STALE, _wrong_ones(fitting), details)
 
     def broadcast(self, fitting: Sequence[Mismatch]) -> Finding | None:

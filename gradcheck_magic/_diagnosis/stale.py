@@ -13,9 +13,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._diagnosis.gradient_of_other_cost import (
+    NOISE_BARS,
+    NoisyFunction,
+    is_gradient_of,
+)
 from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
-from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
-from gradcheck_magic._diagnosis.other_cost import NOISE_BARS, NoisyFunction, is_gradient_of
+from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 
 __all__ = ["learning_rate"]
 
@@ -47,7 +51,7 @@ def learning_rate(
     theta: Vector,
     mismatches: Sequence[Mismatch],
     fitting: Sequence[Mismatch],
-    named_numbers: NamedNumbers,
+    notebook_numbers: NotebookNumbers,
     *,
     thorough: bool,
 ) -> float | None:
@@ -63,7 +67,7 @@ def learning_rate(
         All parameters; all of them were updated.
     fitting : sequence of Mismatch
         The parameters whose gradient must fit; the others are wrong for another reason.
-    named_numbers : NamedNumbers
+    notebook_numbers : NotebookNumbers
         The lengths and numbers that the notebook knows by name.
     thorough : bool
         If True, usual learning rates are tried if the secant method fails.
@@ -81,7 +85,7 @@ def learning_rate(
         return None
     numerical = sum(float(m.sample.numerical @ m.sample.analytic) for m in mismatches)
     line = _Line(function, theta, gradient / length, length, numerical / length)
-    for rate, error in line.candidates(named_numbers, thorough=thorough):
+    for rate, error in line.candidates(notebook_numbers, thorough=thorough):
         there = theta + rate * gradient
         if is_gradient_of(function, there, fitting, given=error):
             return rate
@@ -99,13 +103,15 @@ class _Line:
         self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(theta))))
 
     def candidates(
-        self, named_numbers: NamedNumbers, *, thorough: bool
+        self, notebook_numbers: NotebookNumbers, *, thorough: bool
     ) -> Iterator[tuple[float, float]]:
         """Yield learning rates to try, each with its relative error."""
         solved = self._rate_by_secants()
         if solved is not None:
             error = max(2 * self._tolerance / abs(self._length - self._slope_here), LEAST_ERROR)
-            chosen = [rate for rate in named_numbers.rates if abs(rate - solved) <= error * solved]
+            chosen = [
+                rate for rate in notebook_numbers.rates if abs(rate - solved) <= error * solved
+            ]
             round_one = float(f"{solved:.{ROUND}g}")
             if abs(round_one - solved) <= error * solved:
                 chosen.append(round_one)
@@ -113,7 +119,7 @@ class _Line:
             yield solved, error
             return
         for rate in (
-            dict.fromkeys((*named_numbers.rates[:MOST_NAMED], *USUAL_RATES)) if thorough else ()
+            dict.fromkeys((*notebook_numbers.rates[:MOST_NAMED], *USUAL_RATES)) if thorough else ()
         ):
             off = abs(self._slope(rate * self._length) - self._length)
             if off <= SIMILAR * abs(self._length - self._slope_here):

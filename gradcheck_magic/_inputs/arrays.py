@@ -68,7 +68,7 @@ class _Torch:
 
     noun = "PyTorch tensor"
     default = "PyTorch's default"
-    in_double = "model.double(), X.double() and the like"
+    in_double = "use model.double(), X.double(), etc."
 
     def double_precision(self) -> AbstractContextManager[object]:
         return nullcontext()
@@ -105,7 +105,7 @@ class _ArrayApi:
 
     noun = "foreign array"
     default = ""
-    in_double = "dtype=float64"
+    in_double = "use dtype=float64"
 
     def double_precision(self) -> AbstractContextManager[object]:
         return nullcontext()
@@ -142,7 +142,7 @@ class _Jax(_ArrayApi):
 
     noun = "JAX array"
     default = "JAX's default"
-    in_double = "JAX has it with jax_enable_x64"
+    in_double = "enable jax_enable_x64"
 
     def double_precision(self) -> AbstractContextManager[object]:
         # By default, JAX would convert the array to single precision.

@@ -196,16 +196,16 @@ def _torch_gradients(parameters: Parameters) -> tuple[Parameters, list[_Match], 
     unused = [p.name for p, grad in zip(arrays, grads, strict=True) if p.checked and grad is None]
     if len(unused) == len(parameters.checked):
         raise InputError(
-            f"nothing in `{parameters.name}` has a gradient: call backward() on the cost first, or "
-            "say what the gradients are with --grads (grads=...)."
+            f"no array in `{parameters.name}` has a gradient: call backward() on the cost first, "
+            "or pass the gradients with --grads (grads=...)."
         )
     notes = []
     if fixed:
-        rest = "is held fixed: it requires" if len(fixed) == 1 else "are held fixed: they require"
-        notes.append(f"{listed(fixed)} {rest} no gradient.")
+        rest = "is held fixed: it does" if len(fixed) == 1 else "are held fixed: they do"
+        notes.append(f"{listed(fixed)} {rest} not require a gradient.")
     if unused:
         rest = "is None: it was" if len(unused) == 1 else "are None: they were"
-        notes.append(f"{listed(f'{name}.grad' for name in unused)} {rest} taken as zero.")
+        notes.append(f"{listed(f'{name}.grad' for name in unused)} {rest} treated as zero.")
     matches: list[_Match] = [
         _Gradient(f"{p.name}.grad", np.zeros(p.shape) if grad is None else grad)
         for p, grad in zip(arrays, grads, strict=True)
@@ -230,9 +230,11 @@ class _Matcher:
         """Return a match for every parameter, and a note if the kinds of container differ."""
         params, path = self._parameters.plain, self._parameters.name
         if grads is None:
-            raise InputError(f"`{root}` is None: is a `return` missing where it is computed?")
+            raise InputError(
+                f"`{root}` is None: is a `return` missing in the function that computes it?"
+            )
         if is_function(grads):
-            raise InputError(f"`{root}` is a function: call it and give its result.")
+            raise InputError(f"`{root}` is a function: call it, and pass its result.")
         grads = plain(without_generators(grads))
         refuse_iterators(grads, root)
         sequences = (list, tuple)
@@ -263,14 +265,14 @@ class _Matcher:
     ) -> Iterator[_Match]:
         if not isinstance(grads, (list, tuple)):
             raise InputError(
-                f"`{name}` is {describe_type(grads)} where `{path}` is {describe_type(params)} "
-                f"of {len(params)}."
+                f"`{name}` is {describe_type(grads)}, but `{path}` is {describe_type(params)} "
+                f"of length {len(params)}: give both the same structure."
             )
         if len(params) != len(grads):
             noun = "item" if any(map(is_constant, params)) else "array"
             raise InputError(
-                f"`{path}` has {counted(len(params), noun)} and `{name}` has {len(grads)}: "
-                "each parameter needs its gradient, in the same order."
+                f"`{path}` has {counted(len(params), noun)}, but `{name}` has {len(grads)}: "
+                "give one gradient for each parameter, in the same order."
             )
         for i, (child, grad) in enumerate(zip(params, grads, strict=True)):
             yield from self._walk(
@@ -281,7 +283,10 @@ class _Matcher:
         self, params: dict[Any, Any], grads: object, name: str, path: str, *, top: bool
     ) -> Iterator[_Match]:
         if not isinstance(grads, dict):
-            raise InputError(f"`{name}` is {describe_type(grads)} where `{path}` is a dict.")
+            raise InputError(
+                f"`{name}` is {describe_type(grads)}, but `{path}` is a dict: "
+                "give both the same structure."
+            )
         keys = [key for key, child in params.items() if not is_constant(child)]
         styled = _best_style(keys, grads)
         for key in keys:
@@ -301,7 +306,7 @@ class _Matcher:
         styled = _best_style(names, grads)
         if not any(styled(name) in grads for name in names):
             raise InputError(
-                f"`{root}` is a dict and `{self._parameters.name}` is "
+                f"`{root}` is a dict, but `{self._parameters.name}` is "
                 f"{describe_type(self._parameters.plain)}: give both as dicts, or both as lists."
             )
         return [
@@ -329,8 +334,8 @@ class _Matcher:
             ]
             return list(parts), [f"`{root}` is one vector: it was split in the order of `{path}`."]
         raise InputError(
-            f"`{path}` has {counted(len(arrays), 'array')} and `{root}` has {len(found)}: "
-            "each parameter needs its gradient."
+            f"`{path}` has {counted(len(arrays), 'array')}, but `{root}` has {len(found)}: "
+            "give one gradient for each parameter."
         )
 
 
@@ -363,7 +368,7 @@ def _sharing(parameters: Parameters) -> Iterator[str]:
         overlapping((p.name, p.array) for p in parameters.checked), MOST_NOTED
     ):
         if one != other:
-            yield f"`{one}` and `{other}` share memory: each was moved by itself, in a copy."
+            yield f"`{one}` and `{other}` share memory: each was moved individually, in a copy."
 
 
 def _fitting(parameter: Parameter, gradient: _Gradient) -> tuple[Vector, float, str | None]:
@@ -380,7 +385,7 @@ def _fitting(parameter: Parameter, gradient: _Gradient) -> tuple[Vector, float, 
     """
     name, value = gradient.name, gradient.value
     if value is None:
-        raise InputError(f"`{name}` is None: `{parameter.name}` needs a gradient.")
+        raise InputError(f"`{name}` is None: give a gradient for `{parameter.name}`.")
     array = real_array(_from_lists(value), name)
     with np.errstate(over="ignore"):  # of a long double, or of a whole number
         flat = np.array(array, dtype=np.float64).ravel()
@@ -391,14 +396,14 @@ def _fitting(parameter: Parameter, gradient: _Gradient) -> tuple[Vector, float, 
         return flat, eps, None
     if _without_ones(array.shape) == _without_ones(parameter.shape):
         note = (
-            f"`{name}` has shape {array.shape} and `{parameter.name}` {parameter.shape}: "
+            f"`{name}` has shape {array.shape} and `{parameter.name}` has shape {parameter.shape}: "
             "axes of length 1 were ignored."
         )
         return flat, eps, note
     transposed = array.shape == parameter.shape[::-1]
     raise InputError(
-        f"`{name}` is {array.shape} and `{parameter.name}` is {parameter.shape}: "
-        + ("transposed?" if transposed else "a gradient has the shape of its parameter.")
+        f"`{name}` has shape {array.shape}, but `{parameter.name}` has shape {parameter.shape}: "
+        + ("is it transposed?" if transposed else "a gradient must have its parameter's shape.")
     )
 
 

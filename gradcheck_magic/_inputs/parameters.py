@@ -335,7 +335,7 @@ def collect(
         leaves = list(array_leaves(container, root))
         simple = plain(container)
     if not leaves:
-        raise InputError(f"`{root}` holds no arrays: nothing to check.")
+        raise InputError(f"`{root}` contains no arrays: there is nothing to check.")
     spoken = (
         _given_names(names, len(leaves)) if names is not None else readable_names(leaves, variables)
     )
@@ -346,7 +346,7 @@ def collect(
             arrays.append(Parameter(name, value, real_array(value, name), start))
         start = arrays[-1].stop
     if start == 0:
-        raise InputError(f"`{root}` is empty: no entry to check.")
+        raise InputError(f"`{root}` has no entries: there is nothing to check.")
     parameters = Parameters(container, simple, root, _selected(arrays, only))
     _require_finite(parameters)
     return parameters
@@ -367,9 +367,13 @@ def array_leaves(
     """
     held = children(node)
     if held is not None and any(node is container for container in above):
-        raise InputError(f"`{path}` is {describe_type(node)} that contains itself: take that out.")
+        raise InputError(
+            f"`{path}` is {describe_type(node)} that contains itself: remove that reference."
+        )
     if len(above) > DEEPEST:
-        raise InputError(f"`{path}` lies more than {DEEPEST} containers deep: give flatter ones.")
+        raise InputError(
+            f"`{path}` is nested more than {DEEPEST} containers deep: use a flatter structure."
+        )
     for key, child in held or ():
         yield from array_leaves(
             child, joined_path(path, key, top=top), top=False, above=(*above, node)
@@ -442,14 +446,19 @@ def _given_names(names: Sequence[str], count: int) -> list[str]:
     given = _name_list(names, "names")
     strange = [name for name in given if not isinstance(name, str)]
     if strange:
-        raise InputError(f"`names` holds {quoted(strange[0])}: expected strings, or a namespace.")
+        raise InputError(
+            f"`names` contains {quoted(strange[0])}: expected strings, or a namespace."
+        )
     if len(given) != count:
         raise InputError(
-            f"`names` has {counted(len(given), 'name')} for {counted(count, 'array')}."
+            f"`names` has {counted(len(given), 'name')} for {counted(count, 'array')}: "
+            "give one name for each array."
         )
     repeated = [name for name, times in Counter(given).items() if times > 1]
     if repeated:
-        raise InputError(f"`names` calls two arrays `{repeated[0]}`: give each its own name.")
+        raise InputError(
+            f"`names` contains `{repeated[0]}` more than once: give each array its own name."
+        )
     return list(map(readable_key, given))
 
 
@@ -485,15 +494,15 @@ def real_array(value: object, name: str) -> Array:
     """
     value = from_library(value, name)
     if isinstance(value, np.ma.MaskedArray):
-        raise InputError(f"`{name}` is a masked array: give a plain one, such as {name}.filled(0).")
+        raise InputError(
+            f"`{name}` is a masked array: pass a plain array, such as {name}.filled(0)."
+        )
     if isinstance(value, np.ndarray):
         array: Array = value
     elif isinstance(value, (int, float, complex, np.number)):
         array = np.asarray(value)
         if array.dtype == object:
-            raise InputError(
-                f"`{name}` is a whole number of more than 64 bits: give float({name})."
-            )
+            raise InputError(f"`{name}` is an integer of more than 64 bits: pass float({name}).")
     else:
         refuse_iterators(value, name)
         raise InputError(
@@ -511,7 +520,7 @@ def refuse_iterators(value: object, name: str) -> None:
     """Raise `InputError` if a value can be iterated only once; nothing is taken from it."""
     if isinstance(value, Iterator):
         raise InputError(
-            f"`{name}` is {describe_type(value)}, which can be read only once: make a list of it, "
+            f"`{name}` is {describe_type(value)}, which can be read only once: convert it with "
             f"list({name})."
         )
 
@@ -523,15 +532,15 @@ def _type_hint(value: object, name: str) -> str:
     if hasattr(value, "__array__") or isinstance(value, (memoryview, ArrayType)):
         return "; convert it with np.asarray"
     if isinstance(value, Mapping):
-        return f"; make a dict of it, dict({name})"
+        return f"; convert it with dict({name})"
     if isinstance(value, (Sequence, ValuesView)):
-        return f"; make a list of it, list({name})"
+        return f"; convert it with list({name})"
     return ""
 
 
 def _dtype_hint(array: Array) -> str:
     return {
-        "c": "; check the real and the imaginary part as two parameters",
+        "c": "; pass the real and the imaginary part as two parameters",
         "O": "; an array of objects often comes from lists of different lengths",
     }.get(array.dtype.kind, "")
 
@@ -559,8 +568,8 @@ def _require_finite(parameters: Parameters) -> None:
         if wrong.size:
             raise InputError(
                 f"`{parameter.label(wrong[0])}` is {flat[wrong[0]]!s}: the gradient can only be "
-                "checked where every parameter is finite"
-                + (", as a double." if np.isfinite(flat[wrong[0]]) else ".")
+                "checked if every parameter is finite"
+                + (" in double precision." if np.isfinite(flat[wrong[0]]) else ".")
             )
 
 
@@ -570,17 +579,17 @@ def _selected(arrays: list[Parameter], only: Sequence[str] | None) -> tuple[Para
     wanted = _name_list(only, "only")
     strange = [name for name in wanted if not isinstance(name, str)]
     if strange:
-        raise InputError(f"`only` holds {quoted(strange[0])}: expected names of parameters.")
+        raise InputError(f"`only` contains {quoted(strange[0])}: expected names of parameters.")
     wanted = list(map(readable_key, wanted))
     known = [parameter.name for parameter in arrays]
     for name in wanted:
         if name not in known:
             raise InputError(
                 f"`only` names `{name}`, which is not a parameter{did_you_mean(name, known)}: "
-                f"there are {listed(known)}."
+                f"choose from {listed(known)}."
             )
     if not any(parameter.size for parameter in arrays if parameter.name in wanted):
-        raise InputError(f"`only` leaves no entry to check: there are {listed(known)}.")
+        raise InputError(f"`only` selects no entries: choose from {listed(known)}.")
     return tuple(replace(p, checked=p.name in wanted) for p in arrays)
 
 

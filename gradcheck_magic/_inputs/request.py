@@ -104,11 +104,11 @@ def _require_budget(budget: Any) -> None:
 def _require_points(points: Any, grads: object) -> None:
     is_whole = isinstance(points, (int, np.integer)) and not isinstance(points, bool)
     if not is_whole or points < 1:
-        raise InputError(f"`points` is {quoted(points)}: expected a whole number from 1 on.")
+        raise InputError(f"`points` is {quoted(points)}: expected a positive integer.")
     if points > 1 and not is_function(grads):
         raise InputError(
-            f"`points` is {quoted(points)}, and the gradient is known at the given point alone: "
-            "give `grads` as a function of the parameters."
+            f"`points` is {quoted(points)}, but `grads` is the gradient at the given point only: "
+            "pass `grads` as a function of the parameters."
         )
 
 

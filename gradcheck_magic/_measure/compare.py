@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.directions import box_size
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter
-from gradcheck_magic._measure.analytic import ROUNDING
+from gradcheck_magic._measure.analytic_gradient import ROUNDING
 from gradcheck_magic._measure.central_differences import CLEAR
-from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import GROSS
 from gradcheck_magic._measure.sampling import Region
 from gradcheck_magic._measure.scan import Scan
@@ -35,7 +35,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How well a gradient must be known before it is called correct.
+    """The precision with which a gradient must be known before it is called correct.
 
     Attributes
     ----------

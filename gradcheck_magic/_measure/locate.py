@@ -1,4 +1,4 @@
-"""Where a gradient is wrong: group testing within one parameter.
+"""Group testing within one parameter: the search for wrong entries.
 
 A box of entries with a clear residual contains something wrong. Its place along an axis can be read
 off: repeat the measurement along the same direction, with its numbers multiplied by a ramp that
@@ -133,9 +133,10 @@ class RegionSearch:
         return n_found >= MOST_FOUND or self._cost.n_evaluations - self._evaluations_before > most
 
     def _narrow(self, box: Box, found: Residual) -> tuple[Box, Residual, bool]:
-        """Return the smallest part of a box that can be read off to hold all of its residual.
+        """Return the smallest part of a box that holds all of its residual, as far as can be read.
 
-        Also return its residual, and True if the part is a line of the box: a row or a column.
+        Also return the residual of that part, and True if it is a line of the box (a row or a
+        column).
         """
         is_line = False
         while (narrower := self._narrow_once(box, found)) is not None:
@@ -198,9 +199,10 @@ class RegionSearch:
         return results_of([look], self._cost)[0]
 
     def _report_if_dense(self, box: Box, found: Residual, *, is_line: bool) -> None:
-        """Report a box if the entries sampled from it are wrong, or all entries if those are.
+        """Report a region as wrong if too many of the entries sampled from a box are wrong.
 
-        Part of a row or column is extended to the whole row or column first.
+        The region is the whole parameter or, for a line, the whole row or column, if a sample of it
+        shows wrong entries as well. Otherwise it is the box.
         """
         # The error of each entry, if all of them are wrong.
         typical = abs(self._residuals.left_of(found).value) / math.sqrt(box_size(box))
@@ -227,7 +229,7 @@ class RegionSearch:
         return tuple(part if part[1] - part[0] == 1 else whole for part, whole in sides)
 
     def _sample_box(self, box: Box, length: int, aim: float) -> Region:
-        """Measure some entries of a box, and return the number of wrong ones among them.
+        """Measure some entries of a box, and return the box with the number of wrong ones.
 
         Entries without a gradient do not count.
         """
@@ -240,8 +242,8 @@ class RegionSearch:
     def _grid(self, box: Box, length: int) -> list[int]:
         """Return entries where a few rows meet a few columns.
 
-        Neighbours help to tell causes apart. With a single side there are twice as many along it.
-        Most of the entries have a gradient to compare, if there are any such in the box.
+        Such neighbours help to tell causes apart. If the box is a single row or column, twice as
+        many entries are taken along it. Entries with a gradient to compare are preferred.
         """
         index = [self._random.integers(start, stop, CANDIDATES) for start, stop in box]
         ks = np.ravel_multi_index(tuple(index), self._shape)

@@ -9,7 +9,7 @@ from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.central_differences import CentralDifferences, default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
-from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import measure
 from gradcheck_magic._measure.scan import Scan, planned_scan, scan
 from gradcheck_magic._wording import duration, some_were
@@ -91,15 +91,15 @@ class Measurement:
         if expected > limit:
             self.scan = planned_scan(self._pairing)
             self.choice = (
-                f"A scan: all {self._pairing.size:,} entries would take {n_evaluations:,} "
-                f"evaluations, about {duration(expected)}, and there are {limit:.2g} s. "
-                '--mode full (in Python, mode="full") measures them all.'
+                f"This is a scan: measuring all {self._pairing.size:,} entries would take "
+                f"{n_evaluations:,} evaluations, about {duration(expected)}, and the limit is "
+                f'{limit:.2g} s. To measure them all, use --mode full (in Python, mode="full").'
             )
         elif expected > LONG:
             self.choice = (
-                f"Every entry was measured: that was expected to take {duration(expected)}, and "
-                f'there were {limit:.2g} s. --mode scan (in Python, mode="scan") looks at all of '
-                "them at once."
+                f"Every entry was measured, which was expected to take {duration(expected)} (the "
+                f"limit was {limit:.2g} s). A scan is faster: use --mode scan (in Python, "
+                'mode="scan").'
             )
 
     def run(self, cost: Cost, seed: int) -> None:
@@ -138,5 +138,5 @@ class Measurement:
         if looked_at < total:
             return f"{text}."
         if all(each.is_explained for each in self.scan.parameters):
-            return f"{text}, and not all of them once more together."
-        return f"{text}, and what is wrong in them was not located to the end."
+            return f"{text}, but not all of them once more together."
+        return f"{text}, but the search for the wrong entries in them was not finished."

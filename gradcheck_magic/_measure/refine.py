@@ -19,7 +19,7 @@ from gradcheck_magic._cost.cost import Cost, Precision
 from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import DOUBLE
-from gradcheck_magic._measure.analytic import Analytic, gradient_under_test
+from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
 from gradcheck_magic._measure.central_differences import (
     CLEAR,
     TEXTBOOK_STEPS,
@@ -317,7 +317,7 @@ class Refinement:
             differences.uncertainty[i] = estimate.bar
 
     def _climb(self, first: Pass, k: int, *, sharp: bool) -> Steps:
-        """Return the rungs needed to know an entry well enough; a wrong one too if `sharp`."""
+        """Return a ladder that shows an entry well enough; if `sharp`, also one that is wrong."""
         analytic, scale = float(self._analytic[k]), self._scale(k)
         # The spacing of numbers is that of the precision in which the step is taken.
         place = float(np.spacing(np.abs(self._values[k : k + 1]))[0])
@@ -397,7 +397,7 @@ class Refinement:
         return is_narrow
 
     def _first_step(self, first: Pass, k: int) -> float:
-        """Return the step whose noise is low enough for three digits and for the disagreement."""
+        """Return the first step with noise low enough for three digits and to judge a gap."""
         analytic = abs(float(self._analytic[k]))
         aim = min(VERIFIED * analytic, self._aim) / 2
         gap = abs(float(first.central[k]) - float(self._analytic[k]))

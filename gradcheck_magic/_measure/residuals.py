@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, Direction, Prediction, likely_magnitude
 from gradcheck_magic._cost.evaluation import DirectionBatch, Probe
-from gradcheck_magic._measure.analytic import Analytic
+from gradcheck_magic._measure.analytic_gradient import Analytic
 from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, Estimate, Ladder, Rung, run_together
 from gradcheck_magic._measure.refine import PLACES, VERIFIED, noise_of_pair
 

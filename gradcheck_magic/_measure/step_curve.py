@@ -35,7 +35,7 @@ from gradcheck_magic._inputs.parameters import (
     describe_type,
 )
 from gradcheck_magic._inputs.request import Call, Progress, valid_step
-from gradcheck_magic._measure.analytic import Analytic, gradient_under_test
+from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
 from gradcheck_magic._measure.central_differences import CLEAR, TEXTBOOK_STEPS, default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION
 from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, RATIO, Estimate, Ladder
@@ -197,7 +197,7 @@ class _EntryPlace:
             name, index = labelled["name"], map(int, labelled["index"].split(","))
         if name not in shapes:
             raise InputError(
-                f"`{name}` is not a parameter{did_you_mean(str(name), shapes)}: there are "
+                f"`{name}` is not a parameter{did_you_mean(str(name), shapes)}: choose from "
                 f"{listed(shapes)}."
             )
         return cls(parameters, name, _valid_index(name, index, shapes[name]))
@@ -218,19 +218,19 @@ def _valid_index(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ..
         numbers = tuple(map(whole, index if np.iterable(index) else (index,)))
     except TypeError:
         raise InputError(
-            f"`index` is {quoted(index)}: expected whole numbers, one for each axis of `{name}` "
-            f"{shape}."
+            f"`index` is {quoted(index)}: expected one whole number for each axis of `{name}`, "
+            f"shape {shape}."
         ) from None
     if len(numbers) != len(shape):
         raise InputError(
-            f"The index {numbers} has {counted(len(numbers), 'number')}, and the shape of `{name}` "
-            f"is {shape}."
+            f"The index {numbers} has {counted(len(numbers), 'number')}, but `{name}` has shape "
+            f"{shape}: give one number for each axis."
         )
     try:
         return tuple(range(n)[i] for i, n in zip(numbers, shape, strict=True))
     except IndexError:
         raise InputError(
-            f"There is no `{label(name, numbers)}`: the shape of `{name}` is {shape}."
+            f"There is no entry `{label(name, numbers)}`: `{name}` has shape {shape}."
         ) from None
 
 
@@ -250,12 +250,12 @@ def _names_to_pair(place: _EntryPlace, check: GradientCheck | None) -> list[str]
     known = [parameter.name for parameter in place.parameters.arrays]
     if not set(checked) <= set(known):
         raise InputError(
-            f"`check` is of {listed(checked)}, and `{place.parameters.name}` holds "
-            f"{listed(known)}: give the same `params` and `names`."
+            f"`check` is a check of {listed(checked)}, but `{place.parameters.name}` holds "
+            f"{listed(known)}: give the same `params` and `names` as to the check."
         )
     if place.name not in checked:
         raise InputError(
-            f"`{place.name}` was not checked, as `only` left it out: the check is of "
+            f"`{place.name}` was not checked, because `only` left it out: choose an entry from "
             f"{listed(checked)}."
         )
     return checked
@@ -323,8 +323,8 @@ class _SteppedEntry:
         fitting: NDArray[Any] = steps[(down > 0) & (up > 0) & np.isfinite(up + down)]
         if not fitting.size:
             raise InputError(
-                f"`{self.parameter.label(self.k)}` is {self.theta[0]}: {self.theta.dtype} has no "
-                "room for a step on both sides of it."
+                f"`{self.parameter.label(self.k)}` is {self.theta[0]}, where {self.theta.dtype} "
+                "has no room for a step on both sides: give it a smaller value."
             )
         return fitting
 

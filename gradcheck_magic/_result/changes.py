@@ -27,9 +27,9 @@ _CHANGE_WORDS = {
     (_RIGHT, _WRONG): "now wrong",
     (_OPEN, _WRONG): "now wrong",
     (_WRONG, _WRONG): "still wrong",
-    (_WRONG, _OPEN): "cannot be told now",
-    (_RIGHT, _OPEN): "cannot be told now",
-    (_OPEN, _OPEN): "still cannot be told",
+    (_WRONG, _OPEN): "now inconclusive",
+    (_RIGHT, _OPEN): "now inconclusive",
+    (_OPEN, _OPEN): "still inconclusive",
 }
 
 

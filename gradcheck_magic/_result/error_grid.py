@@ -123,7 +123,7 @@ class Tiling:
                 length, 1, 1, max(length, 1), max(length, 1), 0, "index" if length > 1 else "", ""
             )
         per_row = _round(math.sqrt(ASPECT * length))
-        return cls(length, 1, 1, per_row, per_row, 0, f"index, {per_row} to a row", "row starts at")
+        return cls(length, 1, 1, per_row, per_row, 0, f"index, {per_row} per row", "row starts at")
 
     @classmethod
     def _of_stack(cls, lengths: list[int], tile: str) -> Self:
@@ -137,7 +137,7 @@ class Tiling:
             per_row = round(ideal / channels) * channels
             beside = f"{per_row // channels} × "
         per_row = min(per_row, count)
-        words = f"tiles {tile}: {beside}{group if beside else per_row} to a row"
+        words = f"tiles {tile}: {beside}{group if beside else per_row} per row"
         return cls(count, height, width, per_row, group if beside else per_row, 1, words, "")
 
     @property

@@ -284,7 +284,7 @@ class GradientCheck(Displayed):
         by_name = {parameter.name: parameter for parameter in self.parameters}
         if name not in by_name:
             meant = did_you_mean(name, by_name)
-            raise InputError(f"`{name}` was not checked{meant}: there is {listed(by_name)}.")
+            raise InputError(f"`{name}` was not checked{meant}: choose from {listed(by_name)}.")
         parameter = by_name[name]
         ends = (parameter.start, parameter.start + parameter.size)
         here = slice(*(int(end) for end in np.searchsorted(self.measured, ends)))

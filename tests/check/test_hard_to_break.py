@@ -61,6 +61,12 @@ def strictness(request):
         yield
 
 
+@pytest.fixture(autouse=True)
+def ticking(clock):
+    """Time passes whenever somebody looks, lest no budget be too small."""
+    clock.tick = 1e-6
+
+
 @pytest.mark.parametrize(("value", "expected"), PARAMETERS)
 def test_parameters(value, expected):
     value = value()
@@ -78,8 +84,8 @@ def test_parameters(value, expected):
 def test_beyond_a_double():
     huge, right = np.array([np.longdouble("1e4000"), 2.0]), np.array([2.0, 4.0])
     assert throw(check_gradients, {"W": huge}, {"dW": right}, square).told == (
-        "`W[0]` is 1e+4000: the gradient can only be checked where every parameter is finite, as "
-        "a double."
+        "`W[0]` is 1e+4000: the gradient can only be checked if every parameter is finite in "
+        "double precision."
     )
     assert throw(check_gradients, {"W": right / 2}, {"dW": 2 * huge}, square).told == "BUG"
 
@@ -252,7 +258,7 @@ def test_random_cost(process, cost):
 def test_sharing_noted():
     p = odd.overlapping()
     check = throw(check_gradients, p, gradient(p), square).check
-    assert "`a` and `b` share memory: each was moved by itself, in a copy." in check.notes
+    assert "`a` and `b` share memory: each was moved individually, in a copy." in check.notes
 
 
 SHARED = [
@@ -271,7 +277,7 @@ def test_sharing_in_the_notebook(given, which, call):
     """Moving one moves the other."""
     p = given()
     told = throw(check_gradients, p, gradient(p), lambda: square(p), call=call).told
-    assert told.startswith(f"`cost_function` reads {which} from the notebook, where each is moved")
+    assert told.startswith(f"`cost_function` reads {which} from the notebook, but some entries")
     assert "share memory: moving one moves the other." in told
 
 
@@ -338,7 +344,7 @@ class TestMagic:
     @pytest.mark.parametrize(
         ("line", "expected"),
         [
-            ("--only ''", "`only` leaves no entry to check: there are `W` and `b`."),
+            ("--only ''", "`only` selects no entries: choose from `W` and `b`."),
             ("-p )", "--params ')' is not an expression: unmatched ')'."),
             ("-p 1+", "--params '1+' is not an expression: invalid syntax."),
             ("-g (yield)", "--grads '(yield)' is not an expression: 'yield' outside function."),

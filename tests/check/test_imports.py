@@ -33,7 +33,7 @@ CURVE = "curve = step_curve(x, 2 * x, lambda x: x @ x, 'params', 0)\n"
 
 # What of ours each door imports beyond `import gradcheck_magic`.
 # Whatever is shown, the door to all that shows is imported: it knows how without drawing.
-DOOR = {"card", "histogram", "show", "step_curve_text", "text", "text_style", "words"}
+DOOR = {"card", "error_counts", "show", "step_curve_text", "text", "text_style", "words"}
 TEXT = {"_report", *(f"_report.{name}" for name in DOOR)}
 CARD = TEXT | {"_report.canvas", "_report.figures"}
 CLOSE_CARD = CARD | {"_report.close_up_card", "_report.close_up_figures"}

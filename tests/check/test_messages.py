@@ -36,23 +36,25 @@ class Tensor:
 PAIRS = [
     pytest.param(
         [ones(2), ones(3)], [ones(2)],
-        "`params` has 2 arrays and `grads` has 1: each parameter needs its gradient, in the same "
-        "order.",
+        "`params` has 2 arrays, but `grads` has 1: give one gradient for each parameter, in the "
+        "same order.",
         id="a gradient too few",
     ),
     pytest.param(
         {"W1": ones(3, 2)}, {"dW1": ones(2, 3)},
-        "`dW1` is (2, 3) and `W1` is (3, 2): transposed?",
+        "`dW1` has shape (2, 3), but `W1` has shape (3, 2): is it transposed?",
         id="transposed",
     ),
     pytest.param(
         {"W1": ones(3, 2)}, {"dW1": ones(3, 4)},
-        "`dW1` is (3, 4) and `W1` is (3, 2): a gradient has the shape of its parameter.",
+        "`dW1` has shape (3, 4), but `W1` has shape (3, 2): a gradient must have its parameter's "
+        "shape.",
         id="another shape",
     ),
     pytest.param(
         [ones(4)], [ones(5)],
-        "`grads[0]` is (5,) and `params[0]` is (4,): a gradient has the shape of its parameter.",
+        "`grads[0]` has shape (5,), but `params[0]` has shape (4,): a gradient must have its "
+        "parameter's shape.",
         id="another size",
     ),
     pytest.param(
@@ -63,46 +65,47 @@ PAIRS = [
     ),
     pytest.param(
         {"W1": ones(2)}, {"dW1": None},
-        "`dW1` is None: `W1` needs a gradient.",
+        "`dW1` is None: give a gradient for `W1`.",
         id="a gradient never set",
     ),
     pytest.param(
         {"W1": ones(2), "b1": ones(1)}, ones(2),
-        "`params` has 2 arrays and `grads` has 1: each parameter needs its gradient.",
+        "`params` has 2 arrays, but `grads` has 1: give one gradient for each parameter.",
         id="a dict and one array",
     ),
     pytest.param(
         {"l1": {"W": ones(2)}}, {"dl1": ones(2)},
-        "`dl1` is a numpy.ndarray where `l1` is a dict.",
+        "`dl1` is a numpy.ndarray, but `l1` is a dict: give both the same structure.",
         id="another structure",
     ),
     pytest.param(
         {"l": [ones(2)]}, {"dl": {"a": ones(2)}},
-        "`dl` is a dict where `l` is a list of 1.",
+        "`dl` is a dict, but `l` is a list of length 1: give both the same structure.",
         id="a dict where a list is",
     ),
     pytest.param(
-        [ones(2)], None, "`grads` is None: is a `return` missing where it is computed?",
+        [ones(2)], None, "`grads` is None: is a `return` missing in the function that computes it?",
         id="grads None",
     ),
     pytest.param(
         [ones(2), None, ones(1)], [ones(2), ones(1)],
-        "`params` has 3 items and `grads` has 2: each parameter needs its gradient, in the same "
-        "order.",
+        "`params` has 3 items, but `grads` has 2: give one gradient for each parameter, in the "
+        "same order.",
         id="a missing bias forgotten",
     ),
-    pytest.param([], [], "`params` holds no arrays: nothing to check.", id="nothing"),
-    pytest.param(None, None, "`params` holds no arrays: nothing to check.", id="None"),
-    pytest.param([ones(0)], [ones(0)], "`params` is empty: no entry to check.", id="no entries"),
+    pytest.param([], [], "`params` contains no arrays: there is nothing to check.", id="nothing"),
+    pytest.param(None, None, "`params` contains no arrays: there is nothing to check.", id="None"),
+    pytest.param([ones(0)], [ones(0)],
+        "`params` has no entries: there is nothing to check.", id="no entries"),
     pytest.param(
         {"W": np.array([[1.0, np.nan]])}, {"dW": ones(1, 2)},
-        "`W[0, 1]` is nan: the gradient can only be checked where every parameter is finite.",
+        "`W[0, 1]` is nan: the gradient can only be checked if every parameter is finite.",
         id="nan in the parameters",
     ),
     pytest.param(
         {"W": np.array([1j])}, {"dW": ones(1)},
-        "`W` has dtype complex128: expected real numbers; check the real and the imaginary part "
-        "as two parameters.",
+        "`W` has dtype complex128: expected real numbers; pass the real and the imaginary part as "
+        "two parameters.",
         id="complex",
     ),
     pytest.param(
@@ -124,16 +127,17 @@ PAIRS = [
     ),
     pytest.param(
         {"W": np.ma.array([1.0, 2.0])}, {"dW": ones(2)},
-        "`W` is a masked array: give a plain one, such as W.filled(0).",
+        "`W` is a masked array: pass a plain array, such as W.filled(0).",
         id="a masked array",
     ),
     pytest.param(
-        {"l1": {"W": ones(2)}}, {"dl1": 3}, "`dl1` is an int where `l1` is a dict.",
+        {"l1": {"W": ones(2)}}, {"dl1": 3},
+            "`dl1` is an int, but `l1` is a dict: give both the same structure.",
         id="a number where a dict is",
     ),
     pytest.param(
         [ones(2), ones(2)], {"dA": ones(2), "dB": ones(2)},
-        "`grads` is a dict and `params` is a list: give both as dicts, or both as lists.",
+        "`grads` is a dict, but `params` is a list: give both as dicts, or both as lists.",
         id="a list and a dict",
     ),
     pytest.param(
@@ -188,7 +192,7 @@ COSTS = [
     pytest.param(
         lambda params: params["W"],
         "`cost_function` returned an array of shape (2,): expected one number. If it is a layer's "
-        "output, give dJ/d(output) with --upstream (upstream=...).",
+        "output, pass dJ/d(output) with --upstream (upstream=...).",
         id="an array",
     ),
     pytest.param(
@@ -201,50 +205,50 @@ COSTS = [
     ),
     pytest.param(
         lambda params: np.nan,
-        "`cost_function` is nan at the given parameters: the gradient can only be checked where "
-        "the cost is finite.",
+        "`cost_function` is nan at the given parameters: the gradient can only be checked if the "
+        "cost is finite.",
         id="nan",
     ),
     pytest.param(
         lambda params: np.inf,
-        "`cost_function` is inf at the given parameters: the gradient can only be checked where "
-        "the cost is finite.",
+        "`cost_function` is inf at the given parameters: the gradient can only be checked if the "
+        "cost is finite.",
         id="infinite",
     ),
     pytest.param(
         changes_in_place,
-        "`changes_in_place` changes its argument `W`: a cost must leave the parameters as they "
-        "are; let it work on a copy (W.copy()).",
+        "`changes_in_place` changes its argument `W`: a cost must not change the parameters; let "
+        "it work on a copy (W.copy()).",
         id="changes its argument",
     ),
     pytest.param(
         replaces,
-        "`replaces` changes its argument `W`: a cost must leave the parameters as they are; let "
-        "it work on a copy (W.copy()).",
+        "`replaces` changes its argument `W`: a cost must not change the parameters; let it work "
+        "on a copy (W.copy()).",
         id="replaces an array",
     ),
     pytest.param(
         takes_away,
-        "`takes_away` changes its argument `W`: a cost must leave the parameters as they are; let "
-        "it work on a copy (W.copy()).",
+        "`takes_away` changes its argument `W`: a cost must not change the parameters; let it work "
+        "on a copy (W.copy()).",
         id="takes an array out",
     ),
     pytest.param(
         draws(),
-        "`cost` gave 5 and then 5.15 for the same parameters: make it repeatable (no dropout, a "
-        "fixed seed, the same batch).",
+        "`cost` returned 5 and then 5.15 for the same parameters: make it repeatable (no dropout, "
+        "a fixed seed, the same batch).",
         id="random",
     ),
     pytest.param(
         constant,
-        "`constant` is 0.25 wherever the parameters are, while the gradient is not zero: it "
+        "`constant` is 0.25 for all values of the parameters, but the gradient is not zero: it "
         "ignores its argument, and may read the notebook's variables instead.",
         id="constant",
     ),
     pytest.param(
         lambda a, b, c: 0.0,
-        "`cost_function(a, b, c)` cannot be called: it may take `params`, the flat θ, the arrays "
-        "one by one (1 here), or nothing.",
+        "`cost_function(a, b, c)` cannot be called: it must accept `params`, the flat θ, the "
+        "arrays one by one (1 here), or no arguments.",
         id="too many arguments",
     ),
     pytest.param(
@@ -292,33 +296,35 @@ OPTIONS = [
         {"epsilon": "x"}, "`epsilon` is 'x': expected a small positive number, such as 1e-7."
     ),
     pytest.param(
-        {"only": ["V"]}, "`only` names `V`, which is not a parameter: there are `W` and `b`."
+        {"only": ["V"]}, "`only` names `V`, which is not a parameter: choose from `W` and `b`."
     ),
     pytest.param(
         {"only": "w"},
-        "`only` names `w`, which is not a parameter (did you mean `W`?): there are `W` and `b`.",
+        "`only` names `w`, which is not a parameter (did you mean `W`?): choose from `W` and `b`.",
     ),
-    pytest.param({"only": []}, "`only` leaves no entry to check: there are `W` and `b`."),
+    pytest.param({"only": []}, "`only` selects no entries: choose from `W` and `b`."),
     pytest.param({"only": 3}, "`only` is 3: expected a sequence of names."),
     pytest.param({"names": 3}, "`names` is 3: expected a sequence of names."),
-    pytest.param({"names": ["one"]}, "`names` has 1 name for 2 arrays."),
-    pytest.param({"names": [1, 2]}, "`names` holds 1: expected strings, or a namespace."),
+    pytest.param(
+        {"names": ["one"]}, "`names` has 1 name for 2 arrays: give one name for each array."
+    ),
+    pytest.param({"names": [1, 2]}, "`names` contains 1: expected strings, or a namespace."),
     pytest.param({"mode": "fast"}, "`mode` is 'fast': expected auto, full, scan."),
     pytest.param(
         {"points": 3},
-        "`points` is 3, and the gradient is known at the given point alone: give `grads` as a "
+        "`points` is 3, but `grads` is the gradient at the given point only: pass `grads` as a "
         "function of the parameters.",
     ),
-    pytest.param({"points": 0}, "`points` is 0: expected a whole number from 1 on."),
+    pytest.param({"points": 0}, "`points` is 0: expected a positive integer."),
     pytest.param(
         {"workers": 0},
-        "`workers` is 0: expected a whole number from 1 on, or an executor, such as a "
+        "`workers` is 0: expected a positive integer, or an executor, such as a "
         "ProcessPoolExecutor or a Dask client's get_executor().",
     ),
     pytest.param({"budget": 0}, "`budget` is 0: expected a number of seconds, such as 10."),
     pytest.param({"budget": "5"}, "`budget` is '5': expected a number of seconds, such as 10."),
     pytest.param({"budget": True}, "`budget` is True: expected a number of seconds, such as 10."),
-    pytest.param({"seed": -1}, "`seed` is -1: expected a whole number from 0 on."),
+    pytest.param({"seed": -1}, "`seed` is -1: expected a non-negative integer."),
     pytest.param(
         {"upstream": np.array([1j])},
         "`upstream` is a numpy.ndarray (complex128): expected dJ/d(output), an array of real "
@@ -328,19 +334,22 @@ OPTIONS = [
         {"upstream": square},
         "`upstream` is a function (object): expected dJ/d(output), an array of real numbers.",
     ),
-    pytest.param({"names": ["a", "a"]}, "`names` calls two arrays `a`: give each its own name."),
+    pytest.param(
+        {"names": ["a", "a"]}, "`names` contains `a` more than once: give each array its own name."
+    ),
     pytest.param(
         {"call": "flatly"},
         "`call` is 'flatly': expected auto, structured, flat, arguments, closure.",
     ),
     pytest.param(
         {"call": "closure"},
-        "`square(params)` cannot be called as call='closure' asks: it may take `params`, the flat "
-        "θ, the arrays one by one (2 here), or nothing.",
+        "`square(params)` cannot be called with call='closure': it must accept `params`, the flat "
+        "θ, the arrays one by one (2 here), or no arguments.",
     ),
     pytest.param(
         {"upstream": np.ones(3)},
-        "`upstream` is (3,) and `square` returned (): dJ/d(output) has the shape of the output.",
+        "`upstream` has shape (3,), but `square` returned an array of shape (): dJ/d(output) must "
+        "have the shape of the output.",
     ),
 ]
 
@@ -379,8 +388,8 @@ def test_closure_of_other_arrays():
         return float(np.sum(other**2))
 
     assert sentence_of(check_gradients, {"W": W}, {"dW": 2 * W}, cost) == (
-        "`cost` is 2 wherever the parameters are, while the gradient is not zero: it reads other "
-        "arrays than those in `params`."
+        "`cost` is 2 for all values of the parameters, but the gradient is not zero: it reads "
+        "arrays other than those in `params`."
     )
 
 
@@ -393,8 +402,8 @@ def test_closure_that_changes_the_notebook():
         return float(np.sum(W**2))
 
     assert sentence_of(check_gradients, {"W": W}, {"dW": 2 * W}, cost) == (
-        "`cost` changes the notebook's `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."
+        "`cost` changes the notebook's `W`: a cost must not change the parameters; let it work on "
+        "a copy (W.copy())."
     )
     assert list(W) == [1.0, 1.0]
 

@@ -221,8 +221,8 @@ def test_held_fixed():
     check = check_gradients(params, None, lambda: cost(model))
     assert check.passed
     assert "0.weight" not in {p.name for p in check.parameters}
-    assert "`0.weight` is held fixed: it requires no gradient." in check.notes
-    assert "`extra.grad` is None: it was taken as zero." in check.notes
+    assert "`0.weight` is held fixed: it does not require a gradient." in check.notes
+    assert "`extra.grad` is None: it was treated as zero." in check.notes
 
     used = check_gradients(params, None, lambda: cost(model) + extra.sum())
     assert [(d.cause, d.names) for d in used.diagnoses] == [(Cause.ZERO, ("extra",))]
@@ -377,15 +377,6 @@ def failing(cost, model, after):
     return function
 
 
-def test_workers():
-    """The tensors that a closure reads are moved in the workers too."""
-    model, cost = network()
-    alone = check_gradients(model, None, lambda: cost(model))
-    check = check_gradients(model, None, lambda: cost(model), workers=2)
-    assert check.passed
-    assert np.array_equal(check.numerical, alone.numerical)
-
-
 def test_pickled_parameter_is_a_view():
     W = torch.zeros(3, dtype=torch.float64)
     (parameter,) = pickle.loads(pickle.dumps(pair(W, W))).parameters.arrays
@@ -413,12 +404,12 @@ ERRORS = {
     "no backward": (
         nn.Linear(2, 1),
         None,
-        "nothing in `params` has a gradient: call backward() on the cost first, or say what",
+        "no array in `params` has a gradient: call backward() on the cost first, or pass",
     ),
     "nothing requires a gradient": (
         torch.zeros(2),
         None,
-        "`grads` is None: is a `return` missing where it is computed?",
+        "`grads` is None: is a `return` missing in the function that computes it?",
     ),
     "bfloat16": (
         HALF,
@@ -438,9 +429,9 @@ ERRORS = {
     "shapes": (
         {"W": torch.zeros(2, 3)},
         {"W": torch.zeros(3, 2)},
-        "`W` is (3, 2) and `W` is (2, 3): transposed?",
+        "`W` has shape (3, 2), but `W` has shape (2, 3): is it transposed?",
     ),
-    "an empty module": (nn.Tanh(), None, "`params` holds no arrays: nothing to check."),
+    "an empty module": (nn.Tanh(), None, "`params` contains no arrays: there is nothing to check."),
 }
 
 

@@ -102,8 +102,8 @@ def test_call_decides(check, call):
 
     message = (
         "`cost` can be called in 3 ways that differ around θ: with the container (J = 6.03352), "
-        "with the flat θ (J = 3.01676), with the arrays one by one (J = 9.05028); "
-        "say --call structured, --call flat or --call arguments (in Python, call=...)."
+        "with the flat θ (J = 3.01676), with the arrays one by one (J = 9.05028); choose one with "
+        "--call structured, --call flat or --call arguments (in Python, call=...)."
     )
     with pytest.raises(InputError) as error:
         check(params, grads, cost)
@@ -176,7 +176,7 @@ def test_upstream(check):
     dx, dw = dz @ w.T, x.T @ dz
     found = check([x, w], [dx, dw], forward, upstream=dout)
     assert found.passed
-    assert "`forward` returns several values: the first was taken as the output." in found.notes
+    assert "`forward` returns several values: the first was used as the output." in found.notes
     found = check({"x": x, "w": w}, {"dx": -dx, "dw": dw}, forward, upstream=dout)
     assert [p.name for p in found.parameters if p.n_wrong] == ["x"]
 

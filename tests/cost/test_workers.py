@@ -47,7 +47,7 @@ def test_the_same_bits_in_one_process(threads, case, name):
     workers = {"at once": AtOnce(), "threads": threads}[name]
     if case is closure:
         params, grads, cost, _ = closure()
-        with pytest.raises(InputError, match="which threads would move under each other"):
+        with pytest.raises(InputError, match="which several threads would move at the same time"):
             check_gradients(params, grads, cost, workers=workers)
     else:
         see_the_same_bits(case, workers)
@@ -66,7 +66,7 @@ def test_not_workers(workers, found):
     with pytest.raises(InputError) as error:
         check_gradients(np.ones(2), np.ones(2), sum, workers=workers)
     assert str(error.value) == (
-        f"`workers` is {found}: expected a whole number from 1 on, or an executor, such as a "
+        f"`workers` is {found}: expected a positive integer, or an executor, such as a "
         "ProcessPoolExecutor or a Dask client's get_executor()."
     )
 
@@ -75,7 +75,7 @@ def test_not_workers(workers, found):
     ("package", "sentence"),
     [
         ("loky", "`workers` is 2, which needs loky"),
-        ("cloudpickle", "`workers` needs cloudpickle, which hands `sum_of_squares` over"),
+        ("cloudpickle", "`workers` needs cloudpickle to send `sum_of_squares`"),
     ],
 )
 def test_not_installed(monkeypatch, package, sentence):
@@ -99,8 +99,8 @@ def test_cannot_be_pickled():
     with pytest.raises(InputError) as error:
         check_gradients(np.ones(2), 2 * np.ones(2), cost, workers=2)
     assert str(error.value) == (
-        "`cost` cannot be sent to `workers`: cannot pickle '_thread.lock' object. Make that in the "
-        "function itself, or say workers=None."
+        "`cost` cannot be sent to `workers`: cannot pickle '_thread.lock' object. Create that "
+        "object inside the function, or use workers=None."
     )
 
 
@@ -112,7 +112,7 @@ def test_executor_that_answers_otherwise():
             future.set_result([once.result(), once.result()])
             return future
 
-    with pytest.raises(InputError, match=r"`workers` answered with a list: .* Client.executor"):
+    with pytest.raises(InputError, match=r"`workers` returned a list: .* Client.executor"):
         check_gradients(np.ones(2), 2 * np.ones(2), sum_of_squares, workers=Twice())
 
 

@@ -19,7 +19,7 @@ from gradcheck_magic._diagnosis.conclude import (
 )
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, compare
-from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._result.cause import Cause, Diagnosis
 from gradcheck_magic._result.verdict import Verdict
 

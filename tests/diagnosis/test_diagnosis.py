@@ -21,8 +21,8 @@ from gradcheck_magic import (
     check_gradients,
 )
 from gradcheck_magic._diagnosis.broadcasting import BroadcastWatch
-from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
-from gradcheck_magic._diagnosis.recognise import rearrangements
+from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
+from gradcheck_magic._diagnosis.recognise_cause import rearrangements
 from gradcheck_magic._inputs.pairing import pair
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "diagnoses.txt"
@@ -971,7 +971,7 @@ def test_an_update_between_two_checks(run, shell):
 
 
 def readings(function=lambda p: 0.0, **namespace):
-    return NamedNumbers(function, namespace, pair(np.ones(2), np.ones(2)))
+    return NotebookNumbers(function, namespace, pair(np.ones(2), np.ones(2)))
 
 
 def test_lengths():
@@ -1013,13 +1013,15 @@ def test_what_the_cost_reads_comes_first():
     def cost(p):
         return (data @ p).sum()
 
-    known = NamedNumbers(cost, {"A": unrelated, "B": data}, pair(np.ones(4), np.ones(4)))
+    known = NotebookNumbers(cost, {"A": unrelated, "B": data}, pair(np.ones(4), np.ones(4)))
     assert known.factor(12.0).length == "B.shape[0]"
 
 
 def test_the_parameters_come_before_what_the_cost_does_not_read():
     unrelated, grads = np.ones((4, 12)), np.ones(4)
-    known = NamedNumbers(np.sum, {"A": unrelated}, pair(np.ones(4), grads, names={"w": np.ones(4)}))
+    known = NotebookNumbers(
+        np.sum, {"A": unrelated}, pair(np.ones(4), grads, names={"w": np.ones(4)})
+    )
     assert known.factor(4.0).length == "params.shape[0]"
     assert known.factor(12.0).length == "A.shape[1]"
 
@@ -1028,7 +1030,7 @@ def test_gradients_explain_nothing():
     grads = {"dW1": np.ones((3, 5)), "dW2": np.ones((7, 5))}
     params = {"W1": np.ones((3, 5)), "W2": np.ones((7, 5))}
     names = {"grads": grads, "same": grads["dW2"], "other": np.ones(11)}
-    known = NamedNumbers(np.sum, names, pair(params, grads), grads)
+    known = NotebookNumbers(np.sum, names, pair(params, grads), grads)
     lengths = [known.factor(float(n)).length for n in (3, 5, 7, 11)]
     assert lengths == ["W1.shape[0]", "W1.shape[1]", "W2.shape[0]", "other.shape[0]"]
 

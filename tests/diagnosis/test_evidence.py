@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gradcheck_magic._diagnosis.evidence import NAMED_ENTRIES, Evidence
 from gradcheck_magic._inputs.pairing import pair
-from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._result.verdict import Verdict
 
 PAIRING = pair({"W": np.ones((2, 3)), "c": 1.0, "b": np.ones(2)}, np.ones(9))

@@ -8,7 +8,7 @@ import pytest
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._diagnosis.experiments import Earlier, Experiments
 from gradcheck_magic._diagnosis.mismatch import Mismatch
-from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
+from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._result.cause import Cause
 
@@ -40,8 +40,8 @@ def experiments(
         ks = np.arange(size)
         m = Mismatch.of(parameter, name, values, wrong, ks, is_bug=True, sides=sides)
         mismatches.append(m)
-    numbers = NamedNumbers(squares, {"lr": RATE}, pairing)
-    asked = Experiments(pairing, mismatches, named_numbers=numbers, cost=cost, earlier=earlier)
+    numbers = NotebookNumbers(squares, {"lr": RATE}, pairing)
+    asked = Experiments(pairing, mismatches, notebook_numbers=numbers, cost=cost, earlier=earlier)
     return asked, mismatches
 
 

@@ -13,7 +13,7 @@ from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.reasons import notes, reasons
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, compare
-from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._result.verdict import Verdict
 
 nan, inf = np.nan, np.inf

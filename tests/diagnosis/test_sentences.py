@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gradcheck_magic._diagnosis.finding import Finding
 from gradcheck_magic._diagnosis.mismatch import Mismatch
-from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
+from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._diagnosis.sentences import Context, sentence
 from gradcheck_magic._diagnosis.upstream import Layers
 from gradcheck_magic._inputs.pairing import pair
@@ -20,7 +20,7 @@ from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._result.cause import Cause
 
 BAR = 1e-9
-NUMBERS = NamedNumbers(lambda p: 0.0, {"X": np.zeros((3, 40)), "lambd": 0.7}, pair(1.0, 1.0))
+NUMBERS = NotebookNumbers(lambda p: 0.0, {"X": np.zeros((3, 40)), "lambd": 0.7}, pair(1.0, 1.0))
 
 
 def mismatch(name="W", shape=(3, 4), factor=3.0, *, bar=BAR, gradient_name=None):

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradcheck_magic._diagnosis.gradient_of_other_cost import NoisyFunction
 from gradcheck_magic._diagnosis.mismatch import Mismatch
-from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
-from gradcheck_magic._diagnosis.other_cost import NoisyFunction
+from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._diagnosis.stale import USUAL_RATES, learning_rate
 from gradcheck_magic._inputs.pairing import pair
 
@@ -56,7 +56,7 @@ def found_rate(
         mismatches.append(m)
     return learning_rate(
         NoisyFunction(cost, NOISE), theta, mismatches, mismatches,
-        NamedNumbers(cost, dict(names), pairing), thorough=thorough,
+        NotebookNumbers(cost, dict(names), pairing), thorough=thorough,
     )  # fmt: skip
 
 

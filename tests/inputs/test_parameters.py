@@ -68,7 +68,8 @@ NOTED = [
     ),
     pytest.param(
         {"W1": W1, "b1": b1}, {"dW1": dW1, "db1": db1[:, None]},
-        "`db1` has shape (3, 1) and `b1` (3,): axes of length 1 were ignored.", id="(n, 1), (n,)",
+        "`db1` has shape (3, 1) and `b1` has shape (3,): axes of length 1 were ignored.",
+        id="(n, 1), (n,)",
     ),
 ]  # fmt: skip
 

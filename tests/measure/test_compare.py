@@ -8,7 +8,7 @@ import pytest
 from gradcheck_magic._cost.directions import Direction, likely_magnitude
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, compare
-from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.residuals import CERTAINTY, Residual
 from gradcheck_magic._measure.sampling import Region
 from gradcheck_magic._measure.scan import planned_scan

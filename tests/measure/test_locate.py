@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import pair
-from gradcheck_magic._measure.analytic import gradient_under_test
+from gradcheck_magic._measure.analytic_gradient import gradient_under_test
 from gradcheck_magic._measure.locate import RegionSearch
 from gradcheck_magic._measure.residuals import Residuals, results_of
 from gradcheck_magic._measure.sampling import Sampled, Sampler

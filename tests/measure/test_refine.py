@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import pair
-from gradcheck_magic._measure.analytic import gradient_under_test
+from gradcheck_magic._measure.analytic_gradient import gradient_under_test
 from gradcheck_magic._measure.central_differences import CentralDifferences
 from gradcheck_magic._measure.refine import (
     GROSS,

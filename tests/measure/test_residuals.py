@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Direction, likely_magnitude
 from gradcheck_magic._inputs.pairing import pair
-from gradcheck_magic._measure.analytic import gradient_under_test
+from gradcheck_magic._measure.analytic_gradient import gradient_under_test
 from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, results_of
 
 NAN, INF = math.nan, math.inf

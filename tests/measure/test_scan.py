@@ -498,8 +498,8 @@ def test_auto_takes_what_fits(clock):
     long = check_gradients(net.params, right, clock.slow(net.cost, 1 / 512))
     assert (long.mode, long.n_measured) == ("scan", 0)
     assert long.notes[0] == (
-        "A scan: all 12,060 entries would take 24,120 evaluations, about 47 s, and there are 20 s. "
-        '--mode full (in Python, mode="full") measures them all.'
+        "This is a scan: measuring all 12,060 entries would take 24,120 evaluations, about 47 s, "
+        'and the limit is 20 s. To measure them all, use --mode full (in Python, mode="full").'
     )
 
 
@@ -510,7 +510,9 @@ def test_budget_decides(clock):
     assert some(budget=60).mode == "full"
     check = some(budget=0.5)
     assert check.mode == "scan"
-    assert re.search(r"and there are 0\.\d+ s\. --mode full", check.notes[0])
+    assert re.search(
+        r"and the limit is 0\.\d+ s\. To measure them all, use --mode full", check.notes[0]
+    )
 
 
 @pytest.mark.parametrize("mode", ["full", "scan"])

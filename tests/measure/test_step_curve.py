@@ -35,7 +35,7 @@ def sine(x):
 ROWS = [
     pytest.param(
         array(2.0), array(12.0), lambda x: x[0] ** 3, 1.0,
-        "grows on both sides, as rounding noise (left) and truncation error (right) do: the "
+        "grows on both sides, as rounding noise (left) and truncation error (right) do. The "
         "gradient is correct, and 1e-07 was good enough.",
         id="cube",
     ),
@@ -45,7 +45,7 @@ ROWS = [
     ),
     pytest.param(
         array(2.0, 3.0), array(4.0, 6.0), lambda x: x @ x, 0.0,
-        "there is no truncation error; the error falls to 0", id="quadratic",
+        "there is no truncation error. The error falls to 0", id="quadratic",
     ),
     pytest.param(
         array(1.0), np.exp(array(1.0)), lambda x: np.exp(x[0]), np.e / 6,
@@ -151,7 +151,7 @@ def test_curve(theta, gradient, cost, c, sentence):
 def test_single_precision(theta, cost, precision, step):
     curve = curve_of(theta, np.cos(theta), cost)
     assert (curve.precision, curve.step) == (precision, step)
-    assert "the gradient is correct" in curve.sentence
+    assert "The gradient is correct" in curve.sentence
     assert "no choice of step" in curve_of(theta, 2 * np.cos(theta), cost).sentence
 
 
@@ -289,12 +289,24 @@ def test_progress():
 @pytest.mark.parametrize(
     ("name", "index", "message"),
     [
-        ("w", (0, 0), "`w` is not a parameter (did you mean `W`?): there are `W` and `b`."),
-        ("W", (2, 0), "There is no `W[2, 0]`: the shape of `W` is (2, 2)."),
-        ("W", 1, "The index (1,) has 1 number, and the shape of `W` is (2, 2)."),
-        ("W", (), "The index () has 0 numbers, and the shape of `W` is (2, 2)."),
-        ("W", "0", "`index` is '0': expected whole numbers, one for each axis of `W` (2, 2)."),
-        ("b", 0, "`b` was not checked, as `only` left it out: the check is of `W`."),
+        ("w", (0, 0), "`w` is not a parameter (did you mean `W`?): choose from `W` and `b`."),
+        ("W", (2, 0), "There is no entry `W[2, 0]`: `W` has shape (2, 2)."),
+        (
+            "W",
+            1,
+            "The index (1,) has 1 number, but `W` has shape (2, 2): give one number for each axis.",
+        ),
+        (
+            "W",
+            (),
+            "The index () has 0 numbers, but `W` has shape (2, 2): give one number for each axis.",
+        ),
+        (
+            "W",
+            "0",
+            "`index` is '0': expected one whole number for each axis of `W`, shape (2, 2).",
+        ),
+        ("b", 0, "`b` was not checked, because `only` left it out: choose an entry from `W`."),
     ],
 )
 def test_messages(name, index, message):
@@ -312,5 +324,7 @@ def test_messages_of_other_things():
     with pytest.raises(InputError, match="`grads` has no gradient for `b`"):
         step_curve(params, {"dW": grads["dW"]}, cost, "b", 0)
     check = check_gradients({"V": params["W"]}, {"dV": grads["dW"]}, lambda p: np.sum(p["V"] ** 2))
-    with pytest.raises(InputError, match="`check` is of `V`, and `params` holds `W` and `b`"):
+    with pytest.raises(
+        InputError, match="`check` is a check of `V`, but `params` holds `W` and `b`"
+    ):
         step_curve(params, grads, cost, "b", 0, check=check)

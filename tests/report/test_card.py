@@ -14,12 +14,12 @@ from networks import ClassicExercise, Smooth
 from reports import result_by_hand
 
 from gradcheck_magic import check_gradients, step_curve
-from gradcheck_magic._notebook.cards import StaticCard
 from gradcheck_magic._notebook.controls import Requests, Settings
 from gradcheck_magic._notebook.live_card import WidgetCard
+from gradcheck_magic._notebook.plain_cards import StaticCard
 from gradcheck_magic._report.card import card
+from gradcheck_magic._report.error_counts import error_histogram
 from gradcheck_magic._report.figures import svg_element
-from gradcheck_magic._report.histogram import error_histogram
 from gradcheck_magic._report.words import picture_alt
 
 

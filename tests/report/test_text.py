@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from reports import REPORTS, numbered, twice
 
-from gradcheck_magic._notebook.cards import TextCard, style_of
+from gradcheck_magic._notebook.plain_cards import TextCard, style_of
 from gradcheck_magic._report.text import text_report
 from gradcheck_magic._report.text_style import MUTED, SPELLED, TONES, TextStyle, columns
 from gradcheck_magic._report.words import footer, one_line

@@ -36,11 +36,11 @@ ROWS = {
     ),
     "could not be told": ({"W": OPEN}, {"W": RIGHT}, "0.21 → 3e-09: `W` now agrees"),
     "can be told: it is wrong": ({"W": OPEN}, {"W": WRONG}, "0.21 → 3e-09: `W` now wrong"),
-    "cannot be told now": ({"W": RIGHT}, {"W": OPEN}, "0.21 → 3e-09: `W` cannot be told now"),
+    "now inconclusive": ({"W": RIGHT}, {"W": OPEN}, "0.21 → 3e-09: `W` now inconclusive"),
     "wrong is not fixed by not looking": (
         {"W": WRONG},
         {"W": OPEN},
-        "0.21 → 3e-09: `W` cannot be told now",
+        "0.21 → 3e-09: `W` now inconclusive",
     ),
     "many": (
         dict.fromkeys("abcdefg", WRONG),

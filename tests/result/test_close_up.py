@@ -107,7 +107,7 @@ def test_unknown_name():
     )
     with pytest.raises(InputError) as caught:
         check.close_up("w1")
-    assert str(caught.value) == "`w1` was not checked (did you mean `W1`?): there is `W1`."
+    assert str(caught.value) == "`w1` was not checked (did you mean `W1`?): choose from `W1`."
 
 
 def test_interrupted():
@@ -149,16 +149,16 @@ LAYOUTS = [
     ((), (1, 1), "", ""),
     ((1,), (1, 1), "", ""),
     ((7,), (1, 7), "index", ""),
-    ((1000,), (20, 50), "index, 50 to a row", "row starts at"),
-    ((10**6,), (100, 223), "index, 2000 to a row", "row starts at"),
+    ((1000,), (20, 50), "index, 50 per row", "row starts at"),
+    ((10**6,), (100, 223), "index, 2000 per row", "row starts at"),
     ((1, 30), (1, 30), "index", ""),
-    ((50, 1), (5, 10), "index, 10 to a row", "row starts at"),
+    ((50, 1), (5, 10), "index, 10 per row", "row starts at"),
     ((3, 5), (3, 5), "column", "row"),
     ((6, 5, 1, 1), (6, 5), "axis 1", "axis 0"),
     ((1000, 1000), (112, 200), "column", "row"),
-    ((2, 3, 4), (3, 9), "tiles [i, :, :]: 2 to a row", ""),
-    ((64, 3, 3, 3), (39, 89), "tiles [i, j, :, :]: 7 × 3 to a row", ""),
-    ((8, 1, 5, 5), (11, 23), "tiles [i, 0, :, :]: 4 to a row", ""),
+    ((2, 3, 4), (3, 9), "tiles [i, :, :]: 2 per row", ""),
+    ((64, 3, 3, 3), (39, 89), "tiles [i, j, :, :]: 7 × 3 per row", ""),
+    ((8, 1, 5, 5), (11, 23), "tiles [i, 0, :, :]: 4 per row", ""),
     ((0,), (1, 1), "", ""),
     ((3, 0), (3, 1), "column", "row"),
 ]
@@ -363,7 +363,7 @@ def test_a_factor_is_a_slope():
 
 
 def test_step_curve():
-    assert keys(step_curve_picture(curve())) == ["rounding noise", "truncation", "error"]
+    assert keys(step_curve_picture(curve())) == ["rounding", "truncation", "error"]
     assert step_curve_alt(curve()) == (
         "Error of the central difference of W[0, 1] as a function of the step ε, from 1e-08 to "
         "1e-02: the least is 2.0e-10, at ε = 1e-06; it is 2.0e-08 near the step used, 1e-07. The "

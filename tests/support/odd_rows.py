@@ -58,8 +58,9 @@ TWO_LINES, WITHOUT_REPR = odd.TwoLines(), odd.WithoutRepr()
 
 # What stands for the parameter `W`; its gradient is right, where it has one.
 PARAMETERS = [
-    row("empty", lambda: np.ones(0), "`params` is empty: no entry to check."),
-    row("empty, two axes", lambda: np.ones((3, 0)), "`params` is empty: no entry to check."),
+    row("empty", lambda: np.ones(0), "`params` has no entries: there is nothing to check."),
+    row("empty, two axes", lambda: np.ones((3, 0)),
+        "`params` has no entries: there is nothing to check."),
     row("0-d", lambda: np.array(2.0), "CORRECT"),
     row("one entry", lambda: np.ones(1), "CORRECT"),
     row("one entry, three axes", lambda: np.ones((1, 1, 1)), "CORRECT"),
@@ -71,9 +72,9 @@ PARAMETERS = [
     row("big-endian", lambda: matrix().astype(">f8"), "CORRECT"),
     row("big-endian, single", lambda: matrix().astype(">f4"), "CORRECT"),
     row("masked", lambda: np.ma.array([1.0, 2.0]),
-        "`W` is a masked array: give a plain one, such as W.filled(0)."),
+        "`W` is a masked array: pass a plain array, such as W.filled(0)."),
     row("masked, with a mask", lambda: np.ma.array([1.0, 2.0], mask=[0, 1]),
-        "`W` is a masked array: give a plain one, such as W.filled(0)."),
+        "`W` is a masked array: pass a plain array, such as W.filled(0)."),
     row("records", lambda: np.zeros(2, [("a", float), ("b", float)]),
         "`W` has dtype [('a', '<f8'), ('b', '<f8')]: expected real numbers."),
     row("a record array", lambda: np.rec.array([(1.0, 2.0)], dtype=[("a", float), ("b", float)]),
@@ -94,8 +95,8 @@ PARAMETERS = [
     row("durations", lambda: np.array([1], dtype="m8[s]"),
         "`W` has dtype timedelta64[s]: expected real numbers."),
     row("complex", lambda: np.ones(2, dtype=complex),
-        "`W` has dtype complex128: expected real numbers; check the real and the imaginary "
-        "part as two parameters."),
+        "`W` has dtype complex128: expected real numbers; pass the real and the imaginary part as "
+        "two parameters."),
     row("truth values", lambda: np.ones(2, dtype=bool),
         "`W` has dtype bool: expected real numbers."),
     row("half", lambda: matrix().astype(np.float16), "CORRECT"),
@@ -114,16 +115,16 @@ PARAMETERS = [
     row("huge", lambda: np.array([1e150, 1e-150]), "INCONCLUSIVE"),
     row("denormal", lambda: np.array([5e-324, 1e-310]), "INCONCLUSIVE"),
     row("its square overflows", lambda: np.array([1e300]),
-        "`square` is inf at the given parameters: the gradient can only be checked where the "
-        "cost is finite."),
+        "`square` is inf at the given parameters: the gradient can only be checked if the cost is "
+        "finite."),
     row("nan", lambda: np.array([1.0, np.nan]),
-        "`W[1]` is nan: the gradient can only be checked where every parameter is finite."),
+        "`W[1]` is nan: the gradient can only be checked if every parameter is finite."),
     row("a nan that signals", lambda: odd.bits(odd.SIGNALLING, odd.QUIET),
-        "`W[0]` is nan: the gradient can only be checked where every parameter is finite."),
+        "`W[0]` is nan: the gradient can only be checked if every parameter is finite."),
     row("inf", lambda: np.array([[1.0, np.inf]]),
-        "`W[0, 1]` is inf: the gradient can only be checked where every parameter is finite."),
+        "`W[0, 1]` is inf: the gradient can only be checked if every parameter is finite."),
     row("-inf", lambda: np.array([-np.inf]),
-        "`W[0]` is -inf: the gradient can only be checked where every parameter is finite."),
+        "`W[0]` is -inf: the gradient can only be checked if every parameter is finite."),
     row("negative zero", lambda: np.array([-0.0, 1.0]), "CORRECT"),
     row("a matrix", lambda: matrix().view(np.matrix), "CORRECT"),
     row("a subclass", lambda: matrix().view(odd.Plain), "CORRECT"),
@@ -136,25 +137,26 @@ PARAMETERS = [
     row("windows", lambda: np.lib.stride_tricks.sliding_window_view(np.arange(5.0), 3), "CORRECT"),
     row("a float", lambda: 2.0, "CORRECT"),
     row("an int", lambda: 3, "CORRECT"),
-    row("a long int", lambda: 2**70, "`W` is a whole number of more than 64 bits: give float(W)."),
+    row("a long int", lambda: 2**70, "`W` is an integer of more than 64 bits: pass float(W)."),
     row("a longer int", lambda: 10**400,
-        "`W` is a whole number of more than 64 bits: give float(W)."),
+        "`W` is an integer of more than 64 bits: pass float(W)."),
     row("a longest int", lambda: 10**5000,
-        "`W` is a whole number of more than 64 bits: give float(W)."),
-    row("a truth value", lambda: True, "`params` holds no arrays: nothing to check."),
-    row("a NumPy truth value", lambda: np.True_, "`params` holds no arrays: nothing to check."),
+        "`W` is an integer of more than 64 bits: pass float(W)."),
+    row("a truth value", lambda: True, "`params` contains no arrays: there is nothing to check."),
+    row("a NumPy truth value", lambda: np.True_,
+        "`params` contains no arrays: there is nothing to check."),
     row("np.float64", lambda: np.float64(2), "CORRECT"),
     row("np.float16", lambda: np.float16(2), "CORRECT"),
     row("np.longdouble", lambda: np.longdouble(2), "CORRECT"),
     row("np.int8", lambda: np.int8(2), "CORRECT"),
     row("nan itself", lambda: math.nan,
-        "`W` is nan: the gradient can only be checked where every parameter is finite."),
+        "`W` is nan: the gradient can only be checked if every parameter is finite."),
     row("a complex number", lambda: 1j,
-        "`W` has dtype complex128: expected real numbers; check the real and the imaginary "
-        "part as two parameters."),
+        "`W` has dtype complex128: expected real numbers; pass the real and the imaginary part as "
+        "two parameters."),
     row("np.complex64", lambda: np.complex64(1j),
-        "`W` has dtype complex64: expected real numbers; check the real and the imaginary part "
-        "as two parameters."),
+        "`W` has dtype complex64: expected real numbers; pass the real and the imaginary part as "
+        "two parameters."),
     row("a fraction", lambda: fractions.Fraction(1, 2),
         "`W` is a fractions.Fraction: expected a NumPy array or a number."),
     row("a decimal", lambda: decimal.Decimal(1),
@@ -166,7 +168,7 @@ PARAMETERS = [
         "`W` is a datetime.date: expected a NumPy array or a number."),
     row("np.void", lambda: np.void(b"x"),
         "`W` is a numpy.void: expected a NumPy array or a number; convert it with np.asarray."),
-    row("np.str_", lambda: np.str_("x"), "`params` holds no arrays: nothing to check."),
+    row("np.str_", lambda: np.str_("x"), "`params` contains no arrays: there is nothing to check."),
     row("bytes", lambda: b"12", "`W` is a bytes: expected a NumPy array or a number."),
     row("a bytearray", lambda: bytearray(b"12"),
         "`W` is a bytearray: expected a NumPy array or a number."),
@@ -184,37 +186,36 @@ PARAMETERS = [
         "`W` is an xarray.DataArray: expected a NumPy array or a number; convert it with "
         "np.asarray."),
     row("a generator", lambda: (x for x in [1.0]),
-        "`W` is a generator, which can be read only once: make a list of it, list(W)."),
+        "`W` is a generator, which can be read only once: convert it with list(W)."),
     row("a list's iterator", lambda: iter([1.0]),
-        "`W` is a list_iterator, which can be read only once: make a list of it, list(W)."),
+        "`W` is a list_iterator, which can be read only once: convert it with list(W)."),
     row("a map", lambda: map(float, [1]),
-        "`W` is a map, which can be read only once: make a list of it, list(W)."),
+        "`W` is a map, which can be read only once: convert it with list(W)."),
     row("a zip", lambda: zip([1.0], [2.0]),
-        "`W` is a zip, which can be read only once: make a list of it, list(W)."),
+        "`W` is a zip, which can be read only once: convert it with list(W)."),
     row("a file", lambda: io.StringIO("1.0"),
-        "`W` is a _io.StringIO, which can be read only once: make a list of it, list(W)."),
+        "`W` is a _io.StringIO, which can be read only once: convert it with list(W)."),
     row("a range", lambda: range(3),
-        "`W` is a range: expected a NumPy array or a number; make a list of it, list(W)."),
+        "`W` is a range: expected a NumPy array or a number; convert it with list(W)."),
     row("a set", lambda: {1.0}, "`W` is a set: expected a NumPy array or a number."),
     row("a frozenset", lambda: frozenset([1.0]),
         "`W` is a frozenset: expected a NumPy array or a number."),
     row("a deque", lambda: collections.deque([1.0]),
-        "`W` is a collections.deque: expected a NumPy array or a number; make a list of it, "
-        "list(W)."),
+        "`W` is a collections.deque: expected a NumPy array or a number; convert it with list(W)."),
     row("a dict's values", lambda: {"a": 1.0}.values(),
-        "`W` is a dict_values: expected a NumPy array or a number; make a list of it, list(W)."),
+        "`W` is a dict_values: expected a NumPy array or a number; convert it with list(W)."),
     row("a dict's items", lambda: {"a": 1.0}.items(),
         "`W` is a dict_items: expected a NumPy array or a number."),
     row("a UserDict", lambda: collections.UserDict(W=1.0),
-        "`W` is a collections.UserDict: expected a NumPy array or a number; make a dict of it, "
+        "`W` is a collections.UserDict: expected a NumPy array or a number; convert it with "
         "dict(W)."),
     row("a mapping proxy", lambda: types.MappingProxyType({"W": 1.0}),
-        "`W` is a mappingproxy: expected a NumPy array or a number; make a dict of it, dict(W)."),
+        "`W` is a mappingproxy: expected a NumPy array or a number; convert it with dict(W)."),
     row("a ChainMap", lambda: collections.ChainMap({"W": 1.0}),
-        "`W` is a collections.ChainMap: expected a NumPy array or a number; make a dict of it, "
+        "`W` is a collections.ChainMap: expected a NumPy array or a number; convert it with "
         "dict(W)."),
     row("a UserList", lambda: collections.UserList([1.0]),
-        "`W` is a collections.UserList: expected a NumPy array or a number; make a list of it, "
+        "`W` is a collections.UserList: expected a NumPy array or a number; convert it with "
         "list(W)."),
     row("a namespace", lambda: types.SimpleNamespace(W=1.0),
         "`W` is a types.SimpleNamespace: expected a NumPy array or a number."),
@@ -223,7 +224,7 @@ PARAMETERS = [
     row("an object", lambda: object(), "`W` is an object: expected a NumPy array or a number."),
     row("an ellipsis", lambda: ..., "`W` is an ellipsis: expected a NumPy array or a number."),
     row("a module", lambda: math, "`W` is a module: expected a NumPy array or a number."),
-    row("a class", lambda: int, "`params` holds no arrays: nothing to check."),
+    row("a class", lambda: int, "`params` contains no arrays: there is nothing to check."),
     row("a dtype", lambda: np.dtype(float),
         "`W` is a numpy.Float64DType: expected a NumPy array or a number."),
     row("no array", lambda: odd.WithoutArray(),
@@ -234,84 +235,83 @@ PARAMETERS = [
     row("no repr", lambda: odd.WithoutRepr(),
         "`W` is an odd_things.WithoutRepr: expected a NumPy array or a number."),
     row("a proxy", lambda: odd.Proxy(), "`params` cannot be read: RuntimeError (no attributes)."),
-    row("any name", lambda: odd.AnyName(), "`params` holds no arrays: nothing to check."),
-    row("None", lambda: None, "`params` holds no arrays: nothing to check."),
-    row("a string", lambda: "tanh", "`params` holds no arrays: nothing to check."),
-    row("a function", lambda: math.sqrt, "`params` holds no arrays: nothing to check."),
+    row("any name", lambda: odd.AnyName(),
+        "`params` contains no arrays: there is nothing to check."),
+    row("None", lambda: None, "`params` contains no arrays: there is nothing to check."),
+    row("a string", lambda: "tanh", "`params` contains no arrays: there is nothing to check."),
+    row("a function", lambda: math.sqrt, "`params` contains no arrays: there is nothing to check."),
 ]  # fmt: skip
 
 
 # `params` and `grads`; the cost is the sum of all squares.
 CONTAINERS = [
     row("a list in itself", lambda: (odd.endless_list(), [dW()]),
-        "`params[1]` is a list that contains itself: take that out."),
+        "`params[1]` is a list that contains itself: remove that reference."),
     row("a dict in itself", lambda: (odd.endless_dict(), {"dW": dW()}),
-        "`self` is a dict that contains itself: take that out."),
+        "`self` is a dict that contains itself: remove that reference."),
     row("a tuple in itself", lambda: (odd.endless_tuple(), dW()),
-        "`params[1][0]` is a tuple that contains itself: take that out."),
+        "`params[1][0]` is a tuple that contains itself: remove that reference."),
     row("a list in a list in it", lambda: (odd.endless_pair(), odd.endless_pair()),
-        "`params[1][0]` is a list that contains itself: take that out."),
+        "`params[1][0]` is a list that contains itself: remove that reference."),
     row("gradients in themselves", lambda: (W(), odd.endless_list()),
-        "`grads[1]` is a list that contains itself: take that out."),
+        "`grads[1]` is a list that contains itself: remove that reference."),
     row("gradients in themselves, for a dict", lambda: ({"W": W()}, odd.endless_list()),
-        "`grads[1]` is a list that contains itself: take that out."),
+        "`grads[1]` is a list that contains itself: remove that reference."),
     row("gradients in themselves, for a list", lambda: ([W()], odd.endless_list()),
-        "`params` has 1 array and `grads` has 2: each parameter needs its gradient, in the "
+        "`params` has 1 array, but `grads` has 2: give one gradient for each parameter, in the "
         "same order."),
     row("a dict of gradients in itself", lambda: ({"W": W()}, odd.endless_dict()), "BUG"),
     row("one gradient in itself", lambda: ({"W": W()}, {"dW": odd.endless_list()}),
         "`dW` is a list: expected a NumPy array or a number."),
     row("deep", lambda: (odd.nested(90), [odd.nested(0) * 2]),
-        "`grads[0]` is a numpy.ndarray where `params[0]` is a list of 1."),
+        "`grads[0]` is a numpy.ndarray, but `params[0]` is a list of length 1: give both the same "
+        "structure."),
     row("too deep", lambda: (odd.nested(5000), odd.nested(5000)),
-        "`params[0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0...]["
-        "0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]` lies more than "
-        "100 containers deep: give flatter ones."),
+        "`params[0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0...][0]["
+        "0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]` "
+        "is nested more than 100 containers deep: use a flatter structure."),
     row("dicts too deep", lambda: (odd.nested(2000, lambda inner: {"W": inner}), [dW()]),
-        "`W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.....W"
-        ".W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W` lies more than 100 containers deep: give "
-        "flatter ones."),
+        "`W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.....W.W."
+        "W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W.W` "
+        "is nested more than 100 containers deep: use a flatter structure."),
     row("gradients too deep", lambda: (W(), odd.nested(5000)),
-        "`grads[0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]...]["
-        "0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]` lies more than "
-        "100 containers deep: give flatter ones."),
+        "`grads[0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]...][0]["
+        "0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]` "
+        "is nested more than 100 containers deep: use a flatter structure."),
     row("an iterator", lambda: (iter([W()]), [dW()]),
-        "`params` is a list_iterator, which can be read only once: make a list of it, "
-        "list(params)."),
+        "`params` is a list_iterator, which can be read only once: convert it with list(params)."),
     row("a generator", lambda: ((a for a in [W()]), [dW()]),
-        "`params` is a generator, which can be read only once: make a list of it, list(params)."),
+        "`params` is a generator, which can be read only once: convert it with list(params)."),
     row("a map", lambda: (map(np.asarray, [[1.0, 2.0]]), [dW()]),
-        "`params` is a map, which can be read only once: make a list of it, list(params)."),
+        "`params` is a map, which can be read only once: convert it with list(params)."),
     row("a zip", lambda: (zip([W()], [W()]), [dW()]),
-        "`params` is a zip, which can be read only once: make a list of it, list(params)."),
+        "`params` is a zip, which can be read only once: convert it with list(params)."),
     row("a generator in a list", lambda: ([(a for a in [W()])], [dW()]),
-        "`params[0]` is a generator, which can be read only once: make a list of it, "
+        "`params[0]` is a generator, which can be read only once: convert it with "
         "list(params[0])."),
     row("an iterator of gradients", lambda: ([W()], iter([dW()])),
-        "`grads` is a list_iterator, which can be read only once: make a list of it, "
-        "list(grads)."),
+        "`grads` is a list_iterator, which can be read only once: convert it with list(grads)."),
     row("a generator of gradients", lambda: ({"W": W()}, (g for g in [dW()])),
-        "`grads` is a generator, which can be read only once: make a list of it, list(grads)."),
+        "`grads` is a generator, which can be read only once: convert it with list(grads)."),
     row("a generator of gradients, for two", lambda: ([W(), W()], (g for g in [dW(), dW()])),
-        "`grads` is a generator, which can be read only once: make a list of it, list(grads)."),
+        "`grads` is a generator, which can be read only once: convert it with list(grads)."),
     row("a generator for a gradient", lambda: ({"W": W()}, {"dW": (g for g in [2.0, 4.0])}),
-        "`dW` is a generator, which can be read only once: make a list of it, list(dW)."),
+        "`dW` is a generator, which can be read only once: convert it with list(dW)."),
     row("a generator for one array", lambda: (W(), (g for g in [2.0, 4.0])),
-        "`grads` is a generator, which can be read only once: make a list of it, list(grads)."),
+        "`grads` is a generator, which can be read only once: convert it with list(grads)."),
     row("a dict's values", lambda: ({"W": W()}.values(), [dW()]),
-        "`params` is a dict_values: expected a NumPy array or a number; make a list of it, "
+        "`params` is a dict_values: expected a NumPy array or a number; convert it with "
         "list(params)."),
     row("gradients as a dict's values", lambda: ({"W": W()}, {"dW": dW()}.values()),
-        "`grads` is a dict_values: expected a NumPy array or a number; make a list of it, "
+        "`grads` is a dict_values: expected a NumPy array or a number; convert it with "
         "list(grads)."),
     row("gradients in a set", lambda: ({"W": 1.0}, {2.0}),
         "`grads` is a set: expected a NumPy array or a number."),
     row("gradients in a range", lambda: (np.arange(3.0), range(0, 6, 2)),
-        "`grads` is a range: expected a NumPy array or a number; make a list of it, "
-        "list(grads)."),
+        "`grads` is a range: expected a NumPy array or a number; convert it with list(grads)."),
     row("gradients in a deque", lambda: ([W()], collections.deque([dW()])),
-        "`grads` is a collections.deque: expected a NumPy array or a number; make a list of "
-        "it, list(grads)."),
+        "`grads` is a collections.deque: expected a NumPy array or a number; convert it with "
+        "list(grads)."),
     row("a DataFrame for all", lambda: (pd.DataFrame({"W": [1.0, 2.0]}), {"dW": dW()}),
         "`params` is a pandas.DataFrame: expected a NumPy array or a number; convert it with "
         "np.asarray."),
@@ -327,7 +327,7 @@ CONTAINERS = [
         "`grads` has no gradient for `b`: expected `db`, found `dW`."),
     row("gradients in a defaultdict, for a list",
         lambda: ([W()], collections.defaultdict(dW, dW=dW())),
-        "`grads` is a dict and `params` is a list: give both as dicts, or both as lists."),
+        "`grads` is a dict, but `params` is a list: give both as dicts, or both as lists."),
     row("a dict that grows", lambda: (odd.Growing(W=W()), {"dW": dW()}), "CORRECT"),
     row("gradients in a dict that grows", lambda: ({"W": W()}, odd.Growing()),
         "`grads` has no gradient for `W`: expected `dW`, found nothing."),
@@ -336,16 +336,16 @@ CONTAINERS = [
         "CORRECT"),
     row("a Counter", lambda: (collections.Counter(W=2), {"dW": 4}), "CORRECT"),
     row("a UserDict", lambda: (collections.UserDict(W=W()), {"dW": dW()}),
-        "`params` is a collections.UserDict: expected a NumPy array or a number; make a dict "
-        "of it, dict(params)."),
+        "`params` is a collections.UserDict: expected a NumPy array or a number; convert it with "
+        "dict(params)."),
     row("gradients in a UserDict", lambda: ({"W": W()}, collections.UserDict(dW=dW())),
-        "`grads` is a collections.UserDict: expected a NumPy array or a number; make a dict of "
-        "it, dict(grads)."),
+        "`grads` is a collections.UserDict: expected a NumPy array or a number; convert it with "
+        "dict(grads)."),
     row("a mapping proxy", lambda: (types.MappingProxyType({"W": W()}), {"dW": dW()}),
-        "`params` is a mappingproxy: expected a NumPy array or a number; make a dict of it, "
+        "`params` is a mappingproxy: expected a NumPy array or a number; convert it with "
         "dict(params)."),
     row("gradients in a mapping proxy", lambda: ({"W": W()}, types.MappingProxyType({"dW": dW()})),
-        "`grads` is a mappingproxy: expected a NumPy array or a number; make a dict of it, "
+        "`grads` is a mappingproxy: expected a NumPy array or a number; convert it with "
         "dict(grads)."),
     row("a namespace", lambda: (types.SimpleNamespace(W=W()), {"dW": dW()}),
         "`params` is a types.SimpleNamespace: expected a NumPy array or a number."),
@@ -366,10 +366,10 @@ CONTAINERS = [
     row("a dict without copies", lambda: (odd.WithoutCopy(W=W()), {"dW": dW()}),
         "`params` cannot be read: RuntimeError (no copies)."),
     row("a list of the wrong length", lambda: (odd.WrongLength([W()]), [dW()]),
-        "`params` has 5 arrays and `grads` has 1: each parameter needs its gradient, in the "
+        "`params` has 5 arrays, but `grads` has 1: give one gradient for each parameter, in the "
         "same order."),
     row("gradients of the wrong length", lambda: ([W()], odd.WrongLength([dW()])),
-        "`params` has 1 array and `grads` has 5: each parameter needs its gradient, in the "
+        "`params` has 1 array, but `grads` has 5: give one gradient for each parameter, in the "
         "same order."),
     row("a list without iterator", lambda: (odd.WithoutIter([W()]), [dW()]),
         "`params` cannot be read: RuntimeError (no iterator)."),
@@ -429,14 +429,14 @@ CONTAINERS = [
     row("parts that interlock", lambda: odd.interlocking(), "CORRECT"),
     row("gradients that are the parameters", lambda: [[np.ones(2)]] * 2, "BUG"),
     row("a hundred numbers", lambda: ([1.0] * 100, [2.0] * 100), "CORRECT"),
-    row("nothing", lambda: ([], []), "`params` holds no arrays: nothing to check."),
+    row("nothing", lambda: ([], []), "`params` contains no arrays: there is nothing to check."),
     row("only settings", lambda: (["tanh", None], []),
-        "`params` holds no arrays: nothing to check."),
-    row("None", lambda: (None, None), "`params` holds no arrays: nothing to check."),
+        "`params` contains no arrays: there is nothing to check."),
+    row("None", lambda: (None, None), "`params` contains no arrays: there is nothing to check."),
     row("settings and arrays", lambda: (["tanh", W(), None, True], ["tanh", dW(), None, True]),
         "CORRECT"),
     row("params as function", lambda: (odd.square, [dW()]),
-        "`params` holds no arrays: nothing to check."),
+        "`params` contains no arrays: there is nothing to check."),
 ]  # fmt: skip
 
 
@@ -459,10 +459,10 @@ GRADIENTS = [
         "lists of different lengths."),
     row("strings", lambda: np.array(["2", "4"]), "`dW` has dtype <U1: expected real numbers."),
     row("complex", lambda: np.array([2, 4j]),
-        "`dW` has dtype complex128: expected real numbers; check the real and the imaginary "
-        "part as two parameters."),
+        "`dW` has dtype complex128: expected real numbers; pass the real and the imaginary part as "
+        "two parameters."),
     row("masked", lambda: np.ma.array([2.0, 4.0], mask=[0, 1]),
-        "`dW` is a masked array: give a plain one, such as dW.filled(0)."),
+        "`dW` is a masked array: pass a plain array, such as dW.filled(0)."),
     row("dates", lambda: np.array([1, 2], dtype="M8[s]"),
         "`dW` has dtype datetime64[s]: expected real numbers."),
     row("records", lambda: np.zeros(2, [("a", float)]),
@@ -486,16 +486,16 @@ GRADIENTS = [
     row("a ragged list", lambda: [[2.0], [2.0, 4.0]],
         "`dW` is a list: expected a NumPy array or a number."),
     row("a tuple", lambda: (2.0, 4.0),
-        "`dW` is a tuple: expected a NumPy array or a number; make a list of it, list(dW)."),
+        "`dW` is a tuple: expected a NumPy array or a number; convert it with list(dW)."),
     row("a number", lambda: 2.0,
-        "`dW` is () and `W` is (2,): a gradient has the shape of its parameter."),
+        "`dW` has shape (), but `W` has shape (2,): a gradient must have its parameter's shape."),
     row("empty", lambda: np.ones(0),
-        "`dW` is (0,) and `W` is (2,): a gradient has the shape of its parameter."),
+        "`dW` has shape (0,), but `W` has shape (2,): a gradient must have its parameter's shape."),
     row("a column", lambda: np.array([[2.0], [4.0]]), "CORRECT"),
     row("another size", lambda: np.ones(3),
-        "`dW` is (3,) and `W` is (2,): a gradient has the shape of its parameter."),
+        "`dW` has shape (3,), but `W` has shape (2,): a gradient must have its parameter's shape."),
     row("a truth value", lambda: True, "`dW` has dtype bool: expected real numbers."),
-    row("None", lambda: None, "`dW` is None: `W` needs a gradient."),
+    row("None", lambda: None, "`dW` is None: give a gradient for `W`."),
     row("a string", lambda: "x", "`dW` is a str: expected a NumPy array or a number."),
     row("a function", lambda: math.sqrt,
         "`dW` is a builtin_function_or_method: expected a NumPy array or a number."),
@@ -510,7 +510,7 @@ GRADIENTS = [
     row("array.array", lambda: array.array("d", [2.0, 4.0]),
         "`dW` is an array.array: expected a NumPy array or a number; convert it with np.asarray."),
     row("a generator", lambda: (g for g in [2.0, 4.0]),
-        "`dW` is a generator, which can be read only once: make a list of it, list(dW)."),
+        "`dW` is a generator, which can be read only once: convert it with list(dW)."),
     row("a dict", lambda: {"x": 2.0}, "`dW` is a dict: expected a NumPy array or a number."),
     row("a proxy", lambda: odd.Proxy(), "`dW` cannot be read: RuntimeError (no attributes)."),
     row("any name", lambda: odd.AnyName(),
@@ -532,11 +532,11 @@ RETURNS = [
         "`cost_function` returned a str: expected one real number."),
     row("bytes", lambda p: b"x", "`cost_function` returned a bytes: expected one real number."),
     row("an array", lambda p: p["W"],
-        "`cost_function` returned an array of shape (2,): expected one number. If it is a "
-        "layer's output, give dJ/d(output) with --upstream (upstream=...)."),
+        "`cost_function` returned an array of shape (2,): expected one number. If it is a layer's "
+        "output, pass dJ/d(output) with --upstream (upstream=...)."),
     row("an empty array", lambda p: np.ones(0),
-        "`cost_function` returned an array of shape (0,): expected one number. If it is a "
-        "layer's output, give dJ/d(output) with --upstream (upstream=...)."),
+        "`cost_function` returned an array of shape (0,): expected one number. If it is a layer's "
+        "output, pass dJ/d(output) with --upstream (upstream=...)."),
     row("0-d", lambda p: np.array(square(p)), "CORRECT"),
     row("one entry, three axes", lambda p: np.array([[[square(p)]]]), "CORRECT"),
     row("a complex number", lambda p: complex(square(p), 0),
@@ -567,11 +567,11 @@ RETURNS = [
         "`cost_function` returned a dict: expected one real number."),
     row("a set", lambda p: {1.0}, "`cost_function` returned a set: expected one real number."),
     row("an empty list", lambda p: [],
-        "`cost_function` returned an array of shape (0,): expected one number. If it is a "
-        "layer's output, give dJ/d(output) with --upstream (upstream=...)."),
+        "`cost_function` returned an array of shape (0,): expected one number. If it is a layer's "
+        "output, pass dJ/d(output) with --upstream (upstream=...)."),
     row("an empty tuple", lambda p: (),
-        "`cost_function` returned an array of shape (0,): expected one number. If it is a "
-        "layer's output, give dJ/d(output) with --upstream (upstream=...)."),
+        "`cost_function` returned an array of shape (0,): expected one number. If it is a layer's "
+        "output, pass dJ/d(output) with --upstream (upstream=...)."),
     row("a list of one", lambda p: [square(p)], "CORRECT"),
     row("a list in a list", lambda p: [[square(p)]], "CORRECT"),
     row("a tuple", lambda p: (square(p), 1), "CORRECT"),
@@ -584,12 +584,12 @@ RETURNS = [
     row("a list in itself", lambda p: odd.endless_list(),
         "`cost_function` returned a list: expected one real number."),
     row("a tuple in itself", lambda p: odd.endless_tuple(),
-        "`cost_function` returned an array of shape (2,): expected one number. If it is a "
-        "layer's output, give dJ/d(output) with --upstream (upstream=...)."),
+        "`cost_function` returned an array of shape (2,): expected one number. If it is a layer's "
+        "output, pass dJ/d(output) with --upstream (upstream=...)."),
     row("a masked array", lambda p: np.ma.array([square(p)]), "CORRECT"),
     row("masked", lambda p: np.ma.masked,
-        "`cost_function` returned a masked value: the gradient can only be checked where the "
-        "cost is a number."),
+        "`cost_function` returned a masked value: the gradient can only be checked if the cost is "
+        "a number."),
     row("a matrix", lambda p: np.array([[square(p)]]).view(np.matrix), "CORRECT"),
     row("np.float32", lambda p: np.float32(square(p)), "CORRECT"),
     row("np.longdouble", lambda p: np.longdouble(square(p)), "CORRECT"),
@@ -603,17 +603,17 @@ RETURNS = [
     row("an exception", lambda p: ValueError("x"),
         "`cost_function` returned a ValueError: expected one real number."),
     row("nan", lambda p: math.nan,
-        "`cost_function` is nan at the given parameters: the gradient can only be checked "
-        "where the cost is finite."),
+        "`cost_function` is nan at the given parameters: the gradient can only be checked if the "
+        "cost is finite."),
     row("inf", lambda p: math.inf,
-        "`cost_function` is inf at the given parameters: the gradient can only be checked "
-        "where the cost is finite."),
+        "`cost_function` is inf at the given parameters: the gradient can only be checked if the "
+        "cost is finite."),
     row("-inf", lambda p: -math.inf,
-        "`cost_function` is -inf at the given parameters: the gradient can only be checked "
-        "where the cost is finite."),
+        "`cost_function` is -inf at the given parameters: the gradient can only be checked if the "
+        "cost is finite."),
     row("almost infinite", lambda p: 1.7e308 * square(p) / 6,
-        "`cost_function` is inf at the given parameters: the gradient can only be checked "
-        "where the cost is finite."),
+        "`cost_function` is inf at the given parameters: the gradient can only be checked if the "
+        "cost is finite."),
     row("an object array", lambda p: np.array(square(p), dtype=object),
         "`cost_function` returned a numpy.ndarray: expected one real number."),
     row("a variable string", lambda p: np.array("x", dtype=np.dtypes.StringDType()),
@@ -635,8 +635,8 @@ COSTS = [
     row("checks itself", lambda: odd.checks_itself(), "CORRECT"),
     row("caches bytes", lambda: odd.caches_bytes(), "CORRECT"),
     row("remembers ids", lambda: odd.remembers_ids(),
-        "`cost` gives different values for the same numbers in other arrays: if it remembers "
-        "arrays by their id(), let it go by what is in them (W.tobytes())."),
+        "`cost` returns different values for the same numbers in other arrays: if it remembers "
+        "arrays by their id(), let it use their contents (W.tobytes())."),
     row("remembers arrays", lambda: odd.remembers_arrays(), "CORRECT"),
     row("keeps an array", lambda: odd.keeps(lambda p: p["W"]), "CORRECT"),
     row("keeps a view", lambda: odd.keeps(lambda p: p["W"][:1]), "CORRECT"),
@@ -647,96 +647,96 @@ COSTS = [
     row("prints", lambda: odd.prints, "CORRECT"),
     row("warns", lambda: odd.warns, "CORRECT"),
     row("adds_one first", lambda: odd.after(odd.adds_one),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("adds_and_takes first", lambda: odd.after(odd.adds_and_takes), "CORRECT"),
     row("adds_a_place first", lambda: odd.after(odd.adds_a_place),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("replaces first", lambda: odd.after(odd.replaces),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("replaces_shape first", lambda: odd.after(odd.replaces_shape),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("adds_a_key first", lambda: odd.after(odd.adds_a_key), "CORRECT"),
     row("swaps first", lambda: odd.after(odd.swaps), "CORRECT"),
     row("resizes first", lambda: odd.after(odd.resizes), "ValueError"),
     row("reshapes first", lambda: odd.after(odd.reshapes),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("retypes first", lambda: odd.after(odd.retypes),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("protects first", lambda: odd.after(odd.protects),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("swaps_bytes first", lambda: odd.after(odd.swaps_bytes),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("fills first", lambda: odd.after(odd.fills),
-        "`cost` is nan at the given parameters: the gradient can only be checked where the "
-        "cost is finite."),
+        "`cost` is nan at the given parameters: the gradient can only be checked if the cost is "
+        "finite."),
     row("adds_one at last", lambda: odd.before(odd.adds_one),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("adds_a_place at last", lambda: odd.before(odd.adds_a_place),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("replaces at last", lambda: odd.before(odd.replaces),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("replaces_shape at last", lambda: odd.before(odd.replaces_shape),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("adds_a_key at last", lambda: odd.before(odd.adds_a_key), "CORRECT"),
     row("swaps at last", lambda: odd.before(odd.swaps), "CORRECT"),
     row("resizes at last", lambda: odd.before(odd.resizes), "ValueError"),
     row("reshapes at last", lambda: odd.before(odd.reshapes),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("retypes at last", lambda: odd.before(odd.retypes),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("protects at last", lambda: odd.before(odd.protects),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("swaps_bytes at last", lambda: odd.before(odd.swaps_bytes),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("fills at last", lambda: odd.before(odd.fills),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("clears at last", lambda: odd.before(dict.clear),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("pops at last", lambda: odd.before(lambda p: p.pop("W")),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("deletes first", lambda: odd.after(dict.clear),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("sorts backwards", lambda: odd.after(lambda p: p["W"][::-1].sort()),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("drifts", lambda: odd.after(lambda p: p["W"].__imul__(1 + 1e-12)),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("adds one at evaluation 0", lambda: odd.once(0, odd.adds_one), "CORRECT"),
     row("adds one at evaluation 2", lambda: odd.once(2, odd.adds_one),
-        "`cost` gave 5.25 and then 13.25 for the same parameters: make it repeatable (no "
+        "`cost` returned 5.25 and then 13.25 for the same parameters: make it repeatable (no "
         "dropout, a fixed seed, the same batch)."),
     row("adds one at evaluation 3", lambda: odd.once(3, odd.adds_one),
-        "`cost` can be called in 2 ways that differ around θ: with the container (J = "
-        "13.3365), with the flat θ (J = 5.30575); say --call structured or --call flat (in "
+        "`cost` can be called in 2 ways that differ around θ: with the container (J = 13.3365), "
+        "with the flat θ (J = 5.30575); choose one with --call structured or --call flat (in "
         "Python, call=...)."),
     row("adds one at evaluation 5", lambda: odd.once(5, odd.adds_one), "CORRECT"),
     row("adds one at evaluation 20", lambda: odd.once(20, odd.adds_one),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("adds one at evaluation 25", lambda: odd.once(25, odd.adds_one),
-        "`cost` changes its argument `W`: a cost must leave the parameters as they are; let it "
-        "work on a copy (W.copy())."),
+        "`cost` changes its argument `W`: a cost must not change the parameters; let it work on a "
+        "copy (W.copy())."),
     row("adds one at evaluation 30", lambda: odd.once(30, odd.adds_one), "CORRECT"),
     row("is nan on one side", lambda: odd.around(math.nan), "CORRECT"),
     row("is inf on one side", lambda: odd.around(math.inf), "CORRECT"),
@@ -751,8 +751,8 @@ COSTS = [
     row("is a huge int on one side", lambda: odd.around(10**400),
         "`cost_function` returned an int: expected one real number."),
     row("is an array on one side", lambda: odd.around(np.ones(3)),
-        "`cost_function` returned an array of shape (3,): expected one number. If it is a "
-        "layer's output, give dJ/d(output) with --upstream (upstream=...)."),
+        "`cost_function` returned an array of shape (3,): expected one number. If it is a layer's "
+        "output, pass dJ/d(output) with --upstream (upstream=...)."),
     row("is nan everywhere else",
         lambda: lambda p: square(p) if list(p["W"]) == [1.0, 2.0] else math.nan,
         "INCONCLUSIVE"),
@@ -774,44 +774,44 @@ FUNCTIONS = [
     row("a staticmethod object", lambda: staticmethod(square), "CORRECT"),
     row("a default", lambda: lambda p, q=3: square(p),
         "`cost_function` can be called in 3 ways that differ around θ: with the container (J = "
-        "5.30575), with the flat θ (J = 5.30575), with the arrays one by one (J = 5.0512); say "
-        "--call structured, --call flat or --call arguments (in Python, call=...)."),
+        "5.30575), with the flat θ (J = 5.30575), with the arrays one by one (J = 5.0512); choose "
+        "one with --call structured, --call flat or --call arguments (in Python, call=...)."),
     row("a default for all", lambda: lambda p=None: square(p),
         "`cost_function` can be called in 3 ways that differ around θ: with the container (J = "
-        "5.30575), with the flat θ (J = 5.30575), with nothing (J = 0); say --call structured, "
-        "--call flat or --call closure (in Python, call=...)."),
+        "5.30575), with the flat θ (J = 5.30575), without arguments (J = 0); choose one with "
+        "--call structured, --call flat or --call closure (in Python, call=...)."),
     row("async", lambda: odd.awaited, "`awaited` returned a coroutine: expected one real number."),
     row("a generator function", lambda: odd.yielded,
         "`yielded` returned a generator: expected one real number."),
     row("an async generator function", lambda: odd.both,
         "`both` returned an async_generator: expected one real number."),
     row("a keyword that is needed", lambda: odd.needs,
-        "`needs(p, *, rate)` cannot be called: it may take `params`, the flat θ, the arrays "
-        "one by one (2 here), or nothing."),
+        "`needs(p, *, rate)` cannot be called: it must accept `params`, the flat θ, the arrays one "
+        "by one (2 here), or no arguments."),
     row("by keyword only", lambda: odd.by_keyword, "CORRECT"),
     row("by position only", lambda: odd.by_position, "CORRECT"),
     row("*args", lambda: odd.any_number,
         "`any_number` can be called in 4 ways that differ around θ: with the container (J = "
         "5.30575), with the flat θ (J = 5.30575), with the arrays one by one (J = 5.30575), "
-        "with nothing (J = 0); say --call structured, --call flat, --call arguments or --call "
-        "closure (in Python, call=...)."),
+        "without arguments (J = 0); choose one with --call structured, --call flat, --call "
+        "arguments or --call closure (in Python, call=...)."),
     row("**kwargs", lambda: odd.any_keyword,
-        "`any_keyword` can be called in 2 ways that differ around θ: with the arrays one by "
-        "one (J = 5.30575), with nothing (J = 0); say --call arguments or --call closure (in "
-        "Python, call=...)."),
+        "`any_keyword` can be called in 2 ways that differ around θ: with the arrays one by one (J "
+        "= 5.30575), without arguments (J = 0); choose one with --call arguments or --call closure "
+        "(in Python, call=...)."),
     row("*args and **kwargs", lambda: odd.anything,
         "`anything` can be called in 4 ways that differ around θ: with the container (J = "
         "5.30575), with the flat θ (J = 5.30575), with the arrays one by one (J = 5.30575), "
-        "with nothing (J = 0); say --call structured, --call flat, --call arguments or --call "
-        "closure (in Python, call=...)."),
+        "without arguments (J = 0); choose one with --call structured, --call flat, --call "
+        "arguments or --call closure (in Python, call=...)."),
     row("with defaults", lambda: odd.with_defaults, "CORRECT"),
     row("in another order", lambda: odd.in_another_order, "CORRECT"),
     row("six", lambda: odd.six,
-        "`six(a, b, c, d, e, f)` cannot be called: it may take `params`, the flat θ, the "
-        "arrays one by one (2 here), or nothing."),
+        "`six(a, b, c, d, e, f)` cannot be called: it must accept `params`, the flat θ, the arrays "
+        "one by one (2 here), or no arguments."),
     row("none", lambda: lambda: 1.0,
-        "`cost_function` is 1 wherever the parameters are, while the gradient is not zero: it "
-        "reads other arrays than those in `params`."),
+        "`cost_function` is 1 for all values of the parameters, but the gradient is not zero: it "
+        "reads arrays other than those in `params`."),
     row("no signature", lambda: odd.NoSignature(), "CORRECT"),
     row("no name", lambda: odd.NoName(), "CORRECT"),
     row("an odd name", lambda: odd.OddName(),
@@ -819,23 +819,23 @@ FUNCTIONS = [
     row("a number as name", lambda: odd.NumberName(),
         "`cost_function` returned a str: expected one real number."),
     row("any name", lambda: odd.AnyName(),
-        "`cost_function` is 1 wherever the parameters are, while the gradient is not zero: it "
+        "`cost_function` is 1 for all values of the parameters, but the gradient is not zero: it "
         "ignores its argument, and may read the notebook's variables instead."),
     row("a proxy", lambda: odd.Proxy(),
         "`cost_function` is an odd_things.Proxy: expected a function that returns the cost."),
     row("a mock", lambda: Mock(return_value=1.0),
-        "`cost_function` is 1 wherever the parameters are, while the gradient is not zero: it "
+        "`cost_function` is 1 for all values of the parameters, but the gradient is not zero: it "
         "ignores its argument, and may read the notebook's variables instead."),
     row("a magic mock", lambda: MagicMock(),
-        "`cost_function` returned an array of shape (0,): expected one number. If it is a "
-        "layer's output, give dJ/d(output) with --upstream (upstream=...)."),
+        "`cost_function` returned an array of shape (0,): expected one number. If it is a layer's "
+        "output, pass dJ/d(output) with --upstream (upstream=...)."),
     row("len", lambda: len,
-        "`len` can be called in 2 ways that differ around θ: with the container (J = 2), with "
-        "the flat θ (J = 3); say --call structured or --call flat (in Python, call=...)."),
+        "`len` can be called in 2 ways that differ around θ: with the container (J = 2), with the "
+        "flat θ (J = 3); choose one with --call structured or --call flat (in Python, call=...)."),
     row("print", lambda: print, "`print` returned None: is a `return` missing?"),
     row("float", lambda: float,
-        "`float` is 0 wherever the parameters are, while the gradient is not zero: it reads "
-        "other arrays than those in `params`."),
+        "`float` is 0 for all values of the parameters, but the gradient is not zero: it reads "
+        "arrays other than those in `params`."),
     row("str", lambda: str, "`str` returned a str: expected one real number."),
     row("dict", lambda: dict, "`dict` returned a dict: expected one real number."),
     row("type", lambda: type, "`type` returned a type: expected one real number."),
@@ -845,13 +845,13 @@ FUNCTIONS = [
     row("repr", lambda: repr, "`repr` returned a str: expected one real number."),
     row("np.sum", lambda: np.sum, "BUG"),
     row("a ufunc", lambda: np.square,
-        "`square` returned an array of shape (3,): expected one number. If it is a layer's "
-        "output, give dJ/d(output) with --upstream (upstream=...)."),
+        "`square` returned an array of shape (3,): expected one number. If it is a layer's output, "
+        "pass dJ/d(output) with --upstream (upstream=...)."),
     row("vectorized", lambda: np.vectorize(lambda x: x),
         "`cost_function` returned a numpy.ndarray: expected one real number."),
     row("itemgetter", lambda: operator.itemgetter("W"),
-        "`cost_function` returned an array of shape (2,): expected one number. If it is a "
-        "layer's output, give dJ/d(output) with --upstream (upstream=...)."),
+        "`cost_function` returned an array of shape (2,): expected one number. If it is a layer's "
+        "output, pass dJ/d(output) with --upstream (upstream=...)."),
     row("methodcaller", lambda: operator.methodcaller("pop"),
         "`cost_function` cannot be called: pop expected at least 1 argument, got 0."),
     row("attrgetter", lambda: operator.attrgetter("x"),
@@ -860,8 +860,8 @@ FUNCTIONS = [
         "`square` cannot be called: unhashable type: 'dict'."),
     row("singledispatch", lambda: functools.singledispatch(square), "CORRECT"),
     row("wraps another", lambda: functools.wraps(odd.six)(lambda p: square(p)),
-        "`six(a, b, c, d, e, f)` cannot be called: it may take `params`, the flat θ, the "
-        "arrays one by one (2 here), or nothing."),
+        "`six(a, b, c, d, e, f)` cannot be called: it must accept `params`, the flat θ, the arrays "
+        "one by one (2 here), or no arguments."),
     row("an exception's class", lambda: ValueError,
         "`ValueError` returned a ValueError: expected one real number."),
     row("a number", lambda: 3,
@@ -888,31 +888,31 @@ GRADIENT_FUNCTIONS = [
     row("a list", lambda: lambda W, b: [2 * W, 2 * b], "CORRECT"),
     row("one vector", lambda: lambda theta: 2 * theta, "CORRECT"),
     row("a tuple", lambda: lambda p: (gradient(p), 3),
-        "`params` has 2 arrays and `grads` has 3: each parameter needs its gradient."),
+        "`params` has 2 arrays, but `grads` has 3: give one gradient for each parameter."),
     row("None", lambda: lambda p: None,
-        "`grads` is None: is a `return` missing where it is computed?"),
+        "`grads` is None: is a `return` missing in the function that computes it?"),
     row("a generator", lambda: lambda p: (g for g in [2.0]),
-        "`grads` is a generator, which can be read only once: make a list of it, list(grads)."),
+        "`grads` is a generator, which can be read only once: convert it with list(grads)."),
     row("a generator function", lambda: odd.yielded,
-        "`grads` is a generator, which can be read only once: make a list of it, list(grads)."),
+        "`grads` is a generator, which can be read only once: convert it with list(grads)."),
     row("async", lambda: odd.awaited,
-        "`grads` returned a coroutine: give a function that is not async."),
+        "`grads` returned a coroutine: pass a function that is not async."),
     row("in itself", lambda: lambda p: odd.endless_list(),
-        "`grads[1]` is a list that contains itself: take that out."),
+        "`grads[1]` is a list that contains itself: remove that reference."),
     row("a string", lambda: lambda p: "x",
-        "`params` has 2 arrays and `grads` has 0: each parameter needs its gradient."),
+        "`params` has 2 arrays, but `grads` has 0: give one gradient for each parameter."),
     row("a cost", lambda: square,
-        "`params` has 2 arrays and `grads` has 1: each parameter needs its gradient."),
+        "`params` has 2 arrays, but `grads` has 1: give one gradient for each parameter."),
     row("recurses", lambda: odd.endless, "RecursionError"),
     row("raises", lambda: odd.raising(ValueError("x"), 0), "ValueError"),
     row("exits", lambda: odd.raising(SystemExit(3), 0), "SystemExit"),
     row("is interrupted", lambda: odd.raising(KeyboardInterrupt(), 0), "KeyboardInterrupt"),
     row("six", lambda: odd.six,
-        "`grads(a, b, c, d, e, f)` cannot be called: it may take `params`, the flat θ, the "
-        "arrays one by one (2 here), or nothing."),
-    row("a mock", lambda: MagicMock(), "`grads` is a function: call it and give its result."),
+        "`grads(a, b, c, d, e, f)` cannot be called: it must accept `params`, the flat θ, the "
+        "arrays one by one (2 here), or no arguments."),
+    row("a mock", lambda: MagicMock(), "`grads` is a function: call it, and pass its result."),
     row("any name", lambda: odd.AnyName(),
-        "`params` has 2 arrays and `grads` has 1: each parameter needs its gradient."),
+        "`params` has 2 arrays, but `grads` has 1: give one gradient for each parameter."),
     row("a proxy", lambda: odd.Proxy(), "RuntimeError"),
     row("a class", lambda: dict, "BUG"),
     row("a proxy's dict", lambda: lambda p: {"dW": odd.Proxy(), "db": 1.0},
@@ -994,15 +994,15 @@ OPTIONS = [
     row("mode, 12", lambda: {"mode": np.str_("full")}, "CORRECT"),
     row("mode, 13", lambda: {"mode": odd.endless_list()},
         "`mode` is [array([1., 1.]), [...]]: expected auto, full, scan."),
-    row("only, 0", lambda: {"only": []}, "`only` leaves no entry to check: there are `W` and `b`."),
+    row("only, 0", lambda: {"only": []}, "`only` selects no entries: choose from `W` and `b`."),
     row("only, 1", lambda: {"only": ["V"]},
-        "`only` names `V`, which is not a parameter: there are `W` and `b`."),
+        "`only` names `V`, which is not a parameter: choose from `W` and `b`."),
     row("only, 2", lambda: {"only": "V"},
-        "`only` names `V`, which is not a parameter: there are `W` and `b`."),
+        "`only` names `V`, which is not a parameter: choose from `W` and `b`."),
     row("only, 3", lambda: {"only": "W"}, "CORRECT"),
     row("only, 4", lambda: {"only": 3}, "`only` is 3: expected a sequence of names."),
-    row("only, 5", lambda: {"only": [3]}, "`only` holds 3: expected names of parameters."),
-    row("only, 6", lambda: {"only": [None]}, "`only` holds None: expected names of parameters."),
+    row("only, 5", lambda: {"only": [3]}, "`only` contains 3: expected names of parameters."),
+    row("only, 6", lambda: {"only": [None]}, "`only` contains None: expected names of parameters."),
     row("only, 7", lambda: {"only": {"W"}}, "CORRECT"),
     row("only, 8", lambda: {"only": ["W", "W"]}, "CORRECT"),
     row("only, 9", lambda: {"only": iter(["W"])},
@@ -1011,42 +1011,46 @@ OPTIONS = [
         "`only` is <generator object <lambda>.<locals>.<genexpr> at 0x...>: expected a "
         "sequence of names."),
     row("only, 11", lambda: {"only": ""},
-        "`only` names ``, which is not a parameter: there are `W` and `b`."),
+        "`only` names ``, which is not a parameter: choose from `W` and `b`."),
     row("only, 12", lambda: {"only": [""]},
-        "`only` names ``, which is not a parameter: there are `W` and `b`."),
-    row("only, 13", lambda: {"only": b"W"}, "`only` holds 87: expected names of parameters."),
-    row("only, 14", lambda: {"only": [b"W"]}, "`only` holds b'W': expected names of parameters."),
+        "`only` names ``, which is not a parameter: choose from `W` and `b`."),
+    row("only, 13", lambda: {"only": b"W"}, "`only` contains 87: expected names of parameters."),
+    row("only, 14", lambda: {"only": [b"W"]},
+        "`only` contains b'W': expected names of parameters."),
     row("only, 15", lambda: {"only": np.array(["W"])}, "CORRECT"),
     row("only, 16", lambda: {"only": np.array([b"W"])},
-        "`only` holds np.bytes_(b'W'): expected names of parameters."),
-    row("only, 17", lambda: {"only": [["W"]]}, "`only` holds ['W']: expected names of parameters."),
+        "`only` contains np.bytes_(b'W'): expected names of parameters."),
+    row("only, 17", lambda: {"only": [["W"]]},
+        "`only` contains ['W']: expected names of parameters."),
     row("only, 18", lambda: {"only": ["\ud800"]},
-        "`only` names `\\ud800`, which is not a parameter: there are `W` and `b`."),
+        "`only` names `\\ud800`, which is not a parameter: choose from `W` and `b`."),
     row("only, 19", lambda: {"only": ["a\nb"]},
-        "`only` names `a\\nb`, which is not a parameter: there are `W` and `b`."),
+        "`only` names `a\\nb`, which is not a parameter: choose from `W` and `b`."),
     row("only, 20", lambda: {"only": ["x" * 10_000]},
         "`only` names "
-        "`xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xx"
-        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx`, which is not a parameter: there are `W` and "
-        "`b`."),
-    row("only, 21", lambda: {"only": range(2)}, "`only` holds 0: expected names of parameters."),
+        "`xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxx"
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx`, "
+        "which is not a parameter: choose from `W` and `b`."),
+    row("only, 21", lambda: {"only": range(2)}, "`only` contains 0: expected names of parameters."),
     row("only, 22", lambda: {"only": True}, "`only` is True: expected a sequence of names."),
     row("only, 23", lambda: {"only": [np.ones(2)]},
-        "`only` holds array([1., 1.]): expected names of parameters."),
+        "`only` contains array([1., 1.]): expected names of parameters."),
     row("only, 24", lambda: {"only": odd.TwoLines()},
         "`only` is two\\nlines: expected a sequence of names."),
     row("only, 25", lambda: {"only": [odd.TwoLines()]},
-        "`only` holds two\\nlines: expected names of parameters."),
+        "`only` contains two\\nlines: expected names of parameters."),
     row("only, 26", lambda: {"only": odd.endless_list()},
-        "`only` holds array([1., 1.]): expected names of parameters."),
+        "`only` contains array([1., 1.]): expected names of parameters."),
     row("names, 0", lambda: {"names": 3}, "`names` is 3: expected a sequence of names."),
-    row("names, 1", lambda: {"names": ["one"]}, "`names` has 1 name for 2 arrays."),
+    row("names, 1", lambda: {"names": ["one"]},
+        "`names` has 1 name for 2 arrays: give one name for each array."),
     row("names, 2", lambda: {"names": [1, 2]},
-        "`names` holds 1: expected strings, or a namespace."),
+        "`names` contains 1: expected strings, or a namespace."),
     row("names, 3", lambda: {"names": ["a", "a"]},
-        "`names` calls two arrays `a`: give each its own name."),
+        "`names` contains `a` more than once: give each array its own name."),
     row("names, 4", lambda: {"names": ["a", "b"]}, "CORRECT"),
-    row("names, 5", lambda: {"names": "ab"}, "`names` has 1 name for 2 arrays."),
+    row("names, 5", lambda: {"names": "ab"},
+        "`names` has 1 name for 2 arrays: give one name for each array."),
     row("names, 6", lambda: {"names": {"X": 1}}, "CORRECT"),
     row("names, 7", lambda: {"names": {}}, "CORRECT"),
     row("names, 8", lambda: {"names": {1: 2}}, "CORRECT"),
@@ -1056,13 +1060,13 @@ OPTIONS = [
     row("names, 11", lambda: {"names": ["a\nb", "c"]}, "CORRECT"),
     row("names, 12", lambda: {"names": ["a" * 10_000, "b"]}, "CORRECT"),
     row("names, 13", lambda: {"names": [None, None]},
-        "`names` holds None: expected strings, or a namespace."),
+        "`names` contains None: expected strings, or a namespace."),
     row("names, 14", lambda: {"names": [b"a", b"b"]},
-        "`names` holds b'a': expected strings, or a namespace."),
+        "`names` contains b'a': expected strings, or a namespace."),
     row("names, 15", lambda: {"names": ["", "b"]}, "CORRECT"),
     row("names, 16", lambda: {"names": True}, "`names` is True: expected a sequence of names."),
     row("names, 17", lambda: {"names": odd.endless_list()},
-        "`names` holds array([1., 1.]): expected strings, or a namespace."),
+        "`names` contains array([1., 1.]): expected strings, or a namespace."),
     row("names, 18", lambda: {"names": {WITHOUT_REPR: W()}}, "CORRECT"),
     row("names, 19", lambda: {"names": {3: np.ones(2), None: [1]}}, "CORRECT"),
     row("names, 20", lambda: {"names": types.MappingProxyType({"X": 1})}, "CORRECT"),
@@ -1087,11 +1091,11 @@ OPTIONS = [
     row("call, 6", lambda: {"call": b"flat"},
         "`call` is b'flat': expected auto, structured, flat, arguments, closure."),
     row("call, 7", lambda: {"call": "arguments"},
-        "`square(params)` cannot be called as call='arguments' asks: it may take `params`, the "
-        "flat θ, the arrays one by one (2 here), or nothing."),
+        "`square(params)` cannot be called with call='arguments': it must accept `params`, the "
+        "flat θ, the arrays one by one (2 here), or no arguments."),
     row("call, 8", lambda: {"call": "closure"},
-        "`square(params)` cannot be called as call='closure' asks: it may take `params`, the "
-        "flat θ, the arrays one by one (2 here), or nothing."),
+        "`square(params)` cannot be called with call='closure': it must accept `params`, the flat "
+        "θ, the arrays one by one (2 here), or no arguments."),
     row("call, 9", lambda: {"call": odd.TwoLines()},
         "`call` is two\\nlines: expected auto, structured, flat, arguments, closure."),
     row("call, 10", lambda: {"call": {}},
@@ -1102,50 +1106,50 @@ OPTIONS = [
     row("call, 13", lambda: {"call": odd.endless_list()},
         "`call` is [array([1., 1.]), [...]]: expected auto, structured, flat, arguments, "
         "closure."),
-    row("points, 0", lambda: {"points": 0}, "`points` is 0: expected a whole number from 1 on."),
-    row("points, 1", lambda: {"points": -1}, "`points` is -1: expected a whole number from 1 on."),
+    row("points, 0", lambda: {"points": 0}, "`points` is 0: expected a positive integer."),
+    row("points, 1", lambda: {"points": -1}, "`points` is -1: expected a positive integer."),
     row("points, 2", lambda: {"points": 1.0},
-        "`points` is 1.0: expected a whole number from 1 on."),
+        "`points` is 1.0: expected a positive integer."),
     row("points, 3", lambda: {"points": "1"},
-        "`points` is '1': expected a whole number from 1 on."),
+        "`points` is '1': expected a positive integer."),
     row("points, 4", lambda: {"points": True},
-        "`points` is True: expected a whole number from 1 on."),
+        "`points` is True: expected a positive integer."),
     row("points, 5", lambda: {"points": None},
-        "`points` is None: expected a whole number from 1 on."),
+        "`points` is None: expected a positive integer."),
     row("points, 6", lambda: {"points": math.nan},
-        "`points` is nan: expected a whole number from 1 on."),
+        "`points` is nan: expected a positive integer."),
     row("points, 7", lambda: {"points": [1]},
-        "`points` is [1]: expected a whole number from 1 on."),
+        "`points` is [1]: expected a positive integer."),
     row("points, 8", lambda: {"points": 10**30},
-        "`points` is 1000000000000000000000000000000, and the gradient is known at the given "
-        "point alone: give `grads` as a function of the parameters."),
+        "`points` is 1000000000000000000000000000000, but `grads` is the gradient at the given "
+        "point only: pass `grads` as a function of the parameters."),
     row("points, 9", lambda: {"points": 10**5000},
-        "`points` is <int object at 0x...>, and the gradient is known at the given point "
-        "alone: give `grads` as a function of the parameters."),
+        "`points` is <int object at 0x...>, but `grads` is the gradient at the given point only: "
+        "pass `grads` as a function of the parameters."),
     row("points, 10", lambda: {"points": 2},
-        "`points` is 2, and the gradient is known at the given point alone: give `grads` as a "
+        "`points` is 2, but `grads` is the gradient at the given point only: pass `grads` as a "
         "function of the parameters."),
     row("points, 11", lambda: {"points": np.int64(1)}, "CORRECT"),
     row("points, 12", lambda: {"points": np.int64(3)},
-        "`points` is np.int64(3), and the gradient is known at the given point alone: give "
+        "`points` is np.int64(3), but `grads` is the gradient at the given point only: pass "
         "`grads` as a function of the parameters."),
-    row("points, 13", lambda: {"points": 1j}, "`points` is 1j: expected a whole number from 1 on."),
+    row("points, 13", lambda: {"points": 1j}, "`points` is 1j: expected a positive integer."),
     row("points, 14", lambda: {"points": odd.TwoLines()},
-        "`points` is two\\nlines: expected a whole number from 1 on."),
-    row("seed, 0", lambda: {"seed": -1}, "`seed` is -1: expected a whole number from 0 on."),
-    row("seed, 1", lambda: {"seed": 1.0}, "`seed` is 1.0: expected a whole number from 0 on."),
-    row("seed, 2", lambda: {"seed": "0"}, "`seed` is '0': expected a whole number from 0 on."),
-    row("seed, 3", lambda: {"seed": None}, "`seed` is None: expected a whole number from 0 on."),
-    row("seed, 4", lambda: {"seed": True}, "`seed` is True: expected a whole number from 0 on."),
-    row("seed, 5", lambda: {"seed": [0]}, "`seed` is [0]: expected a whole number from 0 on."),
+        "`points` is two\\nlines: expected a positive integer."),
+    row("seed, 0", lambda: {"seed": -1}, "`seed` is -1: expected a non-negative integer."),
+    row("seed, 1", lambda: {"seed": 1.0}, "`seed` is 1.0: expected a non-negative integer."),
+    row("seed, 2", lambda: {"seed": "0"}, "`seed` is '0': expected a non-negative integer."),
+    row("seed, 3", lambda: {"seed": None}, "`seed` is None: expected a non-negative integer."),
+    row("seed, 4", lambda: {"seed": True}, "`seed` is True: expected a non-negative integer."),
+    row("seed, 5", lambda: {"seed": [0]}, "`seed` is [0]: expected a non-negative integer."),
     row("seed, 6", lambda: {"seed": 10**100}, "CORRECT"),
     row("seed, 7", lambda: {"seed": np.int64(3)}, "CORRECT"),
     row("seed, 8", lambda: {"seed": np.array(3)},
-        "`seed` is array(3): expected a whole number from 0 on."),
-    row("seed, 9", lambda: {"seed": math.nan}, "`seed` is nan: expected a whole number from 0 on."),
+        "`seed` is array(3): expected a non-negative integer."),
+    row("seed, 9", lambda: {"seed": math.nan}, "`seed` is nan: expected a non-negative integer."),
     row("seed, 10", lambda: {"seed": 2**64}, "CORRECT"),
     row("seed, 11", lambda: {"seed": odd.TwoLines()},
-        "`seed` is two\\nlines: expected a whole number from 0 on."),
+        "`seed` is two\\nlines: expected a non-negative integer."),
     row("budget, 0", lambda: {"budget": 0},
         "`budget` is 0: expected a number of seconds, such as 10."),
     row("budget, 1", lambda: {"budget": -1},
@@ -1177,45 +1181,46 @@ OPTIONS = [
     row("budget, 15", lambda: {"budget": odd.TwoLines()},
         "`budget` is two\\nlines: expected a number of seconds, such as 10."),
     row("workers, 0", lambda: {"workers": 0},
-        "`workers` is 0: expected a whole number from 1 on, or an executor, such as a "
+        "`workers` is 0: expected a positive integer, or an executor, such as a "
         "ProcessPoolExecutor or a Dask client's get_executor()."),
     row("workers, 1", lambda: {"workers": -1},
-        "`workers` is -1: expected a whole number from 1 on, or an executor, such as a "
+        "`workers` is -1: expected a positive integer, or an executor, such as a "
         "ProcessPoolExecutor or a Dask client's get_executor()."),
     row("workers, 2", lambda: {"workers": "2"},
-        "`workers` is '2': expected a whole number from 1 on, or an executor, such as a "
+        "`workers` is '2': expected a positive integer, or an executor, such as a "
         "ProcessPoolExecutor or a Dask client's get_executor()."),
     row("workers, 3", lambda: {"workers": 1.5},
-        "`workers` is 1.5: expected a whole number from 1 on, or an executor, such as a "
+        "`workers` is 1.5: expected a positive integer, or an executor, such as a "
         "ProcessPoolExecutor or a Dask client's get_executor()."),
     row("workers, 4", lambda: {"workers": True},
-        "`workers` is True: expected a whole number from 1 on, or an executor, such as a "
+        "`workers` is True: expected a positive integer, or an executor, such as a "
         "ProcessPoolExecutor or a Dask client's get_executor()."),
     row("workers, 5", lambda: {"workers": []},
-        "`workers` is []: expected a whole number from 1 on, or an executor, such as a "
+        "`workers` is []: expected a positive integer, or an executor, such as a "
         "ProcessPoolExecutor or a Dask client's get_executor()."),
     row("workers, 6", lambda: {"workers": math.nan},
-        "`workers` is nan: expected a whole number from 1 on, or an executor, such as a "
+        "`workers` is nan: expected a positive integer, or an executor, such as a "
         "ProcessPoolExecutor or a Dask client's get_executor()."),
     row("workers, 7", lambda: {"workers": np.ones(2)},
-        "`workers` is array([1., 1.]): expected a whole number from 1 on, or an executor, such "
-        "as a ProcessPoolExecutor or a Dask client's get_executor()."),
+        "`workers` is array([1., 1.]): expected a positive integer, or an executor, such as a "
+        "ProcessPoolExecutor or a Dask client's get_executor()."),
     row("workers, 8", lambda: {"workers": {}},
-        "`workers` is {}: expected a whole number from 1 on, or an executor, such as a "
+        "`workers` is {}: expected a positive integer, or an executor, such as a "
         "ProcessPoolExecutor or a Dask client's get_executor()."),
     row("workers, 9", lambda: {"workers": 1}, "CORRECT"),
     row("workers, 10", lambda: {"workers": np.int64(1)}, "CORRECT"),
     row("workers, 11", lambda: {"workers": types.SimpleNamespace(submit=3)},
-        "`workers` is namespace(submit=3): expected a whole number from 1 on, or an executor, "
-        "such as a ProcessPoolExecutor or a Dask client's get_executor()."),
+        "`workers` is namespace(submit=3): expected a positive integer, or an executor, such as a "
+        "ProcessPoolExecutor or a Dask client's get_executor()."),
     row("workers, 12", lambda: {"workers": int},
-        "`workers` is <class 'int'>: expected a whole number from 1 on, or an executor, such "
-        "as a ProcessPoolExecutor or a Dask client's get_executor()."),
+        "`workers` is <class 'int'>: expected a positive integer, or an executor, such as a "
+        "ProcessPoolExecutor or a Dask client's get_executor()."),
     row("workers, 13", lambda: {"workers": odd.TwoLines()},
-        "`workers` is two\\nlines: expected a whole number from 1 on, or an executor, such as a "
+        "`workers` is two\\nlines: expected a positive integer, or an executor, such as a "
         "ProcessPoolExecutor or a Dask client's get_executor()."),
     row("upstream, 0", lambda: {"upstream": np.ones(3)},
-        "`upstream` is (3,) and `square` returned (): dJ/d(output) has the shape of the output."),
+        "`upstream` has shape (3,), but `square` returned an array of shape (): dJ/d(output) must "
+        "have the shape of the output."),
     row("upstream, 1", lambda: {"upstream": 1.0}, "CORRECT"),
     row("upstream, 2", lambda: {"upstream": "x"},
         "`upstream` is a str (<U1): expected dJ/d(output), an array of real numbers."),
@@ -1225,14 +1230,14 @@ OPTIONS = [
     row("upstream, 4", lambda: {"upstream": [[1], [1, 2]]},
         "`upstream` is a list (object): expected dJ/d(output), an array of real numbers."),
     row("upstream, 5", lambda: {"upstream": math.nan},
-        "`square` is nan at the given parameters: the gradient can only be checked where the "
-        "cost is finite."),
+        "`square` is nan at the given parameters: the gradient can only be checked if the cost is "
+        "finite."),
     row("upstream, 6", lambda: {"upstream": np.array(math.inf)},
-        "`square` is inf at the given parameters: the gradient can only be checked where the "
-        "cost is finite."),
+        "`square` is inf at the given parameters: the gradient can only be checked if the cost is "
+        "finite."),
     row("upstream, 7", lambda: {"upstream": np.ones((2, 2))},
-        "`upstream` is (2, 2) and `square` returned (): dJ/d(output) has the shape of the "
-        "output."),
+        "`upstream` has shape (2, 2), but `square` returned an array of shape (): dJ/d(output) "
+        "must have the shape of the output."),
     row("upstream, 8", lambda: {"upstream": square},
         "`upstream` is a function (object): expected dJ/d(output), an array of real numbers."),
     row("upstream, 9", lambda: {"upstream": odd.WithoutArray()},
@@ -1241,22 +1246,23 @@ OPTIONS = [
     row("upstream, 10", lambda: {"upstream": {}},
         "`upstream` is a dict (object): expected dJ/d(output), an array of real numbers."),
     row("upstream, 11", lambda: {"upstream": []},
-        "`upstream` is (0,) and `square` returned (): dJ/d(output) has the shape of the output."),
+        "`upstream` has shape (0,), but `square` returned an array of shape (): dJ/d(output) must "
+        "have the shape of the output."),
     row("upstream, 12", lambda: {"upstream": np.array(1, dtype=object)},
         "`upstream` is a numpy.ndarray (object): expected dJ/d(output), an array of real "
         "numbers."),
     row("upstream, 13", lambda: {"upstream": np.ma.array(1.0, mask=True)},
-        "`upstream` is a masked array: give a plain one, such as its .filled(0)."),
+        "`upstream` is a masked array: pass a plain array, such as upstream.filled(0)."),
     row("upstream, 14", lambda: {"upstream": 10**400},
         "`upstream` is an int (object): expected dJ/d(output), an array of real numbers."),
     row("upstream, 15", lambda: {"upstream": True}, "CORRECT"),
     row("upstream, 16", lambda: {"upstream": 0.0},
-        "`square` is 0 wherever the parameters are, while the gradient is not zero: it ignores "
+        "`square` is 0 for all values of the parameters, but the gradient is not zero: it ignores "
         "its argument, and may read the notebook's variables instead."),
     row("upstream, 17", lambda: {"upstream": 2.0}, "BUG"),
     row("upstream, 18", lambda: {"upstream": np.array([[1.0]]).view(np.matrix)},
-        "`upstream` is (1, 1) and `square` returned (): dJ/d(output) has the shape of the "
-        "output."),
+        "`upstream` has shape (1, 1), but `square` returned an array of shape (): dJ/d(output) "
+        "must have the shape of the output."),
     row("upstream, 19", lambda: {"upstream": iter([1.0])},
         "`upstream` is a list_iterator (object): expected dJ/d(output), an array of real "
         "numbers."),

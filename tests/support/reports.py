@@ -271,7 +271,7 @@ def result_by_hand():
         size=20,
         interrupted=True,
         reasons=("Interrupted: 13 of 20 entries were measured.",),
-        notes=("`cost` returns several values: the first was taken as the cost.",),
+        notes=("`cost` returns several values: the first was used as the cost.",),
     )
 
 

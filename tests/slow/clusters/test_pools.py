@@ -184,9 +184,9 @@ def test_threads_of_a_cluster():
         shared = check_gradients(params, grads, cost, mode="full", workers=workers)
         assert known(shared) == known(alone)
     assert str(error.value) == (
-        "`cost_function` reads the notebook's arrays, which threads would move under each other: "
-        "give `workers` a number or a pool of processes, or make the parameters an argument of "
-        "`cost_function`."
+        "`cost_function` reads the notebook's arrays, which several threads would move at the same "
+        "time: set `workers` to a number or a pool of processes, or make the parameters an "
+        "argument of `cost_function`."
     )
 
 
@@ -226,7 +226,7 @@ def test_errors_of_a_worker_alone(kind, shown, sentence):
 
     with pytest.raises(shown, match=sentence) as error:
         check_gradients(np.ones(N), 2 * np.ones(N), cost, workers=2)
-    assert error.value.__notes__[-1] == "This happened in a worker, and not here."
+    assert error.value.__notes__[-1] == "This happened in a worker, but not here."
 
 
 def test_error_at_the_parameters_themselves():
@@ -279,10 +279,10 @@ def test_arrays_of_an_imported_module(module):
     with pytest.raises(InputError) as error:
         check_gradients(module.W, 2 * module.W, module.cost, workers=2)
     found, _, why = str(error.value).partition(": ")
-    assert re.fullmatch(r"`cost` is 16\.\d+ in a worker where it is 15\.\d+ here", found)
+    assert re.fullmatch(r"`cost` is 16\.\d+ in a worker, but 15\.\d+ here", found)
     assert why == (
-        "it may read arrays of an imported module, or of which `params` holds views, and "
-        "these are others there; make the parameters an argument of it."
+        "it may read arrays of an imported module, or arrays of which `params` contains views, and "
+        "a worker has other copies of these; make the parameters an argument of it."
     )
     assert check_gradients(module.W, 2 * module.W, module.cost).passed
 
@@ -291,7 +291,7 @@ def test_views_of_what_a_cost_reads():
     """Pickled, a view is an array of its own."""
     base = np.linspace(1, 2, 12).reshape(3, 4)
     view = base[:, 1:3]
-    with pytest.raises(InputError, match="in a worker where it is"):
+    with pytest.raises(InputError, match="in a worker, but"):
         check_gradients(view, 2 * view, lambda: float((base**2).sum()), workers=2)
 
 
@@ -384,8 +384,8 @@ def require_told(workers):
     with pytest.raises(WorkerLostError) as error:
         check_gradients(np.ones(N), 2 * np.ones(N), dying(), workers=workers)
     assert str(error.value) == (
-        "A worker died while it evaluated `cost`, as it would from lack of memory: try fewer "
-        "workers, or workers=None."
+        "A worker died while it evaluated `cost`, perhaps from lack of memory: try fewer workers, "
+        "or workers=None."
     )
 
 

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gradcheck_magic._diagnosis.mismatch import Mismatch
-from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
-from gradcheck_magic._diagnosis.recognise import (
+from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
+from gradcheck_magic._diagnosis.recognise_cause import (
     clipped,
     exchanged,
     extended,
@@ -40,8 +40,8 @@ def knowing(X, lambd):
     return lambda p: lambd * float(np.sum(p**2)) / X.shape[1]
 
 
-NUMBERS = NamedNumbers(knowing(np.zeros((3, COUNT)), 0.7), {}, pair(THETA, G))
-NO_NUMBERS = NamedNumbers(lambda p: 0.0, {}, pair(np.ones(2), np.ones(2)))
+NUMBERS = NotebookNumbers(knowing(np.zeros((3, COUNT)), 0.7), {}, pair(THETA, G))
+NO_NUMBERS = NotebookNumbers(lambda p: 0.0, {}, pair(np.ones(2), np.ones(2)))
 
 
 def mismatch(analytic, numerical, *, name="W", theta=None, bar=BAR, known=True):

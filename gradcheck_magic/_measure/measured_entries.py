@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class MeasuredEntries:
-    """What is known about m entries; each column is an array of shape (m,).
+    """A table of m measured entries; each column is an array of shape (m,).
 
     Attributes
     ----------

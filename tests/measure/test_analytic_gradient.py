@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradcheck_magic._inputs.pairing import pair
-from gradcheck_magic._measure.analytic import gradient_under_test, largest_entry
+from gradcheck_magic._measure.analytic_gradient import gradient_under_test, largest_entry
 
 NAN, INF = np.nan, np.inf
 DOUBLE, SINGLE = float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck_magic._diagnosis.named_numbers import Factor, NamedNumbers, Strength
+from gradcheck_magic._diagnosis.notebook_numbers import Factor, NotebookNumbers, Strength
 from gradcheck_magic._inputs.pairing import pair
 
 PARAMS = {"W": np.ones((7, 3)), "b": np.ones(7)}
@@ -24,7 +24,7 @@ def reading(**variables):
 
 
 def known(cost=None, **namespace):
-    return NamedNumbers(cost or reading(), namespace, PAIRING, GRADS)
+    return NotebookNumbers(cost or reading(), namespace, PAIRING, GRADS)
 
 
 X = np.zeros((3, 40))
@@ -56,7 +56,7 @@ def test_factor(value, expected):
 @settings(max_examples=80, deadline=None)
 @given(st.integers(2, 5000))
 def test_every_length_is_read(n):
-    numbers = NamedNumbers(lambda p: 0.0, {"D": np.empty((n, 0))}, PAIRING, GRADS)
+    numbers = NotebookNumbers(lambda p: 0.0, {"D": np.empty((n, 0))}, PAIRING, GRADS)
     # The parameters' own lengths come first.
     name = {7: "W.shape[0]", 3: "W.shape[1]"}.get(n, "D.shape[0]")
     whole, part = numbers.factor(n), numbers.factor(1 / n)
@@ -96,7 +96,7 @@ def test_whose_length(read, namespace, n, name):
 def test_gradients_explain_nothing():
     """A length that only what is asked about has is no reason."""
     grads = {"dW": np.ones((7, 3)), "db": np.ones(7), "extra": np.ones(23)}
-    numbers = NamedNumbers(lambda p: 0.0, {"grads": grads, "e": grads["extra"]}, PAIRING, grads)
+    numbers = NotebookNumbers(lambda p: 0.0, {"grads": grads, "e": grads["extra"]}, PAIRING, grads)
     assert numbers.factor(23).length == ""
 
 
@@ -160,4 +160,4 @@ def test_a_hostile_namespace_is_no_error():
 
     numbers = known(a=Hostile(b=1), lr=0.1)
     assert numbers.factor(2).kind == "whole"
-    assert NamedNumbers(None, ["W", "b"], PAIRING).factor(7).length == "W.shape[0]"
+    assert NotebookNumbers(None, ["W", "b"], PAIRING).factor(7).length == "W.shape[0]"

@@ -16,7 +16,7 @@ from gradcheck_magic._inputs.arrays import library_of
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Names, array_leaves
 
-__all__ = ["Factor", "NamedNumbers", "Strength"]
+__all__ = ["Factor", "NotebookNumbers", "Strength"]
 
 # The depth to which called functions, and containers, are searched for names.
 NAME_DEPTH = 2
@@ -88,7 +88,7 @@ class Strength:
     is_whole: bool = True
 
 
-class NamedNumbers:
+class NotebookNumbers:
     """The lengths of arrays, and the numbers, that may explain a factor or a strength.
 
     Variables that the cost reads come first, then the parameters themselves, then the rest of the

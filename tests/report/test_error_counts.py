@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck_magic._report.histogram import error_histogram, in_words
+from gradcheck_magic._report.error_counts import error_histogram, in_words
 
 EXPONENTS = np.array([-12.0, -7.0, -5.0, -3.0, 0.0])
 ERRORS = st.one_of(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradcheck_magic._diagnosis.gradient_of_other_cost import NoisyFunction, is_gradient_of
 from gradcheck_magic._diagnosis.mismatch import Mismatch
-from gradcheck_magic._diagnosis.other_cost import NoisyFunction, is_gradient_of
 from gradcheck_magic._inputs.parameters import Parameter
 
 SIZES = (3, 4)

@@ -5,7 +5,7 @@ import pytest
 
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.central_differences import CentralDifferences
-from gradcheck_magic._measure.entries import MeasuredEntries
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.scan import planned_scan
 
 EPSILON = 0.25

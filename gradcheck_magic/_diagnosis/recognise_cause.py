@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._diagnosis.finding import Finding
 from gradcheck_magic._diagnosis.mismatch import COINCIDENCE, TOLERANCE, Mismatch, Sample, norm
-from gradcheck_magic._diagnosis.named_numbers import NamedNumbers
+from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._result.cause import Cause, Details
 
@@ -57,10 +57,10 @@ MOST_INDICES = 100
 RUN = 3
 
 
-def recognise_cause(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
+def recognise_cause(mismatch: Mismatch, notebook_numbers: NotebookNumbers) -> Finding | None:
     """Return the simplest cause that explains the gradient of one parameter."""
     for recognise in _RECOGNISERS:
-        finding = recognise(mismatch, named_numbers)
+        finding = recognise(mismatch, notebook_numbers)
         if finding is not None:
             return finding
     return None
@@ -112,7 +112,7 @@ def similarity(mismatch: Mismatch) -> Details:
 # The recognisers of single causes, the simplest first
 
 
-def _not_finite(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+def _not_finite(mismatch: Mismatch, _: NotebookNumbers) -> Finding | None:
     lost = ~np.isfinite(mismatch.sample.analytic)
     if not lost.any():
         return None
@@ -121,7 +121,7 @@ def _not_finite(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
     )
 
 
-def _cost_constant(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+def _cost_constant(mismatch: Mismatch, _: NotebookNumbers) -> Finding | None:
     sample = mismatch.sample
     known = sample.known
     flat = np.abs(sample.numerical) <= sample.bar
@@ -131,14 +131,14 @@ def _cost_constant(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
     return _finding(Cause.COST_IGNORES_PARAMETERS, mismatch, within=float(sample.bar.max()))
 
 
-def _zero(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+def _zero(mismatch: Mismatch, _: NotebookNumbers) -> Finding | None:
     sample = mismatch.sample
     if np.max(np.abs(sample.analytic)) > NO_GRADIENT * norm(sample.numerical):
         return None
     return _finding(Cause.ZERO, mismatch)
 
 
-def scaled(sample: Sample, named_numbers: NamedNumbers) -> tuple[Cause, Details] | None:
+def scaled(sample: Sample, notebook_numbers: NotebookNumbers) -> tuple[Cause, Details] | None:
     """Return SIGN or SCALE, and the factor, if one factor explains all entries."""
     telling = int((sample.stands_out & (sample.analytic != 0)).sum())
     if telling < TELLING_ENTRIES or not sample.analytic.any():
@@ -151,7 +151,7 @@ def scaled(sample: Sample, named_numbers: NamedNumbers) -> tuple[Cause, Details]
     factor, uncertainty = sample.fitted(sample.analytic, sample.numerical, bar)
     candidates: list[tuple[float, int]] = [(factor, 1)] if telling >= ANY_NUMBER else []
     if uncertainty <= SHARPLY_KNOWN * abs(factor):
-        values = named_numbers.factors + (
+        values = notebook_numbers.factors + (
             WHOLE_FACTORS if uncertainty <= SHARPER * abs(factor) else ()
         )
         meant = (value for value in values if abs(value - factor) <= 2 * uncertainty)
@@ -164,12 +164,12 @@ def scaled(sample: Sample, named_numbers: NamedNumbers) -> tuple[Cause, Details]
     return None
 
 
-def _scaled(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
-    found = scaled(mismatch.sample, named_numbers)
+def _scaled(mismatch: Mismatch, notebook_numbers: NotebookNumbers) -> Finding | None:
+    found = scaled(mismatch.sample, notebook_numbers)
     return Finding(found[0], (mismatch,), found[1]) if found else None
 
 
-def _rearranged(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+def _rearranged(mismatch: Mismatch, _: NotebookNumbers) -> Finding | None:
     sample = mismatch.sample
     enough = TELLING_ENTRIES if len(mismatch.squeezed) > 1 else ANY_NUMBER
     if sample.stands_off.sum() < enough:
@@ -180,7 +180,7 @@ def _rearranged(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
     return None
 
 
-def _reordered(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+def _reordered(mismatch: Mismatch, _: NotebookNumbers) -> Finding | None:
     """Recognise the same values in any other order."""
     sample = mismatch.sample
     if sample.stands_off.sum() < ANY_NUMBER or not sample.known.all():
@@ -237,7 +237,7 @@ def _mixed(places: Indices) -> Iterator[tuple[Details, Indices]]:
             yield {"how": "shifted", "axes": (axis,)}, np.roll(places, shift, axis)
 
 
-def regularised(sample: Sample, named_numbers: NamedNumbers) -> Details | None:
+def regularised(sample: Sample, notebook_numbers: NotebookNumbers) -> Details | None:
     """Return the strength of a penalty whose gradient explains the error."""
     off = np.where(np.isfinite(sample.bar), sample.off, 0.0)
     for l1, penalty in ((False, sample.theta), (True, np.sign(sample.theta))):
@@ -249,20 +249,20 @@ def regularised(sample: Sample, named_numbers: NamedNumbers) -> Details | None:
         strength, uncertainty = sample.fitted(off, penalty, sample.allowed)
         if not np.isfinite(strength) or abs(strength) <= 2 * uncertainty:
             continue
-        free = 0 if named_numbers.strength(strength, 2 * uncertainty) else 1
+        free = 0 if notebook_numbers.strength(strength, 2 * uncertainty) else 1
         if sample.explained_by(sample.numerical + strength * penalty, sample.bar, free=free):
             return {"strength": strength, "strength_uncertainty": uncertainty, "l1": l1}
     return None
 
 
-def _regularised(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
-    details = regularised(mismatch.sample, named_numbers)
+def _regularised(mismatch: Mismatch, notebook_numbers: NotebookNumbers) -> Finding | None:
+    details = regularised(mismatch.sample, notebook_numbers)
     n_wrong = int(mismatch.wrong.sum())
     if details is None and mismatch.n_right == mismatch.size - n_wrong >= 1:
         # Some entries may be exempt from the penalty, as an intercept is. A factor is preferred.
         some = mismatch.where(mismatch.wrong).sample
-        if n_wrong >= ANY_NUMBER and scaled(some, named_numbers) is None:
-            details = regularised(some, named_numbers)
+        if n_wrong >= ANY_NUMBER and scaled(some, notebook_numbers) is None:
+            details = regularised(some, notebook_numbers)
         if details is not None:
             details["n_wrong"] = n_wrong
     return Finding(Cause.REGULARIZATION, (mismatch,), details) if details else None
@@ -287,7 +287,9 @@ def clipped(sample: Sample, wrong: Mask) -> float | None:
     return bound
 
 
-def _scaled_but_for_penalty(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
+def _scaled_but_for_penalty(
+    mismatch: Mismatch, notebook_numbers: NotebookNumbers
+) -> Finding | None:
     """Recognise a factor of all but the regularisation: a · (d − λ θ) + λ θ, where λ is known."""
     sample = mismatch.sample
     usable = sample.known & np.isfinite(sample.analytic)
@@ -303,10 +305,10 @@ def _scaled_but_for_penalty(mismatch: Mismatch, named_numbers: NamedNumbers) -> 
     if not sample.explained_by(model, abs(factor) * sample.bar, free=2):
         return None
     strength = excess / (1 - factor)
-    known = named_numbers.strength(strength, excess_width / abs(1 - factor))
+    known = notebook_numbers.strength(strength, excess_width / abs(1 - factor))
     if strength <= 0 or known is None or not known.is_whole:
         return None
-    meant = (value for value in named_numbers.factors if abs(value - factor) <= 2 * factor_width)
+    meant = (value for value in notebook_numbers.factors if abs(value - factor) <= 2 * factor_width)
     factor = next(meant, factor)
     details: Details = {"factor": factor, "factor_uncertainty": factor_width}
     details["penalised"] = [mismatch.name]
@@ -334,7 +336,7 @@ def _fitted_to_both(
     return (a, b), (a_width, b_width)
 
 
-def _constant_along_axes(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+def _constant_along_axes(mismatch: Mismatch, _: NotebookNumbers) -> Finding | None:
     """Recognise a gradient that is constant along an axis: the sum or mean of the correct one."""
     sample, shape = mismatch.sample, mismatch.shape
     if not sample.known.all() or sample.stands_out.sum() < ANY_NUMBER:
@@ -357,7 +359,7 @@ def _constant_along_axes(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
     return None
 
 
-def _masked(mismatch: Mismatch, _: NamedNumbers) -> Finding | None:
+def _masked(mismatch: Mismatch, _: NotebookNumbers) -> Finding | None:
     """Recognise rows or columns in which only the measured gradient is exactly zero."""
     if len(mismatch.squeezed) < 2:  # noqa: PLR2004 (rows and columns)
         return None
@@ -389,14 +391,14 @@ def _index_along(shape: Sequence[int], axis: int) -> Indices:
     return index
 
 
-def _block(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
+def _block(mismatch: Mismatch, notebook_numbers: NotebookNumbers) -> Finding | None:
     """Recognise a wrong row, column or block among correct ones."""
     block = _enclosing_block(mismatch)
     if block is None:
         return None
     sides, inside = block
     part = mismatch.where(inside)
-    within = _zero(part, named_numbers) or _scaled(part, named_numbers)
+    within = _zero(part, notebook_numbers) or _scaled(part, notebook_numbers)
     if within is None and 2 * mismatch.wrong.sum() > mismatch.size:
         # If more than half is wrong, the block is not an exception worth naming.
         return None
@@ -448,7 +450,7 @@ def _is_run(mask: Mask) -> bool:
     return len(places) >= RUN and bool(np.ptp(places) == len(places) - 1)
 
 
-def _some_entries(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | None:
+def _some_entries(mismatch: Mismatch, notebook_numbers: NotebookNumbers) -> Finding | None:
     if mismatch.wrong.sum() > mismatch.n_right:
         return None
     # In a vector, or if there are many in a matrix, the wrong entries may be those of some units:
@@ -456,7 +458,7 @@ def _some_entries(mismatch: Mismatch, named_numbers: NamedNumbers) -> Finding | 
     firm = len(mismatch.squeezed) > 1 and FEW_ENTRIES * mismatch.wrong.sum() <= mismatch.size
     details: Details = {"n_wrong": int(mismatch.wrong.sum()), "indices": _wrong_indices(mismatch)}
     details["n_right"] = mismatch.n_right
-    if _zero(mismatch.where(mismatch.wrong), named_numbers):
+    if _zero(mismatch.where(mismatch.wrong), notebook_numbers):
         details["within"] = Cause.ZERO.name
     return _finding(Cause.ENTRIES, mismatch, firm=firm, **details)
 
@@ -471,7 +473,7 @@ def _finding(cause: Cause, mismatch: Mismatch, *, firm: bool = True, **details: 
 
 
 # The first recogniser that explains a gradient decides.
-_RECOGNISERS: tuple[Callable[[Mismatch, NamedNumbers], Finding | None], ...] = (
+_RECOGNISERS: tuple[Callable[[Mismatch, NotebookNumbers], Finding | None], ...] = (
     _not_finite,
     _cost_constant,
     _zero,
