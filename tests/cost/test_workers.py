@@ -19,7 +19,6 @@ from shared_costs import (
     known,
     outside_the_domain,
     see_an_error_of_the_cost,
-    see_an_interrupt,
     see_nothing_kept,
     see_the_same_bits,
     see_the_same_bits_of_a_scan,
@@ -153,10 +152,6 @@ def test_threads_share_the_filters_of_warnings(threads):
 @pytest.mark.parametrize("kind", [ValueError, StrangeError])
 def test_errors_of_the_cost(threads, kind):
     see_an_error_of_the_cost(kind, threads)
-
-
-def test_interrupt(threads):
-    see_an_interrupt(threads)
 
 
 def test_notebook_with_an_executor(run, shell, threads):

@@ -212,18 +212,19 @@ def interrupt():
     os.kill(HERE, signal.SIGINT)
 
 
-def interrupted(cost, workers):
-    """Return what was known when an interrupt came while the check waited."""
+def interrupted(cost, workers, after=200):
+    """Return what was known when an interrupt came, after some evaluations, while it waited."""
     theta = np.linspace(1, 2, 400)
     timers = []
 
     def progress(done, *_):
-        if done > 200 and not timers:
+        if done > after and not timers:
             timers.append(threading.Timer(0.02, interrupt))
             timers[0].start()
 
+    options = {"mode": "full", "workers": workers, "progress": progress}
     with pytest.raises(GradientCheckInterrupted) as error:
-        check_gradients(theta, 2 * theta, cost, workers=workers, progress=progress)
+        check_gradients(theta, 2 * theta, cost, **options)
     check = error.value.check
     assert check.interrupted
     assert 0 < check.n_measured < 400
@@ -235,10 +236,11 @@ def see_an_interrupt(workers):
     """See what was measured be known, and the workers there for the next check."""
 
     def cost(theta):
-        time.sleep(0.005)
+        # All of it would take many seconds: the interrupt comes in time on a busy machine, too.
+        time.sleep(0.03)
         return float(theta @ theta)
 
-    interrupted(cost, workers)
+    interrupted(cost, workers, after=60)
     assert check_gradients(np.ones(3), 2 * np.ones(3), sum_of_squares, workers=workers).passed
 
 
