@@ -1,5 +1,6 @@
 """Fixtures: a real IPython shell, and the check through both of its doors."""
 
+import importlib
 import sys
 import time
 from collections.abc import Iterator
@@ -42,6 +43,25 @@ def pytest_ignore_collect(collection_path, config):
     is_asked = config.getoption("slow") or any(path.is_relative_to(SLOW) for path in asked)
     is_left_out = collection_path == SLOW and not is_asked
     return True if is_left_out or collection_path in HELP else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Where processes run whole files, give one of them all that is tested in the browser.
+
+    So a browser and a Jupyter server are started once.
+    """
+    if config.getoption("dist") != "loadfile":
+        return None
+    # It is there where the hook is.
+    scheduling = importlib.import_module("xdist.scheduler").LoadFileScheduling
+    browser = "tests/slow/browser/"
+
+    class WholeFiles(scheduling):
+        def _split_scope(self, nodeid):
+            return browser if nodeid.startswith(browser) else super()._split_scope(nodeid)
+
+    return WholeFiles(config, log)
 
 
 def thrown():

@@ -1,4 +1,4 @@
-"""The cards that show a check while it runs, then its result: in a terminal, or as one output."""
+"""The cards that show the progress of a check and then its result, as text or static HTML."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = [
 ]
 
 
-# The result for graders and scripts; no front end shows this type.
+# The MIME type of the result for graders and scripts; no front end shows it.
 JSON_TYPE = "application/vnd.gradcheck+json"
 
 
-# Nothing is shown of a check that is over sooner, and what is shown changes no oftener.
+# Progress is first shown after PATIENCE, then every REFRESH; both are in seconds.
 PATIENCE = 0.3
 REFRESH = 0.1
 
@@ -38,32 +38,32 @@ Bundle = dict[str, Any]
 
 
 class Output(Protocol):
-    """An output of a cell that can be replaced in place."""
+    """An output of a cell that can be updated in place."""
 
     def update(self, bundle: Bundle, /) -> object: ...
 
 
 class Card(Protocol):
-    """Shows a check while it runs, and its result."""
+    """A display of a check while it runs, and of its result."""
 
     def progress(self, done: int, expected: int, seconds: float) -> None:
-        """Show how far the check is; called now and then."""
+        """Show the progress; the check calls this now and then."""
 
     def show(self, check: GradientCheck) -> None:
-        """Show the result, in place of the progress."""
+        """Replace the progress by the result."""
 
     def clear(self) -> None:
-        """Leave nothing of the progress behind."""
+        """Remove the progress."""
 
 
 class Clock:
-    """Says when it is time to show progress again."""
+    """A clock that says when to show progress again."""
 
     def __init__(self) -> None:
         self._next = PATIENCE
 
     def due(self, seconds: float) -> bool:
-        """Whether to show it, so many seconds after the start."""
+        """Return True if progress is due, this many seconds after the start."""
         if seconds < self._next:
             return False
         self._next = seconds + REFRESH
@@ -71,7 +71,7 @@ class Clock:
 
 
 class StaticCard:
-    """The card as one HTML output, for front ends where two outputs would not see each other.
+    """A card that is one HTML output, for front ends that keep outputs apart.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class StaticCard:
         self._clock = Clock()
 
     def progress(self, done: int, expected: int, seconds: float) -> None:
-        """Show how far the check is."""
+        """Show the progress, if it is due."""
         if self._clock.due(seconds):
             text = progress_text(done, expected, seconds)
             self._put({"text/plain": text, "text/html": progress_card(done, expected, seconds)})
@@ -108,15 +108,15 @@ class StaticCard:
 
 
 def bundle_of(check: GradientCheck, html: str) -> Bundle:
-    """Return all forms of a result that a notebook keeps."""
+    """Return the MIME bundle of a result, with all forms that a notebook keeps."""
     return {"text/plain": text_report(check), "text/html": html, JSON_TYPE: check.to_dict()}
 
 
 def style_of(stream: TextIO) -> TextStyle:
-    """Return how text is written to a stream: in its encoding, and in colour on a terminal.
+    """Return the style of text for a stream: its encoding, and colours on a terminal.
 
-    There are no colours where the environment has `NO_COLOR` (https://no-color.org), or says that
-    the terminal has none.
+    There are no colours if the environment sets `NO_COLOR` (https://no-color.org) or says that the
+    terminal has none.
     """
     encoding = stream.encoding or "utf-8"
     if not stream.isatty():
@@ -126,12 +126,12 @@ def style_of(stream: TextIO) -> TextStyle:
 
 
 class TextCard:
-    """The report as text.
+    """A card that is the text report.
 
     Parameters
     ----------
     out, err : text stream
-        Where the report goes, and the line of progress, if it is a terminal.
+        The stream of the report, and that of the progress line, which needs a terminal.
     """
 
     def __init__(self, out: TextIO, err: TextIO) -> None:
@@ -141,7 +141,7 @@ class TextCard:
         self._clock = Clock()
 
     def progress(self, done: int, expected: int, seconds: float) -> None:
-        """Overwrite the line of progress."""
+        """Overwrite the progress line, if it is due."""
         if self._err.isatty() and self._clock.due(seconds):
             style = style_of(self._err)
             first, *_ = style.broken(style.sentence(progress_text(done, expected, seconds)))
@@ -154,11 +154,11 @@ class TextCard:
         print(text_report(check, style_of(self._out)), file=self._out)
 
     def say(self, sentence: str) -> None:
-        """Print a sentence in one line, in characters that the stream has."""
+        """Print a sentence on one line, in characters that the stream can encode."""
         print(style_of(self._out).sentence(sentence), file=self._out)
 
     def clear(self) -> None:
-        """Wipe the line of progress."""
+        """Wipe the progress line."""
         if self._width:
             self._write_over("")
             self._width = 0

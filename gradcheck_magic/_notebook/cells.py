@@ -1,4 +1,4 @@
-"""A notebook's cells: running a body, showing the errors in it, and telling when a cell ends."""
+"""The cells of a notebook: run the body of one, show its errors, and tell when a cell has ended."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["CellEvents", "CellSyntaxError", "run_body", "show_from_user_code"]
 
 
 class CellEvents:
-    """Tells when a cell has ended well: one of the notebook's, not one that is run inside another.
+    """A listener that reports each cell that succeeds, but no cell that runs inside another.
 
     Parameters
     ----------
     shell : InteractiveShell
-        Who runs them. What it runs silently is not told of.
+        The shell that runs the cells. Cells that it runs silently are not reported.
     ended : callable
-        Called with the seconds that the cell took.
+        Called after a cell, with its run time in seconds.
     """
 
     def __init__(self, shell: InteractiveShell, ended: Callable[[float], None]) -> None:
@@ -36,18 +36,18 @@ class CellEvents:
         self._is_telling = False
 
     def follow(self) -> None:
-        """Tell of every cell from now on; this one has begun already, and is not told of."""
+        """Report every cell from the next one on."""
         self._shell.events.register("pre_run_cell", self._pre_run_cell)
         self._shell.events.register("post_run_cell", self._post_run_cell)
 
     def ignore(self) -> None:
-        """Tell of none."""
+        """Report no more cells."""
         for event in ("pre_run_cell", "post_run_cell"):
             with contextlib.suppress(ValueError):  # not followed
                 self._shell.events.unregister(event, getattr(self, f"_{event}"))
 
     def pass_over(self) -> None:
-        """Do not tell of the cell that runs now."""
+        """Do not report the cell that runs now."""
         self._began = None
 
     def _pre_run_cell(self, _: object) -> None:
@@ -67,7 +67,7 @@ class CellEvents:
             self._is_telling = False
 
     def _is_inside(self) -> bool:
-        """Whether the user's code is running now, in a cell or because one has ended."""
+        """Return True if this event comes from inside a cell, or from inside `ended`."""
         frame = inspect.currentframe()
         while frame is not None and frame.f_code is not InteractiveShell.run_code.__code__:
             frame = frame.f_back
@@ -75,9 +75,9 @@ class CellEvents:
 
 
 class CellSyntaxError(GradientCheckError):
-    """The body of the cell is no Python; shown as IPython shows it for any other cell.
+    """A syntax error in the body of the cell, shown as IPython shows it for any other cell.
 
-    IPython shows a SyntaxError that comes out of a magic with everything that led to it.
+    IPython would show a SyntaxError from a magic together with the whole traceback.
     """
 
     def __init__(self, shell: InteractiveShell, error: SyntaxError) -> None:
@@ -89,18 +89,18 @@ class CellSyntaxError(GradientCheckError):
 
 
 def run_body(shell: InteractiveShell, body: str) -> None:
-    """Run the body of a cell magic as the shell runs a cell: its own output, display and errors.
+    """Run the body of a cell magic as the shell runs a cell, with the same output and errors.
 
-    `shell.run_cell` would show an error of the body and then go on as if nothing had happened.
+    `shell.run_cell` is no alternative: it shows an error of the body, and then goes on.
 
     Raises
     ------
     CellSyntaxError
-        If the body is no Python.
+        If the body is not valid Python.
     Exception
-        What the body raises.
+        Any error that the body raises.
     """
-    # An empty first line, where the magic stands, makes line numbers those of the cell.
+    # An empty first line, in place of the magic, keeps the line numbers of the cell.
     source = "\n" + shell.transform_cell(body)
     name = shell.compile.cache(source, shell.execution_count, raw_code=body)
     try:
@@ -128,7 +128,7 @@ def _compiled(shell: InteractiveShell, node: ast.stmt, mode: str, name: str) -> 
 
 
 def _statements(nodes: list[ast.stmt], interactivity: str) -> Iterator[tuple[ast.stmt, str]]:
-    """Yield each statement, and "single" where its value is displayed, else "exec"."""
+    """Yield each statement with its mode: "single" if its value is displayed, else "exec"."""
     if interactivity == "last_expr_or_assign" and nodes:
         nodes = [*nodes, *_display_of_target(nodes[-1])]
     for position, node in enumerate(nodes, start=1):
@@ -142,7 +142,7 @@ def _statements(nodes: list[ast.stmt], interactivity: str) -> Iterator[tuple[ast
 
 
 def _display_of_target(node: ast.stmt) -> list[ast.stmt]:
-    """Return a statement that shows what an assignment has assigned, if it is one name."""
+    """Return a statement that displays the target of an assignment, if that is a single name."""
     targets = (
         node.targets
         if isinstance(node, ast.Assign)
@@ -157,7 +157,7 @@ def _display_of_target(node: ast.stmt) -> list[ast.stmt]:
 
 
 def show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:
-    """Make IPython show a traceback from the user's first line on, without ours above it."""
+    """Make IPython show only the user's frames of a traceback, without those of this package."""
     if hasattr(error, "_render_traceback_"):
         return
     users = _without_package(error.__traceback__)
@@ -165,25 +165,25 @@ def show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:
         error._render_traceback_ = lambda: ["Gradient check interrupted."]  # type: ignore[attr-defined]
         return
     if users is None:
-        # Nothing of the user's is in it: this is our own mistake, and all of it is of interest.
+        # No frame is the user's: the bug is ours, so the whole traceback is of interest.
         return
 
     def render() -> list[str]:
-        # Once only: the same exception may be raised again, elsewhere.
+        # It works only once, as the same exception may be raised again elsewhere.
         del error._render_traceback_  # type: ignore[attr-defined]
         lines: list[str] = shell.InteractiveTB.structured_traceback(
             type(error), error, users, tb_offset=0
         )
         return lines
 
-    # Exceptions that cannot hold an attribute are shown as they are.
+    # An exception that cannot hold an attribute is shown as it is.
     with contextlib.suppress(Exception):
         error._render_traceback_ = render  # type: ignore[attr-defined]
 
 
 def _without_package(frames: TracebackType | None) -> TracebackType | None:
-    """The same traceback, but for the frames of this package."""
-    # Of an endless recursion there are as many as the stack holds: not by another one.
+    """Return the traceback without the frames of this package."""
+    # This is a loop, as an endless recursion leaves as many frames as the stack holds.
     users = []
     while frames is not None:
         if not frames.tb_frame.f_code.co_filename.startswith(PACKAGE):

@@ -1,8 +1,7 @@
-"""Completion of the line behind `%gradcheck` and `%%gradcheck`: options, and values of options.
+"""Tab completion for `%gradcheck` and `%%gradcheck`: options and their values.
 
-Which options there are, and which choices they have, is the parser's to say. Nothing is evaluated
-on the way: names are looked up, and attributes where they are stored, so no code of the user's runs
-because somebody pressed a key.
+The parser of the magic supplies the options and their choices. Nothing is evaluated: names and
+stored attributes are only looked up, so pressing a key never runs the user's code.
 """
 
 from __future__ import annotations
@@ -46,11 +45,11 @@ from gradcheck_magic.errors import InputError
 __all__ = ["add_completer", "remove_completer"]
 
 IDENTIFIER = "gradcheck_magic.options"
-# So many names of parameters are offered, lest a list of a million numbers keep anybody waiting.
+# At most this many parameters are offered, so that a list of a million numbers takes no time.
 MOST_PARAMETERS = 1000
-# The last name in a list of names, at which the cursor stands.
+# A list of names; the cursor is at the last one.
 LAST_NAME = re.compile(r"[\[(]*\s*(?:[\w.]+\s*,\s*)*(?P<path>(?:\w+\.)*)(?P<name>\w*)")
-# What a cell gives a name to, before it has run.
+# The names that a cell will assign when it runs.
 ASSIGNED = re.compile(r"^(?:def\s+(\w+)|([^\W\d]\w*)\s*=(?!=))", re.MULTILINE)
 UNKNOWN_VALUE = object()
 Namespace = Mapping[str, object]
@@ -58,16 +57,16 @@ Namespace = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Completions:
-    """What may stand in place of the last characters that were typed.
+    """The completions for the last characters that were typed.
 
     Attributes
     ----------
     fragment : str
-        These characters.
+        The characters to replace.
     found : sequence of SimpleCompletion
-        What may stand there, in order.
+        The completions, in order.
     is_all : bool
-        Whether the shell's own completions would only disturb.
+        True if the shell's own completions would only get in the way.
     """
 
     fragment: str = ""
@@ -81,16 +80,16 @@ NO_COMPLETIONS = Completions()
 def add_completer(
     shell: InteractiveShell, parser: argparse.ArgumentParser, params: Callable[[], str]
 ) -> None:
-    """Let a shell complete the options that a magic's parser knows.
+    """Make a shell complete the options of a magic.
 
     Parameters
     ----------
     shell : InteractiveShell
         The shell.
     parser : argparse.ArgumentParser
-        The magic's.
+        The parser of the magic.
     params : callable
-        What the parameters are called, where the line does not say so.
+        Returns the expression for the parameters, if the line has none.
     """
     shell.Completer.custom_matchers.append(OptionCompleter(shell, parser, params).complete)
 
@@ -105,7 +104,7 @@ def remove_completer(shell: InteractiveShell) -> None:
 
 
 class OptionCompleter:
-    """Completes the options behind a magic's name."""
+    """A matcher for IPython that completes the options after the name of a magic."""
 
     def __init__(
         self, shell: InteractiveShell, parser: argparse.ArgumentParser, params: Callable[[], str]
@@ -117,9 +116,9 @@ class OptionCompleter:
 
     @context_matcher(identifier=IDENTIFIER)
     def complete(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Return what IPython asks of a matcher."""
+        """Return the completions in the form that IPython expects of a matcher."""
         completions = NO_COMPLETIONS
-        # Objects of the notebook may do anything when they are looked at: typing must go on.
+        # The user's objects may raise anything when they are looked at; typing must go on.
         with contextlib.suppress(Exception):
             completions = self._completions(context)
         return {
@@ -130,7 +129,7 @@ class OptionCompleter:
         }
 
     def _completions(self, context: CompletionContext) -> Completions:
-        # Of the same length as it was, with each line that is continued as one line.
+        # Join continued lines, and keep the length of the text.
         text = context.full_text.replace("\\\n", "  ")
         above = context.full_text.split("\n")[: context.cursor_line]
         cursor = sum(len(line) + 1 for line in above) + context.cursor_position
@@ -148,10 +147,10 @@ class OptionCompleter:
             }
             namespace = assigned | namespace
         rest = line[magic.end() :]
-        return self._behind_magic(rest, cursor - start - magic.end(), namespace)
+        return self._after_magic(rest, cursor - start - magic.end(), namespace)
 
     def _namespace(self) -> dict[str, object]:
-        """The user's names, without those that IPython has put there."""
+        """Return the user's names, without those that IPython has defined."""
         hidden = self._shell.user_ns_hidden
         return {
             name: value
@@ -159,7 +158,7 @@ class OptionCompleter:
             if name not in hidden or hidden[name] is not value
         }
 
-    def _behind_magic(self, line: str, cursor: int, namespace: Namespace) -> Completions:
+    def _after_magic(self, line: str, cursor: int, namespace: Namespace) -> Completions:
         words = list(split(line))
         typed = "".join(line[w.start : cursor] for w in words if w.start < cursor <= w.stop)
         before = self._options(word.text for word in words if word.stop < cursor)
@@ -177,7 +176,7 @@ class OptionCompleter:
         return NO_COMPLETIONS if typed else self._unused(given)
 
     def _options(self, words: Iterable[str]) -> list[Option]:
-        """Return the options among the words, wrong ones left out."""
+        """Return the options among the words, and skip unknown ones."""
         options: list[Option] = []
         for word in words:
             if is_option(word):
@@ -188,7 +187,7 @@ class OptionCompleter:
         return options
 
     def _at_option(self, typed: str, given: Sequence[Option], namespace: Namespace) -> Completions:
-        """Complete the name of an option, or the value that it holds."""
+        """Complete the name of an option, or the value in the same word."""
         name, equals, value = typed.partition("=")
         options = self._options([name])
         if equals:
@@ -199,7 +198,7 @@ class OptionCompleter:
         return self._unused(given, typed)
 
     def _unused(self, given: Sequence[Option], typed: str = "") -> Completions:
-        """Complete to an option that is not on the line, long names first."""
+        """Complete to options that are not on the line yet, long names first."""
         used = [option.action for option in given]
         unused = [name for name, action in self._table.items() if action not in used]
         unused.sort(key=lambda name: not name.startswith("--"))
@@ -208,20 +207,20 @@ class OptionCompleter:
     def _values(
         self, option: Option, typed: str, given: Sequence[Option], namespace: Namespace
     ) -> Completions:
-        # Behind the quote that closes it, a value is complete.
+        # A value after its closing quote is complete.
         text = typed[1:] if typed.startswith(("'", '"')) else typed
         if option.action.choices is not None:
             return _completions(text, option.action.choices, "value")
         if option.action.dest == "only":
             parameters = self._parameters(given, namespace)
             written = parameters if text != typed else [quoted(name) for name in parameters]
-            return _unnamed(option, text, written)
+            return _complete_parameter(option, text, written)
         if option.action.dest in LIKELY:
-            return _named(text, namespace, LIKELY[option.action.dest])
+            return _complete_name(text, namespace, LIKELY[option.action.dest])
         return NO_COMPLETIONS
 
     def _parameters(self, given: Sequence[Option], namespace: Namespace) -> list[str]:
-        """Return what the parameters are called that the line speaks of."""
+        """Return the names of the parameters that the line refers to."""
         said = [value for o in given if o.action.dest == "params" for value in o.values]
         expression = unquoted(said[0]) if said else self._params()
         params = _known(expression, namespace)
@@ -238,15 +237,17 @@ def _completions(typed: str, candidates: Iterable[str], kind: str) -> Completion
     return Completions(typed, found)
 
 
-def _unnamed(option: Option, typed: str, written: Sequence[str]) -> Completions:
-    """Complete the last of the names of parameters to one that is not named before."""
+def _complete_parameter(option: Option, typed: str, written: Sequence[str]) -> Completions:
+    """Complete the last name in a list of parameters to one that is not in the list."""
     *before, last = [part.text.strip() for part in split(f"{typed} ", ",".__eq__)]
     named = {*before, *(name for value in option.values for name in names(unquoted(value)))}
     return _completions(last, [name for name in written if unquoted(name) not in named], "param")
 
 
-def _named(typed: str, namespace: Namespace, is_likely: Callable[[object], bool]) -> Completions:
-    """Complete a name, or the last in a list of names, to what is likely meant, or else may be."""
+def _complete_name(
+    typed: str, namespace: Namespace, is_likely: Callable[[object], bool]
+) -> Completions:
+    """Complete a name, or the last in a list of names; likely objects come first."""
     place = LAST_NAME.fullmatch(typed)
     if place is None:
         return NO_COMPLETIONS
@@ -265,15 +266,15 @@ def _named(typed: str, namespace: Namespace, is_likely: Callable[[object], bool]
     found = [
         SimpleCompletion(name, type=_kind(members[name])) for name in sorted(fitting, key=order)
     ]
-    # An object may have attributes that only itself can tell: there the shell may add its own.
+    # Only the object itself may know its attributes, so the shell may add what it finds.
     return Completions(fragment, found, is_all=not path)
 
 
-# What may be looked at without running anything: an object's type, and where attributes are stored
+# Look-ups that run no code: an object's type, and its stored attributes
 
 
 def _known(expression: str, namespace: Namespace) -> object:
-    """Return what names, their attributes and lists of them stand for; None for all else."""
+    """Return the value of a name, an attribute or a list of those; None for anything else."""
     try:
         return _looked_up(ast.parse(expression.strip(), mode="eval").body, namespace)
     except SyntaxError:
@@ -294,7 +295,7 @@ def _looked_up(node: ast.expr, namespace: Namespace) -> object:
 def _members(value: object) -> Namespace:
     if value is None or value is UNKNOWN_VALUE:
         return {}
-    # Not from dir(), which asks the object.
+    # dir() would run the object's own code.
     stored = [vars(kind) for kind in type(value).__mro__]
     with contextlib.suppress(AttributeError):
         stored.append(object.__getattribute__(value, "__dict__"))
@@ -315,7 +316,7 @@ def _is_executor(value: object) -> bool:
 
 
 def _is_of_program(value: object) -> bool:
-    """Whether it is a module or a class, and hardly what is checked."""
+    """Return True for a module or a class, which are hardly ever checked."""
     return issubclass(type(value), (ModuleType, type))
 
 
@@ -325,7 +326,7 @@ def _kind(value: object) -> str:
     return "function" if callable(value) else "instance"
 
 
-# What is first among the names, for the options whose values are names or expressions.
+# For options that take a name or an expression: the objects whose names come first.
 LIKELY: dict[str, Callable[[object], bool]] = {
     "params": _holds_arrays,
     "grads": _holds_arrays,

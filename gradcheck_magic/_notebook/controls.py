@@ -1,4 +1,4 @@
-"""What a live card can be asked for: a closer look at a parameter, a step curve, another check."""
+"""The controls of a live card: look closer at a parameter, draw a step curve, check again."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from gradcheck_magic.errors import GradientCheckError, InputError
 
 __all__ = ["Controls", "Requests", "Settings", "close"]
 
-# So many entries are proposed for a step curve.
+# At most this many entries are proposed for a step curve.
 MOST_PROPOSED = 12
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a check is to be made again.
+    """The settings for another check.
 
     Attributes
     ----------
     mode : str
         "auto", "full" or "scan".
     epsilon : float or None
-        The step; None: as it comes.
+        The step ε; None to choose it automatically.
     """
 
     mode: str
@@ -45,17 +45,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Requests:
-    """Who does what is asked for.
+    """The functions behind the controls.
 
     Attributes
     ----------
     again : callable
-        Evaluates the names again, checks, and shows the result in the same card.
+        Evaluates the expressions again, checks, and shows the result in the same card.
     curve : callable
-        Returns the step curve of an entry: it is given the check, the name of the parameter, the
-        index and a function for progress.
+        Returns the step curve of an entry. Its arguments are the check, the name of the parameter,
+        the index, and a function for progress.
     settings : Settings
-        Those of the check that is shown first.
+        The settings of the first check.
     """
 
     again: Callable[[Settings], object]
@@ -69,12 +69,12 @@ class Controls:
     Parameters
     ----------
     requests : Requests
-        Who does what is asked for.
+        The functions behind the controls.
 
     Attributes
     ----------
     view : ipywidgets.VBox
-        All of them.
+        The widget with all controls.
     """
 
     def __init__(self, requests: Requests) -> None:
@@ -122,10 +122,10 @@ class Controls:
         draw.on_click(self._draw)
 
     def show(self, check: GradientCheck) -> None:
-        """Offer what there is to see of a check; who looks closer at a parameter goes on."""
+        """Show the controls for a check, and keep the parameter that was chosen before."""
         chosen = self._parameter.value
         self._check = check
-        # None would leave the list blank.
+        # This is the first option, as a value of None would leave the list blank.
         options = [("a parameter …", "")]
         options += [(f"{p.verdict.symbol} {p.name}", p.name) for p in check.parameters]
         self._parameter.unobserve(self._choose, "value")
@@ -140,7 +140,7 @@ class Controls:
             self._look_closer()
 
     def _look_closer(self) -> None:
-        """Show the parameter that is chosen, if one is."""
+        """Show the closer look at the chosen parameter, if there is one."""
         close_up = self._chosen()
         self._curve.value = self._closer.value = ""
         if close_up is not None:
@@ -173,7 +173,7 @@ class Controls:
 
     @contextmanager
     def _attempt(self, meanwhile: str) -> Iterator[None]:
-        """Say what goes on, and what went wrong: outside a cell nobody else would."""
+        """Show a status, and any error, as nothing else shows the errors of a widget's callback."""
         self._say(meanwhile)
         try:
             yield
@@ -193,7 +193,7 @@ class Controls:
 
 
 def close(view: widgets.Widget) -> None:
-    """Close a widget and all that belongs to it, which `Widget.close` leaves open."""
+    """Close a widget, and its children, style and layout, which `Widget.close` leaves open."""
     for child in getattr(view, "children", ()):
         close(child)
     for part in (getattr(view, "style", None), getattr(view, "layout", None), view):
@@ -202,7 +202,7 @@ def close(view: widgets.Widget) -> None:
 
 
 def _sized(name: str, width: str = "auto") -> dict[str, Any]:
-    """Return what makes a control as wide as its content, or as said, and gives it a class."""
+    """Return the keyword arguments that give a control a width and a class."""
     return {
         "layout": {"width": width},
         "style": {"description_width": "initial"},
@@ -216,7 +216,7 @@ def _row(*controls: widgets.Widget, spread: str = "flex-start") -> widgets.HBox:
 
 
 def _index(text: str) -> tuple[int, ...]:
-    """Return the index that somebody has typed: ``[3, 1]`` or ``3, 1``."""
+    """Return the index that the user has typed, as ``[3, 1]`` or ``3, 1``."""
     inside = text.strip().removeprefix("[").removesuffix("]").strip()
     if inside and not re.fullmatch(r"\d+(\s*,\s*\d+)*,?", inside):
         raise InputError(f"`Entry` is {text!r}: expected an index, such as [0, 1].")
@@ -224,7 +224,7 @@ def _index(text: str) -> tuple[int, ...]:
 
 
 def _step(text: str) -> float | None:
-    """Return the step that somebody has typed; None where nothing is."""
+    """Return the step that the user has typed, or None if the field is empty."""
     if not text.strip():
         return None
     try:

@@ -1,4 +1,4 @@
-"""The front end: which cell runs, what it can show, and outputs that can be replaced."""
+"""The front end: the id of the running cell, and outputs that can be updated."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Published", "cell_of", "outputs_stand_alone"]
 
 
 def cell_of(shell: InteractiveShell) -> str | None:
-    """Return the id of the cell that runs, if the front end tells."""
-    # Kernels other than ipykernel may not have it.
+    """Return the id of the running cell, if the front end gives one."""
+    # Kernels other than ipykernel may lack get_parent.
     header: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}
     cell: str | None = header.get("metadata", {}).get("cellId")
     return cell
 
 
 class Published:
-    """An output that was displayed, and can be replaced."""
+    """An output that is displayed, and can be updated in place."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._handle = display(bundle, raw=True, display_id=True)
@@ -33,7 +33,7 @@ class Published:
 
 
 def outputs_stand_alone(shell: InteractiveShell) -> bool:
-    """Whether the front end keeps outputs in frames, where one cannot hide another."""
+    """Return True if the front end isolates outputs, so that one cannot hide another."""
     return (
         "__vsc_ipynb_file__" in shell.user_ns
         or "VSCODE_PID" in os.environ

@@ -1,9 +1,9 @@
-"""The card in a notebook, live and static.
+"""The live card in a notebook, with its static copy.
 
-A widget alone is lost when the notebook is reopened, so the notebook's card is two outputs: a
-static card, then the widget. While the widget lives, a rule in it hides the static card; once it
-is dead, a rule in the static card hides what is left of it. Each pair has a class of its own, so
-that two cards on one page leave each other alone.
+A widget alone is lost when the notebook is reopened, so the card is two outputs: a static card, and
+then the widget. While the widget lives, a style rule in it hides the static card. Once it is dead,
+a rule in the static card hides the remains of the widget. Each pair has its own class, so that two
+cards on one page do not affect each other.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from gradcheck_magic._result.gradient_check import GradientCheck
 
 __all__ = ["LiveCards", "WidgetCard"]
 
-# So many cards are live at once; an older one is its static twin from then on.
+# At most this many cards are live at once; older ones are replaced by their static copies.
 MOST_LIVE = 32
 
 
 class WidgetCard(StaticCard):
-    """The live card, with its static twin.
+    """A live card, with its static copy.
 
     Parameters
     ----------
     publish : callable
         Displays a MIME bundle as an output of the cell and returns an `Output`.
     requests : Requests
-        Who does what the card is asked for.
+        The functions behind the controls.
 
     Attributes
     ----------
     view : ipywidgets.VBox
         The widget.
     shown : GradientCheck or None
-        What it shows.
+        The check that the card shows.
     """
 
     def __init__(self, publish: Callable[[Bundle], Output], requests: Requests) -> None:
@@ -57,19 +57,19 @@ class WidgetCard(StaticCard):
         self._id = f"gc-{uuid.uuid4().hex[:12]}"
 
     def progress(self, done: int, expected: int, seconds: float) -> None:
-        """Show how far the check is, without what the result can be asked for."""
+        """Show the progress, if it is due, without the controls of a result."""
         if not self._clock.due(seconds):
             return
         live = progress_card(done, expected, seconds, classes="gc-live")
         self._html.value = self._hide_static() + live
         self.view.children = [self._html]
         if self._output is None:
-            # The twin is empty until the end: what is saved half way is no result.
+            # The static copy is empty until the end: a notebook saved half way has no result.
             self._put({"text/plain": "", "text/html": self._twin()})
             self._put_view()
 
     def show(self, check: GradientCheck) -> None:
-        """Show the result, live and static."""
+        """Show the result in the live card and in its static copy."""
         self.shown = check
         self._clock = Clock()
         static = card(check, png_element(check), classes=f"gc-static {self._id}")
@@ -89,14 +89,14 @@ class WidgetCard(StaticCard):
         self.retire()
 
     def retire(self) -> None:
-        """Close the widget: from then on the static twin is what is seen."""
+        """Close the widget, so that the static copy is seen from now on."""
         close(self.view)
         if self._controls is not None:
             close(self._controls.view)
 
     def _put_view(self) -> None:
         if self._view_output is None:
-            # The widget's own text/plain is its repr, noise beside the twin's report.
+            # The widget's own text/plain is its repr, which would clutter the report of the copy.
             self._view_output = self._publish({**self.view._repr_mimebundle_(), "text/plain": ""})
 
     def _twin(self) -> str:
@@ -116,7 +116,7 @@ class WidgetCard(StaticCard):
 
 
 class _Live(NamedTuple):
-    """A card that is live, and where: in which cell, and in which run of it."""
+    """A live card, its cell, and the number of the run."""
 
     card: WidgetCard
     cell: str | None
@@ -124,28 +124,28 @@ class _Live(NamedTuple):
 
 
 class LiveCards:
-    """The cards that are live: none of an earlier run of a cell, and not too many in all."""
+    """The live cards: none from an earlier run of a cell, and not too many in all."""
 
     def __init__(self) -> None:
         self._cards: list[_Live] = []
 
     def add(self, card: WidgetCard, cell: str | None, run: int) -> None:
-        """Keep a new card live, and retire those whose time is over.
+        """Add a new card, and retire the cards of earlier runs and those that are too many.
 
         Parameters
         ----------
         card : WidgetCard
-            The new one.
+            The new card.
         cell : str or None
-            In which cell it is, if the front end tells.
+            The id of its cell, if the front end gives one.
         run : int
-            The number of the run; there may be several cards in one.
+            The number of the run; one run may show several cards.
         """
         same_run = [o for o in self._cards if cell is None or o.cell != cell or o.run == run]
         self._keep([*same_run, _Live(card, cell, run)][-MOST_LIVE:])
 
     def close(self) -> None:
-        """Retire them all."""
+        """Retire all cards."""
         self._keep([])
 
     def _keep(self, cards: list[_Live]) -> None:

@@ -1,8 +1,4 @@
-"""`%gradcheck` and `%%gradcheck`: arguments in, `GradientCheck` out.
-
-The only module that knows IPython, besides `completion` and the command in `__main__`,
-which starts a shell.
-"""
+"""The magics `%gradcheck` and `%%gradcheck`: a line of options in, a `GradientCheck` out."""
 
 from __future__ import annotations
 
@@ -50,7 +46,7 @@ from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted,
 __all__ = ["GradcheckMagics", "load", "unload"]
 
 RESULT = "_gradcheck"
-# So many checks are remembered, of what goes by different names.
+# At most this many checks are remembered, each for other expressions.
 MOST_REMEMBERED = 8
 Namespace = dict[str, Any]
 
@@ -96,14 +92,15 @@ explains the options in more detail.
 
 @magics_class
 class GradcheckMagics(Magics):
-    """The gradient check as a magic; its defaults are set with ``%config GradcheckMagics``."""
+    """The gradient check as a magic, with defaults from ``%config GradcheckMagics``."""
 
     shell: InteractiveShell
 
     enabled = Bool(default_value=True, help="Make checks; if False, only run the cell's body.").tag(
         config=True
     )
-    # Anything: `%config` only logs what a trait refuses, and a check in CI would not be strict.
+    # It accepts anything, as `%config` only logs the values that a trait refuses: a check in CI
+    # would silently not be strict. `is_strict` raises an error instead.
     strict = Union(
         [Bool(), Anything()],
         default_value=False,
@@ -138,12 +135,12 @@ class GradcheckMagics(Magics):
 
     def __init__(self, shell: InteractiveShell, project: dict[str, Any]) -> None:
         config = Config({type(self).__name__: project})
-        # What the user's own configuration says comes before what the project's does.
+        # The user's own configuration overrides that of the project.
         config.merge(shell.config)
         super().__init__(shell=shell, config=config)
         self._live = LiveCards()
-        # The last check of what is called the same: for what has changed since, and in case the
-        # gradient is the one that was right then. In memory only.
+        # The last check of the same expressions, in memory only. The next check says what has
+        # changed since, and recognises a gradient that was correct then.
         self._last: dict[tuple[str, ...], GradientCheck] = {}
         self._cells = CellEvents(shell, self._after_cell)
         self._watched: _Watched | None = None
@@ -255,9 +252,9 @@ class GradcheckMagics(Magics):
     def gradcheck(
         self, line: str, cell: str | None = None, local_ns: Namespace | None = None
     ) -> None:
-        """Check a gradient; what the user reads instead of this is HELP."""
+        """Check a gradient. The user reads HELP instead of this docstring."""
         try:
-            # Whatever goes wrong, no old result is left that could be taken for this one's.
+            # Unbind the old result first, so that after an error nobody takes it for the new one.
             last = self.shell.user_ns.get(RESULT)
             self._bind(None)
             options = self._options(line)
@@ -267,9 +264,9 @@ class GradcheckMagics(Magics):
             if cell is not None:
                 run_body(self.shell, cell)
             if not options.unwatch:
-                self._check_here(options, self._namespace(local_ns))
+                self._check_cell(options, self._namespace(local_ns))
         except GradientCheckError as error:
-            # What led to it is inside this package: the sentence is enough.
+            # The traceback is inside this package, so the sentence is enough.
             raise error from None
         except BaseException as error:
             show_from_user_code(self.shell, error)
@@ -277,13 +274,13 @@ class GradcheckMagics(Magics):
 
     @property
     def parser(self) -> argparse.ArgumentParser:
-        """What knows the options of the magic."""
-        # IPython's decorator puts it there, untyped.
+        """The parser with the options of the magic."""
+        # IPython's decorator adds this attribute, without a type.
         parser: argparse.ArgumentParser = self.gradcheck.parser  # type: ignore[union-attr]
         return parser
 
     def _options(self, line: str) -> argparse.Namespace:
-        """The options of a line, completed by what is configured."""
+        """Return the options of a line, with the configured defaults."""
         options = read_options(self.parser, line)
         for name, value in vars(options).items():
             if value is None and self.has_trait(name):
@@ -296,16 +293,16 @@ class GradcheckMagics(Magics):
         return options
 
     def _namespace(self, local_ns: Namespace | None) -> Namespace:
-        """What names mean where the magic stands: in a cell, or in a function."""
+        """Return the variables that the magic can see, in a cell or in a function."""
         user_ns: Namespace = self.shell.user_ns
         if local_ns is None or local_ns is user_ns:
             return user_ns
         return {**user_ns, **local_ns}
 
-    def _check_here(self, options: argparse.Namespace, namespace: Namespace) -> None:
-        """Make the check that a cell asks for, and watch from now on if it asks for that, too."""
+    def _check_cell(self, options: argparse.Namespace, namespace: Namespace) -> None:
+        """Make the check of a cell, and start to watch if an option says so."""
         self._bind(None, options.out)
-        # This cell has its check.
+        # This cell makes its own check, so the watch skips it.
         self._cells.pass_over()
         if options.watch:
             self._watch(options)
@@ -324,9 +321,9 @@ class GradcheckMagics(Magics):
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
         card = self._card(options, namespace)
         try:
-            check = self._checked(options, namespace, card.progress)
+            check = self._make_check(options, namespace, card.progress)
         except GradientCheckInterrupted as interrupt:
-            # A second interrupt may cut the picture short, and is otherwise the same one.
+            # A second interrupt may stop the drawing; it means the same as the first.
             with contextlib.suppress(KeyboardInterrupt):
                 card.show(interrupt.check)
             raise
@@ -335,13 +332,13 @@ class GradcheckMagics(Magics):
             raise
         self._show(check, card, options)
 
-    def _checked(
+    def _make_check(
         self,
         options: argparse.Namespace,
         namespace: Namespace,
         progress: Progress | None = None,
     ) -> GradientCheck:
-        """Return the result of a check, which is bound to the names for it."""
+        """Make a check, bind the result to its names, and return it."""
         same = (options.params, options.grads, options.cost, *(options.only or ()))
         workers = options.workers
         if isinstance(workers, str):
@@ -351,7 +348,7 @@ class GradcheckMagics(Magics):
                 *_given(options, namespace), epsilon=options.epsilon, only=options.only,
                 points=options.points, progress=progress, previous=self._last.get(same),
                 mode=options.mode, budget=options.budget, workers=workers,
-                **_called(options, namespace),
+                **_shared_arguments(options, namespace),
             )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)
@@ -372,7 +369,7 @@ class GradcheckMagics(Magics):
             check.raise_if_failed()
 
     def _card(self, options: argparse.Namespace, namespace: Namespace) -> Card:
-        """The card that is asked for, or suits the front end."""
+        """Return the kind of card in the options, or the best for the front end."""
         if getattr(self.shell, "kernel", None) is None or options.display == "text":
             return TextCard(sys.stdout, sys.stderr)
         stands_alone = options.display == "auto" and outputs_stand_alone(self.shell)
@@ -381,13 +378,13 @@ class GradcheckMagics(Magics):
         return self._live_card(options, namespace)
 
     def _live_card(self, options: argparse.Namespace, namespace: Namespace) -> WidgetCard:
-        """A card that can be asked for more."""
+        """Return a live card, whose controls can check again and draw step curves."""
 
         def again(settings: Settings) -> None:
             changed = argparse.Namespace(**{**vars(options), **asdict(settings)})
             before = card.shown
             try:
-                card.show(self._checked(changed, namespace, card.progress))
+                card.show(self._make_check(changed, namespace, card.progress))
             except GradientCheckInterrupted as interrupt:
                 card.show(interrupt.check)
                 raise
@@ -401,7 +398,7 @@ class GradcheckMagics(Magics):
         ) -> StepCurve:
             return step_curve(
                 *_given(options, namespace), name, index, check=check, progress=progress,
-                **_called(options, namespace),
+                **_shared_arguments(options, namespace),
             )  # fmt: skip
 
         settings = Settings(options.mode, options.epsilon)
@@ -410,16 +407,16 @@ class GradcheckMagics(Magics):
         return card
 
     def retire(self) -> None:
-        """Close the widgets of all cards, and watch nothing any longer."""
+        """Close the widgets of all cards, and stop watching."""
         self._live.close()
         self._cells.ignore()
 
-    # After other cells
+    # The watch
 
     def _watch(self, options: argparse.Namespace) -> None:
         others = [] if options.upstream is None else [options.upstream]
         expressions = (options.params, options.grads, options.cost)
-        # What is no expression cannot be watched: the check says so.
+        # An invalid expression cannot be watched; the check will report it.
         with contextlib.suppress(SyntaxError):
             watch = Watch(*expressions, others, self.shell.user_ns)
             self._watched = _Watched(options, watch)
@@ -432,13 +429,13 @@ class GradcheckMagics(Magics):
         self._cells.ignore()
 
     def _after_cell(self, seconds: float) -> None:
-        """Check again, if a cell has changed what is watched, and say in a line how it is."""
+        """Check again if a cell has changed what the check uses, and print one line."""
         watched = self._watched
         if watched is None or not self.enabled:
             return
 
         def check(budget: float, hurried: bool) -> GradientCheck:  # noqa: FBT001 (called by position)
-            return self._checked(
+            return self._make_check(
                 watched.options_within(budget, hurried=hurried), self.shell.user_ns
             )
 
@@ -457,31 +454,31 @@ class GradcheckMagics(Magics):
 
 @dataclass(frozen=True)
 class _Watched:
-    """What is watched, and how it is checked.
+    """The current watch, and the options of its checks.
 
     Attributes
     ----------
     options : argparse.Namespace
-        Those of ``%gradcheck --watch``.
+        The options of ``%gradcheck --watch``.
     watch : Watch
-        What is read, and whether it has changed.
+        The watch, which knows what the check uses.
     """
 
     options: argparse.Namespace
     watch: Watch
 
     def is_of(self, options: argparse.Namespace) -> bool:
-        """Whether a check with these options is of the same."""
+        """Return True if a check with these options uses the same expressions."""
         same = ("params", "grads", "cost", "upstream", "only")
         return all(getattr(options, name) == getattr(self.options, name) for name in same)
 
     def options_within(self, seconds: float, *, hurried: bool) -> argparse.Namespace:
-        """Return the options of a check that is over after so many seconds."""
+        """Return the options of a check with this budget, as a scan if it is hurried."""
         asked, mode = self.options.budget, self.options.mode
         budget = seconds if asked is None else min(seconds, asked)
         if hurried and mode == "auto":
             mode = "scan"
-        # Processes are not started, nor functions sent, in so short a time.
+        # The time is too short to start processes and to send them functions.
         changed = {"budget": budget, "mode": mode, "workers": None}
         return argparse.Namespace(**{**vars(self.options), **changed})
 
@@ -491,17 +488,17 @@ def _say(sentence: str) -> None:
 
 
 def _given(options: argparse.Namespace, namespace: Namespace) -> tuple[Any, Any, Any]:
-    """What is checked: the values that params, grads and cost have now."""
+    """Return the current values of params, grads and cost."""
     params = _evaluated("params", options.params, namespace)
     grads = None
-    # Nobody computes `grads` where torch accumulates gradients in the parameters themselves.
+    # `grads` may not exist: torch accumulates gradients in the parameters themselves.
     if is_there(options.grads, namespace) or not has_gradients(params):
         grads = _evaluated("grads", options.grads, namespace)
     return params, grads, _evaluated("cost", options.cost, namespace)
 
 
-def _called(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
-    """How the cost is called, and what is said of it."""
+def _shared_arguments(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
+    """Return the other arguments that a check and a step curve have in common."""
     upstream = None
     if options.upstream is not None:
         upstream = _evaluated("upstream", options.upstream, namespace)
@@ -537,17 +534,17 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
         ) from None
 
 
-# The body of a cell
+# Loading and unloading
 
 
 def load(shell: InteractiveShell) -> None:
-    """Register the magics, once, with the options of the project; or leave all as it is."""
+    """Register the magics with the options of the project, in place of any loaded before."""
     project = project_options()
     unload(shell)
     try:
         magics = GradcheckMagics(shell, project)
     except TraitError as error:
-        # The user's own configuration says what cannot be.
+        # The user's own configuration has an invalid value.
         unload(shell)
         raise InputError(str(error)) from None
     shell.register_magics(magics)
@@ -555,7 +552,7 @@ def load(shell: InteractiveShell) -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take the magics away, and their configuration with them; their cards go on as static ones."""
+    """Remove the magics and their configuration, and leave the static copies of their cards."""
     magics = shell.magics_manager.registry.pop(GradcheckMagics.__name__, None)
     if magics is not None:
         magics.retire()

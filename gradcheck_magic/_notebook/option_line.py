@@ -1,16 +1,15 @@
-"""The line of options behind `%gradcheck`: its words, and what they say.
+"""The parser for the line of options after `%gradcheck`.
 
-The magic's argparse parser knows which options there are, and shows their help; the line is read
-here. IPython's own way of splitting it leaves the quotes around values and cuts `--params="a b"` in
-two; argparse takes `-1e-7` for an option, and says what is wrong in words that change from one
-Python to the next.
+The magic's argparse parser defines the options and shows their help, but the line is read here.
+IPython's own splitting leaves the quotes around values, and cuts `--params="a b"` in two. argparse
+takes `-1e-7` for an option, and its error messages change from one Python to the next.
 
-* Words are separated by spaces; a space in quotes or in brackets separates nothing.
-* Quotes around a whole value are taken away, all others belong to it: `-p params["W1"]`. Nothing
-  is escaped in between: where both kinds of quotes are wanted, brackets go around, `(f('a', "b"))`.
-* A value follows its option, or the `=` behind it. What begins with `-` and a letter is an option,
-  so a value such as `-dW` needs quotes or the `=`; a negative number does not.
-* A word that begins with `#` begins a comment.
+* Spaces separate words, except in quotes or in brackets.
+* Quotes around a whole value are removed; all others are part of it: `-p params["W1"]`. There are
+  no escapes. To use both kinds of quotes in a value, put it in brackets: `(f('a', "b"))`.
+* A value follows its option, or the `=` after it. A word that begins with `-` and a letter is an
+  option, so a value such as `-dW` needs quotes or the `=`; a negative number does not.
+* A word that begins with `#` starts a comment.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ __all__ = [
     "unquoted",
 ]
 
-# Python's strings, or what is left of a line where one is not closed, or any other character.
+# A Python string, or the rest of the line after an unclosed quote, or any other character.
 PIECE = re.compile(r"""(["'])(?:\\.|(?!\1)[^\\])*\1|(?P<unclosed>["'].*)|(?P<other>.)""", re.DOTALL)
 QUOTED = re.compile(r"""(["'])((?:\\.|(?!\1)[^\\])*)\1""", re.DOTALL)
 OPENING, CLOSING = "([{", ")]}"
@@ -59,11 +58,11 @@ class Word:
     Attributes
     ----------
     text : str
-        As it is written, quotes and all; a comment is one word.
+        The word as written, with its quotes; a comment is one word.
     start : int
-        Where it begins in the line.
+        The position of its first character in the line.
     unclosed : str
-        The quote or the bracket that is still open where the line ends.
+        The quote or bracket that is still open at the end of the line, if any.
     """
 
     text: str
@@ -72,17 +71,17 @@ class Word:
 
     @property
     def stop(self) -> int:
-        """Where it ends in the line."""
+        """The position after its last character in the line."""
         return self.start + len(self.text)
 
     @property
     def is_comment(self) -> bool:
-        """Whether it is one."""
+        """True if the word is a comment."""
         return self.text.startswith("#")
 
 
 def split(line: str, is_separator: Callable[[str], bool] = str.isspace) -> Iterator[Word]:
-    """Yield what stands between separators that are outside of quotes and brackets."""
+    """Split a line at the separators that are outside of quotes and brackets."""
     start = 0
     opened: list[str] = []
     for piece in PIECE.finditer(line):
@@ -118,7 +117,7 @@ def unquoted(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return how a value is written on a line, as the rules have it."""
+    """Return a value as it has to be written on a line, with quotes or brackets if needed."""
     words = [word.text for word in split(text) if not word.unclosed]
     if words == [unquoted(text)] and not text.startswith(("#", "=")) and not is_option(text):
         return text
@@ -135,13 +134,13 @@ def names(text: str) -> list[str]:
 
 
 def identifier(text: str) -> str:
-    """Return the text, if it can be the name of a variable."""
+    """Return the text if it is a valid name of a variable, else raise a ValueError."""
     if not text.isidentifier() or iskeyword(text) or text.startswith("__"):
         raise ValueError(text)
     return text
 
 
-# What a value has to be, for whoever gave another.
+# The expected kind of value for each conversion, for error messages.
 EXPECTED: dict[object, str] = {int: "a whole number", float: "a number", identifier: "a name"}
 
 
@@ -155,11 +154,11 @@ class Option:
     Attributes
     ----------
     name : str
-        What it is called in full, such as `--params` or `-p`.
+        The name, such as `--params` or `-p`; never abbreviated.
     action : argparse.Action
-        What the parser knows of it.
+        The parser's definition of the option.
     values : list of str
-        Its values as they are written, quotes and all.
+        The values as written, with their quotes.
     """
 
     name: str
@@ -168,30 +167,30 @@ class Option:
 
     @property
     def lacks_value(self) -> bool:
-        """Whether it must have a value, and has none yet."""
+        """True if the option needs a value and has none yet."""
         return self.action.nargs != 0 and not self.values
 
     @property
     def takes_value(self) -> bool:
-        """Whether a word behind it is a value of it."""
+        """True if the next word is a value of this option."""
         return self.lacks_value or self.action.nargs == "+"
 
 
 def table_of(parser: argparse.ArgumentParser) -> Table:
-    """Return every way to write an option, and what the parser knows of it."""
+    """Return the parser's definition of each option, by every name of the option."""
     actions = parser._actions  # noqa: SLF001 (argparse has no other list of them)
     return {name: action for action in actions for name in action.option_strings}
 
 
 def is_option(text: str) -> bool:
-    """Whether a word is meant as an option: a negative number is not."""
+    """Return True if a word is meant as an option, which a negative number is not."""
     return OPTION.match(text) is not None
 
 
 def options_at(table: Table, word: str) -> list[Option]:
-    """Return the option that a word is, with the value that is part of it.
+    """Return the options in a word, with the value that is part of the word.
 
-    They are several in `-qo`, of which the last may have a value.
+    A word such as `-qo` holds several options, and the last of them may have a value.
 
     Raises
     ------
@@ -211,12 +210,12 @@ def options_at(table: Table, word: str) -> list[Option]:
 
 
 def read_options(parser: argparse.ArgumentParser, line: str) -> argparse.Namespace:
-    """Return what a line says: the value of each option, by name.
+    """Read a line, and return the value of each option by name.
 
     Raises
     ------
     InputError
-        If it says something else than options and their values.
+        If the line holds anything other than options and their values.
     """
     try:
         options = _options(table_of(parser), _words(line))
@@ -253,7 +252,7 @@ def _options(table: Table, words: Sequence[str]) -> list[Option]:
             _require_once(options)
         elif last is None or not last.takes_value:
             rest = takewhile(lambda word: not is_option(word), words[position:])
-            raise _left_over(table, list(rest), last)
+            raise _without_option(table, list(rest), last)
         elif word.startswith("="):
             raise _lacks_value(last)
         else:
@@ -264,7 +263,7 @@ def _options(table: Table, words: Sequence[str]) -> list[Option]:
 
 
 def _completed(table: Table, name: str) -> str:
-    """Return the name of an option that may be abbreviated."""
+    """Return the full name of an option that may be abbreviated."""
     if name in table:
         return name
     candidates = [long for long in table if long.startswith(name)]
@@ -277,7 +276,7 @@ def _completed(table: Table, name: str) -> str:
 
 
 def _with_value(name: str, action: argparse.Action, mark: str, value: str) -> Option:
-    """Return an option with the value behind the `=`, or right behind its letter."""
+    """Return an option with the value after `=`, or directly after its letter."""
     if not mark:
         return Option(name, action)
     if action.nargs == 0:
@@ -311,7 +310,7 @@ def _converted(option: Option, value: str) -> object:
         raise InputError(f"`{option.name}` is {value!r}: expected {EXPECTED[convert]}.") from None
 
 
-# What is wrong
+# Errors
 
 SEE = " See %gradcheck? for the options."
 
@@ -327,7 +326,7 @@ def _either(action: argparse.Action) -> str:
 
 
 def _no_option(table: Table, name: str) -> InputError:
-    # With one dash, or only its first letter: `-mode` and `-m`.
+    # The user may have typed one dash, or the first letter alone: `-mode` or `-m`.
     meant = [long for long in table if long.startswith(f"-{name}")] if name[1:2] != "-" else []
     hint = did_you_mean(name, table)
     if meant:
@@ -349,7 +348,7 @@ def _lacks_value(option: Option, found: str = "") -> InputError:
     )
 
 
-def _left_over(table: Table, words: Sequence[str], last: Option | None) -> InputError:
+def _without_option(table: Table, words: Sequence[str], last: Option | None) -> InputError:
     found, meant = " ".join(words), _meant(table, words)
     if meant:
         return InputError(f"`{found}` has no option before it (did you mean `{meant}`?).{SEE}")
@@ -366,7 +365,7 @@ def _left_over(table: Table, words: Sequence[str], last: Option | None) -> Input
 
 
 def _meant(table: Table, words: Sequence[str]) -> str:
-    """Return what a word without an option was meant as, where that can be told."""
+    """Return the likely meaning of a word without an option, or an empty string."""
     first, *others = words
     for name, action in table.items():
         if action.choices is not None and first in action.choices:

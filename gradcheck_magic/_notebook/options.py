@@ -1,4 +1,4 @@
-"""The options that a project sets in its `pyproject.toml`, and when a check is strict."""
+"""The options that a project sets in its `pyproject.toml`, and the option `strict`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ DISPLAYS = ("auto", "widget", "static", "text")
 
 FILE = "pyproject.toml"
 TABLE = "gradcheck_magic"
-# What the variable CI says where it is set by somebody who does not mean it.
+# Values of the environment variable CI that mean that this is no CI.
 NOT_CI = {"", "0", "false", "no", "off"}
 
 
 def is_strict(strict: object) -> bool:
-    """Return whether a check is strict, now: True, False, or "ci"."""
+    """Return True if a check is strict here, for a setting of True, False or "ci"."""
     if isinstance(strict, bool):
         return strict
     if not (isinstance(strict, str) and strict == "ci"):
@@ -44,23 +44,23 @@ def is_strict(strict: object) -> bool:
 def project_options() -> dict[str, Any]:
     """Return the options of the project that the working directory belongs to.
 
-    They stand in the table `[tool.gradcheck_magic]` of the nearest `pyproject.toml` that has one,
-    from there upwards: one without it, as a part of a larger project may have, says nothing.
+    They are in the table `[tool.gradcheck_magic]` of the nearest `pyproject.toml` that has one, in
+    this directory or above. A file without the table, as in a part of a larger project, is skipped.
 
     Raises
     ------
     InputError
-        If such a file cannot be read, or says what cannot be meant: a typing error must not make
-        a check less strict than it looks.
+        If such a file cannot be read, or has an unknown option or an invalid value: a typing error
+        must not make a check less strict than it looks.
     """
     try:
         here = Path.cwd()
     except FileNotFoundError:
-        # It has been deleted.
+        # The working directory has been deleted.
         return {}
     for directory in (here, *here.parents):
         file = directory / FILE
-        # Path.is_file would raise an error for a directory that may not be entered.
+        # Path.is_file would raise an error if the directory may not be entered.
         if os.path.isfile(file):  # noqa: PTH113
             told = os.path.relpath(file)
             table = _table(file, told)
@@ -70,7 +70,7 @@ def project_options() -> dict[str, Any]:
 
 
 def _table(file: Path, told: str) -> object | None:
-    """Return our table of a file, if it has one."""
+    """Return the table of this package in a file, if there is one."""
     try:
         tools = tomllib.loads(file.read_text(encoding="utf-8")).get("tool")
     except OSError as error:
@@ -86,9 +86,9 @@ def _table(file: Path, told: str) -> object | None:
 
 
 def _checked(table: object, told: str) -> dict[str, Any]:
-    """Return the options in our table, if all of them can be meant."""
+    """Return the options in the table, if all of them are valid."""
     if not isinstance(table, dict):
-        found = _spelled(table)
+        found = _as_written(table)
         raise InputError(f"{told}: `{TABLE}` in [tool] is {found}: expected [tool.{TABLE}].")
     for name, value in table.items():
         if name not in OPTIONS:
@@ -97,7 +97,7 @@ def _checked(table: object, told: str) -> dict[str, Any]:
             raise InputError(f"{told}: [tool.{TABLE}] has no option `{name}`{meant}{known}.")
         option = OPTIONS[name]
         if not option.fits(value):
-            found = _spelled(value)
+            found = _as_written(value)
             raise InputError(
                 f"{told}: `{name}` in [tool.{TABLE}] is {found}"
                 f"{did_you_mean(found, option.choices)}: expected {option.expected}."
@@ -105,14 +105,14 @@ def _checked(table: object, told: str) -> dict[str, Any]:
     return table
 
 
-def _spelled(value: object) -> str:
-    """Return a value as it stands in the file, or nearly so; in one line."""
+def _as_written(value: object) -> str:
+    """Return a value about as it is written in the file, on one line."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True)
 class _Option:
-    """What an option may be."""
+    """The values that an option may have."""
 
     expected: str
     fits: Callable[[Any], bool]
@@ -120,11 +120,11 @@ class _Option:
 
 
 def _choice(values: Sequence[str | bool]) -> _Option:
-    # Compared as they are spelled: 1 is not true.
-    choices = tuple(_spelled(value) for value in values)
+    # Values are compared as they are written, as 1 is not true.
+    choices = tuple(_as_written(value) for value in values)
     *others, last = choices
     expected = f"{', '.join(others)} or {last}"
-    return _Option(expected, lambda value: _spelled(value) in choices, choices)
+    return _Option(expected, lambda value: _as_written(value) in choices, choices)
 
 
 def _whole_number(least: int) -> _Option:
@@ -155,7 +155,7 @@ WORKERS = _Option(
     f'{_whole_number(1).expected}, or an executor, such as "pool"',
     lambda value: _whole_number(1).fits(value) or _is_expression(value),
 )
-# By the names that they have in `%config GradcheckMagics` as well.
+# The names are those of `%config GradcheckMagics`.
 OPTIONS = {
     "strict": _choice((True, False, "ci")),
     "quiet": _choice((True, False)),

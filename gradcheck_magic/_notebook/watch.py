@@ -1,7 +1,8 @@
-"""What a check uses, whether that has changed since, and what is said of the check after a cell.
+"""The watch: it finds out if a cell has changed what a check uses, and checks again.
 
-Whatever the expressions for parameters, gradients and cost read is looked at: arrays by identity
-and content, functions by identity and code, and what functions of the notebook read in turn.
+It looks at everything that the expressions for parameters, gradients and cost read: arrays by
+identity and content, functions by identity and code, and the variables that the functions of the
+notebook read in turn.
 """
 
 from __future__ import annotations
@@ -43,34 +44,34 @@ Namespace = dict[str, Any]
 Named = tuple[str, Any]
 Checker = Callable[[float, bool], GradientCheck]
 
-# A watched check, looking for changes included, takes no more than this part of the time of the
-# cell before it, or than so many seconds, whichever is more; each look a third of that.
-SHARE = 0.25
+# A watched check, including the looks for changes, may take this part of the time of the cell
+# before it, or LEAST_SECONDS if that is more. Each look may take the part LOOK of that.
+CELL_SHARE = 0.25
 LEAST_SECONDS = 0.3
 LOOK = 1 / 3
-# Before so many evaluations of the cost, nothing can be said of a gradient.
-FEWEST = 30
-# What takes longer than there is time is tried all the same, up to so many times as long: it is
-# stopped in time, and the machine may have been busy before.
-UNEVEN = 3.0
-# Where a full check took more than this part of the time there is, a scan is made instead.
+# A check can say nothing before this many evaluations of the cost.
+LEAST_EVALUATIONS = 30
+# A check is tried even if it seems to need more time than there is, up to this factor: the machine
+# may have been busy before, and the check is stopped in time anyway.
+TIME_TOLERANCE = 3.0
+# If the last full check took more than this part of the time there is, a scan is made instead.
 TIGHT = 0.5
-# Of a larger array than that, in bytes, only so many are looked at; and no more objects than these.
+# The most bytes of one array, and the most objects, that a look covers.
 MOST_BYTES = 1 << 25
 MOST_OBJECTS = 10_000
-# Objects of these packages belong to the front end: they change whenever anything is run or shown.
+# Objects of these packages belong to the front end, and change whenever anything is run or shown.
 FRONT_END = {"IPython", "ipykernel", "ipywidgets", "matplotlib", "traitlets"}
 PLAIN_NUMBERS = (int, float, complex, np.generic, type(None))
 
 
 @dataclass(frozen=True, eq=False)
 class News:
-    """What there is to say after a cell.
+    """The news after a cell.
 
     Attributes
     ----------
     sentence : str
-        One line.
+        The news on one line.
     check : GradientCheck or None
         The result, if a check was made.
     """
@@ -80,21 +81,21 @@ class News:
 
     @property
     def is_good(self) -> bool:
-        """Whether the gradient was checked, and is right."""
+        """True if the gradient was checked and is correct."""
         return self.check is not None and self.check.passed
 
 
 class Watch:
-    """The expressions that a check is made of, and what they read when it was made.
+    """The expressions of a check, and what they read at the time of the last check.
 
     Parameters
     ----------
     params, grads, cost : str
-        Expressions.
+        The expressions.
     others : iterable of str
-        Further ones that the check depends on.
+        Other expressions that the check depends on.
     namespace : dict
-        The notebook.
+        The variables of the notebook.
     """
 
     def __init__(
@@ -108,44 +109,44 @@ class Watch:
         self._namespace = namespace
         self._pace = _Pace()
         self._seen = self._looked(LOOK * LEAST_SECONDS)
-        # The same when the gradient was last computed.
+        # What the expressions read when the gradient was last computed.
         self._computed = self._seen
 
     @property
     def blind_spots(self) -> str:
-        """What is too large to be looked through after every cell, in words; empty if nothing."""
+        """A warning about variables that are too large for a full look, or an empty string."""
         names = dict.fromkeys(name for seen in self._seen.values() for name in seen.overlooked)
         return f"in-place changes of {listed(names)} may go unnoticed" if names else ""
 
     def remember(self, check: GradientCheck | None) -> None:
-        """Take what is there now for what has been checked.
+        """Take the present state as the one that was checked.
 
         Parameters
         ----------
         check : GradientCheck, optional
-            The check: it tells how long another one will take.
+            The check, from which the time of the next one is estimated.
         """
-        self._take(self._looked(LOOK * LEAST_SECONDS))
+        self._set_seen(self._looked(LOOK * LEAST_SECONDS))
         if check is not None:
             self._pace = self._pace.after(check)
 
     def after_cell(self, seconds: float, check: Checker) -> News | None:
-        """Check again if anything has changed; whatever happens, nothing is raised.
+        """Check again if anything has changed, and never raise an error.
 
         Parameters
         ----------
         seconds : float
-            How long the cell took.
+            The run time of the cell.
         check : callable
-            Makes the check, in so many seconds; and whether to do so in a hurry.
+            Makes the check. Its arguments are a budget in seconds, and True if a scan is advised.
 
         Returns
         -------
         News or None
-            None where nothing has changed.
+            The news, or None if nothing has changed.
         """
         try:
-            return self._after_cell(max(SHARE * seconds, LEAST_SECONDS), check)
+            return self._after_cell(max(CELL_SHARE * seconds, LEAST_SECONDS), check)
         except BaseException as error:  # noqa: BLE001 (the user's code may raise anything)
             return _not_checked(error)
 
@@ -156,10 +157,10 @@ class Watch:
             return None
         looked = time.perf_counter() - began
         try:
-            # Afterwards there is another look: the check itself may change what the cost reads.
+            # Leave time for another look afterwards, as the check may change what the cost reads.
             return self._news(now, max(budget - 2 * looked, looked), check)
         finally:
-            self._take(self._looked(LOOK * budget))
+            self._set_seen(self._looked(LOOK * budget))
 
     def _news(self, now: Mapping[str, _Seen], budget: float, check: Checker) -> News:
         if self._is_stale(now):
@@ -167,7 +168,7 @@ class Watch:
             what = f"`{self._params}` {have} changed since {self._gradient(now)} was computed."
             return News(f"not checked: {what}")
         given = budget - self._pace.beyond
-        if self._pace.least >= UNEVEN * given:
+        if self._pace.least >= TIME_TOLERANCE * given:
             least = _time(self._pace.least + self._pace.beyond)
             why = (
                 f"as the last check shows, it takes at least {least}; the limit is {_time(budget)}"
@@ -180,9 +181,9 @@ class Watch:
         except BaseException as error:  # noqa: BLE001 (the user's code may raise anything)
             return _not_checked(error)
         self._pace = self._pace.after(made, time.perf_counter() - began - given)
-        return self._told(now, made)
+        return self._result_news(now, made)
 
-    def _told(self, now: Mapping[str, _Seen], check: GradientCheck) -> News:
+    def _result_news(self, now: Mapping[str, _Seen], check: GradientCheck) -> News:
         if check.interrupted and check.verdict is not Verdict.BUG:
             enough = f"{_time(check.seconds)} was not enough"
             return News(f"not checked: {enough}. Run %gradcheck to check in full.", check)
@@ -197,27 +198,27 @@ class Watch:
     # What has changed
 
     def _looked(self, seconds: float) -> dict[str, _Seen]:
-        """Look at what each expression reads, for so many seconds."""
+        """Look at what each expression reads, for at most this many seconds."""
         look = _Look(self._namespace, time.perf_counter() + seconds)
         seen = {text: look.at(tree) for text, tree in self._trees.items()}
-        if self._are_accumulated(seen):
+        if self._uses_torch_gradients(seen):
             seen[self._grads] = look.of(seen[self._params].gradients)
         return seen
 
-    def _are_accumulated(self, seen: Mapping[str, _Seen]) -> bool:
-        """Whether nobody computes `grads`, as torch accumulates them in the parameters."""
+    def _uses_torch_gradients(self, seen: Mapping[str, _Seen]) -> bool:
+        """Return True if there is no `grads`, as torch accumulates gradients in the parameters."""
         return bool(seen[self._params].gradients) and not is_there(self._grads, self._namespace)
 
     def _gradient(self, now: Mapping[str, _Seen]) -> str:
-        return "`.grad`" if self._are_accumulated(now) else f"`{self._grads}`"
+        return "`.grad`" if self._uses_torch_gradients(now) else f"`{self._grads}`"
 
-    def _take(self, now: dict[str, _Seen]) -> None:
+    def _set_seen(self, now: dict[str, _Seen]) -> None:
         if not now[self._grads].is_like(self._seen[self._grads]):
             self._computed = now
         self._seen = now
 
     def _is_stale(self, now: Mapping[str, _Seen]) -> bool:
-        """Whether the parameters have other values than those that the gradient belongs to."""
+        """Return True if the parameters have changed since the gradient was computed."""
         before, after = self._computed[self._params], now[self._params]
         are_stored = before.is_stored and after.is_stored
         return are_stored and self._is_kept(now) and not before.is_equal(after)
@@ -226,7 +227,7 @@ class Watch:
         return self._is_kept(now) and not self._computed[text].is_like(now[text])
 
     def _is_kept(self, now: Mapping[str, _Seen]) -> bool:
-        """Whether the gradient is what it was, and is not computed when it is asked for."""
+        """Return True if the gradient is stored, and has not changed."""
         grads = now[self._grads]
         return grads.is_stored and grads.is_like(self._seen[self._grads])
 
@@ -237,16 +238,16 @@ def _differ(one: Mapping[str, _Seen], other: Mapping[str, _Seen]) -> bool:
 
 @dataclass(frozen=True)
 class _Pace:
-    """How long a check takes, by the last one; in seconds.
+    """The time that a check takes, estimated from the last one, in seconds.
 
     Attributes
     ----------
     least : float
-        Before it can say anything.
+        The time before a check can say anything.
     full : float
-        Where every entry was measured, at last.
+        The time of the last full check.
     beyond : float
-        Longer than it is given.
+        The time by which the last check exceeded its budget.
     """
 
     least: float = 0.0
@@ -255,13 +256,13 @@ class _Pace:
 
     def after(self, check: GradientCheck, beyond: float = 0.0) -> _Pace:
         """Return the pace after another check."""
-        least = check.seconds * FEWEST / max(1, check.n_evaluations)
+        least = check.seconds * LEAST_EVALUATIONS / max(1, check.n_evaluations)
         full = check.seconds if check.mode == "full" else self.full
         return _Pace(least, full, max(0.0, beyond))
 
 
 def _not_checked(error: BaseException) -> News:
-    """Say in one line why there is no result."""
+    """Return the news that there is no result, with the reason."""
     if isinstance(error, GradientCheckInterrupted):
         return News(f"not checked: interrupted. {error}", error.check)
     if isinstance(error, KeyboardInterrupt):
@@ -278,29 +279,29 @@ def _time(seconds: float) -> str:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep to one line: what the cost prints or warns of would come up once for each evaluation."""
+    """Suppress output and warnings, which the cost would repeat at each evaluation."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
 
 
-# What is seen
+# A look at objects
 
 
 class _Identity:
-    """Tells an object from any other, without keeping it."""
+    """The identity of an object, which does not keep the object alive."""
 
     def __init__(self, value: object) -> None:
         self._id = id(value)
         try:
             self._value: weakref.ref[object] | None = weakref.ref(value)
-        except TypeError:  # not every object can be referred to
+        except TypeError:  # not every object supports weak references
             self._value = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Identity):
             return NotImplemented
-        # The number of an object that is gone may have been given to another one.
+        # The id of an object that is gone may belong to another object now.
         return self._id == other._id and not (self._is_gone or other._is_gone)
 
     __hash__ = None  # type: ignore[assignment]
@@ -312,20 +313,20 @@ class _Identity:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What an expression reads, at one time.
+    """The objects that an expression reads, at one time.
 
     Attributes
     ----------
     identities : list of _Identity
-        The objects.
+        The identities of the objects.
     contents : list of str
-        The values of those that hold one; empty where there was no time to look.
+        Their values as text or hashes; an empty string if there was no time to look.
     overlooked : list of str
-        Variables of which not everything was looked at.
+        The variables that were not looked at completely.
     gradients : list of (str, tensor)
-        What torch has accumulated in them.
+        The gradients that torch has accumulated in the variables.
     is_stored : bool
-        Whether the expression stands for what is there, and computes nothing.
+        True if the expression only names stored objects, and computes nothing.
     """
 
     identities: list[_Identity]
@@ -335,11 +336,11 @@ class _Seen:
     is_stored: bool
 
     def is_like(self, other: _Seen) -> bool:
-        """Whether these are the same objects, with the same values."""
+        """Return True if these are the same objects with the same values."""
         return self.identities == other.identities and self.is_equal(other)
 
     def is_equal(self, other: _Seen) -> bool:
-        """Whether these are the same values, as far as is known."""
+        """Return True if the values are the same, as far as they are known."""
         if len(self.contents) != len(other.contents):
             return False
         pairs = zip(self.contents, other.contents, strict=True)
@@ -347,35 +348,35 @@ class _Seen:
 
 
 class _Look:
-    """A look at what expressions read.
+    """A look at the objects that expressions read.
 
     Parameters
     ----------
     namespace : dict
-        The notebook.
+        The variables of the notebook.
     until : float
-        When, by `time.perf_counter`, arrays are no longer looked through.
+        The time, by `time.perf_counter`, after which no more arrays are hashed.
     """
 
     def __init__(self, namespace: Namespace, until: float) -> None:
         self._namespace = namespace
         self._until = until
-        # An array is looked through once, whoever reads it.
+        # Each array is hashed only once, even if several expressions read it.
         self._digests: dict[int, str] = {}
 
     def at(self, tree: ast.expr) -> _Seen:
-        """Look at what an expression reads."""
+        """Look at the objects that an expression reads."""
         roots: list[Named] = []
         is_stored = True
-        for node in _parts(tree):
-            found, is_all = _read(node, self._namespace)
+        for node in _elements(tree):
+            found, is_all = _variables_of(node, self._namespace)
             roots += found
             is_stored = is_stored and is_all
         is_stored = is_stored and not any(is_function(value) for _, value in roots)
         return self.of(roots, is_stored=is_stored)
 
     def of(self, roots: list[Named], *, is_stored: bool = True) -> _Seen:
-        """Look at some variables, and whatever is in them."""
+        """Look at the given variables, and at everything inside them."""
         seen = _Seen([], [], [], [], is_stored)
         known: set[int] = set()
         waiting = deque(roots)
@@ -402,7 +403,7 @@ class _Look:
         return seen
 
     def _content(self, name: str, value: Any, overlooked: list[str]) -> str:
-        """Return the hash of an array, of a part of it, or nothing where there is no time left."""
+        """Return the hash of an array or of a part of it, or an empty string if time is up."""
         array = _array(value)
         if array is None or array.dtype.hasobject or time.perf_counter() > self._until:
             overlooked.append(name)
@@ -414,9 +415,9 @@ class _Look:
         return self._digests[id(value)]
 
     def _inside(self, name: str, value: Any) -> Iterator[Named]:
-        """Yield what an object is made of, each under the name of the variable nearest to it."""
+        """Yield the parts of an object, each with the name of the nearest variable."""
         if isinstance(value, FunctionType):
-            yield from self._inside_function(name, value)
+            yield from self._parts_of_function(name, value)
             return
         items: Iterable[Any] = ()
         if isinstance(value, dict):
@@ -436,7 +437,7 @@ class _Look:
             items = (type(value),)
         yield from ((name, item) for item in items)
 
-    def _inside_function(self, name: str, function: FunctionType) -> Iterator[Named]:
+    def _parts_of_function(self, name: str, function: FunctionType) -> Iterator[Named]:
         yield name, function.__code__
         defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
         yield from ((name, value) for value in defaults)
@@ -445,7 +446,7 @@ class _Look:
             yield from global_variables(function)
 
     def _is_ours(self, kind: type) -> bool:
-        """Whether a class was defined in the notebook."""
+        """Return True if a class was defined in the notebook."""
         return kind.__module__ == self._namespace.get("__name__")
 
 
@@ -454,7 +455,7 @@ def _package(kind: type) -> str:
 
 
 def _array(value: Any) -> NDArray[Any] | None:
-    """Return what an array of any kind holds; None where that cannot be had."""
+    """Return an array of any library as a NumPy array, or None if that is not possible."""
     if isinstance(value, np.ndarray):
         return value
     if _is_lazy(value):
@@ -462,7 +463,7 @@ def _array(value: Any) -> NDArray[Any] | None:
     library = library_of(value)
     try:
         return np.asarray(value) if library is None else library.array(value)
-    except Exception:  # noqa: BLE001 (an object may answer with anything)
+    except Exception:  # noqa: BLE001 (the object may raise anything)
         return None
 
 
@@ -471,7 +472,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _is_lazy(value: Any) -> bool:
-    """Whether to have the values takes work: a computation, a file, or a copy of many."""
+    """Return True if reading the values is costly: a computation, a file, or a large copy."""
     graph = getattr(value, "__dask_graph__", None)
     if graph is not None and graph() is not None:
         return True
@@ -480,62 +481,62 @@ def _is_lazy(value: Any) -> bool:
     return is_large and not hasattr(value, "__dlpack__")
 
 
-# What an expression reads
+# The variables of an expression
 
 
 def is_there(expression: str, namespace: Namespace) -> bool:
-    """Whether it is more than the name of a variable that does not exist."""
+    """Return False if the expression is just the name of a variable that does not exist."""
     return expression in namespace or not expression.isidentifier()
 
 
-def _parts(tree: ast.expr) -> Iterator[ast.expr]:
-    """Yield what a list, tuple or dict in an expression is made of; or the expression itself."""
+def _elements(tree: ast.expr) -> Iterator[ast.expr]:
+    """Yield the elements of a list, tuple or dict in an expression, or the expression itself."""
     if isinstance(tree, (ast.List, ast.Tuple)):
         for element in tree.elts:
-            yield from _parts(element)
+            yield from _elements(element)
     elif isinstance(tree, ast.Dict):
         for value in tree.values:
-            yield from _parts(value)
+            yield from _elements(value)
     else:
         yield tree
 
 
-def _read(node: ast.expr, namespace: Namespace) -> tuple[list[Named], bool]:
-    """Return the variables that an expression reads, and whether these are all there is to it.
+def _variables_of(node: ast.expr, namespace: Namespace) -> tuple[list[Named], bool]:
+    """Return the variables that an expression reads, and True if it only names stored objects.
 
-    Nothing is computed: of ``net.params`` it is what `net` holds under this name, or `net` itself
-    where it holds nothing.
+    Nothing is computed: for ``net.params`` this is the attribute that `net` stores, or `net` itself
+    if it stores none of this name.
     """
     try:
-        name, value, is_all = _stored(node, namespace)
-    except LookupError:  # not there now
+        name, value, is_all = _stored_object(node, namespace)
+    except LookupError:  # it does not exist now
         return [], False
     except TypeError:
-        function = eval(f"lambda: ({ast.unparse(node)})", namespace)  # noqa: S307 (it is not called)
+        function = eval(f"lambda: ({ast.unparse(node)})", namespace)  # noqa: S307 (it is never called)
         return list(global_variables(function)), False
     return [(name, value)], is_all
 
 
-def _stored(node: ast.expr, namespace: Namespace) -> tuple[str, Any, bool]:
-    """Return what is stored under a name, or an attribute or an item of it.
+def _stored_object(node: ast.expr, namespace: Namespace) -> tuple[str, Any, bool]:
+    """Return the object that a name, an attribute or an item stands for, if it is stored.
 
     Raises
     ------
     LookupError
-        If there is no such variable, or item.
+        If the variable or the item does not exist.
     TypeError
-        If it is another kind of expression.
+        If it is any other kind of expression.
     """
     if isinstance(node, ast.Name):
         return node.id, namespace[node.id], True
     if isinstance(node, ast.Attribute):
-        name, owner, is_all = _stored(node.value, namespace)
+        name, owner, is_all = _stored_object(node.value, namespace)
         held = dict(instance_attributes(owner)) if is_all else {}
         if node.attr in held:
             return ast.unparse(node), held[node.attr], True
         return name, owner, False
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-        name, container, is_all = _stored(node.value, namespace)
+        name, container, is_all = _stored_object(node.value, namespace)
         if is_all and isinstance(container, (dict, list, tuple)):
             index: Any = node.slice.value
             return ast.unparse(node), container[index], True

@@ -1,4 +1,4 @@
-"""How any picture is made: in matplotlib's own style, and as an element of a page."""
+"""What all pictures share: matplotlib's default style, axes, and HTML elements."""
 
 from __future__ import annotations
 
@@ -36,46 +36,46 @@ __all__ = [
 # The size of a picture, in inches and dots per inch: as wide as half a card.
 INCHES = (4.6, 2.6)
 DPI = 100
-# Okabe and Ito's colours, told apart by nearly everybody: first what agrees, then what is wrong.
+# Okabe and Ito's colours, which nearly everybody can tell apart.
 AGREE = "#0072B2"
 WRONG = ("#D55E00", "#E69F00", "#CC79A7")
 UNKNOWN_COLOR = "#7F7F7F"
-# In the live card, what has this colour takes the colour of the text around it.
+# In the live card, everything in this colour takes the colour of the surrounding text.
 SENTINEL = "#010203"
 
 
 class Draw(Protocol):
-    """What draws a figure, with text and axes in a colour."""
+    """A function that draws a figure, with text and axes in a given colour."""
 
     def __call__(self, *, color: str) -> Figure:
-        """Return the figure; its background is transparent."""
+        """Return the figure, with a transparent background."""
 
 
 @contextmanager
 def plain_style(further: dict[str, object] | None = None) -> Iterator[None]:
-    """Matplotlib's own style, whatever the user has set; theirs is back afterwards.
+    """Use matplotlib's default style, and restore the user's settings afterwards.
 
-    An interrupt waits until then.
+    An interrupt is held back until they are restored.
     """
     with (
         InterruptGuard(),
         matplotlib.style.context(["default", {"font.size": 9, **(further or {})}]),
         warnings.catch_warnings(),
     ):
-        # A name may be in any script; the table beside the picture shows it all the same.
+        # A font may lack the script of a name; the table beside the picture shows the name anyway.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         yield
 
 
 def new_axes(area: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
-    """Return a figure, transparent, with axes."""
+    """Return a transparent figure and its axes."""
     figure = Figure(figsize=INCHES, dpi=DPI)
     figure.patch.set_alpha(0)
     return figure, figure.add_axes(area)
 
 
 def legend_above(axes: Axes, handles: Sequence[Artist], *, ncols: int) -> None:
-    """Say above the axes what the marks are, where none of them is in the way."""
+    """Put the legend above the axes, where it covers no data."""
     if not handles:
         return
     axes.legend(
@@ -92,13 +92,13 @@ def legend_above(axes: Axes, handles: Sequence[Artist], *, ncols: int) -> None:
 
 
 def power(value: float) -> str:
-    """Return a power of ten without a formula, which would have to be typeset: ``1e-7``."""
+    """Return a power of ten as plain text, ``1e-7``: a formula would have to be typeset."""
     text = f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
     return text.removesuffix("e0")
 
 
 def paint(axes: Axes, color: str) -> None:
-    """Give text and axes a colour, and take away what frames them."""
+    """Set the colour of text and axes, and remove the frame."""
     axes.patch.set_alpha(0)
     axes.tick_params(colors=color)
     axes.xaxis.label.set_color(color)
@@ -112,14 +112,14 @@ def paint(axes: Axes, color: str) -> None:
 
 
 def svg(draw: Draw, alt: str) -> str:
-    """Return a picture as an `<svg>` element that takes the colour of the text around it.
+    """Return a picture as an `<svg>` element in the colour of the surrounding text.
 
     Parameters
     ----------
     draw : callable
-        Draws it: ``partial(error_map, close_up)``.
+        Draws the picture, such as ``partial(error_map, close_up)``.
     alt : str
-        What it shows, in words; plain text.
+        The picture in words, as plain text.
     """
     with plain_style({"svg.fonttype": "none", "svg.hashsalt": "gradcheck"}):
         buffer = io.StringIO()
@@ -127,7 +127,7 @@ def svg(draw: Draw, alt: str) -> str:
     element = buffer.getvalue()
     element = element[element.index("<svg") :].replace(SENTINEL, "currentColor")
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
-    # Ids are only for references, which are made by hash: the others would repeat on the page.
+    # References use ids made from a hash. All other ids would repeat on the page.
     element = re.sub(r'<g id="[^"]*">', "<g>", element)
     element = re.sub(r'(<image [^>]*?)\s?id="[^"]*"', r"\1", element)
     words = html.escape(alt, quote=True)
@@ -135,7 +135,7 @@ def svg(draw: Draw, alt: str) -> str:
 
 
 def png(draw: Draw, alt: str) -> str:
-    """Return a picture as `<img>` elements with embedded PNGs, for light and for dark."""
+    """Return a picture as two `<img>` elements with embedded PNGs, one light and one dark."""
     light = _img(draw, alt, color="#1a1a1a", background="#ffffff", style="")
     dark = _img(draw, alt, color="#eeeeee", background="#111111", style="display:none")
     return light + dark
@@ -145,7 +145,7 @@ def _img(draw: Draw, alt: str, *, color: str, background: str, style: str) -> st
     with plain_style():
         buffer = io.BytesIO()
         figure = draw(color=color)
-        # Opaque: where the styles are taken away, the light one may stand on something dark.
+        # It is opaque, as a page without our style sheet may show the light one on a dark ground.
         figure.patch.set(facecolor=background, alpha=1)
         figure.savefig(buffer, format="png", dpi=2 * DPI)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")

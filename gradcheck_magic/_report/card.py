@@ -1,4 +1,4 @@
-"""A `GradientCheck` as HTML, and the words of it that text has too; displays nothing."""
+"""The card: a `GradientCheck` as HTML. Nothing is displayed here."""
 
 from __future__ import annotations
 
@@ -31,30 +31,21 @@ from gradcheck_magic._result.verdict import THRESHOLDS, Verdict
 
 __all__ = ["STYLE", "card", "entries_table", "in_code", "progress_card"]
 
-# The ruler runs from here to 1, in powers of ten.
+# The scale of the difference runs from this power of ten to 1.
 RULER_START = -12
-# A table row for each parameter, up to this many; the others are behind a fold.
+# The table shows at most this many parameters; the others are in a fold.
 ROWS_ON_CARD = 12
 MOST_NOTES = 6
-# Entries behind a diagnosis.
+# At most this many entries are listed for each diagnosis.
 ENTRIES_ON_CARD = 12
-# The ruler's colours where the style sheet is taken away, as it is from an output not trusted.
+# The colours of the scale where there is no style sheet, as in an output that is not trusted.
 BANDS = ("#d3ece2", "#fbe8bd", "#fbd3ba", "#f7bdb7")
-BEHIND_HEADS = ("entry", "analytic", "numerical", "analytic / numerical", "analytic − numerical")
+ENTRY_HEADS = ("entry", "analytic", "numerical", "analytic / numerical", "analytic − numerical")
 _BLOCK = "margin:0 0 8px;padding:6px 10px"
 
-
-# Words that text and card share
-
-
-# The tables that text and card share
-
-
-# HTML
-
-# The package may be in a zip file.
+# Read as a resource, as the package may be in a zip file.
 _CSS = resources.files("gradcheck_magic._report").joinpath("card.css").read_text(encoding="utf-8")
-# On one line, and without its comments: it goes into every output.
+# It goes into every output, so it is put on one line and its comments are removed.
 STYLE = " ".join(re.sub(r"/\*.*?\*/", "", _CSS, flags=re.DOTALL).split())
 
 _TONES = {
@@ -73,9 +64,9 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
     picture : str
         The histogram, as an HTML element.
     classes : str
-        Further classes of the card.
+        Additional classes of the card.
     can_choose : bool
-        Whether the names in the table are buttons, which choose a parameter in the controls.
+        True if the names in the table are buttons that choose a parameter in the controls.
     """
     verdict = check.verdict
     return (
@@ -91,7 +82,7 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
         f"{''.join(_diagnosis_block(check, diagnosis) for diagnosis in check.diagnoses)}"
         f"{''.join(map(_reason_block, check.reasons))}"
         f'<div class="gc-columns"><div class="gc-picture">{picture}</div>'
-        # It may be scrolled: by keyboard, too.
+        # tabindex lets the keyboard scroll it, too.
         '<div class="gc-tables" role="group" aria-label="Tables" tabindex="0">'
         f"{_html_tables(check, can_choose=can_choose)}</div></div>"
         f"{_html_footer(check)}</div>"
@@ -99,7 +90,7 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
 
 
 def progress_card(done: int, expected: int, seconds: float, *, classes: str = "") -> str:
-    """Return the card of a check under way."""
+    """Return the card of a check that is still running."""
     return (
         f"<style>{STYLE}</style>"
         f'<div class="gc gc-card gc-running {classes}" role="region" aria-label="Gradient check">'
@@ -119,7 +110,7 @@ def _since_line(check: GradientCheck) -> str:
 
 
 def _ruler(difference: float) -> str:
-    """The difference among the thresholds, on a logarithmic scale."""
+    """Return the difference on a logarithmic scale, together with the thresholds."""
     exponents = [RULER_START, *(round(math.log10(t)) for t in THRESHOLDS), 0]
     bands, marks = [], []
     for k, (low, high) in enumerate(pairwise(exponents)):
@@ -143,7 +134,7 @@ def _ruler(difference: float) -> str:
 
 
 def _pointer(difference: float) -> str:
-    """The mark above the ruler; none where the difference is no number."""
+    """Return the mark above the scale, or nothing if the difference is nan."""
     if math.isnan(difference):
         return ""
     exponent = math.log10(difference) if difference > 0 else RULER_START
@@ -156,7 +147,7 @@ def _pointer(difference: float) -> str:
 
 
 def _diagnosis_block(check: GradientCheck, diagnosis: Diagnosis) -> str:
-    """What is wrong in bold, what to look at below; one click away, the entries behind it."""
+    """Return a diagnosis: the cause in bold, what to look at, and its worst entries in a fold."""
     entries = check.entries_behind(diagnosis, ENTRIES_ON_CARD)
     return (
         f'<details class="gc-diagnosis" style="{_BLOCK}">'
@@ -166,14 +157,14 @@ def _diagnosis_block(check: GradientCheck, diagnosis: Diagnosis) -> str:
 
 
 def entries_table(entries: Iterable[Entry], caption: str) -> str:
-    """Return a table of entries as HTML: both values, the error bar, ratio and error."""
+    """Return an HTML table of entries with both values, the error bar, the ratio and the error."""
     heads = "".join(
-        f'<th scope="col"{_class(number=name != "entry")}>{name}</th>' for name in BEHIND_HEADS
+        f'<th scope="col"{_class(number=name != "entry")}>{name}</th>' for name in ENTRY_HEADS
     )
-    return _html_table(heads, map(_behind_row, entries), caption)
+    return _html_table(heads, map(_entry_row, entries), caption)
 
 
-def _behind_row(entry: Entry) -> str:
+def _entry_row(entry: Entry) -> str:
     label, analytic, numerical = worst_values(entry)
     off = f"{entry.analytic - entry.numerical:.3e}"
     cells = "".join(
@@ -188,7 +179,7 @@ def _reason_block(sentence: str) -> str:
 
 
 def _in_bold(sentence: str) -> str:
-    """The first sentence in bold, the others below."""
+    """Return the first sentence in bold, and the others below."""
     what, look = split_sentences(sentence)
     more = f'<div class="gc-muted">{in_code(look)}</div>' if look else ""
     full_stop = "." if look else ""
@@ -196,12 +187,12 @@ def _in_bold(sentence: str) -> str:
 
 
 def in_code(text: str) -> str:
-    """Escape a sentence, and set its `names` as code."""
+    """Escape a sentence for HTML, and set its `names` as code."""
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
 
 
 def _html_tables(check: GradientCheck, *, can_choose: bool) -> str:
-    # What is wrong comes before the fold.
+    # Parameters that are wrong come first, before the fold.
     order = sorted(check.parameters, key=lambda p: p.verdict is Verdict.CORRECT)
     shown = check.parameters if len(order) <= ROWS_ON_CARD else tuple(order[:ROWS_ON_CARD])
     names = {
@@ -219,15 +210,16 @@ def _html_tables(check: GradientCheck, *, can_choose: bool) -> str:
 
 
 def _name_cell(name: str, position: int, *, can_choose: bool) -> str:
-    """The name of a parameter, in a table."""
+    """Return the table cell with the name of a parameter."""
     code = f"<code>{html.escape(name)}</code>"
     if not can_choose:
         return code
-    return f'<button type="button" class="gc-pick" onclick="{_choosing(position)}">{code}</button>'
+    script = _choose_script(position)
+    return f'<button type="button" class="gc-pick" onclick="{script}">{code}</button>'
 
 
-def _choosing(position: int) -> str:
-    """What the page does when a parameter is chosen: as if it were chosen from the list below."""
+def _choose_script(position: int) -> str:
+    """Return the JavaScript of a name button: it selects the parameter in the list below."""
     return (
         f"const s=this.closest('.gc-box').querySelector('.gc-choose select');"
         f"s.selectedIndex={position + 1};s.dispatchEvent(new Event('change',{{bubbles:true}}))"

@@ -24,10 +24,10 @@ from gradcheck_magic._result.step_curve import StepCurve
 
 __all__ = ["close_up_card", "close_up_page", "curve_card", "curve_page"]
 
-# Makes an element of a page: of what draws a picture, and what that shows in words.
+# Makes an HTML element from a function that draws a picture, and the picture in words.
 Element = Callable[[Draw, str], str]
 
-# The worst entries that a close-up lists, at most.
+# A close-up lists at most this many of the worst entries.
 ENTRIES_IN_CLOSE_UP = 8
 PANELS = (
     ("Relative errors of its entries", parameter_histogram, parameter_histogram_alt),
@@ -37,12 +37,12 @@ PANELS = (
 
 
 def close_up_card(close_up: CloseUp, element: Element = svg) -> str:
-    """Return what there is to see of one parameter: pictures, and its worst entries.
+    """Return the closer look at one parameter: its pictures and worst entries.
 
     Parameters
     ----------
     element : callable
-        Makes an element of a picture: `svg`, or `png` where the card has to stand alone.
+        Makes an HTML element of a picture: `svg`, or `png` if the card has to stand alone.
     """
     parameter = close_up.parameter
     name = html.escape(parameter.name)
@@ -62,7 +62,7 @@ def close_up_card(close_up: CloseUp, element: Element = svg) -> str:
 
 
 def curve_card(curve: StepCurve, element: Element = svg) -> str:
-    """Return the step curve of one entry, and what it shows."""
+    """Return the step curve of one entry, with its description."""
     label = html.escape(curve.label)
     picture = element(partial(step_curve_picture, curve), step_curve_alt(curve))
     return (
@@ -74,16 +74,18 @@ def curve_card(curve: StepCurve, element: Element = svg) -> str:
 
 
 def close_up_page(close_up: CloseUp) -> str:
-    """Return the closer look as a card that needs nothing else."""
-    return _alone(close_up_card(close_up, png), f"gc-{close_up.parameter.verdict.name.lower()}")
+    """Return the closer look as a card that stands alone."""
+    return _standalone(
+        close_up_card(close_up, png), f"gc-{close_up.parameter.verdict.name.lower()}"
+    )
 
 
 def curve_page(curve: StepCurve) -> str:
-    """Return the step curve as a card that needs nothing else."""
-    return _alone(curve_card(curve, png))
+    """Return the step curve as a card that stands alone."""
+    return _standalone(curve_card(curve, png))
 
 
-def _alone(content: str, classes: str = "") -> str:
+def _standalone(content: str, classes: str = "") -> str:
     return f'<style>{STYLE}</style><div class="gc gc-card gc-static {classes}">{content}</div>'
 
 

@@ -1,4 +1,4 @@
-"""One parameter as pictures: its errors, where they are, value against value, and the step."""
+"""The pictures of one parameter (histogram, error map, scatter plot), and the step curve."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ __all__ = [
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# The map's colours run from here to 1, in powers of ten.
+# The colours of the map run from this power of ten to 1.
 LEAST_LOG_ERROR = -12
 MAP_AREA = (0.145, 0.17, 0.695, 0.66)
 BAR_AREA = (0.87, 0.17, 0.022, 0.66)
@@ -55,15 +55,15 @@ PLOT_AREA = (0.155, 0.17, 0.825, 0.72)
 EXACT = "#56B4E9"
 TRUNCATION_COLOR = "#009E73"
 NOT_FINITE = WRONG[2]
-# Cells are drawn with about so many pixels in all, for the patterns in them.
+# The map is drawn with about this many pixels, so that patterns in its cells can be seen.
 PATTERN_ROWS, PATTERN_COLUMNS = 180, 360
-# From one stripe of a pattern to the next.
+# The distance between the stripes of a pattern, in pixels.
 STRIPE = 6
-# Each is an element of the picture, and it should stay small.
+# Each mark is an element of the SVG, which should stay small.
 MOST_MARKS = 200
 MOST_POINTS = 400
 MOST_BARS = 100
-# What does not agree has another colour and another form.
+# Wrong entries differ in colour and in form.
 POINT_STYLES: dict[bool, dict[str, Any]] = {
     False: {
         "label": "agree", "color": AGREE, "marker": "o", "markersize": 3.5, "markeredgewidth": 0,
@@ -72,19 +72,19 @@ POINT_STYLES: dict[bool, dict[str, Any]] = {
         "label": "wrong", "color": WRONG[0], "marker": "x", "markersize": 5, "markeredgewidth": 1.5,
     },
 }  # fmt: skip
-# Wider, in parts of the picture, an error bar can be seen.
-VISIBLE = 0.01
-# Beyond so many powers of ten, a linear scale shows nothing of the small values.
+# An error bar is drawn if it is wider than this part of the picture.
+VISIBLE_WIDTH = 0.01
+# If the values span more than this factor, a linear scale would hide the small ones.
 LINEAR_RANGE = 1e3
 MOST_DECADES = 8
-# Larger values overflow when the ends of an axis are set.
+# Larger values would overflow when matplotlib sets the ends of an axis.
 LARGEST_DRAWN = 1e300
-# Points that are on a line by this part of their size.
-ON_A_LINE = 1e-3
+# Points are on a line if they miss it by at most this part of their size.
+LINE_TOLERANCE = 1e-3
 
 
 def parameter_histogram(close_up: CloseUp, *, color: str = "black") -> Figure:
-    """Draw the relative errors of the entries of one parameter, as those of all are drawn."""
+    """Draw the histogram of the relative errors of one parameter."""
     errors, wrong = close_up.relative_errors, close_up.wrong
     unknown = ~np.isfinite(close_up.numerical) & ~wrong
     groups = [
@@ -96,7 +96,7 @@ def parameter_histogram(close_up: CloseUp, *, color: str = "black") -> Figure:
 
 
 def parameter_histogram_alt(close_up: CloseUp) -> str:
-    """Say in words what the histogram of a parameter shows."""
+    """Return the histogram of a parameter in words."""
     errors = close_up.relative_errors
     return (
         f"Histogram of the relative errors of {_entries(len(errors))} of "
@@ -104,7 +104,7 @@ def parameter_histogram_alt(close_up: CloseUp) -> str:
     )
 
 
-# Where they are
+# The error map
 
 
 def error_map(close_up: CloseUp, *, color: str = "black") -> Figure:
@@ -113,20 +113,21 @@ def error_map(close_up: CloseUp, *, color: str = "black") -> Figure:
     Parameters
     ----------
     color : str
-        Of text and axes; the background is transparent.
+        The colour of text and axes; the background is transparent.
 
     Returns
     -------
     Figure
-        A cell for each entry, or for a block of them where they are many: then it shows the
-        largest error, and is wrong if any of them is. Crosses mark what is wrong.
+        The map has a cell for each entry. If there are too many, a cell stands for a block of
+        entries: it shows their largest error, and is wrong if one of them is. Crosses mark wrong
+        cells.
     """
     grid = close_up.grid()
     with plain_style():
         figure, axes = new_axes(MAP_AREA)
         rows, columns = grid.tiling.extent
         high, wide = (n * b for n, b in zip(grid.shape, grid.tiling.block, strict=True))
-        # "none": the cells themselves are stored, and stay sharp at any size.
+        # "none" stores the cells themselves, so they stay sharp at any size.
         axes.imshow(
             _pixels(grid),
             interpolation="none",
@@ -145,7 +146,7 @@ def error_map(close_up: CloseUp, *, color: str = "black") -> Figure:
 
 
 def error_map_alt(close_up: CloseUp) -> str:
-    """Say in words what the map shows."""
+    """Return the error map in words."""
     parameter, errors = close_up.parameter, close_up.relative_errors
     shape = " × ".join(map(str, parameter.shape)) or "scalar"
     high, wide = Tiling.of(parameter.shape).block
@@ -174,7 +175,7 @@ def _entries(number: int) -> str:
 
 
 def _pixels(grid: ErrorGrid) -> NDArray[np.float64]:
-    """The map as an image: colours by the error, and patterns for what has none."""
+    """Return the map as an image: colours for errors, patterns for cells without one."""
     colors = mpl.colormaps["viridis"](1 - grid.log_errors / LEAST_LOG_ERROR)
     for cells, name in ((grid.exact, EXACT), (grid.not_finite, NOT_FINITE)):
         colors[cells] = mpl.colors.to_rgba(name)
@@ -203,7 +204,7 @@ def _pixels(grid: ErrorGrid) -> NDArray[np.float64]:
 
 
 def _mark(axes: Axes, grid: ErrorGrid) -> None:
-    """Put crosses on cells that are wrong, and rings on those on a kink; not on all, if many."""
+    """Mark wrong cells with crosses and cells on a kink with rings; if they are many, only some."""
     inches = (INCHES[1] * MAP_AREA[3], INCHES[0] * MAP_AREA[2])
     room = 72 * min(size / n for size, n in zip(inches, grid.shape, strict=True))
     size = float(np.clip(0.5 * room, 4, 10))
@@ -218,22 +219,22 @@ def _mark(axes: Axes, grid: ErrorGrid) -> None:
 
 
 def _marks(grid: ErrorGrid) -> Iterator[tuple[Mask, str, str]]:
-    """Yield which cells are marked, with what, and what that means."""
+    """Yield the cells to mark, the mark, and its meaning."""
     yield grid.wrong, "x", "wrong"
     yield grid.kinked, "o", "on a kink"
     if 2 * grid.unmeasured.sum() > grid.unmeasured.size:
-        # The few others would be lost among these.
+        # Few cells were measured: without a mark they would be lost among the others.
         agree = ~(grid.wrong | grid.kinked | grid.not_finite | grid.unmeasured | grid.padding)
         yield agree, "s", "agrees"
 
 
 def _some(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """Return at most so many, from everywhere."""
+    """Return at most this many rows, evenly spread."""
     return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
 
 
 def _map_keys(grid: ErrorGrid, color: str) -> Iterator[Patch | Line2D]:
-    """Yield what the marks and patterns are, of those that are there."""
+    """Yield a legend entry for each mark and pattern in the map."""
     for cells, marker, name in _marks(grid):
         number = int(cells.sum())
         if number:
@@ -263,7 +264,7 @@ def _label_map(axes: Axes, grid: ErrorGrid) -> None:
     if tiling.gap or tiling.extent == (1, 1):
         axes.set_xticks([])
     elif tiling.count > 1:
-        # A folded vector's rows are named by the first index in each.
+        # Each row of a folded vector is labelled with its first index.
         axes.yaxis.set_major_formatter(lambda row, _: f"{row * tiling.per_row:.0f}")
     if not tiling.down:
         axes.set_yticks([])
@@ -286,22 +287,23 @@ def _draw_color_bar(axes: Axes, color: str) -> None:
         spine.set_visible(False)
 
 
-# Value against value
+# The scatter plot
 
 
 def scatter(close_up: CloseUp, *, color: str = "black") -> Figure:
-    """Draw the analytic value of each entry over its numerical one: a factor is a slope.
+    """Draw the analytic against the numerical value of each entry: a factor is a slope.
 
     Parameters
     ----------
     color : str
-        Of text and axes; the background is transparent.
+        The colour of text and axes; the background is transparent.
 
     Returns
     -------
     Figure
-        With the line on which they are equal; where all that is wrong is on another line through
-        the origin, that line and its slope. Of many entries, some are drawn.
+        The plot has the line on which both values are equal. If all wrong entries lie on another
+        line through the origin, it has that line and its slope, too. If there are many entries,
+        only some are drawn.
     """
     drawn = _drawable(close_up)
     with plain_style():
@@ -330,7 +332,7 @@ def scatter(close_up: CloseUp, *, color: str = "black") -> Figure:
 
 
 def scatter_alt(close_up: CloseUp) -> str:
-    """Say in words what the scatter plot shows."""
+    """Return the scatter plot in words."""
     drawn = _drawable(close_up)
     n, n_wrong = int(drawn.sum()), int((drawn & close_up.wrong).sum())
     n_shown = min(n_wrong, MOST_POINTS) + min(n - n_wrong, MOST_POINTS)
@@ -352,7 +354,7 @@ def _drawable(close_up: CloseUp) -> Mask:
 
 
 def _set_scales(axes: Axes, close_up: CloseUp, drawn: Mask) -> float:
-    """Make both axes alike, logarithmic where that shows more; return where they end."""
+    """Give both axes the same scale, logarithmic if that shows more; return their end."""
     sizes = np.abs(np.concatenate([close_up.analytic[drawn], close_up.numerical[drawn]]))
     sizes = sizes[sizes > 0]
     largest = max(float(np.max(sizes, initial=0.0)), 1e-290) if sizes.size else 1.0
@@ -371,15 +373,15 @@ def _set_scales(axes: Axes, close_up: CloseUp, drawn: Mask) -> float:
 
 
 def _set_logarithmic(axes: Axes, small: float, largest: float) -> None:
-    """Make both axes logarithmic beyond what is small, and linear around zero."""
+    """Make both axes linear around zero, and logarithmic beyond `small`."""
     low, high = np.floor(np.log10([small, largest]))
     axes.set_xscale("symlog", linthresh=10.0**low)
     axes.set_yscale("symlog", linthresh=10.0**low)
-    # Two powers of ten on either side: more would run into each other around zero.
+    # Two ticks on either side: the labels of more would overlap around zero.
     ticks = 10.0 ** np.unique([np.ceil((low + high) / 2), high])
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(FixedLocator([*-ticks, 0.0, *ticks]))
-        # Without a formula, which would have to be typeset.
+        # Plain text, as a formula would have to be typeset.
         axis.set_major_formatter(lambda value, _: power(value) if value else "0")
         axis.set_minor_locator(NullLocator())
 
@@ -387,7 +389,7 @@ def _set_logarithmic(axes: Axes, small: float, largest: float) -> None:
 def _draw_points(
     axes: Axes, close_up: CloseUp, there: NDArray[np.intp], style: dict[str, Any]
 ) -> None:
-    """Draw some entries, and the error bars that are long enough to be seen."""
+    """Draw the given entries, and the error bars that are long enough to be seen."""
     x, y, bars = (a[there] for a in (close_up.numerical, close_up.analytic, close_up.uncertainty))
     axes.plot(x, y, linestyle="none", **style)
     to_pixels = axes.transData.transform
@@ -397,36 +399,36 @@ def _draw_points(
         to_pixels(np.column_stack([x + bars, y]))[:, 0]
         - to_pixels(np.column_stack([x - bars, y]))[:, 0]
     )
-    seen = np.flatnonzero(long > VISIBLE * wide)[:MOST_BARS]
+    seen = np.flatnonzero(long > VISIBLE_WIDTH * wide)[:MOST_BARS]
     axes.hlines(
         y[seen], x[seen] - bars[seen], x[seen] + bars[seen], color=style["color"], linewidth=1
     )
 
 
 def _slope(close_up: CloseUp, drawn: Mask) -> float | None:
-    """The slope of the line through the origin on which all wrong entries are, if they are."""
+    """Return the slope of a line through the origin with all wrong entries, if there is one."""
     wrong = drawn & close_up.wrong
     x, y = close_up.numerical[wrong], close_up.analytic[wrong]
-    # One point is on a line in any case.
+    # A single point is on a line in any case.
     if len(x) < 2 or not np.all(x):  # noqa: PLR2004 (two points)
         return None
     slope = float(np.median(y / x))
     bars = np.abs(slope) * close_up.uncertainty[wrong]
-    room = np.maximum(ON_A_LINE * np.abs(y), np.nan_to_num(2 * bars))
+    room = np.maximum(LINE_TOLERANCE * np.abs(y), np.nan_to_num(2 * bars))
     is_line = slope and abs(slope) < LARGEST_DRAWN and np.all(np.abs(y - slope * x) <= room)
     return slope if is_line else None
 
 
-# The step
+# The step curve
 
 
 def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
-    """Draw the error of an entry's central difference over the step, and what explains it.
+    """Draw the error of a central difference against the step, and the terms that explain it.
 
     Parameters
     ----------
     color : str
-        Of text and axes; the background is transparent.
+        The colour of text and axes; the background is transparent.
     """
     with plain_style():
         figure, axes = new_axes(PLOT_AREA)
@@ -434,7 +436,7 @@ def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
         axes.set_yscale("log")
         _set_ends(axes, curve)
         for values, style, paint_in, name in (
-            (curve.roundoff, "--", WRONG[1], "rounding noise"),
+            (curve.roundoff, "--", WRONG[1], "rounding"),
             (curve.truncation, "-.", TRUNCATION_COLOR, "truncation"),
             (curve.errors, "o-", AGREE, "error"),
         ):
@@ -464,7 +466,7 @@ def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
         axes.set_ylabel("|central difference − analytic|")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(numticks=7))
-            # Without a formula, which would have to be typeset.
+            # Plain text, as a formula would have to be typeset.
             axis.set_major_formatter(lambda value, _: power(value))
             axis.set_minor_locator(NullLocator())
         legend_above(axes, axes.get_legend_handles_labels()[0], ncols=5)
@@ -473,7 +475,7 @@ def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
 
 
 def step_curve_alt(curve: StepCurve) -> str:
-    """Say in words what the curve shows."""
+    """Return the step curve in words."""
     finite = np.isfinite(curve.errors)
     start = f"Error of the central difference of {curve.label} as a function of the step ε"
     if not finite.any():
@@ -491,7 +493,7 @@ def step_curve_alt(curve: StepCurve) -> str:
 
 
 def _set_ends(axes: Axes, curve: StepCurve) -> None:
-    """Set them by the errors themselves, with room around: round-off alone goes much further."""
+    """Fit the axes to the errors, with some room: rounding noise alone reaches much further."""
     values = np.append(curve.errors, curve.bar)
     values = values[np.isfinite(values) & (values > 0)]
     low, high = (values.min(), values.max()) if values.size else (1e-16, 1.0)

@@ -1,4 +1,4 @@
-"""A `GradientCheck` as matplotlib figures, built directly, never through pyplot."""
+"""The figures of a `GradientCheck`, made without pyplot."""
 
 from __future__ import annotations
 
@@ -39,16 +39,17 @@ __all__ = [
     "svg_element",
 ]
 
-# Name, colour and errors of entries that are drawn alike.
+# The name, the colour and the errors of entries that are drawn alike.
 Group = tuple[str, str, NDArray[np.float64]]
 
-# Left, bottom, width and height of the axes: a layout engine would take longer than the drawing.
+# The left, bottom, width and height of the axes. They are fixed, as a layout engine would take
+# longer than the drawing.
 AREA = (0.14, 0.17, 0.84, 0.73)
-# Where names stand at the left: what is beside them, and so many letters of each at most.
+# The margin beside the names at the left, and the most letters of a name.
 NAME_MARGIN = 0.045
 MOST_LETTERS = 18
 MOST_LINES = 12
-# Counts from here on are given in thousands, for which there is room.
+# Counts from this one on are given in thousands, to save room.
 MANY_ENTRIES = 10_000
 BINS_PER_DECADE = 2
 # The picture starts at 1e-12 at the latest, so that pictures of two checks can be compared.
@@ -56,7 +57,7 @@ FIRST_BIN, LEAST_BIN = -12, -17
 
 
 def picture(check: GradientCheck, *, color: str = "black") -> Figure:
-    """Draw what suits the check: the errors of all entries, or the reach of a scan."""
+    """Draw the histogram of a full check, or the reach of a scan."""
     return (histogram if check.mode == "full" else reach)(check, color=color)
 
 
@@ -66,19 +67,19 @@ def histogram(check: GradientCheck, *, color: str = "black") -> Figure:
     Parameters
     ----------
     color : str
-        Of text and axes; the background is transparent.
+        The colour of text and axes; the background is transparent.
 
     Returns
     -------
     Figure
-        With the thresholds as dashed lines, and bins of their own for entries that agree exactly
-        and for those that are not finite.
+        The histogram has dashed lines at the thresholds, and separate bins for entries that agree
+        exactly and for entries that are not finite.
     """
     return draw_histogram(_groups(check), color=color)
 
 
 def draw_histogram(groups: list[Group], *, color: str) -> Figure:
-    """Draw the errors of several groups of entries upon each other."""
+    """Draw the histograms of several groups of entries, stacked."""
     with plain_style():
         figure, axes = new_axes(AREA)
         exponents = _exponents(np.concatenate([errors for *_, errors in groups]))
@@ -90,18 +91,18 @@ def draw_histogram(groups: list[Group], *, color: str) -> Figure:
 
 
 def reach(check: GradientCheck, *, color: str = "black") -> Figure:
-    """Draw what error of a single entry a scan finds, beside the size of the entries.
+    """Draw the smallest error that a scan detects in a single entry, beside the entries' size.
 
     Parameters
     ----------
     color : str
-        Of text and axes; the background is transparent.
+        The colour of text and axes; the background is transparent.
 
     Returns
     -------
     Figure
-        One line for each parameter, from the least error that is found to its largest entry, with
-        a dot at the size of a typical one; crosses are the errors of entries that are wrong.
+        Each parameter has a line from its smallest detectable error to its largest entry, with a
+        dot at the size of a typical entry. Crosses are the errors of wrong entries.
     """
     shown = [p for p in check.parameters if p.is_scanned][:MOST_LINES]
     with plain_style():
@@ -123,7 +124,7 @@ def reach(check: GradientCheck, *, color: str = "black") -> Figure:
 
 
 def _shortened(name: str) -> str:
-    """Leave out the middle of a long name: layers often differ at the beginning or at the end."""
+    """Leave out the middle of a long name, as names of layers differ at the start or at the end."""
     if len(name) <= MOST_LETTERS:
         return name
     half = (MOST_LETTERS - 1) // 2
@@ -131,7 +132,7 @@ def _shortened(name: str) -> str:
 
 
 def _make_room_for_names(axes: Axes) -> None:
-    """Let the axes begin to the right of the longest name."""
+    """Move the left end of the axes to the right of the longest name."""
     longest = max((text.get_window_extent().width for text in axes.get_yticklabels()), default=0)
     left = NAME_MARGIN + longest / axes.figure.bbox.width
     _, bottom, _, height = AREA
@@ -139,7 +140,7 @@ def _make_room_for_names(axes: Axes) -> None:
 
 
 def _draw_marks(axes: Axes, *, is_wrong: bool) -> None:
-    """Say above the axes what the marks are."""
+    """Draw the legend above the axes."""
     marks = [
         ("|", AGREE, "smallest detectable error"),
         ("o", AGREE, "typical entry"),
@@ -153,7 +154,7 @@ def _draw_marks(axes: Axes, *, is_wrong: bool) -> None:
         handles=handles,
         frameon=False,
         loc="lower left",
-        # From the picture's left, however much room the names take.
+        # It starts at the left of the picture, however much room the names take.
         bbox_to_anchor=(0.01, 0.9),
         bbox_transform=axes.figure.transFigure,
         ncols=len(handles),
@@ -177,17 +178,17 @@ def _draw_reach(axes: Axes, check: GradientCheck, parameter: ParameterCheck, pla
 
 
 def png_element(check: GradientCheck) -> str:
-    """Return the picture as `<img>` elements with embedded PNGs, for light and for dark."""
+    """Return the picture as two `<img>` elements with embedded PNGs, one light and one dark."""
     return png(partial(picture, check), picture_alt(check))
 
 
 def svg_element(check: GradientCheck) -> str:
-    """Return the picture as an `<svg>` element that takes the colour of the text around it."""
+    """Return the picture as an `<svg>` element in the colour of the surrounding text."""
     return svg(partial(picture, check), picture_alt(check))
 
 
 def _exponents(errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The edges of the bins, as powers of ten."""
+    """Return the edges of the bins, as powers of ten."""
     ordinary = errors[np.isfinite(errors) & (errors > 0)]
     smallest = np.floor(np.log10(ordinary.min())) if ordinary.size else FIRST_BIN
     first = int(np.clip(smallest, LEAST_BIN, FIRST_BIN))
@@ -197,7 +198,7 @@ def _exponents(errors: NDArray[np.float64]) -> NDArray[np.float64]:
 def _draw_bars(
     axes: Axes, groups: list[Group], exponents: NDArray[np.float64]
 ) -> list[tuple[float, str]]:
-    """Draw the bars, and return place and name of the bins at the ends."""
+    """Draw the bars, and return the places and names of the bins at the ends."""
     width = 1 / BINS_PER_DECADE
     exact, not_finite = exponents[0] - 3 * width, exponents[-1] + 3 * width
     bottom = np.zeros(len(exponents) + 1)
@@ -215,7 +216,7 @@ def _draw_bars(
 
 
 def _draw_legend(axes: Axes, groups: list[tuple[str, str]]) -> None:
-    """Name the colours above the axes, where no bar is in the way."""
+    """Draw the legend above the axes, where it covers no bar."""
     names = [name for name, _ in groups]
     legend = axes.legend(
         [Patch(color=color) for _, color in groups],
@@ -228,12 +229,12 @@ def _draw_legend(axes: Axes, groups: list[tuple[str, str]]) -> None:
         columnspacing=1.2,
     )
     for text in legend.get_texts():
-        # A name may hold dollar signs that start no formula.
+        # A dollar sign in a name does not start a formula.
         text.set_parse_math(False)
 
 
 def _groups(check: GradientCheck) -> list[Group]:
-    """Name, colour and errors of what is drawn apart: what agrees, then the wrong, and whose."""
+    """Return the groups: entries that agree, then the wrong entries of each parameter."""
     errors, parameters = check.relative_errors, check.parameters
     owner = np.repeat(np.arange(len(parameters)), [p.n_measured for p in parameters])
     wrong = sorted(

@@ -1,4 +1,4 @@
-"""How the relative errors of the entries are spread, for whoever draws or prints it."""
+"""The histogram of relative errors, as counts and in words."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ErrorHistogram:
-    """How the relative errors are spread: every entry is in exactly one of the counts.
+    """A histogram of relative errors, in which every entry is counted exactly once.
 
     Attributes
     ----------
     exponents : ndarray of float, shape (k + 1,)
         The edges of the bins, as powers of ten; the last is 0, an error of 1.
     counts : ndarray of int, shape (k,)
-        Entries with an error in each bin. The first bin holds the smaller ones too.
+        The number of entries in each bin. The first bin holds smaller errors, too.
     n_exact, n_not_finite : int
-        Entries that agree to the last bit, and entries of which one value is not finite.
+        The number of entries that agree to the last bit, and of entries with a value that is not
+        finite.
     """
 
     exponents: Vector
@@ -40,9 +41,9 @@ def error_histogram(errors: Vector, exponents: Vector) -> ErrorHistogram:
     Parameters
     ----------
     errors : ndarray
-        From `relative_error`.
+        Relative errors from `relative_error`.
     exponents : ndarray, increasing
-        The edges, as powers of ten.
+        The edges of the bins, as powers of ten.
     """
     finite = np.isfinite(errors)
     ordinary = errors[finite & (errors > 0)]
@@ -52,7 +53,7 @@ def error_histogram(errors: Vector, exponents: Vector) -> ErrorHistogram:
 
 
 def in_words(errors: Vector) -> str:
-    """Return how many relative errors are in which of the bands; every entry is in one."""
+    """Return the number of relative errors in each band of the thresholds."""
     correct, inspect, bug = THRESHOLDS
     counts = [
         (np.sum(errors == 0), "exactly equal"),

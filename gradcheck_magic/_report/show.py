@@ -1,6 +1,6 @@
-"""Which function shows which kind of result: the one door through which results are rendered.
+"""The entrance to this room: `text`, `html` and `figure` render a result of any kind.
 
-Whatever draws pictures is imported when one is drawn, for matplotlib takes long to import.
+The modules that draw are imported only when a picture is drawn, as matplotlib takes long to import.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ text.register(StepCurve, curve_text)
 
 @singledispatch
 def html(result: object) -> str:
-    """Return a result as HTML that needs nothing else, pictures included."""
+    """Return a result as HTML that stands alone, with its pictures."""
     raise NotImplementedError(type(result).__name__)
 
 

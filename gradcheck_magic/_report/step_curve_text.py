@@ -1,4 +1,4 @@
-"""A `StepCurve` in words, and as a picture in text."""
+"""A `StepCurve` in words, and as a picture made of text."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["curve_sentence", "curve_text"]
 
 Vector = NDArray[np.float64]
 
-# Far below an error is what is no more than this part of it; and an error stays the same that
-# changes by no more.
+# Noise is far below an error if it is at most this part of it. An error stays the same if it
+# changes by at most this part.
 FAR_BELOW = 0.1
-# An error that neither round-off nor truncation explains is more than so many times their sum.
+# An error is unexplained if it is more than this many times the expected one.
 UNEXPLAINED = 8.0
-# The picture: its width, and its marks, the later ones on top.
+# The width of the picture, and its marks; later marks cover earlier ones.
 WIDTH = 48
 ROUNDOFF_MARK, TRUNCATION_MARK, ERROR_MARK = "·", "+", "●"
 
 
 def curve_sentence(curve: StepCurve) -> str:
-    """Say what a curve shows, in one to three sentences."""
+    """Return the description of a curve in a few sentences."""
     return " ".join(_sentences(curve))
 
 
@@ -39,7 +39,7 @@ def _sentences(curve: StepCurve) -> Iterator[str]:
             f"{_capital(what)} {verb} changed since the check: this curve is of the current values."
         )
     if not np.any(np.isfinite(curve.values)):
-        yield _nowhere(curve)
+        yield _not_finite(curve)
         return
     if not math.isfinite(curve.analytic):
         yield f"The gradient is {curve.analytic} here: there is nothing to compare."
@@ -61,11 +61,11 @@ def _main(curve: StepCurve) -> str:
     if not curve.bar <= curve.enough:
         return _too_noisy(curve)
     if off > CLEAR * (curve.bar + curve.rounding):
-        return _nearly(curve, off)
-    return _right(curve, off)
+        return _nearly_correct(curve, off)
+    return _correct(curve, off)
 
 
-def _nowhere(curve: StepCurve) -> str:
+def _not_finite(curve: StepCurve) -> str:
     if math.isfinite(curve.best):
         return (
             f"The cost is finite on only one side of θ, whatever the step: the slope there is "
@@ -116,7 +116,7 @@ def _wrong(curve: StepCurve, off: float) -> str:
     )
 
 
-def _nearly(curve: StepCurve, off: float) -> str:
+def _nearly_correct(curve: StepCurve, off: float) -> str:
     return (
         f"{_opening(curve)}. The error falls to {_size(off)} and no further. That is more than the "
         f"error bar of {_size(curve.bar)}, but only {_size(off / abs(curve.best))} of the entry."
@@ -141,22 +141,22 @@ def _too_noisy(curve: StepCurve) -> str:
     )
 
 
-def _right(curve: StepCurve, off: float) -> str:
-    is_right = f"the gradient is correct, and {_quality(curve)}"
+def _correct(curve: StepCurve, off: float) -> str:
+    is_right = f"The gradient is correct, and {_quality(curve)}"
     if off > CLEAR * curve.bar:
         return (
             f"{_opening(curve)}. The error falls to {_size(off)} and no further, which the "
-            f"rounding of the gradient itself explains: {is_right}."
+            f"rounding of the gradient itself explains. {is_right}."
         )
     i = _best_step(curve)
     return (
-        f"{_opening(curve)}; the error falls to {_size(curve.errors[i])} at ε = "
-        f"{_size(curve.steps[i])} and {_growth(curve, i)}: {is_right}."
+        f"{_opening(curve)}. The error falls to {_size(curve.errors[i])} at ε = "
+        f"{_size(curve.steps[i])} and {_growth(curve, i)}. {is_right}."
     )
 
 
 def _growth(curve: StepCurve, i: int) -> str:
-    """How the error grows on both sides of the best step."""
+    """Say how the error grows on both sides of the best step."""
     jump = _jump(curve)
     if jump is not None:
         return (
@@ -171,7 +171,7 @@ def _growth(curve: StepCurve, i: int) -> str:
 
 
 def _quality(curve: StepCurve) -> str:
-    """Whether the step that was used was a good one."""
+    """Say if the step that was used was a good one."""
     step = _size(curve.step)
     if curve.used is None:
         return f"{step} is too small to change θ"
@@ -198,25 +198,25 @@ def _opening(curve: StepCurve) -> str:
 
 
 def _at_used(curve: StepCurve) -> tuple[float, float]:
-    """Round-off and truncation with the step that was used; infinite where it shows nothing."""
+    """Return the rounding noise and truncation error at the used step, or infinity and zero."""
     if curve.used is None:
         return math.inf, 0.0
     return float(curve.roundoff[curve.used]), float(curve.truncation[curve.used])
 
 
 def _expected(curve: StepCurve) -> Vector:
-    """What the error is expected to be, at most, with a right gradient."""
+    """Return the largest error to expect if the gradient is correct."""
     return curve.roundoff + curve.truncation
 
 
 def _best_step(curve: StepCurve) -> int:
-    """Return the step with the least error, of those that have it for a reason and not by luck."""
+    """Return the index of the step with the least error that is not small by luck alone."""
     apart = np.abs(curve.values - curve.low)
     return int(np.argmin(np.where(np.isfinite(apart), np.fmax(apart, _expected(curve)), np.inf)))
 
 
 def _plateau(curve: StepCurve, off: float) -> tuple[float, float]:
-    """Return the least and the largest step around the best one with the same error."""
+    """Return the smallest and the largest step around the best one with the same error."""
     same = np.abs(curve.errors - off) <= FAR_BELOW * off
     first = last = _best_step(curve)
     while first > 0 and same[first - 1]:
@@ -227,9 +227,9 @@ def _plateau(curve: StepCurve, off: float) -> tuple[float, float]:
 
 
 def _jump(curve: StepCurve) -> int | None:
-    """Return the first step with an error of its own, if the truncation of smaller ones shows none.
+    """Return the index of the first step with an unexplained error, if there is one.
 
-    Where they do show it, what comes on top at the largest steps is of higher order.
+    If there is a truncation error, the excess at the largest steps is of higher order, and no jump.
     """
     if np.any(curve.truncation):
         return None
@@ -239,14 +239,14 @@ def _jump(curve: StepCurve) -> int | None:
 
 
 def _end_of_domain(curve: StepCurve) -> float | None:
-    """Return the step from which on J is not finite, if there is one."""
+    """Return the step from which the cost is not finite, if there is one."""
     finite = np.flatnonzero(np.isfinite(curve.values))
     end = finite[-1] + 1
     return float(curve.steps[end]) if end < len(curve.steps) else None
 
 
 def _size(value: float) -> str:
-    """Return a step or an error, in the one or two digits that matter."""
+    """Return a step or an error with the two or three digits that matter."""
     return f"{value:.2g}" if value < 100 else f"{value:.3g}"  # noqa: PLR2004 (three digits)
 
 
@@ -258,7 +258,7 @@ def _capital(text: str) -> str:
 
 
 def curve_text(curve: StepCurve) -> str:
-    """Return a table with the error at one step to a decade, drawn to a logarithmic scale."""
+    """Return a table with one step per decade, and its error drawn on a logarithmic scale."""
     rows = _rows(curve)
     low, high = _range(curve, rows)
     value = f"{curve.best:.8g} ± {curve.bar:.1g}"
@@ -278,7 +278,7 @@ def curve_text(curve: StepCurve) -> str:
 
 
 def _rows(curve: StepCurve) -> list[int]:
-    """Return one step to a decade, the used one among them."""
+    """Return the index of one step per decade; the used step is one of them."""
     anchor = curve.steps[curve.used] if curve.used is not None else curve.step
     exponents = np.log10(curve.steps / anchor)
     decades = np.round(exponents)
@@ -289,12 +289,12 @@ def _rows(curve: StepCurve) -> list[int]:
 
 
 def _range(curve: StepCurve, rows: list[int]) -> tuple[int, int]:
-    """Return the powers of ten between which everything that is shown lies."""
+    """Return the powers of ten between which all shown values lie."""
     shown = np.concatenate([column[rows] for column in _columns(curve)])
     exponents = np.log10(shown[np.isfinite(shown) & (shown > 0)])
     if not exponents.size:
         return -1, 0
-    # Round-off at a large step says how small an error may be by accident; less is not shown.
+    # An error far below the noise at the largest step is small by accident, and is not shown.
     least = np.min(curve.roundoff) / 100
     low = max(exponents.min(), math.log10(least) if least > 0 else -np.inf)
     return math.floor(low), max(math.ceil(exponents.max()), math.floor(low) + 1)

@@ -1,4 +1,4 @@
-"""A `GradientCheck`, or a closer look at one parameter, as text; displays nothing."""
+"""A `GradientCheck`, or a closer look at one parameter, as text. Nothing is printed here."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from gradcheck_magic._result.verdict import Verdict
 
 __all__ = ["close_up_text", "text_report"]
 
-# The histogram has one row for each of these, at most.
+# The histogram has one row for each decade, down to 10 to the minus this.
 DECADES = 16
 BAR_WIDTH = 32
-# A table of up to this many parameters has them all, in their order.
+# A table of at most this many parameters shows all of them, in their order.
 MANY_ROWS = 20
-# Of more, it has what does not agree, up to the second of these; where that is little, it is
-# filled up with others to the first.
+# A longer table shows the parameters that do not agree, at most ROWS_IN_TEXT, and others until it
+# has FEW_ROWS.
 FEW_ROWS, ROWS_IN_TEXT = 12, 40
-# Entries behind a diagnosis.
+# At most this many entries are listed for each diagnosis.
 ENTRIES_IN_TEXT = 3
-# Entries of a parameter that is looked at more closely.
+# A close-up lists at most this many entries.
 MOST_CLOSE = 8
-# Columns that hold what the user has named.
+# The columns with names that the user has chosen.
 NAMES = {"parameter", "worst entry"}
-# What the parameters are that the table leaves out.
+# The words for the parameters that the table leaves out, the most severe first.
 LEFT_OUT = {
     Verdict.BUG: "wrong",
     Verdict.INSPECT: "to inspect",
@@ -56,15 +56,15 @@ def text_report(check: GradientCheck, style: TextStyle = PLAIN_STYLE) -> str:
     Parameters
     ----------
     style : TextStyle
-        In which characters and colours, and how wide.
+        The characters, the colours and the width.
     """
-    parts = (_headline, _leading, _table, _histogram, _footer)
+    parts = (_headline, _findings, _table, _histogram, _footer)
     blocks = ("\n".join(part(check, style)) for part in parts)
     return "\n\n".join(block for block in blocks if block)
 
 
 def close_up_text(close_up: CloseUp, style: TextStyle = PLAIN_STYLE) -> str:
-    """Return what is known of one parameter as text: its verdict, worst entries and histogram."""
+    """Return one parameter as text: its verdict, worst entries and histogram."""
     parameter = close_up.parameter
     name, shape = style.name(parameter.name), style.sentence(shape_text(parameter.shape))
     verdict = style.sentence(f"{parameter.verdict.symbol} {parameter_verdict(parameter)}")
@@ -72,13 +72,13 @@ def close_up_text(close_up: CloseUp, style: TextStyle = PLAIN_STYLE) -> str:
     blocks = (
         [f"{name}   {shape}   {style.painted(verdict, TONES[parameter.verdict])}"],
         _entries(close_up.worst(MOST_CLOSE), style),
-        _drawn(close_up.relative_errors, title, style),
+        _histogram_lines(close_up.relative_errors, title, style),
     )
     return "\n\n".join(filter(None, map("\n".join, blocks)))
 
 
 def _headline(check: GradientCheck, style: TextStyle) -> Iterator[str]:
-    """The verdict, the difference, and how that compares with last time."""
+    """Yield the verdict, the difference, and what has changed since the last check."""
     verdict = style.sentence(f"{check.verdict.symbol} {check.verdict.value}")
     difference = style.sentence(f"difference {check.difference_text}")
     yield f"{style.painted(verdict, TONES[check.verdict])}   {difference}"
@@ -86,8 +86,8 @@ def _headline(check: GradientCheck, style: TextStyle) -> Iterator[str]:
         yield from style.broken(style.sentence(since_text(check)))
 
 
-def _leading(check: GradientCheck, style: TextStyle) -> Iterator[str]:
-    """What a reader must know first: what is wrong, or why it cannot be said."""
+def _findings(check: GradientCheck, style: TextStyle) -> Iterator[str]:
+    """Yield the diagnoses, or the reasons why there is no clear verdict."""
     for diagnosis in check.diagnoses:
         yield from _item(diagnosis.sentence, style)
         yield from _entries(check.entries_behind(diagnosis, ENTRIES_IN_TEXT), style)
@@ -96,7 +96,7 @@ def _leading(check: GradientCheck, style: TextStyle) -> Iterator[str]:
 
 
 def _entries(entries: Iterable[Entry], style: TextStyle) -> Iterator[str]:
-    """Both values of some entries, in a line each."""
+    """Yield a line with both values for each entry."""
     cells = [(style.name(row[0]), *map(style.sentence, row[1:])) for row in entry_rows(entries)]
     widths = _widths(cells)
     for row in cells:
@@ -133,7 +133,7 @@ def _table(check: GradientCheck, style: TextStyle) -> Iterator[str]:
 def _shown(
     parameters: Sequence[ParameterCheck],
 ) -> tuple[Sequence[ParameterCheck], Sequence[ParameterCheck]]:
-    """The parameters that the table has, and those that it leaves out."""
+    """Return the parameters that the table shows, and those that it leaves out."""
     if len(parameters) <= MANY_ROWS:
         return parameters, ()
     severity = list(LEFT_OUT)
@@ -163,24 +163,24 @@ def _widths(rows: Iterable[Sequence[str]]) -> list[int]:
 
 
 def _padded(text: str, width: int, painted: str = "", *, right: bool = False) -> str:
-    """A text of some width, the colours in which it may be painted not counted."""
+    """Return a text padded to a width; the codes for colours in `painted` are not counted."""
     spaces = " " * (width - columns(text))
     return f"{spaces}{painted or text}" if right else f"{painted or text}{spaces}"
 
 
 def _histogram(check: GradientCheck, style: TextStyle) -> Iterator[str]:
-    # A scan measures those that it suspects.
+    # A scan measures only the entries that it suspects.
     which = "each entry"
     if check.mode == "scan":
         several = check.n_measured != 1
         which = (
             "the entries measured individually" if several else "the entry measured individually"
         )
-    yield from _drawn(check.relative_errors, f"relative error of {which}", style)
+    yield from _histogram_lines(check.relative_errors, f"relative error of {which}", style)
 
 
-def _drawn(errors: NDArray[np.float64], title: str, style: TextStyle) -> Iterator[str]:
-    rows = list(_bars(errors))
+def _histogram_lines(errors: NDArray[np.float64], title: str, style: TextStyle) -> Iterator[str]:
+    rows = list(_histogram_rows(errors))
     if not rows:
         return
     yield title
@@ -190,14 +190,14 @@ def _drawn(errors: NDArray[np.float64], title: str, style: TextStyle) -> Iterato
         yield f"{label:>14} |{bar}{f' {count}' if count else ''}"
 
 
-def _bars(errors: NDArray[np.float64]) -> Iterator[tuple[str, int]]:
-    """Yield the rows of the histogram: an interval of errors, and how many entries are in it."""
+def _histogram_rows(errors: NDArray[np.float64]) -> Iterator[tuple[str, int]]:
+    """Yield the rows of the histogram: an interval of errors, and its number of entries."""
     histogram = error_histogram(errors, np.arange(-DECADES, 1.0))
     if histogram.n_exact:
         yield "exactly 0", histogram.n_exact
     occupied = np.flatnonzero(histogram.counts)
     if occupied.size:
-        # Down to an error of 1, so that the thresholds are in sight.
+        # The rows always go up to an error of 1, so that the thresholds are in sight.
         for k in range(occupied[0], len(histogram.counts)):
             low = round(histogram.exponents[k])
             high = f"1e{low + 1}" if low + 1 else "1"

@@ -1,8 +1,8 @@
-"""How text is written: in which characters, how wide, and in which colours.
+"""The style of text: its characters, its width and its colours.
 
-A terminal of any age shows the report: where its encoding lacks a character of ours, that is
-spelled out, and one of the user's is escaped, as Python does it. Nothing becomes a question mark,
-which is a verdict.
+Any terminal can show the report. If its encoding lacks one of our characters, we spell it out; if
+it lacks one of the user's, we escape it as Python does. No character becomes a question mark, as
+that is the symbol of a verdict.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from gradcheck_magic._wording import escaped
 
 __all__ = ["MUTED", "PLAIN_STYLE", "TONES", "TextStyle", "columns"]
 
-# Every character beyond ASCII that this package shows, for encodings which lack it.
+# The spelling of every character beyond ASCII in our own sentences, for encodings that lack it.
 SPELLED = {
     "✓": "OK", "✗": "X", "≈": "~", "±": "+-", "−": "-", "×": "x", "·": "|", "≤": "<=", "½": "1/2",
     "θ": "theta", "ε": "eps", "λ": "lambda", "→": "->", "…": "...", "²": "^2",
     "●": "*", "█": "#", "▼": "v",
 }  # fmt: skip
-# Parameters of the sequence that sets a colour ("select graphic rendition").
+# The parameters of the escape sequence that sets a colour ("select graphic rendition").
 TONES = {
     Verdict.CORRECT: "32",
     Verdict.INSPECT: "33",
@@ -31,23 +31,23 @@ TONES = {
     Verdict.INCONCLUSIVE: "35",
 }
 MUTED = "2"
-# Where a line may end: not within an equation.
+# A line may be broken at these spaces: not within an equation.
 SPACE = re.compile(r"(?<!=) (?!=)")
 CODE = re.compile(r"(`[^`]*`)")
 
 
 @dataclass(frozen=True)
 class TextStyle:
-    """How text is written.
+    """A style of text.
 
     Attributes
     ----------
     encoding : str
-        Only characters that it has are used.
+        The encoding; only its characters are used.
     is_coloured : bool
-        Whether colours are set; the text is the same without them.
+        True if colours are set. The text is the same without them.
     width : int or None
-        At how many columns sentences are broken; None: nowhere.
+        The number of columns at which sentences are broken; None to break none.
     """
 
     encoding: str = "utf-8"
@@ -55,22 +55,22 @@ class TextStyle:
     width: int | None = None
 
     def sentence(self, text: str) -> str:
-        """Write what this package says; what it quotes in `code` is the user's."""
+        """Return one of our sentences in this style; text in `code` is the user's."""
         return "".join(
             self.name(part) if part.startswith("`") else self._written(part, SPELLED)
             for part in CODE.split(text)
         )
 
     def name(self, text: str) -> str:
-        """Write a string of the user's, from which it can be told what it was."""
+        """Return a string of the user's in this style, with missing characters escaped."""
         return self._written(text, {})
 
     def painted(self, text: str, tone: str) -> str:
-        """Set the colour of a text, and take it back behind it."""
+        """Return a text in a colour, followed by the code that resets it."""
         return f"\x1b[{tone}m{text}\x1b[0m" if self.is_coloured and text else text
 
     def broken(self, text: str, indent: str = "") -> Iterator[str]:
-        """Yield the lines of a sentence, all but the first of them indented."""
+        """Yield the lines of a sentence, indented from the second line on."""
         if self.width is None:
             yield text
             return
@@ -87,7 +87,7 @@ class TextStyle:
         return "".join(c if self._has(c) else spelled.get(c) or escaped(c) for c in text)
 
     def _has(self, character: str) -> bool:
-        # A line break in a name, or a sequence that sets a colour, is written as what it is.
+        # A line break or an escape sequence in a name is escaped, so that it has no effect.
         if not character.isprintable():
             return False
         try:
@@ -97,12 +97,12 @@ class TextStyle:
         return True
 
 
-# For files and notebooks.
+# The style for files and notebooks.
 PLAIN_STYLE = TextStyle()
 
 
 def columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes: accents none, East Asian signs two.
+    """Return the width of a text in a terminal: 0 columns for accents, 2 for East Asian signs.
 
     Examples
     --------

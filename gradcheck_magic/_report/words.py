@@ -38,12 +38,12 @@ __all__ = [
 ]
 
 HEADS = ("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
-# After a scan: the size of an error in a single entry that it finds.
+# The column of a scan with the smallest error that it detects in a single entry.
 REACH = "smallest detectable error"
 SCAN_HEADS = (*HEADS[:4], REACH, "worst entry")
 NUMBER_COLUMNS = {"difference", REACH, "analytic", "numerical"}
 SEPARATOR = " · "
-# A picture's description names no more parameters than this.
+# The description of a picture names at most this many parameters.
 PARAMETERS_TOLD = 12
 
 
@@ -60,9 +60,9 @@ def parameter_verdict(check: ParameterCheck) -> str:
 
 
 def _scanned_verdict(check: ParameterCheck) -> str:
-    """Say what a scan found in a parameter, entry by entry or in regions."""
+    """Return the verdict on a scanned parameter, with its wrong regions or entries."""
     if check.regions:
-        # The name is at the beginning of the row.
+        # The row already begins with the name.
         places = [r.label.removeprefix(check.name) or "everywhere" for r in check.regions]
         return f"wrong, {listed(places, 3, code=False)}"
     if check.verdict is Verdict.BUG:
@@ -78,12 +78,12 @@ _VERDICT_WORDS = {
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """Return ``5 × 4``, and ``scalar`` for a single number."""
+    """Return a shape as ``5 × 4``, or ``scalar`` for a single number."""
     return " × ".join(map(str, shape)) or "scalar"
 
 
 def footer(check: GradientCheck) -> str:
-    """Return what was used, and what it could see: step, evaluations, time, cost, power."""
+    """Return the last line: step, evaluations, time, cost, and smallest detectable error."""
     is_full = check.mode == "full"
     parts = [
         _extent(check),
@@ -120,19 +120,19 @@ def _power(check: GradientCheck) -> str:
 
 
 def since_text(check: GradientCheck) -> str:
-    """Return what has changed since the previous check, if there was one."""
+    """Return the changes since the previous check, if there was one."""
     return f"Since last time: {check.changes}." if check.changes else ""
 
 
 def ratio_text(entry: Entry) -> str:
-    """Return by how much the analytic value is larger than the numerical one."""
+    """Return the ratio of the analytic to the numerical value, if there is one."""
     if not entry.numerical or not math.isfinite(entry.analytic / entry.numerical):
         return ""
     return f"{entry.analytic / entry.numerical:.4g}"
 
 
 def picture_alt(check: GradientCheck) -> str:
-    """Say in words what the picture shows."""
+    """Return the picture of a check in words."""
     if check.mode == "scan":
         return _reach_alt(check)
     errors = check.relative_errors
@@ -152,12 +152,12 @@ def _reach_alt(check: GradientCheck) -> str:
 
 
 def one_line(check: GradientCheck) -> str:
-    """Return verdict, difference and first diagnosis in one line."""
+    """Return the verdict, the difference and the first diagnosis in one line."""
     return f"{check.verdict.symbol} {check.headline()}"
 
 
 def brief(check: GradientCheck) -> str:
-    """Return a result in a few words: of a right one its extent, else what is wrong first."""
+    """Return a result in a few words: its extent if it passed, else the first error."""
     parts = [f"{check.verdict.symbol} {check.difference_text}"]
     if check.passed:
         kind = "scan of " if check.mode == "scan" else ""
@@ -170,7 +170,7 @@ def brief(check: GradientCheck) -> str:
 
 
 def _first_finding(check: GradientCheck) -> str:
-    """What is wrong, without what to look at; or an entry that is; or why nothing can be said."""
+    """Return the first diagnosis, or a wrong entry, or the reason why there is no verdict."""
     sentences = [*(diagnosis.sentence for diagnosis in check.diagnoses), *check.reasons]
     if check.wrong_entries and not check.diagnoses:
         label, analytic, numerical = worst_values(check.worst_entries(1)[0])
@@ -180,7 +180,7 @@ def _first_finding(check: GradientCheck) -> str:
 
 
 def progress_text(done: int, expected: int, seconds: float) -> str:
-    """Return how far a check is: evaluations, their rate, and the time left."""
+    """Return the progress of a check: evaluations, their rate, and the time left."""
     rate = done / seconds if seconds > 0 else math.inf
     return (
         f"Checking the gradient: {done:,} of about {expected:,} evaluations, "
@@ -193,7 +193,7 @@ def _rate_text(rate: float) -> str:
 
 
 def table_rows(check: GradientCheck, parameters: Sequence[ParameterCheck]) -> list[tuple[str, ...]]:
-    """Return the cells of the table: its heads, then a row for each of some parameters."""
+    """Return the cells of the table: its heads, then a row for each parameter given."""
     heads = table_heads(check)
     rows = [heads]
     for p in parameters:
@@ -205,7 +205,7 @@ def table_rows(check: GradientCheck, parameters: Sequence[ParameterCheck]) -> li
 
 
 def entry_rows(entries: Iterable[Entry]) -> list[tuple[str, ...]]:
-    """Return label, values and ratio of some entries."""
+    """Return the label, the values and the ratio of each entry."""
     return [(*worst_values(entry), ratio_text(entry)) for entry in entries]
 
 
@@ -215,13 +215,13 @@ def table_heads(check: GradientCheck) -> tuple[str, ...]:
 
 def difference_text(check: ParameterCheck) -> str:
     if math.isinf(check.difference_uncertainty):
-        # Of an estimate, that is all there is to say.
+        # An estimate without an error bar has no digits to show.
         return "" if not check.is_scanned else f"{check.difference}"
     return f"{'≈ ' if check.is_scanned else ''}{check.difference:.1e}"
 
 
 def values_behind(check: ParameterCheck, heads: Sequence[str]) -> tuple[str, ...]:
-    """What stands behind the verdict: the worst entry, and after a scan its reach."""
+    """Return the cells after the verdict: the worst entry, and the reach after a scan."""
     worst = worst_values(check.worst)
     if REACH not in heads:
         return worst
@@ -237,7 +237,7 @@ def worst_values(worst: Entry | None) -> tuple[str, str, str]:
 
 
 def split_sentences(text: str) -> tuple[str, str]:
-    """Return the first of several sentences, without its full stop, and the others; or all."""
-    # A full stop in code ends nothing.
+    """Return the first sentence without its full stop, and the rest, which may be empty."""
+    # A full stop in code ends no sentence.
     split = re.fullmatch(r"((?:`[^`]*`|[^`])*?)\. (.*)", text, flags=re.DOTALL)
     return (split[1], split[2]) if split else (text, "")

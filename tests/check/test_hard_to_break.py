@@ -61,6 +61,12 @@ def strictness(request):
         yield
 
 
+@pytest.fixture(autouse=True)
+def ticking(clock):
+    """Time passes whenever somebody looks, lest no budget be too small."""
+    clock.tick = 1e-6
+
+
 @pytest.mark.parametrize(("value", "expected"), PARAMETERS)
 def test_parameters(value, expected):
     value = value()

@@ -377,15 +377,6 @@ def failing(cost, model, after):
     return function
 
 
-def test_workers():
-    """The tensors that a closure reads are moved in the workers too."""
-    model, cost = network()
-    alone = check_gradients(model, None, lambda: cost(model))
-    check = check_gradients(model, None, lambda: cost(model), workers=2)
-    assert check.passed
-    assert np.array_equal(check.numerical, alone.numerical)
-
-
 def test_pickled_parameter_is_a_view():
     W = torch.zeros(3, dtype=torch.float64)
     (parameter,) = pickle.loads(pickle.dumps(pair(W, W))).parameters.arrays

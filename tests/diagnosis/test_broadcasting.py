@@ -17,7 +17,8 @@ P, Y = np.arange(1.0, N + 1), np.array([1.0, 0.0, 2.0, 5.0])
     pytest.param((N,), (N + 1, 1), False, id="HARD: of other lengths: meant so"),
     pytest.param((1, N), (N, 1), False, id="HARD: a row and a column: meant so"),
     pytest.param((1,), (1, 1), False, id="HARD: of length 1, nothing is square"),
-    pytest.param((N,), (N, N), False, id="a matrix"),
+    pytest.param((N,), (N, N), False, id="a vector and a matrix"),
+    pytest.param((N, 1), (N, N), False, id="HARD: a column and a matrix: meant so"),
     pytest.param((), (N, 1), False, id="a number"),
     pytest.param((N,), (N, 1, 1), False, id="three axes"),
 ])  # fmt: skip

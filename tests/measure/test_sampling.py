@@ -16,9 +16,9 @@ def quadratic(theta):
     return float(theta @ theta) / 2
 
 
-def sampled(gradient, *batches, cost=quadratic, aim=np.inf):
+def sampled(gradient, *batches, cost=quadratic, aim=np.inf, theta=THETA):
     """Measure some entries, batch by batch; return what was found, what was mended, the cost."""
-    pairing = pair(THETA, gradient)
+    pairing = pair(theta, gradient)
     with Cost(cost, pairing.parameters) as entered:
         residuals = Residuals(entered, gradient_under_test(pairing, 0, entered), 0)
         sampler = Sampler(residuals, entered, found := Sampled(), 1e-7)
@@ -68,6 +68,16 @@ def test_a_kink_excuses():
         [0.5, *THETA[1:5], 1.5], [0, 5], cost=lambda x: quadratic(x) + abs(x[0]) + abs(x[5])
     )
     assert found.wrong == {5}
+
+
+@pytest.mark.parametrize(("value", "wrong"), [(0.0, set()), (0.5, {0})])
+def test_what_is_disputed_is_not_wrong(value, wrong):
+    """Where every entry is zero and on a kink, a zero need not be one of the slopes, 1 to 3."""
+    found, _, _ = sampled(
+        [value, 2.0], [0, 1], cost=lambda x: float(np.sum(np.abs(x) + 2 * x)), theta=np.zeros(2)
+    )
+    assert found.wrong == wrong
+    assert found.changes[0] == pytest.approx((1 - value, 1.0), abs=1e-6)
 
 
 def test_each_is_measured_once():

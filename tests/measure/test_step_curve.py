@@ -35,7 +35,7 @@ def sine(x):
 ROWS = [
     pytest.param(
         array(2.0), array(12.0), lambda x: x[0] ** 3, 1.0,
-        "grows on both sides, as rounding noise (left) and truncation error (right) do: the "
+        "grows on both sides, as rounding noise (left) and truncation error (right) do. The "
         "gradient is correct, and 1e-07 was good enough.",
         id="cube",
     ),
@@ -45,7 +45,7 @@ ROWS = [
     ),
     pytest.param(
         array(2.0, 3.0), array(4.0, 6.0), lambda x: x @ x, 0.0,
-        "there is no truncation error; the error falls to 0", id="quadratic",
+        "there is no truncation error. The error falls to 0", id="quadratic",
     ),
     pytest.param(
         array(1.0), np.exp(array(1.0)), lambda x: np.exp(x[0]), np.e / 6,
@@ -151,7 +151,7 @@ def test_curve(theta, gradient, cost, c, sentence):
 def test_single_precision(theta, cost, precision, step):
     curve = curve_of(theta, np.cos(theta), cost)
     assert (curve.precision, curve.step) == (precision, step)
-    assert "the gradient is correct" in curve.sentence
+    assert "The gradient is correct" in curve.sentence
     assert "no choice of step" in curve_of(theta, 2 * np.cos(theta), cost).sentence
 
 

@@ -1,11 +1,10 @@
-"""What the Tab key offers behind `%gradcheck`, in a real shell and in a real kernel."""
+"""What the Tab key offers behind `%gradcheck`, in a real shell."""
 
 import itertools
 import warnings
 
 import pytest
 from IPython.core.completer import CompletionContext, provisionalcompleter
-from jupyter_client.manager import run_kernel
 
 IDENTIFIER = "gradcheck_magic.options"
 NOTEBOOK = """
@@ -288,25 +287,3 @@ def test_at_every_position(shell, run):
                 context = CompletionContext("", cell, cursor, number, None)
                 completions = matcher.__self__._completions(context)
                 assert line[:cursor].endswith(completions.fragment)
-
-
-def test_in_a_kernel():
-    """As a notebook asks for it: the whole cell, and a position."""
-    with run_kernel() as client:
-        client.wait_for_ready(timeout=60)
-        setup = "%load_ext gradcheck_magic\nparams = {'W1': 1.0, 'b1': 2.0}\nprices = 1"
-        client.execute(setup, reply=True, timeout=60)
-
-        def offered(before, after):
-            reply = client.complete(before + after, len(before), reply=True, timeout=60)["content"]
-            return reply["matches"], before[reply["cursor_start"] :]
-
-        body = "\ngrads = backward(params)\npr"
-        assert offered("%%gradcheck --mo", body) == (["--mode"], "--mo")
-        assert offered("%%gradcheck --mode=s", body) == (["scan"], "s")
-        assert offered("%%gradcheck -p p", body) == (["params", "prices"], "p")
-        assert offered("%%gradcheck --only W1,", body) == (["b1"], "")
-        assert offered("for _ in range(2):\n    %gradcheck --disp", "") == (["--display"], "--disp")
-        found, fragment = offered(f"%%gradcheck -q{body}", "")
-        assert fragment == "pr"
-        assert {"prices", "print"} <= {*found}

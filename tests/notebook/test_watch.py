@@ -9,36 +9,13 @@ import time
 import numpy as np
 import pytest
 from IPython.utils.capture import capture_output
-from kernel import started
+from watched import RIGHT, WATCHED
 
 from gradcheck_magic import InputError, Verdict
 from gradcheck_magic._inputs.fingerprint import BYTES_AT_ONCE, digest
 from gradcheck_magic._notebook import watch
 from gradcheck_magic._notebook.watch import Watch
 
-SETUP = """
-import functools
-import numpy as np
-X, y = np.random.default_rng(0).normal(size=(30, 4)), np.linspace(-1, 1, 30)
-params = {"w": np.array([0.5, -1.0, 2.0, 1.5]), "b": 0.5}
-lam, evaluations = 0.1, 0
-
-def predict(p):
-    return X @ p["w"] + p["b"]
-
-def cost_function(p):
-    global evaluations
-    evaluations += 1
-    return np.mean((predict(p) - y) ** 2) + lam * np.sum(p["w"] ** 2)
-
-def backward(p):
-    d = predict(p) - y
-    return {"dw": 2 * X.T @ d / len(X) + 2 * lam * p["w"], "db": 2 * d.mean()}
-
-grads = backward(params)
-"""
-
-RIGHT = r"✓ \S+ · 5 entries · \d+\.\d\d s"
 SHOWN = r"`_gradcheck` shows the card\."
 OLDER = r"`cost_function`, or something it uses, has changed since `grads` was computed\."
 STALE = r"not checked: `params` have changed since `grads` was computed\."
@@ -48,7 +25,7 @@ STALE = r"not checked: `params` have changed since `grads` was computed\."
 def cell(shell, run, monkeypatch):
     """Run a cell, and return what it printed; it ends well. There is time enough for a check."""
     monkeypatch.setattr(watch, "LEAST_SECONDS", 30.0)
-    run(SETUP)
+    run(WATCHED)
 
     def printed_by(code):
         with capture_output() as captured:
@@ -586,53 +563,3 @@ def test_interrupted(shell, watched):
     )
     assert shell.user_ns["params"]["w"].tobytes() == before
     assert watched("z = 1") == ""
-
-
-# In a kernel
-
-INTERRUPTED = """
-import signal
-{}
-kept = predict
-
-def predict(p):
-    signal.raise_signal(signal.SIGINT)
-    return X @ p["w"] + p["b"]
-"""
-
-
-@pytest.fixture(scope="module")
-def kernel():
-    with started() as kernel:
-        kernel.run(f"%load_ext gradcheck_magic\n{SETUP}")
-        kernel.run("from gradcheck_magic._notebook import watch\nwatch.LEAST_SECONDS = 30.0")
-        yield kernel
-
-
-def test_line_is_output_of_the_cell(kernel):
-    """And nothing else is."""
-    _, cards = kernel.run("%gradcheck --watch")
-    assert cards
-    assert kernel.run("z = 1") == ("", [])
-    for code in (
-        "grads = backward(params)",
-        "import asyncio\nawait asyncio.sleep(0)\nX *= 1; y = +y",
-    ):
-        printed, cards = kernel.run(code)
-        assert re.fullmatch(RIGHT, printed.strip())
-        assert not cards
-    assert kernel.run("grads['dw'] *= 2", silent=True) == ("", [])
-    printed, _ = kernel.run("z = 1")
-    assert printed.startswith("✗")
-    _, shown = kernel.run("display(_gradcheck, display_id='card')")
-    assert "There is a bug in backpropagation." in shown[0]["text/html"]
-
-
-@pytest.mark.parametrize("first", ["z = 1", "import asyncio; await asyncio.sleep(0)"])
-def test_interrupted_in_a_kernel(kernel, first):
-    """A kernel runs cells with `await` in another way, and has other plans with Ctrl-C then."""
-    kernel.run("grads = backward(params)\n%gradcheck --watch -q")
-    printed, _ = kernel.run(INTERRUPTED.format(first))
-    assert printed.startswith("not checked: interrupted. ")
-    assert kernel.run("z = 1") == ("", [])
-    kernel.run("predict = kept")

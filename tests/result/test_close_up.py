@@ -363,7 +363,7 @@ def test_a_factor_is_a_slope():
 
 
 def test_step_curve():
-    assert keys(step_curve_picture(curve())) == ["rounding noise", "truncation", "error"]
+    assert keys(step_curve_picture(curve())) == ["rounding", "truncation", "error"]
     assert step_curve_alt(curve()) == (
         "Error of the central difference of W[0, 1] as a function of the step ε, from 1e-08 to "
         "1e-02: the least is 2.0e-10, at ε = 1e-06; it is 2.0e-08 near the step used, 1e-07. The "

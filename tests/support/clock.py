@@ -8,12 +8,15 @@ class Clock:
     ----------
     now : float
         In seconds. Fractions such as 1/64 add up without rounding.
+    tick : float
+        How long it takes to look at it.
     """
 
     def __init__(self):
-        self.now = 0.0
+        self.now = self.tick = 0.0
 
     def __call__(self):
+        self.now += self.tick
         return self.now
 
     def sleep(self, seconds):

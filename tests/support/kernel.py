@@ -1,9 +1,31 @@
 """A real kernel, as a notebook has it."""
 
+import json
 from contextlib import contextmanager
 
 import pytest
 from jupyter_client.manager import start_new_kernel
+from lab_server import PATIENCE
+
+# A notebook that shows cards.
+CARDS = """
+%load_ext gradcheck_magic
+import gc, json
+import numpy as np
+from ipywidgets.widgets import widget as _widget
+
+params = {"W": np.arange(6.0).reshape(2, 3) + 1, "b": np.array([1.0, -2.0])}
+grads = {"dW": 2 * params["W"], "db": 2 * params["b"]}
+grads["db"][1] *= -1
+
+def cost_function(p):
+    return sum(np.sum(value**2) for value in p.values())
+"""
+# How many widgets there are, and how many objects in all.
+COUNT = """
+gc.collect()
+print(json.dumps([len(_widget._instances), len(gc.get_objects())]))
+"""
 
 
 class Kernel:
@@ -30,7 +52,7 @@ class Kernel:
 
     def _answers(self, number):
         while True:
-            message = self.client.get_iopub_msg(timeout=60)
+            message = self.client.get_iopub_msg(timeout=PATIENCE)
             if message["parent_header"].get("msg_id") != number:
                 continue
             if message["content"].get("execution_state") == "idle":
@@ -41,9 +63,15 @@ class Kernel:
 @contextmanager
 def started():
     """A kernel, shut down in the end."""
-    manager, client = start_new_kernel()
+    manager, client = start_new_kernel(startup_timeout=PATIENCE)
     try:
         yield Kernel(client)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+def counted(kernel):
+    """Return how many widgets and objects there are in a kernel with cards."""
+    printed, _ = kernel.run(COUNT, "counting")
+    return json.loads(printed)

@@ -59,7 +59,7 @@ def _(check, cost, grads, params, step_curve):
 CARDS = [
     ("There is a bug in backpropagation.", 1),
     ("✗ wrong, 3 of 3", 3),
-    ("the gradient is correct", 1),
+    ("The gradient is correct", 1),
 ]
 # Where an exported page takes marimo's own files from.
 CDN = re.compile(r"https://cdn\.jsdelivr\.net/npm/@marimo-team/frontend@[^/]*/dist/(?P<path>.*)")

@@ -124,8 +124,8 @@ def test_several_points():
             for name in p
         }  # fmt: skip
 
-    alone = check_gradients(params, gradient, cost, points=2)
-    shared = check_gradients(params, gradient, cost, points=2, workers=2)
+    alone = check_gradients(params, gradient, cost, mode="full", points=2)
+    shared = check_gradients(params, gradient, cost, mode="full", points=2, workers=2)
     assert known(shared) == known(alone)
 
 
@@ -173,8 +173,9 @@ def test_threads_of_a_cluster():
         with pytest.raises(InputError) as error:
             check_gradients(params, grads, cost, workers=workers)
         params, grads, cost, _ = structured()
-        alone = check_gradients(params, grads, cost)
-        assert known(check_gradients(params, grads, cost, workers=workers)) == known(alone)
+        alone = check_gradients(params, grads, cost, mode="full")
+        shared = check_gradients(params, grads, cost, mode="full", workers=workers)
+        assert known(shared) == known(alone)
     assert str(error.value) == (
         "`cost_function` reads the notebook's arrays, which several threads would move at the same "
         "time: set `workers` to a number or a pool of processes, or make the parameters an "
@@ -351,9 +352,9 @@ def test_notebook(run, cost):
     """Functions of cells, which use others, their arrays and imported modules."""
     run(CELL)
     run(cost)
-    alone = run("%gradcheck")
+    alone = run("%gradcheck --mode full")
     assert alone.passed
-    assert known(run("%gradcheck --workers 2")) == known(alone)
+    assert known(run("%gradcheck --mode full --workers 2")) == known(alone)
     run("grads['dW'][1, 1] *= 2")
     assert run("%gradcheck --workers=1+1").wrong_entries == (("W", (1, 1)),)
 

@@ -1,0 +1,117 @@
+"""Every parameter has its gradient; and where an entry stands, in θ and among those checked."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradcheck_magic import InputError
+from gradcheck_magic._inputs.pairing import has_gradients, pair
+
+PARAMS = {"a": np.zeros(2), "W": np.zeros((2, 3)), "b": np.zeros(4), "c": 0.5}
+SIZES = {"a": 2, "W": 6, "b": 4, "c": 1}
+# Entries count from 0 on, over all of θ.
+STARTS = {"a": 0, "W": 2, "b": 8, "c": 12}
+
+
+def counting(name):
+    first = STARTS[name]
+    return np.arange(first, first + SIZES[name], dtype=float).reshape(np.shape(PARAMS[name]))
+
+
+only = st.sets(st.sampled_from(sorted(PARAMS)), min_size=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(only, st.randoms(use_true_random=False))
+def test_where_entries_stand(names, random):
+    """The gradient of each entry is its place in θ, so that all must agree."""
+    checked = [name for name in PARAMS if name in names]
+    pairing = pair(PARAMS, {f"d{n}": counting(n) for n in checked}, only=checked)
+    size = sum(SIZES[name] for name in checked)
+    assert pairing.size == size
+    assert pairing.indices.tolist() == [
+        k for n in checked for k in range(STARTS[n], STARTS[n] + SIZES[n])
+    ]
+    assert pairing.analytic.tolist() == pairing.indices.tolist()
+    some = np.array(sorted(random.sample(range(size), random.randint(0, size))), dtype=int)
+    assert pairing.at(some).tolist() == pairing.theta_indices(some).tolist()
+    assert pairing.theta_indices(some).tolist() == pairing.indices[some].tolist()
+    parts = [(parameter.name, part.stop - part.start) for parameter, part in pairing.parts()]
+    assert parts == [(name, SIZES[name]) for name in checked]
+
+
+@pytest.mark.parametrize("style", ["d{}", "{}", "grad_{}", "{}_grad", "d_{}", "grad{}"])
+def test_styles_of_names(style):
+    pairing = pair(PARAMS, {style.format(name): counting(name) for name in PARAMS})
+    assert pairing.gradient_names == tuple(style.format(name) for name in PARAMS)
+    assert pairing.analytic.tolist() == list(range(13))
+
+
+def test_best_style_wins():
+    """A dict that holds both parameters and gradients, as a cache does."""
+    grads = {"W": np.ones(2), "dW": np.full(2, 2.0), "db": np.full(1, 3.0)}
+    pairing = pair({"W": np.zeros(2), "b": np.zeros(1)}, grads)
+    assert pairing.gradient_names == ("dW", "db")
+
+
+W = np.zeros((2, 3))
+FITTING = [
+    pytest.param([[1, 2, 3], [4, 5, 6]], None, id="lists of whole numbers"),
+    pytest.param(np.arange(1.0, 7).reshape(2, 3)[::1, ::1], None, id="an array"),
+    pytest.param(np.asfortranarray(np.arange(1, 7).reshape(2, 3)), None, id="Fortran order"),
+    pytest.param(np.arange(1.0, 7).reshape(1, 2, 3), "axes of length 1 were ignored", id="axes"),
+    pytest.param(np.arange(1, 7).reshape(2, 3).astype("f2"), None, id="half precision"),
+]
+
+
+@pytest.mark.parametrize(("gradient", "note"), FITTING)
+def test_flat_in_c_order(gradient, note):
+    pairing = pair({"W": W}, {"dW": gradient})
+    assert pairing.gradients[0].tolist() == [1, 2, 3, 4, 5, 6]
+    assert pairing.gradients[0].dtype == np.float64
+    assert len(pairing.notes) == (note is not None)
+    assert all(note in each for each in pairing.notes)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "eps"), [("f8", 2.0**-52), ("f4", 2.0**-23), ("f2", 2.0**-10), ("i8", 2.0**-52)]
+)
+def test_precision(dtype, eps):
+    assert pair(W, W.astype(dtype)).gradient_eps == (eps,)
+
+
+MISFITS = [
+    ({"W": W}, {"dW": W.T}, r"`dW` is \(3, 2\) and `W` is \(2, 3\): transposed\?"),
+    ({"W": W}, {"dW": W[:1]}, "a gradient has the shape of its parameter"),
+    ({"W": W}, {"dW": None}, "`dW` is None: `W` needs a gradient"),
+    ({"W": W, "b": W}, {"dW": W}, "no gradient for `b`: expected `db`, found `dW`"),
+    ({"W1": W, "W2": W}, {"dW1": W, "dw2": W}, "expected `dW2`"),
+    ([W, W], [W], "has 2 arrays and .* has 1: each parameter needs its gradient"),
+    ([W, W], {"x": W, "y": W}, "give both as dicts, or both as lists"),
+    ({"W": W}, None, "is None: is a `return` missing"),
+    ({"W": W}, lambda p: p, "is a function: call it and give its result"),
+]
+
+
+@pytest.mark.parametrize(("params", "grads", "said"), MISFITS)
+def test_misfits(params, grads, said):
+    with pytest.raises(InputError, match=said):
+        pair(params, grads)
+
+
+def test_one_vector_for_all():
+    pairing = pair(PARAMS, np.arange(13.0))
+    assert pairing.analytic.tolist() == list(range(13))
+    assert "was split in the order of" in pairing.notes[0]
+
+
+def test_shared_memory_is_noted():
+    theta = np.zeros(6)
+    pairing = pair({"a": theta[:4], "b": theta[2:]}, {"a": np.ones(4), "b": np.ones(4)})
+    assert pairing.notes == ("`a` and `b` share memory: each was moved by itself, in a copy.",)
+
+
+@pytest.mark.parametrize("params", [W, {"W": W}, [1.0, "tanh"], None])
+def test_numpy_has_no_gradients_of_its_own(params):
+    assert not has_gradients(params)

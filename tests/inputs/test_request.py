@@ -1,0 +1,140 @@
+"""Options are what they may be, or refused with a sentence that says what would do."""
+
+import math
+import time
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from reports import result_by_hand
+
+from gradcheck_magic import InputError
+from gradcheck_magic._inputs.request import Request, valid_step
+
+PLAIN = {
+    "cost_function": abs, "grads": abs, "epsilon": None, "mode": "auto", "only": None,
+    "call": "auto", "upstream": None, "points": 1, "workers": None, "budget": None, "seed": 0,
+    "progress": None, "previous": None,
+}  # fmt: skip
+
+
+def request(**options):
+    return Request(**{**PLAIN, **options})
+
+
+class Hostile:
+    def __float__(self):
+        raise RuntimeError
+
+    def __repr__(self):
+        return "hostile"
+
+
+GOOD = [
+    {},
+    {"mode": "full"},
+    {"mode": "scan"},
+    {"budget": 1},
+    {"budget": 0.5},
+    {"budget": Fraction(1, 3)},
+    {"budget": np.float64(2)},
+    {"points": 3},
+    {"points": np.int64(2)},
+    {"points": 1, "grads": np.ones(3)},
+    {"epsilon": 1e-4},
+    {"progress": print},
+    {"previous": result_by_hand()},
+]
+
+
+@pytest.mark.parametrize("options", GOOD, ids=str)
+def test_taken(options):
+    found = request(**options)
+    for name, value in options.items():
+        assert getattr(found, name) is value
+
+
+REFUSED = [
+    ({"mode": "Full"}, "`mode` is 'Full': expected auto, full, scan."),
+    ({"mode": ["auto"]}, "`mode` is .*: expected auto, full, scan."),
+    ({"mode": None}, "`mode` is None"),
+    ({"budget": 0}, "`budget` is 0: expected a number of seconds, such as 10."),
+    ({"budget": -1.0}, "`budget` is -1.0"),
+    ({"budget": math.nan}, "`budget` is nan"),
+    ({"budget": math.inf}, "`budget` is inf"),
+    ({"budget": 10**400}, "`budget` is 1"),
+    ({"budget": True}, "`budget` is True"),
+    ({"budget": "10"}, "`budget` is '10'"),
+    ({"points": 0}, "`points` is 0: expected a whole number from 1 on."),
+    ({"points": 1.0}, "`points` is 1.0"),
+    ({"points": True}, "`points` is True"),
+    ({"points": 2, "grads": np.ones(2)}, "`points` is 2, and the gradient is known at the given"),
+    ({"previous": 0.3}, "`previous` is .*: expected the GradientCheck"),
+    ({"progress": 5}, "`progress` is .*: expected a function of"),
+    ({"epsilon": -1e-7}, "`epsilon` is -1e-07: expected a small positive number"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), REFUSED)
+def test_refused(options, said):
+    with pytest.raises(InputError, match=said):
+        request(**options)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "step"),
+    [
+        (1e-7, 1e-7),
+        (1, 1.0),
+        (np.float32(0.5), 0.5),
+        (np.array(0.25), 0.25),
+        (Decimal("0.125"), 0.125),
+        ("1e-5", 1e-5),
+        (5e-324, 5e-324),
+    ],
+)
+def test_step(epsilon, step):
+    assert valid_step(epsilon) == step
+    assert type(valid_step(epsilon)) is float
+    assert request(epsilon=epsilon).step == step
+
+
+@pytest.mark.parametrize(
+    "epsilon",
+    [0, -1, math.nan, math.inf, "small", [1e-7], np.ones(1), 1j, np.ma.masked, Hostile()],
+    ids=repr,
+)
+def test_no_step(epsilon):
+    with pytest.raises(InputError, match="expected a small positive number, such as 1e-7"):
+        valid_step(epsilon)
+
+
+def test_step_to_be_chosen():
+    assert request().step is None
+
+
+def test_seconds_left():
+    """From when the check was asked for, and less than none where they are over."""
+    assert request().seconds_left is None
+    assert 99 < request(budget=100).seconds_left <= 100
+    late = request(budget=1, started=time.perf_counter() - 10)
+    assert -10 < late.seconds_left <= -9
+
+
+@pytest.mark.parametrize("points", [1, 4])
+@pytest.mark.parametrize("point", [0, 3])
+def test_progress(points, point):
+    """At one of several points it tells of all of them; without any there is none."""
+    assert request(points=points).progress_at(point) is None
+    told = []
+    found = request(points=points, progress=lambda *told_now: told.append(told_now))
+    report = found.progress_at(point)
+    report(5, 20, 1.5)
+    ((done, total, seconds),) = told
+    if points == 1:
+        assert (done, total, seconds) == (5, 20, 1.5)
+    else:
+        # The gradient may take as long as one point more.
+        assert (done, total) == (20 * point + 5, 20 * 5)
+        assert seconds >= 0

@@ -1,0 +1,225 @@
+"""Steps and what they say together: the bar holds the true slope, whatever the noise."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradcheck_magic._measure.ladder import (
+    Estimate,
+    Ladder,
+    Rung,
+    answered,
+    follows_square_law,
+    gap_at_zero,
+)
+
+NAN, INF = math.nan, math.inf
+
+
+def rung(function, at, step, noise=0.0, random=None):
+    """One step of a function with noise of a known size, spread evenly over ±√3 of it."""
+
+    def value(x):
+        error = 0.0 if random is None else math.sqrt(3) * noise * random.uniform(-1, 1)
+        return function(x) + error
+
+    return Rung.measured((value(at - step), value(at), value(at + step)), (step, step), noise)
+
+
+def climbed(function, at=0.0, noise=1e-16, *, first=6e-6, random=None, most=8):
+    """Take the steps that a ladder asks for, from the textbook's on."""
+    ladder = Ladder(max(1.0, abs(at)), 1e-14, 1.0)
+    step = 1e-7
+    while step is not None and len(ladder.rungs) < most:
+        ladder.add(rung(function, at, step, noise, random))
+        step = ladder.next_step(first)
+    return ladder
+
+
+SMOOTH = {
+    "square": (lambda x: x * x, lambda x: 2 * x),
+    "cubic": (lambda x: 5 * x**3 - x, lambda x: 15 * x**2 - 1),
+    "exp": (math.exp, math.exp),
+    "sin": (lambda x: math.sin(4 * x), lambda x: 4 * math.cos(4 * x)),
+    "straight": (lambda x: 3 * x, lambda _: 3.0),
+    "constant": (lambda _: 0.5, lambda _: 0.0),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(sorted(SMOOTH)),
+    at=st.floats(-2, 2),
+    noise=st.sampled_from([1e-15, 1e-12, 1e-9]),
+    seed=st.integers(0, 10**6),
+)
+def test_bars_hold_the_truth(name, at, noise, seed):
+    """And are not much wider than the noise of a step of 0.1 would have them, or curvature does."""
+    function, slope = SMOOTH[name]
+    random = np.random.default_rng(seed)
+    estimate = climbed(function, at, noise, first=1e-4, random=random).estimate()
+    assert abs(estimate.low - slope(at)) <= estimate.bar
+    assert estimate.bar < 100 * noise ** (2 / 3)
+    assert not estimate.on_kink
+
+
+# One rung
+
+
+@pytest.mark.parametrize(
+    ("costs", "steps", "slopes"),
+    [
+        ((1.0, 2.0, 4.0), (0.5, 0.5), (0.5, 4.0, 2.0, 3.0)),
+        pytest.param((1.0, 2.0, 4.0), (0.25, 0.75), (0.5, 8 / 3, 4.0, 3.0), id="unlike steps"),
+        pytest.param((1.0, 2.0, INF), (0.5, 0.5), (0.5, NAN, 2.0, NAN), id="no value above"),
+        pytest.param((NAN, 2.0, 4.0), (0.5, 0.5), (0.5, 4.0, NAN, NAN), id="no value below"),
+        pytest.param((1.0, 2.0, 4.0), (0.0, 0.5), (0.25, NAN, NAN, NAN), id="no step down"),
+    ],
+)
+def test_rung(costs, steps, slopes):
+    found = Rung.measured(costs, steps, 0.125)
+    np.testing.assert_equal((found.step, found.forward, found.backward, found.central), slopes)
+    # Four times the noise over the step.
+    assert found.round_off == (INF if 0 in steps else 0.5 / found.step)
+    np.testing.assert_equal(found.gap, slopes[1] - slopes[2])
+
+
+@pytest.mark.parametrize(
+    ("estimate", "value", "nearest"),
+    [
+        (Estimate(-1.0, 1.0, 0.1, on_kink=True), 0.25, 0.25),
+        (Estimate(-1.0, 1.0, 0.1, on_kink=True), 3.0, 1.0),
+        (Estimate(-1.0, 1.0, 0.1, on_kink=True), -3.0, -1.0),
+        pytest.param(Estimate(2.0, 2.0, 0.1), 3.0, 2.0, id="no kink"),
+        pytest.param(Estimate(-1.0, 1.0, INF), 0.0, -1.0, id="perhaps a kink near by"),
+    ],
+)
+def test_nearest(estimate, value, nearest):
+    assert estimate.nearest(value) == nearest
+
+
+# Several rungs
+
+
+def three(function, at=0.5):
+    return [rung(function, at, step, noise=1e-16) for step in (0.01, 0.03, 0.09)]
+
+
+@pytest.mark.parametrize(
+    ("function", "follows"),
+    [
+        (lambda x: x**3, True),
+        (math.exp, True),
+        (lambda x: 2 * x, True),
+        pytest.param(lambda x: abs(x - 0.52), False, id="a kink on the way"),
+        pytest.param(lambda x: float(x > 0.52), False, id="a jump on the way"),
+    ],
+)
+def test_square_law(function, follows):
+    assert follows_square_law(three(function), 0) is follows
+    assert not follows_square_law(three(function), 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "gap"),
+    [
+        (lambda x: x * x, 0.0),
+        (lambda x: abs(x - 0.5), 2.0),
+        pytest.param(lambda x: 3 * abs(x - 0.5) + 7 * (x - 0.5) ** 2, 6.0, id="with curvature"),
+    ],
+)
+def test_gap_at_zero(function, gap):
+    near, far, _ = three(function)
+    assert gap_at_zero(near, far) == pytest.approx(gap, abs=1e-9)
+
+
+@pytest.mark.parametrize("curvature", [0.0, 10.0])
+def test_kink(curvature):
+    found = climbed(lambda x: 2 * max(x, 0) - max(-x, 0) + curvature * x * x).estimate()
+    assert found.on_kink
+    assert (found.low, found.high) == pytest.approx((1.0, 2.0), abs=max(found.bar, 1e-12))
+    assert found.bar < 1e-5
+
+
+@pytest.mark.parametrize("offset", [3e-9, 1e-5, 1e-3])
+def test_kink_near_by(offset):
+    """It must not pass for a slope: the bar holds the truth, or there is none."""
+    found = climbed(lambda x: 2 * max(x - offset, 0) - max(offset - x, 0)).estimate()
+    inside = abs(found.nearest(1.0) - 1.0) <= found.bar
+    assert inside
+
+
+def test_flat():
+    found = climbed(lambda _: 7.0, noise=1e-15).estimate()
+    assert found.is_flat
+    assert (found.low, found.high) == (0.0, 0.0)
+    # With the largest step, which is 0.4: four times the noise over that.
+    assert found.bar == pytest.approx(4e-15 / 0.4)
+
+
+def test_staircase():
+    """Small steps stay on one stair, and larger ones find the slope, all but one digit of it."""
+    found = climbed(lambda x: 1e-5 * math.floor(3 * x / 1e-5 + 0.3)).estimate()
+    assert abs(found.low - 3.0) <= found.bar < 0.3
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_edge_of_the_domain(side):
+    """Where there is J on one side alone, that side tells."""
+    found = climbed(lambda x: math.exp(x) if side * x >= 0 else NAN).estimate()
+    assert abs(found.low - 1.0) <= found.bar < 1e-3
+
+
+def test_nowhere():
+    found = climbed(lambda x: NAN if x else 1.0).estimate()
+    assert (math.isnan(found.low), found.bar) == (True, INF)
+
+
+def test_steps():
+    """They are apart by a factor of 8, or of 2 where one is put between, and at most 0.4 of θ."""
+    ladder = climbed(math.exp, 1.0)
+    steps = [each.step for each in ladder.rungs]
+    assert all(further >= 2 * near for near, further in pairwise(steps))
+    assert steps[-1] <= 0.4
+    before = list(ladder.rungs)
+    ladder.add(rung(math.exp, 1.0, 1.1 * steps[1]))
+    assert ladder.rungs == before
+    small = Ladder(1.0, 1e-3, 1.0)
+    small.add(rung(math.exp, 1.0, 2e-3))
+    assert small.next_step(1e-4) == pytest.approx(16e-3)
+
+
+# Inquiries
+
+
+def inquiry(name, n_questions):
+    """Ask a few questions; return all answers."""
+    answers = []
+    while len(answers) < n_questions:
+        answers.append((yield f"{name}{len(answers)}"))
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("at_once", "batches"),
+    [
+        (1, [["a0"], ["a1"], ["c0"], ["c1"], ["c2"]]),
+        (2, [["a0"], ["a1"], ["c0"], ["c1"], ["c2"]]),
+        (3, [["a0", "c0"], ["a1", "c1"], ["c2"]]),
+    ],
+)
+def test_answered(at_once, batches):
+    """In their order; what has no question is not asked, and all that go on are asked at once."""
+    asked = []
+
+    def answers(questions):
+        asked.append(list(questions))
+        return [question.upper() for question in questions]
+
+    looks = [inquiry("a", 2), inquiry("b", 0), inquiry("c", 3)]
+    assert answered(looks, answers, at_once) == [["A0", "A1"], [], ["C0", "C1", "C2"]]
+    assert asked == batches

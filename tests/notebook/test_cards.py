@@ -1,0 +1,152 @@
+"""A card shows how far a check is, late and in place, and then its result."""
+
+import io
+from dataclasses import fields
+
+import pytest
+from reports import result_by_hand
+
+from gradcheck_magic._notebook.cards import (
+    JSON_TYPE,
+    PATIENCE,
+    REFRESH,
+    Clock,
+    StaticCard,
+    TextCard,
+    bundle_of,
+    style_of,
+)
+from gradcheck_magic._result.gradient_check import GradientCheck
+
+
+class Quick(GradientCheck):
+    """A result whose page takes no time."""
+
+    def to_html(self):
+        return "<p>a page</p>"
+
+
+HAND = result_by_hand()
+HAND = Quick(**{field.name: getattr(HAND, field.name) for field in fields(HAND)})
+LATE = PATIENCE + 0.01
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal, or not."""
+
+    def __init__(self, *, is_terminal=True, encoding="utf-8"):
+        super().__init__()
+        self._is_terminal, self._encoding = is_terminal, encoding
+
+    @property
+    def encoding(self):
+        return self._encoding
+
+    def isatty(self):
+        return self._is_terminal
+
+
+class Outputs(list):
+    """All that a card has published, and how often each was replaced."""
+
+    def __call__(self, bundle):
+        self.append([bundle])
+        return self
+
+    def update(self, bundle):
+        self[-1].append(bundle)
+
+
+@pytest.mark.parametrize(("times", "shown"), [
+    pytest.param([0.0, 0.1, PATIENCE - 0.01], [], id="over soon: nothing is shown"),
+    pytest.param([PATIENCE], [PATIENCE], id="HARD: just then"),
+    pytest.param([0.4, 0.45, 0.49], [0.4], id="not too often"),
+    pytest.param([0.4, 0.4 + REFRESH + 1e-9], [0.4, 0.4 + REFRESH + 1e-9], id="and again"),
+    pytest.param([5.0, 5.01, 9.0], [5.0, 9.0], id="HARD: after a long time, no backlog"),
+])  # fmt: skip
+def test_clock(times, shown):
+    clock = Clock()
+    assert [time for time in times if clock.due(time)] == shown
+
+
+def test_static_card_is_one_output():
+    """Progress and result stand in the same place."""
+    outputs = Outputs()
+    card = StaticCard(outputs)
+    card.progress(1, 100, 0.0)
+    assert outputs == []
+    card.progress(50, 100, LATE)
+    card.show(HAND)
+    ((progress, result),) = outputs
+    assert "50" in progress["text/plain"]
+    assert "50" in progress["text/html"]
+    assert JSON_TYPE not in progress
+    assert result == bundle_of(HAND, HAND.to_html())
+    card.progress(1, 100, LATE)
+    assert len(outputs[0]) == 3, "another check, in the same card, has patience of its own"
+
+
+def test_static_card_leaves_nothing_of_progress():
+    outputs = Outputs()
+    card = StaticCard(outputs)
+    card.clear()
+    assert outputs == [], "where nothing was shown, nothing is"
+    card.progress(50, 100, LATE)
+    card.clear()
+    assert set(outputs[0][-1].values()) == {""}
+
+
+def test_bundle():
+    """Text for a terminal, a page for a notebook, and a dict for a script."""
+    bundle = bundle_of(HAND, "<p>card</p>")
+    assert bundle["text/plain"] == str(HAND)
+    assert bundle["text/html"] == "<p>card</p>"
+    assert bundle[JSON_TYPE] == HAND.to_dict()
+
+
+def test_text_card_overwrites_its_line():
+    """What stood there is wiped, to its last column; the report goes elsewhere."""
+    out, err = Terminal(is_terminal=False), Terminal()
+    card = TextCard(out, err)
+    card.progress(1, 100, 0.0)
+    assert err.getvalue() == ""
+    card.progress(1000, 100_000, LATE)
+    line = err.getvalue().lstrip("\r")
+    assert "1,000" in line
+    card.show(HAND)
+    assert out.getvalue() == f"{HAND}\n"
+    assert err.getvalue() == f"\r{line}\r{' ' * len(line)}\r"
+    card.clear()
+    assert err.getvalue().count("\r") == 3, "once it is wiped, there is nothing to wipe"
+
+
+def test_no_progress_where_nobody_looks():
+    err = Terminal(is_terminal=False)
+    TextCard(io.StringIO(), err).progress(50, 100, LATE)
+    assert err.getvalue() == ""
+
+
+def test_a_sentence():
+    out = Terminal(is_terminal=False, encoding="ascii")
+    TextCard(out, Terminal()).say("θ is right.")
+    told = out.getvalue()
+    assert told.isascii()
+    assert told.endswith(" is right.\n")
+
+
+@pytest.mark.parametrize(("terminal", "environment", "is_coloured"), [
+    pytest.param(True, {}, True, id="a terminal"),
+    pytest.param(False, {}, False, id="a file"),
+    pytest.param(True, {"NO_COLOR": "1"}, False, id="nobody wants colours"),
+    pytest.param(True, {"NO_COLOR": ""}, True, id="HARD: an empty wish is none"),
+    pytest.param(True, {"TERM": "dumb"}, False, id="no colours"),
+])  # fmt: skip
+def test_style(terminal, environment, is_coloured, monkeypatch):
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    style = style_of(Terminal(is_terminal=terminal, encoding="latin-1"))
+    assert style.is_coloured is is_coloured
+    assert style.encoding == "latin-1"
+    assert (style.width is None) == (not terminal), "only a terminal has a width"

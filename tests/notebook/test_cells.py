@@ -1,0 +1,226 @@
+"""The body of a cell runs as the shell would run it, and each cell's end is told once."""
+
+import re
+
+import pytest
+from IPython.utils.capture import capture_output
+
+from gradcheck_magic._notebook.cells import (
+    CellEvents,
+    CellSyntaxError,
+    run_body,
+    show_from_user_code,
+)
+from gradcheck_magic.errors import InputError
+
+# When a cell ends
+
+
+@pytest.fixture
+def told(shell):
+    """The seconds of all cells that were told of, and who tells."""
+    seconds = []
+    events = CellEvents(shell, seconds.append)
+    events.follow()
+    yield seconds, events
+    events.ignore()
+
+
+def test_each_cell_is_told_of_once(shell, told):
+    seconds, _ = told
+    for n in (1, 2, 3):
+        shell.run_cell("a = 1")
+        assert len(seconds) == n
+    assert all(0 <= s < 60 for s in seconds)
+
+
+@pytest.mark.parametrize("cell", [
+    pytest.param("1 / 0", id="it raises"),
+    pytest.param("1 +", id="HARD: no Python"),
+    pytest.param("raise KeyboardInterrupt", id="it is interrupted"),
+])  # fmt: skip
+def test_a_cell_that_failed_is_not_told_of(shell, told, cell):
+    seconds, _ = told
+    with capture_output():
+        shell.run_cell(cell)
+        assert seconds == []
+        shell.run_cell("a = 1")
+    assert len(seconds) == 1, "the next one is"
+
+
+def test_a_cell_inside_another_is_none_of_the_notebooks(shell, told):
+    seconds, _ = told
+    shell.run_cell("get_ipython().run_cell('b = 1')\na = b")
+    assert shell.user_ns["a"] == 1
+    assert len(seconds) == 1
+
+
+def test_a_silent_cell_is_not_told_of(shell, told):
+    seconds, _ = told
+    shell.run_cell("a = 1", silent=True)
+    assert seconds == []
+
+
+def test_a_cell_may_be_passed_over(shell, told):
+    seconds, events = told
+    shell.user_ns["pass_over"] = events.pass_over
+    shell.run_cell("pass_over()")
+    assert seconds == []
+    shell.run_cell("a = 1")
+    assert len(seconds) == 1
+
+
+def test_what_is_run_on_being_told_is_not_told_of(shell):
+    """Who is told may run cells itself; also after an error of theirs, telling goes on."""
+    times = []
+
+    def ended(_):
+        times.append(1)
+        shell.run_cell("b = 1")
+        raise ZeroDivisionError
+
+    events = CellEvents(shell, ended)
+    events.follow()
+    with capture_output():
+        shell.run_cell("a = 1")
+        shell.run_cell("a = 2")
+    events.ignore()
+    assert len(times) == 2
+
+
+def test_ignored(shell, told):
+    """The cell that ends it is the last; to ignore twice is no error."""
+    seconds, events = told
+    events.ignore()
+    events.ignore()
+    shell.run_cell("a = 1")
+    assert seconds == []
+    events.follow()
+    shell.run_cell("a = 1")
+    assert len(seconds) == 1
+
+
+def test_the_cell_that_begins_to_follow_is_not_told_of(shell):
+    seconds = []
+    events = CellEvents(shell, seconds.append)
+    shell.user_ns["follow"] = events.follow
+    shell.run_cell("follow()")
+    assert seconds == []
+    events.ignore()
+
+
+# The body of a cell
+
+
+def shown_by(shell, body):
+    """What the body prints, and each value that is displayed."""
+    with capture_output() as captured:
+        run_body(shell, body)
+    return [*captured.stdout.split(), *(out.data["text/plain"] for out in captured.outputs)]
+
+
+@pytest.mark.parametrize(("body", "shown"), [
+    pytest.param("a = 1", [], id="an assignment"),
+    pytest.param("41 + 1", ["42"], id="the value of the last line"),
+    pytest.param("41 + 1;", [], id="HARD: a semicolon hides it"),
+    pytest.param("1\n2", ["2"], id="HARD: of the last alone"),
+    pytest.param("if True:\n    7", [], id="HARD: not inside a block"),
+    pytest.param("print(3)\nNone", ["3"], id="what it prints"),
+    pytest.param("", [], id="nothing"),
+    pytest.param("%precision 3\n1", ["1"], id="HARD: a magic in it"),
+])  # fmt: skip
+def test_body(shell, body, shown):
+    assert shown_by(shell, body) == shown
+
+
+@pytest.mark.parametrize(("interactivity", "shown"), [
+    ("none", []), ("last_expr", []), ("last_expr_or_assign", ["3"]), ("all", ["1", "2"]),
+])  # fmt: skip
+def test_interactivity(shell, interactivity, shown):
+    """What the user has set of which values are displayed counts here, too."""
+    shell.ast_node_interactivity = interactivity
+    assert shown_by(shell, "1\n2\na = 3") == shown
+
+
+def test_names_are_the_notebooks(shell):
+    shell.user_ns["a"] = 4
+    run_body(shell, "b = a + 1\ndef f():\n    return b")
+    assert shell.user_ns["b"] == 5
+    assert shell.user_ns["f"]() == 5
+
+
+def test_lines_count_from_the_magic_on(shell):
+    """The magic stands in the first: an error in the body's second line is in the third."""
+    with pytest.raises(ZeroDivisionError) as error:
+        run_body(shell, "a = 1\na / 0\nb = 2")
+    assert error.traceback[-1].lineno + 1 == 3
+    assert "b" not in shell.user_ns
+
+
+def test_no_python(shell):
+    """It is shown as for any cell: where it is, and nothing of what led to it."""
+    with pytest.raises(CellSyntaxError) as error:
+        run_body(shell, "a = 1\nb = (")
+    shown = "\n".join(error.value._render_traceback_())
+    assert "b = (" in shown
+    assert "run_body" not in shown
+    assert "a" not in shell.user_ns, "nothing of it has run"
+
+
+@pytest.mark.parametrize("body", ["await f()", "x = await f()", "async for a in b: pass"])
+def test_await(shell, body):
+    """In a function it is no matter."""
+    with pytest.raises(InputError, match="await"):
+        run_body(shell, f"a = 1\n{body}")
+    assert "a" not in shell.user_ns
+    run_body(shell, "async def f():\n    await g()")
+
+
+# Errors
+
+
+def error_of(shell, body):
+    """The error that a body raises."""
+    try:
+        run_body(shell, body)
+    except BaseException as error:  # noqa: BLE001 (an interrupt, too)
+        return error
+    raise AssertionError
+
+
+def test_an_error_is_shown_from_the_users_code_on(shell):
+    error = error_of(shell, "def f():\n    return 1 / 0\nf()")
+    show_from_user_code(shell, error)
+    shown = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error._render_traceback_()))
+    assert "return 1 / 0" in shown
+    # The line of ours that runs the body is not among them.
+    assert "user_global_ns" not in shown
+    assert not hasattr(error, "_render_traceback_"), "once only: it may be raised again elsewhere"
+
+
+def test_our_own_mistake_is_shown_whole(shell):
+    """Nothing of the user's is in it."""
+    error = ZeroDivisionError()
+    show_from_user_code(shell, error)
+    assert not hasattr(error, "_render_traceback_")
+
+
+def test_an_interrupt_of_ours_is_one_line(shell):
+    error = KeyboardInterrupt()
+    show_from_user_code(shell, error)
+    assert len(error._render_traceback_()) == 1
+
+
+def test_who_shows_itself_is_left_alone(shell):
+    error = CellSyntaxError(shell, SyntaxError("no"))
+    lines = error._render_traceback_()
+    show_from_user_code(shell, error)
+    assert error._render_traceback_() is lines
+
+
+def test_an_endless_recursion_is_no_other_one(shell):
+    """Its traceback is as deep as the stack allows, and is not walked by a recursion."""
+    error = error_of(shell, "def f():\n    f()\nf()")
+    assert isinstance(error, RecursionError)
+    show_from_user_code(shell, error)
+    assert hasattr(error, "_render_traceback_")

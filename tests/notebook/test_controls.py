@@ -1,0 +1,216 @@
+"""What a live card can be asked for is done, and what goes wrong is said below it."""
+
+import html
+import re
+from dataclasses import replace
+
+import ipywidgets as widgets
+import pytest
+from reports import result_by_hand
+
+from gradcheck_magic._inputs.request import MODES
+from gradcheck_magic._notebook import controls as ours
+from gradcheck_magic._notebook.controls import MOST_PROPOSED, Controls, Requests, Settings, close
+from gradcheck_magic._report.close_up_card import close_up_card, curve_card
+from gradcheck_magic.errors import InputError
+
+HAND = result_by_hand()
+
+
+@pytest.fixture(autouse=True)
+def plain_pictures(monkeypatch):
+    """Pictures take long: here it counts of what there is one."""
+    monkeypatch.setattr(
+        ours, close_up_card.__name__, lambda shown: f"page of {shown.parameter.name}"
+    )
+    monkeypatch.setattr(ours, curve_card.__name__, lambda curve: f"page of {curve}")
+
+
+class Panel:
+    """The controls of a card, and what was asked of the notebook."""
+
+    def __init__(self, mode="auto", epsilon=None, fails=None):
+        self.asked, self.fails, self.meanwhile = [], fails, ""
+        requests = Requests(self._again, self._curve, Settings(mode, epsilon))
+        self.controls = Controls(requests)
+        parts = list(self._parts(self.controls.view))
+        self.choose, self.mode, self.step, self.entry = (
+            next(part for part in parts if f"gc-{name}" in part._dom_classes)
+            for name in ("choose", "mode", "step", "entry")
+        )
+        self.again, self.draw = (part for part in parts if isinstance(part, widgets.Button))
+        # Where it is told how it goes, and the pictures of a parameter and of an entry.
+        self.status, self.closer, self.curve = (p for p in parts if isinstance(p, widgets.HTML))
+        self.fold = next(
+            part for part in parts
+            if isinstance(part, widgets.VBox) and self.closer in part.children
+        )  # fmt: skip
+
+    def _parts(self, part):
+        yield part
+        for child in getattr(part, "children", ()):
+            yield from self._parts(child)
+
+    def _done(self, *what):
+        self.asked.append(what)
+        self.meanwhile = self.said
+        if self.fails is not None:
+            raise self.fails
+
+    def _again(self, settings):
+        self._done(settings)
+
+    def _curve(self, check, name, index, progress):
+        progress(500, 1000, 1.0)
+        self._done(check, name, index)
+        return f"{name}{list(index)}"
+
+    @property
+    def said(self):
+        return html.unescape(re.sub("<[^>]*>", "", self.status.value))
+
+    @property
+    def is_error(self):
+        return "gc-error" in self.status.value
+
+
+@pytest.fixture
+def panel():
+    made = Panel()
+    made.controls.show(HAND)
+    yield made
+    close(made.controls.view)
+
+
+# What there is to choose from
+
+
+def test_before_a_check_there_is_nothing_to_see():
+    panel = Panel()
+    assert panel.choose.options == ()
+    assert panel.fold.layout.display == "none"
+    panel.draw.click()
+    assert panel.asked == []
+
+
+def test_parameters_are_offered_with_their_verdicts(panel):
+    (_, nothing), *offered = panel.choose.options
+    assert nothing == panel.choose.value == ""
+    assert offered == [(f"{p.verdict.symbol} {p.name}", p.name) for p in HAND.parameters]
+    assert panel.fold.layout.display == "none"
+    assert panel.mode.options == tuple(MODES)
+
+
+@pytest.mark.parametrize("name", ["W", "b", "U"])
+def test_a_closer_look(panel, name):
+    """Its picture, and its worst entries to choose from, the worst one first."""
+    panel.choose.value = name
+    assert panel.closer.value == f"page of {name}"
+    assert panel.fold.layout.display in {"", None}
+    worst = [entry.label for entry in HAND.close_up(name).worst(MOST_PROPOSED)]
+    assert list(panel.entry.options) == worst
+    assert panel.entry.value == worst[0]
+    panel.choose.value = ""
+    assert panel.closer.value == ""
+    assert panel.fold.layout.display == "none"
+
+
+@pytest.mark.parametrize(("parameters", "chosen"), [
+    pytest.param(HAND.parameters, "V", id="it is there again"),
+    pytest.param(HAND.parameters[:1], "", id="HARD: it is gone"),
+])  # fmt: skip
+def test_another_check(panel, parameters, chosen):
+    """Who looks at a parameter goes on looking at it, as it is now."""
+    panel.choose.value = "V"
+    panel.curve.value = "an old curve"
+    panel.controls.show(replace(HAND, parameters=parameters))
+    assert panel.choose.value == chosen
+    assert panel.closer.value == (f"page of {chosen}" if chosen else "")
+    assert panel.curve.value == ""
+    assert panel.said == ""
+
+
+# Another check
+
+
+@pytest.mark.parametrize(("typed", "step"), [
+    ("", None), ("  ", None), ("1e-5", 1e-5), (" 0.25 ", 0.25), ("1E-7", 1e-7),
+])  # fmt: skip
+@pytest.mark.parametrize("mode", MODES)
+def test_again(panel, mode, typed, step):
+    panel.mode.value, panel.step.value = mode, typed
+    panel.again.click()
+    assert panel.asked == [(Settings(mode, step),)]
+    assert panel.meanwhile
+    assert panel.said == ""
+
+
+@pytest.mark.parametrize("typed", ["small", "0", "-1e-7", "inf", "nan", "1e-7 1e-8", "1,5"])
+def test_a_step_that_is_none(panel, typed):
+    panel.step.value = typed
+    panel.again.click()
+    assert panel.asked == []
+    assert panel.is_error
+    assert repr(typed) in panel.said
+
+
+@pytest.mark.parametrize(("epsilon", "shown"), [(None, ""), (1e-5, "1e-05"), (0.25, "0.25")])
+def test_the_settings_of_the_first_check_are_shown(epsilon, shown):
+    panel = Panel("scan", epsilon)
+    assert (panel.mode.value, panel.step.value) == ("scan", shown)
+
+
+# A step curve
+
+
+@pytest.mark.parametrize(("typed", "index"), [
+    ("W[0, 2]", (0, 2)), ("[0, 2]", (0, 2)), ("0, 2", (0, 2)), (" 0,2 ", (0, 2)), ("[3]", (3,)),
+    ("(3", None), ("3,", (3,)), ("", ()), ("[]", ()), ("-1", None), ("0:2", None), ("a", None),
+    ("1.5", None), ("1 2", None), ("W2[0]", None),
+])  # fmt: skip
+def test_an_entry(panel, typed, index):
+    panel.choose.value = "W"
+    panel.entry.value = typed
+    panel.draw.click()
+    if index is None:
+        assert panel.asked == []
+        assert panel.is_error
+        assert panel.curve.value == ""
+    else:
+        assert panel.asked == [(HAND, "W", index)]
+        assert panel.curve.value == f"page of W{list(index)}"
+        assert "500" in panel.meanwhile, "how far it is was told"
+        assert panel.said == ""
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(("error", "parts"), [
+    pytest.param(InputError("`W` is <gone>."), ["`W` is <gone>."], id="of ours"),
+    pytest.param(OSError("no <b>\nmore"), ["OSError", "no <b>"], id="of theirs"),
+    pytest.param(KeyboardInterrupt(), [], id="HARD: an interrupt"),
+])  # fmt: skip
+@pytest.mark.parametrize("button", ["again", "draw"])
+def test_errors_are_said(error, parts, button):
+    panel = Panel(fails=error)
+    panel.controls.show(HAND)
+    panel.choose.value = "W"
+    getattr(panel, button).click()
+    assert len(panel.asked) == 1
+    assert panel.is_error
+    assert panel.said
+    assert all(part in panel.said for part in parts)
+    assert "more" not in panel.said
+    assert "<gone>" not in panel.status.value, "it is escaped"
+    assert 'role="status"' in panel.status.value
+
+
+def test_closed():
+    """Nothing of it is left alive."""
+    panel = Panel()
+    parts = list(panel._parts(panel.controls.view))
+    alive = [part for part in parts for part in (part, part.layout) if part.comm is not None]
+    assert len(alive) == 2 * len(parts)
+    close(panel.controls.view)
+    assert [part for part in alive if part.comm is not None] == []

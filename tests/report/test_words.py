@@ -1,0 +1,231 @@
+"""Card and report say the same of a check, in a few words.
+
+How a sentence is put stands in the golden files; here, what is in it.
+"""
+
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reports import result_by_hand
+
+from gradcheck_magic._report.words import (
+    HEADS,
+    SCAN_HEADS,
+    SEPARATOR,
+    brief,
+    difference_text,
+    entry_rows,
+    footer,
+    one_line,
+    parameter_verdict,
+    picture_alt,
+    progress_text,
+    ratio_text,
+    shape_text,
+    since_text,
+    split_sentences,
+    table_heads,
+    table_rows,
+    worst_values,
+)
+from gradcheck_magic._result.parameter_check import Entry, ParameterCheck, WrongRegion
+from gradcheck_magic._result.verdict import Verdict
+
+HAND = result_by_hand()
+CORRECT, INSPECT, BUG, OPEN = (
+    Verdict.CORRECT,
+    Verdict.INSPECT,
+    Verdict.BUG,
+    Verdict.INCONCLUSIVE,
+)
+RIGHT = replace(
+    HAND, verdict=CORRECT, diagnoses=(), wrong_entries=(), reasons=(), interrupted=False, size=13
+)
+
+NOISY = replace(HAND, verdict=OPEN, diagnoses=(), wrong_entries=())
+
+
+def parameter(verdict=CORRECT, n_wrong=0, n_measured=1200, **more):
+    return ParameterCheck("W", (30, 40), 1200, verdict, 1e-9, n_measured, n_wrong, None, **more)
+
+
+def numbers(text):
+    return re.findall(r"\d+(?:,\d+)*", text)
+
+
+@pytest.mark.parametrize(("check", "told"), [
+    pytest.param(parameter(BUG, 1100), ["1,100", "1,200"], id="wrong"),
+    pytest.param(parameter(BUG, 2, 1000), ["2", "1,000", "1,200"], id="HARD: as far as it got"),
+    pytest.param(parameter(OPEN, 0, 1000), ["1,000", "1,200"], id="measured so far"),
+    pytest.param(parameter(BUG, 0), [], id="HARD: wrong in no single entry"),
+    pytest.param(parameter(BUG, 3, 5, is_scanned=True), ["3"], id="found by a scan"),
+    pytest.param(parameter(CORRECT, 0, 5, is_scanned=True), [], id="right, by a scan"),
+])  # fmt: skip
+def test_numbers_of_a_verdict(check, told):
+    assert numbers(parameter_verdict(check)) == told
+
+
+def test_each_verdict_has_words_of_its_own():
+    words = {parameter_verdict(parameter(v, v is BUG)) for v in Verdict}
+    assert len(words) == len(Verdict)
+    assert words >= {
+        parameter_verdict(parameter(v, 0, 5, is_scanned=True)) for v in (CORRECT, OPEN)
+    }
+
+
+def test_regions_are_told_without_the_name():
+    regions = (WrongRegion("W[3, :]", 40, 7, 7), WrongRegion("W[7, :]", 40, 7, 7))
+    told = parameter_verdict(parameter(BUG, 14, 14, is_scanned=True, regions=regions))
+    assert "[3, :]" in told
+    assert "[7, :]" in told
+    assert "W" not in told
+    everywhere = (WrongRegion("W", 1200, 7, 7),)
+    assert parameter_verdict(parameter(BUG, 7, 7, is_scanned=True, regions=everywhere))[-1] != " "
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"), [((), "scalar"), ((3,), "3"), ((5, 4), "5 × 4"), ((2, 1, 3), "2 × 1 × 3")]
+)
+def test_shape(shape, text):
+    assert shape_text(shape) == text
+
+
+@pytest.mark.parametrize(("analytic", "numerical", "ratio"), [
+    (2.0, 1.0, 2.0), (-3.0, 1.0, -3.0), (1.0, 3.0, 1 / 3), (0.0, 1.0, 0.0),
+    (1.0, 0.0, None), (math.nan, 1.0, None), (1.0, math.nan, None), (math.inf, 1.0, None),
+    (1e300, 1e-300, None),
+])  # fmt: skip
+def test_ratio(analytic, numerical, ratio):
+    text = ratio_text(Entry("W", (), analytic, numerical, 0.0))
+    assert text == "" if ratio is None else float(text) == pytest.approx(ratio, rel=1e-3)
+
+
+@pytest.mark.parametrize("uncertainty", [1e-9, math.inf])
+def test_values_of_an_entry(uncertainty):
+    entry = Entry("W[0]", (0,), 1 / 3, -2 / 3, uncertainty)
+    label, analytic, numerical = worst_values(entry)
+    assert label == "W[0]"
+    assert float(analytic) == pytest.approx(1 / 3, rel=1e-5)
+    value, *bar = numerical.split(" ± ")
+    assert float(value) == pytest.approx(-2 / 3, rel=1e-5)
+    assert [float(b) for b in bar] == ([1e-9] if uncertainty == 1e-9 else [])
+    assert entry_rows([entry]) == [(label, analytic, numerical, "-0.5")]
+    assert worst_values(None) == ("", "", "")
+
+
+@pytest.mark.parametrize(("check", "text"), [
+    pytest.param(parameter(), "1.0e-09", id="measured"),
+    pytest.param(parameter(is_scanned=True), "≈ 1.0e-09", id="HARD: an estimate"),
+    pytest.param(parameter(difference_uncertainty=math.inf), "", id="HARD: none"),
+])  # fmt: skip
+def test_difference(check, text):
+    assert difference_text(check) == text
+
+
+@pytest.mark.parametrize("mode", ["full", "scan"])
+def test_table(mode):
+    """One row for each, as wide as the heads."""
+    scanned = {"is_scanned": mode == "scan", "detectable": 1e-4}
+    parameters = [replace(p, **scanned) for p in HAND.parameters]
+    check = replace(HAND, mode=mode)
+    heads, *rows = table_rows(check, parameters)
+    assert heads == table_heads(check) == (HEADS if mode == "full" else SCAN_HEADS)
+    assert {len(row) for row in rows} == {len(heads)}
+    assert [row[0] for row in rows] == [p.name for p in parameters]
+    assert all(row[3].startswith(p.verdict.symbol) for row, p in zip(rows, parameters, strict=True))
+    if mode == "scan":
+        assert {row[4] for row in rows} == {"1.0e-04"}
+
+
+# In one line
+
+
+def test_footer():
+    told = footer(replace(RIGHT, call="arguments", noise=2e-16, cost=0.125))
+    for what in ("13", "1e-07", "40", "1.25", "0.125", "2.0e-16", "1.0e-09"):
+        assert what in told
+    parts = footer(HAND).split(SEPARATOR)
+    assert all(parts)
+    assert len(footer(RIGHT).split(SEPARATOR)) == len(parts) + 1, "HARD: stopped, it saw less"
+    assert len(footer(replace(RIGHT, detectable=math.inf)).split(SEPARATOR)) == len(parts)
+    assert len(footer(replace(RIGHT, call="structured")).split(SEPARATOR)) == len(parts)
+
+
+@pytest.mark.parametrize(("check", "told"), [
+    pytest.param(RIGHT, ["✓", "13", "1.25"], id="right"),
+    pytest.param(HAND, ["✗", "13", "20", "2.000"], id="wrong, and stopped"),
+    pytest.param(replace(HAND, diagnoses=()), ["✗", "`b`", "nan"], id="an entry that is wrong"),
+    pytest.param(replace(NOISY, reasons=("Too `a. b` noisy. More.",)), ["?", "Too `a. b` noisy."],
+                 id="HARD: a reason"),
+])  # fmt: skip
+def test_brief(check, told):
+    text = brief(check)
+    assert text.startswith(told[0])
+    assert all(what in text for what in told)
+    assert "\n" not in text
+    assert "More" not in text
+
+
+def test_one_line():
+    assert one_line(HAND) == f"✗ {HAND.headline()}"
+
+
+def test_since():
+    assert since_text(HAND) == ""
+    assert "`W` fixed" in since_text(replace(HAND, changes="`W` fixed"))
+
+
+@pytest.mark.parametrize(("done", "expected", "seconds", "told"), [
+    pytest.param(500, 2000, 5.0, ["500", "2,000", "100", "15 s"], id="ordinary"),
+    pytest.param(1, 1001, 4.0, ["0.2", "67 min"], id="HARD: slow"),
+    pytest.param(10, 20, 0.0, ["0 s"], id="HARD: at once"),
+])  # fmt: skip
+def test_progress(done, expected, seconds, told):
+    """The time left is that of the evaluations left, at the rate so far."""
+    text = progress_text(done, expected, seconds)
+    assert all(what in text for what in told)
+
+
+def test_pictures_are_described():
+    told = picture_alt(HAND)
+    assert "13" in told
+    scan = replace(HAND, mode="scan", parameters=(
+        parameter(is_scanned=True, largest=0.25, detectable=1e-4), parameter(BUG, 0, 1200)
+    ))  # fmt: skip
+    told = picture_alt(scan)
+    assert "2.5e-01" in told
+    assert "1.0e-04" in told
+    assert told.count("W") == 1
+
+
+# Sentences
+
+
+@pytest.mark.parametrize(("text", "split"), [
+    pytest.param("One. Two. Three.", ("One", "Two. Three."), id="three"),
+    pytest.param("One.", ("One.", ""), id="one"),
+    pytest.param("See `a. b`. Two.", ("See `a. b`", "Two."), id="HARD: in code"),
+    pytest.param("1.5 of 2. Two.", ("1.5 of 2", "Two."), id="HARD: a number"),
+    pytest.param("", ("", ""), id="nothing"),
+])  # fmt: skip
+def test_split(text, split):
+    assert split_sentences(text) == split
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(alphabet="ab.` \n", max_size=20))
+def test_nothing_is_lost_in_splitting(text):
+    first, rest = split_sentences(text)
+    assert text in {first, f"{first}. {rest}"}
+
+
+def test_relative_errors_are_those_of_the_arrays():
+    """What is described is what is drawn: 4 wrong, 1 unknown, and the others."""
+    told = [int(n) for n in re.findall(r"(?:: |, )(\d+) ", picture_alt(HAND))]
+    assert sum(told) == len(HAND.analytic)
+    assert np.count_nonzero(np.isnan(HAND.relative_errors)) in told

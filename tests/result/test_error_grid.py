@@ -1,0 +1,103 @@
+"""How an array of any shape is laid out in a plane, and which cell shows which entry."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradcheck_magic._result.error_grid import LONGEST_ROW, Tiling, box_of
+
+# shape, entry in C order, row and column of its cell
+PLACES = [
+    ((), 0, 0, 0),
+    ((7,), 5, 0, 5),
+    pytest.param((LONGEST_ROW,), 39, 0, 39, id="the longest row"),
+    # 41 entries are folded: √(2 · 41) = 9.06, and the least of 10, 20, 50, … that is as large.
+    pytest.param((LONGEST_ROW + 1,), 39, 3, 9, id="folded"),
+    ((3, 5), 7, 1, 2),
+    pytest.param((1, 3, 1, 5), 7, 1, 2, id="axes of length 1 do not count"),
+    # Two tiles of 3 × 4 beside each other, and a gap between them.
+    ((2, 3, 4), 12 + 6, 1, 5 + 2),
+    # 240 columns are the most: of 480, two share a cell; of 240 rows, too.
+    pytest.param((240, 480), 3 * 480 + 5, 1, 2, id="blocks"),
+    pytest.param((240, 480), 240 * 480 - 1, 119, 239, id="the last block"),
+]
+
+
+@pytest.mark.parametrize(("shape", "k", "row", "column"), PLACES)
+def test_cells(shape, k, row, column):
+    tiling = Tiling.of(shape)
+    assert tiling.cells(np.array([k])).tolist() == [[row], [column]]
+
+
+shapes = st.lists(st.integers(1, 7), max_size=5).map(tuple)
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes | st.tuples(st.integers(1, 400), st.integers(1, 500)))
+def test_every_entry_has_a_cell(shape):
+    """In the picture; and `present` knows them all without having looked."""
+    tiling = Tiling.of(shape)
+    cells = tiling.cells(np.arange(math.prod(shape)))
+    assert (cells >= 0).all()
+    assert (cells < np.array(tiling.shape)[:, None]).all()
+    assert (tiling.any_of(cells) == tiling.present()).all()
+    assert tiling.shape[0] <= 120
+    assert tiling.shape[1] <= 240
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes, st.data())
+def test_boxes(shape, data):
+    """The cells of a box are those of its entries."""
+    box = [tuple(sorted(data.draw(st.tuples(*[st.integers(0, n)] * 2)))) for n in shape]
+    if math.prod(stop - start for start, stop in box) == 0:
+        box = [(0, 1) for _ in shape]
+    inside = np.zeros(shape, dtype=bool)
+    inside[tuple(slice(*side) for side in box)] = True
+    tiling = Tiling.of(shape)
+    expected = tiling.any_of(tiling.cells(np.flatnonzero(inside)))
+    assert (tiling.within(box, shape) == expected).all()
+
+
+@pytest.mark.parametrize("box", [[(3, 4), (0, 480)], [(0, 240), (7, 480)], [(5, 8), (9, 10)]])
+def test_boxes_in_blocks(box):
+    """Of a large matrix not every entry is looked at."""
+    inside = np.zeros((240, 480), dtype=bool)
+    inside[tuple(slice(*side) for side in box)] = True
+    tiling = Tiling.of((240, 480))
+    expected = inside.reshape(120, 2, 240, 2).any(axis=(1, 3))
+    assert (tiling.within(box, (240, 480)) == expected).all()
+
+
+def test_what_a_cell_shows():
+    """Anything that is true of any of its entries, and the largest of their errors."""
+    tiling = Tiling.of((240, 480))
+    # The first two share a cell; the last shows nothing.
+    cells = tiling.cells(np.array([0, 481, 2, 960]))
+    wrong = tiling.any_of(cells, np.array([False, True, False, False]))
+    assert np.argwhere(wrong).tolist() == [[0, 0]]
+    largest = tiling.largest(cells, np.array([-3.0, -2.0, -7.0, -np.inf]))
+    assert largest[0, 0] == -2
+    assert largest[0, 1] == -7
+    assert np.isnan(largest).sum() == 120 * 240 - 2
+
+
+@pytest.mark.parametrize(
+    ("sides", "shape", "box"),
+    [
+        ("[3, :, 2:5]", (9, 8, 7), [(3, 4), (0, 8), (2, 5)]),
+        ("[:]", (6,), [(0, 6)]),
+        ("[10:20]", (50,), [(10, 20)]),
+        ("[0]", (1,), [(0, 1)]),
+    ],
+)
+def test_box_of(sides, shape, box):
+    assert box_of(sides, shape) == box
+
+
+def test_sides_and_axes_must_be_as_many():
+    with pytest.raises(ValueError, match="zip"):
+        box_of("[3, :]", (9,))

@@ -1,0 +1,75 @@
+"""Entries are named by their index, and ranked by how far off they are."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradcheck_magic._result.parameter_check import badness, index_of, label, relative_error
+
+NAN, INF, HUGE, TINY = math.nan, math.inf, 1.7e308, 5e-324
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@pytest.mark.parametrize(
+    ("k", "shape", "index", "name"),
+    [
+        (0, (), (), "W"),
+        (3, (5,), (3,), "W[3]"),
+        (7, (2, 5), (1, 2), "W[1, 2]"),
+        (23, (2, 3, 4), (1, 2, 3), "W[1, 2, 3]"),
+        (4, (1, 5, 1), (0, 4, 0), "W[0, 4, 0]"),
+    ],
+)
+def test_names_of_entries(k, shape, index, name):
+    found = index_of(k, shape)
+    assert found == index
+    assert all(type(i) is int for i in found)
+    assert label("W", found) == name
+
+
+@pytest.mark.parametrize(
+    ("numerical", "analytic", "error"),
+    [
+        (1.0, 1.0, 0.0),
+        (1.0, 3.0, 0.5),
+        (0.0, 0.0, 0.0),
+        pytest.param(1.0, 0.0, 1.0, id="zero is given"),
+        pytest.param(1.0, -1.0, 1.0, id="the other sign"),
+        pytest.param(HUGE, -HUGE, 1.0, id="the sum overflows"),
+        pytest.param(HUGE, HUGE, 0.0, id="so does that of equal ones"),
+        pytest.param(1.0, NAN, NAN, id="no number"),
+        pytest.param(INF, INF, NAN, id="infinite"),
+    ],
+)
+def test_relative_error(numerical, analytic, error):
+    found = relative_error(np.array([numerical]), np.array([analytic]))
+    np.testing.assert_equal(found, [error])
+
+
+@given(finite, finite)
+def test_relative_error_is_a_share(numerical, analytic):
+    """Between 0 and 1, the same both ways, and the same of both with the other sign."""
+    one, other = np.array([numerical]), np.array([analytic])
+    (found,) = relative_error(one, other)
+    assert 0 <= found <= 1
+    assert relative_error(other, one) == relative_error(-one, -other) == found
+
+
+def test_ranks():
+    """No number is given; wrong; merely off; equal; not measured."""
+    rows = [
+        # analytic, numerical, wrong
+        (NAN, 1.0, True),
+        (1.0, -1.0, True),
+        (1.0, 1.1, True),
+        (1.0, -1.0, False),
+        (1.0, 1.1, False),
+        (1.0, 1.0, False),
+        (1.0, NAN, False),
+    ]
+    ranks = badness(*map(np.array, zip(*rows, strict=True)))
+    assert (np.diff(ranks) < 0).all()
+    assert ranks[0] == badness(np.array([-INF]), np.array([NAN]), np.array([False])) == INF
