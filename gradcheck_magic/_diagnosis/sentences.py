@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -569,7 +570,8 @@ def _unknown(finding: Finding, context: Context) -> str:
 
 def _compared(cosine: float, ratio: float) -> str:
     """Say how far a gradient is from the numerical one, given their cosine and length ratio."""
-    off = np.sqrt((ratio - 1) ** 2 + 2 * ratio * (1 - min(cosine, 1.0)))
+    # The law of cosines, without squares: a ratio may be as large as a float can be.
+    off = math.hypot(ratio - 1, math.sqrt(ratio) * math.sqrt(2 * (1 - min(cosine, 1.0))))
     if off < SMALL_DIFFERENCE:
         return f"it differs from the numerical gradient by {100 * off:.2g} %"
     return (

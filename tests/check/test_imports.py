@@ -38,7 +38,7 @@ DOOR = {"card", "error_counts", "show", "step_curve_text", "text", "text_style",
 TEXT = {"_report", *(f"_report.{name}" for name in DOOR)}
 CARD = TEXT | {"_report.canvas", "_report.figures"}
 CLOSE_CARD = CARD | {"_report.close_up_card", "_report.close_up_figures"}
-MAP = {"canvas", "close_up_figures", "figures", "histogram", "words"}
+MAP = {"canvas", "close_up_figures", "error_counts", "figures", "words"}
 ERROR_MAP = {"_report", *(f"_report.{name}" for name in MAP)}
 LIGHT_DOORS = {
     "import": ("import gradcheck_magic", set()),

@@ -89,7 +89,7 @@ def test_right_and_wrong(form, jit, double):
     (diagnosis,) = check.diagnoses
     assert diagnosis.cause is Cause.SCALE
     assert "is 20.00 times the numerical gradient" in diagnosis.sentence
-    assert "`X.shape[0]` is 20: a missing mean over the examples?" in diagnosis.sentence
+    assert "`X.shape[0]` is 20: was the mean over the examples forgotten?" in diagnosis.sentence
 
 
 def test_a_function_of_the_parameters():

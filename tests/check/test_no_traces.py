@@ -51,7 +51,7 @@ def cannot_tell(model):
 
 
 def runs_out_of_time(model):
-    assert check_gradients(model.params, model.grads, model.cost, budget=1e-2).interrupted
+    assert check_gradients(model.params, model.grads, model.cost, budget=1e-3).interrupted
 
 
 def is_refused(model):

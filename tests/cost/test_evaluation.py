@@ -60,7 +60,11 @@ def test_read(value, upstream, expected):
         ([[1.0], [1.0, 2.0]], None, "expected one real number"),
         (np.ones(3), None, r"an array of shape \(3,\): expected one number"),
         (np.ma.masked_all(()), None, "masked value"),
-        (np.ones(3), UPSTREAM, r"`upstream` is \(2,\) and `J` returned \(3,\)"),
+        (
+            np.ones(3),
+            UPSTREAM,
+            r"`upstream` has shape \(2,\), but `J` returned an array of shape \(3,\)",
+        ),
     ],
 )
 def test_not_a_number(value, upstream, said):

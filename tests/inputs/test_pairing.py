@@ -82,15 +82,19 @@ def test_precision(dtype, eps):
 
 
 MISFITS = [
-    ({"W": W}, {"dW": W.T}, r"`dW` is \(3, 2\) and `W` is \(2, 3\): transposed\?"),
-    ({"W": W}, {"dW": W[:1]}, "a gradient has the shape of its parameter"),
-    ({"W": W}, {"dW": None}, "`dW` is None: `W` needs a gradient"),
+    (
+        {"W": W},
+        {"dW": W.T},
+        r"`dW` has shape \(3, 2\), but `W` has shape \(2, 3\): is it trans",
+    ),
+    ({"W": W}, {"dW": W[:1]}, "a gradient must have its parameter's shape"),
+    ({"W": W}, {"dW": None}, "`dW` is None: give a gradient for `W`"),
     ({"W": W, "b": W}, {"dW": W}, "no gradient for `b`: expected `db`, found `dW`"),
     ({"W1": W, "W2": W}, {"dW1": W, "dw2": W}, "expected `dW2`"),
-    ([W, W], [W], "has 2 arrays and .* has 1: each parameter needs its gradient"),
+    ([W, W], [W], "has 2 arrays, but .* has 1: give one gradient for each parameter"),
     ([W, W], {"x": W, "y": W}, "give both as dicts, or both as lists"),
     ({"W": W}, None, "is None: is a `return` missing"),
-    ({"W": W}, lambda p: p, "is a function: call it and give its result"),
+    ({"W": W}, lambda p: p, "is a function: call it, and pass its result"),
 ]
 
 
@@ -109,7 +113,7 @@ def test_one_vector_for_all():
 def test_shared_memory_is_noted():
     theta = np.zeros(6)
     pairing = pair({"a": theta[:4], "b": theta[2:]}, {"a": np.ones(4), "b": np.ones(4)})
-    assert pairing.notes == ("`a` and `b` share memory: each was moved by itself, in a copy.",)
+    assert pairing.notes == ("`a` and `b` share memory: each was moved individually, in a copy.",)
 
 
 @pytest.mark.parametrize("params", [W, {"W": W}, [1.0, "tanh"], None])

@@ -15,7 +15,7 @@ from gradcheck_magic._inputs.request import Request, valid_step
 PLAIN = {
     "cost_function": abs, "grads": abs, "epsilon": None, "mode": "auto", "only": None,
     "call": "auto", "upstream": None, "points": 1, "workers": None, "budget": None, "seed": 0,
-    "progress": None, "previous": None,
+    "progress": None, "previous": None, "started": 0.0,
 }  # fmt: skip
 
 

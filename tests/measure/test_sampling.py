@@ -17,7 +17,7 @@ def quadratic(theta):
 
 
 def sampled(gradient, *batches, cost=quadratic, aim=np.inf, theta=THETA):
-    """Measure some entries, batch by batch; return what was found, what was mended, the cost."""
+    """Measure some entries, batch by batch; return what was found, what was corrected, the cost."""
     pairing = pair(theta, gradient)
     with Cost(cost, pairing.parameters) as entered:
         residuals = Residuals(entered, gradient_under_test(pairing, 0, entered), 0)
@@ -26,21 +26,21 @@ def sampled(gradient, *batches, cost=quadratic, aim=np.inf, theta=THETA):
         for ks in batches:
             sampler.sample(ks, aim)
             counts.append(entered.n_evaluations)
-    return found, residuals.mended, np.diff(counts).tolist()
+    return found, residuals.corrections, np.diff(counts).tolist()
 
 
 def test_what_is_found():
     """Wrong are those that are off; blank those that are zero, as they are given."""
     gradient = THETA + np.array([0, 0.5, 0, 0, -1e-3, 0])
-    found, mended, _ = sampled(gradient, [4, 0, 1], [2])
+    found, corrected, _ = sampled(gradient, [4, 0, 1], [2])
     assert found.ks == [0, 1, 4, 2]
     assert (found.wrong, found.blank) == ({1, 4}, {0})
     assert set(found.changes) >= {1, 4}
     assert found.changes[1] == pytest.approx((-0.5, 1.0), rel=1e-5)
     assert found.changes[4] == pytest.approx((1e-3, 0.5), rel=1e-3)
-    # What is measured is mended: numerical less analytic.
-    assert set(mended) == {0, 1, 2, 4}
-    for k, (change, bar) in mended.items():
+    # What is measured is corrected: numerical less analytic.
+    assert set(corrected) == {0, 1, 2, 4}
+    for k, (change, bar) in corrected.items():
         assert abs(change - (THETA - gradient)[k]) <= bar
 
 
@@ -111,4 +111,4 @@ def test_interrupted():
         with pytest.raises(KeyboardInterrupt):
             sampler.sample([1, 2, 3])
     assert found.ks == [1]
-    assert (found.wrong, found.changes, residuals.mended) == (set(), {}, {})
+    assert (found.wrong, found.changes, residuals.corrections) == (set(), {}, {})

@@ -109,7 +109,7 @@ def test_names_of_variables(notebook, run):
     found = run("%gradcheck -p [W1,b1] -g [dW1,db1] -c first")
     assert [p.name for p in found.parameters] == ["W1", "b1"]
     run("dW1 = dW1[:3]")
-    with pytest.raises(InputError, match=r"`dW1` is \(3, 4\) and `W1` is \(4, 4\)"):
+    with pytest.raises(InputError, match=r"`dW1` has shape \(3, 4\), but `W1` has shape \(4, 4\)"):
         run("%gradcheck -p [W1,b1] -g [dW1,db1] -c first")
 
 

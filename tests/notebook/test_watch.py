@@ -61,7 +61,7 @@ CELLS = {
     "another name in it": ("grads['dW'] = grads.pop('dw')", r"not checked: .*"),
     "another shape": (
         "grads['dw'] = grads['dw'][:2]",
-        r"not checked: `dw` is \(2,\) and `w` is \(4,\): .*",
+        r"not checked: `dw` has shape \(2,\), but `w` has shape \(4,\): .*",
     ),
     "deleted": ("del grads", r"not checked: `grads` is not defined: .*"),
     # The parameters.
@@ -476,7 +476,7 @@ def test_own_budget(sleep, shell, cell):
     """Who asked for less gets less."""
     cell(SLOW.format(1 / 64))
     cell("%gradcheck --watch --budget 0.0625")
-    assert cell("grads = backward(params)").startswith("not checked: 0.062 s were not enough.")
+    assert cell("grads = backward(params)").startswith("not checked: 0.062 s was not enough.")
 
 
 def test_wrong_by_then(sleep, cell):

@@ -198,7 +198,7 @@ def test_main_job(encoding, right, wrong):
     assert f"{right} Backpropagation is correct." in done.stdout
     assert f"{wrong} There is a bug in backpropagation." in done.stdout
     assert "`dW2` is 100.0 times the numerical gradient, in all 80 entries" in done.stdout
-    assert "and `X.shape[0]` is 100: a missing mean over the examples?" in done.stdout
+    assert "and `X.shape[0]` is 100: was the mean over the examples forgotten?" in done.stdout
     assert "jupyter lab notebooks/01_first_check.ipynb" in done.stdout
 
 

@@ -147,7 +147,7 @@ def test_table(mode):
 
 def test_footer():
     told = footer(replace(RIGHT, call="arguments", noise=2e-16, cost=0.125))
-    for what in ("13", "1e-07", "40", "1.25", "0.125", "2.0e-16", "1.0e-09"):
+    for what in ("13", "1e-07", "40", "1.25", "0.125", "2e-16", "1.0e-09"):
         assert what in told
     parts = footer(HAND).split(SEPARATOR)
     assert all(parts)

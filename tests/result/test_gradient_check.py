@@ -123,7 +123,7 @@ def test_close_up_after_some_were_measured():
 
 @pytest.mark.parametrize(("name", "meant"), [("w", ""), ("long_nam", "did you mean `long_name`")])
 def test_no_such_parameter(name, meant):
-    with pytest.raises(InputError, match=f"`{name}` was not checked.*{meant}.*there is `W`, `b`"):
+    with pytest.raises(InputError, match=f"`{name}` was not checked.*{meant}.*from `W`, `b`"):
         result_by_hand().close_up(name)
 
 
