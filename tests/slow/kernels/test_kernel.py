@@ -67,7 +67,7 @@ def test_completions(kernel):
     body = "\ngrads = backward(params)\npr"
     assert offered("%%gradcheck --mo", body) == (["--mode"], "--mo")
     assert offered("%%gradcheck --mode=s", body) == (["scan"], "s")
-    assert offered("%%gradcheck -p p", body) == (["params", "prices"], "p")
+    assert offered("%%gradcheck -p pr", body) == (["predict", "prices"], "pr")
     assert offered("%%gradcheck --only W1,", body) == (["b1"], "")
     assert offered("for _ in range(2):\n    %gradcheck --disp", "") == (["--display"], "--disp")
     found, fragment = offered(f"%%gradcheck -q{body}", "")
