@@ -277,9 +277,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
     diagnosed = partial(
         diagnose,
         pairing,
-        notebook_numbers=partial(
-            NotebookNumbers, request.cost_function, names, pairing, request.grads
-        ),
+        numbers=partial(NotebookNumbers, request.cost_function, names, pairing, request.grads),
         cost=cost,
         earlier=None if point else Earlier.of(request.previous, pairing),
     )

@@ -91,9 +91,9 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(autouse=True)
 def clock(request, monkeypatch):
-    """The time by which checks go stands still, but in the slow tests: nothing depends on a load.
+    """A check's time, which stands still but where a test lets it pass; in slow tests it is real.
 
-    A check that takes long becomes a scan, says so, or is stopped.
+    So it does not depend on the machine whether a check becomes a scan, or is stopped.
     """
     clock = Clock()
     if not request.path.is_relative_to(SLOW):

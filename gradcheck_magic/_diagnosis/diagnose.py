@@ -62,7 +62,7 @@ def diagnose(
     comparison: Comparison,
     measured: MeasuredEntries,
     *,
-    notebook_numbers: Callable[[], NotebookNumbers],
+    numbers: Callable[[], NotebookNumbers],
     cost: Cost,
     evaluate: bool = True,
     earlier: Earlier | None = None,
@@ -78,7 +78,7 @@ def diagnose(
         The verdicts on the entries.
     measured : MeasuredEntries
         The entries that were measured.
-    notebook_numbers : callable
+    numbers : callable
         Returns the lengths and numbers that the notebook knows by name. It is called only if
         something is wrong.
     cost : Cost
@@ -98,12 +98,12 @@ def diagnose(
     if not (comparison.wrong.any() or comparison.inspect.any()):
         return ()
     mismatches = tuple(_mismatches(pairing, comparison, measured, scan))
-    known = notebook_numbers()
+    known = numbers()
     layers = Layers(mismatches, is_everything=pairing.size == pairing.parameters.size)
     experiments = Experiments(
         pairing,
         mismatches,
-        notebook_numbers=known,
+        numbers=known,
         cost=cost if evaluate else None,
         earlier=earlier,
     )
@@ -166,13 +166,13 @@ class _CauseSearch:
         self,
         mismatches: Sequence[Mismatch],
         layers: Layers,
-        notebook_numbers: NotebookNumbers,
+        numbers: NotebookNumbers,
         experiments: Experiments,
     ) -> None:
         self._all = mismatches
         self._wrong = [m for m in mismatches if m.is_wrong]
         self._layers = layers
-        self._notebook_numbers = notebook_numbers
+        self._notebook_numbers = numbers
         self._experiments = experiments
 
     def findings(self) -> list[Finding]:

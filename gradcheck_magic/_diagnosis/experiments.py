@@ -62,7 +62,7 @@ class Experiments:
         The parameters and the analytic gradient.
     mismatches : sequence of Mismatch
         All parameters.
-    notebook_numbers : NotebookNumbers
+    numbers : NotebookNumbers
         The lengths and numbers that the notebook knows by name.
     cost : Cost or None
         The cost, already entered; None if it must not be called.
@@ -75,7 +75,7 @@ class Experiments:
         pairing: Pairing,
         mismatches: Sequence[Mismatch],
         *,
-        notebook_numbers: NotebookNumbers,
+        numbers: NotebookNumbers,
         cost: Cost | None,
         earlier: Earlier | None,
     ) -> None:
@@ -85,7 +85,7 @@ class Experiments:
         }
         self._is_everything = pairing.size == pairing.parameters.size
         self._parameters = pairing.parameters
-        self._notebook_numbers = notebook_numbers
+        self._notebook_numbers = numbers
         self._cost = cost
         self._earlier = earlier
 

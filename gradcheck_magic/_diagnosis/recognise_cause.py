@@ -57,10 +57,10 @@ MOST_INDICES = 100
 RUN = 3
 
 
-def recognise_cause(mismatch: Mismatch, notebook_numbers: NotebookNumbers) -> Finding | None:
+def recognise_cause(mismatch: Mismatch, numbers: NotebookNumbers) -> Finding | None:
     """Return the simplest cause that explains the gradient of one parameter."""
     for recognise in _RECOGNISERS:
-        finding = recognise(mismatch, notebook_numbers)
+        finding = recognise(mismatch, numbers)
         if finding is not None:
             return finding
     return None
@@ -138,7 +138,7 @@ def _zero(mismatch: Mismatch, _: NotebookNumbers) -> Finding | None:
     return _finding(Cause.ZERO, mismatch)
 
 
-def scaled(sample: Sample, notebook_numbers: NotebookNumbers) -> tuple[Cause, Details] | None:
+def scaled(sample: Sample, numbers: NotebookNumbers) -> tuple[Cause, Details] | None:
     """Return SIGN or SCALE, and the factor, if one factor explains all entries."""
     telling = int((sample.stands_out & (sample.analytic != 0)).sum())
     if telling < TELLING_ENTRIES or not sample.analytic.any():
@@ -151,9 +151,7 @@ def scaled(sample: Sample, notebook_numbers: NotebookNumbers) -> tuple[Cause, De
     factor, uncertainty = sample.fitted(sample.analytic, sample.numerical, bar)
     candidates: list[tuple[float, int]] = [(factor, 1)] if telling >= ANY_NUMBER else []
     if uncertainty <= SHARPLY_KNOWN * abs(factor):
-        values = notebook_numbers.factors + (
-            WHOLE_FACTORS if uncertainty <= SHARPER * abs(factor) else ()
-        )
+        values = numbers.factors + (WHOLE_FACTORS if uncertainty <= SHARPER * abs(factor) else ())
         meant = (value for value in values if abs(value - factor) <= 2 * uncertainty)
         candidates = [*((value, 0) for value in meant), *candidates]
     for value, free in candidates:
@@ -164,8 +162,8 @@ def scaled(sample: Sample, notebook_numbers: NotebookNumbers) -> tuple[Cause, De
     return None
 
 
-def _scaled(mismatch: Mismatch, notebook_numbers: NotebookNumbers) -> Finding | None:
-    found = scaled(mismatch.sample, notebook_numbers)
+def _scaled(mismatch: Mismatch, numbers: NotebookNumbers) -> Finding | None:
+    found = scaled(mismatch.sample, numbers)
     return Finding(found[0], (mismatch,), found[1]) if found else None
 
 
@@ -237,7 +235,7 @@ def _mixed(places: Indices) -> Iterator[tuple[Details, Indices]]:
             yield {"how": "shifted", "axes": (axis,)}, np.roll(places, shift, axis)
 
 
-def regularised(sample: Sample, notebook_numbers: NotebookNumbers) -> Details | None:
+def regularised(sample: Sample, numbers: NotebookNumbers) -> Details | None:
     """Return the strength of a penalty whose gradient explains the error."""
     off = np.where(np.isfinite(sample.bar), sample.off, 0.0)
     for l1, penalty in ((False, sample.theta), (True, np.sign(sample.theta))):
@@ -249,20 +247,20 @@ def regularised(sample: Sample, notebook_numbers: NotebookNumbers) -> Details | 
         strength, uncertainty = sample.fitted(off, penalty, sample.allowed)
         if not np.isfinite(strength) or abs(strength) <= 2 * uncertainty:
             continue
-        free = 0 if notebook_numbers.strength(strength, 2 * uncertainty) else 1
+        free = 0 if numbers.strength(strength, 2 * uncertainty) else 1
         if sample.explained_by(sample.numerical + strength * penalty, sample.bar, free=free):
             return {"strength": strength, "strength_uncertainty": uncertainty, "l1": l1}
     return None
 
 
-def _regularised(mismatch: Mismatch, notebook_numbers: NotebookNumbers) -> Finding | None:
-    details = regularised(mismatch.sample, notebook_numbers)
+def _regularised(mismatch: Mismatch, numbers: NotebookNumbers) -> Finding | None:
+    details = regularised(mismatch.sample, numbers)
     n_wrong = int(mismatch.wrong.sum())
     if details is None and mismatch.n_right == mismatch.size - n_wrong >= 1:
         # Some entries may be exempt from the penalty, as an intercept is. A factor is preferred.
         some = mismatch.where(mismatch.wrong).sample
-        if n_wrong >= ANY_NUMBER and scaled(some, notebook_numbers) is None:
-            details = regularised(some, notebook_numbers)
+        if n_wrong >= ANY_NUMBER and scaled(some, numbers) is None:
+            details = regularised(some, numbers)
         if details is not None:
             details["n_wrong"] = n_wrong
     return Finding(Cause.REGULARIZATION, (mismatch,), details) if details else None
@@ -287,9 +285,7 @@ def clipped(sample: Sample, wrong: Mask) -> float | None:
     return bound
 
 
-def _scaled_but_for_penalty(
-    mismatch: Mismatch, notebook_numbers: NotebookNumbers
-) -> Finding | None:
+def _scaled_but_for_penalty(mismatch: Mismatch, numbers: NotebookNumbers) -> Finding | None:
     """Recognise a factor of all but the regularisation: a · (d − λ θ) + λ θ, where λ is known."""
     sample = mismatch.sample
     usable = sample.known & np.isfinite(sample.analytic)
@@ -305,10 +301,10 @@ def _scaled_but_for_penalty(
     if not sample.explained_by(model, abs(factor) * sample.bar, free=2):
         return None
     strength = excess / (1 - factor)
-    known = notebook_numbers.strength(strength, excess_width / abs(1 - factor))
+    known = numbers.strength(strength, excess_width / abs(1 - factor))
     if strength <= 0 or known is None or not known.is_whole:
         return None
-    meant = (value for value in notebook_numbers.factors if abs(value - factor) <= 2 * factor_width)
+    meant = (value for value in numbers.factors if abs(value - factor) <= 2 * factor_width)
     factor = next(meant, factor)
     details: Details = {"factor": factor, "factor_uncertainty": factor_width}
     details["penalised"] = [mismatch.name]
@@ -391,14 +387,14 @@ def _index_along(shape: Sequence[int], axis: int) -> Indices:
     return index
 
 
-def _block(mismatch: Mismatch, notebook_numbers: NotebookNumbers) -> Finding | None:
+def _block(mismatch: Mismatch, numbers: NotebookNumbers) -> Finding | None:
     """Recognise a wrong row, column or block among correct ones."""
     block = _enclosing_block(mismatch)
     if block is None:
         return None
     sides, inside = block
     part = mismatch.where(inside)
-    within = _zero(part, notebook_numbers) or _scaled(part, notebook_numbers)
+    within = _zero(part, numbers) or _scaled(part, numbers)
     if within is None and 2 * mismatch.wrong.sum() > mismatch.size:
         # If more than half is wrong, the block is not an exception worth naming.
         return None
@@ -450,7 +446,7 @@ def _is_run(mask: Mask) -> bool:
     return len(places) >= RUN and bool(np.ptp(places) == len(places) - 1)
 
 
-def _some_entries(mismatch: Mismatch, notebook_numbers: NotebookNumbers) -> Finding | None:
+def _some_entries(mismatch: Mismatch, numbers: NotebookNumbers) -> Finding | None:
     if mismatch.wrong.sum() > mismatch.n_right:
         return None
     # In a vector, or if there are many in a matrix, the wrong entries may be those of some units:
@@ -458,7 +454,7 @@ def _some_entries(mismatch: Mismatch, notebook_numbers: NotebookNumbers) -> Find
     firm = len(mismatch.squeezed) > 1 and FEW_ENTRIES * mismatch.wrong.sum() <= mismatch.size
     details: Details = {"n_wrong": int(mismatch.wrong.sum()), "indices": _wrong_indices(mismatch)}
     details["n_right"] = mismatch.n_right
-    if _zero(mismatch.where(mismatch.wrong), notebook_numbers):
+    if _zero(mismatch.where(mismatch.wrong), numbers):
         details["within"] = Cause.ZERO.name
     return _finding(Cause.ENTRIES, mismatch, firm=firm, **details)
 

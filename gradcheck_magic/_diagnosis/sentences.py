@@ -39,14 +39,14 @@ class Context:
     ----------
     layers : Layers
         All parameters, correct or wrong.
-    notebook_numbers : NotebookNumbers
+    numbers : NotebookNumbers
         The lengths and numbers that the notebook knows by name.
     cost_name : str
         The user's name for the cost.
     """
 
     layers: Layers
-    notebook_numbers: NotebookNumbers
+    numbers: NotebookNumbers
     cost_name: str
 
 
@@ -138,9 +138,9 @@ def _factor_text(factor: float, uncertainty: float) -> str:
     return f"−{text[1:]}" if factor < 0 else text
 
 
-def _meaning(factor: float, notebook_numbers: NotebookNumbers) -> str:
+def _meaning(factor: float, numbers: NotebookNumbers) -> str:
     """Return the usual reason for a factor, as a question; empty if it has no known meaning."""
-    read = notebook_numbers.factor(factor)
+    read = numbers.factor(factor)
     if read is None:
         return ""
     if read.kind == "whole":
@@ -189,9 +189,9 @@ def _sign(finding: Finding, _: Context) -> str:
 def _scale(finding: Finding, context: Context) -> str:
     group, details = finding.mismatches, finding.details
     factor = details["factor"]
-    reading = _meaning(abs(factor), context.notebook_numbers)
+    reading = _meaning(abs(factor), context.numbers)
     place = _where_to_look(finding, _look_at(group))
-    if backward := _accumulated_in_torch(finding, context.notebook_numbers):
+    if backward := _accumulated_in_torch(finding, context.numbers):
         reading, place = backward, ""
     elif factor < 0:
         reading = f"The sign is reversed. {reading}".rstrip()
@@ -202,9 +202,9 @@ def _scale(finding: Finding, context: Context) -> str:
     )
 
 
-def _accumulated_in_torch(finding: Finding, notebook_numbers: NotebookNumbers) -> str:
+def _accumulated_in_torch(finding: Finding, numbers: NotebookNumbers) -> str:
     """Return a sentence if torch has accumulated several gradients; otherwise an empty string."""
-    details, read = finding.details, notebook_numbers.factor(finding.details["factor"])
+    details, read = finding.details, numbers.factor(finding.details["factor"])
     is_torch = all(mismatch.gradient_name.endswith(".grad") for mismatch in finding.mismatches)
     everywhere = details.get("before") is not None and not details.get("after")
     if read is None or read.kind != "whole" or not (is_torch and everywhere):
@@ -284,7 +284,7 @@ def _regularization(finding: Finding, context: Context) -> str:
     strength, uncertainty = details["strength"], details["strength_uncertainty"]
     excess = _factor_text(strength, uncertainty)
     what = "the sign of the parameter" if details["l1"] else "the parameter itself"
-    told = _penalty_error(strength, context.notebook_numbers.strength(strength, 2 * uncertainty))
+    told = _penalty_error(strength, context.numbers.strength(strength, 2 * uncertainty))
     term = "λ sign(W)" if details["l1"] else "λ W"
     where = _extent(finding)
     if "n_wrong" in details:

@@ -51,7 +51,7 @@ def learning_rate(
     theta: Vector,
     mismatches: Sequence[Mismatch],
     fitting: Sequence[Mismatch],
-    notebook_numbers: NotebookNumbers,
+    numbers: NotebookNumbers,
     *,
     thorough: bool,
 ) -> float | None:
@@ -67,7 +67,7 @@ def learning_rate(
         All parameters; all of them were updated.
     fitting : sequence of Mismatch
         The parameters whose gradient must fit; the others are wrong for another reason.
-    notebook_numbers : NotebookNumbers
+    numbers : NotebookNumbers
         The lengths and numbers that the notebook knows by name.
     thorough : bool
         If True, usual learning rates are tried if the secant method fails.
@@ -85,7 +85,7 @@ def learning_rate(
         return None
     numerical = sum(float(m.sample.numerical @ m.sample.analytic) for m in mismatches)
     line = _Line(function, theta, gradient / length, length, numerical / length)
-    for rate, error in line.candidates(notebook_numbers, thorough=thorough):
+    for rate, error in line.candidates(numbers, thorough=thorough):
         there = theta + rate * gradient
         if is_gradient_of(function, there, fitting, given=error):
             return rate
@@ -103,24 +103,20 @@ class _Line:
         self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(theta))))
 
     def candidates(
-        self, notebook_numbers: NotebookNumbers, *, thorough: bool
+        self, numbers: NotebookNumbers, *, thorough: bool
     ) -> Iterator[tuple[float, float]]:
         """Yield learning rates to try, each with its relative error."""
         solved = self._rate_by_secants()
         if solved is not None:
             error = max(2 * self._tolerance / abs(self._length - self._slope_here), LEAST_ERROR)
-            chosen = [
-                rate for rate in notebook_numbers.rates if abs(rate - solved) <= error * solved
-            ]
+            chosen = [rate for rate in numbers.rates if abs(rate - solved) <= error * solved]
             round_one = float(f"{solved:.{ROUND}g}")
             if abs(round_one - solved) <= error * solved:
                 chosen.append(round_one)
             yield from ((rate, 0.0) for rate in chosen)
             yield solved, error
             return
-        for rate in (
-            dict.fromkeys((*notebook_numbers.rates[:MOST_NAMED], *USUAL_RATES)) if thorough else ()
-        ):
+        for rate in dict.fromkeys((*numbers.rates[:MOST_NAMED], *USUAL_RATES)) if thorough else ():
             off = abs(self._slope(rate * self._length) - self._length)
             if off <= SIMILAR * abs(self._length - self._slope_here):
                 yield rate, 0.0

@@ -29,6 +29,7 @@ thread.start()
 thread.join()
 assert check.passed
 """
+DRAW = "from gradcheck_magic._report.close_up_figures import error_map as draw\n"
 CURVE = "curve = step_curve(x, 2 * x, lambda x: x @ x, 'params', 0)\n"
 
 # What of ours each door imports beyond `import gradcheck_magic`.
@@ -37,6 +38,8 @@ DOOR = {"card", "error_counts", "show", "step_curve_text", "text", "text_style",
 TEXT = {"_report", *(f"_report.{name}" for name in DOOR)}
 CARD = TEXT | {"_report.canvas", "_report.figures"}
 CLOSE_CARD = CARD | {"_report.close_up_card", "_report.close_up_figures"}
+MAP = {"canvas", "close_up_figures", "figures", "histogram", "words"}
+ERROR_MAP = {"_report", *(f"_report.{name}" for name in MAP)}
 LIGHT_DOORS = {
     "import": ("import gradcheck_magic", set()),
     "gradient_checking": (RIGHT + "gradient_checking(x, 2 * x, lambda x: x @ x)", set()),
@@ -58,6 +61,7 @@ LIGHT_DOORS = {
     "text for a console": (RIGHT + "check._repr_mimebundle_(include={'text/plain'})", TEXT),
     "anything but HTML": (RIGHT + "check._repr_mimebundle_(exclude=['text/html'])", TEXT),
     "close_up": (RIGHT + "repr(check.close_up('params'))", set()),
+    "grid": (RIGHT + "check.close_up('params').grid()", set()),
     "print close_up": (RIGHT + "print(check.close_up('params'))", TEXT),
     "step_curve": (RIGHT + CURVE + "repr(curve)", set()),
     "print step_curve": (RIGHT + CURVE + "print(curve)", TEXT),
@@ -68,6 +72,10 @@ DRAWING_DOORS = {
     "mimebundle": (RIGHT + "check._repr_mimebundle_()", CARD),
     "close_up, HTML": (RIGHT + "check.close_up('params').to_html()", CLOSE_CARD),
     "step_curve, HTML": (RIGHT + CURVE + "curve.to_html()", CLOSE_CARD),
+    "error_map": (
+        RIGHT + DRAW + "draw(check.close_up('params'))",
+        ERROR_MAP,
+    ),
 }
 # Every door is opened in a copy of this process: what it has imported before is imported once.
 FORKED = """
@@ -97,9 +105,10 @@ ALONE = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS":
 
 
 class Behind(NamedTuple):
-    """What is found behind a door: what is printed, and imported of others' and of ours."""
+    """What is found behind a door: what is printed and imported, of others and of ours."""
 
     printed: str
+    names: set
     others: set
     ours: set
 
@@ -124,7 +133,7 @@ def behind(line):
     error, printed, names = json.loads(line)
     others = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
     ours = {name.partition(".")[2] for name in names if name.startswith("gradcheck_magic.")}
-    return error or Behind(printed, others - {"gradcheck_magic", "__main__"}, ours)
+    return error or Behind(printed, {*names}, others - {"gradcheck_magic", "__main__"}, ours)
 
 
 @pytest.fixture(scope="module")
@@ -151,16 +160,20 @@ def drawing():
 @pytest.mark.parametrize("door", LIGHT_DOORS)
 def test_numpy_alone(door, light, numpys):
     """Who checks, and reads the result as text, imports NumPy alone."""
-    _, others, ours = light[door]
+    _, _, others, ours = light[door]
     assert others <= numpys
     assert ours - light["import"].ours == LIGHT_DOORS[door][1]
 
 
 @pytest.mark.parametrize("door", DRAWING_DOORS)
 def test_matplotlib_where_something_is_drawn(door, light, drawing):
-    """Pictures need matplotlib, and nothing needs IPython."""
-    _, others, ours = drawing[door]
+    """Pictures need matplotlib, and nothing needs IPython.
+
+    They are made without pyplot, so no figure is left open and no backend is chosen.
+    """
+    _, names, others, ours = drawing[door]
     assert others & SHOWN == {"matplotlib"}
+    assert "matplotlib.pyplot" not in names
     assert ours - light["import"].ours == DRAWING_DOORS[door][1]
 
 
@@ -170,7 +183,7 @@ def test_the_rest_with_the_extension(light):
         "from IPython.core.interactiveshell import InteractiveShell\n"
         "InteractiveShell.instance().run_line_magic('load_ext', 'gradcheck_magic')\n"
     )
-    _, others, ours = opened("", {"": code})[""]
+    _, _, others, ours = opened("", {"": code})[""]
     assert others >= SHOWN
     assert ours - light["import"].ours >= {"_notebook.magic", "_notebook.live_card"}
 

@@ -12,8 +12,6 @@ import pytest
 from gradcheck_magic import Verdict, check_gradients
 from gradcheck_magic.demo import load_digits
 
-neural_network = pytest.importorskip("sklearn.neural_network")
-
 ACTIVATIONS = ["identity", "logistic", "tanh", "relu"]
 HIDDEN = (6, 5)
 
@@ -26,6 +24,8 @@ class Perceptron:
         # A fifth of the pixels, so that every input varies.
         X = X[:, X.std(axis=0) > 0.3][:, :8]
         y = Y.argmax(axis=1) if kind == "MLPClassifier" else Y @ np.arange(10.0)
+        # Imported here, for it takes long, and no other file needs it.
+        neural_network = pytest.importorskip("sklearn.neural_network")
         model = getattr(neural_network, kind)(
             hidden_layer_sizes=HIDDEN,
             activation=activation,

@@ -103,7 +103,7 @@ def test_numbers_depend_on_the_seed_alone():
     assert (whole != other).mean() > 0.9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(directions())
 def test_what_moves(direction):
     """Nothing outside of the box, nor in a hole; and the size tells how many entries do."""
@@ -128,7 +128,7 @@ def test_ramp():
 # Moving
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(directions(), st.floats(-10, 10), st.sampled_from([np.float64, np.float32]), st.booleans())
 def test_moved_and_restored(direction, step, dtype, fortran):
     random = np.random.default_rng(0)
@@ -160,7 +160,7 @@ def test_in_blocks(shape):
 # Predictions
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(directions(), st.sampled_from([1e-1, 1e-3, 1e-5]), st.sampled_from(["f8", "f4", "f2"]))
 def test_prediction_of_a_linear_function(direction, step, dtype):
     """With what rounding of θ ± h·v adds, it is what the function does, in any precision."""

@@ -45,7 +45,7 @@ def case(seed=0):
     return theta, NoisyFunction(function, NOISE), gradient(theta), other(theta)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(1e-4, 10))
 def test_slope_of_a_quadratic(x, v, step):
     """A central difference has no truncation error there: J = 5 x² has the slope 10 x v."""
@@ -55,7 +55,7 @@ def test_slope_of_a_quadratic(x, v, step):
     assert slope == pytest.approx(10 * x * v, abs=1e-10)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 500), st.integers(0, 6), st.floats(-1, 1), st.integers(-4, 2))
 def test_belongs(seed, k, sign, exponent):
     """The gradient of a quadratic does, and one that is off in a single entry does not."""

@@ -74,7 +74,7 @@ def test_chance_of_what_was_fitted(free, chance):
     assert entries.chance(np.zeros(3), entries.bar, free=free) == pytest.approx(chance, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.floats(-3, 3), min_size=1, max_size=6),
     st.floats(1e-6, 10),
@@ -107,7 +107,7 @@ def test_explained():
 # A factor, fitted
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.floats(-1e6, 1e6).filter(lambda c: abs(c) > 1e-6),
     st.lists(st.floats(0.1, 3), min_size=1, max_size=5),

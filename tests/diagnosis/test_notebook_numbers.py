@@ -53,7 +53,7 @@ def test_factor(value, expected):
     assert known(reading(X=X, Z=ROOTS)).factor(value) == expected
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 5000))
 def test_every_length_is_read(n):
     numbers = NotebookNumbers(lambda p: 0.0, {"D": np.empty((n, 0))}, PAIRING, GRADS)

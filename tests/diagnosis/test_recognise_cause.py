@@ -151,7 +151,7 @@ def test_whether_it_explains_every_entry():
 # A factor
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.floats(-1e3, 1e3), st.integers(0, 99))
 def test_any_factor(factor, seed):
     """A gradient that is c times the right one is told to be, for any c beyond the bars."""
@@ -172,7 +172,7 @@ def test_the_bars_grow_with_the_factor():
     assert found(1000 * G, G + 3 * bar * np.sign(THETA), bar=bar) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6))
 def test_no_factor_in_noise(seed):
     """Two arrays that have nothing to do with each other have no cause at all."""
@@ -217,7 +217,7 @@ def test_rearranged_iff_it_can_be_told(shape, values):
         assert (finding is not None and finding.cause is Cause.TRANSPOSED) == enough
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.permutations(range(8)), st.sampled_from([BAR, 0.45]))
 def test_any_other_order(order, bar):
     """The same values in any order are recognised, unless the bars blur which is which."""
@@ -232,7 +232,7 @@ def test_any_other_order(order, bar):
 # Regularisation
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.floats(-100, 100).filter(lambda s: abs(s) > 1e-3), st.booleans())
 def test_any_strength(strength, l1):
     penalty = np.sign(THETA) if l1 else THETA

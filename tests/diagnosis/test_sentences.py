@@ -134,7 +134,7 @@ def test_every_cause_has_a_sentence_of_its_own():
     assert len(set(texts)) == len(texts)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.floats(-1e4, 1e4).filter(lambda c: abs(c) > 1e-3 and abs(c - 1) > 1e-3))
 def test_any_factor_is_told_to_four_digits(factor):
     text = told(Cause.SCALE, {"factor": factor, "factor_uncertainty": 1e-12})
@@ -151,7 +151,7 @@ def test_the_error_bar_of_a_factor(uncertainty):
 SHAPE = (4, 5, 6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.tuples(*(st.sets(st.integers(0, n - 1), min_size=1) for n in SHAPE)))
 def test_a_block_is_told_as_numpy_would_take_it(sides):
     """What stands in code is an index that picks just these entries."""

@@ -60,7 +60,7 @@ def found_rate(
     )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.floats(-4, -0.7))
 def test_planted(exponent):
     """After θ ← θ − α g, any α is found to a millionth, or as far as the slope tells.

@@ -71,7 +71,7 @@ def test_beside():
     assert layers.weights_of(weights) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_between_the_right_two(data):
     """All up to layer k is wrong and all after it right, for every k, in whatever order given."""

@@ -22,7 +22,7 @@ def counting(name):
 only = st.sets(st.sampled_from(sorted(PARAMS)), min_size=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(only, st.randoms(use_true_random=False))
 def test_where_entries_stand(names, random):
     """The gradient of each entry is its place in θ, so that all must agree."""

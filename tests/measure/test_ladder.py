@@ -50,15 +50,15 @@ SMOOTH = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     name=st.sampled_from(sorted(SMOOTH)),
     at=st.floats(-2, 2),
-    noise=st.sampled_from([1e-15, 1e-12, 1e-9]),
+    noise=st.sampled_from([1e-13, 1e-11, 1e-9]),
     seed=st.integers(0, 10**6),
 )
 def test_bars_hold_the_truth(name, at, noise, seed):
-    """And are not much wider than the noise of a step of 0.1 would have them, or curvature does."""
+    """Of noise that is more than the rounding of values up to 40; and they are not wide."""
     function, slope = SMOOTH[name]
     random = np.random.default_rng(seed)
     estimate = climbed(function, at, noise, first=1e-4, random=random).estimate()

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.analytic_gradient import gradient_under_test
 from gradcheck_magic._measure.locate import RegionSearch
@@ -34,22 +35,55 @@ def searched(errors):
         return sampled, is_complete, left, cost.n_evaluations - before
 
 
+signed = st.tuples(st.floats(1e-3, 10.0), st.sampled_from([-1, 1])).map(math.prod)
+
+
+@settings(max_examples=25, deadline=None)
+@given(shape=st.sampled_from(SHAPES), k=st.integers(0, 299), error=signed)
+def test_a_single_one_is_found(shape, k, error):
+    """Wherever it is, and however large."""
+    errors = np.zeros(300)
+    errors[k] = error
+    sampled, is_complete, left, _ = searched(errors.reshape(shape))
+    assert (sampled.wrong, sampled.regions) == ({k}, [])
+    assert is_complete
+    assert not left.is_clear
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     shape=st.sampled_from(SHAPES),
-    ks=st.lists(st.integers(0, 299), max_size=6, unique=True),
-    sizes=st.lists(st.floats(1e-2, 1.0), min_size=6, max_size=6),
-    signs=st.lists(st.sampled_from([-1, 1]), min_size=6, max_size=6),
+    planted=st.dictionaries(st.integers(0, 299), signed, max_size=5),
 )
-def test_exactly_what_was_planted(shape, ks, sizes, signs):
+def test_what_is_left(shape, planted):
+    """No entry is accused that is right; and what was not found is what is left, no less."""
     errors = np.zeros(300)
-    errors[ks] = (np.array(sizes) * signs)[: len(ks)]
+    errors[list(planted)] = list(planted.values())
+    sampled, _, left, _ = searched(errors.reshape(shape))
+    assert sampled.wrong <= set(planted)
+    holes = [region.box for region in sampled.regions]
+    direction = Direction.over(0, shape, (0, 0, 0), holes)
+    missed = {k: error for k, error in planted.items() if k not in sampled.wrong}
+    moved = [e * direction.value_at(np.unravel_index(k, shape)) for k, e in missed.items()]
+    assert left.value == pytest.approx(-math.fsum(moved), abs=left.bar)
+    if not (left.is_clear or holes):
+        assert not missed
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("count", [0, 2, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_exactly_what_was_planted(shape, count, seed):
+    random = np.random.default_rng([count, seed])
+    errors = np.zeros(300)
+    ks = random.choice(300, count, replace=False)
+    errors[ks] = random.uniform(0.1, 1, count) * random.choice([-1, 1], count)
     sampled, is_complete, left, n_evaluations = searched(errors.reshape(shape))
-    assert sampled.wrong == set(ks)
+    assert sampled.wrong == set(ks.tolist())
     assert sampled.regions == []
     assert is_complete
     assert not left.is_clear
-    assert n_evaluations <= 60 * len(ks)
+    assert n_evaluations <= 60 * count
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -11,6 +11,7 @@ from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
 from gradcheck_magic import GradientCheckFailed, InputError
+from gradcheck_magic.__main__ import main
 from gradcheck_magic._notebook.magic import GradcheckMagics
 from gradcheck_magic._notebook.options import OPTIONS, project_options
 
@@ -265,12 +266,12 @@ def test_precedence(shell, run, project):
     assert not strict("%gradcheck -q --no-strict")
 
 
-def test_demonstration_is_the_same_in_any_project(project):
+def test_demonstration_is_the_same_in_any_project(project, capsys):
     project(OURS + "strict = true\ngrads = 'gradients'")
-    done = subprocess.run(
-        [sys.executable, "-m", "gradcheck_magic"], capture_output=True, check=True, text=True
-    )
-    assert "GradientCheckFailed" not in done.stdout
+    InteractiveShell.clear_instance()
+    assert main() == 0
+    InteractiveShell.clear_instance()
+    assert "GradientCheckFailed" not in capsys.readouterr().out
 
 
 CI = {

@@ -15,7 +15,7 @@ ERRORS = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(ERRORS))
 def test_every_entry_is_in_one_count(errors):
     errors = np.array(errors, dtype=float)

@@ -1,8 +1,6 @@
 """One parameter, entry by entry: where each stands, and the pictures of it."""
 
 import io
-import subprocess
-import sys
 from functools import partial
 from types import SimpleNamespace
 from xml.etree import ElementTree as ET
@@ -411,19 +409,6 @@ def test_immune_to_settings(own):
         before = dict(mpl.rcParams)
         assert [svg(*each) for each in draws] == plain
         assert dict(mpl.rcParams) == before
-
-
-def test_no_pyplot():
-    code = (
-        "import sys, numpy as np, gradcheck_magic as g\n"
-        "c = g.check_gradients(np.ones(2), 2 * np.ones(2), lambda x: x @ x).close_up('params')\n"
-        "c.grid()\n"
-        "assert 'matplotlib' not in sys.modules\n"
-        "from gradcheck_magic._report.close_up_figures import error_map\n"
-        "error_map(c)\n"
-        "assert 'matplotlib.pyplot' not in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_picture_is_transparent():
