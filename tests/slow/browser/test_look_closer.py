@@ -112,7 +112,7 @@ def test_step_curve(page):
     """One for the worst entry, which is proposed, and for any other."""
     card = box(page, WRONG)
     look_at(card, "W")
-    entry = card.get_by_label("Entry")
+    entry = card.get_by_label("Entry", exact=True)
     expect(entry).to_have_value("W[2, 1]")
     card.get_by_role("button", name="Draw step curve").click()
     curve = card.locator(".gc-curve")
@@ -180,7 +180,7 @@ def test_what_goes_wrong_is_said_in_the_card(page):
     card.get_by_label("ε").fill("small")
     card.get_by_role("button", name="Check again").click()
     expect(card.locator(".gc-error")).to_have_text(
-        "`ε` is 'small': expected a small positive number, such as 1e-7, or nothing."
+        "`ε` is 'small': expected a small positive number, such as 1e-7, or an empty field."
     )
     card.get_by_label("ε").fill("")
     run(page, LOSE)
