@@ -1,6 +1,7 @@
 """Fixtures: a real IPython shell, and the check through both of its doors."""
 
 import importlib
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from clock import Clock
+from hypothesis import settings
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -32,6 +34,16 @@ def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help=what)
     what = "run the tests in tests/slow as well: browsers, notebook runners, pools, the corpus"
     parser.addoption("--slow", action="store_true", help=what)
+
+
+def pytest_configure():
+    """Make runs alike: with the same examples, and with interrupts that interrupt."""
+    # A failure is then the fault of a change, and not of the day.
+    settings.register_profile("the same", derandomize=True)
+    settings.load_profile("the same")
+    # A shell that starts pytest in the background has interrupts ignored.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(collection_path, config):

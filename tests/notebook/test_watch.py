@@ -493,7 +493,7 @@ def test_large_arrays(monkeypatch, cell):
     monkeypatch.setattr(watch, "MOST_BYTES", BYTES_AT_ONCE)
     blind = "in-place changes of `params` and `grads` may go unnoticed"
     cell("params = np.zeros(200_000); grads = np.ones(200_000); cost_function = np.sum")
-    line = cell("%gradcheck --watch --call structured")
+    line = cell("%gradcheck --watch --call structured --mode scan")
     assert line.endswith(f"\nWatching from now on; {blind}.")
     assert cell("grads[70_000] = 2") == ""  # in the second block of four
     assert cell("grads[0] = 2").endswith(f" · {blind}")
