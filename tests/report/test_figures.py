@@ -132,7 +132,7 @@ def test_counts(count, text):
 
 def test_a_line_for_each_parameter():
     """From the least error that is found to the largest entry; a cross for each wrong one."""
-    figure = reach(scanned(("W", 1e-5, 1.0), ("b", 1e-3, 0.5), wrong=(101, 105)))
+    figure = reach(scanned(("W", 1e-5, 1.0), ("b", 1e-3, 0.5), wrong=(100, 105)))
     axes = figure.axes[0]
     lines = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_marker() != "x"]
     assert [list(line.get_xdata()) for line in lines] == [[1e-5, 1.0], [1e-3, 0.5]]

@@ -95,7 +95,7 @@ def test_the_steps_of_a_plateau():
     """A wrong entry has one error at every step: from the first to the last that has it."""
     values = np.full(10, 2.0)
     values[:2], values[8:] = 7.0, 9.0
-    told = curve_sentence(curve(analytic=2.5, values=values, bend=0.0))
+    told = curve_sentence(curve(analytic=2.5, values=values))
     assert {"1e-08", "0.001"} <= set(re.findall(r"\d[\d.]*(?:e-\d+)?", told))
 
 
