@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import one_thread  # noqa: F401 (before anything that imports NumPy)
 import pytest
 from clock import Clock
 from hypothesis import settings
