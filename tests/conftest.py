@@ -1,5 +1,6 @@
 """Fixtures: a real IPython shell, and the check through both of its doors."""
 
+import atexit
 import importlib
 import signal
 import sys
@@ -124,6 +125,8 @@ def shell() -> Iterator[InteractiveShell]:
     yield instance
     instance.run_line_magic("unload_ext", "gradcheck_magic")
     InteractiveShell.clear_instance()
+    # At exit, hundreds of shells would each collect garbage once more.
+    atexit.unregister(instance.atexit_operations)
 
 
 @pytest.fixture

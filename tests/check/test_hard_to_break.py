@@ -328,8 +328,9 @@ def test_names_in_errors(name):
 def test_names_in_html(name):
     p = {name: np.array([1.0, 2.0])}
     check = check_gradients(p, {name: 3 * p[name]}, square)
-    assert name not in check.to_html()
-    json.dumps(check._repr_mimebundle_(), ensure_ascii=False).encode("utf-8")
+    shown = check._repr_mimebundle_()
+    assert name not in shown["text/html"]
+    json.dumps(shown, ensure_ascii=False).encode("utf-8")
     curve = step_curve(p, {name: 2 * p[name]}, square, check.parameters[0].name, 0)
     json.dumps(curve.to_dict(), ensure_ascii=False).encode("utf-8")
 

@@ -1,24 +1,27 @@
 """A check leaves no trace: what it borrows is bit for bit as before, however it ends."""
 
 import copy
-import os
-import signal
-import sys
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from interrupts import interrupted, lines_of, see_interrupts_leave_no_trace
 from IPython.utils.capture import capture_output
-from traces import Model, assert_no_trace, changed, torch, unusual_world, world
+from traces import (
+    PICTURES,
+    Model,
+    assert_no_trace,
+    changed,
+    checked_wrong,
+    torch,
+    unusual_world,
+    world,
+)
 
-import gradcheck_magic
-from gradcheck_magic import GradientCheckInterrupted, InputError, check_gradients, step_curve
+from gradcheck_magic import InputError, check_gradients
 
-PACKAGE = str(Path(gradcheck_magic.__file__).parent) + os.sep
-# At so many of the lines that a check runs through it is interrupted, and that each picture does,
-# which takes a hundred times as long.
-MOMENTS, MOMENTS_OF_A_PICTURE = 60, 30
+# At so many of the lines that a check runs through it is interrupted.
+MOMENTS = 60
 
 
 @pytest.fixture(autouse=True)
@@ -76,28 +79,7 @@ def is_told(model):
     assert "There is a bug" in str(check)
 
 
-def draws_a_card(model):
-    assert "gc-card" in checked_wrong(model).to_html()
-
-
-def draws_a_figure(model):
-    checked_wrong(model).figure()
-
-
-def draws_a_close_up(model):
-    checked_wrong(model).close_up("W").to_html()
-
-
-def checked_wrong(model):
-    return check_gradients(model.params, {**model.grads, "dW": -model.grads["dW"]}, model.cost)
-
-
-def draws_a_curve(model):
-    step_curve(model.params, model.grads, model.cost, "W", (1, 1)).to_html()
-
-
 CHECKS = [passes, fails, scans, asks_for_gradients, is_told]
-PICTURES = [draws_a_card, draws_a_figure, draws_a_close_up, draws_a_curve]
 ENDS = [*CHECKS, *PICTURES, cannot_tell, runs_out_of_time, is_refused, is_random, raises]
 
 
@@ -109,71 +91,10 @@ def test_whatever_the_end(end):
 # Interrupted
 
 
-class Interrupter:
-    """Sends an interrupt at the n-th line of the package that is run; counts them all."""
-
-    def __init__(self, at=None):
-        self.at = at
-        self.lines = 0
-
-    def __enter__(self):
-        self.before = sys.gettrace()
-        sys.settrace(self.trace)
-        return self
-
-    def __exit__(self, *_):
-        sys.settrace(self.before)
-
-    def trace(self, frame, event, _):
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return None
-        if event == "line":
-            self.lines += 1
-            if self.lines == self.at:
-                signal.raise_signal(signal.SIGINT)
-        return self.trace
-
-
-def lines_of(action):
-    with Interrupter() as all_lines:
-        action(Model())
-    return all_lines.lines
-
-
-def interrupted(action, model, moment):
-    """Return what comes out of an action that is interrupted at a line, or ends before it."""
-    with Interrupter(moment) as interrupter:
-        try:
-            action(model)
-        except KeyboardInterrupt as interrupt:
-            return interrupt
-    # How many lines there are depends on how long they take, by a few.
-    assert interrupter.lines < moment, "it was swallowed"
-    return None
-
-
-INTERRUPTED = [
-    *((action, MOMENTS) for action in CHECKS),
-    *((action, MOMENTS_OF_A_PICTURE) for action in PICTURES),
-]
-
-
-@pytest.mark.parametrize(("action", "moments"), INTERRUPTED)
-def test_interrupted_at_any_line(action, moments):
-    """Whatever it is doing; and it is never swallowed."""
-    action(Model())  # what is done once only
-    n_lines = lines_of(action)
-    n_interrupted = 0
-    for moment in np.random.default_rng(0).integers(1, n_lines, moments):
-        model = Model()
-        before, around = model.state(), world()
-        interrupt = interrupted(action, model, moment)
-        assert model.state() == before, f"line {moment} of {n_lines}"
-        assert changed(around) == [], f"line {moment} of {n_lines}"
-        if isinstance(interrupt, GradientCheckInterrupted):
-            assert "the parameters are as they were before" in str(interrupt)
-        n_interrupted += interrupt is not None
-    assert n_interrupted > 0.8 * moments
+@pytest.mark.parametrize("action", CHECKS)
+def test_interrupted_at_any_line(action):
+    """Whatever it is doing; and it is never swallowed. Pictures are among the slow tests."""
+    see_interrupts_leave_no_trace(action, MOMENTS)
 
 
 @pytest.mark.skipif(torch is None, reason="torch is missing: pip install -e '.[torch]'")

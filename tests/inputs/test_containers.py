@@ -77,19 +77,6 @@ def test_rebuilt_around_something_else():
     assert rebuilt(Layer(1, 2), [3, 4]) == Layer(3, 4)
 
 
-def test_what_contains_itself():
-    ring = [1]
-    ring.append(ring)
-    assert plain(ring) is ring
-
-
-def test_what_lies_too_deep():
-    deep = 1
-    for _ in range(3 * DEEPEST):
-        deep = [deep]
-    assert plain(deep) is deep
-
-
 def test_pairs_of_strings_are_no_parameters():
     """Only tensors are named like that."""
     pairs = [("W", np.ones(2))]
@@ -212,3 +199,27 @@ def test_pytrees(tree):
     assert plain((tree, 4)) == ({"W": 1.0, "b": [2.0, 3.0]}, 4)
     again = rebuilt(tree, [4.0, 5.0])
     assert (type(again), again.W, again.b, tree.W) == (Tree, 4.0, 5.0, 1.0)
+
+
+def test_what_contains_itself(tree):
+    """It is left as it is, within what is made plain."""
+    ring = [1]
+    ring.append(ring)
+    assert plain(ring) is ring
+    ring.append(tree)
+    made = plain(ring)
+    assert made[0] == 1
+    assert made[1] is ring
+    assert made[2] == {"W": 1.0, "b": [2.0, 3.0]}
+
+
+@pytest.mark.parametrize(("depth", "is_left"), [(DEEPEST - 1, False), (DEEPEST + 1, True)])
+def test_what_lies_too_deep(tree, depth, is_left):
+    deep = tree
+    for _ in range(depth):
+        deep = [deep]
+    found = plain(deep)
+    assert (found is deep) is is_left
+    while isinstance(found, list):
+        (found,) = found
+    assert (found is tree) is is_left

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -46,9 +47,14 @@ def place(path):
     return path.relative_to(PACKAGE).as_posix()
 
 
+@cache
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path):
     """Yield every module that a file imports, wherever in it, and the names it takes from it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -82,7 +88,7 @@ def test_few_rooms():
     assert len(beside) <= 8
     assert {path.stem for path in beside if path.suffix == ".py"} == set(ORDER) - rooms
     for room in rooms:
-        paragraph = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text()))
+        paragraph = ast.get_docstring(tree(PACKAGE / room / "__init__.py"))
         named = set(re.findall(r"`(\w+\.(?:py|css))`", paragraph))
         inside = {path.name for path in (PACKAGE / room).iterdir() if path.is_file()}
         assert inside - {"__init__.py"} <= named, f"{room}/__init__.py leaves out a file"
@@ -120,10 +126,9 @@ def test_constants_have_one_definition_and_a_reason():
     """No two modules define a constant of the same name, and a number says what it is for."""
     places, unexplained = defaultdict(set), []
     for path in MODULES:
-        text = path.read_text(encoding="utf-8")
-        lines = text.splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
         explained = False
-        for node in ast.parse(text).body:
+        for node in tree(path).body:
             if not isinstance(node, (ast.Assign, ast.AnnAssign)):
                 explained = False
                 continue
@@ -165,7 +170,7 @@ def test_all_lists_what_others_use():
 
 def all_of(path):
     """Return `__all__` of a module."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in tree(path).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
             return ast.literal_eval(node.value)
     return []

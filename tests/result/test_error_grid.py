@@ -20,6 +20,8 @@ PLACES = [
     pytest.param((1, 3, 1, 5), 7, 1, 2, id="axes of length 1 do not count"),
     # Two tiles of 3 × 4 beside each other, and a gap between them.
     ((2, 3, 4), 12 + 6, 1, 5 + 2),
+    # Tiles of 3 × 3, three to a group: after each group the gap is one cell wider.
+    pytest.param((64, 3, 3, 3), 4 * 9 + 5, 1, 3 * 4 + 1 + 4 + 2, id="kernels"),
     # 240 columns are the most: of 480, two share a cell; of 240 rows, too.
     pytest.param((240, 480), 3 * 480 + 5, 1, 2, id="blocks"),
     pytest.param((240, 480), 240 * 480 - 1, 119, 239, id="the last block"),
@@ -62,7 +64,9 @@ def test_boxes(shape, data):
     assert (tiling.within(box, shape) == expected).all()
 
 
-@pytest.mark.parametrize("box", [[(3, 4), (0, 480)], [(0, 240), (7, 480)], [(5, 8), (9, 10)]])
+@pytest.mark.parametrize(
+    "box", [[(3, 4), (0, 480)], [(0, 240), (7, 480)], [(5, 8), (9, 10)], [(0, 2), (5, 9)]]
+)
 def test_boxes_in_blocks(box):
     """Of a large matrix not every entry is looked at."""
     inside = np.zeros((240, 480), dtype=bool)

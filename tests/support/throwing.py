@@ -111,8 +111,8 @@ def process_state():
         "np.printoptions": np.get_printoptions(),
         "environ": dict(os.environ),
         "SIGINT": signal.getsignal(signal.SIGINT),
-        # Without asking for each, which takes as long as a check.
-        "rcParams": dict.copy(mpl.rcParams),
+        # As `dict` has them: to ask for each takes as long as a check.
+        "rcParams": list(dict.items(mpl.rcParams)),
         "recursion limit": sys.getrecursionlimit(),
         "cwd": Path.cwd(),
         "threads": threading.active_count(),

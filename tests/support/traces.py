@@ -17,6 +17,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 
+from gradcheck_magic import check_gradients, step_curve
+
 torch = None
 if importlib.util.find_spec("torch"):
     import torch
@@ -32,9 +34,10 @@ def world():
         and (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()),
         "warning filters": (id(warnings.filters), list(warnings.filters)),
         "how warnings are shown": (warnings.showwarning, warnings.formatwarning),
-        "rcParams": dict.copy(mpl.rcParams),
-        "figures": plt.get_fignums(),
+        # First: to ask for the backend chooses one.
         "the backend": mpl.get_backend(),
+        "rcParams": list(dict.items(mpl.rcParams)),
+        "figures": plt.get_fignums(),
         "what NumPy does about overflow": np.geterr(),
         "how NumPy prints": str(np.get_printoptions()),
         "the handler of Ctrl-C": signal.getsignal(signal.SIGINT),
@@ -123,3 +126,26 @@ def assert_no_trace(action):
     action(model)
     assert model.state() == before
     assert changed(around) == []
+
+
+def draws_a_card(model):
+    assert "gc-card" in checked_wrong(model).to_html()
+
+
+def draws_a_figure(model):
+    checked_wrong(model).figure()
+
+
+def draws_a_close_up(model):
+    checked_wrong(model).close_up("W").to_html()
+
+
+def checked_wrong(model):
+    return check_gradients(model.params, {**model.grads, "dW": -model.grads["dW"]}, model.cost)
+
+
+def draws_a_curve(model):
+    step_curve(model.params, model.grads, model.cost, "W", (1, 1)).to_html()
+
+
+PICTURES = [draws_a_card, draws_a_figure, draws_a_close_up, draws_a_curve]

@@ -1,0 +1,77 @@
+"""Interrupts at any line of the package."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+from traces import Model, changed, world
+
+import gradcheck_magic
+from gradcheck_magic import GradientCheckInterrupted
+
+PACKAGE = str(Path(gradcheck_magic.__file__).parent) + os.sep
+
+
+class Interrupter:
+    """Sends an interrupt at the n-th line of the package that is run; counts them all."""
+
+    def __init__(self, at=None):
+        self.at = at
+        self.lines = 0
+
+    def __enter__(self):
+        self.before = sys.gettrace()
+        sys.settrace(self.trace)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(self.before)
+
+    def trace(self, frame, event, _):
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        if event == "line":
+            self.lines += 1
+            if self.lines == self.at:
+                signal.raise_signal(signal.SIGINT)
+        return self.trace
+
+
+def lines_of(action):
+    with Interrupter() as all_lines:
+        action(Model())
+    return all_lines.lines
+
+
+def interrupted(action, model, moment):
+    """Return what comes out of an action that is interrupted at a line, or ends before it."""
+    with Interrupter(moment) as interrupter:
+        try:
+            action(model)
+        except KeyboardInterrupt as interrupt:
+            return interrupt
+    # How many lines there are depends on how long they take, by a few.
+    assert interrupter.lines < moment, "it was swallowed"
+    return None
+
+
+def see_interrupts_leave_no_trace(action, moments):
+    """Interrupt what is done with a model at so many lines, chosen at random, in turn.
+
+    Everything is then as it was before, and the interrupt is not swallowed.
+    """
+    action(Model())  # what is done once only
+    n_lines = lines_of(action)
+    n_interrupted = 0
+    for moment in np.random.default_rng(0).integers(1, n_lines, moments):
+        model = Model()
+        before, around = model.state(), world()
+        interrupt = interrupted(action, model, moment)
+        assert model.state() == before, f"line {moment} of {n_lines}"
+        assert changed(around) == [], f"line {moment} of {n_lines}"
+        if isinstance(interrupt, GradientCheckInterrupted):
+            assert "the parameters are as they were before" in str(interrupt)
+        n_interrupted += interrupt is not None
+    assert n_interrupted > 0.8 * moments
