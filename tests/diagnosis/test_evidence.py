@@ -46,6 +46,23 @@ def test_labels(data):
     assert quoted(names) == list(dict.fromkeys(OWNERS[k] for k in chosen))
 
 
+@pytest.mark.parametrize(
+    ("left_out", "told"),
+    [
+        ((), "all of `W`, `c`, `b[0]` and 1 more"),
+        ((6, 7, 8), "all of `W`"),
+        ((7, 8), "all of `W` and `c`"),
+        pytest.param((0, 7, 8), "`W[0, 1]`, `W[0, 2]`, `W[1, 0]` and 3 more", id="not all"),
+        pytest.param(range(6), "`c`, `b[0]` and `b[1]`", id="HARD: too few to be worth a word"),
+    ],
+)  # fmt: skip
+def test_all_of_a_parameter(left_out, told):
+    """A parameter with more entries than are named is named itself."""
+    mask = np.ones(9, dtype=bool)
+    mask[list(left_out)] = False
+    assert evidence().labels(mask) == told
+
+
 def test_what_was_measured():
     """Beside the textbook's quotients there are better values: these are the numerical ones."""
     known = evidence([3])

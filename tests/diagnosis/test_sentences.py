@@ -197,3 +197,24 @@ def test_how_sure(bar):
     text = told(Cause.SIGN, {}, mismatch(bar=bar))
     # Of 12 entries from 1 to 12, known to 1e-2, all stand out by ten bars; 1e-2 √12 / √650 is 1e-3.
     assert {12, 5 if bar < 1e-6 else 2} <= set(numbers(text))
+
+
+@pytest.mark.parametrize(
+    ("cosine", "ratio", "said"),
+    [
+        # |a - n| / |n| of these: the ratio alone, the angle alone, and both.
+        pytest.param(1.0, 1.001, "differs from the numerical gradient by 0.1 %", id="longer"),
+        pytest.param(1.0, 0.95, "differs from the numerical gradient by 5 %", id="shorter"),
+        pytest.param(1 - 1e-6, 1.0, "differs from the numerical gradient by 0.14 %", id="turned"),
+        pytest.param(0.998, 1.05, "differs from the numerical gradient by 8.2 %", id="both"),
+        pytest.param(1.0 + 1e-15, 1.09, "by 9 %", id="HARD: a cosine rounded to more than 1"),
+        pytest.param(1.0, 1.11, "similarity with the numerical gradient is 1.000", id="far"),
+        pytest.param(0.99, 1.0, "similarity with the numerical gradient is 0.990", id="wide"),
+        pytest.param(-1.0, 1e300, "with the numerical gradient is −1.000", id="HARD: huge"),
+    ],
+)  # fmt: skip
+def test_a_small_difference_is_a_percentage(cosine, ratio, said):
+    """The cosine similarity and the ratio of the lengths would both be rounded to 1."""
+    text = told(Cause.UNKNOWN, known("W", cosine=cosine, ratio=ratio))
+    assert said in text
+    assert ("%" in text) != ("times as long" in text)
