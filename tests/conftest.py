@@ -1,4 +1,4 @@
-"""Fixtures: a real IPython shell, and the check through both of its doors."""
+"""Fixtures: a real IPython shell, and the check as a function and as a magic."""
 
 import atexit
 import importlib
@@ -21,13 +21,13 @@ OPTIONS = {"only": "--only {}", "epsilon": "--epsilon {}", "call": "--call {}", 
            "points": "--points {}"}  # fmt: skip
 
 
-# By the processes in which pytest-xdist runs the tests.
+# How often each process of pytest-xdist threw something odd at the check.
 THROWN_ELSEWHERE = []
 
 
 TESTS = Path(__file__).parent
 SLOW = TESTS / "slow"
-# Of no test: what is in them is imported where it is needed.
+# These folders have no tests; their modules are imported where they are needed.
 HELP = [TESTS / name for name in ("benchmarks", "corpus", "golden", "support")]
 
 
@@ -39,17 +39,17 @@ def pytest_addoption(parser):
 
 
 def pytest_configure():
-    """Make runs alike: with the same examples, and with interrupts that interrupt."""
-    # A failure is then the fault of a change, and not of the day.
+    """Make all runs alike: the same examples, and interrupts that work."""
+    # A failure is then due to a change, and not to chance.
     settings.register_profile("the same", derandomize=True)
     settings.load_profile("the same")
-    # A shell that starts pytest in the background has interrupts ignored.
+    # A shell that starts pytest in the background makes it ignore interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave out what holds no tests, and the slow ones, unless they are asked for.
+    """Leave out folders without tests, and the slow tests unless they are asked for.
 
     Importing them alone takes a while.
     """
@@ -61,13 +61,13 @@ def pytest_ignore_collect(collection_path, config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Where processes run whole files, give one of them all that is tested in the browser.
+    """If each process runs whole files, give all browser tests to one of them.
 
-    So a browser and a Jupyter server are started once.
+    So the browser and the Jupyter server are started only once.
     """
     if config.getoption("dist") != "loadfile":
         return None
-    # It is there where the hook is.
+    # If this hook is called, pytest-xdist is installed.
     scheduling = importlib.import_module("xdist.scheduler").LoadFileScheduling
     browser = "tests/slow/browser/"
 
@@ -79,21 +79,21 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def thrown():
-    """How often something odd was thrown at the check, in this process."""
-    # It is there where it was imported: most tests have no need of it.
+    """Return how often something odd was thrown at the check in this process."""
+    # Most tests do not import this module.
     return sys.modules["throwing"].THROWN.total() if "throwing" in sys.modules else 0
 
 
 def pytest_sessionfinish(session):
-    """In one of several processes: hand over how often."""
+    """Report how often, if this is one of several processes."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["thrown"] = thrown()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
-    """Where several processes run the tests: add up what each hands over."""
-    # One that died has nothing to hand over.
+    """Collect the number that each process reports, if there are several."""
+    # A process that died reports nothing.
     THROWN_ELSEWHERE.append(getattr(node, "workeroutput", {}).get("thrown", 0))
 
 
@@ -105,9 +105,9 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(autouse=True)
 def clock(request, monkeypatch):
-    """A check's time, which stands still but where a test lets it pass; in slow tests it is real.
+    """Return a clock that replaces the check's, except in slow tests, and that only a test moves.
 
-    So it does not depend on the machine whether a check becomes a scan, or is stopped.
+    So whether a check becomes a scan or is stopped does not depend on the machine.
     """
     clock = Clock()
     if not request.path.is_relative_to(SLOW):
@@ -117,7 +117,7 @@ def clock(request, monkeypatch):
 
 @pytest.fixture
 def shell() -> Iterator[InteractiveShell]:
-    """A real shell with the extension loaded, and nothing of another test in it."""
+    """Yield a real shell with the extension loaded, and with nothing from other tests."""
     InteractiveShell.clear_instance()
     config = Config({"HistoryManager": {"enabled": False}})
     instance = InteractiveShell.instance(config=config)
@@ -131,7 +131,7 @@ def shell() -> Iterator[InteractiveShell]:
 
 @pytest.fixture
 def run(shell):
-    """Run a cell as the user does: an error in it is raised here."""
+    """Return a function that runs a cell as the user does, and raises any error in it."""
 
     def run_cell(cell):
         shell.run_cell(cell).raise_error()
@@ -142,7 +142,7 @@ def run(shell):
 
 @pytest.fixture(params=["function", "magic"])
 def check(request):
-    """`check_gradients`, or the magic on a namespace that holds the same objects."""
+    """Return `check_gradients`, or the magic on a namespace with the same objects."""
     if request.param == "function":
         return check_gradients
     shell = request.getfixturevalue("shell")

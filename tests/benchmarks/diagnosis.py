@@ -1,24 +1,24 @@
-"""Whether the diagnosis names what was planted: over the wrong gradients of the corpus.
+"""Check, over the wrong gradients of the corpus, that the diagnosis names the planted cause.
 
     python -m tests.benchmarks.diagnosis
 
-**The stated rule.** A cause *can be told from its neighbours* if
+**The rule.** A cause *can be told from its neighbours* if
 
 0. the verdict is not "cannot tell": the benchmark of the verdicts counts those;
-1. differences can see it (`tests/corpus/seeable.py`), and that in at least two entries that are on
-   no kink, each to a thousandth of what it is off by: one entry is always some factor of another,
-   and some multiple of its parameter, so that sign, factor and regularisation of a 1 × 1 parameter
-   cannot be told. A number that has to be fitted (the strength of a regularisation, the factor
-   1.001) takes three: two entries are left to bear it out. A gradient that is zero can be told
-   from one entry, as can one entry among others;
-2. for some entries, a row or a column: other entries of the parameter are right, and not zero;
-   where nothing else is there to be right, a row is the whole parameter;
+1. differences can see it (`tests/corpus/seeable.py`) in at least two entries that are on no kink,
+   each to a thousandth of its error. One entry is always some factor of another, and some multiple
+   of its parameter, so that sign, factor and regularisation of a 1 × 1 parameter cannot be told
+   apart. A number that has to be fitted (the strength of a regularisation, the factor 1.001) takes
+   three entries, so that two are left to confirm it. A gradient that is zero can be told from one
+   entry, as can one entry among others;
+2. for some entries, a row or a column: other entries of the parameter are correct, and not zero.
+   If there are no others to be correct, a row is the whole parameter;
 3. for a place inside the backward pass: at least two parameters are wrong. One alone may as well
    be wrong in its own line.
 
-What was planted is written down in `PLANTED`, for each bug inside a backward pass, by what it does
-to the gradient and not by what the diagnosis makes of it. Bugs without an entry there, or that
-cannot be told, have no cause that must be named; naming a wrong one still counts as wrong.
+For each bug inside a backward pass, `PLANTED` says what it does to the gradient; that does not
+depend on what the diagnosis makes of it. Bugs that have no entry there, or that cannot be told,
+have no cause that must be named; naming a wrong one still counts as wrong.
 """
 
 import argparse
@@ -46,9 +46,9 @@ from tests.corpus.case import rounding
 from tests.corpus.generate import build, plans, solved
 from tests.corpus.seeable import can_see, largest_deviations
 
-# What only says where the gradient is wrong is never a wrong name.
+# These causes only say where the gradient is wrong, so naming one is never wrong.
 LOCAL = frozenset({Cause.UNKNOWN, Cause.ENTRIES, Cause.SLICE})
-# The verdicts' rule sees a deviation to a tenth; this many times better is to a thousandth.
+# The rule for verdicts sees a deviation to a tenth; this many times better is a thousandth.
 SHARPER = 100.0
 MOST_LINES = 40
 NAMED_SHARE, BOUNDARY_SHARE, WRONG_SHARE = 0.97, 0.95, 0.01
@@ -56,20 +56,20 @@ NAMED_SHARE, BOUNDARY_SHARE, WRONG_SHARE = 0.97, 0.95, 0.01
 
 @dataclass(frozen=True)
 class Planted:
-    """What a bug does.
+    """The effect of a bug on the gradient.
 
     Attributes
     ----------
     causes : frozenset of Cause
-        Any of these names it.
+        The causes that name it correctly.
     where : tuple of str
-        The parameters in which it is planted; empty: all that are wrong.
+        The parameters in which it is planted; if empty, all that are wrong.
     factor : float, optional
-        Of SCALE.
+        The factor, for SCALE.
     boundary : tuple of two sets of str, optional
-        Of UPSTREAM: between one of the first and one of the second; "" is the cost.
+        For UPSTREAM: the place is between one of the first and one of the second; "" is the cost.
     label : str
-        What the benchmark's tables call it.
+        Its name in the tables of the benchmark.
     """
 
     causes: frozenset[Cause]
@@ -79,7 +79,7 @@ class Planted:
     label: str = ""
 
     def names(self, diagnosis: Diagnosis) -> bool:
-        """Whether a diagnosis says just this."""
+        """Return whether a diagnosis names exactly this."""
         if diagnosis.cause not in self.causes:
             return False
         factor = diagnosis.details.get("factor")
@@ -90,7 +90,7 @@ class Planted:
         return diagnosis.cause is not Cause.UPSTREAM or self.is_placed(diagnosis)
 
     def is_placed(self, diagnosis: Diagnosis) -> bool:
-        """Whether a diagnosis has the right place."""
+        """Return whether a diagnosis names the right place."""
         if self.boundary is None:
             return True
         after, before = self.boundary
@@ -99,23 +99,23 @@ class Planted:
 
 
 def upstream(after, before, *others, label="UPSTREAM"):
-    """A place between some parameters, each given as a string of names; other true names."""
+    """Return a place between parameters, given as strings of names, and any other true causes."""
     causes = frozenset({Cause.UPSTREAM, *others})
     return Planted(causes, boundary=(set(after.split() or [""]), set(before.split())), label=label)
 
 
 def start(*before):
-    """A place before the last parameter: the cost's own derivative."""
+    """Return the place before the last parameter: the derivative of the cost itself."""
     return upstream("", " ".join(before))
 
 
 def simple(cause, *where, factor=None, also=()):
-    """A cause that the parameters show by themselves."""
+    """Return a cause that can be seen in the parameters themselves."""
     return Planted(frozenset({cause, *also}), where, factor, label=cause.name)
 
 
 DENSE = {
-    # A wrong activation is often no more than a forgotten mask.
+    # A wrong activation often differs from the right one by a forgotten mask alone.
     "activation's derivative is another": upstream("W3", "W2", Cause.MASK),
     "activation's derivative of the wrong layer": upstream("W3", "W2", Cause.MASK),
     "activation's derivative forgotten": upstream("W3", "W2", Cause.MASK),
@@ -127,7 +127,7 @@ PLANTED = {
     "dense": DENSE,
     "convolution": {
         "activation's derivative is another": upstream("K2", "K1", Cause.MASK),
-        # With the mean in place of the maximum, it is a factor 2.
+        # With the mean instead of the maximum, it is a factor of 2.
         "pooling hands its gradient to all": upstream("K2", "K1", Cause.SCALE),
         "kernel flipped on the way back": upstream("K2", "K1"),
         "gradient of the kernel flipped": simple(Cause.TRANSPOSED, "K1", "K2"),
@@ -200,24 +200,24 @@ PLANTED = {
         "attraction forgotten": start("log_size"),
     },
 }
-# In these, the order of the parameters is that of the layers.
+# In these families, the parameters are in the order of the layers.
 SEQUENTIAL = ("dense", "convolution", "batch norm", "residual")
 LINEAR = ("poisson regression", "support vectors", "quantile regression", "lasso")
 TWO_ENTRIES = {Cause.SIGN, Cause.SCALE, Cause.TRANSPOSED, Cause.SWAPPED}
 
 
 def kind_of(family):
-    """The key of a family in `PLANTED`."""
+    """Return the key of a family in `PLANTED`."""
     if family.startswith("dense"):
         return "dense"
     return "linear" if family in LINEAR else family
 
 
 def planted(plan, case) -> Planted | None:
-    """What a bug does to the gradient; None where it is no simple thing."""
+    """Return what a bug does to the gradient; None if no simple cause describes it."""
     bug = plan.bug
     if bug.name == "square of the length forgotten" and case.params["log_length"].size > 1:
-        # Each column has a factor of its own.
+        # Each column has its own factor.
         return None
     if bug.inside:
         return PLANTED.get(kind_of(plan.family), {}).get(bug.name)
@@ -227,7 +227,7 @@ def planted(plan, case) -> Planted | None:
 
 
 def _outside(bug, case) -> Planted:
-    """What is planted at the end of the backward pass."""
+    """Return what a bug at the end of the backward pass does."""
     if bug.kind.startswith("one entry"):
         return simple(Cause.ENTRIES, bug.where, also=LOCAL - {Cause.UNKNOWN})
     where = [name for name in (bug.where, bug.other) if name] or list(case.params)
@@ -246,7 +246,7 @@ def _outside(bug, case) -> Planted:
 
 
 def _slice(case, name):
-    """A row or a column that is zero: all of it, one entry, or what it says."""
+    """Return the cause of a zero row or column, which may be the whole parameter or one entry."""
     right, wrong = case.upper[name] != 0, deviation(case, name) != 0
     if not np.any(right & ~wrong):
         return simple(Cause.ZERO, name)
@@ -255,14 +255,14 @@ def _slice(case, name):
 
 
 def deviation(case, name):
-    """How far each entry is from what is right; 0 where no further than rounding."""
+    """Return how far each entry is from the correct value; 0 if only by rounding."""
     grad = np.asarray(case.grads[name], dtype=float)
     off = grad - np.clip(grad, case.lower[name], case.upper[name])
     return np.where(np.abs(off) > rounding(case, name), off, 0.0)
 
 
 def can_be_told(case, what: Planted) -> bool:
-    """The stated rule."""
+    """Return whether the rule of this module says so."""
     main = Cause[what.label]
     where = what.where or tuple(case.params)
     seen = [
@@ -286,24 +286,24 @@ def can_be_told(case, what: Planted) -> bool:
 
 @dataclass(frozen=True)
 class Row:
-    """One case, and what was made of it.
+    """One case, and the diagnosis of it.
 
     Attributes
     ----------
     name, family : str
         As in `Case`.
     label : str
-        The planted cause; empty where none can be told.
+        The planted cause; empty if none can be told.
     simple : str
         One of the simple causes that must always be named, or empty.
     found : str
         The cause named first, or "nothing".
     sentence : str
-        What was said.
+        The sentence of the first diagnosis.
     named : bool
-        Whether it is the planted one.
+        Whether the first diagnosis names the planted cause.
     wrong : bool
-        Whether any other one is named, first or not, and more than the place.
+        Whether any diagnosis names another cause, and not just a place.
     """
 
     name: str
@@ -317,21 +317,24 @@ class Row:
 
 
 def notebook(plan):
-    """What a notebook may hold besides: the data, and numbers that have nothing to do with them."""
+    """Return what a notebook may also contain: the data, and numbers that are unrelated to it."""
     made, _, _ = solved(plan.family, plan.regime, plan.seed)
     decoys = {"learning_rate": 0.01, "lambd": 0.3, "dropout": 0.05, "epochs": 100, "hidden": 7}
     return {**decoys, **made.data, "alpha": 0.5, "momentum": 0.9, "random": np.arange(60.0)}
 
 
 def is_true_anyway(plan, diagnosis) -> bool:
-    """Whether it says only where the gradient is wrong, or of what the cost does not depend."""
+    """Return whether a diagnosis is true in any case.
+
+    It says only where the gradient is wrong, or names a parameter that the cost does not depend on.
+    """
     without = FAMILIES[plan.family].without_gradient
     ignored = diagnosis.cause is Cause.COST_IGNORES_PARAMETERS
     return diagnosis.cause in LOCAL or (ignored and set(diagnosis.names) <= set(without))
 
 
 def judged(plan, case, check) -> Row:
-    """What a check made of one case."""
+    """Return the row of one case."""
     diagnoses, what = check.diagnoses, planted(plan, case)
     silent = check.verdict is Verdict.INCONCLUSIVE
     told = what is not None and not silent and can_be_told(case, what)
@@ -350,7 +353,7 @@ def judged(plan, case, check) -> Row:
 
 
 def _simple_label(plan, what: Planted) -> str:
-    """Which of the causes that must never be missed this is."""
+    """Return the name of the cause if it must never be missed, or else an empty string."""
     if plan.bug.kind == "1.001 times" or (plan.bug.inside and what.label != "REGULARIZATION"):
         return ""
     if what.label == "SCALE":
@@ -360,7 +363,7 @@ def _simple_label(plan, what: Planted) -> str:
 
 
 def run_shard(options: argparse.Namespace, shard: int) -> list[Row]:
-    """Every so-many-th case."""
+    """Return the rows of every k-th case."""
     families = [name for name in FAMILIES if options.family in name]
     regimes = [name for name in REGIMES if options.regime in name]
     chosen = (p for p in plans(tuple(options.seeds), families, regimes) if p.bug.name)
@@ -379,7 +382,7 @@ def run_shard(options: argparse.Namespace, shard: int) -> list[Row]:
 
 
 def show_causes(rows: list[Row]) -> None:
-    """How often each cause is the one named first, where it can be told."""
+    """Show how often each cause is the one named first, among the cases in which it can be told."""
     lines = []
     labels = sorted({row.label for row in rows if row.label})
     for label in labels:
@@ -402,7 +405,7 @@ def show_causes(rows: list[Row]) -> None:
 
 
 def show_boundaries(rows: list[Row]) -> None:
-    """How often the right place in the backward pass is named, by family."""
+    """Show how often the right place in the backward pass is named, by family."""
     part = _of(rows, "label", "UPSTREAM")
     families = sorted({row.family for row in part})
     show_table(
@@ -422,7 +425,7 @@ def show_boundaries(rows: list[Row]) -> None:
 
 
 def share(rows: Sequence[Row]) -> str:
-    """The share of rows that are named, in percent."""
+    """Return the share of rows whose cause is named, in percent."""
     return f"{100 * sum(row.named for row in rows) / len(rows):.1f} %" if rows else "–"
 
 
@@ -431,7 +434,7 @@ def _of(rows: Iterable[Row], field: str, value: str) -> list[Row]:
 
 
 def show_failures(rows: list[Row]) -> None:
-    """Name the cases that were missed, wrong names first."""
+    """List the cases that were missed, those with a wrong name first."""
     failing = [row for row in rows if row.wrong] + [
         row for row in rows if row.label and not row.named and not row.wrong
     ]
@@ -442,7 +445,7 @@ def show_failures(rows: list[Row]) -> None:
 
 
 def goals(rows: list[Row]) -> list[Goal]:
-    """What was asked for."""
+    """Return the goals of the diagnosis."""
     told = [row for row in rows if row.label]
     always = [row for row in told if row.simple]
     places = [row for row in _of(told, "label", "UPSTREAM") if kind_of(row.family) in SEQUENTIAL]
@@ -461,7 +464,7 @@ def goals(rows: list[Row]) -> list[Goal]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; return 0 where the goals are kept."""
+    """Run the benchmark; return 0 if the goals are met."""
     options = parsed(corpus_parser("python -m tests.benchmarks.diagnosis"), arguments)
     rows = run_on_all_cores(run_shard, options)
     if not rows:

@@ -1,4 +1,4 @@
-"""What benchmarks over the corpus share: the run on all cores, the tables, the goals."""
+"""The common parts of the benchmarks over the corpus: running on all cores, tables and goals."""
 
 import argparse
 import multiprocessing
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 
 class Count(NamedTuple):
-    """So many among so many."""
+    """A count among a total."""
 
     found: int
     among: int
@@ -21,7 +21,7 @@ class Count(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """What was asked for, what is, and whether that will do."""
+    """A goal, the value that was found, and whether it meets the goal."""
 
     wanted: str
     found: str
@@ -29,7 +29,7 @@ class Goal(NamedTuple):
 
 
 def progress(done: int) -> None:
-    """Say how far it is, to whoever watches."""
+    """Show the progress if somebody is watching in a terminal."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{done} cases ")
         sys.stderr.flush()
@@ -38,10 +38,10 @@ def progress(done: int) -> None:
 def run_on_all_cores(
     run_shard: Callable[[argparse.Namespace, int], list[Any]], options: argparse.Namespace
 ) -> list[Any]:
-    """Return the rows of all cases, in the order of the corpus; each process makes every k-th."""
+    """Return the rows of all cases in the order of the corpus; each process does every k-th."""
     if options.workers == 1:
         return run_shard(options, 0)
-    # Each worker has a core to itself; and JAX does not survive a fork.
+    # Each worker has one core; and JAX does not survive a fork.
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
@@ -56,7 +56,7 @@ def say(text: str = "") -> None:
 
 
 def show_table(title: str, head: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
-    """Write a table under its title: names to the left, numbers to the right."""
+    """Write a table under its title, with names on the left and numbers on the right."""
     texts = [list(head), *([str(cell) for cell in line] for line in lines)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     say(f"\n{title}\n")
@@ -67,7 +67,7 @@ def show_table(title: str, head: Sequence[str], lines: Sequence[Sequence[object]
 
 
 def show_goals(found: Iterable[Goal]) -> bool:
-    """Say which goals are kept; return whether all of them are."""
+    """Show which goals are met, and return whether all of them are."""
     goals = list(found)
     say("\nGoals\n")
     for goal in goals:
@@ -76,7 +76,7 @@ def show_goals(found: Iterable[Goal]) -> bool:
 
 
 def corpus_parser(prog: str) -> argparse.ArgumentParser:
-    """The options that choose the cases."""
+    """Return the parser of the options that choose the cases."""
     parser = argparse.ArgumentParser(prog=prog)
     add = parser.add_argument
     add("--seeds", type=int, nargs="+", default=[0, 1], help="of the corpus (default: 0 1)")
@@ -87,7 +87,7 @@ def corpus_parser(prog: str) -> argparse.ArgumentParser:
 
 
 def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Return the options, if they make sense."""
+    """Return the options, or exit if they make no sense."""
     options = parser.parse_args(arguments)
     if options.workers < 1:
         parser.error("--workers must be at least 1")

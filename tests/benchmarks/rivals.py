@@ -1,8 +1,8 @@
-"""What else checks gradients, each given the same cost and the same claimed gradient.
+"""Other gradient checkers, each given the same cost and the same claimed gradient.
 
-Every rival is used as its own documentation says, with its own defaults, through its own way of
-declaring a gradient by hand. Each is imported when it is first asked for, so that whoever has one
-of them alone can compare with that one alone.
+Every rival is used as its own documentation says, with its defaults, and with its own way of
+declaring a gradient by hand. Each is imported when it is first used, so one rival is enough for a
+comparison.
 """
 
 import importlib
@@ -19,18 +19,18 @@ import numpy as np
 
 __all__ = ["RIVALS", "Counted", "Found", "Outcome", "available", "flat", "judged", "unflattened"]
 
-# Which precisions the rivals know; of other arrays they get float64.
+# The precisions that the rivals know; other arrays are given to them as float64.
 KNOWN = (np.float16, np.float32, np.float64)
-# SciPy returns the norm of the error and leaves the judgement to the reader: this is the usual one.
+# SciPy returns the norm of the error and does not judge it; this is the usual tolerance.
 SCIPY_TOLERANCE = 1e-5
-# JAX compiles something for each new cost and keeps it; this many are worth their memory.
+# JAX compiles for each new cost and keeps the result; the memory for this many is acceptable.
 JAX_CASES_KEPT = 100
-# Of what a rival says, in characters.
+# The length of a rival's remark, in characters.
 LONGEST_REMARK = 300
 
 
 class Counted:
-    """A cost that counts its evaluations, and takes a dict of arrays as the cost does."""
+    """A cost that counts its evaluations; it takes a dict of arrays, as the cost does."""
 
     def __init__(self, cost):
         self._cost = cost
@@ -42,7 +42,7 @@ class Counted:
 
 
 class Found(NamedTuple):
-    """A checker's verdict, in the words of `Verdict`, and what it said besides."""
+    """A checker's verdict, in the words of `Verdict`, and its remark."""
 
     verdict: str
     remark: str = ""
@@ -50,18 +50,18 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one case in the hands of one checker.
+    """The outcome of one case with one checker.
 
     Attributes
     ----------
     verdict : str
-        "CORRECT", "BUG", "INSPECT", "INCONCLUSIVE" or "ERROR: " and what was raised.
+        "CORRECT", "BUG", "INSPECT", "INCONCLUSIVE", or "ERROR: " and the error.
     remark : str
-        What the checker said besides.
+        Anything else that the checker said.
     evaluations : int
-        How often it called the cost.
+        The number of its calls of the cost.
     seconds : float
-        How long it took.
+        The seconds that it took.
     """
 
     verdict: str
@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def crashed(self):
-        """Whether there is no verdict at all."""
+        """Whether the checker gave no verdict at all."""
         return self.verdict.startswith("ERROR")
 
 
@@ -81,14 +81,14 @@ def judged(checker, case):
     Parameters
     ----------
     checker : callable
-        Takes the case and its cost, counted, and returns `Found`.
+        A function of the case and its counted cost that returns `Found`.
     case : Case
         The case.
     """
     cost = Counted(case.cost)
     started = time.perf_counter()
-    # The corpus goes where costs overflow and precisions are too low, and nothing is to be read
-    # from the warnings but that.
+    # In the corpus, costs overflow and precisions are too low on purpose: the warnings say nothing
+    # more.
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
@@ -99,12 +99,12 @@ def judged(checker, case):
 
 
 def flat(arrays):
-    """One vector of all the arrays of a dict."""
+    """Return all arrays of a dict as one vector."""
     return np.concatenate([np.ravel(array) for array in arrays.values()])
 
 
 def unflattened(vector, params):
-    """The dict again, in the precision of the vector, as code around a flat θ has it."""
+    """Return the dict again, in the precision of the vector, as code with a flat θ gets it."""
     ends = np.cumsum([np.size(array) for array in params.values()])[:-1]
     parts = np.split(vector, ends)
     return {
@@ -114,10 +114,10 @@ def unflattened(vector, params):
 
 
 def _arrays(case):
-    """Copies of the parameters and of their gradients, in precisions that the rivals know.
+    """Return copies of the parameters and of their gradients, in precisions that the rivals know.
 
-    Each gradient is in the precision of its parameter. All of them ask for that, and one that is
-    not is refused or converted for its type alone, which is no finding.
+    Each gradient is in the precision of its parameter, as all rivals require. They would refuse or
+    convert any other for its type alone, and that would say nothing about the gradient.
     """
     params = [np.array(array, dtype=_known(array)) for array in case.params.values()]
     grads = [
@@ -137,7 +137,7 @@ def _in_one_line(error):
 
 
 def _by_assertion(check):
-    """A check that says no by an AssertionError."""
+    """Run a check that reports a bug as an AssertionError."""
     try:
         check()
     except AssertionError as error:
@@ -146,7 +146,7 @@ def _by_assertion(check):
 
 
 def by_torch(case, cost, *, fast_mode=False):
-    """`torch.autograd.gradcheck` of an `autograd.Function`."""
+    """Call `torch.autograd.gradcheck` on an `autograd.Function`."""
     torch = importlib.import_module("torch")
     params, grads = ([torch.from_numpy(array) for array in arrays] for arrays in _arrays(case))
     precision = max((tensor.dtype for tensor in params), key=lambda dtype: dtype.itemsize)
@@ -155,7 +155,7 @@ def by_torch(case, cost, *, fast_mode=False):
         @staticmethod
         def forward(_context, *tensors):
             value = cost(dict(zip(case.params, (t.numpy() for t in tensors), strict=True)))
-            # fast_mode can only say no where the result is in the precision of its inputs.
+            # fast_mode reports a bug only if the result is in the precision of its inputs.
             return torch.tensor(float(value), dtype=precision)
 
         @staticmethod
@@ -163,8 +163,8 @@ def by_torch(case, cost, *, fast_mode=False):
             return tuple(upstream * grad for grad in grads)
 
     inputs = tuple(tensor.requires_grad_() for tensor in params)
-    # Without exceptions, gradcheck answers False where it would have raised its GradcheckError,
-    # and still raises anything else.
+    # Without exceptions, gradcheck returns False instead of raising its GradcheckError, and still
+    # raises anything else.
     content = torch.autograd.gradcheck(
         Claimed.apply, inputs, fast_mode=fast_mode, raise_exception=False
     )
@@ -172,13 +172,13 @@ def by_torch(case, cost, *, fast_mode=False):
 
 
 def by_jax(case, cost):
-    """`jax.test_util.check_grads`, first order in reverse mode, of a `custom_vjp`."""
+    """Call `jax.test_util.check_grads`, first order in reverse mode, on a `custom_vjp`."""
     jax = _jax()
     params, grads = _arrays(case)
 
     def on_host(*arrays):
-        # JAX hands over arrays of its own, which cannot be written to. The result in double
-        # precision is the number that the cost returned, whatever the precision of the arrays.
+        # JAX passes its own arrays, which are read-only. In double precision, the result is exactly
+        # the number that the cost returned, whatever the precision of the arrays.
         return np.float64(cost(dict(zip(case.params, map(np.array, arrays), strict=True))))
 
     @jax.custom_vjp
@@ -200,14 +200,14 @@ _jax_cases = 0
 
 
 def _jax():
-    """JAX in double precision, its caches emptied now and then."""
+    """Return JAX in double precision, and clear its caches now and then."""
     global _jax_cases  # noqa: PLW0603 (the caches are the process's too)
     jax = importlib.import_module("jax")
     if not _jax_cases:
         jax.config.update("jax_enable_x64", True)
-        # A callback that waits for an array while JAX waits for the callback waits forever.
+        # A callback that waits for an array while JAX waits for the callback never ends.
         jax.config.update("jax_cpu_enable_async_dispatch", False)
-        # What a cost raises is in the outcome; JAX would log its traceback as well.
+        # An error of the cost is in the outcome; JAX would log its traceback as well.
         logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)
     elif _jax_cases % JAX_CASES_KEPT == 0:
         jax.clear_caches()
@@ -216,7 +216,7 @@ def _jax():
 
 
 def by_autograd(case, cost):
-    """`autograd.test_util.check_grads`, first order in reverse mode, of a `primitive`."""
+    """Call `autograd.test_util.check_grads`, first order in reverse mode, on a `primitive`."""
     extend = importlib.import_module("autograd.extend")
     check_grads = importlib.import_module("autograd.test_util").check_grads
     params, grads = _arrays(case)
@@ -229,16 +229,16 @@ def by_autograd(case, cost):
         return lambda _answer, *_arrays: lambda upstream: np.asarray(upstream * grad, grad.dtype)
 
     extend.defvjp(claimed, *map(vjp_maker, grads))
-    # The direction is drawn from NumPy's global state: the same one whoever ran before.
+    # The direction is drawn from NumPy's global state; this makes it independent of earlier cases.
     np.random.seed(0)
     check = check_grads(claimed, argnum=tuple(range(len(params))), modes=["rev"], order=1)
     return _by_assertion(lambda: check(*params))
 
 
 def by_scipy(case, cost):
-    """`scipy.optimize.check_grad` on the flat vector, in proportion to the gradient's norm.
+    """Call `scipy.optimize.check_grad` on the flat vector, relative to the gradient's norm.
 
-    SciPy computes in double precision whatever it is given.
+    SciPy computes in double precision, whatever it is given.
     """
     check_grad = importlib.import_module("scipy.optimize").check_grad
     grads = flat(case.grads)
@@ -251,7 +251,7 @@ def by_scipy(case, cost):
     return Found("CORRECT" if error < bound else "BUG", f"error {error:.3g}, bound {bound:.3g}")
 
 
-# Each by its name, with the distribution that it comes in.
+# Each rival by its name, with the distribution that contains it.
 RIVALS: dict[str, tuple[str, Callable]] = {
     "torch gradcheck": ("torch", by_torch),
     "torch fast_mode": ("torch", partial(by_torch, fast_mode=True)),
@@ -262,7 +262,7 @@ RIVALS: dict[str, tuple[str, Callable]] = {
 
 
 def available():
-    """Those that are installed, by name, and the versions they are in."""
+    """Return the installed rivals by name, and their versions."""
     installed = {
         name: (package, rival)
         for name, (package, rival) in RIVALS.items()

@@ -1,9 +1,9 @@
-"""What a check costs: evaluations, time and memory; what a second worker saves; the import.
+"""The price of a check: evaluations, time, memory, the gain of a second worker, and the import.
 
     python -m tests.benchmarks.speed
 
-runs it all; ``--part`` one part, ``--quick`` less of each. Both sides of every ratio are measured
-in the same run, in turns. It exits with 1 where this check misses its goals.
+runs everything; ``--part`` runs one part, and ``--quick`` does less of each. Both sides of every
+ratio are measured in the same run, in turns. The exit code is 1 if this check misses its goals.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from functools import partial
 from importlib import util
 from typing import NamedTuple
 
-# One core for a cost, whoever calls it. NumPy asks when it is imported.
+# Every cost runs on one core. NumPy reads these when it is imported.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import numpy as np
@@ -33,41 +33,41 @@ from gradcheck_magic import Verdict, check_gradients
 from tests.benchmarks.harness import Count, Goal, progress, say, show_goals, show_table
 from tests.support.networks import ACTIVATIONS, Network
 
-# A scan of a right gradient takes so many evaluations, and so many more for each wrong entry.
+# The evaluations that a scan may take: for a correct gradient, for each wrong entry, for a region.
 SCAN_ONCE, SCAN_PER_ENTRY, SCAN_REGION = 60, 90, 250
-# Rounds in which an error is planted that a scan promises to find with probability 0.999, and how
-# many may be missed: more would be by chance once in 200 times.
+# Rounds with one planted error that a scan promises to find with probability 0.999, and how many
+# may be missed: more would happen by chance once in 200 times.
 POWER_ROUNDS, POWER_MISSED = 1000, 4
 QUICK_ROUNDS, QUICK_MISSED = 100, 1
-# How much larger than promised that error is.
+# The size of that error, in units of the promised one.
 BEYOND = 1.05
-# And at least this part of the entry.
+# And at least this share of the entry.
 RELATIVE = 2.1e-5
-# The time of a whole check in units of its evaluations, where one takes SLOW seconds or more; and
-# what one may cost beyond the cost itself, in seconds.
+# The most time of a whole check in units of its evaluations, if one evaluation takes SLOW seconds
+# or more; and the most that one may cost beyond the cost itself, in seconds.
 SLOW, MOST_RATIO, MOST_OWN = 1e-4, 1.05, 3e-6
-# What takes no longer, in seconds, is next to free.
+# A cost that takes no longer than this, in seconds, is next to free.
 FREE = 1e-5
-# Sizes of θ, and how often each is measured.
+# Sizes of θ, and the number of measurements of each.
 REPEATS = {10**3: 9, 10**4: 5, 10**5: 1}
-# The bare cost is timed for so long, so often during a check.
+# During a check, the bare cost is timed for TURN seconds, every EVERY seconds.
 TURN, EVERY = 0.02, 0.1
-# Arrays of the size of θ.
+# In units of arrays of the size of θ.
 MOST_MEMORY = 6.0
 LEAST_SPEEDUP = 1.7
 WORKER_REPEATS = 3
-# What the import may take beyond NumPy's, in seconds; and in how many pairs of processes it is
-# timed.
+# The most time of the import beyond NumPy's, in seconds; and the number of pairs of processes in
+# which it is timed.
 MOST_IMPORT = 0.15
 IMPORT_REPEATS, QUICK_IMPORT_REPEATS = 31, 7
 
-# How many failing scans are named, and how much of what was said of each is shown.
+# The number of failing scans that are listed, and of characters that are shown of each remark.
 MOST_LINES, MOST_CHARACTERS = 30, 90
 
 Gradients = dict[str, np.ndarray]
 
 
-# The costs, with their gradients by hand
+# The costs, with gradients written by hand
 
 
 class Flat(NamedTuple):
@@ -79,7 +79,7 @@ class Flat(NamedTuple):
 
 
 def product(n):
-    """Two entries of θ: nothing is cheaper."""
+    """Return the product of two entries of θ, the cheapest cost there is."""
     theta = np.linspace(0.5, 1.5, n)
     grad = np.zeros(n)
     grad[3], grad[5] = theta[5], theta[3]
@@ -87,9 +87,9 @@ def product(n):
 
 
 def logistic(n, draws):
-    """Logistic regression on one example, with the mean over so many draws of noise in its score.
+    """Return logistic regression on one example, averaged over some draws of noise in its score.
 
-    The work that this takes is the same for all n, and it is done within the processor's caches.
+    The work is the same for all n, and it is done within the processor's caches.
     """
     random = np.random.default_rng(0)
     x, theta = random.normal(size=n) / np.sqrt(n), random.normal(size=n)
@@ -98,7 +98,7 @@ def logistic(n, draws):
     return Flat(lambda theta: np.logaddexp(0, -(x @ theta + noise)).mean(), theta, grad)
 
 
-# As many draws as take some 100 µs or more.
+# Enough draws to take about 100 µs or more.
 FLAT_COSTS = {
     "slow": lambda n: logistic(n, 10_000),
     "cheap": lambda n: logistic(n, 1),
@@ -106,11 +106,11 @@ FLAT_COSTS = {
 }
 
 
-# Some 5 ms each in one thread; they can be sent to a process.
+# These take about 5 ms each in one thread, and can be sent to a process.
 
 
 class Recurrent:
-    """Many small arrays: a recurrent layer, 180 steps of h = tanh(x + h W)."""
+    """A cost with many small arrays: a recurrent layer, 180 steps of h = tanh(x + h W)."""
 
     def __init__(self):
         random = np.random.default_rng(0)
@@ -137,7 +137,7 @@ class Recurrent:
 
 
 class Layer:
-    """Few large arrays: a regression on the sum of tanh of 75,000 examples."""
+    """A cost with few large arrays: a regression on the sum of tanh of 75,000 examples."""
 
     def __init__(self):
         random = np.random.default_rng(0)
@@ -153,16 +153,19 @@ class Layer:
         return self.X.T @ (residual[:, np.newaxis] * (1 - A**2))
 
 
-# Wrong gradients, made in place
+# Wrong gradients, changed in place
 
 
 def ordinary(sizes):
-    """Where the sizes are at least the median of those that are not zero."""
+    """Return where the sizes are at least the median of those that are not zero."""
     return sizes >= np.median(sizes[sizes > 0])
 
 
 def plant_entries(grads: Gradients, random: np.random.Generator, count: int, *, evenly=False):
-    """Make entries of ordinary size wrong by half: anywhere in θ, or in any parameter alike."""
+    """Make entries of ordinary size wrong by half.
+
+    They are anywhere in θ or, with `evenly`, in any parameter with the same probability.
+    """
     pools = {name: np.flatnonzero(ordinary(np.abs(grad))) for name, grad in grads.items()}
     weights = np.array([1.0 if evenly else len(pool) for pool in pools.values()])
     chosen = set()
@@ -180,20 +183,20 @@ def plant_parameter(grads: Gradients, random: np.random.Generator, change: Calla
 
 
 def plant_line(grads: Gradients, random: np.random.Generator, axis: int):
-    """Double a row (axis 0) or a column (axis 1) of ordinary size, of some weights."""
+    """Double a row (axis 0) or a column (axis 1) of ordinary size in one of the weights."""
     lines = np.moveaxis(grads[str(random.choice(["W1", "W2", "W3"]))], axis, 0)
     lines[random.choice(np.flatnonzero(ordinary(np.abs(lines).sum(axis=1))))] *= 2
 
 
 def transposed(grad):
-    """The right values in other places, in the same shape."""
+    """Return the right values in other places, in the same shape."""
     return grad.T.reshape(grad.shape) if grad.ndim > 1 else grad[::-1]
 
 
 class Kind(NamedTuple):
-    """A kind of wrong gradient, and in how many evaluations a scan is to know it.
+    """A kind of wrong gradient, and the most evaluations that a scan may take to find it.
 
-    Its entries are to be listed one and all, or a `region` to be named.
+    The scan must list all its entries or, with `region`, name the region.
     """
 
     plant: Callable
@@ -228,22 +231,22 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Scan:
-    """One check in scan mode, and what it made of what was planted.
+    """One check in scan mode, and what it found.
 
     Attributes
     ----------
     kind, activation, seed
-        What was checked.
+        The case that was checked.
     found : bool
-        Whether all that is wrong is listed, or its region named, and nothing else.
+        Whether everything wrong is listed, or its region named, and nothing else.
     accused : int
-        How many entries are listed that are right.
+        The number of listed entries that are correct.
     evaluations : int
-        How often it called the cost.
+        The number of calls of the cost.
     seconds : float
-        How long it took.
+        The seconds that it took.
     remark : str
-        What it said.
+        The headline of the check.
     """
 
     kind: str
@@ -257,7 +260,7 @@ class Scan:
 
 
 def scan(network: Network, right: Gradients, kind: str, activation: str, seed: int) -> Scan:
-    """Plant, and see what a scan finds."""
+    """Plant errors, and return what a scan finds."""
     grads = {name: grad.copy() for name, grad in right.items()}
     KINDS[kind].plant(grads, np.random.default_rng([seed, list(KINDS).index(kind)]))
     planted = {name: grads[name] != right[name] for name in grads}
@@ -283,7 +286,7 @@ def scan(network: Network, right: Gradients, kind: str, activation: str, seed: i
 
 
 def show_scans(scans: Sequence[Scan], size: int, by: str) -> None:
-    """What is found with how many evaluations, by kind or by activation."""
+    """Show what is found and with how many evaluations, by kind or by activation."""
     lines = []
     for name in dict.fromkeys(getattr(scan, by) for scan in scans):
         part = [scan for scan in scans if getattr(scan, by) == name]
@@ -303,7 +306,7 @@ def show_scans(scans: Sequence[Scan], size: int, by: str) -> None:
 
 
 def show_failures(scans: Sequence[Scan]) -> None:
-    """Name the scans that did not find what there was."""
+    """List the scans that did not find everything, or accused a correct entry."""
     failing = [scan for scan in scans if not scan.found]
     say(f"\n{len(failing)} of {len(scans)} scans fail")
     for scan in failing[:MOST_LINES]:
@@ -315,7 +318,7 @@ def show_failures(scans: Sequence[Scan]) -> None:
 
 
 def scan_part(options: argparse.Namespace) -> list[Goal]:
-    """Scan a network of nearly a million entries, right and wrong in many ways."""
+    """Scan a network of nearly a million entries, correct and wrong in many ways."""
     scans = []
     for activation in ACTIVATIONS:
         for seed in range(options.seeds):
@@ -347,9 +350,9 @@ def _within(kind: str, most: int, evaluations: Iterable[int]) -> Goal:
 
 
 def power(options: argparse.Namespace) -> Goal:
-    """Plant errors that are just large enough, where a scan is at its weakest.
+    """Plant errors that are just large enough, in the parameter in which a scan is least precise.
 
-    An entry that is off by less than 2e-5 of itself is not called wrong, whoever measures it.
+    An entry that is off by less than 2e-5 of itself is not called wrong in any mode.
     """
     rounds, most = (QUICK_ROUNDS, QUICK_MISSED) if options.quick else (POWER_ROUNDS, POWER_MISSED)
     network = Network.small("tanh", 0)
@@ -391,12 +394,12 @@ def power(options: argparse.Namespace) -> Goal:
 
 
 class Meter:
-    """Times the bare cost, and takes turns with a check: what else the machine does strikes both.
+    """A timer of the bare cost that takes turns with a check, so that both see the same load.
 
     Attributes
     ----------
     calls, seconds
-        How often it called the cost, and how long that took.
+        The number of calls of the cost, and the seconds that they took.
     """
 
     def __init__(self, cost: Callable, theta: np.ndarray) -> None:
@@ -421,13 +424,13 @@ class Meter:
         self._due = ended + EVERY
 
     def progress(self, *_: float) -> None:
-        """Take a turn where one is due."""
+        """Take a turn if one is due."""
         if time.perf_counter() >= self._due:
             self.turn()
 
 
 class Timing(NamedTuple):
-    """One check: seconds without the meter's, evaluations, and the seconds of a bare one."""
+    """One check: seconds without the timer's, evaluations, and the seconds of a bare evaluation."""
 
     seconds: float
     evaluations: int
@@ -435,7 +438,7 @@ class Timing(NamedTuple):
 
     @property
     def own(self) -> float:
-        """What an evaluation costs beyond the cost itself, in seconds."""
+        """The seconds that an evaluation takes beyond the cost itself."""
         return self.seconds / self.evaluations - self.bare
 
     @property
@@ -456,7 +459,7 @@ def timed(flat: Flat) -> Timing:
 
 
 def full_part(options: argparse.Namespace) -> list[Goal]:
-    """Measure what a full check costs beyond its evaluations, and beside others."""
+    """Measure what a full check takes beyond its evaluations, and compare it with others."""
     sizes = [n for n in REPEATS if n < max(REPEATS) or not options.quick]
     lines, goals = [], []
     for name, make in FLAT_COSTS.items():
@@ -485,7 +488,7 @@ def full_part(options: argparse.Namespace) -> list[Goal]:
 
 
 def _overhead(name: str, timing: Timing) -> list[Goal]:
-    """What was asked for, of costs that are slow and of those that are next to free."""
+    """Return the goals for costs that are slow and for those that are next to free."""
     if timing.bare >= SLOW:
         wanted = f"{name}: at most {MOST_RATIO:g} × its evaluations"
         return [Goal(wanted, f"{timing.ratio:.3f}", timing.ratio <= MOST_RATIO)]
@@ -495,16 +498,16 @@ def _overhead(name: str, timing: Timing) -> list[Goal]:
     return [Goal(wanted, f"{timing.own * 1e6:.2f}", timing.own <= MOST_OWN)]
 
 
-# Others that compute the same differences
+# Other packages that compute the same differences
 
 
 def by_this_check(flat: Flat) -> np.ndarray:
-    """This check, as anybody would call it."""
+    """Run this check with its defaults."""
     return check_gradients(flat.theta, flat.grad, flat.cost, mode="full").numerical
 
 
 def by_textbook(flat: Flat, epsilon: float = 1e-7) -> np.ndarray:
-    """The loop as courses write it, with two copies of θ for each entry."""
+    """Run the loop as courses write it, with two copies of θ for each entry."""
     approx = np.zeros(flat.theta.size)
     for i in range(flat.theta.size):
         theta_plus = np.copy(flat.theta)
@@ -516,17 +519,17 @@ def by_textbook(flat: Flat, epsilon: float = 1e-7) -> np.ndarray:
 
 
 def by_scipy(flat: Flat) -> np.ndarray:
-    """What SciPy's optimisers use."""
+    """Call the function that SciPy's optimisers use."""
     differentiate = importlib.import_module("scipy.optimize._numdiff").approx_derivative
     return differentiate(flat.cost, flat.theta, method="3-point")
 
 
 def by_numdifftools(flat: Flat) -> np.ndarray:
-    """Extrapolation from many steps."""
+    """Extrapolate from many steps."""
     return importlib.import_module("numdifftools").Gradient(flat.cost)(flat.theta)
 
 
-# Each with the package that it comes in, and the largest θ for which it is quick enough.
+# Each with the package that contains it, and the largest θ for which it is quick enough.
 RIVALS = {
     "textbook loop": ("numpy", by_textbook, 10**5),
     "scipy 3-point": ("scipy", by_scipy, 10**5),
@@ -535,7 +538,7 @@ RIVALS = {
 
 
 def show_rivals(sizes: Iterable[int]) -> None:
-    """How long others take for the same cost, in units of this check, and how near they come."""
+    """Show how long others take for the same cost, in units of this check, and their accuracy."""
     lines = []
     for n in sizes:
         flat = FLAT_COSTS["cheap"](n)
@@ -569,7 +572,7 @@ def show_rivals(sizes: Iterable[int]) -> None:
 
 # Memory
 
-# The shapes of 10⁷ entries, and how the cost takes them.
+# The shapes of 10⁷ entries, by the way in which the cost gets them.
 WAYS = {
     "a vector": {"theta": (10**7,)},
     "a dict": {"W": (2000, 4990), "b": (20_000,)},
@@ -579,7 +582,7 @@ CHUNK = 2**16
 
 
 def pseudo_huber(*arrays: np.ndarray) -> float:
-    """The mean of √(1 + θᵢ²), in chunks: it needs next to no memory."""
+    """Return the mean of √(1 + θᵢ²), computed in chunks so that it needs next to no memory."""
     total = 0.0
     for array in arrays:
         entries = array.reshape(-1)
@@ -589,7 +592,7 @@ def pseudo_huber(*arrays: np.ndarray) -> float:
 
 
 class Memory(NamedTuple):
-    """The peaks of a check, without those of the cost, and of one evaluation: in arrays of θ."""
+    """The peaks of a check, without the cost, and of one evaluation, in arrays of the size of θ."""
 
     own: float
     cost: float
@@ -600,7 +603,7 @@ class Memory(NamedTuple):
 
 
 def peak(function: Callable[[], object]) -> tuple[int, object]:
-    """How many bytes more than before are allocated at the worst moment of a call; its result."""
+    """Return the peak of the bytes that a call allocates, and its result."""
     before, _ = tracemalloc.get_traced_memory()
     tracemalloc.reset_peak()
     result = function()
@@ -609,7 +612,7 @@ def peak(function: Callable[[], object]) -> tuple[int, object]:
 
 
 def memory_of(way: str, n_wrong: int) -> Memory:
-    """Measure one scan; in a process of its own, because what others left behind is no measure."""
+    """Measure one scan, in its own process because earlier allocations would distort the result."""
     random = np.random.default_rng(0)
     arrays = {name: random.normal(size=shape) for name, shape in WAYS[way].items()}
     size = sum(array.size for array in arrays.values())
@@ -669,7 +672,7 @@ def memory_part(_options: argparse.Namespace) -> list[Goal]:
 
 @contextmanager
 def dask_cluster() -> Iterator[Executor]:
-    """Two processes of Dask's, as it starts them."""
+    """Start two processes of Dask, with its defaults."""
     # Only this part needs it, and it takes a second to import.
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
@@ -680,7 +683,7 @@ def dask_cluster() -> Iterator[Executor]:
 
 @contextmanager
 def ipyparallel_cluster() -> Iterator[Executor]:
-    """Two engines of ipyparallel's, as it starts them."""
+    """Start two engines of ipyparallel, with its defaults."""
     import ipyparallel  # noqa: PLC0415
 
     with ipyparallel.Cluster(n=2, log_level=logging.ERROR) as client:
@@ -696,7 +699,7 @@ CLUSTERS = {
 
 
 def seconds_of(layer: Layer | Recurrent, workers: int | Executor) -> float:
-    """Check a layer in full, and return how long that took."""
+    """Check a layer in full, and return the seconds that it took."""
     grad = layer.grad()
     started = time.perf_counter()
     check = check_gradients(layer.W, grad, layer.cost, mode="full", workers=workers)
@@ -706,7 +709,7 @@ def seconds_of(layer: Layer | Recurrent, workers: int | Executor) -> float:
 
 
 def workers_part(_options: argparse.Namespace) -> list[Goal]:
-    """Measure what a second worker saves."""
+    """Measure how much time a second worker saves."""
     if (os.cpu_count() or 1) < 2:
         say("\nWorkers: left out, for there is one core alone.")
         return []
@@ -714,7 +717,7 @@ def workers_part(_options: argparse.Namespace) -> list[Goal]:
     for name, cluster in CLUSTERS.items():
         with cluster() as workers:
             for layer in (Recurrent(), Layer()):
-                # The first one starts what is not yet there, and sends the data.
+                # The first check starts any missing workers, and sends the data.
                 seconds_of(layer, workers)
                 turns = [
                     (seconds_of(layer, 1), seconds_of(layer, workers))
@@ -739,9 +742,9 @@ def workers_part(_options: argparse.Namespace) -> list[Goal]:
 
 
 def import_seconds(module: str, caches: str) -> float:
-    """Import a module in a new process, and return how long that took there."""
+    """Import a module in a new process, and return the seconds that it took there."""
     code = f"from time import perf_counter as t; a = t(); import {module}; print(t() - a)"
-    # Compiled modules are written, and read the next time, whatever the user has set.
+    # Compiled modules are written and then reused, whatever the user's settings are.
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": caches}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-c", code]
@@ -749,7 +752,7 @@ def import_seconds(module: str, caches: str) -> float:
 
 
 def import_part(options: argparse.Namespace) -> list[Goal]:
-    """Measure what the import takes beyond that of NumPy alone, in turns, with warm caches."""
+    """Measure the time of the import beyond that of NumPy alone, in turns, with warm caches."""
     repeats = QUICK_IMPORT_REPEATS if options.quick else IMPORT_REPEATS
     modules = ("numpy", "gradcheck_magic")
     with tempfile.TemporaryDirectory() as caches:
@@ -788,7 +791,7 @@ PARTS = {
 
 
 def parsed_options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options."""
+    """Return the options."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.speed")
     add = parser.add_argument
     add("--part", choices=PARTS, help="this part alone")
@@ -803,7 +806,7 @@ def parsed_options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; return 0 where the goals are kept."""
+    """Run the benchmark; return 0 if the goals are met."""
     options = parsed_options(arguments)
     say(f"numpy {np.__version__}, {os.cpu_count()} cores, one thread for each cost")
     parts = [options.part] if options.part else PARTS

@@ -1,8 +1,8 @@
-"""Who is right about a gradient: this check and its rivals, on the same cases, in one run.
+"""The verdicts of this check and of its rivals, on the same cases, in one run.
 
     python -m tests.benchmarks.verdicts
 
-runs the whole corpus; ``--ours-only`` needs none of the rivals. It exits with 1 where this check
+runs the whole corpus; ``--ours-only`` needs none of the rivals. The exit code is 1 if this check
 misses its goals.
 """
 
@@ -36,12 +36,12 @@ from tests.corpus import FAMILIES, REGIMES, Case, cases, sample
 OURS = "this check"
 TEXTBOOK = "textbook rule"
 
-# The goals, in evaluations: so many for each entry and so many besides.
+# The goals, in evaluations: so many for each entry, plus a fixed number.
 TYPICAL_PER_ENTRY, MOST_PER_ENTRY, ONCE = 2.6, 12.0, 20
-# The goal for verdicts that say nothing, as a share of the seeable cases.
+# The goal for inconclusive verdicts, as a share of the seeable cases.
 INCONCLUSIVE_SHARE = 0.01
 
-# How many failing cases are named, and how much of what was said of each is shown.
+# The number of failing cases that are listed, and of characters that are shown of each remark.
 MOST_LINES, MOST_CHARACTERS = 40, 100
 
 LEGEND = """\
@@ -53,24 +53,24 @@ regimes. errors: crashes, which are left out of the other columns."""
 
 @dataclass(frozen=True)
 class Row:
-    """One case, as far as it matters here, and what each checker made of it.
+    """One case, as far as it matters here, and the outcome with each checker.
 
     Attributes
     ----------
     name, family, regime, bug : str
-        As in `Case`; no bug, a right gradient.
+        As in `Case`; without a bug, the gradient is correct.
     size : int
-        How many entries the gradient has.
+        The number of entries of the gradient.
     ordinary : bool
         Whether the regime is an ordinary one.
     double : bool
         Whether all parameters are in double precision.
     seeable : bool
-        Whether differences could see what there is to see.
+        Whether differences can see the bug.
     error : float
         The largest relative error of an entry.
     outcomes : dict of str to Outcome
-        By checker.
+        The outcomes by checker.
     """
 
     name: str
@@ -100,17 +100,17 @@ class Row:
         )
 
 
-# The checkers that are ours to state; the others are in `rivals`.
+# Our own checkers; the others are in `rivals`.
 
 
 def ours(case: Case, cost: Counted) -> Found:
-    """This check, as anybody would call it."""
+    """Run this check with its defaults."""
     check = check_gradients(case.params, case.grads, cost)
     return Found(check.verdict.name, check.headline().removeprefix(check.verdict.value).strip())
 
 
 def textbook(case: Case, cost: Counted) -> Found:
-    """The textbook's number and its bands, around a flat θ."""
+    """Apply the textbook's number and its bands, with a flat θ."""
     difference = gradient_checking(
         case.params, case.grads, lambda theta: cost(rivals.unflattened(theta, case.params))
     )
@@ -118,7 +118,7 @@ def textbook(case: Case, cost: Counted) -> Found:
 
 
 def checkers(*, ours_only: bool) -> tuple[dict[str, Callable], dict[str, str]]:
-    """All checkers by name, and the versions of the rivals."""
+    """Return all checkers by name, and the versions of the rivals."""
     own = {OURS: ours, TEXTBOOK: textbook}
     if ours_only:
         return {OURS: ours}, {}
@@ -126,17 +126,20 @@ def checkers(*, ours_only: bool) -> tuple[dict[str, Callable], dict[str, str]]:
     return own | installed, versions
 
 
-# What counts as what
+# What is counted
 
 
 def is_accused(row: Row, outcome: Outcome) -> bool:
-    """Whether a right gradient was called anything but right."""
+    """Return whether a correct gradient was called BUG or INSPECT."""
     return not row.bug and outcome.verdict in {"BUG", "INSPECT"}
 
 
 def is_passed(row: Row, outcome: Outcome) -> bool:
-    """Whether a wrong gradient got through; a faint error may be called worth inspecting."""
-    # Written so that an error that is not a number is not a faint one.
+    """Return whether a wrong gradient was passed.
+
+    A faint error may be called worth inspecting.
+    """
+    # Written so that an error that is not a number is never a faint one.
     evident = not row.error <= THRESHOLDS[1]
     return bool(row.bug) and (
         outcome.verdict == "CORRECT" or (outcome.verdict == "INSPECT" and evident)
@@ -144,11 +147,11 @@ def is_passed(row: Row, outcome: Outcome) -> bool:
 
 
 def is_inconclusive(_row: Row, outcome: Outcome) -> bool:
-    """Whether nothing was said."""
+    """Return whether the verdict is inconclusive."""
     return outcome.verdict == "INCONCLUSIVE"
 
 
-# Each measure: among which cases, and what is counted there.
+# Each measure: the cases that belong to it, and what is counted among them.
 MEASURES: dict[str, tuple[Callable[[Row], bool], Callable[[Row, Outcome], bool]]] = {
     "accused": (lambda row: not row.bug, is_accused),
     "passed": (lambda row: bool(row.bug) and row.seeable, is_passed),
@@ -162,7 +165,7 @@ MEASURES: dict[str, tuple[Callable[[Row], bool], Callable[[Row, Outcome], bool]]
 
 
 def tally(rows: Iterable[Row], checker: str) -> dict[str, Count]:
-    """Every measure of one checker; where it crashed it said nothing, and is not counted."""
+    """Return every measure of one checker, without the cases in which it crashed."""
     pairs = [(row, row.outcomes[checker]) for row in rows]
     pairs = [(row, outcome) for row, outcome in pairs if not outcome.crashed]
     return {
@@ -175,18 +178,18 @@ def tally(rows: Iterable[Row], checker: str) -> dict[str, Count]:
 
 
 def crashes(rows: Iterable[Row], checker: str) -> list[Row]:
-    """The cases in which a checker had no verdict."""
+    """Return the cases in which a checker gave no verdict."""
     return [row for row in rows if row.outcomes[checker].crashed]
 
 
 def per_entry(rows: Iterable[Row], checker: str, once: int = 0) -> list[float]:
-    """Evaluations for each entry of each case, without those that are made once."""
+    """Return the evaluations for each entry, case by case, without those that are made once."""
     pairs = [(row, row.outcomes[checker]) for row in rows]
     return [(o.evaluations - once) / row.size for row, o in pairs if not o.crashed]
 
 
 def ordinary(rows: Iterable[Row]) -> list[Row]:
-    """The cases in which the usual price is asked."""
+    """Return the cases in which the goal for ordinary cases applies."""
     return [row for row in rows if row.ordinary and row.double]
 
 
@@ -194,7 +197,7 @@ def ordinary(rows: Iterable[Row]) -> list[Row]:
 
 
 def selected(options: argparse.Namespace) -> Iterable[Case]:
-    """The cases that were asked for."""
+    """Return the requested cases."""
     families = [name for name in FAMILIES if options.family in name]
     regimes = [name for name in REGIMES if options.regime in name]
     if not options.sample:
@@ -204,15 +207,15 @@ def selected(options: argparse.Namespace) -> Iterable[Case]:
 
 
 def run_shard(options: argparse.Namespace, shard: int) -> list[Row]:
-    """Every so-many-th case, by all checkers.
+    """Return the rows of every k-th case, with all checkers.
 
-    The cases hold functions, which cannot be sent between processes: each makes its own.
+    The cases contain functions, which cannot be sent to other processes: each makes its own.
     """
     everybody, _ = checkers(ours_only=options.ours_only)
     rows = []
     for case in islice(selected(options), shard, None, options.workers):
         if not rows:
-            # The first call imports, and warms up what the others find warm.
+            # The first call includes imports and warm-up, which the later ones are spared.
             for checker in everybody.values():
                 judged(checker, case)
         row = Row.of(case)
@@ -227,14 +230,14 @@ def run_shard(options: argparse.Namespace, shard: int) -> list[Row]:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Median and 95th percentile."""
+    """Return the median and the 95th percentile."""
     if not values:
         return "–"
     return f"{np.median(values):.2f} | {np.quantile(values, 0.95):.2f}"
 
 
 def show_verdicts(rows: list[Row], names: Iterable[str]) -> None:
-    """Who accuses what is right, passes what is wrong, or says nothing."""
+    """Show how often each checker accuses what is correct, passes what is wrong, or cannot tell."""
     show_table(
         f"Verdicts\n\n{LEGEND}",
         ["", *MEASURES, "errors"],
@@ -243,7 +246,7 @@ def show_verdicts(rows: list[Row], names: Iterable[str]) -> None:
 
 
 def show_costs(rows: list[Row], names: Iterable[str]) -> None:
-    """Who evaluates the cost how often, and takes how long."""
+    """Show how often each checker evaluates the cost, and how long it takes."""
     usual = ordinary(rows)
     lines = []
     for name in names:
@@ -261,7 +264,7 @@ def show_costs(rows: list[Row], names: Iterable[str]) -> None:
 
 
 def show_parts(rows: list[Row], by: str) -> None:
-    """Where this check does how well: by regime, or by family."""
+    """Show how well this check does, by regime or by family."""
     lines = []
     for name in {"family": FAMILIES, "regime": REGIMES}[by]:
         part = [row for row in rows if getattr(row, by) == name]
@@ -276,7 +279,7 @@ def show_parts(rows: list[Row], by: str) -> None:
 
 
 def show_crashes(rows: list[Row], names: Iterable[str]) -> None:
-    """What the crashes of each were, the commonest first."""
+    """Show the most common crashes of each checker."""
     for name in names:
         verdicts = [row.outcomes[name].verdict for row in crashes(rows, name)]
         kinds = sorted(set(verdicts), key=verdicts.count, reverse=True)
@@ -287,7 +290,7 @@ def show_crashes(rows: list[Row], names: Iterable[str]) -> None:
 
 
 def failures(rows: Iterable[Row]) -> list[tuple[str, Row]]:
-    """The cases in which this check fails its goals, and how."""
+    """Return the cases in which this check misses its goals, and how."""
     kinds = {
         "accused": is_accused,
         "passed": lambda row, outcome: row.seeable and is_passed(row, outcome),
@@ -303,7 +306,7 @@ def failures(rows: Iterable[Row]) -> list[tuple[str, Row]]:
 
 
 def show_failures(rows: list[Row]) -> None:
-    """Name the failing cases."""
+    """List the failing cases."""
     failing = failures(rows)
     say(f"\n{OURS} fails in {len(failing)} of {len(rows)} cases")
     for kind, row in failing[:MOST_LINES]:
@@ -318,7 +321,7 @@ def show_failures(rows: list[Row]) -> None:
 
 
 def goals(rows: list[Row]) -> list[Goal]:
-    """The goals of this check."""
+    """Return the goals of this check."""
     accused, passed, _, silent, silent_ordinary = tally(rows, OURS).values()
     crashed = len(crashes(rows, OURS))
     return [
@@ -368,7 +371,7 @@ def show(rows: list[Row], names: Iterable[str], versions: dict[str, str]) -> Non
 
 
 def parsed_options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options."""
+    """Return the options."""
     parser = corpus_parser("python -m tests.benchmarks.verdicts")
     add = parser.add_argument
     add("--sample", type=int, metavar="K", help="K cases, spread out; others then choose of these")
@@ -378,7 +381,7 @@ def parsed_options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; return 0 where the goals are kept."""
+    """Run the benchmark; return 0 if the goals are met."""
     options = parsed_options(arguments)
     everybody, versions = checkers(ours_only=options.ours_only)
     versions = {"numpy": np.__version__, **versions}

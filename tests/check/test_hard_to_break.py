@@ -1,4 +1,4 @@
-"""Whatever is thrown at the check ends in a right answer or in one line, and changes nothing."""
+"""Any input at all gives a correct answer or a one-line error, and changes nothing."""
 
 import decimal
 import json
@@ -46,13 +46,13 @@ from gradcheck_magic import (
 from gradcheck_magic._report.text import text_report
 from gradcheck_magic._report.text_style import TextStyle
 
-# At least so often something odd is thrown, rows and examples together.
+# The least number of odd things that are tried, counting rows and examples.
 ENOUGH = 2000
 
 
 @pytest.fixture(params=["numpy's default", "everything raises"], autouse=True)
 def strictness(request):
-    """As a notebook is by default, or with every warning and floating-point error an error."""
+    """Keep the default of a notebook, or make every warning and floating-point error raise."""
     if request.param == "everything raises":
         with np.errstate(all="raise"), warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -63,7 +63,7 @@ def strictness(request):
 
 @pytest.fixture(autouse=True)
 def ticking(clock):
-    """Time passes whenever somebody looks, lest no budget be too small."""
+    """Let time pass at every look at the clock, so that any budget can be used up."""
     clock.tick = 1e-6
 
 
@@ -73,7 +73,7 @@ def test_parameters(value, expected):
     try:
         with np.errstate(all="ignore"):
             right = 2 * number(value)
-    except Exception:  # noqa: BLE001 (it is no number at all)
+    except Exception:  # noqa: BLE001 (it is not a number at all)
         right = np.ones(2)
     assert throw(check_gradients, {"W": value}, {"dW": right}, square).told == expected
 
@@ -141,7 +141,7 @@ def curve(params, grads, cost):
 @pytest.mark.parametrize("door", [gradient_checking, curve, scan])
 @pytest.mark.parametrize(("given", "expected"), CONTAINERS)
 def test_other_doors(given, expected, door):
-    """Nobody gets in by another one."""
+    """The other public functions refuse the same input."""
     outcome = throw(door, *given(), square)
     assert outcome.error is None or isinstance(outcome.error, InputError)
     if expected == "CORRECT" and door is not curve:
@@ -149,14 +149,14 @@ def test_other_doors(given, expected, door):
 
 
 def test_in_a_thread():
-    """Where no signal handler can be set, and nothing else is different."""
+    """In a thread, no signal handler can be set, and nothing else is different."""
     with ThreadPoolExecutor(1) as pool:
         for cost in (square, odd.checks_another, odd.runs_pool):
             done = pool.submit(throw, check_gradients, params(), grads(), cost)
             assert done.result().told == "CORRECT"
 
 
-# What a cost raises is the user's, and comes out as it went in.
+# An error of the cost is the user's, and comes out unchanged.
 
 ERRORS = [
     ValueError("two\nlines"),
@@ -187,7 +187,7 @@ ERRORS = [
 @pytest.mark.parametrize("after", [0, 2, 20, 25])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_raised(error, after):
-    """At θ, and in the middle of the pass."""
+    """The error comes at θ or in the middle of the pass."""
     outcome = throw(check_gradients, params(), grads(), odd.raising(error, after))
     assert outcome.error is error
 
@@ -198,12 +198,12 @@ def test_interrupted(after):
     assert outcome.told == "GradientCheckInterrupted"
 
 
-# What a cost does to the process is as if the user had called it.
+# Anything that a cost does to the process has the same effect as without a check.
 
 
 @pytest.fixture
 def process(monkeypatch):
-    """Put back what a cost may do to everybody."""
+    """Restore everything that a cost may change in the process."""
     states = np.random.get_state(), random.getstate(), signal.getsignal(signal.SIGINT)
     limit = sys.getrecursionlimit()
     monkeypatch.setenv("ODD_THINGS", "0")
@@ -230,7 +230,7 @@ def test_warning_filters_of_the_cost(process):
 
 
 def test_signal_handler_of_the_cost(process):
-    """It is not left behind: the check puts back what was there."""
+    """The handler does not remain: the check restores the previous one."""
     assert throw(check_gradients, params(), grads(), odd.sets_signal).told == "CORRECT"
 
 
@@ -274,7 +274,7 @@ SHARED = [
 @pytest.mark.parametrize("call", ["auto", "closure"])
 @pytest.mark.parametrize(("given", "which"), SHARED)
 def test_sharing_in_the_notebook(given, which, call):
-    """Moving one moves the other."""
+    """Moving one of them moves the other."""
     p = given()
     told = throw(check_gradients, p, gradient(p), lambda: square(p), call=call).told
     assert told.startswith(f"`cost_function` reads {which} from the notebook, but some entries")
@@ -282,7 +282,7 @@ def test_sharing_in_the_notebook(given, which, call):
 
 
 def test_interlocking_in_the_notebook():
-    """Parts of one vector are no trouble."""
+    """Parts of one vector that do not overlap are fine."""
     flat = np.arange(1.0, 9)
     p = {"even": flat[::2], "odd": flat[1::2], "last": np.array([-0.0])}
     assert throw(check_gradients, p, gradient(p), lambda: square(p)).told == "CORRECT"
@@ -340,7 +340,7 @@ def test_names_in_html(name):
 
 @pytest.mark.parametrize("strictness", ["numpy's default"], indirect=True)
 class TestMagic:
-    """In a real shell."""
+    """The magic in a real shell."""
 
     @pytest.mark.parametrize(
         ("line", "expected"),
@@ -367,7 +367,7 @@ class TestMagic:
 
     @pytest.mark.parametrize("factor", [1, 3])
     def test_odd_namespace(self, shell, factor):
-        """What else is in the notebook is looked at, and does no harm."""
+        """Other variables in the notebook are looked at, and not harmed."""
         things = {
             "proxy": odd.Proxy(), "any_name": odd.AnyName(), "mock": MagicMock(),
             "keys": odd.GetItem(a=1), "items": odd.Items(a=1), "endless": odd.endless_list(),
@@ -403,7 +403,7 @@ class TestMagic:
         assert "evaluation.py" not in shown
 
     def test_within_itself(self, shell):
-        """A cost that makes a check of its own, with the magic."""
+        """A cost may use the magic to make its own check."""
         shell.user_ns.update(params=params(), grads=grads(), square=square)
         shell.run_cell("x, dx = {'W': params['W']}, {'dW': grads['dW']}")
         shell.run_cell(
@@ -416,7 +416,7 @@ class TestMagic:
         assert shell.user_ns["_gradcheck"].passed
 
 
-# All of it mixed
+# Everything mixed
 
 DTYPES = ["f2", "f4", "f8", ">f8", "g", "i1", "i8", "u8", "?", "c16", "O"]
 LAYOUTS = {
@@ -508,7 +508,7 @@ OURS = settings(
 
 
 def right_or_one_line(outcome, cost):
-    """Hold an outcome against the promise: a check, our one line, or what the user raises."""
+    """Assert that the outcome is a check, our one-line error, or the error of the user's code."""
     if outcome.error is None:
         assert isinstance(outcome.check, GradientCheck)
         str(outcome.check).encode("utf-8")
@@ -524,7 +524,7 @@ def right_or_one_line(outcome, cost):
 
 @pytest.mark.parametrize("strictness", ["numpy's default"], indirect=True)
 class TestMixed:
-    """Nothing in particular."""
+    """Random mixtures of all of the above."""
 
     @settings(OURS, max_examples=200)
     @given(CONTAINERS_OF, CONTAINERS_OF, ODD_OPTIONS)
@@ -539,7 +539,7 @@ class TestMixed:
     @settings(OURS, max_examples=200)
     @given(st.lists(st.tuples(KEYS, odd_arrays()), min_size=1, max_size=3), ODD_OPTIONS)
     def test_right_gradients(self, pairs, options):
-        """Whatever the arrays are like, a right gradient is never called wrong."""
+        """Correct gradients are never called wrong, whatever the arrays look like."""
         try:
             p = dict(pairs)
             right = {key: 2 * number(value) for key, value in p.items()}
@@ -559,7 +559,7 @@ class TestMixed:
 
 
 def test_enough(request):
-    """All of this file together is a thousand odd things, and more; most are thrown twice."""
+    """This file tries thousands of odd things; most are tried twice."""
     chosen = request.config.option.keyword or any("::" in arg for arg in request.config.args)
     if chosen and THROWN.total() < ENOUGH:
         pytest.skip("only some were thrown")

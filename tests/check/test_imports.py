@@ -1,4 +1,4 @@
-"""What is imported, and when: NumPy alone until there is something to draw; and from odd places."""
+"""The package imports only NumPy until something is drawn, and works from unusual places."""
 
 import json
 import os
@@ -32,8 +32,8 @@ assert check.passed
 DRAW = "from gradcheck_magic._report.close_up_figures import error_map as draw\n"
 CURVE = "curve = step_curve(x, 2 * x, lambda x: x @ x, 'params', 0)\n"
 
-# What of ours each door imports beyond `import gradcheck_magic`.
-# Whatever is shown, the door to all that shows is imported: it knows how without drawing.
+# The modules of ours that each entrance imports beyond `import gradcheck_magic`.
+# Showing anything imports the entrance to all renderers, which imports nothing for drawing.
 DOOR = {"card", "error_counts", "show", "step_curve_text", "text", "text_style", "words"}
 TEXT = {"_report", *(f"_report.{name}" for name in DOOR)}
 CARD = TEXT | {"_report.canvas", "_report.figures"}
@@ -77,7 +77,7 @@ DRAWING_DOORS = {
         ERROR_MAP,
     ),
 }
-# Every door is opened in a copy of this process: what it has imported before is imported once.
+# Every entrance is used in a fork of this process: earlier imports are made only once.
 FORKED = """
 import io, json, os, sys, traceback
 
@@ -100,12 +100,12 @@ for code in json.load(sys.stdin):
         os._exit(0)
     os.waitpid(process, 0)
 """
-# A second thread, even if only of the linear algebra, and a process may not be forked.
+# A process with a second thread should not fork, and linear algebra would start one.
 ALONE = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 class Behind(NamedTuple):
-    """What is found behind a door: what is printed and imported, of others and of ours."""
+    """The effect of one entrance: what it prints and imports, from other packages and from ours."""
 
     printed: str
     names: set
@@ -114,7 +114,7 @@ class Behind(NamedTuple):
 
 
 def run(code, *flags, **options):
-    """Run code in a process of its own, and return what it prints."""
+    """Run code in its own process, and return what it prints."""
     command = [sys.executable, *flags, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, done.stderr
@@ -122,14 +122,14 @@ def run(code, *flags, **options):
 
 
 def opened(first, doors, *flags):
-    """Open each door in a process of its own, all of them made of one that runs `first`."""
+    """Use each entrance in its own process, all of them forks of one that runs `first`."""
     code, environment = f"{first}\n{FORKED}", {**os.environ, **ALONE}
     lines = run(code, *flags, input=json.dumps(list(doors.values())), env=environment).splitlines()
     return dict(zip(doors, map(behind, lines), strict=True))
 
 
 def behind(line):
-    """Read what one door has led to; an error in it is one of the test's."""
+    """Return the effect of one entrance, or its error, which then fails the test."""
     error, printed, names = json.loads(line)
     others = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
     ours = {name.partition(".")[2] for name in names if name.startswith("gradcheck_magic.")}
@@ -138,20 +138,20 @@ def behind(line):
 
 @pytest.fixture(scope="module")
 def numpys():
-    """What NumPy and its random numbers import of others: parts of Cython, at most."""
+    """Return what NumPy and its random numbers import from others: at most parts of Cython."""
     return opened("import numpy.random", {"": ""})[""].others
 
 
 @pytest.fixture(scope="module")
 def light():
-    """What is behind the doors that show nothing; they are warned of nothing."""
+    """Return the effects of the entrances that draw nothing; any warning is an error."""
     codes = {door: code for door, (code, _) in LIGHT_DOORS.items()}
     return opened("import gradcheck_magic", codes, "-W", "error")
 
 
 @pytest.fixture(scope="module")
 def drawing():
-    """What is behind the doors that draw, beside matplotlib, which is there before."""
+    """Return the effects of the entrances that draw; matplotlib is imported beforehand."""
     codes = {door: code for door, (code, _) in DRAWING_DOORS.items()}
     first = "import gradcheck_magic, matplotlib.figure, matplotlib.backends.backend_agg"
     return opened(first, codes)
@@ -159,7 +159,7 @@ def drawing():
 
 @pytest.mark.parametrize("door", LIGHT_DOORS)
 def test_numpy_alone(door, light, numpys):
-    """Who checks, and reads the result as text, imports NumPy alone."""
+    """Checking, and showing the result as text, import only NumPy."""
     _, _, others, ours = light[door]
     assert others <= numpys
     assert ours - light["import"].ours == LIGHT_DOORS[door][1]
@@ -178,7 +178,7 @@ def test_matplotlib_where_something_is_drawn(door, light, drawing):
 
 
 def test_the_rest_with_the_extension(light):
-    """The magics know IPython and the widgets."""
+    """The extension imports IPython and the widgets."""
     code = (
         "from IPython.core.interactiveshell import InteractiveShell\n"
         "InteractiveShell.instance().run_line_magic('load_ext', 'gradcheck_magic')\n"
@@ -194,7 +194,7 @@ BLOCK = "import sys\nsys.modules.update(dict.fromkeys({}))\n"
 
 @pytest.fixture(scope="module")
 def without():
-    """What is printed where some packages are missing, NumPy being there."""
+    """Return what is printed if some packages are missing but NumPy is there."""
     shown = WRONG + "print(check)\nprint(check.close_up('params'))"
     codes = {name: BLOCK.format(sorted(names)) + shown for name, names in MISSING.items()}
     return opened("import numpy.random", codes)
@@ -202,12 +202,12 @@ def without():
 
 @pytest.mark.parametrize("missing", MISSING)
 def test_something_is_missing(missing, without):
-    """What shows a result in a notebook need not be there."""
+    """Results can be printed without the packages that show them in a notebook."""
     assert "There is a bug in backpropagation." in without[missing].printed
 
 
 def test_in_a_zip_file(tmp_path):
-    """The style of the card and the digits are read from it too."""
+    """The style of the card and the digits are also read from it."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PACKAGE, tmp_path / "content" / "gradcheck_magic", ignore=ignored)
     archive = shutil.make_archive(str(tmp_path / "wheel"), "zip", tmp_path / "content")

@@ -15,12 +15,12 @@ N = 40
 
 
 def interrupt():
-    """Press Ctrl-C: whoever is called next is interrupted, or this very line."""
+    """Press Ctrl-C: the interrupt comes in the next call, or in this very line."""
     signal.raise_signal(signal.SIGINT)
 
 
 def interrupting_cost(W, at):
-    """A cost that reads the notebook's `W`, with Ctrl-C at the given evaluation."""
+    """Return a cost that reads the notebook's `W`, with Ctrl-C at the given evaluation."""
     calls = []
 
     def cost():
@@ -34,7 +34,7 @@ def interrupting_cost(W, at):
 
 @pytest.mark.parametrize("at", [1, 2, 5, 20, 33, 34, 60])
 def test_restored_and_partial(at):
-    """Whenever it comes: before the pass, or at either side of an entry."""
+    """The interrupt may come before the pass or on either side of an entry."""
     W = np.linspace(1, 2, N)
     before = W.tobytes()
     with pytest.raises(GradientCheckInterrupted) as error:
@@ -61,7 +61,7 @@ def test_what_was_wrong_by_then_is_a_bug():
 
 
 def test_at_any_time():
-    """Interrupts from outside, at times that nobody chose."""
+    """Interrupts come from outside, at arbitrary times."""
     W = np.linspace(1, 2, 4000)
     before = W.tobytes()
     handler = signal.getsignal(signal.SIGINT)
@@ -84,7 +84,7 @@ def test_at_any_time():
 
 
 def test_guard_holds_back():
-    """Our own lines are never interrupted; the interrupt is raised afterwards."""
+    """Our own code is never interrupted; the interrupt is raised afterwards."""
     reached = []
     with pytest.raises(KeyboardInterrupt), InterruptGuard() as guard:  # noqa: PT012
         interrupt()
@@ -102,7 +102,7 @@ def test_guard_lets_through():
 
 
 def test_users_own_handler_is_called():
-    """It may not raise: then the check goes on."""
+    """If the user's handler does not raise, the check continues."""
     seen = []
     W = np.ones(3)
     previous = signal.signal(signal.SIGINT, lambda *_: seen.append(True))
@@ -122,7 +122,7 @@ def test_users_own_handler_is_called():
 
 
 def test_in_another_thread():
-    """There signals never arrive, and the check works all the same."""
+    """In another thread signals never arrive, and the check works as usual."""
     results = []
     W = np.ones(3)
     thread = threading.Thread(
@@ -134,7 +134,7 @@ def test_in_another_thread():
 
 
 def test_magic(shell):
-    """The partial result is shown and stored, one line is raised, and later cells do not run."""
+    """The partial result is shown and stored, one line is raised, and later code does not run."""
     W = np.linspace(1, 2, N)
     shell.user_ns.update(params=[W], grads=[2 * W], cost_function=interrupting_cost(W, 60))
     with capture_output() as captured:
@@ -151,7 +151,7 @@ def test_magic(shell):
     )
 
 
-# So long takes an evaluation after which progress is told at once.
+# The time of an evaluation after which progress is reported at once.
 LONG = 1 / 64
 
 
@@ -160,7 +160,7 @@ def square(params):
 
 
 def test_progress(clock):
-    """It counts evaluations, those among them that are no entry's, and ends where it said."""
+    """Progress counts all evaluations, even those for no entry, and ends at the expected number."""
     seen = []
     check = check_gradients([np.ones(3)], [2 * np.ones(3)], clock.slow(square, LONG),
                             progress=lambda *state: seen.append(state))  # fmt: skip
@@ -172,7 +172,7 @@ def test_progress(clock):
 
 
 def test_between_two_evaluations(clock):
-    """What arrives in our own lines ends the check at the next entry, not at the end."""
+    """An interrupt in our own code ends the check at the next entry, not at the end."""
 
     def progress(done, expected, _):
         if expected > 2 * N and done == expected - 2 * (N - 3):
@@ -185,7 +185,7 @@ def test_between_two_evaluations(clock):
 
 
 def test_after_the_last_entry():
-    """Everything was measured: the verdict is what it is."""
+    """Everything was measured, so the verdict is the usual one."""
 
     def progress(done, total, _):
         if done == total:
@@ -199,7 +199,7 @@ def test_after_the_last_entry():
 
 
 def test_guard_closes_with_the_first_interrupt():
-    """What runs then is ours: it puts the parameters back."""
+    """The code that runs next is ours: it restores the parameters."""
     with InterruptGuard() as guard:
         guard.open = True
         with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""JAX: arrays, pytrees and custom rules, with the real library."""
+"""Checks of arrays, pytrees and custom rules of JAX, with the real library."""
 
 import random
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Y = np.random.default_rng(1).normal(size=(20, 2)).astype(np.float32)
 @partial(jax.tree_util.register_dataclass, data_fields=["W", "rest"], meta_fields=["activation"])
 @dataclass
 class Net:
-    """A pytree of its own kind."""
+    """A pytree of the user's own type."""
 
     W: jax.Array
     rest: list
@@ -55,12 +55,12 @@ def loss(W, b):
 
 @pytest.fixture(params=[False, True], ids=["float32", "float64"])
 def double(request):
-    """JAX as it is by default, and with its doubles."""
+    """Set JAX's default precision, or double precision."""
     with jax.enable_x64(request.param):
         yield request.param
 
 
-# Compiling takes longest: a container of Python's, and one of its own kind.
+# Compiling takes longest, so it is done for two forms: a Python container and the user's type.
 @pytest.mark.parametrize(
     ("form", "jit"),
     [*((form, False) for form in FORMS), ("dict", True), ("dataclass", True)],
@@ -80,7 +80,7 @@ def test_right_and_wrong(form, jit, double):
     assert check.passed, str(check)
     assert check.size == 10
     assert any("float32, JAX's default" in note for note in check.notes) is not double
-    # Either way it is measured in double precision.
+    # In either precision, it is measured in double precision.
     assert check.uncertainty.max() < 1e-6
 
     wrong = make(*(g * factor for g, factor in zip(parts(grads), (1, 20), strict=True)))
@@ -112,7 +112,7 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_what_the_function_gets(call):
-    """JAX's arrays, where the user's are."""
+    """The function gets arrays of JAX, on the same device as the user's."""
     given = []
 
     def cost(*args):
@@ -146,7 +146,7 @@ def slip(x, upstream):
 
 @pytest.mark.parametrize("rule", [backward, slip])
 def test_custom_rule(rule, double):
-    """The real case: a custom_vjp within a network whose other layers are right."""
+    """In a real case, a custom_vjp is part of a network whose other layers are correct."""
     softplus.defvjp(forward, rule)
     W, b = arrays()
     v = jnp.array([[0.7], [-1.1]])
@@ -162,7 +162,7 @@ def test_custom_rule(rule, double):
 
 
 def test_custom_rule_by_itself():
-    """With dJ/d(output), as a layer."""
+    """It is checked as a layer, with dJ/d(output)."""
     softplus.defvjp(forward, backward)
     x, upstream = jnp.array([0.3, -2.0, 1.0]), jnp.array([1.0, -0.5, 2.0])
     _, pull_back = jax.vjp(softplus, x)
@@ -171,7 +171,7 @@ def test_custom_rule_by_itself():
 
 
 def test_nothing_changes(double):
-    """JAX's precision, the arrays, and the random states."""
+    """JAX's precision, the arrays, and the random states stay the same."""
     W, b = arrays()
     before = np.asarray(W).tobytes(), np.random.get_state()[1].tobytes(), random.getstate()
     assert check_gradients([W, b], jax.grad(loss, argnums=(0, 1))(W, b), loss).passed
@@ -184,7 +184,7 @@ def test_nothing_changes(double):
 
 
 def test_stays_single():
-    """A cost that returns to single precision by itself is judged to single precision."""
+    """A cost that itself returns to single precision is judged by single precision."""
     W, b = arrays()
 
     def cost(W, b):
@@ -202,7 +202,7 @@ def test_step_curve():
 
 
 def test_closure():
-    """Nobody can move an array of JAX's in place."""
+    """An array of JAX cannot be moved in place."""
     W, b = arrays()
     with pytest.raises(InputError) as error:
         check_gradients({"W": W, "b": b}, {"W": W, "b": b}, lambda: loss(W, b))
@@ -213,7 +213,7 @@ def test_closure():
 
 
 def test_traced():
-    """Within a transformation there are no numbers to check."""
+    """Inside a transformation, there are no numbers to check."""
     errors = []
 
     def cost(w):

@@ -1,4 +1,4 @@
-"""Wrong use gets one line that names the culprit, says what was found and what to do."""
+"""Wrong use gives one line that names the culprit and says what was found and what to do."""
 
 import itertools
 from collections import OrderedDict, UserDict
@@ -27,7 +27,7 @@ def ones(*shape):
 
 
 class Tensor:
-    """Like an array of another library."""
+    """A stand-in for an array of another library."""
 
     def __array__(self, dtype=None, copy=None):
         return np.ones(2)
@@ -284,7 +284,7 @@ def test_costs(cost, message):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_kind(value, words):
-    """The article is the one that is spoken."""
+    """The article fits the pronunciation."""
     assert describe_type(value) == words
 
 
@@ -369,7 +369,7 @@ CLOSURES = [
 
 @pytest.mark.parametrize(("W", "found"), CLOSURES)
 def test_closures(W, found):
-    """What cannot be perturbed in place cannot be read from the notebook."""
+    """Parameters that cannot be perturbed in place cannot be read from the notebook."""
     message = (
         f"`cost` reads {found} from the notebook, where it is perturbed in place: make it a "
         "writable array of floats, or an argument of the function."
@@ -394,7 +394,7 @@ def test_closure_of_other_arrays():
 
 
 def test_closure_that_changes_the_notebook():
-    """The change is undone, and told."""
+    """The change is undone and reported."""
     W = ones(2)
 
     def cost():
@@ -409,7 +409,7 @@ def test_closure_that_changes_the_notebook():
 
 
 def test_change_in_the_middle_of_the_pass():
-    """A function that is well behaved at first is found out at the end."""
+    """A function that behaves well at first is caught at the end."""
     calls = itertools.count()
 
     def cost(params):
@@ -434,7 +434,7 @@ def test_user_error_at_theta_passes_through():
 
 
 def test_furthest_error_is_shown():
-    """Called in a wrong way a function fails early: the right way's error is the one to see."""
+    """If called in a wrong way, a function fails early; the error of the right way is shown."""
 
     def cost(theta):
         W = theta[:4].reshape(2, 2)
@@ -445,7 +445,7 @@ def test_furthest_error_is_shown():
 
 
 def test_user_error_at_a_perturbed_point():
-    """It says where it happened."""
+    """A note says where it happened."""
 
     def cost(theta):
         if theta[1] > 4:
@@ -461,7 +461,7 @@ def test_user_error_at_a_perturbed_point():
 
 @pytest.mark.parametrize(("k", "message"), [(0, "0 of 4 entries were"), (1, "1 of 4 entries was")])
 def test_interrupted(k, message):
-    """The verb is that of one or of several."""
+    """The verb is in the singular or the plural."""
     x = np.arange(1.0, 5.0)
     given = x.copy()
 

@@ -1,4 +1,4 @@
-"""A check leaves no trace: what it borrows is bit for bit as before, however it ends."""
+"""A check leaves no trace: everything that it uses is restored bit for bit, however it ends."""
 
 import copy
 
@@ -20,13 +20,13 @@ from traces import (
 
 from gradcheck_magic import InputError, check_gradients
 
-# At so many of the lines that a check runs through it is interrupted.
+# The number of lines, among those that a check runs, at which it is interrupted.
 MOMENTS = 60
 
 
 @pytest.fixture(autouse=True)
 def somewhere(clock):
-    # Whoever looks at the clock is later then: a budget may be used up.
+    # Every look at the clock moves it on, so a budget may be used up.
     clock.tick = 1e-4
     with unusual_world():
         yield
@@ -93,13 +93,13 @@ def test_whatever_the_end(end):
 
 @pytest.mark.parametrize("action", CHECKS)
 def test_interrupted_at_any_line(action):
-    """Whatever it is doing; and it is never swallowed. Pictures are among the slow tests."""
+    """An interrupt at any time leaves no trace and is never swallowed; pictures have slow tests."""
     see_interrupts_leave_no_trace(action, MOMENTS)
 
 
 @pytest.mark.skipif(torch is None, reason="torch is missing: pip install -e '.[torch]'")
 def test_torch_interrupted_at_any_line():
-    """Gradients, running means and modes as well."""
+    """Gradients, running means and modes are restored as well."""
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)).double()
     X = torch.randn(5, 2, dtype=torch.float64)
@@ -130,7 +130,7 @@ def test_torch_interrupted_at_any_line():
 
 
 def parts_of(shell):
-    """What an extension could leave behind in a shell."""
+    """Return everything that an extension could leave behind in a shell."""
     return {
         "magics": {kind: dict(named) for kind, named in shell.magics_manager.magics.items()},
         "classes of magics": list(shell.magics_manager.registry),
@@ -190,7 +190,7 @@ def test_unloaded(shell):
 
 
 def test_a_copy_of_the_state_is_no_change():
-    """The comparison itself can fail, and tells what differs."""
+    """The comparison can fail, and then says what differs."""
     around = world()
     np.random.rand()
     mpl.rcParams["font.size"] = 3

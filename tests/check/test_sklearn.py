@@ -1,6 +1,6 @@
-"""Backpropagation that nobody here wrote: scikit-learn's multilayer perceptrons.
+"""Backpropagation that was written elsewhere: the multilayer perceptrons of scikit-learn.
 
-The loss and gradient over packed coefficients are what its own optimizer is given.
+The loss and gradient of the packed coefficients are those that its own optimizer gets.
 """
 
 import inspect
@@ -17,14 +17,14 @@ HIDDEN = (6, 5)
 
 
 class Perceptron:
-    """A perceptron of scikit-learn's, with its loss and gradient at a random point."""
+    """A perceptron of scikit-learn, with its loss and gradient at a random point."""
 
     def __init__(self, kind, activation, alpha=0.1):
         X, Y = load_digits(40)
         # A fifth of the pixels, so that every input varies.
         X = X[:, X.std(axis=0) > 0.3][:, :8]
         y = Y.argmax(axis=1) if kind == "MLPClassifier" else Y @ np.arange(10.0)
-        # Imported here, for it takes long, and no other file needs it.
+        # Imported here because it takes long, and no other file needs it.
         neural_network = pytest.importorskip("sklearn.neural_network")
         model = getattr(neural_network, kind)(
             hidden_layer_sizes=HIDDEN,
@@ -35,7 +35,7 @@ class Perceptron:
             random_state=0,
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # one step is not enough to converge, nor meant to be
+            warnings.simplefilter("ignore")  # one step does not converge, and need not
             model.fit(X, y)
         target = model._label_binarizer.transform(y) if kind == "MLPClassifier" else y[:, None]
         self.model, self.X, self.y = model, X, target.astype(float)
@@ -47,7 +47,7 @@ class Perceptron:
         self.packed = self._pack(self.params)
 
     def _pack(self, params):
-        """scikit-learn packs all weights before all biases."""
+        """Pack all weights before all biases, as scikit-learn does."""
         ordered = sorted(params, key=lambda name: (name[0] == "b", name))
         return np.concatenate([params[name].ravel() for name in ordered])
 
@@ -72,7 +72,7 @@ class Perceptron:
         return self.loss_and_gradient(self.packed)[1].copy()
 
     def named_gradient(self):
-        """The gradient by layers: the names that a card shows."""
+        """Return the gradient by layers, with the names that a card shows."""
         self.loss_and_gradient(self.packed)
         flat, grads, at = self.gradient(), {}, 0
         for name in sorted(self.params, key=lambda name: (name[0] == "b", name)):
@@ -125,7 +125,7 @@ CORRUPTIONS = {
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 @pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
 def test_corruptions(kind, corruption):
-    """Each is a bug, in the parameter where it is and nowhere else."""
+    """Each one is a bug, in the parameter that was corrupted and in no other."""
     net = Perceptron(kind, "tanh")
     right, grads = net.named_gradient(), net.named_gradient()
     CORRUPTIONS[corruption](grads, net)

@@ -1,4 +1,4 @@
-"""PyTorch: tensors, parameters, modules and what they accumulate, with the real library."""
+"""Checks of tensors, parameters, modules and accumulated gradients of PyTorch, for real."""
 
 import pickle
 import random
@@ -17,7 +17,7 @@ from torch import nn  # noqa: E402
 
 
 def network(dtype=torch.float64):
-    """A module, and its cost on data of its own."""
+    """Return a module, and its cost on some data."""
     torch.manual_seed(0)
     X, Y = torch.randn(20, 4, dtype=dtype), torch.randn(20, 2, dtype=dtype)
     model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2)).to(dtype)
@@ -30,7 +30,7 @@ def network(dtype=torch.float64):
 
 
 def state(model):
-    """All that a module holds, bit for bit, and which tensors they are."""
+    """Return everything that a module holds, bit for bit, and the identities of its tensors."""
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     return {
         name: (
@@ -48,7 +48,7 @@ def vector(model):
     return nn.utils.parameters_to_vector(model.parameters())
 
 
-# What is given as params, and the cost that goes with it.
+# The params that are given, and the cost that goes with them.
 FORMS = {
     "a module, and a closure": lambda m, cost: (m, lambda: cost(m)),
     "a module, as the argument": lambda m, cost: (m, cost),
@@ -79,7 +79,7 @@ def backward(model, cost):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("form", FORMS)
 def test_right_and_wrong(form, dtype):
-    """What autograd accumulates is right; doubled in one parameter, it is that one."""
+    """Accumulated gradients are correct; if one is doubled, that parameter is named."""
     model, cost = network(dtype)
     params, function = FORMS[form](model, cost)
     before = state(model)
@@ -105,7 +105,7 @@ def test_right_and_wrong(form, dtype):
 
 @pytest.mark.parametrize(("calls", "often"), [(2, "twice"), (3, "3 times")])
 def test_gradients_add_up(calls, often):
-    """What everybody forgets once."""
+    """The message names the mistake that everybody makes once."""
     model, cost = network()
     for _ in range(1, calls):
         cost(model).backward()
@@ -118,7 +118,7 @@ def test_gradients_add_up(calls, often):
 
 @pytest.mark.parametrize("rows", [20, 1])
 def test_gradients_by_hand(rows):
-    """Tensors without autograd: whoever writes backpropagation in torch by hand."""
+    """Backpropagation may be written by hand, in tensors without autograd."""
     X, Y = torch.randn(rows, 3, dtype=torch.float64), torch.randn(rows, 2, dtype=torch.float64)
     params = {"W": torch.randn(3, 2, dtype=torch.float64), "b": torch.zeros(2, dtype=torch.float64)}
 
@@ -175,7 +175,7 @@ def cost_of(W, b):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_what_the_function_gets(call):
-    """Tensors, which require a gradient if the user's do, however it is called."""
+    """It gets tensors, which require a gradient if the user's do, in every way of calling it."""
     W = torch.arange(6.0, dtype=torch.float64).reshape(3, 2).mul(0.1).requires_grad_()
     b = torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
     cost_of(W, b).backward()
@@ -185,7 +185,7 @@ def test_what_the_function_gets(call):
 
 
 def test_own_parameters_are_never_given():
-    """A function that takes its argument works on copies; the user's module is left alone."""
+    """A function with an argument gets copies; the user's module is left alone."""
     model, cost = network()
     given = []
 
@@ -199,7 +199,7 @@ def test_own_parameters_are_never_given():
 
 
 def test_layouts():
-    """Transposed, strided and 0-d tensors; a closure sees them move in place."""
+    """Tensors may be transposed, strided or 0-d; a closure sees them move in place."""
     W = torch.randn(4, 3, dtype=torch.float64).T
     s = torch.tensor(0.7, dtype=torch.float64)
     v = torch.randn(10, dtype=torch.float64)[::3]
@@ -213,7 +213,7 @@ def test_layouts():
 
 
 def test_held_fixed():
-    """What requires no gradient is held fixed, and what was not used has a gradient of zero."""
+    """Parameters that require no gradient are held fixed; unused ones have a gradient of zero."""
     model, cost = network()
     model[0].weight.requires_grad_(False)
     extra = nn.Parameter(torch.ones(2, dtype=torch.float64))
@@ -246,7 +246,7 @@ def test_tied():
 
 
 def test_running_means_stay():
-    """Batch normalisation keeps means of what it sees, which are the user's."""
+    """Batch normalisation keeps running means of its inputs, and they are restored."""
     torch.manual_seed(0)
     X = torch.randn(8, 3, dtype=torch.float64)
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh()).double()
@@ -257,7 +257,7 @@ def test_running_means_stay():
     loss().backward()
     before = state(model)
     for params in (model, model.parameters(), [model[0].weight, model[1].weight]):
-        # The bias before it has a gradient of zero.
+        # The bias before batch normalisation has a gradient of zero.
         check_gradients(params, None, loss)
         assert state(model) == before
     check = check_gradients(model[1], None, loss)
@@ -266,7 +266,7 @@ def test_running_means_stay():
 
 
 def test_dropout_is_random():
-    """And torch's random state is as before, whatever was drawn from it."""
+    """It is refused, and torch's random state is restored."""
     model, cost = network()
     shaky = nn.Sequential(model, nn.Dropout())
     states = torch.get_rng_state(), np.random.get_state()[1].tobytes(), random.getstate()
@@ -280,7 +280,7 @@ def test_dropout_is_random():
 
 
 class Softplus(torch.autograd.Function):
-    """log(1 + exp(x)), by hand."""
+    """log(1 + exp(x)), with its backward pass written by hand."""
 
     slip = False
 
@@ -297,7 +297,7 @@ class Softplus(torch.autograd.Function):
 
 @pytest.mark.parametrize("slip", [False, True])
 def test_custom_function(slip, monkeypatch):
-    """The real case: a custom autograd.Function within a network whose other layers are right."""
+    """In a real case, a custom autograd.Function is part of a network that is otherwise correct."""
     monkeypatch.setattr(Softplus, "slip", slip)
     torch.manual_seed(0)
     X = torch.randn(12, 3, dtype=torch.float64)
@@ -317,7 +317,7 @@ def test_custom_function(slip, monkeypatch):
 
 
 def test_custom_function_by_itself():
-    """With dJ/d(output), as a layer."""
+    """It is checked as a layer, with dJ/d(output)."""
     x = torch.randn(6, dtype=torch.float64, requires_grad=True)
     upstream = torch.randn(6, dtype=torch.float64)
     Softplus.apply(x).backward(upstream)
@@ -326,7 +326,7 @@ def test_custom_function_by_itself():
 
 
 def test_gradient_within_the_cost():
-    """A penalty on a gradient needs autograd at work inside the cost."""
+    """A penalty on a gradient needs autograd inside the cost."""
     w = torch.tensor([0.3, -1.2], dtype=torch.float64, requires_grad=True)
 
     def cost(w):
@@ -338,7 +338,7 @@ def test_gradient_within_the_cost():
 
 
 def test_graph_goes_on():
-    """A graph from before the check can still be used after it."""
+    """A graph from before the check can still be used afterwards."""
     model, cost = network()
     loss = cost(model)
     assert check_gradients(model, None, lambda: cost(model)).passed
@@ -348,7 +348,7 @@ def test_graph_goes_on():
 
 
 def test_elsewhere(monkeypatch):
-    """As on a GPU: tensors that share no memory with NumPy are copied there and back."""
+    """Tensors that share no memory with NumPy, as on a GPU, are copied there and back."""
     model, cost = network()
     monkeypatch.setattr(type(library_of(model[0].weight)), "shares", lambda self, value: False)
     monkeypatch.setattr(
@@ -445,7 +445,7 @@ def test_errors(case):
 
 
 def test_in_the_magic(run, shell):
-    """Without `grads` in the notebook, what torch has accumulated is checked."""
+    """Without `grads` in the notebook, the gradients that torch has accumulated are checked."""
     model, cost = network()
     shell.user_ns |= {"model": model, "cost": lambda: cost(model)}
     assert run("%gradcheck -p model -c cost").passed

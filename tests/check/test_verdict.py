@@ -1,4 +1,4 @@
-"""The verdict, and what a result holds."""
+"""The verdict of a check, and the contents of a result."""
 
 import json
 import pickle
@@ -16,7 +16,7 @@ from gradcheck_magic import (
 
 
 def linear(slope):
-    """A cost whose numerical gradient is `slope`, but for round-off of order 1e-9."""
+    """Return a cost whose numerical gradient is `slope`, up to rounding noise of order 1e-9."""
     return lambda theta: float(slope @ theta)
 
 
@@ -43,7 +43,7 @@ def test_bands(check, factor, verdict):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_gradient_not_finite(check, value):
-    """It is a bug, and the entry is named."""
+    """It is a bug, and the message names the entry."""
     found = check({"W": np.zeros((2, 2))}, {"dW": np.array([[1, value], [3, 4]])},
                   lambda p: float(np.sum(p["W"] * [[1, 2], [3, 4]])))  # fmt: skip
     assert found.verdict is Verdict.BUG
@@ -53,7 +53,7 @@ def test_gradient_not_finite(check, value):
 
 
 def test_both_zero_everywhere(check):
-    """Nothing was compared, so nothing can be said."""
+    """Nothing was compared, so there is no verdict."""
     found = check(np.ones(3), np.zeros(3), lambda theta: 7.0 + 0 * theta[0])
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.difference == 0.0
@@ -69,7 +69,7 @@ def test_one_parameter_zero(check):
 
 
 def test_round_off_of_a_tiny_gradient_is_not_held_against_its_parameter(check):
-    """The bars excuse what is below them, and nothing else."""
+    """The error bars excuse only errors that are smaller."""
     params = {"big": np.array([1.0]), "tiny": np.array([1.0])}
 
     def cost(p):
@@ -83,7 +83,7 @@ def test_round_off_of_a_tiny_gradient_is_not_held_against_its_parameter(check):
 
 
 def test_a_small_wrong_parameter_is_a_bug(check):
-    """The textbook's one number passes it; the error bars do not."""
+    """The textbook's number passes it; the error bars do not."""
     params = {"big": np.array([1.0]), "small": np.array([1.0])}
 
     def cost(p):
@@ -103,7 +103,7 @@ def test_a_small_wrong_parameter_is_a_bug(check):
 
 
 def test_one_sided_where_the_cost_ends(check):
-    """At the edge of the cost's domain the other side alone is used."""
+    """At the edge of the cost's domain, only the other side is used."""
 
     def cost(theta):
         with np.errstate(invalid="ignore"):
@@ -115,7 +115,7 @@ def test_one_sided_where_the_cost_ends(check):
 
 
 def test_lost_where_the_cost_is_finite_nowhere_around(check):
-    """A right gradient elsewhere does not make up for it."""
+    """Correct gradients of other entries do not make up for it."""
 
     def cost(theta):
         return float(theta[1] ** 2) if theta[0] == 1 else np.nan
@@ -130,7 +130,7 @@ def test_lost_where_the_cost_is_finite_nowhere_around(check):
 
 
 def test_single_precision(check):
-    """The step is larger, and the card says why."""
+    """The step is larger, and a note says why."""
     theta = np.array([1, 2], dtype=np.float32)
     found = check(theta, 2 * theta, lambda t: t @ t)
     assert found.epsilon == 5e-3
@@ -141,7 +141,7 @@ def test_single_precision(check):
 
 
 def test_noise(check):
-    """The noise of one evaluation is neither far below nor far above what it is."""
+    """The estimated noise of one evaluation is close to the true one."""
     random = np.random.default_rng(0)
 
     def cost(theta):
@@ -155,7 +155,7 @@ def test_noise(check):
 
 
 def test_result():
-    """What the contract promises of a result."""
+    """A result keeps its promises."""
     net = Smooth()
     found = check_gradients(net.params, net.grads(), net.cost, mode="full")
     assert found.passed
@@ -205,7 +205,7 @@ def test_failed():
 
 
 def test_to_dict_is_json():
-    """Also where values are not finite."""
+    """It is, even if some values are not finite."""
     net = Smooth()
     grads = net.grads()
     grads["dW1"][1, 2] = np.nan
@@ -221,7 +221,7 @@ def test_to_dict_is_json():
 
 
 def test_worst_entries_with_only():
-    """Labels are right where not all parameters were checked."""
+    """Labels are correct even if only some parameters were checked."""
     net = Smooth()
     grads = net.grads()
     grads["db1"][2] += 1
@@ -232,7 +232,7 @@ def test_worst_entries_with_only():
 
 @pytest.mark.parametrize(("slope", "verdict"), [(1, Verdict.CORRECT), (2, Verdict.BUG)])
 def test_step_lost_in_rounding(check, slope, verdict):
-    """Where θ + ε is θ, a step that θ can take is used instead."""
+    """If θ + ε is θ, a step that does change θ is used instead."""
     grads = np.array([slope, 1.0])
     found = check(np.array([1e10, 1.0]), grads, lambda t: float(t[1] + (t[0] - 1e10)))
     assert found.verdict is verdict
@@ -241,19 +241,19 @@ def test_step_lost_in_rounding(check, slope, verdict):
 
 @pytest.mark.parametrize(("factor", "verdict"), [(1, Verdict.CORRECT), (1.5, Verdict.BUG)])
 def test_huge_gradients(check, factor, verdict):
-    """Their squares overflow; their ratio does not."""
+    """The squares overflow, but the ratio does not."""
     slope = np.array([3e200, -2e200])
     assert check(np.zeros(2), factor * slope, linear(slope)).verdict is verdict
 
 
 def test_half_precision(check):
-    """The step is larger still."""
+    """The step is even larger."""
     theta = np.array([0.5, 1, 1.5], dtype=np.float16)
     assert check(theta, 2 * theta, lambda t: np.sum(t**2)).epsilon == 0.1
 
 
 def test_wrong_entries_are_among_the_worst():
-    """However many entries are nothing but round-off."""
+    """They are, however many entries are only rounding noise."""
     n = 200
     slope = np.full(n, 1e-14)
     slope[-1] = 1.0
@@ -265,7 +265,7 @@ def test_wrong_entries_are_among_the_worst():
 
 
 def test_round_off_of_a_large_cost_is_told(check):
-    """The bands accuse; the error bars do not, and the card says why."""
+    """The textbook's bands call it a bug; the error bars do not, and a reason says why."""
     theta = np.array([1.0, 2.0])
     found = check(theta, 2 * theta, lambda t: float(t @ t) + 1e8)
     assert found.difference > 1e-3
@@ -275,7 +275,7 @@ def test_round_off_of_a_large_cost_is_told(check):
 
 
 def test_infinite_on_both_sides(check):
-    """No warning of ours about it."""
+    """The check itself gives no warning about it."""
 
     def cost(theta):
         return float(theta[1] ** 2) if theta[0] == 1 else np.inf
@@ -284,7 +284,7 @@ def test_infinite_on_both_sides(check):
 
 
 def test_detectable():
-    """An error a little larger is listed, one a little smaller is not."""
+    """An error that is larger is listed, and one that is smaller is not."""
     theta = np.array([1.0, 2.0])
     right = check_gradients(theta, 2 * theta, lambda t: float(t @ t))
     for factor, seen in [(0.5, 0), (1.5, 1)]:
@@ -304,7 +304,7 @@ def test_failure_travels_between_processes():
 
 
 def test_rounding_of_the_gradient(check):
-    """Where the cost is zero the bars are tiny, and the gradient's own rounding is no mistake."""
+    """If the cost is zero, error bars are tiny, but rounding of the gradient is not a mistake."""
     found = check(np.zeros(2), np.array([1.0, 2e-16]), lambda theta: float(theta[0]))
     assert found.verdict is Verdict.CORRECT
     assert found.wrong_entries == ()

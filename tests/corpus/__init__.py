@@ -1,9 +1,9 @@
-"""Right and wrong gradients, made from seeds, that are meant to break a gradient checker."""
+"""Correct and wrong gradients, made from seeds, that are meant to break a gradient checker."""
 
 import os
 
-# With several threads the last bits of a product differ, and so does what is measured. It is read
-# when NumPy is imported.
+# With several threads, the last bits of a product vary, and so do the measurements. NumPy reads the
+# variable when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from .case import Case

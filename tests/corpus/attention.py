@@ -55,7 +55,7 @@ def backward(p, data, bug):
 
 
 def softmax_back(dP, P, bug):
-    """Return the gradient of the scores."""
+    """Return the gradient with respect to the scores."""
     if bug == BUGS[2]:
         return dP * P * (1 - P)
     return P * (dP - (dP * P).sum(axis=-1, keepdims=True))

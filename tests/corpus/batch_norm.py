@@ -1,4 +1,4 @@
-"""A network with batch norm; once with a bias before it, whose true gradient is zero."""
+"""A network with batch norm; one variant has a bias before it, whose true gradient is zero."""
 
 import numpy as np
 

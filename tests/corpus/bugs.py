@@ -1,4 +1,4 @@
-"""Bugs planted at the end of the backward pass, in a gradient that was right until then."""
+"""Bugs planted at the end of the backward pass, in a gradient that was correct until then."""
 
 from dataclasses import dataclass
 from zlib import crc32
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Bug:
-    """What is wrong: `inside` the backward pass, in the `decay`, or of a `kind` at its end."""
+    """A bug: `inside` the backward pass, in the `decay`, or of a `kind` at its end."""
 
     name: str = ""
     inside: bool = False
@@ -22,7 +22,7 @@ RIGHT = Bug()
 
 
 def entry(grad, name):
-    """The index of one entry, always the same for a name."""
+    """Return the index of one entry, always the same for a name."""
     return np.unravel_index(crc32(name.encode()) % grad.size, grad.shape)
 
 
@@ -50,7 +50,7 @@ def column_zero(grad):
     return wrong
 
 
-# What happens to one parameter's gradient.
+# Bugs in the gradient of one parameter.
 KINDS = {
     "opposite sign of": np.negative,
     "twice": lambda grad: grad * 2,
@@ -66,17 +66,17 @@ KINDS = {
 
 
 def suits(kind, shape):
-    """Whether a bug can be in a parameter of this shape."""
+    """Return True if a parameter of this shape can have this kind of bug."""
     if kind == "transposed":
         return len(shape) == 2 and shape[0] == shape[1] > 1
     if kind.endswith("zero in"):
         return len(shape) > 1
-    # One entry of one is the whole parameter, and has a name of its own.
+    # If there is only one entry, it is the whole parameter, which has its own kinds of bugs.
     return not kind.startswith("one entry") or np.prod(shape) > 1
 
 
 def outer_bugs(params, m):
-    """All that can be planted at the end of a backward pass for such parameters."""
+    """Return all bugs for the end of a backward pass with these parameters and `m` examples."""
     bugs = [
         Bug(f"{kind} {name}", kind=kind, where=name)
         for kind in KINDS
@@ -97,7 +97,7 @@ def outer_bugs(params, m):
 
 
 def decay_bugs():
-    """What goes wrong with a regularisation."""
+    """Return the bugs of a regularisation."""
     return [
         Bug("regularisation forgotten", decay=0.0),
         Bug("regularisation doubled", decay=2.0),

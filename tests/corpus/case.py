@@ -1,4 +1,4 @@
-"""One gradient under test, and what is known to be true about it."""
+"""One gradient under test, together with the truth about it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Case:
     """A cost, a point, a gradient that may be wrong, and the true derivative.
 
     `lower` and `upper` are equal where the cost is differentiable; at a kink they are the two
-    one-sided slopes, and whatever lies between them is right.
+    one-sided slopes, and any value between them is correct.
     """
 
     family: str
@@ -33,7 +33,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Such as `lstm | offset 1e8 | 0 | opposite sign of W`; without the last part if right."""
+        """A name like `lstm | offset 1e8 | 0 | opposite sign of W`; no last part if correct."""
         parts = (self.family, self.regime, str(self.seed), self.bug)
         return " | ".join(part for part in parts if part)
 
@@ -43,16 +43,16 @@ class Case:
         return sum(value.size for value in self.params.values())
 
     def error(self) -> float:
-        """How wrong the gradient is: the largest relative distance of an entry from the truth.
+        """Return the largest relative distance of an entry of the gradient from the truth.
 
-        Distances as small as the rounding of the arithmetic the gradient was computed in,
-        compared with its parameter, are none; for a parameter that has no gradient at all, they
-        are compared with the largest gradient there is.
+        A distance counts as zero if it is as small as rounding in the gradient's own precision,
+        relative to the largest gradient of its parameter; or, if the parameter has no gradient at
+        all, relative to the largest gradient of any parameter.
         """
         return max(float(relative_distance(self, name).max()) for name in self.params)
 
     def seeable(self) -> bool:
-        """Whether finite differences could tell at all: the rule is in `seeable.py`."""
+        """Return True if finite differences could tell at all; the rule is in `seeable.py`."""
         return self._seeable
 
     @cached_property
@@ -61,7 +61,7 @@ class Case:
 
 
 def relative_distance(case, name):
-    """How far each entry is from the truth, in units of its size; 0 where inside."""
+    """Return each entry's distance from the truth, relative to its size; 0 between the slopes."""
     grad = np.asarray(case.grads[name], dtype=float)
     nearest = np.clip(grad, case.lower[name], case.upper[name])
     distance, size = np.abs(grad - nearest), np.abs(grad) + np.abs(nearest)
@@ -70,7 +70,7 @@ def relative_distance(case, name):
 
 
 def rounding(case, name):
-    """The distance from the truth that the arithmetic explains."""
+    """Return the distance from the truth that rounding explains."""
     largest = magnitude(case.lower[name], case.upper[name])
     if largest == 0:
         largest = max(magnitude(case.lower[each], case.upper[each]) for each in case.params)
@@ -78,5 +78,5 @@ def rounding(case, name):
 
 
 def magnitude(lower, upper):
-    """The largest slope of a parameter."""
+    """Return the largest slope of a parameter."""
     return float(np.maximum(np.abs(lower), np.abs(upper)).max())

@@ -29,7 +29,7 @@ def make(rng, variant):
 
 
 def convolve(xp, A, K, b):
-    """Example, channel and position to example, filter and position."""
+    """Map (example, channel, position) to (example, filter, position)."""
     width = K.shape[2]
     length = A.shape[2] - width + 1
     shifted = [xp.einsum("nct,fc->nft", A[:, :, k : k + length], K[:, :, k]) for k in range(width)]
@@ -37,7 +37,7 @@ def convolve(xp, A, K, b):
 
 
 def shares(A, data):
-    """How much of the first of each two neighbours the pooling takes; the rest is the second's."""
+    """Return the share of the first of two neighbours in the pooling; the second has the rest."""
     if data["pool"] == "mean":
         return 0.5
     return step(A[:, :, ::2] - A[:, :, 1::2], data["tie"])
@@ -74,7 +74,7 @@ def backward(p, data, bug):
 
 
 def convolve_back(dZ, A, K, bug):
-    """Return the gradients of the kernel, the bias and what was convolved."""
+    """Return the gradients of the kernel, the bias and the input of the convolution."""
     length, dK, dA = dZ.shape[2], np.empty_like(K), np.zeros_like(A)
     back = K[:, :, ::-1] if bug == BUGS[2] else K
     for k in range(K.shape[2]):
@@ -85,7 +85,7 @@ def convolve_back(dZ, A, K, bug):
 
 
 def plant(params, data, distance):
-    """A tie of two neighbours in the maximum, or a rectifier at zero."""
+    """Plant a tie between two neighbours in max pooling, or a rectifier at zero."""
     X, K = data["X"], params["K1"]
     X[0], K[1] = coarse(X[0]), coarse(K[1])
     if data["pool"] == "mean":

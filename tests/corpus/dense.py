@@ -34,7 +34,7 @@ def make(kinds, rng, variant):
 
 
 def forward(xp, p, data):
-    """Return the pre-activations of all layers and the activations, the data first."""
+    """Return the pre-activations of all layers, and the activations, starting with the data."""
     activation = ACTIVATIONS[data["activation"]]
     Zs, As = [], [data["X"]]
     for layer in range(1, len(p) // 2 + 1):
@@ -65,7 +65,7 @@ def backward(p, data, bug):
 
 
 def slope(Zs, layer, data, bug):
-    """The derivative of the activation of a hidden layer, counted from 0."""
+    """Return the derivative of the activation of a hidden layer, counted from 0."""
     activation = ACTIVATIONS[data["activation"]]
     if bug == BUGS[0]:
         return activation.wrong(Zs[layer])
@@ -82,7 +82,7 @@ def plant(params, data, distance):
 
 
 def dense(name, *kinds, **more):
-    """A family of dense networks."""
+    """Return a family of dense networks."""
     return Family(
         name=name,
         make=partial(make, kinds),

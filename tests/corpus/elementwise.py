@@ -1,7 +1,7 @@
-"""Activations and losses, with their derivatives, right and wrong.
+"""Activations and losses, each with its derivative and a wrong one.
 
 Every value is computed with `xp`, NumPy or autograd's NumPy. `tie` is the derivative of max(0, z)
-at z = 0, where any number from 0 to 1 is right.
+at z = 0, where any number from 0 to 1 is correct.
 """
 
 from collections.abc import Callable
@@ -11,50 +11,50 @@ import numpy as np
 
 
 def step(z, tie):
-    """1 above zero, 0 below, and `tie` at zero; in the precision of z."""
+    """Return 1 above zero, 0 below, and `tie` at zero, in the precision of z."""
     return np.where(z == 0, tie, z > 0).astype(z.dtype)
 
 
 def relu(z, tie):
-    """max(0, z), written so that autograd's derivative at zero is `tie`."""
+    """Return max(0, z), written so that autograd's derivative at zero is `tie`."""
     return z * step(z, tie)
 
 
 def sigmoid(xp, z):
-    """1 / (1 + exp(−z)), without overflow and with all its digits on both sides."""
+    """Return 1 / (1 + exp(−z)), without overflow and with full precision on both sides."""
     return xp.exp(-xp.logaddexp(0.0, -z))
 
 
 def sigmoid_slope(z):
-    """σ'(z) from z: A (1 − A) has no digits left where A is nearly 1."""
+    """Return σ'(z), computed from z: A (1 − A) loses all digits where A is nearly 1."""
     return sigmoid(np, z) * sigmoid(np, -z)
 
 
 def tanh_slope(z):
-    """tanh'(z) from z: 1 − A² has no digits left where A is nearly 1."""
+    """Return tanh'(z), computed from z: 1 − A² loses all digits where A is nearly 1."""
     e = np.exp(-2 * np.abs(z))
     return 4 * e / (1 + e) ** 2
 
 
 def softmax(xp, z):
-    """Softmax over the last axis."""
+    """Return the softmax over the last axis."""
     e = xp.exp(z - xp.max(z, axis=-1, keepdims=True))
     return e / xp.sum(e, axis=-1, keepdims=True)
 
 
 def log_sum_exp(xp, z):
-    """log Σ exp over the last axis, which stays."""
+    """Return log Σ exp over the last axis, which is kept."""
     most = xp.max(z, axis=-1, keepdims=True)
     return most + xp.log(xp.sum(xp.exp(z - most), axis=-1, keepdims=True))
 
 
 def gelu(xp, z):
-    """The usual approximation with tanh."""
+    """Return the usual approximation with tanh."""
     return 0.5 * z * (1 + xp.tanh(0.7978845608 * (z + 0.044715 * z**3)))
 
 
 def gelu_slope(z):
-    """The derivative of the approximation."""
+    """Return the derivative of the approximation."""
     inner = 0.7978845608 * (z + 0.044715 * z**3)
     inner_slope = 0.7978845608 * (1 + 3 * 0.044715 * z**2)
     return 0.5 * (1 + np.tanh(inner)) + 0.5 * z * tanh_slope(inner) * inner_slope
@@ -62,7 +62,7 @@ def gelu_slope(z):
 
 @dataclass(frozen=True)
 class Activation:
-    """A function of each entry: `value(xp, z, tie)`, `slope(z, tie)`, and a slope often written."""
+    """A function of each entry: `value(xp, z, tie)`, `slope(z, tie)`, and a common wrong slope."""
 
     value: Callable
     slope: Callable
@@ -100,7 +100,7 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Loss:
-    """A sum over all outputs: `value(xp, out, Y, tie)`, `slope(out, Y, tie)`, and a wrong one."""
+    """A sum over all outputs: `value(xp, out, Y, tie)`, `slope(out, Y, tie)`, and a wrong slope."""
 
     value: Callable
     slope: Callable
@@ -108,13 +108,13 @@ class Loss:
 
 
 def huber(xp, r):
-    """Quadratic up to 0.5, then linear."""
+    """Return the Huber loss: quadratic up to 0.5, then linear."""
     size = xp.abs(r)
     return xp.where(size <= 0.5, r**2 / 2, 0.5 * size - 0.125)
 
 
 def pinball_slope(r, tie):
-    """The derivative of the pinball loss of the quantile 0.3 by the residual."""
+    """Return the derivative of the pinball loss (quantile 0.3) with respect to the residual."""
     return 0.3 - 1 + step(r, tie)
 
 
@@ -163,7 +163,7 @@ LOSSES = {
 
 
 def targets(rng, loss, out):
-    """Targets that suit the loss, near enough to the outputs to be learnt from."""
+    """Return targets that suit the loss, close enough to the outputs to be learned."""
     if loss == "softmax":
         return np.eye(out.shape[1])[rng.integers(out.shape[1], size=len(out))]
     if loss == "logistic":
@@ -176,5 +176,5 @@ def targets(rng, loss, out):
 
 
 def coarse(value):
-    """Round to eighths: sums of products of such numbers are exact, in whatever order."""
+    """Round to eighths: sums of products of such numbers are exact, in any order."""
     return np.round(value * 8) / 8

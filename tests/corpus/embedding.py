@@ -19,7 +19,7 @@ def make(rng, variant):
         "W": rng.normal(size=(width, 3)),
         "b": rng.normal(size=3) * 0.3,
     }
-    # Only the first two thirds of the words occur, and some of them more than once.
+    # Only the first two thirds of the words occur, some of them more than once.
     words_seen = rng.integers(words * 2 // 3, size=(m, length))
     words_seen[:, 1] = words_seen[:, 0]
     return params, {"words": words_seen, "Y": targets(rng, "softmax", np.zeros((m, 3))), "m": m}

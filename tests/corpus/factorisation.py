@@ -1,4 +1,4 @@
-"""Factorisation of a matrix that is known in part, with a regularisation of its own."""
+"""Factorisation of a partly known matrix, with its own regularisation."""
 
 from .family import Family
 

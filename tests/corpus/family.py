@@ -1,4 +1,4 @@
-"""What a family of costs provides, and one instance of it at one point."""
+"""A family of costs, and a problem: one cost of a family at one point."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,10 +12,10 @@ Data = dict[str, Any]
 
 @dataclass(frozen=True)
 class Family:
-    """A cost with its backward pass by hand, and where it can be made hard.
+    """A cost with its handwritten backward pass, and the ways to make it hard to check.
 
-    The cost takes the module it computes with, NumPy or autograd's NumPy; the backward pass never
-    sees autograd. Data holds arrays, `m` (the number of examples) and settings.
+    The cost gets the module to compute with, NumPy or autograd's NumPy; the backward pass never
+    uses autograd. The data holds arrays, `m` (the number of examples) and settings.
     """
 
     name: str
@@ -25,20 +25,20 @@ class Family:
     bugs: tuple[str, ...]
     weights: tuple[str, ...]
     biases: tuple[str, ...] = ()
-    # Shifting these far away saturates the units they belong to.
+    # Shifting these parameters far away saturates their units.
     saturates: tuple[str, ...] = ()
-    # The columns of this array of data can be given other units.
+    # The columns of this array of data can be measured in other units.
     columns: str = ""
     averaged: bool = True
     # Puts one kink at the given distance from the parameters, in place.
     plant: Callable[[Arrays, Data, float], None] | None = None
-    # The true gradient of these is zero in theory, and rounding in practice.
+    # The true gradient of these parameters is zero in theory, and rounding noise in practice.
     without_gradient: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A family's cost at one point, as its regime transforms it.
+    """A family's cost at one point, transformed by a regime.
 
     A parameter θ stands for the family's p = c + u · (θ − c), with the unit u and the centre c.
     """
@@ -56,18 +56,18 @@ class Problem:
     kinked: bool = False
 
     def natural(self, params):
-        """What the family's cost is to be called with."""
+        """Return the parameters with which the family's cost is called."""
         p = {}
         for name, value in params.items():
             unit, centre = self.units.get(name), self.centres.get(name, 0.0)
-            # Subtracted first: near the centre the difference is exact.
+            # The centre is subtracted first: near it the difference is exact.
             p[name] = value if unit is None else centre + unit * (value - centre)
         if self.casts:
             p = {name: value.astype(np.float32) for name, value in p.items()}
         return p
 
     def decayed(self):
-        """The names of what the regularisation holds."""
+        """Return the names of the regularised parameters."""
         return [name for name in self.family.weights if name in self.params]
 
     def value(self, xp, params):
@@ -79,14 +79,14 @@ class Problem:
         return cost + self.offset
 
     def cost(self, params):
-        """Return the cost, as the user's function does."""
-        # A step that is far too long gives inf or nan, and no warning.
+        """Return the cost, as the user's function would."""
+        # A step that is far too long gives inf or nan, without a warning.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             cost = self.value(np, params)
         return cost if self.returns is None else self.returns(cost)
 
     def gradient(self, bug="", decay_factor=1.0):
-        """Return the gradient by hand, with a bug inside the backward pass if one is named."""
+        """Return the handwritten gradient, with a bug inside the backward pass if one is named."""
         p = self.natural(self.params)
         grads = self.family.backward(p, self.data, bug)
         grads = {name: grads[name] * self.scale for name in self.params}
@@ -96,7 +96,7 @@ class Problem:
         return {name: grad * self.units.get(name, 1.0) for name, grad in grads.items()}
 
     def in_double(self):
-        """The same function at the same point, computed in double precision throughout."""
+        """Return the same problem, computed in double precision throughout."""
         return replace(
             self,
             params=cast(self.params, np.float64),
@@ -106,12 +106,12 @@ class Problem:
         )
 
     def with_tie(self, tie):
-        """The same, with another derivative at the kink itself."""
+        """Return the same problem with another derivative at the kink itself."""
         return replace(self, data={**self.data, "tie": tie})
 
 
 def cast(values, dtype):
-    """The same dict, with its floating-point arrays in another precision."""
+    """Return the same dict, with its floating-point arrays in another precision."""
     return {
         name: value.astype(dtype)
         if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating)

@@ -1,4 +1,4 @@
-"""The negative log marginal likelihood of a Gaussian process, by hyperparameters and inputs."""
+"""The negative log marginal likelihood of a Gaussian process, over hyperparameters and inputs."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def make(rng, variant):
 
 
 def kernel(xp, p):
-    """Return the differences of the inputs, in lengths, and the covariance without noise."""
+    """Return the differences of the inputs, in length scales, and the covariance without noise."""
     scaled = p["inputs"] / xp.exp(p["log_length"])
     gaps = scaled[:, None, :] - scaled[None, :, :]
     return gaps, xp.exp(2 * p["log_signal"]) * xp.exp(-0.5 * xp.sum(gaps**2, axis=2))
@@ -35,7 +35,7 @@ def covariance(xp, p):
     gaps, signal = kernel(xp, p)
     one = np.eye(len(signal), dtype=signal.dtype)
     noise = xp.exp(2 * p["log_noise"]) * one
-    # A floor below the noise: the likelihood may want none, and then no digits are left.
+    # The noise has a floor: the likelihood may prefer none, and then no digits are left.
     return gaps, signal, signal + noise + 0.01 * one, noise
 
 

@@ -50,12 +50,12 @@ FAMILIES = {
     for family in module.FAMILIES
 }
 
-# Wrong by less than this is right.
+# A gradient that is wrong by less than this counts as correct.
 WRONG = 1e-4
 
 
 class Plan(NamedTuple):
-    """What identifies a case, before anything is computed."""
+    """The identity of a case, before anything is computed."""
 
     family: str
     regime: str
@@ -64,7 +64,7 @@ class Plan(NamedTuple):
 
 
 def cases(seeds=(0, 1), families=None, regimes=None) -> Iterator[Case]:
-    """Yield all cases: of each problem the right gradient, then wrong ones."""
+    """Yield all cases: for each problem the correct gradient, then wrong ones."""
     for plan in plans(seeds, families, regimes):
         case = build(plan)
         if case is not None:
@@ -72,7 +72,7 @@ def cases(seeds=(0, 1), families=None, regimes=None) -> Iterator[Case]:
 
 
 def plans(seeds=(0, 1), families=None, regimes=None) -> Iterator[Plan]:
-    """Yield what `cases` tries to build; a planted bug may turn out to change nothing."""
+    """Yield the plans of `cases`; a planted bug may turn out to change nothing."""
     for family in FAMILIES if families is None else families:
         for regime in REGIMES if regimes is None else regimes:
             if getattr(FAMILIES[family], REGIMES[regime].needs):
@@ -83,9 +83,9 @@ def plans(seeds=(0, 1), families=None, regimes=None) -> Iterator[Plan]:
 
 
 def bugs(family, regime, seed):
-    """The right gradient, and a choice of bugs: a wider one where nothing else is hard."""
+    """Return `RIGHT` and a choice of bugs: more of them where nothing else is hard."""
     beginning, rng = start(FAMILIES[family], REGIMES[regime], seed)
-    # Not the numbers that the regime draws.
+    # These are not the random numbers that the regime draws.
     rng = np.random.default_rng([seed, *rng.bytes(8)])
     inside = [Bug(name, inside=True) for name in FAMILIES[family].bugs]
     outside = outer_bugs(beginning.params, beginning.data["m"])
@@ -96,7 +96,7 @@ def bugs(family, regime, seed):
 
 
 def pick(rng, bugs, count):
-    """Some of the bugs, kinds first: there are more parameters than kinds of bugs."""
+    """Yield some of the bugs; the kind is drawn first, as there are more parameters than kinds."""
     kinds = sorted({bug.kind or bug.name for bug in bugs})
     for kind in rng.permutation(kinds)[:count]:
         alike = [bug for bug in bugs if kind in (bug.kind, bug.name)]
@@ -104,7 +104,7 @@ def pick(rng, bugs, count):
 
 
 def build(plan) -> Case | None:
-    """Return the case of a plan, or None where the planted bug changes nothing."""
+    """Return the case of a plan, or None if the planted bug changes nothing."""
     made, lower, upper = solved(plan.family, plan.regime, plan.seed)
     case = Case(
         family=plan.family,
@@ -120,18 +120,18 @@ def build(plan) -> Case | None:
     )
     if plan.bug == RIGHT:
         return case
-    # Judged in double precision: rounding is no bug.
+    # This is judged in double precision, because rounding is not a bug.
     exact = replace(case, grads=wrong_gradient(made.in_double(), plan.bug))
     return case if exact.error() >= WRONG else None
 
 
 @lru_cache(maxsize=64)
 def solved(family, regime, seed):
-    """Return a problem and its true slopes, once its gradient by hand was seen to be right."""
+    """Return a problem and its true slopes, after asserting that its own gradient is correct."""
     made = problem(FAMILIES[family], REGIMES[regime], seed)
     lower, upper = slopes(made)
     assert_right(made, lower, upper)
-    # All cases of the problem share them.
+    # All cases of the problem share these arrays.
     for value in (*lower.values(), *upper.values()):
         value.flags.writeable = False
     return made, lower, upper

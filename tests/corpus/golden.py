@@ -1,15 +1,15 @@
-"""What the check says of every case, held fast: verdict, evaluations of the cost, and causes.
+"""The golden file: verdict, evaluations of the cost, and causes of every case.
 
     python -m tests.corpus.golden            # compares, and shows the lines that differ
     python -m tests.corpus.golden --update   # writes the file anew; read the diff
 
-It stands in ``tests/golden/corpus.txt``, a line for each case: those of the corpus, right and
-wrong, in its order, then the rows of `planted.py`.
+The file is ``tests/golden/corpus.txt``. It has a line for each case: first those of the corpus,
+correct and wrong, in its order, then the rows of `planted.py`.
 
-**Of which machine.** The number of evaluations, and now and then a cause, depend on the last bits
-of what BLAS and NumPy compute. The file knows the arithmetic it was written with. With the same
-one, every line must be the same. With another one, verdicts and causes of nearly all lines must be,
-and about as many evaluations in all.
+**On another machine.** The number of evaluations, and now and then a cause, depend on the last bits
+of the results of BLAS and NumPy. The file records the arithmetic with which it was written. With
+the same arithmetic, every line must be the same. With another one, the verdicts and causes of
+nearly all lines must be the same, and the total number of evaluations about the same.
 """
 
 import argparse
@@ -36,23 +36,23 @@ TITLE = (
     "# Verdict, evaluations and causes of every case; by `python -m tests.corpus.golden --update`."
 )
 ARITHMETIC = "# Arithmetic: "
-# With another arithmetic: the share of lines that may differ, and by how much the evaluations may.
+# With another arithmetic, these shares of the lines and of the evaluations may differ.
 LINES_SHARE, EVALUATIONS_SHARE = 0.005, 0.01
 
 
 class Line(NamedTuple):
-    """What is said of a case.
+    """The line of one case.
 
     Attributes
     ----------
     name : str
-        Of the case.
+        The name of the case.
     verdict : str
         The name of the verdict.
     evaluations : int
-        How often the cost was called.
+        The number of evaluations of the cost.
     causes : str
-        Of all diagnoses, such as ``SCALE(W1) UPSTREAM(W1 b1)``; empty where there are none.
+        The causes of all diagnoses, such as ``SCALE(W1) UPSTREAM(W1 b1)``; may be empty.
     """
 
     name: str
@@ -65,31 +65,31 @@ class Line(NamedTuple):
 
     @classmethod
     def of(cls, name: str, check: GradientCheck) -> "Line":
-        """What a check says of a case."""
+        """Return the line for the check of a case."""
         causes = " ".join(map(told, check.diagnoses))
         return cls(name, check.verdict.name, check.n_evaluations, causes)
 
     @classmethod
     def read(cls, text: str) -> "Line":
-        """The line that was written."""
+        """Return the line that was written as this text."""
         name, _, rest = text.rpartition(": ")
         verdict, evaluations, *causes = rest.split(" ", 2)
         return cls(name, verdict, int(evaluations), *(causes or [""]))
 
     def says_the_same(self, other: "Line") -> bool:
-        """Whether another line has the same verdict and causes."""
+        """Return True if another line has the same verdict and causes."""
         return (self.verdict, self.causes) == (other.verdict, other.causes)
 
 
 def told(diagnosis: Diagnosis) -> str:
-    """A cause, how it came about where that is known, and its parameters."""
+    """Return a cause, how it came about if that is known, and its parameters."""
     details = diagnosis.details
     how = "clipped" if "clipped" in details else details.get("how", "")
     return f"{diagnosis.cause.name}{how and '.'}{how}({' '.join(diagnosis.names)})"
 
 
 class Golden(NamedTuple):
-    """All lines, and the arithmetic with which they came about."""
+    """All lines, and the arithmetic with which they were computed."""
 
     arithmetic: str
     lines: list[Line]
@@ -99,13 +99,13 @@ class Golden(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> "Golden":
-        """The lines of a file."""
+        """Return the contents of a file."""
         _, arithmetic, *lines = text.splitlines()
         return cls(arithmetic.removeprefix(ARITHMETIC), [Line.read(line) for line in lines])
 
     @property
     def evaluations(self) -> int:
-        """Of all cases together."""
+        """The number of evaluations of all cases together."""
         return sum(line.evaluations for line in self.lines)
 
 
@@ -113,11 +113,11 @@ class Golden(NamedTuple):
 
 
 def arithmetic() -> str:
-    """A short hash over the bytes of sums, products and functions, in both precisions."""
+    """Return a short hash of the bytes of sums, products and functions, in both precisions."""
     digest = hashlib.sha256()
     for dtype in (np.float64, np.float32):
         for n in (2, 3, 5, 8, 13, 24, 40):
-            # Small numbers over a whole one: the same everywhere, to the bit.
+            # Small integers divided by an integer are the same everywhere, to the bit.
             A = ((np.arange(n * (n + 3)) * 37 % 101 - 50) / dtype(29)).reshape(n, n + 3)
             square = A @ A.T + np.eye(n, dtype=dtype)
             results = [
@@ -132,10 +132,10 @@ def arithmetic() -> str:
 
 
 def built(plan: Plan) -> Case | None:
-    """The case of a plan, if there is one.
+    """Return the case of a plan, if there is one.
 
-    With another arithmetic, a gradient by hand may be a little further from the true one than the
-    corpus allows. Its cases are then missing, and count among those that differ.
+    With another arithmetic, a handwritten gradient may be a little further from the true one than
+    the corpus allows. Its cases are then missing, and they count among the lines that differ.
     """
     try:
         return build(plan)
@@ -144,7 +144,7 @@ def built(plan: Plan) -> Case | None:
 
 
 def everything() -> Iterator[tuple[Plan | None, Case | Row, Callable[[], GradientCheck]]]:
-    """Yield each case, with its plan if it is one of the corpus itself, and what checks it."""
+    """Yield each case, with its plan if it is in the corpus itself, and the check to run."""
     for plan in plans():
         case = built(plan)
         if case is not None:
@@ -155,7 +155,7 @@ def everything() -> Iterator[tuple[Plan | None, Case | Row, Callable[[], Gradien
 
 
 def run_shard(options: argparse.Namespace, shard: int) -> list[Line]:
-    """Every so-many-th case."""
+    """Return the lines of every nth case, where n is the number of workers."""
     lines = []
     for _, case, check in islice(everything(), shard, None, options.workers):
         lines.append(Line.of(case.name, check()))
@@ -165,7 +165,7 @@ def run_shard(options: argparse.Namespace, shard: int) -> list[Line]:
 
 
 def today(workers: int) -> Golden:
-    """What the check says now."""
+    """Return all lines as they are now."""
     return Golden(arithmetic(), run_on_all_cores(run_shard, argparse.Namespace(workers=workers)))
 
 
@@ -173,9 +173,9 @@ def today(workers: int) -> Golden:
 
 
 class Comparison(NamedTuple):
-    """What was written down, beside what is said now.
+    """The golden file beside the lines of today.
 
-    With the same arithmetic it `is_exact`: line by line.
+    With the same arithmetic the comparison `is_exact`: line by line.
     """
 
     then: Golden
@@ -183,11 +183,11 @@ class Comparison(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
-        """Whether every line must be the same."""
+        """True if every line must be the same."""
         return self.then.arithmetic == self.now.arithmetic
 
     def differences(self) -> list[str]:
-        """The lines that differ, those of then before those of now."""
+        """Return the lines that differ, old before new."""
         then, now = ({line.name: line for line in golden.lines} for golden in self)
         found = []
         for name in dict.fromkeys(chain(then, now)):
@@ -201,7 +201,7 @@ class Comparison(NamedTuple):
         return old == new if self.is_exact else old.says_the_same(new)
 
     def holds(self) -> bool:
-        """Whether as much is the same as must be."""
+        """Return True if enough lines are the same."""
         differing = len(self.differences())
         if self.is_exact:
             return differing == 0
@@ -212,7 +212,7 @@ class Comparison(NamedTuple):
         )
 
     def report(self, most: int | None = None) -> str:
-        """Say which comparison was made and what it found, with so many differing cases at most."""
+        """Describe the comparison and its result, with up to `most` of the differing cases."""
         found = self.differences()
         how = (
             "The arithmetic is the same: every line must be."
@@ -229,7 +229,7 @@ class Comparison(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the file, or compare; return 0 where as much is the same as must be."""
+    """Write the file, or compare with it; return 0 if enough lines are the same."""
     parser = argparse.ArgumentParser(prog="python -m tests.corpus.golden")
     add = parser.add_argument
     add("--update", action="store_true", help="write the file anew")

@@ -21,7 +21,7 @@ def make(loss, penalty, rng, variant):
     params = {"W": rng.normal(size=(features, outputs)) * 0.5, "b": rng.normal(size=outputs) * 0.3}
     X = rng.normal(size=(m, features))
     data = {"X": X, "m": m, "tie": 0.0, "loss": loss, "penalty": penalty, "strength": 0.1}
-    # Known in advance, and added to every output of an example.
+    # The exposure is known in advance; it is added to every output of an example.
     data["exposure"] = rng.normal(size=(m, 1)) * 0.5 if variant else np.zeros((m, 1))
     data["Y"] = targets(rng, loss, X @ params["W"] + params["b"])
     return params, data
@@ -61,7 +61,7 @@ def plant_in_loss(params, data, distance):
 
 
 def plant_in_penalty(params, data, distance):
-    """Put three weights at their kinks: each of them is on its own entry's line alone."""
+    """Put three weights at their kinks: each kink is on the line of its own entry alone."""
     params["W"].flat[:3] = distance
 
 

@@ -24,7 +24,7 @@ def make(rng, variant):
 
 
 def joint(xp, p, data):
-    """Return the standardised residuals of examples and parts, and their joint log densities."""
+    """Return standardised residuals and joint log densities for each example and component."""
     R = (data["X"][:, None, :] - p["means"]) / xp.exp(p["log_scales"])
     prior = p["logits"] - log_sum_exp(xp, p["logits"])
     inside = xp.sum(R**2, axis=2) / 2 + xp.sum(p["log_scales"], axis=1)

@@ -19,7 +19,7 @@ CLUSTER_BUGS = (
 
 
 def incidence(pairs, n):
-    """Each row takes one particle's position from another's."""
+    """Return a matrix in which each row subtracts one particle's position from another's."""
     ends = np.zeros((len(pairs), n))
     for row, (i, j) in enumerate(pairs):
         ends[row, i], ends[row, j] = 1, -1
@@ -64,7 +64,7 @@ def spring_backward(p, data, bug):
 
 
 def forces(ends, pulls, bug):
-    """What all pairs do to both of their particles."""
+    """Return the forces of all pairs on both of their particles."""
     return (np.maximum(ends, 0) if bug == SPRING_BUGS[0] else ends).T @ pulls
 
 
@@ -94,7 +94,7 @@ def cluster_cost(xp, p, data):
 def cluster_backward(p, data, bug):
     along, squared, sixth = powers(np, p, data)
     attraction = 0.0 if bug == CLUSTER_BUGS[3] else sixth
-    # The derivative by log r, without its sign.
+    # This is the derivative with respect to log r, without its sign.
     virial = 4 * ((6 if bug == CLUSTER_BUGS[1] else 12) * sixth**2 - 6 * attraction)
     over = np.sqrt(squared) if bug == CLUSTER_BUGS[2] else squared
     return {

@@ -1,8 +1,8 @@
-"""Bugs for causes that the corpus itself has none of: a row for each, and what it must be named.
+"""Bugs for causes that the corpus itself lacks: one row for each, with the cause to be named.
 
-Those are gradients of parameters that have been updated since, (n,) against (n, 1) and sums over
-the wrong axis, parameters that the cost ignores, and gradients that are reshaped, in another order,
-or clipped. The corpus is frozen, and its figures are published: these rows are not among them.
+The bugs are gradients of parameters that have been updated since, (n,) against (n, 1), sums over
+the wrong axis, parameters that the cost ignores, and gradients that are reshaped, reordered or
+clipped. The corpus is frozen, and its figures are published; they do not include these rows.
 """
 
 from collections.abc import Callable
@@ -23,16 +23,16 @@ from tests.corpus.truth import differentiate
 
 
 class Given(NamedTuple):
-    """What is handed to the check.
+    """The arguments of the check.
 
     Attributes
     ----------
     params, grads, cost
-        As the check takes them.
+        The arguments of `check_gradients`.
     data : dict
-        What the notebook has, where it is not the data of the problem.
+        The variables in the notebook, if they are not the data of the problem.
     earlier : tuple
-        Parameters, gradients and cost of the check before this one, if there was one.
+        Parameters, gradients and cost of the previous check, if there was one.
     """
 
     params: Arrays
@@ -48,21 +48,21 @@ class Row(NamedTuple):
     Attributes
     ----------
     family : str
-        In `FAMILIES`.
+        The name of a family in `FAMILIES`.
     bug : str
-        What is wrong, in words.
+        The bug in words.
     plant : callable
-        Makes what is handed to the check out of the problem of that family.
+        A function that makes the arguments of the check from a problem of that family.
     cause : str
-        What it must be named, as it is written in the golden file, with the parameters that are
-        wrong; ``*`` stands for all there are.
+        The cause to be named, as it is written in the golden file, with the wrong parameters;
+        ``*`` stands for all parameters.
     instead : str
-        What the check says of it so far, where that is something else; empty where it is named.
+        What the check says so far, if it names something else; empty if it names the cause.
     regime : str
-        In `REGIMES`.
+        The name of a regime in `REGIMES`.
     by_chance : bool
-        Whether the last bits of the cost decide which of the two is said: what a right parameter is
-        off by is rounding, and so is what it is compared with.
+        True if the last bits of the cost decide which of the two is said: the error of a correct
+        parameter is rounding noise, and so is the number that it is compared with.
     """
 
     family: str
@@ -75,22 +75,22 @@ class Row(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Such as `planted | lstm | plain | updated with a rate of 0.1`."""
+        """A name like `planted | lstm | plain | updated with a rate of 0.1`."""
         return f"planted | {self.family} | {self.regime} | {self.bug}"
 
     def given(self) -> Given:
-        """Return what is handed to the check."""
+        """Return the arguments of the check."""
         return self.plant(solved(self.family, self.regime, 0)[0])
 
     def said(self) -> set[str]:
-        """Return what the check may say of it so far, with the names of the parameters."""
+        """Return what the check may say so far, with the names of the parameters."""
         said = {self.cause, self.instead} if self.by_chance else {self.instead or self.cause}
         names = " ".join(self.given().params)
         return {causes.replace("*", names) for causes in said}
 
 
 def checked(row: Row) -> GradientCheck:
-    """Check a row as the cases of the corpus are checked, after the check before it."""
+    """Check a row as the cases of the corpus are checked, after its previous check."""
     given = row.given()
     names = {**notebook(Plan(row.family, row.regime, 0, RIGHT)), **given.data}
     check = partial(check_gradients, names=names, mode="full")
@@ -98,31 +98,31 @@ def checked(row: Row) -> GradientCheck:
     return check(given.params, given.grads, given.cost, previous=previous)
 
 
-# Of parameters that have been updated since
+# Gradients of parameters that have been updated since
 
 
 def descent(rate):
-    """θ − α g."""
+    """Return the step of gradient descent: θ − α g."""
     return lambda name, value, grad: value - value.dtype.type(rate) * grad
 
 
 def by_signs(name, value, grad):
-    """As some optimisers step, by the sign of the gradient alone."""
+    """Step by the sign of the gradient alone, as some optimisers do."""
     return value - 0.02 * np.sign(grad)
 
 
 def with_momentum(name, value, grad):
-    """With what is left of other gradients before it."""
+    """Step by the gradient plus what is left of earlier gradients."""
     return value - 0.05 * (grad + 0.9 * np.cos(np.arange(grad.size)).reshape(grad.shape))
 
 
 def with_decay(name, value, grad):
-    """All parameters shrink a little, too."""
+    """Step by the gradient, and shrink the parameter a little."""
     return value - 0.05 * (grad + 0.1 * value)
 
 
 def updated(step, *, remembered=False):
-    """The parameters are updated, and the gradient is not computed again."""
+    """Plant a gradient that was not computed again after the parameters were updated."""
 
     def plant(problem):
         grads = problem.gradient()
@@ -134,7 +134,7 @@ def updated(step, *, remembered=False):
 
 
 def another_batch(problem):
-    """The examples have changed since the check before, and the gradient has not."""
+    """Plant a gradient that has stayed the same while the examples changed."""
     half = problem.data["m"] // 2
     before, now = (of_examples(problem, part) for part in (slice(half), slice(half, 2 * half)))
     grads = before.gradient()
@@ -143,7 +143,7 @@ def another_batch(problem):
 
 
 def of_examples(problem, part):
-    """The same with some of the examples."""
+    """Return the same problem with some of the examples."""
     data = {
         name: value[part] if name in {"X", "Y", "exposure"} else value
         for name, value in problem.data.items()
@@ -169,12 +169,12 @@ def square_loss(xp, scores, y):
 
 
 def logistic_loss(xp, scores, y):
-    """The product alone has two shapes."""
+    """Return a loss in which only the product mixes the two shapes."""
     return xp.mean(xp.logaddexp(0.0, scores) - y * scores)
 
 
 def weighted_loss(xp, scores, y):
-    """The second array has a weight for each example."""
+    """Return a loss in which the second array has a weight for each example."""
     return xp.sum(xp.exp(y) * xp.logaddexp(scores, -scores))
 
 
@@ -183,7 +183,7 @@ def relative_loss(xp, scores, y):
 
 
 def column_against_vector(loss, *, turned=False):
-    """Scores of shape (m,) meet targets of shape (m, 1), or the other way round."""
+    """Let scores of shape (m,) meet targets of shape (m, 1), or the other way round."""
 
     def plant(problem):
         data = problem.data
@@ -208,12 +208,12 @@ def column_against_vector(loss, *, turned=False):
 
 
 def over_the_units(*names):
-    """Biases' gradients summed over the units: they fit, for there are as many examples."""
+    """Sum gradients of biases over the units: they fit, for there are as many examples."""
 
     def plant(problem):
         params = problem.params
         few = of_examples(problem, slice(params[names[0]].size))
-        # A bias for each example has the gradient that should be summed over the examples.
+        # The gradient of a separate bias for each example is the one to be summed over examples.
         each = {name: np.tile(params[name], (few.data["m"], 1)) for name in names}
         of_each = differentiate(replace(few, params={**params, **each}))
         grads = few.gradient() | {name: of_each[name].sum(axis=1) for name in names}
@@ -223,12 +223,12 @@ def over_the_units(*names):
 
 
 def total(grad):
-    """One sum over everything."""
+    """Replace every entry by the sum over all of them."""
     return np.full_like(grad, grad.sum())
 
 
 def mean(grad):
-    """One mean over everything."""
+    """Replace every entry by the mean over all of them."""
     return np.full_like(grad, grad.mean())
 
 
@@ -244,7 +244,7 @@ def sum_of_columns(grad):
 
 
 def unused(*shape):
-    """One parameter more, which the cost does not use."""
+    """Add a parameter that the cost does not use."""
 
     def plant(problem):
         random = np.random.default_rng(0)
@@ -256,7 +256,7 @@ def unused(*shape):
 
 
 def not_handed_over(*names):
-    """The cost reads the notebook's arrays in place of those that it is handed."""
+    """Let the cost read the notebook's arrays instead of its arguments."""
 
     def plant(problem):
         kept = {name: problem.params[name].copy() for name in names}
@@ -268,26 +268,26 @@ def not_handed_over(*names):
 
 
 def switched_off(name):
-    """A mask of zeros alone is before it, as after dropout of everything."""
+    """Multiply a parameter by a mask of zeros alone, as after dropout of everything."""
 
     def plant(problem):
         def cost(params):
             return problem.cost({**params, name: 0.0 * params[name]})
 
         off = replace(problem, params={**problem.params, name: 0.0 * problem.params[name]})
-        # The gradient is that of what is masked, and the mask is forgotten.
+        # The gradient is that of the masked parameter; the backward pass forgets the mask.
         return Given(problem.params, off.gradient(), cost)
 
     return plant
 
 
 def before_a_norm(problem):
-    """The bias before batch norm, which takes it away again."""
+    """Plant a gradient for the bias before batch norm, which subtracts that bias again."""
     detached = problem.gradient("centre of the norm detached")
     return Given(problem.params, {**problem.gradient(), "b1": detached["b1"]}, problem.cost)
 
 
-# What happens to the right gradients at the end
+# Changes to correct gradients at the end
 
 
 def end(change, *names):
@@ -315,17 +315,17 @@ def transposed_last(grad):
 
 
 def written_in_fortran_order(grad):
-    """Read row by row, filled in column by column."""
+    """Read the entries row by row, and fill them in column by column."""
     return grad.ravel().reshape(grad.shape, order="F")
 
 
 def read_in_fortran_order(grad):
-    """Read column by column, filled in row by row."""
+    """Read the entries column by column, and fill them in row by row."""
     return grad.ravel(order="F").reshape(grad.shape)
 
 
 def axes(*order):
-    """The axes of a kernel in another order, then reshaped."""
+    """Put the axes of a kernel in another order, then reshape it."""
     return lambda grad: grad.transpose(order).reshape(grad.shape)
 
 
@@ -349,12 +349,12 @@ def in_order(grad):
 
 
 def bound_of(problem, share):
-    """The bound within which so many of the entries are."""
+    """Return the bound within which this share of the entries lies."""
     return float(np.quantile(np.abs(flat(problem.gradient())), share))
 
 
 def clipped(share, *names):
-    """Entries beyond a bound are at the bound, in some gradients or all."""
+    """Clip entries at a bound, in some gradients or all."""
 
     def plant(problem):
         bound = bound_of(problem, share)
@@ -369,13 +369,13 @@ def clipped_on_one_side(problem):
 
 
 def clipped_in_length(problem):
-    """The gradient of everything is made as long as 0.123."""
+    """Scale the whole gradient to the length 0.123."""
     length = np.linalg.norm(flat(problem.gradient()))
     return end(lambda grad: grad * 0.123 / length)(problem)
 
 
 def each_clipped_in_length(*names):
-    """The gradients of some parameters are made as long as 0.0123 each."""
+    """Scale the gradients of some parameters to the length 0.0123 each."""
     return end(lambda grad: grad * 0.0123 / np.linalg.norm(grad), *names)
 
 
@@ -384,7 +384,7 @@ IN_COST, IN_AXIS = "BROADCAST.cost", "BROADCAST.axis"
 RESHAPED, REORDERED, FLIPPED = "TRANSPOSED.reshaped", "TRANSPOSED.reordered", "TRANSPOSED.flipped"
 SHIFTED, CLIPPED = "TRANSPOSED.shifted", "ENTRIES.clipped(*)"
 LAYERS = "UNKNOWN(W1) UNKNOWN(b1) UNKNOWN(W2) UNKNOWN(b2) UNKNOWN(W3)"
-# Four families, for short.
+# Short names for four families.
 TANH, RELU, SIGMOID = "dense tanh square", "dense relu softmax", "dense sigmoid logistic"
 SOFTPLUS = "dense softplus huber"
 
@@ -442,7 +442,7 @@ OUTER = (
     Row("residual", "weights (m, 1)", column_against_vector(weighted_loss), f"{IN_COST}(*)"),
     Row("recurrence", "(m, 1) / (m,)", column_against_vector(relative_loss, turned=True),
         f"{IN_COST}(*)"),
-    # In these, the gradient of the last bias is right.
+    # In these, the gradient of the last bias is correct.
     Row(TANH, "(m,) − (m, 1)", column_against_vector(square_loss),
         f"{IN_COST}(W1 b1 W2 b2 W3)", LAYERS, by_chance=True),
     Row(SIGMOID, "(m, 1) · (m,)", column_against_vector(logistic_loss),

@@ -1,4 +1,4 @@
-"""Recurrences: a simple one and an LSTM, with a loss at every step or at the last."""
+"""Recurrent networks: a simple one and an LSTM, with a loss at every step or at the last."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ LSTM_BUGS = (
 
 
 def sequences(rng, features, m, steps, where):
-    """Inputs for each step, targets, and which steps the loss counts."""
+    """Return inputs for each step, targets, and the steps that the loss counts."""
     data = {"X": rng.normal(size=(m, steps, features)), "m": m}
     counts = np.ones(steps) if where == "all" else np.eye(steps)[-1]
     return data | {"Y": rng.normal(size=(m, steps, 2)), "counts": counts}
@@ -42,7 +42,7 @@ def make_rnn(rng, variant):
 
 
 def rnn_forward(xp, p, data):
-    """Return the pre-activations and the hidden states, the initial zeros first."""
+    """Return the pre-activations, and the hidden states, starting with the initial zeros."""
     X = data["X"]
     Zs, hs = [], [np.zeros((data["m"], p["Wh"].shape[0]), dtype=X.dtype)]
     for t in range(X.shape[1]):
@@ -52,7 +52,7 @@ def rnn_forward(xp, p, data):
 
 
 def read_out(xp, p, data, hs):
-    """The square loss of what is read from the hidden states."""
+    """Return the square loss of the outputs that are read from the hidden states."""
     total = 0.0
     for t, count in enumerate(data["counts"]):
         residual = hs[t + 1] @ p["V"] + p["c"] - data["Y"][:, t]
@@ -61,7 +61,7 @@ def read_out(xp, p, data, hs):
 
 
 def read_out_back(p, data, hs):
-    """Return the gradients of the read-out, and of each hidden state through it alone."""
+    """Return the gradients of the read-out and, through it alone, of each hidden state."""
     grads = {"V": np.zeros_like(p["V"]), "c": np.zeros_like(p["c"])}
     dhs = []
     for t, count in enumerate(data["counts"]):
@@ -106,7 +106,7 @@ def make_lstm(rng, variant):
 
 
 def lstm_step(xp, p, x, h, c):
-    """Return what the backward pass wants to know of a step, and the new state."""
+    """Return a step's cache for the backward pass, and the new state."""
     joined, n = xp.concatenate([x, h], axis=1), h.shape[1]
     Z = joined @ p["W"] + p["b"]
     gates = [sigmoid(xp, Z[:, k * n : (k + 1) * n]) for k in range(3)]
@@ -117,7 +117,7 @@ def lstm_step(xp, p, x, h, c):
 
 
 def lstm_forward(xp, p, data):
-    """Return what each step leaves for the backward pass, and the hidden states."""
+    """Return each step's cache for the backward pass, and the hidden states."""
     X = data["X"]
     h = c = np.zeros((data["m"], p["V"].shape[0]), dtype=X.dtype)
     caches, hs = [], [h]

@@ -1,4 +1,4 @@
-"""The regimes: what makes a cost, a point or a precision hard, whatever the family."""
+"""The regimes: ways to make the cost, the point or the precision of any family hard to check."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,10 +12,10 @@ from .family import Family, Problem, cast
 
 @dataclass(frozen=True)
 class Regime:
-    """A transformation of any family that has what it `needs`, an attribute of `Family`.
+    """A transformation of any family with the attribute that it `needs`.
 
-    `ordinary` ones are in double precision, well scaled, and without a planted kink. The variant of
-    the family, its size and its activations, is drawn where none is given.
+    `ordinary` regimes are in double precision, well scaled, and without a planted kink. The variant
+    of the family (its size and its activations) is drawn at random if none is given.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Regime:
 
 
 def start(family: Family, regime: Regime, seed: int):
-    """Return the problem before its transformation, and the generator that goes on from there."""
+    """Return the problem before its transformation, and the random generator to go on with."""
     rng = np.random.default_rng(crc32(f"{family.name}|{regime.name}|{seed}".encode()))
     variant = int(rng.integers(2)) if regime.variant is None else regime.variant
     params, data = family.make(rng, variant)
@@ -55,7 +55,7 @@ def summed(problem, rng):
 
 
 def single(problem, rng):
-    """Everything in single precision, as it is on many a graphics card."""
+    """Compute everything in single precision, as many graphics cards do."""
     return replace(
         problem,
         params=cast(problem.params, np.float32),
@@ -64,25 +64,25 @@ def single(problem, rng):
 
 
 def single_inside(returns, problem, rng):
-    """Parameters in double precision, a cost and a backward pass that cast them."""
+    """Keep the parameters in double precision; the cost and the backward pass cast them."""
     return replace(problem, data=cast(problem.data, np.float32), casts=True, returns=returns)
 
 
 def other_unit(unit, problem, rng):
-    """One parameter p = u θ: it is 1/u times as large, and its gradient u times."""
+    """Scale one parameter, p = u θ: θ is 1/u times as large, and its gradient u times."""
     name = str(rng.choice(list(problem.params)))
     params = {**problem.params, name: problem.params[name] / unit}
     return replace(problem, params=params, units={name: unit})
 
 
 def other_slope(unit, problem, rng):
-    """One parameter of the usual size that moves the cost u times as much as the others do."""
+    """Let one parameter of the usual size move the cost u times as much as the others do."""
     name = str(rng.choice(list(problem.params)))
     return replace(problem, units={name: unit}, centres={name: problem.params[name].copy()})
 
 
 def other_units(unit, problem, rng):
-    """All parameters p = u θ: tiny or huge, with a length scale to match."""
+    """Scale all parameters, p = u θ: they are tiny or huge, with a length scale to match."""
     params = {name: value / unit for name, value in problem.params.items()}
     return replace(problem, params=params, units=dict.fromkeys(params, unit))
 
@@ -100,7 +100,7 @@ def zero_biases(problem, rng):
 
 
 def saturated(problem, rng):
-    """Shift biases until the gradients of what they saturate are 1e-8 to 1e-14 of the others'."""
+    """Shift biases until the gradients of the saturated units are 1e-8 to 1e-14 of the others."""
     target = 10 ** rng.uniform(-14, -8)
     names = [name for name in problem.family.saturates if name in problem.params]
     signs = {name: rng.choice([-1.0, 1.0], size=problem.params[name].shape) for name in names}
@@ -115,14 +115,14 @@ def saturated(problem, rng):
 
 
 def badly_scaled(problem, rng):
-    """The columns of the data are in units of 1e-4 to 10."""
+    """Give the columns of the data units of 1e-4 to 10."""
     X = problem.data[problem.family.columns]
     factors = rng.permutation(np.logspace(-4, 1, X.shape[-1]))
     return replace(problem, data={**problem.data, problem.family.columns: X * factors})
 
 
 def trained(problem, rng):
-    """Descend until the gradient is a small part of what it was: near a minimum."""
+    """Descend until the gradient is a small part of the first one: near a minimum."""
     theta, gradient = flat(problem.params), flat(problem.gradient())
     goal = 10 ** rng.uniform(-5, -2) * np.abs(gradient).max()
     best, inverse = problem, np.eye(theta.size) / np.linalg.norm(gradient)
@@ -140,10 +140,10 @@ def trained(problem, rng):
 
 
 def searched(problem, cost, direction, gradient):
-    """Return the step, the problem there and its cost, or no problem where nothing descends."""
+    """Return the step, the problem there and its cost; no problem if no step descends."""
     if direction @ gradient >= 0:
         direction = -gradient
-    # No further than 1 in any entry: a likelihood may have a cliff there.
+    # No entry moves further than 1: a likelihood may have a cliff there.
     direction = direction / max(1.0, np.abs(direction).max())
     for halvings in range(30):
         step = direction / 2**halvings
@@ -155,7 +155,7 @@ def searched(problem, cost, direction, gradient):
 
 
 def updated(inverse, step, change):
-    """The inverse Hessian of BFGS, after one more step."""
+    """Return the inverse Hessian of BFGS after one more step."""
     curvature = step @ change
     if curvature <= 1e-12 * np.linalg.norm(step) * np.linalg.norm(change):
         return inverse
@@ -174,7 +174,7 @@ def unflat(theta, like):
 
 
 def planted(exponents, problem, rng):
-    """One kink, at a distance of a power of ten from the parameters, or exactly there."""
+    """Plant one kink, exactly at the parameters or at a distance of a power of ten."""
     distance = 0.0
     if exponents is not None:
         distance = float(rng.choice([-1, 1]) * 10 ** rng.uniform(*exponents))
@@ -188,7 +188,7 @@ def single_kinked(problem, rng):
 
 
 def table():
-    """All regimes by name."""
+    """Return all regimes by name."""
     regimes = [
         Regime("plain", plain, ordinary=True, variant=0),
         Regime("plain, another size", plain, ordinary=True, variant=1),

@@ -26,7 +26,7 @@ def make(rng, variant):
 
 
 def forward(xp, p, data):
-    """Return what enters each block and the end, the blocks' pre-activations, and the output."""
+    """Return the inputs of the blocks and the last layer, the pre-activations, and the output."""
     value = ACTIVATIONS[data["activation"]].value
     Hs, Zs = [data["X"] @ p["W0"]], []
     for k in (1, 2):

@@ -1,37 +1,37 @@
-"""What finite differences could ever see.
+"""The limits of finite differences: the deviations that they could ever see.
 
 **The stated rule.** Take the plain central difference quotient of the cost as it is given, in its
-own precision, at the steps h = s · 10⁻ᵏ for k = 1, 1.5, 2, …, 9, with s = max(1, |θᵢ|); where a
-parameter's largest entry is below 1e-3, on to k = 12. The difference *can see* a deviation δ of
+own precision, at the steps h = s · 10⁻ᵏ for k = 1, 1.5, 2, …, 9, with s = max(1, |θᵢ|); or up to
+k = 12 if a parameter's largest entry is below 1e-3. The difference *can see* a deviation δ of
 entry i if, at three neighbouring steps of that list, it is no further than |δ| / 10 from the true
-derivative. At a kink it is the two one-sided quotients, in order, that must be that near to the two
-one-sided slopes, in order.
+derivative. At a kink the two one-sided quotients, in order, must be that close to the two one-sided
+slopes, in order.
 
-A wrong gradient **can be seen** if the deviation of at least one entry can be. (Those tried are the
-five largest compared with the largest true entry of their parameter, and the five largest compared
-with themselves.)
+A wrong gradient **can be seen** if the deviation of at least one entry can be seen. (The entries
+tried are those with the five largest deviations relative to the largest true entry of their
+parameter, and those with the five largest relative to the entry itself.)
 
-A right gradient **can be confirmed** if, for every parameter, a deviation of a thousandth of its
+A correct gradient **can be confirmed** if, for every parameter, a deviation of a thousandth of its
 largest true entry, at that entry, could be seen. A parameter whose largest true entry is at most
 1e-12 of the largest of all counts as zero, and needs no confirmation.
 """
 
 import numpy as np
 
-# Below this, three powers of ten smaller than usual, a parameter has a length scale of its own.
+# A parameter below this, three powers of ten smaller than usual, has its own length scale.
 TINY = 1e-3
 TRIED = 5
 
 
 def visible(case):
-    """Whether the difference can see that this gradient is wrong."""
+    """Return True if the difference can see that this gradient is wrong."""
     return any(
         can_see(case, name, index, deviation) for name, index, deviation in largest_deviations(case)
     )
 
 
 def confirmable(case):
-    """Whether the difference can see that this gradient is right."""
+    """Return True if the difference can see that this gradient is correct."""
     largest = {
         name: np.maximum(np.abs(case.lower[name]), np.abs(case.upper[name])) for name in case.params
     }
@@ -51,7 +51,7 @@ def largest_deviations(case):
         nearest = np.clip(np.asarray(grad, dtype=float), lower, upper)
         deviation = np.abs(grad - nearest)
         sizes = np.abs(nearest).max(), np.abs(grad) + np.abs(nearest)
-        # Compared with nothing, whatever is there is the most.
+        # Relative to zero, any deviation is infinite.
         ratios = [
             np.divide(deviation, size, out=np.full(grad.shape, np.inf), where=size > 1e-300)
             for size in sizes
@@ -69,7 +69,7 @@ def largest_deviations(case):
 
 
 def can_see(case, name, index, deviation):
-    """Whether the quotient is within a tenth of the deviation at three neighbouring steps."""
+    """Return True if three neighbouring quotients are within a tenth of the deviation."""
     slopes = case.lower[name][index], case.upper[name][index]
     in_a_row = 0
     for step in steps(case.params[name], index):
@@ -88,7 +88,7 @@ def steps(value, index):
 
 
 def off(case, name, index, step, slopes):
-    """How far the quotient is from the truth: infinitely, if it cannot be had."""
+    """Return the quotient's distance from the truth; infinite if there is no quotient."""
     right, at_right = moved(case, name, index, step)
     left, at_left = moved(case, name, index, -step)
     if slopes[0] == slopes[1]:
@@ -99,13 +99,13 @@ def off(case, name, index, step, slopes):
 
 
 def moved(case, name, index, step):
-    """Return the cost with one entry moved, and where the entry really is after rounding."""
+    """Return the cost with one entry moved, and the entry itself after rounding."""
     value = case.params[name].copy()
     value[index] += step
     return float(case.cost({**case.params, name: value})), float(value[index])
 
 
 def ratio(rise, run):
-    """Return the quotient; infinite where the step was lost to rounding or the cost overflowed."""
+    """Return the quotient; infinite if the step was lost to rounding or the cost overflowed."""
     quotient = rise / run if run else np.inf
     return quotient if np.isfinite(quotient) else np.inf

@@ -1,4 +1,4 @@
-"""The true derivative, from autograd, which knows nothing of the backward passes by hand."""
+"""The true derivative, from autograd, which knows nothing of the handwritten backward passes."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ def slopes(problem):
     """Return the two one-sided slopes of every entry, in order; equal where differentiable.
 
     With one kink on each entry's line, the cost follows one of two smooth branches on either side,
-    and their derivatives are those with 0 and with 1 as the derivative of the step at the kink.
+    and their derivatives are those that take 0 and 1 as the derivative at the kink.
     """
     double = problem.in_double()
     if "tie" not in problem.data:
@@ -17,18 +17,18 @@ def slopes(problem):
     lower, upper = {}, {}
     for name in one:
         a, b = one[name], other[name]
-        # The branches round differently also where they are the same.
+        # The branches round differently even where they are the same.
         b = np.where(np.abs(a - b) <= 1e-13 * np.abs(a).max(initial=1e-300), a, b)
         lower[name], upper[name] = np.minimum(a, b), np.maximum(a, b)
-    # A kink is where one was planted, and nowhere else.
+    # There is a kink where one was planted, and nowhere else.
     found = any((lower[name] < upper[name]).any() for name in lower)
     assert found == problem.kinked, problem.family.name
     return lower, upper
 
 
 def differentiate(problem):
-    """Return autograd's derivative, at the point of the problem, in double precision."""
-    import autograd  # noqa: PLC0415  # only where truth is made: what needs none need not have it
+    """Return autograd's derivative at the point of the problem, in double precision."""
+    import autograd  # noqa: PLC0415  # only the truth needs autograd; the rest works without it
     import autograd.numpy as anp  # noqa: PLC0415
 
     truth = autograd.grad(lambda params: problem.value(anp, params))(problem.params)
@@ -39,7 +39,7 @@ def differentiate(problem):
 
 
 def assert_right(problem, lower, upper):
-    """The gradient by hand is autograd's, or the corpus is worthless."""
+    """Assert that the handwritten gradient is autograd's; otherwise the corpus is worthless."""
     double = problem.in_double()
     grads = double.gradient()
     most = max(np.abs(upper[name]).max() for name in upper)

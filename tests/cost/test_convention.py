@@ -66,7 +66,7 @@ CONVENTIONS = [
 @pytest.mark.parametrize("cost", CONVENTIONS)
 @pytest.mark.parametrize("container", [list, tuple, dict])
 def test_conventions(check, cost, container):
-    """Every convention with every container: right gradients pass, a wrong entry is found."""
+    """With every convention and container, correct gradients pass and a wrong entry is found."""
     dW, db = gradient()
     if container is dict:
         params, grads = {"W": W, "b": b}, {"dW": dW, "db": db}
@@ -82,14 +82,14 @@ def test_conventions(check, cost, container):
 
 
 def test_by_keyword(check):
-    """The arrays of a dict are passed by name where the signature has the names."""
+    """The arrays of a dict are passed by name if the signature has the names."""
     dW, db = gradient()
     assert check({"W": W, "b": b}, {"dW": dW, "db": db}, of_keywords).passed
 
 
 @pytest.mark.parametrize("call", ["flat", "structured", "arguments"])
 def test_call_decides(check, call):
-    """A function that works in several ways, with other values, is called as asked."""
+    """A function that works in several ways, with different values, is called as requested."""
     params, grads = [np.array([1.0]), np.array([2.0])], [np.array([1.0]), np.array([1.0])]
     factors = {"flat": 1.0, "structured": 2.0, "arguments": 3.0}
 
@@ -113,12 +113,12 @@ def test_call_decides(check, call):
 
 
 def test_agreement_is_not_ambiguous(check):
-    """One number in a list is the same flat and as a container."""
+    """For one number in a list, the flat θ and the container look the same."""
     assert check([3.0], [6.0], lambda theta: theta[0] ** 2).passed
 
 
 def test_a_column_stays_a_column(check):
-    """Flattened, it would broadcast: (3, 1) against (3,) is (3, 3)."""
+    """If it were flattened, it would broadcast: (3, 1) against (3,) is (3, 3)."""
     theta, target = np.array([[1.0], [2.0], [3.0]]), np.array([[3.0], [2.0], [1.0]])
     found = check(theta, 2 * (theta - target), lambda t: np.sum((t - target) ** 2))
     assert found.passed
@@ -142,7 +142,7 @@ def test_numbers(check, params, grads, cost):
 
 
 def test_nested(check):
-    """Nested lists and dicts come back in the same structure, with the settings in them."""
+    """Nested lists and dicts are passed in the same structure, with the settings in them."""
     params = {
         "layers": [{"W": W, "b": b}, {"W": np.eye(2), "b": None}],
         "activation": "none",
@@ -163,7 +163,7 @@ def test_nested(check):
 
 
 def test_upstream(check):
-    """A layer's forward function against its own backward, for weights and inputs."""
+    """The forward function of a layer is checked against its backward, for weights and inputs."""
     random = np.random.default_rng(0)
     x, w, dout = (random.normal(size=shape) for shape in [(5, 3), (3, 4), (5, 4)])
 
@@ -182,7 +182,7 @@ def test_upstream(check):
 
 
 def test_kept_arguments_do_not_change():
-    """A function that keeps what it was given finds it as it was."""
+    """A function that keeps its argument finds it unchanged later."""
     kept = []
 
     def cost(theta):
@@ -195,7 +195,7 @@ def test_kept_arguments_do_not_change():
 
 
 def test_cached_arguments():
-    """A function that remembers its result by the identity of its argument is given copies."""
+    """A function that caches results by the identity of its argument is given copies."""
     results = {}
 
     def cost(theta):
@@ -207,7 +207,7 @@ def test_cached_arguments():
 
 
 def test_closure_restores_every_layout():
-    """Not contiguous, Fortran order, a view of something larger: the same bits afterwards."""
+    """An array that is not contiguous, in Fortran order, or a view has the same bits afterwards."""
     base = np.random.default_rng(0).normal(size=(6, 8))
     whole = base.copy()
     params = {"A": base[::2, 1::3], "B": np.asfortranarray(base[:2, :2]), "C": base[5, 7:]}
@@ -221,7 +221,7 @@ def test_closure_restores_every_layout():
 
 
 def test_what_is_held_fixed_keeps_its_type():
-    """Indices and counts beside the weights are handed on as they are."""
+    """Indices and counts beside the weights are passed unchanged."""
     params = {"E": W, "rows": np.array([0, 2]), "times": 3, "scale": np.float64(0.5)}
 
     def cost(p):
@@ -234,7 +234,7 @@ def test_what_is_held_fixed_keeps_its_type():
 
 
 def test_numbers_keep_their_kind():
-    """A NumPy number has methods that a plain one has not."""
+    """A NumPy number has methods that a plain number lacks."""
     found = check_gradients({"w": np.float64(3)}, {"dw": 6.0}, lambda p: (p["w"] ** 2).sum())
     assert found.passed
 
@@ -252,7 +252,7 @@ def test_kinds_of_arguments(check, cost):
 
 
 def test_replaced_beside_a_number():
-    """A number in the container does not hide that an array of it is replaced."""
+    """The check notices that an array is replaced, even with a number beside it."""
 
     def cost(p):
         p["W"] = p["W"] * 2
@@ -264,7 +264,7 @@ def test_replaced_beside_a_number():
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_closure_that_changes_and_fails(error):
-    """Whatever was changed by then is undone."""
+    """Any changes that the function made before it failed are undone."""
     w = np.ones(3)
 
     def cost():
@@ -277,20 +277,20 @@ def test_closure_that_changes_and_fails(error):
 
 
 def test_upstream_may_be_a_parameter():
-    """It is copied, and not perturbed with it."""
+    """It is copied, and not perturbed together with the parameter."""
     x = np.array([1.0, 2.0])
     assert check_gradients(x, x.copy(), lambda: x * 1.0, upstream=x).passed
 
 
 def test_flat_around_theta_is_not_constant(check):
-    """A forgotten mask: every unit is dead, and the cost depends on θ all the same."""
+    """With a forgotten mask, all units are dead, but the cost still depends on θ."""
     found = check(np.array([-1.0, -2.0]), np.ones(2), lambda t: float(np.maximum(t, 0).sum()))
     assert found.verdict is Verdict.BUG
     assert found.diagnoses[0].cause.name == "COST_IGNORES_PARAMETERS"
 
 
 def test_a_likelier_way_that_failed_is_told():
-    """Called with the flat θ, a function may run by accident and ignore most of it."""
+    """When it is called with the flat θ, a function may run by accident and ignore most of it."""
 
     def cost(p):
         return np.sum(p[0] * np.ones((3, 5)))
@@ -305,7 +305,7 @@ def test_a_likelier_way_that_failed_is_told():
 
 
 def test_upstream_of_a_number():
-    """A layer may end in one number: it is weighted all the same."""
+    """The output of a layer may be one number, and it is weighted as well."""
     x = np.array([1.0, 2.0])
     found = check_gradients(x, 6 * x, lambda x: float(x @ x), upstream=3.0)
     assert found.passed
@@ -313,7 +313,7 @@ def test_upstream_of_a_number():
 
 @pytest.mark.parametrize("container", [list, dict])
 def test_a_column_in_a_container(check, container):
-    """Flattened it would only broadcast: nobody is asked."""
+    """If it were flattened it would only broadcast, so the user need not choose."""
     column, target = np.array([[1.0], [2.0], [3.0]]), np.array([[3.0], [2.0], [1.0]])
     params = [column] if container is list else {"W": column}
     grads = [2 * (column - target)] if container is list else {"dW": 2 * (column - target)}

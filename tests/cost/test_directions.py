@@ -1,4 +1,4 @@
-"""Random directions move what they say, by what they say, and give it back bit for bit."""
+"""Random directions move the entries they say, by the amounts they say, and restore every bit."""
 
 import math
 
@@ -30,7 +30,7 @@ def boxes(draw, shape):
 
 @st.composite
 def directions(draw):
-    """Of any shape, in any box, with holes and perhaps a ramp."""
+    """Draw a direction of any shape, in any box, with holes and perhaps a ramp."""
     shape = draw(shapes)
     holes = draw(st.lists(boxes(shape), max_size=1))
     direction = Direction.over(1, shape, (draw(st.integers(0, 9)),), holes)
@@ -39,7 +39,7 @@ def directions(draw):
 
 
 def dense(direction):
-    """The direction as an array, entry by entry."""
+    """Return the direction as an array."""
     values = [direction.value_at(index) for index in np.ndindex(direction.shape)]
     return np.array(values).reshape(direction.shape)
 
@@ -77,12 +77,12 @@ def test_contains(index, inside):
 
 
 def test_magnitudes():
-    """They are never small, of mean square 1 and of either sign; and likely as large as is said."""
+    """Magnitudes are never small, have mean square 1, and follow the stated distribution."""
     numbers = dense(Direction.over(0, (20_000,), (3,), []))
     sizes = np.abs(numbers)
     assert sizes.min() >= LEAST_MAGNITUDE
     assert sizes.max() <= LARGEST_MAGNITUDE + 1e-6
-    # ∫x² over [a, b] is (a² + ab + b²) / 3 of its length.
+    # The mean of x² over [a, b] is (a² + ab + b²) / 3.
     a, b = LEAST_MAGNITUDE, LARGEST_MAGNITUDE
     assert (a * a + a * b + b * b) / 3 == pytest.approx(1.0)
     assert np.mean(numbers**2) == pytest.approx(1.0, abs=0.02)
@@ -93,7 +93,7 @@ def test_magnitudes():
 
 
 def test_numbers_depend_on_the_seed_alone():
-    """Not on the box, nor on what was made before, nor on whether it was forgotten."""
+    """They do not depend on the box, on earlier directions, or on whether they were forgotten."""
     shape = (6, 7)
     whole = dense(Direction.over(0, shape, (1, 2), []))
     other = dense(Direction.over(0, shape, (1, 3), []))
@@ -106,7 +106,7 @@ def test_numbers_depend_on_the_seed_alone():
 @settings(max_examples=40, deadline=None)
 @given(directions())
 def test_what_moves(direction):
-    """Nothing outside of the box, nor in a hole; and the size tells how many entries do."""
+    """Nothing moves outside the box or in a hole, and `size` is the number of entries that do."""
     values = dense(direction.within(direction.box))
     moving = np.array(
         [
@@ -119,7 +119,7 @@ def test_what_moves(direction):
 
 
 def test_ramp():
-    """0 at the beginning of the box, and 1 at its end."""
+    """The ramp is 0 at the start of the box and 1 at its end."""
     direction = Direction.over(0, (3, 8), (0,), []).within(((0, 3), (2, 7)))
     plain, ramped = dense(direction)[:, 2:7], dense(direction.within(direction.box, 1))[:, 2:7]
     np.testing.assert_allclose(ramped, plain * [0, 0.25, 0.5, 0.75, 1], rtol=1e-15)
@@ -143,10 +143,10 @@ def test_moved_and_restored(direction, step, dtype, fortran):
 
 @pytest.mark.parametrize("shape", [(NUMBERS_AT_ONCE + 5,), (3, NUMBERS_AT_ONCE - 1), (40, 30, 50)])
 def test_in_blocks(shape):
-    """What is too large for one block is moved, and predicted, as one that is not."""
+    """A direction that needs several blocks is moved and predicted as any other."""
     hole = tuple((1, 2) if k == 0 else (0, n) for k, n in enumerate(shape))
     direction = Direction.over(0, shape, (0,), [hole])
-    # All of 2⁻²: exact with the single-precision numbers of the direction.
+    # Steps of 2⁻² are exact with the single-precision numbers of the direction.
     theta, array = np.zeros(shape), np.zeros(shape)
     direction.move(array, theta, 0.25)
     numbers = array * 4
@@ -163,7 +163,7 @@ def test_in_blocks(shape):
 @settings(max_examples=40, deadline=None)
 @given(directions(), st.sampled_from([1e-1, 1e-3, 1e-5]), st.sampled_from(["f8", "f4", "f2"]))
 def test_prediction_of_a_linear_function(direction, step, dtype):
-    """With what rounding of θ ± h·v adds, it is what the function does, in any precision."""
+    """Together with the rounding of θ ± h·v, it is the change of the function, in any precision."""
     random = np.random.default_rng(1)
     theta = random.normal(size=direction.shape).astype(dtype)
     gradient = random.normal(size=direction.shape)

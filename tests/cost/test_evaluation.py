@@ -1,4 +1,4 @@
-"""The user's function read as one number, on both sides of θ, which is put back bit for bit."""
+"""The user's function gives one number on either side of θ, which is restored bit for bit."""
 
 import time
 import warnings
@@ -24,7 +24,7 @@ def bound(params, convention=Convention.STRUCTURED):
     return Binding(convention, parameters, parameters.theta())
 
 
-# What comes back
+# Returned values
 
 READ = [
     pytest.param(1.5, None, 1.5, id="a float"),
@@ -101,7 +101,7 @@ def test_the_guard_is_open_meanwhile(fails):
 
 
 def test_quiet():
-    """Where the function raises there is no value, and no warning is shown."""
+    """If the function raises, there is no value, and no warning is shown."""
     binding = bound(np.array([-1.0]))
     assert np.isnan(evaluator(lambda x: 1 / 0).quiet_value(binding))
 
@@ -116,7 +116,7 @@ def test_quiet():
 
 @pytest.mark.parametrize(("left", "is_enough"), [(1e6, True), (-1.0, False), (10.0, False)])
 def test_time(left, is_enough):
-    """An evaluation that would not be over in time is not begun."""
+    """An evaluation that would not end in time is not started."""
     found = evaluator(lambda x: 1.0)
     found.seconds_each = 1000.0
     found.deadline = time.perf_counter() + left
@@ -140,7 +140,7 @@ def linear(p):
 
 @pytest.mark.parametrize("convention", [Convention.STRUCTURED, Convention.FLAT])
 def test_entries(convention):
-    """One entry at a time, each with its own step, or all with one."""
+    """Entries move one at a time, each with its own step or all with the same one."""
 
     def flat(theta):
         return linear({"a": theta[:3], "W": theta[3:].reshape(2, 2)})
@@ -157,7 +157,7 @@ def test_entries(convention):
 
 
 def test_along():
-    """Several parameters at once, each along a direction of its own."""
+    """Several parameters move at once, each along its own direction."""
     binding = bound(THETA)
     before = [array.tobytes() for array in binding.arrays]
     one = Direction.over(0, (3,), (1,), [])
@@ -182,7 +182,7 @@ def fails_beyond(x):
     [([0], 0.1, 0, "params[0]"), ([0, 1], [0.01, 0.1], 1, "params[1]")],
 )
 def test_an_error_is_the_users(ks, steps, done, label):
-    """It says which entry was moved; θ is put back, and what was evaluated until then is kept."""
+    """The error says which entry was moved; θ is restored, and earlier evaluations are kept."""
     binding = bound(np.array([1.0, 2.0]))
     found = evaluator(fails_beyond)
     plus, minus = np.full((2, len(ks)), np.nan)

@@ -1,4 +1,4 @@
-"""What a function reads besides its arguments, without asking it to compute anything."""
+"""The variables that a function reads besides its arguments are found without calling it."""
 
 import functools
 import math
@@ -136,7 +136,7 @@ def test_globals_read():
 
 
 def test_attributes():
-    """As they stand in the object; none where there is no place for them."""
+    """Attributes are read from the object itself; an object without any gives none."""
     assert dict(instance_attributes(Model())) == {"weight": 3, "scale": 0.5}
     assert dict(instance_attributes(3)) == {}
 

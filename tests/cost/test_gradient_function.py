@@ -1,4 +1,4 @@
-"""The user's gradient function is called as it wants, with what it cannot spoil."""
+"""The user's gradient function is called the way it wants, and cannot damage its arguments."""
 
 import numpy as np
 import pytest
@@ -58,13 +58,13 @@ async def coroutine(p):
     ],
 )
 def test_what_is_said(grads, error, said):
-    """Of the likeliest way to call it, whatever the others raise."""
+    """The error is that of the most likely way to call it, whatever the other ways raise."""
     with pytest.raises(error, match=said):
         pair_at(PARAMS, grads)
 
 
 def test_point_around():
-    """Every entry moves by up to a tenth of its size, and by how much depends on the seed alone."""
+    """Every entry moves by at most a tenth of its size, by an amount set by the seed alone."""
     parameters = pair(PARAMS, PARAMS).parameters
     points = [point_around(parameters, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     theta = parameters.theta()
@@ -77,7 +77,7 @@ def test_point_around():
 
 @pytest.mark.parametrize("error", [None, ZeroDivisionError])
 def test_moved_in_place(error):
-    """The user's own arrays, in any layout; what is held fixed stays."""
+    """The user's own arrays move, in any layout, and fixed ones do not."""
     own = {"W": np.asfortranarray(W), "b": np.array([9.0, 0.1, 9.0, 0.2])[1::2], "c": np.ones(2)}
     before = [array.tobytes() for array in own.values()]
     parameters = pair(own, own, only=["W", "b"]).parameters

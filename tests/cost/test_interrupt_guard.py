@@ -1,4 +1,4 @@
-"""Ctrl-C passes while the user's function runs, and waits for all else."""
+"""Ctrl-C takes effect while the user's function runs, and is held back otherwise."""
 
 import signal
 import threading
@@ -15,7 +15,7 @@ def press():
 
 @pytest.fixture(autouse=True)
 def handler():
-    """Whatever happens, the handler is afterwards what it was."""
+    """Make sure that every test leaves the handler as it was."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield signal.default_int_handler
     found = signal.getsignal(signal.SIGINT)
@@ -47,7 +47,7 @@ def test_nothing_is_raised_unpressed():
 
 
 def test_passed_on_while_open():
-    """Once: the next one is held back, for the lines that put things back."""
+    """Only one is passed on: the next is held back, so that restoring is not interrupted."""
     with InterruptGuard() as guard:
         guard.open = True
         with pytest.raises(KeyboardInterrupt):
@@ -59,7 +59,7 @@ def test_passed_on_while_open():
 
 
 def test_another_error_comes_first():
-    """What was held back does not replace it."""
+    """The held-back interrupt does not replace the other error."""
     guard = InterruptGuard().__enter__()
     press()
     guard.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
@@ -68,7 +68,7 @@ def test_another_error_comes_first():
 
 @pytest.mark.parametrize("is_open", [False, True])
 def test_one_within_another(is_open):
-    """The inner one is in charge; what is let through reaches what was there before both."""
+    """The inner guard is in charge; what it passes on reaches the handler outside both."""
     with InterruptGuard() as outer:
         with InterruptGuard() as inner:
             inner.open = is_open
@@ -103,7 +103,7 @@ def test_own_handler_of_the_user(handler):
 
 
 def test_ignored(handler):
-    """Who ignores interrupts goes on ignoring them."""
+    """If the user ignores interrupts, they are still ignored."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with InterruptGuard() as guard:
         press()
@@ -114,7 +114,7 @@ def test_ignored(handler):
 
 @pytest.mark.parametrize("guard", [InterruptGuard, interrupts_raised])
 def test_in_another_thread(guard, handler):
-    """Where no signal can be set, nothing is done."""
+    """In a thread that cannot set signal handlers, nothing is done."""
     seen = []
 
     def enter():
@@ -128,7 +128,7 @@ def test_in_another_thread(guard, handler):
 
 
 def test_interrupts_raised(handler):
-    """Whatever the kernel makes of Ctrl-C between two cells."""
+    """Ctrl-C raises KeyboardInterrupt, whatever the kernel does with it between two cells."""
     calls = []
 
     def own(*_):

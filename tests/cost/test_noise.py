@@ -1,4 +1,4 @@
-"""The noise of a cost: of those that are rounded to a grid, of noisy and of smooth ones."""
+"""The estimated noise of a cost: of costs rounded to a grid, of noisy and of smooth ones."""
 
 import math
 
@@ -14,7 +14,7 @@ NAN, INF = math.nan, math.inf
 
 
 def around(function, at=1.0, size=4):
-    """Surroundings of a function of a sum, in which every entry has a weight of its own."""
+    """Return the surroundings of a function of a sum, with a different weight for every entry."""
     return NearbyCosts(
         along=lambda distance: function(size * at * (1 + distance)),
         beside=lambda i, step: function(size * at + step * (1 + i / 7)),
@@ -43,7 +43,7 @@ def test_no_noise(values):
 
 @pytest.mark.parametrize("degree", [1, 2])
 def test_what_is_smooth_is_no_noise(degree):
-    """The third differences of a parabola vanish: exactly, where the largest value is 2ⁿ."""
+    """The third differences of a parabola vanish, exactly so if the largest value is 2ⁿ."""
     assert noise_level([float((k + 1) ** degree) for k in range(1, 8)]) == 0.0
 
 
@@ -54,7 +54,7 @@ def test_what_is_smooth_is_no_noise(degree):
     seed=st.integers(0, 1000),
 )
 def test_standard_deviation(unit, slope, seed):
-    """Of 31 points, within a factor of 2, in whatever unit and on whatever slope."""
+    """The noise of 31 points is found within a factor of 2, in any unit and on any slope."""
     noise = np.random.default_rng(seed).normal(size=31)
     values = unit * (noise + slope * np.arange(31))
     assert unit / 2 < noise_level(values.tolist()) < 2 * unit
@@ -62,21 +62,21 @@ def test_standard_deviation(unit, slope, seed):
 
 @pytest.mark.parametrize("grid", [2.0**-40, 2.0**-35, 2.0**-30])
 def test_a_grid(grid):
-    """Rounding to a grid is off by up to half of it, with a standard deviation of grid / √12."""
+    """Rounding to a grid is off by up to half its width, with standard deviation grid / √12."""
     found = measured_noise(around(rounded(grid, lambda x: 3 * x + 0.4 * grid)), EPS, EPS)
     assert grid / math.sqrt(12) / 3 < found < 3 * grid
 
 
 @pytest.mark.parametrize("decimals", [1, 2, 3, 4])
 def test_stairs_wider_than_every_step(decimals):
-    """Half a unit of the last decimal that the values have."""
+    """The noise is half a unit of the last decimal of the values."""
     found = measured_noise(around(lambda x: round(0.123456789 + x * x, decimals)), EPS, EPS)
     assert found == pytest.approx(0.5 * 10.0**-decimals)
 
 
 @pytest.mark.parametrize("value", [0.5, -1.0, 1e6, 1e-300])
 def test_what_storing_loses(value):
-    """Half a unit in the last place, of J as it is stored."""
+    """The noise is half a unit in the last place of the stored J."""
     for eps in (EPS, float(np.finfo(np.float32).eps)):
         assert measured_noise(around(lambda _: value / 3), EPS, eps) == eps * abs(value / 3) / 2
 
@@ -91,15 +91,15 @@ SMOOTH = {
 
 @pytest.mark.parametrize("name", sorted(SMOOTH))
 def test_smooth_and_kinked(name):
-    """Neither curvature nor a kink on the way counts as noise."""
+    """Neither curvature nor a kink counts as noise."""
     function = SMOOTH[name]
-    # sin(1e5 x) feels the last place of x, 1e5 times.
+    # sin(1e5 x) magnifies the last place of x by 1e5.
     place = 1e5 * 4 * EPS if name == "wild" else 4 * EPS
     assert measured_noise(around(function), EPS, EPS) < 30 * place
 
 
 def test_noise_that_shows_at_the_distance_of_a_step():
-    """What is computed from θ in single precision does not change at all near by."""
+    """If the cost computes in single precision, it does not change at all very close to θ."""
 
     def function(x):
         return float(np.sin(np.float32(x)))
@@ -109,13 +109,13 @@ def test_noise_that_shows_at_the_distance_of_a_step():
 
 
 def hashed(size):
-    """Noise that is the same wherever x is the same."""
+    """Return noise that is the same for the same x."""
     return lambda x: size * np.random.default_rng(abs(hash(x))).normal()
 
 
 @pytest.mark.parametrize("size", [1e-9, 1e-6])
 def test_steps_along_entries(size):
-    """They tell noise from what grows with the step."""
+    """The steps tell noise from a difference that grows with the step."""
     noise = hashed(size)
     noisy = noise_in_steps(around(lambda x: math.sin(x) + noise(x)), EPS)
     assert size / 3 < noisy < 10 * size
@@ -124,7 +124,7 @@ def test_steps_along_entries(size):
 
 
 def test_steps_find_a_staircase():
-    """Its stairs, from the first step on that is no more on the same one."""
+    """The noise is the height of the stairs, from the first step that reaches another stair."""
     found = noise_in_steps(around(rounded(1e-3, lambda x: x + 4e-4)), EPS)
     assert found == pytest.approx(1e-3)
 

@@ -1,4 +1,4 @@
-"""Random states that the user's function uses up are given back, whatever happens."""
+"""Random states that the user's function uses are restored in any case."""
 
 import random
 
@@ -61,7 +61,7 @@ FUNCTIONS = [
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__qualname__)
 def test_given_back(function):
-    """After it was left, and entered, as often as may be: the same number is drawn."""
+    """The function draws the same number every time the block is entered again."""
     with Restored(np.ones(2), function):
         first = function(0)
         assert function(0) != first

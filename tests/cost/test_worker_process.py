@@ -1,4 +1,4 @@
-"""What an evaluation frees is kept for the next one, where the environment would have it go."""
+"""Memory that an evaluation frees is kept for the next one, even if the environment returns it."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from gradcheck_magic._cost import worker_process
 
-# Page faults while arrays of 4 MB come and go: before, meanwhile and afterwards.
+# Page faults while arrays of 4 MB are allocated and freed: before, during and after a task.
 FAULTS = """
 import resource
 import numpy as np
@@ -28,7 +28,7 @@ counts.append(faults())
 print(*counts)
 """
 
-# So many pages has one of the arrays, of 4 KB each, or of fewer and larger ones.
+# An array has at least this many pages, whether they are of 4 KB each or larger.
 PAGES = 60
 glibc = pytest.mark.skipif(worker_process._mallopt() is None, reason="the C library is not glibc")
 
@@ -46,7 +46,7 @@ def counted(**environment):
 
 @glibc
 def test_memory_is_kept_meanwhile():
-    """Where memory is given back early, as in Dask's workers, that rests during a task alone."""
+    """Dask's workers return memory early; this is suspended only during a task."""
     before, meanwhile, afterwards = counted(MALLOC_TRIM_THRESHOLD_="65536")
     assert before > 20 * PAGES
     assert meanwhile < PAGES
@@ -55,7 +55,7 @@ def test_memory_is_kept_meanwhile():
 
 @glibc
 def test_own_processes_keep_memory():
-    """Those of `workers=2` do so from their start."""
+    """The processes of `workers=2` keep memory from the start."""
     _, _, afterwards = counted(**worker_process.KEEPING)
     assert afterwards < PAGES
 

@@ -1,6 +1,6 @@
-"""Who evaluates the cost is asked for in words, and who cannot is refused; threads can.
+"""Workers in one process: threads evaluate the cost, and unsuitable workers are refused.
 
-What processes and clusters do is in `tests/slow/clusters`.
+Processes and clusters are tested in `tests/slow/clusters`.
 """
 
 import importlib
@@ -79,7 +79,7 @@ def test_not_workers(workers, found):
     ],
 )
 def test_not_installed(monkeypatch, package, sentence):
-    # Which imports the other one itself.
+    # Imported first, because loky itself imports cloudpickle.
     importlib.import_module("loky")
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError) as error:
@@ -117,7 +117,7 @@ def test_executor_that_answers_otherwise():
 
 
 def test_the_cost_is_sent_once_to_who_does_not_know_it():
-    """A worker that came later has several tasks waiting by the time it is sent the cost."""
+    """A worker that joins late has several tasks waiting by the time it is sent the cost."""
 
     class Late(AtOnce):
         _max_workers = 4
@@ -142,7 +142,7 @@ def test_the_cost_is_sent_once_to_who_does_not_know_it():
 
 
 def test_threads_share_the_filters_of_warnings(threads):
-    """They are left alone, and what a step outside the domain warns of is not heard."""
+    """The filters are left alone, and warnings from steps outside the domain are not shown."""
     filters = list(warnings.filters)
     params, grads, _, _ = outside_the_domain()
     check_gradients(params, grads, lambda t: float(np.log(t).sum()), epsilon=0.1, workers=threads)

@@ -1,4 +1,4 @@
-"""Where (n,) meets (n, 1) in a cost, it is computed entry by entry, and noted."""
+"""If (n,) meets (n, 1) in a cost, the watch computes entry by entry, and records the line."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def mean_square(p, y):
     pytest.param(lambda p, y: mean_square(np.subtract(p, y, out=np.empty(N)), 0), id="HARD: out="),
 ])  # fmt: skip
 def test_entry_by_entry(cost):
-    """The value is that of two vectors."""
+    """The cost has the value that it would have for two vectors."""
     watch = BroadcastWatch()
     value = cost(watch.over(P), Y[:, None])
     assert value == pytest.approx(cost(P, Y))
@@ -79,7 +79,7 @@ def test_the_array_itself_is_not_touched():
 
 
 def test_over():
-    """What somebody has kept is then like any other array, and so is what comes of it."""
+    """After the watch, an array that was kept is like any other, and so are its results."""
     watch = BroadcastWatch()
     kept = watch.over(P)
     watch.is_over = True

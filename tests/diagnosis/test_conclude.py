@@ -1,4 +1,4 @@
-"""The result of a check is put together: its verdict, its arrays, and why it stopped."""
+"""The result of a check as a whole: its verdict, its arrays, and the reason why it stopped."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -34,7 +34,7 @@ IGNORED = Diagnosis(Cause.COST_IGNORES_PARAMETERS, ("W",), "It does not change."
 
 
 def outcome(*, wrong=False, stopped=None, is_done=False, diagnoses=(), scan=None, **cost):
-    """All that a check of four of five entries came to."""
+    """Return the outcome of a check of four of five entries."""
     pairing = pair({"W": np.ones((2, 2)), "b": 1.0}, np.array([1.0, 2.0, 3.0, 4.0, 5.0]))
     numerical = pairing.analytic[:4] + np.array([0, 0, 1.0 * wrong, 0])
     measured = MeasuredEntries(
@@ -71,7 +71,7 @@ def test_verdict(wrong, stopped, is_done, verdict):
 
 
 def test_who_stopped_it():
-    """An interrupt and a budget are told apart."""
+    """An interrupt and the end of a budget have different reasons."""
     reasons = [
         conclude(outcome(stopped=stop), 0.0).reasons for stop in (OutOfTime(), KeyboardInterrupt())
     ]
@@ -82,7 +82,7 @@ def test_who_stopped_it():
 
 
 def test_what_is_in_it():
-    """Everything is where it belongs, and nothing in it can be changed by accident."""
+    """The result has all the data of the check, and its arrays cannot be changed by accident."""
     found = outcome(wrong=True)
     check = conclude(found, 0.0)
     assert (check.cost, check.noise, check.n_evaluations, check.call) == (0.5, 1e-16, 12, "flat")
@@ -126,7 +126,7 @@ def test_nothing_measured_finds_nothing():
     ((IGNORED,), True, True), ((), True, False), ((IGNORED,), False, False),
 ])  # fmt: skip
 def test_a_cost_called_in_another_way_is_doubted(diagnoses, passed_over, is_doubted):
-    """Where it ignores what it is given, the likelier way failed: with this error."""
+    """If the cost ignores its arguments, a note has the error of the likelier way to call it."""
     failure = SimpleNamespace(convention=Convention.STRUCTURED, error=KeyError("gone"))
     found = outcome(diagnoses=diagnoses, passed_over=[failure] if passed_over else [])
     told = [note for note in conclude(found, 0.0).notes if "KeyError" in note]
@@ -160,19 +160,19 @@ def test_failed(verdict, expected):
     pytest.param([OPEN, OPEN], 0, id="none says anything"),
 ])  # fmt: skip
 def test_summed_up(verdicts, point):
-    """The telling point is shown, at the cost of all of them."""
+    """The most telling point is shown, with the evaluations and the seconds of all points."""
     checks = [with_verdict(verdict, 10**k) for k, verdict in enumerate(verdicts)]
     check = most_telling(checks, SimpleNamespace(points=2, seed=17))
     assert check.verdict is verdicts[point]
     assert check.point == point
     assert check.n_evaluations == check.seconds == sum(10**k for k in range(len(verdicts)))
     told = [text for text in (*check.reasons, *check.notes) if "17" in text]
-    # Where it says nothing or is wrong at the given point itself, that is all there is to say.
+    # If the given point itself is wrong or inconclusive, nothing is said of other points.
     assert len(told) == (point > 0 or verdicts[0] is CORRECT)
 
 
 def test_since():
-    """Only beside a check before is there anything to tell."""
+    """Changes are reported only if there was a previous check."""
     assert with_changes(None, HAND) is HAND
     now = replace(HAND, difference=1e-9)
     changed = with_changes(HAND, now)

@@ -1,6 +1,6 @@
-"""A cause is named where the numbers support it, and only there.
+"""A cause is named if the numbers support it, and only then.
 
-What is said of every planted bug stands in ``golden/diagnoses.txt``, to the letter.
+The file ``golden/diagnoses.txt`` has the exact diagnoses of every planted bug.
 """
 
 import functools
@@ -32,13 +32,13 @@ BIASES = tuple(f"db{k}" for k in LAYERS)
 
 
 def checked(net, grads, params=None, **more):
-    """Check a gradient as the magic does, with the namespace at hand."""
+    """Check a gradient as the magic does, with the notebook's namespace."""
     params = net.params if params is None else params
     return check_gradients(params, grads, net.cost, names=getattr(net, "namespace", None), **more)
 
 
 def golden():
-    """The diagnoses of each case, as they are written down."""
+    """Return the diagnoses of each case in the golden file."""
     cases = {}
     for block in GOLDEN.read_text(encoding="utf-8").strip().split("\n\n"):
         case, *lines = block.split("\n")
@@ -47,18 +47,18 @@ def golden():
 
 
 def written(check):
-    """The diagnoses of a check, as they are written down."""
+    """Return the diagnoses of a check in the format of the golden file."""
     return [f"{d.cause.name} {', '.join(d.names)}: {rounded(d.sentence)}" for d in check.diagnoses]
 
 
 def rounded(sentence):
-    """A sentence without the number of digits, which the last bits of a cost may change by one."""
+    """Replace the number of digits by N: the last bits of a cost may change it by one."""
     digits = re.findall(r"to (\d+) digit", sentence)
     assert all(4 <= int(number) <= 9 for number in digits)
     return re.sub(r"to \d+ digits?", "to N digits", sentence)
 
 
-# Bugs: what happens to the right gradients of a net
+# Bugs: changes to the correct gradients of a network
 
 
 def one(name, change):
@@ -74,12 +74,12 @@ def every(change, *names):
 
 
 def inside(bug):
-    """A bug inside the backward pass."""
+    """Plant a bug inside the backward pass."""
     return lambda net, grads: net.grads(bug)
 
 
 def penalised(excess, *names, penalty=lambda W: W):
-    """Add so much of the parameters, in units of the penalty's own λ / m."""
+    """Add this multiple of the parameters, in units of the penalty's own λ / m."""
 
     def plant(net, grads):
         m = net.X.shape[1]
@@ -106,7 +106,7 @@ def exchanged(one, other):
 
 
 def in_the_data(factor, *names):
-    """A factor of the data's part of some gradients, and not of the penalty's."""
+    """Multiply the data's part of some gradients by a factor, but not the penalty's part."""
 
     def plant(net, grads):
         m = net.X.shape[1]
@@ -131,7 +131,7 @@ def classic(_, grads):
 
 
 class DeadUnits(Digits):
-    """Rectifiers, two of which never see anything above zero."""
+    """Rectifiers, two of them with inputs that are never above zero."""
 
     def __init__(self):
         super().__init__("relu", lambd=0.0, seed=3)
@@ -139,7 +139,7 @@ class DeadUnits(Digits):
 
 
 class Nameless(Digits):
-    """The strength of the penalty is a number in the code, as nobody knows it by name."""
+    """A network whose penalty has a strength without a name: it is a number in the code."""
 
     def __init__(self):
         super().__init__()
@@ -153,21 +153,21 @@ def _cost_of_nameless(forward, X, Y, p):
 
 
 class Square(Digits):
-    """As many examples as units in the second layer: a sum over the wrong axis fits."""
+    """A network with as many examples as units in layer 2: a sum over the wrong axis fits."""
 
     def __init__(self):
         super().__init__(m=5)
         self.params["W3"] = self.params["W3"][:, :5]
 
     def wrong_axis(self):
-        """The second layer's dZ, summed over its units."""
+        """Return the second layer's dZ, summed over its units."""
         _, A2, A3 = self.forward(self.params)
         dZ2 = self.params["W3"].T @ (A3 - self.Y) * (1 - A2**2)
         return dZ2.sum(axis=0)[:, None] / self.X.shape[1]
 
 
 class Tied:
-    """Three weights of one shape, so that any order of their gradients fits."""
+    """A network with three weights of one shape: their gradients fit in any order."""
 
     def __init__(self):
         random = np.random.default_rng(2)
@@ -194,7 +194,7 @@ class Tied:
 
 
 class Kernel:
-    """A convolution over real digits, by its definition, with a square loss."""
+    """A convolution of images of digits, computed by its definition, with a square loss."""
 
     def __init__(self):
         random = np.random.default_rng(4)
@@ -245,7 +245,7 @@ class Normalised:
         return np.mean((self.forward(p)[0] @ p["W3"] - self.Y) ** 2) / 2
 
     def grads(self, detached=(), over=np.mean):
-        """Backpropagation, with the mean and the variance of some layers taken for constants."""
+        """Return the gradients; layers in `detached` treat their mean and variance as constants."""
         p = self.params
         A, layers = self.forward(p)
         dZ = (A @ p["W3"] - self.Y) / self.Y.size
@@ -333,7 +333,7 @@ PLANTED = {
 @pytest.mark.parametrize("case", PLANTED)
 @pytest.mark.filterwarnings("ignore:divide by zero")
 def test_named(case):
-    """Every planted bug is named, and in these words; JSON can hold the details."""
+    """Every planted bug is named, in the words of the golden file; JSON can hold the details."""
     make, plant = PLANTED[case]
     net = make()
     check = checked(net, plant(net, net.grads()))
@@ -354,13 +354,13 @@ def test_right_gradients_have_no_diagnosis(make):
 
 
 def test_every_cause_is_planted():
-    """Here, or in a test of its own below."""
+    """Every cause is planted in the table, or in a separate test below."""
     named = {line.split()[0] for lines in golden().values() for line in lines}
     elsewhere = {"STALE", "COST_IGNORES_PARAMETERS", "UNKNOWN"}
     assert named | elsewhere == {cause.name for cause in Cause}
 
 
-# What must not be named
+# Bugs that must not be named
 
 
 def shifted(change, by=1e-3):
@@ -401,7 +401,7 @@ NEAR_MISSES = {
 
 @pytest.mark.parametrize("case", NEAR_MISSES)
 def test_not_named(case):
-    """A wrong name is worse than none: what fits nothing to the last digit is only located."""
+    """A wrong cause is worse than none: an error that no cause fits exactly is only located."""
     make, plant = NEAR_MISSES[case]
     net = make()
     causes = {d.cause for d in checked(net, plant(net, net.grads())).diagnoses}
@@ -410,7 +410,7 @@ def test_not_named(case):
 
 
 def quadratic(change):
-    """The diagnoses for J = Σ w²: there, what is off is in proportion to the parameter anyway."""
+    """Return the diagnoses for J = Σ w², where a wrong factor also looks like a penalty."""
     w = np.random.default_rng(0).normal(size=(6, 4))
     return check_gradients({"w": w}, {"dw": change(2 * w)}, lambda p: np.sum(p["w"] ** 2)).diagnoses
 
@@ -425,12 +425,12 @@ def quadratic(change):
     ],
 )
 def test_of_a_quadratic_the_simpler_is_named(change, cause):
-    """No regularisation, and no update, where a factor or a zero will do."""
+    """Neither a penalty nor an update is named if a factor or a zero is enough."""
     assert [d.cause for d in quadratic(change)] == [cause]
 
 
 def test_two_classes():
-    """Their gradients are opposite: rows of the other sign are no other order."""
+    """Two classes have opposite gradients, but rows with a reversed sign are not reordered."""
     random = np.random.default_rng(1)
     X, Y = random.normal(size=(30, 6)), np.eye(2)[random.integers(2, size=30)]
 
@@ -460,7 +460,7 @@ def test_two_classes():
     ],
 )
 def test_what_a_block_is_called(side, called):
-    """As NumPy would have it."""
+    """A block is named as NumPy would index it."""
     net = Digits()
     grads = net.grads()
     grads["dW1"] = part(side, lambda g: 1.5 * g)(grads["dW1"])
@@ -476,7 +476,7 @@ def test_two_numbers():
 
 
 def test_at_a_minimum_the_cost_is_not_ignored():
-    """It is flat here, and not everywhere."""
+    """A cost that is flat here, but not everywhere, does not ignore its parameters."""
     x = np.zeros(3)
     (diagnosis,) = check_gradients(
         {"x": x}, {"dx": x + 1}, lambda p: np.cosh(p["x"]).sum()
@@ -505,7 +505,7 @@ def test_unknown_says_what_is_known():
 
 
 def test_one_entry_tells_no_cause():
-    """A 1 × 1 gradient is always some factor of the right one."""
+    """A 1 × 1 gradient is always a multiple of the correct one."""
     check = check_gradients(
         {"b": np.array([[2.0]])}, {"db": np.array([[8.0]])}, lambda p: p["b"].item() ** 2
     )
@@ -517,7 +517,7 @@ def test_one_entry_tells_no_cause():
 
 
 def test_one_entry_joins_what_others_tell():
-    """A number beside an array that is wrong by the same factor is wrong by it too."""
+    """A number is wrong by a factor if arrays beside it are wrong by the same one."""
     net = ClassicExercise()
     grads = {name: 2 * grad for name, grad in net.grads().items()}
     (diagnosis,) = checked(net, grads).diagnoses
@@ -526,7 +526,7 @@ def test_one_entry_joins_what_others_tell():
 
 
 def test_on_a_kink_no_digit_is_demanded():
-    """Where any value between two slopes is right, a factor cannot be measured."""
+    """On a kink, any value between two slopes is correct, so a factor cannot be measured."""
     params = {"w": np.array([0.0, 1.0, -2.0, 3.0])}
     grads = {"w": 2 * np.array([1.0, 1.0, -1.0, 1.0])}
     (diagnosis,) = check_gradients(params, grads, lambda p: np.abs(p["w"]).sum()).diagnoses
@@ -548,7 +548,7 @@ def test_single_precision_has_fewer_digits():
 
 
 def test_a_factor_is_never_told_to_be_one():
-    """However few digits are known, those that are told differ from 1."""
+    """However few digits of a factor are known, those shown differ from 1."""
     net = Smooth()
     params = {name: value.astype(np.float32) for name, value in net.params.items()}
     grads = {name: grad.astype(np.float32) for name, grad in net.grads().items()}
@@ -562,7 +562,7 @@ def test_a_factor_is_never_told_to_be_one():
 
 
 def rearranged(place):
-    """A cost that finds `Digits`' parameters elsewhere; these; and gradients with a bug inside."""
+    """Return the cost of `Digits` with its parameters in other places, and wrong gradients."""
     net = Digits()
 
     def cost(p):
@@ -572,7 +572,7 @@ def rearranged(place):
 
 
 def diagnosed_under(names):
-    """The diagnosis of that bug, where the parameters are called otherwise."""
+    """Return the diagnosis of that bug under other names of the parameters."""
     cost, params, grads = rearranged(lambda p, kind, k: p[names[f"{kind}{k}"]])
     (diagnosis,) = check_gradients(
         {names[name]: value for name, value in params.items()},
@@ -620,7 +620,7 @@ def test_an_index_is_no_number_of_a_layer():
 
 
 def test_numbers_that_count_something_else():
-    """Encoder and decoder are numbered each: the order is the one that was given."""
+    """An encoder and a decoder are each numbered from 1: the given order counts."""
     names = {"W1": "enc_W1", "b1": "enc_b1", "W2": "enc_W2", "b2": "enc_b2", "W3": "dec_W1",
              "b3": "dec_b1"}  # fmt: skip
     diagnosis = diagnosed_under(names)
@@ -628,14 +628,14 @@ def test_numbers_that_count_something_else():
 
 
 def test_what_is_not_checked_may_be_where_it_is():
-    """With some parameters left out, nothing is said of the end of the network."""
+    """If some parameters are left out, nothing is said of the end of the network."""
     net = Digits()
     check = checked(net, net.grads("slope of layer 2"), only=["W1", "b1"])
     assert [d.cause for d in check.diagnoses] == [Cause.UNKNOWN, Cause.UNKNOWN]
 
 
 def test_nothing_lies_between_weights_and_their_bias():
-    """Both are formed of the same array: a place between them would be none."""
+    """Both are computed from the same array, so there is no place between them."""
     net = Digits()
     grads = net.grads("slope of layer 2")
     grads["db2"] = -net.grads()["db2"]
@@ -645,7 +645,7 @@ def test_nothing_lies_between_weights_and_their_bias():
 
 
 def test_what_was_zero_before_an_update_is_no_penalty():
-    """After θ = 0 − α g, the gradient is −θ / α, whatever θ does now: dead units do nothing."""
+    """After θ = 0 − α g, the gradient is −θ / α, but not a penalty: dead units do nothing."""
     net = DeadUnits()
     grads = net.grads()
     grads["db2"][[1, 4]] = [[0.3], [-0.2]]
@@ -656,7 +656,7 @@ def test_what_was_zero_before_an_update_is_no_penalty():
 
 
 def test_no_place_beside_what_nobody_knows():
-    """Where the next weights are wrong as well, by themselves, it may be the same error."""
+    """No place is named if the next weights are wrong too: it may be the same error."""
     net = Digits()
     grads = net.grads("slope of layer 1")
     grads["dW2"] = grads["dW2"] + np.sin(np.arange(30)).reshape(5, 6)
@@ -664,7 +664,7 @@ def test_no_place_beside_what_nobody_knows():
 
 
 def test_towers_are_no_chain():
-    """What shares no length hands nothing back, if no number says that it does."""
+    """Parameters without a common length are no chain, unless numbers in their names say so."""
     random = np.random.default_rng(5)
     X, Z = random.normal(size=(9, 3)), random.normal(size=(9, 4))
     params = {"U": random.normal(size=(3, 2)), "u": random.normal(size=2),
@@ -682,7 +682,7 @@ def test_towers_are_no_chain():
     assert {d.cause for d in check.diagnoses} == {Cause.UNKNOWN}
 
 
-# What other evaluations show
+# Causes that other evaluations show
 
 
 def updated(net, grads, rate):
@@ -692,7 +692,7 @@ def updated(net, grads, rate):
 @pytest.mark.parametrize("rate", [1e-4, 0.003, 0.05, 0.0123456, 0.5, 1.0])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_stale(activation, rate):
-    """The parameters were updated after the gradient was computed."""
+    """An update of the parameters after the gradient was computed is recognised."""
     net = Digits(activation, seed=3)
     grads = net.grads()
     params = updated(net, grads, rate)
@@ -710,7 +710,7 @@ def test_stale(activation, rate):
 
 
 def test_stale_and_wrong():
-    """What is wrong before and after an update is no stale gradient."""
+    """A gradient that is wrong before and after an update is not called stale."""
     net = Digits()
     grads = net.grads("slope of layer 2")
     causes = {d.cause for d in checked(net, grads, updated(net, grads, 0.05)).diagnoses}
@@ -725,14 +725,14 @@ def test_other_data_are_not_stale():
 
 
 def test_stale_needs_more_than_two_numbers():
-    """Any two numbers are some step away from any others."""
+    """Any two numbers are a possible step away from any others, so they show nothing."""
     params = {"w": np.array([1.0, 2.0])}
     check = check_gradients(params, {"dw": np.array([3.0, 1.0])}, lambda p: p["w"] @ p["w"])
     assert [d.cause for d in check.diagnoses] == [Cause.UNKNOWN]
 
 
 def test_previous():
-    """After an update that is no plain descent, the check before it tells."""
+    """After an update other than plain descent, the previous check shows that it is stale."""
     net = Digits()
     grads = net.grads()
     first = checked(net, grads)
@@ -750,7 +750,7 @@ def test_previous():
 
 
 def test_a_constant_of_few_digits():
-    """What is off by less than a millionth is off where it belongs, not in another order."""
+    """An error of less than a millionth is not taken for another order of the entries."""
     params = {"angle": np.linspace(0.1, 1.4, 12), "radius": np.linspace(1.0, 2.0, 12)}
     wave = np.pi * params["angle"]
     grads = {"angle": 3.14159 * params["radius"] * np.cos(wave) / 12, "radius": np.sin(wave) / 12}
@@ -791,7 +791,7 @@ def regression(y_shape):
 
 
 def test_broadcast_in_the_cost():
-    """(20,) less (20, 1) is (20, 20), and the gradient of what was meant is right."""
+    """(20,) minus (20, 1) is (20, 20), but the gradient is correct for the intended cost."""
     params, grads, cost = regression((20, 1))
     (diagnosis,) = check_gradients(params, grads, cost).diagnoses
     assert diagnosis.cause is Cause.BROADCAST
@@ -806,7 +806,7 @@ def test_broadcast_in_the_cost():
 
 
 def test_a_cost_that_keeps_arrays_keeps_plain_ones():
-    """What looked on while the cost computed is gone when the check is over."""
+    """When the check is over, arrays that the cost has kept no longer watch its operations."""
     params, grads, cost = regression((20, 1))
     kept = {}
 
@@ -820,14 +820,14 @@ def test_a_cost_that_keeps_arrays_keeps_plain_ones():
 
 
 def test_watching():
-    """Columns meet vectors from either side, and in place."""
+    """A column may meet a vector on either side; other operations give ordinary results."""
     watch = BroadcastWatch()
     vector, column = watch.over(np.arange(3.0)), np.arange(3.0)[:, None]
     assert (vector - column).shape == (column - vector).shape == (3,)
     assert len(watch.found) == 2
     vector += 1
     assert np.sum(vector, where=[True, False, True]) == 4
-    # What is meant to be a table of all pairs, and what is no column.
+    # The first is meant to be a table of all pairs; in the second, (1, 1) is not a column.
     assert (column - vector[None, :]).shape == (3, 3)
     assert (vector - np.ones((1, 1))).shape == (1, 3)
     watch.is_over = True
@@ -836,7 +836,7 @@ def test_watching():
 
 
 def test_stale_but_for_one_parameter():
-    """However many parameters there are, each has to be right before the update."""
+    """However many parameters there are, each must be correct before the update."""
     random = np.random.default_rng(6)
     params = {f"W{k}": random.normal(size=(3, 2)) for k in range(12)}
     grads = {f"d{name}": np.sin(value) for name, value in params.items()}
@@ -853,7 +853,7 @@ def test_stale_but_for_one_parameter():
 
 
 def test_interrupted_in_the_diagnosis():
-    """All is measured by then, and it is said that more would have been tried."""
+    """All entries are measured by then, and a note says that the search for the cause stopped."""
     net = Digits()
     grads = net.grads()
     params = updated(net, grads, 0.05)
@@ -879,7 +879,7 @@ def test_interrupted_in_the_diagnosis():
 
 
 def test_of_some_entries_alone():
-    """What was measured before an interrupt is enough, and no more is said."""
+    """Entries measured before an interrupt allow a diagnosis, which speaks only of those."""
     net = Digits()
     grads = net.grads()
     grads["dW1"] = -grads["dW1"]
@@ -909,7 +909,7 @@ def test_previous_must_be_a_check():
 
 
 def test_broadcast_that_is_meant():
-    """A table of all pairs is no mistake: with it fixed, the gradient would be wrong."""
+    """A table of all pairs is no mistake if the gradient would be wrong for the fixed cost."""
     params, grads, cost = regression((20, 1))
     grads["dw"] = grads["dw"] + [0.1, 0.2, -0.3]
     causes = {d.cause for d in check_gradients(params, grads, cost).diagnoses}
@@ -941,7 +941,7 @@ def test_evaluations_for_the_diagnosis_are_counted():
 
 
 def test_the_tutorial(run):
-    """The card names both bugs at once, and leaves open what the numbers cannot say."""
+    """The check names both bugs at once, and leaves open what the numbers cannot show."""
     notebook = Path(__file__).parents[2] / "notebooks" / "02_find_the_bugs.ipynb"
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
@@ -954,7 +954,7 @@ def test_the_tutorial(run):
 
 
 def test_an_update_between_two_checks(run, shell):
-    """The magic remembers the check before, and nothing but the last one."""
+    """The magic remembers the previous check, and only that one."""
     run("import numpy as np\nx = np.arange(1.0, 6.0)\nA = np.vander(x, 5)")
     run("params = {'w': np.linspace(-1, 1, 5)}")
     run("def cost_function(p):\n    return np.sum(np.tanh(A @ p['w'] / 100) ** 2)")
@@ -969,7 +969,7 @@ def test_an_update_between_two_checks(run, shell):
     assert "previous check" not in diagnosis.sentence
 
 
-# What numbers stand for
+# The meaning of numbers
 
 
 def readings(function=lambda p: 0.0, **namespace):
@@ -1037,7 +1037,7 @@ def test_gradients_explain_nothing():
     assert lengths == ["W1.shape[0]", "W1.shape[1]", "W2.shape[0]", "other.shape[0]"]
 
 
-# What it is good for
+# Uses of a diagnosis
 
 
 def test_the_entries_behind_a_diagnosis():

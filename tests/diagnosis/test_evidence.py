@@ -1,4 +1,4 @@
-"""What a check found out is named by its entries and parameters, the first few of them."""
+"""The results of a check are named by the first few of their entries and parameters."""
 
 import re
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ OWNERS = ["W"] * 6 + ["c"] + ["b"] * 2
 
 
 def evidence(positions=range(9), itemsize=8):
-    """What is known where some entries were measured."""
+    """Return the evidence of a check that measured some entries."""
     columns = np.arange(7.0)[:, None] + 10 * np.arange(len(positions))
     flags = np.zeros((2, len(positions)), dtype=bool)
     measured = MeasuredEntries(np.array(positions, dtype=np.intp), *columns, *flags)
@@ -34,7 +34,7 @@ def quoted(text):
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_labels(data):
-    """The first few of any entries, in order, with those left out counted; and whose they are."""
+    """The first few entries are named, in order, the others are counted; so are the parameters."""
     positions = sorted(data.draw(st.sets(st.integers(0, 8), min_size=1), label="measured"))
     mask = data.draw(st.lists(st.booleans(), min_size=len(positions), max_size=len(positions)))
     chosen = [k for k, here in zip(positions, mask, strict=True) if here]
@@ -64,7 +64,7 @@ def test_all_of_a_parameter(left_out, told):
 
 
 def test_what_was_measured():
-    """Beside the textbook's quotients there are better values: these are the numerical ones."""
+    """The numerical values are the best ones, not the textbook's quotients."""
     known = evidence([3])
     assert known.analytic == known.measured.analytic == 0
     assert known.measured.textbook == 1

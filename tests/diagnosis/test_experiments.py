@@ -1,4 +1,4 @@
-"""An earlier check, another point or a mended cost may be what the gradient belongs to."""
+"""A wrong gradient may be that of an earlier check, of another point, or of a fixed cost."""
 
 from types import SimpleNamespace
 
@@ -20,14 +20,14 @@ RIGHT = {"dW": 2 * W, "db": np.ones(3)}
 
 
 def squares(p):
-    """A cost whose gradient is that in `RIGHT`."""
+    """Return a cost whose gradient is `RIGHT`."""
     return float(np.sum(p["W"] ** 2) + np.sum(p["b"]))
 
 
 def experiments(
     grads, numerical=RIGHT, *, params=None, cost=None, earlier=None, only=None, sides=None
 ):
-    """What is asked, and the mismatches: gradients beside what was measured."""
+    """Return the experiments, and the mismatches between the gradients and the measured values."""
     params = {"W": W, "b": B} if params is None else params
     pairing = pair(params, grads, only=only)
     mismatches = []
@@ -46,13 +46,13 @@ def experiments(
 
 
 def entered(function, params=None, call="auto"):
-    """A cost that may be called."""
+    """Return a cost that can be evaluated."""
     params = {"W": W, "b": B} if params is None else params
     return Cost(function, pair(params, params).parameters, call=call)
 
 
 def previous(names=("W", "b"), shapes=((3, 2), (3,)), n_measured=9):
-    """A check of some parameters, as far as it is looked at."""
+    """Return a previous check of some parameters, with the attributes that are used."""
     parameters = [
         SimpleNamespace(name=name, shape=shape) for name, shape in zip(names, shapes, strict=True)
     ]
@@ -78,7 +78,7 @@ def test_earlier(check, is_taken):
         assert earlier.uncertainty is check.uncertainty
 
 
-# What the cost does not use
+# Parameters that the cost ignores
 
 
 @pytest.mark.parametrize(("reads_b", "is_ignored"), [
@@ -99,7 +99,7 @@ def test_ignored_as_far_as_is_known_without_a_cost():
     assert asked.is_ignored(weights)
 
 
-# What was right at the check before
+# Gradients that were correct at the previous check
 
 THEN = {"dW": 3 * W + 1, "db": np.ones(3)}
 
@@ -125,10 +125,10 @@ def test_nothing_is_known_of_before():
     assert asked.previous(mismatches) is None
 
 
-# What is right before an update
+# Gradients that are correct before an update
 
 BEFORE = {"W": W, "b": B}
-# Of Σ W⁴ + b⁴.
+# The gradient of Σ W⁴ + b⁴.
 GRADIENT = {"dW": 4 * W**3, "db": 4 * B**3}
 AFTER = {name: array - RATE * GRADIENT[f"d{name}"] for name, array in BEFORE.items()}
 NOW = {f"d{name}": 4 * array**3 for name, array in AFTER.items()}
@@ -164,19 +164,19 @@ def test_not_stale(grads, only):
     assert asked.stale(mismatches, thorough=True) is None, "without a cost nothing is tried"
 
 
-# What is right for a mended cost
+# Gradients that are correct for a fixed cost
 
 P, Y = RANDOM.normal(size=(2, 5))
 
 
 def meeting(p):
-    """Half of the mean square of what was meant to be a vector."""
+    """Return half of the mean square of a residual that was meant to be a vector."""
     residual = p["p"] - Y[:, None]
     return float(np.mean(residual**2) / 2)
 
 
 MEANT = {"dp": (P - Y) / 5}
-# What the cost does: the mean over all pairs.
+# The gradient of the cost as it is: the mean over all pairs.
 DONE = {"dp": (P - Y.mean()) / 5}
 
 
@@ -201,7 +201,7 @@ def test_broadcast(grads, function, is_found):
 
 
 def test_what_a_cost_keeps_is_like_any_other_array():
-    """Also what it was given while somebody looked on, once nobody does."""
+    """Arrays that the cost was given during the watch are like any others after it."""
     kept = []
 
     def keeping(p):
@@ -225,7 +225,7 @@ def test_a_cost_that_reads_the_notebook_cannot_be_watched():
 
 
 def test_of_some_entries_nothing_is_tried():
-    """A scan has some rows and columns at hand, and not the whole gradient."""
+    """After a scan, only some rows and columns are known, so nothing is tried."""
     sides = (np.arange(5),)
     with entered(meeting, {"p": P}) as cost:
         asked, mismatches = experiments(MEANT, DONE, params={"p": P}, cost=cost, sides=sides)

@@ -1,4 +1,4 @@
-"""A gradient belongs to a function if it fits in every direction, and not by chance."""
+"""A gradient is that of a function if it fits in every direction, and not by chance."""
 
 import math
 
@@ -16,7 +16,7 @@ NOISE = 1e-15
 
 
 def quadratic(seed):
-    """J = θᵀAθ / 2 + bᵀθ, and its gradient Aθ + b."""
+    """Return J = θᵀAθ / 2 + bᵀθ, and its gradient Aθ + b."""
     random = np.random.default_rng(seed)
     root, b = random.normal(size=(7, 7)), random.normal(size=7)
     A = root @ root.T
@@ -24,7 +24,7 @@ def quadratic(seed):
 
 
 def mismatches(analytic, numerical, theta):
-    """Two parameters, whose gradients are parts of these."""
+    """Return mismatches of two parameters, whose gradients are parts of these."""
     found, start = [], 0
     for name, size in zip("ab", SIZES, strict=True):
         part = slice(start, start + size)
@@ -38,7 +38,7 @@ def mismatches(analytic, numerical, theta):
 
 
 def case(seed=0):
-    """A point, a function, its gradient, and what was measured: the gradient of another one."""
+    """Return a point, a function, its gradient, and the measured gradient: another function's."""
     theta = np.random.default_rng(seed + 1000).normal(size=7)
     function, gradient = quadratic(seed)
     _, other = quadratic(seed + 1)
@@ -48,7 +48,7 @@ def case(seed=0):
 @settings(max_examples=30, deadline=None)
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(1e-4, 10))
 def test_slope_of_a_quadratic(x, v, step):
-    """A central difference has no truncation error there: J = 5 x² has the slope 10 x v."""
+    """A central difference has no truncation error here: J = 5 x² has the slope 10 x v."""
     slope = NoisyFunction(lambda theta: 5 * float(theta @ theta), 0.0).slope(
         np.array([x]), np.array([v]), step
     )
@@ -58,7 +58,7 @@ def test_slope_of_a_quadratic(x, v, step):
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 500), st.integers(0, 6), st.floats(-1, 1), st.integers(-4, 2))
 def test_belongs(seed, k, sign, exponent):
-    """The gradient of a quadratic does, and one that is off in a single entry does not."""
+    """The gradient of a quadratic fits, and one that is off in a single entry does not."""
     theta, function, gradient, measured = case(seed)
     assert is_gradient_of(function, theta, mismatches(gradient, measured, theta))
     off = np.zeros(7)
@@ -67,7 +67,7 @@ def test_belongs(seed, k, sign, exponent):
 
 
 def test_another_point():
-    """Where the gradient is that of another point, it fits there and not here."""
+    """A gradient of another point fits there, and not here."""
     theta, function, _, _ = case()
     _, gradient = quadratic(0)
     there = theta + 0.1
@@ -77,7 +77,7 @@ def test_another_point():
 
 
 def test_what_was_measured_already_belongs_to_the_cost():
-    """Where it does not differ from that of the user's cost, to fit another one says nothing."""
+    """A gradient that also fits the user's own cost is not taken for that of another one."""
     theta, function, gradient, _ = case()
     assert not is_gradient_of(function, theta, mismatches(gradient, gradient, theta))
     assert not is_gradient_of(function, theta, mismatches(gradient, gradient * (1 + 1e-9), theta))
@@ -104,7 +104,7 @@ def test_nothing_belongs_where_there_is_no_cost(value):
 
 @pytest.mark.parametrize(("given", "expected"), [(0.0, False), (1e-2, True)])
 def test_a_point_that_is_known_roughly(given, expected):
-    """An error of the point excuses as large a part of what the gradient was off by."""
+    """A relative error of the point excuses as large a fraction of the gradient's own error."""
     theta, function, gradient, measured = case()
     nearly = gradient + 1e-4 * (measured - gradient)
     found = mismatches(nearly, measured, theta)
@@ -113,7 +113,7 @@ def test_a_point_that_is_known_roughly(given, expected):
 
 @pytest.mark.parametrize(("noise", "expected"), [(NOISE, False), (1e-9, True), (1.0, False)])
 def test_noise(noise, expected):
-    """A function known to 1e-9 excuses an error of 1e-5; one known to nothing says nothing."""
+    """Noise of 1e-9 excuses an error of 1e-5; with too much noise, nothing can be said."""
     theta, function, gradient, measured = case()
     nearly = gradient + 1e-5 / np.sqrt(7)
     found = mismatches(nearly, measured, theta)

@@ -1,4 +1,4 @@
-"""A model explains a gradient if it fits all of it, and if that is no coincidence."""
+"""A model explains a gradient if it fits every entry, and not by coincidence."""
 
 import math
 from dataclasses import fields, replace
@@ -15,13 +15,13 @@ inf, nan = np.inf, np.nan
 
 
 def sample(analytic, numerical, bar=1e-3, *, rounding=0.0, spread=1.0):
-    """Entries of a gradient; a number stands for as many of it."""
+    """Return entries of a gradient; a number is repeated for all of them."""
     columns = np.broadcast_arrays(analytic, numerical, 1.0, bar, rounding, spread)
     return Sample(*(np.array(column, dtype=np.float64) for column in columns))
 
 
 def mismatch(numerical, wrong, *, ks=None, sides=None, bar=1e-6, analytic=None):
-    """The gradient of a `W` whose entries are 0, 1, 2 and so on, as the gradient's own are."""
+    """Return the mismatch of a `W` whose entries, and gradient by default, are 0, 1, 2, …"""
     shape = (3, 4)
     size = math.prod(shape)
     parameter = Parameter("W", None, np.arange(size, dtype=np.float64).reshape(shape), 5)
@@ -44,8 +44,8 @@ def test_norm(vector, length):
     assert norm(np.array(vector)) == pytest.approx(length, rel=1e-15)
 
 
-# How likely it is that a model fits by chance: each entry allows for 2 (bar + rounding), beside a
-# spread of 1.
+# The probability that a model fits by chance: each entry may be off by 2 (bar + rounding), relative
+# to a spread of 1.
 
 
 @pytest.mark.parametrize(("entries", "model", "chance"), [
@@ -69,7 +69,7 @@ def test_chance(entries, model, chance):
 
 @pytest.mark.parametrize(("free", "chance"), [(0, -6), (1, -3), (2, -1), (3, 0), (4, 0)])
 def test_chance_of_what_was_fitted(free, chance):
-    """The entries to which numbers were fitted, the most telling ones, do not count."""
+    """For each fitted number, one entry does not count: the most telling ones are left out."""
     entries = sample([0, 0, 0], 9, bar=[5e-3, 5e-4, 5e-2])
     assert entries.chance(np.zeros(3), entries.bar, free=free) == pytest.approx(chance, abs=1e-9)
 
@@ -82,7 +82,7 @@ def test_chance_of_what_was_fitted(free, chance):
     st.integers(0, 2),
 )
 def test_chance_is_a_probability(values, bar, wider, free):
-    """It falls with every entry more that agrees, and rises with the bars and with what is free."""
+    """It falls with each further entry that agrees, and rises with bars and fitted numbers."""
     entries = sample(values, 9, bar=bar)
     model = entries.analytic
     chance = entries.chance(model, entries.bar, free=free)
@@ -97,7 +97,7 @@ def test_chance_is_a_probability(values, bar, wider, free):
 
 
 def test_explained():
-    """Two entries, each of a hundredth, may be a coincidence; three are none."""
+    """Two entries that each fit by chance once in 100 may be a coincidence; three are not."""
     assert -6 < COINCIDENCE < -4
     for n, is_explained in ((1, False), (2, False), (3, True)):
         entries = sample(np.zeros(n), 9, bar=5e-3)
@@ -114,7 +114,7 @@ def test_explained():
     st.sampled_from([1e-150, 1.0, 1e150]),
 )
 def test_fitted(factor, regressor, unit):
-    """Any factor is found, of values of any size, as well as weighted least squares allow."""
+    """Any factor is found, for values of any size, as precisely as weighted least squares allow."""
     regressor = unit * np.array(regressor)
     bar = 1e-3 * unit * np.arange(1, len(regressor) + 1)
     entries = sample(factor * regressor, 0, bar=bar)
@@ -126,7 +126,7 @@ def test_fitted(factor, regressor, unit):
 
 
 @pytest.mark.parametrize(("target", "regressor", "bar", "factor"), [
-    # (1·0.5 + 100·0.5) / (1 + 100), by hand: each is weighted with 1/bar².
+    # By hand, (1·0.5 + 100·0.5) / (1 + 100): each entry has the weight 1/bar².
     pytest.param([1, 1], [2, 2], [1, 1], 0.5, id="alike"),
     pytest.param([0, 1], [1, 1], [1, 0.1], 100 / 101, id="HARD: a narrow bar counts for more"),
     pytest.param([5, 1], [1, 1], [inf, 1], 1, id="HARD: without a bar it does not count"),
@@ -140,11 +140,11 @@ def test_fitted_by_hand(target, regressor, bar, factor):
     assert math.isinf(uncertainty) == math.isnan(factor)
 
 
-# Which entries tell something
+# Entries that are known well enough
 
 
 @pytest.mark.parametrize(("entry", "expected"), [
-    # Whether it stands out, is not zero, and stands off.
+    # Expected: `stands_out`, `is_nonzero` and `stands_off`.
     pytest.param((1.0, 1.0, 1e-3), (True, True, False), id="right, and known"),
     pytest.param((2.0, 1.0, 1e-3), (True, True, True), id="wrong, and known"),
     pytest.param((1.0, 1.0, 0.5), (False, True, False), id="HARD: known to be no zero, no more"),
@@ -169,7 +169,7 @@ def test_pooled_keeps_each_with_its_own_spread():
 
 
 def test_some_entries_have_a_spread_of_their_own():
-    """√((3² + 4²) / 2) of the two that are kept; what has no bar does not count."""
+    """The spread is √((3² + 4²) / 2), of two kept entries; one without a bar does not count."""
     entries = sample([3, -4, 100, 7], 0, bar=[1e-3, 1e-3, 1e-3, inf])
     some = entries.where(np.array([True, True, False, True]))
     np.testing.assert_allclose(some.spread, np.full(3, math.sqrt(12.5)))
@@ -186,13 +186,13 @@ def test_of_all_entries():
     assert m.is_compared
     assert m.index(11) == (2, 3)
     np.testing.assert_array_equal(np.flatnonzero(m.wrong), [11])
-    # √(11² / 12): typical of the parameter.
+    # The spread is √(11² / 12), typical of the parameter.
     np.testing.assert_allclose(m.sample.spread, 11 / math.sqrt(12))
     assert not mismatch(np.zeros(12), wrong=[]).is_compared
 
 
 def test_of_some_entries():
-    """What was not measured has no bar, and is neither right nor wrong."""
+    """An entry that was not measured has no error bar, and is neither correct nor wrong."""
     m = mismatch([2.0, nan, 0.0], wrong=[9], ks=[2, 5, 9])
     np.testing.assert_array_equal(np.flatnonzero(m.sample.known), [2, 9])
     np.testing.assert_array_equal(np.flatnonzero(m.wrong), [9])
@@ -216,7 +216,7 @@ def test_where_rows_and_columns_meet():
 
 @pytest.mark.parametrize(("bar", "right"), [
     pytest.param(1e-6, range(11), id="narrow"),
-    # Off by 11: twenty times the bar must be no more.
+    # The error is 11, and twenty times the bar must not exceed it.
     pytest.param(0.54, range(11), id="HARD: just narrow enough"),
     pytest.param(0.56, (), id="HARD: too wide, beside what is wrong"),
 ])  # fmt: skip
@@ -228,7 +228,7 @@ def test_right_beside_wrong_ones(bar, right):
 
 @pytest.mark.parametrize("sides", [None, (np.array([0, 2]), np.array([1, 3]))])
 def test_right_ones_known_from_elsewhere(sides):
-    """A scan tells that rows 0 and 1 are right, of which the sample may hold a part."""
+    """A scan shows that rows 0 and 1 are correct; the sample may hold only part of them."""
     m = mismatch([0.0], wrong=[9], ks=[9], sides=sides)
     assert m.n_right == 0
     wider = m.with_right_ones(np.arange(12) < 8, 1e-5)

@@ -1,4 +1,4 @@
-"""A number stands for a length, or for a number, that the notebook knows by name."""
+"""A factor may be a length, or another number, that has a name in the notebook."""
 
 import math
 
@@ -16,7 +16,7 @@ PAIRING = pair(PARAMS, GRADS)
 
 
 def reading(**variables):
-    """A cost that reads some variables, under these names."""
+    """Return a cost that reads some variables under these names."""
     exec_in = dict(variables)
     body = ", ".join(exec_in) or "0"
     exec(f"def cost(p):\n    return ({body})", exec_in)  # noqa: S102 (names come from the table)
@@ -72,7 +72,7 @@ def test_simple_factors_come_first():
     assert {3.0, 40.0, 7.0, 1 / 40} <= set(factors)
 
 
-# Who knows a length best
+# The name of a length
 
 
 @pytest.mark.parametrize(("read", "namespace", "n", "name"), [
@@ -94,7 +94,7 @@ def test_whose_length(read, namespace, n, name):
 
 
 def test_gradients_explain_nothing():
-    """A length that only what is asked about has is no reason."""
+    """A length is no explanation if only the gradient under test has it."""
     grads = {"dW": np.ones((7, 3)), "db": np.ones(7), "extra": np.ones(23)}
     numbers = NotebookNumbers(lambda p: 0.0, {"grads": grads, "e": grads["extra"]}, PAIRING, grads)
     assert numbers.factor(23).length == ""
@@ -152,7 +152,7 @@ def test_how_well_a_strength_is_known(numbers, relative, is_found):
 
 
 def test_a_hostile_namespace_is_no_error():
-    """What raises when it is looked at ends the list, and nothing else."""
+    """A variable that raises an error when it is read ends the search, and nothing else."""
 
     class Hostile(dict):
         def items(self):

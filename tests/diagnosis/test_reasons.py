@@ -1,6 +1,6 @@
 """A verdict that the difference does not explain has a reason, which names what it is about.
 
-How it is put is no matter here: which entries, parameters and numbers a sentence has is.
+These tests ignore the wording: they look for the entries, parameters and numbers in a sentence.
 """
 
 import re
@@ -23,14 +23,14 @@ CORRECT, INSPECT, BUG, OPEN = (
     Verdict.BUG,
     Verdict.INCONCLUSIVE,
 )
-# Sizes of W, b and c, of which every vector below has the entries.
+# Sizes of W, b and c; every vector below holds their entries.
 SHAPES = {"W": 3, "b": 2, "c": 1}
 
 ONES = np.ones(6)
 
 
 def at(*changed, of=ONES):
-    """The same values but for some: pairs of a position and a value."""
+    """Return the same values except for some, given as pairs of a position and a value."""
     values = np.array(of, dtype=float)
     for k, value in changed:
         values[k] = value
@@ -41,7 +41,7 @@ def evidence(
     analytic=ONES, numerical=ONES, *, bar=1e-10, textbook=None, kink=None, value=1.0, noise=1e-16,
     itemsize=8, in_double=False, stopped="", diagnosed=False, params=None,
 ):  # fmt: skip
-    """What is known, of gradients beside measured values."""
+    """Return the evidence for a gradient and measured values."""
     params = {n: np.arange(1.0, k + 1) for n, k in SHAPES.items()} if params is None else params
     ends = np.cumsum([array.size for array in params.values()])
     parts = np.split(np.array(analytic, dtype=float), ends[:-1])
@@ -69,12 +69,12 @@ def evidence(
 
 
 def named(sentences):
-    """What stands in code, of all of them, but for the cost."""
+    """Return all names in code, except for the cost."""
     found = [name for sentence in sentences for name in re.findall(r"`([^`]*)`", sentence)]
     return [name for name in dict.fromkeys(found) if name != "J"]
 
 
-# Nothing is known of one entry.
+# Error bars with which one entry is hardly known, or not at all.
 BLURRED = at((3, 0.5), of=1e-10 * ONES)
 NOTHING = at((5, inf), of=1e-10 * ONES)
 SLIGHTLY = {"analytic": at((3, 1 + 1e-6)), "diagnosed": True}
@@ -82,7 +82,7 @@ HIDDEN = {"analytic": at((4, 2e-9)), "numerical": at((4, 1e-9))}
 
 
 @pytest.mark.parametrize(("known", "verdict", "names"), [
-    # None: there is nothing to say; a list: one sentence, which names these.
+    # None means that there is nothing to say, a list that one sentence has these names.
     pytest.param({}, CORRECT, None, id="right, and the difference says so"),
     pytest.param({"analytic": 2 * ONES}, BUG, None, id="wrong, and the difference says so"),
     pytest.param(HIDDEN, BUG, ["b[1]"], id="HARD: a bug that the difference hides"),
@@ -117,14 +117,14 @@ def test_reasons(known, verdict, names):
 
 
 def test_two_ways_of_knowing_nothing_are_told_apart():
-    """What is not finite, and what is only blurred, each has a sentence."""
+    """Entries that are not finite and entries with wide error bars each have a sentence."""
     bars = at((0, 0.5), (5, inf), of=1e-10 * ONES)
     told = list(reasons(evidence(numerical=at((5, nan)), bar=bars, noise=1e-3)))
     assert [named([sentence]) for sentence in told] == [["c[0]"], ["W"]]
 
 
 def test_each_reason_is_another():
-    """For one and the same verdict, what limits it makes another sentence."""
+    """The same verdict has a different sentence for each limit of the precision."""
     blurred = {"bar": BLURRED}
     causes = ({}, {"value": 1e8}, {"noise": 1e-3}, {"itemsize": 4})
     told = {next(reasons(evidence(**blurred, **cause))) for cause in causes}
@@ -136,14 +136,14 @@ def test_each_reason_is_another():
 
 
 def test_the_numbers():
-    """A hidden error of 1e-9 beside 1e-9 is a half; the share is that of the whole gradient."""
+    """A hidden error of 1e-9 in 2e-9 is a half; its share is that of the whole gradient."""
     (told,) = reasons(evidence(**HIDDEN))
     # |2 − 1| / max(2, 1), 1e-9 / ‖(1, 1, 1, 1, 1)‖, and 1e-9 / (2 √5).
     for number in ("5.0e-01", f"{1e-9 / np.sqrt(5):.0e}", f"{1e-9 / 2 / np.sqrt(5):.1e}"):
         assert number in told
 
 
-# What else is odd
+# Notes
 
 W = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 
@@ -170,7 +170,7 @@ def test_notes(known, names):
 
 
 def test_a_gradient_too_small_to_matter():
-    """In single precision, a parameter below the bars of the others is excused, and named."""
+    """In single precision, a gradient below the error bars of the others is excused, and named."""
     tiny = at((5, 1e-7))
     known = evidence(tiny, tiny, bar=at((5, 1e-7), of=1e-4 * ONES), itemsize=4)
     assert known.comparison.negligible == ("c",)

@@ -1,4 +1,4 @@
-"""The simplest cause that explains every entry is recognised; what fits nothing stays open."""
+"""The simplest cause that explains every entry is recognised; if none does, it stays open."""
 
 import itertools
 import math
@@ -26,7 +26,7 @@ from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._result.cause import Cause
 
 BAR = 1e-9
-# A matrix of numbers that no two arrangements of it share, and parameters beside it.
+# A matrix for which all arrangements differ, and parameters.
 RANDOM = np.random.default_rng(5)
 G = RANDOM.normal(size=(4, 6))
 THETA = RANDOM.normal(size=(4, 6))
@@ -36,7 +36,7 @@ COUNT = 50
 
 
 def knowing(X, lambd):
-    """A cost that knows a length, and a strength."""
+    """Return a cost that reads a length and a strength."""
     return lambda p: lambd * float(np.sum(p**2)) / X.shape[1]
 
 
@@ -45,7 +45,7 @@ NO_NUMBERS = NotebookNumbers(lambda p: 0.0, {}, pair(np.ones(2), np.ones(2)))
 
 
 def mismatch(analytic, numerical, *, name="W", theta=None, bar=BAR, known=True):
-    """A gradient beside what was measured; what is off by more than two bars is wrong."""
+    """Return a gradient beside measured values; an error of more than two bars is wrong."""
     analytic, numerical = np.asarray(analytic, dtype=float), np.asarray(numerical, dtype=float)
     theta = np.resize(THETA, numerical.shape) if theta is None else theta
     size = numerical.size
@@ -57,7 +57,7 @@ def mismatch(analytic, numerical, *, name="W", theta=None, bar=BAR, known=True):
 
 
 def put(array, index, value):
-    """The same array with other values in some places."""
+    """Return the same array with other values in some places."""
     array = np.array(array, dtype=float)
     array[index] = value
     return array
@@ -67,7 +67,7 @@ def found(analytic, numerical, numbers=NUMBERS, **more):
     return recognise_cause(mismatch(analytic, numerical, **more), numbers)
 
 
-# Every cause that one parameter shows by itself, with the numbers that belong to it
+# Every cause that one parameter shows by itself, with its numbers
 
 DEAD = put(G, np.s_[:, [1, 4]], 0.0)
 
@@ -139,7 +139,7 @@ def test_what_fits_nothing_stays_open(analytic, numerical, causes):
 
 
 def test_whether_it_explains_every_entry():
-    """What a row has in common is a cause; that a row is wrong is only a place."""
+    """A pattern that all wrong entries of a row share is a cause; the row alone is only a place."""
     assert found(put(G, 2, 0), G).firm
     assert not found(put(G, 2, RANDOM.normal(size=6)), G).firm
     assert found(G, DEAD).firm
@@ -154,7 +154,7 @@ def test_whether_it_explains_every_entry():
 @settings(max_examples=40, deadline=None)
 @given(st.floats(-1e3, 1e3), st.integers(0, 99))
 def test_any_factor(factor, seed):
-    """A gradient that is c times the right one is told to be, for any c beyond the bars."""
+    """A gradient that is c times the correct one is recognised, for any c beyond the error bars."""
     assume(abs(factor) > 1e-3)
     assume(min(abs(factor - 1), abs(factor + 1)) > 1e-3)
     numerical = np.random.default_rng(seed).normal(size=(4, 6))
@@ -165,7 +165,7 @@ def test_any_factor(factor, seed):
 
 
 def test_the_bars_grow_with_the_factor():
-    """What is a thousand times a value with an error bar has a bar that is a thousand times it."""
+    """If a value is multiplied by a thousand, so is its error bar."""
     bar = 1e-4
     numerical = G + 1.5 * bar * np.sign(THETA)
     assert found(1000 * G, numerical, bar=bar).cause is Cause.SCALE
@@ -175,7 +175,7 @@ def test_the_bars_grow_with_the_factor():
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6))
 def test_no_factor_in_noise(seed):
-    """Two arrays that have nothing to do with each other have no cause at all."""
+    """For two unrelated arrays, no cause is found."""
     random = np.random.default_rng(seed)
     analytic, numerical = random.normal(size=(2, 4, 6))
     assert found(analytic, numerical) is None
@@ -183,18 +183,18 @@ def test_no_factor_in_noise(seed):
 
 @pytest.mark.parametrize(("numbers", "factor"), [(NUMBERS, COUNT), (NO_NUMBERS, None)])
 def test_two_entries_take_a_factor_with_a_meaning(numbers, factor):
-    """50 is a length that the cost knows; to another, it is any number."""
+    """50 is a length that one cost reads; for another cost it is an arbitrary number."""
     sample = mismatch([COUNT, -2.0 * COUNT], [1.0, -2.0]).sample
     named = scaled(sample, numbers)
     assert (named and named[1]["factor"]) == factor
 
 
-# The right values in other places
+# Correct values in other places
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 3), (2, 2, 3), (5,), (1, 4)])
 def test_rearrangements(shape):
-    """Each is a permutation, none the same as another, and none leaves everything in place."""
+    """All are permutations, no two are the same, and none leaves everything in place."""
     size = math.prod(shape)
     orders = [tuple(order.tolist()) for _, order in rearrangements(shape)]
     assert all(sorted(order) == list(range(size)) for order in orders)
@@ -204,7 +204,7 @@ def test_rearrangements(shape):
 @pytest.mark.parametrize("shape", [(2, 3), (3, 3), (2, 2, 3), (5,), (1, 4)])
 @pytest.mark.parametrize("values", ["distinct", "alike"])
 def test_rearranged_iff_it_can_be_told(shape, values):
-    """Every rearrangement is recognised where the entries can be told apart, and only there."""
+    """Every rearrangement is recognised if the entries can be told apart, and only then."""
     size = math.prod(shape)
     numerical = np.arange(1.0, size + 1) ** 1.5 if values == "distinct" else np.ones(size)
     for _, order in rearrangements(shape):
@@ -220,7 +220,7 @@ def test_rearranged_iff_it_can_be_told(shape, values):
 @settings(max_examples=30, deadline=None)
 @given(st.permutations(range(8)), st.sampled_from([BAR, 0.45]))
 def test_any_other_order(order, bar):
-    """The same values in any order are recognised, unless the bars blur which is which."""
+    """The same values in any order are recognised, unless error bars make them ambiguous."""
     numerical = np.arange(1.0, 9.0)
     m = mismatch(numerical[list(order)], numerical, bar=bar)
     assume(m.is_wrong)
@@ -242,7 +242,7 @@ def test_any_strength(strength, l1):
 
 
 def test_parameters_that_are_all_alike_show_no_penalty():
-    """The gradient is then only shifted, by whatever it is."""
+    """The gradient is then shifted by a constant, which may have any other cause."""
     ones = np.ones(G.shape)
     assert regularised(mismatch(G + 0.3, G, theta=ones).sample, NUMBERS) is None
 
@@ -265,7 +265,7 @@ def test_clipped(analytic, numerical, bound):
     assert clipped(m.sample, m.wrong) == bound
 
 
-# What else a finding explains
+# Other parameters that a finding explains
 
 
 @pytest.mark.parametrize(("analytic", "numerical", "is_joined"), [
@@ -296,7 +296,7 @@ def test_joined_to_places_is_nothing():
 
 
 def test_evidence():
-    """cos = (3 · 4 + 4 · 3) / (5 · 5), and ‖(6, 8)‖ / ‖(4, 3)‖; what is not known is left out."""
+    """cos = (3 · 4 + 4 · 3) / (5 · 5), and ‖(6, 8)‖ / ‖(4, 3)‖; unknown entries are left out."""
     known = similarity(mismatch([6.0, 8.0, 1.0], [4.0, 3.0, 5.0], known=[True, True, False]))
     assert known == {"n_wrong": 2, "cosine": pytest.approx(24 / 25), "ratio": pytest.approx(2)}
     assert similarity(mismatch([0.0, 0.0], [4.0, 3.0])) == {"n_wrong": 2}
@@ -324,7 +324,7 @@ def test_summed_over_the_other_axis(analytic, weights, is_found):
     pytest.param("b b c", id="a copy of another"),
 ])  # fmt: skip
 def test_exchanged(owners):
-    """Each gradient is that of another parameter, and groups are what is exchanged in itself."""
+    """Each gradient is that of another parameter; a group is exchanged within itself."""
     numerical = dict(zip("abc", np.random.default_rng(1).normal(size=(3, 2, 3)), strict=True))
     names = dict(zip("abc", owners.split(), strict=True))
     every = [mismatch(numerical[names[n]], numerical[n], name=n) for n in "abc"]
@@ -336,7 +336,7 @@ def test_exchanged(owners):
 
 
 def test_not_exchanged():
-    """A vector of one entry, and one that is off in a single entry, are no other's gradient."""
+    """A single entry does not show an exchange, nor does a vector that is off in one entry."""
     one, other = mismatch([2.0], [1.0], name="a"), mismatch([2.0], [2.0], name="b")
     assert exchanged([one], [one, other]) == []
     nearly = put(VECTOR, 5, 9.0)

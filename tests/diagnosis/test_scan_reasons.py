@@ -1,4 +1,4 @@
-"""What a scan leaves open has a reason, which names the parameters that it is about."""
+"""A question that a scan leaves open has a reason, which names the parameters concerned."""
 
 import re
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ def residual(value=2e-3, bar=1e-5, noise=1e-5, on_kink=False):
 
 
 def parameter(name, verdict=CORRECT, *, told=(), **more):
-    """What a scan found in one parameter, and what was made of it."""
+    """Return the results of a scan for one parameter, and its check."""
     found = {
         "parameter": SimpleNamespace(name=name), "is_measured": True, "is_enumerated": False,
         "is_explained": True, "first": residual(), "rest": residual(), "detectable": 0.5,
@@ -28,7 +28,7 @@ def parameter(name, verdict=CORRECT, *, told=(), **more):
 
 
 def reasons(*parameters, joint=None, verdict=None, difference=1e-3, analytic=1.0, single=False):
-    """The reasons of a scan of some parameters."""
+    """Return the reasons for a scan of some parameters."""
     scans, checks = zip(*parameters, strict=True)
     found = {check.verdict for check in checks}
     verdict = verdict or next((v for v in (BUG, OPEN) if v in found), CORRECT)
@@ -44,7 +44,7 @@ def reasons(*parameters, joint=None, verdict=None, difference=1e-3, analytic=1.0
 
 
 def about(sentence, names):
-    """Whether a sentence has these names in code or after the option that takes them."""
+    """Return True if a sentence has just these names, in code or after the option ``--only``."""
     only = re.findall(r"--only ([^`(]*?) \(", sentence)
     quoted = re.findall(r"`([^`]*)`", sentence)
     return {*quoted, *" ".join(only).split()} - {"J"} == set(names)
@@ -110,7 +110,7 @@ def test_hidden(difference, analytic, is_told):
 
 
 def test_the_numbers():
-    """By how much it is off, and how much is allowed; how many of how many were wrong."""
+    """A sentence has the error and its error bar, or the number of wrong entries and of all."""
     (unlocated,) = reasons(parameter("W", OPEN, is_explained=False, rest=residual(-2e-3, 3e-5)))
     assert {"2.0e-03", "3.0e-05"} <= set(re.findall(r"\d\.\de-\d+", unlocated))
     (region,) = reasons(parameter("W", BUG, told=(MANY,)))
@@ -118,7 +118,7 @@ def test_the_numbers():
 
 
 def test_the_bluntest_is_the_example():
-    """That is the one whose error bar is largest beside its entries."""
+    """The example is the parameter with the largest error bar relative to its entries."""
     one = parameter("W", OPEN, detectable=0.5, largest=0.25)
     other = parameter("V", OPEN, detectable=0.06, largest=0.02)
     (told,) = reasons(one, other)
@@ -128,7 +128,7 @@ def test_the_bluntest_is_the_example():
 
 
 def test_each_reason_is_another():
-    """Noise, bends, single precision, no finite cost, and more that is wrong than is located."""
+    """Noise, sharp bends, single precision and so on each have a sentence of their own."""
     cases = (
         {}, {"first": residual(bar=1e-3)}, {"is_explained": False},
         {"is_explained": False, "rest": residual(bar=np.inf)},
@@ -137,5 +137,5 @@ def test_each_reason_is_another():
     )  # fmt: skip
     told = [reasons(parameter("W", OPEN, **case))[0] for case in cases]
     told += reasons(parameter("W", OPEN), single=True)
-    # Without a residual, and with one that is not finite, there is the same to say.
+    # The sentence is the same without a residual and with one that is not finite.
     assert len(set(told)) == len(told) - 1

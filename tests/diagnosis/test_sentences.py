@@ -1,6 +1,6 @@
-"""What a finding says has the names, the numbers and the places of the finding.
+"""The sentence for a finding has its names, its numbers and its places.
 
-How it is put stands in the golden files; here it may be put in any other way.
+The wording itself is in the golden files; these tests do not depend on it.
 """
 
 import re
@@ -24,7 +24,7 @@ NUMBERS = NotebookNumbers(lambda p: 0.0, {"X": np.zeros((3, 40)), "lambd": 0.7},
 
 
 def mismatch(name="W", shape=(3, 4), factor=3.0, *, bar=BAR, gradient_name=None):
-    """A gradient that is a multiple of what was measured."""
+    """Return a gradient that is a multiple of the measured one."""
     size = int(np.prod(shape))
     numerical = np.arange(1.0, size + 1)
     parameter = Parameter(name, None, np.ones(shape), 0)
@@ -38,7 +38,7 @@ W, V = mismatch(), mismatch("V")
 
 
 def told(cause, details, *mismatches, among=None):
-    """The sentence."""
+    """Return the sentence for a finding."""
     mismatches = mismatches or (W,)
     layers = Layers(mismatches if among is None else among)
     return sentence(Finding(cause, mismatches, details), Context(layers, NUMBERS, "J"))
@@ -49,7 +49,7 @@ def quoted(text):
 
 
 def numbers(text):
-    """The numbers outside of code."""
+    """Return the numbers outside of code."""
     plain = re.sub(r"`[^`]*`", "", text).replace("−", "-").replace(",", "")
     return [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", plain)]
 
@@ -65,7 +65,7 @@ SCALE = {"factor": 40.0, "factor_uncertainty": 1e-9}
 STRENGTH = {"strength": 0.7, "strength_uncertainty": 1e-9, "l1": False}
 ENTRIES = {"n_wrong": 2, "n_right": 10, "indices": [(0, 1), (2, 3)]}
 
-# What stands in code, at least, and the numbers, at least.
+# For each finding, names that must be in code, and numbers that must be in the sentence.
 SAID = {
     "sign": (Cause.SIGN, {}, (W, V), {"dW", "dV"}, ()),
     "sign, placed": (Cause.SIGN, {"after": "W3", "before": "W2"}, (W,), {"dW", "W3", "W2"}, ()),
@@ -143,7 +143,7 @@ def test_any_factor_is_told_to_four_digits(factor):
 
 @pytest.mark.parametrize("uncertainty", [1e-9, 0.02])
 def test_the_error_bar_of_a_factor(uncertainty):
-    """It is told where it does not bear four digits."""
+    """The error bar is stated if it does not allow four digits."""
     text = told(Cause.SCALE, {"factor": 3.25, "factor_uncertainty": uncertainty})
     assert (0.02 in numbers(text)) == (uncertainty == 0.02)
 
@@ -154,20 +154,20 @@ SHAPE = (4, 5, 6)
 @settings(max_examples=30, deadline=None)
 @given(st.tuples(*(st.sets(st.integers(0, n - 1), min_size=1) for n in SHAPE)))
 def test_a_block_is_told_as_numpy_would_take_it(sides):
-    """What stands in code is an index that picks just these entries."""
+    """The code in the sentence is an index that selects just these entries."""
     sides = [sorted(side) for side in sides]
     text = told(Cause.SLICE, {"sides": sides, "n_right": 1}, mismatch(shape=SHAPE))
     expression = next(code for code in quoted(text) if code.startswith("dW["))
     picked, meant = np.zeros((2, *SHAPE), dtype=bool)
     namespace = {"dW": picked, "np": np}
-    exec(f"{expression} = True", namespace)  # noqa: S102 (what is told is code)
+    exec(f"{expression} = True", namespace)  # noqa: S102 (the sentence contains code)
     meant[np.ix_(*sides)] = True
     np.testing.assert_array_equal(picked, meant)
 
 
 @pytest.mark.parametrize(("n", "shown"), [(6, 6), (7, 3), (100, 3)])
 def test_many_are_counted(n, shown):
-    """Of more gradients than anybody reads, some are named and the others counted."""
+    """Of many gradients, some are named, and the others are counted."""
     group = [mismatch(f"W{k}") for k in range(n)]
     text = told(Cause.ENTRIES, {"clipped": 0.5}, *group)
     assert quoted(text) == [f"dW{k}" for k in range(shown)]
@@ -175,7 +175,7 @@ def test_many_are_counted(n, shown):
 
 
 def test_torch_adds_gradients_up():
-    """Only where all are torch's, and all are a whole number of times too large."""
+    """`zero_grad` is mentioned only if all gradients are torch's, and all off by a whole factor."""
     group = [mismatch(name, gradient_name=f"{name}.grad") for name in ("W1", "W2")]
     everywhere = {"factor": 3.0, "factor_uncertainty": 1e-9, "after": "", "before": "W2"}
     assert "zero_grad" in told(Cause.SCALE, everywhere, *group)
@@ -193,9 +193,9 @@ def test_the_others_of_a_layer_are_named_where_they_are_right(other, is_named):
 
 @pytest.mark.parametrize("bar", [1e-9, 1e-2])
 def test_how_sure(bar):
-    """The entries that bear a cause out are counted, and the digits to which they do."""
+    """The sentence has the number of entries that support the cause, and of agreeing digits."""
     text = told(Cause.SIGN, {}, mismatch(bar=bar))
-    # Of 12 entries from 1 to 12, known to 1e-2, all stand out by ten bars; 1e-2 √12 / √650 is 1e-3.
+    # All 12 entries, from 1 to 12 with bars of 1e-2, exceed ten bars; 1e-2 √12 / √650 is 1e-3.
     assert {12, 5 if bar < 1e-6 else 2} <= set(numbers(text))
 
 

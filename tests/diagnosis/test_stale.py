@@ -1,4 +1,4 @@
-"""A gradient of the parameters before an update tells the learning rate of it."""
+"""A gradient of the parameters before an update reveals the learning rate."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ KINKS = A @ START + np.linspace(-0.06, 0.07, 12)
 
 
 def smooth(theta):
-    """Σ log cosh(Aθ − c), whose gradient is Aᵀ tanh(Aθ − c)."""
+    """Return Σ log cosh(Aθ − c), whose gradient is Aᵀ tanh(Aθ − c)."""
     return float(np.sum(np.logaddexp(A @ theta - C, C - A @ theta)))
 
 
@@ -31,7 +31,7 @@ def smooth_gradient(theta):
 
 
 def kinked(theta):
-    """Σ |Aθ − c|: along a line its slope does not change, but for jumps."""
+    """Return Σ |Aθ − c|: along a line, its slope is constant except for jumps."""
     return float(np.sum(np.abs(A @ theta - KINKS)))
 
 
@@ -42,7 +42,7 @@ def kinked_gradient(theta):
 def found_rate(
     theta, analytic, *, cost=smooth, gradient=smooth_gradient, names=(), thorough=False, bar=1e-9
 ):
-    """Return the learning rate, given what the notebook calls learning rates."""
+    """Return the learning rate found, given the notebook's own learning rates."""
     ends = np.cumsum(list(SIZES.values()))
     params = dict(zip(SIZES, np.split(theta, ends[:-1]), strict=True))
     grads = dict(zip(SIZES, np.split(analytic, ends[:-1]), strict=True))
@@ -63,7 +63,7 @@ def found_rate(
 @settings(max_examples=25, deadline=None)
 @given(st.floats(-4, -0.7))
 def test_planted(exponent):
-    """After θ ← θ − α g, any α is found to a millionth, or as far as the slope tells.
+    """After θ ← θ − α g, any α is found to a millionth, or as precisely as the slope allows.
 
     The slope along g is known to 1e-9 of ‖g‖, and changes by α gᵀHg / ‖g‖.
     """
@@ -81,7 +81,7 @@ def test_round_numbers_are_found_to_the_digit(rate):
 
 
 def test_a_rate_of_the_notebook_is_taken_as_it_is():
-    """A number of many digits is found to the last one where the notebook has it."""
+    """A number of many digits is found to the last one if the notebook has it."""
     rate, before = 0.0123456789, smooth_gradient(START)
     theta = START - rate * before
     assert found_rate(theta, before, names={"lr": rate}) == rate
@@ -101,7 +101,7 @@ def test_what_is_not_stale(analytic, thorough):
 
 
 def test_all_must_be_known():
-    """An entry without an error bar may have been updated, too."""
+    """If entries have no error bar, no learning rate is found: they may be updated as well."""
     rate, before = 0.1, smooth_gradient(START)
     assert found_rate(START - rate * before, before, bar=np.inf) is None
 
@@ -113,7 +113,7 @@ def test_all_must_be_known():
     pytest.param(0.2, {"lr": 0.2}, True, True, id="an unusual one that the notebook has"),
 ])  # fmt: skip
 def test_where_the_secants_lead_nowhere(rate, names, thorough, is_found):
-    """On a cost of straight pieces, learning rates that people choose are tried instead."""
+    """For a piecewise linear cost, usual learning rates are tried instead of secants."""
     before = kinked_gradient(START)
     theta = START - rate * before
     assert np.any(kinked_gradient(theta) != before), "the update crosses kinks"

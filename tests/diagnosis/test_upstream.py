@@ -1,4 +1,4 @@
-"""An error is placed between the last parameter that is right and the first that is wrong."""
+"""An error is located between a layer with wrong gradients and the correct ones after it."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ FLAT = "flat"
 
 
 def mismatch(name, shape=None, wrong=False):
-    """A gradient of ones, right or wrong: all of it, or some entries; or one that is zero."""
+    """Return a gradient of ones, wrong in no, some or all entries; or one that is zero."""
     shape = shape or (VECTOR if name.startswith("b") else MATRIX)
     size = int(np.prod(shape))
     is_wrong = np.zeros(shape, dtype=bool)
@@ -28,13 +28,13 @@ def mismatch(name, shape=None, wrong=False):
 
 
 def net(wrong, *, weights="W{}", biases="b{}", depth=4):
-    """Layers of weights and biases, of which some are wrong."""
+    """Return layers of weights and biases, some of them wrong."""
     named = [style.format(k) for k in range(1, depth + 1) for style in (weights, biases)]
     return [mismatch(name, wrong=name in wrong) for name in named]
 
 
 def placed(mismatches, *, known=(), is_everything=True):
-    """The place of an error, where all but some of what is wrong is without a cause of its own."""
+    """Return the place of an error; the `known` wrong parameters have a cause of their own."""
     layers = Layers(mismatches, is_everything=is_everything)
     return boundary(layers, [m for m in mismatches if m.is_wrong and m.name not in known])
 
@@ -74,7 +74,7 @@ def test_beside():
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_between_the_right_two(data):
-    """All up to layer k is wrong and all after it right, for every k, in whatever order given."""
+    """The place is found if all is wrong up to layer k and correct after it, in any given order."""
     depth = data.draw(st.integers(1, 6), label="depth")
     k = data.draw(st.integers(1, depth), label="k")
     wrong = [style.format(i) for i in range(1, k + 1) for style in ("W{}", "b{}")]
@@ -107,7 +107,7 @@ def test_place(wrong, known, before):
 
 
 def test_nothing_to_compare_is_not_right():
-    """A parameter whose gradient is zero, such as a bias before batch norm, speaks for nothing."""
+    """A parameter whose gradient is zero, such as a bias before batch norm, shows nothing."""
     order = ["W1", "b1", "W2", "b2", "W3", "b3"]
     flat = [mismatch(n, wrong=FLAT if n == "b1" else n in {"W1", "W2", "b2"}) for n in order]
     assert placed(flat).before.name == "W2"
@@ -117,7 +117,7 @@ def test_nothing_to_compare_is_not_right():
 
 @pytest.mark.parametrize("is_everything", [True, False])
 def test_beyond_the_last_one_there_may_be_more(is_everything):
-    """Where some parameters are held fixed, the error may enter after what is checked."""
+    """If some parameters are held fixed, the error may enter after the checked ones."""
     place = placed(net(["W1", "b1"], depth=1), is_everything=is_everything)
     assert (place is not None) == is_everything
 
@@ -151,7 +151,7 @@ def test_bias_in_the_units_of_its_weights(units, explained):
     layers = Layers(mismatches)
     place = boundary(layers, [m for m in mismatches if m.is_wrong])
     if units == [1]:
-        # Between weights and their bias lies nothing.
+        # There is nothing between weights and their bias.
         assert place is None or "b2" not in names(place.explained)
     else:
         assert " ".join(names(place.explained)) == explained

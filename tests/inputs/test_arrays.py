@@ -1,4 +1,4 @@
-"""Arrays of other libraries: autograd's, the array API's, and CuPy's, as far as one can without."""
+"""Arrays of other libraries: autograd, the array API, and CuPy as far as possible without a GPU."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ import autograd.numpy as anp  # noqa: E402
 
 
 def test_autograd():
-    """HIPS/autograd computes with NumPy's own arrays."""
+    """HIPS/autograd computes with arrays of NumPy itself."""
     X, y = np.linspace(-1, 1, 12).reshape(6, 2), np.arange(6.0)
     params = {"w": np.array([0.4, -0.7]), "b": 0.5}
 
@@ -33,7 +33,7 @@ def softplus(x):
 
 @pytest.mark.parametrize("slip", [False, True])
 def test_autograd_primitive(slip):
-    """A primitive with a rule of one's own."""
+    """A primitive may have a rule that the user wrote."""
     sign = -1 if slip else 1
     autograd.extend.defvjp(softplus, lambda _, x: lambda g: g / (1 + anp.exp(-sign * x)))
     x = np.array([0.3, -1.2, 2.0])
@@ -45,7 +45,7 @@ def test_autograd_primitive(slip):
 
 
 def test_array_api():
-    """A library that knows nothing but the standard, which NumPy's functions are no part of."""
+    """The library has nothing but the standard, which NumPy's functions do not belong to."""
     W, b = xp.asarray([[0.3, -1.0], [0.2, 0.9]]), xp.asarray([0.1, -0.4])
 
     def cost(params):
@@ -59,13 +59,13 @@ def test_array_api():
     assert check_gradients({"W": W, "b": b}, grads, cost).passed
     wrong = check_gradients({"W": W, "b": b}, {**grads, "b": -grads["b"]}, cost)
     assert [d.names for d in wrong.diagnoses] == [("b",)]
-    # A function without arguments has the arrays moved in place.
+    # The arrays of a function without arguments are moved in place.
     assert check_gradients({"W": W, "b": b}, grads, lambda: cost({"W": W, "b": b})).passed
     assert np.asarray(W).tobytes() == before
 
 
 class OnDevice:
-    """An array as CuPy's are: in a memory of its own, and NumPy gets it through `get` alone."""
+    """An array like CuPy's: it has its own memory, and NumPy gets it only through `get`."""
 
     __cuda_array_interface__ = {"version": 3}  # noqa: RUF012 (only its presence matters)
     __array_ufunc__ = None
@@ -98,7 +98,7 @@ class OnDevice:
 
 
 class Device:
-    """Where they are made: within it, as within a device of CuPy's."""
+    """The device on which arrays are made: inside a `with` block, as with CuPy."""
 
     current = None
 
@@ -134,7 +134,7 @@ def test_as_cupy(closure):
 
 
 def test_not_dense():
-    """What cannot be had as an array is named."""
+    """The error names an array that NumPy cannot read."""
     broken = OnDevice(np.ones(2), Device())
     broken.get = lambda: 1 / 0
     with pytest.raises(InputError) as error:

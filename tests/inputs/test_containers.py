@@ -1,4 +1,4 @@
-"""Containers are opened, read and rebuilt as what they were."""
+"""Containers are opened, read, and rebuilt with the same type and structure."""
 
 import sys
 from collections import OrderedDict, namedtuple
@@ -55,7 +55,7 @@ def test_children(node, expected):
 @settings(max_examples=60, deadline=None)
 @given(nested)
 def test_own_containers_are_themselves(node):
-    """What is made of dicts, lists and tuples is left as it is; nor is it opened."""
+    """A structure of dicts, lists and tuples is left as it is, without a copy."""
     assert plain(node) is node
     assert without_generators(node) is node
 
@@ -63,7 +63,7 @@ def test_own_containers_are_themselves(node):
 @settings(max_examples=60, deadline=None)
 @given(nested.filter(lambda node: children(node) is not None))
 def test_rebuilt_of_the_same(node):
-    """It is equal, of the same kind, and another one."""
+    """The rebuilt container is equal and of the same type, but another object."""
     again = rebuilt(node, [child for _, child in children(node)])
     assert again == node
     assert type(again) is type(node)
@@ -78,12 +78,12 @@ def test_rebuilt_around_something_else():
 
 
 def test_pairs_of_strings_are_no_parameters():
-    """Only tensors are named like that."""
+    """Only pairs with tensors are named parameters."""
     pairs = [("W", np.ones(2))]
     assert without_generators(pairs) is pairs
 
 
-# Stand-ins of PyTorch and JAX: what is asked of them, without the seconds that they take to import
+# Stand-ins for PyTorch and JAX, which take seconds to import
 
 
 class Tensor:
@@ -91,7 +91,7 @@ class Tensor:
 
 
 class Module:
-    """As torch.nn.Module: it gives its parameters, each time anew."""
+    """A stand-in for torch.nn.Module: it yields its parameters, in a new generator each time."""
 
     def __init__(self, **held):
         self.held = held
@@ -135,7 +135,7 @@ def test_modules(module):
     ],
 )
 def test_parameters_are_asked_for_anew(module, ask, expected):
-    """The user's own generator goes on giving all of them."""
+    """The user's own generator is not used up."""
     given_ = ask(module)
     found = without_generators(given_)
     assert found == (module if given_ is module else expected(module.held))
@@ -164,7 +164,7 @@ def begun(generator):
 
 
 class Tree:
-    """A pytree of JAX's with two fields."""
+    """A stand-in for a JAX pytree with two fields."""
 
     def __init__(self, W, b):
         self.W, self.b = W, b
@@ -192,7 +192,7 @@ def tree(monkeypatch):
 
 
 def test_pytrees(tree):
-    """They are read as dicts, by the names of their fields, and put together again."""
+    """They are read as dicts with the names of their fields, and rebuilt."""
     assert is_tree(tree)
     assert not is_tree(None)
     assert list(children(tree)) == [("W", 1.0), ("b", [2.0, 3.0])]
@@ -202,7 +202,7 @@ def test_pytrees(tree):
 
 
 def test_what_contains_itself(tree):
-    """It is left as it is, within what is made plain."""
+    """It is left as it is inside a container that is made plain."""
     ring = [1]
     ring.append(ring)
     assert plain(ring) is ring

@@ -1,4 +1,4 @@
-"""A fingerprint changes if and only if a bit of θ or of the gradient does."""
+"""A fingerprint changes if and only if a bit of θ or of the gradient changes."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def of(array, name="W"):
     where=st.integers(0, 10**6),
 )
 def test_any_single_bit(size, dtype, where):
-    """Also of sizes that are no multiple of the words in which it is read."""
+    """A bit counts even if the size is not a multiple of the words in which arrays are read."""
     array = np.random.default_rng(size).normal(size=size).astype(dtype)
     other = array.copy()
     where %= 8 * array.nbytes
@@ -61,7 +61,7 @@ def test_not_alike(other):
 
 
 def test_zeros_of_either_sign_differ():
-    """They are equal, and are other bits."""
+    """They are equal, but their bits differ."""
     assert of(np.array([0.0])) != of(np.array([-0.0]))
 
 
@@ -71,7 +71,7 @@ def test_names_that_no_text_may_hold():
 
 @pytest.mark.parametrize("k", range(6))
 def test_only_so_much(k):
-    """Of six blocks three are looked at, evenly spread: the first, the third and the fifth."""
+    """Of six blocks, three are read, evenly spaced: the first, the third and the fifth."""
     n = BYTES_AT_ONCE // 8
     array = np.zeros(6 * n)
     other = array.copy()
@@ -104,7 +104,7 @@ def test_what_has_changed(change, expected):
 
 @pytest.mark.parametrize(("change", "expected"), [({"b": b + 1}, ("θ",)), ({"db": b + 1}, ())])
 def test_what_is_held_fixed(change, expected):
-    """The cost depends on it; its gradient is not under test."""
+    """The cost depends on a fixed parameter, but its gradient is not under test."""
     before, now = fingerprint_of(only=["W"]), fingerprint_of(only=["W"], **change)
     assert changed_since(before, now) == expected
 

@@ -1,4 +1,4 @@
-"""Every parameter has its gradient; and where an entry stands, in θ and among those checked."""
+"""Every parameter gets its gradient, and every entry its place in θ and among those checked."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from gradcheck_magic._inputs.pairing import has_gradients, pair
 
 PARAMS = {"a": np.zeros(2), "W": np.zeros((2, 3)), "b": np.zeros(4), "c": 0.5}
 SIZES = {"a": 2, "W": 6, "b": 4, "c": 1}
-# Entries count from 0 on, over all of θ.
+# Entries are counted from 0, over all of θ.
 STARTS = {"a": 0, "W": 2, "b": 8, "c": 12}
 
 
@@ -25,7 +25,7 @@ only = st.sets(st.sampled_from(sorted(PARAMS)), min_size=1)
 @settings(max_examples=40, deadline=None)
 @given(only, st.randoms(use_true_random=False))
 def test_where_entries_stand(names, random):
-    """The gradient of each entry is its place in θ, so that all must agree."""
+    """The gradient of each entry is its place in θ, so all three must agree."""
     checked = [name for name in PARAMS if name in names]
     pairing = pair(PARAMS, {f"d{n}": counting(n) for n in checked}, only=checked)
     size = sum(SIZES[name] for name in checked)
@@ -49,7 +49,7 @@ def test_styles_of_names(style):
 
 
 def test_best_style_wins():
-    """A dict that holds both parameters and gradients, as a cache does."""
+    """A dict may hold both parameters and gradients, as a cache does."""
     grads = {"W": np.ones(2), "dW": np.full(2, 2.0), "db": np.full(1, 3.0)}
     pairing = pair({"W": np.zeros(2), "b": np.zeros(1)}, grads)
     assert pairing.gradient_names == ("dW", "db")

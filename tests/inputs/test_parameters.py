@@ -103,7 +103,7 @@ def test_names(params, names, expected):
 
 
 def test_labels():
-    """An entry is called by the index that the user would type."""
+    """An entry has the index that the user would type."""
     first, number, last = pair([W1, 2.0, b1], [W1, 2.0, b1]).checked
     labels = [first.label(0), first.label(5), number.label(0), last.label(0)]
     assert labels == ["params[0][0, 0]", "params[0][1, 2]", "params[1]", "params[2][0]"]
@@ -124,7 +124,7 @@ def test_only(check):
 
 
 def test_gradients_are_copied():
-    """A cost that writes into the gradients changes nothing of the comparison."""
+    """A cost that writes into the gradients does not change the comparison."""
     grads = {"dW": np.array([2.0, 4.0])}
 
     def cost(p):

@@ -1,4 +1,4 @@
-"""Options are what they may be, or refused with a sentence that says what would do."""
+"""Options are valid, or refused with a sentence that says what is expected."""
 
 import math
 import time
@@ -115,7 +115,7 @@ def test_step_to_be_chosen():
 
 
 def test_seconds_left():
-    """From when the check was asked for, and less than none where they are over."""
+    """Time counts from the start of the check; it is negative when the budget is used up."""
     assert request().seconds_left is None
     assert 99 < request(budget=100).seconds_left <= 100
     late = request(budget=1, started=time.perf_counter() - 10)
@@ -125,7 +125,7 @@ def test_seconds_left():
 @pytest.mark.parametrize("points", [1, 4])
 @pytest.mark.parametrize("point", [0, 3])
 def test_progress(points, point):
-    """At one of several points it tells of all of them; without any there is none."""
+    """With several points, the progress counts all of them; without a callback, there is none."""
     assert request(points=points).progress_at(point) is None
     told = []
     found = request(points=points, progress=lambda *told_now: told.append(told_now))
@@ -135,6 +135,6 @@ def test_progress(points, point):
     if points == 1:
         assert (done, total, seconds) == (5, 20, 1.5)
     else:
-        # The gradient may take as long as one point more.
+        # The gradient function may take as long as one more point.
         assert (done, total) == (20 * point + 5, 20 * 5)
         assert seconds >= 0

@@ -1,4 +1,4 @@
-"""What rounding may have done to a gradient follows from its largest entry, and from the cost."""
+"""The rounding of a gradient is estimated from its largest entry and from the cost."""
 
 from types import SimpleNamespace
 
@@ -40,7 +40,7 @@ def test_largest_entry(gradient, expected):
     ],
 )
 def test_rounding(noise, scale, cost_eps, dtype, relative):
-    """It is 32 units of the largest entry; of a parameter of its own, whatever the others are."""
+    """The rounding is 32 units of the parameter's largest entry, whatever the others are."""
     grads = [np.array([1e9]), np.array([[0.5, -4.0]], dtype=dtype)]
     pairing = pair([np.ones(1), np.ones((1, 2))], grads)
     cost = SimpleNamespace(own=SimpleNamespace(noise=noise, eps=cost_eps), scale=scale)

@@ -1,4 +1,4 @@
-"""`gradient_checking` is the textbook's number, to the last bit."""
+"""`gradient_checking` returns the textbook's number, to the last bit."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from gradcheck_magic import check_gradients, gradient_checking
 
 
 def plain_loop(theta, gradient, cost, epsilon=1e-7):
-    """The textbook's own code: copies of θ, one entry moved in each."""
+    """Run the textbook's own code: it copies θ and moves one entry in each copy."""
     gradient = np.asarray(gradient, dtype=float).ravel()
     approx = np.zeros(theta.size)
     for i in range(theta.size):
@@ -36,7 +36,7 @@ def flattened(container):
     ("bugs", "published"), [(True, 0.285093156781), (False, 1.18855520355e-07)]
 )
 def test_classic_exercise(bugs, published):
-    """The numbers that every solution of the exercise prints."""
+    """The numbers are those that every solution of the exercise prints."""
     net = ClassicExercise()
     found = check_gradients(net.params, net.grads(bugs=bugs), net.cost)
     assert found.difference == pytest.approx(published, rel=1e-3)
@@ -69,7 +69,7 @@ finite = st.floats(-100, 100, allow_subnormal=False)
     dtype=st.sampled_from([np.float64, np.float32]),
 )
 def test_bit_for_bit(theta, factor, epsilon, dtype):
-    """Whatever the point, the gradient, the step and the precision."""
+    """The last bit is right for every point, gradient, step and precision."""
     theta = np.array(theta, dtype=dtype)
     gradient = factor * (theta**3 + np.cos(theta))
     expected = plain_loop(theta, gradient, quartic, epsilon)
@@ -94,7 +94,7 @@ def test_own_precision_and_layout(theta):
 
 
 def test_integers_become_float64():
-    """`zeros_like` of integers would cut every difference to 0."""
+    """With integers, `zeros_like` would cut every difference to 0."""
     theta = np.array([1, -2, 3])
     gradient = theta**3 + np.cos(theta)
     expected = plain_loop(theta.astype(float), gradient, quartic)
@@ -106,7 +106,7 @@ def test_both_zero_is_zero():
 
 
 def test_containers_are_flattened():
-    """A list of arrays is given to the function as one flat θ."""
+    """If the parameters are a list of arrays, the function is called with one flat θ."""
     params, seen = [np.ones((2, 2)), np.zeros(3)], []
 
     def cost(theta):

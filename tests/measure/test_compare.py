@@ -1,4 +1,4 @@
-"""The verdict on entries made by hand, at the edges of the error bars and of the thresholds."""
+"""The verdict on entries that are set by hand, at the edges of error bars and thresholds."""
 
 import math
 
@@ -18,17 +18,17 @@ CORRECT, INSPECT, BUG, INCONCLUSIVE = (
     Verdict.CORRECT, Verdict.INSPECT, Verdict.BUG, Verdict.INCONCLUSIVE,
 )  # fmt: skip
 NAN, INF = math.nan, math.inf
-# A power of two, so that 1 ± k bars are exact; and just less than the thousandth that will do.
+# A power of two, so that 1 ± k bars are exact; and just below the thousandth that is required.
 BAR = 2.0**-10
 
 
 def off_by(error):
-    """A value whose relative error |n − a| / (|n| + |a|) is this, with n = 1."""
+    """Return a value a whose relative error |n − a| / (|n| + |a|) is this, with n = 1."""
     return (1 + error) / (1 - error)
 
 
 def entries(analytic, numerical, uncertainty=1e-12, **columns):
-    """All entries of some parameters, measured; the columns may be numbers."""
+    """Return entries of parameters as if all were measured; a column may be a single number."""
     analytic = np.array(analytic, dtype=float)
 
     def column(value, dtype=float):
@@ -50,7 +50,7 @@ def entries(analytic, numerical, uncertainty=1e-12, **columns):
 
 
 def judged(measured, sizes=None, tolerance=DOUBLE_PRECISION):
-    """Compare; `sizes` tell into how many parameters the entries fall."""
+    """Compare the gradients; `sizes` divides the entries among parameters."""
     sizes = [len(measured.analytic)] if sizes is None else sizes
     stops = np.cumsum(sizes)[:-1]
     names = [f"p{i}" for i in range(len(sizes))]
@@ -63,7 +63,7 @@ def just_more(value):
     return value * (1 + 1e-9)
 
 
-# The analytic value beside a numerical one of 1, its error bar, and the verdict.
+# The analytic value for a numerical one of 1, its error bar, and the verdict.
 EDGES = [
     pytest.param(1.0, 1e-12, CORRECT, id="they agree"),
     pytest.param(1 + BAR, BAR, CORRECT, id="off by one bar"),
@@ -91,7 +91,7 @@ EDGES = [
 @pytest.mark.parametrize(("analytic", "bar", "verdict"), EDGES)
 @pytest.mark.parametrize("unit", [1.0, -(2.0**-30), 2.0**40], ids=str)
 def test_edges(analytic, bar, verdict, unit):
-    """In whatever unit they are measured, one entry decides beside others that are right."""
+    """One entry decides the verdict if the others are correct, in any unit."""
     found = judged(entries([unit, unit * analytic], unit, [0.0, abs(unit) * bar]))
     assert found.verdict is verdict
     assert found.parameters[0].verdict is verdict
@@ -141,7 +141,7 @@ def test_single_precision(analytic, error, verdict):
     ],
 )
 def test_negligible(tolerance, bar, verdict, negligible):
-    """A parameter that is small beside the others, and known to no digit."""
+    """A parameter that is small beside the others may be measured to no digit at all."""
     found = judged(entries([1.0, 1e-3], [1.0, 1e-3], [0, bar]), [1, 1], tolerance)
     assert found.negligible == negligible
     assert [check.verdict for check in found.parameters] == [CORRECT, verdict]
@@ -157,7 +157,7 @@ def test_negligible(tolerance, bar, verdict, negligible):
     ],
 )
 def test_lost_in_rounding(analytic, numerical, verdict):
-    """A parameter whose gradient is zero in truth: what is given for it is what cancels badly."""
+    """A gradient that is truly zero is not wrong if its entries are no more than rounding."""
     found = judged(entries([1.0, analytic], [1.0, numerical], [0, 1e-13]), [1, 1])
     assert [check.verdict for check in found.parameters] == [CORRECT, verdict]
 
@@ -171,13 +171,13 @@ def test_lost_in_rounding(analytic, numerical, verdict):
     ],
 )
 def test_nothing_but_zeros(numerical, bar, kink, verdict):
-    """A gradient of zeros is right, and shows nothing."""
+    """A gradient of zeros is not wrong, but it shows nothing."""
     measured = entries([0.0, 0.0], numerical, bar, low=-kink, high=kink)
     assert judged(measured).verdict is verdict
 
 
 def test_what_is_told():
-    """Names and indices of what is wrong, worst first; the difference; the worst of each."""
+    """Wrong entries have names and indices, the worst first; each parameter has its worst entry."""
     analytic = [2.0, 1.0, 1.0, 1.0, 4.0, 1.0]
     found = judged(entries(analytic, 1.0), [2, 1, 3])
     assert found.wrong_entries == (("p2", (1,)), ("p0", (0,)))
@@ -191,7 +191,10 @@ def test_what_is_told():
 
 
 def test_difference_is_of_the_textbook():
-    """Of its quotients, and of the best values where it has none; the verdict is not."""
+    """The difference is that of the textbook's quotients, but the verdict is not.
+
+    Entries for which there is no quotient use the best value.
+    """
     found = judged(entries([1.0, 1.0], 1.0, textbook=[3.0, NAN]))
     # ‖(2, 0)‖ / (‖(3, 1)‖ + ‖(1, 1)‖)
     expected = 2 / (math.sqrt(10) + math.sqrt(2))
@@ -199,7 +202,7 @@ def test_difference_is_of_the_textbook():
 
 
 def test_stopped():
-    """A parameter of which not every entry was measured is not called correct."""
+    """A parameter is not called correct unless every entry was measured."""
     measured = entries([1.0, 1.0, 2.0], 1.0)
     pairing = pair([np.zeros(2), np.zeros(2), np.zeros(2)], [np.ones(2), [2.0, 1.0], np.ones(2)])
     verdicts = [check.verdict for check in compare(pairing, measured, DOUBLE_PRECISION).parameters]
@@ -210,7 +213,7 @@ def test_stopped():
 
 
 def scanned(detectable=1e-6, left=0.0, slope=1.0, largest=2.0):
-    """A scan of 100 entries of 1 and 2, in which an error of this size would have been found."""
+    """Return a scan of 100 entries of 1 and 2 in which an error of this size would be found."""
     gradient = np.ones(100)
     gradient[0] = largest
     pairing = pair(np.zeros((10, 10)), gradient.reshape(10, 10))
@@ -252,7 +255,7 @@ def test_scan_that_gave_up():
 
 
 def test_scan_with_everything_moving():
-    """What only shows where all parameters move at once leaves the whole open."""
+    """If only moving all parameters at once shows an error, the verdict stays open."""
     pairing, scan = scanned()
     scan.joint = scan.parameters[0].first
     assert verdict_of(pairing, scan) is INCONCLUSIVE

@@ -1,4 +1,4 @@
-"""Every number has an error bar, and the verdict follows from the bars."""
+"""Every number has an error bar, and the verdict follows from the error bars."""
 
 import math
 
@@ -22,7 +22,7 @@ INCONCLUSIVE = Verdict.INCONCLUSIVE
 @pytest.mark.parametrize("sigma", [1e-12, 1e-7, 1e-2])
 @pytest.mark.parametrize("slope", [0.0, 1.0, 1e3])
 def test_noise_level(sigma, slope):
-    """Whatever the slope of the function that it lies on, within a factor of 4."""
+    """The noise is found to within a factor of 4, on any slope."""
     random = np.random.default_rng(1)
     x = np.arange(8) * 1e-9
     found = [noise_level(slope * x + sigma * random.normal(size=8)) for _ in range(50)]
@@ -59,7 +59,7 @@ def test_noise_of_a_cost(cost, low, high):
     st.floats(-6, 9),
 )
 def test_bars_hold_the_truth(function, at, scale, offset):
-    """J = 10^scale f(θ) ± 10^offset: the derivative is where the bar says it is."""
+    """For J = 10^scale f(θ) + 10^offset, the true derivative lies within the error bar."""
     slopes = {
         np.sin: np.cos,
         np.exp: np.exp,
@@ -75,7 +75,7 @@ def test_bars_hold_the_truth(function, at, scale, offset):
 
 
 def test_only_what_is_open_is_measured_again():
-    """About two evaluations for each entry, in ordinary work."""
+    """In ordinary cases, a check takes about two evaluations for each entry."""
     net = Smooth(hidden=30)
     found = check_gradients(net.params, net.grads(), net.cost)
     assert found.passed
@@ -83,7 +83,7 @@ def test_only_what_is_open_is_measured_again():
 
 
 def test_the_fixed_exercise_is_correct():
-    """The textbook calls it worth inspecting, because of round-off."""
+    """The textbook calls it worth inspecting, because of rounding noise."""
     exercise = ClassicExercise()
     found = check_gradients(exercise.params, exercise.grads(), exercise.cost)
     assert found.difference == pytest.approx(1.1885552e-07, rel=1e-3)
@@ -93,7 +93,7 @@ def test_the_fixed_exercise_is_correct():
 
 @pytest.mark.parametrize(("epsilon", "truncation"), [(1e-7, 0), (1e-2, 8e-6), (0.3, 7e-3)])
 def test_a_step_that_is_too_large(check, epsilon, truncation):
-    """What a large step of the user's costs is told, and not held against the gradient."""
+    """The error of a step that the user chose is reported, and not blamed on the gradient."""
     theta = np.array([0.3, -0.7])
     found = check(theta, np.cos(theta), lambda t: float(np.sin(t).sum()), epsilon=epsilon)
     assert found.verdict is CORRECT
@@ -126,7 +126,7 @@ def absolute(theta):
     ],
 )
 def test_kink(check, at, gradient, verdict):
-    """Where θ is on it, any value between the slopes is right; elsewhere only the slope is."""
+    """At a kink, any value between the slopes is correct; elsewhere only the slope is."""
     found = check(np.array([at, 1.0]), np.array([gradient, 2.0]), absolute)
     assert found.verdict is verdict
     on_it = at == 0
@@ -139,7 +139,7 @@ def test_kink(check, at, gradient, verdict):
 
 @pytest.mark.parametrize("curvature", [1.0, 1e3, 1e6, 1e9])
 def test_curvature_is_no_kink(check, curvature):
-    """A smooth entry is never excused, however curved."""
+    """A smooth entry is never excused, however strong its curvature is."""
 
     def cost(theta):
         return float(theta[0] + curvature * theta[0] ** 2 / 2 + theta[1])
@@ -151,7 +151,7 @@ def test_curvature_is_no_kink(check, curvature):
 
 
 def test_a_kink_in_a_network(check):
-    """A unit whose input is exactly zero, and the usual convention for it."""
+    """A unit whose input is exactly zero may have the usual gradient."""
     random = np.random.default_rng(0)
     x, w, v = np.array([1.0, 2.0]), np.array([2.0, -1.0]), random.normal()
 
@@ -185,7 +185,7 @@ def test_a_parameter_whose_gradient_is_small(check, share, factor, verdict):
 
 
 def logistic(dtype, *, inside=None):
-    """Data, parameters, the right gradient and the cost of a small logistic regression."""
+    """Return data, parameters, the correct gradient and the cost of a small logistic regression."""
     random = np.random.default_rng(3)
     X = random.normal(size=(30, 4)).astype(dtype)
     y = (random.random(30) < 0.5).astype(dtype)
@@ -223,14 +223,14 @@ def test_single_precision_is_judged_for_what_it_is(check, dtype, inside, again):
 
 
 def test_a_single_precision_gradient_beside_a_double_precision_cost(check):
-    """Its rounding is no mistake."""
+    """The rounding of the gradient is not a mistake."""
     w, gradient, cost = logistic(np.float64)
     found = check(w, gradient.astype(np.float32), cost)
     assert found.verdict is CORRECT
     assert check(w, (1.001 * gradient).astype(np.float32), cost).verdict is BUG
 
 
-# When nothing can be said
+# When there is no verdict
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_inconclusive_says_why_and_what_to_do(check, cost, why, remedy):
 
 
 def test_a_minimum(check):
-    """There a wrong gradient looks right, whatever is wrong with it."""
+    """At a minimum any wrong gradient looks correct, so the check cannot tell."""
     theta = np.full(3, np.pi / 2)
     found = check(theta, np.cos(theta), lambda t: float(np.sin(t).sum()))
     assert found.verdict is INCONCLUSIVE
@@ -273,12 +273,12 @@ def test_a_minimum(check):
     assert "Check at another point" in found.reasons[0]
 
 
-# What has fooled it once: costs that are computed in steps, or end somewhere
+# Costs that once fooled the check: they are computed in steps, or their domain ends
 
 
 @pytest.mark.parametrize("logit", [14.3, 15.3, 16.3, 17.3, 19.3, 22.3, 25.0])
 def test_a_saturated_probability(check, logit):
-    """log(1 − a) has steps where a is nearly 1: small steps find no slope there, or none's."""
+    """log(1 − a) has steps where a is almost 1: with small ε, its slope is zero or far off."""
     z = np.array([logit, 0.3, -0.5])
 
     def cost(z):
@@ -289,7 +289,7 @@ def test_a_saturated_probability(check, logit):
 
 
 def unscaled(sizes, seed):
-    """A net as it is first written, with weights that are not scaled down."""
+    """Return a network as in a first attempt, with weights that are not scaled down."""
     random = np.random.RandomState(seed)
     X, Y = random.randn(sizes[0], 8), (random.rand(sizes[-1], 8) > 0.5) * 1.0
     layers = range(1, len(sizes))
@@ -325,7 +325,7 @@ def unscaled(sizes, seed):
     ],
 )
 def test_large_weights(sizes, seed):
-    """Some probabilities are 1 but for a few last digits."""
+    """Some probabilities differ from 1 only in the last few digits."""
     p, grads, cost = unscaled(sizes, seed)
     assert check_gradients(p, grads, cost).verdict in {CORRECT, INCONCLUSIVE}
     last = f"dW{len(sizes) - 1}"
@@ -338,12 +338,12 @@ def test_large_weights(sizes, seed):
 )
 @pytest.mark.parametrize("seed", [38, 66, 79])
 def test_weights_that_are_too_large(seed):
-    """Known: the README says so."""
+    """This limit is known, and the README mentions it."""
     assert check_gradients(*unscaled((5, 6, 6, 3), seed)).verdict in {CORRECT, INCONCLUSIVE}
 
 
 def test_chaos(check):
-    """The Lorenz system, so far ahead that the noise is as large as the cost: nobody can tell."""
+    """The Lorenz system is followed so far that the noise is as large as the cost."""
     start = np.array([1.0, 1.0, 1.05])
 
     def flow(x):
@@ -375,7 +375,7 @@ def test_a_rounded_cost(check, digits):
 
 @pytest.mark.parametrize("digits", range(1, 9))
 def test_a_rounded_cost_with_small_slopes(check, digits):
-    """Its steps may be wider than any of the differences': then it looks constant."""
+    """The cost may have steps wider than any ε; then it looks constant."""
     x = np.array([1.3, -0.7, 2.2])
 
     def cost(x):
@@ -389,7 +389,10 @@ def test_a_rounded_cost_with_small_slopes(check, digits):
 
 @pytest.mark.parametrize("height", [0.0, 0.5, 1.0, 2.5, 2.123456789012345], ids=str)
 def test_a_cost_that_is_constant_here(check, height):
-    """As a hinge is where all margins are kept: few decimals do not make a gradient right."""
+    """A cost may be constant around θ, as a hinge loss is if all margins are kept.
+
+    That its values have few decimals does not make a gradient correct.
+    """
     x = np.array([0.3, -0.2, 0.5])
 
     def cost(x):
@@ -443,13 +446,13 @@ def test_a_single_precision_gradient_excuses_no_other(check):
     ],
 )  # fmt: skip
 def test_the_edge_of_the_domain(check, x, grads, cost):
-    """What lies beyond it is our own step's fault, and the side that is left is enough."""
+    """A step across the edge is not the user's mistake, and the other side is enough."""
     assert check(x, grads, cost).verdict is CORRECT
     assert check(x, 2 * grads, cost).verdict is BUG
 
 
 def test_all_units_on_their_kinks(check):
-    """With all weights zero, what backpropagation says need not be between two slopes."""
+    """With all weights zero, the backpropagated gradient need not lie between the two slopes."""
     X, y = np.array([[1.0, 2.0], [-1.0, 1.0], [0.5, -1.0]]), np.array([1.0, -2.0, 3.0])
     p = {"W": np.zeros((2, 2)), "b": np.zeros(2), "v": np.ones(2)}
 
@@ -462,7 +465,7 @@ def test_all_units_on_their_kinks(check):
 
 
 def test_a_cost_that_is_zero_by_accident(check):
-    """Its relative noise is large, and says nothing of the gradient's."""
+    """The cost has a large relative noise, but the gradient does not."""
     x, slope = np.array([0.5, -1.0, 0.3]), np.array([2.0, 3.0, 2e-6])
     zero = x - np.array([1e-10, 0, 0])
 
@@ -477,7 +480,7 @@ def test_a_cost_that_is_zero_by_accident(check):
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 def test_detectable_is_kept(offset):
-    """An error of a single entry that is as large as that is listed."""
+    """An error as large as `detectable` in a single entry is listed."""
     net = Smooth()
 
     def cost(p):
@@ -509,14 +512,14 @@ def test_detectable_is_kept(offset):
     ],
 )
 def test_points_that_hide_bugs(check, W, note):
-    """They are told, and not judged; a bias of zeros is nothing special."""
+    """Such points are noted and do not change the verdict; a bias of zeros is not noted."""
     found = check({"W": W}, {"dW": np.cos(W)}, lambda p: float(np.sin(p["W"]).sum()))
     assert found.verdict is CORRECT
     assert [text.partition(":")[0] for text in found.notes] == ([note] if note else [])
 
 
 def test_dead_units(check):
-    """Zero on both sides is right; zero on one side is not."""
+    """A gradient of zero is correct if the slope is zero on both sides, and wrong otherwise."""
     params = {"w": np.array([1.0, -1.0])}
 
     def cost(p):
@@ -551,7 +554,7 @@ def right_at_one(params):
     ],
 )
 def test_points(check, grads, points, verdict, point):
-    """A gradient may be right where it is given, and nowhere else."""
+    """A gradient may be correct at the given point only."""
     params = {"w": np.ones(3)}
     found = check(params, grads, cubes, points=points)
     assert found.verdict is verdict
@@ -573,7 +576,7 @@ def test_points_are_seeded():
 
 
 def test_points_of_functions_that_read_the_notebook():
-    """Its arrays are moved in place, and put back bit for bit, also after an error."""
+    """The notebook's arrays are moved in place and restored bit for bit, even after an error."""
     w = np.array([1.0, np.pi])
     before = w.tobytes()
     found = check_gradients(w, lambda: 3 * w**2, lambda: float(np.sum(w**3)), points=3)
@@ -627,14 +630,14 @@ def ladder_of(function, steps, noise=1e-16):
     ],
 )
 def test_ladder(function, slope, known_to):
-    """Whatever it finds on its way, the bar holds."""
+    """The bar holds the truth, whatever the function does between the steps."""
     estimate = ladder_of(function, [1e-7, 6e-6, 5e-5, 4e-4]).estimate()
     assert not estimate.on_kink
     assert abs(estimate.low - slope) <= estimate.bar < known_to
 
 
 def test_two_steps_that_agree_by_luck_accuse_nobody():
-    """A third one, nearer to θ, tells."""
+    """A third step, closer to θ, decides."""
 
     def wild(t):
         return t if abs(t) < 1e-7 else 2 * t

@@ -1,4 +1,4 @@
-"""Steps and what they say together: the bar holds the true slope, whatever the noise."""
+"""Several steps give one value, whose error bar holds the true slope with any noise."""
 
 import math
 from itertools import pairwise
@@ -21,7 +21,7 @@ NAN, INF = math.nan, math.inf
 
 
 def rung(function, at, step, noise=0.0, random=None):
-    """One step of a function with noise of a known size, spread evenly over ±√3 of it."""
+    """Measure one step of a function with noise of a known size, uniform over ±√3 times that."""
 
     def value(x):
         error = 0.0 if random is None else math.sqrt(3) * noise * random.uniform(-1, 1)
@@ -31,7 +31,7 @@ def rung(function, at, step, noise=0.0, random=None):
 
 
 def climbed(function, at=0.0, noise=1e-16, *, first=6e-6, random=None, most=8):
-    """Take the steps that a ladder asks for, from the textbook's on."""
+    """Take the steps that a ladder asks for, starting with the textbook's."""
     ladder = Ladder(max(1.0, abs(at)), 1e-14, 1.0)
     step = 1e-7
     while step is not None and len(ladder.rungs) < most:
@@ -58,7 +58,7 @@ SMOOTH = {
     seed=st.integers(0, 10**6),
 )
 def test_bars_hold_the_truth(name, at, noise, seed):
-    """Of noise that is more than the rounding of values up to 40; and they are not wide."""
+    """The noise exceeds the rounding of values up to 40, and the error bars are not too wide."""
     function, slope = SMOOTH[name]
     random = np.random.default_rng(seed)
     estimate = climbed(function, at, noise, first=1e-4, random=random).estimate()
@@ -83,7 +83,7 @@ def test_bars_hold_the_truth(name, at, noise, seed):
 def test_rung(costs, steps, slopes):
     found = Rung.measured(costs, steps, 0.125)
     np.testing.assert_equal((found.step, found.forward, found.backward, found.central), slopes)
-    # Four times the noise over the step.
+    # Four times the noise, divided by the step.
     assert found.round_off == (INF if 0 in steps else 0.5 / found.step)
     np.testing.assert_equal(found.gap, slopes[1] - slopes[2])
 
@@ -147,7 +147,7 @@ def test_kink(curvature):
 
 @pytest.mark.parametrize("offset", [3e-9, 1e-5, 1e-3])
 def test_kink_near_by(offset):
-    """It must not pass for a slope: the bar holds the truth, or there is none."""
+    """A kink must not pass for a slope: the error bar holds the truth, or there is no value."""
     found = climbed(lambda x: 2 * max(x - offset, 0) - max(offset - x, 0)).estimate()
     inside = abs(found.nearest(1.0) - 1.0) <= found.bar
     assert inside
@@ -157,19 +157,19 @@ def test_flat():
     found = climbed(lambda _: 7.0, noise=1e-15).estimate()
     assert found.is_flat
     assert (found.low, found.high) == (0.0, 0.0)
-    # With the largest step, which is 0.4: four times the noise over that.
+    # With the largest step, 0.4: four times the noise, divided by the step.
     assert found.bar == pytest.approx(4e-15 / 0.4)
 
 
 def test_staircase():
-    """Small steps stay on one stair, and larger ones find the slope, all but one digit of it."""
+    """Small steps stay on one stair; larger ones find the slope, to within one digit."""
     found = climbed(lambda x: 1e-5 * math.floor(3 * x / 1e-5 + 0.3)).estimate()
     assert abs(found.low - 3.0) <= found.bar < 0.3
 
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_edge_of_the_domain(side):
-    """Where there is J on one side alone, that side tells."""
+    """If J exists on one side only, that side gives the slope."""
     found = climbed(lambda x: math.exp(x) if side * x >= 0 else NAN).estimate()
     assert abs(found.low - 1.0) <= found.bar < 1e-3
 
@@ -180,7 +180,7 @@ def test_nowhere():
 
 
 def test_steps():
-    """They are apart by a factor of 8, or of 2 where one is put between, and at most 0.4 of θ."""
+    """Steps differ by a factor of 8 (of at least 2 for one in between), and reach at most 0.4."""
     ladder = climbed(math.exp, 1.0)
     steps = [each.step for each in ladder.rungs]
     assert all(further >= 2 * near for near, further in pairwise(steps))
@@ -197,7 +197,7 @@ def test_steps():
 
 
 def inquiry(name, n_questions):
-    """Ask a few questions; return all answers."""
+    """Ask some questions, and return all answers."""
     answers = []
     while len(answers) < n_questions:
         answers.append((yield f"{name}{len(answers)}"))
@@ -213,7 +213,7 @@ def inquiry(name, n_questions):
     ],
 )
 def test_answered(at_once, batches):
-    """In their order; what has no question is not asked, and all that go on are asked at once."""
+    """Answers come in order, and all inquiries that still have questions are asked together."""
     asked = []
 
     def answers(questions):

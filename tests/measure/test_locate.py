@@ -1,4 +1,4 @@
-"""The search behind one residual finds exactly the entries that were made wrong."""
+"""The search for the errors behind one residual finds exactly the entries that were made wrong."""
 
 import math
 
@@ -23,7 +23,7 @@ def slopes(shape):
 
 
 def searched(errors):
-    """Search a linear cost, of whose gradient these are the errors."""
+    """Search a linear cost whose gradient has these errors."""
     right = slopes(errors.shape)
     pairing = pair(np.zeros(errors.shape), right + errors)
     with Cost(lambda theta: float(np.sum(right * theta)), pairing.parameters) as cost:
@@ -41,7 +41,7 @@ signed = st.tuples(st.floats(1e-3, 10.0), st.sampled_from([-1, 1])).map(math.pro
 @settings(max_examples=25, deadline=None)
 @given(shape=st.sampled_from(SHAPES), k=st.integers(0, 299), error=signed)
 def test_a_single_one_is_found(shape, k, error):
-    """Wherever it is, and however large."""
+    """A single error is found wherever it is, and however large."""
     errors = np.zeros(300)
     errors[k] = error
     sampled, is_complete, left, _ = searched(errors.reshape(shape))
@@ -56,7 +56,7 @@ def test_a_single_one_is_found(shape, k, error):
     planted=st.dictionaries(st.integers(0, 299), signed, max_size=5),
 )
 def test_what_is_left(shape, planted):
-    """No entry is accused that is right; and what was not found is what is left, no less."""
+    """No correct entry is accused, and what is left is exactly what was not found."""
     errors = np.zeros(300)
     errors[list(planted)] = list(planted.values())
     sampled, _, left, _ = searched(errors.reshape(shape))
@@ -89,12 +89,12 @@ def test_exactly_what_was_planted(shape, count, seed):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("k", [0, 1, 149, 299])
 def test_a_single_one_is_read_off(shape, k):
-    """Where it is along each axis takes a few evaluations, and no halving."""
+    """The index along each axis takes a few evaluations, without halving."""
     errors = np.zeros(300)
     errors[k] = 0.5
     sampled, _, _, n_evaluations = searched(errors.reshape(shape))
     assert sampled.wrong == {k}
-    # For each axis the ramp and the part: two evaluations each; then the entry, or three of them.
+    # For each axis, the ramp and the part take two evaluations each; then one to three entries.
     assert n_evaluations <= 4 * len(shape) + 20
 
 
@@ -128,7 +128,7 @@ def test_an_entry_beside_a_region():
 
 
 def test_a_search_is_given_up():
-    """Where wrong entries are strewn about, and are neither few nor dense."""
+    """The search gives up if wrong entries are scattered and neither few nor dense."""
     errors = np.zeros(4000)
     errors[np.random.default_rng(0).choice(4000, 400, replace=False)] = 0.5
     sampled, is_complete, _, n_evaluations = searched(errors)

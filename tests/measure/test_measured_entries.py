@@ -1,4 +1,4 @@
-"""What was measured entry by entry stands in the order of θ, as far as it got."""
+"""The table of measured entries is in the order of θ, even if only some entries were measured."""
 
 import numpy as np
 import pytest
@@ -12,14 +12,14 @@ EPSILON = 0.25
 
 
 def pairing():
-    """Three parameters of 2, 4 and 3 entries; the gradient counts from 10 on."""
+    """Return three parameters with 2, 4 and 3 entries; the gradient counts up from 10."""
     params = {"a": np.zeros(2), "W": np.zeros((2, 2)), "b": np.zeros(3)}
     grads = {"a": [10.0, 11.0], "W": [[12.0, 13.0], [14.0, 15.0]], "b": [16.0, 17.0, 18.0]}
     return pair(params, grads)
 
 
 def measured(positions, n_settled=None, planned_size=None):
-    """Differences of which every column tells the position that it belongs to."""
+    """Return differences in which every column gives away the position of the entry."""
     numbers = np.array(positions, dtype=float)
     m = len(positions)
     found = CentralDifferences.planned(m if planned_size is None else planned_size, EPSILON)
@@ -49,7 +49,7 @@ def require_columns(entries, positions):
 
 @pytest.mark.parametrize(("n_measured", "n_settled"), [(9, 9), (5, 3), (0, 0)])
 def test_first_ones(n_measured, n_settled):
-    """Of a full check that was stopped: what was planned and not measured is left out."""
+    """After a full check was stopped, entries that were planned but not measured are left out."""
     differences = measured(range(n_measured), n_settled, planned_size=9)
     entries = MeasuredEntries.first(pairing(), differences)
     require_columns(entries, range(n_measured))
@@ -57,7 +57,7 @@ def test_first_ones(n_measured, n_settled):
 
 
 def test_sampled_ones():
-    """A scan measures them in any order, batch by batch, and the last batch may be cut short."""
+    """A scan measures entries in any order and in batches, and the last batch may be incomplete."""
     scan = planned_scan(pairing())
     a, _, b = scan.parameters
     a.sampled.ks, a.sampled.batches = [1], [measured([1])]
@@ -73,7 +73,7 @@ def test_none_sampled():
 
 
 def test_parts():
-    """Each parameter, where its entries stand among those measured, and which of it they are."""
+    """Each parameter comes with the place of its measured entries and with their indices."""
     scan = planned_scan(pairing())
     a, _, b = scan.parameters
     a.sampled.ks, a.sampled.batches = [1], [measured([1])]

@@ -1,4 +1,4 @@
-"""All entries or a scan: which of them there is time for, and how far it got."""
+"""A measurement is full or a scan, depending on the time it takes, and knows how far it got."""
 
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ def pairing(size=1000):
 
 
 def chosen(mode, seconds_each, budget=None, **options):
-    """A measurement of 1000 entries: 2000 evaluations in all."""
+    """Choose for 1000 entries, which take 2000 evaluations in all."""
     found = Measurement(pairing(), options.get("epsilon"), mode)
     cost = SimpleNamespace(seconds_each=seconds_each, itemsize=options.get("itemsize", 8))
     found.choose(cost, budget)
@@ -78,7 +78,7 @@ def cost_function(params):
 
 
 def measured(mode, grads, cost=cost_function):
-    """Measure, as far as it goes; return the measurement and what is made of it."""
+    """Measure until the end or an interrupt; return the measurement and how it is judged."""
     together = pair(THETA, grads)
     found = Measurement(together, None, mode)
     with Cost(cost, together.parameters) as entered:
@@ -98,7 +98,7 @@ def test_done(mode, error):
     assert found.is_done
     assert comparison.verdict is (Verdict.BUG if error else Verdict.CORRECT)
     assert comparison.wrong_entries == ((("b", (1,)),) if error else ())
-    # A scan of three entries measures each.
+    # A scan of three entries measures each of them.
     assert len(entries.positions) == (43 if mode == "full" else 3)
     total = "43 entries were measured" if mode == "full" else "2 parameters were looked at"
     assert total in found.so_far
@@ -109,7 +109,7 @@ def test_done(mode, error):
     [("full", "40 of 43 entries", 40), ("scan", "1 of 2 parameters", 0)],
 )
 def test_interrupted(mode, so_far, n_measured):
-    """As soon as `b` moves alone."""
+    """The interrupt comes as soon as `b` moves alone."""
 
     def cost(params):
         still = np.array_equal(params["W"], THETA["W"])

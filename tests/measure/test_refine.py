@@ -1,4 +1,4 @@
-"""The second look: for every entry a value, and an error bar that holds the truth."""
+"""Refining gives every entry a value, and an error bar that holds the truth."""
 
 import math
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def measured(theta, gradient, function, *, epsilon=1e-7, progress=None):
-    """The differences of one parameter, after both looks."""
+    """Return the differences of one parameter, after the textbook's pass and refining."""
     pairing = pair(theta, gradient)
     differences = CentralDifferences.planned(pairing.size, epsilon)
     with Cost(function, pairing.parameters, progress=progress) as cost:
@@ -43,7 +43,7 @@ def measured(theta, gradient, function, *, epsilon=1e-7, progress=None):
     ("values", "step", "down", "up"),
     [
         pytest.param([1.0, -2.0], 0.25, [0.25, 0.25], [0.25, 0.25], id="exact"),
-        # Below 1 the numbers are twice as dense as above.
+        # Below 1, numbers are twice as dense as above.
         pytest.param([1.0], EPS / 2, [EPS / 2], [0.0], id="half a place"),
         pytest.param([2.0**53], 1.0, [1.0], [0.0], id="lost in rounding"),
         pytest.param([2.0**53], 3.0, [3.0], [4.0], id="rounded to even"),
@@ -55,7 +55,7 @@ def test_steps_taken(values, step, down, up):
 
 
 def test_steps_taken_in_single_precision():
-    """What float32 makes of the step, told in double precision."""
+    """The step that float32 really takes is given in double precision."""
     down, up = steps_taken(np.array([1.0], dtype=np.float32), 1e-7)
     assert (down.item(), up.item()) == (2.0**-23, 2.0**-23)
 
@@ -75,7 +75,7 @@ def test_noise_of_pair(plus, minus, noise, expected):
 
 
 def made(minus, value, plus, step=0.5, noise=0.0):
-    """One pass over one entry, of J(θ−h), J(θ) and J(θ+h)."""
+    """Return one pass over one entry, from J(θ−h), J(θ) and J(θ+h)."""
     sides = np.array([float(plus)]), np.array([float(minus)])
     stepped = np.array([step]), np.array([step])
     return Pass.made(*sides, stepped, SimpleNamespace(value=value, noise=noise, eps=0.0))
@@ -84,7 +84,7 @@ def made(minus, value, plus, step=0.5, noise=0.0):
 @pytest.mark.parametrize(
     ("costs", "central", "gap", "round_off"),
     [
-        # The noise of 2⁻¹⁰, four times, over h = 1/2.
+        # Four times the noise of 2⁻¹⁰, divided by h = 1/2.
         pytest.param((1.0, 2.0, 3.0), 2.0, 0.0, 2.0**-7, id="straight"),
         pytest.param((1.0, 0.0, 1.0), 0.0, 4.0, 2.0**-7, id="a kink"),
         pytest.param((1.0, 2.0, INF), NAN, INF, INF, id="no value above"),
@@ -108,7 +108,7 @@ def test_one_pass_over_what_was_really_stepped():
     assert (rung.step, rung.forward, rung.backward, rung.central) == (0.75, 2.0, 2.0, 2.0)
 
 
-# With a step of 1/2 the noise n puts an error bar of 8n on the slope, which is 1.
+# With a step of 1/2, the noise n gives the slope, which is 1, an error bar of 8n.
 NARROW = 0.99 * VERIFIED / 8
 SETTLED, OPEN, IS_GROSS = (False, False), (True, False), (False, True)
 
@@ -131,7 +131,7 @@ SETTLED, OPEN, IS_GROSS = (False, False), (True, False), (False, True)
     ],
 )
 def test_judged(analytic, noise, gap, aim, expected):
-    # Slopes of 1 ± gap/2 on both sides.
+    # The slopes on the two sides are 1 ± gap/2.
     found = made(-0.5 + gap / 4, 0.0, 0.5 + gap / 4, noise=noise)
     assert GROSS == 10
     open_ones, gross = found.judged(np.array([analytic]), 0.0, aim)
@@ -156,7 +156,7 @@ SMOOTH = {
     factor=st.sampled_from([1.0, 1.0 + 1e-4, -1.0]),
 )
 def test_bars_hold_the_truth(name, theta, offset, factor):
-    """Whatever the gradient under test says, right or wrong, of a cost of 1 or more."""
+    """They do so for correct and wrong gradients alike, with a cost of 1 or more."""
     function, slope = SMOOTH[name]
     theta = np.array(theta)
     right = slope(theta)
@@ -166,7 +166,7 @@ def test_bars_hold_the_truth(name, theta, offset, factor):
 
 
 def test_a_slope_below_the_noise_gets_a_larger_step():
-    """With the textbook's step the noise of 1e6 leaves no digit of a slope of 1e-2."""
+    """With the textbook's step, the noise of 1e6 leaves no digit of a slope of 1e-2."""
     theta = np.array([0.5])
     found = measured(theta, [0.01], lambda x: 1e6 + 0.01 * float(x[0]))
     textbook_bar = 4 * EPS / 2 * 1e6 / 1e-7
@@ -180,7 +180,7 @@ def test_a_slope_below_the_noise_gets_a_larger_step():
     [(0.5, 0.5), (-1.0, -1.0), (1.0, 1.0), pytest.param(2.0, 1.0, id="outside"), (-3.0, -1.0)],
 )
 def test_a_kink(analytic, numerical):
-    """At |x| = 0 any slope from −1 to 1 is right, and the nearest of them is told."""
+    """At |x| = 0, any slope from −1 to 1 is correct; the nearest one is returned."""
     found = measured(np.array([0.0, 3.0]), [analytic, 1.0], lambda x: float(np.abs(x).sum()))
     bar = found.uncertainty[0]
     assert bar < 1e-6
@@ -190,7 +190,7 @@ def test_a_kink(analytic, numerical):
 
 
 def test_dead_units_take_one_more_step_together():
-    """Where J is flat and zero is given, one large step more for each entry will do."""
+    """If J is flat and the gradient is zero, one larger step for each entry is enough."""
     theta, evaluated = np.full(20, -1.0), []
 
     def cost(x):
@@ -205,7 +205,7 @@ def test_dead_units_take_one_more_step_together():
 
 
 def test_only_some_entries():
-    """Those that are asked for, in the order of the places that they are written to."""
+    """Only the requested entries are measured, and they are written in the requested order."""
     theta = np.array([1.0, 2.0, 3.0, 4.0])
     pairing = pair(theta, 2 * theta)
     differences = CentralDifferences.planned(3, 1e-7)
@@ -220,7 +220,7 @@ def test_only_some_entries():
 
 
 def test_interrupted():
-    """What the textbook's pass knew until then is kept, with wider bars, and is not settled."""
+    """What the textbook's pass measured is kept with wider error bars, and is not settled."""
     theta, calls = np.arange(1.0, 6.0), []
 
     def cost(x):
@@ -236,7 +236,7 @@ def test_interrupted():
     assert len(calls) == 1
     assert (differences.n_measured, differences.n_settled) == (3, 0)
     assert differences.numerical[:3] == pytest.approx(2 * theta[:3], rel=1e-6)
-    # As wide as what is called gross, lest any be called wrong that was looked at once.
+    # The bar is as wide as a gross error: an entry that was measured once is not called wrong.
     plain = measured(theta, 2 * theta, lambda x: float(x @ x))
     assert differences.uncertainty[:3] == pytest.approx(GROSS / 2 * plain.uncertainty[:3], rel=0.1)
     assert np.isnan(differences.numerical[3:]).all()

@@ -1,4 +1,4 @@
-"""What a gradient leaves unexplained along a direction is its error, times the direction."""
+"""The residual along a direction is the error of the gradient, times the direction."""
 
 import math
 
@@ -26,7 +26,7 @@ def linear(theta):
 
 
 def with_residuals(gradient, ask, cost=linear, theta=THETA):
-    """Return what is asked of the residuals of one parameter."""
+    """Return what `ask` gets from the residuals of one parameter."""
     pairing = pair(theta, gradient)
     with Cost(cost, pairing.parameters) as entered:
         residuals = Residuals(entered, gradient_under_test(pairing, 0, entered), seed=0)
@@ -40,7 +40,7 @@ def of_all(gradient, **options):
 @settings(max_examples=25, deadline=None)
 @given(k=st.integers(0, 19), error=st.floats(-100, 100).filter(lambda e: abs(e) > 1e-6))
 def test_a_single_error_shows_as_itself(k, error):
-    """r = −δ · vₖ, with no clear disagreement, and with a bar that is far narrower."""
+    """r = −δ · vₖ: the residual is clear, and its error bar is far smaller than the error."""
     gradient = SLOPES.copy()
     gradient.flat[k] += error
     found = of_all(gradient)
@@ -73,7 +73,7 @@ def test_a_right_gradient_leaves_nothing(name):
 
 
 def test_a_kink_widens_the_bar():
-    """Where θ sits on one, as much may hide as the slopes on both sides are apart."""
+    """At a kink, an error as large as the gap between the two slopes may be hidden."""
     theta = np.zeros(SHAPE)
     found = of_all(theta, cost=lambda x: float(np.abs(x).sum()), theta=theta)
     assert found.on_kink
@@ -81,7 +81,7 @@ def test_a_kink_widens_the_bar():
 
 
 def test_not_finite():
-    """What is no number in the gradient counts as zero; where J has none, nothing is known."""
+    """A nan in the gradient counts as zero; if J itself is nan, the residual is unknown."""
     gradient = SLOPES.copy()
     gradient[1, 2] = NAN
     found = of_all(gradient)
@@ -100,7 +100,7 @@ BOXES = [
 
 @pytest.mark.parametrize("box", BOXES, ids=str)
 def test_of_part(box):
-    """Only the errors in the part show."""
+    """A residual of a part shows only the errors in it."""
     errors = np.zeros(SHAPE)
     errors[1, 1], errors[2, 2], errors[3, 3] = 0.5, -2.0, 1.0
     part = V.within(box)
@@ -124,7 +124,7 @@ def test_nothing_moves():
 
 
 def test_mended():
-    """What is left once the wrong entries were measured: nothing; their bars are added."""
+    """After the wrong entries are measured, nothing is left, and their error bars are added."""
     gradient = SLOPES.copy()
     gradient[1, 1] += 0.5
     gradient[3, 4] -= 0.25
@@ -148,7 +148,7 @@ def test_mended():
 
 
 def test_holes_do_not_move():
-    """Nor do they in the next direction, except in a sketch of the whole."""
+    """Holes do not move in the next direction either, except in a sketch of the whole."""
     gradient = SLOPES.copy()
     gradient[1] += 5
 
@@ -177,7 +177,7 @@ def test_clear(value, bar, is_known, is_clear):
 
 
 def test_detectable():
-    """An error is missed if it moves by less than 99.9 % of them do, and the bar hides as much."""
+    """An error escapes if its entry moves less than 99.9 % of them do and the bar hides as much."""
     found = Residual(V, 0.0, 1.0, 0.0, 0.0)
     error = found.detectable
     assert error * likely_magnitude(0.999) == pytest.approx(2.0)
@@ -199,7 +199,7 @@ def test_all_parameters_at_once(error):
             Residuals(entered, gradient_under_test(pairing, i, entered), 0) for i in (0, 1)
         ]
         (found,) = results_of([joint_residual(everything, entered, 1)], entered)
-        # Of length 1 in all: each of two parameters has half of its square.
+        # The length is 1 in total: each of the two parameters has half of its square.
         v = everything[1].direction(1).value_at((1,)) / math.sqrt(2 * 3)
         everything[1].correct(1, 2 * params["b"][1], 0.0)
         (mended,) = results_of([joint_residual(everything, entered, 1)], entered)

@@ -1,4 +1,4 @@
-"""Entries measured by themselves: each once, and judged by its own error bar."""
+"""Sampled entries are measured individually, once each, and judged by their own error bars."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def quadratic(theta):
 
 
 def sampled(gradient, *batches, cost=quadratic, aim=np.inf, theta=THETA):
-    """Measure some entries, batch by batch; return what was found, what was corrected, the cost."""
+    """Measure batches of entries; return what was found and corrected, and the evaluations."""
     pairing = pair(theta, gradient)
     with Cost(cost, pairing.parameters) as entered:
         residuals = Residuals(entered, gradient_under_test(pairing, 0, entered), 0)
@@ -30,7 +30,7 @@ def sampled(gradient, *batches, cost=quadratic, aim=np.inf, theta=THETA):
 
 
 def test_what_is_found():
-    """Wrong are those that are off; blank those that are zero, as they are given."""
+    """Entries are wrong if they are off, and blank if both gradients are zero there."""
     gradient = THETA + np.array([0, 0.5, 0, 0, -1e-3, 0])
     found, corrected, _ = sampled(gradient, [4, 0, 1], [2])
     assert found.ks == [0, 1, 4, 2]
@@ -38,7 +38,7 @@ def test_what_is_found():
     assert set(found.changes) >= {1, 4}
     assert found.changes[1] == pytest.approx((-0.5, 1.0), rel=1e-5)
     assert found.changes[4] == pytest.approx((1e-3, 0.5), rel=1e-3)
-    # What is measured is corrected: numerical less analytic.
+    # The correction of a measured entry is its numerical minus its analytic value.
     assert set(corrected) == {0, 1, 2, 4}
     for k, (change, bar) in corrected.items():
         assert abs(change - (THETA - gradient)[k]) <= bar
@@ -63,7 +63,7 @@ def test_one_entry(index, value, wrong, blank):
 
 
 def test_a_kink_excuses():
-    """Any slope between those on both sides is right."""
+    """Any slope between those on the two sides is correct."""
     found, _, _ = sampled(
         [0.5, *THETA[1:5], 1.5], [0, 5], cost=lambda x: quadratic(x) + abs(x[0]) + abs(x[5])
     )
@@ -72,7 +72,7 @@ def test_a_kink_excuses():
 
 @pytest.mark.parametrize(("value", "wrong"), [(0.0, set()), (0.5, {0})])
 def test_what_is_disputed_is_not_wrong(value, wrong):
-    """Where every entry is zero and on a kink, a zero need not be one of the slopes, 1 to 3."""
+    """If every entry is on a kink, a gradient of zero need not be one of the slopes, 1 to 3."""
     found, _, _ = sampled(
         [value, 2.0], [0, 1], cost=lambda x: float(np.sum(np.abs(x) + 2 * x)), theta=np.zeros(2)
     )
@@ -96,7 +96,7 @@ def test_as_well_as_is_asked_for(aim):
 
 
 def test_interrupted():
-    """What was measured until then is known, and not judged."""
+    """What was measured by then is kept, but not judged."""
 
     def cost(theta):
         if theta[2] != THETA[2] and theta[1] == THETA[1]:

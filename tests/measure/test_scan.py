@@ -1,4 +1,4 @@
-"""A scan finds what is wrong among many entries, exactly, and accuses nothing else."""
+"""A scan finds exactly the wrong entries among many, and accuses no others."""
 
 import functools
 import itertools
@@ -18,7 +18,7 @@ from gradcheck_magic import GradientCheckInterrupted, Verdict, check_gradients
 from gradcheck_magic._cost.directions import Direction, likely_magnitude
 
 SCAN = functools.partial(check_gradients, mode="scan")
-# What it may take to clear a right gradient, and for each wrong entry.
+# The evaluations that a scan may take for a correct gradient, and for each wrong entry.
 ONCE, EACH = 60, 90
 
 
@@ -29,7 +29,7 @@ def network(activation, seed=0):
 
 
 def scanned(activation, plant=lambda _: None, seed=0):
-    """Scan a network after something was planted in a copy of its gradients."""
+    """Scan a network after planting errors in a copy of its gradients."""
     net, right = network(activation, seed)
     grads = {name: grad.copy() for name, grad in right.items()}
     plant(grads)
@@ -37,7 +37,7 @@ def scanned(activation, plant=lambda _: None, seed=0):
 
 
 def planted(grads, count, random):
-    """Make some entries wrong by half, of those that are not small; return which."""
+    """Make some entries wrong by half, but no small ones; return which."""
     found = set()
     names = list(grads)
     while len(found) < count:
@@ -73,7 +73,7 @@ def test_exactly_what_was_planted(activation, count, seed):
     ("sign", "names"), [(1, ("W1", "W1")), (-1, ("W1", "W1")), (-1, ("W2", "b3"))]
 )
 def test_errors_of_one_size_do_not_cancel(sign, names):
-    """Under directions of pure signs they would, half the time."""
+    """With directions made only of signs, they would cancel half of the time."""
     for seed in range(20):
         random = np.random.default_rng(seed)
 
@@ -86,7 +86,7 @@ def test_errors_of_one_size_do_not_cancel(sign, names):
 
 
 def test_power_holds():
-    """An error a little larger than is promised to be found is found: here always."""
+    """An error slightly larger than `detectable` is found, here every time."""
     net, right = network("tanh")
     promised = {p.name: p.detectable for p in SCAN(net.params, right, net.cost).parameters}
     random = np.random.default_rng(0)
@@ -94,7 +94,7 @@ def test_power_holds():
         grads = {key: grad.copy() for key, grad in right.items()}
         k = int(random.integers(grads[name].size))
         flat = grads[name].reshape(-1)
-        # What is off by less than 2e-5 of itself is not called wrong.
+        # An entry that is off by less than 2e-5 of itself is not called wrong.
         flat[k] += random.choice([-1, 1]) * max(1.05 * promised[name], 2.1e-5 * abs(flat[k]))
         check = SCAN(net.params, grads, net.cost)
         index = tuple(int(i) for i in np.unravel_index(k, grads[name].shape))
@@ -103,17 +103,17 @@ def test_power_holds():
 
 @pytest.mark.parametrize("amplitude", [0, 1e-11, 1e-9])
 def test_power_is_computed(amplitude):
-    """It follows the noise of the cost: what is promised is found, what is far below is not."""
+    """`detectable` follows the noise of the cost: errors of that size are found."""
     x = np.linspace(1.4, 1.5, 400)
     noise = np.random.default_rng(0).normal(size=10_000)
 
     def cost(theta):
-        # The same noise wherever θ is the same: that of a long sum in another order.
+        # The noise is the same wherever θ is, like that of a long sum in another order.
         return float(np.sum(np.sin(theta))) + amplitude * noise[crc32(theta) % len(noise)]
 
     def with_error(size):
         grad = np.cos(x)
-        # What is off by less than 2e-5 of itself is not called wrong.
+        # An entry that is off by less than 2e-5 of itself is not called wrong.
         grad[123] += max(size, 2.1e-5 * grad[123] * (size > 0))
         return SCAN(x, grad, cost)
 
@@ -153,7 +153,7 @@ REGIONS = [
 @pytest.mark.parametrize(("plant", "where", "cause"), REGIONS)
 @pytest.mark.parametrize("activation", ["tanh", "softplus"])
 def test_region(plant, where, cause, activation):
-    """Not enumerated, but tried, and told."""
+    """A wrong region is not listed entry by entry: it is sampled and named."""
     check = scanned(activation, plant)
     (wrong,) = [p for p in check.parameters if p.verdict is Verdict.BUG]
     (region,) = wrong.regions
@@ -169,13 +169,13 @@ def test_region(plant, where, cause, activation):
     ("plant", "where"), [(row, "Row 20 of `W1`"), (column, "Column 7 of `W2`")]
 )
 def test_a_line_is_called_a_line(plant, where):
-    """Not by the entries of it that happened to be tried."""
+    """A wrong row or column is named as such, not by the entries that were sampled."""
     (diagnosis,) = scanned("tanh", plant).diagnoses
     assert diagnosis.sentence.startswith(f"{where} is ")
 
 
 def test_a_row_of_a_table_that_is_hardly_read():
-    """What is right has a gradient in few rows: it is not all of the table that is off by ½."""
+    """Few rows of the table have a gradient; the error is one row's, not the whole table's."""
     random = np.random.default_rng(0)
     E, rows = random.normal(size=(10_000, 16)), [17, *random.integers(10_000, size=60)]
 
@@ -192,7 +192,7 @@ def test_a_row_of_a_table_that_is_hardly_read():
 
 
 def test_two_rows_and_an_entry():
-    """What is known to be wrong does not hide what else is."""
+    """A wrong region that is known does not hide other errors."""
 
     def plant(grads):
         grads["W1"][[20, 43]] *= 2
@@ -207,7 +207,7 @@ def test_two_rows_and_an_entry():
 
 
 def test_a_row_and_single_entries():
-    """One region, and each entry beside it by itself."""
+    """The region is named, and the entries outside it are listed individually."""
     random = np.random.default_rng(0)
     W = random.normal(size=(60, 60))
     for seed in range(15):
@@ -222,7 +222,7 @@ def test_a_row_and_single_entries():
 
 
 def test_scattered():
-    """A third of the entries: that is said, and how many of those that were tried."""
+    """If a third of the entries is wrong, the report says so, with the number sampled."""
 
     def plant(grads):
         grads["W1"][np.random.default_rng(0).random(grads["W1"].shape) < 1 / 3] += 1e-2
@@ -236,7 +236,7 @@ def test_scattered():
 
 
 def test_kernel():
-    """A slice of an array with four axes, by the index that a reader would write."""
+    """A slice of an array with four axes is named by the index that a user would type."""
     random = np.random.default_rng(0)
     K, X = random.normal(size=(8, 6, 5, 5)), random.normal(size=(40, 8, 6, 5, 5))
 
@@ -265,14 +265,14 @@ def test_kernel():
     ],
 )
 def test_difference_is_estimated(plant, spread):
-    """Within its spread, which is small where it is known entry by entry, or is a factor."""
+    """The estimate is within its spread, which is small for single entries and for a factor."""
     net, right = network("tanh")
     check = scanned("tanh", plant)
     grads = {name: grad.copy() for name, grad in right.items()}
     plant(grads)
     wrong, true = (np.concatenate([g[n].ravel() for n in net.params]) for g in (grads, right))
     difference = np.linalg.norm(wrong - true) / (np.linalg.norm(wrong) + np.linalg.norm(true))
-    # The differences themselves are known to 1e-5, and no better.
+    # The differences themselves are known only to 1e-5.
     told = max(4 * check.difference_uncertainty, 1e-5 * difference if spread else 0)
     assert abs(check.difference - difference) <= told
     assert spread is None or check.difference_uncertainty <= spread * difference
@@ -283,7 +283,7 @@ def test_difference_is_estimated(plant, spread):
 
 
 def test_kinks():
-    """Biases of zero and inputs of zero: θ sits on the kinks of many units at once."""
+    """With biases and inputs of zero, θ is at the kinks of many units at once."""
     for seed in range(10):
         net = Network.small("ReLU", seed)
         net.X = net.X.copy()
@@ -296,7 +296,7 @@ def test_kinks():
 
 
 def test_kinks_are_many():
-    """Wherever a step leads, it crosses some: too many to tell, and none is called a bug."""
+    """Every step crosses too many kinks to tell them apart, and none is called a bug."""
     X = np.random.default_rng(0).normal(size=(4000, 300))
     w = np.random.default_rng(1).normal(size=300) * 1e-3
     right = X.T @ np.sign(X @ w) / len(X)
@@ -325,7 +325,7 @@ def test_single_precision(cost_too):
 
 
 def test_too_blunt():
-    """Single precision and a thousand times more entries than it can tell apart: that is said."""
+    """A scan in single precision says that it cannot tell so many entries apart."""
     x = np.linspace(1, 2, 100_000, dtype=np.float32)
     check = SCAN(x, np.sin(x) / x.size, lambda x: np.mean(1 - np.cos(x), dtype=np.float32))
     assert check.verdict is Verdict.INCONCLUSIVE
@@ -337,7 +337,7 @@ def test_too_blunt():
 
 
 def test_rounded_cost():
-    """Its stairs are wider than any small step: nothing is accused, and it comes to an end."""
+    """The cost has steps wider than any small ε: nothing is accused, and the scan ends."""
     net, right = network("tanh")
     check = SCAN(net.params, right, lambda p: round(net.cost(p), 5))
     assert check.verdict is Verdict.INCONCLUSIVE
@@ -346,7 +346,7 @@ def test_rounded_cost():
 
 
 def beside_kinks(other):
-    """θ sits on the kinks of every entry of `b`, of which one has a slope besides; and `other`."""
+    """Return a cost with a kink in every entry of `b`, one of which also has a slope."""
     random = np.random.default_rng(0)
     params = {"a": random.normal(size=300), "b": random.normal(size=200)}
     center = params["b"].copy()
@@ -359,7 +359,7 @@ def beside_kinks(other):
 
 
 def test_what_hides_behind_kinks():
-    """A zero that is wrong, where every entry has a kink: the scan must not call it right."""
+    """A zero is wrong, but every entry has a kink: the scan must not call it correct."""
     params, cost = beside_kinks(lambda kinks: kinks)
     grads = {"da": 2 * params["a"], "db": np.zeros(200)}
     assert check_gradients(params, grads, cost, mode="full").verdict is Verdict.BUG
@@ -379,7 +379,7 @@ def test_neighbours_do_not_spoil_the_second_look(other):
     """Two errors that cancel along the first direction are found along the second."""
     params, cost = beside_kinks(other)
     grads = {"da": 2 * params["a"], "db": np.zeros(200)}
-    # The direction that is looked along first.
+    # The first direction of the scan.
     direction = Direction.over(0, (300,), (0, 0, 0), ())
     for k, sign in ((10, 1), (200, -1)):
         grads["da"][k] += sign * 0.5 / direction.value_at((k,))
@@ -398,7 +398,7 @@ SHAPES = {"a": (), "b": (1,), "c": (3,), "d": (0,), "e": (50, 1), "f": (7, 8, 9)
 
 
 def test_all_sizes():
-    """A number, a few entries, none; those that are few are measured one by one."""
+    """Arrays of every size are scanned, even empty ones; small ones are measured individually."""
     params = {
         name: np.asarray(np.random.default_rng(0).normal(size=s)) for name, s in SHAPES.items()
     }
@@ -429,7 +429,7 @@ def test_nothing_to_compare():
 @pytest.mark.parametrize("n_odd", [1, 50])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_difference_of_what_is_no_number(n_odd, value):
-    """As in a full check, it is none."""
+    """The difference is nan, as in a full check."""
     x = np.linspace(1, 2, 300)
     grad = 2 * x
     grad[:n_odd] = value
@@ -451,7 +451,7 @@ def test_a_few_zeros():
 
 
 def test_only_some():
-    """What is not checked does not move."""
+    """Parameters that are not checked do not move."""
     net, right = network("tanh")
     check = SCAN(net.params, right, net.cost, only=["W2"])
     assert check.passed
@@ -463,7 +463,7 @@ def test_only_some():
 
 
 def test_notebook_arrays_are_put_back():
-    """A cost that reads the notebook's own arrays, in any layout."""
+    """The cost reads the notebook's own arrays, which may have any layout."""
     random = np.random.default_rng(0)
     W = np.asfortranarray(random.normal(size=(30, 20)))
     v = random.normal(size=80)[::2]
@@ -481,14 +481,14 @@ def test_notebook_arrays_are_put_back():
 
 
 def test_cost_that_is_not_finite_elsewhere():
-    """Along the direction it leaves its domain: nothing can be said, and nothing is accused."""
+    """The cost is nan along the direction, so the check cannot tell and accuses nothing."""
     x = np.full(50, 1e-9)
     check = SCAN(x, 1 / x, lambda x: float(np.sum(np.log(x))) if np.all(x > 0) else np.nan)
     assert check.verdict is Verdict.INCONCLUSIVE
     assert not check.wrong_entries
 
 
-# How it is chosen, and how long it may take
+# How the mode is chosen, and how long a check may take
 
 
 def test_auto_takes_what_fits(clock):
@@ -522,7 +522,7 @@ def test_budget_decides(clock):
     [pytest.param(0.5, 1, id="not known before the first"), (15, 15), (15.9, 15), (40, 40)],
 )
 def test_budget_is_kept(clock, mode, fit, evaluations):
-    """The check stops in time, and not sooner, and says how far it got."""
+    """The check stops in time, but not earlier, and says how far it got."""
     net, right = network("tanh")
     slow = clock.slow(net.cost, 1 / 64)
     check = check_gradients(net.params, right, slow, mode=mode, budget=fit / 64)
@@ -537,7 +537,7 @@ def test_budget_is_kept(clock, mode, fit, evaluations):
 
 
 def test_budget_is_kept_by_the_real_clock(monkeypatch):
-    """However slow the machine is, it is, and the seconds that are told are real ones."""
+    """The budget is kept on a machine of any speed, and the reported seconds are real."""
     monkeypatch.undo()
     net, right = network("tanh")
     began = time.perf_counter()
@@ -565,7 +565,7 @@ def test_what_was_wrong_by_then_is_a_bug(clock):
 
 
 def test_difference_is_unbiased():
-    """The square of the estimate is that of the truth, on average."""
+    """The square of the estimate is correct on average."""
     random = np.random.default_rng(0)
     W = random.normal(size=(60, 60))
     ratios = []
@@ -575,12 +575,12 @@ def test_difference_is_unbiased():
         check = SCAN(W, grad, lambda W: float((W**2).sum()), seed=seed)
         truth = np.linalg.norm(grad - 2 * W) / (np.linalg.norm(grad) + np.linalg.norm(2 * W))
         ratios.append(check.difference / truth)
-    # A hundred estimates, each known to about 30 %.
+    # A hundred estimates, each with an error of about 30 %.
     assert abs(np.mean(np.square(ratios)) - 1) < 0.25
 
 
 def test_interrupt_of_a_right_one():
-    """Whenever it comes, nothing is said to be wrong."""
+    """If the gradient is correct, nothing is called wrong after an interrupt at any time."""
     net, right = network("tanh")
     for at in range(20, 48):
         calls = itertools.count(1)
@@ -600,7 +600,7 @@ def test_interrupt_of_a_right_one():
 
 @pytest.mark.parametrize("at", [1, 10, 25, 40, 60, 80])
 def test_interrupt(at):
-    """Whenever it comes, what is known is told, and the arrays are as they were."""
+    """An interrupt at any time keeps the results so far and restores the arrays."""
     net, right = network("tanh")
     grads = {name: grad.copy() for name, grad in right.items()}
     planted(grads, 3, np.random.default_rng(0))
@@ -667,7 +667,7 @@ def directions(draw):
 
 @given(directions(), st.floats(1e-6, 1e-2))
 def test_direction(pair, step):
-    """What is moved is what `value_at` says, and what is predicted; and it is put back."""
+    """A direction moves what `value_at` and the prediction say, and everything is restored."""
     whole, part = pair
     random = np.random.default_rng(0)
     theta, gradient = (np.asarray(random.normal(size=whole.shape)) for _ in range(2))
@@ -689,7 +689,7 @@ def test_direction(pair, step):
 @settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_magnitudes(seed):
-    """Never small, of mean square one, and of either sign."""
+    """The magnitudes are never small; their mean square is 1, and they have either sign."""
     direction = Direction.over(0, (20_000,), (seed, 0, 0), ())
     array = np.zeros(20_000)
     direction.move(array, np.zeros(20_000), 1.0)
@@ -713,7 +713,7 @@ def test_holes_stay():
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-160, 1e160, 1e300])
 def test_scale_of_the_cost(scale):
-    """Squares of its gradient leave the range of floating point."""
+    """The squares of the gradient leave the range of floating point."""
     x = np.linspace(1, 2, 100)
     grad = 2 * x * scale
     assert SCAN(x, grad, lambda x: float(scale * (x @ x))).passed
@@ -724,7 +724,7 @@ def test_scale_of_the_cost(scale):
 
 
 def test_lost_in_rounding():
-    """The gradient of a bias before batch norm: zero in truth, and rounding in backpropagation."""
+    """The gradient of a bias before batch norm is truly zero, but backpropagation adds rounding."""
     random = np.random.default_rng(0)
     X = random.normal(size=(30, 8)).astype(np.float32)
     params = {name: random.normal(size=8).astype(np.float32) for name in ("b", "w")}
@@ -746,7 +746,7 @@ def test_lost_in_rounding():
     "name", ["W", "100%_$b$", "layer1.weight", "encoder.attention.query.weight", "W" * 40]
 )
 def test_names_have_room_in_the_picture(name):
-    """None is cut off, and neither are the marks above; the lines have a third at least."""
+    """No name or legend is cut off, and the lines keep at least a third of the width."""
     theta = np.linspace(0.1, 1, 300)
     check = SCAN({name: theta}, {name: 2 * theta}, lambda p: p[name] @ p[name])
     figure = check.figure()

@@ -1,4 +1,4 @@
-"""The error of one entry as a function of the step, on costs of which everything is known."""
+"""The error of one entry as a function of the step, for costs with known derivatives."""
 
 import json
 import signal
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gradcheck_magic import InputError, check_gradients, step_curve
 
-# Measured errors stay below round-off and truncation, but for this factor: a truncation that is not
-# clear of round-off counts as none.
+# Measured errors stay below round-off plus truncation, up to this factor: a truncation that is
+# not clearly above the round-off counts as none.
 SAFETY = 64
 
 
@@ -24,7 +24,7 @@ def curve_of(theta, gradient, cost, **options):
 
 
 def coefficient(curve):
-    """c of the truncation c ε²."""
+    """Return c of the truncation error c ε²."""
     return (curve.truncation / curve.steps**2)[-1]
 
 
@@ -176,12 +176,12 @@ def test_a_step_of_the_users(epsilon, how):
     st.floats(-2, 2),
 )
 def test_right_gradients_stay_below_the_bounds(coefficients, at):
-    """Of degree 4 at most, their truncation is c ε² and nothing else."""
+    """For polynomials of degree 4 or less, the truncation error is exactly c ε²."""
     polynomial = np.polynomial.Polynomial(coefficients)
     curve = curve_of(
         array(at), array(float(polynomial.deriv()(at))), lambda x: float(polynomial(x[0]))
     )
-    # The values between cancel, and what they lose is not seen in J.
+    # Intermediate values cancel, and J does not show the digits that are lost.
     size = np.abs(coefficients) @ (abs(at) + curve.steps) ** np.arange(len(coefficients))[:, None]
     lost = 1e-16 * size / curve.steps
     bound = SAFETY * (curve.roundoff + curve.truncation + lost)
@@ -229,7 +229,7 @@ def test_what_has_changed_since():
 
 
 def test_fingerprint():
-    """It changes with one bit, and not with how arrays lie in memory."""
+    """The fingerprint changes with a single bit, but not with the memory layout."""
     params, grads, cost = network()
     fingerprint = check_gradients(params, grads, cost).fingerprint
     assert check_gradients(params, grads, cost).fingerprint == fingerprint
@@ -241,11 +241,11 @@ def test_fingerprint():
     assert now[1] == fingerprint.split(":")[1]
 
 
-# Everything is put back
+# Everything is restored
 
 
 def test_a_cost_that_raises():
-    """At a large step that is nan; the arrays are the same to the last bit."""
+    """A step at which the cost raises gives nan, and the arrays are restored to the last bit."""
     w = array(0.1, 0.7)
 
     def cost():

@@ -1,4 +1,4 @@
-"""The body of a cell runs as the shell would run it, and each cell's end is told once."""
+"""The body of a cell runs as the shell would run it, and the end of each cell is reported once."""
 
 import re
 
@@ -18,7 +18,7 @@ from gradcheck_magic.errors import InputError
 
 @pytest.fixture
 def told(shell):
-    """The seconds of all cells that were told of, and who tells."""
+    """Yield the seconds of all reported cells, and the events that report them."""
     seconds = []
     events = CellEvents(shell, seconds.append)
     events.follow()
@@ -71,7 +71,7 @@ def test_a_cell_may_be_passed_over(shell, told):
 
 
 def test_what_is_run_on_being_told_is_not_told_of(shell):
-    """Who is told may run cells itself; also after an error of theirs, telling goes on."""
+    """The callback may run cells itself, and cells are still reported after an error in it."""
     times = []
 
     def ended(_):
@@ -89,7 +89,7 @@ def test_what_is_run_on_being_told_is_not_told_of(shell):
 
 
 def test_ignored(shell, told):
-    """The cell that ends it is the last; to ignore twice is no error."""
+    """After `ignore`, no cell is reported; ignoring twice is not an error."""
     seconds, events = told
     events.ignore()
     events.ignore()
@@ -113,7 +113,7 @@ def test_the_cell_that_begins_to_follow_is_not_told_of(shell):
 
 
 def shown_by(shell, body):
-    """What the body prints, and each value that is displayed."""
+    """Return what the body prints, and each value that it displays."""
     with capture_output() as captured:
         run_body(shell, body)
     return [*captured.stdout.split(), *(out.data["text/plain"] for out in captured.outputs)]
@@ -137,7 +137,7 @@ def test_body(shell, body, shown):
     ("none", []), ("last_expr", []), ("last_expr_or_assign", ["3"]), ("all", ["1", "2"]),
 ])  # fmt: skip
 def test_interactivity(shell, interactivity, shown):
-    """What the user has set of which values are displayed counts here, too."""
+    """The user's setting for which values are displayed applies here, too."""
     shell.ast_node_interactivity = interactivity
     assert shown_by(shell, "1\n2\na = 3") == shown
 
@@ -150,7 +150,7 @@ def test_names_are_the_notebooks(shell):
 
 
 def test_lines_count_from_the_magic_on(shell):
-    """The magic stands in the first: an error in the body's second line is in the third."""
+    """The magic is on line 1, so an error in the body's second line is on line 3."""
     with pytest.raises(ZeroDivisionError) as error:
         run_body(shell, "a = 1\na / 0\nb = 2")
     assert error.traceback[-1].lineno + 1 == 3
@@ -158,7 +158,7 @@ def test_lines_count_from_the_magic_on(shell):
 
 
 def test_no_python(shell):
-    """It is shown as for any cell: where it is, and nothing of what led to it."""
+    """A syntax error is shown as in any cell: its place, and none of our own lines."""
     with pytest.raises(CellSyntaxError) as error:
         run_body(shell, "a = 1\nb = (")
     shown = "\n".join(error.value._render_traceback_())
@@ -169,7 +169,7 @@ def test_no_python(shell):
 
 @pytest.mark.parametrize("body", ["await f()", "x = await f()", "async for a in b: pass"])
 def test_await(shell, body):
-    """In a function it is no matter."""
+    """A top-level `await` is refused; inside a function it does not matter."""
     with pytest.raises(InputError, match="await"):
         run_body(shell, f"a = 1\n{body}")
     assert "a" not in shell.user_ns
@@ -180,7 +180,7 @@ def test_await(shell, body):
 
 
 def error_of(shell, body):
-    """The error that a body raises."""
+    """Return the error that a body raises."""
     try:
         run_body(shell, body)
     except BaseException as error:  # noqa: BLE001 (an interrupt, too)
@@ -193,13 +193,13 @@ def test_an_error_is_shown_from_the_users_code_on(shell):
     show_from_user_code(shell, error)
     shown = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(error._render_traceback_()))
     assert "return 1 / 0" in shown
-    # The line of ours that runs the body is not among them.
+    # Our own line, which runs the body, is not shown.
     assert "user_global_ns" not in shown
     assert not hasattr(error, "_render_traceback_"), "once only: it may be raised again elsewhere"
 
 
 def test_our_own_mistake_is_shown_whole(shell):
-    """Nothing of the user's is in it."""
+    """An error without a line of the user's is shown in full."""
     error = ZeroDivisionError()
     show_from_user_code(shell, error)
     assert not hasattr(error, "_render_traceback_")
@@ -219,7 +219,7 @@ def test_who_shows_itself_is_left_alone(shell):
 
 
 def test_an_endless_recursion_is_no_other_one(shell):
-    """Its traceback is as deep as the stack allows, and is not walked by a recursion."""
+    """A traceback as deep as the stack allows is shown without another recursion."""
     error = error_of(shell, "def f():\n    f()\nf()")
     assert isinstance(error, RecursionError)
     show_from_user_code(shell, error)

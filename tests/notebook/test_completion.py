@@ -1,4 +1,4 @@
-"""What the Tab key offers behind `%gradcheck`, in a real shell."""
+"""What the Tab key offers after `%gradcheck`, in a real shell."""
 
 import itertools
 import warnings
@@ -35,7 +35,7 @@ FUNCTIONS = ["compute_cost", "cost_function", "gradient_of"]
 
 @pytest.fixture
 def complete(shell, run):
-    """Return what is offered at `|` in a cell, from the `^` before it on."""
+    """Return a function that lists what is offered at `|` in a cell."""
     run(NOTEBOOK)
 
     def at_cursor(cell):
@@ -43,7 +43,7 @@ def complete(shell, run):
         with provisionalcompleter():
             found = list(shell.Completer.completions(before + after, len(before)))
         if found and found[0]._origin == IDENTIFIER and "\n" not in cell:
-            # So do those who know the old way alone, in which there is only the line.
+            # The old interface, which knows only the line, offers the same.
             fragment, matches = completed_line(shell, before, after)
             assert {completion.start for completion in found} == {len(before) - len(fragment)}
             assert [completion.text for completion in found] == matches
@@ -71,7 +71,7 @@ OFFERED = {
     "\n%%gradcheck --mo|": ["--mode"],
     "x = 1\n  %gradcheck --mo|": ["--mode"],
     "%gradcheck -q \\\n  --mo|": ["--mode"],
-    # Not what is there already, in whatever form, before or behind
+    # Options that are there already are not offered, in any form, before or after the cursor
     "%gradcheck --points 3 --p|": ["--params"],
     "%gradcheck --p| --points 3": ["--params"],
     "%gradcheck -q -|": [name for name in LONG + SHORT if "q" not in name],
@@ -140,7 +140,7 @@ def test_offered(complete, cell, offered):
     [("-p", ARRAYS), ("-g", ARRAYS), ("-u", ARRAYS), ("-c", FUNCTIONS), ("--workers", ["tasks"])],
 )
 def test_what_is_likely_comes_first(complete, option, first):
-    """Then other variables, and at last modules and classes; nothing private or of IPython."""
+    """Modules and classes come last; private names and IPython's are left out."""
     offered = complete(f"%gradcheck {option} |")
     assert offered[: len(first)] == first
     assert offered[-3:] == ["Smooth", "ThreadPoolExecutor", "np"]
@@ -170,7 +170,7 @@ LEFT_TO_THE_SHELL = [
 
 @pytest.mark.parametrize("cell", LEFT_TO_THE_SHELL)
 def test_left_to_the_shell(shell, complete, cell):
-    """As if there were no completion of ours."""
+    """Outside our options, completion is the same as without our matcher."""
     with_ours = complete(cell)
     shell.Completer.disable_matchers = [IDENTIFIER]
     assert complete(cell) == with_ours
@@ -197,13 +197,13 @@ def test_added_once_and_removed(shell, run, complete):
 
 
 def matches(shell, line):
-    """What our own matcher returns, and how."""
+    """Return what our own matcher returns."""
     (matcher,) = shell.Completer.custom_matchers
     return matcher(CompletionContext("", line, len(line), 0, None))
 
 
 class Sensitive:
-    """Whoever looks at it closely is heard."""
+    """An object that records every access to it."""
 
     def __init__(self):
         self.__dict__["heard"] = []
@@ -252,7 +252,7 @@ def test_nothing_is_run(shell, capsys, typed, offered):
 
 
 def test_objects_that_raise(shell, capsys):
-    """Nobody is told while typing."""
+    """Errors in the user's objects are not shown while the user types."""
 
     class Broken(dict):
         def items(self):
@@ -265,7 +265,7 @@ def test_objects_that_raise(shell, capsys):
 
 
 def test_many_parameters(shell):
-    """So few are offered, and looked at, that nobody has to wait."""
+    """Only a thousand are looked at and offered, so that nobody has to wait."""
     looked_at = itertools.count()
 
     class Items(dict):
@@ -278,7 +278,7 @@ def test_many_parameters(shell):
 
 
 def test_at_every_position(shell, run):
-    """Nothing goes wrong behind the guard, and what is replaced is what stands there."""
+    """There is no error behind the guard, and what is replaced is what is before the cursor."""
     run(NOTEBOOK)
     (matcher,) = shell.Completer.custom_matchers
     for cell in (cell.replace("|", "") for cell in [*OFFERED, *LEFT_TO_THE_SHELL]):

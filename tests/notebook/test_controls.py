@@ -1,4 +1,4 @@
-"""What a live card can be asked for is done, and what goes wrong is said below it."""
+"""The controls of a live card do what they say, and errors are shown below the card."""
 
 import html
 import re
@@ -19,7 +19,7 @@ HAND = result_by_hand()
 
 @pytest.fixture(autouse=True)
 def plain_pictures(monkeypatch):
-    """Pictures take long: here it counts of what there is one."""
+    """Replace the pictures, which take long; here it only matters what they show."""
     monkeypatch.setattr(
         ours, close_up_card.__name__, lambda shown: f"page of {shown.parameter.name}"
     )
@@ -27,7 +27,7 @@ def plain_pictures(monkeypatch):
 
 
 class Panel:
-    """The controls of a card, and what was asked of the notebook."""
+    """The controls of a card, and what they have asked of the notebook."""
 
     def __init__(self, mode="auto", epsilon=None, fails=None):
         self.asked, self.fails, self.meanwhile = [], fails, ""
@@ -39,7 +39,7 @@ class Panel:
             for name in ("choose", "mode", "step", "entry")
         )
         self.again, self.draw = (part for part in parts if isinstance(part, widgets.Button))
-        # Where it is told how it goes, and the pictures of a parameter and of an entry.
+        # The line of progress and errors, and the pictures of a parameter and of an entry.
         self.status, self.closer, self.curve = (p for p in parts if isinstance(p, widgets.HTML))
         self.fold = next(
             part for part in parts
@@ -82,7 +82,7 @@ def panel():
     close(made.controls.view)
 
 
-# What there is to choose from
+# Choices
 
 
 def test_before_a_check_there_is_nothing_to_see():
@@ -103,7 +103,7 @@ def test_parameters_are_offered_with_their_verdicts(panel):
 
 @pytest.mark.parametrize("name", ["W", "b", "U"])
 def test_a_closer_look(panel, name):
-    """Its picture, and its worst entries to choose from, the worst one first."""
+    """A chosen parameter shows its picture and offers its worst entries, the worst one first."""
     panel.choose.value = name
     assert panel.closer.value == f"page of {name}"
     assert panel.fold.layout.display in {"", None}
@@ -120,7 +120,7 @@ def test_a_closer_look(panel, name):
     pytest.param(HAND.parameters[:1], "", id="HARD: it is gone"),
 ])  # fmt: skip
 def test_another_check(panel, parameters, chosen):
-    """Who looks at a parameter goes on looking at it, as it is now."""
+    """After another check, the chosen parameter stays chosen, with its new picture."""
     panel.choose.value = "V"
     panel.curve.value = "an old curve"
     panel.controls.show(replace(HAND, parameters=parameters))
@@ -183,7 +183,7 @@ def test_an_entry(panel, typed, index):
         assert panel.said == ""
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.mark.parametrize(("error", "parts"), [
@@ -207,7 +207,7 @@ def test_errors_are_said(error, parts, button):
 
 
 def test_closed():
-    """Nothing of it is left alive."""
+    """Closing leaves no widget alive."""
     panel = Panel()
     parts = list(panel._parts(panel.controls.view))
     alive = [part for part in parts for part in (part, part.layout) if part.comm is not None]

@@ -1,4 +1,4 @@
-"""What the front end tells of itself: the cell that runs, and how it keeps outputs."""
+"""What the front end says about itself: the cell that runs, and how it keeps outputs."""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -23,7 +23,7 @@ def test_cell(shell, cell):
 
 
 def test_published(shell):
-    """What is put in its place is told to be the same output."""
+    """An update says that it replaces the same output."""
     with capture_output() as captured:
         output = Published({"text/plain": "one"})
         output.update({"text/plain": "two", "text/html": "<p>2</p>"})

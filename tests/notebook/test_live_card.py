@@ -1,4 +1,4 @@
-"""The live card in a real kernel: what it can be asked for, and what it leaves behind."""
+"""The live card in a real kernel: what it displays, and what it leaves behind."""
 
 import pytest
 from kernel import CARDS, counted, started
@@ -12,7 +12,7 @@ def kernel():
 
 
 def test_bundle(kernel):
-    """The static twin holds every form of the result, the widget none of them."""
+    """The static twin has every form of the result, and the widget has none."""
     _, (static, widget) = kernel.run("%gradcheck")
     assert static["text/plain"].startswith("✗ There is a bug in backpropagation.")
     assert "data:image/png;base64," in static["text/html"]
@@ -33,7 +33,7 @@ def test_bundle(kernel):
     ],
 )
 def test_display(kernel, display, kinds):
-    """What is displayed is what was asked for, on the line or by %config."""
+    """The card is of the kind that was asked for, on the line or by %config."""
     config = f"%config GradcheckMagics.display = {display!r}\n%gradcheck\n"
     for code in (f"%gradcheck --display {display}", config):
         printed, bundles = kernel.run(code)
@@ -55,7 +55,7 @@ def test_cards_of_one_run_live_together(kernel):
 
 
 def test_unloaded(kernel):
-    """Nothing lives on."""
+    """Unloading the extension leaves no widget alive."""
     kernel.run("%gradcheck")
     kernel.run("%unload_ext gradcheck_magic")
     widgets, _ = counted(kernel)

@@ -26,14 +26,14 @@ grads = right
 
 @pytest.fixture
 def notebook(shell, run):
-    """A namespace with a network, its right gradients and wrong ones."""
+    """Return a shell with a network, its correct gradients and wrong ones."""
     run(NETWORK)
     return shell
 
 
 @pytest.fixture
 def output(notebook):
-    """Run a cell and return what it printed, and what it showed as its error."""
+    """Return a function that runs a cell, and returns what it prints and its error."""
 
     def of_cell(cell):
         with capture_output() as captured:
@@ -47,7 +47,7 @@ def output(notebook):
 
 @pytest.fixture
 def line_of_error(output):
-    """Run a cell that fails, and return the one line that is shown."""
+    """Return a function that runs a failing cell, and returns the one line that is shown."""
 
     def of_cell(cell):
         printed, error = output(cell)
@@ -59,7 +59,7 @@ def line_of_error(output):
 
 
 def test_cell(notebook, run):
-    """The body runs in the notebook's namespace, then the check."""
+    """The body runs in the notebook's namespace, and then the check runs."""
     check = run("%%gradcheck\nfresh = 1\ngrads = wrong")
     assert notebook.user_ns["fresh"] == 1
     assert check.verdict is Verdict.BUG
@@ -103,7 +103,7 @@ def test_expressions(notebook, run, line):
 
 
 def test_names_of_variables(notebook, run):
-    """`params = [W1, b1]` shows W1 and b1, and `grads = [dW1, db1]` their names in errors."""
+    """Parameters have their names in `[W1, b1]`, and gradients in errors theirs in `[dW1, db1]`."""
     run("W1, b1 = params['W1'], params['b1']; dW1, db1 = right['dW1'], right['db1']")
     run("first = lambda W1, b1: net.cost({**params, 'W1': W1, 'b1': b1})")
     found = run("%gradcheck -p [W1,b1] -g [dW1,db1] -c first")
@@ -114,7 +114,7 @@ def test_names_of_variables(notebook, run):
 
 
 def test_one_array_under_several_names(notebook, run):
-    """The name in the expression counts, then the one that has a gradient."""
+    """The name in the expression counts first, and then a name that has a gradient."""
     run("x = None; W1, b1 = params['W1'], params['b1']")
     run("for x in [W1, b1]: pass")
     run("dW1, db1 = right['dW1'], right['db1']; both, grads = [W1, b1], [dW1, db1]")
@@ -125,7 +125,7 @@ def test_one_array_under_several_names(notebook, run):
 
 
 def test_list_of_variables_and_dict_of_gradients(notebook, run):
-    """Matched by name, in whatever order backpropagation went."""
+    """They are matched by name, whatever the order of backpropagation."""
     run("W1, b1 = params['W1'], params['b1']")
     run("back = {'db1': right['db1'], 'dA1': 0, 'dW1': right['dW1']}")
     run("first = lambda W1, b1: net.cost({**params, 'W1': W1, 'b1': b1})")
@@ -150,7 +150,7 @@ def test_notebook_arrays_are_restored(notebook, run):
 
 
 def test_inside_a_function(notebook, run):
-    """While debugging: names mean what they mean where the magic stands."""
+    """Names are those of the function in which the magic is, which helps in debugging."""
     run("def train():\n    params, grads = {'w': np.ones(2)}, {'dw': 2 * np.ones(2)}\n"
         "    cost_function = lambda p: float(p['w'] @ p['w'])\n"
         "    %gradcheck --strict\n    return 'done'\n")  # fmt: skip
@@ -178,7 +178,7 @@ def test_inside_a_function(notebook, run):
     ],
 )
 def test_display_of_the_body(notebook, output, body, shown):
-    """As in any cell: the last expression is shown, unless a semicolon ends it."""
+    """As in any cell, the last expression is shown unless a semicolon ends it."""
     printed, error = output(f"%%gradcheck -q\n{body}")
     assert error is None
     assert shown in printed
@@ -214,7 +214,7 @@ def test_transformers_see_the_body(notebook, run):
 
 
 def test_error_in_the_body(notebook, output):
-    """One traceback, at the user's own line, and no check afterwards."""
+    """An error shows one traceback, at the user's own line, and there is no check."""
     printed, error = output("%%gradcheck\nx = 1\n\nnp.zeros(3)[7]")
     assert isinstance(error, IndexError)
     assert "line 4" in printed
@@ -233,7 +233,7 @@ def test_syntax_error_in_the_body(output):
 
 
 def test_error_in_the_cost(output):
-    """The user's own traceback, pointing to the user's own line."""
+    """The traceback points to the user's own line, and has none of ours."""
     output("def broken(p):\n    return p['nothing'].sum()")
     printed, error = output("%gradcheck -c broken")
     assert isinstance(error, KeyError)
@@ -243,7 +243,7 @@ def test_error_in_the_cost(output):
 
 @pytest.mark.parametrize("body", ["return 3", "break", "x = 1\nnonlocal x", "def f(:\n    pass"])
 def test_no_program_in_the_body(notebook, output, body):
-    """Nothing of it is run."""
+    """A body with a syntax error does not run at all."""
     printed, error = output(f"%%gradcheck\nran = True\n{body}")
     assert isinstance(error, CellSyntaxError)
     assert "SyntaxError: " in printed
@@ -252,7 +252,7 @@ def test_no_program_in_the_body(notebook, output, body):
 
 
 def test_users_exception_is_left_alone(notebook, output):
-    """Raised again elsewhere, it is shown from there."""
+    """If the user raises it again elsewhere, its traceback starts there."""
     output("err = ValueError('again')\ndef broken(p):\n    raise err")
     printed, error = output("%gradcheck -c broken")
     assert "raise err" in printed
@@ -293,7 +293,7 @@ def test_the_users_name_of_the_cost(line_of_error):
 
 @pytest.mark.parametrize("how", ["-q", "--quiet", "config"])
 def test_quiet(notebook, output, how):
-    """Silent when correct, else one line."""
+    """A correct gradient prints nothing, and a wrong one prints one line."""
     line = how
     if how == "config":
         line = ""
@@ -308,7 +308,7 @@ def test_quiet(notebook, output, how):
 
 @pytest.mark.parametrize("how", ["--strict", "config"])
 def test_strict(notebook, output, how):
-    """The card is shown, then one line is raised."""
+    """The card is shown, and then an error of one line is raised."""
     line = how
     if how == "config":
         line = ""
@@ -328,7 +328,7 @@ def test_strict(notebook, output, how):
 
 
 def test_disabled(notebook, output):
-    """The body runs, the results are None, one line says so."""
+    """The body runs, the results are None, and one line says so."""
     output("%gradcheck -o mine")
     output("%config GradcheckMagics.enabled = False")
     printed, error = output("%%gradcheck --strict -g wrong -o mine\nran = True")
@@ -378,7 +378,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("cell", "message"), MISTAKES.items())
 def test_mistakes(line_of_error, cell, message):
-    """One line, and a real error: a notebook in CI is red."""
+    """A mistake is one line, and a real error, so that a notebook in CI fails."""
     assert line_of_error(cell) == message
 
 
@@ -435,7 +435,7 @@ def test_loaded_twice_and_unloaded(notebook, run, output):
     ],
 )
 def test_card_suits_the_front_end(notebook, monkeypatch, display, kinds):
-    """Text in a terminal, live in a notebook, static where outputs cannot see each other."""
+    """The card is text in a terminal, live in a notebook, and static if outputs are isolated."""
     magics = notebook.magics_manager.registry["GradcheckMagics"]
     options = magics._options(f"--display {display}")
     in_terminal, in_notebook, in_frames = kinds
@@ -452,7 +452,7 @@ def test_card_suits_the_front_end(notebook, monkeypatch, display, kinds):
 
 
 def test_no_traces(notebook, run):
-    """Figures, random numbers and display hook are as before."""
+    """The random numbers and the display hook are as before."""
     np.random.seed(0)
     state, hook = np.random.get_state()[1].tobytes(), sys.displayhook
     run("%%gradcheck\ngrads = wrong")
@@ -461,7 +461,7 @@ def test_no_traces(notebook, run):
 
 
 def test_mode_and_budget(run, shell, clock):
-    """They reach the check, and are settings as well."""
+    """They reach the check, and they are settings as well."""
     run("import numpy as np\nparams = np.linspace(1, 2, 300)\ngrads = 2 * params")
     shell.user_ns["cost_function"] = clock.slow(lambda theta: float(theta @ theta), 1 / 1024)
     run("%gradcheck -q --mode scan")

@@ -1,4 +1,4 @@
-"""How the options of `%gradcheck` may be written, and what is said where they are not."""
+"""How the options of `%gradcheck` may be written, and the errors if they are written otherwise."""
 
 import ast
 import contextlib
@@ -15,7 +15,7 @@ PARSER = GradcheckMagics.gradcheck.parser
 
 
 def read(line):
-    """What a line says, without what it says nothing of."""
+    """Return the options that a line gives."""
     options = vars(read_options(PARSER, line))
     return {name: value for name, value in options.items() if value is not None}
 
@@ -198,7 +198,7 @@ def test_wrong_lines(line, sentence):
 
 @pytest.mark.parametrize("name", table_of(PARSER))
 def test_every_option_is_read(name):
-    """Whichever there are: behind a space, and behind `=`."""
+    """Every option is read, with a space or `=` before its value."""
     action = table_of(PARSER)[name]
     value = next(iter(action.choices or [{int: "3", float: "3"}.get(action.type, "name")]))
     if action.nargs == 0:
@@ -209,7 +209,7 @@ def test_every_option_is_read(name):
 
 @pytest.mark.parametrize("cell", ["%gradcheck {}", "  %gradcheck {}", "%%gradcheck {}\nran = True"])
 def test_in_a_shell(shell, run, cell):
-    """Nothing that is written on the line is lost on the way."""
+    """Nothing on the line is lost on its way through the shell."""
     run("import numpy as np\nW1, b1 = np.ones((2, 3)), np.ones(2)")
     run("def cost(W1, b1, sign=1): return sign * (np.sum(W1**2) + np.sum(b1**2))")
     given = (
@@ -218,14 +218,14 @@ def test_in_a_shell(shell, run, cell):
     assert [p.name for p in run(cell.format(given)).parameters] == ["b1"]
 
 
-# What is quoted by the rules comes out as it was
+# Quoted values are read unchanged
 
 
 def is_plain(value):
     return not (value.endswith("\\") or ("'" in value and '"' in value))
 
 
-# Of characters that mean something on a line, and others.
+# Texts of characters that have a meaning on the line, and of others.
 VALUES = st.text(st.one_of(st.sampled_from("\"'=-#,[](){}\\ aW1"), st.characters())).filter(
     is_plain
 )
@@ -261,7 +261,7 @@ EXPRESSIONS = st.recursive(
 @settings(deadline=None)
 @given(EXPRESSIONS)
 def test_python_in_brackets_comes_out(value):
-    """Whatever quotes, brackets and backslashes it has."""
+    """Python in brackets is read unchanged, with any quotes, brackets and backslashes."""
     written = f"({value!r} or x, y)"
     ast.parse(written)
     assert read(f"-p {written} -q") == {"params": written, "quiet": True}
@@ -270,7 +270,7 @@ def test_python_in_brackets_comes_out(value):
 @settings(deadline=None)
 @given(LINES_OF_ANY_KIND)
 def test_every_line_is_read_or_refused(line):
-    """By an error of ours."""
+    """A line that cannot be read is refused with an error of ours."""
     with contextlib.suppress(InputError):
         read(line)
 
@@ -278,7 +278,7 @@ def test_every_line_is_read_or_refused(line):
 @settings(deadline=None)
 @given(LINES_OF_ANY_KIND)
 def test_nothing_is_lost_between_words(line):
-    """Beside the spaces."""
+    """The words of a line contain everything in it, except the spaces."""
     words = list(split(line))
     assert [line[word.start : word.stop] for word in words] == [word.text for word in words]
     assert "".join("".join(word.text for word in words).split()) == "".join(line.split())

@@ -1,4 +1,4 @@
-"""Options of the project, in `pyproject.toml`, and checks that are strict in CI alone."""
+"""Options of the project, in `pyproject.toml`, and checks that are strict only in CI."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ WRONG = "params, grads, cost_function = [1.0, 2.0], [2.0, 5.0], lambda p: p[0] *
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Write a `pyproject.toml`, two folders above the one that work is done in."""
+    """Return a function that writes a `pyproject.toml`, two folders above the current one."""
     here = tmp_path / "course" / "week 1"
     here.mkdir(parents=True)
     monkeypatch.chdir(here)
@@ -37,7 +37,7 @@ def magics_of(shell):
 
 
 def test_all_options():
-    """Whatever can be configured can stand in the file, by the same name."""
+    """Everything that can be configured can be set in the file, by the same name."""
     assert set(OPTIONS) == set(GradcheckMagics.class_trait_names(config=True))
 
 
@@ -156,7 +156,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("line", "message"), MISTAKES.items())
 def test_mistakes(project, line, message):
-    """One line: the file, the key, what was found, and what may be meant."""
+    """A mistake is one line: the file, the key, the value, and what may be meant."""
     project(f"{OURS}{line}\n")
     with pytest.raises(InputError) as error:
         project_options()
@@ -201,7 +201,7 @@ def test_other_encoding(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_unreadable_file(tmp_path, monkeypatch):
-    """As nobody may read it; not even who may read all files, as in a container."""
+    """A file that cannot be read is an error; not even root in a container can read this one."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").symlink_to("/proc/self/mem")
     with pytest.raises(InputError, match=r"^pyproject\.toml cannot be read: Input/output error\.$"):
@@ -210,7 +210,7 @@ def test_unreadable_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", ["load_ext", "reload_ext"])
 def test_a_mistake_is_seen_when_the_extension_is_loaded(shell, run, project, command):
-    """One line, and nothing is half loaded: once it is fixed, all is well."""
+    """The error is one line, and nothing is half loaded: once it is fixed, everything works."""
     if command == "load_ext":
         run("%unload_ext gradcheck_magic")
     project(OURS + "stirct = true")
@@ -228,7 +228,7 @@ def test_a_mistake_is_seen_when_the_extension_is_loaded(shell, run, project, com
 
 
 def test_a_mistake_in_the_users_configuration(tmp_path, monkeypatch):
-    """One line as well."""
+    """This error is one line as well."""
     monkeypatch.chdir(tmp_path)
     InteractiveShell.clear_instance()
     config = {"HistoryManager": {"enabled": False}, "GradcheckMagics": {"epsilon": "tiny"}}
@@ -243,7 +243,7 @@ def test_a_mistake_in_the_users_configuration(tmp_path, monkeypatch):
 
 
 def test_precedence(shell, run, project):
-    """The command line, then %config, then the user's configuration, then the project's."""
+    """The command line counts first, then %config, the user's configuration, and the project's."""
 
     def strict(line="%gradcheck -q"):
         return isinstance(shell.run_cell(line).error_in_exec, GradientCheckFailed)
@@ -260,7 +260,7 @@ def test_precedence(shell, run, project):
     assert not strict()
     run("%config GradcheckMagics.strict = True")
     assert strict()
-    # Another setting leaves it as it is.
+    # Changing another setting leaves this one as it is.
     run("%config GradcheckMagics.seed = 1")
     assert strict()
     assert not strict("%gradcheck -q --no-strict")
@@ -292,7 +292,7 @@ CI = {
 
 @pytest.mark.parametrize(("value", "strict"), CI.items())
 def test_strict_in_ci(shell, run, monkeypatch, value, strict):
-    """What the variable is when the check is made counts."""
+    """The value of the variable at the time of the check counts."""
     run(f"{WRONG}\n%config GradcheckMagics.strict = 'ci'")
     if value is None:
         monkeypatch.delenv("CI", raising=False)
@@ -314,7 +314,7 @@ def test_strict_in_ci(shell, run, monkeypatch, value, strict):
     ],
 )
 def test_wrong_strictness(shell, run, value, found):
-    """`%config` would log it and go on as before: whoever checks then sees it, and so does CI."""
+    """`%config` would only log an invalid value, so the next check raises an error, also in CI."""
     run(f"{WRONG}\n%config GradcheckMagics.strict = {value}")
     with capture_output() as captured:
         result = shell.run_cell("%%gradcheck\nran = True")
@@ -328,7 +328,7 @@ def test_wrong_strictness(shell, run, value, found):
 
 @pytest.mark.parametrize(("given", "strict"), [("True", True), ("ci", "ci")])
 def test_strict_on_the_command_line_of_ipython(tmp_path, given, strict):
-    """There it is text."""
+    """On that command line, the value is text."""
     shown = "print(repr(get_ipython().magics_manager.registry['GradcheckMagics'].strict))"
     done = subprocess.run(
         [sys.executable, "-m", "IPython", "--no-banner", "--ext=gradcheck_magic",

@@ -1,4 +1,4 @@
-"""A card shows how far a check is, late and in place, and then its result."""
+"""A card shows progress, only if a check takes a while, and then the result in the same place."""
 
 import io
 from dataclasses import fields
@@ -20,7 +20,7 @@ from gradcheck_magic._result.gradient_check import GradientCheck
 
 
 class Quick(GradientCheck):
-    """A result whose page takes no time."""
+    """A result whose page takes no time to make."""
 
     def to_html(self):
         return "<p>a page</p>"
@@ -32,7 +32,7 @@ LATE = PATIENCE + 0.01
 
 
 class Terminal(io.StringIO):
-    """A stream that is a terminal, or not."""
+    """A stream that may be a terminal."""
 
     def __init__(self, *, is_terminal=True, encoding="utf-8"):
         super().__init__()
@@ -47,7 +47,7 @@ class Terminal(io.StringIO):
 
 
 class Outputs(list):
-    """All that a card has published, and how often each was replaced."""
+    """All outputs that a card has published, each with its replacements."""
 
     def __call__(self, bundle):
         self.append([bundle])
@@ -70,7 +70,7 @@ def test_clock(times, shown):
 
 
 def test_static_card_is_one_output():
-    """Progress and result stand in the same place."""
+    """Progress and result appear in the same output."""
     outputs = Outputs()
     card = StaticCard(outputs)
     card.progress(1, 100, 0.0)
@@ -97,7 +97,7 @@ def test_static_card_leaves_nothing_of_progress():
 
 
 def test_bundle():
-    """Text for a terminal, a page for a notebook, and a dict for a script."""
+    """A bundle has text for a terminal, a page for a notebook, and a dict for a script."""
     bundle = bundle_of(HAND, "<p>card</p>")
     assert bundle["text/plain"] == str(HAND)
     assert bundle["text/html"] == "<p>card</p>"
@@ -105,7 +105,7 @@ def test_bundle():
 
 
 def test_text_card_overwrites_its_line():
-    """What stood there is wiped, to its last column; the report goes elsewhere."""
+    """The progress is wiped to its last column; the report goes to the other stream."""
     out, err = Terminal(is_terminal=False), Terminal()
     card = TextCard(out, err)
     card.progress(1, 100, 0.0)

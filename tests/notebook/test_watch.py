@@ -1,4 +1,4 @@
-"""`%gradcheck --watch`: which cells make a check, and what the line under them says."""
+"""`%gradcheck --watch`: which cells cause a check, and what the line under them says."""
 
 import io
 import re
@@ -23,7 +23,7 @@ STALE = r"not checked: `params` have changed since `grads` was computed\."
 
 @pytest.fixture
 def cell(shell, run, monkeypatch):
-    """Run a cell, and return what it printed; it ends well. There is time enough for a check."""
+    """Return a function that runs a cell and returns its output, with enough time for a check."""
     monkeypatch.setattr(watch, "LEAST_SECONDS", 30.0)
     run(WATCHED)
 
@@ -37,13 +37,13 @@ def cell(shell, run, monkeypatch):
 
 @pytest.fixture
 def watched(cell):
-    """The same, where the usual gradient is watched."""
+    """Return the same function, with the usual gradient being watched."""
     assert cell("%gradcheck --watch").startswith("✓ Backpropagation is correct.")
     return cell
 
 
 CELLS = {
-    # Nothing that the check uses.
+    # Nothing that the check uses changes.
     "another name": ("z = 1", ""),
     "no code": ("", ""),
     "what is read is only used": ("z = backward(params), X.sum(), predict(params)", ""),
@@ -102,7 +102,7 @@ CELLS = {
         "y[0] = np.nan",
         r"not checked: `cost_function` is nan at the given parameters: .*",
     ),
-    # Cells in cells, and the check's own.
+    # Cells inside cells, and cells with a check of their own.
     "a cell in a cell": ("get_ipython().run_cell('grads = backward(params)')\nz = 1;", RIGHT),
     "twice in a cell": ("for _ in range(2):\n    get_ipython().run_cell('lam += 0; X *= 1');", ""),
     "under another magic": ("%%time\ngrads = backward(params)", rf"(?s).*\n{RIGHT}"),
@@ -117,13 +117,13 @@ CELLS = {
 
 @pytest.mark.parametrize(("code", "line"), CELLS.values(), ids=CELLS)
 def test_cells(watched, code, line):
-    """Checked or not, and in which words; afterwards nothing has changed, and nothing is said."""
+    """The line says whether the cell was checked; the next cell changes nothing and has no line."""
     assert re.fullmatch(line, watched(code))
     assert watched("z = 2") == ""
 
 
 def test_it_goes_on(watched):
-    """One thing after the other goes wrong, and is fixed."""
+    """The watch continues while one thing after another goes wrong and is fixed."""
     for code, line in [
         ("del params", "not checked: `params` is not defined"),
         ("params = {'w': np.ones(4), 'b': 0.0}", "not checked: `params` have changed since"),
@@ -137,14 +137,14 @@ def test_it_goes_on(watched):
 
 
 def test_values_as_they_were(watched):
-    """Parameters that are moved and moved back belong to the gradient."""
+    """Parameters that are moved and moved back match the gradient again."""
     assert re.fullmatch(STALE, watched("before = params['w'].copy()\nparams['w'][0] += 1"))
     assert re.fullmatch(RIGHT, watched("params['w'][:] = before"))
 
 
 @pytest.mark.parametrize("code", ["lam = 0.2\n1 / 0", "lam = 0.2\nawait 1 / 0"])
 def test_a_cell_that_raises(shell, watched, code):
-    """It makes no check; the next good one does."""
+    """It causes no check; the next cell without an error does."""
     with capture_output() as captured:
         assert not shell.run_cell(code).success
         assert not shell.run_cell("lam =").success
@@ -153,7 +153,7 @@ def test_a_cell_that_raises(shell, watched, code):
 
 
 def test_silent(shell, watched):
-    """A front end that looks at variables is left alone."""
+    """There is no check if a front end looks at variables in a silent cell."""
     with capture_output() as captured:
         assert shell.run_cell("lam = 0.2", silent=True).success
     assert captured.stdout == ""
@@ -161,7 +161,7 @@ def test_silent(shell, watched):
 
 
 def test_an_address_that_is_used_again(watched):
-    """An array that took the place of one that is gone is another one."""
+    """An array at the address of one that is gone counts as another array."""
     code = """
         place, values = id(params["w"]), params["w"].tolist()
         for _ in range(100):
@@ -173,7 +173,7 @@ def test_an_address_that_is_used_again(watched):
 
 
 SUBJECTS = {
-    # What stands in the options, a cell, and how the line begins.
+    # The options, a cell, and the beginning of its line.
     "variables": ("-p [w,b] -g [dw,db] -c by_arrays", "dw *= 2", "✗"),
     "variables, one of them anew": ("-p [w,b] -g [dw,db] -c by_arrays", "w = w.copy()", "✓"),
     "variables, alone": (
@@ -252,7 +252,7 @@ wrapped = Wrapped(cost_function)
 
 @pytest.mark.parametrize(("options", "code", "line"), SUBJECTS.values(), ids=SUBJECTS)
 def test_subjects(cell, options, code, line):
-    """Whatever stands for parameters, gradients and cost."""
+    """Parameters, gradients and cost may be any kind of expression."""
     cell(MORE)
     assert cell(f"%gradcheck --watch {options}").startswith("✓ Backpropagation is correct.")
     assert cell("z = 1") == ""
@@ -263,7 +263,7 @@ def test_subjects(cell, options, code, line):
 
 
 def test_accumulated_gradients(cell):
-    """Those that torch keeps in the parameters themselves, where nobody computes `grads`."""
+    """The gradients that torch keeps in the parameters are watched, without any `grads`."""
     pytest.importorskip("torch")
     cell("import torch\ndel grads\nmodel = torch.nn.Linear(4, 1).double()\nZ = torch.tensor(X)")
     cell("def cost_function():\n    return (model(Z) ** 2).mean()\ncost_function().backward()")
@@ -277,7 +277,7 @@ def test_accumulated_gradients(cell):
 
 
 def test_result(shell, watched):
-    """It is bound as ever, and nothing that would not be true is left."""
+    """The result is bound to its name as usual, and an outdated one is removed."""
     first = shell.user_ns["_gradcheck"]
     watched("grads['dw'] *= 2")
     check = shell.user_ns["_gradcheck"]
@@ -298,20 +298,20 @@ def test_bound_to_another_name(shell, cell):
 
 
 def test_another_check_changes_nothing(shell, watched):
-    """`%gradcheck` alone is a check, and what is watched is as before."""
+    """A check without `--watch` leaves the watch as it is."""
     assert watched("grads['dw'] *= 2\n%gradcheck --only b -q") == ""
     assert watched("z = 1").startswith("✗")
 
 
 def test_last_one_counts(watched):
-    """A second one takes the place of the first."""
+    """A second watch replaces the first."""
     watched("%gradcheck --watch --only b -q")
     assert watched("grads['dw'] *= 2") == ""
     assert watched("grads['db'] *= 2").count("✗") == 1
 
 
 def test_end(shell, cell):
-    """Nothing is left behind in the shell."""
+    """The end of a watch leaves nothing behind in the shell."""
     before = {event: list(callbacks) for event, callbacks in shell.events.callbacks.items()}
     assert cell("%gradcheck --unwatch") == "gradcheck: nothing is being watched."
     for end in (
@@ -331,14 +331,14 @@ def test_end(shell, cell):
 
 
 def test_cell_magic(cell):
-    """The body runs, with a card below it; the cells after it are watched."""
+    """The body runs, with a card below it, and the cells after it are watched."""
     assert cell("%%gradcheck --watch\ngrads = {**grads, 'db': 0.0}").startswith("✗ There is a bug")
     assert cell("z = 1") == ""
     assert re.fullmatch(RIGHT, cell("grads = backward(params)"))
 
 
 def test_first_check_fails(shell, cell):
-    """What is not there yet is waited for."""
+    """The watch waits for a variable that does not exist yet."""
     cell("keep = grads; del grads")
     assert isinstance(shell.run_cell("%gradcheck --watch").error_in_exec, InputError)
     assert re.fullmatch(RIGHT, cell("grads = keep"))
@@ -352,7 +352,7 @@ def test_what_cannot_be_watched(shell, cell, options):
 
 
 def test_quiet(cell):
-    """Lines only where it is not right."""
+    """With `--quiet`, only problems have a line."""
     assert cell("%gradcheck --watch --quiet") == ""
     assert cell("grads = backward(params)") == ""
     assert cell("grads['dw'] *= 2").startswith("✗")
@@ -360,13 +360,13 @@ def test_quiet(cell):
 
 
 def test_strict(cell):
-    """Strict is the check that was asked for; those after a cell raise nothing."""
+    """Only the check that was asked for is strict; those after a cell raise nothing."""
     cell("%gradcheck --watch --strict")
     assert cell("grads['dw'] *= 2").startswith("✗")
 
 
 def test_switched_off(cell):
-    """No checks; what has changed meanwhile is checked later."""
+    """There are no checks while they are disabled; changes are checked later."""
     cell("%gradcheck --watch")
     cell("%config GradcheckMagics.enabled = False")
     assert cell("grads['dw'] *= 2") == ""
@@ -374,7 +374,7 @@ def test_switched_off(cell):
 
 
 def test_ascii(watched, run, monkeypatch):
-    """On such a terminal it is spelled as everything else is."""
+    """On an ASCII terminal, the line is spelled in ASCII like everything else."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
     run("lam = 0.2")
@@ -383,19 +383,19 @@ def test_ascii(watched, run, monkeypatch):
     assert re.match(r"X \S+ \| `dw` is off by -0\.2000 times", line)
 
 
-# How long it may take
+# How long a check may take
 
 
 @pytest.fixture
 def hurried(watched, monkeypatch):
-    """A notebook that is watched, with as little time as there is."""
+    """Return `watched`, with very little time for a check."""
     monkeypatch.setattr(watch, "LEAST_SECONDS", 0.3)
     return watched
 
 
 @pytest.fixture
 def sleep(monkeypatch, clock):
-    """A cell may call `time.sleep`: then the time of the test passes."""
+    """Let `time.sleep` in a cell advance the clock of the test."""
     monkeypatch.setattr(time, "sleep", clock.sleep)
 
 
@@ -433,7 +433,7 @@ def test_share_of_time(clock, seconds, looking, given):
 
 
 def test_slow_cost(sleep, shell, hurried):
-    """It is stopped in time, and not begun where the time is known not to be enough."""
+    """A check is stopped in time, and not begun if the time is known to be too short."""
     line = hurried(SLOW.format(1 / 16))
     assert line == "not checked: 0.25 s was not enough. Run %gradcheck to check in full."
     tried, done = shell.user_ns["_gradcheck"], shell.user_ns["evaluations"]
@@ -450,7 +450,7 @@ def test_slow_cost(sleep, shell, hurried):
 
 
 def test_time_there_is(sleep, shell, cell):
-    """A cell that took longer, or a check that was quicker, changes that."""
+    """A check is begun again once a faster check and a higher limit show that there is time."""
     cell(SLOW.format("pause"))
     cell("pause = 0.02\n%gradcheck --watch")
     watch.LEAST_SECONDS = 0.1
@@ -462,7 +462,7 @@ def test_time_there_is(sleep, shell, cell):
 
 
 def test_scan_in_time(sleep, shell, cell):
-    """Where a full check has taken too long, the next is a scan."""
+    """If a full check has taken too long, the next check is a scan."""
     cell("params = {'w': np.ones(1000), 'b': 0.0}\nX = np.ones((1, 1000)); y = np.ones(1)")
     cell(SLOW.format(1 / 128))
     cell("lam = 0\ngrads = backward(params)\n%gradcheck --watch --mode full")
@@ -473,14 +473,14 @@ def test_scan_in_time(sleep, shell, cell):
 
 
 def test_own_budget(sleep, shell, cell):
-    """Who asked for less gets less."""
+    """A smaller budget of the user's counts."""
     cell(SLOW.format(1 / 64))
     cell("%gradcheck --watch --budget 0.0625")
     assert cell("grads = backward(params)").startswith("not checked: 0.062 s was not enough.")
 
 
 def test_wrong_by_then(sleep, cell):
-    """An entry that was found before the time was up is told of."""
+    """A wrong entry that was found before the time was up is reported."""
     cell("params = {'w': np.ones(1000), 'b': 0.0}\nX = np.ones((1, 1000)); y = np.ones(1)")
     cell(f"{SLOW.format(1 / 512)}\nlam = 0\ngrads = backward(params)")
     assert "measured" in cell("%gradcheck --watch --mode full --budget 0.5")
@@ -489,7 +489,7 @@ def test_wrong_by_then(sleep, cell):
 
 
 def test_large_arrays(monkeypatch, cell):
-    """Of these only a part is looked at in the time there is, and that is said."""
+    """Only a part of a large array is looked at in the time there is, and the line says so."""
     monkeypatch.setattr(watch, "MOST_BYTES", BYTES_AT_ONCE)
     blind = "in-place changes of `params` and `grads` may go unnoticed"
     cell("params = np.zeros(200_000); grads = np.ones(200_000); cost_function = np.sum")
@@ -533,7 +533,7 @@ CHANGES = {
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_digest(change, dtype):
-    """Every bit counts, and every place, in arrays of any size and layout."""
+    """The digest depends on every bit and its place, in arrays of any size and layout."""
     for size in (18, 2 * BYTES_AT_ONCE // np.dtype(dtype).itemsize + 3):
         x = np.linspace(0, 1, size).astype(dtype)
         before = digest([("x", x)])
@@ -548,7 +548,7 @@ def test_digest(change, dtype):
 
 
 def test_interrupted(shell, watched):
-    """One line, the parameters are as they were, and the next cell runs."""
+    """An interrupt prints one line, the parameters are as they were, and the next cell runs."""
     before = shell.user_ns["params"]["w"].tobytes()
 
     def interrupt():

@@ -23,9 +23,9 @@ ORDER = [
     "_report", "_notebook", "demo", "__main__", "__init__",
 ]  # fmt: skip
 ROOMS = [name for name in ORDER if (PACKAGE / name).is_dir()]
-# A result finds what shows it when it is shown: in this one place.
+# The one import from a package above: a result imports its renderers when it is shown.
 UPWARDS = {("_result/display.py", "_report.show")}
-# Who may know whom, besides the standard library and NumPy.
+# The files that may import each package, besides the standard library and NumPy.
 ALLOWED = {
     "cloudpickle": {"_cost/worker_process.py"},
     "IPython": {
@@ -43,7 +43,7 @@ ALLOWED = {
 
 
 def place(path):
-    """Return where a module is, as CONTRIBUTING writes it: ``_cost/noise.py``."""
+    """Return the place of a module, as CONTRIBUTING writes it: ``_cost/noise.py``."""
     return path.relative_to(PACKAGE).as_posix()
 
 
@@ -53,7 +53,7 @@ def tree(path):
 
 
 def imports(path):
-    """Yield every module that a file imports, wherever in it, and the names it takes from it."""
+    """Yield every module that a file imports anywhere, with the names imported from it."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, ()) for alias in node.names)
@@ -74,13 +74,13 @@ def ours(path):
 
 
 def module_path(name):
-    """Return the file of a module such as ``_cost.noise``; None if it is no module."""
+    """Return the file of a module such as ``_cost.noise``; None if there is no such module."""
     path = PACKAGE / (name.replace(".", "/") + ".py")
     return path if path.is_file() else None
 
 
 def test_few_rooms():
-    """At most seven rooms, and at most eight files beside them; each room says what it is for."""
+    """There are at most seven rooms and eight files beside them; each room describes its files."""
     rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     beside = [path for path in PACKAGE.iterdir() if path.is_file()]
     assert rooms == set(ROOMS)
@@ -109,7 +109,7 @@ def test_import_order(path):
 
 
 def test_no_circle():
-    """Inside a room, too, no module comes to import itself: but for the one look upwards."""
+    """No module imports itself through others, apart from the one import upwards."""
     graph = {
         place(path): {
             place(module_path(module) or PACKAGE / module / "__init__.py")
@@ -123,7 +123,7 @@ def test_no_circle():
 
 
 def test_constants_have_one_definition_and_a_reason():
-    """No two modules define a constant of the same name, and a number says what it is for."""
+    """No two modules define a constant of the same name, and a comment explains each number."""
     places, unexplained = defaultdict(set), []
     for path in MODULES:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -136,7 +136,7 @@ def test_constants_have_one_definition_and_a_reason():
             names = [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
             names = [name for name in names if name.isupper()]
             above = lines[node.lineno - 2].startswith("#")
-            # One comment may speak for several lines below it.
+            # One comment may explain several lines below it.
             follows = explained and bool(lines[node.lineno - 2].strip())
             explained = above or follows
             for name in names:
@@ -148,7 +148,7 @@ def test_constants_have_one_definition_and_a_reason():
 
 
 def is_number(value):
-    """Whether a constant is a number, or several."""
+    """Return whether a constant is a number, or several numbers."""
     parts = value.elts if isinstance(value, ast.Tuple) else [value]
     return all(
         isinstance(getattr(part, "operand", part), ast.Constant)
@@ -158,7 +158,7 @@ def is_number(value):
 
 
 def test_all_lists_what_others_use():
-    """What another module imports is in `__all__`, and that holds nothing that is not there."""
+    """Every name that another module imports is in `__all__`."""
     for path in MODULES:
         for module, names in imports(path):
             target = module_path(module.removeprefix("gradcheck_magic").strip("."))
@@ -180,7 +180,7 @@ def all_of(path):
     "command", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join
 )
 def test_standards(command):
-    """ruff and mypy have nothing to say."""
+    """ruff and mypy report nothing."""
     pytest.importorskip(command[0])
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
@@ -240,7 +240,7 @@ QUESTIONS = [row for row in rows_after("### Where is …?") if len(row) == 3]
 
 @pytest.mark.parametrize(("what", "where", "name"), QUESTIONS, ids=[row[0] for row in QUESTIONS])
 def test_answers_are_true(what, where, name):
-    """Whatever CONTRIBUTING says where it is, is there."""
+    """Everything is where CONTRIBUTING says it is."""
     path = PACKAGE / where.strip("`")
     assert name.strip("`") in all_of(path), what
 
@@ -250,7 +250,7 @@ def test_enough_questions():
 
 
 def test_files_to_touch_are_there():
-    """Whatever has to be touched to add something exists."""
+    """Every file exists that CONTRIBUTING names for adding something."""
     rows = rows_after("### To add …")
     assert len(rows) == 5
     for _, files in rows:

@@ -26,7 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def test_minimal_example(shell, run, capsys):
-    """Its cells run as they stand, and the card says what the README says it does."""
+    """The cells of the README run as they are, and the card says what the README quotes."""
     cells = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     in_notebook, in_python = cells[:3], cells[3]
     for cell in in_notebook:
@@ -42,20 +42,20 @@ def test_minimal_example(shell, run, capsys):
 
 
 def section(title):
-    """Return what stands under a heading."""
+    """Return the text under a heading."""
     _, found, text = README.partition(f"\n## {title}\n")
     assert found, title
     return text.partition("\n## ")[0]
 
 
 def rows(title):
-    """Return the cells of the first table under a heading, without its head."""
+    """Return the cells of the first table under a heading, without its header."""
     _, *table = re.search(r"(?:^\|.*\n)+", section(title), flags=re.MULTILINE)[0].splitlines()
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in table[1:]]
 
 
 def plain(text):
-    """Return Markdown without its marks."""
+    """Return Markdown without its markup."""
     return re.sub(r"\[(.*?)\]\(.*?\)", r"\1", text).replace("`", "")
 
 
@@ -70,7 +70,7 @@ def test_options():
 
 @pytest.mark.parametrize("row", rows("Options"), ids=lambda row: plain(row[0]))
 def test_meaning_of_an_option(row):
-    """`%gradcheck?` says the same, a few words more or less, and has the same default."""
+    """`%gradcheck?` says the same, in a few words more or less, and gives the same default."""
     option, meaning, default = map(plain, row)
     name = OPTION.findall(option)[0]
     helped, known = told_default(OPTIONS[name])
@@ -79,7 +79,7 @@ def test_meaning_of_an_option(row):
 
 
 def test_verdicts():
-    """They are quoted to the letter."""
+    """The verdicts are quoted to the letter."""
     told = [verdict for verdict, *_ in rows("How to read the verdict")]
     assert told == [f"{verdict.symbol} {verdict.value}" for verdict in Verdict]
 
@@ -98,7 +98,7 @@ def test_options_of_a_project(tmp_path, monkeypatch):
 
 
 def test_pytest(tmp_path):
-    """The test passes; with a bug in it, it fails at its own line and says in one why."""
+    """The example passes; with a bug, it fails at its own line, and one line says why."""
     right = in_ci("python")
     wrong = right.replace("2 * X.T", "X.T")
     assert wrong != right
@@ -107,7 +107,7 @@ def test_pytest(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
-        # Plugins of others take longer to import than all of it.
+        # Importing other plugins takes longer than everything else.
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )  # fmt: skip
     assert "1 failed, 1 passed" in done.stdout
@@ -122,7 +122,7 @@ def test_pytest(tmp_path):
 
 
 def test_versions():
-    """The versions that are told are the ones that are required and tested."""
+    """The README gives the versions that are required."""
     where = " ".join(section("Where it works").split())
     for requirement in PROJECT["dependencies"]:
         name, _, version = requirement.partition(">=")
@@ -131,7 +131,7 @@ def test_versions():
 
 
 def test_tutorials():
-    """Each is in the table, and the links open it on Binder, from where the project is."""
+    """Each tutorial is in the table, with a link that opens it on Binder from the repository."""
     table = section("Tutorials")
     tutorials = {f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert set(re.findall(r"\]\((notebooks/\S+?)\)", table)) == tutorials
@@ -148,7 +148,7 @@ def test_causes():
 
 
 def test_diagnosis_that_is_quoted():
-    """The sentence that is shown as an example is one that is tested."""
+    """The sentence that is shown as an example is among the tested ones."""
     quoted = " ".join(README.partition("> The error")[2].partition("\n\n")[0].split())
     golden = (ROOT / "tests" / "golden" / "diagnoses.txt").read_text(encoding="utf-8")
     assert f"The error {quoted.replace('> ', '')}" in golden
@@ -158,7 +158,7 @@ def test_diagnosis_that_is_quoted():
 
 PROSE = re.sub(r"^```.*?^```", "", README, flags=re.DOTALL | re.MULTILINE)
 QUOTED = sorted({" ".join(code.split()) for code in re.findall(r"`([^`]+)`", PROSE)})
-# What its examples call the results.
+# The names of results in the examples.
 RESULTS = {
     "check": GradientCheck,
     "_gradcheck": GradientCheck,
@@ -175,7 +175,7 @@ def attributes(thing):
 
 
 def expressions(code):
-    """Yield the parts of what is Python, with any arguments for the ones that are left out."""
+    """Yield the parts of a text that is Python, in which `(...)` stands for any arguments."""
     try:
         yield from ast.walk(ast.parse(code.removeprefix("%").replace("(...)", "()")))
     except SyntaxError:
@@ -184,7 +184,7 @@ def expressions(code):
 
 @pytest.mark.parametrize("code", QUOTED)
 def test_code_in_the_text(code):
-    """Attributes of results, functions and their keywords are there, and rightly spelled."""
+    """Attributes of results, functions and their keywords exist and are spelled correctly."""
     for part in expressions(code):
         if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
             known = RESULTS.get(part.value.id)
@@ -200,14 +200,14 @@ def test_code_in_the_text(code):
 
 
 def test_keywords_in_the_text():
-    """`workers=2` is a keyword of the check."""
+    """Every keyword, such as `workers=2`, is one of the check."""
     told = {match[1] for code in QUOTED if (match := re.fullmatch(r"(\w+)=[^=\s]+", code))}
     assert told
     assert told <= inspect.signature(check_gradients).parameters.keys()
 
 
 def test_imports():
-    """What is imported from the package in blocks of code is there."""
+    """Everything that blocks of code import from the package exists."""
     imported = re.findall(r"^from gradcheck_magic import (.*)", README, flags=re.MULTILINE)
     assert imported
     assert {name for names in imported for name in names.split(", ")} <= set(
@@ -216,7 +216,7 @@ def test_imports():
 
 
 def test_links():
-    """Files that it links to, shows or runs are in the repository, and headings in the text."""
+    """Linked, shown and executed files are in the repository, and linked headings in the text."""
     linked = re.findall(r"\]\(([^)\s:]+)\)|(?:src|srcset)=\"([^\":]+)\"", README)
     paths = [first or second for first, second in linked]
     headings = re.findall(r"^#+ (.*)", README, flags=re.MULTILINE)

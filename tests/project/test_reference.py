@@ -1,4 +1,4 @@
-"""The reference is made of the docstrings; these, the options and the signatures agree."""
+"""The reference is made from the docstrings, which agree with the options and signatures."""
 
 import dataclasses
 import inspect
@@ -38,14 +38,14 @@ FUNCTIONS = [
     ),
 ]
 RESULTS = [thing for thing in THINGS if dataclasses.is_dataclass(thing)]
-# What a signature and a docstring must agree in, by the names that numpydoc gives to it: the
-# parameters, their order and their descriptions; what is returned and raised, if it is told; and
-# the first sentence.
+# The numpydoc rules by which a docstring must agree with its signature: the parameters, their
+# order and their descriptions; what is returned and yielded, if it is described; and the first
+# sentence.
 RULES = re.compile("PR|RT0[2-5]|YD|SS0[1-5]|GL0[67]")
 
 
 def test_page(request):
-    """It is what the docstrings make of it."""
+    """The page is up to date with the docstrings."""
     if request.config.getoption("update_golden"):
         PAGE.write_text(page(), encoding="utf-8", newline="\n")
     is_new = PAGE.read_text(encoding="utf-8") == page()
@@ -60,7 +60,7 @@ def test_all_names_are_there():
 
 
 def test_links():
-    """They lead to something on the page."""
+    """All links lead to something on the page."""
     text = PAGE.read_text(encoding="utf-8")
     anchors = re.findall('<a id="(.*?)">', text)
     assert anchors == [anchor(name) for name in NAMES]
@@ -69,9 +69,9 @@ def test_links():
 
 
 def test_markdown():
-    """Nothing of reStructuredText is left in it."""
+    """No reStructuredText is left on the page."""
     prose = re.sub("```.*?```", "", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    # Two backticks are right where one stands between them.
+    # Two backticks are correct if there is a single one between them.
     prose = re.sub("``[^`]+`[^`]+`[^`]+``", "", prose)
     assert not re.findall(r"``|::\s|:\w+:`|^\.\. |-{4}", prose, flags=re.MULTILINE)
 
@@ -81,14 +81,14 @@ def test_markdown():
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__qualname__)
 def test_parameters(function):
-    """They are told of, in their order, and no others."""
+    """All parameters are described, in their order, and no others."""
     found = validate(f"{function.__module__}.{function.__qualname__}")["errors"]
     assert [error for error in found if RULES.match(error[0])] == []
 
 
 @pytest.mark.parametrize("kind", RESULTS, ids=lambda kind: kind.__name__)
 def test_attributes(kind):
-    """All fields are told of, and no others."""
+    """All fields are described, and no others."""
     told = [name for item in parsed(kind)["Attributes"] for name in item.name.split(", ")]
     assert sorted(told) == sorted(field.name for field in dataclasses.fields(kind))
 
@@ -107,12 +107,12 @@ def test_attributes(kind):
     ids=lambda thing: thing.__qualname__,
 )
 def test_examples(thing):
-    """There is one, which is run with the other doctests."""
+    """There is an example, which runs with the other doctests."""
     assert ">>> " in "\n".join(parsed(thing)["Examples"])
 
 
 def test_verdicts():
-    """All of them are explained."""
+    """All verdicts are explained."""
     told = {item.name for item in parsed(package.Verdict)["Attributes"]}
     assert told == {verdict.name for verdict in package.Verdict}
 
@@ -120,11 +120,11 @@ def test_verdicts():
 # The options of the magic, and the parameters of the function
 
 KEYWORDS = inspect.signature(check_gradients).parameters
-# By another name in the function.
+# Options that have another name in the function.
 RENAMED = {"cost": "cost_function"}
-# How a result is shown, and when a check is made.
+# Only the magic has these: how a result is shown, and when a check is made.
 OF_NOTEBOOKS = {"display", "out", "quiet", "strict", "watch", "unwatch"}
-# What the magic finds out, and says, by itself.
+# Only the function has these: the magic finds them out, or shows them, by itself.
 OF_PROGRAMS = {"names", "progress", "previous"}
 OPTIONS = {action.dest: action for action in options()}
 SHARED = [name for name in OPTIONS if name not in OF_NOTEBOOKS]
@@ -136,12 +136,12 @@ def test_same_names():
 
 @pytest.mark.parametrize("name", SHARED)
 def test_same_defaults(name):
-    """What is not said means the same to both, and to whoever reads the help."""
+    """The magic, the function and the help have the same defaults."""
     traits = GradcheckMagics.class_traits(config=True)
     default = KEYWORDS[RENAMED.get(name, name)].default
     _, told = told_default(OPTIONS[name])
     if default is inspect.Parameter.empty:
-        # A name in the notebook.
+        # The default is a name in the notebook.
         assert told == traits[name].default_value
         return
     assert OPTIONS[name].default is None
@@ -152,7 +152,7 @@ def test_same_defaults(name):
 
 @pytest.mark.parametrize(("name", "kind"), [("mode", Mode), ("call", Call)])
 def test_same_choices(name, kind):
-    """In the option, its help, the type, and the docstring, where the default comes first."""
+    """The option, its help, the type and the docstring have the same choices, the default first."""
     choices = set(get_args(kind))
     assert set(OPTIONS[name].choices) == choices
     assert choices - {"auto"} <= set(re.findall(r"\w+", OPTIONS[name].help))
@@ -164,7 +164,7 @@ def test_same_choices(name, kind):
 
 
 def test_same_in_a_step_curve():
-    """What it shares with the check has the same default."""
+    """The parameters that it shares with the check have the same defaults."""
     shared = inspect.signature(step_curve).parameters.keys() & KEYWORDS.keys()
     assert shared >= {"params", "grads", "cost_function", "names", "call", "upstream", "seed"}
     for name in shared:
@@ -176,14 +176,14 @@ def test_same_in_a_step_curve():
 
 @pytest.fixture
 def helped(shell):
-    """What it shows, without colours."""
+    """Return what `%gradcheck?` shows, without colours."""
     with capture_output() as captured:
         shell.run_line_magic("pinfo", "%gradcheck")
     return re.sub(r"\x1b\[\d+m", "", captured.stdout)
 
 
 def test_help(helped):
-    """It fits a terminal, and tells of every option, and where more is told."""
+    """The help fits a terminal, describes every option, and says where to read more."""
     shown = [line for line in helped.splitlines() if not line.startswith("File:")]
     assert max(map(len, shown)) <= 80
     assert HELP.strip() in helped
@@ -198,7 +198,7 @@ LINES = re.findall("^    (%+)(gradcheck|config)(.*)", HELP, flags=re.MULTILINE)
 
 @pytest.mark.parametrize(("signs", "magic", "line"), LINES)
 def test_lines_in_the_help(signs, magic, line):
-    """They are understood."""
+    """The magic understands the lines in its help."""
     if magic == "gradcheck":
         read_options(parser(), line)
     else:

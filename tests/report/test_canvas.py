@@ -1,4 +1,4 @@
-"""A picture is an element of a page, in any colour, whatever the user has set."""
+"""A picture is an element of a page, in any colour, and independent of the user's settings."""
 
 import re
 import warnings
@@ -74,7 +74,7 @@ def test_axes():
 
 
 def test_paint():
-    """Text and axes have the colour, and nothing frames them on the right and at the top."""
+    """Text and axes have the colour, and the axes are open on the right and at the top."""
     _, axes = new_axes(AREA)
     legend_above(axes, [Line2D([], [], label="mark")], ncols=1)
     paint(axes, "#123456")
@@ -95,7 +95,7 @@ def test_a_legend_of_nothing_is_none():
 
 
 def test_svg():
-    """One element, described, in the colour of the text around it, with no id that is not used."""
+    """The element has a description, the colour of the text around it, and no unused ids."""
     element = svg(drawn, WORDS)
     root = ET.fromstring(element)  # noqa: S314 (our own)
     assert root.tag.endswith("svg")
@@ -112,7 +112,7 @@ def test_svg():
 
 
 def test_png():
-    """One for light, one for dark, which is hidden without styles; each with the description."""
+    """There is one picture for light and one for dark, which is hidden if there are no styles."""
     asked = []
 
     def watched(*, color):

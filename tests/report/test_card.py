@@ -35,7 +35,7 @@ def right():
 
 @pytest.fixture(scope="module", params=["check", "close-up", "step curve"])
 def shown(request, classic):
-    """Whatever may be the last line of a cell."""
+    """The results that can be the last line of a cell."""
     if request.param == "check":
         return classic
     if request.param == "close-up":
@@ -46,12 +46,12 @@ def shown(request, classic):
 
 @pytest.fixture(scope="module")
 def every(shown):
-    """All forms of it, as one asks for them by name."""
+    """All forms of a result, as requested by their names."""
     return {"text/plain": str(shown), "text/html": shown._repr_html_()}
 
 
 class Outline(HTMLParser):
-    """The elements of a page, and whether every one is closed."""
+    """The elements of a page; it checks that every one is closed."""
 
     VOID = ("img", "br")
 
@@ -93,7 +93,7 @@ def test_html(classic):
 
 
 def test_user_strings_are_escaped():
-    """Names come from the user's keys, and may hold anything."""
+    """Names come from the user's keys and may contain anything."""
     name = "<script>alert('W')</script> & $x_1$"
     found = check_gradients(
         {name: np.ones(2)}, {"d" + name: np.ones(2)}, lambda p: float(p[name] @ p[name])
@@ -105,7 +105,7 @@ def test_user_strings_are_escaped():
 
 
 def test_a_full_stop_in_code_ends_nothing():
-    """What is in bold is the first sentence, with the line of code that is in it."""
+    """The first sentence is bold as a whole, with the line of code in it."""
     check = result_by_hand()
     (first, *_) = check.diagnoses
     sentence = "It is in `x = 2. * y  # twice. And`, on the way. Look there."
@@ -125,14 +125,14 @@ def test_a_full_stop_in_code_ends_nothing():
     ],
 )
 def test_mimebundle(shown, every, asked, forms):
-    """IPython, and any front end that shows a result, gets what it asks for."""
+    """IPython, and any front end that shows a result, gets the forms that it asks for."""
     bundle, metadata = DisplayFormatter().format(shown, **asked)
     assert bundle == {form: every[form] for form in forms}
     assert metadata == {}
 
 
 def test_page_stands_alone(every):
-    """It brings its styles; its pictures are in it, for light and for dark, and told in words."""
+    """It contains its styles and its pictures, for light and for dark, with descriptions."""
     page = Outline(every["text/html"])
     assert page.open == []
     assert page.elements[0] == ("style", {})
@@ -157,7 +157,7 @@ def test_names_are_escaped():
 
 
 def test_close_up_as_text(classic):
-    """Verdict, worst entries and histogram of one parameter."""
+    """The text has the verdict, the worst entries and the histogram of one parameter."""
     close = classic.close_up("W2")
     head, worst, histogram = str(close).split("\n\n")
     assert head.startswith("W2   ")
@@ -179,7 +179,7 @@ def test_alt_text(classic):
 
 
 def test_histogram_loses_nothing():
-    """Errors beyond the edges, exact zeros and what is not finite are all counted."""
+    """Errors beyond the edges, exact zeros and nan are all counted."""
     errors = np.array([0, 0, 1e-30, 1e-12, 3e-5, 1, np.nan])
     counted = error_histogram(errors, np.arange(-12.0, 1.0))
     assert counted.n_exact == 2
@@ -189,7 +189,7 @@ def test_histogram_loses_nothing():
 
 
 def test_figure(classic):
-    """Bars for every entry, thresholds, and names in the legend."""
+    """The figure has bars for every entry, the thresholds, and names in the legend."""
     figure = classic.figure()
     (axes,) = figure.axes
     assert sum(bar.get_height() for bar in axes.patches) == 47
@@ -207,7 +207,7 @@ def test_figure(classic):
     ],
 )
 def test_pictures_are_immune_to_settings(right, settings):
-    """And the settings to the pictures."""
+    """Nor do the pictures change the settings."""
     plain = right.to_html()
     with mpl.rc_context(settings):
         before = dict(mpl.rcParams)
@@ -220,7 +220,7 @@ def test_pictures_are_immune_to_settings(right, settings):
 
 
 class Publisher:
-    """What a notebook does with outputs: keeps them, and replaces them in place."""
+    """A stand-in for a notebook's outputs: they are kept, and replaced in place."""
 
     def __init__(self):
         self.outputs = []
@@ -234,7 +234,7 @@ class Publisher:
 
 
 def live_card(publish):
-    """A live card, of which nothing is asked."""
+    """Return a live card whose controls are not used."""
     return WidgetCard(publish, Requests(pytest.fail, pytest.fail, Settings("auto", None)))
 
 
@@ -253,7 +253,7 @@ def test_widget_and_its_twin(classic):
 
 
 def test_two_cards_have_classes_of_their_own(classic):
-    """One must not hide the other."""
+    """Otherwise one card would hide the other."""
     pages = []
     for _ in range(2):
         publish = Publisher()
@@ -265,7 +265,7 @@ def test_two_cards_have_classes_of_their_own(classic):
 
 
 def test_progress_is_shown_late_and_in_place(classic):
-    """Nothing for a short check; for a long one, the outputs that then show the result."""
+    """A short check shows no progress; a long one shows it in the outputs of the result."""
     publish = Publisher()
     live = live_card(publish)
     live.progress(1, 100, 0.1)
@@ -285,7 +285,7 @@ def test_progress_is_shown_late_and_in_place(classic):
 
 @pytest.mark.parametrize("kind", [StaticCard, live_card])
 def test_nothing_is_left_of_progress(kind):
-    """An error in the middle takes the progress away."""
+    """An error during the check removes the progress."""
     publish = Publisher()
     kind(publish).clear()
     assert publish.outputs == []
@@ -311,7 +311,7 @@ def test_static_card(classic):
     [(0.0, 0), (1e-15, 0), (1e-12, 0), (1e-7, 41.67), (1e-5, 58.33), (1e-3, 75), (1.0, 100)],
 )
 def test_ruler(difference, place):
-    """The pointer stands where the difference is among the marks."""
+    """The pointer is at the place of the difference among the marks."""
     page = card(replace(result_by_hand(), difference=difference), "")
     assert f'class="gc-pointer" style="line-height:1;height:12px;margin-left:{place:.2f}%"' in page
     for mark in ("1e-7", "1e-5", "1e-3"):
@@ -323,7 +323,7 @@ def test_ruler_without_a_number():
 
 
 def test_long_lists_fold():
-    """What is wrong comes before the fold."""
+    """Everything wrong comes before the fold."""
     params = {f"W{i}": np.ones(2) for i in range(20)}
     grads = {f"dW{i}": 2 * np.ones(2) for i in range(20)}
     grads["dW19"][0] = 3
@@ -336,7 +336,7 @@ def test_long_lists_fold():
 
 
 def test_names_in_any_script():
-    """The picture's font may lack them; that is no warning to the user."""
+    """The font of the picture may lack the characters, but the user gets no warning."""
     found = check_gradients(
         {"权重": np.ones(2)}, {"d权重": np.ones(2)}, lambda p: p["权重"] @ p["权重"]
     )

@@ -47,7 +47,7 @@ def test_bins(error, bin_):
     (1e-3, [1e-3]), (1.0, [1e-3]), (np.nan, []),
 ])  # fmt: skip
 def test_bands_in_words(error, bounds):
-    """The band of each, by the thresholds between which it is."""
+    """The band of an error is between two neighbouring thresholds."""
     count, *told = re.findall(r"\d[\d.e-]*", in_words(np.array([error])))
     assert int(count) == 1
     assert [float(bound) for bound in told] == bounds

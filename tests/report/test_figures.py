@@ -1,4 +1,4 @@
-"""A picture of a check shows every entry once, in the colour of what it is."""
+"""The picture of a check shows every entry once, in the colour of its verdict."""
 
 import re
 from dataclasses import replace
@@ -26,7 +26,7 @@ HAND = result_by_hand()
 
 
 def bars(figure):
-    """The height of all bars of a colour, by colour."""
+    """Return the total height of the bars of each colour."""
     heights = {}
     for bar in figure.axes[0].patches:
         color = to_hex(bar.get_facecolor()).upper()
@@ -39,7 +39,7 @@ def ticks(axis):
 
 
 def scanned(*parameters, wrong=()):
-    """A scan of parameters: each a name, the least error that is found, and the largest entry."""
+    """Return a scan of parameters, given by name, smallest detectable error and largest entry."""
     checks, start = [], 0
     for name, detectable, largest in parameters:
         checks.append(
@@ -70,13 +70,13 @@ def test_what_suits_the_check():
 
 
 def test_every_entry_is_drawn_once():
-    """Eight agree and one cannot be measured; three are wrong in one parameter, one elsewhere."""
+    """Eight agree, one cannot be measured, three are wrong in one parameter and one in another."""
     heights = bars(histogram(HAND))
     assert heights == {AGREE: 8, UNKNOWN_COLOR: 1, WRONG[0]: 3, WRONG[1]: 1}
 
 
 def test_more_wrong_parameters_than_colours():
-    """The worst two have a colour of their own, and the others one together."""
+    """The worst two have their own colours, and the others share one."""
     parameters = tuple(
         ParameterCheck(name, (n,), n, Verdict.BUG, 1.0, n, n, None)
         for name, n in zip("abcd", (2, 1, 4, 3), strict=True)
@@ -131,7 +131,7 @@ def test_counts(count, text):
 
 
 def test_a_line_for_each_parameter():
-    """From the least error that is found to the largest entry; a cross for each wrong one."""
+    """Lines go from smallest detectable error to largest entry; crosses are wrong entries."""
     figure = reach(scanned(("W", 1e-5, 1.0), ("b", 1e-3, 0.5), wrong=(100, 105)))
     axes = figure.axes[0]
     lines = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_marker() != "x"]
@@ -150,7 +150,7 @@ def test_what_cannot_be_drawn_is_left_out(detectable, largest):
 
 
 def test_long_lists_and_long_names():
-    """The first of many; and of a long name its beginning and its end, apart from the others'."""
+    """Only the first lines are drawn; a long name keeps its start and end, and stays unique."""
     many = [(f"layers.{k}.attention.weight.{k}", 1e-5, 1.0) for k in range(MOST_LINES + 5)]
     names = ticks(reach(scanned(*many)).axes[0].yaxis)
     assert len(names) == MOST_LINES
@@ -167,5 +167,5 @@ def test_names_are_no_formulas():
 
 
 def test_element():
-    """It is described in the words for just this check."""
+    """The description of the element is that of this very check."""
     assert re.match(f'<svg [^>]*"{re.escape(picture_alt(HAND))}"', svg_element(HAND))

@@ -1,4 +1,4 @@
-"""One door shows every kind of result."""
+"""Results of every kind are shown as text, HTML or a figure."""
 
 from types import SimpleNamespace
 

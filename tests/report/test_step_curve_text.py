@@ -1,6 +1,6 @@
-"""A step curve in words has its numbers, and as a picture each mark at its place.
+"""A step curve in words has the right numbers, and as a picture every mark at its place.
 
-How a sentence is put stands elsewhere; here, which case it is of, and what is in it.
+The wording is tested elsewhere; here, the case that a sentence describes, and its numbers.
 """
 
 import math
@@ -21,7 +21,7 @@ NOISE, BEND = 1e-16, 0.5
 
 
 def curve(*, analytic=2.0, true=2.0, bend=BEND, noise=NOISE, holes=(), values=None, **more):
-    """The curve of an entry with a slope of 2, by the law: noise over ε, and a bend times ε²."""
+    """Return the curve of an entry with a slope of 2: noise over ε, plus a bend times ε²."""
     roundoff, truncation = 4 * noise / STEPS, bend * STEPS**2
     if values is None:
         values = true + truncation + roundoff / 2
@@ -38,7 +38,7 @@ def curve(*, analytic=2.0, true=2.0, bend=BEND, noise=NOISE, holes=(), values=No
     return StepCurve(**found)
 
 
-# Of each case, and the numbers that it must tell.
+# Every case, and the numbers that its sentence must contain.
 ALL = range(len(STEPS))
 CASES = {
     "right": (curve(), ["1e-07"]),
@@ -82,7 +82,7 @@ def test_every_case_has_a_sentence_of_its_own():
 
 @pytest.mark.parametrize("name", ["right", "wrong", "kink", "noisy", "nan", "nowhere"])
 def test_what_has_changed_comes_first(name):
-    """And the rest is told as ever."""
+    """The rest of the sentence is the same as without a change."""
     known, _ = CASES[name]
     changed = curve_sentence(replace(known, changed=("the cost",)))
     first, _, rest = changed.partition(". ")
@@ -92,7 +92,7 @@ def test_what_has_changed_comes_first(name):
 
 
 def test_the_steps_of_a_plateau():
-    """A wrong entry has one error at every step: from the first to the last that has it."""
+    """A wrong entry has the same error at many steps; the first and the last are given."""
     values = np.full(10, 2.0)
     values[:2], values[8:] = 7.0, 9.0
     told = curve_sentence(curve(analytic=2.5, values=values))
@@ -100,7 +100,7 @@ def test_the_steps_of_a_plateau():
 
 
 def test_a_kink_on_the_way():
-    """An error that appears at large steps, and is no truncation, is told with its first step."""
+    """If an error appears at large steps and is not truncation, its first step is given."""
     values = np.full(10, 2.0)
     values[7:] = 2.25
     assert "0.001" in curve_sentence(curve(values=values, bend=0.0))
@@ -112,13 +112,13 @@ def test_a_kink_on_the_way():
 
 
 def rows(curve):
-    """The lines of the picture, one for each step."""
+    """Return the lines of the picture, one for each step."""
     lines = curve_text(curve).split("\n")
     return [line for line in lines if re.match(r"[ *]\s*\d\.\de[-+]\d\d ", line)]
 
 
 def test_one_row_for_each_decade():
-    """The step that was used is among them, and marked."""
+    """The step that was used is one of them, and marked."""
     fine = 10.0 ** np.arange(-10, 0, 1 / 3)
     size = len(fine)
     told = rows(replace(
@@ -151,7 +151,7 @@ def test_marks_stand_where_the_errors_are(exponents):
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_whole(name):
-    """Label and values stand above it, and the sentence below, whatever the curve is."""
+    """The label and the values come first and the sentence last, for every curve."""
     known, _ = CASES[name]
     first, *_, last = curve_text(known).split("\n")
     assert first.startswith("W[0]")

@@ -1,6 +1,6 @@
-"""The result as text: in files, and on terminals of any kind.
+"""The result as text, in files and on terminals of any kind.
 
-The reports stand in ``golden/reports``, to the letter; ``--update-golden`` writes them anew.
+The reports must match the files in ``golden/reports`` exactly; ``--update-golden`` rewrites them.
 """
 
 import ast
@@ -22,7 +22,7 @@ from gradcheck_magic._report.words import footer, one_line
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden" / "reports"
 SGR = re.compile(r"\x1b\[[0-9]+m")
-# None of them has all the characters that the package writes.
+# None of these has all the characters that the package writes.
 LACKING = ["ascii", "latin-1", "cp437", "cp850", "cp1252", "cp932", "koi8-r"]
 TERMINAL = TextStyle(is_coloured=True, width=80)
 
@@ -38,7 +38,7 @@ check_of = cache(lambda name: REPORTS[name]())
     ],
 )
 def test_golden(name, style, kind, request):
-    """The whole report, to the letter."""
+    """The whole report matches its file exactly."""
     path = GOLDEN / f"{name}{kind}.txt"
     report = text_report(check_of(name), style) + "\n"
     if request.config.getoption("update_golden"):
@@ -68,7 +68,7 @@ def test_string_is_plain(name):
     ],
 )
 def test_extent(name, n_measured, size, extent):
-    """One is not several."""
+    """Singular and plural are correct."""
     check = replace(check_of(name), measured=np.arange(n_measured), size=size)
     assert footer(check).split(" · ")[0] == extent
 
@@ -93,7 +93,7 @@ def test_title_after_a_scan(entry, title):
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 @pytest.mark.parametrize("width", [None, 60])
 def test_the_same_without_colours(name, encoding, width):
-    """And every colour is taken back in its line."""
+    """Every colour also ends in its own line."""
     plain = text_report(check_of(name), TextStyle(encoding, width=width))
     coloured = text_report(check_of(name), TextStyle(encoding, is_coloured=True, width=width))
     assert "\x1b" not in plain
@@ -105,7 +105,7 @@ def test_the_same_without_colours(name, encoding, width):
 
 
 def test_tones():
-    """The verdict, that on each parameter, and the footer have theirs."""
+    """The verdict, the verdict on each parameter, and the footer each have their colour."""
     check = check_of("result_by_hand")
     head, *lines = text_report(check, TERMINAL).splitlines()
     assert head.startswith(
@@ -123,7 +123,7 @@ def test_tones():
 @pytest.mark.parametrize("name", REPORTS)
 @pytest.mark.parametrize("encoding", LACKING)
 def test_any_encoding(name, encoding):
-    """All of it can be written, and a question mark is still a question mark."""
+    """Every character can be written, and question marks are only those of the text."""
     report = text_report(check_of(name), TextStyle(encoding))
     assert report.encode(encoding).decode(encoding) == report
     assert report.count("?") == str(check_of(name)).count("?")
@@ -136,12 +136,12 @@ def test_any_encoding(name, encoding):
         ("ascii", "✓ 2 × 2, ≈ ±½ at θ", "OK 2 x 2, ~ +-1/2 at theta"),
         ("latin-1", "✓ 2 × 2, ≈ ±½ at θ", "OK 2 × 2, ~ ±½ at theta"),
         ("cp437", "✓ 2 × 2, ≈ ±½, ε █", "OK 2 x 2, ≈ ±½, ε █"),
-        # The user's `θ` and `theta` may be two.
+        # `θ` and `theta` may be two names of the user's.
         ("ascii", "`dθ` is −1 times θ", "`d\\u03b8` is -1 times theta"),
         ("ascii", "`权重`, ``, `🙂`: 重", "`\\u6743\\u91cd`, ``, `\\U0001f642`: \\u91cd"),
         # Quotes that do not match.
         ("ascii", "at `θ", "at `theta"),
-        # Nothing of the user's can steer a terminal, or break a line.
+        # No name of the user's can control a terminal or break a line.
         ("utf-8", "`a\x1b[31m`\r\n\x9b\u202e", "`a\\x1b[31m`\\r\\n\\x9b\\u202e"),
         ("utf-8", "`\ud800`", "`\\ud800`"),
         ("utf-8", "", ""),
@@ -152,7 +152,7 @@ def test_sentence(encoding, sentence, written):
 
 
 def test_every_character_can_be_spelled():
-    """All that the package writes: every string in it that is no docstring."""
+    """Checked are all strings of the package, except docstrings."""
     ours = set()
     for path in (ROOT / "gradcheck_magic").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -196,7 +196,7 @@ def test_columns(text, width):
 
 @pytest.mark.parametrize("style", [TextStyle(), TextStyle("ascii"), TERMINAL])
 def test_columns_are_aligned(style):
-    """Whatever the names of the parameters are."""
+    """Columns are aligned for any names of parameters."""
     lines = SGR.sub("", text_report(check_of("names"), style)).splitlines()
     start = next(k for k, line in enumerate(lines) if line.startswith("parameter"))
     rows = lines[start : lines.index("", start)]
@@ -207,7 +207,7 @@ def test_columns_are_aligned(style):
 
 
 def test_an_equation_stays_in_one_line():
-    """As long as it fits."""
+    """An equation is not broken if it fits."""
     assert list(TextStyle(width=9).broken("known, J = 2.5", "  ")) == ["known,", "  J = 2.5"]
 
 
@@ -242,17 +242,17 @@ def test_nothing_is_lost_where_lines_break(name):
         (20, 3, 20, ""),
         (21, 0, 12, "... and 9 more, all agree"),
         (21, 3, 12, "... and 9 more, all agree"),
-        # All that is wrong is shown, even if it is more than would be shown otherwise.
+        # Everything wrong is shown, even beyond the usual number of rows.
         (30, 25, 25, "... and 5 more, all agree"),
         (21, 20, 20, "... and 1 more: 1 correct"),
         (21, 21, 21, ""),
-        # Up to a bound.
+        # But there is a limit.
         (60, 45, 40, "... and 20 more: 5 wrong, 15 correct"),
         (41, 41, 40, "... and 1 more: 1 wrong"),
     ],
 )
 def test_long_tables(n, wrong, rows, last):
-    """What is wrong comes first, and what is left out is counted."""
+    """Wrong parameters come first, and rows that are left out are counted."""
     check = twice(numbered(*range(n)), numbered(*range(n - wrong, n)))
     _, _, table = str(check).partition("\nparameter ")
     lines = table.partition("\n\n")[0].splitlines()[1:]
@@ -277,7 +277,7 @@ def ascii_stream(kind=io.TextIOWrapper):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """An environment as terminals have it."""
+    """Set the environment of an ordinary terminal."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "60")
@@ -292,7 +292,7 @@ def terminal(monkeypatch):
         (Terminal, {}, TextStyle("utf-8", is_coloured=True, width=60)),
         (Terminal, {"NO_COLOR": "1"}, TextStyle("utf-8", width=60)),
         (Terminal, {"NO_COLOR": "0"}, TextStyle("utf-8", width=60)),
-        # As https://no-color.org has it.
+        # As https://no-color.org says.
         (Terminal, {"NO_COLOR": ""}, TextStyle("utf-8", is_coloured=True, width=60)),
         (Terminal, {"TERM": "dumb"}, TextStyle("utf-8", width=60)),
     ],
@@ -318,7 +318,7 @@ def test_terminal(terminal):
 
 
 def test_progress_in_a_narrow_terminal(terminal):
-    """It stays in one line: a second could not be overwritten."""
+    """It must stay in one line, because a second one could not be overwritten."""
     err = Terminal()
     TextCard(io.StringIO(), err).progress(40, 100, 0.4)
     assert err.getvalue() == "\rChecking the gradient: 40 of about 100 evaluations, 100 per"

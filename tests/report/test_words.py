@@ -1,6 +1,6 @@
-"""Card and report say the same of a check, in a few words.
+"""Card and report say the same about a check, in few words.
 
-How a sentence is put stands in the golden files; here, what is in it.
+The wording is tested by the golden files; here, the content.
 """
 
 import math
@@ -129,7 +129,7 @@ def test_difference(check, text):
 
 @pytest.mark.parametrize("mode", ["full", "scan"])
 def test_table(mode):
-    """One row for each, as wide as the heads."""
+    """There is one row for each parameter, with as many cells as the heads."""
     scanned = {"is_scanned": mode == "scan", "detectable": 1e-4}
     parameters = [replace(p, **scanned) for p in HAND.parameters]
     check = replace(HAND, mode=mode)
@@ -186,7 +186,7 @@ def test_since():
     pytest.param(10, 20, 0.0, ["0 s"], id="HARD: at once"),
 ])  # fmt: skip
 def test_progress(done, expected, seconds, told):
-    """The time left is that of the evaluations left, at the rate so far."""
+    """The time left is that of the remaining evaluations, at the rate so far."""
     text = progress_text(done, expected, seconds)
     assert all(what in text for what in told)
 
@@ -225,7 +225,7 @@ def test_nothing_is_lost_in_splitting(text):
 
 
 def test_relative_errors_are_those_of_the_arrays():
-    """What is described is what is drawn: 4 wrong, 1 unknown, and the others."""
+    """The description counts the entries that are drawn: 4 wrong, 1 unknown, and the others."""
     told = [int(n) for n in re.findall(r"(?:: |, )(\d+) ", picture_alt(HAND))]
     assert sum(told) == len(HAND.analytic)
     assert np.count_nonzero(np.isnan(HAND.relative_errors)) in told

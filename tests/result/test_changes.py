@@ -60,7 +60,7 @@ def test_changes(before, after, told):
 
 
 def test_as_before():
-    """Where both numbers look the same, one of them is shown."""
+    """If both numbers look the same, only one of them is shown."""
     wrong = parameters(W=WRONG)
     assert changes(wrong, wrong, (0.2101, 0.2099)) == "0.21, as before: `W` still wrong"
 
@@ -88,7 +88,7 @@ def test_said_in_the_report():
 
 
 def test_cells_run_again(shell, run):
-    """The magic remembers the check before, in memory alone."""
+    """The magic remembers the previous check, in memory only."""
     shell.user_ns.update(
         params={"W": np.array([1.0, 2.0])},
         grads={"dW": np.array([1.0, 4.0])},
@@ -98,7 +98,7 @@ def test_cells_run_again(shell, run):
     assert run("%gradcheck").changes == "0.31, as before: `W` still wrong"
     check = run("%%gradcheck\ngrads['dW'] = params['W'].copy()")
     assert check.changes.endswith(": `W` fixed")
-    # Something else in between is not what this is compared with.
+    # A check of another gradient in between is not compared with.
     run("other = {'dW': params['W'] * 2}")
     assert run("%gradcheck -g other").changes == ""
     assert run("%%gradcheck\ngrads['dW'] = params['W'] * 2").changes.endswith(": `W` now wrong")

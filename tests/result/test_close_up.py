@@ -1,4 +1,4 @@
-"""One parameter, entry by entry: where each stands, and the pictures of it."""
+"""One parameter, entry by entry: the position of each entry, and the pictures."""
 
 import io
 from functools import partial
@@ -41,7 +41,7 @@ PICTURES = [
 
 
 def close_up(shape, *, wrong=(), not_finite=(), kinked=(), measured=None, regions=(), name="W"):
-    """Entries 1, 2, 3, … with an error of 1e-9; those that are wrong have the other sign."""
+    """Return entries 1, 2, 3, … with an error of 1e-9; wrong ones have the opposite sign."""
     size = int(np.prod(shape))
     measured = np.arange(size) if measured is None else np.array(measured, dtype=int)
     analytic = 1.0 + np.arange(size)
@@ -80,11 +80,11 @@ def curve(**changes):
     return SimpleNamespace(**(what | changes))
 
 
-# What is known
+# The entries
 
 
 def test_a_check_looks_closer():
-    """The entries of one parameter alone, with their own indices."""
+    """A close-up has the entries of one parameter alone, with their own indices."""
     params = {"W": np.arange(1.0, 7.0).reshape(2, 3), "b": np.array([1.0, 2.0, 3.0])}
     grads = {"dW": 2 * params["W"], "db": 2 * params["b"]}
     grads["db"][1] *= -1
@@ -109,7 +109,7 @@ def test_unknown_name():
 
 
 def test_interrupted():
-    """Of what was not reached, there is a picture without errors."""
+    """A parameter that was not reached has a picture without errors."""
     calls = 0
 
     def cost(p):
@@ -140,10 +140,10 @@ def test_worst_of_many_is_the_worst_of_all():
     assert close.worst(0) == []
 
 
-# Where they stand
+# Positions of entries
 
 LAYOUTS = [
-    # shape, rows and columns of cells, what the axes mean
+    # shape, rows and columns of cells, labels of the axes
     ((), (1, 1), "", ""),
     ((1,), (1, 1), "", ""),
     ((7,), (1, 7), "index", ""),
@@ -178,7 +178,7 @@ def test_a_matrix_is_itself():
 
 
 def test_tiles_are_set_apart():
-    """Of (2, 3, 4), two tiles of 3 × 4 beside each other."""
+    """The shape (2, 3, 4) is shown as two tiles of 3 × 4 beside each other, with a gap."""
     grid = close_up((2, 3, 4), wrong=(12,)).grid()
     assert np.argwhere(grid.wrong).tolist() == [[0, 5]]
     assert grid.padding[:, 4].all()
@@ -201,7 +201,7 @@ def test_one_wrong_entry_among_a_million_is_seen(shape, where):
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.integers(1, 6), max_size=4).map(tuple), st.randoms(use_true_random=False))
 def test_no_entry_is_lost(shape, random):
-    """Every entry has a cell, no two share one unless they must, and what is wrong is seen."""
+    """Every entry has a cell, no two share one unless they must, and wrong entries are seen."""
     size = int(np.prod(shape))
     measured = sorted(random.sample(range(size), random.randint(0, size)))
     wrong = random.sample(measured, min(len(measured), 3))
@@ -222,7 +222,7 @@ def test_no_entry_is_lost(shape, random):
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 700))
 def test_no_entry_of_a_large_matrix_is_lost(n_rows, n_columns):
-    """Nor is any cell without one taken for a part of it."""
+    """The corners of a large matrix have cells too, and the picture stays within its size."""
     tiling = Tiling.of((n_rows, n_columns))
     corners = np.array([0, n_columns - 1, (n_rows - 1) * n_columns, n_rows * n_columns - 1])
     cells = tiling.cells(corners)
@@ -253,7 +253,7 @@ def test_regions_of_a_scan(shape, label, number):
 
 
 def test_scan():
-    """A few entries are measured, and a wrong row is marked."""
+    """After a scan, few entries are measured, and a wrong row is marked."""
     W = np.random.default_rng(0).normal(size=(60, 40))
     grad = 2 * W
     grad[7] *= 3
@@ -291,7 +291,7 @@ HARD = {
 @pytest.mark.parametrize(("draw", "alt"), PICTURES, ids=["histogram", "map", "scatter"])
 @pytest.mark.parametrize("name", HARD)
 def test_pictures_of_hard_cases(name, draw, alt):
-    """They can be drawn, are small, and hold no markup of the user's."""
+    """The pictures can be drawn, are small, and contain no markup from the user's names."""
     close = HARD[name]
     words = alt(close)
     element = svg(partial(draw, close), words)
@@ -303,7 +303,7 @@ def test_pictures_of_hard_cases(name, draw, alt):
 
 
 def test_huge_and_tiny_values():
-    """No scale overflows."""
+    """No scale of a picture overflows."""
     close = close_up((4,))
     for values in ([1e308, -1e308, 1.0, 0.0], [5e-324, 0, 0, 0], [1e299, 1e-299, 1, -1], [0] * 4):
         array = np.array(values, dtype=float)
@@ -355,7 +355,7 @@ def test_exact_zeros():
 
 
 def test_a_factor_is_a_slope():
-    """Where all that is wrong is on a line; one point always is."""
+    """A slope is shown if several wrong entries are all on one line; a single one always is."""
     assert keys(scatter(close_up((9,), wrong=(1, 2, 3)))) == ["equal", "slope -1", "agree", "wrong"]
     assert keys(scatter(close_up((9,), wrong=(1,)))) == ["equal", "agree", "wrong"]
 
@@ -370,7 +370,7 @@ def test_step_curve():
 
 
 def test_step_curve_with_nothing_in_it():
-    """Exact zeros have a mark of their own, and what is not finite is counted."""
+    """Exact zeros have their own mark, and values that are not finite are counted."""
     zero = curve(errors=np.array([0.0, np.nan, 1e-8, np.inf]))
     assert keys(step_curve_picture(zero))[-1] == "exactly 0"
     assert step_curve_alt(zero).endswith("2 of 4 steps give no finite value.")
@@ -401,7 +401,7 @@ def test_power(value, text):
     ],
 )
 def test_immune_to_settings(own):
-    """And the settings to the pictures."""
+    """The user's settings do not change the pictures, nor do the pictures change the settings."""
     draws = [(partial(draw, HARD["kernels"]), "words") for draw, _ in PICTURES]
     draws.append((partial(step_curve_picture, curve()), "words"))
     plain = [svg(*each) for each in draws]

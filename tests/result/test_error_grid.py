@@ -1,4 +1,4 @@
-"""How an array of any shape is laid out in a plane, and which cell shows which entry."""
+"""Arrays of any shape are laid out in a plane, with a cell for every entry."""
 
 import math
 
@@ -14,15 +14,15 @@ PLACES = [
     ((), 0, 0, 0),
     ((7,), 5, 0, 5),
     pytest.param((LONGEST_ROW,), 39, 0, 39, id="the longest row"),
-    # 41 entries are folded: √(2 · 41) = 9.06, and the least of 10, 20, 50, … that is as large.
+    # 41 entries are folded: √(2 · 41) = 9.06, and 10 is the least of 10, 20, 50, … not below it.
     pytest.param((LONGEST_ROW + 1,), 39, 3, 9, id="folded"),
     ((3, 5), 7, 1, 2),
     pytest.param((1, 3, 1, 5), 7, 1, 2, id="axes of length 1 do not count"),
-    # Two tiles of 3 × 4 beside each other, and a gap between them.
+    # Two tiles of 3 × 4 are beside each other, with a gap between them.
     ((2, 3, 4), 12 + 6, 1, 5 + 2),
-    # Tiles of 3 × 3, three to a group: after each group the gap is one cell wider.
+    # Tiles of 3 × 3 are in groups of three; after each group the gap is one cell wider.
     pytest.param((64, 3, 3, 3), 4 * 9 + 5, 1, 3 * 4 + 1 + 4 + 2, id="kernels"),
-    # 240 columns are the most: of 480, two share a cell; of 240 rows, too.
+    # There are at most 240 columns: of 480, two share a cell, and so do two of 240 rows.
     pytest.param((240, 480), 3 * 480 + 5, 1, 2, id="blocks"),
     pytest.param((240, 480), 240 * 480 - 1, 119, 239, id="the last block"),
 ]
@@ -40,7 +40,7 @@ shapes = st.lists(st.integers(1, 7), max_size=5).map(tuple)
 @settings(max_examples=60, deadline=None)
 @given(shapes | st.tuples(st.integers(1, 400), st.integers(1, 500)))
 def test_every_entry_has_a_cell(shape):
-    """In the picture; and `present` knows them all without having looked."""
+    """Every entry has a cell in the picture, and `present` is true for just these cells."""
     tiling = Tiling.of(shape)
     cells = tiling.cells(np.arange(math.prod(shape)))
     assert (cells >= 0).all()
@@ -68,7 +68,7 @@ def test_boxes(shape, data):
     "box", [[(3, 4), (0, 480)], [(0, 240), (7, 480)], [(5, 8), (9, 10)], [(0, 2), (5, 9)]]
 )
 def test_boxes_in_blocks(box):
-    """Of a large matrix not every entry is looked at."""
+    """Boxes are correct in a large matrix too, whose cells are blocks of entries."""
     inside = np.zeros((240, 480), dtype=bool)
     inside[tuple(slice(*side) for side in box)] = True
     tiling = Tiling.of((240, 480))
@@ -77,9 +77,9 @@ def test_boxes_in_blocks(box):
 
 
 def test_what_a_cell_shows():
-    """Anything that is true of any of its entries, and the largest of their errors."""
+    """A cell shows a mark if any of its entries has it, and the largest of their errors."""
     tiling = Tiling.of((240, 480))
-    # The first two share a cell; the last shows nothing.
+    # The first two entries share a cell; the last one shows nothing.
     cells = tiling.cells(np.array([0, 481, 2, 960]))
     wrong = tiling.any_of(cells, np.array([False, True, False, False]))
     assert np.argwhere(wrong).tolist() == [[0, 0]]

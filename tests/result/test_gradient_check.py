@@ -1,4 +1,4 @@
-"""A result made by hand: what it says of itself, entry by entry, and as JSON."""
+"""A result made by hand: its texts, its entries, and its JSON."""
 
 import json
 import math
@@ -63,7 +63,7 @@ def test_difference(changes, text):
     ],
 )
 def test_headline(changes, last):
-    """One diagnosis, or else one reason, or neither."""
+    """A headline ends with one diagnosis, or else with one reason, or with the difference."""
     assert check(**changes).headline().startswith("There is a bug in backpropagation. The diff")
     assert check(**changes).headline().endswith(last)
 
@@ -73,7 +73,7 @@ def labels(entries):
 
 
 def test_worst_entries():
-    """No number first; then the wrong ones; then the others; then what was not measured."""
+    """Entries that are not numbers come first, then wrong, then other, then unmeasured ones."""
     found = result_by_hand()
     assert labels(found.worst_entries(5)) == ["b", "W[0, 0]", "W[0, 1]", "W[0, 2]", "long_name[0]"]
     everything = found.worst_entries()
@@ -92,7 +92,7 @@ def test_entries_behind_a_diagnosis():
     assert labels(found.entries_behind(scale)) == ["W[0, 0]", "W[0, 1]", "W[0, 2]"]
     assert labels(found.entries_behind(scale, 2)) == ["W[0, 0]", "W[0, 1]"]
     assert labels(found.entries_behind(overflow)) == ["b"]
-    # Of several parameters the wrong entries alone; where there are none, all.
+    # Of several parameters, only the wrong entries are listed; if there are none, all entries.
     both = replace(scale, names=("U", "b"))
     assert labels(found.entries_behind(both)) == ["b"]
     assert set(labels(found.entries_behind(replace(scale, names=("V",))))) == {"V[0]", "V[1]"}
@@ -111,7 +111,7 @@ def test_close_up(name, ks, analytic):
 
 
 def test_close_up_after_some_were_measured():
-    """Of a scan: where they stand in the parameter, and not in the list."""
+    """After a scan, indices are positions in the parameter, not in the list of measured entries."""
     found = result_by_hand()
     some = np.array([1, 2, 7, 12])
     columns = ("analytic", "numerical", "uncertainty", "wrong", "kinked")
@@ -178,7 +178,7 @@ def test_jsonable(value, expected):
 
 
 def test_results_are_compared_by_identity():
-    """Their arrays cannot be compared at once."""
+    """Results are compared by identity, because a comparison of arrays is not one truth value."""
     one, other = result_by_hand(), result_by_hand()
     assert one == one  # noqa: PLR0124 (that is the question)
     assert one != other

@@ -1,4 +1,4 @@
-"""Entries are named by their index, and ranked by how far off they are."""
+"""Entries are named by their index, and ranked by their error."""
 
 import math
 
@@ -51,7 +51,7 @@ def test_relative_error(numerical, analytic, error):
 
 @given(finite, finite)
 def test_relative_error_is_a_share(numerical, analytic):
-    """Between 0 and 1, the same both ways, and the same of both with the other sign."""
+    """The error is between 0 and 1, and does not change if both are exchanged or negated."""
     one, other = np.array([numerical]), np.array([analytic])
     (found,) = relative_error(one, other)
     assert 0 <= found <= 1
@@ -59,7 +59,7 @@ def test_relative_error_is_a_share(numerical, analytic):
 
 
 def test_ranks():
-    """No number is given; wrong; merely off; equal; not measured."""
+    """The ranks are: not a number, wrong, merely off, equal, not measured."""
     rows = [
         # analytic, numerical, wrong
         (NAN, 1.0, True),

@@ -1,1 +1,1 @@
-"""The tests that take long: they are collected with `--slow`, or where they are named."""
+"""The slow tests, which are collected only with `--slow` or if they are named."""

@@ -1,6 +1,6 @@
-"""A browser for the tests: what finds it, starts it, and what is done with it.
+"""A browser for the tests: find it, start it, and open notebooks in it.
 
-Whoever imports this is skipped where a package is missing.
+A test file that imports this module is skipped if a package is missing.
 """
 
 import importlib
@@ -23,14 +23,14 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-# What is far outside the window is not in the page, so all of a notebook has to fit.
+# Cells far outside the window are not in the page, so the whole notebook has to fit.
 WINDOW = {"width": 1280, "height": 4000}
 
 FIRST_CHECK = Path(__file__).parents[2] / "notebooks" / "01_first_check.ipynb"
 PAGES = {"lab": "lab/tree", "notebook": "notebooks"}
 
 OPAQUE = 255
-# A colour as it comes out, and the one in the corner of a picture: red, green, blue and opacity.
+# A colour as painted, and the colour of a picture's corner: red, green, blue and opacity.
 PAINTED = """(element, property) => {
     const context = document.createElement("canvas").getContext("2d");
     context.fillStyle = getComputedStyle(element)[property];
@@ -47,7 +47,7 @@ CORNER = """async image => {
 
 @contextmanager
 def chromium(**options):
-    """Chromium, without a window."""
+    """Start Chromium without a window, and close it afterwards."""
     executable = find_browser()
     expect.set_options(timeout=1000 * PATIENCE)
     with sync_api.sync_playwright() as playwright:
@@ -60,7 +60,7 @@ def chromium(**options):
 
 
 def find_browser():
-    """Return the path of a browser; without one, skip, but not where everything should be there."""
+    """Return the path of a browser; if there is none, skip the test, or in CI let it fail."""
     for name in filter(None, (os.environ.get("CHROMIUM"), *BROWSERS)):
         if path := shutil.which(name):
             return path
@@ -70,7 +70,7 @@ def find_browser():
 
 @contextmanager
 def opened(browser, server, name, *, app="lab"):
-    """A notebook in a new page, connected to a new kernel; both are gone afterwards."""
+    """Open a notebook in a new page with a new kernel, and close both afterwards."""
     page = browser.new_page()
     try:
         page.goto(server.url(f"{PAGES[app]}/{name}"))
@@ -86,18 +86,18 @@ def choose(page, menu, *path):
     """Choose an item from a menu, or from the menu behind an item."""
     page.get_by_role("menuitem", name=menu, exact=True).click()
     for name in path:
-        # Not each has its role; and behind its name, its keys may be shown.
+        # Not every item has the role, and a shortcut may follow its name.
         items = page.locator(".lm-Menu-item")
         items.filter(has=page.get_by_text(name, exact=True)).click()
 
 
 def visible(elements):
-    """Those of the elements that can be seen."""
+    """Return the elements that are visible."""
     return elements.locator("visible=true")
 
 
 def see_theme(page, theme):
-    """See each card in this theme: all that is painted, and its picture."""
+    """Assert that each card has this theme: its colours, and its picture."""
     for card in visible(page.locator(".gc-card")).all():
         text, ground = (card.evaluate(PAINTED, name) for name in ("color", "backgroundColor"))
         assert ground[-1] == OPAQUE
@@ -110,12 +110,12 @@ def see_theme(page, theme):
 
 
 def is_dark(color):
-    """Whether a colour is nearer to black than to white."""
+    """Return whether a colour is closer to black than to white."""
     return sum(color[:3]) < 1.5 * 255
 
 
 def copy_first_check(path):
-    """Copy the first tutorial without the outputs that it is committed with."""
+    """Copy the first tutorial without its committed outputs."""
     notebook = json.loads(FIRST_CHECK.read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
@@ -124,7 +124,7 @@ def copy_first_check(path):
 
 
 def write_notebook(path, cells):
-    """Write a notebook with these cells of code."""
+    """Write a notebook with these code cells."""
     kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
     notebook = {
         "nbformat": 4,

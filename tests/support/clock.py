@@ -1,15 +1,15 @@
-"""The time of a test: it passes only where the test says so, however busy the machine is."""
+"""A clock for tests: time passes only when the test says so, however busy the machine is."""
 
 
 class Clock:
-    """Stands in for `time.perf_counter`, by which a check goes.
+    """A replacement for `time.perf_counter`, which the check uses.
 
     Attributes
     ----------
     now : float
-        In seconds. Fractions such as 1/64 add up without rounding.
+        The time in seconds. Fractions such as 1/64 add up without rounding.
     tick : float
-        How long it takes to look at it.
+        The seconds that pass each time the clock is read.
     """
 
     def __init__(self):
@@ -24,7 +24,7 @@ class Clock:
         self.now += seconds
 
     def slow(self, cost, seconds):
-        """Return a cost that takes so many seconds."""
+        """Return a cost that takes this many seconds."""
 
         def slowed(params):
             self.sleep(seconds)

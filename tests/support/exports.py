@@ -1,4 +1,4 @@
-"""A notebook with three checks, executed once, and what nbconvert makes of it."""
+"""A notebook with three checks, executed once, and its exports by nbconvert."""
 
 import importlib
 import subprocess
@@ -7,7 +7,7 @@ import sys
 from browser import expect, visible, write_notebook
 from lab_server import PATIENCE, environment
 
-# Names that would be read as HTML, Markdown or LaTeX by who does not mind them.
+# Names that a careless program would read as HTML, Markdown or LaTeX.
 EVIL = "<b>x</b><script>window.isRun = true</script>"
 NAMES = ("W_1$", "100%_$b$", EVIL)
 CHECKS = [
@@ -29,12 +29,12 @@ def backward(**factors):
     f"%%gradcheck\ngrads = backward(**{{{EVIL!r}: -1}})",
 ]
 RIGHT, WRONG = "Backpropagation is correct.", "There is a bug in backpropagation."
-# What each check says: its verdict, and which parameter is wrong.
+# What each check says: its verdict, and the name of the wrong parameter.
 SAYS = [(RIGHT, None), (WRONG, NAMES[0]), (WRONG, EVIL)]
 
 
 def execute(folder):
-    """Execute the notebook in a process of its own, and return its path."""
+    """Execute the notebook in its own process, and return its path."""
     write_notebook(folder / "checks.ipynb", CHECKS)
     command = [sys.executable, "-m", "nbconvert", "--execute", "--to=notebook", "--inplace"]
     subprocess.run(
@@ -45,7 +45,7 @@ def execute(folder):
 
 
 def exported(notebook, exporter, *, has_state=True, **options):
-    """Export the notebook, with the widgets' state or without it."""
+    """Return the notebook's export, with or without the state of its widgets."""
     nbconvert = importlib.import_module("nbconvert")
     nbformat = importlib.import_module("nbformat")
     node = nbformat.read(notebook, as_version=4)
@@ -55,7 +55,7 @@ def exported(notebook, exporter, *, has_state=True, **options):
 
 
 def see_checks(page, kind):
-    """See one card for each check, with its verdict, its difference and its picture."""
+    """Assert that each check has one card, with its verdict, difference and picture."""
     cards = visible(page.locator(".gc-card"))
     expect(cards).to_have_count(len(SAYS))
     expect(visible(page.locator(f".gc-card.{kind}"))).to_have_count(len(SAYS))

@@ -15,7 +15,7 @@ PACKAGE = str(Path(gradcheck_magic.__file__).parent) + os.sep
 
 
 class Interrupter:
-    """Sends an interrupt at the n-th line of the package that is run; counts them all."""
+    """A tracer that counts the executed lines of the package and interrupts the n-th."""
 
     def __init__(self, at=None):
         self.at = at
@@ -46,23 +46,23 @@ def lines_of(action):
 
 
 def interrupted(action, model, moment):
-    """Return what comes out of an action that is interrupted at a line, or ends before it."""
+    """Interrupt an action at a line, and return what it raises; None if it ends before that."""
     with Interrupter(moment) as interrupter:
         try:
             action(model)
         except KeyboardInterrupt as interrupt:
             return interrupt
-    # How many lines there are depends on how long they take, by a few.
+    # The number of lines varies by a few, because it depends on how long they take.
     assert interrupter.lines < moment, "it was swallowed"
     return None
 
 
 def see_interrupts_leave_no_trace(action, moments):
-    """Interrupt what is done with a model at so many lines, chosen at random, in turn.
+    """Interrupt an action on a model at this many lines, chosen at random, and look for traces.
 
-    Everything is then as it was before, and the interrupt is not swallowed.
+    Afterwards, everything is as it was before, and the interrupt is not swallowed.
     """
-    action(Model())  # what is done once only
+    action(Model())  # the first call does what is done only once
     n_lines = lines_of(action)
     n_interrupted = 0
     for moment in np.random.default_rng(0).integers(1, n_lines, moments):

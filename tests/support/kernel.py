@@ -1,4 +1,4 @@
-"""A real kernel, as a notebook has it."""
+"""A real kernel, such as a notebook has."""
 
 import json
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ grads["db"][1] *= -1
 def cost_function(p):
     return sum(np.sum(value**2) for value in p.values())
 """
-# How many widgets there are, and how many objects in all.
+# Prints the number of widgets, and of all objects.
 COUNT = """
 gc.collect()
 print(json.dumps([len(_widget._instances), len(gc.get_objects())]))
@@ -29,13 +29,13 @@ print(json.dumps([len(_widget._instances), len(gc.get_objects())]))
 
 
 class Kernel:
-    """A kernel, and the cells of a notebook that are run in it."""
+    """A kernel that runs the cells of a notebook."""
 
     def __init__(self, client):
         self.client = client
 
     def run(self, code, cell="a cell", *, silent=False):
-        """Run a cell; return what it printed, and the bundles that it displays at last."""
+        """Run a cell; return what it prints, and the bundles that are displayed at its end."""
         session = self.client.session
         content = {"code": code, "silent": silent, "store_history": not silent}
         message = session.msg("execute_request", content, metadata={"cellId": cell})
@@ -62,7 +62,7 @@ class Kernel:
 
 @contextmanager
 def started():
-    """A kernel, shut down in the end."""
+    """Start a kernel, and shut it down at the end."""
     manager, client = start_new_kernel(startup_timeout=PATIENCE)
     try:
         yield Kernel(client)
@@ -72,6 +72,6 @@ def started():
 
 
 def counted(kernel):
-    """Return how many widgets and objects there are in a kernel with cards."""
+    """Return the numbers of widgets and objects in a kernel with cards."""
     printed, _ = kernel.run(COUNT, "counting")
     return json.loads(printed)

@@ -1,4 +1,4 @@
-"""A real Jupyter server for the browser tests, untouched by whoever runs them."""
+"""A real Jupyter server for the browser tests, independent of the user's own settings."""
 
 import json
 import os
@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 HOST = "127.0.0.1"
-# Seconds until a test gives up waiting: far more than it takes, even on a busy machine.
+# Seconds until a test gives up waiting: far more than needed, even on a busy machine.
 PATIENCE = 180
 
-# Those from 32768 on go to whoever asks for any, as the kernels of another test do meanwhile.
+# The system gives ports from 32768 on to programs that ask for any, such as another test's kernel.
 PORTS = range(10_000, 32_768)
 
-# Where Jupyter keeps what belongs to a user. Its kernels are found all the same: these are looked
-# for beside the Python that runs the server, too.
+# Where Jupyter keeps a user's files. It still finds the kernels, because it also looks for them
+# next to the Python that runs the server.
 DIRECTORIES = {
     "JUPYTER_CONFIG_DIR": "config",
     "JUPYTER_DATA_DIR": "data",
@@ -32,7 +32,7 @@ DIRECTORIES = {
     "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
     "IPYTHONDIR": "ipython",
 }
-# Else JupyterLab asks about news, in front of the notebook.
+# Otherwise JupyterLab asks about news, in a window in front of the notebook.
 NO_NEWS = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
 
 
@@ -43,11 +43,11 @@ class LabServer:
     Attributes
     ----------
     folder : Path
-        What it serves.
+        The folder that it serves.
     port : int
-        Where it listens.
+        The port on which it listens.
     token : str
-        What it asks for.
+        The token that it requires.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class LabServer:
     token: str
 
     def url(self, path: str) -> str:
-        """Return the address of a page; one that opens nothing else from an earlier visit."""
+        """Return the address of a page, without anything that was open on an earlier visit."""
         return f"http://{HOST}:{self.port}/{path}?token={self.token}&reset"
 
     def wait_for_kernel(self) -> None:
@@ -69,14 +69,14 @@ class LabServer:
         wait_until("all kernels are gone", lambda: not self._sessions())
 
     def is_up(self) -> bool:
-        """Whether the server answers."""
+        """Return whether the server answers."""
         try:
             return bool(self._answer("GET", "/api"))
         except OSError:
             return False
 
     def _kernels(self) -> list[dict[str, Any]]:
-        # Not from /api/kernels, which fails while a kernel is half started.
+        # /api/kernels fails while a kernel is starting.
         return [session["kernel"] for session in self._sessions()]
 
     def _sessions(self) -> list[dict[str, Any]]:
@@ -100,9 +100,9 @@ def lab_server(home: Path, theme: str = "JupyterLab Light") -> Iterator[LabServe
     Parameters
     ----------
     home : Path
-        A new folder, for what is served, for settings, and for the signatures of trusted notebooks.
+        A new folder for the notebooks, the settings, and the signatures of trusted notebooks.
     theme : str
-        How JupyterLab looks.
+        The theme of JupyterLab.
     """
     server = LabServer(home / "notebooks", free_port(), secrets.token_hex())
     server.folder.mkdir(parents=True)
@@ -115,7 +115,7 @@ def lab_server(home: Path, theme: str = "JupyterLab Light") -> Iterator[LabServe
 def running(
     server: LabServer, python: str, variables: dict[str, str], log: Path
 ) -> Iterator[LabServer]:
-    """Start a server with the JupyterLab of this Python, and stop it at the end."""
+    """Start a server with the JupyterLab of the given Python, and stop it at the end."""
     with log.open("wb") as stream:
         process = subprocess.Popen(
             _command(server, python),
@@ -140,17 +140,17 @@ def wait_until(what: str, condition: Callable[[], object]) -> None:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return an environment in which what belongs to a Jupyter user is in a folder of its own."""
+    """Return an environment in which a Jupyter user's files are in a folder of their own."""
     ours = {name: str(home / folder) for name, folder in DIRECTORIES.items()}
     others = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
     return {**others, **ours, "PYTHONPATH": _python_path(home)}
 
 
 def _python_path(home: Path) -> str:
-    """Return where Python finds everything but a package that takes seconds to import.
+    """Return a PYTHONPATH that hides a package which takes seconds to import.
 
-    It is for addresses with characters beyond ASCII; jsonschema, a part of every server and of
-    whatever reads notebooks, does without it.
+    The package handles addresses with characters beyond ASCII; jsonschema, which every server and
+    every reader of notebooks uses, works without it.
     """
     folder = home / "without"
     folder.mkdir(exist_ok=True)
@@ -162,7 +162,7 @@ def _command(server: LabServer, python: str) -> list[str]:
     return [
         python, "-m", "jupyterlab", "--no-browser", "--allow-root",
         f"--ServerApp.ip={HOST}", f"--ServerApp.port={server.port}",
-        # Somewhere else nobody would find it.
+        # The tests would not find it on another port.
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={server.folder}",
     ]  # fmt: skip
@@ -176,7 +176,7 @@ def _write_settings(home: Path, theme: str) -> None:
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens, and which the system gives to no other program."""
+    """Return a free port, which the system gives to no other program."""
     while True:
         port = secrets.choice(PORTS)
         with socket.socket() as listener, suppress(OSError):
@@ -189,7 +189,7 @@ def _is_ready(kernel: dict[str, Any]) -> bool:
 
 
 def is_running(process: subprocess.Popen[bytes], log: Path) -> bool:
-    """Return True; raise an error with what is in its log if a server has ended."""
+    """Return True; if the server has ended, raise an error with the contents of its log."""
     if process.poll() is not None:
         raise RuntimeError(f"The server did not start:\n{log.read_text()}")
     return True

@@ -1,4 +1,4 @@
-"""Networks with backpropagation by hand, right, and wrong in known ways."""
+"""Networks with hand-written backpropagation, correct or wrong in known ways."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -18,10 +18,10 @@ def sigmoid(Z):
 
 
 class ClassicExercise:
-    """The gradient checking exercise that many courses set, on its usual data.
+    """The gradient checking exercise of many courses, on its usual data.
 
-    LINEAR-RELU-LINEAR-RELU-LINEAR-SIGMOID on three examples of four features; its solution is
-    known to have a difference of 0.2850931567 with both bugs and 1.1885552e-07 when fixed.
+    LINEAR-RELU-LINEAR-RELU-LINEAR-SIGMOID on three examples of four features. Its difference is
+    known: 0.2850931567 with both bugs, and 1.1885552e-07 when they are fixed.
     """
 
     def __init__(self):
@@ -96,9 +96,9 @@ class Smooth:
 
 
 class Digits:
-    """Real digits through two hidden layers, with weights penalised by λ / 2m; columns of examples.
+    """Two hidden layers on real digits, with weights penalised by λ / 2m; examples are columns.
 
-    The names are those of a notebook: what it knows is in `namespace`.
+    The names are those of a notebook, whose variables are in `namespace`.
     """
 
     def __init__(self, activation="tanh", *, m=40, lambd=0.7, seed=0):
@@ -147,7 +147,7 @@ class Digits:
         return grads
 
     def slope(self, A, bug, layer):
-        """The derivative of the activation, by its value; a bug may leave it out."""
+        """Return the derivative of the activation, given its value; a bug may leave it out."""
         if bug == f"slope of layer {layer}":
             return 1.0
         if bug == f"1 - A in layer {layer}":
@@ -171,9 +171,9 @@ ACTIVATIONS = {
 
 
 class Network:
-    """Two hidden layers on real digits, softmax and cross-entropy; rows of examples.
+    """Two hidden layers on real digits, with softmax and cross-entropy; examples are rows.
 
-    It is what a scan is for: large, and without a penalty that would make all entries large.
+    It is made for scans: large, and without a penalty that would make all entries large.
     """
 
     def __init__(self, X, Y, hidden, activation, seed):
@@ -189,7 +189,7 @@ class Network:
 
     @classmethod
     def large(cls, activation, seed):
-        """784-1000-200-10: each pixel of an 8 × 8 digit three times, and a white margin of two."""
+        """Return 784-1000-200-10: 8 × 8 digits, three times as large, in a margin of two pixels."""
         X, Y = load_digits(50)
         images = X.reshape(-1, 8, 8).repeat(3, axis=1).repeat(3, axis=2)
         X = np.pad(images, ((0, 0), (2, 2), (2, 2))).reshape(len(X), -1)
@@ -197,7 +197,7 @@ class Network:
 
     @classmethod
     def small(cls, activation, seed):
-        """64-100-50-10."""
+        """Return 64-100-50-10, on 8 × 8 digits."""
         return cls(*load_digits(50), (100, 50), activation, seed)
 
     @property

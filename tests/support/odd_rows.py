@@ -1,6 +1,6 @@
-"""Rows of odd things, each with what the check ends in.
+"""Rows of odd inputs, each with the outcome of its check.
 
-That is the verdict, the sentence of an error, or the type of what the user's own function raises.
+The outcome is the verdict, the sentence of our error, or the type of the user's own exception.
 """
 
 import array
@@ -52,11 +52,11 @@ def matrix():
     return np.random.default_rng(0).normal(size=(4, 6))
 
 
-# Whoever looks a key up needs the very same one.
+# A key like these is found only by the very same object.
 TWO_LINES, WITHOUT_REPR = odd.TwoLines(), odd.WithoutRepr()
 
 
-# What stands for the parameter `W`; its gradient is right, where it has one.
+# Values of the parameter `W`; its gradient is correct, where it has one.
 PARAMETERS = [
     row("empty", lambda: np.ones(0), "`params` has no entries: there is nothing to check."),
     row("empty, two axes", lambda: np.ones((3, 0)),
@@ -440,7 +440,7 @@ CONTAINERS = [
 ]  # fmt: skip
 
 
-# What stands for the gradient of `W`, which is [2.0, 4.0].
+# Values of the gradient of `W`, which should be [2.0, 4.0].
 GRADIENTS = [
     row("nan", lambda: np.array([math.nan, 4.0]), "BUG"),
     row("a nan that signals", lambda: odd.bits(odd.SIGNALLING, odd.QUIET), "BUG"),
@@ -524,7 +524,7 @@ GRADIENTS = [
 ]  # fmt: skip
 
 
-# What the cost returns; with the sum of all squares in it, the gradient is right.
+# Return values of the cost; if they contain the sum of all squares, the gradient is correct.
 RETURNS = [
     row("None", lambda p: None, "`cost_function` returned None: is a `return` missing?"),
     row("a string", lambda p: "x", "`cost_function` returned a str: expected one real number."),
@@ -628,7 +628,7 @@ RETURNS = [
 ]  # fmt: skip
 
 
-# Costs that do what a cost should not do; the gradient is right.
+# Costs that do what a cost should not do; the gradient is correct.
 COSTS = [
     row("recurses without end", lambda: odd.endless, "RecursionError"),
     row("checks another", lambda: odd.checks_another, "CORRECT"),
@@ -762,7 +762,7 @@ COSTS = [
 ]  # fmt: skip
 
 
-# Functions of many kinds; where it is the sum of all squares, the gradient is right.
+# Functions of many kinds; for those that return the sum of all squares, the gradient is correct.
 FUNCTIONS = [
     row("partial", lambda: functools.partial(lambda X, p: square(p), 3), "CORRECT"),
     row("partial by keyword", lambda: functools.partial(lambda p, X: square(p), X=3), "CORRECT"),
@@ -879,7 +879,7 @@ FUNCTIONS = [
 ]  # fmt: skip
 
 
-# Gradient functions, which are to return [2.0, 4.0] and [[1.0]].
+# Gradient functions, which should return [2.0, 4.0] and [[1.0]].
 GRADIENT_FUNCTIONS = [
     row("right", lambda: lambda p: gradient(p), "CORRECT"),
     row("changes its argument", lambda: lambda p: (p["W"].__iadd__(1), gradient(p))[1], "BUG"),
@@ -921,7 +921,7 @@ GRADIENT_FUNCTIONS = [
 ]  # fmt: skip
 
 
-# Options, right and wrong.
+# Options, valid and invalid.
 OPTIONS = [
     row("epsilon, 0", lambda: {"epsilon": 0},
         "`epsilon` is 0: expected a small positive number, such as 1e-7."),

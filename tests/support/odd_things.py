@@ -1,4 +1,4 @@
-"""Odd and hostile things that a notebook may hold, and costs that do what costs should not do."""
+"""Odd and hostile objects that a notebook may contain, and costs that do what costs should not."""
 
 import functools
 import itertools
@@ -19,7 +19,7 @@ from gradcheck_magic import check_gradients
 
 
 def leaves(node):
-    """The arrays and numbers in containers."""
+    """Return the arrays and numbers in containers."""
     if isinstance(node, dict):
         node = list(node.values())
     if isinstance(node, (list, tuple)):
@@ -39,7 +39,7 @@ def gradient(params):
 
 
 class Plain(np.ndarray):
-    """A subclass that does nothing."""
+    """A subclass that changes nothing."""
 
 
 class WithoutUfuncs(np.ndarray):
@@ -76,7 +76,7 @@ def interlocking():
 
 
 def bits(*numbers):
-    """Numbers by their bits: nans that carry something, and one that signals."""
+    """Return the numbers with these bits, such as nans with a payload or one that signals."""
     return np.array(numbers, dtype=np.uint64).view(np.float64)
 
 
@@ -164,7 +164,7 @@ Layer = namedtuple("Layer", "W b")  # noqa: PYI024 (the old kind is what noteboo
 
 
 class Tied(Layer):
-    """A named tuple that is made otherwise than others."""
+    """A named tuple whose constructor does not take all its fields."""
 
     def __new__(cls, W):
         return super().__new__(cls, W, W)
@@ -206,14 +206,14 @@ class Text(str):
 
 
 class Proxy:
-    """Raises whatever it is asked for, as a proxy out of its context does."""
+    """An object that raises on any access, like a proxy outside its context."""
 
     def __getattribute__(self, name):
         raise RuntimeError("no attributes")
 
 
 class AnyName:
-    """Answers to any name."""
+    """An object that has every attribute."""
 
     def __getattr__(self, name):
         return self
@@ -260,7 +260,7 @@ class Base(BaseException):
 
 
 def raising(error, after):
-    """A cost that raises from some evaluation on."""
+    """Return a cost that raises an error after some evaluations."""
     calls = itertools.count()
 
     def cost(p):
@@ -271,7 +271,7 @@ def raising(error, after):
     return cost
 
 
-# Costs, and who else is called
+# Costs and other functions of the user's
 
 
 def endless(p):
@@ -349,7 +349,7 @@ def compares_with_last():
 
 
 def after(do):
-    """A cost that does something first."""
+    """Return a cost that does something first."""
 
     def cost(p):
         do(p)
@@ -359,7 +359,7 @@ def after(do):
 
 
 def before(do):
-    """A cost that does something at last."""
+    """Return a cost that does something at the end."""
 
     def cost(p):
         value = square(p)
@@ -370,7 +370,7 @@ def before(do):
 
 
 def once(n, do):
-    """A cost that does something at its n-th evaluation, and never again."""
+    """Return a cost that does something at one evaluation only, given its number from 0 on."""
     calls = itertools.count()
 
     def cost(p):
@@ -509,7 +509,7 @@ def sets_recursion(p):
 
 
 def around(value):
-    """A cost with a value of its own on one side of θ."""
+    """Return a cost that has this value on one side of θ."""
     return lambda p: value if p["W"][0] > 1 else square(p)
 
 

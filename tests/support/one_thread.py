@@ -1,7 +1,7 @@
-"""Imported before NumPy: one thread for linear algebra in each process.
+"""One thread for linear algebra in each process; this is imported before NumPy.
 
-Two processes run the tests, and their threads would wait for one another. With more threads the
-last bits of a product differ, too, and with them what the golden file says of the corpus.
+Two processes run the tests, and their threads would wait for each other. More threads would also
+change the last bits of a product, and with them the golden file of the corpus.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Take the README's pictures: the card in a real JupyterLab, in five situations, light and dark.
 
-Run it as ``python tests/support/pictures.py``; what it took is in notebooks/images.
+Run it as ``python tests/support/pictures.py``; it writes them to notebooks/images.
 """
 
 import sys
@@ -12,7 +12,7 @@ from lab_server import lab_server
 
 SUPPORT = Path(__file__).parent
 IMAGES = SUPPORT.parents[1] / "notebooks" / "images"
-# Wide enough for the card to show all of it side by side.
+# Wide enough for the card to show all its parts side by side.
 WINDOW = {"width": 1500, "height": 6000}
 THEMES = {"": "JupyterLab Light", "-dark": "JupyterLab Dark"}
 
@@ -34,7 +34,7 @@ right = exercise.grads()
 wrong = exercise.grads(bugs=True)
 %gradcheck -g wrong
 """,
-    # Half a circle is 3.14159 radians long, to be exact.
+    # The gradient uses 3.14159 for π, which is almost correct.
     "inspect": """
 circle = {"angle": np.linspace(0.1, 1.4, 12), "radius": np.linspace(1.0, 2.0, 12)}
 def length(p):
@@ -70,7 +70,7 @@ def main():
 
 
 def take(browser, server, suffix):
-    """Take the pictures of all cards, and of one with a closer look below it."""
+    """Take a picture of every card, and of one with a close-up below it."""
     with opened(browser, server, "cards.ipynb") as page:
         choose(page, "Run", "Run All Cells")
         cards = page.locator(".gc-box:has(.gc-controls)")

@@ -1,6 +1,6 @@
 """Write the reference of the public names, notebooks/reference.md, from docstrings alone.
 
-Run it as ``python tests/support/reference.py``; a test says when that is due.
+Run it as ``python tests/support/reference.py``; a test fails if the page is out of date.
 """
 
 import inspect
@@ -62,7 +62,7 @@ def contents():
 
 
 def entry(thing):
-    """Return all that is to be said of a function or a class."""
+    """Return the text about a function or a class."""
     doc = parsed(thing)
     parts = [heading(thing.__name__)]
     if inspect.isfunction(thing):
@@ -78,37 +78,37 @@ def entry(thing):
 
 
 def public(thing):
-    """Return what a class and those of ours that it is made from define, and do not hide."""
+    """Return the public members of a class, including those inherited from classes of ours."""
     ours = [kind for kind in thing.__mro__ if kind.__module__.startswith(package.__name__)]
     held = {name: value for kind in reversed(ours) for name, value in vars(kind).items()}
     return [value for name, value in held.items() if not name.startswith("_")]
 
 
 def attribute(get):
-    """Return a property as if it stood among the attributes."""
+    """Return a property in the form of a documented attribute."""
     return Parameter(get.__name__, kind_of_result(get), parsed(get)["Summary"])
 
 
 def method(owner, function):
-    """Return what is to be said of a method, under a heading with its signature."""
+    """Return the text about a method, under a heading with its signature."""
     doc = parsed(function)
     title = f"#### `{owner.__name__}.{signature(function)}`"
     return "\n\n".join([title, *description(doc), *sections(doc)])
 
 
 def members(enum, doc):
-    """Return the members of an enumeration, each with its value, and what else is told of it."""
+    """Return the members of an enumeration, each with its value and its description."""
     told = {attribute.name: attribute.desc for attribute in doc["Attributes"]}
     return "\n".join(bullet([m.name], "", [f"“{m.value}”", *told.get(m.name, [])]) for m in enum)
 
 
 def description(doc):
-    """Return the first sentence, and what follows it."""
+    """Return the first sentence, and the text after it."""
     return [markdown("\n".join(doc[part])) for part in ("Summary", "Extended Summary") if doc[part]]
 
 
 def sections(doc):
-    """Yield the other sections of a docstring that there are."""
+    """Yield the other sections that a docstring has."""
     for title in filter(doc.get, SECTIONS):
         yield f"**{title}**"
         if title == "Examples":
@@ -124,7 +124,7 @@ def names_of(item):
 
 
 def bullet(names, kind, lines):
-    """Return an item of a list: names, what kind of thing they are, and what they mean."""
+    """Return an item of a list: names, their type, and their meaning."""
     bold = ", ".join(f"**`{name}`**" for name in names)
     kind = linked(kind)
     what = f"{bold} (*{kind}*)" if bold and kind else bold or f"*{kind}*"
@@ -132,7 +132,7 @@ def bullet(names, kind, lines):
 
 
 def examples(text):
-    """Return examples as blocks of code, and what stands between them as text."""
+    """Return examples as blocks of code, with the text between them as text."""
     blocks = [block.strip("\n") for block in text.split("\n\n")]
     joined = "\n\n".join(code(b) if b.startswith(">>>") else markdown(b) for b in blocks)
     return joined.replace("\n```\n\n```python\n", "\n\n")
@@ -142,7 +142,7 @@ def examples(text):
 
 
 def magic():
-    """Return its help, its options and what can be configured, as tables."""
+    """Return the help of the magic, with its options and settings as tables."""
     told = re.sub(r"((?:^    .*\n)+)", as_code, parser().description, flags=re.MULTILINE)
     return "\n\n".join([
         heading(MAGIC), markdown(told.strip()),
@@ -161,12 +161,12 @@ def parser():
 
 
 def options():
-    """Return the options of the magic, as the parser knows them."""
+    """Return the options of the magic, as its parser defines them."""
     return [action for action in parser()._actions if action.option_strings]
 
 
 def told_default(action):
-    """Return what the help of an option says, and the default in the brackets at its end."""
+    """Return the help of an option, and the default from the brackets at its end."""
     return re.fullmatch(r"(.*?)(?: \[(.*)\])?", action.help).groups(default="")
 
 
@@ -189,13 +189,13 @@ def trait_row(trait):
 
 
 def markdown(text):
-    """Return what a docstring says as Markdown, with links to the names on this page."""
+    """Return a docstring's text as Markdown, with links to the names on this page."""
     text = re.sub(r"(?<!`)``([^`]+)``(?!`)", r"`\1`", text)
     return re.sub(r"(?<!\[)`([\w.]+)`", lambda quoted: linked_name(quoted[1], quoted[0]), text)
 
 
 def linked(kind):
-    """Return a type with links to those on this page."""
+    """Return a type, with links to the names on this page."""
     return re.sub(r"\w+", lambda word: linked_name(word[0], word[0]), kind)
 
 
@@ -210,12 +210,12 @@ def link(name):
 
 
 def anchor(name):
-    """Return what GitHub makes of a heading."""
+    """Return the anchor that GitHub gives to a heading."""
     return name.lower().removeprefix("%")
 
 
 def heading(name):
-    # JupyterLab makes another anchor of it, and keeps this one.
+    # JupyterLab gives the heading another anchor, but keeps this one.
     return f'### <a id="{anchor(name)}"></a>{name}'
 
 
@@ -236,7 +236,7 @@ def parsed(thing):
 
 
 def signature(function):
-    """Return how a function is called: types stand in its list of parameters."""
+    """Return how a function is called, without types: the list of parameters has them."""
     given = inspect.signature(function)
     parameters = [
         p.replace(annotation=p.empty) for p in given.parameters.values() if p.name != "self"
@@ -250,7 +250,7 @@ def signature(function):
 
 
 def kind_of_result(function):
-    """Return what a function returns, as docstrings have it."""
+    """Return the type of a function's result, as docstrings write it."""
     annotation = inspect.signature(function).return_annotation
     return "ndarray" if annotation == "Vector" else annotation
 

@@ -20,14 +20,14 @@ from gradcheck_magic import (
 )
 from gradcheck_magic._result.parameter_check import index_of, label, severity
 
-# What is within so many error bars agrees, and differs in what each machine rounds in its own way.
+# Entries within this many error bars agree; the rest is rounding, which depends on the machine.
 BARS = 4
-# Differences below this are those of round-off.
+# Differences below this are due to rounding.
 ROUND_OFF = 1e-6
 
 
 def settled(check):
-    """The same check without what depends on the machine: time, round-off, and all that follows."""
+    """Return a check without what depends on the machine: time, rounding and their consequences."""
     off = np.abs(check.analytic - check.numerical)
     agree = ~check.wrong & (off <= BARS * check.uncertainty)
     settled_check = replace(
@@ -54,12 +54,12 @@ def _in_six_digits(values):
 
 
 def _bar(value, bar=1e-9):
-    """An error bar, or that there is none."""
+    """Return a fixed error bar, or the value itself if it is infinite or nan."""
     return np.where(np.isfinite(value), bar, value)[()]
 
 
 def _difference(value):
-    """A difference: in a single digit where round-off shows in the second."""
+    """Return a difference, rounded to one digit if it is small enough to show rounding errors."""
     if 0 < value < ROUND_OFF:
         return 2e-9
     return float(f"{value:.0e}") if value < 1e-3 else value
@@ -76,7 +76,7 @@ def _parameter(check, parameter):
 
 
 def _worst(check, parameter):
-    """The worst entry; where all agree that may be any, and is the largest."""
+    """Return the worst entry; if all agree, any could be the worst, so return the largest."""
     stop = parameter.start + parameter.size
     positions = np.flatnonzero((parameter.start <= check.measured) & (check.measured < stop))
     analytic, numerical = check.analytic[positions], check.numerical[positions]
@@ -105,19 +105,19 @@ def inspect():
 
 
 def upstream():
-    """The derivative of an activation is forgotten."""
+    """Check a gradient that lacks the derivative of an activation."""
     net = Digits()
     return checked(net, net.grads("slope of layer 2"), names=net.namespace)
 
 
 def two_bugs():
-    """The exercise that many courses set."""
+    """Check the exercise of many courses, with both bugs."""
     net = ClassicExercise()
     return checked(net, net.grads(bugs=True))
 
 
 def inconclusive():
-    """The cost is no number wherever the first entry is another."""
+    """Check a cost that is not a number if the first entry changes."""
 
     def cost(theta):
         return float(theta[1] ** 2) if theta[0] == 1 else np.nan
@@ -126,13 +126,13 @@ def inconclusive():
 
 
 def scan():
-    """Of 987,210 entries."""
+    """Scan 987,210 entries."""
     net = Network.large("tanh", 0)
     return checked(net, net.grads(), mode="scan")
 
 
 def scan_of_wrong_rows():
-    """Of a cost that is rounded once: which entries are tried may depend on every digit."""
+    """Scan a cost that is rounded only once: the choice of entries may depend on every digit."""
     random = np.random.default_rng(0)
     params = {"W": random.normal(size=(200, 100)), "b": random.normal(size=50)}
     grads = {f"d{name}": array.copy() for name, array in params.items()}
@@ -146,7 +146,7 @@ def scan_of_wrong_rows():
 
 
 def interrupted():
-    """At the first entry of the third parameter of four."""
+    """Interrupt a check at the first entry of the third of four parameters."""
     net = Smooth()
 
     def cost(params):
@@ -170,7 +170,7 @@ def not_finite():
 
 
 def kinks():
-    """|w| at zero, where any slope from −1 to 1 is right."""
+    """Check |w| at zero, where any slope from −1 to 1 is correct."""
     params, grads = {"w": np.array([0.0, 0.0, 3.0])}, {"dw": np.array([0.5, -1.0, 1.0])}
 
     def cost_function(params):
@@ -180,7 +180,7 @@ def kinks():
 
 
 def twice(names: Sequence[str], wrong: Sequence[str], previous=None):
-    """A check of some parameters, with twice the right gradient in some of them."""
+    """Check some parameters, with twice the correct gradient in some of them."""
     params = {name: np.array([1.0, 2.0]) for name in names}
     grads = {name: 2 * w * (2 if name in wrong else 1) for name, w in params.items()}
 
@@ -207,7 +207,7 @@ def many_wrong_parameters():
 
 
 def names():
-    """Wide, long, with accents; and what must not reach a terminal."""
+    """Check names that are wide, long or accented, or must not reach a terminal."""
     strange = [
         "θ", "权重", "a_name_that_is_long_indeed", "Größe", "e\u0301", "W\n1", "\x1b[31mred", "🙂",
         "`b`", "\ud800",
@@ -216,7 +216,7 @@ def names():
 
 
 def result_by_hand():
-    """A result with one of everything, made up."""
+    """Return an invented result with one of everything."""
     analytic = np.array([2e-2, 2e-2, 4e-2, np.nan, 0.5, 0.5, 1, 1, 1, 1, 1, 0.3, 0.3])
     numerical = np.array(
         [1e-2, 1e-2, 2e-2, -1.25, 0.5, 0.5 * (1 + 4e-9), 1.00001, 1, 1, 1, np.nan, 0.1, 0.1]

@@ -1,4 +1,4 @@
-"""Costs for workers to evaluate, and what has to hold, whoever the workers are."""
+"""Costs for workers to evaluate, and what must be true for every kind of worker."""
 
 import gc
 import os
@@ -20,12 +20,12 @@ from gradcheck_magic._inputs.parameters import VariableNames, collect
 
 HERE = os.getpid()
 N = 40
-# Nothing here is about time: what is long is only long enough.
+# Seconds that a hanging cost sleeps; the exact number does not matter.
 LONG = 60.0
 
 
 class AtOnce(Executor):
-    """An executor of another library: only its `submit` is known, and it pickles what it gets."""
+    """An executor of another library: it has only `submit`, and it pickles what it gets."""
 
     def submit(self, function, /, *args):
         future = Future()
@@ -33,11 +33,11 @@ class AtOnce(Executor):
         return future
 
 
-# What is evaluated. Functions in functions are pickled whole, as those of a notebook are.
+# The costs. Nested functions are pickled whole, like those of a notebook.
 
 
 def sum_of_squares(theta):
-    """A cost that workers import."""
+    """Return the sum of squares; this is a cost that workers import."""
     return float(theta @ theta)
 
 
@@ -141,26 +141,26 @@ CASES = [structured, in_single_precision, single_by_itself, arguments, by_keywor
 
 
 def known(check):
-    """All that a check says, but for the number of evaluations and how long it took."""
+    """Return all that a check says, except the number of evaluations and the time."""
     arrays = [check.numerical, check.uncertainty, check.analytic, check.wrong, check.kinked]
     summary = {**check.to_dict(), "n_evaluations": None, "seconds": None}
     return [array.tobytes() for array in arrays], summary
 
 
-# What has to hold
+# What must be true
 
 
 def see_the_same_bits(case, workers):
-    """See all that a check says be the same as without workers."""
+    """Assert that a check says exactly the same as without workers."""
     params, grads, cost, options = case()
-    # Else what is measured depends on how busy the machine is.
+    # Without "full", the measured entries would depend on how busy the machine is.
     alone = check_gradients(params, grads, cost, mode="full", **options)
     shared = check_gradients(params, grads, cost, mode="full", workers=workers, **options)
     assert known(shared) == known(alone)
 
 
 def see_the_same_bits_of_a_scan(n_wrong, workers):
-    """See the same of a scan: its directions are made in the workers, of the same numbers."""
+    """Assert the same of a scan, whose directions the workers make from the same numbers."""
     random = np.random.default_rng(0)
     params = {"W": random.normal(size=(30, 20)), "b": random.normal(size=20)}
     X = random.normal(size=(9, 30))
@@ -178,14 +178,14 @@ def see_the_same_bits_of_a_scan(n_wrong, workers):
 
 
 class StrangeError(Exception):
-    """It cannot be unpickled."""
+    """An error that cannot be unpickled."""
 
     def __init__(self, one, other):
         super().__init__(f"{one} and {other}")
 
 
 def see_an_error_of_the_cost(kind, workers):
-    """See it come as it is, from where it happens; what was done before it counts."""
+    """Assert that an error arrives unchanged, from its own line, and earlier results are kept."""
     arguments = ("one", "other")
 
     def cost(theta):
@@ -213,7 +213,7 @@ def interrupt():
 
 
 def interrupted(cost, workers, after=200):
-    """Return what was known when an interrupt came, after some evaluations, while it waited."""
+    """Interrupt a check while it waits, after some evaluations, and return the results so far."""
     theta = np.linspace(1, 2, 400)
     timers = []
 
@@ -233,10 +233,10 @@ def interrupted(cost, workers, after=200):
 
 
 def see_an_interrupt(workers):
-    """See what was measured be known, and the workers there for the next check."""
+    """Assert that an interrupt keeps the results so far, and the workers for the next check."""
 
     def cost(theta):
-        # All of it would take many seconds: the interrupt comes in time on a busy machine, too.
+        # The whole check takes many seconds, so the interrupt comes in time even on a busy machine.
         time.sleep(0.03)
         return float(theta @ theta)
 
@@ -245,7 +245,7 @@ def see_an_interrupt(workers):
 
 
 def see_nothing_kept(workers):
-    """See nothing of the user's alive because of a check that is over."""
+    """Assert that a finished check keeps none of the user's objects alive."""
     data = np.ones(1000)
     theta = np.linspace(1, 2, N)
     alive = weakref.ref(data)

@@ -1,4 +1,4 @@
-"""Throw something at the check, and see that nothing of the user's has changed."""
+"""Throw something at the check, and assert that nothing of the user's has changed."""
 
 import array
 import contextlib
@@ -24,23 +24,23 @@ import gradcheck_magic
 from gradcheck_magic import GradientCheckError
 
 PACKAGE = str(Path(gradcheck_magic.__file__).parent) + os.sep
-# How many odd inputs were thrown, by what they were thrown at; told at the end of a run.
+# The number of odd inputs thrown at each function; the sum is shown at the end of a run.
 THROWN = Counter()
-# Where an object stands in memory.
+# The address of an object in memory.
 ADDRESS = re.compile("0x[0-9a-f]+")
-# So many containers, one in the other, are looked into.
+# The depth to which nested containers are inspected.
 DEEPEST = 150
 
 
 class Outcome(NamedTuple):
-    """What a check ended in: its result, or what it raised."""
+    """The outcome of a check: its result, or what it raised."""
 
     check: object
     error: BaseException | None
 
     @property
     def told(self):
-        """The verdict, or the sentence of an error; what the user raised is named by its type."""
+        """The verdict, the sentence of our error, or the type of the user's own exception."""
         if self.error is None:
             return self.check.verdict.name
         if isinstance(self.error, GradientCheckError):
@@ -49,9 +49,9 @@ class Outcome(NamedTuple):
 
 
 def throw(check, *args, **options):
-    """Return what a check ends in, having seen that it left everything as it was.
+    """Return the outcome of a check, and assert that it left everything as it was.
 
-    Whatever is raised has to be an error of ours that is one line, or one of the user's.
+    Anything that it raises must be an error of ours with one line, or an exception of the user's.
     """
     THROWN[getattr(check, "__name__", "check")] += 1
     with unchanged(*args, *options.values()):
@@ -69,7 +69,7 @@ def _outcome(check, args, options):
 
 
 def assert_one_line(sentence):
-    """One line that says something, in characters that every stream and file can hold."""
+    """Assert that a sentence is one line that is not empty and that every file can hold."""
     assert sentence.strip()
     assert len(sentence.splitlines()) == 1, sentence
     sentence.encode("utf-8")
@@ -77,7 +77,7 @@ def assert_one_line(sentence):
 
 @contextlib.contextmanager
 def unchanged(*values):
-    """Hold the values, and what belongs to the whole process, against what they were before."""
+    """Assert that the values, and the state of the whole process, are as they were before."""
     before, state = [trace(value) for value in values], process_state()
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -102,7 +102,7 @@ def unchanged(*values):
 
 
 def process_state():
-    """What belongs to everybody, in a form that can be compared."""
+    """Return the state of the whole process, in a form that can be compared."""
     kind, keys, *rest = np.random.get_state()
     return {
         "np.random": (kind, keys.tobytes(), rest),
@@ -111,7 +111,7 @@ def process_state():
         "np.printoptions": np.get_printoptions(),
         "environ": dict(os.environ),
         "SIGINT": signal.getsignal(signal.SIGINT),
-        # As `dict` has them: to ask for each takes as long as a check.
+        # Read by `dict`: asking rcParams for each value takes as long as a check.
         "rcParams": list(dict.items(mpl.rcParams)),
         "recursion limit": sys.getrecursionlimit(),
         "cwd": Path.cwd(),
@@ -121,9 +121,9 @@ def process_state():
 
 
 def trace(value, seen=None, depth=0):
-    """Return what shows any change of a value: bits, flags, keys in order, and who is who."""
+    """Return a record that shows any change of a value: bits, flags, order of keys, identities."""
     seen = {} if seen is None else seen
-    # Not `isinstance`, which asks the value.
+    # Not `isinstance`, which asks the value for its class.
     kind = type(value)
     if issubclass(kind, int):
         return (kind, hex(value))
@@ -141,7 +141,7 @@ def _inside(kind, value, trace):
     if issubclass(kind, np.ndarray):
         return _array(value, trace)
     if issubclass(kind, dict):
-        # Without asking a subclass, which may be hostile; likewise below.
+        # The methods of a subclass may be hostile, so they are not called; likewise below.
         return [(trace(key), trace(item)) for key, item in dict.items(value)]
     for sequence in (list, tuple, set, frozenset):
         if issubclass(kind, sequence):
@@ -150,7 +150,7 @@ def _inside(kind, value, trace):
     return held(value) if held else ()
 
 
-# How to see what is in a value, or how far it was consumed.
+# How to read the contents of a value, or how far it has been consumed.
 HELD = {
     (pd.Series, pd.DataFrame, xr.DataArray): lambda value: value.to_numpy().tobytes(),
     (array.array, memoryview): lambda value: value.tobytes(),

@@ -1,4 +1,4 @@
-"""Everything that a check borrows or could change, and a model to check."""
+"""Everything that a check could leave changed, and a model to check."""
 
 import contextlib
 import gc
@@ -25,7 +25,7 @@ if importlib.util.find_spec("torch"):
 
 
 def world():
-    """Everything global that a check could leave changed."""
+    """Return everything global that a check could leave changed."""
     return {
         "NumPy's random state": str(np.random.get_state(legacy=False)),
         "Python's random state": random.getstate(),
@@ -34,7 +34,7 @@ def world():
         and (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()),
         "warning filters": (id(warnings.filters), list(warnings.filters)),
         "how warnings are shown": (warnings.showwarning, warnings.formatwarning),
-        # First: to ask for the backend chooses one.
+        # Before rcParams, because asking for the backend chooses one.
         "the backend": mpl.get_backend(),
         "rcParams": list(dict.items(mpl.rcParams)),
         "figures": plt.get_fignums(),
@@ -56,14 +56,14 @@ def world():
 
 
 def changed(before):
-    """Name what is not as before."""
+    """Return the names of everything that is not as before."""
     now = world()
     return [name for name, value in before.items() if now[name] != value]
 
 
 @contextlib.contextmanager
 def unusual_world():
-    """A state of things that is nobody's default."""
+    """Change global settings to values that are nobody's default, and restore them at the end."""
     states = np.random.get_state(), random.getstate(), torch and torch.get_rng_state()
     np.random.seed(7)
     random.seed(7)
@@ -83,7 +83,7 @@ def unusual_world():
 
 
 class Model:
-    """A network whose arrays the cost reads from here, and draws random numbers for nothing."""
+    """A network whose cost reads its arrays, and draws random numbers without using them."""
 
     def __init__(self, fails_at=None):
         rng = np.random.default_rng(0)
@@ -120,7 +120,7 @@ class Model:
 
 
 def assert_no_trace(action):
-    """See that all is as it was when something has been done with a model."""
+    """Assert that everything is as it was before an action on a model."""
     model = Model()
     before, around = model.state(), world()
     action(model)

@@ -1,4 +1,4 @@
-"""The tutorials: their exercises solved, and run as they are committed, with static cards.
+"""Run the tutorials as they are committed, with static cards, and with their exercises solved.
 
 Run it as ``python tests/support/tutorials.py [path ...]`` to write the outputs of all (or some).
 """
@@ -25,7 +25,7 @@ def read(path):
 
 
 def exercises(notebook):
-    """Return the positions of the cells that the reader is to mend, each with its solution."""
+    """Return the positions of the cells that the reader should fix, each with its solution."""
     found, exercise = {}, None
     for position, cell in enumerate(notebook.cells):
         if "exercise" in cell.metadata.get("tags", []):
@@ -39,10 +39,10 @@ def exercises(notebook):
 
 
 def with_solutions(notebook):
-    """Return a copy after which the reader solves one exercise after another.
+    """Return a copy that goes on by solving one exercise after another.
 
-    At its end, each exercise stands once more, solved as the text says, with all that follows it up
-    to the next one. So one run, in one kernel, shows what is wrong and that it can be fixed.
+    Its end repeats each exercise, solved as the text says, with the cells that follow it up to the
+    next one. So one run, in one kernel, shows what is wrong and that it can be fixed.
     """
     copy = nbformat.from_dict(notebook)
     solutions = exercises(notebook)
@@ -54,30 +54,30 @@ def with_solutions(notebook):
 
 
 def parts(notebook):
-    """Return where each exercise stands, and where the next one does, or the end."""
+    """Return the position of each exercise, with that of the next one or of the end."""
     positions = sorted(exercises(notebook))
     return list(pairwise([*positions, len(notebook.cells)]))
 
 
 def executed(notebook, python=None, folder=NOTEBOOKS, **variables):
-    """Return the notebook with new outputs, run in a kernel, in the folder of the tutorials.
+    """Run a notebook in a kernel, and return it with its new outputs.
 
     Parameters
     ----------
     notebook : NotebookNode
-        What is run; it is not changed.
+        The notebook to run; it is not changed.
     python : str or Path, optional
-        Whose kernel runs it, instead of that of this Python.
+        The Python whose kernel runs it; by default, this one.
     folder : Path
-        Where it runs.
+        The folder in which it runs.
     **variables : str
-        The whole environment of the kernel, instead of that of this process.
+        The whole environment of the kernel; by default, that of this process.
     """
     client = NotebookClient(
         nbformat.from_dict(notebook),
         timeout=300,
         record_timing=False,
-        # A card that is not live is what GitHub and nbviewer can show.
+        # GitHub and nbviewer can show only cards that are not live.
         extra_arguments=["--GradcheckMagics.display=static"],
         resources={"metadata": {"path": str(folder)}},
     )
@@ -88,7 +88,7 @@ def executed(notebook, python=None, folder=NOTEBOOKS, **variables):
     done.metadata = notebook.metadata
     for cell in done.cells:
         if cell.cell_type == "code":
-            # What is a widget and nothing else is there for those who run the notebook.
+            # An output that is only a widget helps only those who run the notebook.
             cell.outputs = [
                 output for output in cell.outputs if WIDGET not in output.get("data", {})
             ]
@@ -96,14 +96,14 @@ def executed(notebook, python=None, folder=NOTEBOOKS, **variables):
 
 
 def checks(cell):
-    """Return what the cards in a cell's outputs say, as `GradientCheck.to_dict` does."""
+    """Return the results in a cell's cards, in the form of `GradientCheck.to_dict`."""
     return [
         output.data[CHECK] for output in cell.get("outputs", []) if CHECK in output.get("data", {})
     ]
 
 
 def said(cell):
-    """What each card of a cell comes down to."""
+    """Return the verdict and the causes that each card of a cell names."""
     return [
         (check["verdict"], [(d["cause"], *d["names"]) for d in check["diagnoses"]])
         for check in checks(cell)
@@ -111,13 +111,13 @@ def said(cell):
 
 
 def see_it_says_what_it_said(committed, now):
-    """See every card come to what the committed one says."""
+    """Assert that every card names the same verdict and causes as the committed one."""
     for before, after in zip(committed.cells, now.cells[: len(committed.cells)], strict=True):
         assert said(after) == said(before), before.source
 
 
 def see_exercises(committed, now):
-    """See what the reader is to fix wrong, and right with the solution: the cards say so."""
+    """Assert that, by its cards, each exercise is wrong, and correct with its solution."""
     places = parts(committed)
     assert places
     solved = len(committed.cells)
@@ -134,7 +134,7 @@ def see_exercises(committed, now):
         solved += length
         assert before[0] != "CORRECT"
         assert after[0] == "CORRECT"
-        # Some checks below are stopped on purpose.
+        # Some checks below the exercise are stopped on purpose.
         assert not {"BUG", "INSPECT"} & set(after)
     assert solved == len(now.cells)
 

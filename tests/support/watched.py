@@ -1,4 +1,4 @@
-"""A notebook in which `%gradcheck --watch` checks after every cell, and what it says."""
+"""A notebook in which `%gradcheck --watch` checks after every cell, and the line that it prints."""
 
 WATCHED = """
 import functools

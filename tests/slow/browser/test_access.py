@@ -1,4 +1,4 @@
-"""The card for everybody: by keyboard, for a screen reader, on dark and light, and on paper."""
+"""The card is for everybody: by keyboard, for screen readers, on dark and light, and on paper."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from exports import exported, see_checks
 require("axe_playwright_python")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402 (once it is known to be there)
 
-# Around a static card: what tells it of the theme, and paints what is behind it.
+# What is around a static card: it gives the theme, and paints the background.
 HOSTS = {
     "light": "<html><body>",
     "docs, dark": '<html data-theme="dark"><body style="background:#1c1c1c;color:#ddd">',
@@ -25,14 +25,14 @@ HOSTS = {
         --vscode-editor-background:#1f1f1f;--vscode-editor-foreground:#ccc;
         background:var(--vscode-editor-background);color:var(--vscode-editor-foreground)">""",
 }
-# A page of A4, in the units of a screen.
+# A page of A4, in CSS pixels.
 PAPER = {"width": 720, "height": 1040}
 BLACK, WHITE = [0, 0, 0, OPAQUE], [255, 255, 255, OPAQUE]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_exported(page, executed, theme):
-    """Nothing is found by axe, and the entries behind a diagnosis are reached by keyboard."""
+    """axe finds nothing, and the entries behind a diagnosis can be reached by keyboard."""
     page.set_content(exported(executed, "HTMLExporter", has_state=False, theme=theme))
     see_checks(page, "gc-static")
     see_theme(page, theme)
@@ -42,7 +42,7 @@ def test_exported(page, executed, theme):
 
 
 def test_live(browser, server, executed):
-    """The same of the live card; it follows JupyterLab's theme, without another run."""
+    """The same is true of the live card, which follows JupyterLab's theme without another run."""
     shutil.copy(executed, server.folder)
     with opened(browser, server, executed.name) as page:
         choose(page, "Run", "Run All Cells")
@@ -60,7 +60,7 @@ def test_live(browser, server, executed):
         assert page.locator(".jp-InputPrompt").all_inner_texts() == prompts
         see_theme(page, "dark")
         see_no_barrier(page)
-        # As the next test expects it.
+        # The next test expects the light theme.
         choose(page, "Settings", "Theme", "JupyterLab Light")
         expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "true")
         see_theme(page, "light")
@@ -78,7 +78,7 @@ def test_untrusted_on_dark(browser, elsewhere, executed):
 
 
 def test_printed(page, executed):
-    """On paper, black on white, though the page was dark; and nothing is cut off."""
+    """On paper, the card is black on white even if the page is dark, and nothing is cut off."""
     page.set_content(exported(executed, "HTMLExporter", has_state=False, theme="dark"))
     see_theme(page, "dark")
     page.emulate_media(media="print")
@@ -102,19 +102,19 @@ def test_hosts(page, executed, host):
 
 
 def right(element):
-    """Where an element ends."""
+    """Return the right edge of an element."""
     box = element.bounding_box()
     return box["x"] + box["width"]
 
 
 def see_no_barrier(page):
-    """See nothing that axe finds, the contrast of text among it: 4.5, as small as it is."""
+    """Assert that axe finds nothing, such as small text with a contrast below 4.5."""
     found = Axe().run(page, ".gc")
     assert found.violations_count == 0, found.generate_report()
 
 
 def open_fold(page):
-    """Go on by Tab to the first fold that is a diagnosis, and open it by Enter."""
+    """Go to the first fold that is a diagnosis with Tab, and open it with Enter."""
     fold = visible(page.locator("details.gc-diagnosis")).first
     rows = visible(fold.locator("tbody tr"))
     expect(rows).to_have_count(0)
@@ -127,7 +127,7 @@ def open_fold(page):
 
 
 def look_closer(page):
-    """Have all that a live card can show of a parameter shown."""
+    """Show everything that a live card can show about a parameter."""
     card = page.locator(".gc-box").nth(1)
     card.locator("table .gc-pick").first.click()
     card.get_by_role("button", name="Draw step curve").click()
@@ -135,7 +135,7 @@ def look_closer(page):
 
 
 def static_cards(notebook):
-    """The HTML in the notebook's outputs."""
+    """Return the HTML in the notebook's outputs."""
     cells = json.loads(notebook.read_text())["cells"]
     bundles = [output["data"] for cell in cells for output in cell["outputs"]]
     return ["".join(bundle.get("text/html", "")) for bundle in bundles]

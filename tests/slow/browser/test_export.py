@@ -1,4 +1,4 @@
-"""The card where the notebook is exported, without a kernel and without a network."""
+"""The card in an exported notebook, without a kernel and without a network."""
 
 import html
 import json
@@ -11,7 +11,7 @@ from exports import NAMES, SAYS, exported, see_checks
 
 @pytest.mark.parametrize("has_state", [True, False])
 def test_html(browser, executed, tmp_path, has_state):
-    """The static card is all there is, whether the page waits for a widget or not."""
+    """Only the static card is shown, whether the page waits for a widget or not."""
     path = tmp_path / "checks.html"
     path.write_text(exported(executed, "HTMLExporter", has_state=has_state))
     page = browser.new_page()
@@ -23,7 +23,7 @@ def test_html(browser, executed, tmp_path, has_state):
 
 
 def test_markdown(executed):
-    """The card is in it; without its tags, it can be read."""
+    """The export contains the card, which can be read without its tags."""
     text = re.sub("<style>.*?</style>", "", exported(executed, "MarkdownExporter"))
     _, *cards = text.split('<div class="gc gc-card')
     words = [html.unescape(re.sub("<[^>]*>", "", card)) for card in cards]
@@ -35,7 +35,7 @@ def test_markdown(executed):
 
 
 def test_latex(executed):
-    """The text is in it, with nothing of it lost, and what LaTeX would read is escaped."""
+    """The export contains the whole text, with LaTeX's special characters escaped."""
     latex = exported(executed, "LatexExporter")
     assert r"W\_1\$" in latex
     printed = latex.replace("\\", "")
@@ -46,17 +46,17 @@ def test_latex(executed):
 
 
 def reports(notebook):
-    """The reports in the outputs, as text."""
+    """Return the reports in the outputs, as text."""
     cells = json.loads(notebook.read_text())["cells"]
     texts = ["".join(out["data"]["text/plain"]) for cell in cells for out in cell["outputs"]]
     return list(filter(None, texts))
 
 
 def see_nothing_broken(page):
-    """See nothing in the outputs but cards, and no picture that is missing."""
+    """Assert that the outputs have nothing but cards, and that no picture is missing."""
     outputs = visible(page.locator(".jp-OutputArea-output"))
     others = outputs.filter(has_not=page.locator(".gc-card"))
     assert [text for text in others.all_inner_texts() if text.strip()] == []
     for image in visible(page.locator("img")).all():
-        # Raises an error if there is no picture in it.
+        # Raises an error if the image has no picture.
         image.evaluate("image => image.decode()")

@@ -1,4 +1,4 @@
-"""The card in real notebooks, as somebody in front of a browser sees it."""
+"""The card in real notebooks, as a user sees it in the browser."""
 
 import re
 import shutil
@@ -7,7 +7,7 @@ import pytest
 from browser import FIRST_CHECK, choose, copy_first_check, expect, opened, visible, write_notebook
 from lab_server import wait_until
 
-# Where each kind of card has its picture, and the text that stands for it.
+# Where each kind of card has its picture, and the text that replaces it.
 PICTURES = {"gc-live": ("svg[role=img]", "aria-label"), "gc-static": ("img:visible", "alt")}
 
 SLOW_CHECK = [
@@ -32,7 +32,7 @@ def cost_function():
 
 @pytest.mark.parametrize("app", ["lab", "notebook"])
 def test_as_it_is_committed(browser, server, app):
-    """Opened and not run, by somebody who does not trust it yet, it shows its cards."""
+    """The committed notebook shows its cards when it is opened, before it is run or trusted."""
     shutil.copy(FIRST_CHECK, server.folder / "committed.ipynb")
     with opened(browser, server, "committed.ipynb", app=app) as page:
         see_the_cards(page, "gc-static")
@@ -40,7 +40,7 @@ def test_as_it_is_committed(browser, server, app):
 
 
 def test_first_check_in_jupyterlab(browser, server, elsewhere):
-    """Run All shows what is right and what is wrong in live cards; reopened, static ones do."""
+    """Run All shows the results in live cards; the reopened notebook shows them in static ones."""
     path = server.folder / "saved.ipynb"
     copy_first_check(path)
     with opened(browser, server, path.name) as page:
@@ -55,7 +55,7 @@ def test_first_check_in_jupyterlab(browser, server, elsewhere):
 
 
 def see_it_reopened(browser, server, path):
-    """Without a kernel that knows them, the static cards stand in for the dead widgets."""
+    """Assert that static cards replace the widgets, which the new kernel does not know."""
     with opened(browser, server, path.name) as page:
         see_the_cards(page, "gc-static")
         see_nothing_of(page.get_by_text("Error displaying widget"), 3)
@@ -63,7 +63,7 @@ def see_it_reopened(browser, server, path):
 
 
 def see_it_sent_to_somebody(browser, elsewhere, path):
-    """Jupyter does not trust it there and strips it of its styles: it can still be read."""
+    """Assert that the cards can be read where they are not trusted and lose their styles."""
     shutil.copy(path, elsewhere.folder)
     with opened(browser, elsewhere, path.name) as page:
         see_the_cards(page, "gc-static")
@@ -71,7 +71,7 @@ def see_it_sent_to_somebody(browser, elsewhere, path):
 
 
 def test_first_check_in_notebook_7(browser, server):
-    """The same in the other front end."""
+    """Run All shows live cards in the other front end, too."""
     copy_first_check(server.folder / FIRST_CHECK.name)
     with opened(browser, server, FIRST_CHECK.name, app="notebook") as page:
         choose(page, "Run", "Run All Cells")
@@ -80,14 +80,14 @@ def test_first_check_in_notebook_7(browser, server):
 
 
 def test_interrupted(browser, server):
-    """An interrupt ends in a card of what is known, and leaves the parameters as they were."""
+    """An interrupt ends in a card with the results so far, and the parameters are as they were."""
     write_notebook(server.folder / "slow.ipynb", SLOW_CHECK)
     with opened(browser, server, "slow.ipynb") as page:
         cells = page.locator(".jp-CodeCell")
         expect(cells).to_have_count(len(SLOW_CHECK))
         *_, check, later, last = cells.all()
         choose(page, "Run", "Run All Cells")
-        # Some of these are needed before the first entry.
+        # Some evaluations are needed before the first entry.
         under_way = re.compile(r"\b([5-9]\d|\d\d\d) of about 1,0\d\d evaluations")
         expect(check.locator(".gc-running")).to_contain_text(under_way)
         choose(page, "Kernel", "Interrupt Kernel")
@@ -109,7 +109,7 @@ def test_interrupted(browser, server):
 
 
 def test_completion(browser, server):
-    """The Tab key lists options and their values, and the next key takes one."""
+    """The Tab key lists options and their values, and Enter takes one."""
     cells = ["%load_ext gradcheck_magic\nprint('loaded')", "%%gradcheck -q\ngrads = 1"]
     write_notebook(server.folder / "completion.ipynb", cells)
     with opened(browser, server, "completion.ipynb") as page:
@@ -121,7 +121,7 @@ def test_completion(browser, server):
         page.keyboard.press("End")
         offered = page.locator(".jp-Completer-item .jp-Completer-match")
         page.keyboard.type(" --mo")
-        # Else the key indents.
+        # Otherwise the Tab key indents the line.
         expect(second.locator(".jp-mod-completer-enabled")).to_be_visible()
         page.keyboard.press("Tab")
         expect(offered).to_have_text(["--mode"])
@@ -134,11 +134,11 @@ def test_completion(browser, server):
         expect(line).to_have_text("%%gradcheck -q --mode scan")
 
 
-# What the stories are told with
+# Helpers
 
 
 def see_the_cards(page, kind):
-    """See one card for each check of the first tutorial: one is right, and the others are not."""
+    """Assert that each check of the first tutorial has a card: one is correct, two are not."""
     cards = visible(page.locator(f".gc-card.{kind}"))
     right, wrong, exercise = (cards.nth(i) for i in range(3))
     expect(right.locator(".gc-verdict")).to_contain_text("Backpropagation is correct.")
@@ -156,7 +156,7 @@ def see_the_cards(page, kind):
 
 
 def see_entries_behind(diagnosis):
-    """See the entries that are wrong, one click away, or one key."""
+    """Assert that a click shows the wrong entries, and that a key hides them."""
     rows = visible(diagnosis.locator("tbody tr"))
     summary = diagnosis.locator("summary")
     expect(rows).to_have_count(0)
@@ -168,22 +168,22 @@ def see_entries_behind(diagnosis):
 
 
 def difference(card):
-    """Read the difference off a card."""
+    """Return the difference that a card shows."""
     return float(card.locator(".gc-difference").inner_text())
 
 
 def see_picture(card, kind):
-    """See the histogram, and the text for those who cannot."""
+    """Assert that the histogram is visible, with a text for those who cannot see it."""
     element, text = PICTURES[kind]
     picture = card.locator(f".gc-picture {element}")
     expect(picture).to_be_visible()
     expect(picture).to_have_attribute(text, re.compile(r"relative errors of 610 entries: \d+ "))
     if element.startswith("img"):
-        # Raises an error if there is no picture in it.
+        # Raises an error if the image has no picture.
         picture.evaluate("image => image.decode()")
 
 
 def see_nothing_of(elements, count):
-    """See none of the elements, though they are all in the page."""
+    """Assert that none of the elements is visible, although all are in the page."""
     expect(elements).to_have_count(count)
     expect(visible(elements)).to_have_count(0)

@@ -1,6 +1,6 @@
-"""What somebody does with a live card: look closer, draw a step curve, check again."""
+"""What a user does with a live card: look closer, draw a step curve, check again."""
 
-# JupyterLab and Notebook 7 alike.
+# All tests run in JupyterLab and in Notebook 7.
 
 import re
 
@@ -53,7 +53,7 @@ WRONG, RIGHT, MEND, MOVE, SLOW, QUICK, LOSE = range(2, 9)
 
 @pytest.fixture(scope="module", params=["lab", "notebook"])
 def page(request, browser, server):
-    """The notebook, with two cards of the same names."""
+    """Yield the notebook, with two cards of the same names."""
     write_notebook(server.folder / "closer.ipynb", NOTEBOOK)
     with opened(browser, server, "closer.ipynb", app=request.param) as page:
         for position in range(RIGHT + 1):
@@ -73,7 +73,7 @@ def run(page, position):
 
 
 def box(page, position):
-    """The live card of a cell, with its controls."""
+    """Return the live card of a cell, with its controls."""
     return page.locator(".jp-CodeCell").nth(position).locator(".gc-box")
 
 
@@ -109,7 +109,7 @@ def test_a_parameter_is_chosen_by_keyboard(page):
 
 
 def test_step_curve(page):
-    """One for the worst entry, which is proposed, and for any other."""
+    """A step curve can be drawn for the worst entry, which is proposed, and for any other."""
     card = box(page, WRONG)
     look_at(card, "W")
     entry = card.get_by_label("Entry", exact=True)
@@ -128,7 +128,7 @@ def test_step_curve(page):
 
 
 def test_checked_again(page):
-    """With what the names are now, and other settings, and the static twin keeps up."""
+    """The check uses current values and new settings, and the static twin is updated as well."""
     card = box(page, WRONG)
     look_at(card, "W")
     run(page, MEND)
@@ -137,7 +137,7 @@ def test_checked_again(page):
     expect(card.locator(".gc-verdict")).to_contain_text("Backpropagation is correct.")
     expect(card.locator(".gc-since")).to_contain_text("W fixed")
     expect(card).to_contain_text("scan of 15 entries")
-    # Who was looking closer goes on.
+    # The chosen parameter stays chosen.
     expect(card.locator(".gc-close-up")).to_contain_text("W 4 × 3")
     expect(card.get_by_label("Look closer at").locator("option:checked")).to_have_text("✓ W")
     static = page.locator(".jp-CodeCell").nth(WRONG).locator(".gc-static")
@@ -149,7 +149,7 @@ def test_checked_again(page):
 
 
 def test_theta_has_moved(page):
-    """A step curve of another θ than the card is of says so."""
+    """A step curve says so if θ has changed since the check."""
     card = box(page, RIGHT)
     look_at(card, "b")
     run(page, MOVE)
@@ -158,7 +158,7 @@ def test_theta_has_moved(page):
 
 
 def test_interrupted(page):
-    """A check that was asked for in the card is interrupted as any other is; twice does no harm."""
+    """A check from the card is interrupted like any other; a second interrupt does no harm."""
     card = box(page, RIGHT)
     run(page, SLOW)
     card.get_by_label("Mode").select_option("full")
@@ -174,7 +174,7 @@ def test_interrupted(page):
 
 
 def test_what_goes_wrong_is_said_in_the_card(page):
-    """The card stays, with one line about what is wrong."""
+    """The card stays, with one line that says what is wrong."""
     card = box(page, WRONG)
     verdict = card.locator(".gc-verdict").inner_text()
     card.get_by_label("ε").fill("small")

@@ -1,4 +1,4 @@
-"""Results where there is no IPython: in marimo, as an app and exported, light and dark."""
+"""Results without IPython: in marimo, as an app and exported, light and dark."""
 
 import re
 import subprocess
@@ -55,13 +55,13 @@ def _(check, cost, grads, params, step_curve):
     step_curve(params, grads, cost, "W", (2, 1), check=check)
     return
 """
-# What each card says, and how many pictures it has.
+# What each card says, and the number of its pictures.
 CARDS = [
     ("There is a bug in backpropagation.", 1),
     ("✗ wrong, 3 of 3", 3),
     ("The gradient is correct", 1),
 ]
-# Where an exported page takes marimo's own files from.
+# The address from which an exported page takes marimo's own files.
 CDN = re.compile(r"https://cdn\.jsdelivr\.net/npm/@marimo-team/frontend@[^/]*/dist/(?P<path>.*)")
 
 
@@ -85,7 +85,7 @@ def test_app(page, notebook, theme):
 
 
 def test_exported(page, notebook, theme):
-    """The same on a page of its own, without a kernel, and without a network."""
+    """The exported page shows the same, without a kernel and without a network."""
     export = marimo("export", "html", notebook, "--output", notebook.with_suffix(".html"))
     subprocess.run(export, check=True, timeout=PATIENCE, env=environment(notebook.parent))
     page.route(re.compile("^https?:"), fulfil)
@@ -94,13 +94,13 @@ def test_exported(page, notebook, theme):
 
 
 def marimo(*arguments):
-    """A command of marimo's."""
+    """Return a command of marimo's."""
     return [sys.executable, "-m", "marimo", *map(str, arguments)]
 
 
 @contextmanager
 def app_of(notebook):
-    """Run a notebook as an app, and stop it at the end; yields its address."""
+    """Run a notebook as an app, yield its address, and stop it at the end."""
     url = f"http://{HOST}:{(port := free_port())}"
     options = ["--headless", "--no-token", "--host", HOST, "--port", port]
     log = notebook.with_suffix(".log")
@@ -117,7 +117,7 @@ def app_of(notebook):
 
 
 def is_up(url):
-    """Whether marimo answers."""
+    """Return whether marimo answers."""
     try:
         with urlopen(f"{url}/health", timeout=PATIENCE) as answer:  # noqa: S310 (our own server)
             return bool(answer.read())
@@ -126,7 +126,7 @@ def is_up(url):
 
 
 def fulfil(route):
-    """Hand out marimo's files from where it is installed, and nothing else."""
+    """Serve marimo's files from where it is installed, and nothing else."""
     found = CDN.fullmatch(route.request.url)
     file = resources.files("marimo") / "_static" / (found["path"] if found else "")
     if file.is_file():
@@ -136,7 +136,7 @@ def fulfil(route):
 
 
 def see_cards(page, theme):
-    """See one card for each result, with what it says, and its pictures."""
+    """Assert that each result has one card, with its text and its pictures."""
     cards = visible(page.locator(".gc-card"))
     expect(cards).to_have_count(len(CARDS))
     for card, (words, n_pictures) in zip(cards.all(), CARDS, strict=True):

@@ -1,4 +1,4 @@
-"""The card where Voila shows the outputs of a notebook and nothing else."""
+"""The card in Voila, which shows the outputs of a notebook and nothing else."""
 
 import shutil
 
@@ -9,11 +9,11 @@ require("voila")
 
 
 def test_voila(browser, server, executed):
-    """Voila runs the notebook, and each card is there once, live."""
+    """Voila runs the notebook, and shows each card once, live."""
     shutil.copy(executed, server.folder)
     page = browser.new_page()
     page.goto(server.url(f"voila/render/{executed.name}"))
-    # The static cards are in the page from the start, and go as soon as the live ones are there.
+    # The static cards are in the page from the start, and disappear when the live ones come.
     expect(visible(page.locator(".gc-card.gc-static"))).to_have_count(0)
     see_checks(page, "gc-live")
     page.close()

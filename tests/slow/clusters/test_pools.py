@@ -1,7 +1,7 @@
-"""The cost is evaluated by processes and clusters: the same numbers, and no hanging.
+"""Processes and clusters evaluate the cost, with the same numbers and without hanging.
 
 Most of the time goes into starting processes. So each kind of pool is started once, tests of one
-kind follow each other, and those that have processes of ours begun anew are few.
+kind follow each other, and only a few tests restart our own processes.
 """
 
 import importlib
@@ -60,7 +60,7 @@ def processes():
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A cluster of Dask's; a worker that dies is not replaced for the same task."""
+    """Yield a cluster of Dask's, which does not repeat a task if its worker dies."""
     options = {"dashboard_address": ":0", "n_workers": 2, "threads_per_worker": 1}
     with (
         config.set({"distributed.scheduler.allowed-failures": 0}),
@@ -72,7 +72,7 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def engines():
-    """Engines of ipyparallel's, which know of our modules what the environment tells them."""
+    """Yield engines of ipyparallel's, which find our modules through the environment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         with ipyparallel.Cluster(n=2, log_level=40) as client:
@@ -106,14 +106,14 @@ def test_a_budget_is_kept():
         return float(theta @ theta)
 
     theta = np.linspace(1, 2, 400)
-    # To start the processes may take as long as that.
+    # Starting the processes may take as long as the budget.
     check_gradients(theta[:20], 2 * theta[:20], cost, workers=2)
-    # Of the eight seconds that two workers take at least.
+    # Two workers would take at least eight seconds.
     check = check_gradients(theta, 2 * theta, cost, mode="full", workers=2, budget=4)
     assert check.interrupted
     assert 0 < check.n_measured < 400
     assert check.reasons[0].startswith("The budget was used up: ")
-    # Those of two workers, and no more than fit there.
+    # There are no more evaluations than two workers can make in that time.
     assert check.n_evaluations * 0.02 <= 2 * 4 + 0.1
 
 
@@ -142,7 +142,7 @@ def test_imported_function():
 
 
 def test_floating_point_errors():
-    """What NumPy was told to raise here, it raises there."""
+    """Errors that NumPy is set to raise here are raised in the workers, too."""
     theta = np.array([1.0, 709.7827128])
 
     def cost(t):
@@ -155,7 +155,7 @@ def test_floating_point_errors():
 
 
 def test_evaluations_are_counted():
-    """Here and there, and progress never goes backwards."""
+    """Evaluations in the workers are counted, too, and progress never goes backwards."""
     seen = []
     theta = np.linspace(1, 2, N)
     check = check_gradients(
@@ -168,7 +168,7 @@ def test_evaluations_are_counted():
 
 
 def test_threads_of_a_cluster():
-    """Only the cluster knows that its workers are threads of this process."""
+    """The check finds out that a cluster's workers are threads of this process."""
     distributed = pytest.importorskip("distributed")
     options = {"dashboard_address": ":0", "n_workers": 1, "threads_per_worker": 2}
     with (
@@ -191,7 +191,7 @@ def test_threads_of_a_cluster():
 
 
 def test_time_is_looked_at_while_waiting():
-    """Whatever takes its time in a worker, a deadline is noticed."""
+    """A deadline is noticed while a worker is busy."""
     parameters = collect(np.ones(3), VariableNames({}), only=None, names=None)
     theta = parameters.theta()
     binding = Binding(Convention.FLAT, parameters, theta)
@@ -254,14 +254,14 @@ def scaled(theta):
 
 @pytest.fixture(scope="module", autouse=True)
 def beside(tmp_path_factory):
-    """A folder beside the notebook, for all tests: with another path, processes begin anew."""
+    """Yield a folder beside the notebook, for all tests: another path would restart processes."""
     folder = tmp_path_factory.mktemp("beside")
     for name in ("beside", "edited"):
         (folder / f"{name}.py").write_text(MODULE.format(1))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         patch.setattr(sys, "dont_write_bytecode", True)
-        # A shell would do this, too, and later.
+        # A shell would do this, too, but later.
         patch.syspath_prepend("")
         yield folder
     for name in ("beside", "edited"):
@@ -270,12 +270,12 @@ def beside(tmp_path_factory):
 
 @pytest.fixture
 def module(beside):
-    """A module in that folder."""
+    """Return a module in that folder."""
     return importlib.import_module("beside")
 
 
 def test_arrays_of_an_imported_module(module):
-    """The module's array in the worker is another one than that in `params`."""
+    """The module's array in the worker is not the one in `params`."""
     with pytest.raises(InputError) as error:
         check_gradients(module.W, 2 * module.W, module.cost, workers=2)
     found, _, why = str(error.value).partition(": ")
@@ -288,7 +288,7 @@ def test_arrays_of_an_imported_module(module):
 
 
 def test_views_of_what_a_cost_reads():
-    """Pickled, a view is an array of its own."""
+    """A view that is pickled becomes an array of its own."""
     base = np.linspace(1, 2, 12).reshape(3, 4)
     view = base[:, 1:3]
     with pytest.raises(InputError, match="in a worker, but"):
@@ -296,7 +296,7 @@ def test_views_of_what_a_cost_reads():
 
 
 def test_module_that_was_edited(beside):
-    """Processes that imported it before are begun anew."""
+    """Processes that have imported the module before are restarted."""
     theta = np.ones(3)
     module = importlib.import_module("edited")
     assert check_gradients(theta, 2 * theta, module.scaled, workers=2).passed
@@ -356,7 +356,7 @@ grads = {"dW": X.T @ (A * (1 - A**2)), "db": (A * (1 - A**2)).sum(axis=0)}
 )
 @pytest.mark.usefixtures("module")
 def test_notebook(run, cost):
-    """Functions of cells, which use others, their arrays and imported modules."""
+    """Workers run functions of cells that use other functions, arrays and imported modules."""
     run(CELL)
     run(cost)
     alone = run("%gradcheck --mode full")
@@ -366,7 +366,7 @@ def test_notebook(run, cost):
     assert run("%gradcheck --workers=1+1").wrong_entries == (("W", (1, 1)),)
 
 
-# Workers that die, after which there are fewer
+# Workers that die; these tests come last, because they leave fewer workers
 
 
 def dying():
@@ -390,7 +390,7 @@ def require_told(workers):
 
 
 def test_a_process_dies():
-    """The next check has a new one."""
+    """The next check has a new process."""
     require_told(2)
     assert check_gradients(np.ones(3), 2 * np.ones(3), sum_of_squares, workers=2).passed
 

@@ -1,4 +1,4 @@
-"""Processes are started once: with the next check everything is as it was before it."""
+"""Processes are started once, and after the next check everything is as it was before it."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def uses_workers(model):
 
 
 def test_workers():
-    """The processes are kept for the next check, and so is the thread that looks after them."""
+    """The processes are kept for the next check, and so is the thread that manages them."""
     with unusual_world():
         uses_workers(Model())
         assert_no_trace(uses_workers)

@@ -1,4 +1,4 @@
-"""The corpus itself: what it calls right is right, and what it calls wrong is wrong."""
+"""The corpus itself: its correct gradients are correct, and its wrong ones are wrong."""
 
 import pickle
 from collections import Counter
@@ -17,7 +17,7 @@ SEEDS = (0,)
 
 @pytest.fixture(scope="module")
 def everything():
-    """All cases of one seed."""
+    """Return all cases of one seed."""
     return list(cases(SEEDS))
 
 
@@ -29,21 +29,21 @@ def test_there_are_many():
 
 
 def test_hardly_any_bug_changes_nothing(everything):
-    """So the number of plans is about that of cases."""
+    """The number of cases is about the number of plans."""
     assert len(everything) >= 0.95 * len(list(plans(SEEDS)))
     right = sum(not case.bug for case in everything)
     assert right >= 250
 
 
 def test_right_is_right(everything):
-    """To 1e-9, which `build` asserts in double precision, and to rounding in single."""
+    """Correct gradients are exact to 1e-9, as `build` asserts, or to single-precision rounding."""
     for case in everything:
         if not case.bug:
             assert case.error() <= (1e-3 if "single" in case.regime else 1e-9), case.name
 
 
 def test_wrong_is_wrong(everything):
-    """By at least 1e-4; in single precision rounding may make it a little less, or more."""
+    """Wrong gradients are off by at least 1e-4, or, rounded to single precision, a little less."""
     for case in everything:
         if case.bug:
             assert case.error() >= (5e-5 if "single" in case.regime else 1e-4), case.name
@@ -86,7 +86,7 @@ def test_offset_and_scale_are_what_they_say():
     "family", [name for name, family in FAMILIES.items() if family.plant is not None]
 )
 def test_kinks_are_where_they_are_said_to_be(family):
-    """The quotients from both sides are the two slopes, and the right gradient is between them."""
+    """The quotients from both sides are the two slopes that the corpus states."""
     case = next(cases(SEEDS, [family], ["at a kink"]))
     kinks = 0
     for name, value in case.params.items():
@@ -99,7 +99,7 @@ def test_kinks_are_where_they_are_said_to_be(family):
 
 
 def quotient(case, name, index, step):
-    """The difference quotient to one side."""
+    """Return the difference quotient to one side."""
     moved = case.params[name].copy()
     moved[index] += step
     return (case.cost({**case.params, name: moved}) - case.cost(case.params)) / step
@@ -112,7 +112,7 @@ def test_the_bias_before_batch_norm_has_no_gradient():
 
 
 def test_no_step_makes_a_warning():
-    """Far too long a step gives what it gives, but in silence."""
+    """Even a step that is far too long gives no warning, whatever its cost."""
     for family, regime in [("poisson regression", "parameters of 1e-6"), ("flow", "plain")]:
         case = next(cases(SEEDS, [family], [regime]))
         for step in (1e-3, 1.0, 1e4):
@@ -136,7 +136,7 @@ def test_a_sample_is_fixed_and_spread_out():
 
 
 def fingerprint(case):
-    """All the numbers of a case, to the bit."""
+    """Return all the numbers of a case, to the bit."""
     parts = [case.params, case.grads, case.lower, case.upper]
     arrays = [(part[name].dtype.str, part[name].tobytes()) for part in parts for name in part]
     return case.name, arrays, float(case.cost(case.params))
@@ -148,7 +148,7 @@ def test_other_processes_can_be_given_cases():
 
 
 def test_the_stated_rule():
-    """What is wrong by a percent can be seen in a plain cost, but not below an offset's noise."""
+    """An error of a percent can be seen; errors below the rounding noise of the cost cannot."""
     for regime, factor, seen in [
         ("plain", 1.01, True),
         ("plain", 1 + 1e-4, True),

@@ -1,7 +1,7 @@
-"""What the check makes of every case of the corpus, and of what is planted beside it.
+"""The check on every case of the corpus, and on the bugs planted beside it.
 
-Each case is checked once, and all that has to hold is asked of that: so it is all in this file,
-which runs in one process. The benchmarks of verdicts and diagnoses say more about the same.
+Each case is checked once, and all tests use that result, so they are all in this file, which runs
+in one process. The benchmarks of verdicts and diagnoses say more about the same checks.
 """
 
 import numpy as np
@@ -15,13 +15,13 @@ from tests.benchmarks.diagnosis import can_be_told, goals, judged, planted
 from tests.corpus.golden import GOLDEN, Comparison, Golden, Line, arithmetic, everything
 from tests.corpus.planted import ROWS
 
-# Those in which the diagnoses are judged.
+# The regimes in which the diagnoses are judged.
 REGIMES = ["plain", "plain, another size", "regularised", "offset 1e4", "single precision"]
 
 
 @pytest.fixture(scope="module")
 def checks():
-    """Every case with its plan and its check: of all entries, however busy the machine is."""
+    """Return each case with its plan and its check of all entries, however busy the machine is."""
     return [(plan, case, check()) for plan, case, check in everything()]
 
 
@@ -32,12 +32,12 @@ def of_the_corpus(checks):
 
 @pytest.fixture(scope="module")
 def lines(checks):
-    """What is said of each case, by its name."""
+    """Return the golden line of each case, by name."""
     return {case.name: Line.of(case.name, check) for _, case, check in checks}
 
 
 def test_what_was_written_down(checks, lines):
-    """Verdict, causes and evaluations: to the letter, with the arithmetic of the file."""
+    """Verdicts, causes and evaluations are those of the golden file: exactly, on its arithmetic."""
     written = Golden.read(GOLDEN.read_text(encoding="utf-8"))
     assert len(lines) == len(checks)
     comparison = Comparison(written, Golden(arithmetic(), list(lines.values())))
@@ -55,7 +55,7 @@ def test_no_right_gradient_is_accused(of_the_corpus):
 
 
 def test_no_wrong_gradient_passes(of_the_corpus):
-    """But where finite differences could never see it, by the stated rule."""
+    """Wrong gradients never pass, unless finite differences could not see it by the stated rule."""
     wrong = [(case, check) for case, check in of_the_corpus if case.bug]
     assert len(wrong) > 3500
     content = [case.name for case, check in wrong if check.passed and case.seeable()]
@@ -68,7 +68,10 @@ def test_no_wrong_gradient_passes(of_the_corpus):
 
 
 def test_hardly_anything_is_inconclusive(of_the_corpus):
-    """Among those that could be seen; that a bug was found shows that it could be."""
+    """Few of the gradients that can be judged, by the stated rule, are inconclusive.
+
+    None of them is an ordinary case.
+    """
     found = sum(bool(case.bug) and check.verdict is Verdict.BUG for case, check in of_the_corpus)
     unsure = [
         case
@@ -81,7 +84,7 @@ def test_hardly_anything_is_inconclusive(of_the_corpus):
 
 
 def test_evaluations(of_the_corpus):
-    """About two for each entry in ordinary work, and twelve where it is hard."""
+    """An entry takes about two evaluations in ordinary cases, and up to twelve in hard ones."""
     extra = {
         ordinary: [
             (check.n_evaluations - 20) / check.size
@@ -95,7 +98,7 @@ def test_evaluations(of_the_corpus):
 
 
 def test_the_bars_hold(of_the_corpus):
-    """The truth is within the error bar that a number has, unless nothing was claimed."""
+    """The truth is within the error bar of almost every number."""
     beyond = total = 0
     for case, check in of_the_corpus:
         low, high = (
@@ -115,7 +118,7 @@ def test_the_bars_hold(of_the_corpus):
 
 @pytest.fixture(scope="module")
 def wrong(checks):
-    """Every wrong gradient of one seed in some regimes, with its plan and its check."""
+    """Return the wrong gradients of one seed in some regimes, with their plans and checks."""
     return [
         (plan, case, check)
         for plan, case, check in checks
@@ -124,7 +127,7 @@ def wrong(checks):
 
 
 def test_goals(wrong):
-    """Those of the benchmark."""
+    """The diagnoses reach the goals of the benchmark."""
     rows = [judged(*each) for each in wrong]
     assert len(rows) > 600
     assert sum(bool(row.label) for row in rows) > 500
@@ -135,17 +138,17 @@ def test_goals(wrong):
     ("family", "bug", "told"),
     [
         ("dense tanh square", "opposite sign of W2", True),
-        # One entry is some factor of another.
+        # A parameter with one entry is always off by some factor.
         ("gaussian process", "twice log_signal", False),
         ("gaussian process", "half of log_signal", False),
         ("gaussian process", "nothing for log_noise", True),
-        # One wrong parameter may be wrong in its own line.
+        # If only one parameter is wrong, its own statement may be the bug.
         ("batch norm", "gamma forgotten on the way back", False),
         ("dense tanh square", "W2 not transposed on the way back", True),
     ],
 )
 def test_what_can_be_told(wrong, family, bug, told):
-    """The stated rule, where it can be read off by eye."""
+    """The stated rule for recognisable causes is correct in cases that a reader can judge."""
     plan, case = next(
         (plan, case)
         for plan, case, _ in wrong
@@ -156,7 +159,7 @@ def test_what_can_be_told(wrong, family, bug, told):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_planted(lines, row):
-    """It is named with the parameters that are wrong; or what the table says is said instead."""
+    """The cause is named with the wrong parameters, or the check says what the row expects."""
     line = lines[row.name]
     assert line.verdict == "BUG"
     assert line.causes in row.said()

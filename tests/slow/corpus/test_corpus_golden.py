@@ -1,4 +1,4 @@
-"""How what is said of every case is written down, and compared with what is said today."""
+"""The golden file: writing it, reading it, and comparing it with the results of today."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def other(line, **changes):
     ],
 )
 def test_how_much_may_differ(lines, exactly, about):
-    """With the same arithmetic nothing; else half a percent of lines, and one of evaluations."""
+    """Nothing may differ with the same arithmetic; else 0.5 % of lines, and 1 % of evaluations."""
     then, now = Golden("abc", LINES), Golden("abc", lines)
     assert Comparison(then, now).holds() == exactly
     assert Comparison(then, now._replace(arithmetic="def")).holds() == about

@@ -1,4 +1,4 @@
-"""The rows in `tests/corpus/planted.py` are what they should be; elsewhere they are checked."""
+"""The rows in `tests/corpus/planted.py` are sound; other tests run the check on them."""
 
 from collections import Counter
 
@@ -28,7 +28,7 @@ def test_most_are_named():
 
 
 def test_two_times_the_same():
-    """What is handed to the check comes out the same, and nothing that is shared is changed."""
+    """A row gives the same arguments twice, and changes nothing that rows share."""
     for row in ROWS:
         one, other = row.given(), row.given()
         for part in ("params", "grads"):

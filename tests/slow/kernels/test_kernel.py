@@ -1,4 +1,4 @@
-"""What a kernel does in a way of its own: outputs of cells, Ctrl-C, and completions."""
+"""What a kernel does in its own way: outputs of cells, Ctrl-C, and completions."""
 
 import re
 
@@ -27,7 +27,7 @@ def kernel():
 
 
 def test_line_is_output_of_the_cell(kernel):
-    """And nothing else is."""
+    """The line of a watched cell is its only output."""
     _, cards = kernel.run("%gradcheck --watch")
     assert cards
     assert kernel.run("z = 1") == ("", [])
@@ -47,7 +47,7 @@ def test_line_is_output_of_the_cell(kernel):
 
 @pytest.mark.parametrize("first", ["z = 1", "import asyncio; await asyncio.sleep(0)"])
 def test_interrupted_in_a_kernel(kernel, first):
-    """A kernel runs cells with `await` in another way, and has other plans with Ctrl-C then."""
+    """Ctrl-C also works in cells with `await`, which a kernel runs and interrupts differently."""
     kernel.run("grads = backward(params)\n%gradcheck --watch -q")
     printed, _ = kernel.run(INTERRUPTED.format(first))
     assert printed.startswith("not checked: interrupted. ")
@@ -56,7 +56,7 @@ def test_interrupted_in_a_kernel(kernel, first):
 
 
 def test_completions(kernel):
-    """As a notebook asks for them: the whole cell, and a position."""
+    """Completions work as a notebook asks for them: with the whole cell and a position."""
     kernel.run("params = {'W1': 1.0, 'b1': 2.0}\nprices = 1")
 
     def offered(before, after):

@@ -1,4 +1,4 @@
-"""However often a check is made in a kernel, nothing of it is left but the last card."""
+"""However often a check is made in a kernel, only the last card is left."""
 
 import pytest
 from kernel import CARDS, counted, started
@@ -6,8 +6,8 @@ from kernel import CARDS, counted, started
 from gradcheck_magic._notebook.live_card import MOST_LIVE
 
 RUNS = 100
-# How many objects a run may leave behind: IPython's history grows, and matplotlib's caches fill up
-# in the first hundred runs or so. A card that lives on has 500, some forty widgets among them.
+# The objects that a run may leave behind: IPython's history grows, and matplotlib's caches fill up
+# in the first hundred runs or so. A card that stays alive has 500, with some forty widgets.
 MOST_LEFT = 200
 
 
@@ -19,7 +19,7 @@ def kernel():
 
 
 def test_a_hundred_runs(kernel):
-    """Neither widgets nor anything else grows with the runs of a cell."""
+    """The number of widgets and other objects does not grow with the runs of a cell."""
     kernel.run("%gradcheck")
     widgets, objects = counted(kernel)
     for _ in range(RUNS):
@@ -30,7 +30,7 @@ def test_a_hundred_runs(kernel):
 
 
 def test_many_cards(kernel):
-    """Where the front end does not tell cells apart, the oldest card makes room for a new one."""
+    """If the front end does not distinguish cells, a new card replaces the oldest one."""
     for _ in range(MOST_LIVE):
         kernel.run("%gradcheck", None)
     widgets, _ = counted(kernel)

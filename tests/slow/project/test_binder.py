@@ -1,4 +1,4 @@
-"""What Binder is told to install; `binder/verify` installs it, and opens it in the browser."""
+"""The files from which Binder installs; `binder/verify` installs from them and opens a browser."""
 
 import importlib
 import json
@@ -26,18 +26,18 @@ WRITTEN = re.compile(r"^%%writefile (\w+)\.py")
 
 
 def lines(name):
-    """The lines of a file in binder, without remarks."""
+    """Return the lines of a file in binder, without comments."""
     text = (BINDER / name).read_text(encoding="utf-8")
     return re.sub(r"\s*#.*", "", text).split()
 
 
 def pins(name):
-    """The versions that a file in binder has, by package."""
+    """Return the version of each package in a file in binder."""
     return dict(line.split("==") for line in lines(name))
 
 
 def found(pattern):
-    """What the pattern finds in the code of the tutorials."""
+    """Yield what the pattern finds in the code of the tutorials."""
     for path in ROOT.glob("notebooks/*.ipynb"):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             if cell["cell_type"] == "code":
@@ -46,14 +46,14 @@ def found(pattern):
 
 @pytest.mark.parametrize("name", ["requirements.txt", "repo2docker.txt"])
 def test_lock(name):
-    """It names one version of each package, and no address of one."""
+    """The lock has one version of each package, and no addresses."""
     for line in lines(name):
         assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line)
     assert len(pins(name)) == len(lines(name))
 
 
 def test_what_the_tutorials_need():
-    """It is there, in a version that the package supports, and neither of the heavy ones."""
+    """The lock has all packages that they need, in supported versions, except the heavy ones."""
     lock = pins("requirements.txt")
     assert set(lines("requirements.in")) <= set(lock)
     for needed in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["parallel"]]:
@@ -65,17 +65,17 @@ def test_what_the_tutorials_need():
 
 
 def test_nothing_twice():
-    """What Binder has anyway is kept: a second version of it would be downloaded, and stored."""
+    """Binder's own packages keep their versions: a second one would be downloaded and stored."""
     lock, there = pins("requirements.txt"), pins("repo2docker.txt")
     assert {name: lock[name] for name in lock.keys() & there} == {
         name: there[name] for name in lock.keys() & there
     }
-    # Of all that JupyterLab needs, nothing is added.
+    # Binder already has what JupyterLab needs.
     assert {"jupyterlab", "ipywidgets", "ipykernel"} <= lock.keys() & there
 
 
 def test_python():
-    """The lock is made for the Python that is asked for, and that is one of ours."""
+    """The lock is made for Binder's Python, which is one that the package supports."""
     version = (BINDER / "runtime.txt").read_text(encoding="utf-8").strip().removeprefix("python-")
     assert version in SpecifierSet(PROJECT["requires-python"])
     assert f"Programming Language :: Python :: {version}" in PROJECT["classifiers"]
@@ -89,7 +89,7 @@ def test_run_bit(name):
 
 
 def test_settings():
-    """JupyterLab knows each of them, and what it may be."""
+    """JupyterLab knows each setting and accepts its value."""
     validator = importlib.import_module("jsonschema").Draft7Validator
     overrides = json.loads((BINDER / "overrides.json").read_text(encoding="utf-8"))
     assert "binder/overrides.json" in (BINDER / "postBuild").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What would be published: built as it would be, and looked at."""
+"""The files of a release are built as they would be, and inspected."""
 
 import email
 import re
@@ -28,7 +28,7 @@ def run(*command):
 
 
 def files(*folders):
-    """The files of a clone, without what Python or an editor leaves among them."""
+    """Return the files of a clone, without those that Python or an editor leaves there."""
     found = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
     return {path.relative_to(ROOT).as_posix() for path in found if is_source(path)}
 
@@ -39,9 +39,9 @@ def is_source(path):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A folder with the sdist, and the wheel that was built from it."""
+    """Return a folder with the sdist, and the wheel that was built from it."""
     folder = tmp_path_factory.mktemp("dist")
-    # Without isolation, for what it takes is here, and nothing needs to be downloaded.
+    # Everything needed is installed, so without isolation nothing has to be downloaded.
     run("build", "--no-isolation", "--outdir", folder)
     return folder
 
@@ -58,7 +58,7 @@ def test_nothing_but_the_two(built):
 
 
 def test_wheel_holds_the_package(built):
-    """All of it, its licence, and nothing else."""
+    """The wheel has the whole package, its licence, and nothing else."""
     with zipfile.ZipFile(built / WHEEL) as wheel:
         held = set(wheel.namelist())
     about = f"gradcheck_magic-{__version__}.dist-info/"
@@ -67,7 +67,7 @@ def test_wheel_holds_the_package(built):
 
 
 def test_sdist_holds_what_the_tests_want(built):
-    """All that a clone has, but for what is there for those who work on it."""
+    """The sdist has everything that a clone has, except the files for developers only."""
     with tarfile.open(built / SDIST) as archive:
         held = {member.name.partition("/")[2] for member in archive if member.isfile()}
     beside = {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml"}
@@ -82,7 +82,7 @@ def test_twine_accepts_it(built):
 
 
 def test_long_description_stands_alone(metadata):
-    """On PyPI, where a link into the repository would lead nowhere."""
+    """No link is relative to the repository, which would lead nowhere on PyPI."""
     links = re.findall(r"\]\(([^)]+)\)|(?:src|srcset)=\"([^\"]+)\"", metadata.get_payload())
     assert links
     for link in map("".join, links):
@@ -94,7 +94,7 @@ def test_long_description_stands_alone(metadata):
 
 
 def test_changelog_is_dated():
-    """Its first entry is this version, with the day on which it was made."""
+    """The first entry of the changelog is this version, with its date."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     version = re.search(r"^## (\S+), \d{4}-\d\d-\d\d$", changelog, flags=re.MULTILINE)
     assert version[1] == __version__

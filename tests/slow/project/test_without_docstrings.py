@@ -1,4 +1,4 @@
-"""Neither assertions nor docstrings are needed: Python compiles everything anew without them."""
+"""The package needs neither assertions nor docstrings; Python compiles everything without them."""
 
 import subprocess
 import sys

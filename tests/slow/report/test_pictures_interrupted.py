@@ -1,7 +1,6 @@
-"""A picture that is interrupted while it is drawn leaves no trace, as a check does not.
+"""A picture that is interrupted while it is drawn leaves no trace, just like a check.
 
-Beside `tests/check/test_no_traces.py`, which interrupts checks: a picture takes a hundred times as
-long.
+`tests/check/test_no_traces.py` interrupts checks; a picture takes a hundred times as long.
 """
 
 import pytest

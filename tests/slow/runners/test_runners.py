@@ -1,8 +1,8 @@
-"""Notebooks in CI: whatever runs them is red where it should be, and says why in one line.
+"""Notebooks in CI: every runner is red when it should be, and one line says why.
 
-Each run takes a process and a kernel of its own, for at an error most runners stop. So not every
-runner runs every notebook: each runner has a green one and a red one, and each notebook that may
-differ from runner to runner has two of them.
+Each run takes a process and a kernel of its own, because most runners stop at an error. So not
+every runner runs every notebook: each runner has a green one and a red one, and each notebook
+whose outcome may differ between runners has two of them.
 """
 
 import re
@@ -46,7 +46,7 @@ def interrupting_cost(params):
 
 
 def failed():
-    """Return the one line of the check that fails."""
+    """Return the one line that a failing check shows."""
     check = check_gradients({"w": 3.0}, {"dw": -6.0}, lambda params: params["w"] ** 2)
     with pytest.raises(GradientCheckFailed) as error:
         check.raise_if_failed()
@@ -55,20 +55,20 @@ def failed():
 
 @dataclass(frozen=True)
 class Outcome:
-    """What comes of a notebook.
+    """A notebook and its expected outcome.
 
     Attributes
     ----------
     cells : list of str
-        What the notebook does.
+        The cells of the notebook.
     error : str or None
-        The one line that says why it is red; None: it is green.
+        The one line that says why it is red; None if it is green.
     project : str
         Our table in its `pyproject.toml`.
     ci : str
-        What the variable CI is.
+        The value of the variable CI.
     runners : str
-        Who runs it.
+        The names of the runners that run it.
     """
 
     cells: list[str]
@@ -102,7 +102,7 @@ OUTCOMES = {
         "before.",
         runners="papermill nbmake",
     ),
-    # The notebook says the same to each runner, however it came to be strict.
+    # However the check became strict, the notebook looks the same to each runner.
     "strict by option": Outcome(["%gradcheck -q -g wrong --strict"], FAILED),
     "strict by config": Outcome(
         ["%config GradcheckMagics.strict = True", "%gradcheck -q -g wrong"], FAILED
@@ -118,7 +118,7 @@ TABLE = {
 
 
 def test_the_table():
-    """Each runner is seen green and red, each notebook by two, but for ways to be strict."""
+    """Each runner is seen green and red, and each notebook by two, except the ways to be strict."""
     seen = {(runner, outcome.error is None) for outcome, runner in TABLE.values()}
     assert seen == {(runner, is_green) for runner in RUNNERS for is_green in (True, False)}
     alone = {name for name, outcome in OUTCOMES.items() if len(outcome.runners.split()) < 2}
@@ -127,7 +127,7 @@ def test_the_table():
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """All runs, two at a time."""
+    """Start all runs, two at a time."""
     home = tmp_path_factory.mktemp("runners")
     variables = environment(home)
     with ThreadPoolExecutor(max_workers=2) as executor:
@@ -139,7 +139,7 @@ def runs(tmp_path_factory):
 
 
 def run(outcome, command, folder, variables):
-    """Run a notebook, and return what came of it."""
+    """Run a notebook, and return the finished process."""
     folder.mkdir()
     write_notebook(folder / NOTEBOOK, ["%load_ext gradcheck_magic", NETWORK, *outcome.cells])
     if outcome.project:
@@ -158,5 +158,5 @@ def test_outcome(runs, name):
     outcome, _ = TABLE[name]
     assert (done.returncode == 0) == (outcome.error is None), shown
     assert outcome.error is None or outcome.error in shown.splitlines(), shown
-    # Nobody wants to see what led to it inside of this package.
+    # Nobody wants to see the lines inside this package.
     assert not re.search(r"gradcheck_magic[/\\]\w+\.py", shown), shown

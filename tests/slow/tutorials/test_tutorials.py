@@ -24,7 +24,7 @@ def code(notebook):
 
 @tutorials
 def test_is_committed_with_its_cards(path):
-    """In the order in which it ran, with nothing that GitHub would refuse or nbviewer not show."""
+    """It has run in order, and has nothing that GitHub would refuse or nbviewer would not show."""
     notebook = read(path)
     assert "widgets" not in notebook.metadata
     cells = code(notebook)
@@ -39,9 +39,9 @@ def test_is_committed_with_its_cards(path):
 
 @tutorials
 def test_runs(path):
-    """Run again, every card comes to what the committed one says, and each exercise is solved.
+    """Every card says the same when the tutorial is run again, and each exercise is solved.
 
-    What a tutorial leaves out where it is missing is there, or the test is left out, too.
+    If a package is missing that the tutorial would do without, the test is skipped.
     """
     if path.stem == "06_custom_gradients":
         require("jax", "torch", hint="pip install jax torch")
