@@ -1,6 +1,7 @@
 """Fixtures: a real IPython shell, and the check as a function and as a magic."""
 
 import atexit
+import gc
 import importlib
 import signal
 import sys
@@ -46,6 +47,12 @@ def pytest_configure():
     # A shell that starts pytest in the background makes it ignore interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector all that is there by now; it would look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_ignore_collect(collection_path, config):
