@@ -11,7 +11,7 @@ from needed import require
 
 from gradcheck_magic import Cause, InputError, Verdict, check_gradients, step_curve
 
-require("jax")
+require("jax", hint="pip install -e '.[test]'")
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 

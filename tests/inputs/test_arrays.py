@@ -6,7 +6,7 @@ from needed import require
 
 from gradcheck_magic import InputError, check_gradients
 
-require("autograd", "array_api_strict")
+require("autograd", "array_api_strict", hint="pip install -e '.[test]'")
 import array_api_strict as xp  # noqa: E402
 import autograd  # noqa: E402
 import autograd.numpy as anp  # noqa: E402

@@ -6,7 +6,7 @@ import os
 import pytest
 
 
-def require(*packages, hint="pip install -e '.[test]'"):
+def require(*packages, hint="pip install -e '.[slow]'"):
     """Skip a test file if a package is missing; in CI, importing the package then fails."""
     for package in packages:
         if importlib.util.find_spec(package) is None and not os.environ.get("CI"):
