@@ -143,11 +143,9 @@ def built(plan: Plan) -> Case | None:
         return None
 
 
-def everything(
-    seeds: tuple[int, ...] = (0, 1),
-) -> Iterator[tuple[Plan | None, Case | Row, Callable[[], GradientCheck]]]:
+def everything() -> Iterator[tuple[Plan | None, Case | Row, Callable[[], GradientCheck]]]:
     """Yield each case, with its plan if it is in the corpus itself, and the check to run."""
-    for plan in plans(seeds):
+    for plan in plans():
         case = built(plan)
         if case is not None:
             names = notebook(plan)
