@@ -39,9 +39,9 @@ class Interrupter:
         return self.trace
 
 
-def lines_of(action):
+def lines_of(action, model):
     with Interrupter() as all_lines:
-        action(Model())
+        action(model)
     return all_lines.lines
 
 
@@ -57,16 +57,17 @@ def interrupted(action, model, moment):
     return None
 
 
-def see_interrupts_leave_no_trace(action, moments):
+def see_interrupts_leave_no_trace(action, moments, make=Model):
     """Interrupt an action on a model at this many lines, chosen at random, and look for traces.
 
-    Afterwards, everything is as it was before, and the interrupt is not swallowed.
+    Each time it is a model that is made for it. Afterwards, everything is as it was before, and the
+    interrupt is not swallowed.
     """
-    action(Model())  # the first call does what is done only once
-    n_lines = lines_of(action)
+    action(make())  # the first call does what is done only once
+    n_lines = lines_of(action, make())
     n_interrupted = 0
     for moment in np.random.default_rng(0).integers(1, n_lines, moments):
-        model = Model()
+        model = make()
         before, around = model.state(), world()
         interrupt = interrupted(action, model, moment)
         assert model.state() == before, f"line {moment} of {n_lines}"
