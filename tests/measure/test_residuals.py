@@ -51,6 +51,21 @@ def test_a_single_error_shows_as_itself(k, error):
     assert found.slope == pytest.approx(float(np.sum(SLOPES * dense(V))), abs=found.bar)
 
 
+def test_the_bars_hold_almost_always():
+    """The bar is exceeded once in some thousand errors, and then by less than a second bar."""
+    random = np.random.default_rng(0)
+    beyond = []
+    for _ in range(500):
+        k = int(random.integers(SLOPES.size))
+        gradient = SLOPES.copy()
+        gradient.flat[k] += random.choice([-1, 1]) * 10 ** random.uniform(-6, 2)
+        found = of_all(gradient)
+        error = gradient.flat[k] - SLOPES.flat[k]
+        v = V.value_at(np.unravel_index(k, SHAPE))
+        beyond.append(abs(found.value + error * v) > found.bar)
+    assert sum(beyond) <= 1
+
+
 def dense(direction):
     return np.array([direction.value_at(index) for index in np.ndindex(SHAPE)]).reshape(SHAPE)
 
