@@ -83,7 +83,7 @@ def test_python():
     assert f"--python-version {version} " in command
 
 
-@pytest.mark.parametrize("name", ["postBuild", "verify"])
+@pytest.mark.parametrize("name", ["postBuild", "start", "verify"])
 def test_run_bit(name):
     assert os.access(BINDER / name, os.X_OK)
 
