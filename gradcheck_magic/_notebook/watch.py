@@ -123,7 +123,8 @@ class Watch:
         check : GradientCheck, optional
             The check, from which the time of the next one is estimated.
         """
-        self._last = check or self._last
+        if check is not None:
+            self._last = check
         self._set_seen(self._looked())
 
     def after_cell(self, seconds: float, check: Checker) -> News | None:
@@ -285,6 +286,8 @@ class _Look:
             if is_stored and not any(is_function(value) for _, value in roots):
                 self.stored.add(role)
             self.objects[role] = self._reached_from(roots)
+        # A look that is remembered keeps nothing of the user's alive.
+        self._tensors.clear()
 
     def differs(self, role: str, other: _Look) -> bool:
         """Return True if an expression reads other objects than before, or other values."""
@@ -366,16 +369,12 @@ def _is_array(value: Any) -> bool:
 def _array(value: Any, most: int) -> NDArray[Any] | None:
     """Return an array of any library as a NumPy array; None if that is not possible, or costly."""
     library = library_of(value)
-    try:
-        if library is not None:
-            array = library.array(value)
-        elif isinstance(value, np.ndarray) or not _is_costly(value, most):
-            array = np.asarray(value)
-        else:
-            return None
-    except Exception:  # noqa: BLE001 (the object may raise anything)
-        return None
-    return None if array.dtype.hasobject else array
+    is_in_memory = library is not None or isinstance(value, np.ndarray)
+    with contextlib.suppress(Exception):  # the object may raise anything
+        if is_in_memory or not _is_costly(value, most):
+            array = np.asarray(value) if library is None else library.array(value)
+            return None if array.dtype.hasobject else array
+    return None
 
 
 def _is_costly(value: Any, most: int) -> bool:

@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 import time
+import weakref
 from argparse import Namespace
 
 import numpy as np
@@ -408,7 +409,25 @@ def test_ascii(watched, run, monkeypatch):
     assert re.match(r"X \S+ \| `dw` is off by -0\.2000 times", line)
 
 
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_nothing_is_kept_alive(library):
+    """The memory of an array or tensor is free as soon as the notebook drops it."""
+    array = pytest.importorskip(library).ones(2)
+    if library == "torch":
+        array.requires_grad_()
+    namespace = {"params": {"w": array}, "cost": abs}
+    watching = Watch(options_of("params", "grads", "cost"), namespace)
+    dropped = weakref.ref(array)
+    del namespace["params"], array
+    assert dropped() is None
+    assert watching.blind_spots == ""
+
+
 # How long a check may take
+
+
+def options_of(params, grads, cost):
+    return Namespace(params=params, grads=grads, cost=cost, upstream=None, budget=None, mode="auto")
 
 
 @pytest.fixture
@@ -444,10 +463,7 @@ def test_share_of_time(clock, seconds, looking, given):
             return super()._looked()
 
     namespace = {"params": np.ones(2), "grads": np.ones(2), "cost": abs}
-    options = Namespace(
-        params="params", grads="grads", cost="cost", upstream=None, budget=None, mode="auto"
-    )
-    slow = SlowWatch(options, namespace)
+    slow = SlowWatch(options_of("params", "grads", "cost"), namespace)
     budgets = []
 
     def check(options):
@@ -487,6 +503,14 @@ def test_time_there_is(sleep, shell, cell):
     cell("%gradcheck")
     watch.LEAST_SECONDS = 30.0
     assert re.fullmatch(RIGHT, cell("grads = backward(params)"))
+
+
+def test_a_wrong_gradient_takes_time_too(sleep, cell, monkeypatch):
+    """The time of the next check is estimated from the last one, even if that one failed."""
+    cell(SLOW.format(0.02))
+    cell("grads['dw'] *= 2\n%gradcheck --watch")
+    monkeypatch.setattr(watch, "LEAST_SECONDS", 0.1)
+    assert cell("grads = {**grads}").startswith("not checked: as the last check shows")
 
 
 def test_scan_in_time(sleep, shell, cell):
