@@ -21,46 +21,34 @@ from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import first_line
 from gradcheck_magic.errors import GradientCheckError, InputError
 
-__all__ = ["Controls", "Requests", "Settings", "close"]
+__all__ = ["Controls", "Requests", "close"]
 
 # At most this many entries are proposed for a step curve.
 MOST_PROPOSED = 12
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The settings for another check.
+class Requests:
+    """The functions behind the controls, and the settings of the first check.
 
     Attributes
     ----------
+    again : callable
+        Evaluates the expressions again, checks, and shows the result in the same card. Its
+        arguments are the mode and the step ε.
+    curve : callable
+        Returns the step curve of an entry. Its arguments are the check, the name of the parameter,
+        the index, and a function for progress.
     mode : str
         "auto", "full" or "scan".
     epsilon : float or None
         The step ε; None to choose it automatically.
     """
 
+    again: Callable[[str, float | None], object]
+    curve: Callable[[GradientCheck, str, tuple[int, ...], Callable[..., object]], StepCurve]
     mode: str
     epsilon: float | None
-
-
-@dataclass(frozen=True)
-class Requests:
-    """The functions behind the controls.
-
-    Attributes
-    ----------
-    again : callable
-        Evaluates the expressions again, checks, and shows the result in the same card.
-    curve : callable
-        Returns the step curve of an entry. Its arguments are the check, the name of the parameter,
-        the index, and a function for progress.
-    settings : Settings
-        The settings of the first check.
-    """
-
-    again: Callable[[Settings], object]
-    curve: Callable[[GradientCheck, str, tuple[int, ...], Callable[..., object]], StepCurve]
-    settings: Settings
 
 
 class Controls:
@@ -81,12 +69,11 @@ class Controls:
         self._requests = requests
         self._check: GradientCheck | None = None
         self._parameter = widgets.Dropdown(description="Look closer at", **_sized("gc-choose"))
-        mode, epsilon = requests.settings.mode, requests.settings.epsilon
         self._mode = widgets.Dropdown(
-            options=MODES, value=mode, description="Mode", **_sized("gc-mode")
+            options=MODES, value=requests.mode, description="Mode", **_sized("gc-mode")
         )
         self._epsilon = widgets.Text(
-            "" if epsilon is None else f"{epsilon:g}",
+            "" if requests.epsilon is None else f"{requests.epsilon:g}",
             description="ε",
             placeholder="automatic",
             **_sized("gc-step", "120px"),
@@ -166,7 +153,7 @@ class Controls:
 
     def _check_again(self, _: object) -> None:
         with self._attempt("Checking …"):
-            self._requests.again(Settings(self._mode.value, _step(self._epsilon.value)))
+            self._requests.again(self._mode.value, _step(self._epsilon.value))
 
     def _progress(self, done: int, expected: int, seconds: float) -> None:
         self._say(progress_text(done, expected, seconds))

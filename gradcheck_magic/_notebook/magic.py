@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import sys
 import traceback
-from dataclasses import asdict
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -29,7 +28,7 @@ from gradcheck_magic._inputs.request import MODES, Progress
 from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cells import CellEvents, run_body, show_from_user_code
 from gradcheck_magic._notebook.completion import add_completer, remove_completer
-from gradcheck_magic._notebook.controls import Requests, Settings
+from gradcheck_magic._notebook.controls import Requests
 from gradcheck_magic._notebook.front_end import Published, cell_of, outputs_stand_alone
 from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard
 from gradcheck_magic._notebook.option_line import identifier, names, read_options
@@ -311,8 +310,22 @@ class GradcheckMagics(Magics):
 
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
         card = self._card(options, namespace)
+        check = self._checked_on(card, options, namespace)
+        if not options.quiet:
+            card.show(check)
+        else:
+            card.clear()
+            if not (check.passed or options.strict):
+                _say(one_line(check))
+        if options.strict:
+            check.raise_if_failed()
+
+    def _checked_on(
+        self, card: Card, options: argparse.Namespace, namespace: Namespace
+    ) -> GradientCheck:
+        """Make a check with its progress on a card, which also shows how far it got if it stops."""
         try:
-            check = self._make_check(options, namespace, card.progress)
+            return self._make_check(options, namespace, card.progress)
         except GradientCheckInterrupted as interrupt:
             # A second interrupt may stop the drawing; it means the same as the first.
             with contextlib.suppress(KeyboardInterrupt):
@@ -321,7 +334,6 @@ class GradcheckMagics(Magics):
         except BaseException:
             card.clear()
             raise
-        self._show(check, card, options)
 
     def _make_check(
         self,
@@ -347,16 +359,6 @@ class GradcheckMagics(Magics):
         self._results.remember(options, check)
         return check
 
-    def _show(self, check: GradientCheck, card: Card, options: argparse.Namespace) -> None:
-        if not options.quiet:
-            card.show(check)
-        else:
-            card.clear()
-            if not (check.passed or options.strict):
-                _say(one_line(check))
-        if options.strict:
-            check.raise_if_failed()
-
     def _card(self, options: argparse.Namespace, namespace: Namespace) -> Card:
         """Return the kind of card in the options, or the best for the front end."""
         if getattr(self.shell, "kernel", None) is None or options.display == "text":
@@ -369,18 +371,9 @@ class GradcheckMagics(Magics):
     def _live_card(self, options: argparse.Namespace, namespace: Namespace) -> WidgetCard:
         """Return a live card, whose controls can check again and draw step curves."""
 
-        def again(settings: Settings) -> None:
-            changed = argparse.Namespace(**{**vars(options), **asdict(settings)})
-            before = card.shown
-            try:
-                card.show(self._make_check(changed, namespace, card.progress))
-            except GradientCheckInterrupted as interrupt:
-                card.show(interrupt.check)
-                raise
-            except BaseException:
-                if before is not None:
-                    card.show(before)
-                raise
+        def again(mode: str, epsilon: float | None) -> None:
+            changed = argparse.Namespace(**{**vars(options), "mode": mode, "epsilon": epsilon})
+            card.show(self._checked_on(card, changed, namespace))
 
         def curve(
             check: GradientCheck, name: str, index: tuple[int, ...], progress: Progress
@@ -390,8 +383,8 @@ class GradcheckMagics(Magics):
                 **_shared_arguments(options, namespace),
             )  # fmt: skip
 
-        settings = Settings(options.mode, options.epsilon)
-        card = WidgetCard(Published, Requests(again, curve, settings))
+        requests = Requests(again, curve, options.mode, options.epsilon)
+        card = WidgetCard(Published, requests)
         self._live.add(card, cell_of(self.shell), self.shell.execution_count)
         return card
 
