@@ -139,13 +139,9 @@ def _statements(nodes: list[ast.stmt], interactivity: str) -> Iterator[tuple[ast
 
 def _display_of_target(node: ast.stmt) -> list[ast.stmt]:
     """Return a statement that displays the target of an assignment, if that is a single name."""
-    targets = (
-        node.targets
-        if isinstance(node, ast.Assign)
-        else [node.target]
-        if isinstance(node, (ast.AnnAssign, ast.AugAssign))
-        else []
-    )
+    if not isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+        return []
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     if len(targets) != 1 or not isinstance(targets[0], ast.Name):
         return []
     shown = ast.Expr(ast.Name(targets[0].id, ast.Load()))
