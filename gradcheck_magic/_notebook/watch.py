@@ -314,9 +314,11 @@ class _Look:
         return reached
 
     def _content(self, name: str, value: Any) -> object:
-        if isinstance(value, (int, float, complex, np.generic)):
+        # The type is examined, not the value: a proxy may raise when it is asked for its class.
+        kind = type(value)
+        if issubclass(kind, (int, float, complex, np.generic)):
             return value
-        if isinstance(value, (str, bytes, CodeType)):
+        if issubclass(kind, (str, bytes, CodeType)):
             return hash(value)
         if not _is_array(value):
             return None
@@ -335,16 +337,17 @@ class _Look:
     def _inside(self, name: str, value: Any) -> Iterator[Named]:
         """Yield the parts of an object, each with the name of the nearest variable."""
         parts: Iterable[Any] = ()
-        if isinstance(value, FunctionType):
+        kind = type(value)
+        if issubclass(kind, FunctionType):
             yield from closure_variables(value)
             if value.__globals__ is self._namespace:
                 yield from global_variables(value)
             parts = (value.__code__, value.__defaults__, value.__kwdefaults__)
-        elif isinstance(value, type):
+        elif issubclass(kind, type):
             # Only classes of the notebook are of interest.
             if value.__module__ == self._namespace.get("__name__"):
                 parts = (*value.__bases__, *vars(value).values())
-        elif not (isinstance(value, ModuleType) or _is_array(value) or _is_of_front_end(value)):
+        elif not (issubclass(kind, ModuleType) or _is_array(value) or _is_of_front_end(kind)):
             yield from instance_attributes(value)
             parts = _referents(value)
         yield from ((name, part) for part in parts)
@@ -358,8 +361,8 @@ def _referents(value: object) -> Iterable[Any]:
     return () if hasattr(type(value), "cache_info") else gc.get_referents(value)
 
 
-def _is_of_front_end(value: object) -> bool:
-    return type(value).__module__.partition(".")[0] in FRONT_END
+def _is_of_front_end(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] in FRONT_END
 
 
 def _is_array(value: Any) -> bool:

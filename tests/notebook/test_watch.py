@@ -11,6 +11,7 @@ from argparse import Namespace
 import numpy as np
 import pytest
 from IPython.utils.capture import capture_output
+from odd_rows import PARAMETERS
 from watched import RIGHT, WATCHED
 
 from gradcheck_magic import InputError, Verdict
@@ -407,6 +408,15 @@ def test_ascii(watched, run, monkeypatch):
     stream.flush()
     line = stream.buffer.getvalue().decode("ascii")
     assert re.match(r"X \S+ \| `dw` is off by -0\.2000 times", line)
+
+
+@pytest.mark.parametrize("make", [row.values[0] for row in PARAMETERS])
+def test_odd_things(make):
+    """Whatever the cost reads, a look does no harm, and finds no change if there is none."""
+    thing = make()
+    namespace = {"params": 1.0, "grads": 2.0, "cost": lambda _: thing}
+    watching = Watch(options_of("params", "grads", "cost"), namespace)
+    assert watching.after_cell(0.0, pytest.fail) is None
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
