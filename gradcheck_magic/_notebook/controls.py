@@ -78,35 +78,27 @@ class Controls:
             placeholder="automatic",
             **_sized("gc-step", "120px"),
         )
-        again = widgets.Button(
-            description="Check again",
-            tooltip="Evaluates params, grads and cost again, but does not run the cell",
+        again = _button(
+            "Check again",
+            "Evaluates params, grads and cost again, but does not run the cell",
+            self._check_again,
         )
+        settings = _row(self._mode, self._epsilon, again)
         self._status = widgets.HTML()
         self._closer = widgets.HTML()
         self._entry = widgets.Combobox(
             description="Entry", placeholder="such as [0, 1]", **_sized("gc-entry")
         )
-        draw = widgets.Button(
-            description="Draw step curve", tooltip="The error as a function of the step ε"
-        )
+        draw = _button("Draw step curve", "The error as a function of the step ε", self._draw)
         self._curve = widgets.HTML()
         self._close_up = widgets.VBox(
             [self._closer, _row(self._entry, draw), self._curve], layout={"display": "none"}
         )
+        first = _row(self._parameter, settings, spread="space-between")
         self.view = widgets.VBox(
-            [
-                _row(
-                    self._parameter, _row(self._mode, self._epsilon, again), spread="space-between"
-                ),
-                self._status,
-                self._close_up,
-            ],
-            _dom_classes=("gc-controls",),
+            [first, self._status, self._close_up], _dom_classes=("gc-controls",)
         )
         self._parameter.observe(self._choose, "value")
-        again.on_click(self._check_again)
-        draw.on_click(self._draw)
 
     def show(self, check: GradientCheck) -> None:
         """Show the controls for a check, and keep the parameter that was chosen before."""
@@ -195,6 +187,12 @@ def _sized(name: str, width: str = "auto") -> dict[str, Any]:
         "style": {"description_width": "initial"},
         "_dom_classes": (name,),
     }
+
+
+def _button(text: str, tooltip: str, pressed: Callable[[object], None]) -> widgets.Button:
+    button = widgets.Button(description=text, tooltip=tooltip)
+    button.on_click(pressed)
+    return button
 
 
 def _row(*controls: widgets.Widget, spread: str = "flex-start") -> widgets.HBox:
