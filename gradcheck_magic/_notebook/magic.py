@@ -34,7 +34,8 @@ from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard
 from gradcheck_magic._notebook.option_line import identifier, names, read_options
 from gradcheck_magic._notebook.options import CALLS, DISPLAYS, is_strict, project_options
 from gradcheck_magic._notebook.plain_cards import Card, StaticCard, TextCard
-from gradcheck_magic._notebook.watch import Watch, is_there
+from gradcheck_magic._notebook.snapshot import is_there
+from gradcheck_magic._notebook.watch import Watch
 from gradcheck_magic._report.words import one_line
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve

@@ -16,7 +16,7 @@ from watched import RIGHT, WATCHED
 
 from gradcheck_magic import InputError, Verdict
 from gradcheck_magic._inputs.fingerprint import BYTES_AT_ONCE, digest
-from gradcheck_magic._notebook import watch
+from gradcheck_magic._notebook import snapshot, watch
 from gradcheck_magic._notebook.watch import Watch
 
 SHOWN = r"`_gradcheck` shows the card\."
@@ -468,9 +468,9 @@ SLOW = "import time\ndef predict(p):\n    time.sleep({})\n    return X @ p['w'] 
 )
 def test_share_of_time(clock, seconds, looking, given):
     class SlowWatch(Watch):
-        def _looked(self):
+        def _snapshot(self):
             clock.sleep(looking)
-            return super()._looked()
+            return super()._snapshot()
 
     namespace = {"params": np.ones(2), "grads": np.ones(2), "cost": abs}
     slow = SlowWatch(options_of("params", "grads", "cost"), namespace)
@@ -552,7 +552,7 @@ def test_wrong_by_then(sleep, cell):
 
 def test_large_arrays(monkeypatch, cell):
     """Only a part of a large array is looked at, and the line says so."""
-    monkeypatch.setattr(watch, "MOST_BYTES", 4 * BYTES_AT_ONCE)
+    monkeypatch.setattr(snapshot, "MOST_BYTES", 4 * BYTES_AT_ONCE)
     blind = "in-place changes of `params` and `grads` may go unnoticed"
     cell("params = np.zeros(200_000); grads = np.ones(200_000); cost_function = np.sum")
     line = cell("%gradcheck --watch --call structured --mode scan")
@@ -565,7 +565,7 @@ def test_large_arrays(monkeypatch, cell):
 
 def test_arrays_that_are_not_read(monkeypatch, cell):
     """Another array is noticed even if its values are not looked at."""
-    monkeypatch.setattr(watch, "MOST_BYTES", 0)
+    monkeypatch.setattr(snapshot, "MOST_BYTES", 0)
     blind = "in-place changes of `params`, `grads`, `y` and `X` may go unnoticed"
     assert cell("%gradcheck --watch").endswith(f"\nWatching from now on; {blind}.")
     assert cell("grads['dw'] *= 2") == ""
@@ -573,7 +573,7 @@ def test_arrays_that_are_not_read(monkeypatch, cell):
 
 
 def test_many_objects(monkeypatch, cell):
-    monkeypatch.setattr(watch, "MOST_OBJECTS", 100)
+    monkeypatch.setattr(snapshot, "MOST_OBJECTS", 100)
     cell("data = [0.0] * 200\ndef predict(p):\n    return X @ p['w'] + p['b'] + data[-1]")
     cell("data = list(range(-200, 0, 1))\ngrads = backward(params)")
     line = cell("%gradcheck --watch")
