@@ -34,7 +34,7 @@ Named = tuple[str, Any]
 
 # The most bytes of arrays that a snapshot reads, and the most objects for one expression.
 MOST_BYTES = 1 << 27
-MOST_OBJECTS = 10_000
+MOST_OBJECTS = 20_000
 # Objects of these packages belong to the front end, and change whenever anything is run or shown.
 FRONT_END = {"IPython", "ipykernel", "ipywidgets", "matplotlib", "traitlets"}
 

@@ -24,13 +24,13 @@ __all__ = ["News", "Watch"]
 Namespace = dict[str, Any]
 Checker = Callable[[argparse.Namespace], GradientCheck]
 
-# A watched check, including the snapshots, may take this part of the time of the cell
-# before it, or LEAST_SECONDS if that is more.
+# A watched check, including the snapshots, may take this part of the time of the cell before it, or
+# LEAST_SECONDS if that is more.
 CELL_SHARE = 0.25
 LEAST_SECONDS = 0.3
 # A check is not begun if there is no time for this many evaluations: it could say nothing.
 LEAST_EVALUATIONS = 10
-# Every entry is measured only if its two evaluations take at most this part of the time.
+# Every entry is measured only if two evaluations for each take at most this part of the time.
 FULL_SHARE = 0.5
 
 

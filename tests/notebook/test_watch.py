@@ -419,6 +419,16 @@ def test_odd_things(make):
     assert watching.after_cell(0.0, pytest.fail) is None
 
 
+def test_what_is_computed_later():
+    """An array of Dask is not computed only to be looked at, and the watch says so."""
+    dask = pytest.importorskip("dask")
+    array = pytest.importorskip("dask.array")
+    lazy = array.from_delayed(dask.delayed(pytest.fail)("computed"), (3,), float)
+    namespace = {"params": 1.0, "grads": 2.0, "cost": lambda _: lazy}
+    watching = Watch(options_of("params", "grads", "cost"), namespace)
+    assert watching.blind_spots == "in-place changes of `lazy` may go unnoticed"
+
+
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 def test_nothing_is_kept_alive(library):
     """The memory of an array or tensor is free as soon as the notebook drops it."""
