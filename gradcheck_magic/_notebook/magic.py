@@ -35,7 +35,7 @@ from gradcheck_magic._notebook.option_line import identifier, names, read_option
 from gradcheck_magic._notebook.options import CALLS, DISPLAYS, is_strict, project_options
 from gradcheck_magic._notebook.plain_cards import Card, StaticCard, TextCard
 from gradcheck_magic._notebook.snapshot import is_there
-from gradcheck_magic._notebook.watch import Watch
+from gradcheck_magic._notebook.watch import Watch, subject_of
 from gradcheck_magic._report.words import one_line
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
@@ -46,7 +46,7 @@ from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted,
 __all__ = ["GradcheckMagics", "load", "unload"]
 
 RESULT = "_gradcheck"
-# At most this many checks are remembered, each for other expressions.
+# At most this many checks are remembered, each of another gradient.
 MOST_REMEMBERED = 8
 Namespace = dict[str, Any]
 
@@ -428,9 +428,9 @@ class _Results:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        # The last check of the same expressions, in memory only. The next check says what has
-        # changed since, and recognises a gradient that was correct then.
-        self._last: dict[tuple[str, ...], GradientCheck] = {}
+        # The last check of each gradient, in memory only. The next check says what has changed
+        # since, and recognises a gradient that was correct then.
+        self._last: dict[tuple[str | None, ...], GradientCheck] = {}
 
     @property
     def bound(self) -> GradientCheck | None:
@@ -445,17 +445,14 @@ class _Results:
             self._shell.push({name: check})
 
     def last_of(self, options: argparse.Namespace) -> GradientCheck | None:
-        """Return the last check of the same expressions, if it is remembered."""
-        return self._last.get(self._expressions(options))
+        """Return the last check of the same gradient, if it is remembered."""
+        return self._last.get(subject_of(options))
 
     def remember(self, options: argparse.Namespace, check: GradientCheck) -> None:
-        """Remember a check as the last one of its expressions."""
-        same = self._expressions(options)
+        """Remember a check as the last one of its gradient."""
+        same = subject_of(options)
         self._last.pop(same, None)
         self._last = dict([*self._last.items(), (same, check)][-MOST_REMEMBERED:])
-
-    def _expressions(self, options: argparse.Namespace) -> tuple[str, ...]:
-        return (options.params, options.grads, options.cost, *(options.only or ()))
 
 
 def _visible(user_ns: Namespace, local_ns: Namespace | None) -> Namespace:

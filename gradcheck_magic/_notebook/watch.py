@@ -19,7 +19,7 @@ from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import duration, first_line, listed
 from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted
 
-__all__ = ["News", "Watch"]
+__all__ = ["News", "Watch", "subject_of"]
 
 Namespace = dict[str, Any]
 Checker = Callable[[argparse.Namespace], GradientCheck]
@@ -80,9 +80,8 @@ class Watch:
         self._computed = self._seen
 
     def is_of(self, options: argparse.Namespace) -> bool:
-        """Return True if a check with these options uses the same expressions."""
-        same = ("params", "grads", "cost", "upstream", "only")
-        return all(getattr(options, name) == getattr(self.options, name) for name in same)
+        """Return True if a check with these options is of the same gradient."""
+        return subject_of(options) == subject_of(self.options)
 
     @property
     def blind_spots(self) -> str:
@@ -194,6 +193,11 @@ class Watch:
 
     def _gradient(self, now: Snapshot) -> str:
         return "`.grad`" if now.is_accumulated else f"`{self.options.grads}`"
+
+
+def subject_of(options: argparse.Namespace) -> tuple[str | None, ...]:
+    """Return the expressions and names that say which gradient a check is of."""
+    return (options.params, options.grads, options.cost, options.upstream, *(options.only or ()))
 
 
 def _not_checked(error: BaseException) -> News:
