@@ -6,5 +6,5 @@ errors, and `front_end.py` finds out what the front end can show. `option_line.p
 on the line, `options.py` reads those of a project, and `completion.py` completes them.
 `plain_cards.py` shows progress and result as text or static HTML; `live_card.py` shows them as a
 widget, with the controls of `controls.py`. `watch.py` checks again when a later cell changes what
-the check uses.
+the check uses, which it finds out by the snapshots of `snapshot.py`.
 """

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
+import itertools
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from types import CodeType, TracebackType
 
@@ -33,7 +35,6 @@ class CellEvents:
         self._shell = shell
         self._ended = ended
         self._began: float | None = None
-        self._is_telling = False
 
     def follow(self) -> None:
         """Report every cell from the next one on."""
@@ -58,20 +59,15 @@ class CellEvents:
         if self._is_inside():
             return
         began, self._began = self._began, None
-        if began is None or result is None or not result.success:
-            return
-        self._is_telling = True
-        try:
+        if began is not None and result is not None and result.success:
             self._ended(time.perf_counter() - began)
-        finally:
-            self._is_telling = False
 
     def _is_inside(self) -> bool:
         """Return True if this event comes from inside a cell, or from inside `ended`."""
-        frame = inspect.currentframe()
-        while frame is not None and frame.f_code is not InteractiveShell.run_code.__code__:
-            frame = frame.f_back
-        return self._is_telling or frame is not None
+        running = {InteractiveShell.run_code.__code__, CellEvents._post_run_cell.__code__}
+        # The first two frames are this one and that of the event.
+        frames = itertools.islice(traceback.walk_stack(inspect.currentframe()), 2, None)
+        return any(frame.f_code in running for frame, _ in frames)
 
 
 class CellSyntaxError(GradientCheckError):
@@ -143,13 +139,9 @@ def _statements(nodes: list[ast.stmt], interactivity: str) -> Iterator[tuple[ast
 
 def _display_of_target(node: ast.stmt) -> list[ast.stmt]:
     """Return a statement that displays the target of an assignment, if that is a single name."""
-    targets = (
-        node.targets
-        if isinstance(node, ast.Assign)
-        else [node.target]
-        if isinstance(node, (ast.AnnAssign, ast.AugAssign))
-        else []
-    )
+    if not isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+        return []
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     if len(targets) != 1 or not isinstance(targets[0], ast.Name):
         return []
     shown = ast.Expr(ast.Name(targets[0].id, ast.Load()))

@@ -21,46 +21,34 @@ from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import first_line
 from gradcheck_magic.errors import GradientCheckError, InputError
 
-__all__ = ["Controls", "Requests", "Settings", "close"]
+__all__ = ["Controls", "Requests", "close"]
 
 # At most this many entries are proposed for a step curve.
 MOST_PROPOSED = 12
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The settings for another check.
+class Requests:
+    """The functions behind the controls, and the settings of the first check.
 
     Attributes
     ----------
+    again : callable
+        Evaluates the expressions again, checks, and shows the result in the same card. Its
+        arguments are the mode and the step ε.
+    curve : callable
+        Returns the step curve of an entry. Its arguments are the check, the name of the parameter,
+        the index, and a function for progress.
     mode : str
         "auto", "full" or "scan".
     epsilon : float or None
         The step ε; None to choose it automatically.
     """
 
+    again: Callable[[str, float | None], object]
+    curve: Callable[[GradientCheck, str, tuple[int, ...], Callable[..., object]], StepCurve]
     mode: str
     epsilon: float | None
-
-
-@dataclass(frozen=True)
-class Requests:
-    """The functions behind the controls.
-
-    Attributes
-    ----------
-    again : callable
-        Evaluates the expressions again, checks, and shows the result in the same card.
-    curve : callable
-        Returns the step curve of an entry. Its arguments are the check, the name of the parameter,
-        the index, and a function for progress.
-    settings : Settings
-        The settings of the first check.
-    """
-
-    again: Callable[[Settings], object]
-    curve: Callable[[GradientCheck, str, tuple[int, ...], Callable[..., object]], StepCurve]
-    settings: Settings
 
 
 class Controls:
@@ -81,45 +69,36 @@ class Controls:
         self._requests = requests
         self._check: GradientCheck | None = None
         self._parameter = widgets.Dropdown(description="Look closer at", **_sized("gc-choose"))
-        mode, epsilon = requests.settings.mode, requests.settings.epsilon
         self._mode = widgets.Dropdown(
-            options=MODES, value=mode, description="Mode", **_sized("gc-mode")
+            options=MODES, value=requests.mode, description="Mode", **_sized("gc-mode")
         )
         self._epsilon = widgets.Text(
-            "" if epsilon is None else f"{epsilon:g}",
+            "" if requests.epsilon is None else f"{requests.epsilon:g}",
             description="ε",
             placeholder="automatic",
             **_sized("gc-step", "120px"),
         )
-        again = widgets.Button(
-            description="Check again",
-            tooltip="Evaluates params, grads and cost again, but does not run the cell",
+        again = _button(
+            "Check again",
+            "Evaluates params, grads and cost again, but does not run the cell",
+            self._check_again,
         )
+        settings = _row(self._mode, self._epsilon, again)
         self._status = widgets.HTML()
         self._closer = widgets.HTML()
         self._entry = widgets.Combobox(
             description="Entry", placeholder="such as [0, 1]", **_sized("gc-entry")
         )
-        draw = widgets.Button(
-            description="Draw step curve", tooltip="The error as a function of the step ε"
-        )
+        draw = _button("Draw step curve", "The error as a function of the step ε", self._draw)
         self._curve = widgets.HTML()
         self._close_up = widgets.VBox(
             [self._closer, _row(self._entry, draw), self._curve], layout={"display": "none"}
         )
+        first = _row(self._parameter, settings, spread="space-between")
         self.view = widgets.VBox(
-            [
-                _row(
-                    self._parameter, _row(self._mode, self._epsilon, again), spread="space-between"
-                ),
-                self._status,
-                self._close_up,
-            ],
-            _dom_classes=("gc-controls",),
+            [first, self._status, self._close_up], _dom_classes=("gc-controls",)
         )
         self._parameter.observe(self._choose, "value")
-        again.on_click(self._check_again)
-        draw.on_click(self._draw)
 
     def show(self, check: GradientCheck) -> None:
         """Show the controls for a check, and keep the parameter that was chosen before."""
@@ -166,7 +145,7 @@ class Controls:
 
     def _check_again(self, _: object) -> None:
         with self._attempt("Checking …"):
-            self._requests.again(Settings(self._mode.value, _step(self._epsilon.value)))
+            self._requests.again(self._mode.value, _step(self._epsilon.value))
 
     def _progress(self, done: int, expected: int, seconds: float) -> None:
         self._say(progress_text(done, expected, seconds))
@@ -208,6 +187,12 @@ def _sized(name: str, width: str = "auto") -> dict[str, Any]:
         "style": {"description_width": "initial"},
         "_dom_classes": (name,),
     }
+
+
+def _button(text: str, tooltip: str, pressed: Callable[[object], None]) -> widgets.Button:
+    button = widgets.Button(description=text, tooltip=tooltip)
+    button.on_click(pressed)
+    return button
 
 
 def _row(*controls: widgets.Widget, spread: str = "flex-start") -> widgets.HBox:

@@ -40,13 +40,11 @@ class WidgetCard(StaticCard):
     ----------
     view : ipywidgets.VBox
         The widget.
-    shown : GradientCheck or None
-        The check that the card shows.
     """
 
     def __init__(self, publish: Callable[[Bundle], Output], requests: Requests) -> None:
         super().__init__(publish)
-        self.shown: GradientCheck | None = None
+        self._shown: GradientCheck | None = None
         self._html = widgets.HTML()
         self._requests = requests
         self._controls: Controls | None = None
@@ -70,7 +68,7 @@ class WidgetCard(StaticCard):
 
     def show(self, check: GradientCheck) -> None:
         """Show the result in the live card and in its static copy."""
-        self.shown = check
+        self._shown = check
         self._clock = Clock()
         static = card(check, png_element(check), classes=f"gc-static {self._id}")
         live = card(check, svg_element(check), classes="gc-live", can_choose=True)
@@ -82,7 +80,10 @@ class WidgetCard(StaticCard):
         self._put_view()
 
     def clear(self) -> None:
-        """Empty both outputs, and close the widget."""
+        """Show the last result again; without one, empty both outputs and close the widget."""
+        if self._shown is not None:
+            self.show(self._shown)
+            return
         super().clear()
         if self._view_output is not None:
             self._view_output.update({"text/plain": ""})

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import sys
 import traceback
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -29,13 +28,14 @@ from gradcheck_magic._inputs.request import MODES, Progress
 from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cells import CellEvents, run_body, show_from_user_code
 from gradcheck_magic._notebook.completion import add_completer, remove_completer
-from gradcheck_magic._notebook.controls import Requests, Settings
+from gradcheck_magic._notebook.controls import Requests
 from gradcheck_magic._notebook.front_end import Published, cell_of, outputs_stand_alone
 from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard
 from gradcheck_magic._notebook.option_line import identifier, names, read_options
 from gradcheck_magic._notebook.options import CALLS, DISPLAYS, is_strict, project_options
 from gradcheck_magic._notebook.plain_cards import Card, StaticCard, TextCard
-from gradcheck_magic._notebook.watch import Watch, is_there
+from gradcheck_magic._notebook.snapshot import is_there
+from gradcheck_magic._notebook.watch import Watch, subject_of
 from gradcheck_magic._report.words import one_line
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
@@ -46,7 +46,7 @@ from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted,
 __all__ = ["GradcheckMagics", "load", "unload"]
 
 RESULT = "_gradcheck"
-# At most this many checks are remembered, each for other expressions.
+# At most this many checks are remembered, each of another gradient.
 MOST_REMEMBERED = 8
 Namespace = dict[str, Any]
 
@@ -139,11 +139,9 @@ class GradcheckMagics(Magics):
         config.merge(shell.config)
         super().__init__(shell=shell, config=config)
         self._live = LiveCards()
-        # The last check of the same expressions, in memory only. The next check says what has
-        # changed since, and recognises a gradient that was correct then.
-        self._last: dict[tuple[str, ...], GradientCheck] = {}
+        self._results = _Results(shell)
         self._cells = CellEvents(shell, self._after_cell)
-        self._watched: _Watched | None = None
+        self._watch: Watch | None = None
 
     @line_cell_magic
     @no_var_expand
@@ -255,16 +253,16 @@ class GradcheckMagics(Magics):
         """Check a gradient. The user reads HELP instead of this docstring."""
         try:
             # Unbind the old result first, so that after an error nobody takes it for the new one.
-            last = self.shell.user_ns.get(RESULT)
-            self._bind(None)
+            last = self._results.bound
+            self._results.bind(None)
             options = self._options(line)
             if options.unwatch:
-                self._bind(last)
+                self._results.bind(last)
                 self._unwatch()
             if cell is not None:
                 run_body(self.shell, cell)
             if not options.unwatch:
-                self._check_cell(options, self._namespace(local_ns))
+                self._check_cell(options, _visible(self.shell.user_ns, local_ns))
         except GradientCheckError as error:
             # The traceback is inside this package, so the sentence is enough.
             raise error from None
@@ -292,73 +290,28 @@ class GradcheckMagics(Magics):
             options.only = [name for names in options.only for name in names]
         return options
 
-    def _namespace(self, local_ns: Namespace | None) -> Namespace:
-        """Return the variables that the magic can see, in a cell or in a function."""
-        user_ns: Namespace = self.shell.user_ns
-        if local_ns is None or local_ns is user_ns:
-            return user_ns
-        return {**user_ns, **local_ns}
-
     def _check_cell(self, options: argparse.Namespace, namespace: Namespace) -> None:
         """Make the check of a cell, and start to watch if an option says so."""
-        self._bind(None, options.out)
+        self._results.bind(None, options.out)
         # This cell makes its own check, so the watch skips it.
         self._cells.pass_over()
         if options.watch:
-            self._watch(options)
+            self._start_watch(options)
         if not self.enabled:
             print("gradcheck is off: %config GradcheckMagics.enabled = True turns it on.")
             return
-        watch = self._watched.watch if self._watched and self._watched.is_of(options) else None
+        watch = self._watch if self._watch and self._watch.is_of(options) else None
         try:
             self._check(options, namespace)
         finally:
             if watch is not None:
-                watch.remember(self.shell.user_ns[RESULT])
+                watch.remember(self._results.bound)
         if options.watch and watch is not None and watch.blind_spots:
             _say(f"Watching from now on; {watch.blind_spots}.")
 
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
         card = self._card(options, namespace)
-        try:
-            check = self._make_check(options, namespace, card.progress)
-        except GradientCheckInterrupted as interrupt:
-            # A second interrupt may stop the drawing; it means the same as the first.
-            with contextlib.suppress(KeyboardInterrupt):
-                card.show(interrupt.check)
-            raise
-        except BaseException:
-            card.clear()
-            raise
-        self._show(check, card, options)
-
-    def _make_check(
-        self,
-        options: argparse.Namespace,
-        namespace: Namespace,
-        progress: Progress | None = None,
-    ) -> GradientCheck:
-        """Make a check, bind the result to its names, and return it."""
-        same = (options.params, options.grads, options.cost, *(options.only or ()))
-        workers = options.workers
-        if isinstance(workers, str):
-            workers = _evaluated("workers", workers, namespace)
-        try:
-            check = check_gradients(
-                *_given(options, namespace), epsilon=options.epsilon, only=options.only,
-                points=options.points, progress=progress, previous=self._last.get(same),
-                mode=options.mode, budget=options.budget, workers=workers,
-                **_shared_arguments(options, namespace),
-            )  # fmt: skip
-        except GradientCheckInterrupted as interrupt:
-            self._bind(interrupt.check, options.out)
-            raise
-        self._bind(check, options.out)
-        self._last.pop(same, None)
-        self._last = dict([*self._last.items(), (same, check)][-MOST_REMEMBERED:])
-        return check
-
-    def _show(self, check: GradientCheck, card: Card, options: argparse.Namespace) -> None:
+        check = self._checked_on(card, options, namespace)
         if not options.quiet:
             card.show(check)
         else:
@@ -367,6 +320,45 @@ class GradcheckMagics(Magics):
                 _say(one_line(check))
         if options.strict:
             check.raise_if_failed()
+
+    def _checked_on(
+        self, card: Card, options: argparse.Namespace, namespace: Namespace
+    ) -> GradientCheck:
+        """Make a check with its progress on a card, which also shows how far it got if it stops."""
+        try:
+            return self._make_check(options, namespace, card.progress)
+        except GradientCheckInterrupted as interrupt:
+            # A second interrupt may stop the drawing; it means the same as the first.
+            with contextlib.suppress(KeyboardInterrupt):
+                card.show(interrupt.check)
+            raise
+        except BaseException:
+            card.clear()
+            raise
+
+    def _make_check(
+        self,
+        options: argparse.Namespace,
+        namespace: Namespace,
+        progress: Progress | None = None,
+    ) -> GradientCheck:
+        """Make a check, bind the result to its names, and return it."""
+        workers = options.workers
+        if isinstance(workers, str):
+            workers = _evaluated("workers", workers, namespace)
+        try:
+            check = check_gradients(
+                *_given(options, namespace), epsilon=options.epsilon, only=options.only,
+                points=options.points, progress=progress, previous=self._results.last_of(options),
+                mode=options.mode, budget=options.budget, workers=workers,
+                **_shared_arguments(options, namespace),
+            )  # fmt: skip
+        except GradientCheckInterrupted as interrupt:
+            self._results.bind(interrupt.check, options.out)
+            raise
+        self._results.bind(check, options.out)
+        self._results.remember(options, check)
+        return check
 
     def _card(self, options: argparse.Namespace, namespace: Namespace) -> Card:
         """Return the kind of card in the options, or the best for the front end."""
@@ -380,18 +372,9 @@ class GradcheckMagics(Magics):
     def _live_card(self, options: argparse.Namespace, namespace: Namespace) -> WidgetCard:
         """Return a live card, whose controls can check again and draw step curves."""
 
-        def again(settings: Settings) -> None:
-            changed = argparse.Namespace(**{**vars(options), **asdict(settings)})
-            before = card.shown
-            try:
-                card.show(self._make_check(changed, namespace, card.progress))
-            except GradientCheckInterrupted as interrupt:
-                card.show(interrupt.check)
-                raise
-            except BaseException:
-                if before is not None:
-                    card.show(before)
-                raise
+        def again(mode: str, epsilon: float | None) -> None:
+            changed = argparse.Namespace(**{**vars(options), "mode": mode, "epsilon": epsilon})
+            card.show(self._checked_on(card, changed, namespace))
 
         def curve(
             check: GradientCheck, name: str, index: tuple[int, ...], progress: Progress
@@ -401,8 +384,8 @@ class GradcheckMagics(Magics):
                 **_shared_arguments(options, namespace),
             )  # fmt: skip
 
-        settings = Settings(options.mode, options.epsilon)
-        card = WidgetCard(Published, Requests(again, curve, settings))
+        requests = Requests(again, curve, options.mode, options.epsilon)
+        card = WidgetCard(Published, requests)
         self._live.add(card, cell_of(self.shell), self.shell.execution_count)
         return card
 
@@ -413,74 +396,70 @@ class GradcheckMagics(Magics):
 
     # The watch
 
-    def _watch(self, options: argparse.Namespace) -> None:
-        others = [] if options.upstream is None else [options.upstream]
-        expressions = (options.params, options.grads, options.cost)
+    def _start_watch(self, options: argparse.Namespace) -> None:
         # An invalid expression cannot be watched; the check will report it.
         with contextlib.suppress(SyntaxError):
-            watch = Watch(*expressions, others, self.shell.user_ns)
-            self._watched = _Watched(options, watch)
+            self._watch = Watch(options, self.shell.user_ns)
             self._cells.follow()
 
     def _unwatch(self) -> None:
-        if self._watched is None:
+        if self._watch is None:
             print("gradcheck: nothing is being watched.")
-        self._watched = None
+        self._watch = None
         self._cells.ignore()
 
     def _after_cell(self, seconds: float) -> None:
         """Check again if a cell has changed what the check uses, and print one line."""
-        watched = self._watched
-        if watched is None or not self.enabled:
+        if self._watch is None or not self.enabled:
             return
-
-        def check(budget: float, hurried: bool) -> GradientCheck:  # noqa: FBT001 (called by position)
-            return self._make_check(
-                watched.options_within(budget, hurried=hurried), self.shell.user_ns
-            )
-
+        options = self._watch.options
         with interrupts_raised():
-            news = watched.watch.after_cell(seconds, check)
+            news = self._watch.after_cell(
+                seconds, lambda hurried: self._make_check(hurried, self.shell.user_ns)
+            )
         if news is not None:
-            self._bind(news.check, watched.options.out)
-            if not (watched.options.quiet and news.is_good):
+            self._results.bind(news.check, options.out)
+            if not (options.quiet and news.is_good):
                 _say(news.sentence)
 
-    def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
-        self.shell.push({RESULT: check}, interactive=False)
+
+class _Results:
+    """The results of checks: as variables of the notebook, and to compare the next ones with."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        # The last check of each gradient, in memory only. The next check says what has changed
+        # since, and recognises a gradient that was correct then.
+        self._last: dict[tuple[str | None, ...], GradientCheck] = {}
+
+    @property
+    def bound(self) -> GradientCheck | None:
+        """The result that is bound to ``_gradcheck``."""
+        check: GradientCheck | None = self._shell.user_ns.get(RESULT)
+        return check
+
+    def bind(self, check: GradientCheck | None, name: str | None = None) -> None:
+        """Bind a result to ``_gradcheck``, and to another name if there is one."""
+        self._shell.push({RESULT: check}, interactive=False)
         if name:
-            self.shell.push({name: check})
+            self._shell.push({name: check})
+
+    def last_of(self, options: argparse.Namespace) -> GradientCheck | None:
+        """Return the last check of the same gradient, if it is remembered."""
+        return self._last.get(subject_of(options))
+
+    def remember(self, options: argparse.Namespace, check: GradientCheck) -> None:
+        """Remember a check as the last one of its gradient."""
+        same = subject_of(options)
+        self._last.pop(same, None)
+        self._last = dict([*self._last.items(), (same, check)][-MOST_REMEMBERED:])
 
 
-@dataclass(frozen=True)
-class _Watched:
-    """The current watch, and the options of its checks.
-
-    Attributes
-    ----------
-    options : argparse.Namespace
-        The options of ``%gradcheck --watch``.
-    watch : Watch
-        The watch, which knows what the check uses.
-    """
-
-    options: argparse.Namespace
-    watch: Watch
-
-    def is_of(self, options: argparse.Namespace) -> bool:
-        """Return True if a check with these options uses the same expressions."""
-        same = ("params", "grads", "cost", "upstream", "only")
-        return all(getattr(options, name) == getattr(self.options, name) for name in same)
-
-    def options_within(self, seconds: float, *, hurried: bool) -> argparse.Namespace:
-        """Return the options of a check with this budget, as a scan if it is hurried."""
-        asked, mode = self.options.budget, self.options.mode
-        budget = seconds if asked is None else min(seconds, asked)
-        if hurried and mode == "auto":
-            mode = "scan"
-        # The time is too short to start processes and to send them functions.
-        changed = {"budget": budget, "mode": mode, "workers": None}
-        return argparse.Namespace(**{**vars(self.options), **changed})
+def _visible(user_ns: Namespace, local_ns: Namespace | None) -> Namespace:
+    """Return the variables that the magic can see, in a cell or in a function."""
+    if local_ns is None or local_ns is user_ns:
+        return user_ns
+    return {**user_ns, **local_ns}
 
 
 def _say(sentence: str) -> None:

@@ -10,7 +10,7 @@ from reports import result_by_hand
 
 from gradcheck_magic._inputs.request import MODES
 from gradcheck_magic._notebook import controls as ours
-from gradcheck_magic._notebook.controls import MOST_PROPOSED, Controls, Requests, Settings, close
+from gradcheck_magic._notebook.controls import MOST_PROPOSED, Controls, Requests, close
 from gradcheck_magic._report.close_up_card import close_up_card, curve_card
 from gradcheck_magic.errors import InputError
 
@@ -31,7 +31,7 @@ class Panel:
 
     def __init__(self, mode="auto", epsilon=None, fails=None):
         self.asked, self.fails, self.meanwhile = [], fails, ""
-        requests = Requests(self._again, self._curve, Settings(mode, epsilon))
+        requests = Requests(self._again, self._curve, mode, epsilon)
         self.controls = Controls(requests)
         parts = list(self._parts(self.controls.view))
         self.choose, self.mode, self.step, self.entry = (
@@ -57,8 +57,8 @@ class Panel:
         if self.fails is not None:
             raise self.fails
 
-    def _again(self, settings):
-        self._done(settings)
+    def _again(self, mode, epsilon):
+        self._done(mode, epsilon)
 
     def _curve(self, check, name, index, progress):
         progress(500, 1000, 1.0)
@@ -140,7 +140,7 @@ def test_another_check(panel, parameters, chosen):
 def test_again(panel, mode, typed, step):
     panel.mode.value, panel.step.value = mode, typed
     panel.again.click()
-    assert panel.asked == [(Settings(mode, step),)]
+    assert panel.asked == [(mode, step)]
     assert panel.meanwhile
     assert panel.said == ""
 

@@ -5,15 +5,18 @@ import re
 import signal
 import sys
 import time
+import weakref
+from argparse import Namespace
 
 import numpy as np
 import pytest
 from IPython.utils.capture import capture_output
+from odd_rows import PARAMETERS
 from watched import RIGHT, WATCHED
 
 from gradcheck_magic import InputError, Verdict
 from gradcheck_magic._inputs.fingerprint import BYTES_AT_ONCE, digest
-from gradcheck_magic._notebook import watch
+from gradcheck_magic._notebook import snapshot, watch
 from gradcheck_magic._notebook.watch import Watch
 
 SHOWN = r"`_gradcheck` shows the card\."
@@ -104,7 +107,7 @@ CELLS = {
     ),
     # Cells inside cells, and cells with a check of their own.
     "a cell in a cell": ("get_ipython().run_cell('grads = backward(params)')\nz = 1;", RIGHT),
-    "twice in a cell": ("for _ in range(2):\n    get_ipython().run_cell('lam += 0; X *= 1');", ""),
+    "twice in a cell": ("for _ in range(2):\n    get_ipython().run_cell('y += 0; X *= 1');", ""),
     "under another magic": ("%%time\ngrads = backward(params)", rf"(?s).*\n{RIGHT}"),
     "a cost that runs cells": (
         "def predict(p):\n    get_ipython().run_cell('lam *= 1')\n    return X @ p['w'] + p['b']",
@@ -142,6 +145,13 @@ def test_values_as_they_were(watched):
     assert re.fullmatch(RIGHT, watched("params['w'][:] = before"))
 
 
+def test_equal_numbers(cell):
+    """A variable that takes the value of another one has changed."""
+    cell("a, b, c = 1, 1, 2\ndef predict(p):\n    return a * b * c / 2 * X @ p['w'] + p['b']")
+    cell("%gradcheck --watch")
+    assert cell("b = 2").startswith("✗")
+
+
 @pytest.mark.parametrize("code", ["lam = 0.2\n1 / 0", "lam = 0.2\nawait 1 / 0"])
 def test_a_cell_that_raises(shell, watched, code):
     """It causes no check; the next cell without an error does."""
@@ -161,15 +171,15 @@ def test_silent(shell, watched):
 
 
 def test_an_address_that_is_used_again(watched):
-    """An array at the address of one that is gone counts as another array."""
+    """Other values are noticed even if they are at the address of an array that is gone."""
     code = """
-        place, values = id(params["w"]), params["w"].tolist()
+        place = id(grads["dw"])
         for _ in range(100):
-            params["w"] = None
-            params["w"] = np.array(values)
-            if id(params["w"]) == place: break
+            grads["dw"] = None
+            grads["dw"] = np.zeros(4)
+            if id(grads["dw"]) == place: break
         """
-    assert re.fullmatch(RIGHT, watched(code))
+    assert watched(code).startswith("✗")
 
 
 SUBJECTS = {
@@ -195,6 +205,7 @@ SUBJECTS = {
         "net.params['w'] -= 1",
         "not checked: `net.params` have changed since `net.grads` was computed.",
     ),
+    "an attribute without a dict": ("-c slotted", "slotted.lam = 0.2", "✗"),
     "an object's number": ("-p net.params -g net.grads -c net.cost", "net.scale = 2", "✗"),
     "a method": ("-c net.cost", "Net.inner = lambda self, p: 2 * cost_function(p)", "✗"),
     "a property": ("-p net.stored -g net.grads -c net.cost", "z = 1", ""),
@@ -202,6 +213,12 @@ SUBJECTS = {
     "a default": ("-c by_default", "data[0] *= 2", "✗"),
     "a variable of a function around it": ("-c enclosed", "enclosed.data[0] *= 2", "✗"),
     "a wrapped function": ("-c wrapped", "X *= 2", "✗"),
+    "a cached function": ("-c cached", "z = helper(2)", ""),
+    "a cached function, its code": (
+        "-c cached",
+        "helper.__wrapped__.__code__ = (lambda n: 2 * n).__code__; helper.cache_clear()",
+        "✗",
+    ),
     "an item": ("-p both[0] -g both[1]", "both[1]['dw'] *= 2", "✗"),
     "one parameter alone": ("--only w", "grads['db'] = 0.0", "✓"),
     "a layer": (
@@ -247,6 +264,16 @@ class Wrapped:
     def __call__(self, p):
         return self.__wrapped__(p)
 wrapped = Wrapped(cost_function)
+@functools.cache
+def helper(n):
+    return n
+cached = lambda p: helper(1) * cost_function(p)
+class Slotted:
+    __slots__ = ("lam",)
+    def __call__(self, p):
+        return np.mean((predict(p) - y) ** 2) + self.lam * np.sum(p["w"] ** 2)
+slotted = Slotted()
+slotted.lam = 0.1
 """
 
 
@@ -383,7 +410,44 @@ def test_ascii(watched, run, monkeypatch):
     assert re.match(r"X \S+ \| `dw` is off by -0\.2000 times", line)
 
 
+@pytest.mark.parametrize("make", [row.values[0] for row in PARAMETERS])
+def test_odd_things(make):
+    """Whatever the cost reads, a look does no harm, and finds no change if there is none."""
+    thing = make()
+    namespace = {"params": 1.0, "grads": 2.0, "cost": lambda _: thing}
+    watching = Watch(options_of("params", "grads", "cost"), namespace)
+    assert watching.after_cell(0.0, pytest.fail) is None
+
+
+def test_what_is_computed_later():
+    """An array of Dask is not computed only to be looked at, and the watch says so."""
+    dask = pytest.importorskip("dask")
+    array = pytest.importorskip("dask.array")
+    lazy = array.from_delayed(dask.delayed(pytest.fail)("computed"), (3,), float)
+    namespace = {"params": 1.0, "grads": 2.0, "cost": lambda _: lazy}
+    watching = Watch(options_of("params", "grads", "cost"), namespace)
+    assert watching.blind_spots == "in-place changes of `lazy` may go unnoticed"
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_nothing_is_kept_alive(library):
+    """The memory of an array or tensor is free as soon as the notebook drops it."""
+    array = pytest.importorskip(library).ones(2)
+    if library == "torch":
+        array.requires_grad_()
+    namespace = {"params": {"w": array}, "cost": abs}
+    watching = Watch(options_of("params", "grads", "cost"), namespace)
+    dropped = weakref.ref(array)
+    del namespace["params"], array
+    assert dropped() is None
+    assert watching.blind_spots == ""
+
+
 # How long a check may take
+
+
+def options_of(params, grads, cost):
+    return Namespace(params=params, grads=grads, cost=cost, upstream=None, budget=None, mode="auto")
 
 
 @pytest.fixture
@@ -414,16 +478,16 @@ SLOW = "import time\ndef predict(p):\n    time.sleep({})\n    return X @ p['w'] 
 )
 def test_share_of_time(clock, seconds, looking, given):
     class SlowWatch(Watch):
-        def _looked(self, seconds):
+        def _snapshot(self):
             clock.sleep(looking)
-            return super()._looked(seconds)
+            return super()._snapshot()
 
     namespace = {"params": np.ones(2), "grads": np.ones(2), "cost": abs}
-    slow = SlowWatch("params", "grads", "cost", [], namespace)
+    slow = SlowWatch(options_of("params", "grads", "cost"), namespace)
     budgets = []
 
-    def check(budget, hurried):
-        budgets.append(budget)
+    def check(options):
+        budgets.append(options.budget)
         raise InputError("no")
 
     namespace["grads"] = np.ones(2)
@@ -461,6 +525,14 @@ def test_time_there_is(sleep, shell, cell):
     assert re.fullmatch(RIGHT, cell("grads = backward(params)"))
 
 
+def test_a_wrong_gradient_takes_time_too(sleep, cell, monkeypatch):
+    """The time of the next check is estimated from the last one, even if that one failed."""
+    cell(SLOW.format(0.02))
+    cell("grads['dw'] *= 2\n%gradcheck --watch")
+    monkeypatch.setattr(watch, "LEAST_SECONDS", 0.1)
+    assert cell("grads = {**grads}").startswith("not checked: as the last check shows")
+
+
 def test_scan_in_time(sleep, shell, cell):
     """If a full check has taken too long, the next check is a scan."""
     cell("params = {'w': np.ones(1000), 'b': 0.0}\nX = np.ones((1, 1000)); y = np.ones(1)")
@@ -489,8 +561,8 @@ def test_wrong_by_then(sleep, cell):
 
 
 def test_large_arrays(monkeypatch, cell):
-    """Only a part of a large array is looked at in the time there is, and the line says so."""
-    monkeypatch.setattr(watch, "MOST_BYTES", BYTES_AT_ONCE)
+    """Only a part of a large array is looked at, and the line says so."""
+    monkeypatch.setattr(snapshot, "MOST_BYTES", 4 * BYTES_AT_ONCE)
     blind = "in-place changes of `params` and `grads` may go unnoticed"
     cell("params = np.zeros(200_000); grads = np.ones(200_000); cost_function = np.sum")
     line = cell("%gradcheck --watch --call structured --mode scan")
@@ -501,8 +573,9 @@ def test_large_arrays(monkeypatch, cell):
     assert cell("grads = grads.copy()").startswith("✓")
 
 
-def test_no_time_to_look(monkeypatch, cell):
-    monkeypatch.setattr(watch, "LOOK", -1)
+def test_arrays_that_are_not_read(monkeypatch, cell):
+    """Another array is noticed even if its values are not looked at."""
+    monkeypatch.setattr(snapshot, "MOST_BYTES", 0)
     blind = "in-place changes of `params`, `grads`, `y` and `X` may go unnoticed"
     assert cell("%gradcheck --watch").endswith(f"\nWatching from now on; {blind}.")
     assert cell("grads['dw'] *= 2") == ""
@@ -510,7 +583,7 @@ def test_no_time_to_look(monkeypatch, cell):
 
 
 def test_many_objects(monkeypatch, cell):
-    monkeypatch.setattr(watch, "MOST_OBJECTS", 100)
+    monkeypatch.setattr(snapshot, "MOST_OBJECTS", 100)
     cell("data = [0.0] * 200\ndef predict(p):\n    return X @ p['w'] + p['b'] + data[-1]")
     cell("data = list(range(-200, 0, 1))\ngrads = backward(params)")
     line = cell("%gradcheck --watch")

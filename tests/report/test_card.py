@@ -12,7 +12,7 @@ from networks import ClassicExercise, Smooth
 from reports import result_by_hand
 
 from gradcheck_magic import check_gradients, step_curve
-from gradcheck_magic._notebook.controls import Requests, Settings
+from gradcheck_magic._notebook.controls import Requests
 from gradcheck_magic._notebook.live_card import WidgetCard
 from gradcheck_magic._notebook.plain_cards import StaticCard
 from gradcheck_magic._report.card import card
@@ -235,7 +235,7 @@ class Publisher:
 
 def live_card(publish):
     """Return a live card whose controls are not used."""
-    return WidgetCard(publish, Requests(pytest.fail, pytest.fail, Settings("auto", None)))
+    return WidgetCard(publish, Requests(pytest.fail, pytest.fail, "auto", None))
 
 
 def test_widget_and_its_twin(classic):
@@ -294,6 +294,19 @@ def test_nothing_is_left_of_progress(kind):
     shown.clear()
     for output in publish.outputs:
         assert set(output.values()) == {""}
+
+
+def test_last_result_comes_back(classic):
+    """An error during another check brings the last result back to the live card."""
+    publish = Publisher()
+    live = live_card(publish)
+    live.show(classic)
+    before = live.view.children[0].value
+    live.progress(40, 100, 0.4)
+    assert live.view.children[0].value != before
+    live.clear()
+    assert live.view.children[0].value == before
+    assert publish.outputs[0]["text/plain"] == str(classic)
 
 
 def test_static_card(classic):
