@@ -28,6 +28,7 @@ from gradcheck_magic._inputs.parameters import (
     readable_names,
 )
 from gradcheck_magic._notebook.option_line import (
+    is_value,
     marked,
     names,
     option_of,
@@ -37,7 +38,7 @@ from gradcheck_magic._notebook.option_line import (
 )
 from gradcheck_magic._notebook.options import FLAGS
 
-__all__ = ["add_completer", "remove_completer"]
+__all__ = ["add_completer", "around_cursor", "completions", "remove_completer", "users_names"]
 
 IDENTIFIER = "gradcheck_magic.options"
 # At most this many parameters are offered, so that a list of a million numbers takes no time.
@@ -120,31 +121,25 @@ def completions(
     unused.sort(key=lambda flag: not flag.startswith("--"))
     text = typed.removeprefix(" ")
     if text in {"-", "--"} or not is_value(typed):
-        return starting(text, unused)
+        return _starting(text, unused)
     values = [*takewhile(is_value, reversed(words))]
     option = option_of(words[-1 - len(values)]) if len(values) < len(words) else None
     if option is None or option.is_switch or (values and not option.is_several):
-        return starting(text, [] if text else unused)
+        return _starting(text, [] if text else unused)
     if option.kind.choices:
-        return starting(text.lstrip("'\""), map(str, option.kind.choices))
+        return _starting(text.lstrip("'\""), map(str, option.kind.choices))
     if not option.is_several:
         is_likely = LIKELY.get(option.name)
-        return last_name(text, namespace, is_likely) if is_likely else ("", [])
-    fragment, found = parameters(text, values, known_parameters(line, namespace, params))
+        return _last_name(text, namespace, is_likely) if is_likely else ("", [])
+    fragment, found = _parameters(text, values, _known_parameters(line, namespace, params))
     return fragment, [*found, *unused] if values and not text else found
 
 
-def is_value(word: str) -> bool:
-    """Return True for a value among the words of `marked`."""
-    return word.startswith(" ")
-
-
-def starting(fragment: str, candidates: Iterable[str]) -> tuple[str, list[str]]:
-    """Return what was typed, and the candidates that start with it."""
+def _starting(fragment: str, candidates: Iterable[str]) -> tuple[str, list[str]]:
     return fragment, [name for name in candidates if name.startswith(fragment)]
 
 
-def last_name(
+def _last_name(
     text: str, namespace: Namespace, is_likely: Callable[[object], bool]
 ) -> tuple[str, list[str]]:
     """Complete a name, or the last in a list of names; likely objects come first."""
@@ -153,28 +148,28 @@ def last_name(
         return "", []
     fragment = place[1]
     public = [name for name in namespace if fragment.startswith("_") or not name.startswith("_")]
-    return starting(fragment, sorted(public, key=lambda n: (not is_likely(namespace[n]), n)))
+    return _starting(fragment, sorted(public, key=lambda n: (not is_likely(namespace[n]), n)))
 
 
-def parameters(text: str, values: Iterable[str], known: Sequence[str]) -> tuple[str, list[str]]:
+def _parameters(text: str, values: Iterable[str], every: Sequence[str]) -> tuple[str, list[str]]:
     """Complete the last name in a list of parameters to one that is not in the list."""
     inside = text.lstrip("'\"")
     *named, last = [part.strip() for part in split(f"{inside} ", ",".__eq__)[0]]
     named += [name for value in values for name in names(unquoted(value.strip()))]
-    unnamed = [name for name in known if name not in named]
-    return starting(last, unnamed if inside != text else map(quoted, unnamed))
+    unnamed = [name for name in every if name not in named]
+    return _starting(last, unnamed if inside != text else map(quoted, unnamed))
 
 
-def known_parameters(line: Sequence[str], namespace: Namespace, params: str) -> list[str]:
+def _known_parameters(line: Sequence[str], namespace: Namespace, params: str) -> list[str]:
     """Return the names of the parameters that a line refers to."""
     for flag, value in pairwise(line):
         option = option_of(flag)
         if option and option.name == "params" and is_value(value):
             params = unquoted(value.strip())
-    found = known(params, namespace)
-    if not holds_arrays(found):
+    found = _known(params, namespace)
+    if not _holds_arrays(found):
         return []
-    arrays = {name: value for name, value in namespace.items() if holds_arrays(value)}
+    arrays = {name: value for name, value in namespace.items() if _holds_arrays(value)}
     variables = VariableNames(mentioned_first(params, arrays))
     leaves = array_leaves(found, variables(found, "params"))
     return readable_names(list(islice(leaves, MOST_PARAMETERS)), variables)
@@ -183,47 +178,43 @@ def known_parameters(line: Sequence[str], namespace: Namespace, params: str) -> 
 # Look-ups that run no code: an object's type, and its stored attributes
 
 
-def known(expression: str, namespace: Namespace) -> object:
+def _known(expression: str, namespace: Namespace) -> object:
     """Return the value of a name, an attribute or a list of those; None for anything else."""
     try:
-        return looked_up(ast.parse(expression.strip(), mode="eval").body, namespace)
+        return _looked_up(ast.parse(expression.strip(), mode="eval").body, namespace)
     except SyntaxError:
         return None
 
 
-def looked_up(node: ast.expr, namespace: Namespace) -> object:
-    """Return the value of a node, without calling the user's code."""
+def _looked_up(node: ast.expr, namespace: Namespace) -> object:
     match node:
         case ast.Name(id=name):
             return namespace.get(name)
         case ast.Attribute(value=owner, attr=name):
-            return inspect.getattr_static(looked_up(owner, namespace), name, None)
+            return inspect.getattr_static(_looked_up(owner, namespace), name, None)
         case ast.List(elts=parts) | ast.Tuple(elts=parts):
-            return [looked_up(part, namespace) for part in parts]
+            return [_looked_up(part, namespace) for part in parts]
     return None
 
 
-def holds_arrays(value: object) -> bool:
-    """Return True if a value may be a parameter, or several."""
+def _holds_arrays(value: object) -> bool:
     kind = type(value)
     return issubclass(kind, (dict, list, tuple, float)) or hasattr(kind, "__array__")
 
 
-def is_function(value: object) -> bool:
-    """Return True if a value may be the cost function, which a class hardly is."""
+def _is_function(value: object) -> bool:
     return callable(value) and not issubclass(type(value), type)
 
 
-def is_executor(value: object) -> bool:
-    """Return True if a value may evaluate the cost in other processes."""
+def _is_executor(value: object) -> bool:
     return hasattr(type(value), "submit")
 
 
 # For options that take a name or an expression: the objects whose names come first.
 LIKELY = {
-    "params": holds_arrays,
-    "grads": holds_arrays,
-    "cost": is_function,
-    "upstream": holds_arrays,
-    "workers": is_executor,
+    "params": _holds_arrays,
+    "grads": _holds_arrays,
+    "cost": _is_function,
+    "upstream": _holds_arrays,
+    "workers": _is_executor,
 }

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
@@ -22,6 +23,7 @@ from gradcheck_magic._wording import did_you_mean
 from gradcheck_magic.errors import InputError
 
 __all__ = [
+    "is_value",
     "marked",
     "names",
     "option_of",
@@ -120,6 +122,11 @@ def marked(words: Iterable[str]) -> Iterator[str]:
             yield word if FLAG.match(word) else f" {word}"
 
 
+def is_value(word: str) -> bool:
+    """Return True for a value among the words of `marked`."""
+    return word.startswith(" ")
+
+
 def option_of(word: str) -> Option | None:
     """Return the option that a flag names, perhaps abbreviated; None if none or several."""
     name = word if word.startswith("--") else word[:2]
@@ -132,10 +139,10 @@ def option_of(word: str) -> Option | None:
 
 def option_parser(name: str, description: str) -> argparse.ArgumentParser:
     """Return a parser for the line of a magic."""
-    parser = Parser(name, description=description, formatter_class=HelpFormatter)
+    parser = _Parser(name, description=description, formatter_class=_HelpFormatter)
     for option in OPTIONS:
         if option.is_on_line:
-            parser.add_argument(*option.flags, action=Store, option=option)
+            parser.add_argument(*option.flags, action=_Store, option=option)
     return parser
 
 
@@ -172,7 +179,7 @@ def _words(line: str) -> list[str]:
     return words
 
 
-class Parser(MagicArgumentParser):
+class _Parser(MagicArgumentParser):
     """A parser whose errors are shown in one line."""
 
     def error(self, message: str) -> NoReturn:
@@ -180,14 +187,14 @@ class Parser(MagicArgumentParser):
         raise InputError(f"{message}.{SEE}")
 
 
-class HelpFormatter(MagicHelpFormatter):
-    """A formatter that shows one value, although `Store` accepts several and counts them."""
+class _HelpFormatter(MagicHelpFormatter):
+    """A formatter that shows one value, although `_Store` accepts several and counts them."""
 
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:  # noqa: ARG002
         return str(action.metavar)
 
 
-class Store(argparse.Action):
+class _Store(argparse.Action):
     """The action for each option: it stores the value if it is valid and the only one.
 
     All messages are ours, as those of argparse change from one Python to the next.
@@ -210,7 +217,7 @@ class Store(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        """Store the values of an option."""
+        """_Store the values of an option."""
         if getattr(namespace, self.dest) is not None:
             raise InputError(f"`--{self.option.name}` is given twice: write it once.")
         value = _value(self.option, str(option_string), [v.removeprefix(" ") for v in values or ()])
@@ -240,16 +247,15 @@ def _converted(option: Option, flag: str, text: str) -> object:
     convert = option.kind.of_text
     if convert is None:
         return text
-    try:
+    value: object = text
+    with contextlib.suppress(ValueError):
         value = convert(text)
-    except ValueError:
-        value = text
     return option.checked(value, f"`{flag}`")
 
 
 def _unknown(word: str) -> InputError:
     text = word.removeprefix(" ")
     meant = did_you_mean(f"--{text.lstrip('-')}", FLAGS)
-    if word.startswith(" "):
+    if is_value(word):
         return InputError(f"`{text}` has no option before it{meant}.{SEE}")
     return InputError(f"there is no option `{text}`{meant}.{SEE}")

@@ -27,7 +27,7 @@ NOT_CI = {"", "0", "false", "no", "off"}
 
 
 @dataclass(frozen=True)
-class Kind:
+class _Kind:
     """What the values of an option may be.
 
     Attributes
@@ -57,7 +57,7 @@ class Option:
     ----------
     name, short : str
         The name, such as `params`, and the letter, such as `-p`, if there is one.
-    kind : Kind
+    kind : _Kind
         What its values may be.
     help : str
         What it means, and the default in brackets.
@@ -72,7 +72,7 @@ class Option:
     """
 
     name: str
-    kind: Kind
+    kind: _Kind
     help: str
     metavar: str | None = None
     short: str = ""
@@ -113,27 +113,27 @@ def is_ci() -> bool:
     return os.environ.get("CI", "").strip().lower() not in NOT_CI
 
 
-def _choice(values: Sequence[str | bool]) -> Kind:
+def _choice(values: Sequence[str | bool]) -> _Kind:
     # 1 is not true.
-    return Kind("", lambda value: isinstance(value, (str, bool)) and value in values, str, values)
+    return _Kind("", lambda value: isinstance(value, (str, bool)) and value in values, str, values)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+def _is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _positive(example: str) -> Kind:
-    return Kind(
+def _positive(example: str) -> _Kind:
+    return _Kind(
         f"a positive number, such as {example}",
-        lambda value: _is_number(value) and 0 < value < math.inf,
+        lambda value: _is_number(value, Real) and 0 < value < math.inf,
         float,
     )
 
 
-def _whole(least: int) -> Kind:
-    return Kind(
+def _whole(least: int) -> _Kind:
+    return _Kind(
         f"a whole number from {least} on",
-        lambda value: _is_number(value) and isinstance(value, Integral) and int(value) >= least,
+        lambda value: _is_number(value, Integral) and value >= least,
         int,
     )
 
@@ -143,13 +143,10 @@ def _is_name(text: str) -> bool:
 
 
 def _is_expression(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
     try:
-        ast.parse(value.strip(), mode="eval")
+        return isinstance(value, str) and bool(ast.parse(value.strip(), mode="eval"))
     except (SyntaxError, ValueError):
         return False
-    return True
 
 
 def _is_workers(value: object) -> bool:
@@ -158,8 +155,8 @@ def _is_workers(value: object) -> bool:
 
 
 SWITCH = _choice((True, False))
-EXPRESSION = Kind('a name or an expression, such as "model.weights"', _is_expression, of_text=None)
-WORKERS = Kind(
+EXPRESSION = _Kind('a name or an expression, such as "model.weights"', _is_expression, of_text=None)
+WORKERS = _Kind(
     'a whole number from 1 on, or an executor, such as "pool"', _is_workers, of_text=None
 )
 
@@ -189,7 +186,7 @@ OPTIONS = [
         "SECONDS",
     ),
     Option(
-        "only", Kind("names of parameters", bool), "check only these parameters [all]",
+        "only", _Kind("names of parameters", bool), "check only these parameters [all]",
         "NAME", is_several=True, is_setting=False,
     ),
     Option(
@@ -222,7 +219,7 @@ OPTIONS = [
     ),
     Option("seed", _whole(0), "the seed of everything random in the check [0]", "N", default=0),
     Option(
-        "out", Kind("a name", _is_name), "bind the result to NAME as well as to _gradcheck",
+        "out", _Kind("a name", _is_name), "bind the result to NAME as well as to _gradcheck",
         "NAME", "-o", is_setting=False,
     ),
     Option(
