@@ -12,6 +12,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice, pairwise, takewhile
+from types import ModuleType
 
 from IPython.core.completer import (
     CompletionContext,
@@ -129,8 +130,7 @@ def completions(
     if option.kind.choices:
         return _starting(text.lstrip("'\""), map(str, option.kind.choices))
     if not option.is_several:
-        is_likely = LIKELY.get(option.name)
-        return _last_name(text, namespace, is_likely) if is_likely else ("", [])
+        return _last_name(text, namespace) if option.kind.of_text is None else ("", [])
     fragment, found = _parameters(text, values, _known_parameters(line, namespace, params))
     return fragment, [*found, *unused] if values and not text else found
 
@@ -139,16 +139,15 @@ def _starting(fragment: str, candidates: Iterable[str]) -> tuple[str, list[str]]
     return fragment, [name for name in candidates if name.startswith(fragment)]
 
 
-def _last_name(
-    text: str, namespace: Namespace, is_likely: Callable[[object], bool]
-) -> tuple[str, list[str]]:
-    """Complete a name, or the last in a list of names; likely objects come first."""
+def _last_name(text: str, namespace: Namespace) -> tuple[str, list[str]]:
+    """Complete a name, or the last in a list of names; modules and classes come last."""
     place = LAST_NAME.fullmatch(text)
     if place is None:
         return "", []
     fragment = place[1]
     public = [name for name in namespace if fragment.startswith("_") or not name.startswith("_")]
-    return _starting(fragment, sorted(public, key=lambda n: (not is_likely(namespace[n]), n)))
+    public.sort(key=lambda name: (issubclass(type(namespace[name]), (ModuleType, type)), name))
+    return _starting(fragment, public)
 
 
 def _parameters(text: str, values: Iterable[str], every: Sequence[str]) -> tuple[str, list[str]]:
@@ -200,21 +199,3 @@ def _looked_up(node: ast.expr, namespace: Namespace) -> object:
 def _holds_arrays(value: object) -> bool:
     kind = type(value)
     return issubclass(kind, (dict, list, tuple, float)) or hasattr(kind, "__array__")
-
-
-def _is_function(value: object) -> bool:
-    return callable(value) and not issubclass(type(value), type)
-
-
-def _is_executor(value: object) -> bool:
-    return hasattr(type(value), "submit")
-
-
-# For options that take a name or an expression: the objects whose names come first.
-LIKELY = {
-    "params": _holds_arrays,
-    "grads": _holds_arrays,
-    "cost": _is_function,
-    "upstream": _holds_arrays,
-    "workers": _is_executor,
-}
