@@ -142,7 +142,11 @@ def option_parser(name: str, description: str) -> argparse.ArgumentParser:
     parser = _Parser(name, description=description, formatter_class=_HelpFormatter)
     for option in OPTIONS:
         if option.is_on_line:
-            parser.add_argument(*option.flags, action=_Store, option=option)
+            metavar = f"{option.metavar} ..." if option.is_several else option.metavar
+            nargs = 0 if option.is_switch else "*"
+            parser.add_argument(
+                *option.flags, action=_Store, nargs=nargs, metavar=metavar, help=option.help
+            )
     return parser
 
 
@@ -200,16 +204,6 @@ class _Store(argparse.Action):
     All messages are ours, as those of argparse change from one Python to the next.
     """
 
-    def __init__(self, option_strings: Sequence[str], dest: str, option: Option) -> None:
-        super().__init__(
-            option_strings,
-            dest,
-            nargs=0 if option.is_switch else "*",
-            metavar=f"{option.metavar} ..." if option.is_several else option.metavar,
-            help=option.help,
-        )
-        self.option = option
-
     def __call__(
         self,
         parser: argparse.ArgumentParser,  # noqa: ARG002
@@ -217,11 +211,11 @@ class _Store(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        """_Store the values of an option."""
+        """Store the values of an option."""
         if getattr(namespace, self.dest) is not None:
-            raise InputError(f"`--{self.option.name}` is given twice: write it once.")
-        value = _value(self.option, str(option_string), [v.removeprefix(" ") for v in values or ()])
-        setattr(namespace, self.dest, value)
+            raise InputError(f"`--{self.dest}` is given twice: write it once.")
+        words = [word.removeprefix(" ") for word in values or ()]
+        setattr(namespace, self.dest, _value(FLAGS[f"--{self.dest}"], str(option_string), words))
 
 
 def _value(option: Option, flag: str, values: Sequence[str]) -> object:
