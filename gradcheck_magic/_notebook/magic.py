@@ -16,24 +16,24 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
-from IPython.core.magic_arguments import argument, kwds, magic_arguments
 from traitlets import Any as Anything
-from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, Union
+from traitlets import Bool, Float, Int, Union
 from traitlets.config import Config
 
 from gradcheck_magic._cost.interrupt import interrupts_raised
 from gradcheck_magic._inputs.pairing import has_gradients
 from gradcheck_magic._inputs.parameters import mentioned_first
-from gradcheck_magic._inputs.request import MODES, Progress
+from gradcheck_magic._inputs.request import Progress
 from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cells import CellEvents, run_body, show_from_user_code
 from gradcheck_magic._notebook.completion import add_completer, remove_completer
 from gradcheck_magic._notebook.controls import Requests
 from gradcheck_magic._notebook.front_end import Published, cell_of, outputs_stand_alone
 from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard
-from gradcheck_magic._notebook.option_line import identifier, names, read_options
-from gradcheck_magic._notebook.options import CALLS, DISPLAYS, is_strict, project_options
+from gradcheck_magic._notebook.option_line import option_parser, read_options
+from gradcheck_magic._notebook.options import SETTINGS, is_ci
 from gradcheck_magic._notebook.plain_cards import Card, StaticCard, TextCard
+from gradcheck_magic._notebook.project import project_options
 from gradcheck_magic._notebook.snapshot import is_there
 from gradcheck_magic._notebook.watch import Watch, subject_of
 from gradcheck_magic._report.words import one_line
@@ -89,6 +89,8 @@ In Python, `gradcheck_magic.check_gradients` makes the same check; its docstring
 explains the options in more detail.
 """
 
+PARSER = option_parser("gradcheck", HELP)
+
 
 @magics_class
 class GradcheckMagics(Magics):
@@ -96,42 +98,20 @@ class GradcheckMagics(Magics):
 
     shell: InteractiveShell
 
-    enabled = Bool(default_value=True, help="Make checks; if False, only run the cell's body.").tag(
-        config=True
+    enabled: bool
+    params: str
+    # They accept anything: `%config` only logs the values that a trait refuses, and a check in CI
+    # would silently not be strict. `options_of` raises an error instead.
+    vars().update(
+        {
+            option.name: Union(
+                [Int(), Float(), Bool(), Anything()],
+                default_value=option.default,
+                help=option.help,
+            ).tag(config=True)
+            for option in SETTINGS.values()
+        }
     )
-    # It accepts anything, as `%config` only logs the values that a trait refuses: a check in CI
-    # would silently not be strict. `is_strict` raises an error instead.
-    strict = Union(
-        [Bool(), Anything()],
-        default_value=False,
-        help="Raise GradientCheckFailed unless the verdict is CORRECT; 'ci': only if the "
-        "environment variable CI is set.",
-    ).tag(config=True)
-    quiet = Bool(
-        default_value=False, help="Show nothing if the verdict is CORRECT, else one line."
-    ).tag(config=True)
-    params = Unicode("params", help="The parameters: a name or an expression.").tag(config=True)
-    grads = Unicode("grads", help="The gradients: a name or an expression.").tag(config=True)
-    cost = Unicode("cost_function", help="The cost function: a name or an expression.").tag(
-        config=True
-    )
-    epsilon = Float(None, allow_none=True, help="The step ε; None: 1e-7 in float64.").tag(
-        config=True
-    )
-    call = Enum(CALLS, "auto", help="How the cost function takes the parameters.").tag(config=True)
-    points = Int(
-        1, help="The number of points to check around the given one; 1: only the given one."
-    ).tag(config=True)
-    seed = Int(0, help="The seed of everything random in a check.").tag(config=True)
-    mode = Enum(MODES, "auto", help="Every entry, a scan, or what there is time for.").tag(
-        config=True
-    )
-    budget = Float(
-        None, allow_none=True, help="The number of seconds after which a check is stopped."
-    ).tag(config=True)
-    workers = Anything(None, help="The number of processes, or an executor.").tag(config=True)
-
-    display = Enum(DISPLAYS, "auto", help="How the result is shown.").tag(config=True)
 
     def __init__(self, shell: InteractiveShell, project: dict[str, Any]) -> None:
         config = Config({type(self).__name__: project})
@@ -146,107 +126,6 @@ class GradcheckMagics(Magics):
     @line_cell_magic
     @no_var_expand
     @needs_local_scope
-    @magic_arguments("gradcheck")
-    @kwds(description=HELP)
-    @argument(
-        "-p",
-        "--params",
-        metavar="EXPR",
-        help="the parameters: a name or an expression [params]",
-    )
-    @argument("-g", "--grads", metavar="EXPR", help="the backpropagated gradients [grads]")
-    @argument(
-        "-c",
-        "--cost",
-        metavar="EXPR",
-        help="the function that returns the cost [cost_function]",
-    )
-    @argument(
-        "-u",
-        "--upstream",
-        metavar="EXPR",
-        help="dJ/d(output), if the function returns an array, as a layer does",
-    )
-    @argument(
-        "--mode",
-        choices=MODES,
-        metavar="MODE",
-        help="full, scan, or auto: every entry if there is time for that [auto]",
-    )
-    @argument(
-        "--budget",
-        type=float,
-        metavar="SECONDS",
-        help="stop after this time, and report what is known by then [no limit; auto mode scans if "
-        "a full check would take more than 20 s]",
-    )
-    @argument(
-        "--only",
-        type=names,
-        nargs="+",
-        metavar="NAME",
-        help="check only these parameters [all]",
-    )
-    @argument(
-        "--epsilon",
-        type=float,
-        metavar="STEP",
-        help="the step of the central differences [1e-7; larger in single precision]",
-    )
-    @argument(
-        "--call",
-        choices=CALLS,
-        metavar="CALL",
-        help="how the function takes the parameters: flat, structured, arguments or closure [auto]",
-    )
-    @argument(
-        "--points",
-        type=int,
-        metavar="K",
-        help="check K points around the given one too; grads is then a function of the "
-        "parameters [only the given one]",
-    )
-    @argument(
-        "--workers",
-        metavar="N",
-        help="evaluate the cost in N processes, or with an executor: a name or an expression [in "
-        "this process]",
-    )
-    @argument(
-        "--display",
-        choices=DISPLAYS,
-        metavar="KIND",
-        help="widget (the live card and a static copy), static, text, or auto: what the front end "
-        "can show [auto]",
-    )
-    @argument(
-        "--seed", type=int, metavar="N", help="the seed of everything random in the check [0]"
-    )
-    @argument(
-        "-o",
-        "--out",
-        type=identifier,
-        metavar="NAME",
-        help="bind the result to NAME as well as to _gradcheck",
-    )
-    @argument(
-        "-q",
-        "--quiet",
-        action=argparse.BooleanOptionalAction,
-        help="show nothing if the gradient is correct, else one line [off]",
-    )
-    @argument(
-        "--strict",
-        action=argparse.BooleanOptionalAction,
-        help="raise GradientCheckFailed unless the gradient is correct [off]",
-    )
-    @argument(
-        "--watch",
-        action="store_true",
-        default=None,
-        help="check now, and again after each cell that changes what the check uses [off]",
-    )
-    @argument("--unwatch", action="store_true", default=None, help="stop watching; make no check")
     def gradcheck(
         self, line: str, cell: str | None = None, local_ns: Namespace | None = None
     ) -> None:
@@ -255,7 +134,7 @@ class GradcheckMagics(Magics):
             # Unbind the old result first, so that after an error nobody takes it for the new one.
             last = self._results.bound
             self._results.bind(None)
-            options = self._options(line)
+            options = self.options_of(line)
             if options.unwatch:
                 self._results.bind(last)
                 self._unwatch()
@@ -270,24 +149,19 @@ class GradcheckMagics(Magics):
             show_from_user_code(self.shell, error)
             raise
 
-    @property
-    def parser(self) -> argparse.ArgumentParser:
-        """The parser with the options of the magic."""
-        # IPython's decorator adds this attribute, without a type.
-        parser: argparse.ArgumentParser = self.gradcheck.parser  # type: ignore[union-attr]
-        return parser
+    gradcheck.__doc__ = PARSER.format_help()
 
-    def _options(self, line: str) -> argparse.Namespace:
+    def options_of(self, line: str) -> argparse.Namespace:
         """Return the options of a line, with the configured defaults."""
-        options = read_options(self.parser, line)
-        for name, value in vars(options).items():
-            if value is None and self.has_trait(name):
-                setattr(options, name, getattr(self, name))
+        options = read_options(PARSER, line)
+        for name, option in SETTINGS.items():
+            if getattr(options, name, None) is None:
+                value = option.checked(getattr(self, name), f"`GradcheckMagics.{name}`")
+                setattr(options, name, value)
         if options.watch and options.unwatch:
             raise InputError("%gradcheck: --watch and --unwatch were given together: use only one.")
-        options.strict = is_strict(options.strict)
-        if options.only is not None:
-            options.only = [name for names in options.only for name in names]
+        if options.strict == "ci":
+            options.strict = is_ci()
         return options
 
     def _check_cell(self, options: argparse.Namespace, namespace: Namespace) -> None:
@@ -520,14 +394,15 @@ def load(shell: InteractiveShell) -> None:
     """Register the magics with the options of the project, in place of any loaded before."""
     project = project_options()
     unload(shell)
+    magics = GradcheckMagics(shell, project)
     try:
-        magics = GradcheckMagics(shell, project)
-    except TraitError as error:
-        # The user's own configuration has an invalid value.
+        # The user's own configuration may have an invalid value.
+        magics.options_of("")
+    except InputError:
         unload(shell)
-        raise InputError(str(error)) from None
+        raise
     shell.register_magics(magics)
-    add_completer(shell, magics.parser, lambda: magics.params)
+    add_completer(shell, lambda: magics.params)
 
 
 def unload(shell: InteractiveShell) -> None:

@@ -1,8 +1,4 @@
-"""The parser for the line of options after `%gradcheck`.
-
-The magic's argparse parser defines the options and shows their help, but the line is read here.
-IPython's own splitting leaves the quotes around values, and cuts `--params="a b"` in two. argparse
-takes `-1e-7` for an option, and its error messages change from one Python to the next.
+"""The line of options after `%gradcheck`: split into words here, and read by argparse.
 
 * Spaces separate words, except in quotes or in brackets.
 * Quotes around a whole value are removed; all others are part of it: `-p params["W1"]`. There are
@@ -15,27 +11,26 @@ takes `-1e-7` for an option, and its error messages change from one Python to th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import takewhile
-from keyword import iskeyword
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NoReturn
 
-from gradcheck_magic._wording import did_you_mean, listed
+from IPython.core.magic_arguments import MagicArgumentParser, MagicHelpFormatter
+
+from gradcheck_magic._notebook.options import FLAGS, OPTIONS, Option
+from gradcheck_magic._wording import did_you_mean
 from gradcheck_magic.errors import InputError
 
 __all__ = [
-    "Option",
-    "Word",
-    "identifier",
-    "is_option",
+    "is_value",
+    "marked",
     "names",
-    "options_at",
+    "option_of",
+    "option_parser",
     "quoted",
     "read_options",
     "split",
-    "table_of",
     "unquoted",
 ]
 
@@ -44,62 +39,42 @@ PIECE = re.compile(r"""(["'])(?:\\.|(?!\1)[^\\])*\1|(?P<unclosed>["'].*)|(?P<oth
 QUOTED = re.compile(r"""(["'])((?:\\.|(?!\1)[^\\])*)\1""", re.DOTALL)
 OPENING, CLOSING = "([{", ")]}"
 CLOSED_BY = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'"}
-OPTION = re.compile(r"--|-[^\W\d]")
-Table = dict[str, argparse.Action]
+FLAG = re.compile(r"--?[^\W\d]")
+FLAG_AND_VALUE = re.compile(r"(--[^\W\d][\w-]*|-[^\W\d])=(.*)", re.DOTALL)
+SEE = " See %gradcheck? for the options."
 
 
 # Words
 
 
-@dataclass(frozen=True)
-class Word:
-    """A word of a line.
+def split(line: str, is_separator: Callable[[str], bool] = str.isspace) -> tuple[list[str], str]:
+    """Split a line at the separators that are outside of quotes and brackets.
 
-    Attributes
-    ----------
-    text : str
-        The word as written, with its quotes; a comment is one word.
-    start : int
-        The position of its first character in the line.
-    unclosed : str
-        The quote or bracket that is still open at the end of the line, if any.
+    Returns
+    -------
+    words : list of str
+        The words as written, with their quotes, but not a comment.
+    opened : str
+        The quote or bracket that is still open at the end, or the `#` of a comment, if any.
     """
-
-    text: str
-    start: int
-    unclosed: str = ""
-
-    @property
-    def stop(self) -> int:
-        """The position after its last character in the line."""
-        return self.start + len(self.text)
-
-    @property
-    def is_comment(self) -> bool:
-        """True if the word is a comment."""
-        return self.text.startswith("#")
-
-
-def split(line: str, is_separator: Callable[[str], bool] = str.isspace) -> Iterator[Word]:
-    """Split a line at the separators that are outside of quotes and brackets."""
-    start = 0
+    words = [""]
     opened: list[str] = []
     for piece in PIECE.finditer(line):
         text = piece.group()
         if is_separator(text) and not opened:
-            if piece.start() > start:
-                yield Word(line[start : piece.start()], start)
-            start = piece.end()
-        elif text == "#" and piece.start() == start:
+            words.append("")
+            continue
+        if text == "#" and not words[-1]:
+            opened.append(text)
             break
-        elif text in OPENING:
+        words[-1] += text
+        if text in OPENING:
             opened.append(text)
         elif text in CLOSING:
             del opened[-1:]
         elif piece.lastgroup == "unclosed":
             opened.append(text[0])
-    if start < len(line):
-        yield Word(line[start:], start, "".join(opened[-1:]))
+    return [word for word in words if word], "".join(opened[-1:])
 
 
 def unquoted(text: str) -> str:
@@ -116,10 +91,11 @@ def unquoted(text: str) -> str:
     return around[2] if around else text
 
 
-def quoted(text: str) -> str:
+def quoted(value: object) -> str:
     """Return a value as it has to be written on a line, with quotes or brackets if needed."""
-    words = [word.text for word in split(text) if not word.unclosed]
-    if words == [unquoted(text)] and not text.startswith(("#", "=")) and not is_option(text):
+    text = str(value)
+    is_word = split(text) == ([unquoted(text)], "")
+    if is_word and not text.startswith(("#", "=")) and not FLAG.match(text):
         return text
     for quote in ('"', "'"):
         if quote not in text:
@@ -129,84 +105,49 @@ def quoted(text: str) -> str:
 
 def names(text: str) -> list[str]:
     """Return the names in `W1,b1`; a comma in brackets is part of a name."""
-    parts = [part.text.strip() for part in split(text, ",".__eq__)]
-    return [unquoted(part) for part in parts if part]
+    parts, _ = split(text, ",".__eq__)
+    return [unquoted(part.strip()) for part in parts if part.strip()]
 
 
-def identifier(text: str) -> str:
-    """Return the text if it is a valid name of a variable, else raise a ValueError."""
-    if not text.isidentifier() or iskeyword(text) or text.startswith("__"):
-        raise ValueError(text)
-    return text
+def marked(words: Iterable[str]) -> Iterator[str]:
+    """Yield flags as they are, and values with a space before them, also the one after `=`.
+
+    The space says to argparse that this is a value: it takes `-1e-7` for a flag.
+    """
+    for word in words:
+        pair = FLAG_AND_VALUE.fullmatch(word)
+        if pair:
+            yield from (pair[1], f" {pair[2]}")
+        else:
+            yield word if FLAG.match(word) else f" {word}"
 
 
-# The expected kind of value for each conversion, for error messages.
-EXPECTED: dict[object, str] = {int: "a whole number", float: "a number", identifier: "a name"}
+def is_value(word: str) -> bool:
+    """Return True for a value among the words of `marked`."""
+    return word.startswith(" ")
+
+
+def option_of(word: str) -> Option | None:
+    """Return the option that a flag names, perhaps abbreviated; None if none or several."""
+    name = word if word.startswith("--") else word[:2]
+    found = {option.name: option for flag, option in FLAGS.items() if flag.startswith(name)}
+    return found.popitem()[1] if len(found) == 1 else None
 
 
 # Options
 
 
-@dataclass(frozen=True)
-class Option:
-    """An option that is on a line.
-
-    Attributes
-    ----------
-    name : str
-        The name, such as `--params` or `-p`; never abbreviated.
-    action : argparse.Action
-        The parser's definition of the option.
-    values : list of str
-        The values as written, with their quotes.
-    """
-
-    name: str
-    action: argparse.Action
-    values: list[str] = field(default_factory=list)
-
-    @property
-    def lacks_value(self) -> bool:
-        """True if the option needs a value and has none yet."""
-        return self.action.nargs != 0 and not self.values
-
-    @property
-    def takes_value(self) -> bool:
-        """True if the next word is a value of this option."""
-        return self.lacks_value or self.action.nargs == "+"
-
-
-def table_of(parser: argparse.ArgumentParser) -> Table:
-    """Return the parser's definition of each option, by every name of the option."""
-    actions = parser._actions  # noqa: SLF001 (argparse has no other list of them)
-    return {name: action for action in actions for name in action.option_strings}
-
-
-def is_option(text: str) -> bool:
-    """Return True if a word is meant as an option, which a negative number is not."""
-    return OPTION.match(text) is not None
-
-
-def options_at(table: Table, word: str) -> list[Option]:
-    """Return the options in a word, with the value that is part of the word.
-
-    A word such as `-qo` holds several options, and the last of them may have a value.
-
-    Raises
-    ------
-    InputError
-        If there is no such option, or more than one.
-    """
-    name, equals, value = word.partition("=")
-    if name.startswith("--"):
-        name = _completed(table, name)
-        return [_with_value(name, table[name], equals, value)]
-    letter, rest = word[:2], word[2:]
-    if letter not in table or f"-{name}" in table:
-        raise _no_option(table, name)
-    if table[letter].nargs == 0 and rest and not rest.startswith("="):
-        return [Option(letter, table[letter]), *options_at(table, f"-{rest}")]
-    return [_with_value(letter, table[letter], rest[:1], rest.removeprefix("="))]
+def option_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Return a parser for the line of a magic."""
+    parser = _Parser(name, description=description, formatter_class=_HelpFormatter)
+    for option in OPTIONS:
+        if option.is_on_line:
+            metavar = f"{option.metavar} ..." if option.is_several else option.metavar
+            nargs = 0 if option.is_switch else "*"
+            parser.add_argument(
+                *option.flags, action=_Store, nargs=nargs, metavar=metavar, help=option.help
+            )
+    return parser
 
 
 def read_options(parser: argparse.ArgumentParser, line: str) -> argparse.Namespace:
@@ -218,163 +159,97 @@ def read_options(parser: argparse.ArgumentParser, line: str) -> argparse.Namespa
         If the line holds anything other than options and their values.
     """
     try:
-        options = _options(table_of(parser), _words(line))
-        read = argparse.Namespace(
-            **{action.dest: action.default for action in table_of(parser).values()}
-        )
-        for option in options:
-            option.action(parser, read, _value(option), option.name)
+        read, rest = parser.parse_known_args([*marked(_words(line))])
+        if rest:
+            raise _unknown(rest[0])
     except InputError as error:
         raise InputError(f"%{parser.prog}: {error}") from None
     return read
 
 
 def _words(line: str) -> list[str]:
-    words = [word for word in split(line) if not word.is_comment]
+    words, opened = split(line)
+    if opened not in {"", "#"}:
+        what = "bracket" if opened in OPENING else "quote"
+        raise InputError(
+            f"the {what} {opened} in `{words[-1]}` is never closed: write {CLOSED_BY[opened]} "
+            "where the value ends."
+        )
     for word in words:
-        if word.unclosed:
-            what = "bracket" if word.unclosed in OPENING else "quote"
-            raise InputError(
-                f"the {what} {word.unclosed} in `{word.text}` is never closed: write "
-                f"{CLOSED_BY[word.unclosed]} where the value ends."
-            )
-    return [word.text for word in words]
+        # argparse would read `-params` as `-p arams`.
+        name = word.partition("=")[0]
+        if name.startswith("-") and f"-{name}" in FLAGS:
+            raise _unknown(name)
+    return words
 
 
-def _options(table: Table, words: Sequence[str]) -> list[Option]:
-    options: list[Option] = []
-    for position, word in enumerate(words):
-        last = options[-1] if options else None
-        if is_option(word):
-            if last is not None and last.lacks_value:
-                raise _lacks_value(last, word)
-            options += options_at(table, word)
-            _require_once(options)
-        elif last is None or not last.takes_value:
-            rest = takewhile(lambda word: not is_option(word), words[position:])
-            raise _without_option(table, list(rest), last)
-        elif word.startswith("="):
-            raise _lacks_value(last)
-        else:
-            last.values.append(word)
-    if options and options[-1].lacks_value:
-        raise _lacks_value(options[-1])
-    return options
+class _Parser(MagicArgumentParser):
+    """A parser whose errors are shown in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise an error of argparse, such as an ambiguous abbreviation."""
+        raise InputError(f"{message}.{SEE}")
 
 
-def _completed(table: Table, name: str) -> str:
-    """Return the full name of an option that may be abbreviated."""
-    if name in table:
-        return name
-    candidates = [long for long in table if long.startswith(name)]
-    if name == "--" or not candidates:
-        raise _no_option(table, name)
-    if len(candidates) > 1:
-        either = listed(candidates).replace(" and ", " or ")
-        raise InputError(f"`{name}` could be {either}: write the whole name.")
-    return candidates[0]
+class _HelpFormatter(MagicHelpFormatter):
+    """A formatter that shows one value, although `_Store` accepts several and counts them."""
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:  # noqa: ARG002
+        return str(action.metavar)
 
 
-def _with_value(name: str, action: argparse.Action, mark: str, value: str) -> Option:
-    """Return an option with the value after `=`, or directly after its letter."""
-    if not mark:
-        return Option(name, action)
-    if action.nargs == 0:
-        raise InputError(f"`{name}` takes no value: write {_either(action)}.")
-    if not value:
-        raise _lacks_value(Option(name, action))
-    return Option(name, action, [value])
+class _Store(argparse.Action):
+    """The action for each option: it stores the value if it is valid and the only one.
+
+    All messages are ours, as those of argparse change from one Python to the next.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the values of an option."""
+        if getattr(namespace, self.dest) is not None:
+            raise InputError(f"`--{self.dest}` is given twice: write it once.")
+        words = [word.removeprefix(" ") for word in values or ()]
+        setattr(namespace, self.dest, _value(FLAGS[f"--{self.dest}"], str(option_string), words))
 
 
-def _require_once(options: Sequence[Option]) -> None:
-    *before, last = options
-    if any(option.action is last.action for option in before):
-        all_of_them = ", with all its values" if last.action.nargs == "+" else ""
-        raise InputError(f"`{_long(last.action)}` is given twice: write it once{all_of_them}.")
-
-
-def _value(option: Option) -> Any:
-    values = [_converted(option, unquoted(value)) for value in option.values]
-    return values if option.action.nargs in {0, "+"} else values[0]
-
-
-def _converted(option: Option, value: str) -> object:
-    action = option.action
-    if action.choices is not None and value not in action.choices:
-        close = did_you_mean(value, action.choices)
-        raise InputError(f"`{option.name}` is {value!r}{close}: expected {_either(action)}.")
-    convert = action.type if callable(action.type) else str
-    try:
-        return convert(value)
-    except ValueError:
-        raise InputError(f"`{option.name}` is {value!r}: expected {EXPECTED[convert]}.") from None
-
-
-# Errors
-
-SEE = " See %gradcheck? for the options."
-
-
-def _long(action: argparse.Action) -> str:
-    return next(name for name in action.option_strings if name.startswith("--"))
-
-
-def _either(action: argparse.Action) -> str:
-    """Return `auto, full or scan`, or `--quiet or --no-quiet`."""
-    ways = action.choices or [name for name in action.option_strings if name.startswith("--")]
-    return listed(ways, code=False).replace(" and ", " or ")
-
-
-def _no_option(table: Table, name: str) -> InputError:
-    # The user may have typed one dash, or the first letter alone: `-mode` or `-m`.
-    meant = [long for long in table if long.startswith(f"-{name}")] if name[1:2] != "-" else []
-    hint = did_you_mean(name, table)
-    if meant:
-        hint = f" (did you mean {listed(meant).replace(' and ', ' or ')}?)"
-    return InputError(f"there is no option `{name}`{hint}.{SEE}")
-
-
-def _lacks_value(option: Option, found: str = "") -> InputError:
-    name, action = option.name, option.action
-    if found:
-        return InputError(
-            f"`{name}` needs a value, and `{found}` looks like an option: write {name}={found} if "
-            "that is the value."
+def _value(option: Option, flag: str, values: Sequence[str]) -> object:
+    if option.is_switch:
+        return not flag.startswith("--no-")
+    first, *others = values or [""]
+    if not first or first.startswith("="):
+        raise InputError(
+            f"`{flag}` needs a value, {option.expected()}: write {flag}={option.metavar}."
         )
-    choice = f", {_either(action)}" if action.choices else ""
-    value = next(iter(action.choices)) if action.choices else action.metavar
-    return InputError(
-        f"`{name}` needs a value{choice}: write {name} {value}, or {name}={value} without spaces."
-    )
-
-
-def _without_option(table: Table, words: Sequence[str], last: Option | None) -> InputError:
-    found, meant = " ".join(words), _meant(table, words)
-    if meant:
-        return InputError(f"`{found}` has no option before it (did you mean `{meant}`?).{SEE}")
-    if last is None or not last.values:
-        first = next(iter(table))
-        return InputError(
-            f"`{found}` has no option before it: write one, as in `{first} {found}`.{SEE}"
+    if option.is_several:
+        return [name for value in values for name in names(unquoted(value))]
+    if others:
+        rest = " ".join(others)
+        raise InputError(
+            f"`{rest}` is left over after `{flag} {first}`: put a value with spaces in quotes "
+            f"or brackets, as in {flag} {quoted(f'{first} {rest}')}."
         )
-    before = last.values[-1]
-    return InputError(
-        f"`{found}` is left over after `{last.name} {before}`: put a value with spaces in quotes "
-        f"or brackets, as in {last.name} {quoted(f'{before} {found}')}."
-    )
+    return _converted(option, flag, unquoted(first))
 
 
-def _meant(table: Table, words: Sequence[str]) -> str:
-    """Return the likely meaning of a word without an option, or an empty string."""
-    first, *others = words
-    for name, action in table.items():
-        if action.choices is not None and first in action.choices:
-            return f"{name} {first}"
-    action_of_name = table.get(f"--{first}")
-    if action_of_name is None:
-        return ""
-    if others or action_of_name.nargs == 0:
-        return " ".join([f"--{first}", *others])
-    if action_of_name.type is None and action_of_name.choices is None:
-        return f"{action_of_name.option_strings[0]} {first}"
-    return f"--{first} {action_of_name.metavar}"
+def _converted(option: Option, flag: str, text: str) -> object:
+    convert = option.kind.of_text
+    if convert is None:
+        return text
+    value: object = text
+    with contextlib.suppress(ValueError):
+        value = convert(text)
+    return option.checked(value, f"`{flag}`")
+
+
+def _unknown(word: str) -> InputError:
+    text = word.removeprefix(" ")
+    meant = did_you_mean(f"--{text.lstrip('-')}", FLAGS)
+    if is_value(word):
+        return InputError(f"`{text}` has no option before it{meant}.{SEE}")
+    return InputError(f"there is no option `{text}`{meant}.{SEE}")

@@ -1,174 +1,248 @@
-"""The options that a project sets in its `pyproject.toml`, and the option `strict`."""
+"""The options of the magic, in one table.
+
+It makes the parser of the line (`option_line.py`), the settings of `%config GradcheckMagics` and
+of `pyproject.toml`, the completions and the help.
+"""
 
 from __future__ import annotations
 
 import ast
-import json
 import math
 import os
-import re
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from keyword import iskeyword
+from numbers import Integral, Real
 from typing import Any
 
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._inputs.request import MODES
-from gradcheck_magic._wording import did_you_mean, first_line, listed
+from gradcheck_magic._wording import did_you_mean, listed, quoted
 from gradcheck_magic.errors import InputError
 
-__all__ = ["CALLS", "DISPLAYS", "OPTIONS", "is_strict", "project_options"]
+__all__ = ["FLAGS", "OPTIONS", "SETTINGS", "Option", "is_ci"]
 
-CALLS = ("auto", *(convention.value for convention in Convention))
-DISPLAYS = ("auto", "widget", "static", "text")
-
-FILE = "pyproject.toml"
-TABLE = "gradcheck_magic"
 # Values of the environment variable CI that mean that this is no CI.
 NOT_CI = {"", "0", "false", "no", "off"}
 
 
-def is_strict(strict: object) -> bool:
-    """Return True if a check is strict here, for a setting of True, False or "ci"."""
-    if isinstance(strict, bool):
-        return strict
-    if not (isinstance(strict, str) and strict == "ci"):
-        meant = did_you_mean(str(strict), ["True", "False", "ci"])
-        raise InputError(
-            f"`GradcheckMagics.strict` is {strict!r}{meant}: expected True, False or 'ci'."
-        )
-    return os.environ.get("CI", "").strip().lower() not in NOT_CI
-
-
-def project_options() -> dict[str, Any]:
-    """Return the options of the project that the working directory belongs to.
-
-    They are in the table `[tool.gradcheck_magic]` of the nearest `pyproject.toml` that has one, in
-    this directory or above. A file without the table, as in a part of a larger project, is skipped.
-
-    Raises
-    ------
-    InputError
-        If such a file cannot be read, or has an unknown option or an invalid value: a typing error
-        must not make a check less strict than it looks.
-    """
-    try:
-        here = Path.cwd()
-    except FileNotFoundError:
-        # The working directory has been deleted.
-        return {}
-    for directory in (here, *here.parents):
-        file = directory / FILE
-        # Path.is_file would raise an error if the directory may not be entered.
-        if os.path.isfile(file):  # noqa: PTH113
-            told = os.path.relpath(file)
-            table = _table(file, told)
-            if table is not None:
-                return _checked(table, told)
-    return {}
-
-
-def _table(file: Path, told: str) -> object | None:
-    """Return the table of this package in a file, if there is one."""
-    try:
-        tools = tomllib.loads(file.read_text(encoding="utf-8")).get("tool")
-    except OSError as error:
-        raise InputError(f"{told} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise InputError(f"{told} is not valid TOML: {first_line(error)}.") from None
-    if not isinstance(tools, dict):
-        return None
-    for name in tools:
-        if name != TABLE and re.fullmatch(r"gradcheck[-_]?(magics?)?", name, re.IGNORECASE):
-            raise InputError(f"{told}: [tool.{name}] is not read: rename it to [tool.{TABLE}].")
-    return tools.get(TABLE)
-
-
-def _checked(table: object, told: str) -> dict[str, Any]:
-    """Return the options in the table, if all of them are valid."""
-    if not isinstance(table, dict):
-        found = _as_written(table)
-        raise InputError(f"{told}: `{TABLE}` in [tool] is {found}: expected [tool.{TABLE}].")
-    for name, value in table.items():
-        if name not in OPTIONS:
-            meant = did_you_mean(name, OPTIONS)
-            known = "" if meant else f": expected {listed(OPTIONS, len(OPTIONS))}"
-            raise InputError(f"{told}: [tool.{TABLE}] has no option `{name}`{meant}{known}.")
-        option = OPTIONS[name]
-        if not option.fits(value):
-            found = _as_written(value)
-            raise InputError(
-                f"{told}: `{name}` in [tool.{TABLE}] is {found}"
-                f"{did_you_mean(found, option.choices)}: expected {option.expected}."
-            )
-    return table
-
-
-def _as_written(value: object) -> str:
-    """Return a value about as it is written in the file, on one line."""
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
 @dataclass(frozen=True)
-class _Option:
-    """The values that an option may have."""
+class _Kind:
+    """What the values of an option may be.
+
+    Attributes
+    ----------
+    expected : str
+        A description of the values.
+    fits : callable
+        Returns whether an object is one of them.
+    of_text : callable, optional
+        Returns the value that is written on a line, or raises a ValueError. None: it is an
+        expression, which is evaluated only when the check is made.
+    choices : sequence, optional
+        All of the values, if they can be listed.
+    """
 
     expected: str
     fits: Callable[[Any], bool]
-    choices: tuple[str, ...] = ()
+    of_text: Callable[[str], object] | None = str
+    choices: Sequence[str | bool] = ()
 
 
-def _choice(values: Sequence[str | bool]) -> _Option:
-    # Values are compared as they are written, as 1 is not true.
-    choices = tuple(_as_written(value) for value in values)
-    *others, last = choices
-    expected = f"{', '.join(others)} or {last}"
-    return _Option(expected, lambda value: _as_written(value) in choices, choices)
+@dataclass(frozen=True)
+class Option:
+    """An option of the magic.
+
+    Attributes
+    ----------
+    name, short : str
+        The name, such as `params`, and the letter, such as `-p`, if there is one.
+    kind : _Kind
+        What its values may be.
+    help : str
+        What it means, and the default in brackets.
+    metavar : str
+        What stands for its value in the help.
+    default : object
+        The value if nothing is said.
+    is_several : bool
+        True if it takes a list of values.
+    is_on_line, is_setting : bool
+        True if it can be given after `%gradcheck`, and as a setting.
+    """
+
+    name: str
+    kind: _Kind
+    help: str
+    metavar: str | None = None
+    short: str = ""
+    default: object = None
+    is_several: bool = False
+    is_on_line: bool = True
+    is_setting: bool = True
+
+    @property
+    def is_switch(self) -> bool:
+        """True if it takes no value on a line."""
+        return True in self.kind.choices
+
+    @property
+    def flags(self) -> list[str]:
+        """Its names on a line: `-q`, `--quiet` and `--no-quiet`."""
+        no = f"--no-{self.name}" if self.is_switch and self.is_setting else ""
+        return [flag for flag in (self.short, f"--{self.name}", no) if flag and self.is_on_line]
+
+    def expected(self, written: Callable[[object], str] = quoted) -> str:
+        """Return a description of its values, with choices as they are written there."""
+        choices = listed(map(written, self.kind.choices), code=False).replace(" and ", " or ")
+        return choices if self.kind.choices else self.kind.expected
+
+    def checked(
+        self, value: object, where: str, written: Callable[[object], str] = quoted
+    ) -> object:
+        """Return a value of this option if it is valid, else raise an InputError."""
+        if value is self.default or self.kind.fits(value):
+            return value
+        found = written(value)
+        meant = did_you_mean(found, map(written, self.kind.choices))
+        raise InputError(f"{where} is {found}{meant}: expected {self.expected(written)}.")
 
 
-def _whole_number(least: int) -> _Option:
-    return _Option(
-        f"a whole number from {least} on", lambda value: type(value) is int and value >= least
-    )
+def is_ci() -> bool:
+    """Return True in continuous integration, by the environment variable CI."""
+    return os.environ.get("CI", "").strip().lower() not in NOT_CI
 
 
-def _positive(example: str) -> _Option:
-    return _Option(
+def _choice(values: Sequence[str | bool]) -> _Kind:
+    # 1 is not true.
+    return _Kind("", lambda value: isinstance(value, (str, bool)) and value in values, str, values)
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _positive(example: str) -> _Kind:
+    return _Kind(
         f"a positive number, such as {example}",
-        lambda value: type(value) in {int, float} and 0 < value < math.inf,
+        lambda value: _is_number(value, Real) and 0 < value < math.inf,
+        float,
     )
+
+
+def _whole(least: int) -> _Kind:
+    return _Kind(
+        f"a whole number from {least} on",
+        lambda value: _is_number(value, Integral) and value >= least,
+        int,
+    )
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not iskeyword(text) and not text.startswith("__")
 
 
 def _is_expression(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
     try:
-        ast.parse(value.strip(), mode="eval")
+        return isinstance(value, str) and bool(ast.parse(value.strip(), mode="eval"))
     except (SyntaxError, ValueError):
         return False
-    return True
 
 
-EXPRESSION = _Option('a name or an expression, such as "model.weights"', _is_expression)
-WORKERS = _Option(
-    f'{_whole_number(1).expected}, or an executor, such as "pool"',
-    lambda value: _whole_number(1).fits(value) or _is_expression(value),
+def _is_workers(value: object) -> bool:
+    is_executor = hasattr(type(value), "submit")
+    return is_executor or _whole(1).fits(value) or _is_expression(value)
+
+
+SWITCH = _choice((True, False))
+EXPRESSION = _Kind('a name or an expression, such as "model.weights"', _is_expression, of_text=None)
+WORKERS = _Kind(
+    'a whole number from 1 on, or an executor, such as "pool"', _is_workers, of_text=None
 )
-# The names are those of `%config GradcheckMagics`.
-OPTIONS = {
-    "strict": _choice((True, False, "ci")),
-    "quiet": _choice((True, False)),
-    "params": EXPRESSION,
-    "grads": EXPRESSION,
-    "cost": EXPRESSION,
-    "epsilon": _positive("1e-7"),
-    "call": _choice(CALLS),
-    "points": _whole_number(1),
-    "seed": _whole_number(0),
-    "mode": _choice(MODES),
-    "budget": _positive("10"),
-    "workers": WORKERS,
-    "display": _choice(DISPLAYS),
-    "enabled": _choice((True, False)),
-}
+
+OPTIONS = [
+    Option(
+        "params", EXPRESSION, "the parameters: a name or an expression [params]",
+        "EXPR", "-p", "params",
+    ),
+    Option("grads", EXPRESSION, "the backpropagated gradients [grads]", "EXPR", "-g", "grads"),
+    Option(
+        "cost", EXPRESSION, "the function that returns the cost [cost_function]",
+        "EXPR", "-c", "cost_function",
+    ),
+    Option(
+        "upstream", EXPRESSION, "dJ/d(output), if the function returns an array, as a layer does",
+        "EXPR", "-u", is_setting=False,
+    ),
+    Option(
+        "mode", _choice(MODES),
+        "full, scan, or auto: every entry if there is time for that [auto]",
+        "MODE", default="auto",
+    ),
+    Option(
+        "budget", _positive("10"),
+        "stop after this time, and report what is known by then [no limit; auto mode scans if a "
+        "full check would take more than 20 s]",
+        "SECONDS",
+    ),
+    Option(
+        "only", _Kind("names of parameters", bool), "check only these parameters [all]",
+        "NAME", is_several=True, is_setting=False,
+    ),
+    Option(
+        "epsilon", _positive("1e-7"),
+        "the step of the central differences [1e-7; larger in single precision]",
+        "STEP",
+    ),
+    Option(
+        "call", _choice(("auto", *(convention.value for convention in Convention))),
+        "how the function takes the parameters: flat, structured, arguments or closure [auto]",
+        "CALL", default="auto",
+    ),
+    Option(
+        "points", _whole(1),
+        "check K points around the given one too; grads is then a function of the parameters [only "
+        "the given one]",
+        "K", default=1,
+    ),
+    Option(
+        "workers", WORKERS,
+        "evaluate the cost in N processes, or with an executor: a name or an expression [in this "
+        "process]",
+        "N",
+    ),
+    Option(
+        "display", _choice(("auto", "widget", "static", "text")),
+        "widget (the live card and a static copy), static, text, or auto: what the front end can "
+        "show [auto]",
+        "KIND", default="auto",
+    ),
+    Option("seed", _whole(0), "the seed of everything random in the check [0]", "N", default=0),
+    Option(
+        "out", _Kind("a name", _is_name), "bind the result to NAME as well as to _gradcheck",
+        "NAME", "-o", is_setting=False,
+    ),
+    Option(
+        "quiet", SWITCH, "show nothing if the gradient is correct, else one line [off]",
+        short="-q", default=False,
+    ),
+    Option(
+        "strict", _choice((True, False, "ci")),
+        'raise GradientCheckFailed unless the gradient is correct; the setting "ci": only in CI '
+        "[off]",
+        default=False,
+    ),
+    Option(
+        "watch", SWITCH,
+        "check now, and again after each cell that changes what the check uses [off]",
+        is_setting=False,
+    ),
+    Option("unwatch", SWITCH, "stop watching; make no check", is_setting=False),
+    Option(
+        "enabled", SWITCH, "make checks; otherwise, only run the cell's body [on]",
+        default=True, is_on_line=False,
+    ),
+]  # fmt: skip
+FLAGS = {flag: option for option in OPTIONS for flag in option.flags}
+# The settings of `%config GradcheckMagics` and of `[tool.gradcheck_magic]`.
+SETTINGS = {option.name: option for option in OPTIONS if option.is_setting}

@@ -162,7 +162,7 @@ def test_notebook_with_an_executor(run, shell, threads):
     run("%config GradcheckMagics.workers = pool")
     assert run("%gradcheck").passed
     run("%config GradcheckMagics.workers = 0")
-    with pytest.raises(InputError, match="`workers` is 0"):
+    with pytest.raises(InputError, match="workers` is 0"):
         run("%gradcheck")
     with pytest.raises(InputError, match=r"`pol` is not defined .did you mean `pool`"):
         run("%gradcheck --workers pol")

@@ -362,8 +362,8 @@ MISTAKES = {
         "check, or name what to use with --params."
     ),
     "%gradcheck -p 'a b'": "--params 'a b' is not an expression: invalid syntax.",
-    "%gradcheck --seed x": "%gradcheck: `--seed` is 'x': expected a whole number.",
-    "%gradcheck --seed -1": "`seed` is -1: expected a non-negative integer.",
+    "%gradcheck --seed x": "%gradcheck: `--seed` is 'x': expected a whole number from 0 on.",
+    "%gradcheck --seed -1": "%gradcheck: `--seed` is -1: expected a whole number from 0 on.",
     "%gradcheck --stict": (
         "%gradcheck: there is no option `--stict` (did you mean `--strict`?). See %gradcheck? for "
         "the options."
@@ -437,7 +437,7 @@ def test_loaded_twice_and_unloaded(notebook, run, output):
 def test_card_suits_the_front_end(notebook, monkeypatch, display, kinds):
     """The card is text in a terminal, live in a notebook, and static if outputs are isolated."""
     magics = notebook.magics_manager.registry["GradcheckMagics"]
-    options = magics._options(f"--display {display}")
+    options = magics.options_of(f"--display {display}")
     in_terminal, in_notebook, in_frames = kinds
 
     def kind():

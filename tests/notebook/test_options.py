@@ -13,7 +13,8 @@ from traitlets.config import Config
 from gradcheck_magic import GradientCheckFailed, InputError
 from gradcheck_magic.__main__ import main
 from gradcheck_magic._notebook.magic import GradcheckMagics
-from gradcheck_magic._notebook.options import OPTIONS, project_options
+from gradcheck_magic._notebook.options import SETTINGS
+from gradcheck_magic._notebook.project import project_options
 
 OURS = "[tool.gradcheck_magic]\n"
 WRONG = "params, grads, cost_function = [1.0, 2.0], [2.0, 5.0], lambda p: p[0] ** 2 + p[1] ** 2"
@@ -38,7 +39,7 @@ def magics_of(shell):
 
 def test_all_options():
     """Everything that can be configured can be set in the file, by the same name."""
-    assert set(OPTIONS) == set(GradcheckMagics.class_trait_names(config=True))
+    assert set(SETTINGS) == set(GradcheckMagics.class_trait_names(config=True))
 
 
 VALUES = """
@@ -64,7 +65,7 @@ def test_every_option_is_set(shell, run, project):
     run("%reload_ext gradcheck_magic")
     magics = magics_of(shell)
     told = tomllib.loads(VALUES)
-    assert set(told) == set(OPTIONS)
+    assert set(told) == set(SETTINGS)
     assert {name: getattr(magics, name) for name in told} == told
 
 
@@ -102,9 +103,9 @@ MISTAKES = {
     "stirct = true": "[tool.gradcheck_magic] has no option `stirct` (did you mean `strict`?).",
     "Strict = true": "[tool.gradcheck_magic] has no option `Strict` (did you mean `strict`?).",
     "only = 'W'": (
-        "[tool.gradcheck_magic] has no option `only`: expected `strict`, `quiet`, `params`, "
-        "`grads`, `cost`, `epsilon`, `call`, `points`, `seed`, `mode`, `budget`, `workers`, "
-        "`display` and `enabled`."
+        "[tool.gradcheck_magic] has no option `only`: expected `params`, `grads`, `cost`, "
+        "`mode`, `budget`, `epsilon`, `call`, `points`, `workers`, `display`, `seed`, `quiet`, "
+        "`strict` and `enabled`."
     ),
     "strict = 'CI'": (
         '`strict` in [tool.gradcheck_magic] is "CI" (did you mean `"ci"`?): expected true, false '
@@ -237,7 +238,7 @@ def test_a_mistake_in_the_users_configuration(tmp_path, monkeypatch):
     InteractiveShell.clear_instance()
     assert isinstance(error, InputError)
     assert str(error) == (
-        "The 'epsilon' trait of a GradcheckMagics instance expected a float, not the str 'tiny'."
+        "`GradcheckMagics.epsilon` is 'tiny': expected a positive number, such as 1e-7."
     )
     assert "GradcheckMagics" not in [type(c).__name__ for c in shell.configurables]
 
@@ -304,26 +305,49 @@ def test_strict_in_ci(shell, run, monkeypatch, value, strict):
     assert not shell.run_cell("%gradcheck -q --strict").success
 
 
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [
-        ("'CI'", "'CI' (did you mean `ci`?)"),
-        ("'true'", "'true' (did you mean `True`?)"),
-        ("2", "2"),
-        ("None", "None"),
-    ],
-)
-def test_wrong_strictness(shell, run, value, found):
+NO_SETTINGS = {
+    "strict = 'CI'": "'CI' (did you mean `'ci'`?): expected True, False or 'ci'",
+    "strict = 'true'": "'true': expected True, False or 'ci'",
+    "strict = 2": "2: expected True, False or 'ci'",
+    "strict = 1": "1: expected True, False or 'ci'",
+    "strict = None": "None: expected True, False or 'ci'",
+    "mode = 'scam'": "'scam' (did you mean `'scan'`?): expected 'auto', 'full' or 'scan'",
+    "enabled = 'no'": "'no': expected True or False",
+    "epsilon = 0": "0: expected a positive number, such as 1e-7",
+    "budget = True": "True: expected a positive number, such as 10",
+    "seed = 1.5": "1.5: expected a whole number from 0 on",
+    "grads = ['dW']": "['dW']: expected a name or an expression, such as \"model.weights\"",
+}
+
+
+@pytest.mark.parametrize(("setting", "sentence"), NO_SETTINGS.items())
+def test_wrong_settings(shell, run, setting, sentence):
     """`%config` would only log an invalid value, so the next check raises an error, also in CI."""
-    run(f"{WRONG}\n%config GradcheckMagics.strict = {value}")
+    name = setting.partition(" ")[0]
+    run(f"{WRONG}\nbefore = get_ipython().magics_manager.registry['GradcheckMagics'].{name}")
+    run(f"%config GradcheckMagics.{setting}")
     with capture_output() as captured:
         result = shell.run_cell("%%gradcheck\nran = True")
     assert "ran" not in shell.user_ns
-    assert captured.stdout == (
-        f"InputError: `GradcheckMagics.strict` is {found}: expected True, False or 'ci'.\n"
-    )
+    assert captured.stdout == f"InputError: `GradcheckMagics.{name}` is {sentence}.\n"
     assert isinstance(result.error_in_exec, InputError)
-    run("%config GradcheckMagics.strict = False\n%gradcheck")
+    run(f"%config GradcheckMagics.{name} = before\n%gradcheck")
+
+
+VALID_SETTINGS = [
+    "epsilon = np.float64(1e-6)",
+    "seed = np.int64(3)",
+    "points = 1",
+    "budget = None",
+    "workers = 1",
+    "workers = None",
+]
+
+
+@pytest.mark.parametrize("setting", VALID_SETTINGS)
+def test_valid_settings(run, setting):
+    """Settings may be numbers of NumPy, and None where that is the default."""
+    run(f"import numpy as np\n{WRONG}\n%config GradcheckMagics.{setting}\n%gradcheck")
 
 
 @pytest.mark.parametrize(("given", "strict"), [("True", True), ("ci", "ci")])

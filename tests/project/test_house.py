@@ -30,7 +30,7 @@ ALLOWED = {
     "cloudpickle": {"_cost/worker_process.py"},
     "IPython": {
         "_notebook/cells.py", "_notebook/completion.py", "_notebook/front_end.py",
-        "_notebook/magic.py", "__main__.py", "__init__.py",
+        "_notebook/magic.py", "_notebook/option_line.py", "__main__.py", "__init__.py",
     },
     "ipywidgets": {"_notebook/controls.py", "_notebook/live_card.py"},
     "loky": {"_cost/workers.py"},

@@ -16,7 +16,7 @@ from reference import options, told_default
 
 import gradcheck_magic
 from gradcheck_magic import Cause, GradientCheck, StepCurve, Verdict, check_gradients, step_curve
-from gradcheck_magic._notebook.options import project_options
+from gradcheck_magic._notebook.project import project_options
 from gradcheck_magic._result.close_up import CloseUp
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,8 @@ from textwrap import dedent
 from numpydoc.docscrape import NumpyDocString, Parameter
 
 import gradcheck_magic as package
-from gradcheck_magic._notebook.magic import GradcheckMagics
+from gradcheck_magic._notebook.magic import PARSER, GradcheckMagics
+from gradcheck_magic._notebook.options import SETTINGS
 from gradcheck_magic._result.close_up import CloseUp
 from gradcheck_magic._result.error_grid import ErrorGrid
 from gradcheck_magic._result.parameter_check import WrongRegion
@@ -54,7 +55,7 @@ def page():
 
 
 def contents():
-    lines = [f"- The magic:\n  - {link(MAGIC)}: {parser().description.strip().splitlines()[0]}"]
+    lines = [f"- The magic:\n  - {link(MAGIC)}: {PARSER.description.strip().splitlines()[0]}"]
     for title, things in GROUPS.items():
         lines.append(f"- {title}:")
         lines += [f"  - {link(t.__name__)}: {' '.join(parsed(t)['Summary'])}" for t in things]
@@ -143,12 +144,12 @@ def examples(text):
 
 def magic():
     """Return the help of the magic, with its options and settings as tables."""
-    told = re.sub(r"((?:^    .*\n)+)", as_code, parser().description, flags=re.MULTILINE)
+    told = re.sub(r"((?:^    .*\n)+)", as_code, PARSER.description, flags=re.MULTILINE)
     return "\n\n".join([
         heading(MAGIC), markdown(told.strip()),
         table(["option", "meaning", "default"], map(option_row, options())),
         f"`%config {GradcheckMagics.__name__}` sets defaults for a notebook:",
-        table(["name", "meaning", "default"], map(trait_row, traits())),
+        table(["name", "meaning", "default"], map(setting_row, SETTINGS.values())),
     ])  # fmt: skip
 
 
@@ -156,13 +157,9 @@ def as_code(indented):
     return f"{code(dedent(indented[0]).strip())}\n"
 
 
-def parser():
-    return GradcheckMagics.gradcheck.parser
-
-
 def options():
     """Return the options of the magic, as its parser defines them."""
-    return [action for action in parser()._actions if action.option_strings]
+    return [action for action in PARSER._actions if action.option_strings]
 
 
 def told_default(action):
@@ -172,17 +169,13 @@ def told_default(action):
 
 def option_row(action):
     spelled = ", ".join(f"`{name}`" for name in action.option_strings)
-    several = " ..." if action.nargs == "+" else ""
-    value = f" `{action.metavar}{several}`" if action.metavar else ""
+    value = f" `{action.metavar}`" if action.metavar else ""
     return [spelled + value, *told_default(action)]
 
 
-def traits():
-    return GradcheckMagics.class_traits(config=True).values()
-
-
-def trait_row(trait):
-    return [f"`{trait.name}`", trait.help, f"`{trait.default_value!r}`"]
+def setting_row(option):
+    meaning, _ = told_default(option)
+    return [f"`{option.name}`", meaning, f"`{option.default!r}`"]
 
 
 # Markdown
