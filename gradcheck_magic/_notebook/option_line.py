@@ -224,7 +224,7 @@ def _value(option: Option, flag: str, values: Sequence[str]) -> object:
     first, *others = values or [""]
     if not first or first.startswith("="):
         raise InputError(
-            f"`{flag}` needs a value, {option.expected()}: write {flag}={option.metavar}."
+            f"`{flag}` needs a value, {option.expected(str)}: write {flag}={option.metavar}."
         )
     if option.is_several:
         return [name for value in values for name in names(unquoted(value))]
@@ -244,7 +244,7 @@ def _converted(option: Option, flag: str, text: str) -> object:
     value: object = text
     with contextlib.suppress(ValueError):
         value = convert(text)
-    return option.checked(value, f"`{flag}`")
+    return option.checked(value, f"`{flag}`", written=str)
 
 
 def _unknown(word: str) -> InputError:

@@ -362,13 +362,13 @@ MISTAKES = {
         "check, or name what to use with --params."
     ),
     "%gradcheck -p 'a b'": "--params 'a b' is not an expression: invalid syntax.",
-    "%gradcheck --seed x": "%gradcheck: `--seed` is 'x': expected a whole number from 0 on.",
+    "%gradcheck --seed x": "%gradcheck: `--seed` is x: expected a whole number from 0 on.",
     "%gradcheck --seed -1": "%gradcheck: `--seed` is -1: expected a whole number from 0 on.",
     "%gradcheck --stict": (
         "%gradcheck: there is no option `--stict` (did you mean `--strict`?). See %gradcheck? for "
         "the options."
     ),
-    "%gradcheck -o 1x": "%gradcheck: `-o` is '1x': expected a name.",
+    "%gradcheck -o 1x": "%gradcheck: `-o` is 1x: expected a name.",
     "%gradcheck -p 'a": (
         "%gradcheck: the quote ' in `'a` is never closed: write ' where the value ends."
     ),

@@ -132,7 +132,7 @@ NO_VALUE = {
     "--epsilon": (
         "`--epsilon` needs a value, a positive number, such as 1e-7: write --epsilon=STEP."
     ),
-    "--mode  # full": "`--mode` needs a value, 'auto', 'full' or 'scan': write --mode=MODE.",
+    "--mode  # full": "`--mode` needs a value, auto, full or scan: write --mode=MODE.",
     "--only": "`--only` needs a value, names of parameters: write --only=NAME.",
     "-p = a": (
         '`-p` needs a value, a name or an expression, such as "model.weights": write -p=EXPR.'
@@ -164,17 +164,15 @@ NO_VALUE = {
     ),
 }
 NO_SUCH_VALUE = {
-    "--seed x": "`--seed` is 'x': expected a whole number from 0 on.",
-    "--points=1.5": "`--points` is '1.5': expected a whole number from 1 on.",
-    "--epsilon 1e-7.5": "`--epsilon` is '1e-7.5': expected a positive number, such as 1e-7.",
-    "--budget 20s": "`--budget` is '20s': expected a positive number, such as 10.",
-    "-o 1x": "`-o` is '1x': expected a name.",
-    "--out lambda": "`--out` is 'lambda': expected a name.",
-    "--mode fast": "`--mode` is 'fast': expected 'auto', 'full' or 'scan'.",
-    "--mode=scam": (
-        "`--mode` is 'scam' (did you mean `'scan'`?): expected 'auto', 'full' or 'scan'."
-    ),
-    "--display 'card'": "`--display` is 'card': expected 'auto', 'widget', 'static' or 'text'.",
+    "--seed x": "`--seed` is x: expected a whole number from 0 on.",
+    "--points=1.5": "`--points` is 1.5: expected a whole number from 1 on.",
+    "--epsilon 1e-7.5": "`--epsilon` is 1e-7.5: expected a positive number, such as 1e-7.",
+    "--budget 20s": "`--budget` is 20s: expected a positive number, such as 10.",
+    "-o 1x": "`-o` is 1x: expected a name.",
+    "--out lambda": "`--out` is lambda: expected a name.",
+    "--mode fast": "`--mode` is fast: expected auto, full or scan.",
+    "--mode=scam": ("`--mode` is scam (did you mean `scan`?): expected auto, full or scan."),
+    "--display 'card'": "`--display` is card: expected auto, widget, static or text.",
     "-p 'a -q": "the quote ' in `'a -q` is never closed: write ' where the value ends.",
     "--params=\"a' b": (
         'the quote " in `--params="a\' b` is never closed: write " where the value ends.'
