@@ -28,7 +28,7 @@ from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._inputs.parameters import Names, VariableNames, collect, cost_name
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
-from gradcheck_magic._measure.central_differences import CentralDifferences, textbook_pass
+from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import relative_difference
@@ -88,15 +88,14 @@ def gradient_checking(
     """
     pairing = pair(params, grads)
     call = "flat" if isinstance(params, (dict, list, tuple)) else "structured"
-    differences = CentralDifferences.planned(pairing.size, valid_step(epsilon))
+    epsilon = valid_step(epsilon)
     name = cost_name(cost_function, None)
     with (
         Restored(params, cost_function),
         Cost(cost_function, pairing.parameters, name=name, call=call) as cost,
     ):
-        for parameter in pairing.checked:
-            textbook_pass(differences, cost, parameter)
-    return relative_difference(differences.textbook(), pairing.analytic)
+        found = [textbook_differences(cost, parameter, epsilon) for parameter in pairing.checked]
+    return relative_difference(np.concatenate(found), pairing.analytic)
 
 
 def check_gradients(

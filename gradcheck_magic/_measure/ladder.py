@@ -15,7 +15,10 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
     "NOISE_DEVIATIONS",
@@ -23,10 +26,16 @@ __all__ = [
     "Estimate",
     "Ladder",
     "Rung",
+    "Rungs",
     "follows_square_law",
     "gap_at_zero",
     "run_together",
 ]
+
+Vector = NDArray[np.float64]
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 # The error bar of one value of J, in standard deviations of its noise. Both values in a difference
 # may be off by that much at once.
@@ -82,26 +91,67 @@ class Rung:
     central: float
     round_off: float
 
-    @classmethod
-    def measured(
-        cls, costs: tuple[float, float, float], steps: tuple[float, float], noise: float
-    ) -> Rung:
-        """Return the rung for J(θ−h), J(θ), J(θ+h) and the steps really taken down and up."""
-        minus, cost, plus = costs
-        down, up = steps
-        step = (down + up) / 2
-        if not (down > 0 and up > 0):
-            return cls(step, math.nan, math.nan, math.nan, math.inf)
-        forward = (plus - cost) / up if math.isfinite(plus) else math.nan
-        backward = (cost - minus) / down if math.isfinite(minus) else math.nan
-        both = math.isfinite(forward) and math.isfinite(backward)
-        central = (plus - minus) / (down + up) if both else math.nan
-        return cls(step, forward, backward, central, NOISE_DEVIATIONS * noise / step)
-
     @property
     def gap(self) -> float:
         """The forward slope minus the backward slope."""
         return self.forward - self.backward
+
+
+@dataclass(frozen=True, eq=False)
+class Rungs:
+    """The outcomes of many steps: each attribute is an array of what it is in a `Rung`."""
+
+    step: Vector
+    forward: Vector
+    backward: Vector
+    central: Vector
+    round_off: Vector
+
+    @classmethod
+    def measured(
+        cls, costs: tuple[Vector, float, Vector], steps: tuple[Vector, Vector], noise: Any
+    ) -> Self:
+        """Return the rungs for J(θ−h), J(θ), J(θ+h) and the steps really taken down and up."""
+        minus, cost, plus = costs
+        down, up = steps
+        is_taken = (down > 0) & (up > 0)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            slopes = (plus - cost) / up, (cost - minus) / down, (plus - minus) / (down + up)
+            bar = 2 * NOISE_DEVIATIONS * noise / (down + up)
+        forward, backward, central = (
+            np.where(is_taken & np.isfinite(slope), slope, np.nan) for slope in slopes
+        )
+        central = np.where(np.isnan(forward) | np.isnan(backward), np.nan, central)
+        return cls((down + up) / 2, forward, backward, central, np.where(is_taken, bar, np.inf))
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def __getitem__(self, k: int) -> Rung:
+        columns = (self.step, self.forward, self.backward, self.central, self.round_off)
+        return Rung(*(float(column[k]) for column in columns))
+
+    @property
+    def gap(self) -> Vector:
+        """The forward slopes minus the backward slopes; nan where one is missing."""
+        return self.forward - self.backward
+
+    @property
+    def bar(self) -> Vector:
+        """The error bars that the noise of J puts on `central`; inf where there is none."""
+        return np.where(np.isfinite(self.central), self.round_off, np.inf)
+
+    @property
+    def is_flat(self) -> NDArray[np.bool_]:
+        """True where J did not change at all."""
+        flat: NDArray[np.bool_] = (self.forward == 0) & (self.backward == 0)
+        return flat
+
+    def noisier(self, noise: float) -> Self:
+        """Return the same rungs where the noise of J is at least this."""
+        with np.errstate(divide="ignore"):
+            bar = NOISE_DEVIATIONS * noise / self.step
+        return replace(self, round_off=np.maximum(self.round_off, bar))
 
 
 @dataclass(frozen=True)
@@ -155,11 +205,35 @@ class Ladder:
         # What the rungs show together is cached until another one is added.
         self._cached: tuple[list[Rung], int, Estimate] | None = None
 
-    def add(self, rung: Rung) -> None:
-        """Add a rung, unless there is already one with nearly the same step."""
-        if not any(0.8 < known.step / rung.step < 1.25 for known in self.rungs):  # noqa: PLR2004
-            insort(self.rungs, rung)
-            self._cached = None
+    def add(self, rung: Rung) -> bool:
+        """Add a rung and return True, unless there is already one with nearly the same step."""
+        if any(0.8 < known.step / rung.step < 1.25 for known in self.rungs):  # noqa: PLR2004
+            return False
+        insort(self.rungs, rung)
+        self._cached = None
+        return True
+
+    def climb(
+        self,
+        take: Callable[[float], Generator[Question, Answer, Rung]],
+        next_step: Callable[[], float | None],
+        most: int,
+    ) -> Generator[Question, Answer, None]:
+        """Add rungs until there is no next step, or until most of them were added.
+
+        Parameters
+        ----------
+        take : callable
+            Takes a step, asking for the evaluations that it needs.
+        next_step : callable
+            Returns the step to take next; None if enough is known, or if no step would tell more.
+        most : int
+            The largest number of steps.
+        """
+        for _ in range(most):
+            step = next_step()
+            if step is None or not self.add((yield from take(step))):
+                return
 
     def estimate(self) -> Estimate:
         """Return the slope with the smallest error bar that fits all smaller steps."""
@@ -512,15 +586,6 @@ def _best_side_slope(slopes: list[tuple[float, float, float]]) -> tuple[float, f
         bar = 2 * round_off * (ratio + 1) / (ratio - 1) + abs(correction)
         found.append((slope + correction, bar))
     return min(found, key=lambda known: known[1])
-
-
-Question = TypeVar("Question")
-
-
-Answer = TypeVar("Answer")
-
-
-Result = TypeVar("Result")
 
 
 def run_together(

@@ -19,7 +19,14 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, Direction, Prediction, likely_magnitude
 from gradcheck_magic._cost.evaluation import DirectionBatch, Probe
 from gradcheck_magic._measure.analytic_gradient import Analytic
-from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, Estimate, Ladder, Rung, run_together
+from gradcheck_magic._measure.ladder import (
+    NOISE_DEVIATIONS,
+    Estimate,
+    Ladder,
+    Rung,
+    Rungs,
+    run_together,
+)
 from gradcheck_magic._measure.refine import PLACES, VERIFIED, noise_of_pair
 
 __all__ = ["CERTAINTY", "Residual", "Residuals", "joint_residual", "results_of"]
@@ -331,19 +338,22 @@ def _measure_slope(terms: Sequence[Term], cost: Cost, enough: float) -> Looking[
     least = max(term.residuals.least_step(term.direction) for term in terms)
     rounding = max(term.residuals.analytic.rounding for term in terms)
     ladder = Ladder(scale, least, abs(cost.best.value))
-    steps: list[float | None] = [first, 2 * first]
     predicted_slope = 0.0
-    while len(ladder.rungs) < RUNGS_OF_DIRECTION:
-        step = steps.pop(0) if steps else ladder.next_step(first)
-        if step is None:
-            break
-        n_rungs = len(ladder.rungs)
+
+    def take(step: float) -> Looking[Rung]:
+        nonlocal predicted_slope
         rung, predicted_slope = yield from _take_step(terms, cost, step)
-        ladder.add(rung)
-        if not steps and _is_settled(ladder, predicted_slope, enough, rounding):
-            break
-        if len(ladder.rungs) == n_rungs:
-            break
+        return rung
+
+    def next_step() -> float | None:
+        if not ladder.rungs:
+            return first
+        if len(ladder.rungs) == 1:
+            return 2 * first
+        is_settled = _is_settled(ladder, predicted_slope, enough, rounding)
+        return None if is_settled else ladder.next_step(first)
+
+    yield from ladder.climb(take, next_step, RUNGS_OF_DIRECTION)
     estimate, best = ladder.estimate(), ladder.best_rung()
     if best is None:
         return _MeasuredSlope(estimate, predicted_slope, 0.0, math.inf, math.inf)
@@ -368,7 +378,7 @@ def _take_step(terms: Sequence[Term], cost: Cost, step: float) -> Looking[tuple[
     best = cost.best
     probe = [(term.direction, step * term.share) for term in terms]
     plus, minus = yield probe
-    noise = float(noise_of_pair(best, plus, minus))
+    noise = noise_of_pair(best, plus, minus)
     predicted_slope = 0.0
     changes = plus != best.value, minus != best.value
     for term, (direction, length) in zip(terms, probe, strict=True):
@@ -377,4 +387,6 @@ def _take_step(terms: Sequence[Term], cost: Cost, step: float) -> Looking[tuple[
         # Where J did not change, it is flat or a staircase. A correction would hide that.
         plus -= prediction.rounding_plus * changes[0]
         minus -= prediction.rounding_minus * changes[1]
-    return Rung.measured((minus, best.value, plus), (step, step), noise), predicted_slope
+    lengths = np.array([step])
+    costs = np.array([minus]), best.value, np.array([plus])
+    return Rungs.measured(costs, (lengths, lengths), noise)[0], predicted_slope

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import index as whole
 from typing import Any, Self
 
@@ -19,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost, Precision
-from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._cost.gradient_function import pair_at
 from gradcheck_magic._cost.restore import Restored
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
@@ -38,8 +38,16 @@ from gradcheck_magic._inputs.request import Call, Progress, valid_step
 from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
 from gradcheck_magic._measure.central_differences import CLEAR, TEXTBOOK_STEPS, default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION
-from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, RATIO, Estimate, Ladder
-from gradcheck_magic._measure.refine import BEST_STEP, PLACES, Pass, steps_taken
+from gradcheck_magic._measure.ladder import (
+    NOISE_DEVIATIONS,
+    RATIO,
+    Estimate,
+    Ladder,
+    Rung,
+    Rungs,
+    run_together,
+)
+from gradcheck_magic._measure.refine import BEST_STEP, PLACES, SteppedEntries, steps_taken
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import label
 from gradcheck_magic._result.step_curve import StepCurve
@@ -58,8 +66,8 @@ PER_DECADE = 4
 STEPS_OF_CURVE = 60
 # The number of evaluations that setting up a cost usually takes.
 SET_UP_EVALUATIONS = 20
-# The most steps of the curve that the ladder for the best value may use.
-RUNGS_OF_CURVE = 12
+# The most steps of the curve that the ladder for the best value uses after the first one.
+RUNGS_OF_CURVE = 11
 # Two coefficients of ε² are the same if they differ by at most this part.
 SAME_COEFFICIENT = 0.25
 # This matches a label such as W2[3, 1].
@@ -328,16 +336,14 @@ class _SteppedEntry:
             )
         return fitting
 
-    def measured(self, cost: Cost) -> Pass:
+    def measured(self, cost: Cost) -> Rungs:
         """Evaluate J on both sides of θ, for every step."""
         # If the entry is huge, the largest step may overflow.
         with np.errstate(over="ignore", invalid="ignore"):
             steps = self.steps()
             cost.expected = cost.n_evaluations + 2 * len(steps)
-            ks = [self.k] * len(steps)
-            batch = EntryBatch(cost.position(self.parameter), ks, steps.tolist(), quiet=True)
-            pairs = cost.pairs(cost.best, batch)
-            return Pass.made(*pairs, steps_taken(self.theta, steps), cost.best)
+            entries = SteppedEntries(cost, self.parameter, [self.k])
+            return entries.rungs(np.zeros(len(steps), dtype=np.intp), steps)
 
 
 def _changes(check: GradientCheck | None, pairing: Pairing, cost: Cost) -> tuple[str, ...]:
@@ -354,7 +360,7 @@ def _changes(check: GradientCheck | None, pairing: Pairing, cost: Cost) -> tuple
 
 def _conclude(
     entry: _SteppedEntry,
-    taken: Pass,
+    taken: Rungs,
     cost: Cost,
     *,
     check: GradientCheck | None,
@@ -362,7 +368,7 @@ def _conclude(
     started: float,
 ) -> StepCurve:
     """Put the result together; `check` is given if nothing has changed since."""
-    steps = (taken.up + taken.down) / 2
+    steps = taken.step
     known = _best_estimate(entry, taken, cost.best)
     best, bar = known.nearest(entry.value), known.bar
     rounding = entry.analytic.rounding
@@ -380,7 +386,7 @@ def _conclude(
         steps=_frozen(steps),
         values=_frozen(taken.central),
         errors=_frozen(np.abs(taken.central - entry.value)),
-        roundoff=_frozen(taken.round_off),
+        roundoff=_frozen(taken.bar),
         truncation=_frozen(_truncation(steps, taken)),
         step=entry.step,
         best=best,
@@ -426,27 +432,31 @@ def _is_wrong(analytic: float, best: float, bar: float) -> bool:
     return off > CLEAR * bar and off >= THRESHOLDS[1] * (abs(analytic) + abs(best))
 
 
-def _best_estimate(entry: _SteppedEntry, taken: Pass, precision: Precision) -> Estimate:
+def _best_estimate(entry: _SteppedEntry, taken: Rungs, precision: Precision) -> Estimate:
     """Return the slope that a second look would find, using the steps already taken."""
     ladder = Ladder(entry.scale, PLACES * entry.place, abs(precision.value))
-    steps = np.log(taken.stepped)
+    steps = np.log(taken.step)
     has_slope = np.isfinite(taken.central)
     # This is the step that was used, or the nearest to it that shows a slope.
     apart = np.where(has_slope | ~has_slope.any(), np.abs(steps - math.log(entry.step)), np.inf)
-    first = float(taken.stepped[np.argmin(apart)])
+    used = int(np.argmin(apart))
+    first = float(taken.step[used])
     best = BEST_STEP * entry.scale
     second = best if has_slope[np.argmin(np.abs(steps - math.log(best)))] else first / RATIO
-    step: float | None = first
-    for _ in range(RUNGS_OF_CURVE):
-        if step is None:
-            break
-        nearest = int(np.argmin(np.abs(steps - math.log(step))))
-        ladder.add(taken.rung(nearest))
-        step = ladder.next_step(second)
+
+    def take(step: float) -> Generator[float, Rung, Rung]:
+        return (yield step)
+
+    def nearest(asked: Sequence[float]) -> list[Rung]:
+        return [taken[int(np.argmin(np.abs(steps - math.log(step))))] for step in asked]
+
+    ladder.add(taken[used])
+    climb = ladder.climb(take, partial(ladder.next_step, second), RUNGS_OF_CURVE)
+    run_together([climb], nearest, 1)
     return ladder.estimate()
 
 
-def _truncation(steps: Vector, taken: Pass) -> Vector:
+def _truncation(steps: Vector, taken: Rungs) -> Vector:
     """Return the truncation error c ε²; zeros if no run of steps shows one.
 
     From one step to the next, the change of the value divided by the change of ε² is always c. For
@@ -457,7 +467,7 @@ def _truncation(steps: Vector, taken: Pass) -> Vector:
     with np.errstate(all="ignore"):
         apart = np.diff(squares)
         found = np.diff(taken.central) / apart
-        noise = (taken.round_off[1:] + taken.round_off[:-1]) / apart
+        noise = (taken.bar[1:] + taken.bar[:-1]) / apart
         clear = np.abs(found) > CLEAR * noise
         alike = np.abs(np.diff(found)) <= SAME_COEFFICIENT * np.abs(found[:-1]) + noise[:-1]
         row = _longest_run(clear[:-1] & clear[1:] & alike)
