@@ -15,10 +15,8 @@ from gradcheck_magic._result.display import Displayed, renderers
 from gradcheck_magic._result.parameter_check import (
     Entry,
     ParameterCheck,
-    index_of,
-    label,
     relative_error,
-    severity,
+    worst_first,
 )
 from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import did_you_mean, listed
@@ -222,9 +220,7 @@ class GradientCheck(Displayed):
         >>> [entry.label for entry in check.worst_entries()]
         ['params[1]', 'params[0]']
         """
-        ranks = severity(self.analytic, self.numerical, self.wrong)
-        order = np.argsort(-ranks, kind="stable")[:most]
-        return [self._entry(int(position)) for position in order]
+        return self._worst(np.arange(self.n_measured), most)
 
     def entries_behind(self, diagnosis: Diagnosis, most: int = ENTRIES_IN_DICT) -> list[Entry]:
         """Return the entries that a diagnosis is about, worst first: only the wrong ones, if any.
@@ -247,9 +243,7 @@ class GradientCheck(Displayed):
         )
         if np.any(concerned & self.wrong):
             concerned &= self.wrong
-        ranks = np.where(concerned, severity(self.analytic, self.numerical, self.wrong), -np.inf)
-        order = np.argsort(-ranks, kind="stable")[: min(most, int(concerned.sum()))]
-        return [self._entry(int(position)) for position in order]
+        return self._worst(np.flatnonzero(concerned), most)
 
     def close_up(self, name: str) -> CloseUp:
         """Return the entries of one parameter.
@@ -298,13 +292,16 @@ class GradientCheck(Displayed):
             self.kinked[here],
         )
 
-    def _entry(self, position: int) -> Entry:
-        where = int(self.measured[position])
+    def _worst(self, rows: NDArray[np.intp], most: int) -> list[Entry]:
+        columns = self.analytic[rows], self.numerical[rows], self.wrong[rows]
+        return [self._entry(row) for row in rows[worst_first(*columns, most)].tolist()]
+
+    def _entry(self, row: int) -> Entry:
+        where = int(self.measured[row])
         # The entries are in the order of θ, and so are the parameters.
         parameter = next(p for p in self.parameters if p.start <= where < p.start + p.size)
-        index = index_of(where - parameter.start, parameter.shape)
-        values = (self.analytic[position], self.numerical[position], self.uncertainty[position])
-        return Entry(label(parameter.name, index), index, *map(float, values))
+        values = self.analytic[row], self.numerical[row], self.uncertainty[row]
+        return Entry.at(where - parameter.start, parameter.name, parameter.shape, values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a summary, the parameters, the diagnoses and the 100 worst entries for `json`.
@@ -392,7 +389,7 @@ def _parameter_dict(check: ParameterCheck) -> dict[str, Any]:
         "n_measured": check.n_measured,
         "n_wrong": check.n_wrong,
         "detectable": _finite(check.detectable),
-        "regions": [asdict(region) for region in check.regions],
+        "regions": [jsonable(asdict(region)) for region in check.regions],
         "worst": _entry_dict(check.worst) if check.worst else None,
     }
 

@@ -277,5 +277,6 @@ def test_regions_of_a_scan_are_named(box, label, size):
     (check,) = compare(pairing, measured, DOUBLE_PRECISION, scan).parameters
     (region,) = check.regions
     assert (region.label, region.size, region.n_wrong, region.n_tried) == (label, size, 3, 4)
+    assert region.box == box
     assert check.is_scanned
     assert (check.largest, check.typical) == (2.0, pytest.approx(math.sqrt(1.03)))
