@@ -108,8 +108,8 @@ class SteppedEntries:
 
     Attributes
     ----------
-    theta : ndarray
-        The values of the entries.
+    values, theta : ndarray
+        The values of the entries in the precision in which they take steps, and in float64.
     scale : ndarray
         max(1, |θᵢ|) for each of them.
     """
@@ -120,22 +120,26 @@ class SteppedEntries:
         self._parameter = parameter
         self._position = cost.position(parameter)
         self._where = slice(None) if ks is None else np.asarray(ks)
-        self.theta = self._values(cost.best).astype(np.float64)
+        self.theta = self.values.astype(np.float64)
         self.scale = np.maximum(1.0, np.abs(self.theta))
 
     def __len__(self) -> int:
         return len(self.theta)
+
+    @property
+    def values(self) -> NDArray[Any]:
+        return self._values(self.cost.best)
 
     def rungs(self, which: NDArray[np.intp], steps: Vector) -> Rungs:
         """Return J with steps of some of the entries, as rungs in the best precision."""
         best, ks = self.cost.best, [self.ks[k] for k in which.tolist()]
         batch = EntryBatch(self._position, ks, steps.tolist(), quiet=True)
         plus, minus = self.cost.pairs(best, batch)
-        return _rungs(best, (minus, plus), steps_taken(self._values(best)[which], steps))
+        return _rungs(best, (minus, plus), steps_taken(self.values[which], steps))
 
     def smallest_step(self, k: int) -> float:
         """Return the smallest step of an entry, given the precision in which it is taken."""
-        place = float(np.spacing(np.abs(self._values(self.cost.best)[k])))
+        place = float(np.spacing(np.abs(self.values[k])))
         return PLACES * max(place, LEAST_PLACE)
 
     def textbook_pass(self, table: MeasuredEntries, epsilon: float) -> Rungs:

@@ -27,7 +27,6 @@ from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import (
     DOUBLE,
     Names,
-    Parameter,
     Parameters,
     VariableNames,
     collect,
@@ -163,10 +162,9 @@ def step_curve(
     started = time.perf_counter()
     _require_check(check)
     variables, spoken = VariableNames.among(names)
-    place_of_entry = _EntryPlace.found(
-        collect(params, variables, only=None, names=spoken), name, index
-    )
-    only = _names_to_pair(place_of_entry, check)
+    parameters = collect(params, variables, only=None, names=spoken)
+    name, index = _place(parameters, name, index)
+    only = _names_to_pair(parameters, name, check)
     with Restored(params, cost_function, grads):
         pairing = pair_at(params, grads, only=only, names=names)
         cost = Cost(
@@ -181,44 +179,25 @@ def step_curve(
         cost.expected = SET_UP_EVALUATIONS + 2 * STEPS_OF_CURVE
         with cost:
             step = _used_step(epsilon, check, cost)
-            entry = _SteppedEntry.of(pairing, place_of_entry, cost, step)
-            taken = entry.measured(cost)
+            entry = _CurveEntry.of(pairing, name, index, cost, step)
+            taken = entry.rungs()
     changed = _changes(check, pairing, cost)
     same = None if changed else check
     return _conclude(entry, taken, cost, check=same, changed=changed, started=started)
 
 
-@dataclass(frozen=True)
-class _EntryPlace:
-    """The place of an entry among the parameters."""
-
-    parameters: Parameters
-    name: str
-    index: tuple[int, ...]
-
-    @classmethod
-    def found(cls, parameters: Parameters, name: str, index: Any) -> Self:
-        """Return the place given by a name and an index, or by a label."""
-        shapes = {parameter.name: parameter.shape for parameter in parameters.arrays}
-        labelled = LABEL.fullmatch(name) if isinstance(name, str) and name not in shapes else None
-        if labelled and labelled["name"] in shapes and not np.size(index):
-            name, index = labelled["name"], map(int, labelled["index"].split(","))
-        if name not in shapes:
-            raise InputError(
-                f"`{name}` is not a parameter{did_you_mean(str(name), shapes)}: choose from "
-                f"{listed(shapes)}."
-            )
-        return cls(parameters, name, _valid_index(name, index, shapes[name]))
-
-    @property
-    def k(self) -> int:
-        """The position of the entry in its parameter, in C order."""
-        return int(np.ravel_multi_index(self.index, self.shape)) if self.index else 0
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the parameter."""
-        return next(p.shape for p in self.parameters.arrays if p.name == self.name)
+def _place(parameters: Parameters, name: str, index: Any) -> tuple[str, tuple[int, ...]]:
+    """Return the name of a parameter and the index in it, given these or a label."""
+    shapes = {parameter.name: parameter.shape for parameter in parameters.arrays}
+    labelled = LABEL.fullmatch(name) if isinstance(name, str) and name not in shapes else None
+    if labelled and labelled["name"] in shapes and not np.size(index):
+        name, index = labelled["name"], map(int, labelled["index"].split(","))
+    if name not in shapes:
+        raise InputError(
+            f"`{name}` is not a parameter{did_you_mean(str(name), shapes)}: choose from "
+            f"{listed(shapes)}."
+        )
+    return name, _valid_index(name, index, shapes[name])
 
 
 def _valid_index(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -250,20 +229,20 @@ def _require_check(check: object) -> None:
         )
 
 
-def _names_to_pair(place: _EntryPlace, check: GradientCheck | None) -> list[str]:
+def _names_to_pair(parameters: Parameters, name: str, check: GradientCheck | None) -> list[str]:
     """Return the parameters whose gradient is needed: all of the check, so they can be compared."""
     if check is None:
-        return [place.name]
+        return [name]
     checked = [parameter.name for parameter in check.parameters]
-    known = [parameter.name for parameter in place.parameters.arrays]
+    known = [parameter.name for parameter in parameters.arrays]
     if not set(checked) <= set(known):
         raise InputError(
-            f"`check` is a check of {listed(checked)}, but `{place.parameters.name}` holds "
+            f"`check` is a check of {listed(checked)}, but `{parameters.name}` holds "
             f"{listed(known)}: give the same `params` and `names` as to the check."
         )
-    if place.name not in checked:
+    if name not in checked:
         raise InputError(
-            f"`{place.name}` was not checked, because `only` left it out: choose an entry from "
+            f"`{name}` was not checked, because `only` left it out: choose an entry from "
             f"{listed(checked)}."
         )
     return checked
@@ -280,29 +259,41 @@ def _used_step(epsilon: float | None, check: GradientCheck | None, cost: Cost) -
 
 
 @dataclass(frozen=True, eq=False)
-class _SteppedEntry:
-    """One entry of θ, with the steps that it will take.
+class _CurveEntry:
+    """One entry of θ, which takes the steps of the curve.
 
     Attributes
     ----------
-    theta : ndarray, shape (1,)
-        The value of the entry, in the precision in which it is stepped.
+    analytic : Analytic
+        The gradient of its parameter.
+    index : tuple of int
+        Its index in the parameter.
+    entries : SteppedEntries
+        The entry alone.
+    step : float
+        The step that was used.
     """
 
-    parameter: Parameter
     analytic: Analytic
-    k: int
-    theta: NDArray[Any]
+    index: tuple[int, ...]
+    entries: SteppedEntries
     step: float
 
     @classmethod
-    def of(cls, pairing: Pairing, place: _EntryPlace, cost: Cost, step: float) -> Self:
-        """Return the entry at a place, ready to be stepped."""
-        i = [parameter.name for parameter in pairing.checked].index(place.name)
-        parameter, k = pairing.checked[i], place.k
-        slot = cost.best.binding.slots[cost.position(parameter)]
-        theta = np.array(slot[k : k + 1])
-        return cls(parameter, gradient_under_test(pairing, i, cost), k, theta, step)
+    def of(
+        cls, pairing: Pairing, name: str, index: tuple[int, ...], cost: Cost, step: float
+    ) -> Self:
+        """Return an entry, ready to be stepped."""
+        i = [parameter.name for parameter in pairing.checked].index(name)
+        parameter = pairing.checked[i]
+        k = int(np.ravel_multi_index(index, parameter.shape)) if index else 0
+        entries = SteppedEntries(cost, parameter, [k])
+        return cls(gradient_under_test(pairing, i, cost), index, entries, step)
+
+    @property
+    def k(self) -> int:
+        """The position of the entry in its parameter, in C order."""
+        return self.entries.ks[0]
 
     @property
     def value(self) -> float:
@@ -310,9 +301,14 @@ class _SteppedEntry:
         return float(self.analytic.gradient[self.k])
 
     @property
+    def theta(self) -> NDArray[Any]:
+        """The value of the entry, in the precision in which it is stepped; shape (1,)."""
+        return self.entries.values
+
+    @property
     def scale(self) -> float:
         """The absolute value of the entry, or 1 if that is larger."""
-        return max(1.0, abs(float(self.theta[0])))
+        return float(self.entries.scale[0])
 
     @property
     def place(self) -> float:
@@ -331,19 +327,19 @@ class _SteppedEntry:
         fitting: NDArray[Any] = steps[(down > 0) & (up > 0) & np.isfinite(up + down)]
         if not fitting.size:
             raise InputError(
-                f"`{self.parameter.label(self.k)}` is {self.theta[0]}, where {self.theta.dtype} "
+                f"`{self.analytic.parameter.label(self.k)}` is {self.theta[0]}, where {self.theta.dtype} "
                 "has no room for a step on both sides: give it a smaller value."
             )
         return fitting
 
-    def measured(self, cost: Cost) -> Rungs:
+    def rungs(self) -> Rungs:
         """Evaluate J on both sides of θ, for every step."""
+        cost = self.entries.cost
         # If the entry is huge, the largest step may overflow.
         with np.errstate(over="ignore", invalid="ignore"):
             steps = self.steps()
             cost.expected = cost.n_evaluations + 2 * len(steps)
-            entries = SteppedEntries(cost, self.parameter, [self.k])
-            return entries.rungs(np.zeros(len(steps), dtype=np.intp), steps)
+            return self.entries.rungs(np.zeros(len(steps), dtype=np.intp), steps)
 
 
 def _changes(check: GradientCheck | None, pairing: Pairing, cost: Cost) -> tuple[str, ...]:
@@ -359,7 +355,7 @@ def _changes(check: GradientCheck | None, pairing: Pairing, cost: Cost) -> tuple
 
 
 def _conclude(
-    entry: _SteppedEntry,
+    entry: _CurveEntry,
     taken: Rungs,
     cost: Cost,
     *,
@@ -377,11 +373,11 @@ def _conclude(
         wrong = bool(check.wrong[where])
         if math.isfinite(check.numerical[where]) and math.isfinite(check.uncertainty[where]):
             best, bar = float(check.numerical[where]), float(check.uncertainty[where])
-    parameter, index = entry.parameter, entry.parameter.index(entry.k)
+    name = entry.analytic.parameter.name
     return StepCurve(
-        label=label(parameter.name, index),
-        name=parameter.name,
-        index=index,
+        label=label(name, entry.index),
+        name=name,
+        index=entry.index,
         analytic=entry.value,
         steps=_frozen(steps),
         values=_frozen(taken.central),
@@ -403,7 +399,7 @@ def _conclude(
     )
 
 
-def _sufficient_bar(entry: _SteppedEntry, best: float, cost: Cost) -> float:
+def _sufficient_bar(entry: _CurveEntry, best: float, cost: Cost) -> float:
     """Return the error bar that is small enough: a part of the parameter's largest gradient entry.
 
     This is the rule of a check. If both values are zero, any bar will do. If the largest entry is
@@ -416,11 +412,11 @@ def _sufficient_bar(entry: _SteppedEntry, best: float, cost: Cost) -> float:
     return float(max(tolerance.of_parameter * largest, cost.best.eps * cost.scale / entry.scale))
 
 
-def _row_in_check(entry: _SteppedEntry, check: GradientCheck | None) -> int | None:
+def _row_in_check(entry: _CurveEntry, check: GradientCheck | None) -> int | None:
     """Return the row in which the check holds the entry; None if it did not measure it."""
     if check is None:
         return None
-    where = np.flatnonzero(check.measured == entry.parameter.start + entry.k)
+    where = np.flatnonzero(check.measured == entry.analytic.parameter.start + entry.k)
     return int(where[0]) if where.size else None
 
 
@@ -432,7 +428,7 @@ def _is_wrong(analytic: float, best: float, bar: float) -> bool:
     return off > CLEAR * bar and off >= THRESHOLDS[1] * (abs(analytic) + abs(best))
 
 
-def _best_estimate(entry: _SteppedEntry, taken: Rungs, precision: Precision) -> Estimate:
+def _best_estimate(entry: _CurveEntry, taken: Rungs, precision: Precision) -> Estimate:
     """Return the slope that a second look would find, using the steps already taken."""
     ladder = Ladder(entry.scale, PLACES * entry.place, abs(precision.value))
     steps = np.log(taken.step)

@@ -33,6 +33,22 @@ Vector = NDArray[np.float64]
 
 # The number of entries that `to_dict` lists.
 ENTRIES_IN_DICT = 100
+# The attributes that it lists as they are.
+NUMBERS_IN_DICT = (
+    "difference",
+    "difference_uncertainty",
+    "mode",
+    "call",
+    "epsilon",
+    "cost",
+    "noise",
+    "point",
+    "n_evaluations",
+    "seconds",
+    "detectable",
+    "size",
+    "interrupted",
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -325,32 +341,23 @@ class GradientCheck(Displayed):
         >>> json.loads(json.dumps(found)) == found
         True
         """
-        return {
-            "verdict": self.verdict.name,
-            "passed": self.passed,
-            "difference": _finite(self.difference),
-            "difference_uncertainty": _finite(self.difference_uncertainty),
-            "mode": self.mode,
-            "call": self.call,
-            "epsilon": self.epsilon,
-            "cost": _finite(self.cost),
-            "noise": _finite(self.noise),
-            "n_kinked": int(self.kinked.sum()),
-            "point": self.point,
-            "n_evaluations": self.n_evaluations,
-            "seconds": self.seconds,
-            "detectable": _finite(self.detectable),
-            "size": self.size,
-            "n_measured": self.n_measured,
-            "n_wrong": len(self.wrong_entries),
-            "interrupted": self.interrupted,
-            "reasons": list(self.reasons),
-            "notes": list(self.notes),
-            "changes": self.changes,
-            "parameters": [_parameter_dict(parameter) for parameter in self.parameters],
-            "diagnoses": [_diagnosis_dict(diagnosis) for diagnosis in self.diagnoses],
-            "worst_entries": [_entry_dict(entry) for entry in self.worst_entries()],
-        }
+        found: dict[str, Any] = jsonable(
+            {
+                "verdict": self.verdict.name,
+                "passed": self.passed,
+                **{name: getattr(self, name) for name in NUMBERS_IN_DICT},
+                "n_kinked": int(self.kinked.sum()),
+                "n_measured": self.n_measured,
+                "n_wrong": len(self.wrong_entries),
+                "reasons": self.reasons,
+                "notes": self.notes,
+                "changes": self.changes,
+                "parameters": [_parameter_dict(parameter) for parameter in self.parameters],
+                "diagnoses": [_diagnosis_dict(diagnosis) for diagnosis in self.diagnoses],
+                "worst_entries": [asdict(entry) for entry in self.worst_entries()],
+            }
+        )
+        return found
 
     def figure(self) -> Figure:
         """Return a matplotlib figure of the distribution of the errors of the entries.
@@ -366,48 +373,29 @@ class GradientCheck(Displayed):
         return drawn
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def jsonable(value: Any) -> Any:
     """Return a value as `json` can represent it: tuples as lists, and None for nan and inf."""
     if isinstance(value, dict):
         return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [jsonable(item) for item in value]
-    return _finite(value) if isinstance(value, float) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _parameter_dict(check: ParameterCheck) -> dict[str, Any]:
+    names = ("name", "shape", "size", "difference", "n_measured", "n_wrong", "detectable")
     return {
-        "name": check.name,
-        "shape": list(check.shape),
-        "size": check.size,
+        **{name: getattr(check, name) for name in names},
         "verdict": check.verdict.name,
-        "difference": _finite(check.difference),
-        "n_measured": check.n_measured,
-        "n_wrong": check.n_wrong,
-        "detectable": _finite(check.detectable),
-        "regions": [jsonable(asdict(region)) for region in check.regions],
-        "worst": _entry_dict(check.worst) if check.worst else None,
-    }
-
-
-def _entry_dict(entry: Entry) -> dict[str, Any]:
-    return {
-        "label": entry.label,
-        "index": list(entry.index),
-        "analytic": _finite(entry.analytic),
-        "numerical": _finite(entry.numerical),
-        "uncertainty": _finite(entry.uncertainty),
+        "regions": [asdict(region) for region in check.regions],
+        "worst": asdict(check.worst) if check.worst else None,
     }
 
 
 def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         "cause": diagnosis.cause.name,
-        "names": list(diagnosis.names),
+        "names": diagnosis.names,
         "sentence": diagnosis.sentence,
-        "details": jsonable(diagnosis.details),
+        "details": diagnosis.details,
     }
