@@ -13,7 +13,6 @@ import math
 from bisect import insort
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from typing import Any, Self, TypeVar
 
@@ -604,30 +603,18 @@ def run_together(
     at_once : int
         The number of generators that run at the same time.
     """
-    results: list[Result] = []
-    for start in range(0, len(inquiries), at_once):
-        results += _run_batch(inquiries[start : start + at_once], answers)
-    return results
-
-
-def _run_batch(
-    inquiries: Sequence[Generator[Question, Answer, Result]],
-    answers: Callable[[Sequence[Question]], Sequence[Answer]],
-) -> list[Result]:
     results: dict[int, Result] = {}
-    asked: dict[int, Question] = {}
-
-    def advance(i: int, resume: Callable[[], Question]) -> None:
-        try:
-            asked[i] = resume()
-        except StopIteration as stop:
-            results[i] = stop.value
-
-    for i, inquiry in enumerate(inquiries):
-        advance(i, partial(next, inquiry))
-    while asked:
-        under_way, found = list(asked), answers(list(asked.values()))
-        asked.clear()
-        for i, answer in zip(under_way, found, strict=True):
-            advance(i, partial(inquiries[i].send, answer))
+    for start in range(0, len(inquiries), at_once):
+        # A generator starts when it is sent None.
+        found: dict[int, Any] = dict.fromkeys(range(len(inquiries))[start : start + at_once])
+        while found:
+            asked = {}
+            for i, answer in found.items():
+                try:
+                    asked[i] = inquiries[i].send(answer)
+                except StopIteration as stop:
+                    results[i] = stop.value
+            found = {}
+            if asked:
+                found = dict(zip(asked, answers(list(asked.values())), strict=True))
     return [results[i] for i in range(len(inquiries))]

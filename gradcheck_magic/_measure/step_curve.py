@@ -291,19 +291,9 @@ class _CurveEntry:
         return cls(gradient_under_test(pairing, i, cost), index, entries, step)
 
     @property
-    def k(self) -> int:
-        """The position of the entry in its parameter, in C order."""
-        return self.entries.ks[0]
-
-    @property
     def value(self) -> float:
         """The analytic value of the gradient."""
-        return float(self.analytic.gradient[self.k])
-
-    @property
-    def theta(self) -> NDArray[Any]:
-        """The value of the entry, in the precision in which it is stepped; shape (1,)."""
-        return self.entries.values
+        return float(self.analytic.gradient[self.entries.ks[0]])
 
     @property
     def scale(self) -> float:
@@ -313,22 +303,25 @@ class _CurveEntry:
     @property
     def place(self) -> float:
         """The unit in the last place of the entry; that of 1 if the entry is zero."""
-        size = np.abs(self.theta) if self.theta[0] else np.ones_like(self.theta)
+        theta = self.entries.values
+        size = np.abs(theta) if theta[0] else np.ones_like(theta)
         return float(np.spacing(size)[0])
 
     def steps(self) -> NDArray[Any]:
         """Return the steps in the precision of θ; the step that was used is one of them."""
+        theta = self.entries.values
         least, most, used = map(math.log10, (PLACES * self.place, self.scale, self.step))
         least = max(least, most - STEPS_OF_CURVE)
         ratio = 1 / min(PER_DECADE, int(STEPS_OF_CURVE / (most - least)))
         multiples = np.arange(math.ceil((least - used) / ratio), (most - used) // ratio + 1)
         steps = self.step * 10.0 ** (ratio * np.union1d(multiples, [0.0]))
-        down, up = steps_taken(self.theta, steps := steps.astype(self.theta.dtype))
+        down, up = steps_taken(theta, steps := steps.astype(theta.dtype))
         fitting: NDArray[Any] = steps[(down > 0) & (up > 0) & np.isfinite(up + down)]
         if not fitting.size:
+            name = label(self.analytic.parameter.name, self.index)
             raise InputError(
-                f"`{self.analytic.parameter.label(self.k)}` is {self.theta[0]}, where {self.theta.dtype} "
-                "has no room for a step on both sides: give it a smaller value."
+                f"`{name}` is {theta[0]}, where {theta.dtype} has no room for a step on "
+                "both sides: give it a smaller value."
             )
         return fitting
 
@@ -393,7 +386,7 @@ def _conclude(
         wrong=wrong,
         enough=_sufficient_bar(entry, best, cost),
         changed=changed,
-        precision=str(entry.theta.dtype),
+        precision=str(entry.entries.values.dtype),
         n_evaluations=cost.n_evaluations,
         seconds=time.perf_counter() - started,
     )
@@ -416,7 +409,7 @@ def _row_in_check(entry: _CurveEntry, check: GradientCheck | None) -> int | None
     """Return the row in which the check holds the entry; None if it did not measure it."""
     if check is None:
         return None
-    where = np.flatnonzero(check.measured == entry.analytic.parameter.start + entry.k)
+    where = np.flatnonzero(check.measured == entry.analytic.parameter.start + entry.entries.ks[0])
     return int(where[0]) if where.size else None
 
 
