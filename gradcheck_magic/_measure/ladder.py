@@ -201,15 +201,19 @@ class Ladder:
         self._largest = LARGEST_STEP * scale
         self._smallest = smallest
         self._most_noise = HIDDEN * cost
-        # What the rungs show together is cached until another one is added.
-        self._cached: tuple[list[Rung], int, Estimate] | None = None
+        # The rungs that have a slope, with the noise that they show together; which of them gives
+        # the best estimate, and that estimate.
+        self._finite: list[Rung] = []
+        self._best = 0
+        self._estimate = NO_ESTIMATE
 
     def add(self, rung: Rung) -> bool:
         """Add a rung and return True, unless there is already one with nearly the same step."""
         if any(0.8 < known.step / rung.step < 1.25 for known in self.rungs):  # noqa: PLR2004
             return False
         insort(self.rungs, rung)
-        self._cached = None
+        self._finite = _with_hidden_noise(self.rungs, self._most_noise)
+        self._best, self._estimate = self._best_of(self._finite)
         return True
 
     def climb(
@@ -236,12 +240,11 @@ class Ladder:
 
     def estimate(self) -> Estimate:
         """Return the slope with the smallest error bar that fits all smaller steps."""
-        return self._best()[1]
+        return self._estimate
 
     def best_rung(self) -> Rung | None:
         """Return the rung on which the estimate rests."""
-        rungs, k, _ = self._summary()
-        return rungs[k] if rungs else None
+        return self._finite[self._best] if self._finite else None
 
     def next_step(self, first: float) -> float | None:
         """Return the step to take next, or None if no other step would tell more.
@@ -251,17 +254,16 @@ class Ladder:
         first : float
             The second step, to be taken while there is only one rung.
         """
-        rungs = self._finite_rungs()
+        rungs, k, estimate = self._finite, self._best, self._estimate
         if not rungs:
             return self._step_towards_finite(first)
         top = rungs[-1].step
         if len(rungs) == 1:
             return self._if_new(first) or self._if_new(top * RATIO)
-        k, estimate = self._best()
         if estimate.is_flat:
             return self._if_new(top * RATIO**2) or self._if_new(top * RATIO)
         if _stair_height(rungs) > 0:
-            return self._if_new(top * RATIO) or self._step_between(*rungs[-2:])
+            return self._if_new(top * RATIO) or _step_between(*rungs[-2:])
         return (
             self._nearest_step(rungs[0])
             if _has_kink(rungs)
@@ -270,30 +272,15 @@ class Ladder:
 
     def step_to_compare(self, off: float) -> float | None:
         """Return a step near the best one, at which a disagreement by `off` would show again."""
-        rungs = self._finite_rungs()
+        rungs, k = self._finite, self._best
         if len(rungs) < 2 or _stair_height(rungs) > 0:  # noqa: PLR2004
             return None
-        k, _ = self._best()
         if k > 0:
-            below = self._step_between(rungs[k - 1], rungs[k])
+            below = _step_between(rungs[k - 1], rungs[k])
             if below is not None and rungs[k].round_off * rungs[k].step / below <= 0.7 * off:
                 return below
-        above = self._step_between(rungs[k], rungs[k + 1]) if k + 1 < len(rungs) else None
+        above = _step_between(rungs[k], rungs[k + 1]) if k + 1 < len(rungs) else None
         return above or self._if_new(rungs[0].step / RATIO)
-
-    def _finite_rungs(self) -> list[Rung]:
-        """Return the rungs that have a slope, with the noise that they show together."""
-        return self._summary()[0]
-
-    def _best(self) -> tuple[int, Estimate]:
-        """Return the position of the rung with the best estimate, and that estimate."""
-        return self._summary()[1:]
-
-    def _summary(self) -> tuple[list[Rung], int, Estimate]:
-        if self._cached is None:
-            rungs = self._with_noise()
-            self._cached = (rungs, *self._best_of(rungs))
-        return self._cached
 
     def _best_of(self, rungs: list[Rung]) -> tuple[int, Estimate]:
         if not rungs:
@@ -316,7 +303,7 @@ class Ladder:
 
         Two steps may agree with each other by luck.
         """
-        rungs = self._finite_rungs()
+        rungs = self._finite
         if estimate.on_kink or (len(rungs) > 1 and _stair_height(rungs) > 0):
             return True
         off = abs(estimate.low - value)
@@ -328,13 +315,6 @@ class Ladder:
             if in_a_row == 3:  # noqa: PLR2004
                 return True
         return False
-
-    def _with_noise(self) -> list[Rung]:
-        rungs = [rung for rung in self.rungs if math.isfinite(rung.central)]
-        bar = NOISE_DEVIATIONS * _hidden_noise(rungs, self._most_noise)
-        if bar == 0:
-            return rungs
-        return [replace(r, round_off=max(r.round_off, bar / r.step)) for r in rungs]
 
     def _step_towards_finite(self, first: float) -> float | None:
         """Return a smaller step, twice; then larger ones, in case J is finite on one side."""
@@ -358,11 +338,11 @@ class Ladder:
         top = len(rungs) - 1
         if k == top or (k == top - 1 and _agree_within_noise(rungs[k], rungs[top])):
             return self._if_new(rungs[top].step * RATIO)
-        return self._step_between(rungs[k], rungs[k + 1])
+        return _step_between(rungs[k], rungs[k + 1])
 
     def _step_beside(self, rungs: list[Rung], k: int, bar: float) -> float | None:
         """Return a step near the best one, for when curvature or a kink limits its estimate."""
-        above = None if k + 1 == len(rungs) else self._step_between(rungs[k], rungs[k + 1])
+        above = None if k + 1 == len(rungs) else _step_between(rungs[k], rungs[k + 1])
         if above is not None and rungs[k + 1].step > 2 * RATIO * rungs[k].step:
             # The neighbour is too far away to confirm the best rung.
             return above
@@ -370,21 +350,32 @@ class Ladder:
             return self._if_new(rungs[0].step / RATIO)
         below = math.sqrt(rungs[k - 1].step * rungs[k].step)
         if rungs[k].round_off * rungs[k].step / below < bar / 2:
-            between = self._step_between(rungs[k - 1], rungs[k])
+            between = _step_between(rungs[k - 1], rungs[k])
             if between is not None:
                 return between
         return above or self._if_new(rungs[0].step / RATIO)
-
-    def _step_between(self, lower: Rung, upper: Rung) -> float | None:
-        if upper.step < APART * lower.step:
-            return None
-        return math.sqrt(lower.step * upper.step)
 
     def _if_new(self, step: float) -> float | None:
         """Return the step, capped at the largest; None if it cannot be taken or is not new."""
         step = min(step, self._largest)
         known = any(1 / APART < rung.step / step < APART for rung in self.rungs)
         return None if known or step < self._smallest else step
+
+
+def _step_between(lower: Rung, upper: Rung) -> float | None:
+    """Return the step halfway between two others, if they are far enough apart."""
+    if upper.step < APART * lower.step:
+        return None
+    return math.sqrt(lower.step * upper.step)
+
+
+def _with_hidden_noise(rungs: list[Rung], most: float) -> list[Rung]:
+    """Return the rungs that have a slope, with the noise that they show together."""
+    rungs = [rung for rung in rungs if math.isfinite(rung.central)]
+    bar = NOISE_DEVIATIONS * _hidden_noise(rungs, most)
+    if bar == 0:
+        return rungs
+    return [replace(r, round_off=max(r.round_off, bar / r.step)) for r in rungs]
 
 
 def _agree_within_noise(one: Rung, other: Rung) -> bool:
