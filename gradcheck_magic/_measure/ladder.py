@@ -113,15 +113,19 @@ class Rungs:
         """Return the rungs for J(θ−h), J(θ), J(θ+h) and the steps really taken down and up."""
         minus, cost, plus = costs
         down, up = steps
-        is_taken = (down > 0) & (up > 0)
+        width = down + up
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            slopes = (plus - cost) / up, (cost - minus) / down, (plus - minus) / (down + up)
-            bar = 2 * NOISE_DEVIATIONS * noise / (down + up)
-        forward, backward, central = (
-            np.where(is_taken & np.isfinite(slope), slope, np.nan) for slope in slopes
-        )
-        central = np.where(np.isnan(forward) | np.isnan(backward), np.nan, central)
-        return cls((down + up) / 2, forward, backward, central, np.where(is_taken, bar, np.inf))
+            forward, backward = (plus - cost) / up, (cost - minus) / down
+            central, bar = (plus - minus) / width, 2 * NOISE_DEVIATIONS * noise / width
+            is_known = np.isfinite(forward + backward + central)
+        if not is_known.all():
+            is_taken = (down > 0) & (up > 0)
+            forward, backward = (
+                np.where(is_taken & np.isfinite(slope), slope, np.nan)
+                for slope in (forward, backward)
+            )
+            central, bar = np.where(is_known, central, np.nan), np.where(is_taken, bar, np.inf)
+        return cls(width / 2, forward, backward, central, bar)
 
     def __len__(self) -> int:
         return len(self.step)

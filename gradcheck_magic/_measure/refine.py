@@ -108,8 +108,8 @@ class SteppedEntries:
 
     Attributes
     ----------
-    values, theta : ndarray
-        The values of the entries in the precision in which they take steps, and in float64.
+    theta : ndarray
+        The values of the entries, in float64.
     scale : ndarray
         max(1, |θᵢ|) for each of them.
     """
@@ -128,6 +128,7 @@ class SteppedEntries:
 
     @property
     def values(self) -> NDArray[Any]:
+        """The values of the entries, in the precision in which they take steps."""
         return self._values(self.cost.best)
 
     def rungs(self, which: NDArray[np.intp], steps: Vector) -> Rungs:
@@ -162,7 +163,6 @@ class SteppedEntries:
         return first
 
     def _values(self, precision: Precision) -> NDArray[Any]:
-        """Return the values of the entries, in the precision in which they are stepped."""
         values: NDArray[Any] = precision.binding.slots[self._position][self._where]
         return values
 
@@ -185,8 +185,11 @@ def steps_taken(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vec
 
 def noise_of_pair(precision: Precision, plus: Any, minus: Any) -> Any:
     """Return the noise of both values: at least half a unit in the last place of the larger."""
-    sizes = [np.where(np.isfinite(cost), np.abs(cost), 0.0) for cost in (plus, minus)]
-    return np.maximum(precision.noise, precision.eps / 2 * np.maximum(*sizes))
+    sizes = np.abs(plus), np.abs(minus)
+    if not np.isfinite(largest := np.maximum(*sizes)).all():
+        # What is not finite does not count.
+        largest = np.maximum(*(np.where(np.isfinite(size), size, 0.0) for size in sizes))
+    return np.maximum(precision.noise, precision.eps / 2 * largest)
 
 
 class Refinement:
