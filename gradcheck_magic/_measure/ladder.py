@@ -113,8 +113,8 @@ class Rungs:
         """Return the rungs for J(θ−h), J(θ), J(θ+h) and the steps really taken down and up."""
         minus, cost, plus = costs
         down, up = steps
-        width = down + up
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            width = down + up
             forward, backward = (plus - cost) / up, (cost - minus) / down
             central, bar = (plus - minus) / width, 2 * NOISE_DEVIATIONS * noise / width
             is_known = np.isfinite(forward + backward + central)
