@@ -16,19 +16,19 @@ from gradcheck_magic._cost.evaluation import OutOfTime
 from gradcheck_magic._cost.gradient_function import moved_in_place, pair_at, point_around
 from gradcheck_magic._cost.restore import Restored
 from gradcheck_magic._diagnosis.conclude import (
-    Outcome,
     conclude,
     has_failed,
     most_telling,
     with_changes,
 )
 from gradcheck_magic._diagnosis.diagnose import diagnose
+from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.experiments import Earlier
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._inputs.parameters import Names, VariableNames, collect, cost_name
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
-from gradcheck_magic._measure.central_differences import CentralDifferences, textbook_pass
+from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import relative_difference
@@ -88,15 +88,14 @@ def gradient_checking(
     """
     pairing = pair(params, grads)
     call = "flat" if isinstance(params, (dict, list, tuple)) else "structured"
-    differences = CentralDifferences.planned(pairing.size, valid_step(epsilon))
+    epsilon = valid_step(epsilon)
     name = cost_name(cost_function, None)
     with (
         Restored(params, cost_function),
         Cost(cost_function, pairing.parameters, name=name, call=call) as cost,
     ):
-        for parameter in pairing.checked:
-            textbook_pass(differences, cost, parameter)
-    return relative_difference(differences.textbook(), pairing.analytic)
+        found = [textbook_differences(cost, parameter, epsilon) for parameter in pairing.checked]
+    return relative_difference(np.concatenate(found), pairing.analytic)
 
 
 def check_gradients(
@@ -294,7 +293,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
         judged = measurement.judged(cost)
         diagnoses = diagnosed(*judged, scan=measurement.scan, evaluate=False)
         stopped = stop
-    check = conclude(Outcome(pairing, cost, measurement, *judged, diagnoses, stopped), started)
+    check = conclude(Evidence(pairing, cost, measurement, *judged, diagnoses, stopped), started)
     if isinstance(stopped, KeyboardInterrupt):
         raise GradientCheckInterrupted(check) from None
     return check

@@ -1,4 +1,4 @@
-"""The results of a check, from which the sentences of the report are written."""
+"""Everything that a check at one point found out."""
 
 from __future__ import annotations
 
@@ -8,61 +8,72 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._cost.evaluation import OutOfTime
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import DOUBLE
 from gradcheck_magic._measure.compare import Comparison
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
+from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._measure.scan import Scan
+from gradcheck_magic._result.cause import Diagnosis
 from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import listed
 
 __all__ = ["NAMED_ENTRIES", "Evidence"]
 
-Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 # The largest number of entries that a sentence names.
 NAMED_ENTRIES = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
-    """The results of a check, from which the sentences of the report are written.
+    """Everything that a check at one point found out: the result and its sentences follow.
 
     Attributes
     ----------
-    scan : Scan or None
-        The scan, if there was one.
-    stopped : str
-        The reason why the check was stopped before its end; empty if it was not.
-    is_diagnosed : bool
-        True if there is a diagnosis of what is probably wrong.
+    stop : BaseException or None
+        What stopped the check, if it was stopped.
     """
 
     pairing: Pairing
     cost: Cost
-    epsilon: float
-    measured: MeasuredEntries
+    measurement: Measurement
     comparison: Comparison
-    verdict: Verdict
-    scan: Scan | None = None
-    stopped: str = ""
-    is_diagnosed: bool = False
+    measured: MeasuredEntries
+    diagnoses: tuple[Diagnosis, ...] = ()
+    stop: BaseException | None = None
 
     @property
-    def analytic(self) -> Vector:
-        """The backpropagated values of the measured entries."""
-        return self.measured.analytic
+    def scan(self) -> Scan | None:
+        """The scan, if there was one."""
+        return self.measurement.scan
 
     @property
-    def numerical(self) -> Vector:
-        """The best numerical values of these entries."""
-        return self.measured.numerical
+    def epsilon(self) -> float:
+        """The step of the textbook differences."""
+        return self.measurement.epsilon
 
     @property
-    def uncertainty(self) -> Vector:
-        """The error bars of the numerical values."""
-        return self.measured.uncertainty
+    def is_cut_short(self) -> bool:
+        """True if the check was stopped before everything was measured."""
+        return self.stop is not None and not self.measurement.is_done
+
+    @property
+    def stopped(self) -> str:
+        """A sentence that says why everything was not measured; empty if it was."""
+        if not self.is_cut_short:
+            return ""
+        why = "The budget was used up" if isinstance(self.stop, OutOfTime) else "Interrupted"
+        return f"{why}: {self.measurement.so_far}"
+
+    @property
+    def verdict(self) -> Verdict:
+        """The overall verdict."""
+        verdict = self.comparison.verdict
+        is_bug = verdict is Verdict.BUG
+        return Verdict.INCONCLUSIVE if self.is_cut_short and not is_bug else verdict
 
     @property
     def is_single(self) -> bool:

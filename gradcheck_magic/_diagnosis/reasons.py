@@ -41,7 +41,7 @@ def reasons(evidence: Evidence) -> Iterator[str]:
         return
     if evidence.stopped:
         return
-    if evidence.verdict is Verdict.INSPECT and not evidence.is_diagnosed:
+    if evidence.verdict is Verdict.INSPECT and not evidence.diagnoses:
         yield from _slightly_off(evidence)
     if evidence.verdict is Verdict.INCONCLUSIVE:
         yield from _inconclusive(evidence)
@@ -82,13 +82,13 @@ def _slightly_off(evidence: Evidence) -> Iterator[str]:
 
 def _inconclusive(evidence: Evidence) -> Iterator[str]:
     unknown, cost = evidence.comparison.unknown, evidence.cost
-    analytic_is_zero = np.abs(evidence.analytic) <= ZERO * evidence.uncertainty
+    analytic_is_zero = np.abs(evidence.measured.analytic) <= ZERO * evidence.measured.uncertainty
     if not unknown.any() or np.all(
-        analytic_is_zero & (np.abs(evidence.numerical) <= evidence.uncertainty)
+        analytic_is_zero & (np.abs(evidence.measured.numerical) <= evidence.measured.uncertainty)
     ):
         yield _stationary(evidence)
         return
-    lost = ~np.isfinite(evidence.numerical)
+    lost = ~np.isfinite(evidence.measured.numerical)
     if lost.any():
         yield (
             f"`{cost.name}` is not finite near {evidence.labels(lost)}, or every step there is too "
@@ -102,9 +102,9 @@ def _inconclusive(evidence: Evidence) -> Iterator[str]:
 
 
 def _stationary(evidence: Evidence) -> str:
-    if not (evidence.numerical.any() or any(map(np.any, evidence.pairing.gradients))):
+    if not (evidence.measured.numerical.any() or any(map(np.any, evidence.pairing.gradients))):
         return "Both gradients are zero everywhere: there is nothing to compare."
-    bar = float(np.max(evidence.uncertainty, initial=0.0))
+    bar = float(np.max(evidence.measured.uncertainty, initial=0.0))
     if evidence.scan is not None:
         bar = max(bar, evidence.scan.detectable)
     return (
@@ -117,8 +117,8 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
     """Return what limits the error bars, and what to do about it."""
     cost, names = evidence.cost, evidence.names(unknown)
     precision = cost.best
-    bar = float(np.max(evidence.uncertainty[unknown]))
-    size = float(np.max(np.abs(evidence.numerical[unknown])))
+    bar = float(np.max(evidence.measured.uncertainty[unknown]))
+    size = float(np.max(np.abs(evidence.measured.numerical[unknown])))
     known = f"the numerical gradient of {names}, at most {size:.1e}, is known only to {bar:.1e}"
     carries = f"`{cost.name}` is {precision.value:.3g} and has noise of {precision.noise:.1e}"
     if evidence.is_single and precision is cost.own:
@@ -178,7 +178,7 @@ def _why_correct(evidence: Evidence, difference: float) -> str:
         )
     textbook = measured.textbook
     expected = NOISE_DEVIATIONS * cost.noise / evidence.epsilon * np.sqrt(len(textbook))
-    if np.linalg.norm(textbook - evidence.analytic) <= expected:
+    if np.linalg.norm(textbook - evidence.measured.analytic) <= expected:
         return (
             f"The difference of {difference:.1e} is rounding noise: `{cost.name}` is "
             f"{cost.value:.3g}, with rounding noise of {cost.noise:.1e}, which a step of "
@@ -193,7 +193,8 @@ def _why_correct(evidence: Evidence, difference: float) -> str:
 
 def _why_bug(evidence: Evidence, difference: float) -> str:
     mask = evidence.comparison.wrong
-    part, whole = (float(np.linalg.norm(evidence.numerical[m])) for m in (mask, mask | True))
+    numerical = evidence.measured.numerical
+    part, whole = (float(np.linalg.norm(values)) for values in (numerical[mask], numerical))
     share = f", {part / whole:.0e} of the whole gradient," if 0 < part < whole else ""
     has = "has a relative error" if mask.sum() == 1 else "have relative errors"
     return (
@@ -203,9 +204,9 @@ def _why_bug(evidence: Evidence, difference: float) -> str:
 
 
 def _worst_error(evidence: Evidence, mask: Mask) -> float:
-    off = np.abs(evidence.analytic[mask] - evidence.numerical[mask])
-    sizes = np.maximum(np.abs(evidence.analytic[mask]), np.abs(evidence.numerical[mask]))
-    return float(np.max(off / sizes))
+    analytic, numerical = evidence.measured.analytic[mask], evidence.measured.numerical[mask]
+    sizes = np.maximum(np.abs(analytic), np.abs(numerical))
+    return float(np.max(np.abs(analytic - numerical) / sizes))
 
 
 # Notes on what is unusual
@@ -253,7 +254,7 @@ def _nothing_compared(evidence: Evidence) -> Iterator[str]:
     for parameter, part, _ in measured.parts(evidence.pairing):
         if part.stop - part.start < parameter.size or not measured.settled[part].all():
             continue
-        if not (evidence.analytic[part].any() or evidence.numerical[part].any()):
+        if not (evidence.measured.analytic[part].any() or evidence.measured.numerical[part].any()):
             zero.append(parameter.name)
     if evidence.scan is not None:
         zero += [e.parameter.name for e in evidence.scan.parameters if e.is_nothing]

@@ -1,11 +1,12 @@
 """The numerical gradient with an error bar on every entry, and the verdict that follows from it.
 
 J(θ) and the analytic gradient come in; measured entries and a `Comparison` go out. `measurement.py`
-chooses between the two ways there are. One measures every entry: `central_differences.py` makes the
-textbook's pass, `refine.py` repeats what that leaves open with other steps, and `ladder.py` turns
-several steps into one value and its bar. The other is a scan for a million entries: `scan.py` looks
-along random directions, `residuals.py` measures them, `locate.py` finds what is wrong and
-`sampling.py` measures suspects individually. `measured_entries.py` is the table of measured
-entries, `analytic_gradient.py` the gradient under test, and `compare.py` judges one by the other.
+chooses between the two ways there are. One measures every entry: `refine.py` takes the textbook's
+step (`central_differences.py`) with each and repeats what that leaves open with other steps, and
+`ladder.py` turns several steps into one value and its bar. The other is a scan for a million
+entries: `scan.py` looks along random directions, `residuals.py` measures them, `locate.py` finds
+what is wrong and `sampling.py` measures suspects individually. `measured_entries.py` is the table
+of entries that both fill, `analytic_gradient.py` the gradient under test, and `compare.py` judges
+one by the other.
 `step_curve.py` measures one entry with steps of every size.
 """

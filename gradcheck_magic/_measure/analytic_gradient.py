@@ -35,6 +35,8 @@ class Analytic:
     ----------
     parameter : Parameter
         The parameter that the gradient belongs to.
+    start : int
+        The position of its first entry in `Pairing.indices`.
     gradient : ndarray
         The values, flat in C order.
     largest : float
@@ -44,6 +46,7 @@ class Analytic:
     """
 
     parameter: Parameter
+    start: int
     gradient: Vector
     largest: float
     rounding: float
@@ -54,7 +57,8 @@ def gradient_under_test(pairing: Pairing, i: int, cost: Cost) -> Analytic:
     gradient = pairing.gradients[i]
     largest = largest_entry(gradient)
     rounding = _gradient_rounding(largest, pairing.gradient_eps[i], cost)
-    return Analytic(pairing.checked[i], gradient, largest, rounding)
+    start = sum(parameter.size for parameter in pairing.checked[:i])
+    return Analytic(pairing.checked[i], start, gradient, largest, rounding)
 
 
 def _gradient_rounding(largest: float, eps: float, cost: Cost) -> float:

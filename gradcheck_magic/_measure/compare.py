@@ -23,7 +23,7 @@ from gradcheck_magic._result.parameter_check import (
     ParameterCheck,
     WrongRegion,
     relative_error,
-    severity,
+    worst_first,
 )
 from gradcheck_magic._result.verdict import THRESHOLDS, Verdict, relative_difference
 
@@ -107,7 +107,6 @@ def compare(
     difference. After a scan they also depend on what the residuals of each parameter leave open.
     """
     analytic, numerical = measured.analytic, measured.numerical
-    textbook = np.where(np.isfinite(measured.textbook), measured.textbook, numerical)
     lost = _lost_in_rounding(pairing, measured, scan)
     off = np.where(lost | measured.disputed, 0.0, _in_error_bars(measured))
     error = relative_error(numerical, analytic)
@@ -118,36 +117,50 @@ def compare(
     unknown, negligible = _unknown(pairing, measured, tolerance, lost)
     is_open = (unsure | (measured.disputed & ~lost) | ~np.isfinite(numerical)) & ~wrong & ~inspect
     unknown = unknown & ~wrong & ~inspect | is_open
-    checks, ranked = [], []
-    for i, (parameter, part, ks) in enumerate(measured.parts(pairing)):
-        verdict = _verdict(wrong[part], inspect[part], unknown[part])
-        entries = _ParameterEntries(
-            parameter,
-            ks,
-            analytic[part],
-            numerical[part],
-            measured.uncertainty[part],
-            wrong[part],
-            verdict,
-        )
-        if scan is None:
-            checks.append(_compare_parameter(entries, textbook[part]))
-        else:
-            judged = _judge_scan(scan, i, verdict, tolerance, is_open=bool(is_open[part].any()))
-            checks.append(_scanned_parameter(entries, scan, i, judged))
-        ranked.extend(entries.wrong_ones())
-    ranked.sort(key=lambda entry: -entry[0])
-    verdict = _overall(checks, scan) if scan else _verdict(wrong, inspect, unknown)
-    is_zero = _shows_nothing(scan) if scan else _is_zero(measured)
-    return Comparison(
-        Verdict.INCONCLUSIVE if verdict is Verdict.CORRECT and is_zero else verdict,
-        scan.difference if scan else (_difference(textbook, analytic), 0.0),
+    masks = wrong, inspect, unknown
+    checks = [
+        _parameter_check(parameter, ks, measured, rows, masks)
+        for parameter, rows, ks in measured.parts(pairing)
+    ]
+    found = Comparison(
+        _unless_zero(_verdict(*masks), is_zero=_is_zero(measured)),
+        (_difference(measured, slice(None)), 0.0),
         tuple(checks),
-        wrong,
-        inspect,
-        unknown,
+        *masks,
         negligible,
-        tuple(name for _, name in ranked),
+        _wrong_entries(pairing, measured, wrong),
+    )
+    if scan is None:
+        return found
+    open_ones = [bool(is_open[rows].any()) for _, rows, _ in measured.parts(pairing)]
+    return _with_scan(found, scan, open_ones, tolerance)
+
+
+def _with_scan(
+    found: Comparison, scan: Scan, is_open: Sequence[bool], tolerance: Tolerance
+) -> Comparison:
+    """Add what a scan knows of the entries that were not measured individually."""
+    checks = []
+    for i, (check, each) in enumerate(zip(found.parameters, scan.parameters, strict=True)):
+        difference, uncertainty = scan.difference_of(i)
+        scanned = replace(
+            check,
+            verdict=_judge_scan(scan, i, check.verdict, tolerance, is_open=is_open[i]),
+            difference=difference,
+            difference_uncertainty=uncertainty,
+            is_scanned=each.is_measured,
+            largest=each.largest,
+            typical=each.norm / math.sqrt(max(check.size, 1)),
+            detectable=each.detectable,
+            regions=tuple(_wrong_region(each.parameter, region) for region in each.regions),
+        )
+        checks.append(scanned)
+    is_zero = all(each.is_zero for each in scan.parameters)
+    return replace(
+        found,
+        verdict=_unless_zero(_overall(checks, scan), is_zero=is_zero),
+        difference=scan.difference,
+        parameters=tuple(checks),
     )
 
 
@@ -175,9 +188,9 @@ def _judge_scan(
     return Verdict.CORRECT if known else Verdict.INCONCLUSIVE
 
 
-def _shows_nothing(scan: Scan) -> bool:
-    """Return True if the gradient is zero everywhere, as far as can be told."""
-    return all(each.is_zero for each in scan.parameters)
+def _unless_zero(verdict: Verdict, *, is_zero: bool) -> Verdict:
+    """Return the verdict, but do not call a gradient correct that is zero everywhere."""
+    return Verdict.INCONCLUSIVE if verdict is Verdict.CORRECT and is_zero else verdict
 
 
 def _verdict(wrong: Mask, inspect: Mask, unknown: Mask) -> Verdict:
@@ -213,7 +226,7 @@ def _lost_in_rounding(pairing: Pairing, measured: MeasuredEntries, scan: Scan | 
     zero = (analytic <= rounding) & (numerical <= CLEAR * measured.uncertainty)
     lost = np.zeros(len(analytic), dtype=bool)
     for i, (_, part, _) in enumerate(measured.parts(pairing)):
-        lost[part] = np.all(zero[part]) if scan is None else scan.is_lost(i)
+        lost[part] = zero[part].all() if scan is None else scan.is_lost(i)
     return lost
 
 
@@ -237,61 +250,47 @@ def _unknown(
     return unknown | ~measured.settled, tuple(negligible)
 
 
-@dataclass(frozen=True)
-class _ParameterEntries:
-    """The measured entries of one parameter, in C order, and their positions in it."""
-
-    parameter: Parameter
-    ks: NDArray[np.intp]
-    analytic: Vector
-    numerical: Vector
-    uncertainty: Vector
-    wrong: Mask
-    verdict: Verdict
-
-    def worst(self) -> Entry | None:
-        """Return the entry with the largest error; wrong entries come before the others."""
-        if not self.analytic.size:
-            return None
-        i = int(np.argmax(severity(self.analytic, self.numerical, self.wrong)))
-        k = int(self.ks[i])
-        return Entry(
-            self.parameter.label(k),
-            self.parameter.index(k),
-            float(self.analytic[i]),
-            float(self.numerical[i]),
-            float(self.uncertainty[i]),
-        )
-
-    def wrong_ones(self) -> list[tuple[float, tuple[str, tuple[int, ...]]]]:
-        """Return every wrong entry, with its severity."""
-        how_bad = severity(self.analytic, self.numerical, self.wrong)
-        return [
-            (float(how_bad[i]), (self.parameter.name, self.parameter.index(int(self.ks[i]))))
-            for i in np.flatnonzero(self.wrong).tolist()
-        ]
-
-
-def _compare_parameter(entries: _ParameterEntries, textbook: Vector) -> ParameterCheck:
-    verdict = entries.verdict
-    if entries.analytic.size < entries.parameter.size and verdict is not Verdict.BUG:
-        verdict = Verdict.INCONCLUSIVE
-    return _parameter_check(entries, verdict, (_difference(textbook, entries.analytic), 0.0))
-
-
-def _scanned_parameter(
-    entries: _ParameterEntries, scan: Scan, i: int, verdict: Verdict
+def _parameter_check(
+    parameter: Parameter,
+    ks: NDArray[np.intp],
+    measured: MeasuredEntries,
+    rows: slice,
+    masks: tuple[Mask, Mask, Mask],
 ) -> ParameterCheck:
-    each = scan.parameters[i]
-    check = _parameter_check(entries, verdict, scan.difference_of(i))
-    return replace(
-        check,
-        is_scanned=each.is_measured,
-        largest=each.largest,
-        typical=each.norm / math.sqrt(max(check.size, 1)),
-        detectable=each.detectable,
-        regions=tuple(_wrong_region(entries.parameter, region) for region in each.regions),
+    """Return what the entries of a parameter show: those in some rows, at the positions `ks`."""
+    wrong, inspect, unknown = (mask[rows] for mask in masks)
+    verdict = _verdict(wrong, inspect, unknown)
+    if verdict is Verdict.CORRECT and len(ks) < parameter.size:
+        verdict = Verdict.INCONCLUSIVE
+    values = measured.analytic[rows], measured.numerical[rows], measured.uncertainty[rows]
+    worst = [
+        Entry.at(int(ks[i]), parameter.name, parameter.shape, (column[i] for column in values))
+        for i in worst_first(*values[:2], wrong, 1)
+    ]
+    return ParameterCheck(
+        name=parameter.name,
+        shape=parameter.shape,
+        size=parameter.size,
+        start=parameter.start,
+        verdict=verdict,
+        difference=_difference(measured, rows),
+        n_measured=len(ks),
+        n_wrong=int(wrong.sum()),
+        worst=worst[0] if worst else None,
     )
+
+
+def _wrong_entries(
+    pairing: Pairing, measured: MeasuredEntries, wrong: Mask
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Return the name and the index of each wrong entry, worst first."""
+    names = [
+        (parameter.name, parameter.index(k))
+        for parameter, rows, ks in measured.parts(pairing)
+        for k in ks[wrong[rows]].tolist()
+    ]
+    columns = measured.analytic[wrong], measured.numerical[wrong], wrong[wrong]
+    return tuple(names[i] for i in worst_first(*columns, len(names)))
 
 
 def _wrong_region(parameter: Parameter, region: Region) -> WrongRegion:
@@ -306,28 +305,13 @@ def _wrong_region(parameter: Parameter, region: Region) -> WrongRegion:
     label = parameter.name
     if set(sides) != {":"}:
         label = f"{parameter.name}[{', '.join(sides)}]"
-    return WrongRegion(label, box_size(region.box), region.n_wrong, region.n_tried)
+    size = box_size(region.box)
+    return WrongRegion(label, size, region.n_wrong, region.n_tried, region.box)
 
 
-def _parameter_check(
-    entries: _ParameterEntries, verdict: Verdict, difference: tuple[float, float]
-) -> ParameterCheck:
-    parameter = entries.parameter
-    return ParameterCheck(
-        name=parameter.name,
-        shape=parameter.shape,
-        size=parameter.size,
-        start=parameter.start,
-        verdict=verdict,
-        difference=difference[0],
-        difference_uncertainty=difference[1],
-        n_measured=entries.analytic.size,
-        n_wrong=int(entries.wrong.sum()),
-        worst=entries.worst(),
-    )
-
-
-def _difference(textbook: Vector, analytic: Vector) -> float:
-    """Return the relative difference over the entries that have a finite quotient."""
+def _difference(measured: MeasuredEntries, rows: slice) -> float:
+    """Return the relative difference over the entries that have a quotient, or else a value."""
+    textbook, analytic = measured.textbook[rows], measured.analytic[rows]
+    textbook = np.where(np.isfinite(textbook), textbook, measured.numerical[rows])
     finite = np.isfinite(textbook)
     return relative_difference(textbook[finite], analytic[finite])

@@ -13,9 +13,11 @@ import math
 from bisect import insort
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
     "NOISE_DEVIATIONS",
@@ -23,10 +25,16 @@ __all__ = [
     "Estimate",
     "Ladder",
     "Rung",
+    "Rungs",
     "follows_square_law",
     "gap_at_zero",
     "run_together",
 ]
+
+Vector = NDArray[np.float64]
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 # The error bar of one value of J, in standard deviations of its noise. Both values in a difference
 # may be off by that much at once.
@@ -82,26 +90,71 @@ class Rung:
     central: float
     round_off: float
 
-    @classmethod
-    def measured(
-        cls, costs: tuple[float, float, float], steps: tuple[float, float], noise: float
-    ) -> Rung:
-        """Return the rung for J(θ−h), J(θ), J(θ+h) and the steps really taken down and up."""
-        minus, cost, plus = costs
-        down, up = steps
-        step = (down + up) / 2
-        if not (down > 0 and up > 0):
-            return cls(step, math.nan, math.nan, math.nan, math.inf)
-        forward = (plus - cost) / up if math.isfinite(plus) else math.nan
-        backward = (cost - minus) / down if math.isfinite(minus) else math.nan
-        both = math.isfinite(forward) and math.isfinite(backward)
-        central = (plus - minus) / (down + up) if both else math.nan
-        return cls(step, forward, backward, central, NOISE_DEVIATIONS * noise / step)
-
     @property
     def gap(self) -> float:
         """The forward slope minus the backward slope."""
         return self.forward - self.backward
+
+
+@dataclass(frozen=True, eq=False)
+class Rungs:
+    """The outcomes of many steps: each attribute is an array of what it is in a `Rung`."""
+
+    step: Vector
+    forward: Vector
+    backward: Vector
+    central: Vector
+    round_off: Vector
+
+    @classmethod
+    def measured(
+        cls, costs: tuple[Vector, float, Vector], steps: tuple[Vector, Vector], noise: Any
+    ) -> Self:
+        """Return the rungs for J(θ−h), J(θ), J(θ+h) and the steps really taken down and up."""
+        minus, cost, plus = costs
+        down, up = steps
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            width = down + up
+            forward, backward = (plus - cost) / up, (cost - minus) / down
+            central, bar = (plus - minus) / width, 2 * NOISE_DEVIATIONS * noise / width
+            is_known = np.isfinite(forward + backward + central)
+        if not is_known.all():
+            is_taken = (down > 0) & (up > 0)
+            forward, backward = (
+                np.where(is_taken & np.isfinite(slope), slope, np.nan)
+                for slope in (forward, backward)
+            )
+            central, bar = np.where(is_known, central, np.nan), np.where(is_taken, bar, np.inf)
+        return cls(width / 2, forward, backward, central, bar)
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def __getitem__(self, k: int) -> Rung:
+        columns = (self.step, self.forward, self.backward, self.central, self.round_off)
+        return Rung(*(float(column[k]) for column in columns))
+
+    @property
+    def gap(self) -> Vector:
+        """The forward slopes minus the backward slopes; nan where one is missing."""
+        return self.forward - self.backward
+
+    @property
+    def bar(self) -> Vector:
+        """The error bars that the noise of J puts on `central`; inf where there is none."""
+        return np.where(np.isfinite(self.central), self.round_off, np.inf)
+
+    @property
+    def is_flat(self) -> NDArray[np.bool_]:
+        """True where J did not change at all."""
+        flat: NDArray[np.bool_] = (self.forward == 0) & (self.backward == 0)
+        return flat
+
+    def noisier(self, noise: float) -> Self:
+        """Return the same rungs where the noise of J is at least this."""
+        with np.errstate(divide="ignore"):
+            bar = NOISE_DEVIATIONS * noise / self.step
+        return replace(self, round_off=np.maximum(self.round_off, bar))
 
 
 @dataclass(frozen=True)
@@ -152,23 +205,50 @@ class Ladder:
         self._largest = LARGEST_STEP * scale
         self._smallest = smallest
         self._most_noise = HIDDEN * cost
-        # What the rungs show together is cached until another one is added.
-        self._cached: tuple[list[Rung], int, Estimate] | None = None
+        # The rungs that have a slope, with the noise that they show together; which of them gives
+        # the best estimate, and that estimate.
+        self._finite: list[Rung] = []
+        self._best = 0
+        self._estimate = NO_ESTIMATE
 
-    def add(self, rung: Rung) -> None:
-        """Add a rung, unless there is already one with nearly the same step."""
-        if not any(0.8 < known.step / rung.step < 1.25 for known in self.rungs):  # noqa: PLR2004
-            insort(self.rungs, rung)
-            self._cached = None
+    def add(self, rung: Rung) -> bool:
+        """Add a rung and return True, unless there is already one with nearly the same step."""
+        if any(0.8 < known.step / rung.step < 1.25 for known in self.rungs):  # noqa: PLR2004
+            return False
+        insort(self.rungs, rung)
+        self._finite = _with_hidden_noise(self.rungs, self._most_noise)
+        self._best, self._estimate = self._best_of(self._finite)
+        return True
+
+    def climb(
+        self,
+        take: Callable[[float], Generator[Question, Answer, Rung]],
+        next_step: Callable[[], float | None],
+        most: int,
+    ) -> Generator[Question, Answer, None]:
+        """Add rungs until there is no next step, or until most of them were added.
+
+        Parameters
+        ----------
+        take : callable
+            Takes a step, asking for the evaluations that it needs.
+        next_step : callable
+            Returns the step to take next; None if enough is known, or if no step would tell more.
+        most : int
+            The largest number of steps.
+        """
+        for _ in range(most):
+            step = next_step()
+            if step is None or not self.add((yield from take(step))):
+                return
 
     def estimate(self) -> Estimate:
         """Return the slope with the smallest error bar that fits all smaller steps."""
-        return self._best()[1]
+        return self._estimate
 
     def best_rung(self) -> Rung | None:
         """Return the rung on which the estimate rests."""
-        rungs, k, _ = self._summary()
-        return rungs[k] if rungs else None
+        return self._finite[self._best] if self._finite else None
 
     def next_step(self, first: float) -> float | None:
         """Return the step to take next, or None if no other step would tell more.
@@ -178,17 +258,16 @@ class Ladder:
         first : float
             The second step, to be taken while there is only one rung.
         """
-        rungs = self._finite_rungs()
+        rungs, k, estimate = self._finite, self._best, self._estimate
         if not rungs:
             return self._step_towards_finite(first)
         top = rungs[-1].step
         if len(rungs) == 1:
             return self._if_new(first) or self._if_new(top * RATIO)
-        k, estimate = self._best()
         if estimate.is_flat:
             return self._if_new(top * RATIO**2) or self._if_new(top * RATIO)
         if _stair_height(rungs) > 0:
-            return self._if_new(top * RATIO) or self._step_between(*rungs[-2:])
+            return self._if_new(top * RATIO) or _step_between(*rungs[-2:])
         return (
             self._nearest_step(rungs[0])
             if _has_kink(rungs)
@@ -197,30 +276,15 @@ class Ladder:
 
     def step_to_compare(self, off: float) -> float | None:
         """Return a step near the best one, at which a disagreement by `off` would show again."""
-        rungs = self._finite_rungs()
+        rungs, k = self._finite, self._best
         if len(rungs) < 2 or _stair_height(rungs) > 0:  # noqa: PLR2004
             return None
-        k, _ = self._best()
         if k > 0:
-            below = self._step_between(rungs[k - 1], rungs[k])
+            below = _step_between(rungs[k - 1], rungs[k])
             if below is not None and rungs[k].round_off * rungs[k].step / below <= 0.7 * off:
                 return below
-        above = self._step_between(rungs[k], rungs[k + 1]) if k + 1 < len(rungs) else None
+        above = _step_between(rungs[k], rungs[k + 1]) if k + 1 < len(rungs) else None
         return above or self._if_new(rungs[0].step / RATIO)
-
-    def _finite_rungs(self) -> list[Rung]:
-        """Return the rungs that have a slope, with the noise that they show together."""
-        return self._summary()[0]
-
-    def _best(self) -> tuple[int, Estimate]:
-        """Return the position of the rung with the best estimate, and that estimate."""
-        return self._summary()[1:]
-
-    def _summary(self) -> tuple[list[Rung], int, Estimate]:
-        if self._cached is None:
-            rungs = self._with_noise()
-            self._cached = (rungs, *self._best_of(rungs))
-        return self._cached
 
     def _best_of(self, rungs: list[Rung]) -> tuple[int, Estimate]:
         if not rungs:
@@ -243,7 +307,7 @@ class Ladder:
 
         Two steps may agree with each other by luck.
         """
-        rungs = self._finite_rungs()
+        rungs = self._finite
         if estimate.on_kink or (len(rungs) > 1 and _stair_height(rungs) > 0):
             return True
         off = abs(estimate.low - value)
@@ -255,13 +319,6 @@ class Ladder:
             if in_a_row == 3:  # noqa: PLR2004
                 return True
         return False
-
-    def _with_noise(self) -> list[Rung]:
-        rungs = [rung for rung in self.rungs if math.isfinite(rung.central)]
-        bar = NOISE_DEVIATIONS * _hidden_noise(rungs, self._most_noise)
-        if bar == 0:
-            return rungs
-        return [replace(r, round_off=max(r.round_off, bar / r.step)) for r in rungs]
 
     def _step_towards_finite(self, first: float) -> float | None:
         """Return a smaller step, twice; then larger ones, in case J is finite on one side."""
@@ -285,11 +342,11 @@ class Ladder:
         top = len(rungs) - 1
         if k == top or (k == top - 1 and _agree_within_noise(rungs[k], rungs[top])):
             return self._if_new(rungs[top].step * RATIO)
-        return self._step_between(rungs[k], rungs[k + 1])
+        return _step_between(rungs[k], rungs[k + 1])
 
     def _step_beside(self, rungs: list[Rung], k: int, bar: float) -> float | None:
         """Return a step near the best one, for when curvature or a kink limits its estimate."""
-        above = None if k + 1 == len(rungs) else self._step_between(rungs[k], rungs[k + 1])
+        above = None if k + 1 == len(rungs) else _step_between(rungs[k], rungs[k + 1])
         if above is not None and rungs[k + 1].step > 2 * RATIO * rungs[k].step:
             # The neighbour is too far away to confirm the best rung.
             return above
@@ -297,21 +354,32 @@ class Ladder:
             return self._if_new(rungs[0].step / RATIO)
         below = math.sqrt(rungs[k - 1].step * rungs[k].step)
         if rungs[k].round_off * rungs[k].step / below < bar / 2:
-            between = self._step_between(rungs[k - 1], rungs[k])
+            between = _step_between(rungs[k - 1], rungs[k])
             if between is not None:
                 return between
         return above or self._if_new(rungs[0].step / RATIO)
-
-    def _step_between(self, lower: Rung, upper: Rung) -> float | None:
-        if upper.step < APART * lower.step:
-            return None
-        return math.sqrt(lower.step * upper.step)
 
     def _if_new(self, step: float) -> float | None:
         """Return the step, capped at the largest; None if it cannot be taken or is not new."""
         step = min(step, self._largest)
         known = any(1 / APART < rung.step / step < APART for rung in self.rungs)
         return None if known or step < self._smallest else step
+
+
+def _step_between(lower: Rung, upper: Rung) -> float | None:
+    """Return the step halfway between two others, if they are far enough apart."""
+    if upper.step < APART * lower.step:
+        return None
+    return math.sqrt(lower.step * upper.step)
+
+
+def _with_hidden_noise(rungs: list[Rung], most: float) -> list[Rung]:
+    """Return the rungs that have a slope, with the noise that they show together."""
+    rungs = [rung for rung in rungs if math.isfinite(rung.central)]
+    bar = NOISE_DEVIATIONS * _hidden_noise(rungs, most)
+    if bar == 0:
+        return rungs
+    return [replace(r, round_off=max(r.round_off, bar / r.step)) for r in rungs]
 
 
 def _agree_within_noise(one: Rung, other: Rung) -> bool:
@@ -514,15 +582,6 @@ def _best_side_slope(slopes: list[tuple[float, float, float]]) -> tuple[float, f
     return min(found, key=lambda known: known[1])
 
 
-Question = TypeVar("Question")
-
-
-Answer = TypeVar("Answer")
-
-
-Result = TypeVar("Result")
-
-
 def run_together(
     inquiries: Sequence[Generator[Question, Answer, Result]],
     answers: Callable[[Sequence[Question]], Sequence[Answer]],
@@ -539,30 +598,18 @@ def run_together(
     at_once : int
         The number of generators that run at the same time.
     """
-    results: list[Result] = []
-    for start in range(0, len(inquiries), at_once):
-        results += _run_batch(inquiries[start : start + at_once], answers)
-    return results
-
-
-def _run_batch(
-    inquiries: Sequence[Generator[Question, Answer, Result]],
-    answers: Callable[[Sequence[Question]], Sequence[Answer]],
-) -> list[Result]:
     results: dict[int, Result] = {}
-    asked: dict[int, Question] = {}
-
-    def advance(i: int, resume: Callable[[], Question]) -> None:
-        try:
-            asked[i] = resume()
-        except StopIteration as stop:
-            results[i] = stop.value
-
-    for i, inquiry in enumerate(inquiries):
-        advance(i, partial(next, inquiry))
-    while asked:
-        under_way, found = list(asked), answers(list(asked.values()))
-        asked.clear()
-        for i, answer in zip(under_way, found, strict=True):
-            advance(i, partial(inquiries[i].send, answer))
+    for start in range(0, len(inquiries), at_once):
+        # A generator starts when it is sent None.
+        found: dict[int, Any] = dict.fromkeys(range(len(inquiries))[start : start + at_once])
+        while found:
+            asked = {}
+            for i, answer in found.items():
+                try:
+                    asked[i] = inquiries[i].send(answer)
+                except StopIteration as stop:
+                    results[i] = stop.value
+            found = {}
+            if asked:
+                found = dict(zip(asked, answers(list(asked.values())), strict=True))
     return [results[i] for i in range(len(inquiries))]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter
-from gradcheck_magic._measure.central_differences import CentralDifferences
-from gradcheck_magic._measure.scan import Scan
+from gradcheck_magic._measure.central_differences import CLEAR
+from gradcheck_magic._measure.ladder import Estimate, Rungs
 
 __all__ = ["MeasuredEntries"]
 
@@ -20,20 +20,21 @@ Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeasuredEntries:
-    """A table of m measured entries; each column is an array of shape (m,).
+    """A table of m entries; each column is an array of shape (m,), filled as they are measured.
 
     Attributes
     ----------
     positions : ndarray of int
-        The positions of the entries in `Pairing.indices`, in ascending order.
+        The positions of the entries in `Pairing.indices`.
     analytic : ndarray
         The backpropagated values.
     textbook : ndarray
         The quotients with the nominal step. The difference is computed from those that are finite.
     numerical, uncertainty : ndarray
-        The best known values, and their error bars. The verdict is based on these.
+        The best known values, and their error bars. The verdict is based on these. An error bar is
+        nan until its entry is measured.
     rounding : ndarray
         A bound on the rounding error of the analytic values.
     low, high : ndarray
@@ -56,23 +57,45 @@ class MeasuredEntries:
     settled: Mask
 
     @classmethod
-    def first(cls, pairing: Pairing, differences: CentralDifferences) -> Self:
-        """Return the table after a full check, which measures the entries in order."""
-        m = differences.n_measured
-        return cls(np.arange(m), pairing.analytic[:m], *_columns(differences))
+    def planned(cls, positions: NDArray[np.intp], analytic: Vector, rounding: float) -> Self:
+        """Return a table of entries that are still to be measured."""
+        m = len(positions)
+        textbook, numerical, uncertainty, low, high = np.full((5, m), np.nan)
+        bound, (disputed, settled) = np.full(m, rounding), np.zeros((2, m), dtype=bool)
+        return cls(
+            positions,
+            analytic,
+            textbook,
+            numerical,
+            uncertainty,
+            bound,
+            low,
+            high,
+            disputed,
+            settled,
+        )
 
     @classmethod
-    def sampled(cls, pairing: Pairing, scan: Scan) -> Self:
-        """Return the table of the entries that a scan measured individually."""
-        positions: list[int] = []
-        batches: list[CentralDifferences] = []
-        for each, (_, part) in zip(scan.parameters, pairing.parts(), strict=True):
-            positions += [part.start + k for k in each.sampled.ks]
-            batches += each.sampled.batches
-        order = np.argsort(positions)
-        columns = zip(*map(_columns, [NO_DIFFERENCES, *batches]), strict=True)
-        where = np.array(positions, dtype=np.intp)[order]
-        return cls(where, pairing.at(where), *(np.concatenate(c)[order] for c in columns))
+    def joined(cls, tables: Iterable[MeasuredEntries]) -> Self:
+        """Return what was measured of the entries of several tables, in the order of θ."""
+        rows = [[getattr(table, field.name) for field in fields(cls)] for table in tables]
+        nothing = cls.planned(np.arange(0), np.zeros(0), 0.0)
+        rows.append([getattr(nothing, field.name) for field in fields(cls)])
+        whole = cls(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+        order = np.argsort(whole.positions, kind="stable")
+        order = order[whole.is_measured[order]]
+        return cls(*(getattr(whole, field.name)[order] for field in fields(cls)))
+
+    @property
+    def is_measured(self) -> Mask:
+        """True for entries that were measured, well or not."""
+        return ~np.isnan(self.uncertainty)
+
+    @property
+    def shows_nothing(self) -> bool:
+        """True if every measured entry is zero within its error bar."""
+        zero = np.abs(self.numerical) <= CLEAR * self.uncertainty
+        return bool(np.all(zero | ~self.is_measured))
 
     @property
     def kinked(self) -> Mask:
@@ -86,22 +109,15 @@ class MeasuredEntries:
             here = slice(int(start), int(stop))
             yield parameter, here, self.positions[here] - part.start
 
+    def store(self, first: Rungs, wider: float = 1.0) -> None:
+        """Fill the first rows with central differences, and bars this much wider than the noise."""
+        rows = slice(len(first))
+        for column in (self.numerical, self.low, self.high):
+            column[rows] = first.central
+        self.uncertainty[rows] = wider * first.bar
 
-def _columns(differences: CentralDifferences) -> tuple[NDArray[Any], ...]:
-    """Return the columns for all entries measured so far, and which of them are settled."""
-    m = slice(differences.n_measured)
-    settled = np.arange(differences.n_measured) < differences.n_settled
-    return (
-        differences.textbook(),
-        differences.numerical[m],
-        differences.uncertainty[m],
-        differences.rounding[m],
-        differences.low[m],
-        differences.high[m],
-        differences.disputed[m],
-        settled,
-    )
-
-
-# This gives `np.concatenate` something to join where a scan measured no entry individually.
-NO_DIFFERENCES = CentralDifferences.planned(0, 1.0)
+    def store_estimate(self, k: int, estimate: Estimate) -> None:
+        """Fill the k-th row."""
+        self.numerical[k] = estimate.nearest(float(self.analytic[k]))
+        self.uncertainty[k] = estimate.bar
+        self.low[k], self.high[k] = estimate.low, estimate.high

@@ -7,7 +7,7 @@ from typing import Literal
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.request import Mode
-from gradcheck_magic._measure.central_differences import CentralDifferences, default_step
+from gradcheck_magic._measure.central_differences import default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import measure
@@ -54,7 +54,7 @@ class Measurement:
         self._requested_mode = mode
         self._pairing = pairing
         self._epsilon_is_given = epsilon is not None
-        self._differences = CentralDifferences.planned(0, self.epsilon)
+        self._tables: list[MeasuredEntries] = []
 
     @property
     def mode(self) -> Literal["full", "scan"]:
@@ -105,32 +105,33 @@ class Measurement:
     def run(self, cost: Cost, seed: int) -> None:
         """Measure the gradient in the chosen mode."""
         if self.scan is None:
-            self._differences = CentralDifferences.planned(self._pairing.size, self.epsilon)
-            measure(self._differences, cost, self._pairing)
+            measure(self._tables, cost, self._pairing, self.epsilon)
         else:
             scan(self.scan, cost, self._pairing, seed=seed, epsilon=self.epsilon)
 
     def judged(self, cost: Cost) -> tuple[Comparison, MeasuredEntries]:
         """Judge the analytic gradient by what was measured, as far as that got."""
-        if self.scan is None:
-            measured = MeasuredEntries.first(self._pairing, self._differences)
-        else:
-            measured = MeasuredEntries.sampled(self._pairing, self.scan)
+        measured = self._measured
         tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
         return compare(self._pairing, measured, tolerance, self.scan), measured
+
+    @property
+    def _measured(self) -> MeasuredEntries:
+        return MeasuredEntries.joined(self._tables if self.scan is None else self.scan.batches)
 
     @property
     def is_done(self) -> bool:
         """True if everything was measured."""
         if self.scan is None:
-            return self._differences.n_settled == self._pairing.size
+            return int(self._measured.settled.sum()) == self._pairing.size
         return self.scan.is_done
 
     @property
     def so_far(self) -> str:
         """A sentence that says how far the measurement got."""
         if self.scan is None:
-            measured = some_were(self._differences.n_measured, self._pairing.size, "entries")
+            n_measured = len(self._measured.positions)
+            measured = some_were(n_measured, self._pairing.size, "entries")
             return f"{measured} measured."
         looked_at = sum(each.is_measured for each in self.scan.parameters)
         total = len(self.scan.parameters)

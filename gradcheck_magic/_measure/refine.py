@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Self
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,13 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost, Precision
 from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._inputs.pairing import Pairing
-from gradcheck_magic._inputs.parameters import DOUBLE
+from gradcheck_magic._inputs.parameters import DOUBLE, Parameter
 from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
 from gradcheck_magic._measure.central_differences import (
     CLEAR,
     TEXTBOOK_STEPS,
-    CentralDifferences,
-    textbook_pass,
+    difference_quotients,
+    textbook_batch,
 )
 from gradcheck_magic._measure.ladder import (
     NOISE_DEVIATIONS,
@@ -32,29 +31,31 @@ from gradcheck_magic._measure.ladder import (
     Estimate,
     Ladder,
     Rung,
+    Rungs,
     follows_square_law,
     gap_at_zero,
     run_together,
 )
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 
 __all__ = [
     "BEST_STEP",
     "GROSS",
     "PLACES",
     "VERIFIED",
-    "Pass",
     "Refinement",
+    "SteppedEntries",
     "measure",
     "measure_parameter",
     "noise_of_pair",
+    "planned_entries",
     "steps_taken",
 ]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-# A generator that asks for J with one entry moved by a step, is sent both values, and returns what
-# it made of them.
-Steps = Generator[tuple[int, float], tuple[float, float], Any]
+# A generator that asks for a step of one entry, is sent the rung, and returns what it made of it.
+Steps = Generator[tuple[int, float], Rung, Any]
 
 # An entry is verified if its error bar is at most this part of its value. That is three digits, and
 # a factor of 1.001 still shows.
@@ -93,78 +94,140 @@ BLURRED = 1e-3
 MORE_RUNGS = 5
 
 
-class Refinement:
-    """The refinement of entries of one parameter after the textbook pass.
+class SteppedEntries:
+    """Some entries of one parameter, and the steps that they take to either side.
 
     Parameters
     ----------
-    differences : CentralDifferences
-        The table in which these entries come next.
-    analytic : Analytic
-        The gradient under test.
-    ks : sequence of int
-        The positions of the entries in the parameter, in C order.
+    cost : Cost
+        The cost, entered as a context manager.
+    parameter : Parameter
+        The parameter.
+    ks : sequence of int, optional
+        The positions of the entries in the parameter, in C order; all of them by default.
+
+    Attributes
+    ----------
+    theta : ndarray
+        The values of the entries, in float64.
+    scale : ndarray
+        max(1, |θᵢ|) for each of them.
+    """
+
+    def __init__(self, cost: Cost, parameter: Parameter, ks: Sequence[int] | None = None) -> None:
+        self.cost = cost
+        self.ks = range(parameter.size) if ks is None else ks
+        self._parameter = parameter
+        self._position = cost.position(parameter)
+        self._where = slice(None) if ks is None else np.asarray(ks)
+        self.theta = self.values.astype(np.float64)
+        self.scale = np.maximum(1.0, np.abs(self.theta))
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The values of the entries, in the precision in which they take steps."""
+        return self._values(self.cost.best)
+
+    def rungs(self, which: NDArray[np.intp], steps: Vector) -> Rungs:
+        """Return J with steps of some of the entries, as rungs in the best precision."""
+        best, ks = self.cost.best, [self.ks[k] for k in which.tolist()]
+        batch = EntryBatch(self._position, ks, steps.tolist(), quiet=True)
+        plus, minus = self.cost.pairs(best, batch)
+        return _rungs(best, (minus, plus), steps_taken(self.values[which], steps))
+
+    def smallest_step(self, k: int) -> float:
+        """Return the smallest step of an entry, given the precision in which it is taken."""
+        place = float(np.spacing(np.abs(self.values[k])))
+        return PLACES * max(place, LEAST_PLACE)
+
+    def textbook_pass(self, table: MeasuredEntries, epsilon: float) -> Rungs:
+        """Take the textbook's step with every entry, and write what it shows into a table.
+
+        An interrupt may prevent the second look. Until then only gross disagreements count.
+        """
+        own = self.cost.own
+        plus, minus = np.full((2, len(self)), np.nan)
+        try:
+            batch = textbook_batch(self.cost, self._parameter, self.ks, epsilon)
+            self.cost.fill(own, batch, plus, minus)
+        finally:
+            # If the pass is interrupted, the entries evaluated by then are still known.
+            m = slice(self.cost.n_filled)
+            table.textbook[m] = difference_quotients(plus[m], minus[m], epsilon)
+            stepped = steps_taken(self._values(own)[m], epsilon)
+            first = _rungs(own, (minus[m], plus[m]), stepped)
+            table.store(first, GROSS / CLEAR)
+        return first
+
+    def _values(self, precision: Precision) -> NDArray[Any]:
+        values: NDArray[Any] = precision.binding.slots[self._position][self._where]
+        return values
+
+
+def _rungs(
+    precision: Precision, costs: tuple[Vector, Vector], steps: tuple[Vector, Vector]
+) -> Rungs:
+    minus, plus = costs
+    noise = noise_of_pair(precision, plus, minus)
+    return Rungs.measured((minus, precision.value, plus), steps, noise)
+
+
+def steps_taken(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vector]:
+    """Return the steps really taken down and up, which differ from the nominal step by rounding."""
+    step = np.asarray(step, dtype=values.dtype)
+    down, up = values - step, values + step
+    wide = values.astype(np.float64)
+    return wide - down.astype(np.float64), up.astype(np.float64) - wide
+
+
+def noise_of_pair(precision: Precision, plus: Any, minus: Any) -> Any:
+    """Return the noise of both values: at least half a unit in the last place of the larger."""
+    sizes = np.abs(plus), np.abs(minus)
+    if not np.isfinite(largest := np.maximum(*sizes)).all():
+        # What is not finite does not count.
+        largest = np.maximum(*(np.where(np.isfinite(size), size, 0.0) for size in sizes))
+    return np.maximum(precision.noise, precision.eps / 2 * largest)
+
+
+class Refinement:
+    """What the textbook's pass leaves open among the entries of one parameter, measured again.
+
+    Parameters
+    ----------
+    table : MeasuredEntries
+        The table of these entries.
+    entries : SteppedEntries
+        The entries, which take the steps.
     aim : float
         The largest error bar that each of them should have, if that is possible.
     """
 
     def __init__(
-        self,
-        differences: CentralDifferences,
-        cost: Cost,
-        analytic: Analytic,
-        ks: Sequence[int],
-        *,
-        aim: float = math.inf,
+        self, table: MeasuredEntries, entries: SteppedEntries, aim: float = math.inf
     ) -> None:
-        self._differences = differences
-        self._cost = cost
-        self._position = cost.position(analytic.parameter)
-        self._ks = ks
-        self._where = slice(None) if isinstance(ks, range) else np.asarray(ks)
-        self._analytic = analytic.gradient[self._where]
-        self._rounding = analytic.rounding
+        self._table = table
+        self._entries = entries
+        self._cost = entries.cost
         self._aim = aim
-        self._precision = cost.best
-        self._values = self._values_in(cost.best)
-        self._theta = self._values.astype(np.float64)
-        self._part = slice(differences.n_measured, differences.n_measured + len(ks))
 
-    def _values_in(self, precision: Precision) -> NDArray[Any]:
-        """Return the values of the entries, in the precision in which they are stepped."""
-        values: NDArray[Any] = precision.binding.slots[self._position][self._where]
-        return values
-
-    def take(self) -> None:
-        """Take over the results of the textbook pass, as far as it got, with wide error bars.
-
-        An interrupt may prevent the second look. Until then only gross disagreements count.
-        """
-        differences = self._differences
-        part = slice(self._part.start, differences.n_measured)
-        epsilon, own = differences.epsilon, self._cost.own
-        values = self._values_in(own)[: part.stop - part.start]
-        pairs = differences.cost_plus[part], differences.cost_minus[part]
-        first = Pass.made(*pairs, steps_taken(values, epsilon), own)
-        self._store_pass(first, part, GROSS / CLEAR)
-
-    def settle(self) -> None:
-        """Find a value and an error bar for every entry."""
-        first = self._first_pass()
-        self._store_pass(first, self._part)
+    def settle(self, first: Rungs) -> None:
+        """Find a value and an error bar for every entry, given the rung of the first pass."""
+        table = self._table
+        table.store(first)
         open_ones, gross = self._judged(first)
         if not self._confirmed(first, np.flatnonzero(gross)):
             if self._cost.reexamine():
-                self._precision = self._cost.best
-                first = replace(first, noise=np.maximum(first.noise, self._precision.noise))
-                self._store_pass(first, self._part)
+                first = first.noisier(self._cost.best.noise)
+                table.store(first)
                 open_ones, gross = self._judged(first)
             open_ones = open_ones | gross
         # A kink nearer than the step needs no second look where a confirmed disagreement is gross:
         # its gap widens the error bar instead.
-        rough = np.where(gross & ~open_ones, np.abs(first.gap), 0.0)
-        self._differences.uncertainty[self._part] += rough
-        open_ones = open_ones & ~self._settle_flat(first, open_ones)
+        table.uncertainty[:] += np.where(gross & ~open_ones, np.abs(first.gap), 0.0)
+        open_ones = open_ones & ~self._settled_flat(first, open_ones)
         telling = self._worth_sharpening(first, open_ones, gross)
         looks = [
             self._refine(first, k, sharp=k in telling) for k in np.flatnonzero(open_ones).tolist()
@@ -173,38 +236,56 @@ class Refinement:
         self._run_all(looks)
         self._excuse_kinks_at_zero()
 
-    def _settle_flat(self, first: Pass, open_ones: Mask) -> Mask:
+    def _judged(self, first: Rungs) -> tuple[Mask, Mask]:
+        """Return which entries need a second look, and which disagree beyond any doubt."""
+        if self._cost.is_single:
+            # The step is so large that its truncation error is not known.
+            every = np.ones(len(first), dtype=bool)
+            return every, ~every
+        open_ones, gross = judged(first, self._table, self._aim)
+        if not self._entries.theta.any():
+            open_ones, gross = open_ones | gross, np.zeros_like(gross)
+        return open_ones, gross
+
+    def _confirmed(self, first: Rungs, gross: NDArray[np.intp]) -> bool:
+        """Return True if gross disagreements persist with another step.
+
+        The widest and the narrowest of them stand for all.
+        """
+        if not gross.size:
+            return True
+        if _is_drowned(self._cost):
+            return False
+        with np.errstate(divide="ignore", over="ignore"):
+            gap = np.abs(first.central - self._table.analytic)
+            order = gross[np.argsort(gap[gross] / first.round_off[gross])]
+        chosen = {int(order[round(x)]) for x in np.linspace(0, len(order) - 1, CONFIRMED)}
+        return all(self._run_all([self._look(first, k).is_steady()])[0] for k in chosen)
+
+    def _settled_flat(self, first: Rungs, open_ones: Mask) -> Mask:
         """Settle entries with a zero gradient for which a large step does not change J either.
 
         One by one they would come to the same result; a dead layer has many such entries.
         """
-        value = self._precision.value
-        flat = (first.cost_plus == value) & (first.cost_minus == value)
-        found = np.flatnonzero(open_ones & flat & (self._analytic == 0))
-        still = np.zeros(len(flat), dtype=bool)
-        if not found.size:
-            return still
-        scale = np.maximum(1.0, np.abs(self._theta[found]))
-        steps = np.maximum(FIRST_STEP * scale, RATIO * first.stepped[found])
-        ks = [self._ks[k] for k in found.tolist()]
-        batch = EntryBatch(self._position, ks, steps.tolist(), quiet=True)
-        plus, minus = self._cost.pairs(self._precision, batch)
-        stepped = steps_taken(self._values[found], steps)
-        second = Pass.made(plus, minus, stepped, self._precision)
-        flat_again = (plus == value) & (minus == value)
-        still[found[flat_again]] = True
-        where = self._part.start + found[flat_again]
-        self._differences.numerical[where] = 0.0
-        self._differences.uncertainty[where] = second.round_off[flat_again]
+        found = np.flatnonzero(open_ones & first.is_flat & (self._table.analytic == 0))
+        still = np.zeros(len(first), dtype=bool)
+        if found.size:
+            scale = self._entries.scale[found]
+            steps = np.maximum(FIRST_STEP * scale, RATIO * first.step[found])
+            second = self._entries.rungs(found, steps)
+            flat = found[second.is_flat]
+            still[flat] = True
+            self._table.numerical[flat] = 0.0
+            self._table.uncertainty[flat] = second.round_off[second.is_flat]
         return still
 
-    def _worth_sharpening(self, first: Pass, open_ones: Mask, gross: Mask) -> list[int]:
+    def _worth_sharpening(self, first: Rungs, open_ones: Mask, gross: Mask) -> list[int]:
         """Return a few wrong entries whose error is not known precisely.
 
         More digits are not needed to call them wrong, but to find out what is wrong.
         """
-        off = np.abs(first.central - self._analytic)
-        bar = self._differences.uncertainty[self._part]
+        off = np.abs(first.central - self._table.analytic)
+        bar = self._table.uncertainty
         with np.errstate(invalid="ignore"):
             telling = np.minimum(off, np.abs(first.central))
             blurred = (open_ones & (off > bar)) | (gross & (bar > BLURRED * telling))
@@ -212,81 +293,137 @@ class Refinement:
         chosen: list[int] = found[np.argsort(-off[found], kind="stable")][:SHARPENED].tolist()
         return chosen
 
-    def _judged(self, first: Pass) -> tuple[Mask, Mask]:
-        """Return which entries need a second look, and which disagree beyond any doubt."""
-        if self._cost.is_single:
-            # The step is so large that its truncation error is not known.
-            every = np.ones(len(self._ks), dtype=bool)
-            return every, ~every
-        open_ones, gross = first.judged(self._analytic, self._rounding, self._aim)
-        if not self._theta.any():
-            open_ones, gross = open_ones | gross, np.zeros_like(gross)
-        return open_ones, gross
-
     def _excuse_kinks_at_zero(self) -> None:
         """Dispute wrong zeros where θ is all zeros and every unit sits on its kink.
 
         Many kinks meet there. The gradient of backpropagation with all units shut is right, though
         it need not lie between the two slopes along a single entry.
         """
-        differences, part = self._differences, self._part
-        on_kink = differences.low[part] < differences.high[part]
-        if on_kink.any() and not self._theta.any():
-            off = np.abs(differences.numerical[part]) > differences.uncertainty[part]
-            differences.disputed[part] |= (self._analytic == 0) & off
+        table = self._table
+        if table.kinked.any() and not self._entries.theta.any():
+            off = np.abs(table.numerical) > table.uncertainty
+            table.disputed[:] |= (table.analytic == 0) & off
 
-    def _first_pass(self) -> Pass:
-        """Return the textbook pass, repeated in double precision where that is possible."""
-        differences, precision = self._differences, self._precision
-        epsilon, part = differences.epsilon, self._part
-        pairs = differences.cost_plus[part], differences.cost_minus[part]
-        if precision is not self._cost.own:
-            epsilon = TEXTBOOK_STEPS[DOUBLE]
-            pairs = self._cost.pairs(
-                precision, EntryBatch(self._position, self._ks, epsilon, quiet=True)
-            )
-        return Pass.made(*pairs, steps_taken(self._values_in(precision), epsilon), precision)
+    def _look(self, first: Rungs, k: int) -> _SecondLook:
+        return _SecondLook(self._entries, k, first[k], self._table, self._aim)
 
-    def _store_pass(self, first: Pass, part: slice, wider: float = 1.0) -> None:
-        differences = self._differences
-        for values in (differences.numerical, differences.low, differences.high):
-            values[part] = first.central
-        differences.uncertainty[part] = wider * first.round_off
-        differences.rounding[part] = self._rounding
+    def _refine(self, first: Rungs, k: int, *, sharp: bool) -> Steps:
+        """Measure one entry again, until its slope is known well enough or no step tells more."""
+        look = self._look(first, k)
+        yield from look.climb(sharp=sharp)
+        is_contradicted = yield from look.is_contradicted()
+        self._table.store_estimate(k, look.estimate)
+        self._table.disputed[k] = look.is_disputed or (is_contradicted and look.is_beyond)
 
-    def _confirmed(self, first: Pass, gross: NDArray[np.intp]) -> bool:
-        """Return True if gross disagreements persist with another step.
+    def _sharpen(self, first: Rungs, k: int) -> Steps:
+        """Narrow the error bar of an entry that is wrong beyond any doubt."""
+        look = self._look(first, k)
+        yield from look.climb(sharp=True)
+        found = look.estimate
+        if look.is_beyond and not found.on_kink and found.bar < self._table.uncertainty[k]:
+            self._table.store_estimate(k, found)
 
-        The widest and the narrowest of them stand for all.
-        """
-        if not gross.size:
-            return True
-        if self._precision.noise >= self._cost.scale > 0:
+    def _run_all(self, looks: Sequence[Steps]) -> list[Any]:
+        """Take the steps that generators ask for, in parallel if there are workers."""
+        return run_together(looks, self._taken, self._cost.at_once)
+
+    def _taken(self, asked: Sequence[tuple[int, float]]) -> Sequence[Rung]:
+        ks, steps = zip(*asked, strict=True)
+        rungs = self._entries.rungs(np.array(ks), np.array(steps))
+        return [rungs[i] for i in range(len(asked))]
+
+
+def judged(first: Rungs, table: MeasuredEntries, aim: float) -> tuple[Mask, Mask]:
+    """Return which entries need a second look, and which of the others disagree grossly."""
+    analytic = table.analytic
+    with np.errstate(invalid="ignore"):
+        off = np.abs(first.central - analytic)
+        bar = first.bar + table.rounding
+        largest = np.maximum(np.abs(analytic), np.abs(first.central))
+        straight = np.abs(first.gap) <= STRAIGHT * largest + 2 * first.bar
+        narrow = first.bar <= np.minimum(VERIFIED * largest, aim)
+        settled = (off <= bar) & narrow & straight
+        gross = (off > GROSS * bar) & (np.abs(first.gap) < STEADY_VALUE * off + 2 * first.bar)
+    # An entry that is nan or inf is wrong in any case, and needs no second look.
+    settled |= ~np.isfinite(analytic) & np.isfinite(first.central)
+    return ~settled & ~gross, gross
+
+
+def _is_drowned(cost: Cost) -> bool:
+    """Return True if the noise of J is as large as J."""
+    return cost.best.noise >= cost.scale > 0
+
+
+class _SecondLook:
+    """One entry that is measured again, and the ladder of its steps."""
+
+    def __init__(
+        self, entries: SteppedEntries, k: int, first: Rung, table: MeasuredEntries, aim: float
+    ) -> None:
+        self._k = k
+        self._first = first
+        self._analytic, self._rounding = float(table.analytic[k]), float(table.rounding[k])
+        self._aim = aim
+        self._cost = entries.cost
+        self._scale = float(entries.scale[k])
+        smallest = entries.smallest_step(k)
+        self._ladder = Ladder(self._scale, smallest, abs(self._cost.best.value))
+
+    @property
+    def estimate(self) -> Estimate:
+        """What all steps together show."""
+        return self._ladder.estimate()
+
+    @property
+    def is_beyond(self) -> bool:
+        """True if the analytic value is clearly off."""
+        estimate = self.estimate
+        off = abs(self._analytic - estimate.nearest(self._analytic))
+        return off > CLEAR * (estimate.bar + self._rounding)
+
+    @property
+    def is_disputed(self) -> bool:
+        """True if the entry looks wrong, but on the evidence of fewer than three steps."""
+        if not self.is_beyond:
             return False
-        with np.errstate(divide="ignore", over="ignore"):
-            gap = np.abs(first.central - self._analytic)
-            order = gross[np.argsort(gap[gross] / first.round_off[gross])]
-        chosen = {int(order[round(x)]) for x in np.linspace(0, len(order) - 1, CONFIRMED)}
-        return all(self._run_one(self._is_steady(first, k)) for k in chosen)
+        return _is_drowned(self._cost) or not self._ladder.disagrees(self.estimate, self._analytic)
 
-    def _is_steady(self, first: Pass, k: int) -> Steps:
+    def is_steady(self) -> Steps:
+        """Return True if a gross disagreement is the same with another step."""
+        slope = self._first.central
         # A flat J may be a staircase: a small step then sees only one stair.
-        step = STAIRS if first.gap[k] == first.central[k] == 0 else BEST_STEP
-        rung = yield from self._rung(k, step * self._scale(k))
-        analytic, slope = float(self._analytic[k]), float(first.central[k])
-        off = abs(slope - analytic)
-        if abs(rung.central - slope) > STEADY_VALUE * off + float(first.round_off[k]):
+        rung = yield from self._take(STAIRS if self._first.gap == slope == 0 else BEST_STEP)
+        off = abs(slope - self._analytic)
+        if abs(rung.central - slope) > STEADY_VALUE * off + self._first.round_off:
             return False
-        return not (yield from self._large_steps_agree(k, slope, analytic))
+        return not (yield from self._large_steps_agree(slope))
 
-    def _large_steps_agree(self, k: int, slope: float, analytic: float) -> Steps:
+    def climb(self, *, sharp: bool) -> Steps:
+        """Take steps until the entry is known well enough; if `sharp`, also one that is wrong."""
+        if math.isfinite(self._first.round_off):
+            self._ladder.add(self._first)
+        next_step = partial(self._next_step, self._second_step(), sharp=sharp)
+        yield from self._ladder.climb(self._rung, next_step, RUNGS_OF_ENTRY + sharp * MORE_RUNGS)
+
+    def is_contradicted(self) -> Steps:
+        """Return True if a large step contradicts that the entry is wrong, and add more steps."""
+        if self._cost.is_single or self.estimate.on_kink or not self.is_beyond:
+            return False
+        if not (yield from self._large_steps_agree(self.estimate.low)):
+            return False
+        for step in (FIRST_STEP, STAIRS, RATIO * STAIRS):
+            self._ladder.add((yield from self._take(step)))
+        return True
+
+    def _large_steps_agree(self, slope: float) -> Steps:
         """Return True if a large step finds the analytic value where small ones find another slope.
 
         Part of J may be a staircase, of which all small steps see only one stair.
         """
-        scale, off = self._scale(k), abs(slope - analytic)
-        near = yield from self._rung(k, FIRST_STEP * scale)
-        far = yield from self._rung(k, STAIRS * scale)
+        analytic = self._analytic
+        off = abs(slope - analytic)
+        near = yield from self._take(FIRST_STEP)
+        far = yield from self._take(STAIRS)
         found = min(abs(near.central - analytic), abs(far.central - analytic)) <= STEADY_VALUE * off
         # A kink on the way would mislead the large steps, and make their two slopes differ.
         if not found or abs(gap_at_zero(near, far)) > off:
@@ -294,270 +431,111 @@ class Refinement:
         if abs(near.central - slope) > STEADY_VALUE * off:
             return True
         # The larger step may have met the analytic value by chance, because of curvature.
-        farther = yield from self._rung(k, RATIO * STAIRS * scale)
+        farther = yield from self._take(RATIO * STAIRS)
         return not follows_square_law([near, far, farther], 0)
 
-    def _refine(self, first: Pass, k: int, *, sharp: bool) -> Steps:
-        """Measure one entry again, until its slope is known well enough or no step tells more."""
-        analytic, ladder = (
-            float(self._analytic[k]),
-            (yield from self._climb(first, k, sharp=sharp)),
-        )
-        contradicted = yield from self._is_contradicted(k, ladder, analytic)
-        self._store(k, ladder, analytic, contradicted=contradicted)
+    def _take(self, step: float) -> Steps:
+        """Take a step in units of max(1, |θᵢ|)."""
+        return self._rung(step * self._scale)
 
-    def _sharpen(self, first: Pass, k: int) -> Steps:
-        """Narrow the error bar of an entry that is wrong beyond any doubt."""
-        ladder, i = (yield from self._climb(first, k, sharp=True)), self._part.start + k
-        estimate = ladder.estimate()
-        differences = self._differences
-        beyond = self._is_beyond(estimate, float(self._analytic[k]))
-        if beyond and not estimate.on_kink and estimate.bar < differences.uncertainty[i]:
-            differences.numerical[i] = differences.low[i] = differences.high[i] = estimate.low
-            differences.uncertainty[i] = estimate.bar
+    def _rung(self, step: float) -> Generator[tuple[int, float], Rung, Rung]:
+        return (yield self._k, step)
 
-    def _climb(self, first: Pass, k: int, *, sharp: bool) -> Steps:
-        """Return a ladder that shows an entry well enough; if `sharp`, also one that is wrong."""
-        analytic, scale = float(self._analytic[k]), self._scale(k)
-        # The spacing of numbers is that of the precision in which the step is taken.
-        place = float(np.spacing(np.abs(self._values[k : k + 1]))[0])
-        smallest = PLACES * max(place, LEAST_PLACE)
-        ladder = Ladder(scale, smallest, abs(self._precision.value))
-        if first.stepped[k] > 0:
-            ladder.add(first.rung(k))
-        wanted = self._first_step(first, k)
-        for _ in range(RUNGS_OF_ENTRY + sharp * MORE_RUNGS):
-            estimate = ladder.estimate()
-            if self._is_settled(ladder, estimate, analytic, sharp=sharp):
-                break
-            step = self._next_step(ladder, estimate, analytic, wanted)
-            if step is None:
-                break
-            ladder.add((yield from self._rung(k, step)))
-        return ladder
+    def _second_step(self) -> float:
+        """Return the second step, with noise low enough for three digits and to judge a gap."""
+        analytic = abs(self._analytic)
+        aim = min(VERIFIED * analytic, self._aim) / 2
+        gap = abs(self._first.central - self._analytic)
+        if self._first.round_off < gap < math.inf:
+            aim = min(aim, gap / 20)
+        needed = NOISE_DEVIATIONS * self._cost.best.noise / aim if aim > 0 else math.inf
+        largest = max(FIRST_STEP * self._scale, RATIO * self._first.step)
+        return min(max(needed, BEST_STEP * self._scale), largest)
 
-    def _is_beyond(self, estimate: Estimate, analytic: float) -> bool:
-        off = abs(analytic - estimate.nearest(analytic))
-        return off > CLEAR * (estimate.bar + self._rounding)
+    def _next_step(self, second: float, *, sharp: bool) -> float | None:
+        """Return the step to take next; None if the entry is known well enough."""
+        estimate, ladder = self.estimate, self._ladder
+        if self._is_settled(estimate, sharp=sharp):
+            return None
+        step = None
+        if self.is_disputed:
+            step = ladder.step_to_compare(abs(self._analytic - estimate.low))
+        return step or ladder.next_step(second)
 
-    def _is_contradicted(self, k: int, ladder: Ladder, analytic: float) -> Steps:
-        """Return True if a large step contradicts that the entry is wrong, and add more steps."""
-        estimate = ladder.estimate()
-        if self._cost.is_single or estimate.on_kink or not self._is_beyond(estimate, analytic):
-            return False
-        if not (yield from self._large_steps_agree(k, estimate.low, analytic)):
-            return False
-        for step in (FIRST_STEP, STAIRS, RATIO * STAIRS):
-            ladder.add((yield from self._rung(k, step * self._scale(k))))
-        return True
-
-    def _next_step(
-        self, ladder: Ladder, estimate: Estimate, analytic: float, wanted: float
-    ) -> float | None:
-        if self._is_disputed(ladder, estimate, analytic):
-            return ladder.step_to_compare(abs(analytic - estimate.low)) or ladder.next_step(wanted)
-        return ladder.next_step(wanted)
-
-    def _store(self, k: int, ladder: Ladder, analytic: float, *, contradicted: bool) -> None:
-        estimate, i = ladder.estimate(), self._part.start + k
-        differences = self._differences
-        differences.numerical[i] = estimate.nearest(analytic)
-        differences.uncertainty[i] = estimate.bar
-        differences.low[i], differences.high[i] = estimate.low, estimate.high
-        beyond = self._is_beyond(estimate, analytic)
-        differences.disputed[i] = (contradicted and beyond) or self._is_disputed(
-            ladder, estimate, analytic
-        )
-
-    def _is_disputed(self, ladder: Ladder, estimate: Estimate, analytic: float) -> bool:
-        """Return True if the entry looks wrong, but on the evidence of fewer than three steps."""
-        if not self._is_beyond(estimate, analytic):
-            return False
-        drowned = self._precision.noise >= self._cost.scale > 0
-        return drowned or not ladder.disagrees(estimate, analytic)
-
-    def _is_settled(
-        self, ladder: Ladder, estimate: Estimate, analytic: float, *, sharp: bool
-    ) -> bool:
+    def _is_settled(self, estimate: Estimate, *, sharp: bool) -> bool:
         """Return True if the estimate is good enough to call the entry correct or wrong."""
         if not math.isfinite(estimate.bar):
             return False
         if estimate.is_flat:
             # A larger step narrows the bar, but never enough to show a value this small.
-            return len(ladder.rungs) > 1 and abs(analytic) < HOPELESS * estimate.bar
-        if len(ladder.rungs) < 3:  # noqa: PLR2004 (three must agree)
+            flat = len(self._ladder.rungs) > 1
+            return flat and abs(self._analytic) < HOPELESS * estimate.bar
+        if len(self._ladder.rungs) < 3:  # noqa: PLR2004 (three must agree)
             return False
-        off = abs(analytic - estimate.nearest(analytic))
+        off = abs(self._analytic - estimate.nearest(self._analytic))
         bar = estimate.bar + self._rounding
-        largest = max(abs(analytic), abs(estimate.low), abs(estimate.high))
+        largest = max(abs(self._analytic), abs(estimate.low), abs(estimate.high))
         is_narrow = estimate.bar <= min(VERIFIED * largest, self._aim)
         if off > bar:
-            clear = off > CLEAR * bar and not self._is_disputed(ladder, estimate, analytic)
+            clear = off > CLEAR * bar and not self.is_disputed
             return clear and (is_narrow or not sharp)
         return is_narrow
 
-    def _first_step(self, first: Pass, k: int) -> float:
-        """Return the first step with noise low enough for three digits and to judge a gap."""
-        analytic = abs(float(self._analytic[k]))
-        aim = min(VERIFIED * analytic, self._aim) / 2
-        gap = abs(float(first.central[k]) - float(self._analytic[k]))
-        if first.round_off[k] < gap < math.inf:
-            aim = min(aim, gap / 20)
-        needed = NOISE_DEVIATIONS * self._precision.noise / aim if aim > 0 else math.inf
-        scale = self._scale(k)
-        largest = max(FIRST_STEP * scale, RATIO * float(first.stepped[k]))
-        return min(max(needed, BEST_STEP * scale), largest)
 
-    def _scale(self, k: int) -> float:
-        return max(1.0, abs(float(self._theta[k])))
-
-    def _rung(self, k: int, step: float) -> Steps:
-        plus, minus = yield k, step
-        down, up = steps_taken(self._values[k : k + 1], step)
-        precision = self._precision
-        noise = noise_of_pair(precision, plus, minus)
-        costs = minus, precision.value, plus
-        return Rung.measured(costs, (float(down[0]), float(up[0])), float(noise))
-
-    def _run_one(self, look: Steps) -> Any:
-        """Take the steps that one generator asks for, and return its result."""
-        return self._run_all([look])[0]
-
-    def _run_all(self, looks: Sequence[Steps]) -> list[Any]:
-        """Take the steps that several generators ask for, in parallel if there are workers."""
-        return run_together(looks, self._evaluate, self._cost.at_once)
-
-    def _evaluate(self, asked: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
-        ks = [self._ks[k] for k, _ in asked]
-        batch = EntryBatch(self._position, ks, [step for _, step in asked], quiet=True)
-        plus, minus = self._cost.pairs(self._precision, batch)
-        return list(zip(plus.tolist(), minus.tolist(), strict=True))
-
-
-def steps_taken(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vector]:
-    """Return the steps really taken down and up, which differ from the nominal step by rounding."""
-    down, up = values - step, values + step
-    wide = values.astype(np.float64)
-    return wide - down.astype(np.float64), up.astype(np.float64) - wide
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One step, taken for every entry of a parameter: arrays of what a `Rung` holds."""
-
-    cost_plus: Vector
-    cost_minus: Vector
-    down: Vector
-    up: Vector
-    noise: Vector
-    cost: float
-
-    @classmethod
-    def made(
-        cls,
-        cost_plus: Vector,
-        cost_minus: Vector,
-        stepped: tuple[Vector, Vector],
-        precision: Precision,
-    ) -> Self:
-        """Return the pass for the costs on both sides and the steps really taken down and up."""
-        noise = noise_of_pair(precision, cost_plus, cost_minus)
-        return cls(cost_plus, cost_minus, *stepped, noise, precision.value)
-
-    @cached_property
-    def stepped(self) -> Vector:
-        """The smaller of the steps taken down and up."""
-        return np.minimum(self.down, self.up)
-
-    @cached_property
-    def central(self) -> Vector:
-        """The central differences over the steps really taken; nan where there is none."""
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            quotient = (self.cost_plus - self.cost_minus) / (self.up + self.down)
-        return np.where(np.isfinite(quotient), quotient, np.nan)
-
-    @cached_property
-    def round_off(self) -> Vector:
-        """The error bars that the noise of J puts on `central`; inf where there is none."""
-        with np.errstate(divide="ignore", over="ignore"):
-            bar = 2 * NOISE_DEVIATIONS * self.noise / (self.up + self.down)
-        return np.where(np.isfinite(self.central), bar, np.inf)
-
-    @cached_property
-    def gap(self) -> Vector:
-        """The forward minus the backward slopes; nan where one of them is missing."""
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return (self.cost_plus - self.cost) / self.up - (
-                self.cost - self.cost_minus
-            ) / self.down
-
-    def rung(self, k: int) -> Rung:
-        """Return the rung of the k-th entry."""
-        costs = float(self.cost_minus[k]), self.cost, float(self.cost_plus[k])
-        return Rung.measured(costs, (float(self.down[k]), float(self.up[k])), float(self.noise[k]))
-
-    def judged(self, analytic: Vector, rounding: float, aim: float) -> tuple[Mask, Mask]:
-        """Return which entries need a second look, and which of the others disagree grossly."""
-        with np.errstate(invalid="ignore"):
-            off = np.abs(self.central - analytic)
-            bar = self.round_off + rounding
-            largest = np.maximum(np.abs(analytic), np.abs(self.central))
-            straight = np.abs(self.gap) <= STRAIGHT * largest + 2 * self.round_off
-            narrow = self.round_off <= np.minimum(VERIFIED * largest, aim)
-            settled = (off <= bar) & narrow & straight
-            gross = (off > GROSS * bar) & (
-                np.abs(self.gap) < STEADY_VALUE * off + 2 * self.round_off
-            )
-        # An entry that is nan or inf is wrong in any case, and needs no second look.
-        settled |= ~np.isfinite(analytic) & np.isfinite(self.central)
-        return ~settled & ~gross, gross
-
-
-def noise_of_pair(precision: Precision, plus: Any, minus: Any) -> Any:
-    """Return the noise of both values: at least half a unit in the last place of the larger."""
-    sizes = [np.where(np.isfinite(cost), np.abs(cost), 0.0) for cost in (plus, minus)]
-    return np.maximum(precision.noise, precision.eps / 2 * np.maximum(*sizes))
-
-
-def measure(differences: CentralDifferences, cost: Cost, pairing: Pairing) -> None:
+def measure(tables: list[MeasuredEntries], cost: Cost, pairing: Pairing, epsilon: float) -> None:
     """Measure every checked entry, parameter by parameter.
 
     Parameters
     ----------
-    differences : CentralDifferences
-        The table to fill, entry by entry. After an interrupt it holds what is known.
+    tables : list of MeasuredEntries
+        The list to which the table of each parameter is added, before it is filled. After an
+        interrupt it holds what is known.
     cost : Cost
         The cost, entered as a context manager.
     pairing : Pairing
-        The parameters and gradients to be measured, in the order of `pairing.indices`.
+        The parameters and gradients to be measured.
+    epsilon : float
+        The nominal step of the textbook pass.
     """
     cost.expected = cost.n_evaluations + 2 * pairing.size
     for i in range(len(pairing.checked)):
-        measure_parameter(differences, cost, gradient_under_test(pairing, i, cost))
+        analytic = gradient_under_test(pairing, i, cost)
+        tables.append(planned_entries(analytic))
+        measure_parameter(tables[-1], cost, analytic.parameter, epsilon)
+
+
+def planned_entries(analytic: Analytic, ks: Sequence[int] | None = None) -> MeasuredEntries:
+    """Return the table of some entries of one parameter that are still to be measured."""
+    where = np.arange(analytic.parameter.size) if ks is None else np.asarray(ks)
+    values = analytic.gradient[where]
+    return MeasuredEntries.planned(analytic.start + where, values, analytic.rounding)
 
 
 def measure_parameter(
-    differences: CentralDifferences,
+    table: MeasuredEntries,
     cost: Cost,
-    analytic: Analytic,
+    parameter: Parameter,
+    epsilon: float,
     ks: Sequence[int] | None = None,
     *,
     aim: float = math.inf,
 ) -> None:
-    """Measure the next entries, which belong to one parameter.
+    """Measure the entries of a table, which belong to one parameter.
 
     Parameters
     ----------
+    epsilon : float
+        The nominal step of the textbook pass.
     ks : sequence of int, optional
         The positions of the entries in the parameter, in C order; all of them by default.
     aim : float
         The largest error bar that each entry should have, if that is possible.
     """
-    ks = range(analytic.parameter.size) if ks is None else ks
-    entries = Refinement(differences, cost, analytic, ks, aim=aim)
-    try:
-        textbook_pass(differences, cost, analytic.parameter, ks)
-    finally:
-        entries.take()
-    entries.settle()
-    differences.n_settled = differences.n_measured
+    entries = SteppedEntries(cost, parameter, ks)
+    first = entries.textbook_pass(table, epsilon)
+    if cost.best is not cost.own:
+        # The pass is repeated in double precision, with its step.
+        every = np.arange(len(entries))
+        first = entries.rungs(every, np.full(len(entries), TEXTBOOK_STEPS[DOUBLE]))
+    Refinement(table, entries, aim).settle(first)
+    table.settled[:] = True

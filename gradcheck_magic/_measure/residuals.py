@@ -19,7 +19,13 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, Direction, Prediction, likely_magnitude
 from gradcheck_magic._cost.evaluation import DirectionBatch, Probe
 from gradcheck_magic._measure.analytic_gradient import Analytic
-from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, Estimate, Ladder, Rung, run_together
+from gradcheck_magic._measure.ladder import (
+    NOISE_DEVIATIONS,
+    Ladder,
+    Rung,
+    Rungs,
+    run_together,
+)
 from gradcheck_magic._measure.refine import PLACES, VERIFIED, noise_of_pair
 
 __all__ = ["CERTAINTY", "Residual", "Residuals", "joint_residual", "results_of"]
@@ -175,12 +181,13 @@ class Residuals:
     def of_all(self, turn: int) -> Looking[Residual]:
         """Measure the residual over all entries, with enough steps to trust it."""
         direction = self.direction(turn)
-        root = math.sqrt(direction.size)
-        enough = VERIFIED * self.largest / root
-        found = yield from _measure_slope([Term(self, direction, 1 / root)], self._cost, enough)
-        if found.step > 0:
-            self._best_step, self._truncation = found.step, found.truncation
-        return found.residual(direction, self.analytic.rounding, root)
+        line = self._line(direction)
+        yield from line.measure()
+        best = line.ladder.best_rung()
+        if best is not None:
+            self._best_step = best.step
+            self._truncation = max(0.0, line.ladder.estimate().bar - best.round_off)
+        return line.residual(direction, math.sqrt(direction.size))
 
     def of_part(self, direction: Direction, sought: float) -> Looking[Residual]:
         """Measure the residual of some of the entries, with a single step where that suffices.
@@ -194,22 +201,21 @@ class Residuals:
         """
         if not direction.size:
             return Residual(direction, 0.0, 0.0, 0.0, 0.0)
-        root = math.sqrt(direction.size)
-        terms = [Term(self, direction, 1 / root)]
+        line, root = self._line(direction), math.sqrt(direction.size)
         noise = RESOLVED * NOISE_DEVIATIONS * self._cost.best.noise * root
         needed = noise / sought if sought > 0 else math.inf
         if needed > self._best_step:
             # The residual hardly stands out, or there are kinks near by, so every digit counts.
-            found = yield from _measure_slope(terms, self._cost, VERIFIED * self.largest / root)
-            return found.residual(direction, self.analytic.rounding, root)
+            yield from line.measure()
+            return line.residual(direction, root)
         step = max(needed, self.least_step(direction))
-        rung, predicted_slope = yield from _take_step(terms, self._cost, step)
+        rung = yield from line.take(step)
         # This assumes the worst: that all curvature is that of one entry, which moves as far as h.
         # The error of the difference, in units of v itself, then grows as h².
         further = step / self._best_step
         truncation = self._truncation * further**2 * (math.sqrt(self.size) / root) ** 3
         bar = root * (rung.round_off + truncation + self.analytic.rounding)
-        off, slope = root * (rung.central - predicted_slope), root * rung.central
+        off, slope = root * (rung.central - line.predicted_slope), root * rung.central
         return Residual(direction, off, bar, slope, root * rung.round_off)
 
     def sketched(self, turn: int, sought: float) -> Looking[Residual]:
@@ -242,6 +248,9 @@ class Residuals:
         least = max(LEAST_STEP, self._least_move * root)
         return min(max(needed, least), max(MOST_STEP * self.scale, least))
 
+    def _line(self, direction: Direction) -> _Line:
+        return _Line([Term(self, direction, 1 / math.sqrt(direction.size))], self._cost)
+
     def least_step(self, direction: Direction) -> float:
         """Return the least step along a direction that rounding permits."""
         return max(1e-300, self._least_move * math.sqrt(direction.size))
@@ -272,109 +281,91 @@ def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Lo
         direction = residuals.direction(turn)
         share = 1 / math.sqrt(len(everything) * direction.size)
         terms.append(Term(residuals, direction, share))
-    enough = VERIFIED * min(t.residuals.largest * t.share for t in terms)
-    rounding = max(t.residuals.analytic.rounding for t in terms)
-    outcome = yield from _measure_slope(terms, cost, enough)
-    found = outcome.residual(terms[0].direction, rounding, 1.0)
+    line = _Line(terms, cost)
+    yield from line.measure()
+    found = line.residual(terms[0].direction, 1.0)
     for residuals, direction, share in terms:
         found = residuals.without_corrected(found, direction, share)
     return found
 
 
-@dataclass(frozen=True)
-class _MeasuredSlope:
-    """The slope along a direction of length 1, and the slope that the gradient predicts.
+class _Line:
+    """A line through θ, and the steps along it: a step of length 1 moves all terms together.
 
     Attributes
     ----------
-    step : float
-        The best step; 0.0 if there was none.
-    round_off, truncation : float
-        The part of the error bar that is due to the noise of J, and the rest.
+    ladder : Ladder
+        The steps taken.
+    predicted_slope : float
+        The slope that the gradient predicts.
     """
 
-    estimate: Estimate
-    predicted_slope: float
-    step: float
-    round_off: float
-    truncation: float
+    def __init__(self, terms: Sequence[Term], cost: Cost) -> None:
+        self._terms = terms
+        self._cost = cost
+        self._first = max(term.residuals.step for term in terms)
+        self._rounding = max(term.residuals.analytic.rounding for term in terms)
+        # The error bar that suffices.
+        self._enough = VERIFIED * min(term.residuals.largest * term.share for term in terms)
+        scale = max(term.residuals.scale for term in terms)
+        least = max(term.residuals.least_step(term.direction) for term in terms)
+        self.ladder = Ladder(scale, least, abs(cost.best.value))
+        self.predicted_slope = 0.0
 
-    def residual(self, direction: Direction, rounding: float, root: float) -> Residual:
+    def measure(self) -> Looking[None]:
+        """Take steps until the slope is known.
+
+        The first step is long enough for a single wrong entry to show. A second, twice as long,
+        confirms it. If it does not, or if the gradient disagrees, more steps follow.
+        """
+        yield from self.ladder.climb(self.take, self._next_step, RUNGS_OF_DIRECTION)
+
+    def take(self, step: float) -> Looking[Rung]:
+        """Take a step of some length."""
+        best = self._cost.best
+        probe = [(term.direction, step * term.share) for term in self._terms]
+        plus, minus = yield probe
+        noise = noise_of_pair(best, plus, minus)
+        self.predicted_slope = 0.0
+        changes = plus != best.value, minus != best.value
+        for term, (direction, length) in zip(self._terms, probe, strict=True):
+            prediction = term.residuals.predicted(direction, length)
+            self.predicted_slope += term.share * prediction.slope
+            # Where J did not change, it is flat or a staircase. A correction would hide that.
+            plus -= prediction.rounding_plus * changes[0]
+            minus -= prediction.rounding_minus * changes[1]
+        lengths, costs = np.array([step]), (np.array([minus]), best.value, np.array([plus]))
+        return Rungs.measured(costs, (lengths, lengths), noise)[0]
+
+    def residual(self, direction: Direction, root: float) -> Residual:
         """Return the residual, scaled to the length of a direction."""
-        if not math.isfinite(self.estimate.bar):
+        estimate, best = self.ladder.estimate(), self.ladder.best_rung()
+        if not math.isfinite(estimate.bar):
             return Residual(direction, math.nan, math.inf, math.nan, math.nan)
-        slope = self.estimate.nearest(self.predicted_slope)
-        apart = self.estimate.high - self.estimate.low
+        slope = estimate.nearest(self.predicted_slope)
         return Residual(
             direction,
             root * (slope - self.predicted_slope),
-            root * (self.estimate.bar + apart + rounding),
+            root * (estimate.bar + estimate.high - estimate.low + self._rounding),
             root * slope,
-            root * self.round_off,
-            self.estimate.on_kink,
+            root * (math.inf if best is None else best.round_off),
+            estimate.on_kink,
         )
 
+    def _next_step(self) -> float | None:
+        n_taken = len(self.ladder.rungs)
+        if n_taken < 2:  # noqa: PLR2004 (the first, and twice that)
+            return (n_taken + 1) * self._first
+        return None if self._is_settled() else self.ladder.next_step(self._first)
 
-def _measure_slope(terms: Sequence[Term], cost: Cost, enough: float) -> Looking[_MeasuredSlope]:
-    """Take steps along a direction until its slope is known.
-
-    The first step is long enough for a single wrong entry to show. A second, twice as long,
-    confirms it. If it does not, or if the gradient disagrees, more steps follow.
-
-    Parameters
-    ----------
-    enough : float
-        The error bar that suffices.
-    """
-    first = max(term.residuals.step for term in terms)
-    scale = max(term.residuals.scale for term in terms)
-    least = max(term.residuals.least_step(term.direction) for term in terms)
-    rounding = max(term.residuals.analytic.rounding for term in terms)
-    ladder = Ladder(scale, least, abs(cost.best.value))
-    steps: list[float | None] = [first, 2 * first]
-    predicted_slope = 0.0
-    while len(ladder.rungs) < RUNGS_OF_DIRECTION:
-        step = steps.pop(0) if steps else ladder.next_step(first)
-        if step is None:
-            break
-        n_rungs = len(ladder.rungs)
-        rung, predicted_slope = yield from _take_step(terms, cost, step)
-        ladder.add(rung)
-        if not steps and _is_settled(ladder, predicted_slope, enough, rounding):
-            break
-        if len(ladder.rungs) == n_rungs:
-            break
-    estimate, best = ladder.estimate(), ladder.best_rung()
-    if best is None:
-        return _MeasuredSlope(estimate, predicted_slope, 0.0, math.inf, math.inf)
-    truncation = max(0.0, estimate.bar - best.round_off)
-    return _MeasuredSlope(estimate, predicted_slope, best.step, best.round_off, truncation)
-
-
-def _is_settled(ladder: Ladder, predicted_slope: float, enough: float, rounding: float) -> bool:
-    estimate = ladder.estimate()
-    if not math.isfinite(estimate.bar) or estimate.is_flat:
-        return False
-    off = abs(estimate.nearest(predicted_slope) - predicted_slope)
-    if off <= estimate.bar + rounding:
-        return estimate.bar <= enough
-    # A residual to be located must stand out, or three steps must agree on it.
-    clear = off > RESIDUAL_STANDS_OUT * (estimate.bar + rounding)
-    return clear or (len(ladder.rungs) > 2 and ladder.disagrees(estimate, predicted_slope))  # noqa: PLR2004 (three)
-
-
-def _take_step(terms: Sequence[Term], cost: Cost, step: float) -> Looking[tuple[Rung, float]]:
-    """Take a step of some length; return the rung and the slope that the gradient predicts."""
-    best = cost.best
-    probe = [(term.direction, step * term.share) for term in terms]
-    plus, minus = yield probe
-    noise = float(noise_of_pair(best, plus, minus))
-    predicted_slope = 0.0
-    changes = plus != best.value, minus != best.value
-    for term, (direction, length) in zip(terms, probe, strict=True):
-        prediction = term.residuals.predicted(direction, length)
-        predicted_slope += term.share * prediction.slope
-        # Where J did not change, it is flat or a staircase. A correction would hide that.
-        plus -= prediction.rounding_plus * changes[0]
-        minus -= prediction.rounding_minus * changes[1]
-    return Rung.measured((minus, best.value, plus), (step, step), noise), predicted_slope
+    def _is_settled(self) -> bool:
+        ladder, estimate = self.ladder, self.ladder.estimate()
+        if not math.isfinite(estimate.bar) or estimate.is_flat:
+            return False
+        off = abs(estimate.nearest(self.predicted_slope) - self.predicted_slope)
+        bar = estimate.bar + self._rounding
+        if off <= bar:
+            return estimate.bar <= self._enough
+        # A residual to be located must stand out, or three steps must agree on it.
+        agreed = len(ladder.rungs) > 2 and ladder.disagrees(estimate, self.predicted_slope)  # noqa: PLR2004 (three)
+        return off > RESIDUAL_STANDS_OUT * bar or agreed

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box
-from gradcheck_magic._measure.central_differences import CLEAR, CentralDifferences
-from gradcheck_magic._measure.refine import measure_parameter
+from gradcheck_magic._measure.central_differences import CLEAR
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
+from gradcheck_magic._measure.refine import measure_parameter, planned_entries
 from gradcheck_magic._measure.residuals import Residuals
 
 __all__ = ["Region", "Sampled", "Sampler"]
@@ -40,7 +41,7 @@ class Sampled:
     ----------
     ks : list of int
         The positions of these entries in the parameter, in C order.
-    batches : list of CentralDifferences
+    batches : list of MeasuredEntries
         The measurements, batch by batch.
     wrong : set of int
         The positions of those that are wrong.
@@ -53,7 +54,7 @@ class Sampled:
     """
 
     ks: list[int] = field(default_factory=list)
-    batches: list[CentralDifferences] = field(default_factory=list)
+    batches: list[MeasuredEntries] = field(default_factory=list)
     wrong: set[int] = field(default_factory=set)
     blank: set[int] = field(default_factory=set)
     changes: dict[int, tuple[float, float]] = field(default_factory=dict)
@@ -93,24 +94,24 @@ class Sampler:
         ks = sorted({k for k in ks if k not in known})
         if not ks:
             return
-        batch = CentralDifferences.planned(len(ks), self._epsilon)
+        batch = planned_entries(self.residuals.analytic, ks)
+        self.sampled.batches.append(batch)
         try:
-            measure_parameter(batch, self._cost, self.residuals.analytic, ks, aim=aim)
-        finally:
-            self.sampled.batches.append(batch)
-            self.sampled.ks += ks[: batch.n_measured]
+            parameter = self.residuals.parameter
+            measure_parameter(batch, self._cost, parameter, self._epsilon, ks, aim=aim)
             self._judge(batch, ks)
+        finally:
+            self.sampled.ks += ks[: int(batch.is_measured.sum())]
 
-    def _judge(self, batch: CentralDifferences, ks: Sequence[int]) -> None:
-        gradient = self.residuals.analytic.gradient
-        for i in range(batch.n_settled):
-            k, numerical, bar = ks[i], float(batch.numerical[i]), float(batch.uncertainty[i])
+    def _judge(self, batch: MeasuredEntries, ks: Sequence[int]) -> None:
+        for i, k in enumerate(ks):
+            analytic, numerical = float(batch.analytic[i]), float(batch.numerical[i])
+            off, bar = abs(analytic - numerical), float(batch.uncertainty[i])
             self.residuals.correct(k, numerical, bar)
-            off = abs(float(gradient[k]) - numerical)
-            if gradient[k] == 0 and abs(numerical) <= bar:
+            if analytic == 0 and abs(numerical) <= bar:
                 self.sampled.blank.add(k)
             is_wrong = off > CLEAR * (bar + float(batch.rounding[i])) and not batch.disputed[i]
-            if is_wrong or not math.isfinite(gradient[k]):
+            if is_wrong or not math.isfinite(analytic):
                 self.sampled.wrong.add(k)
             if off > bar:
-                self.sampled.changes[k] = (numerical - float(gradient[k]), numerical)
+                self.sampled.changes[k] = (numerical - analytic, numerical)

@@ -22,6 +22,7 @@ from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.analytic_gradient import ROUNDING, gradient_under_test, largest_entry
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.locate import FEW_SUSPECTS, RegionSearch
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, results_of
 from gradcheck_magic._measure.sampling import Region, Sampled, Sampler
 
@@ -109,7 +110,7 @@ class ParameterScan:
         """The size above which a single wrong entry would almost certainly have been found."""
         if self.is_enumerated:
             batches = self.sampled.batches
-            bars = [CLEAR_OF_ALL * (b.uncertainty + b.rounding)[: b.n_settled] for b in batches]
+            bars = [CLEAR_OF_ALL * (b.uncertainty + b.rounding)[b.settled] for b in batches]
             return float(np.max(np.concatenate(bars), initial=0.0)) if bars else 0.0
         return math.inf if self.first is None else self.first.detectable
 
@@ -220,6 +221,11 @@ class Scan:
     eps: float
     joint: Residual | None = None
     is_done: bool = False
+
+    @property
+    def batches(self) -> list[MeasuredEntries]:
+        """The measurements of all entries that were measured individually, batch by batch."""
+        return [batch for each in self.parameters for batch in each.sampled.batches]
 
     @property
     def detectable(self) -> float:

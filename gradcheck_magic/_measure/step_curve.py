@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import index as whole
 from typing import Any, Self
 
@@ -19,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost, Precision
-from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._cost.gradient_function import pair_at
 from gradcheck_magic._cost.restore import Restored
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
@@ -27,7 +27,6 @@ from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import (
     DOUBLE,
     Names,
-    Parameter,
     Parameters,
     VariableNames,
     collect,
@@ -38,8 +37,16 @@ from gradcheck_magic._inputs.request import Call, Progress, valid_step
 from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
 from gradcheck_magic._measure.central_differences import CLEAR, TEXTBOOK_STEPS, default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION
-from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, RATIO, Estimate, Ladder
-from gradcheck_magic._measure.refine import BEST_STEP, PLACES, Pass, steps_taken
+from gradcheck_magic._measure.ladder import (
+    NOISE_DEVIATIONS,
+    RATIO,
+    Estimate,
+    Ladder,
+    Rung,
+    Rungs,
+    run_together,
+)
+from gradcheck_magic._measure.refine import BEST_STEP, PLACES, SteppedEntries, steps_taken
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import label
 from gradcheck_magic._result.step_curve import StepCurve
@@ -58,8 +65,8 @@ PER_DECADE = 4
 STEPS_OF_CURVE = 60
 # The number of evaluations that setting up a cost usually takes.
 SET_UP_EVALUATIONS = 20
-# The most steps of the curve that the ladder for the best value may use.
-RUNGS_OF_CURVE = 12
+# The most steps of the curve that the ladder for the best value uses after the first one.
+RUNGS_OF_CURVE = 11
 # Two coefficients of ε² are the same if they differ by at most this part.
 SAME_COEFFICIENT = 0.25
 # This matches a label such as W2[3, 1].
@@ -155,10 +162,9 @@ def step_curve(
     started = time.perf_counter()
     _require_check(check)
     variables, spoken = VariableNames.among(names)
-    place_of_entry = _EntryPlace.found(
-        collect(params, variables, only=None, names=spoken), name, index
-    )
-    only = _names_to_pair(place_of_entry, check)
+    parameters = collect(params, variables, only=None, names=spoken)
+    name, index = _place(parameters, name, index)
+    only = _names_to_pair(parameters, name, check)
     with Restored(params, cost_function, grads):
         pairing = pair_at(params, grads, only=only, names=names)
         cost = Cost(
@@ -173,44 +179,25 @@ def step_curve(
         cost.expected = SET_UP_EVALUATIONS + 2 * STEPS_OF_CURVE
         with cost:
             step = _used_step(epsilon, check, cost)
-            entry = _SteppedEntry.of(pairing, place_of_entry, cost, step)
-            taken = entry.measured(cost)
+            entry = _CurveEntry.of(pairing, name, index, cost, step)
+            taken = entry.rungs()
     changed = _changes(check, pairing, cost)
     same = None if changed else check
     return _conclude(entry, taken, cost, check=same, changed=changed, started=started)
 
 
-@dataclass(frozen=True)
-class _EntryPlace:
-    """The place of an entry among the parameters."""
-
-    parameters: Parameters
-    name: str
-    index: tuple[int, ...]
-
-    @classmethod
-    def found(cls, parameters: Parameters, name: str, index: Any) -> Self:
-        """Return the place given by a name and an index, or by a label."""
-        shapes = {parameter.name: parameter.shape for parameter in parameters.arrays}
-        labelled = LABEL.fullmatch(name) if isinstance(name, str) and name not in shapes else None
-        if labelled and labelled["name"] in shapes and not np.size(index):
-            name, index = labelled["name"], map(int, labelled["index"].split(","))
-        if name not in shapes:
-            raise InputError(
-                f"`{name}` is not a parameter{did_you_mean(str(name), shapes)}: choose from "
-                f"{listed(shapes)}."
-            )
-        return cls(parameters, name, _valid_index(name, index, shapes[name]))
-
-    @property
-    def k(self) -> int:
-        """The position of the entry in its parameter, in C order."""
-        return int(np.ravel_multi_index(self.index, self.shape)) if self.index else 0
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the parameter."""
-        return next(p.shape for p in self.parameters.arrays if p.name == self.name)
+def _place(parameters: Parameters, name: str, index: Any) -> tuple[str, tuple[int, ...]]:
+    """Return the name of a parameter and the index in it, given these or a label."""
+    shapes = {parameter.name: parameter.shape for parameter in parameters.arrays}
+    labelled = LABEL.fullmatch(name) if isinstance(name, str) and name not in shapes else None
+    if labelled and labelled["name"] in shapes and not np.size(index):
+        name, index = labelled["name"], map(int, labelled["index"].split(","))
+    if name not in shapes:
+        raise InputError(
+            f"`{name}` is not a parameter{did_you_mean(str(name), shapes)}: choose from "
+            f"{listed(shapes)}."
+        )
+    return name, _valid_index(name, index, shapes[name])
 
 
 def _valid_index(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -242,20 +229,20 @@ def _require_check(check: object) -> None:
         )
 
 
-def _names_to_pair(place: _EntryPlace, check: GradientCheck | None) -> list[str]:
+def _names_to_pair(parameters: Parameters, name: str, check: GradientCheck | None) -> list[str]:
     """Return the parameters whose gradient is needed: all of the check, so they can be compared."""
     if check is None:
-        return [place.name]
+        return [name]
     checked = [parameter.name for parameter in check.parameters]
-    known = [parameter.name for parameter in place.parameters.arrays]
+    known = [parameter.name for parameter in parameters.arrays]
     if not set(checked) <= set(known):
         raise InputError(
-            f"`check` is a check of {listed(checked)}, but `{place.parameters.name}` holds "
+            f"`check` is a check of {listed(checked)}, but `{parameters.name}` holds "
             f"{listed(known)}: give the same `params` and `names` as to the check."
         )
-    if place.name not in checked:
+    if name not in checked:
         raise InputError(
-            f"`{place.name}` was not checked, because `only` left it out: choose an entry from "
+            f"`{name}` was not checked, because `only` left it out: choose an entry from "
             f"{listed(checked)}."
         )
     return checked
@@ -272,72 +259,80 @@ def _used_step(epsilon: float | None, check: GradientCheck | None, cost: Cost) -
 
 
 @dataclass(frozen=True, eq=False)
-class _SteppedEntry:
-    """One entry of θ, with the steps that it will take.
+class _CurveEntry:
+    """One entry of θ, which takes the steps of the curve.
 
     Attributes
     ----------
-    theta : ndarray, shape (1,)
-        The value of the entry, in the precision in which it is stepped.
+    analytic : Analytic
+        The gradient of its parameter.
+    index : tuple of int
+        Its index in the parameter.
+    entries : SteppedEntries
+        The entry alone.
+    step : float
+        The step that was used.
     """
 
-    parameter: Parameter
     analytic: Analytic
-    k: int
-    theta: NDArray[Any]
+    index: tuple[int, ...]
+    entries: SteppedEntries
     step: float
 
     @classmethod
-    def of(cls, pairing: Pairing, place: _EntryPlace, cost: Cost, step: float) -> Self:
-        """Return the entry at a place, ready to be stepped."""
-        i = [parameter.name for parameter in pairing.checked].index(place.name)
-        parameter, k = pairing.checked[i], place.k
-        slot = cost.best.binding.slots[cost.position(parameter)]
-        theta = np.array(slot[k : k + 1])
-        return cls(parameter, gradient_under_test(pairing, i, cost), k, theta, step)
+    def of(
+        cls, pairing: Pairing, name: str, index: tuple[int, ...], cost: Cost, step: float
+    ) -> Self:
+        """Return an entry, ready to be stepped."""
+        i = [parameter.name for parameter in pairing.checked].index(name)
+        parameter = pairing.checked[i]
+        k = int(np.ravel_multi_index(index, parameter.shape)) if index else 0
+        entries = SteppedEntries(cost, parameter, [k])
+        return cls(gradient_under_test(pairing, i, cost), index, entries, step)
 
     @property
     def value(self) -> float:
         """The analytic value of the gradient."""
-        return float(self.analytic.gradient[self.k])
+        return float(self.analytic.gradient[self.entries.ks[0]])
 
     @property
     def scale(self) -> float:
         """The absolute value of the entry, or 1 if that is larger."""
-        return max(1.0, abs(float(self.theta[0])))
+        return float(self.entries.scale[0])
 
     @property
     def place(self) -> float:
         """The unit in the last place of the entry; that of 1 if the entry is zero."""
-        size = np.abs(self.theta) if self.theta[0] else np.ones_like(self.theta)
+        theta = self.entries.values
+        size = np.abs(theta) if theta[0] else np.ones_like(theta)
         return float(np.spacing(size)[0])
 
     def steps(self) -> NDArray[Any]:
         """Return the steps in the precision of θ; the step that was used is one of them."""
+        theta = self.entries.values
         least, most, used = map(math.log10, (PLACES * self.place, self.scale, self.step))
         least = max(least, most - STEPS_OF_CURVE)
         ratio = 1 / min(PER_DECADE, int(STEPS_OF_CURVE / (most - least)))
         multiples = np.arange(math.ceil((least - used) / ratio), (most - used) // ratio + 1)
         steps = self.step * 10.0 ** (ratio * np.union1d(multiples, [0.0]))
-        down, up = steps_taken(self.theta, steps := steps.astype(self.theta.dtype))
+        down, up = steps_taken(theta, steps := steps.astype(theta.dtype))
         fitting: NDArray[Any] = steps[(down > 0) & (up > 0) & np.isfinite(up + down)]
         if not fitting.size:
+            name = label(self.analytic.parameter.name, self.index)
             raise InputError(
-                f"`{self.parameter.label(self.k)}` is {self.theta[0]}, where {self.theta.dtype} "
-                "has no room for a step on both sides: give it a smaller value."
+                f"`{name}` is {theta[0]}, where {theta.dtype} has no room for a step on "
+                "both sides: give it a smaller value."
             )
         return fitting
 
-    def measured(self, cost: Cost) -> Pass:
+    def rungs(self) -> Rungs:
         """Evaluate J on both sides of θ, for every step."""
+        cost = self.entries.cost
         # If the entry is huge, the largest step may overflow.
         with np.errstate(over="ignore", invalid="ignore"):
             steps = self.steps()
             cost.expected = cost.n_evaluations + 2 * len(steps)
-            ks = [self.k] * len(steps)
-            batch = EntryBatch(cost.position(self.parameter), ks, steps.tolist(), quiet=True)
-            pairs = cost.pairs(cost.best, batch)
-            return Pass.made(*pairs, steps_taken(self.theta, steps), cost.best)
+            return self.entries.rungs(np.zeros(len(steps), dtype=np.intp), steps)
 
 
 def _changes(check: GradientCheck | None, pairing: Pairing, cost: Cost) -> tuple[str, ...]:
@@ -353,8 +348,8 @@ def _changes(check: GradientCheck | None, pairing: Pairing, cost: Cost) -> tuple
 
 
 def _conclude(
-    entry: _SteppedEntry,
-    taken: Pass,
+    entry: _CurveEntry,
+    taken: Rungs,
     cost: Cost,
     *,
     check: GradientCheck | None,
@@ -362,7 +357,7 @@ def _conclude(
     started: float,
 ) -> StepCurve:
     """Put the result together; `check` is given if nothing has changed since."""
-    steps = (taken.up + taken.down) / 2
+    steps = taken.step
     known = _best_estimate(entry, taken, cost.best)
     best, bar = known.nearest(entry.value), known.bar
     rounding = entry.analytic.rounding
@@ -371,16 +366,16 @@ def _conclude(
         wrong = bool(check.wrong[where])
         if math.isfinite(check.numerical[where]) and math.isfinite(check.uncertainty[where]):
             best, bar = float(check.numerical[where]), float(check.uncertainty[where])
-    parameter, index = entry.parameter, entry.parameter.index(entry.k)
+    name = entry.analytic.parameter.name
     return StepCurve(
-        label=label(parameter.name, index),
-        name=parameter.name,
-        index=index,
+        label=label(name, entry.index),
+        name=name,
+        index=entry.index,
         analytic=entry.value,
         steps=_frozen(steps),
         values=_frozen(taken.central),
         errors=_frozen(np.abs(taken.central - entry.value)),
-        roundoff=_frozen(taken.round_off),
+        roundoff=_frozen(taken.bar),
         truncation=_frozen(_truncation(steps, taken)),
         step=entry.step,
         best=best,
@@ -391,13 +386,13 @@ def _conclude(
         wrong=wrong,
         enough=_sufficient_bar(entry, best, cost),
         changed=changed,
-        precision=str(entry.theta.dtype),
+        precision=str(entry.entries.values.dtype),
         n_evaluations=cost.n_evaluations,
         seconds=time.perf_counter() - started,
     )
 
 
-def _sufficient_bar(entry: _SteppedEntry, best: float, cost: Cost) -> float:
+def _sufficient_bar(entry: _CurveEntry, best: float, cost: Cost) -> float:
     """Return the error bar that is small enough: a part of the parameter's largest gradient entry.
 
     This is the rule of a check. If both values are zero, any bar will do. If the largest entry is
@@ -410,11 +405,11 @@ def _sufficient_bar(entry: _SteppedEntry, best: float, cost: Cost) -> float:
     return float(max(tolerance.of_parameter * largest, cost.best.eps * cost.scale / entry.scale))
 
 
-def _row_in_check(entry: _SteppedEntry, check: GradientCheck | None) -> int | None:
+def _row_in_check(entry: _CurveEntry, check: GradientCheck | None) -> int | None:
     """Return the row in which the check holds the entry; None if it did not measure it."""
     if check is None:
         return None
-    where = np.flatnonzero(check.measured == entry.parameter.start + entry.k)
+    where = np.flatnonzero(check.measured == entry.analytic.parameter.start + entry.entries.ks[0])
     return int(where[0]) if where.size else None
 
 
@@ -426,27 +421,31 @@ def _is_wrong(analytic: float, best: float, bar: float) -> bool:
     return off > CLEAR * bar and off >= THRESHOLDS[1] * (abs(analytic) + abs(best))
 
 
-def _best_estimate(entry: _SteppedEntry, taken: Pass, precision: Precision) -> Estimate:
+def _best_estimate(entry: _CurveEntry, taken: Rungs, precision: Precision) -> Estimate:
     """Return the slope that a second look would find, using the steps already taken."""
     ladder = Ladder(entry.scale, PLACES * entry.place, abs(precision.value))
-    steps = np.log(taken.stepped)
+    steps = np.log(taken.step)
     has_slope = np.isfinite(taken.central)
     # This is the step that was used, or the nearest to it that shows a slope.
     apart = np.where(has_slope | ~has_slope.any(), np.abs(steps - math.log(entry.step)), np.inf)
-    first = float(taken.stepped[np.argmin(apart)])
+    used = int(np.argmin(apart))
+    first = float(taken.step[used])
     best = BEST_STEP * entry.scale
     second = best if has_slope[np.argmin(np.abs(steps - math.log(best)))] else first / RATIO
-    step: float | None = first
-    for _ in range(RUNGS_OF_CURVE):
-        if step is None:
-            break
-        nearest = int(np.argmin(np.abs(steps - math.log(step))))
-        ladder.add(taken.rung(nearest))
-        step = ladder.next_step(second)
+
+    def take(step: float) -> Generator[float, Rung, Rung]:
+        return (yield step)
+
+    def nearest(asked: Sequence[float]) -> list[Rung]:
+        return [taken[int(np.argmin(np.abs(steps - math.log(step))))] for step in asked]
+
+    ladder.add(taken[used])
+    climb = ladder.climb(take, partial(ladder.next_step, second), RUNGS_OF_CURVE)
+    run_together([climb], nearest, 1)
     return ladder.estimate()
 
 
-def _truncation(steps: Vector, taken: Pass) -> Vector:
+def _truncation(steps: Vector, taken: Rungs) -> Vector:
     """Return the truncation error c ε²; zeros if no run of steps shows one.
 
     From one step to the next, the change of the value divided by the change of ε² is always c. For
@@ -457,7 +456,7 @@ def _truncation(steps: Vector, taken: Pass) -> Vector:
     with np.errstate(all="ignore"):
         apart = np.diff(squares)
         found = np.diff(taken.central) / apart
-        noise = (taken.round_off[1:] + taken.round_off[:-1]) / apart
+        noise = (taken.bar[1:] + taken.bar[:-1]) / apart
         clear = np.abs(found) > CLEAR * noise
         alike = np.abs(np.diff(found)) <= SAME_COEFFICIENT * np.abs(found[:-1]) + noise[:-1]
         row = _longest_run(clear[:-1] & clear[1:] & alike)

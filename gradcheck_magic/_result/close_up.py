@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._result.display import Displayed
-from gradcheck_magic._result.error_grid import ErrorGrid, Tiling, box_of
+from gradcheck_magic._result.error_grid import ErrorGrid, Tiling
 from gradcheck_magic._result.parameter_check import (
     Entry,
     ParameterCheck,
-    index_of,
-    label,
     relative_error,
-    severity,
+    worst_first,
 )
 
 __all__ = ["CloseUp"]
@@ -74,20 +72,11 @@ class CloseUp(Displayed):
         list of Entry
             Entries of this parameter.
         """
-        ranks = severity(self.analytic, self.numerical, self.wrong)
-        if most < len(ranks):
-            # Sorting a million entries to find the first few would take longer than drawing them.
-            least = np.partition(ranks, -most)[-most] if most else np.inf
-            candidates = np.flatnonzero(ranks >= least)
-        else:
-            candidates = np.arange(len(ranks))
-        order = candidates[np.argsort(-ranks[candidates], kind="stable")][:most]
-        return [self._entry(int(position)) for position in order]
-
-    def _entry(self, position: int) -> Entry:
-        index = index_of(int(self.indices[position]), self.parameter.shape)
-        values = (self.analytic[position], self.numerical[position], self.uncertainty[position])
-        return Entry(label(self.parameter.name, index), index, *map(float, values))
+        name, shape = self.parameter.name, self.parameter.shape
+        worst = worst_first(self.analytic, self.numerical, self.wrong, most)
+        columns = self.indices, self.analytic, self.numerical, self.uncertainty
+        rows = zip(*(column[worst].tolist() for column in columns), strict=True)
+        return [Entry.at(k, name, shape, values) for k, *values in rows]
 
     def grid(self) -> ErrorGrid:
         """Return the errors in the parameter's shape, reduced to the size of a page.
@@ -121,8 +110,6 @@ class CloseUp(Displayed):
     def _regions(self, tiling: Tiling) -> Mask:
         """Mark the regions in which a scan found too many wrong entries to list them."""
         marked = np.zeros(tiling.shape, dtype=bool)
-        name, shape = self.parameter.name, self.parameter.shape
         for region in self.parameter.regions:
-            sides = region.label.removeprefix(name)
-            marked |= tiling.within(box_of(sides, shape), shape) if sides else tiling.present()
+            marked |= tiling.within(region.box, self.parameter.shape)
         return marked

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LONGEST_ROW", "ErrorGrid", "Tiling", "box_of"]
+__all__ = ["LONGEST_ROW", "ErrorGrid", "Tiling"]
 
 Mask = NDArray[np.bool_]
 
@@ -199,8 +198,10 @@ class Tiling:
             result[np.ix_(np.unique(rows), np.unique(columns))] = True
         return result
 
-    def within(self, box: list[tuple[int, int]], shape: tuple[int, ...]) -> Mask:
+    def within(self, box: tuple[tuple[int, int], ...], shape: tuple[int, ...]) -> Mask:
         """Return a mask of the cells of a box, given as start and stop along each axis."""
+        if box == tuple((0, length) for length in shape):
+            return self.present()
         sides = [np.arange(start, stop) for start, stop in box]
         if self.count == 1:
             # A matrix may have millions of entries; one for each cell is enough.
@@ -233,13 +234,3 @@ def _tile_name(axes: list[int], ndim: int) -> str:
     for axis in set(range(ndim)) - set(axes):
         sides[axis] = "0"
     return f"[{', '.join(sides)}]"
-
-
-def box_of(sides: str, shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Parse a label such as ``[3, :, 2:5]`` into start and stop along each axis."""
-    box = []
-    for side, length in zip(re.findall(r"[\d:]+", sides), shape, strict=True):
-        start, colon, stop = side.partition(":")
-        first = int(start or 0)
-        box.append((first, int(stop or length) if colon else first + 1))
-    return box

@@ -15,10 +15,8 @@ from gradcheck_magic._result.display import Displayed, renderers
 from gradcheck_magic._result.parameter_check import (
     Entry,
     ParameterCheck,
-    index_of,
-    label,
     relative_error,
-    severity,
+    worst_first,
 )
 from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import did_you_mean, listed
@@ -35,6 +33,22 @@ Vector = NDArray[np.float64]
 
 # The number of entries that `to_dict` lists.
 ENTRIES_IN_DICT = 100
+# The attributes that it lists as they are.
+NUMBERS_IN_DICT = (
+    "difference",
+    "difference_uncertainty",
+    "mode",
+    "call",
+    "epsilon",
+    "cost",
+    "noise",
+    "point",
+    "n_evaluations",
+    "seconds",
+    "detectable",
+    "size",
+    "interrupted",
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -222,9 +236,7 @@ class GradientCheck(Displayed):
         >>> [entry.label for entry in check.worst_entries()]
         ['params[1]', 'params[0]']
         """
-        ranks = severity(self.analytic, self.numerical, self.wrong)
-        order = np.argsort(-ranks, kind="stable")[:most]
-        return [self._entry(int(position)) for position in order]
+        return self._worst(np.arange(self.n_measured), most)
 
     def entries_behind(self, diagnosis: Diagnosis, most: int = ENTRIES_IN_DICT) -> list[Entry]:
         """Return the entries that a diagnosis is about, worst first: only the wrong ones, if any.
@@ -247,9 +259,7 @@ class GradientCheck(Displayed):
         )
         if np.any(concerned & self.wrong):
             concerned &= self.wrong
-        ranks = np.where(concerned, severity(self.analytic, self.numerical, self.wrong), -np.inf)
-        order = np.argsort(-ranks, kind="stable")[: min(most, int(concerned.sum()))]
-        return [self._entry(int(position)) for position in order]
+        return self._worst(np.flatnonzero(concerned), most)
 
     def close_up(self, name: str) -> CloseUp:
         """Return the entries of one parameter.
@@ -298,13 +308,16 @@ class GradientCheck(Displayed):
             self.kinked[here],
         )
 
-    def _entry(self, position: int) -> Entry:
-        where = int(self.measured[position])
+    def _worst(self, rows: NDArray[np.intp], most: int) -> list[Entry]:
+        columns = self.analytic[rows], self.numerical[rows], self.wrong[rows]
+        return [self._entry(row) for row in rows[worst_first(*columns, most)].tolist()]
+
+    def _entry(self, row: int) -> Entry:
+        where = int(self.measured[row])
         # The entries are in the order of θ, and so are the parameters.
         parameter = next(p for p in self.parameters if p.start <= where < p.start + p.size)
-        index = index_of(where - parameter.start, parameter.shape)
-        values = (self.analytic[position], self.numerical[position], self.uncertainty[position])
-        return Entry(label(parameter.name, index), index, *map(float, values))
+        values = self.analytic[row], self.numerical[row], self.uncertainty[row]
+        return Entry.at(where - parameter.start, parameter.name, parameter.shape, values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a summary, the parameters, the diagnoses and the 100 worst entries for `json`.
@@ -328,32 +341,23 @@ class GradientCheck(Displayed):
         >>> json.loads(json.dumps(found)) == found
         True
         """
-        return {
-            "verdict": self.verdict.name,
-            "passed": self.passed,
-            "difference": _finite(self.difference),
-            "difference_uncertainty": _finite(self.difference_uncertainty),
-            "mode": self.mode,
-            "call": self.call,
-            "epsilon": self.epsilon,
-            "cost": _finite(self.cost),
-            "noise": _finite(self.noise),
-            "n_kinked": int(self.kinked.sum()),
-            "point": self.point,
-            "n_evaluations": self.n_evaluations,
-            "seconds": self.seconds,
-            "detectable": _finite(self.detectable),
-            "size": self.size,
-            "n_measured": self.n_measured,
-            "n_wrong": len(self.wrong_entries),
-            "interrupted": self.interrupted,
-            "reasons": list(self.reasons),
-            "notes": list(self.notes),
-            "changes": self.changes,
-            "parameters": [_parameter_dict(parameter) for parameter in self.parameters],
-            "diagnoses": [_diagnosis_dict(diagnosis) for diagnosis in self.diagnoses],
-            "worst_entries": [_entry_dict(entry) for entry in self.worst_entries()],
-        }
+        found: dict[str, Any] = jsonable(
+            {
+                "verdict": self.verdict.name,
+                "passed": self.passed,
+                **{name: getattr(self, name) for name in NUMBERS_IN_DICT},
+                "n_kinked": int(self.kinked.sum()),
+                "n_measured": self.n_measured,
+                "n_wrong": len(self.wrong_entries),
+                "reasons": self.reasons,
+                "notes": self.notes,
+                "changes": self.changes,
+                "parameters": [_parameter_dict(parameter) for parameter in self.parameters],
+                "diagnoses": [_diagnosis_dict(diagnosis) for diagnosis in self.diagnoses],
+                "worst_entries": [asdict(entry) for entry in self.worst_entries()],
+            }
+        )
+        return found
 
     def figure(self) -> Figure:
         """Return a matplotlib figure of the distribution of the errors of the entries.
@@ -369,48 +373,29 @@ class GradientCheck(Displayed):
         return drawn
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def jsonable(value: Any) -> Any:
     """Return a value as `json` can represent it: tuples as lists, and None for nan and inf."""
     if isinstance(value, dict):
         return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [jsonable(item) for item in value]
-    return _finite(value) if isinstance(value, float) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _parameter_dict(check: ParameterCheck) -> dict[str, Any]:
+    names = ("name", "shape", "size", "difference", "n_measured", "n_wrong", "detectable")
     return {
-        "name": check.name,
-        "shape": list(check.shape),
-        "size": check.size,
+        **{name: getattr(check, name) for name in names},
         "verdict": check.verdict.name,
-        "difference": _finite(check.difference),
-        "n_measured": check.n_measured,
-        "n_wrong": check.n_wrong,
-        "detectable": _finite(check.detectable),
         "regions": [asdict(region) for region in check.regions],
-        "worst": _entry_dict(check.worst) if check.worst else None,
-    }
-
-
-def _entry_dict(entry: Entry) -> dict[str, Any]:
-    return {
-        "label": entry.label,
-        "index": list(entry.index),
-        "analytic": _finite(entry.analytic),
-        "numerical": _finite(entry.numerical),
-        "uncertainty": _finite(entry.uncertainty),
+        "worst": asdict(check.worst) if check.worst else None,
     }
 
 
 def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         "cause": diagnosis.cause.name,
-        "names": list(diagnosis.names),
+        "names": diagnosis.names,
         "sentence": diagnosis.sentence,
-        "details": jsonable(diagnosis.details),
+        "details": diagnosis.details,
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ __all__ = [
     "label",
     "relative_error",
     "severity",
+    "worst_first",
 ]
 
 Vector = NDArray[np.float64]
@@ -55,6 +57,12 @@ class Entry:
     numerical: float
     uncertainty: float
 
+    @classmethod
+    def at(cls, k: int, name: str, shape: tuple[int, ...], values: Iterable[float]) -> Self:
+        """Return the `k`-th entry of a parameter, in C order."""
+        index = index_of(k, shape)
+        return cls(label(name, index), index, *map(float, values))
+
 
 @dataclass(frozen=True)
 class WrongRegion:
@@ -68,12 +76,15 @@ class WrongRegion:
         The number of entries in it.
     n_wrong, n_tried : int
         The number of measured entries that are wrong, and the number of measured entries.
+    box : tuple of (int, int)
+        The start and the stop of the region along each axis.
     """
 
     label: str
     size: int
     n_wrong: int
     n_tried: int
+    box: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,3 +157,13 @@ def severity(analytic: Vector, numerical: Vector, wrong: Mask) -> Vector:
     """
     error = np.where(np.isfinite(numerical), relative_error(numerical, analytic), -1.0)
     return np.where(np.isfinite(analytic), error + 2.0 * wrong, np.inf)
+
+
+def worst_first(analytic: Vector, numerical: Vector, wrong: Mask, most: int) -> NDArray[np.intp]:
+    """Return the positions of the worst entries by `severity`, at most `most` of them."""
+    ranks = severity(analytic, numerical, wrong)
+    found = np.arange(len(ranks))
+    if 0 < most < len(ranks):
+        # Sorting a million entries to find the first few would take longer than drawing them.
+        found = np.flatnonzero(ranks >= np.partition(ranks, -most)[-most])
+    return found[np.argsort(-ranks[found], kind="stable")][:most]

@@ -63,9 +63,9 @@ def evidence(
         name="J", value=value, noise=noise, itemsize=itemsize, own=own, best=best
     )
     comparison = compare(pairing, measured, SINGLE_PRECISION if itemsize < 8 else DOUBLE_PRECISION)
-    return Evidence(
-        pairing, cost, 1e-7, measured, comparison, comparison.verdict, None, stopped, diagnosed
-    )
+    measurement = SimpleNamespace(epsilon=1e-7, scan=None, is_done=not stopped, so_far=stopped)
+    stop = KeyboardInterrupt() if stopped else None
+    return Evidence(pairing, cost, measurement, comparison, measured, (None,) * diagnosed, stop)
 
 
 def named(sentences):
@@ -113,7 +113,7 @@ def test_reasons(known, verdict, names):
     assert len(told) == (names is not None)
     assert named(told) == (names or [])
     if "stopped" in known:
-        assert told == ["Stopped."]
+        assert told == ["Interrupted: Stopped."]
 
 
 def test_two_ways_of_knowing_nothing_are_told_apart():

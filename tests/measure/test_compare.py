@@ -226,7 +226,7 @@ def scanned(detectable=1e-6, left=0.0, slope=1.0, largest=2.0):
 
 
 def verdict_of(pairing, scan):
-    measured = MeasuredEntries.sampled(pairing, scan)
+    measured = MeasuredEntries.joined(scan.batches)
     found = compare(pairing, measured, DOUBLE_PRECISION, scan)
     assert found.parameters[0].verdict is found.verdict or scan.joint is not None
     return found.verdict
@@ -273,9 +273,10 @@ def test_scan_with_everything_moving():
 def test_regions_of_a_scan_are_named(box, label, size):
     pairing, scan = scanned()
     scan.parameters[0].sampled.regions = [Region(box, 3, 4)]
-    measured = MeasuredEntries.sampled(pairing, scan)
+    measured = MeasuredEntries.joined(scan.batches)
     (check,) = compare(pairing, measured, DOUBLE_PRECISION, scan).parameters
     (region,) = check.regions
     assert (region.label, region.size, region.n_wrong, region.n_tried) == (label, size, 3, 4)
+    assert region.box == box
     assert check.is_scanned
     assert (check.largest, check.typical) == (2.0, pytest.approx(math.sqrt(1.03)))

@@ -10,7 +10,7 @@ from networks import ClassicExercise, Smooth, relu, sigmoid
 
 from gradcheck_magic import Verdict, check_gradients
 from gradcheck_magic._cost.noise import noise_level
-from gradcheck_magic._measure.ladder import Ladder, Rung
+from gradcheck_magic._measure.ladder import Ladder, Rungs
 
 CORRECT, INSPECT, BUG = Verdict.CORRECT, Verdict.INSPECT, Verdict.BUG
 INCONCLUSIVE = Verdict.INCONCLUSIVE
@@ -615,7 +615,9 @@ def ladder_of(function, steps, noise=1e-16):
     ladder = Ladder(1.0, 1e-14, 1.0)
     for h in steps:
         costs = function(-h), function(0.0), function(h)
-        ladder.add(Rung.measured(costs, (h, h), noise))
+        minus, cost, plus = costs
+        sides, step = (np.array([minus]), cost, np.array([plus])), np.array([h])
+        ladder.add(Rungs.measured(sides, (step, step), noise)[0])
     return ladder
 
 

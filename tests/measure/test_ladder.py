@@ -11,13 +11,20 @@ from hypothesis import strategies as st
 from gradcheck_magic._measure.ladder import (
     Estimate,
     Ladder,
-    Rung,
+    Rungs,
     follows_square_law,
     gap_at_zero,
     run_together,
 )
 
 NAN, INF = math.nan, math.inf
+
+
+def measured(costs, steps, noise):
+    """Return the rung for J(θ−h), J(θ) and J(θ+h), and the steps taken down and up."""
+    minus, cost, plus = costs
+    sides = np.array([minus]), cost, np.array([plus])
+    return Rungs.measured(sides, tuple(np.array([step]) for step in steps), noise)[0]
 
 
 def rung(function, at, step, noise=0.0, random=None):
@@ -27,7 +34,7 @@ def rung(function, at, step, noise=0.0, random=None):
         error = 0.0 if random is None else math.sqrt(3) * noise * random.uniform(-1, 1)
         return function(x) + error
 
-    return Rung.measured((value(at - step), value(at), value(at + step)), (step, step), noise)
+    return measured((value(at - step), value(at), value(at + step)), (step, step), noise)
 
 
 def climbed(function, at=0.0, noise=1e-16, *, first=6e-6, random=None, most=8):
@@ -81,7 +88,7 @@ def test_bars_hold_the_truth(name, at, noise, seed):
     ],
 )
 def test_rung(costs, steps, slopes):
-    found = Rung.measured(costs, steps, 0.125)
+    found = measured(costs, steps, 0.125)
     np.testing.assert_equal((found.step, found.forward, found.backward, found.central), slopes)
     # Four times the noise, divided by the step.
     assert found.round_off == (INF if 0 in steps else 0.5 / found.step)

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 
 from gradcheck_magic._inputs.pairing import pair
-from gradcheck_magic._measure.central_differences import CentralDifferences
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
-from gradcheck_magic._measure.scan import planned_scan
-
-EPSILON = 0.25
 
 
 def pairing():
@@ -18,18 +14,16 @@ def pairing():
     return pair(params, grads)
 
 
-def measured(positions, n_settled=None, planned_size=None):
-    """Return differences in which every column gives away the position of the entry."""
+def measured(positions, n_measured=None, n_settled=None):
+    """Return a table in which every column gives away the position of the entry."""
+    m = len(positions) if n_measured is None else n_measured
     numbers = np.array(positions, dtype=float)
-    m = len(positions)
-    found = CentralDifferences.planned(m if planned_size is None else planned_size, EPSILON)
-    found.cost_plus[:m], found.cost_minus[:m] = 1 + numbers, 1.0
-    for k, column in enumerate(
-        (found.numerical, found.uncertainty, found.rounding, found.low, found.high), start=1
-    ):
-        column[:m] = numbers + 100 * k
-    found.disputed[:m] = numbers % 2 == 1
-    found.n_measured, found.n_settled = m, m if n_settled is None else n_settled
+    found = MeasuredEntries.planned(np.array(positions, dtype=np.intp), 10 + numbers, 0.5)
+    columns = found.textbook, found.numerical, found.uncertainty, found.low, found.high
+    for k, column in enumerate(columns):
+        column[:m] = numbers[:m] + 100 * k
+    found.disputed[:m] = numbers[:m] % 2 == 1
+    found.settled[: m if n_settled is None else n_settled] = True
     return found
 
 
@@ -37,53 +31,59 @@ def require_columns(entries, positions):
     numbers = np.array(positions, dtype=float)
     assert entries.positions.tolist() == list(positions)
     assert entries.analytic.tolist() == (numbers + 10).tolist()
-    # (1 + k − 1) / 2ε
-    assert entries.textbook.tolist() == (2 * numbers).tolist()
     columns = (
-        entries.numerical, entries.uncertainty, entries.rounding, entries.low, entries.high,
+        entries.textbook, entries.numerical, entries.uncertainty, entries.low, entries.high,
     )  # fmt: skip
-    for k, column in enumerate(columns, start=1):
+    for k, column in enumerate(columns):
         assert column.tolist() == (numbers + 100 * k).tolist()
+    assert entries.rounding.tolist() == [0.5] * len(positions)
     assert entries.disputed.tolist() == (numbers % 2 == 1).tolist()
 
 
 @pytest.mark.parametrize(("n_measured", "n_settled"), [(9, 9), (5, 3), (0, 0)])
 def test_first_ones(n_measured, n_settled):
     """After a full check was stopped, entries that were planned but not measured are left out."""
-    differences = measured(range(n_measured), n_settled, planned_size=9)
-    entries = MeasuredEntries.first(pairing(), differences)
+    entries = MeasuredEntries.joined([measured(range(9), n_measured, n_settled)])
     require_columns(entries, range(n_measured))
     assert entries.settled.tolist() == [k < n_settled for k in range(n_measured)]
 
 
 def test_sampled_ones():
     """A scan measures entries in any order and in batches, and the last batch may be incomplete."""
-    scan = planned_scan(pairing())
-    a, _, b = scan.parameters
-    a.sampled.ks, a.sampled.batches = [1], [measured([1])]
-    b.sampled.ks = [2, 0, 1]
-    b.sampled.batches = [measured([8, 6]), measured([7], n_settled=0)]
-    entries = MeasuredEntries.sampled(pairing(), scan)
+    batches = [measured([8, 6]), measured([1]), measured([7], n_settled=0)]
+    entries = MeasuredEntries.joined(batches)
     require_columns(entries, [1, 6, 7, 8])
     assert entries.settled.tolist() == [True, True, False, True]
 
 
 def test_none_sampled():
-    require_columns(MeasuredEntries.sampled(pairing(), planned_scan(pairing())), [])
+    require_columns(MeasuredEntries.joined([]), [])
 
 
 def test_parts():
     """Each parameter comes with the place of its measured entries and with their indices."""
-    scan = planned_scan(pairing())
-    a, _, b = scan.parameters
-    a.sampled.ks, a.sampled.batches = [1], [measured([1])]
-    b.sampled.ks, b.sampled.batches = [2, 0], [measured([8, 6])]
-    entries = MeasuredEntries.sampled(pairing(), scan)
+    entries = MeasuredEntries.joined([measured([1]), measured([8, 6])])
     found = [(p.name, here, ks.tolist()) for p, here, ks in entries.parts(pairing())]
     assert found == [("a", slice(0, 1), [1]), ("W", slice(1, 1), []), ("b", slice(1, 3), [0, 2])]
 
 
 def test_kinked():
-    differences = measured([0, 1, 2])
-    differences.low[:3], differences.high[:3] = [-1.0, 2.0, np.nan], [1.0, 2.0, np.nan]
-    assert MeasuredEntries.first(pairing(), differences).kinked.tolist() == [True, False, False]
+    entries = measured([0, 1, 2])
+    entries.low[:], entries.high[:] = [-1.0, 2.0, np.nan], [1.0, 2.0, np.nan]
+    assert entries.kinked.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("numerical", "n_measured", "shows_nothing"),
+    [
+        pytest.param([0.0, -1.9], 2, True, id="zero, to within two bars"),
+        pytest.param([0.0, 2.1], 2, False, id="not zero"),
+        pytest.param([0.0, 2.1], 1, True, id="not measured"),
+        pytest.param([0.0, np.nan], 2, False, id="no slope"),
+    ],
+)
+def test_shows_nothing(numerical, n_measured, shows_nothing):
+    entries = measured([0, 1], n_measured)
+    entries.numerical[:] = numerical
+    entries.uncertainty[:n_measured] = 1.0
+    assert entries.shows_nothing is shows_nothing

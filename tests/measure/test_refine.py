@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.analytic_gradient import gradient_under_test
-from gradcheck_magic._measure.central_differences import CentralDifferences
+from gradcheck_magic._measure.ladder import Rungs
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import (
     GROSS,
     STRAIGHT,
     VERIFIED,
-    Pass,
+    judged,
     measure,
     measure_parameter,
     noise_of_pair,
+    planned_entries,
     steps_taken,
 )
 
@@ -28,12 +30,11 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def measured(theta, gradient, function, *, epsilon=1e-7, progress=None):
-    """Return the differences of one parameter, after the textbook's pass and refining."""
-    pairing = pair(theta, gradient)
-    differences = CentralDifferences.planned(pairing.size, epsilon)
+    """Return the entries of one parameter, after the textbook's pass and refining."""
+    pairing, tables = pair(theta, gradient), []
     with Cost(function, pairing.parameters, progress=progress) as cost:
-        measure(differences, cost, pairing)
-    return differences
+        measure(tables, cost, pairing, epsilon)
+    return tables[0]
 
 
 # One pass
@@ -76,9 +77,8 @@ def test_noise_of_pair(plus, minus, noise, expected):
 
 def made(minus, value, plus, step=0.5, noise=0.0):
     """Return one pass over one entry, from J(θ−h), J(θ) and J(θ+h)."""
-    sides = np.array([float(plus)]), np.array([float(minus)])
-    stepped = np.array([step]), np.array([step])
-    return Pass.made(*sides, stepped, SimpleNamespace(value=value, noise=noise, eps=0.0))
+    costs = np.array([float(minus)]), value, np.array([float(plus)])
+    return Rungs.measured(costs, (np.array([step]), np.array([step])), noise)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def made(minus, value, plus, step=0.5, noise=0.0):
         # Four times the noise of 2⁻¹⁰, divided by h = 1/2.
         pytest.param((1.0, 2.0, 3.0), 2.0, 0.0, 2.0**-7, id="straight"),
         pytest.param((1.0, 0.0, 1.0), 0.0, 4.0, 2.0**-7, id="a kink"),
-        pytest.param((1.0, 2.0, INF), NAN, INF, INF, id="no value above"),
+        pytest.param((1.0, 2.0, INF), NAN, NAN, INF, id="no value above"),
         pytest.param((NAN, 2.0, 3.0), NAN, NAN, INF, id="no value below"),
     ],
 )
@@ -95,16 +95,15 @@ def test_one_pass(costs, central, gap, round_off):
     found = made(*costs, noise=2.0**-10)
     np.testing.assert_equal(found.central, [central])
     np.testing.assert_equal(found.gap, [gap])
-    assert found.round_off == [round_off]
+    assert found.bar == [round_off]
 
 
 def test_one_pass_over_what_was_really_stepped():
-    plus, minus = np.array([4.0]), np.array([1.0])
     stepped = np.array([0.5]), np.array([1.0])
-    found = Pass.made(plus, minus, stepped, SimpleNamespace(value=2.0, noise=0.0, eps=0.0))
+    found = Rungs.measured((np.array([1.0]), 2.0, np.array([4.0])), stepped, 0.0)
     # (4 − 1) / 1.5, and (4 − 2) / 1 − (2 − 1) / 0.5
-    assert (found.central.item(), found.gap.item(), found.stepped.item()) == (2.0, 0.0, 0.5)
-    rung = found.rung(0)
+    assert (found.central.item(), found.gap.item()) == (2.0, 0.0)
+    rung = found[0]
     assert (rung.step, rung.forward, rung.backward, rung.central) == (0.75, 2.0, 2.0, 2.0)
 
 
@@ -134,7 +133,8 @@ def test_judged(analytic, noise, gap, aim, expected):
     # The slopes on the two sides are 1 ± gap/2.
     found = made(-0.5 + gap / 4, 0.0, 0.5 + gap / 4, noise=noise)
     assert GROSS == 10
-    open_ones, gross = found.judged(np.array([analytic]), 0.0, aim)
+    table = MeasuredEntries.planned(np.arange(1), np.array([analytic]), 0.0)
+    open_ones, gross = judged(found, table, aim)
     assert (open_ones.item(), gross.item()) == expected
 
 
@@ -162,7 +162,7 @@ def test_bars_hold_the_truth(name, theta, offset, factor):
     right = slope(theta)
     found = measured(theta, factor * right, lambda x: offset + math.fsum(function(x)))
     assert (np.abs(found.numerical - right) <= found.uncertainty).all()
-    assert found.n_measured == found.n_settled == len(theta)
+    assert found.settled.all()
 
 
 def test_a_slope_below_the_noise_gets_a_larger_step():
@@ -208,15 +208,16 @@ def test_only_some_entries():
     """Only the requested entries are measured, and they are written in the requested order."""
     theta = np.array([1.0, 2.0, 3.0, 4.0])
     pairing = pair(theta, 2 * theta)
-    differences = CentralDifferences.planned(3, 1e-7)
     with Cost(lambda x: float(x @ x), pairing.parameters) as cost:
         analytic = gradient_under_test(pairing, 0, cost)
-        measure_parameter(differences, cost, analytic, [1, 3])
-        assert (differences.n_measured, differences.n_settled) == (2, 2)
-        measure_parameter(differences, cost, analytic, [0], aim=1e-10)
-    assert differences.numerical == pytest.approx([4.0, 8.0, 2.0], rel=1e-6)
-    assert differences.uncertainty[2] <= 1e-10
-    assert (differences.rounding == 32 * EPS * 8).all()
+        two, one = planned_entries(analytic, [3, 1]), planned_entries(analytic, [0])
+        measure_parameter(two, cost, analytic.parameter, 1e-7, [3, 1])
+        measure_parameter(one, cost, analytic.parameter, 1e-7, [0], aim=1e-10)
+    assert two.numerical == pytest.approx([8.0, 4.0], rel=1e-6)
+    assert one.numerical == pytest.approx([2.0], rel=1e-6)
+    assert one.uncertainty[0] <= 1e-10
+    assert (two.rounding == 32 * EPS * 8).all()
+    assert two.settled.all()
 
 
 def test_interrupted():
@@ -229,14 +230,15 @@ def test_interrupted():
             raise KeyboardInterrupt
         return float(x @ x)
 
-    pairing = pair(theta, 2 * theta)
-    differences = CentralDifferences.planned(5, 1e-7)
+    pairing, tables = pair(theta, 2 * theta), []
     with pytest.raises(KeyboardInterrupt), Cost(cost, pairing.parameters) as entered:
-        measure(differences, entered, pairing)
+        measure(tables, entered, pairing, 1e-7)
     assert len(calls) == 1
-    assert (differences.n_measured, differences.n_settled) == (3, 0)
-    assert differences.numerical[:3] == pytest.approx(2 * theta[:3], rel=1e-6)
+    (found,) = tables
+    assert found.is_measured.tolist() == [True, True, True, False, False]
+    assert not found.settled.any()
+    assert found.numerical[:3] == pytest.approx(2 * theta[:3], rel=1e-6)
     # The bar is as wide as a gross error: an entry that was measured once is not called wrong.
     plain = measured(theta, 2 * theta, lambda x: float(x @ x))
-    assert differences.uncertainty[:3] == pytest.approx(GROSS / 2 * plain.uncertainty[:3], rel=0.1)
-    assert np.isnan(differences.numerical[3:]).all()
+    assert found.uncertainty[:3] == pytest.approx(GROSS / 2 * plain.uncertainty[:3], rel=0.1)
+    assert np.isnan(found.numerical[3:]).all()

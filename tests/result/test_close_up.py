@@ -233,21 +233,21 @@ def test_no_entry_of_a_large_matrix_is_lost(n_rows, n_columns):
 
 
 @pytest.mark.parametrize(
-    ("shape", "label", "number"),
+    ("shape", "box", "number"),
     [
-        ((20, 30), "W[3, :]", 30),
-        ((20, 30), "W[:, 4]", 20),
-        ((20, 30), "W[2:5, 4:6]", 6),
-        ((20, 30), "W", 600),
-        ((1000, 1000), "W[20, :]", 200),
-        ((1000, 1000), "W[:, 7:999]", 112 * 199),
-        ((100,), "W[10:20]", 10),
-        ((4, 3, 5, 5), "W[:, 2, :, :]", 100),
-        ((6, 1, 5), "W[3, :, :]", 5),
+        ((20, 30), ((3, 4), (0, 30)), 30),
+        ((20, 30), ((0, 20), (4, 5)), 20),
+        ((20, 30), ((2, 5), (4, 6)), 6),
+        ((20, 30), ((0, 20), (0, 30)), 600),
+        ((1000, 1000), ((20, 21), (0, 1000)), 200),
+        ((1000, 1000), ((0, 1000), (7, 999)), 112 * 199),
+        ((100,), ((10, 20),), 10),
+        ((4, 3, 5, 5), ((0, 4), (2, 3), (0, 5), (0, 5)), 100),
+        ((6, 1, 5), ((3, 4), (0, 1), (0, 5)), 5),
     ],
 )
-def test_regions_of_a_scan(shape, label, number):
-    grid = close_up(shape, measured=[0], regions=(WrongRegion(label, 1, 1, 1),)).grid()
+def test_regions_of_a_scan(shape, box, number):
+    grid = close_up(shape, measured=[0], regions=(WrongRegion("W", 1, 1, 1, box),)).grid()
     assert grid.regions.sum() == number
     assert not (grid.regions & grid.padding).any()
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck_magic._result.error_grid import LONGEST_ROW, Tiling, box_of
+from gradcheck_magic._result.error_grid import LONGEST_ROW, Tiling
 
 # shape, entry in C order, row and column of its cell
 PLACES = [
@@ -87,21 +87,3 @@ def test_what_a_cell_shows():
     assert largest[0, 0] == -2
     assert largest[0, 1] == -7
     assert np.isnan(largest).sum() == 120 * 240 - 2
-
-
-@pytest.mark.parametrize(
-    ("sides", "shape", "box"),
-    [
-        ("[3, :, 2:5]", (9, 8, 7), [(3, 4), (0, 8), (2, 5)]),
-        ("[:]", (6,), [(0, 6)]),
-        ("[10:20]", (50,), [(10, 20)]),
-        ("[0]", (1,), [(0, 1)]),
-    ],
-)
-def test_box_of(sides, shape, box):
-    assert box_of(sides, shape) == box
-
-
-def test_sides_and_axes_must_be_as_many():
-    with pytest.raises(ValueError, match="zip"):
-        box_of("[3, :]", (9,))
