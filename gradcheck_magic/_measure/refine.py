@@ -92,6 +92,10 @@ RUNGS_OF_ENTRY = 7
 SHARPENED = 8
 BLURRED = 1e-3
 MORE_RUNGS = 5
+# Entries take a step together, which saves time where J takes hardly any: at most this many, and so
+# few that an interrupt loses no more than this many seconds.
+TOGETHER = 32
+LOST_SECONDS = 0.02
 
 
 class SteppedEntries:
@@ -325,7 +329,8 @@ class Refinement:
 
     def _run_all(self, looks: Sequence[Steps]) -> list[Any]:
         """Take the steps that generators ask for, in parallel if there are workers."""
-        return run_together(looks, self._taken, self._cost.at_once)
+        instant = min(TOGETHER, int(LOST_SECONDS / self._cost.seconds_each))
+        return run_together(looks, self._taken, max(self._cost.at_once, instant))
 
     def _taken(self, asked: Sequence[tuple[int, float]]) -> Sequence[Rung]:
         ks, steps = zip(*asked, strict=True)
