@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.evaluation import EntryBatch
+from gradcheck_magic._cost.evaluation import EntryBatch, Pair
 from gradcheck_magic._inputs.parameters import DOUBLE, Parameter
 
 __all__ = ["CLEAR", "TEXTBOOK_STEPS", "CentralDifferences", "default_step", "textbook_pass"]
@@ -103,14 +103,15 @@ def textbook_pass(
         The positions of these entries in the parameter, in C order; all of them by default.
     """
     ks = range(parameter.size) if ks is None else ks
-    first = differences.n_measured
-    part = slice(first, first + len(ks))
     # The user should see an error that occurs this close to θ. With a larger step, the error
     # may be our own doing.
     quiet = differences.epsilon > TEXTBOOK_STEPS[DOUBLE]
     batch = EntryBatch(cost.position(parameter), ks, differences.epsilon, quiet)
-    try:
-        cost.fill(cost.own, batch, differences.cost_plus[part], differences.cost_minus[part])
-    finally:
+
+    def take(pair: Pair) -> None:
         # If the pass is interrupted, the entries evaluated by then are still known.
-        differences.n_measured = first + cost.n_filled
+        i = differences.n_measured
+        differences.cost_plus[i], differences.cost_minus[i] = pair
+        differences.n_measured = i + 1
+
+    cost.each_pair(cost.own, batch, take)

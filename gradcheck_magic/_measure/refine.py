@@ -531,7 +531,7 @@ def measure(differences: CentralDifferences, cost: Cost, pairing: Pairing) -> No
     pairing : Pairing
         The parameters and gradients to be measured, in the order of `pairing.indices`.
     """
-    cost.expected = cost.n_evaluations + 2 * pairing.size
+    cost.expect(2 * pairing.size)
     for i in range(len(pairing.checked)):
         measure_parameter(differences, cost, gradient_under_test(pairing, i, cost))
 

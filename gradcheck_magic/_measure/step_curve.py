@@ -169,8 +169,8 @@ def step_curve(
             upstream=upstream,
             seed=seed,
             progress=progress,
+            expected=SET_UP_EVALUATIONS + 2 * STEPS_OF_CURVE,
         )
-        cost.expected = SET_UP_EVALUATIONS + 2 * STEPS_OF_CURVE
         with cost:
             step = _used_step(epsilon, check, cost)
             entry = _SteppedEntry.of(pairing, place_of_entry, cost, step)
@@ -333,7 +333,7 @@ class _SteppedEntry:
         # If the entry is huge, the largest step may overflow.
         with np.errstate(over="ignore", invalid="ignore"):
             steps = self.steps()
-            cost.expected = cost.n_evaluations + 2 * len(steps)
+            cost.expect(2 * len(steps))
             ks = [self.k] * len(steps)
             batch = EntryBatch(cost.position(self.parameter), ks, steps.tolist(), quiet=True)
             pairs = cost.pairs(cost.best, batch)
