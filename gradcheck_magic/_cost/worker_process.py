@@ -19,7 +19,15 @@ from gradcheck_magic._cost.evaluation import Batch, DirectionBatch, Evaluator, P
 from gradcheck_magic._wording import first_line
 from gradcheck_magic.errors import InputError
 
-__all__ = ["PARALLEL_EXTRA", "CostRecipe", "Task", "TaskResult", "evaluate", "sampled_costs"]
+__all__ = [
+    "PARALLEL_EXTRA",
+    "Bytes",
+    "CostRecipe",
+    "Task",
+    "TaskResult",
+    "evaluate",
+    "sampled_costs",
+]
 
 # Long data is sent as an array: Dask would write out bytes as text in the name of the task.
 Bytes = NDArray[np.uint8]
