@@ -261,6 +261,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
     """Check the gradient at one point."""
     started = time.perf_counter()
     pairing = pair_at(params, request.grads, only=request.only, names=names)
+    measurement = Measurement(pairing, request.step, request.mode)
     cost = Cost(
         request.cost_function,
         pairing.parameters,
@@ -269,10 +270,10 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
         upstream=request.upstream,
         seed=request.seed,
         progress=request.progress_at(point),
+        expected=measurement.expected,
         budget=request.seconds_left,
         workers=request.workers,
     )
-    measurement = Measurement(pairing, request.step, request.mode)
     diagnosed = partial(
         diagnose,
         pairing,
@@ -282,7 +283,6 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
     )
     stopped: BaseException | None = None
     try:
-        cost.expected = measurement.expected
         with cost:
             require_dependence(cost, pairing)
             measurement.choose(cost, request.seconds_left)

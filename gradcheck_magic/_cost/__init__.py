@@ -2,8 +2,9 @@
 
 A function and a point come in; values of J go out, together with their rounding noise. Calls are
 counted, and everything that they change is restored. `cost.py` is J(θ) as the other packages see
-it. `convention.py` lists the ways to call the function, `evaluation.py` calls it, `noise.py`
-estimates its rounding noise, and `directions.py` moves θ along random directions. `workers.py`
+it. `convention.py` lists the ways to call the function, `calling.py` finds the one it wants, and
+`evaluation.py` calls it. `surroundings.py` moves θ to other points, from which `precision.py` and
+`noise.py` find the rounding noise. `directions.py` moves θ along random directions. `workers.py`
 sends evaluations to other processes, in which `worker_process.py` runs. `gradient_function.py`
 calls a gradient that is a function. `restore.py` and `interrupt.py` restore everything, even after
 an error or an interrupt. `free_variables.py` lists the variables that a function reads besides its

@@ -6,9 +6,9 @@ Nothing here calls the function: a `Binding` only prepares its arguments.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gradcheck_magic._inputs.arrays import Library, library_of, overlapping
+from gradcheck_magic._inputs.arrays import Library, overlapping
 from gradcheck_magic._inputs.parameters import Parameter, Parameters, array_leaves
 from gradcheck_magic.errors import InputError
 
@@ -24,8 +24,6 @@ __all__ = ["Arguments", "Binding", "Convention", "possible_bindings"]
 
 Array = NDArray[Any]
 Arguments = tuple[Sequence[Any], dict[str, Any]]
-# The number of entries that are moved at a time.
-ENTRIES_AT_ONCE = 1 << 16
 
 
 class Convention(StrEnum):
@@ -47,12 +45,13 @@ class Convention(StrEnum):
         }[self]
 
 
+@dataclass(eq=False)
 class Binding:
     """θ in the form in which one convention passes it to the function.
 
     The buffers are made when they are first needed.
 
-    Parameters
+    Attributes
     ----------
     convention : Convention
         The way the function is called.
@@ -64,45 +63,34 @@ class Binding:
         True if ARGUMENTS passes the arrays of a dict by their names.
     dtype : dtype, optional
         The precision in which to pass θ, if it is not its own; not under CLOSURE.
+    fresh : bool
+        True if every call gets new copies, because the function keeps its arguments.
     """
 
-    def __init__(
-        self,
-        convention: Convention,
-        parameters: Parameters,
-        theta: Array,
-        *,
-        keywords: bool = False,
-        dtype: DTypeLike | None = None,
-    ) -> None:
-        self.convention = convention
-        self.parameters = parameters
-        self.theta = theta
-        self.keywords = keywords
-        self.dtype = dtype
-        self._fresh = False
-        self._arguments: Arguments | None = None
-        # The container that was last passed to the function, and the leaves that were put into it.
-        self._container: Any = None
-        self._leaves: list[Any] = []
-        self._unchanging: dict[str, tuple[Array, Any]] = {}
+    convention: Convention
+    parameters: Parameters
+    theta: Array
+    keywords: bool = False
+    dtype: DTypeLike | None = None
+    fresh: bool = False
+    _arguments: Arguments | None = field(default=None, init=False)
+    # The container that was last passed to the function, and the leaves that were put into it.
+    _container: Any = field(default=None, init=False)
+    _leaves: list[Any] = field(default_factory=list, init=False)
+    _unchanging: dict[str, tuple[Array, Any]] = field(default_factory=dict, init=False)
 
-    @property
-    def fresh(self) -> bool:
-        """True if every call gets new copies, because the function keeps its arguments."""
-        return self._fresh
-
-    @fresh.setter
-    def fresh(self, fresh: bool) -> None:
-        self._fresh = fresh
-        # The old buffers are released: if the function still holds them, they must not change.
-        self._forget()
-        if fresh:
-            self.drop()
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker makes buffers of its own.
+        given = (self.convention, self.parameters, self.theta)
+        return Binding, (*given, self.keywords, self.dtype, self.fresh)
 
     @cached_property
-    def _buffers(self) -> list[Array]:
-        if self.convention is Convention.CLOSURE:
+    def _memory(self) -> list[tuple[Array, Array]]:
+        """Each buffer, and a view that keeps its shape, dtype and flags if the buffer's change."""
+        return [(buffer, buffer.view(np.ndarray)) for buffer in self._new_buffers()]
+
+    def _new_buffers(self) -> list[Array]:
+        if self._is_closure:
             return [parameter.array for parameter in self.parameters.arrays]
         if self.convention is Convention.FLAT:
             # The function gets a view, so that it cannot resize the array and free the memory.
@@ -110,16 +98,12 @@ class Binding:
         return [_copied(parameter, self.dtype) for parameter in self.parameters.arrays]
 
     @cached_property
-    def _views(self) -> list[Array]:
-        """A view of each buffer that keeps its shape, dtype and flags if the buffer's change."""
-        return [buffer.view(np.ndarray) for buffer in self._buffers]
-
-    @cached_property
     def arrays(self) -> list[Array]:
         """A view of each parameter's buffer, in its shape; writing to it moves θ."""
+        views = [view for _, view in self._memory]
         if self.convention is not Convention.FLAT:
-            return self._views
-        (theta,) = self._views
+            return views
+        (theta,) = views
         return [theta[p.start : p.stop].reshape(p.shape) for p in self.parameters.arrays]
 
     @cached_property
@@ -144,18 +128,6 @@ class Binding:
     def _is_closure(self) -> bool:
         return self.convention is Convention.CLOSURE
 
-    def in_double(self) -> Binding:
-        """Return a binding that passes θ in the same way, but in double precision."""
-        double = Binding(
-            self.convention,
-            self.parameters,
-            self.theta,
-            keywords=self.keywords,
-            dtype=np.float64,
-        )
-        double.fresh = self.fresh
-        return double
-
     def in_precision(self) -> AbstractContextManager[object]:
         """Return a context in which the library computes in the precision of this binding."""
         if self._library is None or self.dtype is None:
@@ -169,15 +141,16 @@ class Binding:
 
     def arguments(self) -> Arguments:
         """Return the arguments of the function at the current θ."""
-        if self.fresh:
-            return self._arguments_from([buffer.copy() for buffer in self._buffers])
-        if self._arguments is None:
-            arguments = self._arguments_from(self._buffers)
-            if any(p.is_apart for p in self.parameters.checked):
-                # Arguments that do not share memory with the buffers are made anew for each call.
-                return arguments
+        if self._arguments is not None:
+            return self._arguments
+        arguments = self._arguments_from(self._passed())
+        # Arguments that do not share memory with the buffers are made anew for each call.
+        if not (self.fresh or any(p.is_apart for p in self.parameters.checked)):
             self._arguments = arguments
-        return self._arguments
+        return arguments
+
+    def _passed(self) -> list[Array]:
+        return [buffer.copy() if self.fresh else buffer for buffer, _ in self._memory]
 
     def pattern(self) -> Arguments:
         """Return placeholder arguments, of which only the number and the names are correct."""
@@ -192,10 +165,9 @@ class Binding:
 
     def wrapped(self, wrap: Callable[[Array], Array]) -> Arguments:
         """Return arguments in which each array is replaced by `wrap(array)`."""
-        buffers = [buffer.copy() for buffer in self._buffers] if self.fresh else self._buffers
         if not all(parameter.is_numpy for parameter in self.parameters.arrays):
-            return self._arguments_from(buffers)
-        return self._arguments_from([wrap(buffer) for buffer in buffers])
+            return self._arguments_from(self._passed())
+        return self._arguments_from([wrap(buffer) for buffer in self._passed()])
 
     def _arguments_from(self, buffers: list[Array]) -> Arguments:
         if self._is_closure:
@@ -231,42 +203,24 @@ class Binding:
 
     def _write_through(self) -> None:
         """Copy the buffers to arrays with memory of their own, such as on another device."""
-        for parameter, buffer in zip(self.parameters.arrays, self._buffers, strict=True):
+        for parameter, (buffer, _) in zip(self.parameters.arrays, self._memory, strict=True):
             if parameter.checked and parameter.library is not None and parameter.is_apart:
                 parameter.library.write(parameter.value, buffer)
 
     @contextmanager
     def at(self, theta: Array) -> Iterator[None]:
         """Move every checked parameter to another θ, and restore it."""
-        with self._moved(lambda slot, here, _: slot.__setitem__(slice(None), theta[here])):
-            yield
-
-    @contextmanager
-    def along(self, direction: Array, distance: float) -> Iterator[None]:
-        """Move every checked parameter to θ + distance · direction, and restore it."""
-
-        def move(slot: Array, here: slice, parameter: Parameter) -> None:
-            for start in range(0, parameter.size, ENTRIES_AT_ONCE):
-                stop = min(start + ENTRIES_AT_ONCE, parameter.size)
-                there = slice(here.start + start, here.start + stop)
-                slot[start:stop] = self.theta[there] + distance * direction[there]
-
-        with self._moved(move):
-            yield
-
-    @contextmanager
-    def _moved(self, move: Callable[[Any, slice, Parameter], None]) -> Iterator[None]:
         try:
             for slot, parameter in zip(self.slots, self.parameters.arrays, strict=True):
                 if parameter.checked:
-                    move(slot, slice(parameter.start, parameter.stop), parameter)
+                    slot[:] = theta[parameter.start : parameter.stop]
             yield
         finally:
             self.restore()
 
     def restore(self) -> None:
         """Restore every buffer, bit for bit."""
-        if "_buffers" not in self.__dict__:
+        if "_memory" not in self.__dict__:
             return
         for array, saved, parameter in self._compared():
             # A parameter that is held fixed may be read-only, so it is written only if it changed.
@@ -274,17 +228,6 @@ class Binding:
                 array[...] = saved
         if self._is_closure:
             self._write_through()
-
-    def drop(self) -> None:
-        """Release the buffers, and everything made from them."""
-        for name in ("_buffers", "_views", "arrays", "slots", "saved"):
-            self.__dict__.pop(name, None)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._arguments = self._container = None
-        self._leaves = []
-        self._unchanging = {}
 
     def changed(self) -> Parameter | None:
         """Return a parameter that the function has changed; None if there is none."""
@@ -296,27 +239,23 @@ class Binding:
 
     def _reshaped_parameter(self) -> Parameter | None:
         """Return a parameter whose shape, dtype or flags the function has changed; or None."""
-        kept = map(_same_layout, self._buffers, self._views)
-        return next((p for p, kept in zip(self.parameters.arrays, kept) if not kept), None)  # noqa: B905 (of the flat θ there is one)
+        pairs = zip(self.parameters.arrays, self._memory)  # noqa: B905 (of the flat θ there is one)
+        return next((p for p, both in pairs if not _same_layout(*both)), None)
 
     def _replaced_parameter(self) -> Parameter | None:
         """Return a parameter that the function has replaced in its container; or None."""
         if self.convention is not Convention.STRUCTURED or not self._leaves:
             return None
-        present = {id(leaf) for _, leaf in array_leaves(self._container)}
+        present = self._present()
         pairs = zip(self.parameters.arrays, self._leaves, strict=True)
         return next((parameter for parameter, leaf in pairs if id(leaf) not in present), None)
 
-    def references(self) -> int:
-        """Return the number of references to the arguments, including references by views."""
-        # Our own views always exist at this point.
-        own = len(self.slots)
-        # A view of a view refers to the array beneath both. The function may also keep the array
-        # that another library made from a buffer.
-        bases = [buffer.base for buffer in self._buffers]
-        others = (leaf for leaf in self._leaves if library_of(leaf) is not None)
-        held = [*self._buffers, *bases, self._container, *others]
-        return sum(sys.getrefcount(each) for each in held if each is not None) - own
+    def has_grown(self) -> bool:
+        """Return True if the function has put other arrays into its container."""
+        return self.convention is Convention.STRUCTURED and len(self._present()) > len(self._leaves)
+
+    def _present(self) -> list[int]:
+        return [id(leaf) for _, leaf in array_leaves(self._container)]
 
 
 def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
@@ -358,20 +297,9 @@ def possible_bindings(
     """
     signature = _signature(function)
     wanted = _plausible_conventions(parameters) if call == "auto" else [Convention(call)]
-    obstacle = _closure_obstacle(parameters)
+    obstacle = _closure_obstacle(parameters) or _shared(parameters)
     if obstacle and (call == Convention.CLOSURE or (signature and not signature.parameters)):
-        raise InputError(
-            f"`{name}` reads {obstacle} from the notebook, where it is perturbed in place: "
-            "make it a writable array of floats, or an argument of the function."
-        )
-    shared = _shared(parameters)
-    if shared and (call == Convention.CLOSURE or (signature and not signature.parameters)):
-        raise InputError(
-            f"`{name}` reads {shared} from the notebook, but some entries share memory: moving one "
-            "moves the other. Check one of the arrays alone (only=...), with the gradient of both "
-            "together, or make them arguments of the function."
-        )
-    obstacle = obstacle or shared
+        raise InputError(f"`{name}` reads {obstacle}.")
     keywords = _by_keyword(signature, parameters)
     bindings = [
         Binding(
@@ -402,23 +330,34 @@ def _plausible_conventions(parameters: Parameters) -> list[Convention]:
 
 
 def _closure_obstacle(parameters: Parameters) -> str | None:
-    """Describe an array of the user that cannot be perturbed in place; None if there is none."""
+    """Say which array of the user cannot be perturbed in place, and why; None if all can."""
     for parameter in parameters.checked:
-        if parameter.is_number:
-            return f"`{parameter.name}` (a plain number)"
-        if parameter.library is not None and not parameter.library.is_writable(parameter.value):
-            return f"`{parameter.name}` (an immutable {parameter.library.noun})"
-        if parameter.array.dtype.kind != "f":
-            return f"`{parameter.name}` ({parameter.array.dtype})"
-        if not parameter.array.flags.writeable:
-            return f"`{parameter.name}` (read-only)"
+        if reason := _fixed_because(parameter):
+            return (
+                f"`{parameter.name}` ({reason}) from the notebook, where it is perturbed in place: "
+                "make it a writable array of floats, or an argument of the function"
+            )
     return None
 
 
+def _fixed_because(parameter: Parameter) -> str:
+    if parameter.is_number:
+        return "a plain number"
+    if parameter.library is not None and not parameter.library.is_writable(parameter.value):
+        return f"an immutable {parameter.library.noun}"
+    if parameter.array.dtype.kind != "f":
+        return str(parameter.array.dtype)
+    return "" if parameter.array.flags.writeable else "read-only"
+
+
 def _shared(parameters: Parameters) -> str | None:
-    """Name two arrays of the user that share memory; None if there are none."""
+    """Say which arrays of the user share memory; None if none do."""
     pair = next(overlapping((p.name, p.array) for p in parameters.checked), None)
-    return None if pair is None else " and ".join(f"`{name}`" for name in dict.fromkeys(pair))
+    return pair and (
+        f"{' and '.join(f'`{name}`' for name in dict.fromkeys(pair))} from the notebook, but some "
+        "entries share memory: moving one moves the other. Check one of the arrays alone "
+        "(only=...), with the gradient of both together, or make them arguments of the function"
+    )
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:

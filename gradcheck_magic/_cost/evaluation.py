@@ -11,7 +11,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -26,7 +26,16 @@ from gradcheck_magic._inputs.arrays import from_library
 from gradcheck_magic._inputs.parameters import describe_type
 from gradcheck_magic.errors import InputError
 
-__all__ = ["Batch", "DirectionBatch", "EntryBatch", "Evaluator", "OutOfTime", "Probe"]
+__all__ = [
+    "Batch",
+    "DirectionBatch",
+    "EntryBatch",
+    "Evaluator",
+    "OutOfTime",
+    "Pair",
+    "Probe",
+    "Take",
+]
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
@@ -87,6 +96,11 @@ class DirectionBatch:
 
 Probe = Sequence[tuple[Direction, float]]
 Batch = EntryBatch | DirectionBatch
+# J on one side of θ, and on the other.
+Pair = tuple[float, float]
+# A function that gets each pair as soon as it is known. A generator would turn the `StopIteration`
+# of a cost into another error.
+Take = Callable[[Pair], object]
 
 
 class OutOfTime(BaseException):
@@ -104,39 +118,32 @@ class Evaluator:
         The user's name for it.
     upstream : ndarray, optional
         dJ/d(output), for a function that returns an array.
-    itemsize : int
-        The size in bytes of the least precise among the parameters.
+    deadline : float
+        The time, according to `time.perf_counter`, by which all evaluations must have ended.
 
     Attributes
     ----------
     n_evaluations : int
         The number of calls.
-    itemsize : int
-        The size in bytes of the least precise among the parameters and the returned values.
-    notes : list of str
-        The assumptions that were made about the returned values.
     guard : InterruptGuard
         A guard that is open while the user's function runs.
-    done : int
-        The number of pairs of the last batch that were evaluated, all or up to an error.
-    deadline : float
-        The time, according to `time.perf_counter`, by which all evaluations must have ended.
     seconds_each : float
         The duration of one evaluation.
     """
 
     def __init__(
-        self, function: Callable[..., Any], name: str, upstream: Array | None, itemsize: int
+        self,
+        function: Callable[..., Any],
+        name: str,
+        upstream: Array | None = None,
+        deadline: float = math.inf,
     ) -> None:
         self.function = function
         self.name = name
         self.upstream = upstream
-        self.itemsize = itemsize
+        self.deadline = deadline
         self.n_evaluations = 0
-        self.notes: list[str] = []
         self.guard = InterruptGuard()
-        self.done = 0
-        self.deadline = math.inf
         self.seconds_each = 0.0
 
     def value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
@@ -150,16 +157,19 @@ class Evaluator:
         value = self.called(binding.arguments() if wrap is None else binding.wrapped(wrap))
         if type(value) in PLAIN_FLOATS and self.upstream is None:
             return float(value)
-        return self.as_number(value)
+        return self.as_number(self.as_array(value))
 
     def quiet_value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
         """Return J without warnings, or nan if the function raises."""
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with np.errstate(all="ignore"), self.warnings_ignored():
             try:
                 return self.value(binding, wrap)
             except Exception:  # noqa: BLE001 (the user's function may raise anything)
                 return np.nan
+
+    def warnings_ignored(self) -> AbstractContextManager[object]:
+        """Return a context in which no warnings are shown."""
+        return warnings.catch_warnings(action="ignore")
 
     def called(self, arguments: Arguments) -> Any:
         """Call the function; an interrupt is raised at once while it runs."""
@@ -180,9 +190,9 @@ class Evaluator:
 
     # The returned value
 
-    def as_number(self, value: Any) -> float:
-        """Convert the value that the function returned to one number."""
-        first = self._first(value)
+    def as_array(self, value: Any) -> Array:
+        """Convert the value that the function returned to an array: one number, or the output."""
+        first = self.first(value)
         if first is None:
             raise InputError(f"`{self.name}` returned None: is a `return` missing?")
         first = from_library(first, self.name)
@@ -202,8 +212,10 @@ class Evaluator:
             raise InputError(
                 f"`{self.name}` returned {describe_type(first)}: expected one real number."
             )
-        if array.dtype.kind == "f":
-            self.itemsize = min(self.itemsize, array.dtype.itemsize)
+        return array
+
+    def as_number(self, array: Array) -> float:
+        """Return the number in an array, or the weighted sum of an output."""
         if self.upstream is not None:
             return self._weighted(array, self.upstream)
         if array.size != 1:
@@ -213,17 +225,13 @@ class Evaluator:
             )
         return float(array.item())
 
-    def _first(self, value: Any) -> Any:
+    def first(self, value: Any) -> Any:
         """Return the first item of (cost, cache) or [cost, cache], or else the value itself."""
-        first = value
-        while isinstance(first, tuple) and first:
-            first = first[0]
-        if isinstance(first, list) and first and self.upstream is None and _is_single(first[0]):
-            first = first[0]
-        if first is not value:
-            what = "cost" if self.upstream is None else "output"
-            self._note(f"`{self.name}` returns several values: the first was used as the {what}.")
-        return first
+        while isinstance(value, tuple) and value:
+            value = value[0]
+        if isinstance(value, list) and value and self.upstream is None and _is_single(value[0]):
+            value = value[0]
+        return value
 
     def _weighted(self, output: Array, upstream: Array) -> float:
         if output.shape != upstream.shape:
@@ -234,43 +242,34 @@ class Evaluator:
         with np.errstate(all="ignore"):
             return float(np.sum(output * upstream, dtype=np.float64))
 
-    def _note(self, sentence: str) -> None:
-        if sentence not in self.notes:
-            self.notes.append(sentence)
-
     # On both sides of θ
 
-    def pairs(self, binding: Binding, batch: Batch) -> tuple[Vector, Vector]:
-        """Return J on one side of θ and on the other, each of shape (m,).
+    def pairs(self, binding: Binding, batch: Batch) -> list[Pair]:
+        """Return J on one side of θ and on the other, for every pair of a batch."""
+        pairs: list[Pair] = []
+        self.each_pair(binding, batch, pairs.append)
+        return pairs
 
-        θ is always restored. After an error, `done` is the number of pairs evaluated before it.
-        """
-        plus, minus = np.full((2, len(batch)), np.nan)
-        self.fill(binding, batch, plus, minus)
-        return plus, minus
-
-    def fill(self, binding: Binding, batch: Batch, plus: Vector, minus: Vector) -> None:
-        """Write the values of `pairs` into arrays, pair by pair."""
-        self.done = 0
+    def each_pair(self, binding: Binding, batch: Batch, take: Take) -> None:
+        """Pass J on one side of θ and on the other to `take`, pair by pair; θ is restored then."""
         if isinstance(batch, EntryBatch):
-            self._fill_entries(binding, batch, plus, minus)
-        else:
-            self._fill_along(binding, batch, plus, minus)
+            self._each_beside(binding, batch, take)
+            return
+        for probe in batch.probes:
+            take((self._value_along(binding, probe, 1.0), self._value_along(binding, probe, -1.0)))
 
-    def _fill_entries(
-        self, binding: Binding, batch: EntryBatch, plus: Vector, minus: Vector
-    ) -> None:
+    def _each_beside(self, binding: Binding, batch: EntryBatch, take: Take) -> None:
         evaluate = self.quiet_value if batch.quiet else self.value
         slot, guard = binding.slots[batch.position], self.guard
         steps = repeat(batch.steps) if isinstance(batch.steps, float) else batch.steps
-        for j, (k, step) in enumerate(zip(batch.ks, steps, strict=False)):
+        for k, step in zip(batch.ks, steps, strict=False):
             guard.release()
             saved = slot[k]
             try:
                 slot[k] = saved + step
-                plus[j] = evaluate(binding)
+                plus = evaluate(binding)
                 slot[k] = saved - step
-                minus[j] = evaluate(binding)
+                minus = evaluate(binding)
             except Exception as error:
                 label = binding.parameters.arrays[batch.position].label(k)
                 with suppress(Exception):  # the user's own exception need not take a note
@@ -279,17 +278,12 @@ class Evaluator:
             finally:
                 # The value is restored from a copy: subtracting the step again would round it.
                 slot[k] = saved
-            self.done = j + 1
+            take((plus, minus))
 
-    def _fill_along(
-        self, binding: Binding, batch: DirectionBatch, plus: Vector, minus: Vector
-    ) -> None:
-        for j, probe in enumerate(batch.probes):
-            for side, values in ((1.0, plus), (-1.0, minus)):
-                self.guard.release()
-                with _moved(binding, probe, side):
-                    values[j] = self.quiet_value(binding)
-            self.done = j + 1
+    def _value_along(self, binding: Binding, probe: Probe, side: float) -> float:
+        self.guard.release()
+        with _moved(binding, probe, side):
+            return self.quiet_value(binding)
 
     def _note_on_move(self, moved: str) -> str:
         return f"This happened with {moved}; at the parameters themselves `{self.name}` works."

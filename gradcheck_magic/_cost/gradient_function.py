@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.convention import Binding, Convention, possible_bindings
 from gradcheck_magic._cost.interrupt import InterruptGuard
-from gradcheck_magic._inputs.pairing import Pairing, pair
+from gradcheck_magic._inputs.pairing import Pairing, matched
 from gradcheck_magic._inputs.parameters import (
     Names,
     Parameters,
@@ -47,19 +47,18 @@ def pair_at(
         If the function cannot be called, or no result is a gradient. An exception of the function
         itself, called in the most likely way, passes through.
     """
-    if not is_function(grads):
-        return pair(params, grads, only=only, names=names)
     variables, given = VariableNames.among(names)
     parameters = collect(params, variables, only=only, names=given)
-    theta, name = parameters.theta(), variables(grads, "grads")
+    if not is_function(grads):
+        return matched(parameters, grads, variables)
+    name = variables(grads, "grads")
     first_error = None
-    for binding in possible_bindings(grads, parameters, theta, "auto", name):
-        binding.fresh = True
+    for binding in possible_bindings(grads, parameters, parameters.theta(), "auto", name):
         args, kwargs = binding.arguments()
         try:
-            given = grads(*args, **kwargs)
-            _require_result(given, name)
-            return pair(params, given, only=only, names=names)
+            result = grads(*args, **kwargs)
+            _require_result(result, name)
+            return matched(parameters, result, variables)
         except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
             first_error = first_error or error
         finally:

@@ -2,7 +2,8 @@
 
 The cost and its parameters are pickled together, so that an array which both the cost and `params`
 refer to remains a single array in the worker. The pickle is sent to each worker once, and each task
-names it by a key. A worker that does not know the key says so, and gets the pickle with the task.
+names it by a key. A worker that does not know the key returns None, and the task is sent again with
+the pickle.
 """
 
 from __future__ import annotations
@@ -13,38 +14,32 @@ import signal
 import sys
 import uuid
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_magic._cost.convention import Binding, Convention
-from gradcheck_magic._cost.evaluation import Batch, Evaluator
+from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair, Take
 from gradcheck_magic._cost.worker_process import (
-    KEEPING,
     PARALLEL_EXTRA,
+    Bytes,
     CostRecipe,
     Task,
     TaskResult,
-    UnknownCost,
     evaluate,
-    process_id,
     sampled_costs,
 )
 from gradcheck_magic._inputs.parameters import describe_type
-from gradcheck_magic._wording import quoted
+from gradcheck_magic._wording import first_line, quoted
 from gradcheck_magic.errors import InputError, WorkerLostError
 
 __all__ = ["Pool", "Workers", "pool_of"]
-
-Array = NDArray[Any]
-Vector = NDArray[np.float64]
 
 # The approximate duration of a task in seconds, and the number of tasks for each worker: one is
 # being evaluated, and one waits.
@@ -62,9 +57,6 @@ IDLE = 300
 # The variables that set the number of threads in linear algebra libraries: with a process for each
 # core, one thread each is enough.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# The names of the exceptions that other libraries raise if a worker is lost; the libraries are not
-# imported for them.
-LOST = {"KilledWorker", "CancelledError", "CommClosedError", "EngineError"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +132,7 @@ def _processes(number: int) -> Pool:
     except ImportError:
         raise InputError(f"`workers` is {number}, which needs loky: {PARALLEL_EXTRA}.") from None
     threads = max(1, loky.cpu_count() // number)
-    environment = {**dict.fromkeys(THREADS, str(threads)), **KEEPING}
+    environment = dict.fromkeys(THREADS, str(threads))
     # Loky replaces workers that seem to leak memory, but a large data set that is kept is no leak.
     environment["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e15"
     executor = loky.get_reusable_executor(
@@ -163,19 +155,18 @@ def _begin(*_: object) -> None:
 
 def _size(executor: Any) -> int:
     """Return the number of workers of an executor, or of cores here if it does not tell."""
-    client = getattr(executor, "_client", executor)
-    questions: list[Callable[[], int]] = [
-        lambda: executor._max_workers,  # noqa: SLF001 (concurrent.futures, and similar executors)
-        lambda: sum(client.nthreads().values()),  # Dask
-    ]
-    for question in questions:
-        with suppress(Exception):
-            return max(1, int(question()))
+    with suppress(Exception):
+        return max(1, int(executor._max_workers))  # noqa: SLF001 (concurrent.futures, and similar executors)
+    with suppress(Exception):  # Dask's
+        return max(1, int(sum(getattr(executor, "_client", executor).nthreads().values())))
     return os.cpu_count() or 1
 
 
 class Workers:
-    """The workers of one check.
+    """The workers of one check; they are made sure to evaluate the same cost.
+
+    Every idle worker gets the cost for this. If the values differ, our own processes are restarted:
+    they may have imported a module that was edited since.
 
     Parameters
     ----------
@@ -185,14 +176,14 @@ class Workers:
         The user's function; evaluations in workers are counted in it.
     binding : Binding
         θ, unmoved, in the form in which the function is called.
-    check_time : callable, optional
-        A function that is called now and then while waiting; it may raise an exception.
+    is_same : callable
+        A function that returns True if two values of J may come from the same θ.
 
     Raises
     ------
     InputError
-        If several threads would move the same arrays that a cost reads, or if the cost cannot be
-        pickled.
+        If several threads would move the same arrays that a cost reads, if the cost cannot be
+        pickled, or if the values differ. An exception of the function in a worker passes through.
     """
 
     def __init__(
@@ -200,51 +191,35 @@ class Workers:
         pool: Pool,
         evaluator: Evaluator,
         binding: Binding,
-        check_time: Callable[[], object] | None = None,
+        is_same: Callable[[float, float], bool],
     ) -> None:
         self.size = pool.size
         self._pool = pool
         self._evaluator = evaluator
-        self._binding = binding
-        self._check_time = check_time or _no_time_limit
         self._key = uuid.uuid4().hex
         self._numbers = count()
         self._seconds_per_pair = TASK_SECONDS
-        # The processes that were sent the cost because they did not know it.
-        self._informed: set[tuple[str, int]] = set()
         self._running: list[Future[Any]] = []
-        if pool.shares_memory:
-            self._require_own_arrays()
-        recipe = CostRecipe.of(evaluator, binding)
+        if pool.shares_memory and binding.convention is Convention.CLOSURE:
+            raise InputError(
+                f"`{evaluator.name}` reads the notebook's arrays, which several threads would move "
+                "at the same time: set `workers` to a number or a pool of processes, or make the "
+                f"parameters an argument of `{evaluator.name}`."
+            )
+        function, name, upstream = evaluator.function, evaluator.name, evaluator.upstream
+        recipe = CostRecipe(function, name, upstream, binding, dict(np.geterr()))
         self._recipe = recipe if pool.shares_memory else recipe.pickled()
-
-    def compare(self, is_same: Callable[[float, float], bool]) -> None:
-        """Make sure that the workers evaluate the same cost.
-
-        Every idle worker gets the cost for this. If the values differ, our own processes are
-        restarted: they may have imported a module that was edited since.
-
-        Parameters
-        ----------
-        is_same : callable
-            A function that returns True if two values of J may come from the same θ.
-
-        Raises
-        ------
-        InputError
-            If the values differ. An exception of the function in a worker passes through.
-        """
-        here = sampled_costs(self._evaluator, self._binding)
+        here = sampled_costs(evaluator, binding)
         try:
             self._compare(here, is_same)
         except Exception:
-            if not self._pool.is_ours:
+            if not pool.is_ours:
                 raise
-            self._pool = self._pool.renewed()
+            self._pool = pool.renewed()
             self._compare(here, is_same)
 
-    def _compare(self, here: Vector, is_same: Callable[[float, float], bool]) -> None:
-        tasks = [replace(self._task(None, None), recipe=self._recipe) for _ in range(self.size)]
+    def _compare(self, here: list[Pair], is_same: Callable[[float, float], bool]) -> None:
+        tasks = [self._task(None, None, self._recipe) for _ in range(self.size)]
         try:
             for task, future in [(task, self._send(task)) for task in tasks]:
                 self._require_same(here, self._receive(task, future), is_same)
@@ -252,39 +227,28 @@ class Workers:
             self._cancel()
 
     def _require_same(
-        self, here: Vector, part: TaskResult, is_same: Callable[[float, float], bool]
+        self, here: list[Pair], part: TaskResult, is_same: Callable[[float, float], bool]
     ) -> None:
-        if part.process == process_id():
-            self._require_own_arrays()
+        name = self._evaluator.name
         if part.error is not None:
-            part.error.add_note(f"This happened in a worker; here `{self._evaluator.name}` works.")
+            part.error.add_note(f"This happened in a worker; here `{name}` works.")
             raise part.error
-        self._seconds_per_pair = part.seconds / len(here) * 2
-        for one, other in zip(here.tolist(), part.plus.tolist(), strict=True):
+        self._seconds_per_pair = part.seconds / len(here)
+        for one, other in zip(chain(*here), chain(*part.pairs), strict=True):
             if not is_same(one, other):
                 raise InputError(
-                    f"`{self._evaluator.name}` is {other:.9g} in a worker, but {one:.9g} here: it "
-                    "may read arrays of an imported module, or arrays of which `params` contains "
-                    "views, and a worker has other copies of these; make the parameters an "
-                    "argument of it."
+                    f"`{name}` is {other:.9g} in a worker, but {one:.9g} here: it may read arrays "
+                    "of an imported module, or arrays of which `params` contains views, and a "
+                    "worker has other copies of these; make the parameters an argument of it."
                 )
 
-    def _require_own_arrays(self) -> None:
-        if self._binding.convention is Convention.CLOSURE:
-            name = self._evaluator.name
-            raise InputError(
-                f"`{name}` reads the notebook's arrays, which several threads would move at the "
-                "same time: set `workers` to a number or a pool of processes, or make the "
-                f"parameters an argument of `{name}`."
-            )
-
-    def parts(self, binding: Binding, batch: Batch) -> Generator[TaskResult, None, None]:
-        """Yield the results of a batch, part by part, in its order.
+    def each_pair(self, binding: Binding, batch: Batch, take: Take) -> None:
+        """Pass J on one side of θ and on the other to `take`, in the order of the batch.
 
         If this ends early, for whatever reason, the remaining tasks are cancelled.
         """
         waiting: deque[tuple[Task, Future[Any]]] = deque()
-        start = 0
+        start = n_known = 0
         try:
             while waiting or start < len(batch):
                 while start < len(batch) and len(waiting) < TASKS_PER_WORKER * self.size:
@@ -293,8 +257,15 @@ class Workers:
                     waiting.append((task, self._send(task)))
                     start = stop
                 part = self._receive(*waiting.popleft())
-                self._seconds_per_pair = part.seconds / max(len(part.plus), 1)
-                yield part
+                self._seconds_per_pair = part.seconds / max(len(part.pairs), 1)
+                for pair in part.pairs:
+                    take(pair)
+                n_known += len(part.pairs)
+                if part.error is not None:
+                    # If the same error happens here, the traceback shows where in the function.
+                    self._evaluator.pairs(binding, batch.part(n_known, n_known + 1))
+                    part.error.add_note("This happened in a worker, but not here.")
+                    raise part.error
         finally:
             self._cancel()
 
@@ -306,26 +277,28 @@ class Workers:
         share = math.ceil(remaining / (TASKS_PER_WORKER * self.size))
         return min(remaining, max(shortest, min(share, longest)))
 
-    def _task(self, binding: Binding | None, batch: Batch | None) -> Task:
+    def _task(
+        self, binding: Binding | None, batch: Batch | None, recipe: Bytes | CostRecipe | None = None
+    ) -> Task:
         precision = None if binding is None else binding.dtype
         # If memory is shared, the cost can be passed with every task.
-        recipe = self._recipe if self._pool.shares_memory else None
+        recipe = self._recipe if self._pool.shares_memory else recipe
         return Task(self._key, next(self._numbers), precision, batch, recipe)
 
     def _send(self, task: Task) -> Future[Any]:
         try:
             future: Future[Any] = self._pool.executor.submit(evaluate, task)
-        except Exception as error:
-            self._require_alive(error)
-            raise
+        except BrokenExecutor as error:
+            raise self._lost(error) from error
         self._running.append(future)
         return future
 
     def _receive(self, task: Task, future: Future[Any]) -> TaskResult:
-        """Return the result of a task; if necessary, send the task again with the cost."""
+        """Return the result of a task; if the worker does not know the cost, send it as well."""
         part = self._wait_for(future)
-        if isinstance(part, UnknownCost):
-            part = self._send_again(task, part)
+        if part is None:
+            whole = replace(task, number=next(self._numbers), recipe=self._recipe)
+            part = self._wait_for(self._send(whole))
         if not isinstance(part, TaskResult):
             raise InputError(
                 f"`workers` returned {describe_type(part)}: expected an executor that does "
@@ -334,24 +307,12 @@ class Workers:
         self._evaluator.n_evaluations += part.n_evaluations
         return part
 
-    def _send_again(self, task: Task, answer: UnknownCost) -> Any:
-        """Send a task again, because its worker did not know the cost, and return the result."""
-        if answer.process in self._informed:
-            # The task was sent to this worker before the cost was.
-            again = self._wait_for(self._send(replace(task, number=next(self._numbers))))
-            if not isinstance(again, UnknownCost):
-                return again
-            answer = again
-        self._informed.add(answer.process)
-        whole = replace(task, number=next(self._numbers), recipe=self._recipe)
-        return self._wait_for(self._send(whole))
-
     def _wait_for(self, future: Future[Any]) -> Any:
         """Wait for a result; an interrupt is raised at once."""
         guard = self._evaluator.guard
         while True:
             guard.release()
-            self._check_time()
+            self._evaluator.require_time()
             guard.open = True
             try:
                 result = future.result(timeout=POLL)
@@ -359,28 +320,22 @@ class Workers:
                 if future.done():
                     raise
             except Exception as error:
-                self._require_alive(error)
-                raise
+                # Errors of the cost are results, so this one is the executor's.
+                raise self._lost(error) from error
             else:
                 self._running.remove(future)
                 return result
             finally:
                 guard.open = False
 
-    def _require_alive(self, error: Exception) -> None:
-        """Raise `WorkerLostError` if an exception of the executor means that a worker died."""
-        # ipyparallel wraps other exceptions, and keeps their names in `ename`.
-        kinds = {kind.__name__ for kind in type(error).__mro__} | {getattr(error, "ename", "")}
-        if isinstance(error, BrokenExecutor) or kinds & LOST:
-            raise WorkerLostError(
-                f"A worker died while it evaluated `{self._evaluator.name}`, perhaps from lack "
-                "of memory: try fewer workers, or workers=None."
-            ) from error
+    def _lost(self, error: Exception) -> WorkerLostError:
+        lost = WorkerLostError(
+            f"A worker died while it evaluated `{self._evaluator.name}`, perhaps from lack of "
+            "memory: try fewer workers, or workers=None."
+        )
+        lost.add_note(f"{type(error).__name__}: {first_line(error)}")
+        return lost
 
     def _cancel(self) -> None:
         self._pool.give_up(self._running)
         self._running.clear()
-
-
-def _no_time_limit() -> None:
-    """Do nothing, because there is no time limit."""

@@ -32,7 +32,7 @@ from gradcheck_magic._inputs.parameters import (
 from gradcheck_magic._wording import counted, did_you_mean, listed, quoted
 from gradcheck_magic.errors import InputError
 
-__all__ = ["Pairing", "has_gradients", "pair"]
+__all__ = ["Pairing", "has_gradients", "matched", "pair"]
 
 Vector = NDArray[np.float64]
 
@@ -140,7 +140,11 @@ def pair(
         If a gradient is missing or is not an array of real numbers, or if shapes differ.
     """
     variables, given = VariableNames.among(names)
-    parameters = collect(params, variables, only=only, names=given)
+    return matched(collect(params, variables, only=only, names=given), grads, variables)
+
+
+def matched(parameters: Parameters, grads: object, variables: VariableNames) -> Pairing:
+    """Match parameters that were collected before with their gradients, as `pair` does."""
     root = variables(grads, "grads")
     if grads is None and any(requires_gradient(p.value) for p in parameters.arrays):
         parameters, matches, notes = _torch_gradients(parameters)

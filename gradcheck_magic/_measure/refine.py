@@ -7,6 +7,7 @@ They are measured with other steps, until their error bar is small or no step wo
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Generator, Sequence
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.cost import Cost, Precision
+from gradcheck_magic._cost.cost import Cost, Precision, sides_of
 from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import DOUBLE, Parameter
@@ -153,16 +154,17 @@ class SteppedEntries:
         An interrupt may prevent the second look. Until then only gross disagreements count.
         """
         own = self.cost.own
-        plus, minus = np.full((2, len(self)), np.nan)
+        costs = array("d")
         try:
             batch = textbook_batch(self.cost, self._parameter, self.ks, epsilon)
-            self.cost.fill(own, batch, plus, minus)
+            self.cost.each_pair(own, batch, costs.extend)
         finally:
             # If the pass is interrupted, the entries evaluated by then are still known.
-            m = slice(self.cost.n_filled)
-            table.textbook[m] = difference_quotients(plus[m], minus[m], epsilon)
-            stepped = steps_taken(self._values(own)[m], epsilon)
-            first = _rungs(own, (minus[m], plus[m]), stepped)
+            plus, minus = sides_of(costs)
+            known = slice(len(plus))
+            table.textbook[known] = difference_quotients(plus, minus, epsilon)
+            stepped = steps_taken(self._values(own)[known], epsilon)
+            first = _rungs(own, (minus, plus), stepped)
             table.store(first, GROSS / CLEAR)
         return first
 
@@ -502,7 +504,7 @@ def measure(tables: list[MeasuredEntries], cost: Cost, pairing: Pairing, epsilon
     epsilon : float
         The nominal step of the textbook pass.
     """
-    cost.expected = cost.n_evaluations + 2 * pairing.size
+    cost.expect(2 * pairing.size)
     for i in range(len(pairing.checked)):
         analytic = gradient_under_test(pairing, i, cost)
         tables.append(planned_entries(analytic))

@@ -335,8 +335,7 @@ class _Scanner:
         ]
 
     def run(self) -> None:
-        cost = self._cost
-        cost.expected = cost.n_evaluations + 4 * len(self._all) + 4
+        self._cost.expect(4 * len(self._all) + 4)
         for batch in self._batches():
             self._look_at(batch)
         for each, residuals in self._all:

@@ -175,8 +175,8 @@ def step_curve(
             upstream=upstream,
             seed=seed,
             progress=progress,
+            expected=SET_UP_EVALUATIONS + 2 * STEPS_OF_CURVE,
         )
-        cost.expected = SET_UP_EVALUATIONS + 2 * STEPS_OF_CURVE
         with cost:
             step = _used_step(epsilon, check, cost)
             entry = _CurveEntry.of(pairing, name, index, cost, step)
@@ -331,7 +331,7 @@ class _CurveEntry:
         # If the entry is huge, the largest step may overflow.
         with np.errstate(over="ignore", invalid="ignore"):
             steps = self.steps()
-            cost.expected = cost.n_evaluations + 2 * len(steps)
+            cost.expect(2 * len(steps))
             return self.entries.rungs(np.zeros(len(steps), dtype=np.intp), steps)
 
 

@@ -14,7 +14,7 @@ from types import CodeType, TracebackType
 from IPython.core.displayhook import DisplayHook
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
-from gradcheck_magic._cost.cost import PACKAGE
+from gradcheck_magic._cost.calling import PACKAGE
 from gradcheck_magic.errors import GradientCheckError, InputError
 
 __all__ = ["CellEvents", "CellSyntaxError", "run_body", "show_from_user_code"]

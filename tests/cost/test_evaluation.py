@@ -8,6 +8,7 @@ import pytest
 
 from gradcheck_magic import InputError
 from gradcheck_magic._cost.convention import Binding, Convention
+from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._cost.evaluation import DirectionBatch, EntryBatch, Evaluator, OutOfTime
 from gradcheck_magic._inputs.pairing import pair
@@ -16,7 +17,7 @@ UPSTREAM = np.array([1.0, -2.0])
 
 
 def evaluator(function=None, upstream=None):
-    return Evaluator(function, "J", upstream, 8)
+    return Evaluator(function, "J", upstream)
 
 
 def bound(params, convention=Convention.STRUCTURED):
@@ -44,11 +45,9 @@ READ = [
 @pytest.mark.parametrize(("value", "upstream", "expected"), READ)
 def test_read(value, upstream, expected):
     found = evaluator(upstream=upstream)
-    assert found.as_number(value) == expected
+    assert found.as_number(found.as_array(value)) == expected
     several = isinstance(value, tuple) or (isinstance(value, list) and upstream is None)
-    assert len(found.notes) == several
-    found.as_number(value)
-    assert len(found.notes) == several
+    assert (found.first(value) is not value) == several
 
 
 @pytest.mark.parametrize(
@@ -68,17 +67,18 @@ def test_read(value, upstream, expected):
     ],
 )
 def test_not_a_number(value, upstream, said):
+    found = evaluator(upstream=upstream)
     with pytest.raises(InputError, match=said):
-        evaluator(upstream=upstream).as_number(value)
+        found.as_number(found.as_array(value))
 
 
 @pytest.mark.parametrize(
     ("value", "itemsize"), [(1.0, 8), (np.float32(1), 4), (np.float16(1), 2), (1, 8)]
 )
 def test_precision_of_what_comes_back(value, itemsize):
-    found = evaluator()
-    found.as_number(value)
-    assert found.itemsize == itemsize
+    parameters = pair(np.ones(2), np.ones(2)).parameters
+    with Cost(lambda x: value, parameters) as cost:
+        assert cost.itemsize == itemsize
 
 
 # Calls
@@ -134,6 +134,10 @@ THETA = {"a": np.array([0.1, 0.2, 0.3]), "W": np.array([[1.0, 2.0], [3.0, 4.0]])
 WEIGHTS = {"a": np.array([1.0, 10.0, 100.0]), "W": np.array([[2.0, 3.0], [5.0, 7.0]])}
 
 
+def both_sides(found, binding, batch):
+    return np.array(found.pairs(binding, batch)).T
+
+
 def linear(p):
     return float(sum(np.sum(WEIGHTS[name] * p[name]) for name in p))
 
@@ -148,12 +152,12 @@ def test_entries(convention):
     found = evaluator(flat if convention is Convention.FLAT else linear)
     binding = bound(THETA, convention)
     before = [array.tobytes() for array in binding.arrays]
-    plus, minus = found.pairs(binding, EntryBatch(1, [3, 0], [0.5, 0.25]))
+    plus, minus = both_sides(found, binding, EntryBatch(1, [3, 0], [0.5, 0.25]))
     assert plus - minus == pytest.approx([2 * 0.5 * 7, 2 * 0.25 * 2])
-    plus, minus = found.pairs(binding, EntryBatch(0, [1, 2], 1e-3))
+    plus, minus = both_sides(found, binding, EntryBatch(0, [1, 2], 1e-3))
     assert plus - minus == pytest.approx([0.02, 0.2])
     assert [array.tobytes() for array in binding.arrays] == before
-    assert (found.done, found.n_evaluations) == (2, 8)
+    assert found.n_evaluations == 8
 
 
 def test_along():
@@ -163,12 +167,12 @@ def test_along():
     one = Direction.over(0, (3,), (1,), [])
     other = Direction.over(1, (2, 2), (2,), [])
     found = evaluator(linear)
-    plus, minus = found.pairs(binding, DirectionBatch([[(one, 0.5)], [(one, 0.5), (other, 0.25)]]))
+    batch = DirectionBatch([[(one, 0.5)], [(one, 0.5), (other, 0.25)]])
+    plus, minus = both_sides(found, binding, batch)
     slope = sum(one.value_at((k,)) * WEIGHTS["a"][k] for k in range(3))
     further = sum(other.value_at(k) * WEIGHTS["W"][k] for k in np.ndindex(2, 2))
     assert plus - minus == pytest.approx([slope, slope + further / 2])
     assert [array.tobytes() for array in binding.arrays] == before
-    assert found.done == 2
 
 
 def fails_beyond(x):
@@ -184,25 +188,24 @@ def fails_beyond(x):
 def test_an_error_is_the_users(ks, steps, done, label):
     """The error says which entry was moved; θ is restored, and earlier evaluations are kept."""
     binding = bound(np.array([1.0, 2.0]))
-    found = evaluator(fails_beyond)
-    plus, minus = np.full((2, len(ks)), np.nan)
+    known = []
     with pytest.raises(ValueError, match="beyond") as error:
-        found.fill(binding, EntryBatch(0, ks, steps), plus, minus)
+        evaluator(fails_beyond).each_pair(binding, EntryBatch(0, ks, steps), known.append)
     assert error.value.__notes__ == [
         f"This happened with `{label}` moved by 0.1; at the parameters themselves `J` works."
     ]
-    assert found.done == done
-    assert np.isfinite(minus).tolist() == [k < done for k in range(len(ks))]
+    assert len(known) == done
     assert binding.arrays[0].tolist() == [1.0, 2.0]
 
 
 def test_an_error_is_nan_where_it_may_be_our_own():
     binding = bound(np.array([1.0, 2.0]))
-    plus, minus = evaluator(fails_beyond).pairs(binding, EntryBatch(0, [0, 1], 0.1, quiet=True))
+    found = evaluator(fails_beyond)
+    plus, minus = both_sides(found, binding, EntryBatch(0, [0, 1], 0.1, quiet=True))
     np.testing.assert_equal(plus, [np.nan, 1 + 2.1])
     np.testing.assert_equal(minus, [0.9 + 2, np.nan])
     along = DirectionBatch([[(Direction.over(0, (2,), (0,), []), 1.0)]])
-    assert np.isnan(evaluator(fails_beyond).pairs(binding, along)).any()
+    assert np.isnan(both_sides(found, binding, along)).any()
     assert binding.arrays[0].tolist() == [1.0, 2.0]
 
 

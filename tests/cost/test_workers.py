@@ -45,10 +45,15 @@ def test_the_same_bits_of_one_worker(case):
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_bits_in_one_process(threads, case, name):
     workers = {"at once": AtOnce(), "threads": threads}[name]
-    if case is closure:
+    if case is closure and name == "threads":
         params, grads, cost, _ = closure()
-        with pytest.raises(InputError, match="which several threads would move at the same time"):
+        with pytest.raises(InputError) as error:
             check_gradients(params, grads, cost, workers=workers)
+        assert str(error.value) == (
+            "`cost_function` reads the notebook's arrays, which several threads would move at the "
+            "same time: set `workers` to a number or a pool of processes, or make the parameters "
+            "an argument of `cost_function`."
+        )
     else:
         see_the_same_bits(case, workers)
 
@@ -116,7 +121,7 @@ def test_executor_that_answers_otherwise():
         check_gradients(np.ones(2), 2 * np.ones(2), sum_of_squares, workers=Twice())
 
 
-def test_the_cost_is_sent_once_to_who_does_not_know_it():
+def test_the_cost_is_sent_to_who_does_not_know_it():
     """A worker that joins late has several tasks waiting by the time it is sent the cost."""
 
     class Late(AtOnce):
@@ -128,7 +133,7 @@ def test_the_cost_is_sent_once_to_who_does_not_know_it():
         def submit(self, function, task):
             self.tasks.append(task)
             if sum(task.batch is not None for task in self.tasks) == 1:
-                _known.costs.clear()
+                _known.key = None
             return super().submit(function, task)
 
     params, grads, cost, _ = structured()
@@ -138,7 +143,8 @@ def test_the_cost_is_sent_once_to_who_does_not_know_it():
     assert len({task.number for task in workers.tasks}) == len(workers.tasks)
     greetings = [task for task in workers.tasks if task.batch is None]
     sent = [task for task in workers.tasks if task.batch is not None and task.recipe is not None]
-    assert (len(greetings), len(sent)) == (4, 1)
+    assert len(greetings) == 4
+    assert 1 <= len(sent) <= 2 * Late._max_workers
 
 
 def test_threads_share_the_filters_of_warnings(threads):

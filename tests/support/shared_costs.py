@@ -194,12 +194,11 @@ def see_an_error_of_the_cost(kind, workers):
         return float(theta @ theta)
 
     parameters = collect(np.ones(N), VariableNames({}), only=None, names=None)
-    plus, minus = np.full((2, N), np.nan)
-    with Cost(cost, parameters, call="structured", workers=workers) as there:
-        with pytest.raises(kind) as error:
-            there.fill(there.own, EntryBatch(0, range(N), 1e-7), plus, minus)
-        assert there.n_filled == 5
-    assert np.isfinite(plus).sum() == 5
+    pairs = []
+    there = Cost(cost, parameters, call="structured", workers=workers)
+    with there, pytest.raises(kind) as error:
+        there.each_pair(there.own, EntryBatch(0, range(N), 1e-7), pairs.append)
+    assert len(pairs) == 5
     assert error.traceback[-1].name == "cost"
     (note,) = error.value.__notes__
     assert note == (

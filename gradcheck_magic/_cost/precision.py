@@ -1,0 +1,116 @@
+"""How precise J is around θ: in the user's precision, and in double precision where that helps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradcheck_magic._cost.calling import REPEATABLE_SINGLE, FoundCall
+from gradcheck_magic._cost.convention import Binding, Convention
+from gradcheck_magic._cost.noise import measured_noise
+from gradcheck_magic._cost.surroundings import Surroundings
+from gradcheck_magic._inputs.parameters import DOUBLE
+
+__all__ = ["Precision", "in_double", "is_constant", "itemsize_around", "own_precision"]
+
+SINGLE = np.dtype(np.float32).itemsize
+# Values with no more than 20 bits were rounded; they do not mean single precision.
+ROUNDED_BITS = 2**20
+# The multiples of θ, and the number of other points of its size, at which J is evaluated to find
+# out if it is constant everywhere or only flat around θ.
+ELSEWHERE = (-1.0, 0.0, 10.0)
+OTHER_POINTS = 3
+# The largest difference between the cost in low and in double precision, in units of the rounding
+# of the former; and the least reduction of the noise that makes double precision worth using.
+ROUNDED = 32.0
+BETTER = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Precision:
+    """J around θ, in one floating-point precision.
+
+    Attributes
+    ----------
+    binding : Binding
+        The arguments of the function.
+    value, noise : float
+        J(θ), and the absolute error of one evaluation.
+    eps : float
+        The spacing of numbers next to 1, which is twice the unit roundoff of J.
+    """
+
+    binding: Binding
+    value: float
+    noise: float
+    eps: float
+
+
+def itemsize_around(around: Surroundings, found: FoundCall) -> int:
+    """Return the size in bytes of the numbers in which J is computed, whatever it returns."""
+    values = {found.value, found.nearby, around.along(found.binding, found.distance / 3)}
+    if found.itemsize != DOUBLE or len(values) <= 2:  # noqa: PLR2004 (one may be round by chance)
+        return found.itemsize
+    return _itemsize(values)
+
+
+def _itemsize(values: Iterable[float]) -> int:
+    """Return 4 for values that were computed in single precision, else 8.
+
+    Such values use the 24 bits of a float32 and no more; values with far fewer bits were rounded.
+    """
+    array = np.array(list(values))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.all(array.astype(np.float32) == array):
+            return DOUBLE
+    fraction, _ = np.frexp(array)
+    return DOUBLE if np.all(np.modf(fraction * ROUNDED_BITS)[0] == 0) else SINGLE
+
+
+def is_constant(around: Surroundings, found: FoundCall) -> bool:
+    """Return True if J is the same around θ and at points that are unrelated to it.
+
+    Around θ it may only be flat: if every unit is dead, or if J counts hits.
+    """
+    if found.nearby != found.value:
+        return False
+    size = np.abs(around.direction)
+    points = [multiple * around.theta for multiple in ELSEWHERE]
+    for least in (0.0, 1.0):
+        sizes = np.maximum(size, least)
+        points += [sizes * around.random.normal(size=len(size)) for _ in range(OTHER_POINTS)]
+    values = [around.at(found.binding, point) for point in points]
+    return all(value == found.value for value in values if math.isfinite(value))
+
+
+def own_precision(around: Surroundings, found: FoundCall, itemsize: int) -> Precision:
+    """Return J in the precision that the user chose, and measure its noise."""
+    eps = float(np.finfo(f"f{itemsize}").eps)
+    eps_theta = float(np.finfo(around.theta.dtype).eps)
+    noise = measured_noise(around.of(found.binding, found.value), eps_theta, eps)
+    return Precision(found.binding, found.value, max(found.gap, noise), eps)
+
+
+def in_double(around: Surroundings, own: Precision, *, constant: bool) -> Precision | None:
+    """Return J in double precision, if θ is single and the function accepts it."""
+    single = around.theta.dtype
+    if single.itemsize >= DOUBLE or own.binding.convention is Convention.CLOSURE:
+        return None
+    binding = replace(own.binding, dtype=np.float64)
+    value = around.at(binding, around.theta)
+    tolerance = max(REPEATABLE_SINGLE, ROUNDED * float(np.finfo(single).eps))
+    apart = abs(value - own.value)
+    if math.isnan(apart) or apart > tolerance * abs(own.value) + ROUNDED * own.noise:
+        return None
+    # A step that rounding θ to its own precision would remove.
+    places = np.spacing(np.abs(around.theta)).astype(np.float64)
+    step = 0.3 * places * np.sign(around.direction)
+    if around.at(binding, around.theta + step) == value and not constant:
+        # The function itself converts θ back to the lower precision.
+        return None
+    eps = float(np.finfo(np.float64).eps)
+    noise = measured_noise(around.of(binding, value), eps, eps)
+    return Precision(binding, value, noise, eps) if noise < own.noise / BETTER else None
