@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -307,6 +308,8 @@ def _check_around(
     Return the check that matters most.
     """
     checks = [given]
+    # How the cost wants to be called is known by now.
+    request = replace(request, call=cast(Call, given.call))
     variables, spoken = VariableNames.among(names)
     parameters = collect(params, variables, only=request.only, names=spoken)
     random = np.random.default_rng(request.seed)
