@@ -330,10 +330,11 @@ class Workers:
 
     def _lost(self, error: Exception) -> WorkerLostError:
         lost = WorkerLostError(
-            f"A worker died while it evaluated `{self._evaluator.name}`, perhaps from lack of "
-            "memory: try fewer workers, or workers=None."
+            f"A worker was lost while it evaluated `{self._evaluator.name}` "
+            f"({type(error).__name__}): it may have run out of memory, or lack a package. Try "
+            "fewer workers, or workers=None."
         )
-        lost.add_note(f"{type(error).__name__}: {first_line(error)}")
+        lost.add_note(first_line(error))
         return lost
 
     def _cancel(self) -> None:

@@ -377,9 +377,10 @@ def dying():
 def require_told(workers):
     with pytest.raises(WorkerLostError) as error:
         check_gradients(np.ones(N), 2 * np.ones(N), dying(), workers=workers)
-    assert str(error.value) == (
-        "A worker died while it evaluated `cost`, perhaps from lack of memory: try fewer workers, "
-        "or workers=None."
+    assert re.fullmatch(
+        r"A worker was lost while it evaluated `cost` \(\w+\): it may have run out of memory, or lack "
+        r"a package\. Try fewer workers, or workers=None\.",
+        str(error.value),
     )
 
 
