@@ -378,8 +378,8 @@ def require_told(workers):
     with pytest.raises(WorkerLostError) as error:
         check_gradients(np.ones(N), 2 * np.ones(N), dying(), workers=workers)
     assert re.fullmatch(
-        r"A worker was lost while it evaluated `cost` \(\w+\): it may have run out of memory, or lack "
-        r"a package\. Try fewer workers, or workers=None\.",
+        r"A worker was lost while it evaluated `cost` \(\w+\): it may have run out of memory, or "
+        r"lack a package\. Try fewer workers, or workers=None\.",
         str(error.value),
     )
 
