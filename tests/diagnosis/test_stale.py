@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradcheck_magic._diagnosis.causes.stale import USUAL_RATES, learning_rate
 from gradcheck_magic._diagnosis.gradient_of_other_cost import NoisyFunction
 from gradcheck_magic._diagnosis.mismatch import Mismatch
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
-from gradcheck_magic._diagnosis.stale import USUAL_RATES, learning_rate
 from gradcheck_magic._inputs.pairing import pair
 
 NOISE = 1e-15

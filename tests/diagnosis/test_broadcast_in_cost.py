@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradcheck_magic._diagnosis.broadcasting import BroadcastWatch
+from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastWatch
 
 N = 4
 P, Y = np.arange(1.0, N + 1), np.array([1.0, 0.0, 2.0, 5.0])

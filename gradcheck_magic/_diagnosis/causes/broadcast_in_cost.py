@@ -1,4 +1,4 @@
-"""Finds (n,) combined with (n, 1) in a cost, which NumPy silently broadcasts to (n, n).
+"""BROADCAST: (n,) is combined with (n, 1) in the cost, which NumPy broadcasts to (n, n).
 
 The parameters are passed to the cost as arrays that watch its operations. If an operation combines
 these two shapes, the watch records the line and computes entry by entry, as was probably meant.
@@ -7,6 +7,7 @@ If the gradient is that of the cost fixed in this way, the guess was right.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import linecache
 import os
@@ -18,13 +19,74 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BroadcastWatch", "OuterBroadcast"]
+from gradcheck_magic._cost.convention import Convention
+from gradcheck_magic._diagnosis.finding import Case, Finding
+from gradcheck_magic._diagnosis.gradient_of_other_cost import NoisyFunction, is_gradient_of
+from gradcheck_magic._result.cause import Cause
+from gradcheck_magic._wording import listed
+
+__all__ = ["BroadcastInCost", "BroadcastWatch"]
 
 Array = NDArray[Any]
 
 # Frames in these files are not the user's code.
 _INSIDE = (str(Path(np.__file__).parent) + os.sep, __file__)
 BINARY = 2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BroadcastInCost(Finding):
+    """Gradients that are correct for a cost that combines vectors entry by entry.
+
+    Attributes
+    ----------
+    how : str
+        "cost".
+    shapes : tuple of two tuples of int
+        The shapes of the first two operands.
+    lines : list of str
+        The lines of code.
+    """
+
+    cause = Cause.BROADCAST
+
+    how: str
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    lines: list[str]
+
+    @classmethod
+    def among(cls, case: Case) -> list[Finding]:
+        """Recognise the gradient of the cost with (n,) in place of (n, 1)."""
+        cost, fitting, watch = case.cost, case.fitting, BroadcastWatch()
+        if cost is None or cost.convention is Convention.CLOSURE or not fitting:
+            return []
+        if any(m.is_partial or not m.is_finite for m in fitting):
+            return []
+        fixed = NoisyFunction(functools.partial(cost.at, wrap=watch.over), cost.best.noise)
+        try:
+            fixed.evaluate(case.theta)
+            fits = bool(watch.found) and is_gradient_of(fixed, case.theta, fitting)
+        finally:
+            # Arrays that the cost has kept must behave like plain ones again.
+            watch.is_over = True
+            cost.at(case.theta)
+        if not fits:
+            return []
+        lines = list(dict.fromkeys(outer.source for outer in watch.found if outer.source))
+        wrong = tuple(m for m in fitting if m.is_wrong)
+        return [cls(wrong, how="cost", shapes=watch.found[0].shapes, lines=lines)]
+
+    def sentence(self, case: Case) -> str:
+        """Return the shapes, and the lines of code."""
+        one, other = self.shapes
+        n = max(*one, *other)
+        where = f", in {listed(self.lines)}" if self.lines else ""
+        return (
+            f"`{case.cost_name}` broadcasts arrays of shapes {tuple(one)} and {tuple(other)} to "
+            f"({n}, {n}){where}. If they are combined entry by entry, as was probably meant, "
+            f"{self.gradients} {self.are} correct, in several random "
+            "directions. Fix the cost: give both arrays the same shape."
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Finds out if a gradient belongs to parameters that have been updated since.
+"""STALE: the gradient of parameters, data or a cost that have changed since.
 
 After θ ← θ − α g, the gradient g is that of θ + α g. The slope of J along g is known here. The
 point on the line θ + α g where it is ‖g‖² gives the learning rate α, provided that g fits there in
@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._diagnosis.finding import ANY_NUMBER, Case, Finding
 from gradcheck_magic._diagnosis.gradient_of_other_cost import (
     NOISE_BARS,
     NoisyFunction,
     is_gradient_of,
 )
-from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
+from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch, norm
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
+from gradcheck_magic._result.cause import Cause
 
-__all__ = ["learning_rate"]
+__all__ = ["USUAL_RATES", "PreviousCheck", "Update", "learning_rate"]
 
 Vector = NDArray[np.float64]
 
@@ -44,6 +47,89 @@ SIMILAR = 1e-3
 ROUND = 2
 # The secant method gives up beyond this learning rate; real ones are much smaller.
 LARGEST_RATE_TRIED = 100.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PreviousCheck(Finding):
+    """Gradients that were correct at the previous check."""
+
+    cause = Cause.STALE
+
+    @classmethod
+    def among(cls, case: Case) -> list[Finding]:
+        """Recognise the numerical gradient of the previous check."""
+        earlier, fitting = case.earlier, case.fitting
+        if earlier is None or not fitting or any(m.is_partial for m in fitting):
+            return []
+        parts = dict(zip(case.mismatches, (part for _, part in case.pairing.parts()), strict=True))
+        wrong = tuple(m for m in fitting if m.is_wrong)
+        for m in wrong:
+            numerical = earlier.numerical[parts[m]]
+            bar = earlier.uncertainty[parts[m]] + TOLERANCE * np.abs(numerical)
+            if not m.sample.explained_by(numerical, bar):
+                return []
+        return [cls(wrong)]
+
+    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+        """Return what to do about it."""
+        return (
+            f"{self.gradients} {self.are} equal to the numerical gradient of the previous "
+            f"check, {self.extent}: the parameters, the data or the cost have changed "
+            "since. Compute the gradient again."
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Update(Finding):
+    """Gradients that were correct before an update of the parameters.
+
+    Attributes
+    ----------
+    learning_rate : float
+        The learning rate of the update.
+    name : str
+        Its name in the notebook; empty if it has none.
+    """
+
+    cause = Cause.STALE
+
+    learning_rate: float
+    name: str
+
+    @classmethod
+    def among(cls, case: Case) -> list[Finding]:
+        """Recognise the gradient of a point before this one; see `learning_rate`."""
+        cost, fitting = case.cost, case.fitting
+        # With one or two numbers, a learning rate could always be fitted.
+        compared = sum(int(m.sample.is_nonzero.sum()) for m in fitting)
+        if cost is None or not case.layers.is_everything or compared < ANY_NUMBER:
+            return []
+        # An update changes all parameters, and so all gradients.
+        if any(m.is_compared and not m.is_wrong for m in fitting):
+            return []
+        if any(m.is_partial or not m.is_finite for m in case.mismatches):
+            return []
+        # One fitted number is no simpler than another, unless it occurs in the notebook.
+        is_fitted = all(f.firm for f in case.doubtful)
+        function = NoisyFunction(cost.at, cost.best.noise)
+        rate = learning_rate(
+            function, case.theta, case.mismatches, fitting, case.numbers, thorough=not is_fitted
+        )
+        name = "" if rate is None else case.numbers.rate(rate)
+        if rate is None or (is_fitted and not name):
+            return []
+        wrong = tuple(m for m in fitting if m.is_wrong)
+        return [cls(wrong, learning_rate=rate, name=name)]
+
+    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+        """Return the learning rate."""
+        name = f"`{self.name}` = " if self.name else ""
+        belong = "belongs" if len(self.mismatches) == 1 else "belong"
+        return (
+            f"{self.gradients} {belong} to the parameters before an update with learning "
+            f"rate {name}{self.learning_rate:.6g}: there, the gradient is correct, in several "
+            "random directions. Compute the gradient again after the update."
+        )
 
 
 def learning_rate(
