@@ -16,13 +16,13 @@ from gradcheck_magic._cost.evaluation import OutOfTime
 from gradcheck_magic._cost.gradient_function import moved_in_place, pair_at, point_around
 from gradcheck_magic._cost.restore import Restored
 from gradcheck_magic._diagnosis.conclude import (
-    Outcome,
     conclude,
     has_failed,
     most_telling,
     with_changes,
 )
 from gradcheck_magic._diagnosis.diagnose import diagnose
+from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.finding import Earlier
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
@@ -294,7 +294,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
         judged = measurement.judged(cost)
         diagnoses = diagnosed(*judged, scan=measurement.scan, evaluate=False)
         stopped = stop
-    check = conclude(Outcome(pairing, cost, measurement, *judged, diagnoses, stopped), started)
+    check = conclude(Evidence(pairing, cost, measurement, *judged, diagnoses, stopped), started)
     if isinstance(stopped, KeyboardInterrupt):
         raise GradientCheckInterrupted(check) from None
     return check

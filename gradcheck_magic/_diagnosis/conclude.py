@@ -5,32 +5,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.evaluation import OutOfTime
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.reasons import notes, reasons
 from gradcheck_magic._inputs.fingerprint import fingerprint
-from gradcheck_magic._inputs.pairing import Pairing
-from gradcheck_magic._inputs.request import (
-    Request,
-)
+from gradcheck_magic._inputs.request import Request
 from gradcheck_magic._measure.central_differences import CLEAR
-from gradcheck_magic._measure.compare import Comparison
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
-from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._result.cause import Cause, Diagnosis
 from gradcheck_magic._result.changes import changes
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import LISTED, Verdict
 from gradcheck_magic._wording import first_line
 
-__all__ = ["Outcome", "conclude", "has_failed", "most_telling", "with_changes"]
+__all__ = ["conclude", "has_failed", "most_telling", "with_changes"]
 
 CUT_SHORT = (
     "The check was stopped early: the search for the cause made no further evaluations of the cost."
@@ -81,75 +75,18 @@ def most_telling(checks: list[GradientCheck], request: Request) -> GradientCheck
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """Everything that a check at one point came to."""
-
-    pairing: Pairing
-    cost: Cost
-    measurement: Measurement
-    comparison: Comparison
-    measured: MeasuredEntries
-    diagnoses: tuple[Diagnosis, ...]
-    stopped: BaseException | None
-
-    @property
-    def is_cut_short(self) -> bool:
-        """True if the check was stopped before everything was measured."""
-        return self.stopped is not None and not self.measurement.is_done
-
-    @property
-    def verdict(self) -> Verdict:
-        """The overall verdict."""
-        verdict = self.comparison.verdict
-        is_bug = verdict is Verdict.BUG
-        return Verdict.INCONCLUSIVE if self.is_cut_short and not is_bug else verdict
-
-    def evidence(self) -> Evidence:
-        """Return the evidence from which the sentences are written."""
-        measurement = self.measurement
-        return Evidence(
-            self.pairing,
-            self.cost,
-            measurement.epsilon,
-            self.measured,
-            self.comparison,
-            self.verdict,
-            measurement.scan,
-            self._why_stopped() if self.is_cut_short else "",
-            bool(self.diagnoses),
-        )
-
-    def _why_stopped(self) -> str:
-        why = "Interrupted"
-        if isinstance(self.stopped, OutOfTime):
-            why = "The budget was used up"
-        return f"{why}: {self.measurement.so_far}"
-
-    def notes(self) -> Iterator[str]:
-        """Yield notes on anything else that a reader should know."""
-        if self.measurement.choice:
-            yield self.measurement.choice
-        yield from self.pairing.notes
-        yield from self.cost.notes
-        yield from notes(self.evidence())
-        yield from _convention_notes(self.cost, self.diagnoses)
-        if self.stopped and self.diagnoses and not self.is_cut_short:
-            yield CUT_SHORT
-
-
-def conclude(outcome: Outcome, started: float) -> GradientCheck:
+def conclude(evidence: Evidence, started: float) -> GradientCheck:
     """Put the result together."""
-    pairing, cost, measurement = outcome.pairing, outcome.cost, outcome.measurement
-    comparison, measured = outcome.comparison, outcome.measured
+    pairing, cost, measurement = evidence.pairing, evidence.cost, evidence.measurement
+    comparison, measured = evidence.comparison, evidence.measured
     difference, uncertainty = comparison.difference
     scan = measurement.scan
     return GradientCheck(
-        verdict=outcome.verdict,
+        verdict=evidence.verdict,
         difference=difference,
         difference_uncertainty=uncertainty,
         parameters=comparison.parameters,
-        diagnoses=outcome.diagnoses,
+        diagnoses=evidence.diagnoses,
         wrong_entries=comparison.wrong_entries,
         measured=_frozen(pairing.theta_indices(measured.positions)),
         analytic=_frozen(measured.analytic),
@@ -166,11 +103,23 @@ def conclude(outcome: Outcome, started: float) -> GradientCheck:
         seconds=time.perf_counter() - started,
         detectable=scan.detectable if scan else _detectable(measured),
         size=pairing.size,
-        interrupted=outcome.is_cut_short,
-        reasons=tuple(reasons(outcome.evidence())),
-        notes=tuple(outcome.notes()),
+        interrupted=evidence.is_cut_short,
+        reasons=tuple(reasons(evidence)),
+        notes=tuple(_all_notes(evidence)),
         fingerprint=fingerprint(pairing),
     )
+
+
+def _all_notes(evidence: Evidence) -> Iterator[str]:
+    """Yield notes on anything else that a reader should know."""
+    if evidence.measurement.choice:
+        yield evidence.measurement.choice
+    yield from evidence.pairing.notes
+    yield from evidence.cost.notes
+    yield from notes(evidence)
+    yield from _convention_notes(evidence.cost, evidence.diagnoses)
+    if evidence.stopped and evidence.diagnoses and not evidence.is_cut_short:
+        yield CUT_SHORT
 
 
 def _convention_notes(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The results of a check, from which the sentences of the report are written."""
+"""Everything that a check came to, from which the sentences of the report are written."""
 
 from __future__ import annotations
 
@@ -12,57 +12,42 @@ from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import DOUBLE
 from gradcheck_magic._measure.compare import Comparison
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
-from gradcheck_magic._measure.scan import Scan
+from gradcheck_magic._measure.measurement import Measurement
+from gradcheck_magic._result.cause import Diagnosis
 from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import listed
 
 __all__ = ["NAMED_ENTRIES", "Evidence"]
 
-Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 # The largest number of entries that a sentence names.
 NAMED_ENTRIES = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
-    """The results of a check, from which the sentences of the report are written.
-
-    Attributes
-    ----------
-    scan : Scan or None
-        The scan, if there was one.
-    stopped : str
-        The reason why the check was stopped before its end; empty if it was not.
-    is_diagnosed : bool
-        True if there is a diagnosis of what is probably wrong.
-    """
+    """Everything that a check at one point came to, and what stopped it early, if anything."""
 
     pairing: Pairing
     cost: Cost
-    epsilon: float
-    measured: MeasuredEntries
+    measurement: Measurement
     comparison: Comparison
-    verdict: Verdict
-    scan: Scan | None = None
-    stopped: str = ""
-    is_diagnosed: bool = False
+    measured: MeasuredEntries
+    diagnoses: tuple[Diagnosis, ...] = ()
+    stopped: BaseException | None = None
 
     @property
-    def analytic(self) -> Vector:
-        """The backpropagated values of the measured entries."""
-        return self.measured.analytic
+    def is_cut_short(self) -> bool:
+        """True if the check was stopped before everything was measured."""
+        return self.stopped is not None and not self.measurement.is_done
 
     @property
-    def numerical(self) -> Vector:
-        """The best numerical values of these entries."""
-        return self.measured.numerical
-
-    @property
-    def uncertainty(self) -> Vector:
-        """The error bars of the numerical values."""
-        return self.measured.uncertainty
+    def verdict(self) -> Verdict:
+        """The overall verdict."""
+        verdict = self.comparison.verdict
+        is_bug = verdict is Verdict.BUG
+        return Verdict.INCONCLUSIVE if self.is_cut_short and not is_bug else verdict
 
     @property
     def is_single(self) -> bool:

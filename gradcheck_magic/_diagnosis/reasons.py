@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._cost.evaluation import OutOfTime
 from gradcheck_magic._diagnosis.evidence import NAMED_ENTRIES, Evidence
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
 from gradcheck_magic._inputs.parameters import Parameter
@@ -31,17 +32,19 @@ LARGE_COST = 1e4
 
 def reasons(evidence: Evidence) -> Iterator[str]:
     """Yield the reasons for the verdict, where the difference alone does not explain it."""
-    if evidence.stopped:
-        yield evidence.stopped
-    if evidence.scan is not None:
-        told = list(scan_reasons(evidence, evidence.scan))
+    measurement, is_cut_short = evidence.measurement, evidence.is_cut_short
+    if is_cut_short:
+        is_late = isinstance(evidence.stopped, OutOfTime)
+        yield f"{'The budget was used up' if is_late else 'Interrupted'}: {measurement.so_far}"
+    if measurement.scan is not None:
+        told = list(scan_reasons(evidence, measurement.scan))
         yield from told
-        if evidence.verdict is Verdict.INCONCLUSIVE and not (told or evidence.stopped):
+        if evidence.verdict is Verdict.INCONCLUSIVE and not (told or is_cut_short):
             yield from _inconclusive(evidence)
         return
-    if evidence.stopped:
+    if is_cut_short:
         return
-    if evidence.verdict is Verdict.INSPECT and not evidence.is_diagnosed:
+    if evidence.verdict is Verdict.INSPECT and not evidence.diagnoses:
         yield from _slightly_off(evidence)
     if evidence.verdict is Verdict.INCONCLUSIVE:
         yield from _inconclusive(evidence)
@@ -82,13 +85,13 @@ def _slightly_off(evidence: Evidence) -> Iterator[str]:
 
 def _inconclusive(evidence: Evidence) -> Iterator[str]:
     unknown, cost = evidence.comparison.unknown, evidence.cost
-    analytic_is_zero = np.abs(evidence.analytic) <= ZERO * evidence.uncertainty
+    analytic_is_zero = np.abs(evidence.measured.analytic) <= ZERO * evidence.measured.uncertainty
     if not unknown.any() or np.all(
-        analytic_is_zero & (np.abs(evidence.numerical) <= evidence.uncertainty)
+        analytic_is_zero & (np.abs(evidence.measured.numerical) <= evidence.measured.uncertainty)
     ):
         yield _stationary(evidence)
         return
-    lost = ~np.isfinite(evidence.numerical)
+    lost = ~np.isfinite(evidence.measured.numerical)
     if lost.any():
         yield (
             f"`{cost.name}` is not finite near {evidence.labels(lost)}, or every step there is too "
@@ -102,11 +105,11 @@ def _inconclusive(evidence: Evidence) -> Iterator[str]:
 
 
 def _stationary(evidence: Evidence) -> str:
-    if not (evidence.numerical.any() or any(map(np.any, evidence.pairing.gradients))):
+    if not (evidence.measured.numerical.any() or any(map(np.any, evidence.pairing.gradients))):
         return "Both gradients are zero everywhere: there is nothing to compare."
-    bar = float(np.max(evidence.uncertainty, initial=0.0))
-    if evidence.scan is not None:
-        bar = max(bar, evidence.scan.detectable)
+    bar = float(np.max(evidence.measured.uncertainty, initial=0.0))
+    if evidence.measurement.scan is not None:
+        bar = max(bar, evidence.measurement.scan.detectable)
     return (
         f"The gradient is zero here, to within {bar:.1e}: a wrong gradient that vanishes at a "
         "minimum would look the same. Check at another point, such as the start of training."
@@ -117,8 +120,8 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
     """Return what limits the error bars, and what to do about it."""
     cost, names = evidence.cost, evidence.names(unknown)
     precision = cost.best
-    bar = float(np.max(evidence.uncertainty[unknown]))
-    size = float(np.max(np.abs(evidence.numerical[unknown])))
+    bar = float(np.max(evidence.measured.uncertainty[unknown]))
+    size = float(np.max(np.abs(evidence.measured.numerical[unknown])))
     known = f"the numerical gradient of {names}, at most {size:.1e}, is known only to {bar:.1e}"
     carries = f"`{cost.name}` is {precision.value:.3g} and has noise of {precision.noise:.1e}"
     if evidence.is_single and precision is cost.own:
@@ -163,6 +166,7 @@ def _why_not_textbook(evidence: Evidence) -> str:
 
 def _why_correct(evidence: Evidence, difference: float) -> str:
     cost, measured = evidence.cost, evidence.measured
+    epsilon = evidence.measurement.epsilon
     agree = "with other steps, every entry agrees within its error bar"
     if evidence.is_single:
         return (
@@ -177,23 +181,25 @@ def _why_correct(evidence: Evidence, difference: float) -> str:
             "sides; it agrees everywhere else."
         )
     textbook = measured.textbook
-    expected = NOISE_DEVIATIONS * cost.noise / evidence.epsilon * np.sqrt(len(textbook))
-    if np.linalg.norm(textbook - evidence.analytic) <= expected:
+    expected = NOISE_DEVIATIONS * cost.noise / epsilon * np.sqrt(len(textbook))
+    if np.linalg.norm(textbook - evidence.measured.analytic) <= expected:
         return (
             f"The difference of {difference:.1e} is rounding noise: `{cost.name}` is "
             f"{cost.value:.3g}, with rounding noise of {cost.noise:.1e}, which a step of "
-            f"{evidence.epsilon:g} magnifies; {agree}."
+            f"{epsilon:g} magnifies; {agree}."
         )
     return (
         f"The difference of {difference:.1e} comes from the textbook's step: for some entries, "
-        f"{evidence.epsilon:g} is too large, crosses a kink, or is lost in the rounding of "
+        f"{epsilon:g} is too large, crosses a kink, or is lost in the rounding of "
         f"`{cost.name}`; {agree}."
     )
 
 
 def _why_bug(evidence: Evidence, difference: float) -> str:
     mask = evidence.comparison.wrong
-    part, whole = (float(np.linalg.norm(evidence.numerical[m])) for m in (mask, mask | True))
+    part, whole = (
+        float(np.linalg.norm(evidence.measured.numerical[m])) for m in (mask, mask | True)
+    )
     share = f", {part / whole:.0e} of the whole gradient," if 0 < part < whole else ""
     has = "has a relative error" if mask.sum() == 1 else "have relative errors"
     return (
@@ -203,8 +209,10 @@ def _why_bug(evidence: Evidence, difference: float) -> str:
 
 
 def _worst_error(evidence: Evidence, mask: Mask) -> float:
-    off = np.abs(evidence.analytic[mask] - evidence.numerical[mask])
-    sizes = np.maximum(np.abs(evidence.analytic[mask]), np.abs(evidence.numerical[mask]))
+    off = np.abs(evidence.measured.analytic[mask] - evidence.measured.numerical[mask])
+    sizes = np.maximum(
+        np.abs(evidence.measured.analytic[mask]), np.abs(evidence.measured.numerical[mask])
+    )
     return float(np.max(off / sizes))
 
 
@@ -217,9 +225,8 @@ def _precision(evidence: Evidence) -> Iterator[str]:
         return
     library = evidence.pairing.parameters.library
     default = f", {library.default}" if library and library.default else ""
-    sentence = (
-        f"Single precision (float{8 * cost.itemsize}{default}): the step is {evidence.epsilon:g}, "
-    )
+    step = f"{evidence.measurement.epsilon:g}"
+    sentence = f"Single precision (float{8 * cost.itemsize}{default}): the step is {step}, "
     if cost.best is cost.own:
         how = f": {library.in_double}" if library else ""
         yield (
@@ -253,10 +260,10 @@ def _nothing_compared(evidence: Evidence) -> Iterator[str]:
     for parameter, part, _ in measured.parts(evidence.pairing):
         if part.stop - part.start < parameter.size or not measured.settled[part].all():
             continue
-        if not (evidence.analytic[part].any() or evidence.numerical[part].any()):
+        if not (evidence.measured.analytic[part].any() or evidence.measured.numerical[part].any()):
             zero.append(parameter.name)
-    if evidence.scan is not None:
-        zero += [e.parameter.name for e in evidence.scan.parameters if e.is_nothing]
+    if evidence.measurement.scan is not None:
+        zero += [e.parameter.name for e in evidence.measurement.scan.parameters if e.is_nothing]
     if zero and len(zero) < len(evidence.pairing.checked):
         yield f"Both gradients of {listed(zero)} are zero: there was nothing to compare."
     small = [name for name in evidence.comparison.negligible if name not in zero]

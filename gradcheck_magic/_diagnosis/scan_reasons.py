@@ -48,7 +48,7 @@ def scan_reasons(evidence: Evidence, scan: Scan) -> Iterator[str]:
 def _is_hidden(evidence: Evidence) -> bool:
     """Return True if there is a bug that the difference does not show."""
     is_bug, wrong = evidence.verdict is Verdict.BUG, evidence.comparison.wrong
-    is_number = bool(np.isfinite(evidence.analytic[wrong]).all())
+    is_number = bool(np.isfinite(evidence.measured.analytic[wrong]).all())
     return (
         is_bug
         and is_number

@@ -11,12 +11,12 @@ from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.evaluation import OutOfTime
 from gradcheck_magic._diagnosis.conclude import (
     CUT_SHORT,
-    Outcome,
     conclude,
     has_failed,
     most_telling,
     with_changes,
 )
+from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, compare
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
@@ -51,7 +51,7 @@ def outcome(*, wrong=False, stopped=None, is_done=False, diagnoses=(), scan=None
         epsilon=1e-7, mode="full", scan=scan, choice="", is_done=is_done, so_far="4 of 5."
     )
     comparison = compare(pairing, measured, DOUBLE_PRECISION)
-    return Outcome(
+    return Evidence(
         pairing, SimpleNamespace(**known), measurement, comparison, measured, diagnoses, stopped
     )
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from gradcheck_magic._diagnosis.evidence import NAMED_ENTRIES, Evidence
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
-from gradcheck_magic._result.verdict import Verdict
 
 PAIRING = pair({"W": np.ones((2, 3)), "c": 1.0, "b": np.ones(2)}, np.ones(9))
 LABELS = [*(f"W[{i}, {j}]" for i in range(2) for j in range(3)), "c", "b[0]", "b[1]"]
@@ -24,7 +23,7 @@ def evidence(positions=range(9), itemsize=8):
     flags = np.zeros((2, len(positions)), dtype=bool)
     measured = MeasuredEntries(np.array(positions, dtype=np.intp), *columns, *flags)
     cost = SimpleNamespace(itemsize=itemsize)
-    return Evidence(PAIRING, cost, 1e-7, measured, None, Verdict.BUG)
+    return Evidence(PAIRING, cost, None, None, measured)
 
 
 def quoted(text):
@@ -61,15 +60,6 @@ def test_all_of_a_parameter(left_out, told):
     mask = np.ones(9, dtype=bool)
     mask[list(left_out)] = False
     assert evidence().labels(mask) == told
-
-
-def test_what_was_measured():
-    """The numerical values are the best ones, not the textbook's quotients."""
-    known = evidence([3])
-    assert known.analytic == known.measured.analytic == 0
-    assert known.measured.textbook == 1
-    assert known.numerical == known.measured.numerical == 2
-    assert known.uncertainty == known.measured.uncertainty == 3
 
 
 @pytest.mark.parametrize(("itemsize", "is_single"), [(8, False), (4, True), (2, True)])

@@ -39,7 +39,7 @@ def at(*changed, of=ONES):
 
 def evidence(
     analytic=ONES, numerical=ONES, *, bar=1e-10, textbook=None, kink=None, value=1.0, noise=1e-16,
-    itemsize=8, in_double=False, stopped="", diagnosed=False, params=None,
+    itemsize=8, in_double=False, stopped=None, diagnoses=(), params=None,
 ):  # fmt: skip
     """Return the evidence for a gradient and measured values."""
     params = {n: np.arange(1.0, k + 1) for n, k in SHAPES.items()} if params is None else params
@@ -63,9 +63,8 @@ def evidence(
         name="J", value=value, noise=noise, itemsize=itemsize, own=own, best=best
     )
     comparison = compare(pairing, measured, SINGLE_PRECISION if itemsize < 8 else DOUBLE_PRECISION)
-    return Evidence(
-        pairing, cost, 1e-7, measured, comparison, comparison.verdict, None, stopped, diagnosed
-    )
+    measurement = SimpleNamespace(epsilon=1e-7, scan=None, is_done=False, so_far="So far.")
+    return Evidence(pairing, cost, measurement, comparison, measured, diagnoses, stopped)
 
 
 def named(sentences):
@@ -77,7 +76,7 @@ def named(sentences):
 # Error bars with which one entry is hardly known, or not at all.
 BLURRED = at((3, 0.5), of=1e-10 * ONES)
 NOTHING = at((5, inf), of=1e-10 * ONES)
-SLIGHTLY = {"analytic": at((3, 1 + 1e-6)), "diagnosed": True}
+SLIGHTLY = {"analytic": at((3, 1 + 1e-6)), "diagnoses": (None,)}
 HIDDEN = {"analytic": at((4, 2e-9)), "numerical": at((4, 1e-9))}
 
 
@@ -104,7 +103,7 @@ HIDDEN = {"analytic": at((4, 2e-9)), "numerical": at((4, 1e-9))}
     pytest.param({"bar": BLURRED, "noise": 1e-3}, OPEN, ["b"], id="noise"),
     pytest.param({"bar": BLURRED}, OPEN, ["b[0]", "b"], id="HARD: kinks near"),
     pytest.param({"bar": 0.5, "itemsize": 4}, OPEN, ["W", "b", "c"], id="blurred, in single"),
-    pytest.param({**HIDDEN, "stopped": "Stopped."}, BUG, [], id="HARD: stopped"),
+    pytest.param({**HIDDEN, "stopped": KeyboardInterrupt()}, BUG, [], id="HARD: stopped"),
 ])  # fmt: skip
 def test_reasons(known, verdict, names):
     evident = evidence(**known)
@@ -113,7 +112,7 @@ def test_reasons(known, verdict, names):
     assert len(told) == (names is not None)
     assert named(told) == (names or [])
     if "stopped" in known:
-        assert told == ["Stopped."]
+        assert told == ["Interrupted: So far."]
 
 
 def test_two_ways_of_knowing_nothing_are_told_apart():

@@ -37,7 +37,7 @@ def reasons(*parameters, joint=None, verdict=None, difference=1e-3, analytic=1.0
         comparison=SimpleNamespace(
             parameters=checks, wrong=np.array([verdict is BUG]), difference=(difference, 0.0)
         ),
-        analytic=np.array([analytic]), verdict=verdict, is_single=single,
+        measured=SimpleNamespace(analytic=np.array([analytic])), verdict=verdict, is_single=single,
         cost=SimpleNamespace(name="J", own=own, best=own),
     )  # fmt: skip
     return list(scan_reasons(evidence, SimpleNamespace(parameters=scans, joint=joint)))
