@@ -213,10 +213,14 @@ class Case:
 
     @property
     def fitting(self) -> tuple[Mismatch, ...]:
-        """The parameters whose gradient would have to fit there; none if nothing is doubtful."""
+        """The parameters whose gradient would have to fit there.
+
+        There are none if nothing is doubtful, or if some are known only in part.
+        """
         doubtful = self.doubtful
         kept = {m for f in self.findings if f not in doubtful for m in f.mismatches}
-        return tuple(m for m in self.mismatches if m not in kept) if doubtful else ()
+        fitting = tuple(m for m in self.mismatches if m not in kept)
+        return fitting if doubtful and all(m.sides is None for m in fitting) else ()
 
     @property
     def theta(self) -> Vector:

@@ -324,9 +324,9 @@ class Mismatch:
         return bool(np.isfinite(self.sample.analytic).all())
 
     @property
-    def is_partial(self) -> bool:
-        """True if only some of its rows and columns are known."""
-        return self.sides is not None
+    def is_measured(self) -> bool:
+        """True if all its entries were measured."""
+        return self.sides is None and bool(self.sample.known.all())
 
     @property
     def is_compared(self) -> bool:

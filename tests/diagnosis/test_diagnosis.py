@@ -824,7 +824,7 @@ def test_watching():
     watch = BroadcastWatch()
     vector, column = watch.over(np.arange(3.0)), np.arange(3.0)[:, None]
     assert (vector - column).shape == (column - vector).shape == (3,)
-    assert len(watch.found) == 2
+    assert len(watch.shapes) == 2
     vector += 1
     assert np.sum(vector, where=[True, False, True]) == 4
     # The first is meant to be a table of all pairs; in the second, (1, 1) is not a column.

@@ -19,15 +19,7 @@ __all__ = ["AxisTooMany", "WrongAxis"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AxisTooMany(Finding):
-    """A gradient that is constant along some axes.
-
-    Attributes
-    ----------
-    how : str
-        "sum" or "mean": which of the correct gradient along these axes it is.
-    axes : tuple of int
-        The axes.
-    """
+    """A gradient that is constant along some axes: `how` is "sum" or "mean" of the correct one."""
 
     cause = Cause.BROADCAST
 

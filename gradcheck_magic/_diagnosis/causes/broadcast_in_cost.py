@@ -28,6 +28,7 @@ from gradcheck_magic._wording import listed
 __all__ = ["BroadcastInCost", "BroadcastWatch"]
 
 Array = NDArray[Any]
+Shape = tuple[int, ...]
 
 # Frames in these files are not the user's code.
 _INSIDE = (str(Path(np.__file__).parent) + os.sep, __file__)
@@ -36,45 +37,35 @@ BINARY = 2
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BroadcastInCost(Finding):
-    """Gradients that are correct for a cost that combines vectors entry by entry.
-
-    Attributes
-    ----------
-    how : str
-        "cost".
-    shapes : tuple of two tuples of int
-        The shapes of the first two operands.
-    lines : list of str
-        The lines of code.
-    """
+    """Gradients that are correct for a cost that combines vectors entry by entry."""
 
     cause = Cause.BROADCAST
 
     how: str
-    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    shapes: tuple[Shape, Shape]
     lines: list[str]
 
     @classmethod
     def among(cls, case: Case) -> list[Finding]:
         """Recognise the gradient of the cost with (n,) in place of (n, 1)."""
         cost, fitting, watch = case.cost, case.fitting, BroadcastWatch()
-        if cost is None or cost.convention is Convention.CLOSURE or not fitting:
+        if cost is None or cost.convention is Convention.CLOSURE:
             return []
-        if any(m.is_partial or not m.is_finite for m in fitting):
+        if not fitting or not all(m.is_finite for m in fitting):
             return []
         fixed = NoisyFunction(functools.partial(cost.at, wrap=watch.over), cost.best.noise)
         try:
             fixed.evaluate(case.theta)
-            fits = bool(watch.found) and is_gradient_of(fixed, case.theta, fitting)
+            fits = bool(watch.shapes) and is_gradient_of(fixed, case.theta, fitting)
         finally:
             # Arrays that the cost has kept must behave like plain ones again.
             watch.is_over = True
             cost.at(case.theta)
         if not fits:
             return []
-        lines = list(dict.fromkeys(outer.source for outer in watch.found if outer.source))
+        lines = list(dict.fromkeys(filter(None, watch.lines)))
         wrong = tuple(m for m in fitting if m.is_wrong)
-        return [cls(wrong, how="cost", shapes=watch.found[0].shapes, lines=lines)]
+        return [cls(wrong, how="cost", shapes=watch.shapes[0], lines=lines)]
 
     def sentence(self, case: Case) -> str:
         """Return the shapes, and the lines of code."""
@@ -89,35 +80,22 @@ class BroadcastInCost(Finding):
         )
 
 
-@dataclass(frozen=True)
-class OuterBroadcast:
-    """An operation that broadcasts two vectors to a square array.
-
-    Attributes
-    ----------
-    shapes : tuple of two tuples of int
-        The shapes of the two operands.
-    source : str
-        The line of code; empty if it is not available.
-    """
-
-    shapes: tuple[tuple[int, ...], tuple[int, ...]]
-    source: str
-
-
 class BroadcastWatch:
     """A watch over the operations of a cost.
 
     Attributes
     ----------
-    found : list of OuterBroadcast
-        The operations found so far.
+    shapes : list of two tuples of int
+        The shapes of the operands that were broadcast to a square array so far.
+    lines : list of str
+        The lines of code, as far as they are available.
     is_over : bool
         True if the watch has ended: arrays that the cost has kept then behave like any others.
     """
 
     def __init__(self) -> None:
-        self.found: list[OuterBroadcast] = []
+        self.shapes: list[tuple[Shape, Shape]] = []
+        self.lines: list[str] = []
         self.is_over = False
 
     def over(self, array: Array) -> Array:
@@ -135,7 +113,8 @@ class BroadcastWatch:
             fixed = [pair[0], np.reshape(pair[1], one)]
         else:
             return list(pair)
-        self.found.append(OuterBroadcast((one, other), _users_line()))
+        self.shapes.append((one, other))
+        self.lines.append(_users_line())
         return fixed
 
 
@@ -174,11 +153,11 @@ def _watched(value: Any, watch: BroadcastWatch | None) -> Any:
     return watch.over(value) if isinstance(value, np.ndarray) else value
 
 
-def _is_column(shape: tuple[int, ...]) -> bool:
+def _is_column(shape: Shape) -> bool:
     return len(shape) == BINARY and shape[0] > 1 and shape[1] == 1
 
 
-def _is_vector(shape: tuple[int, ...]) -> bool:
+def _is_vector(shape: Shape) -> bool:
     # A row (1, n) does not count: code that combines it with (n, 1) means all pairs.
     return len(shape) == 1 and shape[0] > 1
 

@@ -19,6 +19,7 @@ from gradcheck_magic._wording import listed
 
 __all__ = ["Clipped", "Entries", "NotFinite"]
 
+# The first wrong entries.
 Indices = list[tuple[int, ...]]
 
 # At most one entry of a matrix in this many counts as a few entries.
@@ -29,15 +30,7 @@ MOST_INDICES, MOST_TOLD = 100, 3
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NotFinite(Finding):
-    """A gradient with entries that are nan or infinite.
-
-    Attributes
-    ----------
-    n_not_finite : int
-        Their number.
-    indices : list of tuple of int
-        The first wrong entries.
-    """
+    """A gradient with entries that are nan or infinite."""
 
     cause = Cause.ENTRIES
 
@@ -93,23 +86,14 @@ class Clipped(Finding):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Entries(Finding):
-    """A gradient that is wrong in some entries.
-
-    Attributes
-    ----------
-    n_wrong, n_right : int
-        The numbers of wrong and of correct entries.
-    indices : list of tuple of int
-        The first wrong entries.
-    within : str, optional
-        "ZERO" if they are zero.
-    """
+    """A gradient that is wrong in some entries."""
 
     cause = Cause.ENTRIES
 
     n_wrong: int
     n_right: int
     indices: Indices
+    # "ZERO" if all of them are zero.
     within: str | None = None
 
     @classmethod

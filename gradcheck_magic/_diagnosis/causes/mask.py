@@ -27,25 +27,15 @@ LEAST_WRONG = 2
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Mask(Finding):
-    """A gradient that is not zero in rows or columns where the correct one is exactly zero.
-
-    Attributes
-    ----------
-    name : str
-        The parameter that shows it.
-    axis : int
-        The axis.
-    indices : list of int
-        The rows or columns.
-    after, before : str, optional
-        The parameters between which the mask is missing, if it makes others wrong as well.
-    """
+    """A gradient that is not zero in rows or columns where the correct one is exactly zero."""
 
     cause = Cause.MASK
 
+    # The parameter that shows it, and its rows or columns.
     name: str
     axis: int
     indices: list[int]
+    # The parameters between which the mask is missing, if it makes others wrong as well.
     after: str | None = None
     before: str | None = None
 

@@ -20,23 +20,14 @@ __all__ = ["Regularization"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Regularization(Finding):
-    """A gradient that is off by a multiple of the parameter.
-
-    Attributes
-    ----------
-    strength, strength_uncertainty : float
-        The excess in units of the parameter, and its error bar.
-    l1 : bool
-        True if it is in units of the parameter's sign.
-    n_wrong : int, optional
-        The number of entries that it applies to, if it exempts some.
-    """
+    """A gradient that is off by a multiple of the parameter, or of its sign (L1)."""
 
     cause = Cause.REGULARIZATION
 
     strength: float
     strength_uncertainty: float
     l1: bool
+    # The number of entries that it applies to, if it exempts some.
     n_wrong: int | None = None
 
     @classmethod

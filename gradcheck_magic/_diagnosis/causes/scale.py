@@ -33,22 +33,14 @@ SMALL_FACTOR = 10
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Multiple(Finding):
-    """A gradient that is a multiple of the correct one.
-
-    Attributes
-    ----------
-    factor, factor_uncertainty : float
-        The factor, and its error bar.
-    penalised : tuple of str
-        The parameters with a penalty to which the factor does not apply.
-    after, before : str, optional
-        If nothing else is wrong, the parameters between which the error enters; `after` is empty
-        at the very start of the backward pass.
-    """
+    """A gradient that is a multiple of the correct one."""
 
     factor: float
     factor_uncertainty: float
+    # The parameters with a penalty to which the factor does not apply.
     penalised: tuple[str, ...] = ()
+    # If nothing else is wrong, the parameters between which the error enters; the first is empty at
+    # the very start of the backward pass.
     after: str | None = None
     before: str | None = None
 

@@ -27,24 +27,13 @@ RUN = 3
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Slice(Finding):
-    """A gradient that is wrong in a row, a column or a block.
-
-    Attributes
-    ----------
-    sides : list of list of int
-        Its rows, columns and so on.
-    n_right : int
-        The number of correct entries.
-    within : str, optional
-        "ZERO", "SIGN" or "SCALE", if that explains the block.
-    factor, factor_uncertainty : float, optional
-        The factor within the block.
-    """
+    """A gradient that is wrong in a block, whose rows, columns and so on are its `sides`."""
 
     cause = Cause.SLICE
 
     sides: list[list[int]]
     n_right: int
+    # "ZERO", "SIGN" or "SCALE", if that explains the block, and the factor.
     within: str | None = None
     factor: float | None = None
     factor_uncertainty: float = 0.0

@@ -8,7 +8,7 @@ every other direction as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +20,10 @@ from gradcheck_magic._diagnosis.gradient_of_other_cost import (
     NoisyFunction,
     is_gradient_of,
 )
-from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch, norm
-from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
+from gradcheck_magic._diagnosis.mismatch import TOLERANCE, norm
 from gradcheck_magic._result.cause import Cause
 
-__all__ = ["USUAL_RATES", "PreviousCheck", "Update", "learning_rate"]
+__all__ = ["USUAL_RATES", "PreviousCheck", "Update"]
 
 Vector = NDArray[np.float64]
 
@@ -59,7 +58,7 @@ class PreviousCheck(Finding):
     def among(cls, case: Case) -> list[Finding]:
         """Recognise the numerical gradient of the previous check."""
         earlier, fitting = case.earlier, case.fitting
-        if earlier is None or not fitting or any(m.is_partial for m in fitting):
+        if earlier is None or not fitting:
             return []
         parts = dict(zip(case.mismatches, (part for _, part in case.pairing.parts()), strict=True))
         wrong = tuple(m for m in fitting if m.is_wrong)
@@ -81,24 +80,17 @@ class PreviousCheck(Finding):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Update(Finding):
-    """Gradients that were correct before an update of the parameters.
-
-    Attributes
-    ----------
-    learning_rate : float
-        The learning rate of the update.
-    name : str
-        Its name in the notebook; empty if it has none.
-    """
+    """Gradients that were correct before an update of the parameters."""
 
     cause = Cause.STALE
 
     learning_rate: float
+    # Its name in the notebook; empty if it has none.
     name: str
 
     @classmethod
     def among(cls, case: Case) -> list[Finding]:
-        """Recognise the gradient of a point before this one; see `learning_rate`."""
+        """Recognise the gradient of a point before this one, on a line through it."""
         cost, fitting = case.cost, case.fitting
         # With one or two numbers, a learning rate could always be fitted.
         compared = sum(int(m.sample.is_nonzero.sum()) for m in fitting)
@@ -107,19 +99,16 @@ class Update(Finding):
         # An update changes all parameters, and so all gradients.
         if any(m.is_compared and not m.is_wrong for m in fitting):
             return []
-        if any(m.is_partial or not m.is_finite for m in case.mismatches):
+        if not all(m.is_measured and m.is_finite for m in case.mismatches):
             return []
+        line = _Line(NoisyFunction(cost.at, cost.best.noise), case)
         # One fitted number is no simpler than another, unless it occurs in the notebook.
         is_fitted = all(f.firm for f in case.doubtful)
-        function = NoisyFunction(cost.at, cost.best.noise)
-        rate = learning_rate(
-            function, case.theta, case.mismatches, fitting, case.numbers, thorough=not is_fitted
-        )
-        name = "" if rate is None else case.numbers.rate(rate)
-        if rate is None or (is_fitted and not name):
-            return []
-        wrong = tuple(m for m in fitting if m.is_wrong)
-        return [cls(wrong, learning_rate=rate, name=name)]
+        for rate, error in line.candidates(thorough=not is_fitted):
+            if is_gradient_of(line.function, line.before_update(rate), fitting, given=error):
+                name, wrong = case.numbers.rate(rate), tuple(m for m in fitting if m.is_wrong)
+                return [cls(wrong, learning_rate=rate, name=name)] if name or not is_fitted else []
+        return []
 
     def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
         """Return the learning rate."""
@@ -132,69 +121,41 @@ class Update(Finding):
         )
 
 
-def learning_rate(
-    function: NoisyFunction,
-    theta: Vector,
-    mismatches: Sequence[Mismatch],
-    fitting: Sequence[Mismatch],
-    numbers: NotebookNumbers,
-    *,
-    thorough: bool,
-) -> float | None:
-    """Return the learning rate of the update after which the gradient was not computed again.
+class _Line:
+    """J along the analytic gradient, as a function of the distance from θ.
 
     Parameters
     ----------
     function : NoisyFunction
         The function J.
-    theta : ndarray
-        The current parameters.
-    mismatches : sequence of Mismatch
-        All parameters; all of them were updated.
-    fitting : sequence of Mismatch
-        The parameters whose gradient must fit; the others are wrong for another reason.
-    numbers : NotebookNumbers
-        The lengths and numbers that the notebook knows by name.
-    thorough : bool
-        If True, usual learning rates are tried if the secant method fails.
-
-    Returns
-    -------
-    float or None
-        The learning rate; None if the gradient fits nowhere on the line.
+    case : Case
+        The parameters and both gradients.
     """
-    gradient = np.zeros(len(theta))
-    for m in mismatches:
-        gradient[m.part] = m.sample.analytic
-    length = norm(gradient)
-    if not 0 < length < math.inf or not all(m.sample.known.all() for m in mismatches):
-        return None
-    numerical = sum(float(m.sample.numerical @ m.sample.analytic) for m in mismatches)
-    line = _Line(function, theta, gradient / length, length, numerical / length)
-    for rate, error in line.candidates(numbers, thorough=thorough):
-        there = theta + rate * gradient
-        if is_gradient_of(function, there, fitting, given=error):
-            return rate
-    return None
 
+    def __init__(self, function: NoisyFunction, case: Case) -> None:
+        self.function, self._theta, self._numbers = function, case.theta, case.numbers
+        self._gradient = np.zeros(len(self._theta))
+        for m in case.mismatches:
+            self._gradient[m.part] = m.sample.analytic
+        self.length = norm(self._gradient)
+        numerical = sum(float(m.sample.numerical @ m.sample.analytic) for m in case.mismatches)
+        self._slope_here = numerical / self.length if self.length else 0.0
+        self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(self._theta))))
 
-class _Line:
-    """J along the gradient, as a function of the distance from θ."""
+    def before_update(self, rate: float) -> Vector:
+        """Return the point from which a step with this learning rate leads to θ."""
+        return self._theta + rate * self._gradient
 
-    def __init__(
-        self, function: NoisyFunction, theta: Vector, along: Vector, length: float, here: float
-    ) -> None:
-        self._function, self._theta, self._along = function, theta, along
-        self._length, self._slope_here = length, here
-        self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(theta))))
+    def candidates(self, *, thorough: bool) -> Iterator[tuple[float, float]]:
+        """Yield learning rates to try, each with its relative error.
 
-    def candidates(
-        self, numbers: NotebookNumbers, *, thorough: bool
-    ) -> Iterator[tuple[float, float]]:
-        """Yield learning rates to try, each with its relative error."""
-        solved = self._rate_by_secants()
+        If the secant method fails, usual ones are tried, but only if the search is to be thorough.
+        """
+        if not 0 < self.length < math.inf:
+            return
+        numbers, solved = self._numbers, self._rate_by_secants()
         if solved is not None:
-            error = max(2 * self._tolerance / abs(self._length - self._slope_here), LEAST_ERROR)
+            error = max(2 * self._tolerance / abs(self.length - self._slope_here), LEAST_ERROR)
             chosen = [rate for rate in numbers.rates if abs(rate - solved) <= error * solved]
             round_one = float(f"{solved:.{ROUND}g}")
             if abs(round_one - solved) <= error * solved:
@@ -203,8 +164,8 @@ class _Line:
             yield solved, error
             return
         for rate in dict.fromkeys((*numbers.rates[:MOST_NAMED], *USUAL_RATES)) if thorough else ():
-            off = abs(self._slope(rate * self._length) - self._length)
-            if off <= SIMILAR * abs(self._length - self._slope_here):
+            off = abs(self._slope(rate * self.length) - self.length)
+            if off <= SIMILAR * abs(self.length - self._slope_here):
                 yield rate, 0.0
 
     def _rate_by_secants(self) -> float | None:
@@ -215,23 +176,23 @@ class _Line:
             value = self._slope(distance)
             if not math.isfinite(value) or value == last_value:
                 return None
-            if abs(value - self._length) <= self._tolerance:
-                return distance / self._length
-            if step and abs(value - self._length) > abs(last_value - self._length) / FASTER:
+            if abs(value - self.length) <= self._tolerance:
+                return distance / self.length
+            if step and abs(value - self.length) > abs(last_value - self.length) / FASTER:
                 # For a gradient that is merely stale, the method converges at once.
                 return None
             bend = (value - last_value) / (distance - last)
             last, last_value = distance, value
-            distance += (self._length - value) / bend
-            if not 0 < distance < LARGEST_RATE_TRIED * self._length:
+            distance += (self.length - value) / bend
+            if not 0 < distance < LARGEST_RATE_TRIED * self.length:
                 return None
         return None
 
     @property
     def _tolerance(self) -> float:
         """The distance from the required slope that is close enough."""
-        return max(CONVERGED * self._length, NOISE_BARS * self._function.noise / self._step)
+        return max(CONVERGED * self.length, NOISE_BARS * self.function.noise / self._step)
 
     def _slope(self, distance: float) -> float:
-        there = self._theta + distance * self._along
-        return self._function.slope(there, self._along, self._step)
+        along = self._gradient / self.length
+        return self.function.slope(self._theta + distance * along, along, self._step)

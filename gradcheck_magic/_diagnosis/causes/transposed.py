@@ -27,18 +27,11 @@ MOST_AXES = 4
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Transposed(Finding):
-    """A gradient with the right values in other places.
-
-    Attributes
-    ----------
-    how : str
-        "transposed", "reshaped", "flipped", "shifted" or "reordered".
-    axes : tuple of int
-        The axes that were mixed up.
-    """
+    """A gradient with the right values in other places."""
 
     cause = Cause.TRANSPOSED
 
+    # "transposed", "reshaped", "flipped", "shifted" or "reordered".
     how: str
     axes: Axes
 

@@ -25,20 +25,13 @@ NEARLY = 0.98
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Unknown(Finding):
-    """A gradient without a simple cause.
-
-    Attributes
-    ----------
-    n_wrong : int
-        The number of wrong entries.
-    cosine, ratio : float, optional
-        The cosine and the length ratio of the two gradients, if neither is zero.
-    """
+    """A gradient without a simple cause."""
 
     cause = Cause.UNKNOWN
     is_open: ClassVar[bool] = True
 
     n_wrong: int
+    # Cosine and length ratio of the two gradients, if neither is zero.
     cosine: float | None = None
     ratio: float | None = None
     firm: bool = field(default=False)

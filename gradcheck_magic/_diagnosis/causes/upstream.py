@@ -22,21 +22,7 @@ COSINE_ALIKE = 0.99
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Upstream(Finding):
-    """An error that enters at one place in the backward pass.
-
-    Attributes
-    ----------
-    after, before : str
-        The parameters after and before the place; `after` is empty at the very start.
-    layer : int or None
-        The number of the layer before it, if its name has one.
-    right_after : bool
-        True if everything after it is right.
-    is_numbered : bool
-        True if names give the order, rather than the order of the arguments alone.
-    evidence : list of dict
-        How far each gradient is from the correct one.
-    """
+    """An error that enters at one place in the backward pass; see `Boundary`."""
 
     cause = Cause.UPSTREAM
 
@@ -45,6 +31,7 @@ class Upstream(Finding):
     layer: int | None
     right_after: bool
     is_numbered: bool
+    # How far each gradient is from the correct one.
     evidence: list[Details]
 
     @classmethod
