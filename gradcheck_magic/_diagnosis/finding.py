@@ -174,6 +174,8 @@ class Case:
 
     def with_findings(self, new: Sequence[Finding]) -> Case:
         """Return the case with new findings, in place of older ones about the same parameters."""
+        if not new:
+            return self
         explained = {m for finding in new for m in finding.mismatches}
         kept = (_without(finding, explained) for finding in self.findings)
         findings = [*(finding for finding in kept if finding.mismatches), *new]
