@@ -24,7 +24,7 @@ from gradcheck_magic._diagnosis.conclude import (
 )
 from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.evidence import Evidence
-from gradcheck_magic._diagnosis.experiments import Earlier
+from gradcheck_magic._diagnosis.finding import Earlier
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._inputs.parameters import Names, VariableNames, collect, cost_name

@@ -18,7 +18,7 @@ from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._result.parameter_check import index_of
 
-__all__ = ["COINCIDENCE", "TOLERANCE", "Mismatch", "Sample", "Sides", "norm"]
+__all__ = ["COINCIDENCE", "NO_GRADIENT", "TOLERANCE", "Mismatch", "Sample", "Sides", "norm"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -32,6 +32,8 @@ TOLERANCE = 1e-6
 COINCIDENCE = -5.0
 # An entry counts as evidence only if it exceeds its error bar by this factor.
 STANDS_OUT = 10.0
+# A value this small compared with the rest counts as zero: it is what rounding leaves of a zero.
+NO_GRADIENT = 1e-14
 # The error bar of values measured to the last bit, in units of the largest value.
 LEAST_BAR = 1e-15
 
@@ -309,6 +311,22 @@ class Mismatch:
         typical = norm(off) / np.sqrt(max(len(off), 1))
         right: Mask = ~self.wrong & (STANDS_OUT * CLEAR * sample.allowed <= typical)
         return right
+
+    @property
+    def is_zero(self) -> bool:
+        """True if the analytic gradient is zero everywhere, to within its rounding."""
+        sample = self.sample
+        return not np.max(np.abs(sample.analytic)) > NO_GRADIENT * norm(sample.numerical)
+
+    @property
+    def is_finite(self) -> bool:
+        """True if the analytic gradient has no nan and no infinity."""
+        return bool(np.isfinite(self.sample.analytic).all())
+
+    @property
+    def is_measured(self) -> bool:
+        """True if all its entries were measured."""
+        return self.sides is None and bool(self.sample.known.all())
 
     @property
     def is_compared(self) -> bool:

@@ -120,29 +120,21 @@ class NotebookNumbers:
         read = [
             (spoken.get(id(v), k), v) for k, v in until_error(variables_read(function, NAME_DEPTH))
         ]
-        self._take_all_lengths(read)
-        for parameter in pairing.parameters.arrays:
-            self._take_lengths(parameter.name, parameter.shape)
-        self._take_all_lengths(namespace)
-        for label, leaf in self._leaves([*namespace, *read]):
+        in_cost, elsewhere = list(self._leaves(read)), list(self._leaves(namespace))
+        parameters = [(parameter.name, parameter) for parameter in pairing.parameters.arrays]
+        for label, leaf in (*in_cost, *parameters, *elsewhere):
+            self._take_lengths(label, getattr(leaf, "shape", ()))
+        for label, leaf in (*elsewhere, *in_cost):
             if not _is_array(leaf) and (number := _finite(leaf)):
                 self._numbers.setdefault(label, number)
-        self._read = {label for label, _ in self._leaves(read)}
+        self._read = {label for label, _ in in_cost}
 
     def _leaves(self, named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
         """Yield all arrays and numbers that are neither parameters nor gradients."""
         for name, value in named:
             if id(value) not in self._own:
-                yield from (
-                    (label, leaf)
-                    for label, leaf in until_error(_leaves(name, value, NAME_DEPTH))
-                    if id(leaf) not in self._own
-                )
-
-    def _take_all_lengths(self, named: Iterable[tuple[str, Any]]) -> None:
-        for label, leaf in self._leaves(named):
-            if _is_array(leaf):
-                self._take_lengths(label, tuple(leaf.shape))
+                leaves = until_error(_leaves(name, value, NAME_DEPTH))
+                yield from ((label, leaf) for label, leaf in leaves if id(leaf) not in self._own)
 
     def _take_lengths(self, label: str, shape: tuple[int, ...]) -> None:
         for axis, length in enumerate(shape):

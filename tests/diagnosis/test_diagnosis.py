@@ -20,9 +20,9 @@ from gradcheck_magic import (
     Verdict,
     check_gradients,
 )
-from gradcheck_magic._diagnosis.broadcasting import BroadcastWatch
+from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastWatch
+from gradcheck_magic._diagnosis.causes.transposed import rearrangements
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
-from gradcheck_magic._diagnosis.recognise_cause import rearrangements
 from gradcheck_magic._inputs.pairing import pair
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "diagnoses.txt"
@@ -824,7 +824,7 @@ def test_watching():
     watch = BroadcastWatch()
     vector, column = watch.over(np.arange(3.0)), np.arange(3.0)[:, None]
     assert (vector - column).shape == (column - vector).shape == (3,)
-    assert len(watch.found) == 2
+    assert len(watch.shapes) == 2
     vector += 1
     assert np.sum(vector, where=[True, False, True]) == 4
     # The first is meant to be a table of all pairs; in the second, (1, 1) is not a column.
@@ -1054,8 +1054,8 @@ def test_the_entries_behind_a_diagnosis():
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 3), (2, 2, 3), (4,), (1, 5)])
 def test_rearrangements_are_all_different(shape):
-    orders = [order.tobytes() for _, order in rearrangements(shape)]
+    orders = [order.tobytes() for _, _, order in rearrangements(shape)]
     assert len(orders) == len(set(orders))
     size = int(np.prod(shape))
     assert np.arange(size).tobytes() not in orders
-    assert all(sorted(order) == list(range(size)) for _, order in rearrangements(shape))
+    assert all(sorted(order) == list(range(size)) for _, _, order in rearrangements(shape))

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._diagnosis.experiments import Earlier, Experiments
+from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastInCost
+from gradcheck_magic._diagnosis.causes.ignored import is_ignored
+from gradcheck_magic._diagnosis.causes.stale import PreviousCheck, Update
+from gradcheck_magic._diagnosis.causes.unknown import Unknown
+from gradcheck_magic._diagnosis.finding import Case, Earlier
+from gradcheck_magic._diagnosis.layers import Layers
 from gradcheck_magic._diagnosis.mismatch import Mismatch
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
@@ -24,10 +29,8 @@ def squares(p):
     return float(np.sum(p["W"] ** 2) + np.sum(p["b"]))
 
 
-def experiments(
-    grads, numerical=RIGHT, *, params=None, cost=None, earlier=None, only=None, sides=None
-):
-    """Return the experiments, and the mismatches between the gradients and the measured values."""
+def case_of(grads, numerical=RIGHT, *, params=None, cost=None, earlier=None, only=None, sides=None):
+    """Return a case in which no cause of any wrong gradient has been found."""
     params = {"W": W, "b": B} if params is None else params
     pairing = pair(params, grads, only=only)
     mismatches = []
@@ -41,8 +44,16 @@ def experiments(
         m = Mismatch.of(parameter, name, values, wrong, ks, is_bug=True, sides=sides)
         mismatches.append(m)
     numbers = NotebookNumbers(squares, {"lr": RATE}, pairing)
-    asked = Experiments(pairing, mismatches, numbers=numbers, cost=cost, earlier=earlier)
-    return asked, mismatches
+    return Case(
+        pairing,
+        tuple(mismatches),
+        Layers(mismatches, is_everything=only is None),
+        numbers,
+        "cost",
+        cost,
+        earlier,
+        tuple(Unknown.of(m) for m in mismatches if m.is_wrong),
+    )
 
 
 def entered(function, params=None, call="auto"):
@@ -81,22 +92,22 @@ def test_earlier(check, is_taken):
 # Parameters that the cost ignores
 
 
-@pytest.mark.parametrize(("reads_b", "is_ignored"), [
+@pytest.mark.parametrize(("reads_b", "ignored"), [
     pytest.param(lambda b: 0.0, True, id="not used"),
     pytest.param(lambda b: np.maximum(b - 9, 0).sum(), True, id="HARD: off, as far as it goes"),
     pytest.param(lambda b: np.maximum(b - B.max(), 0).sum(), False, id="HARD: off here alone"),
     pytest.param(lambda b: b.sum(), False, id="used"),
     pytest.param(lambda b: 0.0 if np.allclose(b, B) else np.nan, True, id="HARD: no number there"),
 ])  # fmt: skip
-def test_ignored(reads_b, is_ignored):
+def test_ignored(reads_b, ignored):
     with entered(lambda p: float(np.sum(p["W"]) + reads_b(p["b"]))) as cost:
-        asked, (_, bias) = experiments(RIGHT, cost=cost)
-        assert asked.is_ignored(bias) is is_ignored
+        case = case_of(RIGHT, cost=cost)
+        assert is_ignored(case.mismatches[1], case) is ignored
 
 
 def test_ignored_as_far_as_is_known_without_a_cost():
-    asked, (weights, _) = experiments(RIGHT)
-    assert asked.is_ignored(weights)
+    case = case_of(RIGHT)
+    assert is_ignored(case.mismatches[0], case)
 
 
 # Gradients that were correct at the previous check
@@ -105,24 +116,20 @@ THEN = {"dW": 3 * W + 1, "db": np.ones(3)}
 
 
 @pytest.mark.parametrize(("grads", "bar", "names"), [
-    pytest.param(THEN, BAR, ["W"], id="right then"),
-    pytest.param({**THEN, "dW": 3 * W + 1 + 1e-3}, BAR, None, id="wrong then, too"),
-    pytest.param({**THEN, "dW": 3 * W + 1 + 1e-3}, np.inf, None, id="HARD: not measured then"),
-    pytest.param({**THEN, "db": 2 * np.ones(3)}, BAR, None, id="HARD: another one wrong then"),
+    pytest.param(THEN, BAR, [["W"]], id="right then"),
+    pytest.param({**THEN, "dW": 3 * W + 1 + 1e-3}, BAR, [], id="wrong then, too"),
+    pytest.param({**THEN, "dW": 3 * W + 1 + 1e-3}, np.inf, [], id="HARD: not measured then"),
+    pytest.param({**THEN, "db": 2 * np.ones(3)}, BAR, [], id="HARD: another one wrong then"),
 ])  # fmt: skip
 def test_previous(grads, bar, names):
     then = np.concatenate([np.ravel(THEN["dW"]), THEN["db"]])
-    asked, mismatches = experiments(grads, earlier=Earlier(then, np.full(9, bar)))
-    finding = asked.previous(mismatches)
-    assert (finding and [m.name for m in finding.mismatches]) == names
-    if finding:
-        assert finding.cause is Cause.STALE
-        assert "learning_rate" not in finding.details
+    found = PreviousCheck.among(case_of(grads, earlier=Earlier(then, np.full(9, bar))))
+    assert [[m.name for m in finding.mismatches] for finding in found] == names
+    assert [finding.details for finding in found] == [{}] * len(names)
 
 
 def test_nothing_is_known_of_before():
-    asked, mismatches = experiments(THEN)
-    assert asked.previous(mismatches) is None
+    assert PreviousCheck.among(case_of(THEN)) == []
 
 
 # Gradients that are correct before an update
@@ -140,8 +147,7 @@ def fourth_powers(p):
 
 def test_stale():
     with entered(fourth_powers, AFTER) as cost:
-        asked, mismatches = experiments(GRADIENT, NOW, params=AFTER, cost=cost)
-        finding = asked.stale(mismatches, thorough=False)
+        (finding,) = Update.among(case_of(GRADIENT, NOW, params=AFTER, cost=cost))
     assert finding.cause is Cause.STALE
     assert [m.name for m in finding.mismatches] == ["W", "b"]
     assert finding.details == {"learning_rate": RATE, "name": "lr"}
@@ -158,10 +164,9 @@ NOT_FINITE = {**GRADIENT, "db": np.full(3, np.nan)}
 ])  # fmt: skip
 def test_not_stale(grads, only):
     with entered(fourth_powers, AFTER) as cost:
-        asked, mismatches = experiments(grads, NOW, params=AFTER, cost=cost, only=only)
-        assert asked.stale(mismatches, thorough=True) is None
-    asked, mismatches = experiments(GRADIENT, NOW, params=AFTER)
-    assert asked.stale(mismatches, thorough=True) is None, "without a cost nothing is tried"
+        assert Update.among(case_of(grads, NOW, params=AFTER, cost=cost, only=only)) == []
+    case = case_of(GRADIENT, NOW, params=AFTER)
+    assert Update.among(case) == [], "without a cost nothing is tried"
 
 
 # Gradients that are correct for a fixed cost
@@ -190,10 +195,9 @@ DONE = {"dp": (P - Y.mean()) / 5}
 def test_broadcast(grads, function, is_found):
     params = {"p": P}
     with entered(function, params) as cost:
-        asked, mismatches = experiments(grads, DONE, params=params, cost=cost)
-        finding = asked.broadcast(mismatches)
-    assert (finding is not None) == is_found
-    if finding:
+        found = BroadcastInCost.among(case_of(grads, DONE, params=params, cost=cost))
+    assert len(found) == is_found
+    for finding in found:
         assert finding.cause is Cause.BROADCAST
         assert finding.details["how"] == "cost"
         assert finding.details["shapes"] == ((5,), (5, 1))
@@ -209,8 +213,7 @@ def test_what_a_cost_keeps_is_like_any_other_array():
         return meeting(p)
 
     with entered(keeping, {"p": P}) as cost:
-        asked, mismatches = experiments(MEANT, DONE, params={"p": P}, cost=cost)
-        assert asked.broadcast(mismatches)
+        assert BroadcastInCost.among(case_of(MEANT, DONE, params={"p": P}, cost=cost))
     assert type(kept[-1]) is np.ndarray
     assert any(type(array) is not np.ndarray for array in kept)
     assert {type(array - Y[:, None]) for array in kept} == {np.ndarray}
@@ -220,15 +223,14 @@ def test_what_a_cost_keeps_is_like_any_other_array():
 def test_a_cost_that_reads_the_notebook_cannot_be_watched():
     own = {"p": P.copy()}
     with entered(lambda: meeting(own), own, call="closure") as cost:
-        asked, mismatches = experiments(MEANT, DONE, params=own, cost=cost)
-        assert asked.broadcast(mismatches) is None
+        assert BroadcastInCost.among(case_of(MEANT, DONE, params=own, cost=cost)) == []
 
 
 def test_of_some_entries_nothing_is_tried():
     """After a scan, only some rows and columns are known, so nothing is tried."""
     sides = (np.arange(5),)
     with entered(meeting, {"p": P}) as cost:
-        asked, mismatches = experiments(MEANT, DONE, params={"p": P}, cost=cost, sides=sides)
-        assert asked.broadcast(mismatches) is None
-        assert asked.stale(mismatches, thorough=True) is None
-        assert asked.previous(mismatches) is None
+        earlier = Earlier(np.ravel(MEANT["dp"]), np.full(5, BAR))
+        case = case_of(MEANT, DONE, params={"p": P}, cost=cost, sides=sides, earlier=earlier)
+        for kind in (BroadcastInCost, Update, PreviousCheck):
+            assert kind.among(case) == []

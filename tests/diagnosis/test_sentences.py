@@ -7,14 +7,26 @@ import re
 
 import numpy as np
 import pytest
+from causes import case_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck_magic._diagnosis.finding import Finding
+from gradcheck_magic._diagnosis.causes.broadcast import AxisTooMany, WrongAxis
+from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastInCost
+from gradcheck_magic._diagnosis.causes.entries import Clipped, Entries, NotFinite
+from gradcheck_magic._diagnosis.causes.ignored import Ignored
+from gradcheck_magic._diagnosis.causes.mask import Mask
+from gradcheck_magic._diagnosis.causes.regularization import Regularization
+from gradcheck_magic._diagnosis.causes.scale import Scale, Sign
+from gradcheck_magic._diagnosis.causes.slice import Slice
+from gradcheck_magic._diagnosis.causes.stale import PreviousCheck, Update
+from gradcheck_magic._diagnosis.causes.swapped import Swapped
+from gradcheck_magic._diagnosis.causes.transposed import Transposed
+from gradcheck_magic._diagnosis.causes.unknown import FlatHere, NearlyRight, Unknown
+from gradcheck_magic._diagnosis.causes.upstream import Upstream
+from gradcheck_magic._diagnosis.causes.zero import Zero
 from gradcheck_magic._diagnosis.mismatch import Mismatch
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
-from gradcheck_magic._diagnosis.sentences import Context, sentence
-from gradcheck_magic._diagnosis.upstream import Layers
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._result.cause import Cause
@@ -37,11 +49,11 @@ def mismatch(name="W", shape=(3, 4), factor=3.0, *, bar=BAR, gradient_name=None)
 W, V = mismatch(), mismatch("V")
 
 
-def told(cause, details, *mismatches, among=None):
+def told(kind, evidence, *mismatches, among=None):
     """Return the sentence for a finding."""
     mismatches = mismatches or (W,)
-    layers = Layers(mismatches if among is None else among)
-    return sentence(Finding(cause, mismatches, details), Context(layers, NUMBERS, "J"))
+    case = case_of(mismatches if among is None else among, NUMBERS)
+    return kind(mismatches, **evidence).sentence(case)
 
 
 def quoted(text):
@@ -54,70 +66,71 @@ def numbers(text):
     return [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", plain)]
 
 
-def known(name, **more):
-    return {"name": name, "n_wrong": 3, **more}
+def known(**more):
+    return {"n_wrong": 3, **more}
 
 
 PLACE = {"after": "W3", "before": "W2", "layer": 2, "right_after": True, "is_numbered": True}
 START = {**PLACE, "after": "", "layer": None}
-ALIKE = [known("W", cosine=0.25, ratio=2.0), known("V", cosine=0.75, ratio=2.0)]
+ALIKE = [{"name": "W", "cosine": 0.25}, {"name": "V", "cosine": 0.75}]
+SIGN = {"factor": -1.0, "factor_uncertainty": 1e-9}
 SCALE = {"factor": 40.0, "factor_uncertainty": 1e-9}
 STRENGTH = {"strength": 0.7, "strength_uncertainty": 1e-9, "l1": False}
 ENTRIES = {"n_wrong": 2, "n_right": 10, "indices": [(0, 1), (2, 3)]}
 
 # For each finding, names that must be in code, and numbers that must be in the sentence.
 SAID = {
-    "sign": (Cause.SIGN, {}, (W, V), {"dW", "dV"}, ()),
-    "sign, placed": (Cause.SIGN, {"after": "W3", "before": "W2"}, (W,), {"dW", "W3", "W2"}, ()),
-    "but for a penalty": (Cause.SIGN, {"penalised": ["V"]}, (W,), {"dW", "V"}, ()),
-    "scale": (Cause.SCALE, SCALE, (W,), {"dW", "X.shape[1]"}, (40.0,)),
-    "scale and sign": (Cause.SCALE, {**SCALE, "factor": -3.25}, (W,), {"dW"}, (-3.25,)),
-    "nearly right": (Cause.SCALE, {**SCALE, "factor": 1.00003}, (W,), {"dW"}, (1.00003,)),
-    "transposed": (Cause.TRANSPOSED, {"how": "transposed", "axes": (1, 0)}, (W,), {"dW"}, ()),
-    "axes": (Cause.TRANSPOSED, {"how": "transposed", "axes": (0, 2, 1)}, (W,), {"dW"}, (0, 2, 1)),
-    "reshaped": (Cause.TRANSPOSED, {"how": "reshaped", "axes": (1, 0)}, (W,), {"dW"}, ()),
-    "reordered": (Cause.TRANSPOSED, {"how": "reordered", "axes": ()}, (W,), {"dW"}, ()),
-    "flipped": (Cause.TRANSPOSED, {"how": "flipped", "axes": (0, 1)}, (W,), {"dW"}, (0, 1)),
-    "shifted": (Cause.TRANSPOSED, {"how": "shifted", "axes": (1,)}, (W,), {"dW"}, (1,)),
-    "exchanged": (Cause.SWAPPED, {"owners": ["V", "W"]}, (W, V), {"dW", "dV"}, (24,)),
-    "another's": (Cause.SWAPPED, {"owners": ["U"]}, (W,), {"dW", "U"}, (12,)),
-    "others'": (Cause.SWAPPED, {"owners": ["V", "U"]}, (W, V), {"dW", "dV", "V", "U"}, (24,)),
-    "zero": (Cause.ZERO, {}, (W,), {"dW", "W"}, ()),
-    "penalty": (Cause.REGULARIZATION, STRENGTH, (W,), {"dW", "lambd", "J"}, (0.7,)),
-    "penalty of some": (Cause.REGULARIZATION, {**STRENGTH, "n_wrong": 5}, (W,), {"dW"}, (5, 12)),
-    "cost": (Cause.BROADCAST, {"how": "cost", "shapes": ((7,), (7, 1)), "lines": ["r = p - y"]},
+    "sign": (Sign, SIGN, (W, V), {"dW", "dV"}, ()),
+    "sign, placed": (Sign, {**SIGN, "after": "W3", "before": "W2"}, (W,), {"dW", "W3", "W2"}, ()),
+    "but for a penalty": (Sign, {**SIGN, "penalised": ("V",)}, (W,), {"dW", "V"}, ()),
+    "scale": (Scale, SCALE, (W,), {"dW", "X.shape[1]"}, (40.0,)),
+    "scale and sign": (Scale, {**SCALE, "factor": -3.25}, (W,), {"dW"}, (-3.25,)),
+    "nearly right": (Scale, {**SCALE, "factor": 1.00003}, (W,), {"dW"}, (1.00003,)),
+    "transposed": (Transposed, {"how": "transposed", "axes": (1, 0)}, (W,), {"dW"}, ()),
+    "axes": (Transposed, {"how": "transposed", "axes": (0, 2, 1)}, (W,), {"dW"}, (0, 2, 1)),
+    "reshaped": (Transposed, {"how": "reshaped", "axes": (1, 0)}, (W,), {"dW"}, ()),
+    "reordered": (Transposed, {"how": "reordered", "axes": ()}, (W,), {"dW"}, ()),
+    "flipped": (Transposed, {"how": "flipped", "axes": (0, 1)}, (W,), {"dW"}, (0, 1)),
+    "shifted": (Transposed, {"how": "shifted", "axes": (1,)}, (W,), {"dW"}, (1,)),
+    "exchanged": (Swapped, {"owners": ["V", "W"]}, (W, V), {"dW", "dV"}, (24,)),
+    "another's": (Swapped, {"owners": ["U"]}, (W,), {"dW", "U"}, (12,)),
+    "others'": (Swapped, {"owners": ["V", "U"]}, (W, V), {"dW", "dV", "V", "U"}, (24,)),
+    "zero": (Zero, {}, (W,), {"dW", "W"}, ()),
+    "penalty": (Regularization, STRENGTH, (W,), {"dW", "lambd", "J"}, (0.7,)),
+    "penalty of some": (Regularization, {**STRENGTH, "n_wrong": 5}, (W,), {"dW"}, (5, 12)),
+    "cost": (BroadcastInCost, {"how": "cost", "shapes": ((7,), (7, 1)), "lines": ["r = p - y"]},
              (W,), {"J", "dW", "r = p - y"}, (7, 7, 7, 1)),
-    "other axis": (Cause.BROADCAST, {"how": "axis", "total": -2.5}, (W,), {"dW"}, (-2.5,)),
-    "sum": (Cause.BROADCAST, {"how": "sum", "axes": (0, 1)}, (W,), {"dW"}, ()),
-    "mean": (Cause.BROADCAST, {"how": "mean", "axes": (0,)}, (W,), {"dW"}, (0,)),
-    "slice": (Cause.SLICE, {"sides": [[2], [0, 1, 2, 3]], "n_right": 8}, (W,), {"dW"}, (2,)),
-    "entries": (Cause.ENTRIES, ENTRIES, (W,), {"dW"}, (2, 12, 0, 1, 2, 3)),
-    "zero entries": (Cause.ENTRIES, {**ENTRIES, "within": "ZERO"}, (W,), {"dW"}, (2, 12, 0, 1)),
-    "not finite": (Cause.ENTRIES, {"n_not_finite": 4, "indices": []}, (W,), {"dW"}, (4, 12)),
-    "clipped": (Cause.ENTRIES, {"clipped": 0.125}, (W, V), {"dW", "dV"}, (0.125,)),
-    "mask": (Cause.MASK, {"name": "W", "axis": 0, "indices": [1, 2]}, (W, V), {"dW", "dV", "J"},
+    "other axis": (WrongAxis, {"how": "axis", "total": -2.5}, (W,), {"dW"}, (-2.5,)),
+    "sum": (AxisTooMany, {"how": "sum", "axes": (0, 1)}, (W,), {"dW"}, ()),
+    "mean": (AxisTooMany, {"how": "mean", "axes": (0,)}, (W,), {"dW"}, (0,)),
+    "slice": (Slice, {"sides": [[2], [0, 1, 2, 3]], "n_right": 8}, (W,), {"dW"}, (2,)),
+    "entries": (Entries, ENTRIES, (W,), {"dW"}, (2, 12, 0, 1, 2, 3)),
+    "zero entries": (Entries, {**ENTRIES, "within": "ZERO"}, (W,), {"dW"}, (2, 12, 0, 1)),
+    "not finite": (NotFinite, {"n_not_finite": 4, "indices": []}, (W,), {"dW"}, (4, 12)),
+    "clipped": (Clipped, {"clipped": 0.125}, (W, V), {"dW", "dV"}, (0.125,)),
+    "mask": (Mask, {"name": "W", "axis": 0, "indices": [1, 2]}, (W, V), {"dW", "dV", "J"},
              (1, 2)),
-    "upstream": (Cause.UPSTREAM, {**PLACE, "evidence": ALIKE}, (W, V), {"W3", "W2", "dW", "dV"},
+    "upstream": (Upstream, {**PLACE, "evidence": ALIKE}, (W, V), {"W3", "W2", "dW", "dV"},
                  ()),
-    "start": (Cause.UPSTREAM, {**START, "evidence": ALIKE}, (W, V), {"dW", "dV", "J"}, ()),
-    "stale": (Cause.STALE, {"learning_rate": 0.05, "name": "lr"}, (W, V), {"dW", "dV", "lr"},
+    "start": (Upstream, {**START, "evidence": ALIKE}, (W, V), {"dW", "dV", "J"}, ()),
+    "stale": (Update, {"learning_rate": 0.05, "name": "lr"}, (W, V), {"dW", "dV", "lr"},
               (0.05,)),
-    "stale, unnamed": (Cause.STALE, {"learning_rate": 0.05, "name": ""}, (W,), {"dW"}, (0.05,)),
-    "previous": (Cause.STALE, {}, (W,), {"dW"}, ()),
-    "ignored": (Cause.COST_IGNORES_PARAMETERS, {"within": 3e-7}, (W,), {"W", "dW"}, (3e-7,)),
-    "unknown": (Cause.UNKNOWN, known("W", cosine=-0.125, ratio=2.5), (W,), {"dW"},
+    "stale, unnamed": (Update, {"learning_rate": 0.05, "name": ""}, (W,), {"dW"}, (0.05,)),
+    "previous": (PreviousCheck, {}, (W,), {"dW"}, ()),
+    "ignored": (Ignored, {"within": 3e-7}, (W,), {"W", "dW"}, (3e-7,)),
+    "unknown": (Unknown, known(cosine=-0.125, ratio=2.5), (W,), {"dW"},
                 (3, 12)),
-    "flat": (Cause.UNKNOWN, {"flat_to": 3e-7, "n_wrong": 1}, (W,), {"W", "dW"}, (3e-7,)),
-    "all nearly right": (Cause.UNKNOWN, {"evidence": [known("W", cosine=0.9875)]}, (W, V),
+    "flat": (FlatHere, {"flat_to": 3e-7, "n_wrong": 1}, (W,), {"W", "dW"}, (3e-7,)),
+    "all nearly right": (NearlyRight, {"evidence": [{"name": "W", "cosine": 0.9875}]}, (W, V),
                          {"dW", "dV", "J"}, ()),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("cause", "details", "mismatches", "names", "values"), SAID.values(), ids=SAID
+    ("kind", "evidence", "mismatches", "names", "values"), SAID.values(), ids=SAID
 )
-def test_said(cause, details, mismatches, names, values):
-    text = told(cause, details, *mismatches)
+def test_said(kind, evidence, mismatches, names, values):
+    text = told(kind, evidence, *mismatches)
     assert names <= set(quoted(text))
     rest = numbers(text)
     for value in values:
@@ -129,22 +142,22 @@ def test_said(cause, details, mismatches, names, values):
 
 
 def test_every_cause_has_a_sentence_of_its_own():
-    assert {cause for cause, *_ in SAID.values()} == set(Cause)
-    texts = [told(cause, details, *group) for cause, details, group, _, _ in SAID.values()]
+    assert {kind.cause for kind, *_ in SAID.values()} == set(Cause)
+    texts = [told(kind, evidence, *group) for kind, evidence, group, _, _ in SAID.values()]
     assert len(set(texts)) == len(texts)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.floats(-1e4, 1e4).filter(lambda c: abs(c) > 1e-3 and abs(c - 1) > 1e-3))
 def test_any_factor_is_told_to_four_digits(factor):
-    text = told(Cause.SCALE, {"factor": factor, "factor_uncertainty": 1e-12})
+    text = told(Scale, {"factor": factor, "factor_uncertainty": 1e-12})
     assert any(n == pytest.approx(factor, rel=5.1e-4) for n in numbers(text))
 
 
 @pytest.mark.parametrize("uncertainty", [1e-9, 0.02])
 def test_the_error_bar_of_a_factor(uncertainty):
     """The error bar is stated if it does not allow four digits."""
-    text = told(Cause.SCALE, {"factor": 3.25, "factor_uncertainty": uncertainty})
+    text = told(Scale, {"factor": 3.25, "factor_uncertainty": uncertainty})
     assert (0.02 in numbers(text)) == (uncertainty == 0.02)
 
 
@@ -156,7 +169,7 @@ SHAPE = (4, 5, 6)
 def test_a_block_is_told_as_numpy_would_take_it(sides):
     """The code in the sentence is an index that selects just these entries."""
     sides = [sorted(side) for side in sides]
-    text = told(Cause.SLICE, {"sides": sides, "n_right": 1}, mismatch(shape=SHAPE))
+    text = told(Slice, {"sides": sides, "n_right": 1}, mismatch(shape=SHAPE))
     expression = next(code for code in quoted(text) if code.startswith("dW["))
     picked, meant = np.zeros((2, *SHAPE), dtype=bool)
     namespace = {"dW": picked, "np": np}
@@ -169,7 +182,7 @@ def test_a_block_is_told_as_numpy_would_take_it(sides):
 def test_many_are_counted(n, shown):
     """Of many gradients, some are named, and the others are counted."""
     group = [mismatch(f"W{k}") for k in range(n)]
-    text = told(Cause.ENTRIES, {"clipped": 0.5}, *group)
+    text = told(Clipped, {"clipped": 0.5}, *group)
     assert quoted(text) == [f"dW{k}" for k in range(shown)]
     assert (n - shown in numbers(text)) == (n > shown)
 
@@ -178,23 +191,23 @@ def test_torch_adds_gradients_up():
     """`zero_grad` is mentioned only if all gradients are torch's, and all off by a whole factor."""
     group = [mismatch(name, gradient_name=f"{name}.grad") for name in ("W1", "W2")]
     everywhere = {"factor": 3.0, "factor_uncertainty": 1e-9, "after": "", "before": "W2"}
-    assert "zero_grad" in told(Cause.SCALE, everywhere, *group)
-    assert "zero_grad" not in told(Cause.SCALE, {**everywhere, "after": "W2"}, *group)
-    assert "zero_grad" not in told(Cause.SCALE, {**everywhere, "factor": 2.5}, *group)
-    assert "zero_grad" not in told(Cause.SCALE, everywhere, W, V)
+    assert "zero_grad" in told(Scale, everywhere, *group)
+    assert "zero_grad" not in told(Scale, {**everywhere, "after": "W2"}, *group)
+    assert "zero_grad" not in told(Scale, {**everywhere, "factor": 2.5}, *group)
+    assert "zero_grad" not in told(Scale, everywhere, W, V)
 
 
 @pytest.mark.parametrize(("other", "is_named"), [(1.0, True), (3.0, False)])
 def test_the_others_of_a_layer_are_named_where_they_are_right(other, is_named):
     weights, bias = mismatch("W1"), mismatch("b1", (3,), other)
-    text = told(Cause.UNKNOWN, known("W1"), weights, among=[weights, bias])
+    text = told(Unknown, known(), weights, among=[weights, bias])
     assert ("db1" in quoted(text)) == is_named
 
 
 @pytest.mark.parametrize("bar", [1e-9, 1e-2])
 def test_how_sure(bar):
     """The sentence has the number of entries that support the cause, and of agreeing digits."""
-    text = told(Cause.SIGN, {}, mismatch(bar=bar))
+    text = told(Sign, SIGN, mismatch(bar=bar))
     # All 12 entries, from 1 to 12 with bars of 1e-2, exceed ten bars; 1e-2 √12 / √650 is 1e-3.
     assert {12, 5 if bar < 1e-6 else 2} <= set(numbers(text))
 
@@ -215,6 +228,6 @@ def test_how_sure(bar):
 )  # fmt: skip
 def test_a_small_difference_is_a_percentage(cosine, ratio, said):
     """The cosine similarity and the ratio of the lengths would both be rounded to 1."""
-    text = told(Cause.UNKNOWN, known("W", cosine=cosine, ratio=ratio))
+    text = told(Unknown, known(cosine=cosine, ratio=ratio))
     assert said in text
     assert ("%" in text) != ("times as long" in text)

@@ -1,14 +1,19 @@
 """A gradient of the parameters before an update reveals the learning rate."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck_magic._diagnosis.gradient_of_other_cost import NoisyFunction
+from gradcheck_magic._diagnosis.causes.scale import Scale
+from gradcheck_magic._diagnosis.causes.stale import USUAL_RATES, Update
+from gradcheck_magic._diagnosis.causes.unknown import Unknown
+from gradcheck_magic._diagnosis.finding import Case
+from gradcheck_magic._diagnosis.layers import Layers
 from gradcheck_magic._diagnosis.mismatch import Mismatch
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
-from gradcheck_magic._diagnosis.stale import USUAL_RATES, learning_rate
 from gradcheck_magic._inputs.pairing import pair
 
 NOISE = 1e-15
@@ -40,9 +45,12 @@ def kinked_gradient(theta):
 
 
 def found_rate(
-    theta, analytic, *, cost=smooth, gradient=smooth_gradient, names=(), thorough=False, bar=1e-9
+    theta, analytic, *, cost=smooth, gradient=smooth_gradient, names=(), thorough=True, bar=1e-9
 ):
-    """Return the learning rate found, given the notebook's own learning rates."""
+    """Return the learning rate found, given the notebook's own learning rates.
+
+    The search is thorough unless all gradients are explained by a factor, but by no known one.
+    """
     ends = np.cumsum(list(SIZES.values()))
     params = dict(zip(SIZES, np.split(theta, ends[:-1]), strict=True))
     grads = dict(zip(SIZES, np.split(analytic, ends[:-1]), strict=True))
@@ -54,10 +62,16 @@ def found_rate(
         wrong = np.ones(size, dtype=bool)
         m = Mismatch.of(parameter, "", values, wrong, np.arange(size), is_bug=True)
         mismatches.append(m)
-    return learning_rate(
-        NoisyFunction(cost, NOISE), theta, mismatches, mismatches,
-        NotebookNumbers(cost, dict(names), pairing), thorough=thorough,
+    findings = [
+        Unknown.of(m) if thorough else Scale((m,), factor=1.2345678, factor_uncertainty=1e-9)
+        for m in mismatches
+    ]
+    case = Case(
+        pairing, tuple(mismatches), Layers(mismatches), NotebookNumbers(cost, dict(names), pairing),
+        "cost", SimpleNamespace(at=cost, best=SimpleNamespace(noise=NOISE)), None, tuple(findings),
     )  # fmt: skip
+    rates = [finding.learning_rate for finding in Update.among(case)]
+    return rates[0] if rates else None
 
 
 @settings(max_examples=25, deadline=None)

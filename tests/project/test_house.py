@@ -214,17 +214,15 @@ def block_after(heading):
 
 def test_picture_of_the_house_is_true():
     """CONTRIBUTING lists every file of the package, in its room, and nothing else."""
-    listed, room = [], ""
+    listed, folders = [], []
     for line in block_after("## The house"):
-        name = line.split()[0] if line.split() else ""
-        if line.startswith("  ") and name.endswith("/"):
-            room = name if line.startswith("  _") else ""
-        elif line.startswith("    "):
-            listed.append(room + name)
-        elif line.startswith("  "):
-            listed.append(name)
+        depth = (len(line) - len(line.lstrip())) // 2
+        if depth:
+            name = line.split()[0]
+            folders[depth - 1 :] = [name] if name.endswith("/") else []
+            listed += [] if name.endswith("/") else ["".join(folders) + name]
     inside = [path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    rooms = {f"{room}/__init__.py" for room in ROOMS}
+    rooms = {place(path) for path in PACKAGE.glob("*/**/__init__.py")}
     assert sorted(listed) == sorted({place(path) for path in inside} - rooms)
 
 

@@ -1,4 +1,4 @@
-"""Finds (n,) combined with (n, 1) in a cost, which NumPy silently broadcasts to (n, n).
+"""BROADCAST: (n,) is combined with (n, 1) in the cost, which NumPy broadcasts to (n, n).
 
 The parameters are passed to the cost as arrays that watch its operations. If an operation combines
 these two shapes, the watch records the line and computes entry by entry, as was probably meant.
@@ -7,6 +7,7 @@ If the gradient is that of the cost fixed in this way, the guess was right.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import linecache
 import os
@@ -18,29 +19,65 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BroadcastWatch", "OuterBroadcast"]
+from gradcheck_magic._cost.convention import Convention
+from gradcheck_magic._diagnosis.finding import Case, Finding
+from gradcheck_magic._diagnosis.gradient_of_other_cost import NoisyFunction, is_gradient_of
+from gradcheck_magic._result.cause import Cause
+from gradcheck_magic._wording import listed
+
+__all__ = ["BroadcastInCost", "BroadcastWatch"]
 
 Array = NDArray[Any]
+Shape = tuple[int, ...]
 
 # Frames in these files are not the user's code.
 _INSIDE = (str(Path(np.__file__).parent) + os.sep, __file__)
 BINARY = 2
 
 
-@dataclass(frozen=True)
-class OuterBroadcast:
-    """An operation that broadcasts two vectors to a square array.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BroadcastInCost(Finding):
+    """Gradients that are correct for a cost that combines vectors entry by entry."""
 
-    Attributes
-    ----------
-    shapes : tuple of two tuples of int
-        The shapes of the two operands.
-    source : str
-        The line of code; empty if it is not available.
-    """
+    cause = Cause.BROADCAST
 
-    shapes: tuple[tuple[int, ...], tuple[int, ...]]
-    source: str
+    how: str
+    shapes: tuple[Shape, Shape]
+    lines: list[str]
+
+    @classmethod
+    def among(cls, case: Case) -> list[Finding]:
+        """Recognise the gradient of the cost with (n,) in place of (n, 1)."""
+        cost, fitting, watch = case.cost, case.fitting, BroadcastWatch()
+        if cost is None or cost.convention is Convention.CLOSURE:
+            return []
+        if not fitting or not all(m.is_finite for m in fitting):
+            return []
+        fixed = NoisyFunction(functools.partial(cost.at, wrap=watch.over), cost.best.noise)
+        try:
+            fixed.evaluate(case.theta)
+            fits = bool(watch.shapes) and is_gradient_of(fixed, case.theta, fitting)
+        finally:
+            # Arrays that the cost has kept must behave like plain ones again.
+            watch.is_over = True
+            cost.at(case.theta)
+        if not fits:
+            return []
+        lines = list(dict.fromkeys(filter(None, watch.lines)))
+        wrong = tuple(m for m in fitting if m.is_wrong)
+        return [cls(wrong, how="cost", shapes=watch.shapes[0], lines=lines)]
+
+    def sentence(self, case: Case) -> str:
+        """Return the shapes, and the lines of code."""
+        one, other = self.shapes
+        n = max(*one, *other)
+        where = f", in {listed(self.lines)}" if self.lines else ""
+        return (
+            f"`{case.cost_name}` broadcasts arrays of shapes {tuple(one)} and {tuple(other)} to "
+            f"({n}, {n}){where}. If they are combined entry by entry, as was probably meant, "
+            f"{self.gradients} {self.are} correct, in several random "
+            "directions. Fix the cost: give both arrays the same shape."
+        )
 
 
 class BroadcastWatch:
@@ -48,14 +85,17 @@ class BroadcastWatch:
 
     Attributes
     ----------
-    found : list of OuterBroadcast
-        The operations found so far.
+    shapes : list of two tuples of int
+        The shapes of the operands that were broadcast to a square array so far.
+    lines : list of str
+        The lines of code, as far as they are available.
     is_over : bool
         True if the watch has ended: arrays that the cost has kept then behave like any others.
     """
 
     def __init__(self) -> None:
-        self.found: list[OuterBroadcast] = []
+        self.shapes: list[tuple[Shape, Shape]] = []
+        self.lines: list[str] = []
         self.is_over = False
 
     def over(self, array: Array) -> Array:
@@ -73,7 +113,8 @@ class BroadcastWatch:
             fixed = [pair[0], np.reshape(pair[1], one)]
         else:
             return list(pair)
-        self.found.append(OuterBroadcast((one, other), _users_line()))
+        self.shapes.append((one, other))
+        self.lines.append(_users_line())
         return fixed
 
 
@@ -112,11 +153,11 @@ def _watched(value: Any, watch: BroadcastWatch | None) -> Any:
     return watch.over(value) if isinstance(value, np.ndarray) else value
 
 
-def _is_column(shape: tuple[int, ...]) -> bool:
+def _is_column(shape: Shape) -> bool:
     return len(shape) == BINARY and shape[0] > 1 and shape[1] == 1
 
 
-def _is_vector(shape: tuple[int, ...]) -> bool:
+def _is_vector(shape: Shape) -> bool:
     # A row (1, n) does not count: code that combines it with (n, 1) means all pairs.
     return len(shape) == 1 and shape[0] > 1
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradcheck_magic._diagnosis.broadcasting import BroadcastWatch
+from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastWatch
 
 N = 4
 P, Y = np.arange(1.0, N + 1), np.array([1.0, 0.0, 2.0, 5.0])
@@ -27,7 +27,7 @@ def test_pairs(one, other, is_found):
     pair = np.ones(one), np.ones(other)
     mended = [np.shape(x) for x in watch.paired(pair)]
     assert mended == ([(N,), (N,)] if is_found else [one, other])
-    assert [outer.shapes for outer in watch.found] == ([(one, other)] if is_found else [])
+    assert watch.shapes == ([(one, other)] if is_found else [])
 
 
 def mean_square(p, y):
@@ -46,7 +46,7 @@ def test_entry_by_entry(cost):
     watch = BroadcastWatch()
     value = cost(watch.over(P), Y[:, None])
     assert value == pytest.approx(cost(P, Y))
-    assert watch.found
+    assert watch.shapes
 
 
 @pytest.mark.parametrize("cost", [
@@ -60,15 +60,14 @@ def test_others_are_as_without_watching(cost):
     watch = BroadcastWatch()
     with np.errstate(all="raise"):
         assert float(np.sum(cost(watch.over(P)))) == float(np.sum(cost(P)))
-    assert watch.found == []
+    assert watch.shapes == []
 
 
 def test_the_line():
     watch = BroadcastWatch()
     residual = watch.over(P) - Y[:, None]
     assert residual.shape == (N,)
-    (outer,) = watch.found
-    assert outer.source == "residual = watch.over(P) - Y[:, None]"
+    assert watch.lines == ["residual = watch.over(P) - Y[:, None]"]
 
 
 def test_the_array_itself_is_not_touched():
@@ -86,4 +85,4 @@ def test_over():
     square = kept - Y[:, None]
     assert type(square) is np.ndarray
     np.testing.assert_array_equal(square, P - Y[:, None])
-    assert watch.found == []
+    assert watch.shapes == []

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradcheck_magic._diagnosis.layers import Layers, boundary, is_of_norm
 from gradcheck_magic._diagnosis.mismatch import Mismatch
-from gradcheck_magic._diagnosis.upstream import Layers, boundary, is_of_norm
 from gradcheck_magic._inputs.parameters import Parameter
 
 MATRIX, VECTOR = (3, 4), (3,)

@@ -5,22 +5,19 @@ import math
 
 import numpy as np
 import pytest
+from causes import case_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from gradcheck_magic._diagnosis.causes.broadcast import WrongAxis
+from gradcheck_magic._diagnosis.causes.entries import Clipped
+from gradcheck_magic._diagnosis.causes.regularization import Regularization
+from gradcheck_magic._diagnosis.causes.swapped import Swapped
+from gradcheck_magic._diagnosis.causes.transposed import rearrangements
+from gradcheck_magic._diagnosis.causes.unknown import Unknown
+from gradcheck_magic._diagnosis.diagnose import searched
 from gradcheck_magic._diagnosis.mismatch import Mismatch
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
-from gradcheck_magic._diagnosis.recognise_cause import (
-    clipped,
-    exchanged,
-    extended,
-    rearrangements,
-    recognise_cause,
-    regularised,
-    same_total,
-    scaled,
-    similarity,
-)
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._result.cause import Cause
@@ -64,7 +61,18 @@ def put(array, index, value):
 
 
 def found(analytic, numerical, numbers=NUMBERS, **more):
-    return recognise_cause(mismatch(analytic, numerical, **more), numbers)
+    return recognised(mismatch(analytic, numerical, **more), numbers)
+
+
+def alone(mismatch):
+    """Return a mismatch, and a case of nothing else."""
+    return mismatch, case_of([mismatch], NUMBERS)
+
+
+def recognised(mismatch, numbers=NUMBERS):
+    """Return the simplest cause of one parameter; None if there is none."""
+    (finding,) = searched(case_of([mismatch], numbers)).findings
+    return None if finding.cause is Cause.UNKNOWN else finding
 
 
 # Every cause that one parameter shows by itself, with its numbers
@@ -100,7 +108,7 @@ DEAD = put(G, np.s_[:, [1, 4]], 0.0)
                  {"strength": pytest.approx(0.3), "n_wrong": 18}, id="HARD: some are exempt"),
     # 2 (d − λθ) + λθ = 2 d − λθ, with a λ that the cost reads.
     pytest.param(2 * G - 0.7 / COUNT * THETA, G, Cause.SCALE,
-                 {"factor": 2.0, "penalised": ["W"]}, id="HARD: twice, but for the penalty"),
+                 {"factor": 2.0, "penalised": ("W",)}, id="HARD: twice, but for the penalty"),
     pytest.param(G * 0 + G.sum(), G, Cause.BROADCAST, {"how": "sum", "axes": (0, 1)},
                  id="a sum too many"),
     pytest.param(G * 0 + G.mean(axis=1, keepdims=True), G, Cause.BROADCAST,
@@ -184,9 +192,8 @@ def test_no_factor_in_noise(seed):
 @pytest.mark.parametrize(("numbers", "factor"), [(NUMBERS, COUNT), (NO_NUMBERS, None)])
 def test_two_entries_take_a_factor_with_a_meaning(numbers, factor):
     """50 is a length that one cost reads; for another cost it is an arbitrary number."""
-    sample = mismatch([COUNT, -2.0 * COUNT], [1.0, -2.0]).sample
-    named = scaled(sample, numbers)
-    assert (named and named[1]["factor"]) == factor
+    finding = found([COUNT, -2.0 * COUNT], [1.0, -2.0], numbers)
+    assert (finding and finding.factor) == factor
 
 
 # Correct values in other places
@@ -196,7 +203,7 @@ def test_two_entries_take_a_factor_with_a_meaning(numbers, factor):
 def test_rearrangements(shape):
     """All are permutations, no two are the same, and none leaves everything in place."""
     size = math.prod(shape)
-    orders = [tuple(order.tolist()) for _, order in rearrangements(shape)]
+    orders = [tuple(order.tolist()) for _, _, order in rearrangements(shape)]
     assert all(sorted(order) == list(range(size)) for order in orders)
     assert len({*orders, tuple(range(size))}) == len(orders) + 1
 
@@ -207,13 +214,13 @@ def test_rearranged_iff_it_can_be_told(shape, values):
     """Every rearrangement is recognised if the entries can be told apart, and only then."""
     size = math.prod(shape)
     numerical = np.arange(1.0, size + 1) ** 1.5 if values == "distinct" else np.ones(size)
-    for _, order in rearrangements(shape):
+    for _, _, order in rearrangements(shape):
         m = mismatch(numerical[order].reshape(shape), numerical.reshape(shape))
         if values == "alike":
             assert not m.is_wrong
             continue
         enough = int(m.wrong.sum()) >= (2 if len(m.squeezed) > 1 else 3)
-        finding = recognise_cause(m, NUMBERS)
+        finding = recognised(m)
         assert (finding is not None and finding.cause is Cause.TRANSPOSED) == enough
 
 
@@ -224,7 +231,7 @@ def test_any_other_order(order, bar):
     numerical = np.arange(1.0, 9.0)
     m = mismatch(numerical[list(order)], numerical, bar=bar)
     assume(m.is_wrong)
-    finding = recognise_cause(m, NUMBERS)
+    finding = recognised(m)
     told = bar == BAR and sum(i != k for i, k in enumerate(order)) > 2
     assert (finding is not None and finding.cause is Cause.TRANSPOSED) == told
 
@@ -236,15 +243,15 @@ def test_any_other_order(order, bar):
 @given(st.floats(-100, 100).filter(lambda s: abs(s) > 1e-3), st.booleans())
 def test_any_strength(strength, l1):
     penalty = np.sign(THETA) if l1 else THETA
-    details = regularised(mismatch(G + strength * penalty, G).sample, NUMBERS)
-    assert details["strength"] == pytest.approx(strength, rel=1e-6)
-    assert details["l1"] is l1
+    finding = Regularization.recognise(*alone(mismatch(G + strength * penalty, G)))
+    assert finding.strength == pytest.approx(strength, rel=1e-6)
+    assert finding.l1 is l1
 
 
 def test_parameters_that_are_all_alike_show_no_penalty():
     """The gradient is then shifted by a constant, which may have any other cause."""
     ones = np.ones(G.shape)
-    assert regularised(mismatch(G + 0.3, G, theta=ones).sample, NUMBERS) is None
+    assert Regularization.recognise(*alone(mismatch(G + 0.3, G, theta=ones))) is None
 
 
 # A bound
@@ -261,8 +268,8 @@ def test_parameters_that_are_all_alike_show_no_penalty():
     pytest.param([1, 1, 1, 0.1, 0.2], [9, 7, 1, 0.1, 0.2], None, id="HARD: and a right one at it"),
 ])  # fmt: skip
 def test_clipped(analytic, numerical, bound):
-    m = mismatch(analytic, numerical)
-    assert clipped(m.sample, m.wrong) == bound
+    _, case = alone(mismatch(analytic, numerical))
+    assert [finding.clipped for finding in Clipped.shared(case)] == [bound] * (bound is not None)
 
 
 # Other parameters that a finding explains
@@ -276,30 +283,29 @@ def test_clipped(analytic, numerical, bound):
 ])  # fmt: skip
 def test_joined_to_a_factor(analytic, numerical, is_joined):
     others = found(2 * G, G)
-    more = mismatch(analytic, numerical, name="b", bar=1e-12)
-    wider = extended(others, more)
+    wider = others.joined(Unknown.of(mismatch(analytic, numerical, name="b", bar=1e-12)))
     assert (wider is not None) == is_joined
     if wider:
         assert [m.name for m in wider.mismatches] == ["W", "b"]
-        assert wider.details.get("penalised", []) == (["b"] if np.size(numerical) > 1 else [])
+        assert wider.penalised == (("b",) if np.size(numerical) > 1 else ())
 
 
 @pytest.mark.parametrize(("excess", "is_joined"), [(0.3, True), (0.4, False)])
 def test_joined_to_a_strength(excess, is_joined):
     theta = np.array([2.0])
     more = mismatch([1 + excess * 2], [1.0], name="b", theta=theta, bar=1e-12)
-    assert (extended(found(G + 0.3 * THETA, G), more) is not None) == is_joined
+    assert (found(G + 0.3 * THETA, G).joined(Unknown.of(more)) is not None) == is_joined
 
 
 def test_joined_to_places_is_nothing():
-    assert extended(found(SQUARE.T, SQUARE), mismatch([1.0], [2.0])) is None
+    assert found(SQUARE.T, SQUARE).joined(Unknown.of(mismatch([1.0], [2.0]))) is None
 
 
 def test_evidence():
     """cos = (3 · 4 + 4 · 3) / (5 · 5), and ‖(6, 8)‖ / ‖(4, 3)‖; unknown entries are left out."""
-    known = similarity(mismatch([6.0, 8.0, 1.0], [4.0, 3.0, 5.0], known=[True, True, False]))
+    known = Unknown.of(mismatch([6.0, 8.0, 1], [4.0, 3.0, 5], known=[True, True, False])).details
     assert known == {"n_wrong": 2, "cosine": pytest.approx(24 / 25), "ratio": pytest.approx(2)}
-    assert similarity(mismatch([0.0, 0.0], [4.0, 3.0])) == {"n_wrong": 2}
+    assert Unknown.of(mismatch([0.0, 0.0], [4.0, 3.0])).details == {"n_wrong": 2}
 
 
 @pytest.mark.parametrize(("analytic", "weights", "is_found"), [
@@ -312,10 +318,14 @@ def test_summed_over_the_other_axis(analytic, weights, is_found):
     bias = mismatch(analytic, [2.0, 3.0, 4.0], name="b", bar=1e-12)
     numerical = SQUARE[:3] if weights != "elsewhere" else SQUARE
     others = mismatch(numerical + (weights == "wrong"), numerical)
-    finding = same_total(bias, [others, bias])
+    finding = WrongAxis.recognise(bias, case_of([others, bias], NUMBERS))
     assert (finding is not None) == is_found
     if finding:
         assert finding.details["total"] == pytest.approx(9)
+
+
+def exchanged(mismatches, wrong=None):
+    return Swapped.among(case_of(mismatches, NUMBERS, wrong))
 
 
 @pytest.mark.parametrize("owners", [
@@ -328,7 +338,7 @@ def test_exchanged(owners):
     numerical = dict(zip("abc", np.random.default_rng(1).normal(size=(3, 2, 3)), strict=True))
     names = dict(zip("abc", owners.split(), strict=True))
     every = [mismatch(numerical[names[n]], numerical[n], name=n) for n in "abc"]
-    (swap,) = exchanged([m for m in every if m.is_wrong], every)
+    (swap,) = exchanged(every)
     assert swap.cause is Cause.SWAPPED
     moved = [n for n in "abc" if names[n] != n]
     assert [m.name for m in swap.mismatches] == moved
@@ -338,10 +348,10 @@ def test_exchanged(owners):
 def test_not_exchanged():
     """A single entry does not show an exchange, nor does a vector that is off in one entry."""
     one, other = mismatch([2.0], [1.0], name="a"), mismatch([2.0], [2.0], name="b")
-    assert exchanged([one], [one, other]) == []
+    assert exchanged([one, other], [one]) == []
     nearly = put(VECTOR, 5, 9.0)
     one, other = mismatch(nearly, VECTOR + 1, name="a"), mismatch(VECTOR, VECTOR, name="b")
-    assert exchanged([one], [one, other]) == []
+    assert exchanged([one, other], [one]) == []
 
 
 def test_two_pairs_are_two_groups():

@@ -58,6 +58,11 @@ class Boundary:
     is_right_after: bool
 
     @property
+    def after_name(self) -> str:
+        """The name of the parameter after it; empty at the very end."""
+        return self.after.name if self.after else ""
+
+    @property
     def is_numbered(self) -> bool:
         """True if names give the order, rather than the order of the arguments alone."""
         sides = [self.before] if self.after is None else [self.after, self.before]

@@ -1,0 +1,104 @@
+"""BROADCAST: a sum over an axis too many, or over the wrong axis."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from gradcheck_magic._diagnosis.finding import ANY_NUMBER, Case, Finding
+from gradcheck_magic._diagnosis.mismatch import NO_GRADIENT, Mismatch, Sample, norm
+from gradcheck_magic._diagnosis.phrases import axes_named, signed
+from gradcheck_magic._result.cause import Cause
+
+__all__ = ["AxisTooMany", "WrongAxis"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AxisTooMany(Finding):
+    """A gradient that is constant along some axes: `how` is "sum" or "mean" of the correct one."""
+
+    cause = Cause.BROADCAST
+
+    how: str
+    axes: tuple[int, ...]
+
+    @classmethod
+    def recognise(cls, mismatch: Mismatch, case: Case) -> Self | None:  # noqa: ARG003
+        """Recognise the sum or the mean of the correct gradient."""
+        sample, shape = mismatch.sample, mismatch.shape
+        if not sample.known.all() or sample.stands_out.sum() < ANY_NUMBER:
+            return None
+        analytic, numerical, bar = (
+            x.reshape(shape) for x in (sample.analytic, sample.numerical, sample.bar)
+        )
+        counts = range(1, len(shape) + 1)
+        choices = (itertools.combinations(range(len(shape)), count) for count in counts)
+        for axes in itertools.chain.from_iterable(choices):
+            if np.any(np.ptp(analytic, axis=axes) > NO_GRADIENT * np.abs(analytic).max()):
+                continue
+            for how in ("sum", "mean"):
+                model, width = (
+                    np.broadcast_to(getattr(x, how)(axes, keepdims=True), shape).ravel()
+                    for x in (numerical, bar)
+                )
+                if np.abs(model).max() > 0 and sample.explained_by(model, width):
+                    return cls((mismatch,), how=how, axes=axes)
+        return None
+
+    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+        """Return the axes."""
+        shape = self.mismatches[0].parameter.shape
+        everywhere = all(axis in self.axes or length == 1 for axis, length in enumerate(shape))
+        along = "" if everywhere else f" along {axes_named(self.axes)}"
+        return (
+            f"{self.gradients} is constant{along}, equal to the {self.how} of the numerical "
+            f"gradient, {self.extent}: the sum runs over one axis too many. Look at the axis of "
+            f"the sum that computes {self.gradients}."
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WrongAxis(Finding):
+    """A vector with other entries than the correct one, but with the same `total`."""
+
+    cause = Cause.BROADCAST
+
+    how: str
+    total: float
+
+    @classmethod
+    def recognise(cls, mismatch: Mismatch, case: Case) -> Self | None:
+        """Recognise a sum over the wrong axis of a square array.
+
+        The vector is the gradient of a bias, and the gradients of the weights, computed from the
+        same array, are correct.
+        """
+        sample = mismatch.sample
+        if len(mismatch.squeezed) != 1 or not sample.known.all():
+            return None
+        if not any(_is_right_beside(m, mismatch) for m in case.mismatches):
+            return None
+        values = (getattr(sample, field.name) for field in dataclasses.fields(sample))
+        totals = Sample(*(np.atleast_1d(value.sum()) for value in values))
+        whole = dataclasses.replace(totals, spread=np.atleast_1d(norm(sample.off)))
+        if whole.stands_out.all() and whole.explained_by(whole.numerical, whole.bar):
+            return cls((mismatch,), how="axis", total=float(whole.numerical[0]))
+        return None
+
+    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+        """Return the total."""
+        return (
+            f"{self.gradients} differs from the numerical gradient but has the same total, "
+            f"{signed(f'{self.total:.6g}')}. Is it summed over the wrong axis? Look at the axis of "
+            f"the sum that computes {self.gradients}."
+        )
+
+
+def _is_right_beside(weights: Mismatch, bias: Mismatch) -> bool:
+    """Return True for correct weights that may be computed from the same array as a bias."""
+    fits = len(weights.squeezed) > 1 and bias.size in weights.squeezed
+    return fits and weights.is_compared and not weights.is_wrong

@@ -1,0 +1,140 @@
+"""ENTRIES: some entries are wrong and the others right, or they are clipped, or no numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck_magic._diagnosis.causes.zero import Zero
+from gradcheck_magic._diagnosis.finding import (
+    ANY_NUMBER,
+    TELLING_ENTRIES,
+    Case,
+    Finding,
+)
+from gradcheck_magic._diagnosis.mismatch import NO_GRADIENT, Mismatch, Sample
+from gradcheck_magic._result.cause import Cause
+from gradcheck_magic._wording import listed
+
+__all__ = ["Clipped", "Entries", "NotFinite"]
+
+# The first wrong entries.
+Indices = list[tuple[int, ...]]
+
+# At most one entry of a matrix in this many counts as a few entries.
+FEW_ENTRIES = 8
+# The largest number of indices in the details, and in a sentence.
+MOST_INDICES, MOST_TOLD = 100, 3
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NotFinite(Finding):
+    """A gradient with entries that are nan or infinite."""
+
+    cause = Cause.ENTRIES
+
+    n_not_finite: int
+    indices: Indices
+
+    @classmethod
+    def recognise(cls, mismatch: Mismatch, case: Case) -> NotFinite | None:  # noqa: ARG003
+        """Recognise entries that are no numbers."""
+        lost = int(np.sum(~np.isfinite(mismatch.sample.analytic)))
+        return cls((mismatch,), n_not_finite=lost, indices=_indices(mismatch)) if lost else None
+
+    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+        """Return how many there are."""
+        return (
+            f"{self.gradients} is nan or infinite in {self.n_not_finite:,} of "
+            f"{self.mismatches[0].size:,} entries. Look for a division by zero or an overflow."
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Clipped(Finding):
+    """Gradients whose wrong entries are all at one bound, `clipped`, and should be beyond it."""
+
+    cause = Cause.ENTRIES
+
+    clipped: float
+
+    @classmethod
+    def shared(cls, case: Case) -> list[Finding]:
+        """Recognise one bound of all gradients; entries within it are correct."""
+        if case.pool is None:
+            return []
+        sample = Sample.pooled(m.sample for m in case.mismatches)
+        wrong = np.concatenate([m.wrong for m in case.mismatches])
+        bound = float(np.max(np.abs(sample.analytic), initial=0.0))
+        beyond = np.sign(sample.analytic) * sample.numerical > bound
+        at_bound = np.abs(np.abs(sample.analytic) - bound) <= NO_GRADIENT * bound
+        within = sample.stands_out & ~at_bound & ~wrong
+        is_telling = wrong.sum() >= TELLING_ENTRIES and within.sum() >= ANY_NUMBER
+        if is_telling and np.all((at_bound & beyond)[wrong]):
+            return [cls(case.open, clipped=bound)]
+        return []
+
+    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+        """Return the bound."""
+        return (
+            f"{self.gradients} {self.are} clipped to ±{self.clipped:.6g}: entries "
+            "within this bound are correct, and those at the bound should be larger. Check the "
+            "gradient before it is clipped."
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Entries(Finding):
+    """A gradient that is wrong in some entries."""
+
+    cause = Cause.ENTRIES
+
+    n_wrong: int
+    n_right: int
+    indices: Indices
+    # "ZERO" if all of them are zero.
+    within: str | None = None
+
+    @classmethod
+    def recognise(cls, mismatch: Mismatch, case: Case) -> Entries | None:
+        """Recognise a gradient that is wrong in no more entries than it is right."""
+        n_wrong = int(mismatch.wrong.sum())
+        if n_wrong > mismatch.n_right:
+            return None
+        # In a vector, or if there are many in a matrix, the wrong entries may be those of some
+        # units: an error closer to the output may be confined to these.
+        firm = len(mismatch.squeezed) > 1 and FEW_ENTRIES * n_wrong <= mismatch.size
+        zero = Zero.recognise(mismatch.where(mismatch.wrong), case)
+        return cls(
+            (mismatch,),
+            n_wrong=n_wrong,
+            n_right=mismatch.n_right,
+            indices=_indices(mismatch),
+            within=None if zero is None else zero.cause.name,
+            firm=firm,
+        )
+
+    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+        """Return which entries they are."""
+        n, size = self.n_wrong, self.mismatches[0].size
+        shown = [str(list(index)) for index in self.indices[:MOST_TOLD]]
+        more = [f"{n - len(shown):,} more"] if n > len(shown) else []
+        labels = listed(shown + more, code=False)
+        others = "in the others" if n + self.n_right == size else f"in {self.n_right:,} others"
+        if self.within is not None:
+            is_it = "Is that entry" if n == 1 else "Are these entries"
+            return (
+                f"{self.gradients} is zero in {n:,} of {size:,} entries, {labels}, where the "
+                f"numerical gradient is not, and correct {others}. {is_it} ever assigned?"
+            )
+        return (
+            f"{self.gradients} is wrong in {n:,} of {size:,} entries, {labels}, and correct "
+            f"{others}. Look at what {self.gradients} sums over, and at what is special about "
+            f"{'that entry' if n == 1 else 'these entries'}."
+        )
+
+
+def _indices(mismatch: Mismatch) -> Indices:
+    """Return the indices of the first wrong entries."""
+    return [mismatch.index(int(k)) for k in np.flatnonzero(mismatch.wrong)[:MOST_INDICES]]

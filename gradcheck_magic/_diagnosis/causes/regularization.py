@@ -1,0 +1,120 @@
+"""REGULARIZATION: a multiple of the parameter, or of its sign, is missing or too many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._diagnosis.causes.scale import Scale
+from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding, is_same
+from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample
+from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers, Strength
+from gradcheck_magic._diagnosis.phrases import factor_text
+from gradcheck_magic._result.cause import Cause
+
+__all__ = ["Regularization"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Regularization(Finding):
+    """A gradient that is off by a multiple of the parameter, or of its sign (L1)."""
+
+    cause = Cause.REGULARIZATION
+
+    strength: float
+    strength_uncertainty: float
+    l1: bool
+    # The number of entries that it applies to, if it exempts some.
+    n_wrong: int | None = None
+
+    @classmethod
+    def shared(cls, case: Case) -> list[Finding]:
+        """Recognise one penalty of everything that is wrong."""
+        found = cls.of(case.open, case.pool, case.numbers) if case.pool is not None else None
+        return [] if found is None else [found]
+
+    @classmethod
+    def recognise(cls, mismatch: Mismatch, case: Case) -> Self | None:
+        """Recognise a penalty of all entries, or one that exempts some."""
+        found = cls.of((mismatch,), mismatch.sample, case.numbers)
+        n_wrong = int(mismatch.wrong.sum())
+        if found is not None or not mismatch.n_right == mismatch.size - n_wrong >= 1:
+            return found
+        # Some entries may be exempt from the penalty, as an intercept is. A factor is preferred.
+        some = mismatch.where(mismatch.wrong).sample
+        if n_wrong >= ANY_NUMBER and not Scale.of((mismatch,), some, case.numbers):
+            found = cls.of((mismatch,), some, case.numbers)
+        return found and replace(found, n_wrong=n_wrong)
+
+    @classmethod
+    def of(
+        cls, mismatches: tuple[Mismatch, ...], sample: Sample, numbers: NotebookNumbers
+    ) -> Self | None:
+        """Recognise a penalty whose gradient explains the error of a sample."""
+        off = np.where(np.isfinite(sample.bar), sample.off, 0.0)
+        for l1 in (False, True):
+            penalty = _penalty(sample, l1=l1)
+            told = sample.stands_off & sample.stands_out
+            enough = ANY_NUMBER if l1 else TELLING_ENTRIES
+            if told.sum() < enough or np.all(penalty == penalty[0]):
+                # A constant penalty is a mere shift; and entries that are zero tell nothing.
+                continue
+            strength, width = sample.fitted(off, penalty, sample.allowed)
+            if not np.isfinite(strength) or abs(strength) <= 2 * width:
+                continue
+            free = 0 if numbers.strength(strength, 2 * width) else 1
+            model = sample.numerical + strength * penalty
+            if sample.explained_by(model, sample.bar, free=free):
+                return cls(mismatches, strength=strength, strength_uncertainty=width, l1=l1)
+        return None
+
+    def joined(self, other: Finding) -> Self | None:
+        """Add a parameter with the same strength, unless some entries are exempt."""
+        if other.is_open:
+            sample = other.mismatches[0].sample
+            model = sample.numerical + self.strength * _penalty(sample, l1=self.l1)
+            same = sample.explained_by(model, sample.bar)
+        elif isinstance(other, Regularization) and (self.n_wrong, other.n_wrong) == (None, None):
+            one, two = ((f.strength, f.strength_uncertainty) for f in (self, other))
+            same = self.l1 == other.l1 and is_same(one, two)
+        else:
+            same = False
+        return replace(self, mismatches=(*self.mismatches, *other.mismatches)) if same else None
+
+    def sentence(self, case: Case) -> str:
+        """Return the strength, and how it may have come about."""
+        what, term = ("sign of the parameter", "λ sign(W)")
+        if not self.l1:
+            what, term = "parameter itself", "λ W"
+        strength, width = self.strength, self.strength_uncertainty
+        told = _penalty_error(strength, case.numbers.strength(strength, 2 * width))
+        where = self.extent
+        if self.n_wrong is not None:
+            size = self.mismatches[0].size
+            where = f"in {self.n_wrong:,} of {size:,} entries, while the others are correct"
+        return (
+            f"{self.gradients} {self.are} off by {factor_text(strength, width)} times the {what}, "
+            f"{where}: {told}. Look at the term {term}, or one like it, in the gradient and in "
+            f"`{case.cost_name}`."
+        )
+
+
+def _penalty(sample: Sample, *, l1: bool) -> NDArray[np.float64]:
+    return np.sign(sample.theta) if l1 else sample.theta
+
+
+def _penalty_error(strength: float, known: Strength | None) -> str:
+    """Say how the regularisation is wrong; it is certain only if the strength is a known one."""
+    if known is not None and known.instead:
+        pair = (known.instead, known.formula) if strength > 0 else (known.formula, known.instead)
+        return "`{}` is used in place of `{}`".format(*pair)
+    strong, why = "strong", "doubled, or not in the cost"
+    if strength <= 0:
+        strong, why = "weak", "missing, or too small"
+    if known is None:
+        return f"as if regularisation were too {strong} (its term may be {why})"
+    by = f" by `{known.formula}`" if known.is_whole else ""
+    return f"regularisation is too {strong}{by} (its term is {why})"

@@ -1,0 +1,160 @@
+"""SLICE: a row, a column or a block is wrong, among correct entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._diagnosis.causes.scale import Scale
+from gradcheck_magic._diagnosis.causes.zero import Zero
+from gradcheck_magic._diagnosis.finding import Case, Finding
+from gradcheck_magic._diagnosis.mismatch import Mismatch
+from gradcheck_magic._diagnosis.phrases import factor_text
+from gradcheck_magic._result.cause import Cause
+from gradcheck_magic._wording import listed
+
+__all__ = ["Slice"]
+
+Mask = NDArray[np.bool_]
+Indices = NDArray[np.intp]
+
+# A shorter run of entries of a vector does not count as a block.
+RUN = 3
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Slice(Finding):
+    """A gradient that is wrong in a block, whose rows, columns and so on are its `sides`."""
+
+    cause = Cause.SLICE
+
+    sides: list[list[int]]
+    n_right: int
+    # "ZERO", "SIGN" or "SCALE", if that explains the block, and the factor.
+    within: str | None = None
+    factor: float | None = None
+    factor_uncertainty: float = 0.0
+
+    @classmethod
+    def recognise(cls, mismatch: Mismatch, case: Case) -> Slice | None:
+        """Recognise a block that has a cause of its own, or else one that is an exception."""
+        block = _enclosing_block(mismatch)
+        if block is None:
+            return None
+        sides, inside = block
+        part = mismatch.where(inside)
+        within = Zero.recognise(part, case) or Scale.of((part,), part.sample, case.numbers)
+        if within is None and 2 * mismatch.wrong.sum() > mismatch.size:
+            # If more than half is wrong, the block is not an exception worth naming.
+            return None
+        places = [mismatch.places(axis, side) for axis, side in enumerate(sides)]
+        more = {"within": within.cause.name, **within.details} if within else {}
+        firm = within is not None
+        return cls((mismatch,), sides=places, n_right=mismatch.n_right, firm=firm, **more)
+
+    @property
+    def is_gate(self) -> bool:
+        """True for one of the equal blocks, side by side, that hold several gates."""
+        shape = self.mismatches[0].parameter.shape
+        partial = [(s, n) for s, n in zip(self.sides, shape, strict=True) if len(s) < n]
+        if len(partial) != 1:
+            return False
+        ((side, length),) = partial
+        width = side[-1] - side[0] + 1
+        return bool(width == len(side) > 1 and side[0] % width == length % width == 0)
+
+    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+        """Return the place, and what explains it."""
+        (mismatch,) = self.mismatches
+        part = _part_name(mismatch, self.sides)
+        verb = "are" if part.startswith(("Rows", "Columns")) else "is"
+        is_known = self.n_right + mismatch.wrong.sum() >= mismatch.size
+        rest = (
+            f"the rest of {self.gradients} is correct{'' if is_known else ' as far as it is known'}"
+            f" ({self.n_right:,} of {mismatch.size:,} entries)"
+        )
+        if self.within == Cause.ZERO.name:
+            return (
+                f"{part} {verb} zero where the numerical gradient is not; {rest}. Is that part "
+                "ever assigned?"
+            )
+        what = "wrong"
+        if self.factor is not None:
+            factor = factor_text(self.factor, self.factor_uncertainty)
+            factor = "−1" if self.within == Cause.SIGN.name else factor
+            what = f"{factor} times the numerical gradient"
+        return f"{part} {verb} {what}; {rest}. Look at what is special about that part."
+
+
+def _enclosing_block(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
+    """Return the smallest block that holds all wrong entries, if it holds no correct ones."""
+    shape = mismatch.shape
+    if not shape:
+        return None
+    wrong = mismatch.wrong.reshape(shape)
+    sides = [np.unique(indices) for indices in np.nonzero(wrong)]
+    inside = np.zeros(shape, dtype=bool)
+    inside[np.ix_(*sides)] = True
+    sample = mismatch.sample
+    # An entry that is zero is not evidence of a correct gradient.
+    right = (sample.is_nonzero & mismatch.right).reshape(shape)
+    if inside.sum() == 1 or np.any(inside & right) or not np.any(right):
+        return None
+    if len(mismatch.squeezed) == 1 and not _is_run(inside.ravel()):
+        return None
+    # Extend the block to whole rows and columns if the missing entries have no gradient, or were
+    # not measured by the scan.
+    unknown = ~right & ~sample.known.reshape(shape)
+    sides = [
+        np.arange(length)
+        if not np.any(np.delete(right, side, axis)) or _is_unknown_beyond(unknown, sides, axis)
+        else side
+        for axis, (side, length) in enumerate(zip(sides, shape, strict=True))
+    ]
+    return sides, inside.ravel()
+
+
+def _is_unknown_beyond(unknown: Mask, sides: Sequence[Indices], axis: int) -> bool:
+    """Return True if nothing is known about the rest of a block's rows or columns."""
+    beyond = np.delete(np.arange(unknown.shape[axis]), sides[axis])
+    around = np.ix_(*sides[:axis], beyond, *sides[axis + 1 :])
+    return bool(len(beyond) and np.all(unknown[around]))
+
+
+def _is_run(mask: Mask) -> bool:
+    places = np.flatnonzero(mask)
+    return len(places) >= RUN and bool(np.ptp(places) == len(places) - 1)
+
+
+def _part_name(mismatch: Mismatch, sides: Sequence[Sequence[int]]) -> str:
+    """Return the name of a row, a column or a block."""
+    shape, gradient = mismatch.parameter.shape, f"`{mismatch.gradient_name}`"
+    partial = [axis for axis, side in enumerate(sides) if len(side) < shape[axis]]
+    if len(shape) == 2 and len(partial) == 1:  # noqa: PLR2004 (a matrix)
+        (axis,) = partial
+        noun = ("row", "column")[axis]
+        which = listed(map(str, sides[axis]), code=False)
+        return f"{noun.capitalize()}{'s' if len(sides[axis]) > 1 else ''} {which} of {gradient}"
+    if sum(not _is_range(side) for side in sides) > 1:
+        index = ", ".join(str(list(side)) for side in sides)
+        return f"`{mismatch.gradient_name}[np.ix_({index})]`"
+    index = ", ".join(_index(side, length) for side, length in zip(sides, shape, strict=True))
+    return f"`{mismatch.gradient_name}[{index}]`"
+
+
+def _is_range(side: Sequence[int]) -> bool:
+    return side[-1] - side[0] == len(side) - 1
+
+
+def _index(side: Sequence[int], length: int) -> str:
+    """Return an index in NumPy's notation."""
+    if len(side) == length > 1:
+        return ":"
+    if len(side) == 1:
+        return str(side[0])
+    if _is_range(side):
+        return f"{side[0]}:{side[-1] + 1}"
+    return str(list(side))

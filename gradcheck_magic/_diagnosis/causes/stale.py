@@ -1,0 +1,198 @@
+"""STALE: the gradient of parameters, data or a cost that have changed since.
+
+After θ ← θ − α g, the gradient g is that of θ + α g. The slope of J along g is known here. The
+point on the line θ + α g where it is ‖g‖² gives the learning rate α, provided that g fits there in
+every other direction as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._diagnosis.finding import ANY_NUMBER, Case, Finding
+from gradcheck_magic._diagnosis.gradient_of_other_cost import (
+    NOISE_BARS,
+    NoisyFunction,
+    is_gradient_of,
+)
+from gradcheck_magic._diagnosis.mismatch import TOLERANCE, norm
+from gradcheck_magic._result.cause import Cause
+
+__all__ = ["USUAL_RATES", "PreviousCheck", "Update"]
+
+Vector = NDArray[np.float64]
+
+# The step along the line for slopes, in units of max(1, the largest entry of θ).
+STEP_ALONG_LINE = 1e-5
+# The secant method: the first point in units of that step, the largest number of steps, the factor
+# by which each must reduce the distance, and the relative distance that is close enough.
+FIRST = 100.0
+MOST_SECANTS = 7
+FASTER = 3
+CONVERGED = 1e-9
+# Learning rates that people choose, tried if the secant method fails.
+USUAL_RATES = (0.1, 0.01, 0.3, 0.5, 1.0)
+MOST_NAMED = 2
+# The smallest relative error of a learning rate from the secant method.
+LEAST_ERROR = 1e-5
+# If the slope along the line is this close to the required one, other directions are tried.
+SIMILAR = 1e-3
+# A learning rate is rounded to this many digits, as people choose such numbers.
+ROUND = 2
+# The secant method gives up beyond this learning rate; real ones are much smaller.
+LARGEST_RATE_TRIED = 100.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PreviousCheck(Finding):
+    """Gradients that were correct at the previous check."""
+
+    cause = Cause.STALE
+
+    @classmethod
+    def among(cls, case: Case) -> list[Finding]:
+        """Recognise the numerical gradient of the previous check."""
+        earlier, fitting = case.earlier, case.fitting
+        if earlier is None or not fitting:
+            return []
+        parts = dict(zip(case.mismatches, (part for _, part in case.pairing.parts()), strict=True))
+        wrong = tuple(m for m in fitting if m.is_wrong)
+        for m in wrong:
+            numerical = earlier.numerical[parts[m]]
+            bar = earlier.uncertainty[parts[m]] + TOLERANCE * np.abs(numerical)
+            if not m.sample.explained_by(numerical, bar):
+                return []
+        return [cls(wrong)]
+
+    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+        """Return what to do about it."""
+        return (
+            f"{self.gradients} {self.are} equal to the numerical gradient of the previous "
+            f"check, {self.extent}: the parameters, the data or the cost have changed "
+            "since. Compute the gradient again."
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Update(Finding):
+    """Gradients that were correct before an update of the parameters."""
+
+    cause = Cause.STALE
+
+    learning_rate: float
+    # Its name in the notebook; empty if it has none.
+    name: str
+
+    @classmethod
+    def among(cls, case: Case) -> list[Finding]:
+        """Recognise the gradient of a point before this one, on a line through it."""
+        cost, fitting = case.cost, case.fitting
+        # With one or two numbers, a learning rate could always be fitted.
+        compared = sum(int(m.sample.is_nonzero.sum()) for m in fitting)
+        if cost is None or not case.layers.is_everything or compared < ANY_NUMBER:
+            return []
+        # An update changes all parameters, and so all gradients.
+        if any(m.is_compared and not m.is_wrong for m in fitting):
+            return []
+        if not all(m.is_measured and m.is_finite for m in case.mismatches):
+            return []
+        line = _Line(NoisyFunction(cost.at, cost.best.noise), case)
+        # One fitted number is no simpler than another, unless it occurs in the notebook.
+        is_fitted = all(f.firm for f in case.doubtful)
+        for rate, error in line.candidates(thorough=not is_fitted):
+            if is_gradient_of(line.function, line.before_update(rate), fitting, given=error):
+                name, wrong = case.numbers.rate(rate), tuple(m for m in fitting if m.is_wrong)
+                return [cls(wrong, learning_rate=rate, name=name)] if name or not is_fitted else []
+        return []
+
+    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+        """Return the learning rate."""
+        name = f"`{self.name}` = " if self.name else ""
+        belong = "belongs" if len(self.mismatches) == 1 else "belong"
+        return (
+            f"{self.gradients} {belong} to the parameters before an update with learning "
+            f"rate {name}{self.learning_rate:.6g}: there, the gradient is correct, in several "
+            "random directions. Compute the gradient again after the update."
+        )
+
+
+class _Line:
+    """J along the analytic gradient, as a function of the distance from θ.
+
+    Parameters
+    ----------
+    function : NoisyFunction
+        The function J.
+    case : Case
+        The parameters and both gradients.
+    """
+
+    def __init__(self, function: NoisyFunction, case: Case) -> None:
+        self.function, self._theta, self._numbers = function, case.theta, case.numbers
+        self._gradient = np.zeros(len(self._theta))
+        for m in case.mismatches:
+            self._gradient[m.part] = m.sample.analytic
+        self.length = norm(self._gradient)
+        numerical = sum(float(m.sample.numerical @ m.sample.analytic) for m in case.mismatches)
+        self._slope_here = numerical / self.length if self.length else 0.0
+        self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(self._theta))))
+
+    def before_update(self, rate: float) -> Vector:
+        """Return the point from which a step with this learning rate leads to θ."""
+        return self._theta + rate * self._gradient
+
+    def candidates(self, *, thorough: bool) -> Iterator[tuple[float, float]]:
+        """Yield learning rates to try, each with its relative error.
+
+        If the secant method fails, usual ones are tried, but only if the search is to be thorough.
+        """
+        if not 0 < self.length < math.inf:
+            return
+        numbers, solved = self._numbers, self._rate_by_secants()
+        if solved is not None:
+            error = max(2 * self._tolerance / abs(self.length - self._slope_here), LEAST_ERROR)
+            chosen = [rate for rate in numbers.rates if abs(rate - solved) <= error * solved]
+            round_one = float(f"{solved:.{ROUND}g}")
+            if abs(round_one - solved) <= error * solved:
+                chosen.append(round_one)
+            yield from ((rate, 0.0) for rate in chosen)
+            yield solved, error
+            return
+        for rate in dict.fromkeys((*numbers.rates[:MOST_NAMED], *USUAL_RATES)) if thorough else ():
+            off = abs(self._slope(rate * self.length) - self.length)
+            if off <= SIMILAR * abs(self.length - self._slope_here):
+                yield rate, 0.0
+
+    def _rate_by_secants(self) -> float | None:
+        """Return the learning rate where the slope equals the gradient's length, by secants."""
+        last, last_value = 0.0, self._slope_here
+        distance = FIRST * self._step
+        for step in range(MOST_SECANTS):
+            value = self._slope(distance)
+            if not math.isfinite(value) or value == last_value:
+                return None
+            if abs(value - self.length) <= self._tolerance:
+                return distance / self.length
+            if step and abs(value - self.length) > abs(last_value - self.length) / FASTER:
+                # For a gradient that is merely stale, the method converges at once.
+                return None
+            bend = (value - last_value) / (distance - last)
+            last, last_value = distance, value
+            distance += (self.length - value) / bend
+            if not 0 < distance < LARGEST_RATE_TRIED * self.length:
+                return None
+        return None
+
+    @property
+    def _tolerance(self) -> float:
+        """The distance from the required slope that is close enough."""
+        return max(CONVERGED * self.length, NOISE_BARS * self.function.noise / self._step)
+
+    def _slope(self, distance: float) -> float:
+        along = self._gradient / self.length
+        return self.function.slope(self._theta + distance * along, along, self._step)

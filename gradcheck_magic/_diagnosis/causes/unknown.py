@@ -1,0 +1,141 @@
+"""UNKNOWN: a gradient is wrong, and no simple cause explains it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+import numpy as np
+
+from gradcheck_magic._diagnosis.finding import Case, Finding
+from gradcheck_magic._diagnosis.layers import is_of_norm
+from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
+from gradcheck_magic._diagnosis.phrases import are, gradients, signed
+from gradcheck_magic._result.cause import Cause, Details
+
+__all__ = ["FlatHere", "NearlyRight", "Unknown", "compared", "evidence"]
+
+# A smaller relative difference is given as a percentage: cosine and length ratio would round to 1.
+SMALL_DIFFERENCE = 0.1
+# A gradient is nearly right if its cosine with the numerical one exceeds this in every parameter.
+NEARLY = 0.98
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Unknown(Finding):
+    """A gradient without a simple cause."""
+
+    cause = Cause.UNKNOWN
+    is_open: ClassVar[bool] = True
+
+    n_wrong: int
+    # Cosine and length ratio of the two gradients, if neither is zero.
+    cosine: float | None = None
+    ratio: float | None = None
+    firm: bool = field(default=False)
+
+    @classmethod
+    def of(cls, mismatch: Mismatch) -> Self:
+        """Compare the two gradients of one parameter."""
+        sample, n_wrong = mismatch.sample, int(mismatch.wrong.sum())
+        known = sample.known & np.isfinite(sample.analytic)
+        analytic, numerical = sample.analytic[known], sample.numerical[known]
+        lengths = norm(analytic), norm(numerical)
+        if not all(lengths):
+            return cls((mismatch,), n_wrong=n_wrong)
+        cosine = float((analytic / lengths[0]) @ (numerical / lengths[1]))
+        return cls((mismatch,), n_wrong=n_wrong, cosine=cosine, ratio=lengths[0] / lengths[1])
+
+    @property
+    def is_nearly_right(self) -> bool:
+        """True if direction and length are nearly right; a single number has no direction."""
+        if self.cosine is None or self.ratio is None or self.mismatches[0].size == 1:
+            return False
+        return self.cosine > NEARLY and 0.5 < self.ratio < 2  # noqa: PLR2004 (twice)
+
+    def sentence(self, case: Case) -> str:
+        """Return how far the gradient is from the correct one."""
+        (mismatch,), known = self.mismatches, ""
+        if self.cosine is not None and self.ratio is not None:
+            if mismatch.size == 1:
+                factor = signed(f"{self.ratio * np.sign(self.cosine):.4g}")
+                return (
+                    f"{self.gradients} is {factor} times the numerical value; a single entry "
+                    "cannot show why."
+                )
+            known = f": {compared(self.cosine, self.ratio)}"
+        return (
+            f"{self.gradients} is wrong in {self.n_wrong:,} of {mismatch.size:,} entries, with no "
+            f"simple pattern{known}.{_peers_hint(mismatch, case)}"
+        )
+
+
+def compared(cosine: float, ratio: float) -> str:
+    """Say how far a gradient is from the numerical one, given their cosine and length ratio."""
+    # The law of cosines, without squares: a ratio may be as large as a float can be.
+    off = math.hypot(ratio - 1, math.sqrt(ratio) * math.sqrt(2 * (1 - min(cosine, 1.0))))
+    if off < SMALL_DIFFERENCE:
+        return f"it differs from the numerical gradient by {100 * off:.2g} %"
+    return (
+        f"its cosine similarity with the numerical gradient is {signed(f'{cosine:z.3f}')}, and it "
+        f"is {ratio:.3g} times as long"
+    )
+
+
+def _peers_hint(mismatch: Mismatch, case: Case) -> str:
+    """Return where to look if everything else in the layer is correct."""
+    peers = [m for m in case.layers.beside(mismatch) if m.is_compared]
+    if not peers or any(m.is_wrong for m in peers):
+        return ""
+    normalised = all(is_of_norm(m.name) for m in peers) and not is_of_norm(mismatch.name)
+    also = ", and at the normalisation after it" if normalised else ""
+    return (
+        f" {gradients(peers)}, in the same layer, {are(peers)} correct: look at the line that "
+        f"computes `{mismatch.gradient_name}`{also}."
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FlatHere(Finding):
+    """The cost is flat here, but not everywhere; `flat_to` is the error bar of its slope."""
+
+    cause = Cause.UNKNOWN
+
+    flat_to: float
+    n_wrong: int
+    firm: bool = field(default=False)
+
+    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+        """Return what to do about it."""
+        return (
+            f"{self.gradients} is not zero, but the slope of the cost is, to within "
+            f"{self.flat_to:.0e}: everything that {self.names} feeds is switched off, "
+            "or it is at a minimum. Check at another point as well."
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NearlyRight(Finding):
+    """All gradients are nearly right, so the point or the data differ, not a formula."""
+
+    cause = Cause.UNKNOWN
+
+    evidence: list[Details]
+    firm: bool = field(default=False)
+
+    def sentence(self, case: Case) -> str:
+        """Return how nearly right they are."""
+        least = min(known["cosine"] for known in self.evidence)
+        return (
+            f"{self.gradients} are wrong, but nearly right (cosine similarity at least "
+            f"{least:.4f}), with no simple pattern. Check that the gradient was computed with the "
+            f"data and the parameters that `{case.cost_name}` uses now (were they updated since?), "
+            "and look at the derivative of the cost with respect to the output."
+        )
+
+
+def evidence(findings: Sequence[Unknown]) -> list[Details]:
+    """Return what is known of each of several parameters."""
+    return [{"name": f.mismatches[0].name, **f.details} for f in findings]

@@ -1,0 +1,117 @@
+"""UPSTREAM: everything is wrong before one place in the backward pass, and right after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gradcheck_magic._diagnosis.causes.ignored import Ignored
+from gradcheck_magic._diagnosis.causes.mask import Mask
+from gradcheck_magic._diagnosis.causes.slice import Slice
+from gradcheck_magic._diagnosis.causes.unknown import NearlyRight, Unknown, evidence
+from gradcheck_magic._diagnosis.finding import Case, Finding
+from gradcheck_magic._diagnosis.layers import Boundary, boundary, is_of_norm
+from gradcheck_magic._diagnosis.phrases import gradients, signed
+from gradcheck_magic._result.cause import Cause, Details
+
+__all__ = ["Upstream"]
+
+# A larger cosine would be rounded to 1.00.
+COSINE_ALIKE = 0.99
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Upstream(Finding):
+    """An error that enters at one place in the backward pass; see `Boundary`."""
+
+    cause = Cause.UPSTREAM
+
+    after: str
+    before: str
+    layer: int | None
+    right_after: bool
+    is_numbered: bool
+    # How far each gradient is from the correct one.
+    evidence: list[Details]
+
+    @classmethod
+    def among(cls, case: Case) -> list[Finding]:
+        """Recognise the place that explains the findings without a simple cause."""
+        weak = [f for f in case.findings if f.may_come_from_upstream(case)]
+        place = boundary(case.layers, [m for f in weak for m in f.mismatches])
+        if place is None or not any(m.is_bug for m in place.explained):
+            return []
+        absorbed = [f for f in weak if f.mismatches[0] in place.explained]
+        are_gates = all(isinstance(f, Slice) and f.is_gate for f in absorbed)
+        if are_gates or all(f.firm for f in absorbed):
+            return []
+        # If the cost does not change with a parameter, that holds whatever else is wrong.
+        return [*(f for f in absorbed if isinstance(f, Ignored)), _found(place, absorbed)]
+
+    def sentence(self, case: Case) -> str:
+        """Return the place, and what is computed there."""
+        wrong = f"{gradients(self.mismatches[::-1])} are wrong"
+        spread = _cosines([known["cosine"] for known in self.evidence if "cosine" in known])
+        if not self.after:
+            return (
+                f"The error enters at the start of the backward pass: {wrong}. No simpler cause "
+                f"fits{spread}. Look at the derivative of the cost with respect to the output and "
+                "at the values kept from the forward pass, and check that the gradient and "
+                f"`{case.cost_name}` use the same data and parameters."
+            )
+        fits = "No simpler cause fits"
+        if self.right_after:
+            fits = "The layers closer to the output are right, and no simpler cause fits"
+        enters = "The error enters"
+        if not self.is_numbered:
+            enters = "If the parameters are in order from input to output, the error enters"
+        return (
+            f"{enters} the backward pass between `{self.after}` and `{self.before}`: {wrong}. "
+            f"{fits}{spread}. Look at {self._where_to_look}."
+        )
+
+    @property
+    def _where_to_look(self) -> str:
+        if is_of_norm(self.after) and not is_of_norm(self.before):
+            return (
+                "how the gradient passes through the normalisation between them, whose mean and "
+                "variance also depend on its input"
+            )
+        if self.layer is None:
+            return (
+                "the derivative of the activation between them, and at how the gradient passes "
+                "from one to the other"
+            )
+        return (
+            f"the derivative of the activation of layer {self.layer} and at how `dA{self.layer}` "
+            "is computed"
+        )
+
+
+def _found(place: Boundary, absorbed: Sequence[Finding]) -> Finding:
+    """Return the finding for an error that enters at a place in the backward pass."""
+    after, before = place.after_name, place.before.name
+    for finding in absorbed:
+        if isinstance(finding, Mask) and finding.mismatches[0] is place.before:
+            return replace(finding, mismatches=place.explained, after=after, before=before)
+    known = [Unknown.of(mismatch) for mismatch in place.explained]
+    if not place.after and all(each.is_nearly_right for each in known):
+        return NearlyRight(place.explained, evidence=evidence(known))
+    return Upstream(
+        place.explained,
+        after=after,
+        before=before,
+        layer=place.layer,
+        right_after=place.is_right_after,
+        is_numbered=place.is_numbered,
+        evidence=evidence(known),
+    )
+
+
+def _cosines(cosines: Sequence[float]) -> str:
+    if not cosines:
+        return ""
+    if min(cosines) > COSINE_ALIKE:
+        return f" (cosine similarity above {COSINE_ALIKE})"
+    least, largest = (signed(f"{cosine:z.2f}") for cosine in (min(cosines), max(cosines)))
+    return f" (cosine similarity {least}" + (f" to {largest})" if least != largest else ")")

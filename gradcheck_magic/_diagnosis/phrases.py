@@ -1,0 +1,82 @@
+"""The parts of sentences that several causes share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, norm
+from gradcheck_magic._wording import counted, listed
+
+__all__ = ["are", "axes_named", "digits", "extent", "factor_text", "gradients", "signed"]
+
+# The largest number of gradients that a sentence names; of more, it names only some.
+NAMED_GRADIENTS, NAMED_OF_MANY = 6, 3
+# The number of digits given for a factor, if its error bar is small enough.
+DIGITS = 4
+# A model may leave a relative error of `TOLERANCE`, so more digits would claim too much.
+MOST_DIGITS = 5
+
+
+def gradients(mismatches: Sequence[Mismatch]) -> str:
+    """Return the names of some gradients."""
+    names = [mismatch.gradient_name for mismatch in mismatches]
+    return listed(names, most=NAMED_GRADIENTS if len(names) <= NAMED_GRADIENTS else NAMED_OF_MANY)
+
+
+def are(mismatches: Sequence[Mismatch]) -> str:
+    """Return the verb that goes with their names."""
+    return "is" if len(mismatches) == 1 else "are"
+
+
+def axes_named(axes: Sequence[int]) -> str:
+    """Return the numbers of some axes."""
+    return f"{'axis' if len(axes) == 1 else 'axes'} {listed(map(str, axes), code=False)}"
+
+
+def signed(number: str) -> str:
+    """Return a formatted number with a minus sign in place of a hyphen."""
+    return number.replace("-", "−")
+
+
+def extent(mismatches: Sequence[Mismatch]) -> str:
+    """Return in how many entries, and to how many digits, a cause explains some gradients.
+
+    Entries in which both gradients are zero do not count: any factor relates them.
+    """
+    sample = Sample.pooled(mismatch.sample for mismatch in mismatches)
+    zero = (sample.analytic == 0) & (sample.numerical == 0)
+    told = int((sample.stands_out & ~zero).sum())
+    if not told:
+        return "as far as the error bars can tell"
+    kinds = ((len(sample), ""), (sample.known.sum(), "measured "), ((~zero).sum(), "nonzero "))
+    which = next((kind for n, kind in kinds if n == told), None)
+    clear = " clearly larger than their error bars" if which is None else ""
+    some = f"all {told:,} {which or ''}entries" if told > 1 else f"the only {which or ''}entry"
+    return f"in {some}{clear}{digits(sample)}"
+
+
+def digits(sample: Sample) -> str:
+    """Return the number of digits to which the gradient, and so its cause, is known."""
+    known = sample.known & (sample.bar < np.abs(sample.numerical))
+    numerical, analytic = norm(sample.numerical[known]), norm(sample.analytic[known])
+    if not numerical:
+        return ""
+    relative = norm(sample.bar[known]) / numerical
+    relative += norm(sample.rounding[known]) / analytic if analytic else 0.0
+    n = int(np.clip(-np.log10(max(relative, 1e-16)), 1, MOST_DIGITS))
+    return f", to {counted(n, 'digit')}"
+
+
+def factor_text(factor: float, uncertainty: float) -> str:
+    """Return a factor with four digits, or with its error bar if fewer are known."""
+    apart = abs(factor - 1)
+    n_digits = DIGITS
+    if uncertainty < apart < 1:
+        # More digits are needed to show that it is not 1.
+        n_digits = max(n_digits, int(2 - np.floor(np.log10(apart))))
+    text = f"{factor:#.{n_digits}g}"
+    if uncertainty > abs(factor) * 10.0 ** (1 - n_digits):
+        text = f"{text} ± {uncertainty:.0e}"
+    return f"−{text[1:]}" if factor < 0 else text
