@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from IPython.core.magic_arguments import MagicArgumentParser, MagicHelpFormatter
 
 from gradcheck_magic._notebook.options import FLAGS, OPTIONS, Option
-from gradcheck_magic._wording import did_you_mean
+from gradcheck_magic._wording import did_you_mean, printable, shortened
 from gradcheck_magic.errors import InputError
 
 __all__ = [
@@ -224,7 +224,8 @@ def _value(option: Option, flag: str, values: Sequence[str]) -> object:
     first, *others = values or [""]
     if not first or first.startswith("="):
         raise InputError(
-            f"`{flag}` needs a value, {option.expected(str)}: write {flag}={option.metavar}."
+            f"`{flag}` needs a value, {option.expected(_as_written)}: write "
+            f"{flag}={option.metavar}."
         )
     if option.is_several:
         return [name for value in values for name in names(unquoted(value))]
@@ -244,7 +245,11 @@ def _converted(option: Option, flag: str, text: str) -> object:
     value: object = text
     with contextlib.suppress(ValueError):
         value = convert(text)
-    return option.checked(value, f"`{flag}`", written=str)
+    return option.checked(value, f"`{flag}`", _as_written)
+
+
+def _as_written(value: object) -> str:
+    return shortened(printable(str(value)))
 
 
 def _unknown(word: str) -> InputError:

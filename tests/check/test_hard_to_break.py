@@ -350,7 +350,7 @@ class TestMagic:
             ("-p 1+", "--params '1+' is not an expression: invalid syntax."),
             ("-g (yield)", "--grads '(yield)' is not an expression: 'yield' outside function."),
             ("-o class", "`-o` is class: expected a name."),
-            ("-o __builtins__", "`-o` is '__builtins__': expected a name."),
+            ("-o __builtins__", "`-o` is __builtins__: expected a name."),
             ("'", "the quote ' in `'` is never closed: write ' where the value ends."),
             ("-p '\ud800'", "surrogates not allowed."),
         ],
