@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, Self
 
@@ -81,6 +81,10 @@ class Finding:
         """The evidence as a dict, without fields that have their default."""
         own = fields(self)[len(fields(Finding)) :]
         return {f.name: value for f in own if (value := getattr(self, f.name)) != f.default}
+
+    def without(self, explained: Collection[Mismatch]) -> Self:
+        """Return the finding for the other parameters, if another one explains some better."""
+        return replace(self, mismatches=tuple(m for m in self.mismatches if m not in explained))
 
     def joined(self, other: Finding) -> Finding | None:  # noqa: ARG002 (by some causes only)
         """Return one finding in place of two, if the same number explains both."""
@@ -177,7 +181,7 @@ class Case:
         if not new:
             return self
         explained = {m for finding in new for m in finding.mismatches}
-        kept = (_without(finding, explained) for finding in self.findings)
+        kept = (finding.without(explained) for finding in self.findings)
         findings = [*(finding for finding in kept if finding.mismatches), *new]
         findings.sort(key=lambda finding: self.mismatches.index(finding.mismatches[0]))
         return replace(self, findings=tuple(findings))
@@ -228,7 +232,3 @@ class Case:
     def theta(self) -> Vector:
         """The parameters as one vector."""
         return self.pairing.parameters.theta().astype(np.float64, copy=False)
-
-
-def _without(finding: Finding, explained: set[Mismatch]) -> Finding:
-    return replace(finding, mismatches=tuple(m for m in finding.mismatches if m not in explained))

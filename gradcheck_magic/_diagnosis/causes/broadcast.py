@@ -27,7 +27,7 @@ class AxisTooMany(Finding):
     axes: tuple[int, ...]
 
     @classmethod
-    def recognise(cls, mismatch: Mismatch, case: Case) -> Self | None:  # noqa: ARG003
+    def recognise(cls, mismatch: Mismatch, case: Case) -> Self | None:
         """Recognise the sum or the mean of the correct gradient."""
         sample, shape = mismatch.sample, mismatch.shape
         if not sample.known.all() or sample.stands_out.sum() < ANY_NUMBER:
@@ -49,7 +49,7 @@ class AxisTooMany(Finding):
                     return cls((mismatch,), how=how, axes=axes)
         return None
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+    def sentence(self, case: Case) -> str:
         """Return the axes."""
         shape = self.mismatches[0].parameter.shape
         everywhere = all(axis in self.axes or length == 1 for axis, length in enumerate(shape))
@@ -89,7 +89,7 @@ class WrongAxis(Finding):
             return cls((mismatch,), how="axis", total=float(whole.numerical[0]))
         return None
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+    def sentence(self, case: Case) -> str:
         """Return the total."""
         return (
             f"{self.gradients} differs from the numerical gradient but has the same total, "

@@ -38,12 +38,12 @@ class NotFinite(Finding):
     indices: Indices
 
     @classmethod
-    def recognise(cls, mismatch: Mismatch, case: Case) -> NotFinite | None:  # noqa: ARG003
+    def recognise(cls, mismatch: Mismatch, case: Case) -> NotFinite | None:
         """Recognise entries that are no numbers."""
         lost = int(np.sum(~np.isfinite(mismatch.sample.analytic)))
         return cls((mismatch,), n_not_finite=lost, indices=_indices(mismatch)) if lost else None
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+    def sentence(self, case: Case) -> str:
         """Return how many there are."""
         return (
             f"{self.gradients} is nan or infinite in {self.n_not_finite:,} of "
@@ -75,7 +75,7 @@ class Clipped(Finding):
             return [cls(case.open, clipped=bound)]
         return []
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+    def sentence(self, case: Case) -> str:
         """Return the bound."""
         return (
             f"{self.gradients} {self.are} clipped to ±{self.clipped:.6g}: entries "
@@ -115,7 +115,7 @@ class Entries(Finding):
             firm=firm,
         )
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+    def sentence(self, case: Case) -> str:
         """Return which entries they are."""
         n, size = self.n_wrong, self.mismatches[0].size
         shown = [str(list(index)) for index in self.indices[:MOST_TOLD]]

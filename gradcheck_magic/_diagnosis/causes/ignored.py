@@ -49,7 +49,7 @@ class Ignored(Finding):
         """Return True if it may cancel in the cost, as a bias before batch norm does."""
         return any(m.is_wrong for m in case.layers.beside(self.mismatches[0]))
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+    def sentence(self, case: Case) -> str:
         """Return to what precision the cost does not change."""
         within = f", to within {self.within:.0e}" if self.within else ""
         it, feeds = ("it", "it feeds") if len(self.mismatches) == 1 else ("them", "they feed")

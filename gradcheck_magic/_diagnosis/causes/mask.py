@@ -57,7 +57,7 @@ class Mask(Finding):
             return None
         return None
 
-    def may_come_from_upstream(self, case: Case) -> bool:  # noqa: ARG002 (other causes need it)
+    def may_come_from_upstream(self, case: Case) -> bool:
         """Return True: the mask was forgotten before this parameter."""
         return True
 

@@ -198,11 +198,11 @@ class Sign(Scale):
 
     cause = Cause.SIGN
 
-    def is_doubtful(self, case: Case) -> bool:  # noqa: ARG002 (other factors need it)
+    def is_doubtful(self, case: Case) -> bool:
         """Return False: everybody knows what a sign means."""
         return False
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other factors need it)
+    def sentence(self, case: Case) -> str:
         """Return where the sign may have been lost."""
         return (
             f"{self.gradients} {self.are} −1 times the numerical gradient{self.exempt}, "

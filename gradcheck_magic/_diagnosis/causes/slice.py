@@ -66,7 +66,7 @@ class Slice(Finding):
         width = side[-1] - side[0] + 1
         return bool(width == len(side) > 1 and side[0] % width == length % width == 0)
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+    def sentence(self, case: Case) -> str:
         """Return the place, and what explains it."""
         (mismatch,) = self.mismatches
         part = _part_name(mismatch, self.sides)

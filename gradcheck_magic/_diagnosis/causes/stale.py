@@ -69,7 +69,7 @@ class PreviousCheck(Finding):
                 return []
         return [cls(wrong)]
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+    def sentence(self, case: Case) -> str:
         """Return what to do about it."""
         return (
             f"{self.gradients} {self.are} equal to the numerical gradient of the previous "
@@ -110,7 +110,7 @@ class Update(Finding):
                 return [cls(wrong, learning_rate=rate, name=name)] if name or not is_fitted else []
         return []
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+    def sentence(self, case: Case) -> str:
         """Return the learning rate."""
         name = f"`{self.name}` = " if self.name else ""
         belong = "belongs" if len(self.mismatches) == 1 else "belong"

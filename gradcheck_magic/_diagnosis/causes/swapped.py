@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 from gradcheck_magic._diagnosis.finding import TELLING_ENTRIES, Case, Finding
 from gradcheck_magic._diagnosis.mismatch import COINCIDENCE, TOLERANCE, Mismatch, Sample
@@ -42,7 +43,13 @@ class Swapped(Finding):
                 findings.append(cls(tuple(group), owners=[owners[m].name for m in group]))
         return findings
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+    def without(self, explained: Collection[Mismatch]) -> Self:
+        """Return the finding for the other parameters, with their owners."""
+        pairs = zip(self.mismatches, self.owners, strict=True)
+        owners = [owner for mismatch, owner in pairs if mismatch not in explained]
+        return replace(super().without(explained), owners=owners)
+
+    def sentence(self, case: Case) -> str:
         """Return whose gradients they are."""
         pool = Sample.pooled(m.sample for m in self.mismatches)
         sure = f"in all {len(pool):,} entries{digits(pool)}"

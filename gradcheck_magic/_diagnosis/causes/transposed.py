@@ -36,7 +36,7 @@ class Transposed(Finding):
     axes: Axes
 
     @classmethod
-    def recognise(cls, mismatch: Mismatch, case: Case) -> Transposed | None:  # noqa: ARG003
+    def recognise(cls, mismatch: Mismatch, case: Case) -> Transposed | None:
         """Recognise an arrangement that people choose by mistake, or else any other order."""
         sample = mismatch.sample
         enough = TELLING_ENTRIES if len(mismatch.squeezed) > 1 else ANY_NUMBER
@@ -48,7 +48,7 @@ class Transposed(Finding):
             return cls((mismatch,), how="reordered", axes=())
         return None
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+    def sentence(self, case: Case) -> str:
         """Return how the gradient was mixed up."""
         mismatch, why = self.mismatches[0], ""
         line = f"the line that computes {self.gradients}"

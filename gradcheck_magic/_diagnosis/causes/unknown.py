@@ -107,7 +107,7 @@ class FlatHere(Finding):
     n_wrong: int
     firm: bool = field(default=False)
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (other causes need it)
+    def sentence(self, case: Case) -> str:
         """Return what to do about it."""
         return (
             f"{self.gradients} is not zero, but the slope of the cost is, to within "

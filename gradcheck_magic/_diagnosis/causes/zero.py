@@ -22,11 +22,11 @@ class Zero(Multiple):
     factor_uncertainty: float = 0.0
 
     @classmethod
-    def recognise(cls, mismatch: Mismatch, case: Case) -> Zero | None:  # noqa: ARG003 (others do)
+    def recognise(cls, mismatch: Mismatch, case: Case) -> Zero | None:
         """Recognise a gradient without any value beyond the rounding of a zero."""
         return cls((mismatch,)) if mismatch.is_zero else None
 
-    def sentence(self, case: Case) -> str:  # noqa: ARG002 (others do)
+    def sentence(self, case: Case) -> str:
         """Return where the gradient should have been assigned."""
         it_was = "it was" if len(self.mismatches) == 1 else "they were"
         return (
