@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,12 +23,14 @@ from gradcheck_magic._wording import first_line
 from gradcheck_magic.errors import InputError
 
 __all__ = [
+    "KEEPING",
     "PARALLEL_EXTRA",
     "Bytes",
     "CostRecipe",
     "Task",
     "TaskResult",
     "evaluate",
+    "memory_not_trimmed",
     "sampled_costs",
 ]
 
@@ -38,6 +43,18 @@ Array = NDArray[Any]
 PARALLEL_EXTRA = "pip install gradcheck_magic[parallel]"
 # The relative distances from θ at which the cost in a worker is compared with the one here.
 COMPARED_AT = (0.1, 1e-3)
+
+# The environment variable with which Dask makes glibc trim memory, and the numbers of the two
+# thresholds in glibc's mallopt(3).
+ASKED = "MALLOC_TRIM_THRESHOLD_"
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+# The limits to which glibc raises the thresholds by itself, in bytes: the largest freed array whose
+# memory the process keeps, and the most memory that it keeps in total.
+LARGEST_KEPT, MOST_KEPT = 32 << 20, 64 << 20
+# The initial threshold of glibc, in bytes.
+MMAP_DEFAULT = 128 << 10
+# The environment that sets the same limits in our own processes, from their start.
+KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(LARGEST_KEPT), ASKED: str(MOST_KEPT)}
 
 # The cost that each thread of this process was sent last, and its key.
 _known = threading.local()
@@ -159,7 +176,7 @@ def _result(recipe: CostRecipe, task: Task) -> TaskResult:
     pairs: list[Pair] = []
     error, began = None, time.perf_counter()
     try:
-        with np.errstate(**recipe.floating):
+        with np.errstate(**recipe.floating), memory_not_trimmed():
             if task.batch is None:
                 pairs += sampled_costs(evaluator, binding)
             else:
@@ -196,3 +213,37 @@ def _sendable(error: Exception) -> Exception:
     except Exception:  # noqa: BLE001 (the user's exceptions may raise others)
         return RuntimeError(f"{type(error).__name__}: {first_line(error)}")
     return error
+
+
+@contextmanager
+def memory_not_trimmed() -> Iterator[None]:
+    """Let the C library keep freed memory for reuse, and restore its settings afterwards.
+
+    Dask makes its workers return memory early, by the environment variable MALLOC_TRIM_THRESHOLD_.
+    Then the C library no longer adapts to the process: each large array is mapped anew, page by
+    page, and a cost that makes such arrays takes twice as long as elsewhere.
+    """
+    asked = os.environ.get(ASKED, "")
+    mallopt = _mallopt() if asked.isdigit() else None
+    if mallopt is None:
+        yield
+        return
+    mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
+    mallopt(TRIM_THRESHOLD, MOST_KEPT)
+    try:
+        yield
+    finally:
+        mallopt(MMAP_THRESHOLD, MMAP_DEFAULT)
+        mallopt(TRIM_THRESHOLD, int(asked))
+
+
+@cache
+def _mallopt() -> Callable[[int, int], int] | None:
+    """Return glibc's function; None for any other C library."""
+    try:
+        library = ctypes.CDLL(None)
+        library.gnu_get_libc_version  # noqa: B018 (found or not)
+        mallopt: Callable[[int, int], int] = library.mallopt
+    except (AttributeError, OSError, TypeError):
+        return None
+    return mallopt

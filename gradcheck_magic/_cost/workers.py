@@ -27,6 +27,7 @@ import numpy as np
 from gradcheck_magic._cost.convention import Binding, Convention
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair, Take
 from gradcheck_magic._cost.worker_process import (
+    KEEPING,
     PARALLEL_EXTRA,
     Bytes,
     CostRecipe,
@@ -132,7 +133,7 @@ def _processes(number: int) -> Pool:
     except ImportError:
         raise InputError(f"`workers` is {number}, which needs loky: {PARALLEL_EXTRA}.") from None
     threads = max(1, loky.cpu_count() // number)
-    environment = dict.fromkeys(THREADS, str(threads))
+    environment = {**dict.fromkeys(THREADS, str(threads)), **KEEPING}
     # Loky replaces workers that seem to leak memory, but a large data set that is kept is no leak.
     environment["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e15"
     executor = loky.get_reusable_executor(
