@@ -145,9 +145,11 @@ def _working(evaluator: Evaluator, bindings: list[Binding]) -> tuple[list[_Trial
             # No line of the user's code was reached: the call itself failed.
             raise InputError(f"`{evaluator.name}` cannot be called: {first_line(furthest.error)}.")
         raise furthest.error
-    for failure in failures:
-        # The frames of the traceback would keep the arguments of the call alive.
-        failure.error.__traceback__ = None
+    for binding, trial in zip(bindings, tried, strict=True):
+        if isinstance(trial, _Failure):
+            # The frames of the traceback would keep the arguments of the call alive.
+            trial.error.__traceback__ = None
+            binding.drop()
     first = tried.index(working[0])
     return working, [each for each in tried[:first] if isinstance(each, _Failure)]
 
@@ -249,10 +251,10 @@ def _copied_if_kept(around: Surroundings, trial: _Trial) -> tuple[Binding, float
     distance, (value,) = around.nearest_finite([binding])
     if binding.fresh or binding.convention is Convention.CLOSURE:
         return binding, distance, value
-    copied = replace(binding, fresh=True)
-    anew = around.along(copied, distance)
+    anew = around.along(replace(binding), distance)
     if is_same(value, anew, trial.itemsize):
         return binding, distance, anew
+    copied = replace(binding, fresh=True)
     # A function that remembers arrays by their id must not confuse them: sooner or later, a copy
     # reuses the memory of another that was freed.
     distances = [distance / k for k in range(1, COPIES + 1)]

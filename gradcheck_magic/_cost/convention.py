@@ -24,6 +24,8 @@ __all__ = ["Arguments", "Binding", "Convention", "possible_bindings"]
 
 Array = NDArray[Any]
 Arguments = tuple[Sequence[Any], dict[str, Any]]
+# The number of entries that are moved at a time.
+ENTRIES_AT_ONCE = 1 << 16
 
 
 class Convention(StrEnum):
@@ -210,10 +212,24 @@ class Binding:
     @contextmanager
     def at(self, theta: Array) -> Iterator[None]:
         """Move every checked parameter to another θ, and restore it."""
+        with self._moved(lambda part: theta[part]):
+            yield
+
+    @contextmanager
+    def along(self, direction: Array, distance: float) -> Iterator[None]:
+        """Move every checked parameter to θ + distance · direction, and restore it."""
+        with self._moved(lambda part: self.theta[part] + distance * direction[part]):
+            yield
+
+    @contextmanager
+    def _moved(self, values: Callable[[slice], Array]) -> Iterator[None]:
         try:
             for slot, parameter in zip(self.slots, self.parameters.arrays, strict=True):
-                if parameter.checked:
-                    slot[:] = theta[parameter.start : parameter.stop]
+                # A part at a time, so that no other array of the size of θ is made.
+                for start in range(0, parameter.size if parameter.checked else 0, ENTRIES_AT_ONCE):
+                    stop = min(start + ENTRIES_AT_ONCE, parameter.size)
+                    here = slice(parameter.start + start, parameter.start + stop)
+                    slot[start:stop] = values(here)
             yield
         finally:
             self.restore()
@@ -228,6 +244,12 @@ class Binding:
                 array[...] = saved
         if self._is_closure:
             self._write_through()
+
+    def drop(self) -> None:
+        """Release the buffers, and everything made from them."""
+        for name in ("_memory", "arrays", "slots", "saved"):
+            vars(self).pop(name, None)
+        self._arguments, self._container, self._leaves, self._unchanging = None, None, [], {}
 
     def changed(self) -> Parameter | None:
         """Return a parameter that the function has changed; None if there is none."""

@@ -180,10 +180,11 @@ class Cost:
         around = self._around
         with ExitStack() as stack:
             stack.enter_context(self._evaluator.guard).release()
-            bindings = possible_bindings(
-                self._evaluator.function, self._parameters, around.theta, self._call, self.name
-            )
-            found = find_call(around, bindings)
+            function, theta = self._evaluator.function, around.theta
+            ways = possible_bindings(function, self._parameters, theta, self._call, self.name)
+            found = find_call(around, ways)
+            # Those that are not chosen have buffers, too.
+            del ways
             stack.callback(found.binding.restore)
             self._take(found)
             self.itemsize = itemsize_around(around, found)

@@ -60,7 +60,8 @@ class Surroundings:
     def along(self, binding: Binding, distance: float) -> float:
         """Return J at a distance from θ on the line, at the same point for every binding."""
         self.tell()
-        return self.at(binding, self.theta + distance * self.direction)
+        with binding.along(self.direction, distance):
+            return self.evaluator.quiet_value(binding)
 
     def nearest_finite(self, bindings: Sequence[Binding]) -> tuple[float, list[float]]:
         """Return the first distance from θ at which J is finite for every binding, and its values.
