@@ -93,7 +93,9 @@ def remove_completer(shell: InteractiveShell) -> None:
 def users_names(shell: InteractiveShell) -> Namespace:
     """Return the user's variables, without those that IPython has defined."""
     hidden = shell.user_ns_hidden
-    return {name: value for name, value in shell.user_ns.items() if hidden.get(name) is not value}
+    # The default is in no namespace: a variable of the user's may well be None.
+    names = shell.user_ns.items()
+    return {name: value for name, value in names if hidden.get(name, hidden) is not value}
 
 
 def around_cursor(context: CompletionContext) -> tuple[str, str]:

@@ -260,6 +260,12 @@ def test_objects_that_raise(shell, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_variable_without_a_value_is_offered(shell):
+    shell.user_ns["pending"] = None
+    found = matches(shell, "%gradcheck -p pend")["completions"]
+    assert [each.text for each in found] == ["pending"]
+
+
 def test_many_parameters(shell):
     """Only a thousand are looked at and offered, so that nobody has to wait."""
     looked_at = itertools.count()
