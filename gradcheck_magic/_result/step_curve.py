@@ -44,8 +44,8 @@ class StepCurve(Displayed):
         half a unit in the last place of J; inf if there is no value.
     truncation : ndarray, shape (m,)
         The leading term c ε² = |J‴|/6 · ε² of the truncation error. c is the median over the
-        longest run of steps whose values follow that law, clear of rounding noise; it is 0 if there
-        are none, for example if the cost is quadratic in the entry.
+        steps whose values follow that law, clear of rounding noise; it is 0 if there are none, for
+        example if the cost is quadratic in the entry.
     step : float
         The step that the check used; it is one of `steps`, except for rounding.
     best, bar : float

@@ -294,12 +294,12 @@ def test_progress():
         (
             "W",
             1,
-            "The index (1,) has 1 number, but `W` has shape (2, 2): give one number for each axis.",
+            "`index` is 1: expected one whole number for each axis of `W`, shape (2, 2).",
         ),
         (
             "W",
             (),
-            "The index () has 0 numbers, but `W` has shape (2, 2): give one number for each axis.",
+            "`index` is (): expected one whole number for each axis of `W`, shape (2, 2).",
         ),
         (
             "W",
