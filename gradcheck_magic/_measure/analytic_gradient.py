@@ -29,16 +29,12 @@ SINGLE_EPS = float(np.finfo(np.float32).eps)
 
 @dataclass(frozen=True, eq=False)
 class Analytic:
-    """The gradient under test for one parameter.
+    """The gradient under test for one parameter, flat in C order.
 
     Attributes
     ----------
-    parameter : Parameter
-        The parameter that the gradient belongs to.
     start : int
         The position of its first entry in `Pairing.indices`.
-    gradient : ndarray
-        The values, flat in C order.
     largest : float
         The largest absolute value among the finite entries.
     rounding : float
@@ -53,31 +49,19 @@ class Analytic:
 
 
 def gradient_under_test(pairing: Pairing, i: int, cost: Cost) -> Analytic:
-    """Return the gradient of the i-th checked parameter."""
+    """Return the gradient of the i-th checked parameter.
+
+    Rounding that makes J noisy affects the gradient as well.
+    """
     gradient = pairing.gradients[i]
     largest = largest_entry(gradient)
-    rounding = _gradient_rounding(largest, pairing.gradient_eps[i], cost)
-    start = sum(parameter.size for parameter in pairing.checked[:i])
-    return Analytic(pairing.checked[i], start, gradient, largest, rounding)
-
-
-def _gradient_rounding(largest: float, eps: float, cost: Cost) -> float:
-    """Return a bound on the rounding error of any entry of a backpropagated gradient.
-
-    Parameters
-    ----------
-    largest : float
-        The largest absolute value in the gradient of this parameter.
-    eps : float
-        The eps of the precision in which the gradient was given.
-    cost : Cost
-        The cost. Rounding that makes J noisy affects the gradient as well.
-    """
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.float64(cost.own.noise) / cost.scale
     most = max(SINGLE_EPS, AMPLIFIED * cost.own.eps)
     amplified = min(float(relative), most) if np.isfinite(relative) else 0.0
-    return float(ROUNDING * max(eps, amplified) * largest)
+    rounding = float(ROUNDING * max(pairing.gradient_eps[i], amplified) * largest)
+    start = sum(parameter.size for parameter in pairing.checked[:i])
+    return Analytic(pairing.checked[i], start, gradient, largest, rounding)
 
 
 def largest_entry(gradient: Vector) -> float:

@@ -61,30 +61,19 @@ class MeasuredEntries:
         """Return a table of entries that are still to be measured."""
         m = len(positions)
         textbook, numerical, uncertainty, low, high = np.full((5, m), np.nan)
-        bound, (disputed, settled) = np.full(m, rounding), np.zeros((2, m), dtype=bool)
-        return cls(
-            positions,
-            analytic,
-            textbook,
-            numerical,
-            uncertainty,
-            bound,
-            low,
-            high,
-            disputed,
-            settled,
-        )
+        known = positions, analytic, textbook, numerical, uncertainty, np.full(m, rounding)
+        return cls(*known, low, high, *np.zeros((2, m), dtype=bool))
 
     @classmethod
     def joined(cls, tables: Iterable[MeasuredEntries]) -> Self:
         """Return what was measured of the entries of several tables, in the order of θ."""
-        rows = [[getattr(table, field.name) for field in fields(cls)] for table in tables]
-        nothing = cls.planned(np.arange(0), np.zeros(0), 0.0)
-        rows.append([getattr(nothing, field.name) for field in fields(cls)])
-        whole = cls(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+        all_tables = [*tables, cls.planned(np.arange(0), np.zeros(0), 0.0)]
+        names = [field.name for field in fields(cls)]
+        columns = (np.concatenate([getattr(t, name) for t in all_tables]) for name in names)
+        whole = cls(*columns)
         order = np.argsort(whole.positions, kind="stable")
         order = order[whole.is_measured[order]]
-        return cls(*(getattr(whole, field.name)[order] for field in fields(cls)))
+        return cls(*(getattr(whole, name)[order] for name in names))
 
     @property
     def is_measured(self) -> Mask:

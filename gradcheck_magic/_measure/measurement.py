@@ -29,12 +29,10 @@ class Measurement:
 
     Parameters
     ----------
-    pairing : Pairing
-        The parameters and gradients to be measured.
     epsilon : float, optional
         The step of the textbook differences; by default it suits the precision.
     mode : {"auto", "full", "scan"}
-        The mode that the user asked for.
+        The mode asked for.
 
     Attributes
     ----------
@@ -64,23 +62,12 @@ class Measurement:
     @property
     def expected(self) -> int:
         """The number of evaluations to expect before the mode is chosen; for "auto", the fewer."""
+        usual = USUAL_EVALUATIONS + 4 * len(self._pairing.checked)
         full = 2 * self._pairing.size
-        return (
-            full
-            if self._requested_mode == "full"
-            else min(full, USUAL_EVALUATIONS + 4 * len(self._pairing.checked))
-        )
+        return full if self._requested_mode == "full" else min(full, usual)
 
     def choose(self, cost: Cost, budget: float | None) -> None:
-        """Choose between a full check and a scan.
-
-        Parameters
-        ----------
-        cost : Cost
-            The cost, entered as a context manager: it knows how long an evaluation takes.
-        budget : float, optional
-            The seconds available.
-        """
+        """Choose between a full check and a scan, with a budget in seconds."""
         if not self._epsilon_is_given:
             self.epsilon = default_step(cost.itemsize)
         if self._requested_mode != "auto":

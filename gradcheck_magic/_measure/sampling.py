@@ -18,15 +18,7 @@ __all__ = ["Region", "Sampled", "Sampler"]
 
 
 class Region(NamedTuple):
-    """A box with too many wrong entries to list.
-
-    Attributes
-    ----------
-    box : Box
-        The extent of the region along each axis.
-    n_wrong, n_tried : int
-        The number of wrong entries among those measured in it, and the number measured.
-    """
+    """A box with too many wrong entries to list: `n_wrong` of the `n_tried` measured in it."""
 
     box: Box
     n_wrong: int
@@ -40,9 +32,7 @@ class Sampled:
     Attributes
     ----------
     ks : list of int
-        The positions of these entries in the parameter, in C order.
-    batches : list of MeasuredEntries
-        The measurements, batch by batch.
+        The positions of these entries in the parameter, in C order; `batches` are their tables.
     wrong : set of int
         The positions of those that are wrong.
     blank : set of int
@@ -62,18 +52,9 @@ class Sampled:
 
 
 class Sampler:
-    """Measures entries of one parameter individually, each once.
+    """Measures entries of one parameter individually, each once, into a table of the sampled ones.
 
-    Parameters
-    ----------
-    residuals : Residuals
-        The residuals of the parameter; they are corrected for every entry measured.
-    cost : Cost
-        The cost, entered as a context manager.
-    sampled : Sampled
-        The table to which the measurements are added.
-    epsilon : float
-        The step of the textbook differences.
+    The residuals of the parameter are corrected for every entry measured.
     """
 
     def __init__(self, residuals: Residuals, cost: Cost, sampled: Sampled, epsilon: float) -> None:
@@ -85,10 +66,7 @@ class Sampler:
     def sample(self, ks: Sequence[int], aim: float = math.inf) -> None:
         """Measure those of some entries that have not been measured yet.
 
-        Parameters
-        ----------
-        aim : float
-            The largest error bar that each entry should have, if that is possible.
+        Each should have an error bar of at most `aim`, if that is possible.
         """
         known = set(self.sampled.ks)
         ks = sorted({k for k in ks if k not in known})
