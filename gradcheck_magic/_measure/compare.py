@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.directions import box_size
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.analytic_gradient import ROUNDING
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import GROSS
-from gradcheck_magic._measure.sampling import Region
 from gradcheck_magic._measure.scan import Scan
 from gradcheck_magic._result.parameter_check import (
     Entry,
     ParameterCheck,
-    WrongRegion,
     relative_error,
     worst_first,
 )
@@ -31,6 +27,9 @@ __all__ = ["DOUBLE_PRECISION", "SINGLE_PRECISION", "Comparison", "Tolerance", "c
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+# The verdicts on entries that are wrong, to be inspected, unknown, or none of these.
+WORST_FIRST = (Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE, Verdict.CORRECT)
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,9 @@ class Comparison:
 
     Attributes
     ----------
-    verdict : Verdict
-        The verdict on the whole gradient.
     difference : tuple of float
         The relative difference over all measured entries, and 0; after a scan, its estimate and the
         uncertainty of that.
-    parameters : tuple of ParameterCheck
-        The results for each parameter, in the order of θ.
     wrong : ndarray of bool, shape (m,)
         True for measured entries that disagree by more than is merely worth inspecting.
     inspect : ndarray of bool, shape (m,)
@@ -108,7 +103,10 @@ def compare(
     """
     analytic, numerical = measured.analytic, measured.numerical
     lost = _lost_in_rounding(pairing, measured, scan)
-    off = np.where(lost | measured.disputed, 0.0, _in_error_bars(measured))
+    # The error of each entry in units of its error bar; 0 where it has none.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        off = np.abs(analytic - numerical) / (measured.uncertainty + measured.rounding)
+    off = np.where(lost | measured.disputed, 0.0, np.nan_to_num(off, posinf=np.inf))
     error = relative_error(numerical, analytic)
     wrong = (off > CLEAR) & (error >= THRESHOLDS[1]) | ~np.isfinite(analytic)
     # A disagreement this small must be all the clearer.
@@ -118,101 +116,60 @@ def compare(
     is_open = (unsure | (measured.disputed & ~lost) | ~np.isfinite(numerical)) & ~wrong & ~inspect
     unknown = unknown & ~wrong & ~inspect | is_open
     masks = wrong, inspect, unknown
-    checks = [
-        _parameter_check(parameter, ks, measured, rows, masks)
-        for parameter, rows, ks in measured.parts(pairing)
-    ]
-    found = Comparison(
-        _unless_zero(_verdict(*masks), is_zero=_is_zero(measured)),
-        (_difference(measured, slice(None)), 0.0),
+    parts = list(measured.parts(pairing))
+    checks = [_parameter_check(*part, measured, masks) for part in parts]
+    verdict, difference = _verdict(masks), (_difference(measured, slice(None)), 0.0)
+    sizes = np.fmax(np.abs(analytic), np.abs(numerical))
+    is_zero = bool(np.all((sizes <= measured.uncertainty) & ~measured.kinked))
+    if scan is not None:
+        checks = [
+            _with_scan(scan, i, checks[i], tolerance, is_open=bool(is_open[rows].any()))
+            for i, (_, rows, _) in enumerate(parts)
+        ]
+        found = [check.verdict for check in checks if check.size]
+        found += [Verdict.CORRECT if scan.joint is None else Verdict.INCONCLUSIVE]
+        verdict = min(found, key=WORST_FIRST.index)
+        difference = scan.difference
+        is_zero = all(each.is_zero for each in scan.parameters)
+    return Comparison(
+        Verdict.INCONCLUSIVE if is_zero and verdict is Verdict.CORRECT else verdict,
+        difference,
         tuple(checks),
         *masks,
         negligible,
         _wrong_entries(pairing, measured, wrong),
     )
-    if scan is None:
-        return found
-    open_ones = [bool(is_open[rows].any()) for _, rows, _ in measured.parts(pairing)]
-    return _with_scan(found, scan, open_ones, tolerance)
 
 
 def _with_scan(
-    found: Comparison, scan: Scan, is_open: Sequence[bool], tolerance: Tolerance
-) -> Comparison:
+    scan: Scan, i: int, check: ParameterCheck, tolerance: Tolerance, *, is_open: bool
+) -> ParameterCheck:
     """Add what a scan knows of the entries that were not measured individually."""
-    checks = []
-    for i, (check, each) in enumerate(zip(found.parameters, scan.parameters, strict=True)):
-        difference, uncertainty = scan.difference_of(i)
-        scanned = replace(
-            check,
-            verdict=_judge_scan(scan, i, check.verdict, tolerance, is_open=is_open[i]),
-            difference=difference,
-            difference_uncertainty=uncertainty,
-            is_scanned=each.is_measured,
-            largest=each.largest,
-            typical=each.norm / math.sqrt(max(check.size, 1)),
-            detectable=each.detectable,
-            regions=tuple(_wrong_region(each.parameter, region) for region in each.regions),
-        )
-        checks.append(scanned)
-    is_zero = all(each.is_zero for each in scan.parameters)
+    each, verdict = scan.parameters[i], check.verdict
+    if not (verdict in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated):
+        largest = max(other.largest for other in scan.parameters)
+        enough = max(tolerance.of_parameter * each.largest, tolerance.of_gradient * largest)
+        known = each.detectable <= enough or each.is_nothing or scan.is_lost(i)
+        is_right = each.is_explained and known and not is_open
+        verdict = Verdict.CORRECT if is_right else Verdict.INCONCLUSIVE
+    difference, uncertainty = scan.difference_of(i)
     return replace(
-        found,
-        verdict=_unless_zero(_overall(checks, scan), is_zero=is_zero),
-        difference=scan.difference,
-        parameters=tuple(checks),
+        check,
+        verdict=verdict,
+        difference=difference,
+        difference_uncertainty=uncertainty,
+        is_scanned=each.is_measured,
+        largest=each.largest,
+        typical=each.norm / math.sqrt(max(check.size, 1)),
+        detectable=each.detectable,
+        regions=tuple(each.regions),
     )
 
 
-def _overall(checks: Sequence[ParameterCheck], scan: Scan) -> Verdict:
-    """Return the worst verdict on any non-empty parameter, or on all of them together."""
-    order = (Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE)
-    found = {check.verdict for check in checks if check.size}
-    if scan.joint is not None:
-        found.add(Verdict.INCONCLUSIVE)
-    return next((verdict for verdict in order if verdict in found), Verdict.CORRECT)
-
-
-def _judge_scan(
-    scan: Scan, i: int, entry_verdict: Verdict, tolerance: Tolerance, *, is_open: bool
-) -> Verdict:
-    """Return the verdict on a parameter, from its entries or what its residuals leave open."""
-    each = scan.parameters[i]
-    if entry_verdict in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated:
-        return entry_verdict
-    if is_open or not each.is_explained:
-        return Verdict.INCONCLUSIVE
-    largest = max(other.largest for other in scan.parameters)
-    enough = max(tolerance.of_parameter * each.largest, tolerance.of_gradient * largest)
-    known = each.detectable <= enough or each.is_nothing or scan.is_lost(i)
-    return Verdict.CORRECT if known else Verdict.INCONCLUSIVE
-
-
-def _unless_zero(verdict: Verdict, *, is_zero: bool) -> Verdict:
-    """Return the verdict, but do not call a gradient correct that is zero everywhere."""
-    return Verdict.INCONCLUSIVE if verdict is Verdict.CORRECT and is_zero else verdict
-
-
-def _verdict(wrong: Mask, inspect: Mask, unknown: Mask) -> Verdict:
-    if wrong.any():
-        return Verdict.BUG
-    if inspect.any():
-        return Verdict.INSPECT
-    return Verdict.INCONCLUSIVE if unknown.any() else Verdict.CORRECT
-
-
-def _in_error_bars(measured: MeasuredEntries) -> Vector:
-    """Return the error of each entry in units of its error bar; 0 where it has none."""
-    bars = measured.uncertainty + measured.rounding
-    with np.errstate(invalid="ignore", divide="ignore"):
-        off = np.abs(measured.analytic - measured.numerical) / bars
-    return np.nan_to_num(off, nan=0.0, posinf=np.inf)
-
-
-def _is_zero(measured: MeasuredEntries) -> bool:
-    """Return True if both gradients are zero everywhere, as far as can be told."""
-    sizes = np.fmax(np.abs(measured.analytic), np.abs(measured.numerical))
-    return bool(np.all((sizes <= measured.uncertainty) & ~measured.kinked))
+def _verdict(masks: tuple[Mask, Mask, Mask], rows: slice = slice(None)) -> Verdict:
+    """Return the worst verdict on any measured entry, or on those in some rows."""
+    found = (worst for worst, mask in zip(WORST_FIRST, masks, strict=False) if mask[rows].any())
+    return next(found, Verdict.CORRECT)
 
 
 def _lost_in_rounding(pairing: Pairing, measured: MeasuredEntries, scan: Scan | None) -> Mask:
@@ -252,14 +209,13 @@ def _unknown(
 
 def _parameter_check(
     parameter: Parameter,
+    rows: slice,
     ks: NDArray[np.intp],
     measured: MeasuredEntries,
-    rows: slice,
     masks: tuple[Mask, Mask, Mask],
 ) -> ParameterCheck:
     """Return what the entries of a parameter show: those in some rows, at the positions `ks`."""
-    wrong, inspect, unknown = (mask[rows] for mask in masks)
-    verdict = _verdict(wrong, inspect, unknown)
+    wrong, verdict = masks[0][rows], _verdict(masks, rows)
     if verdict is Verdict.CORRECT and len(ks) < parameter.size:
         verdict = Verdict.INCONCLUSIVE
     values = measured.analytic[rows], measured.numerical[rows], measured.uncertainty[rows]
@@ -291,22 +247,6 @@ def _wrong_entries(
     ]
     columns = measured.analytic[wrong], measured.numerical[wrong], wrong[wrong]
     return tuple(names[i] for i in worst_first(*columns, len(names)))
-
-
-def _wrong_region(parameter: Parameter, region: Region) -> WrongRegion:
-    sides = [
-        ":"
-        if (start, stop) == (0, length)
-        else str(start)
-        if stop - start == 1
-        else f"{start}:{stop}"
-        for (start, stop), length in zip(region.box, parameter.shape, strict=True)
-    ]
-    label = parameter.name
-    if set(sides) != {":"}:
-        label = f"{parameter.name}[{', '.join(sides)}]"
-    size = box_size(region.box)
-    return WrongRegion(label, size, region.n_wrong, region.n_tried, region.box)
 
 
 def _difference(measured: MeasuredEntries, rows: slice) -> float:

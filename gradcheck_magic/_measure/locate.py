@@ -23,8 +23,8 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, box_size, contains, intersection
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.residuals import Residual, results_of
-from gradcheck_magic._measure.sampling import Region, Sampler
-from gradcheck_magic._result.parameter_check import index_of
+from gradcheck_magic._measure.sampling import Sampler, region_of
+from gradcheck_magic._result.parameter_check import WrongRegion, index_of
 
 __all__ = ["FEW_SUSPECTS", "RegionSearch"]
 
@@ -216,7 +216,7 @@ class RegionSearch:
         if _is_dense(tried):
             self._report(tried)
 
-    def _report(self, region: Region) -> None:
+    def _report(self, region: WrongRegion) -> None:
         """Add a region, remove those within it, and start again without moving its entries."""
         others = [r for r in self._sampled.regions if not _is_within(r.box, region.box)]
         self._sampled.regions = [*others, region]
@@ -228,7 +228,7 @@ class RegionSearch:
         sides = zip(line, self._direction.box, strict=True)
         return tuple(part if part[1] - part[0] == 1 else whole for part, whole in sides)
 
-    def _sample_box(self, box: Box, length: int, aim: float) -> Region:
+    def _sample_box(self, box: Box, length: int, aim: float) -> WrongRegion:
         """Measure some entries of a box, and return the box with the number of wrong ones.
 
         Entries without a gradient do not count.
@@ -237,7 +237,7 @@ class RegionSearch:
         self._sampler.sample(ks, aim)
         informative = [k for k in ks if k not in self._sampled.blank]
         n_wrong = sum(k in self._sampled.wrong for k in informative)
-        return Region(box, n_wrong, len(informative))
+        return region_of(self._residuals.parameter, box, n_wrong, len(informative))
 
     def _grid(self, box: Box, length: int) -> list[int]:
         """Return entries where a few rows meet a few columns.
@@ -281,7 +281,7 @@ def _range_along(side: tuple[int, int], ramp: Residual, found: Residual) -> tupl
     return (low, high) if 0 < high - low <= max(1, READABLE * (stop - start)) else None
 
 
-def _is_suspicious(tried: Region, box: Box) -> bool:
+def _is_suspicious(tried: WrongRegion, box: Box) -> bool:
     """Return True if more of a box may be wrong than should be searched for entry by entry.
 
     In a large box, a sample does not hit a single wrong entry by accident.
@@ -289,7 +289,7 @@ def _is_suspicious(tried: Region, box: Box) -> bool:
     return tried.n_wrong > 1 or (tried.n_wrong == 1 and box_size(box) > VERY_MANY)
 
 
-def _is_dense(tried: Region) -> bool:
+def _is_dense(tried: WrongRegion) -> bool:
     """Return True if too much of a box is wrong for its entries to be listed."""
     if box_size(tried.box) > VERY_MANY:
         return tried.n_wrong > 0

@@ -5,24 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.directions import Box
+from gradcheck_magic._cost.directions import Box, box_size
+from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import measure_parameter, planned_entries
 from gradcheck_magic._measure.residuals import Residuals
+from gradcheck_magic._result.parameter_check import WrongRegion
 
-__all__ = ["Region", "Sampled", "Sampler"]
+__all__ = ["Sampled", "Sampler", "region_of"]
 
 
-class Region(NamedTuple):
-    """A box with too many wrong entries to list: `n_wrong` of the `n_tried` measured in it."""
-
-    box: Box
-    n_wrong: int
-    n_tried: int
+def region_of(parameter: Parameter, box: Box, n_wrong: int, n_tried: int) -> WrongRegion:
+    """Return a box with too many wrong entries to list: so many of those that were tried."""
+    sides = [
+        ":"
+        if (start, stop) == (0, length)
+        else str(start)
+        if stop - start == 1
+        else f"{start}:{stop}"
+        for (start, stop), length in zip(box, parameter.shape, strict=True)
+    ]
+    index = "" if set(sides) == {":"} else f"[{', '.join(sides)}]"
+    return WrongRegion(f"{parameter.name}{index}", box_size(box), n_wrong, n_tried, box)
 
 
 @dataclass
@@ -39,7 +46,7 @@ class Sampled:
         The positions of those that have no gradient, right or wrong: these tell nothing.
     changes : dict
         For each entry that is off by more than its error bar, its error and its numerical value.
-    regions : list of Region
+    regions : list of WrongRegion
         The regions with too many wrong entries to list.
     """
 
@@ -48,7 +55,7 @@ class Sampled:
     wrong: set[int] = field(default_factory=set)
     blank: set[int] = field(default_factory=set)
     changes: dict[int, tuple[float, float]] = field(default_factory=dict)
-    regions: list[Region] = field(default_factory=list)
+    regions: list[WrongRegion] = field(default_factory=list)
 
 
 class Sampler:

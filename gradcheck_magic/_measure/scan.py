@@ -24,7 +24,8 @@ from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.locate import FEW_SUSPECTS, RegionSearch
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, results_of
-from gradcheck_magic._measure.sampling import Region, Sampled, Sampler
+from gradcheck_magic._measure.sampling import Sampled, Sampler
+from gradcheck_magic._result.parameter_check import WrongRegion
 
 __all__ = ["ParameterScan", "Scan", "planned_scan", "scan"]
 
@@ -83,7 +84,7 @@ class ParameterScan:
     sketch: list[Residual] = field(default_factory=list)
 
     @property
-    def regions(self) -> list[Region]:
+    def regions(self) -> list[WrongRegion]:
         """The rows, columns or larger boxes in which too many entries are wrong to list."""
         return self.sampled.regions
 

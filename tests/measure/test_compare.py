@@ -10,7 +10,7 @@ from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, compare
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.residuals import CERTAINTY, Residual
-from gradcheck_magic._measure.sampling import Region
+from gradcheck_magic._measure.sampling import region_of
 from gradcheck_magic._measure.scan import planned_scan
 from gradcheck_magic._result.verdict import Verdict
 
@@ -272,7 +272,7 @@ def test_scan_with_everything_moving():
 )
 def test_regions_of_a_scan_are_named(box, label, size):
     pairing, scan = scanned()
-    scan.parameters[0].sampled.regions = [Region(box, 3, 4)]
+    scan.parameters[0].sampled.regions = [region_of(pairing.checked[0], box, 3, 4)]
     measured = MeasuredEntries.joined(scan.batches)
     (check,) = compare(pairing, measured, DOUBLE_PRECISION, scan).parameters
     (region,) = check.regions
