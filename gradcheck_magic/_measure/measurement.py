@@ -11,7 +11,7 @@ from gradcheck_magic._measure.central_differences import default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import measure
-from gradcheck_magic._measure.scan import Scan, planned_scan, scan
+from gradcheck_magic._measure.scan import Scan, Scanner, planned_scan
 from gradcheck_magic._wording import duration, some_were
 
 __all__ = ["FULL_LIMIT", "Measurement"]
@@ -94,7 +94,7 @@ class Measurement:
         if self.scan is None:
             measure(self._tables, cost, self._pairing, self.epsilon)
         else:
-            scan(self.scan, cost, self._pairing, seed=seed, epsilon=self.epsilon)
+            Scanner(self.scan, cost, self._pairing, seed, self.epsilon).run()
 
     def judged(self, cost: Cost) -> tuple[Comparison, MeasuredEntries]:
         """Judge the analytic gradient by what was measured, as far as that got."""

@@ -68,18 +68,12 @@ class Residual:
 
     Attributes
     ----------
-    direction : Direction
-        The direction v.
     value, bar : float
         r and its error bar; nan and inf if J is not finite, or has kinks nearer to θ than any step.
         Where θ sits on a kink, the bar is as wide as the gap between the slopes on the two sides,
         since an error of that size may hide there.
-    slope : float
-        The slope D_v.
     noise : float
         The part of the error bar that is due to the noise of J.
-    on_kink : bool
-        True if θ sits on a kink along the direction.
     """
 
     direction: Direction
@@ -118,21 +112,10 @@ class Residual:
 class Residuals:
     """Measures residuals in one parameter, corrected for entries that were measured individually.
 
-    Parameters
-    ----------
-    cost : Cost
-        The cost, entered as a context manager.
-    analytic : Analytic
-        The gradient under test; entries that are not finite count as zero.
-    seed : int
-        The seed of the random directions.
+    Entries of the gradient that are not finite count as zero.
 
     Attributes
     ----------
-    size : int
-        The number of entries in the parameter.
-    largest : float
-        The largest absolute value in the analytic gradient.
     step : float
         The length of the first step along a direction.
     corrections : dict
@@ -145,7 +128,6 @@ class Residuals:
         self.parameter = parameter = analytic.parameter
         self.analytic = analytic
         self.size = parameter.size
-        self.largest = analytic.largest
         self._cost = cost
         self._seed = seed
         self._position = cost.position(parameter)
@@ -190,14 +172,9 @@ class Residuals:
         return line.residual(direction, math.sqrt(direction.size))
 
     def of_part(self, direction: Direction, sought: float) -> Looking[Residual]:
-        """Measure the residual of some of the entries, with a single step where that suffices.
+        """Measure the residual of the entries that move, with a single step where that suffices.
 
-        Parameters
-        ----------
-        direction : Direction
-            The direction, along which only these entries move.
-        sought : float
-            The size of the residual that is to be located: the step is as short as that allows.
+        The step is as short as the size of the residual allows that is sought.
         """
         if not direction.size:
             return Residual(direction, 0.0, 0.0, 0.0, 0.0)
@@ -243,7 +220,7 @@ class Residuals:
         """Return the step that reveals an entry wrong by a small part of the largest one."""
         root = math.sqrt(self.size)
         noise = NOISE_DEVIATIONS * self._cost.best.noise
-        wanted = VERIFIED * self.largest * likely_magnitude(CERTAINTY) / 2
+        wanted = VERIFIED * self.analytic.largest * likely_magnitude(CERTAINTY) / 2
         needed = noise * root / wanted if wanted > 0 else math.inf
         least = max(LEAST_STEP, self._least_move * root)
         return min(max(needed, least), max(MOST_STEP * self.scale, least))
@@ -257,17 +234,7 @@ class Residuals:
 
 
 class Term(NamedTuple):
-    """One of several directions along which θ moves at the same time.
-
-    Attributes
-    ----------
-    residuals : Residuals
-        The residuals of the parameter that moves.
-    direction : Direction
-        The direction within that parameter.
-    share : float
-        The multiple of the direction in a step of length 1.
-    """
+    """One of several directions along which θ moves at once, by a share of each step."""
 
     residuals: Residuals
     direction: Direction
@@ -290,15 +257,7 @@ def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Lo
 
 
 class _Line:
-    """A line through θ, and the steps along it: a step of length 1 moves all terms together.
-
-    Attributes
-    ----------
-    ladder : Ladder
-        The steps taken.
-    predicted_slope : float
-        The slope that the gradient predicts.
-    """
+    """A line through θ, and the steps along it: a step of length 1 moves all terms together."""
 
     def __init__(self, terms: Sequence[Term], cost: Cost) -> None:
         self._terms = terms
@@ -306,10 +265,11 @@ class _Line:
         self._first = max(term.residuals.step for term in terms)
         self._rounding = max(term.residuals.analytic.rounding for term in terms)
         # The error bar that suffices.
-        self._enough = VERIFIED * min(term.residuals.largest * term.share for term in terms)
+        self._enough = VERIFIED * min(t.residuals.analytic.largest * t.share for t in terms)
         scale = max(term.residuals.scale for term in terms)
         least = max(term.residuals.least_step(term.direction) for term in terms)
         self.ladder = Ladder(scale, least, abs(cost.best.value))
+        # The slope that the gradient predicts.
         self.predicted_slope = 0.0
 
     def measure(self) -> Looking[None]:

@@ -66,6 +66,7 @@ class Sampler:
 
     def __init__(self, residuals: Residuals, cost: Cost, sampled: Sampled, epsilon: float) -> None:
         self.residuals = residuals
+        self.size = residuals.parameter.size
         self.sampled = sampled
         self._cost = cost
         self._epsilon = epsilon

@@ -8,9 +8,9 @@ the result.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residu
 from gradcheck_magic._measure.sampling import Sampled, Sampler
 from gradcheck_magic._result.parameter_check import WrongRegion
 
-__all__ = ["ParameterScan", "Scan", "planned_scan", "scan"]
+__all__ = ["ParameterScan", "Scan", "Scanner", "planned_scan"]
 
 Vector = NDArray[np.float64]
 
@@ -40,9 +40,6 @@ ENUMERATED = 64
 # A true error of this many error bars is certain to be called wrong: what is measured of it must
 # exceed CLEAR bars, and the bar may hide one more.
 CLEAR_OF_ALL = CLEAR + 1
-# If the largest absolute value of a gradient is between these, its squares neither overflow nor
-# underflow, however many are summed.
-SMALL_ENTRY, LARGE_ENTRY = 1e-140, 1e140
 # The most entries of a parameter that are nan or inf and still are measured individually.
 MOST_SETTLED = 16
 
@@ -53,20 +50,14 @@ class ParameterScan:
 
     Attributes
     ----------
-    parameter : Parameter
-        The parameter.
     largest : float
         The largest absolute value in its analytic gradient.
     norm : float
         ‖g‖, the length of its analytic gradient without entries that are nan or inf.
-    is_finite : bool
-        True if its analytic gradient has no nan or inf.
     first : Residual or None
         The residual over all entries for the gradient as given; None if that was not measured.
     rest : Residual or None
         The residual along the last direction, corrected for what was found until then.
-    sampled : Sampled
-        The entries that were measured individually.
     is_complete : bool
         True if what was found explains the residuals outside the regions.
     sketch : list of Residual
@@ -186,15 +177,7 @@ class ParameterScan:
 
 
 class _Squares(NamedTuple):
-    """The squared lengths of the gradient's error and of the numerical gradient.
-
-    Attributes
-    ----------
-    error, spread : float
-        The squared length of the error, and its uncertainty.
-    numerical : float
-        The squared length of the numerical gradient.
-    """
+    """The squared lengths of the gradient's error, its spread, and of the numerical gradient."""
 
     error: float
     spread: float
@@ -207,15 +190,11 @@ class Scan:
 
     Attributes
     ----------
-    parameters : list of ParameterScan
-        The findings in each parameter, in order.
     eps : float
         The eps of the coarsest precision in the gradient.
     joint : Residual or None
         The residual along a direction that moves all parameters, if it shows something wrong that
         no parameter shows by itself.
-    is_done : bool
-        True if the scan was completed.
     """
 
     parameters: list[ParameterScan]
@@ -281,141 +260,109 @@ def _difference(parameters: Sequence[ParameterScan]) -> tuple[float, float]:
 
 def planned_scan(pairing: Pairing) -> Scan:
     """Return a scan in which nothing has been measured yet."""
-    pairs = zip(pairing.checked, pairing.gradients, strict=True)
-    found = [_planned(parameter, gradient) for parameter, gradient in pairs]
+    found = []
+    for parameter, gradient in zip(pairing.checked, pairing.gradients, strict=True):
+        largest = largest_entry(gradient)
+        is_finite = bool(np.isfinite(gradient).all())
+        finite = gradient if is_finite else gradient[np.isfinite(gradient)]
+        # The squares of huge or tiny values would overflow or underflow.
+        unit = largest or 1.0
+        length = unit * float(np.linalg.norm(finite / unit))
+        found.append(ParameterScan(parameter, largest, length, is_finite))
     return Scan(found, max(pairing.gradient_eps))
 
 
-def _planned(parameter: Parameter, gradient: Vector) -> ParameterScan:
-    largest = largest_entry(gradient)
-    is_finite = bool(np.isfinite(gradient).all())
-    finite = gradient if is_finite else gradient[np.isfinite(gradient)]
-    # Extreme values are divided by the largest, or their squares would overflow or underflow.
-    unit = 1.0 if SMALL_ENTRY < largest < LARGE_ENTRY else largest or 1.0
-    length = unit * float(np.linalg.norm(finite if unit == 1 else finite / unit))
-    return ParameterScan(parameter, largest, length, is_finite)
+class Scanner:
+    """Finds everything that is wrong in a gradient, and fills a planned scan with it.
 
-
-def scan(found: Scan, cost: Cost, pairing: Pairing, *, seed: int, epsilon: float) -> None:
-    """Find everything that is wrong in a gradient.
-
-    Parameters
-    ----------
-    found : Scan
-        The scan to fill. After an interrupt it holds what is known.
-    cost : Cost
-        The cost, entered as a context manager.
-    pairing : Pairing
-        The parameters and gradients to be scanned.
-    seed : int
-        The seed of the random directions.
-    epsilon : float
-        The step of the differences that confirm single entries.
+    Random directions come from `seed`; single entries are confirmed with the step `epsilon`. After
+    an interrupt the scan holds what is known.
     """
-    try:
-        _Scanner(found, cost, pairing, seed, epsilon).run()
-    finally:
-        forget_numbers()
-    found.is_done = True
 
-
-_Batch: TypeAlias = list[tuple[ParameterScan, Residuals]]
-
-
-class _Scanner:
     def __init__(
         self, found: Scan, cost: Cost, pairing: Pairing, seed: int, epsilon: float
     ) -> None:
         self._found = found
         self._cost = cost
-        self._epsilon = epsilon
-        self._all = [
-            (each, Residuals(cost, gradient_under_test(pairing, i, cost), seed))
-            for i, each in enumerate(found.parameters)
-            if each.parameter.size
-        ]
+        self._all: list[tuple[ParameterScan, Sampler]] = []
+        for i, each in enumerate(found.parameters):
+            if each.parameter.size:
+                residuals = Residuals(cost, gradient_under_test(pairing, i, cost), seed)
+                self._all.append((each, Sampler(residuals, cost, each.sampled, epsilon)))
 
     def run(self) -> None:
+        """Look along one direction in each parameter, find what is wrong, and confirm the rest."""
+        try:
+            self._run()
+        finally:
+            forget_numbers()
+        self._found.is_done = True
+
+    def _run(self) -> None:
         self._cost.expect(4 * len(self._all) + 4)
-        for batch in self._batches():
-            self._look_at(batch)
-        for each, residuals in self._all:
-            if each.first is not None and each.first.on_kink and residuals.size <= ENUMERATED:
-                self._sampler(each, residuals).sample(range(residuals.size))
+        for start in range(0, len(self._all), self._cost.at_once):
+            self._look_at(self._all[start : start + self._cost.at_once])
+        for each, sampler in self._all:
+            if each.first is not None and each.first.on_kink and sampler.size <= ENUMERATED:
+                sampler.sample(range(sampler.size))
             elif each.first is not None and each.rest is not None and each.rest.is_clear:
-                self._locate(each, residuals, 0, each.first)
+                self._locate(each, sampler, 0, each.first)
         for turn in range(1, TURNS + 1):
             self._found.joint = self._confirm_together(turn)
             if self._found.joint is None:
                 break
-        for each, residuals in self._all:
+        for each, sampler in self._all:
             if each.regions or (each.is_measured and not each.is_explained):
-                self._sketch(each, residuals)
+                self._sketch(each, sampler.residuals)
 
-    def _batches(self) -> Iterator[_Batch]:
-        """Yield the parameters in batches that can be evaluated at the same time."""
-        for start in range(0, len(self._all), self._cost.at_once):
-            yield self._all[start : start + self._cost.at_once]
-
-    def _look_at(self, batch: _Batch) -> None:
+    def _look_at(self, batch: Sequence[tuple[ParameterScan, Sampler]]) -> None:
         """Measure each parameter along one direction; small ones and nan or inf individually."""
         together = []
-        for each, residuals in batch:
-            not_finite = [] if each.is_finite else _not_finite(residuals.analytic.gradient)
-            self._sampler(each, residuals).sample(not_finite[:MOST_SETTLED])
-            if residuals.size <= FEW_SUSPECTS:
-                self._sampler(each, residuals).sample(range(residuals.size))
+        for each, sampler in batch:
+            not_finite = np.flatnonzero(~np.isfinite(sampler.residuals.analytic.gradient)).tolist()
+            sampler.sample(not_finite[:MOST_SETTLED])
+            if sampler.size <= FEW_SUSPECTS:
+                sampler.sample(range(sampler.size))
             elif len(not_finite) <= MOST_SETTLED:
-                together.append((each, residuals))
+                together.append((each, sampler.residuals))
         found = results_of([residuals.of_all(0) for _, residuals in together], self._cost)
         for (each, residuals), first in zip(together, found, strict=True):
             each.first = first
             each.rest = residuals.left_of(first)
 
-    def _locate(
-        self, each: ParameterScan, residuals: Residuals, turn: int, found: Residual
-    ) -> None:
-        search = RegionSearch(self._sampler(each, residuals), self._cost, turn)
-        each.is_complete, each.rest = search.run(found)
+    def _locate(self, each: ParameterScan, sampler: Sampler, turn: int, found: Residual) -> None:
+        each.is_complete, each.rest = RegionSearch(sampler, self._cost, turn).run(found)
 
     def _confirm_together(self, turn: int) -> Residual | None:
         """Check everything that is explained along one joint direction.
 
         Return the joint residual if it shows something wrong, and locate that.
         """
-        explained = [(e, r) for e, r in self._all if self._can_join(e, r, turn)]
+        # A parameter on a kink, or with nothing left to move, would spoil the result.
+        explained = [
+            (each, sampler)
+            for each, sampler in self._all
+            if each.first is not None
+            and not (each.first.on_kink or each.is_enumerated)
+            and each.is_explained
+            and sampler.residuals.direction(turn).size > 0
+        ]
         if not explained:
             return None
-        everything = [residuals for _, residuals in explained]
+        everything = [sampler.residuals for _, sampler in explained]
         (joint,) = results_of([joint_residual(everything, self._cost, turn)], self._cost)
         if not joint.is_clear:
             return None
         again = results_of([residuals.of_all(turn) for residuals in everything], self._cost)
-        for (each, residuals), found in zip(explained, again, strict=True):
-            each.rest = residuals.left_of(found)
+        for (each, sampler), found in zip(explained, again, strict=True):
+            each.rest = sampler.residuals.left_of(found)
             if each.rest.is_clear:
-                self._locate(each, residuals, turn, found)
+                self._locate(each, sampler, turn, found)
         return joint
-
-    def _can_join(self, each: ParameterScan, residuals: Residuals, turn: int) -> bool:
-        """Return True if a parameter can move along with others without spoiling the result."""
-        first = each.first
-        if first is None or first.on_kink or each.is_enumerated or not each.is_explained:
-            return False
-        return residuals.direction(turn).size > 0
 
     def _sketch(self, each: ParameterScan, residuals: Residuals) -> None:
         """Estimate the size of an error that is not known entry by entry."""
         turns = range(TURNS + 1, TURNS + 1 + SKETCH)
-        sought = abs(each.first.value) if each.first is not None else residuals.largest
+        sought = abs(each.first.value) if each.first is not None else each.largest
         looks = [residuals.sketched(turn, sought) for turn in turns]
         each.sketch = [sketch for sketch in results_of(looks, self._cost) if sketch.is_known]
-
-    def _sampler(self, each: ParameterScan, residuals: Residuals) -> Sampler:
-        return Sampler(residuals, self._cost, each.sampled, self._epsilon)
-
-
-def _not_finite(gradient: Vector) -> list[int]:
-    """Return the positions of entries that are nan or inf."""
-    not_finite: list[int] = np.flatnonzero(~np.isfinite(gradient)).tolist()
-    return not_finite
