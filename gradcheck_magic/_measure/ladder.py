@@ -113,19 +113,13 @@ class Rungs:
         """Return the rungs for J(θ−h), J(θ), J(θ+h) and the steps really taken down and up."""
         minus, cost, plus = costs
         down, up = steps
+        is_taken, width = (down > 0) & (up > 0), down + up
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            width = down + up
-            forward, backward = (plus - cost) / up, (cost - minus) / down
+            slopes = (plus - cost) / up, (cost - minus) / down
             central, bar = (plus - minus) / width, 2 * NOISE_DEVIATIONS * noise / width
-            is_known = np.isfinite(forward + backward + central)
-        if not is_known.all():
-            is_taken = (down > 0) & (up > 0)
-            forward, backward = (
-                np.where(is_taken & np.isfinite(slope), slope, np.nan)
-                for slope in (forward, backward)
-            )
-            central, bar = np.where(is_known, central, np.nan), np.where(is_taken, bar, np.inf)
-        return cls(width / 2, forward, backward, central, bar)
+            central = np.where(np.isfinite(sum(slopes) + central), central, np.nan)
+        forward, backward = (np.where(is_taken & np.isfinite(s), s, np.nan) for s in slopes)
+        return cls(width / 2, forward, backward, central, np.where(is_taken, bar, np.inf))
 
     def __len__(self) -> int:
         return len(self.step)
@@ -150,27 +144,13 @@ class Rungs:
         flat: NDArray[np.bool_] = (self.forward == 0) & (self.backward == 0)
         return flat
 
-    def noisier(self, noise: float) -> Self:
-        """Return the same rungs where the noise of J is at least this."""
-        with np.errstate(divide="ignore"):
-            bar = NOISE_DEVIATIONS * noise / self.step
-        return replace(self, round_off=np.maximum(self.round_off, bar))
-
 
 @dataclass(frozen=True)
 class Estimate:
     """A slope with its error bar: it lies in [low, high], and each end is known to within `bar`.
 
-    Attributes
-    ----------
-    low, high : float
-        Equal where J is smooth; the slopes on the two sides where θ sits on a kink.
-    bar : float
-        The error bar of each end.
-    on_kink : bool
-        True if θ sits on a kink.
-    is_flat : bool
-        True if J did not change at all.
+    Both ends are equal where J is smooth; they are the slopes on the two sides where θ sits on a
+    kink. J is flat if it did not change at all.
     """
 
     low: float
@@ -184,20 +164,20 @@ class Estimate:
         return min(max(value, self.low), self.high) if self.on_kink else self.low
 
 
-NO_ESTIMATE = Estimate(math.nan, math.nan, math.inf)
-
-
 class Ladder:
     """The rungs of one entry, in order of increasing step.
 
     Parameters
     ----------
-    scale : float
-        max(1, |θᵢ|).
+    scale, cost : float
+        max(1, |θᵢ|), and |J|.
     smallest : float
         The smallest step that θᵢ can take without losing it to rounding.
-    cost : float
-        |J|.
+
+    Attributes
+    ----------
+    estimate : Estimate
+        The slope with the smallest error bar that fits all smaller steps.
     """
 
     def __init__(self, scale: float, smallest: float, cost: float) -> None:
@@ -205,19 +185,21 @@ class Ladder:
         self._largest = LARGEST_STEP * scale
         self._smallest = smallest
         self._most_noise = HIDDEN * cost
-        # The rungs that have a slope, with the noise that they show together; which of them gives
-        # the best estimate, and that estimate.
+        # The rungs that have a slope, with the noise that they show together, and which of them
+        # gives the best estimate.
         self._finite: list[Rung] = []
-        self._best = 0
-        self._estimate = NO_ESTIMATE
+        self._best, self.estimate = 0, Estimate(math.nan, math.nan, math.inf)
 
     def add(self, rung: Rung) -> bool:
         """Add a rung and return True, unless there is already one with nearly the same step."""
         if any(0.8 < known.step / rung.step < 1.25 for known in self.rungs):  # noqa: PLR2004
             return False
         insort(self.rungs, rung)
-        self._finite = _with_hidden_noise(self.rungs, self._most_noise)
-        self._best, self._estimate = self._best_of(self._finite)
+        finite = [rung for rung in self.rungs if math.isfinite(rung.central)]
+        if bar := NOISE_DEVIATIONS * _hidden_noise(finite, self._most_noise):
+            finite = [replace(r, round_off=max(r.round_off, bar / r.step)) for r in finite]
+        self._finite = finite
+        self._best, self.estimate = self._best_of(finite)
         return True
 
     def climb(
@@ -228,23 +210,13 @@ class Ladder:
     ) -> Generator[Question, Answer, None]:
         """Add rungs until there is no next step, or until most of them were added.
 
-        Parameters
-        ----------
-        take : callable
-            Takes a step, asking for the evaluations that it needs.
-        next_step : callable
-            Returns the step to take next; None if enough is known, or if no step would tell more.
-        most : int
-            The largest number of steps.
+        To take a step, evaluations are asked for. There is no next step if enough is known, or if
+        none would tell more.
         """
         for _ in range(most):
             step = next_step()
             if step is None or not self.add((yield from take(step))):
                 return
-
-    def estimate(self) -> Estimate:
-        """Return the slope with the smallest error bar that fits all smaller steps."""
-        return self._estimate
 
     def best_rung(self) -> Rung | None:
         """Return the rung on which the estimate rests."""
@@ -253,12 +225,9 @@ class Ladder:
     def next_step(self, first: float) -> float | None:
         """Return the step to take next, or None if no other step would tell more.
 
-        Parameters
-        ----------
-        first : float
-            The second step, to be taken while there is only one rung.
+        `first` is the step to be taken while there is only one rung.
         """
-        rungs, k, estimate = self._finite, self._best, self._estimate
+        rungs, k, estimate = self._finite, self._best, self.estimate
         if not rungs:
             return self._step_towards_finite(first)
         top = rungs[-1].step
@@ -268,11 +237,10 @@ class Ladder:
             return self._if_new(top * RATIO**2) or self._if_new(top * RATIO)
         if _stair_height(rungs) > 0:
             return self._if_new(top * RATIO) or _step_between(*rungs[-2:])
-        return (
-            self._nearest_step(rungs[0])
-            if _has_kink(rungs)
-            else self._improving_step(rungs, k, estimate.bar)
-        )
+        if _has_kink(rungs):
+            return self._nearest_step(rungs[0])
+        noisy = rungs[k].round_off >= estimate.bar / 2
+        return self._larger_step(rungs, k) if noisy else self._step_beside(rungs, k, estimate.bar)
 
     def step_to_compare(self, off: float) -> float | None:
         """Return a step near the best one, at which a disagreement by `off` would show again."""
@@ -288,18 +256,28 @@ class Ladder:
 
     def _best_of(self, rungs: list[Rung]) -> tuple[int, Estimate]:
         if not rungs:
-            return 0, _one_sided_estimate(self.rungs)
+            # J may be finite on one side.
+            slope, bar = _best_side_slope(max(_sides(self.rungs), key=len))
+            return 0, Estimate(slope, slope, bar)
         if all(rung.forward == rung.backward == 0 for rung in rungs):
             return 0, Estimate(0.0, 0.0, rungs[-1].round_off, is_flat=True)
         if (stairs := _stair_height(rungs)) > 0:
-            return len(rungs) - 1, _staircase_estimate(rungs, stairs)
+            near, far = rungs[-2:]
+            bar = NOISE_DEVIATIONS * stairs / far.step + abs(far.central - near.central)
+            return len(rungs) - 1, Estimate(far.central, far.central, bar)
         if len(rungs) > 1 and _has_kink(rungs):
-            return 0, _kink_estimate(rungs, resolved=self._nearest_step(rungs[0]) is None)
-        found = [
-            (k, estimate)
-            for k in range(max(1, len(rungs) - 1))
-            if _fits_smaller_steps(estimate := _central_estimate(rungs, k), rungs[:k])
-        ]
+            (low, one), (high, other) = sorted(map(_best_side_slope, _sides(rungs)))
+            # Until no step can come nearer, the kink may be only near θ.
+            resolved = self._nearest_step(rungs[0]) is None
+            bar = max(one, other) if resolved else math.inf
+            return 0, Estimate(low, high, bar, on_kink=resolved)
+        found = []
+        for k in range(max(1, len(rungs) - 1)):
+            estimate = _central_estimate(rungs, k)
+            slope, bar = estimate.low, estimate.bar
+            # Where it does not fit what all smaller steps show, this step has crossed something.
+            if all(abs(slope - rung.central) <= bar + rung.round_off for rung in rungs[:k]):
+                found.append((k, estimate))
         return min(found, key=lambda known: known[1].bar)
 
     def disagrees(self, estimate: Estimate, value: float) -> bool:
@@ -331,11 +309,6 @@ class Ladder:
         """Return the smallest step that can show whether the kink is at θ; None if it was taken."""
         step = max(NEAREST * lowest.round_off * lowest.step / abs(lowest.gap), self._smallest)
         return step if step < lowest.step / APART else None
-
-    def _improving_step(self, rungs: list[Rung], k: int, bar: float) -> float | None:
-        """Return a step that may improve on the best one."""
-        noisy = rungs[k].round_off >= bar / 2
-        return self._larger_step(rungs, k) if noisy else self._step_beside(rungs, k, bar)
 
     def _larger_step(self, rungs: list[Rung], k: int) -> float | None:
         """Return a larger step, for when rounding noise limits the best estimate."""
@@ -373,28 +346,9 @@ def _step_between(lower: Rung, upper: Rung) -> float | None:
     return math.sqrt(lower.step * upper.step)
 
 
-def _with_hidden_noise(rungs: list[Rung], most: float) -> list[Rung]:
-    """Return the rungs that have a slope, with the noise that they show together."""
-    rungs = [rung for rung in rungs if math.isfinite(rung.central)]
-    bar = NOISE_DEVIATIONS * _hidden_noise(rungs, most)
-    if bar == 0:
-        return rungs
-    return [replace(r, round_off=max(r.round_off, bar / r.step)) for r in rungs]
-
-
 def _agree_within_noise(one: Rung, other: Rung) -> bool:
     """Return True if rounding noise explains the difference of two central differences."""
     return abs(one.central - other.central) <= one.round_off + other.round_off
-
-
-def _fits_smaller_steps(estimate: Estimate, smaller: list[Rung]) -> bool:
-    """Return True if an estimate fits what all smaller steps show.
-
-    If it does not, the larger step has crossed something, such as a kink.
-    """
-    return all(
-        abs(estimate.low - rung.central) <= estimate.bar + rung.round_off for rung in smaller
-    )
 
 
 def _central_estimate(rungs: list[Rung], k: int) -> Estimate:
@@ -504,25 +458,13 @@ def _have_same_slope(one: Rung, other: Rung) -> bool:
     return straight and abs(one.central - other.central) <= SAME_WITHIN * size
 
 
-def _staircase_estimate(rungs: list[Rung], stairs: float) -> Estimate:
-    """Return the slope of a staircase, from the largest step."""
-    near, far = rungs[-2:]
-    bar = NOISE_DEVIATIONS * stairs / far.step + abs(far.central - near.central)
-    return Estimate(far.central, far.central, bar)
-
-
 def _hidden_noise(rungs: list[Rung], most: float) -> float:
     """Return the noise that shows only when several steps are compared.
 
     Larger steps agree on a slope, and smaller ones miss it by more the smaller they are. That is
     how noise looks, or a staircase in a part of J, such as log(1 − a) with a close to 1. Curvature
     looks different, because it disturbs larger steps more; so does a kink, because it makes the
-    slopes on the two sides differ.
-
-    Parameters
-    ----------
-    most : float
-        The most that counts as noise; a larger change is how J behaves.
+    slopes on the two sides differ. A change of more than `most` is how J behaves.
     """
     found = 0.0
     for k in range(1, len(rungs) - 1):
@@ -548,31 +490,17 @@ def _has_kink(rungs: list[Rung]) -> bool:
     return 0.5 < gap_at_zero(near, far) / near.gap < 2  # noqa: PLR2004
 
 
-def _kink_estimate(rungs: list[Rung], *, resolved: bool) -> Estimate:
-    """Return the slopes on both sides of a kink; the bar is inf if it may be only near θ."""
-    sides = [
-        _best_side_slope([(rung.step, rung.forward, rung.round_off) for rung in rungs]),
-        _best_side_slope([(rung.step, rung.backward, rung.round_off) for rung in rungs]),
-    ]
-    (low, one), (high, other) = sorted(sides)
-    return Estimate(low, high, max(one, other) if resolved else math.inf, on_kink=resolved)
-
-
-def _one_sided_estimate(rungs: list[Rung]) -> Estimate:
-    """Return the slope on the side where J is finite, if there is one."""
+def _sides(rungs: list[Rung]) -> list[list[tuple[float, float, float]]]:
+    """Return (step, slope, noise) triples for each side, where J is finite on it."""
     forward = [(r.step, r.forward, r.round_off) for r in rungs if math.isfinite(r.forward)]
     backward = [(r.step, r.backward, r.round_off) for r in rungs if math.isfinite(r.backward)]
-    slopes = max(forward, backward, key=len)
-    if not slopes:
-        return NO_ESTIMATE
-    value, bar = _best_side_slope(slopes)
-    return Estimate(value, value, bar)
+    return [forward, backward]
 
 
 def _best_side_slope(slopes: list[tuple[float, float, float]]) -> tuple[float, float]:
-    """Return the best slope on one side and its error bar, from (step, slope, noise) triples."""
-    if len(slopes) == 1:
-        return slopes[0][1], math.inf
+    """Return the best slope on one side and its error bar."""
+    if len(slopes) < 2:  # noqa: PLR2004
+        return slopes[0][1] if slopes else math.nan, math.inf
     found = []
     for (step, slope, round_off), (further, other, _) in pairwise(slopes):
         ratio = further / step
@@ -587,16 +515,9 @@ def run_together(
     answers: Callable[[Sequence[Question]], Sequence[Answer]],
     at_once: int,
 ) -> list[Result]:
-    """Run generators that ask for evaluations, and return their results in order.
+    """Run generators that ask for evaluations, some at once, and return their results in order.
 
-    Parameters
-    ----------
-    inquiries : sequence of generator
-        The generators. Each yields questions and is sent their answers.
-    answers : callable
-        A function that answers several questions at once.
-    at_once : int
-        The number of generators that run at the same time.
+    Each yields questions and is sent their answers; `answers` answers several questions at once.
     """
     results: dict[int, Result] = {}
     for start in range(0, len(inquiries), at_once):
@@ -609,7 +530,6 @@ def run_together(
                     asked[i] = inquiries[i].send(answer)
                 except StopIteration as stop:
                     results[i] = stop.value
-            found = {}
-            if asked:
-                found = dict(zip(asked, answers(list(asked.values())), strict=True))
+            replies = answers(list(asked.values())) if asked else ()
+            found = dict(zip(asked, replies, strict=True))
     return [results[i] for i in range(len(inquiries))]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -226,7 +227,9 @@ class Refinement:
         open_ones, gross = self._judged(first)
         if not self._confirmed(first, np.flatnonzero(gross)):
             if self._cost.reexamine():
-                first = first.noisier(self._cost.best.noise)
+                with np.errstate(divide="ignore"):
+                    bar = NOISE_DEVIATIONS * self._cost.best.noise / first.step
+                first = replace(first, round_off=np.maximum(first.round_off, bar))
                 table.store(first)
                 open_ones, gross = self._judged(first)
             open_ones = open_ones | gross
@@ -379,7 +382,7 @@ class _SecondLook:
     @property
     def estimate(self) -> Estimate:
         """What all steps together show."""
-        return self._ladder.estimate()
+        return self._ladder.estimate
 
     @property
     def is_beyond(self) -> bool:

@@ -168,7 +168,7 @@ class Residuals:
         best = line.ladder.best_rung()
         if best is not None:
             self._best_step = best.step
-            self._truncation = max(0.0, line.ladder.estimate().bar - best.round_off)
+            self._truncation = max(0.0, line.ladder.estimate.bar - best.round_off)
         return line.residual(direction, math.sqrt(direction.size))
 
     def of_part(self, direction: Direction, sought: float) -> Looking[Residual]:
@@ -299,7 +299,7 @@ class _Line:
 
     def residual(self, direction: Direction, root: float) -> Residual:
         """Return the residual, scaled to the length of a direction."""
-        estimate, best = self.ladder.estimate(), self.ladder.best_rung()
+        estimate, best = self.ladder.estimate, self.ladder.best_rung()
         if not math.isfinite(estimate.bar):
             return Residual(direction, math.nan, math.inf, math.nan, math.nan)
         slope = estimate.nearest(self.predicted_slope)
@@ -319,7 +319,7 @@ class _Line:
         return None if self._is_settled() else self.ladder.next_step(self._first)
 
     def _is_settled(self) -> bool:
-        ladder, estimate = self.ladder, self.ladder.estimate()
+        ladder, estimate = self.ladder, self.ladder.estimate
         if not math.isfinite(estimate.bar) or estimate.is_flat:
             return False
         off = abs(estimate.nearest(self.predicted_slope) - self.predicted_slope)

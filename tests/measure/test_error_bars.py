@@ -633,7 +633,7 @@ def ladder_of(function, steps, noise=1e-16):
 )
 def test_ladder(function, slope, known_to):
     """The bar holds the truth, whatever the function does between the steps."""
-    estimate = ladder_of(function, [1e-7, 6e-6, 5e-5, 4e-4]).estimate()
+    estimate = ladder_of(function, [1e-7, 6e-6, 5e-5, 4e-4]).estimate
     assert not estimate.on_kink
     assert abs(estimate.low - slope) <= estimate.bar < known_to
 
@@ -645,4 +645,4 @@ def test_two_steps_that_agree_by_luck_accuse_nobody():
         return t if abs(t) < 1e-7 else 2 * t
 
     ladder = ladder_of(wild, [1e-8, 1e-5, 8e-5])
-    assert not ladder.disagrees(ladder.estimate(), 1.0)
+    assert not ladder.disagrees(ladder.estimate, 1.0)

@@ -68,7 +68,7 @@ def test_bars_hold_the_truth(name, at, noise, seed):
     """The noise exceeds the rounding of values up to 40, and the error bars are not too wide."""
     function, slope = SMOOTH[name]
     random = np.random.default_rng(seed)
-    estimate = climbed(function, at, noise, first=1e-4, random=random).estimate()
+    estimate = climbed(function, at, noise, first=1e-4, random=random).estimate
     assert abs(estimate.low - slope(at)) <= estimate.bar
     assert estimate.bar < 100 * noise ** (2 / 3)
     assert not estimate.on_kink
@@ -146,7 +146,7 @@ def test_gap_at_zero(function, gap):
 
 @pytest.mark.parametrize("curvature", [0.0, 10.0])
 def test_kink(curvature):
-    found = climbed(lambda x: 2 * max(x, 0) - max(-x, 0) + curvature * x * x).estimate()
+    found = climbed(lambda x: 2 * max(x, 0) - max(-x, 0) + curvature * x * x).estimate
     assert found.on_kink
     assert (found.low, found.high) == pytest.approx((1.0, 2.0), abs=max(found.bar, 1e-12))
     assert found.bar < 1e-5
@@ -155,13 +155,13 @@ def test_kink(curvature):
 @pytest.mark.parametrize("offset", [3e-9, 1e-5, 1e-3])
 def test_kink_near_by(offset):
     """A kink must not pass for a slope: the error bar holds the truth, or there is no value."""
-    found = climbed(lambda x: 2 * max(x - offset, 0) - max(offset - x, 0)).estimate()
+    found = climbed(lambda x: 2 * max(x - offset, 0) - max(offset - x, 0)).estimate
     inside = abs(found.nearest(1.0) - 1.0) <= found.bar
     assert inside
 
 
 def test_flat():
-    found = climbed(lambda _: 7.0, noise=1e-15).estimate()
+    found = climbed(lambda _: 7.0, noise=1e-15).estimate
     assert found.is_flat
     assert (found.low, found.high) == (0.0, 0.0)
     # With the largest step, 0.4: four times the noise, divided by the step.
@@ -170,19 +170,19 @@ def test_flat():
 
 def test_staircase():
     """Small steps stay on one stair; larger ones find the slope, to within one digit."""
-    found = climbed(lambda x: 1e-5 * math.floor(3 * x / 1e-5 + 0.3)).estimate()
+    found = climbed(lambda x: 1e-5 * math.floor(3 * x / 1e-5 + 0.3)).estimate
     assert abs(found.low - 3.0) <= found.bar < 0.3
 
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_edge_of_the_domain(side):
     """If J exists on one side only, that side gives the slope."""
-    found = climbed(lambda x: math.exp(x) if side * x >= 0 else NAN).estimate()
+    found = climbed(lambda x: math.exp(x) if side * x >= 0 else NAN).estimate
     assert abs(found.low - 1.0) <= found.bar < 1e-3
 
 
 def test_nowhere():
-    found = climbed(lambda x: NAN if x else 1.0).estimate()
+    found = climbed(lambda x: NAN if x else 1.0).estimate
     assert (math.isnan(found.low), found.bar) == (True, INF)
 
 
