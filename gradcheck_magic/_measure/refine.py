@@ -101,23 +101,12 @@ LOST_SECONDS = 0.02
 
 
 class SteppedEntries:
-    """Some entries of one parameter, and the steps that they take to either side.
-
-    Parameters
-    ----------
-    cost : Cost
-        The cost, entered as a context manager.
-    parameter : Parameter
-        The parameter.
-    ks : sequence of int, optional
-        The positions of the entries in the parameter, in C order; all of them by default.
+    """Some entries of one parameter, or all of them, and the steps that they take to either side.
 
     Attributes
     ----------
-    theta : ndarray
-        The values of the entries, in float64.
-    scale : ndarray
-        max(1, |θᵢ|) for each of them.
+    theta, scale : ndarray
+        The values of the entries in float64, and max(1, |θᵢ|) for each of them.
     """
 
     def __init__(self, cost: Cost, parameter: Parameter, ks: Sequence[int] | None = None) -> None:
@@ -142,12 +131,9 @@ class SteppedEntries:
         best, ks = self.cost.best, [self.ks[k] for k in which.tolist()]
         batch = EntryBatch(self._position, ks, steps.tolist(), quiet=True)
         plus, minus = self.cost.pairs(best, batch)
-        return _rungs(best, (minus, plus), steps_taken(self.values[which], steps))
-
-    def smallest_step(self, k: int) -> float:
-        """Return the smallest step of an entry, given the precision in which it is taken."""
-        place = float(np.spacing(np.abs(self.values[k])))
-        return PLACES * max(place, LEAST_PLACE)
+        noise = noise_of_pair(best, plus, minus)
+        taken = steps_taken(self.values[which], steps)
+        return Rungs.measured((minus, best.value, plus), taken, noise)
 
     def textbook_pass(self, table: MeasuredEntries, epsilon: float) -> Rungs:
         """Take the textbook's step with every entry, and write what it shows into a table.
@@ -164,22 +150,15 @@ class SteppedEntries:
             plus, minus = sides_of(costs)
             known = slice(len(plus))
             table.textbook[known] = difference_quotients(plus, minus, epsilon)
-            stepped = steps_taken(self._values(own)[known], epsilon)
-            first = _rungs(own, (minus, plus), stepped)
+            taken = steps_taken(self._values(own)[known], epsilon)
+            noise = noise_of_pair(own, plus, minus)
+            first = Rungs.measured((minus, own.value, plus), taken, noise)
             table.store(first, GROSS / CLEAR)
         return first
 
     def _values(self, precision: Precision) -> NDArray[Any]:
         values: NDArray[Any] = precision.binding.slots[self._position][self._where]
         return values
-
-
-def _rungs(
-    precision: Precision, costs: tuple[Vector, Vector], steps: tuple[Vector, Vector]
-) -> Rungs:
-    minus, plus = costs
-    noise = noise_of_pair(precision, plus, minus)
-    return Rungs.measured((minus, precision.value, plus), steps, noise)
 
 
 def steps_taken(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vector]:
@@ -202,14 +181,7 @@ def noise_of_pair(precision: Precision, plus: Any, minus: Any) -> Any:
 class Refinement:
     """What the textbook's pass leaves open among the entries of one parameter, measured again.
 
-    Parameters
-    ----------
-    table : MeasuredEntries
-        The table of these entries.
-    entries : SteppedEntries
-        The entries, which take the steps.
-    aim : float
-        The largest error bar that each of them should have, if that is possible.
+    Each of them should have an error bar of at most `aim`, if that is possible.
     """
 
     def __init__(
@@ -243,7 +215,12 @@ class Refinement:
         ]
         looks += [self._sharpen(first, k) for k in telling if not open_ones[k]]
         self._run_all(looks)
-        self._excuse_kinks_at_zero()
+        # Where θ is all zeros and every unit sits on its kink, many kinks meet. The gradient of
+        # backpropagation with all units shut is right, though it need not lie between the two
+        # slopes along a single entry.
+        if table.kinked.any() and not self._entries.theta.any():
+            off = np.abs(table.numerical) > table.uncertainty
+            table.disputed[:] |= (table.analytic == 0) & off
 
     def _judged(self, first: Rungs) -> tuple[Mask, Mask]:
         """Return which entries need a second look, and which disagree beyond any doubt."""
@@ -301,17 +278,6 @@ class Refinement:
         found = np.flatnonzero(blurred & np.isfinite(off))
         chosen: list[int] = found[np.argsort(-off[found], kind="stable")][:SHARPENED].tolist()
         return chosen
-
-    def _excuse_kinks_at_zero(self) -> None:
-        """Dispute wrong zeros where θ is all zeros and every unit sits on its kink.
-
-        Many kinks meet there. The gradient of backpropagation with all units shut is right, though
-        it need not lie between the two slopes along a single entry.
-        """
-        table = self._table
-        if table.kinked.any() and not self._entries.theta.any():
-            off = np.abs(table.numerical) > table.uncertainty
-            table.disputed[:] |= (table.analytic == 0) & off
 
     def _look(self, first: Rungs, k: int) -> _SecondLook:
         return _SecondLook(self._entries, k, first[k], self._table, self._aim)
@@ -376,8 +342,8 @@ class _SecondLook:
         self._aim = aim
         self._cost = entries.cost
         self._scale = float(entries.scale[k])
-        smallest = entries.smallest_step(k)
-        self._ladder = Ladder(self._scale, smallest, abs(self._cost.best.value))
+        place = max(float(np.spacing(np.abs(entries.values[k]))), LEAST_PLACE)
+        self._ladder = Ladder(self._scale, PLACES * place, abs(self._cost.best.value))
 
     @property
     def estimate(self) -> Estimate:
@@ -402,7 +368,8 @@ class _SecondLook:
         """Return True if a gross disagreement is the same with another step."""
         slope = self._first.central
         # A flat J may be a staircase: a small step then sees only one stair.
-        rung = yield from self._take(STAIRS if self._first.gap == slope == 0 else BEST_STEP)
+        step = STAIRS if self._first.gap == slope == 0 else BEST_STEP
+        rung = yield from self._take(step * self._scale)
         off = abs(slope - self._analytic)
         if abs(rung.central - slope) > STEADY_VALUE * off + self._first.round_off:
             return False
@@ -413,7 +380,7 @@ class _SecondLook:
         if math.isfinite(self._first.round_off):
             self._ladder.add(self._first)
         next_step = partial(self._next_step, self._second_step(), sharp=sharp)
-        yield from self._ladder.climb(self._rung, next_step, RUNGS_OF_ENTRY + sharp * MORE_RUNGS)
+        yield from self._ladder.climb(self._take, next_step, RUNGS_OF_ENTRY + sharp * MORE_RUNGS)
 
     def is_contradicted(self) -> Steps:
         """Return True if a large step contradicts that the entry is wrong, and add more steps."""
@@ -422,7 +389,7 @@ class _SecondLook:
         if not (yield from self._large_steps_agree(self.estimate.low)):
             return False
         for step in (FIRST_STEP, STAIRS, RATIO * STAIRS):
-            self._ladder.add((yield from self._take(step)))
+            self._ladder.add((yield from self._take(step * self._scale)))
         return True
 
     def _large_steps_agree(self, slope: float) -> Steps:
@@ -432,8 +399,8 @@ class _SecondLook:
         """
         analytic = self._analytic
         off = abs(slope - analytic)
-        near = yield from self._take(FIRST_STEP)
-        far = yield from self._take(STAIRS)
+        near = yield from self._take(FIRST_STEP * self._scale)
+        far = yield from self._take(STAIRS * self._scale)
         found = min(abs(near.central - analytic), abs(far.central - analytic)) <= STEADY_VALUE * off
         # A kink on the way would mislead the large steps, and make their two slopes differ.
         if not found or abs(gap_at_zero(near, far)) > off:
@@ -441,14 +408,10 @@ class _SecondLook:
         if abs(near.central - slope) > STEADY_VALUE * off:
             return True
         # The larger step may have met the analytic value by chance, because of curvature.
-        farther = yield from self._take(RATIO * STAIRS)
+        farther = yield from self._take(RATIO * STAIRS * self._scale)
         return not follows_square_law([near, far, farther], 0)
 
-    def _take(self, step: float) -> Steps:
-        """Take a step in units of max(1, |θᵢ|)."""
-        return self._rung(step * self._scale)
-
-    def _rung(self, step: float) -> Generator[tuple[int, float], Rung, Rung]:
+    def _take(self, step: float) -> Generator[tuple[int, float], Rung, Rung]:
         return (yield self._k, step)
 
     def _second_step(self) -> float:
@@ -493,19 +456,10 @@ class _SecondLook:
 
 
 def measure(tables: list[MeasuredEntries], cost: Cost, pairing: Pairing, epsilon: float) -> None:
-    """Measure every checked entry, parameter by parameter.
+    """Measure every checked entry, parameter by parameter, with the textbook's step `epsilon`.
 
-    Parameters
-    ----------
-    tables : list of MeasuredEntries
-        The list to which the table of each parameter is added, before it is filled. After an
-        interrupt it holds what is known.
-    cost : Cost
-        The cost, entered as a context manager.
-    pairing : Pairing
-        The parameters and gradients to be measured.
-    epsilon : float
-        The nominal step of the textbook pass.
+    The table of each parameter is added to `tables` before it is filled. After an interrupt they
+    hold what is known.
     """
     cost.expect(2 * pairing.size)
     for i in range(len(pairing.checked)):
@@ -530,16 +484,9 @@ def measure_parameter(
     *,
     aim: float = math.inf,
 ) -> None:
-    """Measure the entries of a table, which belong to one parameter.
+    """Measure the entries of a table: those at some positions in a parameter, or all of them.
 
-    Parameters
-    ----------
-    epsilon : float
-        The nominal step of the textbook pass.
-    ks : sequence of int, optional
-        The positions of the entries in the parameter, in C order; all of them by default.
-    aim : float
-        The largest error bar that each entry should have, if that is possible.
+    Each should have an error bar of at most `aim`, if that is possible.
     """
     entries = SteppedEntries(cost, parameter, ks)
     first = entries.textbook_pass(table, epsilon)
