@@ -227,20 +227,17 @@ class Ladder:
 
         `first` is the step to be taken while there is only one rung.
         """
-        rungs, k, estimate = self._finite, self._best, self.estimate
+        rungs = self._finite
         if not rungs:
             return self._step_towards_finite(first)
         top = rungs[-1].step
         if len(rungs) == 1:
             return self._if_new(first) or self._if_new(top * RATIO)
-        if estimate.is_flat:
+        if self.estimate.is_flat:
             return self._if_new(top * RATIO**2) or self._if_new(top * RATIO)
         if _stair_height(rungs) > 0:
             return self._if_new(top * RATIO) or _step_between(*rungs[-2:])
-        if _has_kink(rungs):
-            return self._nearest_step(rungs[0])
-        noisy = rungs[k].round_off >= estimate.bar / 2
-        return self._larger_step(rungs, k) if noisy else self._step_beside(rungs, k, estimate.bar)
+        return self._nearest_step(rungs[0]) if _has_kink(rungs) else self._improving_step()
 
     def step_to_compare(self, off: float) -> float | None:
         """Return a step near the best one, at which a disagreement by `off` would show again."""
@@ -251,7 +248,7 @@ class Ladder:
             below = _step_between(rungs[k - 1], rungs[k])
             if below is not None and rungs[k].round_off * rungs[k].step / below <= 0.7 * off:
                 return below
-        above = _step_between(rungs[k], rungs[k + 1]) if k + 1 < len(rungs) else None
+        above = _step_between(rungs[k], rungs[k + 1])
         return above or self._if_new(rungs[0].step / RATIO)
 
     def _best_of(self, rungs: list[Rung]) -> tuple[int, Estimate]:
@@ -310,26 +307,21 @@ class Ladder:
         step = max(NEAREST * lowest.round_off * lowest.step / abs(lowest.gap), self._smallest)
         return step if step < lowest.step / APART else None
 
-    def _larger_step(self, rungs: list[Rung], k: int) -> float | None:
-        """Return a larger step, for when rounding noise limits the best estimate."""
-        top = len(rungs) - 1
-        if k == top or (k == top - 1 and _agree_within_noise(rungs[k], rungs[top])):
-            return self._if_new(rungs[top].step * RATIO)
-        return _step_between(rungs[k], rungs[k + 1])
-
-    def _step_beside(self, rungs: list[Rung], k: int, bar: float) -> float | None:
-        """Return a step near the best one, for when curvature or a kink limits its estimate."""
-        above = None if k + 1 == len(rungs) else _step_between(rungs[k], rungs[k + 1])
+    def _improving_step(self) -> float | None:
+        """Return a step that may improve on the best one."""
+        rungs, k, bar = self._finite, self._best, self.estimate.bar
+        above = _step_between(rungs[k], rungs[k + 1])
+        if rungs[k].round_off >= bar / 2:
+            # Rounding noise limits the estimate; otherwise curvature or a kink does.
+            return above if k < len(rungs) - 2 else self._if_new(rungs[-1].step * RATIO)
         if above is not None and rungs[k + 1].step > 2 * RATIO * rungs[k].step:
             # The neighbour is too far away to confirm the best rung.
             return above
         if k == 0:
             return self._if_new(rungs[0].step / RATIO)
-        below = math.sqrt(rungs[k - 1].step * rungs[k].step)
-        if rungs[k].round_off * rungs[k].step / below < bar / 2:
-            between = _step_between(rungs[k - 1], rungs[k])
-            if between is not None:
-                return between
+        below = _step_between(rungs[k - 1], rungs[k])
+        if below is not None and rungs[k].round_off * rungs[k].step / below < bar / 2:
+            return below
         return above or self._if_new(rungs[0].step / RATIO)
 
     def _if_new(self, step: float) -> float | None:
@@ -344,11 +336,6 @@ def _step_between(lower: Rung, upper: Rung) -> float | None:
     if upper.step < APART * lower.step:
         return None
     return math.sqrt(lower.step * upper.step)
-
-
-def _agree_within_noise(one: Rung, other: Rung) -> bool:
-    """Return True if rounding noise explains the difference of two central differences."""
-    return abs(one.central - other.central) <= one.round_off + other.round_off
 
 
 def _central_estimate(rungs: list[Rung], k: int) -> Estimate:
