@@ -124,15 +124,8 @@ class StepCurve(Displayed):
         dict
             All attributes, with arrays as lists.
         """
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        plain = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in fields.items()
-        }
-        found: dict[str, Any] = jsonable(
-            plain | {"moved": self.moved, "on_kink": self.on_kink, "sentence": self.sentence}
-        )
-        return found
+        told = {"moved": self.moved, "on_kink": self.on_kink, "sentence": self.sentence}
+        return {name: jsonable(value) for name, value in (vars(self) | told).items()}
 
     def __repr__(self) -> str:
         return f"<StepCurve {self.label}, {len(self.steps)} steps>"
