@@ -228,7 +228,7 @@ def check_gradients(
     request = Request(
         cost_function,
         grads,
-        epsilon=epsilon,
+        epsilon=None if epsilon is None else valid_step(epsilon),
         mode=mode,
         only=only,
         call=call,
@@ -262,7 +262,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
     """Check the gradient at one point."""
     started = time.perf_counter()
     pairing = pair_at(params, request.grads, only=request.only, names=names)
-    measurement = Measurement(pairing, request.step, request.mode)
+    measurement = Measurement(pairing, request.epsilon, request.mode)
     cost = Cost(
         request.cost_function,
         pairing.parameters,
