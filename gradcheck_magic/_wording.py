@@ -18,11 +18,8 @@ __all__ = [
     "some_were",
 ]
 
-
 # The least length of a name that is completed: `dW` is too short to guess what was meant.
 SHORTEST_STEM = 3
-
-
 # Nobody reads a longer quotation to its end.
 LONGEST_QUOTE = 160
 
