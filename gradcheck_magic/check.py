@@ -27,7 +27,7 @@ from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.finding import Earlier
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
-from gradcheck_magic._inputs.parameters import Names, VariableNames, collect, cost_name
+from gradcheck_magic._inputs.parameters import Names, collect, cost_name
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.measurement import Measurement
@@ -310,8 +310,7 @@ def _check_around(
     checks = [given]
     # How the cost wants to be called is known by now.
     request = replace(request, call=cast(Call, given.call))
-    variables, spoken = VariableNames.among(names)
-    parameters = collect(params, variables, only=request.only, names=spoken)
+    parameters = collect(params, only=request.only, names=names)
     random = np.random.default_rng(request.seed)
     while len(checks) <= request.points and not (has_failed(checks[-1]) or checks[-1].interrupted):
         theta = point_around(parameters, random)

@@ -11,19 +11,8 @@ from typing import Any
 
 from gradcheck_magic._inputs.arrays import torch_class
 
-__all__ = [
-    "DEEPEST",
-    "children",
-    "is_module",
-    "is_tree",
-    "module_of",
-    "plain",
-    "rebuilt",
-    "without_generators",
-]
+__all__ = ["children", "is_module", "is_tree", "module_of", "rebuilt", "without_generators"]
 
-# The deepest nesting that is accepted; real parameters are never nested this deep.
-DEEPEST = 100
 # Methods of torch.nn.Module that return generators, which can be called again.
 MODULES_GENERATORS = {"parameters", "named_parameters"}
 
@@ -39,7 +28,9 @@ def without_generators(params: Any) -> Any:
         asked = {**inspect.getgeneratorlocals(params)}
         del asked["self"]
         params = list(getattr(module, params.__name__)(**asked))
-    return dict(params) if _is_named(params) else params
+    if type(params) is list and params and all(map(_is_named, params)):
+        return dict(params)
+    return params
 
 
 def is_module(value: object) -> bool:
@@ -58,20 +49,12 @@ def module_of(params: Any) -> Any:
     return params if is_module(params) else None
 
 
-def _is_named(params: object) -> bool:
-    """Return True for a list of pairs such as ``list(model.named_parameters())``."""
-    tensor = torch_class("Tensor")
-    return (
-        type(params) is list
-        and bool(params)
-        and all(
-            isinstance(pair, tuple)
-            and len(pair) == 2  # noqa: PLR2004 (a pair)
-            and isinstance(pair[0], str)
-            and isinstance(pair[1], tensor)
-            for pair in params
-        )
-    )
+def _is_named(pair: object) -> bool:
+    """Return True for an item of a list such as ``list(model.named_parameters())``."""
+    match pair:
+        case tuple((str(), value)):
+            return isinstance(value, torch_class("Tensor"))
+    return False
 
 
 def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
@@ -93,23 +76,6 @@ def is_tree(node: object) -> bool:
     if issubclass(type(node), (dict, list, tuple)):
         return False
     return is_module(node) or _is_pytree(node)
-
-
-def plain(node: Any, above: tuple[object, ...] = ()) -> Any:
-    """Convert modules and pytrees to dicts; return other containers as they are.
-
-    A container that contains itself, or is nested too deep, is left as it is.
-    """
-    held = children(node)
-    if held is None or len(above) > DEEPEST or any(node is container for container in above):
-        return node
-    held = list(held)
-    simple = [plain(child, (*above, node)) for _, child in held]
-    if is_tree(node):
-        return dict(zip((key for key, _ in held), simple, strict=True))
-    if all(new is child for new, (_, child) in zip(simple, held, strict=True)):
-        return node
-    return rebuilt(node, simple)
 
 
 def rebuilt(node: Any, held: Sequence[Any]) -> Any:

@@ -28,7 +28,6 @@ from gradcheck_magic._inputs.parameters import (
     DOUBLE,
     Names,
     Parameters,
-    VariableNames,
     collect,
     cost_name,
     describe_type,
@@ -161,8 +160,7 @@ def step_curve(
     """
     started = time.perf_counter()
     _require_check(check)
-    variables, spoken = VariableNames.among(names)
-    parameters = collect(params, variables, only=None, names=spoken)
+    parameters = collect(params, names=names)
     name, index = _place(parameters, name, index)
     only = _names_to_pair(parameters, name, check)
     with Restored(params, cost_function, grads):
