@@ -47,11 +47,9 @@ def escaped(character: str) -> str:
 
 def shortened(text: str) -> str:
     """Return a user's text, without its middle if it is very long."""
-    return (
-        text
-        if len(text) <= LONGEST_QUOTE
-        else f"{text[: LONGEST_QUOTE // 2]}...{text[-LONGEST_QUOTE // 4 :]}"
-    )
+    if len(text) <= LONGEST_QUOTE:
+        return text
+    return f"{text[: LONGEST_QUOTE // 2]}...{text[-LONGEST_QUOTE // 4 :]}"
 
 
 def quoted(value: object) -> str:

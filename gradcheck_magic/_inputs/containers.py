@@ -11,7 +11,7 @@ from typing import Any
 
 from gradcheck_magic._inputs.arrays import torch_class
 
-__all__ = ["children", "is_module", "is_tree", "module_of", "rebuilt", "without_generators"]
+__all__ = ["children", "is_module", "is_pytree", "module_of", "rebuilt", "without_generators"]
 
 # Methods of torch.nn.Module that return generators, which can be called again.
 MODULES_GENERATORS = {"parameters", "named_parameters"}
@@ -66,16 +66,9 @@ def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
         held = enumerate(node)
     elif is_module(node):
         held = node.named_parameters()
-    elif _is_pytree(node):
+    elif is_pytree(node):
         held = [(_key(path), child) for path, child in _flattened(node)[0]]
     return held
-
-
-def is_tree(node: object) -> bool:
-    """Return True for a module or a pytree, but not for one of Python's own containers."""
-    if issubclass(type(node), (dict, list, tuple)):
-        return False
-    return is_module(node) or _is_pytree(node)
 
 
 def rebuilt(node: Any, held: Sequence[Any]) -> Any:
@@ -99,7 +92,7 @@ def rebuilt(node: Any, held: Sequence[Any]) -> Any:
 # Pytrees
 
 
-def _is_pytree(node: object) -> bool:
+def is_pytree(node: object) -> bool:
     """Return True if JAX is imported and treats the node as a container."""
     tree = getattr(sys.modules.get("jax"), "tree_util", None)
     return node is not None and tree is not None and not tree.all_leaves([node])

@@ -19,7 +19,7 @@ from gradcheck_magic._inputs.arrays import Library, from_library, library_of
 from gradcheck_magic._inputs.containers import (
     children,
     is_module,
-    is_tree,
+    is_pytree,
     module_of,
     rebuilt,
     without_generators,
@@ -242,7 +242,7 @@ def variable_names(names: Names) -> dict[int, str]:
 def _is_nameable(value: object) -> bool:
     # The type is examined, not the value: a proxy in the notebook may raise.
     own = issubclass(type(value), (np.ndarray, dict, list, tuple)) or callable(value)
-    return own or library_of(value) is not None or is_tree(value)
+    return own or library_of(value) is not None or is_pytree(value)
 
 
 def mentioned_first(expressions: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -372,7 +372,7 @@ def is_constant(value: object) -> bool:
 
 def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:
     """Return True if `grads` is a function that computes the gradient."""
-    return is_constant(grads) and callable(grads) and not is_tree(grads)
+    return is_constant(grads) and callable(grads) and not (is_module(grads) or is_pytree(grads))
 
 
 def is_positional(path: str) -> bool:
@@ -514,15 +514,12 @@ def _finite_array(value: object, name: str) -> Array:
     """Return a parameter as `real_array` does, if all its entries are finite."""
     array = real_array(value, name)
     flat = np.ravel(np.asarray(array))
-    with np.errstate(over="ignore"):  # a long double may be infinite as a double
-        double = flat.astype(np.float64) if flat.dtype.itemsize > DOUBLE else flat
-    wrong = np.flatnonzero(~np.isfinite(double))
+    wrong = np.flatnonzero(~np.isfinite(flat))
     if wrong.size:
-        entry, found = label(name, index_of(wrong[0], array.shape)), flat[wrong[0]]
-        precision = " in double precision" if np.isfinite(found) else ""
+        entry = label(name, index_of(wrong[0], array.shape))
         raise InputError(
-            f"`{entry}` is {found!s}: the gradient can only be checked if every parameter is "
-            f"finite{precision}."
+            f"`{entry}` is {flat[wrong[0]]!s}: the gradient can only be checked if every parameter "
+            "is finite."
         )
     return array
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from gradcheck_magic._inputs.containers import (
     children,
     is_module,
-    is_tree,
     module_of,
     rebuilt,
     without_generators,
@@ -45,7 +44,6 @@ nested = st.recursive(
 def test_children(node, expected):
     found = children(node)
     assert (None if found is None else list(found)) == expected
-    assert not is_tree(node)
     assert not is_module(node)
     assert module_of(node) is None
 
@@ -112,7 +110,6 @@ def module(monkeypatch):
 
 def test_modules(module):
     assert is_module(module)
-    assert is_tree(module)
     assert dict(children(module)) == module.held
 
 
@@ -189,8 +186,6 @@ def tree(monkeypatch):
 
 def test_pytrees(tree):
     """They are read as dicts with the names of their fields, and rebuilt."""
-    assert is_tree(tree)
-    assert not is_tree(None)
     assert list(children(tree)) == [("W", 1.0), ("b", [2.0, 3.0])]
     again = rebuilt(tree, [4.0, 5.0])
     assert (type(again), again.W, again.b, tree.W) == (Tree, 4.0, 5.0, 1.0)
