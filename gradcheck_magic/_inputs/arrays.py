@@ -88,8 +88,7 @@ class _Torch(Library):
 
     def array(self, value: Any) -> Array:
         # A tensor on another device is copied to this memory.
-        array: Array = value.detach().cpu().numpy()
-        return array
+        return np.asarray(value.detach().cpu().numpy())
 
     def like(self, value: Any, array: Array) -> Any:
         torch = sys.modules["torch"]
@@ -119,8 +118,7 @@ class _Jax(Library):
     def double_precision(self) -> AbstractContextManager[object]:
         # By default, JAX would convert the array to single precision.
         scope: Any = getattr(sys.modules["jax"], "enable_x64", None)
-        if scope is None:
-            scope = sys.modules["jax.experimental"].enable_x64
+        scope = scope or sys.modules["jax.experimental"].enable_x64
         enabled: AbstractContextManager[object] = scope(True)  # noqa: FBT003 (JAX's own)
         return enabled
 

@@ -48,26 +48,15 @@ MOST_NOTED = 3
 
 @dataclass(frozen=True)
 class Pairing:
-    """`params` and `grads`, matched with each other.
-
-    Attributes
-    ----------
-    parameters : Parameters
-        All parameters.
-    gradients : tuple of ndarray
-        A float64 copy of the gradient of each parameter to be checked, flat, in C order.
-    gradient_names : tuple of str
-        The user's name for each gradient.
-    gradient_eps : tuple of float
-        The spacing of numbers next to 1 in the precision of each gradient as it was given.
-    notes : tuple of str
-        The assumptions that were made, each a sentence for the card.
-    """
+    """`params` and `grads`, matched with each other."""
 
     parameters: Parameters
+    # A float64 copy of the gradient of each parameter to be checked, flat, in C order.
     gradients: tuple[Vector, ...]
     gradient_names: tuple[str, ...]
+    # The spacing of numbers next to 1 in the precision of each gradient as it was given.
     gradient_eps: tuple[float, ...]
+    # The assumptions that were made, each a sentence for the card.
     notes: tuple[str, ...]
 
     @property

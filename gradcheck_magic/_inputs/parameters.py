@@ -72,27 +72,17 @@ Names = Sequence[str] | Mapping[str, object] | None
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """One array of parameters, and its position in θ.
+    """One array of parameters, and its position in θ."""
 
-    Attributes
-    ----------
-    name : str
-        The user's name for it.
-    value : array or number
-        The user's own object.
-    array : ndarray
-        The value as a NumPy array: the user's own, a view of another library's memory, or a copy
-        if there is no memory to share.
-    start : int
-        The position of its first entry in θ.
-    checked : bool
-        True if its gradient is to be checked; otherwise the parameter is held fixed.
-    """
-
+    # The user's name for it, and the user's own object.
     name: str
     value: Any
+    # The value as a NumPy array: the user's own, a view of another library's memory, or a copy if
+    # there is no memory to share.
     array: Array
+    # The position of its first entry in θ.
     start: int
+    # True if its gradient is to be checked; otherwise the parameter is held fixed.
     checked: bool = True
 
     @property
@@ -152,20 +142,12 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All parameters, in the order in which they form θ.
+    """All parameters, in the order in which they form θ."""
 
-    Attributes
-    ----------
-    container : object
-        The user's `params`.
-    name : str
-        The user's name for the container.
-    arrays : tuple of Parameter
-        The arrays in it, in order. Strings, None, booleans and functions are not parameters.
-    """
-
+    # The user's `params`, and the user's name for it.
     container: object
     name: str
+    # The arrays in it, in order. Strings, None, booleans and functions are not parameters.
     arrays: tuple[Parameter, ...]
 
     @property

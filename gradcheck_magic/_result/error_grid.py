@@ -75,25 +75,18 @@ class Tiling:
 
     A matrix is one tile. In a vector, each entry is a tile; in an array with more axes, each matrix
     along the last two axes is a tile. Axes of length 1 do not count.
-
-    Attributes
-    ----------
-    count, height, width : int
-        The number of tiles, and the size of each.
-    per_row, group : int
-        The number of tiles in a row, and the number of tiles after which the gap is wider.
-    gap : int
-        The number of empty cells between tiles.
-    across, down : str
-        The labels of the axes of the picture.
     """
 
+    # The number of tiles, and the size of each.
     count: int
     height: int
     width: int
+    # The number of tiles in a row, and the number of tiles after which the gap is wider.
     per_row: int
     group: int
+    # The number of empty cells between tiles.
     gap: int
+    # The labels of the axes of the picture.
     across: str
     down: str
 

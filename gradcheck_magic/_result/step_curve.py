@@ -113,8 +113,7 @@ class StepCurve(Displayed):
     @property
     def sentence(self) -> str:
         """A description of the curve in one to three sentences."""
-        told: str = renderers().curve_sentence(self)
-        return told
+        return str(renderers().curve_sentence(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the curve as `json` can represent it; numbers that are not finite become None.
