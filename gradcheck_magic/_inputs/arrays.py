@@ -118,7 +118,8 @@ class _Jax(Library):
     def double_precision(self) -> AbstractContextManager[object]:
         # By default, JAX would convert the array to single precision.
         scope: Any = getattr(sys.modules["jax"], "enable_x64", None)
-        scope = scope or sys.modules["jax.experimental"].enable_x64
+        if scope is None:
+            scope = sys.modules["jax.experimental"].enable_x64
         enabled: AbstractContextManager[object] = scope(True)  # noqa: FBT003 (JAX's own)
         return enabled
 
@@ -183,19 +184,17 @@ def overlapping(named: Iterable[tuple[str, Array]]) -> Iterator[tuple[str, str]]
     >>> list(overlapping([("a", flat[:5]), ("b", flat[5:]), ("c", flat[4:6])]))
     [('a', 'c'), ('b', 'c')]
     """
-    arrays = [(name, array) for name, array in named if array.size]
-    parts = sorted((*byte_bounds(array), k) for k, (_, array) in enumerate(arrays))
-    for i, (low, high, k) in enumerate(parts):
-        name, array = arrays[k]
+    numbered = enumerate(named)
+    parts = sorted((*byte_bounds(a), k, name, a) for k, (name, a) in numbered if a.size)
+    for i, (low, high, k, name, array) in enumerate(parts):
         if array.nbytes > high - low:
             yield name, name
-        for other_low, _, other in parts[i + 1 :]:
+        for start, _, other_k, other_name, other in parts[i + 1 :]:
             # The arrays are sorted, so all that follow begin even later.
-            if other_low >= high:
+            if start >= high:
                 break
-            (name, array), (other_name, other_array) = arrays[min(k, other)], arrays[max(k, other)]
-            if _share(array, other_array):
-                yield name, other_name
+            if _share(array, other):
+                yield (name, other_name) if k < other_k else (other_name, name)
 
 
 def _share(one: Array, other: Array) -> bool:

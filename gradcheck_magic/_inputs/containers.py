@@ -98,11 +98,10 @@ def is_pytree(node: object) -> bool:
     return node is not None and tree is not None and not tree.all_leaves([node])
 
 
-def _flattened(node: Any) -> tuple[Iterable[tuple[Any, Any]], Any]:
+def _flattened(node: Any) -> Any:
     """Return the direct children of a pytree, with their paths, and its structure."""
-    tree = sys.modules["jax"].tree_util
-    held, structure = tree.tree_flatten_with_path(node, is_leaf=lambda part: part is not node)
-    return held, structure
+    flatten = sys.modules["jax"].tree_util.tree_flatten_with_path
+    return flatten(node, is_leaf=lambda part: part is not node)
 
 
 def _key(path: Sequence[Any]) -> Any:

@@ -15,8 +15,6 @@ from gradcheck_magic._inputs.pairing import Pairing
 
 __all__ = ["changed_since", "digest", "fingerprint"]
 
-Named = Iterable[tuple[str, NDArray[Any]]]
-
 # The number of bytes hashed at a time; they are copied only if the array is not contiguous.
 BYTES_AT_ONCE = 1 << 19
 WORD = np.dtype(np.uint64).itemsize
@@ -42,7 +40,7 @@ def changed_since(before: str, now: str) -> tuple[str, ...]:
     return tuple(what for what, one, other in halves if one != other)
 
 
-def digest(arrays: Named, most: float = math.inf) -> str:
+def digest(arrays: Iterable[tuple[str, NDArray[Any]]], most: float = math.inf) -> str:
     """Return a hash of named arrays: of names, shapes, and every bit.
 
     At most `most` bytes of each array are read; they are spread evenly over it.
