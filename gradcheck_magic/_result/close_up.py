@@ -95,16 +95,15 @@ class CloseUp(Displayed):
         # A scan may find too many wrong entries to list them.
         regions = [tiling.within(region.box, shape) for region in self.parameter.regions]
         errors = self.relative_errors
-        finite = np.isfinite(errors)
-        positive = finite & (errors > 0)
-        logs = np.log10(np.where(positive, errors, 1.0))
+        with np.errstate(divide="ignore"):  # -inf for an error of zero
+            logs = np.log10(errors)
         return ErrorGrid(
-            log_errors=tiling.largest(cells, np.where(positive, logs, -np.inf)),
+            log_errors=tiling.largest(cells, logs),
             cells=cells,
             exact=any_of(errors == 0) & ~any_of(errors != 0),
             wrong=any_of(self.wrong),
             kinked=any_of(self.kinked),
-            not_finite=any_of(~finite),
+            not_finite=any_of(np.isnan(errors)),
             unmeasured=present & ~any_of(),
             padding=~present,
             regions=np.any([np.zeros_like(present), *regions], axis=0),

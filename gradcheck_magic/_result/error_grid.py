@@ -165,9 +165,9 @@ class Tiling:
         return result
 
     def largest(self, cells: Indices, values: Vector) -> Vector:
-        """Return the largest value in each cell; nan if there is none above -inf."""
+        """Return the largest value in each cell, without nan; nan if there is none above -inf."""
         result = np.full(self.shape, -np.inf)
-        np.maximum.at(result, tuple(cells), values)
+        np.fmax.at(result, tuple(cells), values)
         return np.where(np.isneginf(result), np.nan, result)
 
     def within(self, box: Sequence[tuple[int, int]], shape: tuple[int, ...]) -> Mask:
