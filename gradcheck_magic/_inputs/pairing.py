@@ -122,7 +122,13 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
         with while_reading(spoken):
             found.append((spoken, *_fitting(parameter, spoken, value)))
     gradient_names, gradients, gradient_eps, ignored = zip(*found, strict=True)
-    notes = [*_sharing(parameters), *notes, *filter(None, ignored)]
+    shared = islice(overlapping((p.name, p.array) for p in parameters.checked), MOST_NOTED)
+    sharing = [
+        f"`{one}` and `{other}` share memory: each was moved individually, in a copy."
+        for one, other in shared
+        if one != other
+    ]
+    notes = [*sharing, *notes, *filter(None, ignored)]
     return Pairing(parameters, gradients, gradient_names, gradient_eps, tuple(notes))
 
 
@@ -268,15 +274,6 @@ def _missing(key: object, name: str, grads: dict[Any, Any], taken: list[Any]) ->
         f"`{name}` has no gradient for `{own}`: expected `{expected}`"
         f"{did_you_mean(expected, free)}, found {listed(map(readable_key, grads))}."
     )
-
-
-def _sharing(parameters: Parameters) -> Iterator[str]:
-    """Yield a note on every two arrays that share memory: the cost gets separate copies."""
-    for one, other in islice(
-        overlapping((p.name, p.array) for p in parameters.checked), MOST_NOTED
-    ):
-        if one != other:
-            yield f"`{one}` and `{other}` share memory: each was moved individually, in a copy."
 
 
 def _fitting(parameter: Parameter, name: str, value: object) -> tuple[Vector, float, str]:
