@@ -496,12 +496,15 @@ def _finite_array(value: object, name: str) -> Array:
     """Return a parameter as `real_array` does, if all its entries are finite."""
     array = real_array(value, name)
     flat = np.ravel(np.asarray(array))
-    wrong = np.flatnonzero(~np.isfinite(flat))
+    with np.errstate(over="ignore"):  # a long double may be infinite as a double
+        double = flat.astype(np.float64) if flat.dtype.itemsize > DOUBLE else flat
+    wrong = np.flatnonzero(~np.isfinite(double))
     if wrong.size:
-        entry = label(name, index_of(wrong[0], array.shape))
+        entry, found = label(name, index_of(wrong[0], array.shape)), flat[wrong[0]]
+        precision = " in double precision" if np.isfinite(found) else ""
         raise InputError(
-            f"`{entry}` is {flat[wrong[0]]!s}: the gradient can only be checked if every parameter "
-            "is finite."
+            f"`{entry}` is {found!s}: the gradient can only be checked if every parameter is "
+            f"finite{precision}."
         )
     return array
 
