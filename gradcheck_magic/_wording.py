@@ -18,11 +18,8 @@ __all__ = [
     "some_were",
 ]
 
-
 # The least length of a name that is completed: `dW` is too short to guess what was meant.
 SHORTEST_STEM = 3
-
-
 # Nobody reads a longer quotation to its end.
 LONGEST_QUOTE = 160
 
@@ -50,11 +47,9 @@ def escaped(character: str) -> str:
 
 def shortened(text: str) -> str:
     """Return a user's text, without its middle if it is very long."""
-    return (
-        text
-        if len(text) <= LONGEST_QUOTE
-        else f"{text[: LONGEST_QUOTE // 2]}...{text[-LONGEST_QUOTE // 4 :]}"
-    )
+    if len(text) <= LONGEST_QUOTE:
+        return text
+    return f"{text[: LONGEST_QUOTE // 2]}...{text[-LONGEST_QUOTE // 4 :]}"
 
 
 def quoted(value: object) -> str:

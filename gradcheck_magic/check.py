@@ -27,7 +27,7 @@ from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.finding import Earlier
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
-from gradcheck_magic._inputs.parameters import Names, VariableNames, collect, cost_name
+from gradcheck_magic._inputs.parameters import Names, collect, cost_name
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.measurement import Measurement
@@ -228,7 +228,7 @@ def check_gradients(
     request = Request(
         cost_function,
         grads,
-        epsilon=epsilon,
+        epsilon=None if epsilon is None else valid_step(epsilon),
         mode=mode,
         only=only,
         call=call,
@@ -262,7 +262,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
     """Check the gradient at one point."""
     started = time.perf_counter()
     pairing = pair_at(params, request.grads, only=request.only, names=names)
-    measurement = Measurement(pairing, request.step, request.mode)
+    measurement = Measurement(pairing, request.epsilon, request.mode)
     cost = Cost(
         request.cost_function,
         pairing.parameters,
@@ -310,8 +310,7 @@ def _check_around(
     checks = [given]
     # How the cost wants to be called is known by now.
     request = replace(request, call=cast(Call, given.call))
-    variables, spoken = VariableNames.among(names)
-    parameters = collect(params, variables, only=request.only, names=spoken)
+    parameters = collect(params, only=request.only, names=names)
     random = np.random.default_rng(request.seed)
     while len(checks) <= request.points and not (has_failed(checks[-1]) or checks[-1].interrupted):
         theta = point_around(parameters, random)

@@ -167,7 +167,7 @@ class Binding:
 
     def wrapped(self, wrap: Callable[[Array], Array]) -> Arguments:
         """Return arguments in which each array is replaced by `wrap(array)`."""
-        if not all(parameter.is_numpy for parameter in self.parameters.arrays):
+        if not all(isinstance(p.value, np.ndarray) for p in self.parameters.arrays):
             return self._arguments_from(self._passed())
         return self._arguments_from([wrap(buffer) for buffer in self._passed()])
 
@@ -189,7 +189,7 @@ class Binding:
         """Return the value to pass in place of the user's own, of the same type."""
         if parameter.is_number and not parameter.checked:
             return parameter.value
-        if parameter.library is None or parameter.library.is_writable(parameter.value):
+        if parameter.library is None or parameter.library.is_writable:
             return parameter.presented(buffer)
         # An immutable array is made anew only if θ has moved.
         there, leaf = self._unchanging.get(parameter.name, (None, None))
@@ -365,7 +365,7 @@ def _closure_obstacle(parameters: Parameters) -> str | None:
 def _fixed_because(parameter: Parameter) -> str:
     if parameter.is_number:
         return "a plain number"
-    if parameter.library is not None and not parameter.library.is_writable(parameter.value):
+    if parameter.library is not None and not parameter.library.is_writable:
         return f"an immutable {parameter.library.noun}"
     if parameter.array.dtype.kind != "f":
         return str(parameter.array.dtype)

@@ -16,10 +16,10 @@ from gradcheck_magic._inputs.pairing import Pairing, matched
 from gradcheck_magic._inputs.parameters import (
     Names,
     Parameters,
-    VariableNames,
     collect,
     is_function,
     random_direction,
+    variable_names,
 )
 from gradcheck_magic.errors import InputError
 
@@ -47,18 +47,17 @@ def pair_at(
         If the function cannot be called, or no result is a gradient. An exception of the function
         itself, called in the most likely way, passes through.
     """
-    variables, given = VariableNames.among(names)
-    parameters = collect(params, variables, only=only, names=given)
+    parameters = collect(params, only=only, names=names)
     if not is_function(grads):
-        return matched(parameters, grads, variables)
-    name = variables(grads, "grads")
+        return matched(parameters, grads, names)
+    name = variable_names(names).get(id(grads), "grads")
     first_error = None
     for binding in possible_bindings(grads, parameters, parameters.theta(), "auto", name):
         args, kwargs = binding.arguments()
         try:
             result = grads(*args, **kwargs)
             _require_result(result, name)
-            return matched(parameters, result, variables)
+            return matched(parameters, result, names)
         except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
             first_error = first_error or error
         finally:

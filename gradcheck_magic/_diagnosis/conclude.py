@@ -87,7 +87,7 @@ def conclude(evidence: Evidence, started: float) -> GradientCheck:
         parameters=comparison.parameters,
         diagnoses=evidence.diagnoses,
         wrong_entries=comparison.wrong_entries,
-        measured=_frozen(pairing.theta_indices(measured.positions)),
+        measured=_frozen(pairing.indices[measured.positions]),
         analytic=_frozen(measured.analytic),
         numerical=_frozen(measured.numerical),
         uncertainty=_frozen(measured.uncertainty),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.exceptions import TooHardError
@@ -32,52 +32,63 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+# The most work spent on finding out if two strided arrays overlap; real layouts need far less.
+MOST_WORK = 100_000
 
 
-class Library(Protocol):
-    """The operations that a check needs on the arrays of a library."""
+class Library:
+    """Arrays that follow the array API, or are CuPy's; the base class of other libraries."""
 
-    # The name of one of its arrays, for sentences.
-    noun: str
+    # The name of one of the arrays, for sentences.
+    noun = "foreign array"
     # If the library uses single precision by default, a phrase that says so.
-    default: str
+    default = ""
     # A phrase that says how to get double precision.
-    in_double: str
+    in_double = "use dtype=float64"
+    # True if the arrays can be changed in place.
+    is_writable = True
 
     def double_precision(self) -> AbstractContextManager[object]:
         """Return a context in which new arrays of doubles keep double precision."""
+        return nullcontext()
 
     def array(self, value: Any) -> Array:
         """Return the value as a NumPy array: a view of the same memory, if `shares` is true."""
+        # CuPy converts its arrays to NumPy's only on request.
+        return np.asarray(value.get() if hasattr(value, "get") else value)
 
     def like(self, value: Any, array: Array) -> Any:
         """Return a NumPy array as an array of the library, to replace `value`."""
+        if hasattr(value, "__array_namespace__"):
+            library = value.__array_namespace__()
+        else:
+            library = sys.modules[type(value).__module__.partition(".")[0]]
+        # The array is copied because JAX may keep reading the memory that it was given.
+        array = array.copy()
+        if hasattr(value, "get"):
+            with value.device:
+                return library.asarray(array)
+        return library.asarray(array, device=value.device)
 
-    def shares(self, value: Any, /) -> bool:
+    def shares(self, _: Any) -> bool:
         """Return True if `array` and `like` return views of the same memory, not copies."""
-
-    def is_writable(self, value: Any, /) -> bool:
-        """Return True if the value can be changed in place."""
+        return False
 
     def write(self, value: Any, array: Array) -> None:
         """Change the value in place."""
+        value[...] = self.like(value, array)
 
 
-class _Torch:
+class _Torch(Library):
     """PyTorch's tensors, and the parameters of its modules."""
 
     noun = "PyTorch tensor"
     default = "PyTorch's default"
     in_double = "use model.double(), X.double(), etc."
 
-    def double_precision(self) -> AbstractContextManager[object]:
-        return nullcontext()
-
     def array(self, value: Any) -> Array:
-        tensor = value.detach()
         # A tensor on another device is copied to this memory.
-        array: Array = tensor.cpu().numpy()
-        return array
+        return np.asarray(value.detach().cpu().numpy())
 
     def like(self, value: Any, array: Array) -> Any:
         torch = sys.modules["torch"]
@@ -89,60 +100,20 @@ class _Torch:
         return tensor.requires_grad_(value.requires_grad)
 
     def shares(self, value: Any) -> bool:
-        is_here: bool = value.device.type == "cpu"
-        return is_here
-
-    def is_writable(self, _: Any) -> bool:
-        return True
+        return bool(value.device.type == "cpu")
 
     def write(self, value: Any, array: Array) -> None:
         # `data` is used so that autograd does not notice the change: a graph may still be needed.
         value.data.copy_(sys.modules["torch"].from_numpy(array))
 
 
-class _ArrayApi:
-    """CuPy's arrays, and all arrays that follow the array API."""
-
-    noun = "foreign array"
-    default = ""
-    in_double = "use dtype=float64"
-
-    def double_precision(self) -> AbstractContextManager[object]:
-        return nullcontext()
-
-    def array(self, value: Any) -> Array:
-        # CuPy converts its arrays to NumPy's only on request.
-        return np.asarray(value.get() if hasattr(value, "get") else value)
-
-    def like(self, value: Any, array: Array) -> Any:
-        # The array is copied because JAX may keep reading the memory that it was given.
-        array = array.copy()
-        if hasattr(value, "get"):
-            with value.device:
-                return self._namespace(value).asarray(array)
-        return self._namespace(value).asarray(array, device=value.device)
-
-    def shares(self, _: Any) -> bool:
-        return False
-
-    def is_writable(self, _: Any) -> bool:
-        return True
-
-    def write(self, value: Any, array: Array) -> None:
-        value[...] = self.like(value, array)
-
-    def _namespace(self, value: Any) -> Any:
-        if hasattr(value, "__array_namespace__"):
-            return value.__array_namespace__()
-        return sys.modules[type(value).__module__.partition(".")[0]]
-
-
-class _Jax(_ArrayApi):
+class _Jax(Library):
     """JAX's arrays, which are immutable."""
 
     noun = "JAX array"
     default = "JAX's default"
     in_double = "enable jax_enable_x64"
+    is_writable = False
 
     def double_precision(self) -> AbstractContextManager[object]:
         # By default, JAX would convert the array to single precision.
@@ -152,11 +123,8 @@ class _Jax(_ArrayApi):
         enabled: AbstractContextManager[object] = scope(True)  # noqa: FBT003 (JAX's own)
         return enabled
 
-    def is_writable(self, _: Any) -> bool:
-        return False
 
-
-_TORCH, _ARRAY_API, _JAX = _Torch(), _ArrayApi(), _Jax()
+_TORCH, _ARRAY_API, _JAX = _Torch(), Library(), _Jax()
 
 
 def torch_class(name: str) -> Any:
@@ -185,17 +153,7 @@ def library_of(value: object) -> Library | None:
 def from_library(value: Any, name: str) -> Any:
     """Return a library's array as a NumPy array, and anything else unchanged.
 
-    Parameters
-    ----------
-    value : object
-        The user's value.
-    name : str
-        The user's name for it.
-
-    Raises
-    ------
-    InputError
-        If the array cannot be converted.
+    `InputError` is raised if the array, which the user calls `name`, cannot be converted.
     """
     library = library_of(value)
     if library is None:
@@ -215,22 +173,10 @@ def requires_gradient(value: object) -> bool:
     return library_of(value) is _TORCH and bool(value.requires_grad)  # type: ignore[attr-defined]
 
 
-Named = tuple[str, NDArray[Any]]
-
-
-# The most work spent on finding out if two strided arrays overlap; real layouts need far less.
-MOST_WORK = 100_000
-
-
-def overlapping(named: Iterable[Named]) -> Iterator[tuple[str, str]]:
+def overlapping(named: Iterable[tuple[str, Array]]) -> Iterator[tuple[str, str]]:
     """Yield the names of every two arrays that share an entry.
 
     An array that contains an entry more than once is paired with itself.
-
-    Parameters
-    ----------
-    named : iterable of (str, ndarray)
-        Each array with its name.
 
     Examples
     --------
@@ -238,22 +184,20 @@ def overlapping(named: Iterable[Named]) -> Iterator[tuple[str, str]]:
     >>> list(overlapping([("a", flat[:5]), ("b", flat[5:]), ("c", flat[4:6])]))
     [('a', 'c'), ('b', 'c')]
     """
-    parts = [(*byte_bounds(array), name, array) for name, array in named if array.size]
-    order = {name: position for position, (_, _, name, _) in enumerate(parts)}
-    parts.sort(key=lambda part: part[:2])
-    for i, (low, high, name, array) in enumerate(parts):
+    numbered = enumerate(named)
+    parts = sorted((*byte_bounds(a), k, name, a) for k, (name, a) in numbered if a.size)
+    for i, (low, high, k, name, array) in enumerate(parts):
         if array.nbytes > high - low:
             yield name, name
-        for other_low, _, other_name, other in parts[i + 1 :]:
+        for start, _, other_k, other_name, other in parts[i + 1 :]:
             # The arrays are sorted, so all that follow begin even later.
-            if other_low >= high:
+            if start >= high:
                 break
             if _share(array, other):
-                first, last = sorted((name, other_name), key=order.__getitem__)
-                yield first, last
+                yield (name, other_name) if k < other_k else (other_name, name)
 
 
-def _share(one: NDArray[Any], other: NDArray[Any]) -> bool:
+def _share(one: Array, other: Array) -> bool:
     try:
         return np.shares_memory(one, other, max_work=MOST_WORK)  # type: ignore[arg-type]
     except TooHardError:

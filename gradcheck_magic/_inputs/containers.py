@@ -11,19 +11,8 @@ from typing import Any
 
 from gradcheck_magic._inputs.arrays import torch_class
 
-__all__ = [
-    "DEEPEST",
-    "children",
-    "is_module",
-    "is_tree",
-    "module_of",
-    "plain",
-    "rebuilt",
-    "without_generators",
-]
+__all__ = ["children", "is_module", "is_pytree", "module_of", "rebuilt", "without_generators"]
 
-# The deepest nesting that is accepted; real parameters are never nested this deep.
-DEEPEST = 100
 # Methods of torch.nn.Module that return generators, which can be called again.
 MODULES_GENERATORS = {"parameters", "named_parameters"}
 
@@ -39,7 +28,9 @@ def without_generators(params: Any) -> Any:
         asked = {**inspect.getgeneratorlocals(params)}
         del asked["self"]
         params = list(getattr(module, params.__name__)(**asked))
-    return dict(params) if _is_named(params) else params
+    if type(params) is list and params and all(map(_is_named, params)):
+        return dict(params)
+    return params
 
 
 def is_module(value: object) -> bool:
@@ -58,20 +49,12 @@ def module_of(params: Any) -> Any:
     return params if is_module(params) else None
 
 
-def _is_named(params: object) -> bool:
-    """Return True for a list of pairs such as ``list(model.named_parameters())``."""
-    tensor = torch_class("Tensor")
-    return (
-        type(params) is list
-        and bool(params)
-        and all(
-            isinstance(pair, tuple)
-            and len(pair) == 2  # noqa: PLR2004 (a pair)
-            and isinstance(pair[0], str)
-            and isinstance(pair[1], tensor)
-            for pair in params
-        )
-    )
+def _is_named(pair: object) -> bool:
+    """Return True for an item of a list such as ``list(model.named_parameters())``."""
+    match pair:
+        case tuple((str(), value)):
+            return isinstance(value, torch_class("Tensor"))
+    return False
 
 
 def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
@@ -83,33 +66,9 @@ def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
         held = enumerate(node)
     elif is_module(node):
         held = node.named_parameters()
-    elif _is_pytree(node):
+    elif is_pytree(node):
         held = [(_key(path), child) for path, child in _flattened(node)[0]]
     return held
-
-
-def is_tree(node: object) -> bool:
-    """Return True for a module or a pytree, but not for one of Python's own containers."""
-    if issubclass(type(node), (dict, list, tuple)):
-        return False
-    return is_module(node) or _is_pytree(node)
-
-
-def plain(node: Any, above: tuple[object, ...] = ()) -> Any:
-    """Convert modules and pytrees to dicts; return other containers as they are.
-
-    A container that contains itself, or is nested too deep, is left as it is.
-    """
-    held = children(node)
-    if held is None or len(above) > DEEPEST or any(node is container for container in above):
-        return node
-    held = list(held)
-    simple = [plain(child, (*above, node)) for _, child in held]
-    if is_tree(node):
-        return dict(zip((key for key, _ in held), simple, strict=True))
-    if all(new is child for new, (_, child) in zip(simple, held, strict=True)):
-        return node
-    return rebuilt(node, simple)
 
 
 def rebuilt(node: Any, held: Sequence[Any]) -> Any:
@@ -133,17 +92,16 @@ def rebuilt(node: Any, held: Sequence[Any]) -> Any:
 # Pytrees
 
 
-def _is_pytree(node: object) -> bool:
+def is_pytree(node: object) -> bool:
     """Return True if JAX is imported and treats the node as a container."""
     tree = getattr(sys.modules.get("jax"), "tree_util", None)
     return node is not None and tree is not None and not tree.all_leaves([node])
 
 
-def _flattened(node: Any) -> tuple[Iterable[tuple[Any, Any]], Any]:
+def _flattened(node: Any) -> Any:
     """Return the direct children of a pytree, with their paths, and its structure."""
-    tree = sys.modules["jax"].tree_util
-    held, structure = tree.tree_flatten_with_path(node, is_leaf=lambda part: part is not node)
-    return held, structure
+    flatten = sys.modules["jax"].tree_util.tree_flatten_with_path
+    return flatten(node, is_leaf=lambda part: part is not node)
 
 
 def _key(path: Sequence[Any]) -> Any:

@@ -15,15 +15,11 @@ from gradcheck_magic._inputs.pairing import Pairing
 
 __all__ = ["changed_since", "digest", "fingerprint"]
 
-Named = Iterable[tuple[str, NDArray[Any]]]
-
 # The number of bytes hashed at a time; they are copied only if the array is not contiguous.
 BYTES_AT_ONCE = 1 << 19
 WORD = np.dtype(np.uint64).itemsize
 # The length of a hash in bytes: enough that no two are equal by accident.
 DIGEST = 8
-# The subjects of the two halves of a fingerprint.
-HALVES = ("θ", "the gradient")
 
 
 def fingerprint(pairing: Pairing) -> str:
@@ -40,19 +36,14 @@ def changed_since(before: str, now: str) -> tuple[str, ...]:
     """Name the halves that differ between two fingerprints; nothing if one of them is empty."""
     if not (before and now):
         return ()
-    halves = zip(HALVES, before.split(":"), now.split(":"), strict=True)
+    halves = zip(("θ", "the gradient"), before.split(":"), now.split(":"), strict=True)
     return tuple(what for what, one, other in halves if one != other)
 
 
-def digest(arrays: Named, most: float = math.inf) -> str:
+def digest(arrays: Iterable[tuple[str, NDArray[Any]]], most: float = math.inf) -> str:
     """Return a hash of named arrays: of names, shapes, and every bit.
 
-    Parameters
-    ----------
-    arrays : iterable of (str, ndarray)
-        Each array with its name.
-    most : float
-        The maximum number of bytes to read from each array; they are spread evenly over it.
+    At most `most` bytes of each array are read; they are spread evenly over it.
 
     References
     ----------

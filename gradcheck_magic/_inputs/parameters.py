@@ -8,28 +8,23 @@ from array import ArrayType
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, ValuesView
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._inputs.arrays import Library, from_library, library_of
 from gradcheck_magic._inputs.containers import (
-    DEEPEST,
     children,
     is_module,
-    is_tree,
+    is_pytree,
     module_of,
-    plain,
     rebuilt,
     without_generators,
 )
-from gradcheck_magic._result.parameter_check import (
-    index_of,
-    label,
-)
+from gradcheck_magic._result.parameter_check import index_of, label
 from gradcheck_magic._wording import (
     counted,
     did_you_mean,
@@ -39,17 +34,13 @@ from gradcheck_magic._wording import (
     quoted,
     shortened,
 )
-from gradcheck_magic.errors import (
-    GradientCheckError,
-    InputError,
-)
+from gradcheck_magic.errors import GradientCheckError, InputError
 
 __all__ = [
     "DOUBLE",
     "Names",
     "Parameter",
     "Parameters",
-    "VariableNames",
     "array_leaves",
     "collect",
     "cost_name",
@@ -64,12 +55,15 @@ __all__ = [
     "readable_names",
     "real_array",
     "refuse_iterators",
+    "variable_names",
     "while_reading",
 ]
 
 Array = NDArray[Any]
 # The size of a double in bytes.
 DOUBLE = np.dtype(np.float64).itemsize
+# The deepest nesting that is accepted; real parameters are never nested this deep.
+DEEPEST = 100
 # Names that take the article "an"; those with a u, such as uint8 and UserDict, take "a".
 SPOKEN_WITH_VOWEL = re.compile("[aeio]|xarray", re.IGNORECASE)
 # The names of the arrays, in order; or a namespace in which the arrays are looked up.
@@ -78,27 +72,17 @@ Names = Sequence[str] | Mapping[str, object] | None
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """One array of parameters, and its position in θ.
+    """One array of parameters, and its position in θ."""
 
-    Attributes
-    ----------
-    name : str
-        The user's name for it.
-    value : array or number
-        The user's own object.
-    array : ndarray
-        The value as a NumPy array: the user's own, a view of another library's memory, or a copy
-        if there is no memory to share.
-    start : int
-        The position of its first entry in θ.
-    checked : bool
-        True if its gradient is to be checked; otherwise the parameter is held fixed.
-    """
-
+    # The user's name for it, and the user's own object.
     name: str
     value: Any
+    # The value as a NumPy array: the user's own, a view of another library's memory, or a copy if
+    # there is no memory to share.
     array: Array
+    # The position of its first entry in θ.
     start: int
+    # True if its gradient is to be checked; otherwise the parameter is held fixed.
     checked: bool = True
 
     @property
@@ -126,11 +110,6 @@ class Parameter:
         """True if the user's value is a plain number, which cannot be changed in place."""
         return not isinstance(self.value, np.ndarray) and self.library is None
 
-    @property
-    def is_numpy(self) -> bool:
-        """True if the user's value is a NumPy array."""
-        return not self.is_number and self.library is None
-
     @cached_property
     def is_apart(self) -> bool:
         """True if `array` does not share memory with the user's value."""
@@ -145,14 +124,12 @@ class Parameter:
         return array[()] if isinstance(self.value, np.generic) else array.item()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {field.name: getattr(self, field.name) for field in fields(self)}
         # A view of another library's memory would be unpickled as a separate copy.
-        return state if self.library is None else {**state, "array": None}
+        held = {"value": self.value, "name": self.name}
+        return {**held, "start": self.start, "checked": self.checked}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if state["array"] is None:
-            self.__dict__["array"] = real_array(self.value, self.name)
+        self.__dict__.update(state, array=real_array(state["value"], state["name"]))
 
     def index(self, k: int) -> tuple[int, ...]:
         """Return the index of its `k`-th entry, in C order."""
@@ -165,29 +142,18 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All parameters, in the order in which they form θ.
+    """All parameters, in the order in which they form θ."""
 
-    Attributes
-    ----------
-    container : object
-        The user's `params`.
-    plain : object
-        The container, with modules and pytrees converted to dicts.
-    name : str
-        The user's name for the container.
-    arrays : tuple of Parameter
-        The arrays in it, in order. Strings, None, booleans and functions are not parameters.
-    """
-
+    # The user's `params`, and the user's name for it.
     container: object
-    plain: object
     name: str
+    # The arrays in it, in order. Strings, None, booleans and functions are not parameters.
     arrays: tuple[Parameter, ...]
 
     @property
     def is_container(self) -> bool:
         """True if `container` holds arrays; False if it is itself an array."""
-        return isinstance(self.plain, (dict, list, tuple))
+        return children(self.container) is not None
 
     @property
     def library(self) -> Library | None:
@@ -215,7 +181,7 @@ class Parameters:
     def itemsize(self) -> int:
         """The size in bytes of the least precise floats among the parameters, at most a double."""
         floats = [p.array.itemsize for p in self.arrays if p.array.dtype.kind == "f"]
-        return min([*floats, np.dtype(np.float64).itemsize])
+        return min([*floats, DOUBLE])
 
     def theta(self) -> Array:
         """Return θ as a new flat vector."""
@@ -232,43 +198,33 @@ class Parameters:
             return _rebuilt(self.container, iter(leaves))
 
 
-class VariableNames:
-    """The variables of a namespace, found by the identity of their values."""
+def variable_names(names: Names) -> dict[int, str]:
+    """Return the names of the variables in a namespace by the `id` of their values.
 
-    def __init__(self, namespace: Mapping[str, object]) -> None:
-        self._by_id: dict[int, str] = {}
-        with while_reading("names"):
-            named = [(k, v) for k, v in namespace.items() if isinstance(k, str)]
-        for name, value in named:
-            # A generator such as model.parameters() would only be another name for the parameters.
-            if is_module(value):
-                self.learn(f"{name}.", value)
-        for name, value in named:
-            if not _is_nameable(value) or name.startswith("_"):
-                continue
-            # If an array has several names, the one with a gradient is preferred.
-            if id(value) not in self._by_id or f"d{name}" in namespace:
-                self._by_id[id(value)] = readable_key(name)
-
-    def learn(self, prefix: str, module: Any) -> None:
-        """Name the parameters of a module as the module does."""
-        for name, parameter in module.named_parameters():
-            self._by_id.setdefault(id(parameter), prefix + name)
-
-    @classmethod
-    def among(cls, names: Names) -> tuple[Self, Sequence[str] | None]:
-        """Return a lookup of variable names, and the names themselves if they were given."""
-        return (cls(names), None) if isinstance(names, Mapping) else (cls({}), names)
-
-    def __call__(self, value: object, otherwise: str) -> str:
-        """Return the name of a value's variable, or `otherwise` if there is none."""
-        return self._by_id.get(id(value), otherwise)
+    There are none if `names` is no namespace.
+    """
+    found: dict[int, str] = {}
+    if not isinstance(names, Mapping):
+        return found
+    with while_reading("names"):
+        named: list[tuple[str, Any]] = [(k, v) for k, v in names.items() if isinstance(k, str)]
+    for name, value in named:
+        # A generator such as model.parameters() would only be another name for the parameters.
+        if is_module(value):
+            for path, parameter in value.named_parameters():
+                found.setdefault(id(parameter), f"{name}.{path}")
+    for name, value in named:
+        # If an array has several names, the one with a gradient is preferred.
+        is_better = id(value) not in found or f"d{name}" in names
+        if is_better and _is_nameable(value) and not name.startswith("_"):
+            found[id(value)] = readable_key(name)
+    return found
 
 
 def _is_nameable(value: object) -> bool:
     # The type is examined, not the value: a proxy in the notebook may raise.
     own = issubclass(type(value), (np.ndarray, dict, list, tuple)) or callable(value)
-    return own or library_of(value) is not None or is_tree(value)
+    return own or library_of(value) is not None or is_pytree(value)
 
 
 def mentioned_first(expressions: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,68 +258,50 @@ def random_direction(theta: Array, random: np.random.Generator) -> NDArray[np.fl
 
 
 def collect(
-    params: object,
-    variables: VariableNames,
-    *,
-    only: Sequence[str] | None,
-    names: Sequence[str] | None,
+    params: object, *, only: Sequence[str] | None = None, names: Names = None
 ) -> Parameters:
     """Collect the arrays in `params`, and name them.
 
-    Parameters
-    ----------
-    params : array, number, or nested lists, tuples and dicts of them
-        The user's parameters.
-    variables : VariableNames
-        The variables that give a name to arrays that have only a position.
-    only : sequence of str, optional
-        The names of the parameters to check.
-    names : sequence of str, optional
-        The names of the arrays, in order.
-
-    Raises
-    ------
-    InputError
-        If there are no arrays, or one of them does not hold finite real numbers.
+    `only` has the names of the parameters to check, and `names` those of all arrays, in order; or
+    it is a namespace in which the arrays are looked up. An `InputError` is raised if there are no
+    arrays, or one of them does not hold finite real numbers.
     """
-    root = variables(params, "params")
+    variables = variable_names(names)
+    root = variables.get(id(params), "params")
     if (module := module_of(params)) is not None:
-        variables.learn("", module)
+        for path, parameter in module.named_parameters():
+            variables.setdefault(id(parameter), path)
     container = without_generators(params)
     refuse_iterators(container, root)
     with while_reading(root):
         leaves = list(array_leaves(container, root))
-        simple = plain(container)
     if not leaves:
         raise InputError(f"`{root}` contains no arrays: there is nothing to check.")
-    spoken = (
-        _given_names(names, len(leaves)) if names is not None else readable_names(leaves, variables)
-    )
+    if names is None or isinstance(names, Mapping):
+        spoken = readable_names(leaves, variables)
+    else:
+        spoken = _given_names(names, len(leaves))
+    wanted = spoken if only is None else _wanted_names(only, spoken)
     arrays: list[Parameter] = []
     start = 0
     for name, (_, value) in zip(spoken, leaves, strict=True):
         with while_reading(name):
-            arrays.append(Parameter(name, value, real_array(value, name), start))
+            arrays.append(Parameter(name, value, _finite_array(value, name), start, name in wanted))
         start = arrays[-1].stop
     if start == 0:
         raise InputError(f"`{root}` has no entries: there is nothing to check.")
-    parameters = Parameters(container, simple, root, _selected(arrays, only))
-    _require_finite(parameters)
-    return parameters
+    if not any(parameter.size for parameter in arrays if parameter.checked):
+        raise InputError(f"`only` selects no entries: choose from {listed(spoken)}.")
+    return Parameters(container, root, tuple(arrays))
 
 
 def array_leaves(
-    node: object, path: str = "", *, top: bool = True, above: tuple[object, ...] = ()
+    node: object, path: str = "", above: tuple[object, ...] = ()
 ) -> Iterator[tuple[str, object]]:
     """Yield every leaf that is not a constant, with its path: ``W1``, ``layers[0].W``.
 
     The keys of the outermost dict are used without a prefix; `above` are the containers around a
-    node.
-
-    Raises
-    ------
-    InputError
-        If a container contains itself, or is nested too deep.
+    node. An `InputError` is raised if a container contains itself, or is nested too deep.
     """
     held = children(node)
     if held is not None and any(node is container for container in above):
@@ -374,25 +312,23 @@ def array_leaves(
         raise InputError(
             f"`{path}` is nested more than {DEEPEST} containers deep: use a flatter structure."
         )
-    for key, child in held or ():
-        yield from array_leaves(
-            child, joined_path(path, key, top=top), top=False, above=(*above, node)
-        )
     if held is None and not is_constant(node):
         yield path, node
+    for key, child in held or ():
+        yield from array_leaves(child, joined_path(path, key, top=not above), (*above, node))
 
 
 def joined_path(path: str, key: object, *, top: bool) -> str:
     """Return the path of a part: ``layers.W`` or ``params[0]``, and just ``W1`` at the top."""
     if not isinstance(key, str):
-        return shortened(f"{path}[{quoted(key)}]")
+        return shortened(f"{path}[{readable_key(key)}]")
     return readable_key(key) if top else shortened(f"{path}.{readable_key(key)}")
 
 
-def readable_key(key: str) -> str:
+def readable_key(key: object) -> str:
     """Return a key or a name as printable text."""
     # A subclass of `str` may convert itself differently; only its characters matter.
-    return shortened(printable(str.__str__(key)))
+    return shortened(printable(str.__str__(key))) if isinstance(key, str) else quoted(key)
 
 
 @contextmanager
@@ -418,7 +354,7 @@ def is_constant(value: object) -> bool:
 
 def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:
     """Return True if `grads` is a function that computes the gradient."""
-    return is_constant(grads) and callable(grads) and not is_tree(grads)
+    return is_constant(grads) and callable(grads) and not (is_module(grads) or is_pytree(grads))
 
 
 def is_positional(path: str) -> bool:
@@ -433,39 +369,51 @@ def _rebuilt(node: Any, leaves: Iterator[Any]) -> Any:
     return node if is_constant(node) else next(leaves)
 
 
-def _name_list(value: object, option: str) -> list[Any]:
+def _name_list(value: object, option: str, expected: str) -> list[str]:
     """Return a sequence of names, or a single name, as a list."""
     if isinstance(value, str):
-        return [value]
+        return [readable_key(value)]
     if isinstance(value, Iterator) or not np.iterable(value):
         raise InputError(f"`{option}` is {quoted(value)}: expected a sequence of names.")
-    return list(value)
+    given = list(value)
+    for name in given:
+        if not isinstance(name, str):
+            raise InputError(f"`{option}` contains {quoted(name)}: expected {expected}.")
+    return list(map(readable_key, given))
 
 
 def _given_names(names: Sequence[str], count: int) -> list[str]:
-    given = _name_list(names, "names")
-    strange = [name for name in given if not isinstance(name, str)]
-    if strange:
-        raise InputError(
-            f"`names` contains {quoted(strange[0])}: expected strings, or a namespace."
-        )
+    given = _name_list(names, "names", "strings, or a namespace")
     if len(given) != count:
         raise InputError(
             f"`names` has {counted(len(given), 'name')} for {counted(count, 'array')}: "
             "give one name for each array."
         )
-    repeated = [name for name, times in Counter(given).items() if times > 1]
-    if repeated:
-        raise InputError(
-            f"`names` contains `{repeated[0]}` more than once: give each array its own name."
-        )
-    return list(map(readable_key, given))
+    for name, times in Counter(given).items():
+        if times > 1:
+            raise InputError(
+                f"`names` contains `{name}` more than once: give each array its own name."
+            )
+    return given
 
 
-def readable_names(leaves: Sequence[tuple[str, object]], variables: VariableNames) -> list[str]:
+def _wanted_names(only: Sequence[str], known: list[str]) -> list[str]:
+    wanted = _name_list(only, "only", "names of parameters")
+    for name in wanted:
+        if name not in known:
+            raise InputError(
+                f"`only` names `{name}`, which is not a parameter{did_you_mean(name, known)}: "
+                f"choose from {listed(known)}."
+            )
+    return wanted
+
+
+def readable_names(leaves: Sequence[tuple[str, object]], variables: dict[int, str]) -> list[str]:
     """Return a unique name for each array: the user's own name for it if possible."""
     paths = [path for path, _ in leaves]
-    spoken = [variables(leaf, path) if is_positional(path) else path for path, leaf in leaves]
+    spoken = [
+        variables.get(id(leaf), path) if is_positional(path) else path for path, leaf in leaves
+    ]
     counts = Counter(spoken)
     names = [name if counts[name] == 1 else path for name, path in zip(spoken, paths, strict=True)]
     # A key such as "a.b" may look like the path of another array.
@@ -476,21 +424,10 @@ def readable_names(leaves: Sequence[tuple[str, object]], variables: VariableName
 
 
 def real_array(value: object, name: str) -> Array:
-    """Return `value` as a NumPy array of real numbers: an ndarray as it is, a number as 0-d.
+    """Return a value, which the user calls `name`, as a NumPy array of real numbers.
 
-    The array of another library becomes a view, if its memory can be shared.
-
-    Parameters
-    ----------
-    value : object
-        The user's value.
-    name : str
-        The user's name for it.
-
-    Raises
-    ------
-    InputError
-        If it is neither an array nor a number.
+    An ndarray is returned as it is, and a number as a 0-d array. The array of another library
+    becomes a view, if its memory can be shared. An `InputError` is raised for anything else.
     """
     value = from_library(value, name)
     if isinstance(value, np.ma.MaskedArray):
@@ -510,9 +447,12 @@ def real_array(value: object, name: str) -> Array:
             f"{_type_hint(value, name)}."
         )
     if array.dtype.kind not in "fiu":
-        raise InputError(
-            f"`{name}` has dtype {array.dtype}: expected real numbers{_dtype_hint(array)}."
-        )
+        hints = {
+            "c": "; pass the real and the imaginary part as two parameters",
+            "O": "; an array of objects often comes from lists of different lengths",
+        }
+        hint = hints.get(array.dtype.kind, "")
+        raise InputError(f"`{name}` has dtype {array.dtype}: expected real numbers{hint}.")
     return array
 
 
@@ -538,13 +478,6 @@ def _type_hint(value: object, name: str) -> str:
     return ""
 
 
-def _dtype_hint(array: Array) -> str:
-    return {
-        "c": "; pass the real and the imaginary part as two parameters",
-        "O": "; an array of objects often comes from lists of different lengths",
-    }.get(array.dtype.kind, "")
-
-
 def describe_type(value: object) -> str:
     """Return the type of a value in words, with an article.
 
@@ -559,38 +492,21 @@ def describe_type(value: object) -> str:
     return f"{'an' if SPOKEN_WITH_VOWEL.match(name) else 'a'} {name}"
 
 
-def _require_finite(parameters: Parameters) -> None:
-    for parameter in parameters.arrays:
-        flat = np.ravel(np.asarray(parameter.array))
-        with np.errstate(over="ignore"):  # a long double may be infinite as a double
-            double = flat.astype(np.float64) if flat.dtype.itemsize > DOUBLE else flat
-        wrong = np.flatnonzero(~np.isfinite(double))
-        if wrong.size:
-            raise InputError(
-                f"`{parameter.label(wrong[0])}` is {flat[wrong[0]]!s}: the gradient can only be "
-                "checked if every parameter is finite"
-                + (" in double precision." if np.isfinite(flat[wrong[0]]) else ".")
-            )
-
-
-def _selected(arrays: list[Parameter], only: Sequence[str] | None) -> tuple[Parameter, ...]:
-    if only is None:
-        return tuple(arrays)
-    wanted = _name_list(only, "only")
-    strange = [name for name in wanted if not isinstance(name, str)]
-    if strange:
-        raise InputError(f"`only` contains {quoted(strange[0])}: expected names of parameters.")
-    wanted = list(map(readable_key, wanted))
-    known = [parameter.name for parameter in arrays]
-    for name in wanted:
-        if name not in known:
-            raise InputError(
-                f"`only` names `{name}`, which is not a parameter{did_you_mean(name, known)}: "
-                f"choose from {listed(known)}."
-            )
-    if not any(parameter.size for parameter in arrays if parameter.name in wanted):
-        raise InputError(f"`only` selects no entries: choose from {listed(known)}.")
-    return tuple(replace(p, checked=p.name in wanted) for p in arrays)
+def _finite_array(value: object, name: str) -> Array:
+    """Return a parameter as `real_array` does, if all its entries are finite."""
+    array = real_array(value, name)
+    flat = np.ravel(np.asarray(array))
+    with np.errstate(over="ignore"):  # a long double may be infinite as a double
+        double = flat.astype(np.float64) if flat.dtype.itemsize > DOUBLE else flat
+    wrong = np.flatnonzero(~np.isfinite(double))
+    if wrong.size:
+        entry, found = label(name, index_of(wrong[0], array.shape)), flat[wrong[0]]
+        precision = " in double precision" if np.isfinite(found) else ""
+        raise InputError(
+            f"`{entry}` is {found!s}: the gradient can only be checked if every parameter is "
+            f"finite{precision}."
+        )
+    return array
 
 
 def cost_name(function: object, names: Names) -> str:
@@ -598,8 +514,6 @@ def cost_name(function: object, names: Names) -> str:
     own: object = None
     with suppress(Exception):  # the user's own may raise anything
         own = function.__name__  # type: ignore[attr-defined]
-    otherwise = "cost_function"
-    if isinstance(own, str) and own != "<lambda>":
-        otherwise = readable_key(own)
-    variables, _ = VariableNames.among(names)
-    return variables(function, otherwise)
+    is_named = isinstance(own, str) and own != "<lambda>"
+    otherwise = readable_key(own) if is_named else "cost_function"
+    return variable_names(names).get(id(function), otherwise)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -18,10 +18,12 @@ from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._wording import quoted
 from gradcheck_magic.errors import InputError
 
-__all__ = ["MODES", "Call", "Mode", "Progress", "Request", "valid_step"]
+__all__ = ["MODES", "Call", "Mode", "Progress", "Request", "is_number", "valid_step"]
 
 # A function of (evaluations so far, evaluations expected in total, seconds so far).
 Progress = Callable[[int, int, float], object]
+# The longest time in seconds; an integer may be larger than any float.
+LONGEST = sys.float_info.max
 Mode = Literal["auto", "full", "scan"]
 MODES = ("auto", "full", "scan")
 Call = Literal["auto", "flat", "structured", "arguments", "closure"]
@@ -29,13 +31,7 @@ Call = Literal["auto", "flat", "structured", "arguments", "closure"]
 
 @dataclass(frozen=True)
 class Request:
-    """The options of `check_gradients`, which are the same at every point.
-
-    Raises
-    ------
-    InputError
-        If an option has an invalid value.
-    """
+    """The options of `check_gradients`, which are the same at every point, and valid."""
 
     cost_function: Callable[..., Any]
     grads: object
@@ -53,18 +49,30 @@ class Request:
     started: float
 
     def __post_init__(self) -> None:
-        _require_mode(self.mode)
-        _require_budget(self.budget)
-        _require_points(self.points, self.grads)
-        _require_previous(self.previous)
-        _require_progress(self.progress)
-        if self.epsilon is not None:
-            valid_step(self.epsilon)
-
-    @property
-    def step(self) -> float | None:
-        """The step that the user chose; None if it is to be chosen by the check."""
-        return None if self.epsilon is None else valid_step(self.epsilon)
+        budget, points = self.budget, self.points
+        if not (isinstance(self.mode, str) and self.mode in MODES):
+            raise InputError(f"`mode` is {quoted(self.mode)}: expected {', '.join(MODES)}.")
+        if budget is not None and not (is_number(budget, Real) and 0 < budget <= LONGEST):
+            raise InputError(
+                f"`budget` is {quoted(budget)}: expected a number of seconds, such as 10."
+            )
+        if not (is_number(points, Integral) and points >= 1):
+            raise InputError(f"`points` is {quoted(points)}: expected a positive integer.")
+        if points > 1 and not is_function(self.grads):
+            raise InputError(
+                f"`points` is {quoted(points)}, but `grads` is the gradient at the given point "
+                "only: pass `grads` as a function of the parameters."
+            )
+        if not isinstance(self.previous, GradientCheck | None):
+            raise InputError(
+                f"`previous` is {describe_type(self.previous)}: expected the GradientCheck that an "
+                "earlier check returned."
+            )
+        if not (self.progress is None or callable(self.progress)):
+            raise InputError(
+                f"`progress` is {describe_type(self.progress)}: expected a function of "
+                "(evaluations so far, evaluations expected, seconds so far)."
+            )
 
     @property
     def seconds_left(self) -> float | None:
@@ -87,52 +95,16 @@ class Request:
         return of_all
 
 
-def _require_mode(mode: object) -> None:
-    if not (isinstance(mode, str) and mode in MODES):
-        raise InputError(f"`mode` is {quoted(mode)}: expected {', '.join(MODES)}.")
-
-
-def _require_budget(budget: Any) -> None:
-    if budget is None:
-        return
-    is_number = isinstance(budget, Real) and not isinstance(budget, bool)
-    # Integers may be larger than any float.
-    if not (is_number and 0 < budget <= sys.float_info.max):
-        raise InputError(f"`budget` is {quoted(budget)}: expected a number of seconds, such as 10.")
-
-
-def _require_points(points: Any, grads: object) -> None:
-    is_whole = isinstance(points, (int, np.integer)) and not isinstance(points, bool)
-    if not is_whole or points < 1:
-        raise InputError(f"`points` is {quoted(points)}: expected a positive integer.")
-    if points > 1 and not is_function(grads):
-        raise InputError(
-            f"`points` is {quoted(points)}, but `grads` is the gradient at the given point only: "
-            "pass `grads` as a function of the parameters."
-        )
-
-
-def _require_previous(previous: object) -> None:
-    if not (previous is None or isinstance(previous, GradientCheck)):
-        raise InputError(
-            f"`previous` is {describe_type(previous)}: expected the GradientCheck that an earlier "
-            "check returned."
-        )
-
-
-def _require_progress(progress: object) -> None:
-    if not (progress is None or callable(progress)):
-        raise InputError(
-            f"`progress` is {describe_type(progress)}: expected a function of (evaluations so far, "
-            "evaluations expected, seconds so far)."
-        )
+def is_number(value: object, kind: type) -> bool:
+    """Return True for a number of this kind; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def valid_step(epsilon: float) -> float:
     """Return the user's step as a float; raise `InputError` unless it is a positive number."""
     try:
-        is_number = np.ndim(epsilon) == 0 and not isinstance(epsilon, np.ma.MaskedArray)
-        step = float(epsilon) if is_number else math.nan
+        is_scalar = np.ndim(epsilon) == 0 and not isinstance(epsilon, np.ma.MaskedArray)
+        step = float(epsilon) if is_scalar else math.nan
     except Exception:  # noqa: BLE001 (the user's own may raise anything)
         step = math.nan
     if not (math.isfinite(step) and step > 0):

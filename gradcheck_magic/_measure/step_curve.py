@@ -26,7 +26,6 @@ from gradcheck_magic._inputs.parameters import (
     DOUBLE,
     Names,
     Parameters,
-    VariableNames,
     collect,
     cost_name,
     describe_type,
@@ -157,8 +156,7 @@ def step_curve(
     True
     """
     started = time.perf_counter()
-    variables, spoken = VariableNames.among(names)
-    parameters = collect(params, variables, only=None, names=spoken)
+    parameters = collect(params, names=names)
     name, index = _place(parameters, name, index)
     only = _names_to_pair(parameters, name, check)
     with Restored(params, cost_function, grads):
@@ -284,7 +282,7 @@ def _conclude(
     tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
     wrong, best, bar = compare(pairing, entry, tolerance).wrong, entry.numerical, entry.uncertainty
     if check is not None and not changed:
-        row = check.measured == pairing.theta_indices(entry.positions)
+        row = check.measured == pairing.indices[entry.positions]
         if row.any():
             wrong, best, bar = check.wrong[row], check.numerical[row], check.uncertainty[row]
     return StepCurve(

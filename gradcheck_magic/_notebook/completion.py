@@ -23,10 +23,10 @@ from IPython.core.completer import (
 from IPython.core.interactiveshell import InteractiveShell
 
 from gradcheck_magic._inputs.parameters import (
-    VariableNames,
     array_leaves,
     mentioned_first,
     readable_names,
+    variable_names,
 )
 from gradcheck_magic._notebook.option_line import (
     is_value,
@@ -171,8 +171,8 @@ def _known_parameters(line: Sequence[str], namespace: Namespace, params: str) ->
     if not _holds_arrays(found):
         return []
     arrays = {name: value for name, value in namespace.items() if _holds_arrays(value)}
-    variables = VariableNames(mentioned_first(params, arrays))
-    leaves = array_leaves(found, variables(found, "params"))
+    variables = variable_names(mentioned_first(params, arrays))
+    leaves = array_leaves(found, variables.get(id(found), "params"))
     return readable_names(list(islice(leaves, MOST_PARAMETERS)), variables)
 
 

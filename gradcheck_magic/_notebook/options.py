@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from gradcheck_magic._cost.convention import Convention
-from gradcheck_magic._inputs.request import MODES
+from gradcheck_magic._inputs.request import MODES, is_number
 from gradcheck_magic._wording import did_you_mean, listed, quoted
 from gradcheck_magic.errors import InputError
 
@@ -118,14 +118,10 @@ def _choice(values: Sequence[str | bool]) -> _Kind:
     return _Kind("", lambda value: isinstance(value, (str, bool)) and value in values, str, values)
 
 
-def _is_number(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
 def _positive(example: str) -> _Kind:
     return _Kind(
         f"a positive number, such as {example}",
-        lambda value: _is_number(value, Real) and 0 < value < math.inf,
+        lambda value: is_number(value, Real) and 0 < value < math.inf,
         float,
     )
 
@@ -133,7 +129,7 @@ def _positive(example: str) -> _Kind:
 def _whole(least: int) -> _Kind:
     return _Kind(
         f"a whole number from {least} on",
-        lambda value: _is_number(value, Integral) and value >= least,
+        lambda value: is_number(value, Integral) and value >= least,
         int,
     )
 

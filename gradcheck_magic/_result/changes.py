@@ -12,24 +12,22 @@ __all__ = ["changes"]
 
 # The number of parameters that are named for each kind of change.
 MOST_NAMES = 4
-
-_RIGHT, _WRONG, _OPEN = "right", "wrong", "open"
-_STANDINGS = {
-    Verdict.CORRECT: _RIGHT,
-    Verdict.INSPECT: _WRONG,
-    Verdict.BUG: _WRONG,
-    Verdict.INCONCLUSIVE: _OPEN,
+STANDINGS = {
+    Verdict.CORRECT: "right",
+    Verdict.INSPECT: "wrong",
+    Verdict.BUG: "wrong",
+    Verdict.INCONCLUSIVE: "open",
 }
 # In the order in which they are listed; a parameter that stays correct is not mentioned.
-_CHANGE_WORDS = {
-    (_WRONG, _RIGHT): "fixed",
-    (_OPEN, _RIGHT): "now agrees",
-    (_RIGHT, _WRONG): "now wrong",
-    (_OPEN, _WRONG): "now wrong",
-    (_WRONG, _WRONG): "still wrong",
-    (_WRONG, _OPEN): "now inconclusive",
-    (_RIGHT, _OPEN): "now inconclusive",
-    (_OPEN, _OPEN): "still inconclusive",
+CHANGE_WORDS = {
+    ("wrong", "right"): "fixed",
+    ("open", "right"): "now agrees",
+    ("right", "wrong"): "now wrong",
+    ("open", "wrong"): "now wrong",
+    ("wrong", "wrong"): "still wrong",
+    ("wrong", "open"): "now inconclusive",
+    ("right", "open"): "now inconclusive",
+    ("open", "open"): "still inconclusive",
 }
 
 
@@ -38,35 +36,21 @@ def changes(
     after: Sequence[ParameterCheck],
     differences: tuple[float, float],
 ) -> str:
-    """Describe the changes since the previous check, in one line.
+    """Describe the changes since the previous check, whose difference is the first, in one line.
 
-    Parameters
-    ----------
-    before, after : sequence of ParameterCheck
-        The results of the two checks.
-    differences : tuple of float
-        The difference of the previous check and of this one.
-
-    Returns
-    -------
-    str
-        A text such as ``"0.21 → 3e-09: `W2` fixed, `b1` still wrong"``. It is empty if the two
-        checks are not of the same parameters, or if everything was correct and still is.
+    It is a text such as ``"0.21 → 3e-09: `W2` fixed, `b1` still wrong"``. It is empty if the two
+    checks are not of the same parameters, or if everything was correct and still is.
     """
     if [(p.name, p.shape) for p in before] != [(p.name, p.shape) for p in after]:
         return ""
-    told: dict[str, list[str]] = {words: [] for words in _CHANGE_WORDS.values()}
+    told: dict[str, list[str]] = {words: [] for words in CHANGE_WORDS.values()}
     for earlier, later in zip(before, after, strict=True):
-        words = _CHANGE_WORDS.get((_STANDINGS[earlier.verdict], _STANDINGS[later.verdict]))
+        words = CHANGE_WORDS.get((STANDINGS[earlier.verdict], STANDINGS[later.verdict]))
         if words:
             told[words].append(later.name)
     kinds = [f"{listed(names, MOST_NAMES)} {words}" for words, names in told.items() if names]
     if not kinds:
         return ""
-    return f"{_pair(*differences)}: {', '.join(kinds)}"
-
-
-def _pair(before: float, after: float) -> str:
-    """Return both differences, or one of them "as before" if they look the same."""
-    old, new = f"{before:.2g}", f"{after:.2g}"
-    return f"{old} → {new}" if old != new else f"{new}, as before"
+    old, new = (f"{difference:.2g}" for difference in differences)
+    both = f"{old} → {new}" if old != new else f"{new}, as before"
+    return f"{both}: {', '.join(kinds)}"

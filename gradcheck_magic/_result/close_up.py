@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,30 +87,25 @@ class CloseUp(Displayed):
         ErrorGrid
             A grid of at most 120 by 240 cells; each cell shows one entry, or a block of them.
         """
-        tiling = Tiling.of(self.parameter.shape)
+        shape = self.parameter.shape
+        tiling = Tiling.of(shape)
         cells = tiling.cells(self.indices)
+        any_of = partial(tiling.any_of, cells)
+        present = tiling.within([(0, length) for length in shape], shape)
+        # A scan may find too many wrong entries to list them.
+        regions = [tiling.within(region.box, shape) for region in self.parameter.regions]
         errors = self.relative_errors
-        finite = np.isfinite(errors)
-        positive = finite & (errors > 0)
-        any_of = tiling.any_of
-        measured, present = any_of(cells), tiling.present()
-        logs = np.log10(np.where(positive, errors, 1.0))
+        with np.errstate(divide="ignore"):  # -inf for an error of zero
+            logs = np.log10(errors)
         return ErrorGrid(
-            log_errors=tiling.largest(cells, np.where(positive, logs, -np.inf)),
+            log_errors=tiling.largest(cells, logs),
             cells=cells,
-            exact=any_of(cells, errors == 0) & ~any_of(cells, errors != 0),
-            wrong=any_of(cells, self.wrong),
-            kinked=any_of(cells, self.kinked),
-            not_finite=any_of(cells, ~finite),
-            unmeasured=present & ~measured,
+            exact=any_of(errors == 0) & ~any_of(errors != 0),
+            wrong=any_of(self.wrong),
+            kinked=any_of(self.kinked),
+            not_finite=any_of(np.isnan(errors)),
+            unmeasured=present & ~any_of(),
             padding=~present,
-            regions=self._regions(tiling),
+            regions=np.any([np.zeros_like(present), *regions], axis=0),
             tiling=tiling,
         )
-
-    def _regions(self, tiling: Tiling) -> Mask:
-        """Mark the regions in which a scan found too many wrong entries to list them."""
-        marked = np.zeros(tiling.shape, dtype=bool)
-        for region in self.parameter.regions:
-            marked |= tiling.within(region.box, self.parameter.shape)
-        return marked

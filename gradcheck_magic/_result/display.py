@@ -23,13 +23,11 @@ class Displayed:
     """A result that notebooks show as HTML, `to_html()`, and terminals as text, `str()`."""
 
     def __str__(self) -> str:
-        text: str = renderers().text(self)
-        return text
+        return str(renderers().text(self))
 
     def to_html(self) -> str:
         """Return the result as self-contained HTML, pictures included."""
-        page: str = renderers().html(self)
-        return page
+        return str(renderers().html(self))
 
     def _repr_html_(self) -> str:
         return self.to_html()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,20 +13,13 @@ from numpy.typing import NDArray
 __all__ = ["LONGEST_ROW", "ErrorGrid", "Tiling"]
 
 Mask = NDArray[np.bool_]
-
 Indices = NDArray[np.intp]
-
 Vector = NDArray[np.float64]
-
 
 # The maximum number of cells in a picture: smaller ones would be smaller than its pixels.
 ROWS_IN_GRID, COLUMNS_IN_GRID = 120, 240
-
-
 # A vector of up to this length is one row; a longer one is folded into several.
 LONGEST_ROW = 40
-
-
 # The approximate ratio of width to height of a folded vector and of a sheet of tiles.
 ASPECT = 2.0
 
@@ -81,25 +75,18 @@ class Tiling:
 
     A matrix is one tile. In a vector, each entry is a tile; in an array with more axes, each matrix
     along the last two axes is a tile. Axes of length 1 do not count.
-
-    Attributes
-    ----------
-    count, height, width : int
-        The number of tiles, and the size of each.
-    per_row, group : int
-        The number of tiles in a row, and the number of tiles after which the gap is wider.
-    gap : int
-        The number of empty cells between tiles.
-    across, down : str
-        The labels of the axes of the picture.
     """
 
+    # The number of tiles, and the size of each.
     count: int
     height: int
     width: int
+    # The number of tiles in a row, and the number of tiles after which the gap is wider.
     per_row: int
     group: int
+    # The number of empty cells between tiles.
     gap: int
+    # The labels of the axes of the picture.
     across: str
     down: str
 
@@ -107,22 +94,22 @@ class Tiling:
     def of(cls, shape: tuple[int, ...]) -> Self:
         """Return the layout for an array of this shape."""
         axes = [axis for axis, length in enumerate(shape) if length != 1]
-        lengths = [shape[axis] for axis in axes]
-        if len(axes) < 2:  # noqa: PLR2004 (a plane has two axes)
-            return cls._of_vector(math.prod(lengths))
-        if len(axes) == 2:  # noqa: PLR2004 (a plane has two axes)
-            down, across = _axis_names(axes, len(shape))
-            return cls(1, lengths[0], lengths[1], 1, 1, 0, across, down)
-        return cls._of_stack(lengths, _tile_name(axes, len(shape)))
-
-    @classmethod
-    def _of_vector(cls, length: int) -> Self:
-        if length <= LONGEST_ROW:
-            return cls(
-                length, 1, 1, max(length, 1), max(length, 1), 0, "index" if length > 1 else "", ""
-            )
-        per_row = _round(math.sqrt(ASPECT * length))
-        return cls(length, 1, 1, per_row, per_row, 0, f"index, {per_row} per row", "row starts at")
+        match [shape[axis] for axis in axes]:
+            case [] | [0]:
+                return cls(math.prod(shape), 1, 1, 1, 1, 0, "", "")
+            case [length] if length <= LONGEST_ROW:
+                return cls(length, 1, 1, length, length, 0, "index", "")
+            case [length]:
+                per_row = _round(math.sqrt(ASPECT * length))
+                across = f"index, {per_row} per row"
+                return cls(length, 1, 1, per_row, per_row, 0, across, "row starts at")
+            case [height, width]:
+                names = (
+                    ["row", "column"] if len(axes) == len(shape) else [f"axis {i}" for i in axes]
+                )
+                return cls(1, height, width, 1, 1, 0, names[1], names[0])
+            case lengths:
+                return cls._of_stack(lengths, _tile_name(axes, len(shape)))
 
     @classmethod
     def _of_stack(cls, lengths: list[int], tile: str) -> Self:
@@ -164,15 +151,11 @@ class Tiling:
         """Return the row and the column of the cell of each entry; shape (2, m)."""
         tile, rest = np.divmod(indices, self.height * self.width)
         y, x = np.divmod(rest, self.width)
-        return np.stack([self._rows(tile, y), self._columns(tile, x)])
-
-    def _rows(self, tile: Indices, y: Indices) -> Indices:
-        return (tile // self.per_row * (self.height + self.gap) + y) // self.block[0]
-
-    def _columns(self, tile: Indices, x: Indices) -> Indices:
-        place = tile % self.per_row
+        row, place = np.divmod(tile, self.per_row)
         wider = place // self.group * self.gap
-        return (place * (self.width + self.gap) + wider + x) // self.block[1]
+        rows = row * (self.height + self.gap) + y
+        columns = place * (self.width + self.gap) + wider + x
+        return np.stack([rows // self.block[0], columns // self.block[1]])
 
     def any_of(self, cells: Indices, which: Mask | None = None) -> Mask:
         """Return a mask of the cells that contain any of the entries, or of those in `which`."""
@@ -182,36 +165,20 @@ class Tiling:
         return result
 
     def largest(self, cells: Indices, values: Vector) -> Vector:
-        """Return the largest value in each cell; nan if there is none above -inf."""
-        result = np.full(math.prod(self.shape), -np.inf)
-        np.maximum.at(result, cells[0] * self.shape[1] + cells[1], values)
-        return np.where(np.isneginf(result), np.nan, result).reshape(self.shape)
+        """Return the largest value in each cell, without nan; nan if there is none above -inf."""
+        result = np.full(self.shape, -np.inf)
+        np.fmax.at(result, tuple(cells), values)
+        return np.where(np.isneginf(result), np.nan, result)
 
-    def present(self) -> Mask:
-        """Return a mask of the cells that contain entries, without looking at every entry."""
-        result = np.zeros(self.shape, dtype=bool)
-        whole = self.count // self.per_row * self.per_row
-        for tiles in (np.arange(whole), np.arange(whole, self.count)):
-            # Rows and columns are independent of each other, except in the last row of tiles.
-            rows = self._rows(tiles[:: self.per_row, None], np.arange(self.height))
-            columns = self._columns(tiles[: self.per_row, None], np.arange(self.width))
-            result[np.ix_(np.unique(rows), np.unique(columns))] = True
-        return result
-
-    def within(self, box: tuple[tuple[int, int], ...], shape: tuple[int, ...]) -> Mask:
+    def within(self, box: Sequence[tuple[int, int]], shape: tuple[int, ...]) -> Mask:
         """Return a mask of the cells of a box, given as start and stop along each axis."""
-        if box == tuple((0, length) for length in shape):
-            return self.present()
-        sides = [np.arange(start, stop) for start, stop in box]
-        if self.count == 1:
+        sides = [np.arange(start, stop) for start, stop in box] or [np.arange(1)]
+        plane = [axis for axis, length in enumerate(shape) if length != 1][-2:]
+        if len(plane) > 1:
             # A matrix may have millions of entries; one for each cell is enough.
-            steps = iter(self.block)
-            long = [length != 1 for length in shape]
-            sides = [
-                np.append(side[:: next(steps)], side[-1]) if is_long else side
-                for side, is_long in zip(sides, long, strict=True)
-            ]
-        indices = np.ravel_multi_index(np.ix_(*sides), shape).ravel()
+            for axis, step in zip(plane, self.block, strict=True):
+                sides[axis] = np.append(sides[axis][::step], sides[axis][-1:])
+        indices = np.ravel_multi_index(np.ix_(*sides), shape or (1,)).ravel()
         return self.any_of(self.cells(indices))
 
 
@@ -219,12 +186,6 @@ def _round(wanted: float) -> int:
     """Round up to one of 1, 2, 5, 10, 20, 50, 100, …."""
     power: int = 10 ** math.floor(math.log10(wanted))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= wanted)
-
-
-def _axis_names(axes: list[int], ndim: int) -> tuple[str, str]:
-    if ndim == 2:  # noqa: PLR2004 (a matrix)
-        return "row", "column"
-    return f"axis {axes[0]}", f"axis {axes[1]}"
 
 
 def _tile_name(axes: list[int], ndim: int) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, is_dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,28 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["GradientCheck", "jsonable"]
 
-
 Vector = NDArray[np.float64]
-
 
 # The number of entries that `to_dict` lists.
 ENTRIES_IN_DICT = 100
-# The attributes that it lists as they are.
-NUMBERS_IN_DICT = (
-    "difference",
-    "difference_uncertainty",
-    "mode",
-    "call",
-    "epsilon",
-    "cost",
-    "noise",
-    "point",
-    "n_evaluations",
-    "seconds",
-    "detectable",
-    "size",
-    "interrupted",
-)
+# The attributes that have a value for each measured entry.
+COLUMNS = ("analytic", "numerical", "uncertainty", "wrong", "kinked")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -298,26 +283,19 @@ class GradientCheck(Displayed):
         parameter = by_name[name]
         ends = (parameter.start, parameter.start + parameter.size)
         here = slice(*(int(end) for end in np.searchsorted(self.measured, ends)))
-        return CloseUp(
-            parameter,
-            self.measured[here] - parameter.start,
-            self.analytic[here],
-            self.numerical[here],
-            self.uncertainty[here],
-            self.wrong[here],
-            self.kinked[here],
-        )
+        columns = (getattr(self, column)[here] for column in COLUMNS)
+        return CloseUp(parameter, self.measured[here] - parameter.start, *columns)
 
     def _worst(self, rows: NDArray[np.intp], most: int) -> list[Entry]:
+        found = []
         columns = self.analytic[rows], self.numerical[rows], self.wrong[rows]
-        return [self._entry(row) for row in rows[worst_first(*columns, most)].tolist()]
-
-    def _entry(self, row: int) -> Entry:
-        where = int(self.measured[row])
-        # The entries are in the order of θ, and so are the parameters.
-        parameter = next(p for p in self.parameters if p.start <= where < p.start + p.size)
-        values = self.analytic[row], self.numerical[row], self.uncertainty[row]
-        return Entry.at(where - parameter.start, parameter.name, parameter.shape, values)
+        for row in rows[worst_first(*columns, most)].tolist():
+            k = int(self.measured[row])
+            # The entries are in the order of θ, and so are the parameters.
+            parameter = next(p for p in self.parameters if p.start <= k < p.start + p.size)
+            values = self.analytic[row], self.numerical[row], self.uncertainty[row]
+            found.append(Entry.at(k - parameter.start, parameter.name, parameter.shape, values))
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return a summary, the parameters, the diagnoses and the 100 worst entries for `json`.
@@ -341,23 +319,14 @@ class GradientCheck(Displayed):
         >>> json.loads(json.dumps(found)) == found
         True
         """
-        found: dict[str, Any] = jsonable(
-            {
-                "verdict": self.verdict.name,
-                "passed": self.passed,
-                **{name: getattr(self, name) for name in NUMBERS_IN_DICT},
-                "n_kinked": int(self.kinked.sum()),
-                "n_measured": self.n_measured,
-                "n_wrong": len(self.wrong_entries),
-                "reasons": self.reasons,
-                "notes": self.notes,
-                "changes": self.changes,
-                "parameters": [_parameter_dict(parameter) for parameter in self.parameters],
-                "diagnoses": [_diagnosis_dict(diagnosis) for diagnosis in self.diagnoses],
-                "worst_entries": [asdict(entry) for entry in self.worst_entries()],
-            }
-        )
-        return found
+        left_out = {"measured", *COLUMNS, "wrong_entries", "fingerprint"}
+        found = {name: value for name, value in vars(self).items() if name not in left_out}
+        found["passed"] = self.passed
+        found["n_kinked"] = int(self.kinked.sum())
+        found["n_measured"] = self.n_measured
+        found["n_wrong"] = len(self.wrong_entries)
+        found["worst_entries"] = self.worst_entries()
+        return {name: jsonable(value) for name, value in found.items()}
 
     def figure(self) -> Figure:
         """Return a matplotlib figure of the distribution of the errors of the entries.
@@ -375,27 +344,14 @@ class GradientCheck(Displayed):
 
 def jsonable(value: Any) -> Any:
     """Return a value as `json` can represent it: tuples as lists, and None for nan and inf."""
+    if isinstance(value, Enum):
+        return value.name
+    if is_dataclass(value):
+        value = vars(value)
+    elif isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, dict):
         return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [jsonable(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _parameter_dict(check: ParameterCheck) -> dict[str, Any]:
-    names = ("name", "shape", "size", "difference", "n_measured", "n_wrong", "detectable")
-    return {
-        **{name: getattr(check, name) for name in names},
-        "verdict": check.verdict.name,
-        "regions": [asdict(region) for region in check.regions],
-        "worst": asdict(check.worst) if check.worst else None,
-    }
-
-
-def _diagnosis_dict(diagnosis: Diagnosis) -> dict[str, Any]:
-    return {
-        "cause": diagnosis.cause.name,
-        "names": diagnosis.names,
-        "sentence": diagnosis.sentence,
-        "details": diagnosis.details,
-    }

@@ -161,9 +161,4 @@ def severity(analytic: Vector, numerical: Vector, wrong: Mask) -> Vector:
 
 def worst_first(analytic: Vector, numerical: Vector, wrong: Mask, most: int) -> NDArray[np.intp]:
     """Return the positions of the worst entries by `severity`, at most `most` of them."""
-    ranks = severity(analytic, numerical, wrong)
-    found = np.arange(len(ranks))
-    if 0 < most < len(ranks):
-        # Sorting a million entries to find the first few would take longer than drawing them.
-        found = np.flatnonzero(ranks >= np.partition(ranks, -most)[-most])
-    return found[np.argsort(-ranks[found], kind="stable")][:most]
+    return np.argsort(-severity(analytic, numerical, wrong), kind="stable")[:most]

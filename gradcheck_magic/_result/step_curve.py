@@ -113,8 +113,7 @@ class StepCurve(Displayed):
     @property
     def sentence(self) -> str:
         """A description of the curve in one to three sentences."""
-        told: str = renderers().curve_sentence(self)
-        return told
+        return str(renderers().curve_sentence(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the curve as `json` can represent it; numbers that are not finite become None.
@@ -124,15 +123,8 @@ class StepCurve(Displayed):
         dict
             All attributes, with arrays as lists.
         """
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        plain = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in fields.items()
-        }
-        found: dict[str, Any] = jsonable(
-            plain | {"moved": self.moved, "on_kink": self.on_kink, "sentence": self.sentence}
-        )
-        return found
+        told = {"moved": self.moved, "on_kink": self.on_kink, "sentence": self.sentence}
+        return {name: jsonable(value) for name, value in (vars(self) | told).items()}
 
     def __repr__(self) -> str:
         return f"<StepCurve {self.label}, {len(self.steps)} steps>"

@@ -10,14 +10,11 @@ from numpy.typing import NDArray
 
 __all__ = ["LISTED", "THRESHOLDS", "Verdict", "relative_difference", "textbook_verdict"]
 
-
 Vector = NDArray[np.float64]
-
 
 # The textbook's thresholds: correct below the first, worth inspecting below the second. Above the
 # third, which is only a mark for the reader, nobody doubts that there is a bug.
 THRESHOLDS = (1e-7, 1e-5, 1e-3)
-
 
 # The least error, as a fraction of the entry, that is called wrong: twice the threshold, because
 # the relative error divides by the sum of both values.

@@ -16,7 +16,7 @@ import pytest
 from gradcheck_magic import GradientCheckInterrupted, check_gradients
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.evaluation import EntryBatch
-from gradcheck_magic._inputs.parameters import VariableNames, collect
+from gradcheck_magic._inputs.parameters import collect
 
 HERE = os.getpid()
 N = 40
@@ -193,7 +193,7 @@ def see_an_error_of_the_cost(kind, workers):
             raise kind(*arguments)
         return float(theta @ theta)
 
-    parameters = collect(np.ones(N), VariableNames({}), only=None, names=None)
+    parameters = collect(np.ones(N))
     pairs = []
     there = Cost(cost, parameters, call="structured", workers=workers)
     with there, pytest.raises(kind) as error:

@@ -39,7 +39,7 @@ from gradcheck_magic import InputError, WorkerLostError, check_gradients
 from gradcheck_magic._cost.convention import Binding, Convention
 from gradcheck_magic._cost.evaluation import EntryBatch, Evaluator, OutOfTime
 from gradcheck_magic._cost.workers import Workers, pool_of
-from gradcheck_magic._inputs.parameters import VariableNames, collect
+from gradcheck_magic._inputs.parameters import collect
 
 require("loky", "cloudpickle", "distributed", "ipyparallel")
 import distributed  # noqa: E402 (once they are known to be there)
@@ -189,7 +189,7 @@ def test_time_is_looked_at_while_waiting():
             time.sleep(LONG)
         return float(theta @ theta)
 
-    parameters = collect(np.ones(3), VariableNames({}), only=None, names=None)
+    parameters = collect(np.ones(3))
     theta = parameters.theta()
     binding = Binding(Convention.FLAT, parameters, theta)
     evaluator = Evaluator(cost, "cost")
