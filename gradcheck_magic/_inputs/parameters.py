@@ -189,7 +189,7 @@ class Parameters:
         """True if `container` holds arrays; False if it is itself an array."""
         return isinstance(self.plain, (dict, list, tuple))
 
-    @property
+    @cached_property
     def library(self) -> Library | None:
         """The library of all the arrays; None for NumPy, or if they are of several libraries."""
         first, *others = (parameter.library for parameter in self.arrays)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, Direction, likely_magnitude
-from gradcheck_magic._cost.evaluation import DirectionBatch, Probe
+from gradcheck_magic._cost.evaluation import Probe
 from gradcheck_magic._measure.analytic_gradient import Analytic
 from gradcheck_magic._measure.ladder import (
     NOISE_DEVIATIONS,
@@ -56,7 +56,7 @@ def results_of(looks: Sequence[Looking[Result]], cost: Cost) -> list[Result]:
     """Return the results of several generators, evaluated in parallel if there are workers."""
 
     def evaluated(probes: Sequence[Probe]) -> list[tuple[float, float]]:
-        plus, minus = cost.pairs(cost.best, DirectionBatch(probes))
+        plus, minus = cost.pairs(cost.best, probes)
         return list(zip(plus.tolist(), minus.tolist(), strict=True))
 
     return run_together(looks, evaluated, cost.at_once)
