@@ -13,13 +13,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.calling import find_call, is_same, require_unchanged
+from gradcheck_magic._cost.calling import find_call, require_unchanged
 from gradcheck_magic._cost.convention import Convention, possible_bindings
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair, Take
 from gradcheck_magic._cost.noise import noise_in_steps
@@ -179,8 +178,8 @@ class Cost:
             self.noise = self.own.noise
             self.is_single = self.best is self.own and self.itemsize < DOUBLE
             if self._pool is not None:
-                is_alike = partial(is_same, itemsize=self.itemsize)
-                self._workers = Workers(self._pool, self._evaluator, found.binding, is_alike)
+                evaluator, binding = self._evaluator, found.binding
+                self._workers = Workers(self._pool, evaluator, binding, self.itemsize)
             self._stack = stack.pop_all()
         return self
 

@@ -169,17 +169,12 @@ class Direction:
             where = tuple(slice(*side) for side in block)
             v = np.asarray(numbers[where], dtype=np.float64)
             if self.ramp is not None:
-                v *= self._ramp(block)
+                start, stop = self.box[self.ramp]
+                factors = (np.arange(*block[self.ramp]) - start) / max(stop - start - 1, 1)
+                v *= factors.reshape([-1 if k == self.ramp else 1 for k in range(len(block))])
             for hole in self.holes:
                 v[_relative(intersection(hole, block), block)] = 0
             yield where, v
-
-    def _ramp(self, block: Box) -> Vector:
-        """Return the factors of the ramp in a block, in a shape that broadcasts over it."""
-        axis = self.ramp or 0
-        start, stop = self.box[axis]
-        multipliers = (np.arange(*block[axis]) - start) / max(stop - start - 1, 1)
-        return multipliers.reshape([-1 if k == axis else 1 for k in range(len(block))])
 
 
 def _cut(box: Box) -> Iterator[Box]:

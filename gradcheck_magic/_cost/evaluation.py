@@ -139,9 +139,9 @@ class Evaluator:
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Show no warnings in this context, except those that Python issues in another thread."""
+        """Ignore warnings in this context."""
+        # All threads share the filters of Python's warnings, so others leave them alone.
         is_main = threading.current_thread() is threading.main_thread()
-        # All threads share the filters.
         ignored = warnings.catch_warnings(action="ignore") if is_main else nullcontext()
         with np.errstate(all="ignore"), ignored:
             yield

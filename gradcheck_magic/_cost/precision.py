@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -30,18 +29,14 @@ BETTER = 30.0
 
 
 def itemsize_around(around: Surroundings, found: FoundCall) -> int:
-    """Return the size in bytes of the numbers in which J is computed, whatever it returns."""
+    """Return the size in bytes of the numbers in which J is computed, whatever it returns.
+
+    Values computed in single precision use the 24 bits of a float32 and no more; values with far
+    fewer bits were rounded.
+    """
     values = {found.value, found.nearby, around.along(found.binding, found.distance / 3)}
     if found.itemsize != DOUBLE or len(values) <= 2:  # noqa: PLR2004 (one may be round by chance)
         return found.itemsize
-    return _itemsize(values)
-
-
-def _itemsize(values: Iterable[float]) -> int:
-    """Return 4 for values that were computed in single precision, else 8.
-
-    Such values use the 24 bits of a float32 and no more; values with far fewer bits were rounded.
-    """
     array = np.array(list(values))
     with np.errstate(over="ignore", invalid="ignore"):
         if not np.all(array.astype(np.float32) == array):

@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -26,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._cost.calling import is_same
 from gradcheck_magic._cost.convention import Binding, Convention
 from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair, Probe, Take
@@ -148,8 +148,8 @@ class Workers:
         The user's function; evaluations in workers are counted in it.
     binding : Binding
         θ, unmoved, in the form in which the function is called.
-    is_same : callable
-        A function that returns True if two values of J may come from the same θ.
+    itemsize : int
+        The size in bytes of the numbers in which J is computed.
 
     Raises
     ------
@@ -163,14 +163,15 @@ class Workers:
         pool: Pool,
         evaluator: Evaluator,
         binding: Binding,
-        is_same: Callable[[float, float], bool],
+        itemsize: int,
     ) -> None:
         self.size = pool.size
         self._pool = pool
         self._evaluator = evaluator
         self._key = uuid.uuid4().hex
         self._seconds_per_pair = TASK_SECONDS
-        self._running: list[Future[Any]] = []
+        # The tasks that were sent, in order.
+        self._running: dict[Future[Any], Task] = {}
         recipe = evaluator, binding, dict(np.geterr())
         self._pickled: NDArray[np.uint8] | None = None
         self._evaluate: Callable[[Task], TaskResult | None] = evaluate
@@ -187,28 +188,27 @@ class Workers:
         probes = [[], *_probes(binding)]
         here = evaluator.pairs(binding, probes)
         try:
-            self._compare(probes, here, is_same)
+            self._compare(probes, here, itemsize)
         except Exception:
             if not pool.is_ours:
                 raise
             pool.executor.shutdown(wait=True, kill_workers=True)
             self._pool = _processes(pool.size)
-            self._compare(probes, here, is_same)
+            self._compare(probes, here, itemsize)
 
-    def _compare(
-        self, probes: list[Probe], here: list[Pair], is_same: Callable[[float, float], bool]
-    ) -> None:
+    def _compare(self, probes: list[Probe], here: list[Pair], itemsize: int) -> None:
         """Let every idle worker evaluate some probes, and compare the values with those here."""
         name = self._evaluator.name
-        tasks = [Task(self._key, None, probes, self._pickled) for _ in range(self.size)]
         try:
-            for task, future in [(task, self._send(task)) for task in tasks]:
-                part = self._receive(task, future)
+            for _ in range(self.size):
+                self._send(Task(self._key, None, probes, self._pickled))
+            for future in list(self._running):
+                part = self._receive(future)
                 if part.error is not None:
                     part.error.add_note(f"This happened in a worker; here `{name}` works.")
                     raise part.error
                 for one, other in zip(chain(*here), chain(*part.pairs), strict=True):
-                    if not is_same(one, other):
+                    if not is_same(one, other, itemsize):
                         raise InputError(
                             f"`{name}` is {other:.9g} in a worker, but {one:.9g} here: it may read "
                             "arrays of an imported module, or arrays of which `params` contains "
@@ -223,16 +223,14 @@ class Workers:
 
         If this ends early, for whatever reason, the remaining tasks are cancelled.
         """
-        waiting: deque[tuple[Task, Future[Any]]] = deque()
         start = n_known = 0
         try:
-            while waiting or start < len(batch):
-                while start < len(batch) and len(waiting) < TASKS_PER_WORKER * self.size:
+            while self._running or start < len(batch):
+                while start < len(batch) and len(self._running) < TASKS_PER_WORKER * self.size:
                     stop = start + self._length(len(batch) - start)
-                    task = Task(self._key, binding.dtype, batch[start:stop])
-                    waiting.append((task, self._send(task)))
+                    self._send(Task(self._key, binding.dtype, batch[start:stop]))
                     start = stop
-                part = self._receive(*waiting.popleft())
+                part = self._receive(next(iter(self._running)))
                 for pair in part.pairs:
                     take(pair)
                 n_known += len(part.pairs)
@@ -257,14 +255,14 @@ class Workers:
             future: Future[Any] = self._pool.executor.submit(self._evaluate, task)
         except BrokenExecutor as error:
             raise self._lost(error) from error
-        self._running.append(future)
+        self._running[future] = task
         return future
 
-    def _receive(self, task: Task, future: Future[Any]) -> TaskResult:
+    def _receive(self, future: Future[Any]) -> TaskResult:
         """Return the result of a task; if the worker does not know the cost, send it as well."""
-        part = self._wait_for(future)
-        if part is None:
-            part = self._wait_for(self._send(replace(task, pickled=self._pickled)))
+        part, task = self._wait_for(future), self._running.pop(future)
+        if part is None and task.pickled is None:
+            return self._receive(self._send(replace(task, pickled=self._pickled)))
         if not isinstance(part, TaskResult):
             raise InputError(
                 f"`workers` returned {describe_type(part)}: expected an executor that does "
@@ -282,16 +280,13 @@ class Workers:
             self._evaluator.require_time()
             guard.open = True
             try:
-                result = future.result(timeout=POLL)
+                return future.result(timeout=POLL)
             except TimeoutError:
                 if future.done():
                     raise
             except Exception as error:
                 # Errors of the cost are results, so this one is the executor's.
                 raise self._lost(error) from error
-            else:
-                self._running.remove(future)
-                return result
             finally:
                 guard.open = False
 
