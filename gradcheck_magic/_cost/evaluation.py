@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-Vector = NDArray[np.float64]
 
 # The types that nearly every cost returns, and that need no conversion.
 PLAIN_FLOATS = (float, np.float64)

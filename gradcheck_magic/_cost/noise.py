@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -33,15 +34,10 @@ WIDE_STEPS = (1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 DECIMALS = 10
 
 
-def measured_noise(around: Surroundings, precision: Precision, eps_theta: float) -> float:
+def measured_noise(around: Surroundings, precision: Precision) -> float:
     """Return the noise of J near θ or, if it is larger, at the distance of a difference's step.
 
     Near θ, the rounding of intermediate values in a lower precision would not be noticed.
-
-    Parameters
-    ----------
-    eps_theta : float
-        The spacing of numbers next to 1, in the precision of θ.
     """
 
     def on_line(spacing: float) -> float:
@@ -49,10 +45,11 @@ def measured_noise(around: Surroundings, precision: Precision, eps_theta: float)
         moved = [around.along(precision.binding, distance) for distance in distances]
         return noise_level([precision.value, *moved])
 
-    near = far = on_line(SPACING * eps_theta)
+    nearest = SPACING * float(np.finfo(precision.binding.dtype or around.theta.dtype).eps)
+    near = far = on_line(nearest)
     # However well J was computed, storing it loses half a unit in the last place.
     stored = precision.eps * abs(precision.value) / 2
-    if SPACING * eps_theta < STEP_SPACING:
+    if nearest < STEP_SPACING:
         far = on_line(STEP_SPACING)
     if near == far == 0:
         far = _rounding(around, precision)
@@ -85,14 +82,11 @@ def _decimals(value: float) -> int:
 
 def noise_in_steps(around: Surroundings, precision: Precision) -> float:
     """Return the noise of J from steps along some entries, separated from kinks and curvature."""
-    binding, value = precision.binding, precision.value
+    moved, value = partial(around.beside, precision.binding), precision.value
     size = len(around.theta)
     chosen = around.random.choice(size, size=min(size, PROBES), replace=False)
     changes = [
-        [
-            tuple(around.beside(binding, i, side * step) - value for side in (1, -1))
-            for step in NOISE_STEPS
-        ]
+        [(moved(i, step) - value, moved(i, -step) - value) for step in NOISE_STEPS]
         for i in chosen.tolist()
     ]
     stored = precision.eps * abs(value) / 2
@@ -102,7 +96,7 @@ def noise_in_steps(around: Surroundings, precision: Precision) -> float:
     return float(np.median(levels)) if 2 * len(levels) >= max(changing, 1) else 0.0
 
 
-def _noise_in_changes(changes: list[tuple[float, ...]], stored: float) -> float:
+def _noise_in_changes(changes: list[tuple[float, float]], stored: float) -> float:
     """Return the part of the changes that does not grow with the step, which is the noise."""
     flat = [up == down == 0 for up, down in changes]
     bends = [abs(up + down) for up, down in changes]

@@ -64,9 +64,8 @@ def is_constant(around: Surroundings, found: FoundCall) -> bool:
 def own_precision(around: Surroundings, found: FoundCall, itemsize: int) -> Precision:
     """Return J in the precision that the user chose, and measure its noise."""
     eps = float(np.finfo(f"f{itemsize}").eps)
-    eps_theta = float(np.finfo(around.theta.dtype).eps)
     own = Precision(found.binding, found.value, found.gap, eps)
-    return replace(own, noise=max(found.gap, measured_noise(around, own, eps_theta)))
+    return replace(own, noise=max(found.gap, measured_noise(around, own)))
 
 
 def in_double(around: Surroundings, own: Precision, *, constant: bool) -> Precision | None:
@@ -88,5 +87,5 @@ def in_double(around: Surroundings, own: Precision, *, constant: bool) -> Precis
         return None
     eps = float(np.finfo(np.float64).eps)
     double = Precision(binding, value, own.noise, eps)
-    noise = measured_noise(around, double, eps)
+    noise = measured_noise(around, double)
     return replace(double, noise=noise) if noise < own.noise / BETTER else None

@@ -28,8 +28,8 @@ __all__ = [
     "Task",
     "TaskResult",
     "evaluate",
-    "evaluated",
     "memory_not_trimmed",
+    "result_of",
 ]
 
 # Everything that is needed to evaluate the cost elsewhere; the last are NumPy's settings for
@@ -96,10 +96,10 @@ def evaluate(task: Task) -> TaskResult | None:
             known["key"] = task.key
     except Exception as error:  # noqa: BLE001 (the modules it imports may raise anything)
         return TaskResult([], error=_sendable(error))
-    return evaluated(known["recipe"], task) if known.get("key") == task.key else None
+    return result_of(known["recipe"], task) if known.get("key") == task.key else None
 
 
-def evaluated(recipe: Recipe, task: Task) -> TaskResult:
+def result_of(recipe: Recipe, task: Task) -> TaskResult:
     """Return the values of J, up to the first error."""
     # Threads may share the recipe, so every task has an evaluator and buffers of its own.
     evaluator, binding, floating = recipe

@@ -35,7 +35,7 @@ from gradcheck_magic._cost.worker_process import (
     Task,
     TaskResult,
     evaluate,
-    evaluated,
+    result_of,
 )
 from gradcheck_magic._inputs.parameters import describe_type
 from gradcheck_magic._wording import first_line, quoted
@@ -184,7 +184,7 @@ class Workers:
                 f"parameters an argument of `{evaluator.name}`."
             )
         else:
-            self._evaluate = partial(evaluated, recipe)
+            self._evaluate = partial(result_of, recipe)
         probes = [[], *_probes(binding)]
         here = evaluator.pairs(binding, probes)
         try:
