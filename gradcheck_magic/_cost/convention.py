@@ -165,12 +165,11 @@ class Binding:
 
     def _arranged(self) -> Arguments:
         """Return the arguments that consist of the leaves."""
-        self._container = self._leaves
         if self.convention is Convention.STRUCTURED or self.keywords:
             self._container = self.parameters.filled(self._leaves)
-        if self.keywords:
-            return (), self._container
-        return [self._container] if self.convention is Convention.STRUCTURED else self._leaves, {}
+            return ((), self._container) if self.keywords else ((self._container,), {})
+        self._container = self._leaves
+        return self._leaves, {}
 
     @contextmanager
     def moved_to(self, values: Callable[[slice], Array]) -> Iterator[None]:
