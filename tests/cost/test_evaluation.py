@@ -212,6 +212,14 @@ def test_an_error_is_nan_where_it_may_be_our_own():
     assert binding.arrays[0].tolist() == [1.0, 2.0]
 
 
+def test_a_quiet_batch_is_silenced_once():
+    """Silencing each evaluation would take longer than a cheap cost."""
+    found, entered = evaluator(linear), []
+    found.quiet = lambda: (entered.append(True), Evaluator.quiet(found))[1]
+    found.pairs(bound(THETA), EntryBatch(0, range(3), 0.1, quiet=True))
+    assert entered == [True]
+
+
 @pytest.mark.parametrize(
     ("batch", "steps"),
     [
