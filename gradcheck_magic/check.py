@@ -15,7 +15,7 @@ from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost, require_dependence
 from gradcheck_magic._cost.evaluation import OutOfTime
 from gradcheck_magic._cost.gradient_function import moved_in_place, pair_at, point_around
-from gradcheck_magic._cost.restore import Restored
+from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._diagnosis.conclude import (
     conclude,
     has_failed,
@@ -92,7 +92,7 @@ def gradient_checking(
     epsilon = valid_step(epsilon)
     name = cost_name(cost_function, None)
     with (
-        Restored(params, cost_function),
+        restored(params, cost_function),
         Cost(cost_function, pairing.parameters, name=name, call=call) as cost,
     ):
         found = [textbook_differences(cost, parameter, epsilon) for parameter in pairing.checked]
@@ -244,7 +244,7 @@ def check_gradients(
     check = None
     try:
         # The user need not hear about underflow in our own arithmetic.
-        with Restored(params, cost_function, grads), np.errstate(under="ignore"):
+        with restored(params, cost_function, grads), np.errstate(under="ignore"):
             check = _check_at(params, names, request)
             if points > 1:
                 check = _check_around(params, names, request, check)

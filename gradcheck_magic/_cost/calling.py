@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import os
 import time
-import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from gradcheck_magic._cost.convention import Binding, Convention
 from gradcheck_magic._cost.evaluation import Evaluator
@@ -39,52 +37,34 @@ COPIES = 8
 
 
 @dataclass(frozen=True, eq=False)
-class _Trial:
-    """A way of calling the function that works, J(θ), and what it says about the cost."""
-
-    binding: Binding
-    value: float
-    itemsize: int
-    notes: list[str]
-
-
-@dataclass(frozen=True, eq=False)
-class _Failure:
-    """A way of calling the function that does not work, and how far the call got."""
-
-    convention: Convention
-    error: Exception
-    progress: tuple[float, ...]
-
-
-@dataclass(frozen=True, eq=False)
 class FoundCall:
-    """The way to call the function, and what it returned at θ.
+    """A way to call the function that works, and what it returned at θ.
 
     Attributes
     ----------
     binding : Binding
         The arguments.
-    value, gap : float
-        J(θ), and the difference between two calls.
-    distance, nearby : float
-        A distance from θ on the line around it, and J there.
     itemsize : int
         The size in bytes of the least precise among the parameters and J: 8 in double precision.
     notes : list of str
         The assumptions that were made about the returned value.
-    passed_over : list
-        More likely ways that failed, each with `convention` and `error`.
+    value, gap : float
+        J(θ), and the difference between two calls.
+    distance, nearby : float
+        A distance from θ on the line around it, and J there.
+    passed_over : sequence of (Convention, Exception)
+        More likely ways that failed.
     """
 
     binding: Binding
-    value: float
-    gap: float
-    distance: float
-    nearby: float
     itemsize: int
     notes: list[str]
-    passed_over: list[_Failure]
+    value: float
+    # What follows is found out only for the way that is chosen.
+    gap: float = math.nan
+    distance: float = math.nan
+    nearby: float = math.nan
+    passed_over: Sequence[tuple[Convention, Exception]] = ()
 
 
 def find_call(around: Surroundings, bindings: list[Binding]) -> FoundCall:
@@ -96,14 +76,11 @@ def find_call(around: Surroundings, bindings: list[Binding]) -> FoundCall:
         If there is none, or several that differ; or if the function is random, changes its
         argument, or does not return a finite number. Exceptions of the function pass through.
     """
-    trials, passed_over = _working(around.evaluator, bindings)
-    first = trials[0]
-    gap = _require_repeatable(around.evaluator, first)
+    trials = _working(around.evaluator, bindings)
+    found = trials[0]
+    gap = _require_repeatable(around.evaluator, found)
     _require_agreement(around, trials)
-    binding, distance, nearby = _copied_if_kept(around, first)
-    return FoundCall(
-        binding, first.value, gap, distance, nearby, first.itemsize, first.notes, passed_over
-    )
+    return replace(_copied_if_kept(around, found), gap=gap)
 
 
 def is_same(one: float, other: float, itemsize: int) -> bool:
@@ -127,34 +104,39 @@ def require_unchanged(name: str, binding: Binding) -> None:
     )
 
 
-def _working(evaluator: Evaluator, bindings: list[Binding]) -> tuple[list[_Trial], list[_Failure]]:
-    """Call the function at θ in every way; return those that work, and likelier ones that fail."""
+def _working(evaluator: Evaluator, bindings: list[Binding]) -> list[FoundCall]:
+    """Call the function at θ in every way, and return those that work."""
     # A wrong convention may overflow or divide by zero, which is not worth a warning.
-    several = len(bindings) > 1
-    with (
-        np.errstate(all="ignore") if several else nullcontext(),
-        warnings.catch_warnings(action="ignore") if several else nullcontext(),
-    ):
+    with evaluator.quiet() if len(bindings) > 1 else nullcontext():
         tried = [_tried(evaluator, binding) for binding in bindings]
-    failures = [trial for trial in tried if isinstance(trial, _Failure)]
-    working = _in_own_shape([trial for trial in tried if isinstance(trial, _Trial)])
+    working = [found for found in tried if isinstance(found, FoundCall)]
+    arrays = bindings[0].parameters.arrays
+    if len(arrays) == 1 and arrays[0].array.ndim != 1:
+        # The user's own call would pass the array in its own shape. Flattened, a column would
+        # broadcast where the column itself does not.
+        working = [f for f in working if f.binding.convention is not Convention.FLAT] or working
+    failed = [
+        (binding, found)
+        for binding, found in zip(bindings, tried, strict=True)
+        if isinstance(found, Exception)
+    ]
     if not working:
         # The correct convention is most likely the one that got furthest into the function.
-        furthest = max(failures, key=lambda failure: failure.progress)
-        if not furthest.progress:
+        furthest = max((error for _, error in failed), key=_lines_reached)
+        if not _lines_reached(furthest):
             # No line of the user's code was reached: the call itself failed.
-            raise InputError(f"`{evaluator.name}` cannot be called: {first_line(furthest.error)}.")
-        raise furthest.error
-    for binding, trial in zip(bindings, tried, strict=True):
-        if isinstance(trial, _Failure):
-            # The frames of the traceback would keep the arguments of the call alive.
-            trial.error.__traceback__ = None
-            binding.drop()
-    first = tried.index(working[0])
-    return working, [each for each in tried[:first] if isinstance(each, _Failure)]
+            raise InputError(f"`{evaluator.name}` cannot be called: {first_line(furthest)}.")
+        raise furthest
+    for binding, error in failed:
+        # The frames of the traceback would keep the arguments of the call alive.
+        error.__traceback__ = None
+        binding.drop()
+    likelier = bindings[: tried.index(working[0])]
+    passed_over = [(binding.convention, error) for binding, error in failed if binding in likelier]
+    return [replace(working[0], passed_over=passed_over), *working[1:]]
 
 
-def _tried(evaluator: Evaluator, binding: Binding) -> _Trial | _Failure:
+def _tried(evaluator: Evaluator, binding: Binding) -> FoundCall | Exception:
     arguments = binding.arguments()
     try:
         returned = evaluator.called(arguments)
@@ -166,10 +148,8 @@ def _tried(evaluator: Evaluator, binding: Binding) -> _Trial | _Failure:
                 "checked if the cost is finite."
             )
         require_unchanged(evaluator.name, binding)
-    except InputError as error:
-        return _Failure(binding.convention, error, progress=(math.inf,))
     except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
-        return _Failure(binding.convention, error, progress=_lines_reached(error))
+        return error
     finally:
         binding.restore()
     if binding.has_grown():
@@ -179,11 +159,14 @@ def _tried(evaluator: Evaluator, binding: Binding) -> _Trial | _Failure:
     what = "cost" if evaluator.upstream is None else "output"
     note = f"`{evaluator.name}` returns several values: the first was used as the {what}."
     notes = [note] if evaluator.first(returned) is not returned else []
-    return _Trial(binding, value, min(binding.parameters.itemsize, itemsize), notes)
+    return FoundCall(binding, min(binding.parameters.itemsize, itemsize), notes, value)
 
 
-def _lines_reached(error: Exception) -> tuple[int, ...]:
+def _lines_reached(error: Exception) -> tuple[float, ...]:
     """Return how far the user's function got: the line in it, in the function it called, etc."""
+    if isinstance(error, InputError):
+        # It got to its end.
+        return (math.inf,)
     places: list[int] = []
     traceback = error.__traceback__
     while traceback is not None:
@@ -194,35 +177,20 @@ def _lines_reached(error: Exception) -> tuple[int, ...]:
     return tuple(places)
 
 
-def _in_own_shape(trials: list[_Trial]) -> list[_Trial]:
-    """Leave out the flat θ if it is a single array that also works in its own shape.
-
-    The user's own call would pass the array in its own shape. Flattened, a column would broadcast
-    where the column itself does not.
-    """
-
-    def is_flattened(binding: Binding) -> bool:
-        arrays = binding.parameters.arrays
-        is_flat = binding.convention is Convention.FLAT
-        return is_flat and len(arrays) == 1 and arrays[0].array.ndim != 1
-
-    return [trial for trial in trials if not is_flattened(trial.binding)] or trials
-
-
-def _require_repeatable(evaluator: Evaluator, trial: _Trial) -> float:
+def _require_repeatable(evaluator: Evaluator, found: FoundCall) -> float:
     """Call the function again at θ, and return the difference of the two values."""
     began = time.perf_counter()
-    again = evaluator.value(trial.binding)
+    again = evaluator.value(found.binding)
     evaluator.seconds_each = time.perf_counter() - began
-    if not is_same(trial.value, again, trial.itemsize):
+    if not is_same(found.value, again, found.itemsize):
         raise InputError(
-            f"`{evaluator.name}` returned {trial.value:.9g} and then {again:.9g} for the same "
+            f"`{evaluator.name}` returned {found.value:.9g} and then {again:.9g} for the same "
             "parameters: make it repeatable (no dropout, a fixed seed, the same batch)."
         )
-    return abs(trial.value - again)
+    return abs(found.value - again)
 
 
-def _require_agreement(around: Surroundings, trials: list[_Trial]) -> None:
+def _require_agreement(around: Surroundings, trials: list[FoundCall]) -> None:
     """Make sure that all the ways agree at a point around θ.
 
     At θ itself they often agree by accident: a function may ignore its arguments.
@@ -242,27 +210,25 @@ def _require_agreement(around: Surroundings, trials: list[_Trial]) -> None:
     )
 
 
-def _copied_if_kept(around: Surroundings, trial: _Trial) -> tuple[Binding, float, float]:
-    """Let the function get new copies if it remembers the arrays it was given.
-
-    Return its arguments, a distance from θ and J there.
-    """
-    binding = trial.binding
+def _copied_if_kept(around: Surroundings, found: FoundCall) -> FoundCall:
+    """Let the function get new copies if it remembers the arrays it was given."""
+    binding, itemsize = found.binding, found.itemsize
     distance, (value,) = around.nearest_finite([binding])
     if binding.fresh or binding.convention is Convention.CLOSURE:
-        return binding, distance, value
+        return replace(found, distance=distance, nearby=value)
     anew = around.along(replace(binding), distance)
-    if is_same(value, anew, trial.itemsize):
-        return binding, distance, anew
+    found = replace(found, distance=distance, nearby=anew)
+    if is_same(value, anew, itemsize):
+        return found
     copied = replace(binding, fresh=True)
     # A function that remembers arrays by their id must not confuse them: sooner or later, a copy
     # reuses the memory of another that was freed.
     distances = [distance / k for k in range(1, COPIES + 1)]
     first = [around.along(copied, each) for each in distances]
     again = [around.along(copied, each) for each in reversed(distances)]
-    if not all(map(is_same, first, reversed(again), [trial.itemsize] * COPIES)):
+    if not all(map(is_same, first, reversed(again), [itemsize] * COPIES)):
         raise InputError(
             f"`{around.evaluator.name}` returns different values for the same numbers in other "
             "arrays: if it remembers arrays by their id(), let it use their contents (W.tobytes())."
         )
-    return copied, distance, anew
+    return replace(found, binding=copied)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gradcheck_magic._inputs.arrays import Library, overlapping
+from gradcheck_magic._inputs.arrays import overlapping
 from gradcheck_magic._inputs.parameters import Parameter, Parameters, array_leaves
 from gradcheck_magic.errors import InputError
 
@@ -55,8 +55,6 @@ class Binding:
 
     Attributes
     ----------
-    convention : Convention
-        The way the function is called.
     parameters : Parameters
         θ. Its arrays are copied, except under CLOSURE: then they are the buffers themselves.
     theta : ndarray
@@ -75,29 +73,36 @@ class Binding:
     keywords: bool = False
     dtype: DTypeLike | None = None
     fresh: bool = False
+    # The last arguments if they can be passed again, their arrays, and the container of these.
     _arguments: Arguments | None = field(default=None, init=False)
-    # The container that was last passed to the function, and the leaves that were put into it.
-    _container: Any = field(default=None, init=False)
-    _leaves: list[Any] = field(default_factory=list, init=False)
-    _unchanging: dict[str, tuple[Array, Any]] = field(default_factory=dict, init=False)
+    _leaves: Sequence[Any] = field(default=(), init=False)
+    _container: Any = field(default=(), init=False)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __getstate__(self) -> dict[str, Any]:
         # A worker makes buffers of its own.
-        given = (self.convention, self.parameters, self.theta)
-        return Binding, (*given, self.keywords, self.dtype, self.fresh)
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+
+    def drop(self) -> None:
+        """Release the buffers, and everything made from them."""
+        self.__dict__ = self.__getstate__()
+
+    @cached_property
+    def _passed(self) -> Sequence[Parameter]:
+        """What the function gets: each parameter, or the flat θ as if it were the only one."""
+        arrays = self.parameters.arrays
+        if self.convention is not Convention.FLAT:
+            return arrays
+        like = arrays[0].value if self.parameters.library else self.theta
+        return [Parameter("θ", like, self.theta, 0)]
 
     @cached_property
     def _memory(self) -> list[tuple[Array, Array]]:
         """Each buffer, and a view that keeps its shape, dtype and flags if the buffer's change."""
-        return [(buffer, buffer.view(np.ndarray)) for buffer in self._new_buffers()]
-
-    def _new_buffers(self) -> list[Array]:
-        if self._is_closure:
-            return [parameter.array for parameter in self.parameters.arrays]
-        if self.convention is Convention.FLAT:
-            # The function gets a view, so that it cannot resize the array and free the memory.
-            return [self.theta.astype(self.dtype or self.parameters.dtype).view()]
-        return [_copied(parameter, self.dtype) for parameter in self.parameters.arrays]
+        buffers = [
+            p.array if self.convention is Convention.CLOSURE else _copied(p, self.dtype)
+            for p in self._passed
+        ]
+        return [(buffer, buffer.view(np.ndarray)) for buffer in buffers]
 
     @cached_property
     def arrays(self) -> list[Array]:
@@ -105,8 +110,7 @@ class Binding:
         views = [view for _, view in self._memory]
         if self.convention is not Convention.FLAT:
             return views
-        (theta,) = views
-        return [theta[p.start : p.stop].reshape(p.shape) for p in self.parameters.arrays]
+        return [views[0][p.start : p.stop].reshape(p.shape) for p in self.parameters.arrays]
 
     @cached_property
     def slots(self) -> list[Any]:
@@ -117,177 +121,121 @@ class Binding:
     @cached_property
     def saved(self) -> list[Array]:
         """The values to restore, in the shape of each parameter."""
-        return [self._original(parameter) for parameter in self.parameters.arrays]
-
-    def _original(self, parameter: Parameter) -> Array:
-        is_flat = self.convention is Convention.FLAT
-        if is_flat or parameter.array.dtype.kind == "f" or parameter.checked:
-            return self.theta[parameter.start : parameter.stop].reshape(parameter.shape)
         # θ may not be able to represent a large integer exactly.
-        return parameter.array.copy() if self._is_closure else parameter.array
+        return [
+            self.theta[p.start : p.stop].reshape(p.shape)
+            if p.checked or p.array.dtype.kind == "f"
+            else p.array.copy()
+            for p in self.parameters.arrays
+        ]
 
-    @property
-    def _is_closure(self) -> bool:
-        return self.convention is Convention.CLOSURE
+    def arguments(self, wrap: Callable[[Array], Array] | None = None) -> Arguments:
+        """Return the arguments of the function at the current θ.
 
-    def in_precision(self) -> AbstractContextManager[object]:
-        """Return a context in which the library computes in the precision of this binding."""
-        if self._library is None or self.dtype is None:
-            return nullcontext()
-        return self._library.double_precision()
-
-    @cached_property
-    def _library(self) -> Library | None:
-        # It is cached because every evaluation needs it.
-        return self.parameters.library
-
-    def arguments(self) -> Arguments:
-        """Return the arguments of the function at the current θ."""
-        if self._arguments is not None:
+        If they are NumPy arrays, `wrap(array)` replaces each of them.
+        """
+        if self._arguments is not None and wrap is None:
             return self._arguments
-        arguments = self._arguments_from(self._passed())
+        arguments: Arguments = (), {}
+        if self.convention is Convention.CLOSURE:
+            _write_through(self.parameters, self.arrays)
+        else:
+            buffers = [buffer.copy() if self.fresh else buffer for buffer, _ in self._memory]
+            if wrap is not None and all(isinstance(p.value, np.ndarray) for p in self._passed):
+                buffers = list(map(wrap, buffers))
+            self._leaves = list(map(self._leaf, range(len(buffers)), buffers))
+            arguments = self._arranged()
         # Arguments that do not share memory with the buffers are made anew for each call.
-        if not (self.fresh or any(p.is_apart for p in self.parameters.checked)):
+        if not (wrap or self.fresh or any(p.is_apart for p in self.parameters.checked)):
             self._arguments = arguments
         return arguments
 
-    def _passed(self) -> list[Array]:
-        return [buffer.copy() if self.fresh else buffer for buffer, _ in self._memory]
-
-    def pattern(self) -> Arguments:
-        """Return placeholder arguments, of which only the number and the names are correct."""
-        if self._is_closure:
-            return (), {}
-        if self.convention is not Convention.ARGUMENTS:
-            return (None,), {}
-        container = self.parameters.container
-        if self.keywords and isinstance(container, dict):
-            return (), container
-        return [None] * len(self.parameters.arrays), {}
-
-    def wrapped(self, wrap: Callable[[Array], Array]) -> Arguments:
-        """Return arguments in which each array is replaced by `wrap(array)`."""
-        if not all(isinstance(p.value, np.ndarray) for p in self.parameters.arrays):
-            return self._arguments_from(self._passed())
-        return self._arguments_from([wrap(buffer) for buffer in self._passed()])
-
-    def _arguments_from(self, buffers: list[Array]) -> Arguments:
-        if self._is_closure:
-            self._write_through()
-            return (), {}
-        if self.convention is Convention.FLAT:
-            self._leaves = [self._flat(*buffers)]
-            return self._leaves, {}
-        pairs = zip(self.parameters.arrays, buffers, strict=True)
-        self._leaves = [self._leaf(parameter, buffer) for parameter, buffer in pairs]
-        if self.convention is Convention.ARGUMENTS and not self.keywords:
-            return self._leaves, {}
-        self._container = self.parameters.filled(self._leaves)
-        return ((), self._container) if self.keywords else ((self._container,), {})
-
-    def _leaf(self, parameter: Parameter, buffer: Array) -> Any:
+    def _leaf(self, k: int, buffer: Array) -> Any:
         """Return the value to pass in place of the user's own, of the same type."""
+        parameter = self._passed[k]
         if parameter.is_number and not parameter.checked:
             return parameter.value
-        if parameter.library is None or parameter.library.is_writable:
-            return parameter.presented(buffer)
-        # An immutable array is made anew only if θ has moved.
-        there, leaf = self._unchanging.get(parameter.name, (None, None))
-        if there is None or not np.array_equal(there, buffer):
-            there, leaf = buffer.copy(), parameter.presented(buffer)
-            self._unchanging[parameter.name] = there, leaf
-        return leaf
+        library = parameter.library
+        if library is not None and not library.is_writable and self._leaves:
+            # An immutable array is made anew only if θ has moved.
+            last = self._leaves[k]
+            if np.array_equal(library.array(last), buffer):
+                return last
+        return parameter.presented(buffer)
 
-    def _flat(self, theta: Array) -> Any:
-        """Return the flat θ as an array of the parameters' library, if they share one."""
-        library = self._library
-        return theta if library is None else library.like(self.parameters.arrays[0].value, theta)
-
-    def _write_through(self) -> None:
-        """Copy the buffers to arrays with memory of their own, such as on another device."""
-        for parameter, (buffer, _) in zip(self.parameters.arrays, self._memory, strict=True):
-            if parameter.checked and parameter.library is not None and parameter.is_apart:
-                parameter.library.write(parameter.value, buffer)
+    def _arranged(self) -> Arguments:
+        """Return the arguments that consist of the leaves."""
+        if self.convention is Convention.STRUCTURED or self.keywords:
+            self._container = self.parameters.filled(self._leaves)
+            return ((), self._container) if self.keywords else ((self._container,), {})
+        self._container = self._leaves
+        return self._leaves, {}
 
     @contextmanager
-    def at(self, theta: Array) -> Iterator[None]:
-        """Move every checked parameter to another θ, and restore it."""
-        with self._moved(lambda part: theta[part]):
-            yield
-
-    @contextmanager
-    def along(self, direction: Array, distance: float) -> Iterator[None]:
-        """Move every checked parameter to θ + distance · direction, and restore it."""
-        with self._moved(lambda part: self.theta[part] + distance * direction[part]):
-            yield
-
-    @contextmanager
-    def _moved(self, values: Callable[[slice], Array]) -> Iterator[None]:
+    def moved_to(self, values: Callable[[slice], Array]) -> Iterator[None]:
+        """Move every checked parameter to other values, given for a part of θ, and restore it."""
         try:
             for slot, parameter in zip(self.slots, self.parameters.arrays, strict=True):
                 # A part at a time, so that no other array of the size of θ is made.
                 for start in range(0, parameter.size if parameter.checked else 0, ENTRIES_AT_ONCE):
-                    stop = min(start + ENTRIES_AT_ONCE, parameter.size)
-                    here = slice(parameter.start + start, parameter.start + stop)
-                    slot[start:stop] = values(here)
+                    part = slice(start, min(start + ENTRIES_AT_ONCE, parameter.size))
+                    slot[part] = values(
+                        slice(parameter.start + part.start, parameter.start + part.stop)
+                    )
             yield
         finally:
             self.restore()
 
     def restore(self) -> None:
         """Restore every buffer, bit for bit."""
-        if "_memory" not in self.__dict__:
+        if "_memory" not in vars(self):
             return
-        for array, saved, parameter in self._compared():
+        for array, saved, p in zip(self.arrays, self.saved, self.parameters.arrays, strict=True):
             # A parameter that is held fixed may be read-only, so it is written only if it changed.
-            if parameter.checked or not np.array_equal(array, saved):
+            if p.checked or not np.array_equal(array, saved):
                 array[...] = saved
-        if self._is_closure:
-            self._write_through()
-
-    def drop(self) -> None:
-        """Release the buffers, and everything made from them."""
-        for name in ("_memory", "arrays", "slots", "saved"):
-            vars(self).pop(name, None)
-        self._arguments, self._container, self._leaves, self._unchanging = None, None, [], {}
+        if self.convention is Convention.CLOSURE:
+            _write_through(self.parameters, self.arrays)
 
     def changed(self) -> Parameter | None:
-        """Return a parameter that the function has changed; None if there is none."""
-        changed = (p for array, saved, p in self._compared() if not np.array_equal(array, saved))
-        return next(changed, None) or self._reshaped_parameter() or self._replaced_parameter()
-
-    def _compared(self) -> Iterator[tuple[Array, Array, Parameter]]:
-        return zip(self.arrays, self.saved, self.parameters.arrays, strict=True)
-
-    def _reshaped_parameter(self) -> Parameter | None:
-        """Return a parameter whose shape, dtype or flags the function has changed; or None."""
-        pairs = zip(self.parameters.arrays, self._memory)  # noqa: B905 (of the flat θ there is one)
-        return next((p for p, both in pairs if not _same_layout(*both)), None)
-
-    def _replaced_parameter(self) -> Parameter | None:
-        """Return a parameter that the function has replaced in its container; or None."""
-        if self.convention is not Convention.STRUCTURED or not self._leaves:
-            return None
-        present = self._present()
-        pairs = zip(self.parameters.arrays, self._leaves, strict=True)
-        return next((parameter for parameter, leaf in pairs if id(leaf) not in present), None)
+        """Return a parameter that the function has changed or replaced; None if there is none."""
+        parameters, present = self.parameters.arrays, _identities(self._container)
+        moved = zip(parameters, self.arrays, self.saved, strict=True)
+        # The flat θ is a single buffer.
+        reshaped = zip(parameters, self._memory, strict=False)
+        replaced = zip(parameters, self._leaves, strict=False)
+        changed = [
+            *(p for p, array, saved in moved if not np.array_equal(array, saved)),
+            *(p for p, both in reshaped if not _same_layout(*both)),
+            *(p for p, leaf in replaced if id(leaf) not in present),
+        ]
+        return changed[0] if changed else None
 
     def has_grown(self) -> bool:
         """Return True if the function has put other arrays into its container."""
-        return self.convention is Convention.STRUCTURED and len(self._present()) > len(self._leaves)
+        return len(_identities(self._container)) > len(self._leaves)
 
-    def _present(self) -> list[int]:
-        return [id(leaf) for _, leaf in array_leaves(self._container)]
+
+def _identities(container: object) -> list[int]:
+    return [id(leaf) for _, leaf in array_leaves(container)]
+
+
+def _write_through(parameters: Parameters, buffers: Sequence[Array]) -> None:
+    """Copy the buffers to arrays with memory of their own, such as on another device."""
+    for parameter, buffer in zip(parameters.arrays, buffers, strict=True):
+        if parameter.checked and parameter.library is not None and parameter.is_apart:
+            parameter.library.write(parameter.value, buffer)
 
 
 def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
     """Return a copy as floats, in which the parameter can be moved; a fixed one keeps its dtype."""
-    array = parameter.array
-    if array.dtype.kind == "f":
-        dtype = np.dtype(precision or array.dtype)
-    else:
-        dtype = np.dtype(np.float64) if parameter.checked else array.dtype
-    return np.array(array, dtype=dtype, order="C", subok=True).view()
+    dtype: DTypeLike = parameter.array.dtype
+    if parameter.array.dtype.kind == "f":
+        dtype = precision or dtype
+    elif parameter.checked:
+        dtype = np.float64
+    # The function gets a view, so that it cannot resize the array and free the memory.
+    return np.array(parameter.array, dtype=dtype, order="C", subok=True).view()
 
 
 def _same_layout(one: Array, other: Array) -> bool:
@@ -305,8 +253,6 @@ def possible_bindings(
 
     Parameters
     ----------
-    theta : ndarray
-        The parameters as one vector.
     call : str
         A `Convention`, or "auto".
     name : str
@@ -317,23 +263,21 @@ def possible_bindings(
     InputError
         If the function cannot be called in any of these ways.
     """
-    signature = _signature(function)
+    signature = None
+    with suppress(Exception):  # the user's own may raise anything
+        signature = inspect.signature(function)
     wanted = _plausible_conventions(parameters) if call == "auto" else [Convention(call)]
-    obstacle = _closure_obstacle(parameters) or _shared(parameters)
+    obstacle = _closure_obstacle(parameters)
     if obstacle and (call == Convention.CLOSURE or (signature and not signature.parameters)):
         raise InputError(f"`{name}` reads {obstacle}.")
-    keywords = _by_keyword(signature, parameters)
-    bindings = [
-        Binding(
-            convention,
-            parameters,
-            theta,
-            keywords=keywords and convention is Convention.ARGUMENTS,
-        )
-        for convention in wanted
-        if not (obstacle and convention is Convention.CLOSURE)
-    ]
-    fitting = [binding for binding in bindings if _accepts(signature, *binding.pattern())]
+    by_name = _by_keyword(signature, parameters)
+    numbers = {Convention.CLOSURE: 0, Convention.ARGUMENTS: len(parameters.arrays)}
+    fitting = []
+    for convention in wanted:
+        keywords = by_name and convention is Convention.ARGUMENTS
+        fits = keywords or _accepts(signature, [None] * numbers.get(convention, 1), {})
+        if fits and not (obstacle and convention is Convention.CLOSURE):
+            fitting.append(Binding(convention, parameters, theta, keywords))
     if not fitting:
         asked = "" if call == "auto" else f" with call={call!r}"
         raise InputError(
@@ -352,14 +296,19 @@ def _plausible_conventions(parameters: Parameters) -> list[Convention]:
 
 
 def _closure_obstacle(parameters: Parameters) -> str | None:
-    """Say which array of the user cannot be perturbed in place, and why; None if all can."""
+    """Say which arrays of the user cannot be perturbed in place, and why; None if all can."""
     for parameter in parameters.checked:
         if reason := _fixed_because(parameter):
             return (
                 f"`{parameter.name}` ({reason}) from the notebook, where it is perturbed in place: "
                 "make it a writable array of floats, or an argument of the function"
             )
-    return None
+    pair = next(overlapping((p.name, p.array) for p in parameters.checked), None)
+    return pair and (
+        f"{' and '.join(f'`{name}`' for name in dict.fromkeys(pair))} from the notebook, but some "
+        "entries share memory: moving one moves the other. Check one of the arrays alone "
+        "(only=...), with the gradient of both together, or make them arguments of the function"
+    )
 
 
 def _fixed_because(parameter: Parameter) -> str:
@@ -370,23 +319,6 @@ def _fixed_because(parameter: Parameter) -> str:
     if parameter.array.dtype.kind != "f":
         return str(parameter.array.dtype)
     return "" if parameter.array.flags.writeable else "read-only"
-
-
-def _shared(parameters: Parameters) -> str | None:
-    """Say which arrays of the user share memory; None if none do."""
-    pair = next(overlapping((p.name, p.array) for p in parameters.checked), None)
-    return pair and (
-        f"{' and '.join(f'`{name}`' for name in dict.fromkeys(pair))} from the notebook, but some "
-        "entries share memory: moving one moves the other. Check one of the arrays alone "
-        "(only=...), with the gradient of both together, or make them arguments of the function"
-    )
-
-
-def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
-    try:
-        return inspect.signature(function)
-    except Exception:  # noqa: BLE001 (the user's own may raise anything)
-        return None
 
 
 def _by_keyword(signature: inspect.Signature | None, parameters: Parameters) -> bool:
@@ -400,10 +332,9 @@ def _by_keyword(signature: inspect.Signature | None, parameters: Parameters) -> 
 def _accepts(
     signature: inspect.Signature | None, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> bool:
-    if signature is None:
-        return True
     try:
-        signature.bind(*args, **kwargs)
+        if signature is not None:
+            signature.bind(*args, **kwargs)
     except TypeError:
         return False
     return True

@@ -9,29 +9,21 @@ from __future__ import annotations
 import math
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.calling import FoundCall, find_call, is_same, require_unchanged
+from gradcheck_magic._cost.calling import find_call, require_unchanged
 from gradcheck_magic._cost.convention import Convention, possible_bindings
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair, Take
 from gradcheck_magic._cost.noise import noise_in_steps
-from gradcheck_magic._cost.precision import (
-    Precision,
-    in_double,
-    is_constant,
-    itemsize_around,
-    own_precision,
-)
-from gradcheck_magic._cost.surroundings import Surroundings
+from gradcheck_magic._cost.precision import in_double, is_constant, itemsize_around, own_precision
+from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._cost.workers import Workers, pool_of
 from gradcheck_magic._inputs.arrays import from_library
 from gradcheck_magic._inputs.pairing import Pairing
@@ -67,26 +59,15 @@ class Cost:
         The point θ at which the gradient is checked.
     name : str
         The user's name for the function.
-    call : {"auto", "flat", "structured", "arguments", "closure"}
-        The way to call `function`; "auto" tries all that its signature allows.
-    upstream : array_like, optional
-        dJ/d(output), for a function that returns an array: J = Σ output · upstream.
-    seed : int
-        The seed of the points around θ at which J is evaluated.
-    progress : callable, optional
-        A function that is called now and then with (evaluations so far, evaluations expected,
-        seconds so far).
+    call, upstream, seed, progress, workers
+        See `check_gradients`.
     expected : int
         The expected number of evaluations in total.
     budget : float, optional
         The seconds from now after which `OutOfTime` is raised.
-    workers : int or Executor, optional
-        The number of processes, or the executor, that evaluates batches.
 
     Attributes
     ----------
-    name : str
-        The user's name for the function.
     convention : Convention or None
         The way it is called; None before that is known.
     own, best : Precision
@@ -104,8 +85,8 @@ class Cost:
         True if J had the same value at all points that were tried, near and far.
     itemsize : int
         The size in bytes of the least precise among the parameters and J: 8 in double precision.
-    passed_over : list
-        More likely ways of calling the function that failed, each with `convention` and `error`.
+    passed_over : sequence of (Convention, Exception)
+        More likely ways of calling the function that failed.
     notes : list of str
         The assumptions that were made, each a sentence for the card.
 
@@ -144,7 +125,7 @@ class Cost:
         self.constant = self.is_single = False
         self.convention: Convention | None = None
         self.itemsize = parameters.itemsize
-        self.passed_over: list[Any] = []
+        self.passed_over: Sequence[tuple[Convention, Exception]] = ()
         self.notes: list[str] = []
         self._parameters = parameters
         self._call = call
@@ -186,7 +167,10 @@ class Cost:
             # Those that are not chosen have buffers, too.
             del ways
             stack.callback(found.binding.restore)
-            self._take(found)
+            self.convention, self.value = found.binding.convention, found.value
+            self.passed_over, self.notes = found.passed_over, found.notes
+            sizes = abs(found.value), abs(found.nearby)
+            self.scale = max(size for size in sizes if math.isfinite(size))
             self.itemsize = itemsize_around(around, found)
             self.constant = is_constant(around, found)
             self.own = own_precision(around, found, self.itemsize)
@@ -194,29 +178,17 @@ class Cost:
             self.noise = self.own.noise
             self.is_single = self.best is self.own and self.itemsize < DOUBLE
             if self._pool is not None:
-                is_alike = partial(is_same, itemsize=self.itemsize)
-                self._workers = Workers(self._pool, self._evaluator, found.binding, is_alike)
+                evaluator, binding = self._evaluator, found.binding
+                self._workers = Workers(self._pool, evaluator, binding, self.itemsize)
             self._stack = stack.pop_all()
         return self
 
-    def _take(self, found: FoundCall) -> None:
-        self.convention = found.binding.convention
-        self.passed_over, self.notes = found.passed_over, found.notes
-        self.value = found.value
-        sizes = abs(found.value), abs(found.nearby)
-        self.scale = max(size for size in sizes if math.isfinite(size))
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *details: Any) -> None:  # noqa: PYI036 (passed on)
         try:
             if kind is None:
                 require_unchanged(self.name, self.own.binding)
         finally:
-            self._stack.__exit__(kind, error, traceback)
+            self._stack.__exit__(kind, *details)
 
     def position(self, parameter: Parameter) -> int:
         """Return the position of a parameter among all parameters."""
@@ -272,7 +244,7 @@ class Cost:
     def reexamine(self) -> bool:
         """Measure the noise again, in steps along single entries; return True if it is larger."""
         best = self.best
-        noise = noise_in_steps(self._around.of(best.binding, best.value), best.eps)
+        noise = noise_in_steps(self._around, best)
         if noise <= best.noise:
             return False
         self.best = replace(best, noise=noise)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,6 @@ __all__ = [
     "LEAST_MAGNITUDE",
     "Box",
     "Direction",
-    "Prediction",
     "box_size",
     "contains",
     "forget_numbers",
@@ -68,23 +68,6 @@ def _relative(part: Box, whole: Box) -> tuple[slice, ...]:
 def likely_magnitude(probability: float) -> float:
     """Return the value that the magnitude of an entry exceeds with a given probability."""
     return LEAST_MAGNITUDE + (1 - probability) * (LARGEST_MAGNITUDE - LEAST_MAGNITUDE)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction of a gradient for J along a direction.
-
-    Attributes
-    ----------
-    slope : float
-        The slope gᵀv.
-    rounding_plus, rounding_minus : float
-        The change of J on either side that is due to the rounding of θ ± h·v.
-    """
-
-    slope: float
-    rounding_plus: float
-    rounding_minus: float
 
 
 @dataclass(frozen=True)
@@ -138,7 +121,7 @@ class Direction:
         """Return the component of the direction for one entry."""
         if not contains(self.box, index) or any(contains(hole, index) for hole in self.holes):
             return 0.0
-        value = float(self._numbers()[index])
+        value = float(_random_numbers(self.seed, self.shape)[index])
         if self.ramp is not None:
             start, stop = self.box[self.ramp]
             value *= (index[self.ramp] - start) / max(stop - start - 1, 1)
@@ -151,11 +134,16 @@ class Direction:
 
     def restore(self, array: Array, theta: Array) -> None:
         """Restore θ within the box."""
-        where = self._slices()
+        where = tuple(slice(*side) for side in self.box)
         array[where] = theta[where]
 
-    def predicted(self, gradient: Vector, theta: Array, step: float, dtype: Any) -> Prediction:
-        """Return the prediction of a gradient for J at θ ± step · v.
+    def predicted(
+        self, gradient: Vector, theta: Array, step: float, dtype: Any
+    ) -> tuple[float, float, float]:
+        """Return what a gradient predicts for J at θ ± step · v.
+
+        These are the slope gᵀv, and the change of J on either side that is due to the rounding of
+        θ ± step · v.
 
         Parameters
         ----------
@@ -172,32 +160,21 @@ class Direction:
             slope += float(g @ v.ravel())
             plus += float(g @ _rounding_error(here, step * v, dtype).ravel())
             minus += float(g @ _rounding_error(here, -step * v, dtype).ravel())
-        return Prediction(slope, plus, minus)
-
-    def _numbers(self) -> NDArray[np.float32]:
-        return _random_numbers(self.seed, self.shape)
-
-    def _slices(self) -> tuple[slice, ...]:
-        return tuple(slice(start, stop) for start, stop in self.box)
+        return slope, plus, minus
 
     def _blocks(self) -> Iterator[tuple[tuple[slice, ...], Vector]]:
         """Yield the slices of each block of the box, and a new array of the numbers in it."""
-        numbers = self._numbers()
+        numbers = _random_numbers(self.seed, self.shape)
         for block in _cut(self.box):
             where = tuple(slice(*side) for side in block)
             v = np.asarray(numbers[where], dtype=np.float64)
             if self.ramp is not None:
-                v *= self._ramp(block)
+                start, stop = self.box[self.ramp]
+                factors = (np.arange(*block[self.ramp]) - start) / max(stop - start - 1, 1)
+                v *= factors.reshape([-1 if k == self.ramp else 1 for k in range(len(block))])
             for hole in self.holes:
                 v[_relative(intersection(hole, block), block)] = 0
             yield where, v
-
-    def _ramp(self, block: Box) -> Vector:
-        """Return the factors of the ramp in a block, in a shape that broadcasts over it."""
-        axis = self.ramp or 0
-        start, stop = self.box[axis]
-        multipliers = (np.arange(*block[axis]) - start) / max(stop - start - 1, 1)
-        return multipliers.reshape([-1 if k == axis else 1 for k in range(len(block))])
 
 
 def _cut(box: Box) -> Iterator[Box]:
@@ -220,27 +197,12 @@ def _rounding_error(theta: Vector, step: Vector, dtype: Any) -> Vector:
     return moved
 
 
-# The random numbers of the last direction by seed and shape: the next box is likely to need them.
-_kept: dict[tuple[tuple[int, ...], tuple[int, ...]], NDArray[np.float32]] = {}
-
-
-def forget_numbers() -> None:
-    """Release the random numbers that are kept."""
-    _kept.clear()
-
-
+# The numbers of the last direction are kept: the next box is likely to need them.
+@lru_cache(maxsize=1)
 def _random_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    numbers = _kept.get((seed, shape))
-    if numbers is None:
-        # The old numbers are released first, so that both are never in memory together.
-        forget_numbers()
-        numbers = _kept[seed, shape] = _new_numbers(seed, shape)
-    return numbers
-
-
-def _new_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    numbers = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    numbers = np.asarray(numbers)
+    # The old numbers are released first, so that both are never in memory together.
+    forget_numbers()
+    numbers = np.asarray(np.random.default_rng(seed).random(shape, dtype=np.float32))
     flat = numbers.reshape(-1)
     for first in range(0, flat.size, NUMBERS_AT_ONCE):
         block = flat[first : first + NUMBERS_AT_ONCE]
@@ -253,3 +215,8 @@ def _new_numbers(seed: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.fl
         np.copysign(magnitude, block, out=block)
     numbers.setflags(write=False)
     return numbers
+
+
+def forget_numbers() -> None:
+    """Release the random numbers that are kept."""
+    _random_numbers.cache_clear()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import inspect
 import math
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
 
@@ -28,7 +29,6 @@ from gradcheck_magic.errors import InputError
 
 __all__ = [
     "Batch",
-    "DirectionBatch",
     "EntryBatch",
     "Evaluator",
     "OutOfTime",
@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-Vector = NDArray[np.float64]
 
 # The types that nearly every cost returns, and that need no conversion.
 PLAIN_FLOATS = (float, np.float64)
@@ -68,34 +67,14 @@ class EntryBatch:
     def __len__(self) -> int:
         return len(self.ks)
 
-    def part(self, start: int, stop: int) -> EntryBatch:
-        """Return a part of the batch."""
-        steps = self.steps if isinstance(self.steps, float) else self.steps[start:stop]
-        return EntryBatch(self.position, self.ks[start:stop], steps, self.quiet)
+    def __getitem__(self, part: slice) -> EntryBatch:
+        steps = self.steps if isinstance(self.steps, float) else self.steps[part]
+        return EntryBatch(self.position, self.ks[part], steps, self.quiet)
 
 
-@dataclass(frozen=True, eq=False)
-class DirectionBatch:
-    """A request for J on both sides of θ, along directions in one or several parameters.
-
-    Attributes
-    ----------
-    probes : sequence of tuple of (Direction, float), length m
-        The directions of each pair of evaluations, each with its step.
-    """
-
-    probes: Sequence[Probe]
-
-    def __len__(self) -> int:
-        return len(self.probes)
-
-    def part(self, start: int, stop: int) -> DirectionBatch:
-        """Return a part of the batch."""
-        return DirectionBatch(self.probes[start:stop])
-
-
+# A request for J on both sides of θ along some directions, each with its step.
 Probe = Sequence[tuple[Direction, float]]
-Batch = EntryBatch | DirectionBatch
+Batch = EntryBatch | Sequence[Probe]
 # J on one side of θ, and on the other.
 Pair = tuple[float, float]
 # A function that gets each pair as soon as it is known. A generator would turn the `StopIteration`
@@ -107,69 +86,64 @@ class OutOfTime(BaseException):
     """The exception raised if there is no time left for another evaluation."""
 
 
+@dataclass(eq=False)
 class Evaluator:
     """The user's function, as a function that returns a number.
 
-    Parameters
+    Attributes
     ----------
-    function : callable
-        The user's function.
     name : str
-        The user's name for it.
+        The user's name for the function.
     upstream : ndarray, optional
         dJ/d(output), for a function that returns an array.
     deadline : float
         The time, according to `time.perf_counter`, by which all evaluations must have ended.
-
-    Attributes
-    ----------
     n_evaluations : int
         The number of calls.
     guard : InterruptGuard
-        A guard that is open while the user's function runs.
+        It is open while the user's function runs.
     seconds_each : float
         The duration of one evaluation.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        name: str,
-        upstream: Array | None = None,
-        deadline: float = math.inf,
-    ) -> None:
-        self.function = function
-        self.name = name
-        self.upstream = upstream
-        self.deadline = deadline
-        self.n_evaluations = 0
-        self.guard = InterruptGuard()
-        self.seconds_each = 0.0
+    function: Callable[..., Any]
+    name: str
+    upstream: Array | None = None
+    deadline: float = math.inf
+    n_evaluations: int = 0
+    guard: InterruptGuard = field(default_factory=InterruptGuard)
+    seconds_each: float = 0.0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker has a guard and a time of its own.
+        return Evaluator, (self.function, self.name, self.upstream)
 
     def value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
         """Return J at the θ that a binding holds."""
-        if binding.dtype is None:
-            return self._value(binding, wrap)
-        with binding.in_precision():
-            return self._value(binding, wrap)
-
-    def _value(self, binding: Binding, wrap: Callable[[Array], Array] | None) -> float:
-        value = self.called(binding.arguments() if wrap is None else binding.wrapped(wrap))
+        if binding.dtype is None or (library := binding.parameters.library) is None:
+            value = self.called(binding.arguments(wrap))
+        else:
+            with library.double_precision():
+                value = self.called(binding.arguments(wrap))
         if type(value) in PLAIN_FLOATS and self.upstream is None:
             return float(value)
         return self.as_number(self.as_array(value))
 
-    def quiet_value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
-        """Return J without warnings, or nan if the function raises."""
-        with np.errstate(all="ignore"), self.warnings_ignored():
-            try:
-                return self.value(binding, wrap)
-            except Exception:  # noqa: BLE001 (the user's function may raise anything)
-                return np.nan
+    def value_or_nan(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
+        """Return J, or nan if the function raises."""
+        try:
+            return self.value(binding, wrap)
+        except Exception:  # noqa: BLE001 (the user's function may raise anything)
+            return math.nan
 
-    def warnings_ignored(self) -> AbstractContextManager[object]:
-        """Return a context in which no warnings are shown."""
-        return warnings.catch_warnings(action="ignore")
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Ignore warnings in this context."""
+        # All threads share the filters of Python's warnings, so others leave them alone.
+        is_main = threading.current_thread() is threading.main_thread()
+        ignored = warnings.catch_warnings(action="ignore") if is_main else nullcontext()
+        with np.errstate(all="ignore"), ignored:
+            yield
 
     def called(self, arguments: Arguments) -> Any:
         """Call the function; an interrupt is raised at once while it runs."""
@@ -216,14 +190,20 @@ class Evaluator:
 
     def as_number(self, array: Array) -> float:
         """Return the number in an array, or the weighted sum of an output."""
-        if self.upstream is not None:
-            return self._weighted(array, self.upstream)
-        if array.size != 1:
+        if self.upstream is None:
+            if array.size != 1:
+                raise InputError(
+                    f"`{self.name}` returned an array of shape {array.shape}: expected one number. "
+                    "If it is a layer's output, pass dJ/d(output) with --upstream (upstream=...)."
+                )
+            return float(array.item())
+        if array.shape != self.upstream.shape:
             raise InputError(
-                f"`{self.name}` returned an array of shape {array.shape}: expected one number. "
-                "If it is a layer's output, pass dJ/d(output) with --upstream (upstream=...)."
+                f"`upstream` has shape {self.upstream.shape}, but `{self.name}` returned an array "
+                f"of shape {array.shape}: dJ/d(output) must have the shape of the output."
             )
-        return float(array.item())
+        with np.errstate(all="ignore"):
+            return float(np.sum(array * self.upstream, dtype=np.float64))
 
     def first(self, value: Any) -> Any:
         """Return the first item of (cost, cache) or [cost, cache], or else the value itself."""
@@ -232,15 +212,6 @@ class Evaluator:
         if isinstance(value, list) and value and self.upstream is None and _is_single(value[0]):
             value = value[0]
         return value
-
-    def _weighted(self, output: Array, upstream: Array) -> float:
-        if output.shape != upstream.shape:
-            raise InputError(
-                f"`upstream` has shape {upstream.shape}, but `{self.name}` returned an array of "
-                f"shape {output.shape}: dJ/d(output) must have the shape of the output."
-            )
-        with np.errstate(all="ignore"):
-            return float(np.sum(output * upstream, dtype=np.float64))
 
     # On both sides of θ
 
@@ -252,18 +223,21 @@ class Evaluator:
 
     def each_pair(self, binding: Binding, batch: Batch, take: Take) -> None:
         """Pass J on one side of θ and on the other to `take`, pair by pair; θ is restored then."""
-        if isinstance(batch, EntryBatch):
-            self._each_beside(binding, batch, take)
-            return
-        for probe in batch.probes:
-            take((self._value_along(binding, probe, 1.0), self._value_along(binding, probe, -1.0)))
+        is_quiet = not isinstance(batch, EntryBatch) or batch.quiet
+        with self.quiet() if is_quiet else nullcontext():
+            if isinstance(batch, EntryBatch):
+                self._each_beside(binding, batch, take)
+                return
+            for probe in batch:
+                take((self._along(binding, probe, 1.0), self._along(binding, probe, -1.0)))
 
     def _each_beside(self, binding: Binding, batch: EntryBatch, take: Take) -> None:
-        evaluate = self.quiet_value if batch.quiet else self.value
+        evaluate = self.value_or_nan if batch.quiet else self.value
         slot, guard = binding.slots[batch.position], self.guard
         steps = repeat(batch.steps) if isinstance(batch.steps, float) else batch.steps
         for k, step in zip(batch.ks, steps, strict=False):
-            guard.release()
+            if guard.pending:
+                guard.release()
             saved = slot[k]
             try:
                 slot[k] = saved + step
@@ -273,20 +247,28 @@ class Evaluator:
             except Exception as error:
                 label = binding.parameters.arrays[batch.position].label(k)
                 with suppress(Exception):  # the user's own exception need not take a note
-                    error.add_note(self._note_on_move(f"`{label}` moved by {step:g}"))
+                    error.add_note(
+                        f"This happened with `{label}` moved by {step:g}; at the parameters "
+                        f"themselves `{self.name}` works."
+                    )
                 raise
             finally:
                 # The value is restored from a copy: subtracting the step again would round it.
                 slot[k] = saved
             take((plus, minus))
 
-    def _value_along(self, binding: Binding, probe: Probe, side: float) -> float:
+    def _along(self, binding: Binding, probe: Probe, side: float) -> float:
         self.guard.release()
-        with _moved(binding, probe, side):
-            return self.quiet_value(binding)
-
-    def _note_on_move(self, moved: str) -> str:
-        return f"This happened with {moved}; at the parameters themselves `{self.name}` works."
+        try:
+            for direction, step in probe:
+                k = direction.position
+                direction.move(binding.arrays[k], binding.saved[k], side * step)
+            # Without a direction, this is θ itself, where errors are the user's to see.
+            return self.value_or_nan(binding) if probe else self.value(binding)
+        finally:
+            for direction, _ in probe:
+                k = direction.position
+                direction.restore(binding.arrays[k], binding.saved[k])
 
 
 def _is_single(value: Any) -> bool:
@@ -294,17 +276,3 @@ def _is_single(value: Any) -> bool:
         return np.ndim(value) == 0
     except Exception:  # noqa: BLE001 (lists of different lengths, or anything of the user's)
         return False
-
-
-@contextmanager
-def _moved(binding: Binding, probe: Probe, side: float) -> Iterator[None]:
-    """Move θ along some directions, and restore it."""
-    arrays, saved = binding.arrays, binding.saved
-    try:
-        for direction, step in probe:
-            position = direction.position
-            direction.move(arrays[position], saved[position], side * step)
-        yield
-    finally:
-        for direction, _ in probe:
-            direction.restore(arrays[direction.position], saved[direction.position])

@@ -55,10 +55,8 @@ def closure_variables(function: Any) -> Iterator[tuple[str, Any]]:
     """Yield the variables that a function captured from the functions around it."""
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
     for name, cell in cells:
-        try:
+        with suppress(ValueError):  # the variable has not been assigned yet
             yield name, cell.cell_contents
-        except ValueError:  # the variable has not been assigned yet
-            continue
 
 
 def global_variables(function: Any) -> Iterator[tuple[str, Any]]:
@@ -85,16 +83,13 @@ def _names_loaded(code: CodeType) -> frozenset[str]:
 
 def instance_attributes(value: Any) -> Iterator[tuple[str, Any]]:
     """Yield the stored attributes of an object, but no properties."""
-    try:
-        held = dict(vars(value))
-    except Exception:  # noqa: BLE001 (an object may answer with anything)
-        return
-    yield from held.items()
+    with suppress(Exception):  # an object may answer with anything
+        yield from dict(vars(value)).items()
 
 
 def _is_wrapper(value: object) -> bool:
     """Return True for a wrapped function, such as those of `jax.jit` and `functools.cache`."""
     try:
         return callable(value) and callable(inspect.getattr_static(value, "__wrapped__", None))
-    except Exception:  # noqa: BLE001 (the same)
+    except Exception:  # noqa: BLE001 (an object may answer with anything)
         return False

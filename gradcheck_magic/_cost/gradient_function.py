@@ -51,26 +51,23 @@ def pair_at(
     if not is_function(grads):
         return matched(parameters, grads, names)
     name = variable_names(names).get(id(grads), "grads")
-    first_error = None
+    errors: list[Exception] = []
     for binding in possible_bindings(grads, parameters, parameters.theta(), "auto", name):
         args, kwargs = binding.arguments()
         try:
             result = grads(*args, **kwargs)
-            _require_result(result, name)
+            if inspect.iscoroutine(result):
+                # Nobody will await the coroutine, and Python would warn about that.
+                result.close()
+                raise InputError(  # noqa: TRY301 (another way may work)
+                    f"`{name}` returned a coroutine: pass a function that is not async."
+                )
             return matched(parameters, result, names)
         except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
-            first_error = first_error or error
+            errors.append(error)
         finally:
             binding.restore()
-    assert first_error is not None  # noqa: S101 (there is at least one way)
-    raise first_error
-
-
-def _require_result(given: object, name: str) -> None:
-    if inspect.iscoroutine(given):
-        # Nobody will await the coroutine, and Python would warn about that.
-        given.close()
-        raise InputError(f"`{name}` returned a coroutine: pass a function that is not async.")
+    raise errors[0]
 
 
 def point_around(parameters: Parameters, random: np.random.Generator) -> NDArray[Any]:
@@ -83,7 +80,7 @@ def point_around(parameters: Parameters, random: np.random.Generator) -> NDArray
 def moved_in_place(parameters: Parameters, theta: NDArray[Any]) -> Iterator[None]:
     """Move the user's own arrays, and restore them bit for bit, even after an interrupt."""
     binding = Binding(Convention.CLOSURE, parameters, parameters.theta())
-    with InterruptGuard() as guard, binding.at(theta):
+    with InterruptGuard() as guard, binding.moved_to(theta.__getitem__):
         # The check inside this context has guards of its own.
         guard.open = True
         try:

@@ -6,10 +6,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 __all__ = ["InterruptGuard", "interrupts_raised"]
+
+Handler = Callable[[int, FrameType | None], object]
 
 
 class InterruptGuard:
@@ -30,26 +32,22 @@ class InterruptGuard:
     def __init__(self) -> None:
         self.open = False
         self.pending = False
-        self._previous: Callable[[int, FrameType | None], object] | None = None
-        self._outer: InterruptGuard | None = None
+        # The handler that was in place before this guard, and the one before all guards.
+        self._previous: Handler | None = None
+        self._users: Handler | None = None
 
     def __enter__(self) -> Self:
         previous = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is threading.main_thread() and callable(previous):
-            self._previous = previous
+            self._previous = self._users = previous
             signal.signal(signal.SIGINT, self._handle)
             outer = getattr(previous, "__self__", None)
             if isinstance(outer, InterruptGuard):
-                self._outer = outer
+                self._users = outer._users  # noqa: SLF001 (another one of these)
                 self.pending, outer.pending = self.pending or outer.pending, False
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
         if kind is None:
@@ -62,19 +60,12 @@ class InterruptGuard:
             raise KeyboardInterrupt
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if self.open and self._previous is not None:
+        if self.open and self._users is not None:
             # The code that runs next is ours again, even if the user's code was never reached.
             self.open = False
-            self._pass_on(signum, frame)
+            self._users(signum, frame)
         else:
             self.pending = True
-
-    def _pass_on(self, signum: int, frame: FrameType | None) -> None:
-        """Call the handler that was in place before all guards."""
-        if self._outer is not None:
-            self._outer._pass_on(signum, frame)  # noqa: SLF001 (another one of these)
-        elif self._previous is not None:
-            self._previous(signum, frame)
 
 
 @contextmanager

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["NearbyCosts", "measured_noise", "noise_in_steps", "noise_level"]
+from gradcheck_magic._cost.surroundings import Precision, Surroundings
 
-Vector = NDArray[np.float64]
+__all__ = ["measured_noise", "noise_in_steps", "noise_level"]
 
 # The number of points on the line along which the noise is estimated, θ included, and their spacing
 # in units in the last place: wide enough to change J, but so near that J is straight except for the
@@ -35,74 +34,41 @@ WIDE_STEPS = (1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 DECIMALS = 10
 
 
-@dataclass(frozen=True)
-class NearbyCosts:
-    """The cost J around θ.
-
-    Attributes
-    ----------
-    along : callable
-        A function that returns J at a distance from θ, on a line along which every entry moves in
-        proportion to its size; nan if J has no value.
-    beside : callable
-        A function that returns J with one entry of θ moved by a step in units of max(1, |entry|).
-    size : int
-        The number of entries.
-    value : float
-        J(θ).
-    random : Generator
-        The generator that chooses the entries to move.
-    """
-
-    along: Callable[[float], float]
-    beside: Callable[[int, float], float]
-    size: int
-    value: float
-    random: np.random.Generator
-
-    def noise(self, spacing: float) -> float:
-        """Return the noise along the line."""
-        values = [self.along(k * spacing) for k in range(1, POINTS_ON_LINE)]
-        return noise_level([self.value, *values])
-
-    def changes(self, i: int, step: float) -> tuple[float, float]:
-        """Return the changes of J for a step up and a step down in one entry."""
-        return self.beside(i, step) - self.value, self.beside(i, -step) - self.value
-
-
-def measured_noise(around: NearbyCosts, eps_theta: float, eps_cost: float) -> float:
+def measured_noise(around: Surroundings, precision: Precision) -> float:
     """Return the noise of J near θ or, if it is larger, at the distance of a difference's step.
 
     Near θ, the rounding of intermediate values in a lower precision would not be noticed.
-
-    Parameters
-    ----------
-    eps_theta, eps_cost : float
-        The spacing of numbers next to 1, in the precision of θ and of J.
     """
-    near = far = around.noise(SPACING * eps_theta)
+
+    def on_line(spacing: float) -> float:
+        distances = [k * spacing for k in range(1, POINTS_ON_LINE)]
+        moved = [around.along(precision.binding, distance) for distance in distances]
+        return noise_level([precision.value, *moved])
+
+    nearest = SPACING * float(np.finfo(precision.binding.dtype or around.theta.dtype).eps)
+    near = far = on_line(nearest)
     # However well J was computed, storing it loses half a unit in the last place.
-    stored = eps_cost * abs(around.value) / 2
-    if SPACING * eps_theta < STEP_SPACING:
-        far = around.noise(STEP_SPACING)
+    stored = precision.eps * abs(precision.value) / 2
+    if nearest < STEP_SPACING:
+        far = on_line(STEP_SPACING)
     if near == far == 0:
-        far = _rounding(around)
+        far = _rounding(around, precision)
     elif far > SUSPICIOUS * max(near, stored):
         # Kinks, and parameters to which J is very sensitive, look like noise along the line.
-        far = min(far, noise_in_steps(around, eps_cost))
+        far = min(far, noise_in_steps(around, precision))
     return max(stored, near, far)
 
 
-def _rounding(around: NearbyCosts) -> float:
+def _rounding(around: Surroundings, precision: Precision) -> float:
     """Return the largest rounding error of a cost that does not change near θ; 0.0 if not rounded.
 
     If the cost is exactly 2.362 at θ and exactly 2.371 where it first changes, it was rounded to
     three decimals: its stairs are too wide for any difference to show them.
     """
     for step in WIDE_STEPS:
-        moved = around.along(step)
-        if moved != around.value:
-            decimals = max(_decimals(around.value), _decimals(moved))
+        moved = around.along(precision.binding, step)
+        if moved != precision.value:
+            decimals = max(_decimals(precision.value), _decimals(moved))
             return 0.5 * 10.0**-decimals if decimals < DECIMALS else 0.0
     return 0.0
 
@@ -114,17 +80,16 @@ def _decimals(value: float) -> int:
     return next((n for n in range(DECIMALS) if value == round(value, n)), DECIMALS)
 
 
-def noise_in_steps(around: NearbyCosts, eps_cost: float) -> float:
-    """Return the noise of J from steps along some entries, separated from kinks and curvature.
-
-    Parameters
-    ----------
-    eps_cost : float
-        The spacing of numbers next to 1, in the precision of J.
-    """
-    stored = eps_cost * abs(around.value) / 2
-    chosen = around.random.choice(around.size, size=min(around.size, PROBES), replace=False)
-    changes = [[around.changes(i, step) for step in NOISE_STEPS] for i in chosen.tolist()]
+def noise_in_steps(around: Surroundings, precision: Precision) -> float:
+    """Return the noise of J from steps along some entries, separated from kinks and curvature."""
+    moved, value = partial(around.beside, precision.binding), precision.value
+    size = len(around.theta)
+    chosen = around.random.choice(size, size=min(size, PROBES), replace=False)
+    changes = [
+        [(moved(i, step) - value, moved(i, -step) - value) for step in NOISE_STEPS]
+        for i in chosen.tolist()
+    ]
+    stored = precision.eps * abs(value) / 2
     levels = [level for each in changes if (level := _noise_in_changes(each, stored)) > 0]
     changing = sum(any(up or down for up, down in each) for each in changes)
     # Noise would appear in most of the entries.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from gradcheck_magic._cost.calling import REPEATABLE_SINGLE, FoundCall
-from gradcheck_magic._cost.convention import Binding, Convention
+from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.noise import measured_noise
-from gradcheck_magic._cost.surroundings import Surroundings
+from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._inputs.parameters import DOUBLE
 
-__all__ = ["Precision", "in_double", "is_constant", "itemsize_around", "own_precision"]
+__all__ = ["in_double", "is_constant", "itemsize_around", "own_precision"]
 
 SINGLE = np.dtype(np.float32).itemsize
 # Values with no more than 20 bits were rounded; they do not mean single precision.
@@ -29,39 +28,15 @@ ROUNDED = 32.0
 BETTER = 30.0
 
 
-@dataclass(frozen=True, eq=False)
-class Precision:
-    """J around θ, in one floating-point precision.
-
-    Attributes
-    ----------
-    binding : Binding
-        The arguments of the function.
-    value, noise : float
-        J(θ), and the absolute error of one evaluation.
-    eps : float
-        The spacing of numbers next to 1, which is twice the unit roundoff of J.
-    """
-
-    binding: Binding
-    value: float
-    noise: float
-    eps: float
-
-
 def itemsize_around(around: Surroundings, found: FoundCall) -> int:
-    """Return the size in bytes of the numbers in which J is computed, whatever it returns."""
+    """Return the size in bytes of the numbers in which J is computed, whatever it returns.
+
+    Values computed in single precision use the 24 bits of a float32 and no more; values with far
+    fewer bits were rounded.
+    """
     values = {found.value, found.nearby, around.along(found.binding, found.distance / 3)}
     if found.itemsize != DOUBLE or len(values) <= 2:  # noqa: PLR2004 (one may be round by chance)
         return found.itemsize
-    return _itemsize(values)
-
-
-def _itemsize(values: Iterable[float]) -> int:
-    """Return 4 for values that were computed in single precision, else 8.
-
-    Such values use the 24 bits of a float32 and no more; values with far fewer bits were rounded.
-    """
     array = np.array(list(values))
     with np.errstate(over="ignore", invalid="ignore"):
         if not np.all(array.astype(np.float32) == array):
@@ -89,9 +64,8 @@ def is_constant(around: Surroundings, found: FoundCall) -> bool:
 def own_precision(around: Surroundings, found: FoundCall, itemsize: int) -> Precision:
     """Return J in the precision that the user chose, and measure its noise."""
     eps = float(np.finfo(f"f{itemsize}").eps)
-    eps_theta = float(np.finfo(around.theta.dtype).eps)
-    noise = measured_noise(around.of(found.binding, found.value), eps_theta, eps)
-    return Precision(found.binding, found.value, max(found.gap, noise), eps)
+    own = Precision(found.binding, found.value, found.gap, eps)
+    return replace(own, noise=max(found.gap, measured_noise(around, own)))
 
 
 def in_double(around: Surroundings, own: Precision, *, constant: bool) -> Precision | None:
@@ -112,5 +86,6 @@ def in_double(around: Surroundings, own: Precision, *, constant: bool) -> Precis
         # The function itself converts θ back to the lower precision.
         return None
     eps = float(np.finfo(np.float64).eps)
-    noise = measured_noise(around.of(binding, value), eps, eps)
-    return Precision(binding, value, noise, eps) if noise < own.noise / BETTER else None
+    double = Precision(binding, value, own.noise, eps)
+    noise = measured_noise(around, double)
+    return replace(double, noise=noise) if noise < own.noise / BETTER else None

@@ -9,11 +9,11 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import chain, islice
-from types import ModuleType, TracebackType
-from typing import Any, Self
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from gradcheck_magic._inputs.arrays import requires_gradient, torch_class
 from gradcheck_magic._inputs.containers import is_module, module_of, without_generators
 from gradcheck_magic._inputs.parameters import array_leaves
 
-__all__ = ["Restored"]
+__all__ = ["restored"]
 
 Restore = Callable[[], object]
 
@@ -31,8 +31,8 @@ Restore = Callable[[], object]
 MOST_HELD = 1000
 
 
-class Restored:
-    """A context manager that restores random states, and the tensors that torch changes.
+def restored(params: object, *functions: object) -> ExitStack:
+    """Return a context that restores random states, and the tensors that torch changes, at its end.
 
     An interrupt cannot prevent this: it is held back, except while the user's functions run, when
     their own guards let it through.
@@ -44,34 +44,16 @@ class Restored:
     functions : callable
         The user's functions that will be called.
     """
-
-    def __init__(self, params: object, *functions: object) -> None:
-        self._params = params
-        self._functions = functions
-        self._guard = InterruptGuard()
-        self._restores: list[Restore] = []
-
-    def __enter__(self) -> Self:
-        read = [*chain.from_iterable(map(_objects_read, self._functions))]
-        self._restores = [*_global_randomness(), *map(_own_randomness, filter(_is_random, read))]
-        if torch_class("Tensor"):
-            modules = filter(is_module, [module_of(self._params), *self._functions, *read])
-            self._restores += _torch_state(self._params, modules)
-        # The guard is entered last, because nothing has been changed before.
-        self._guard.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            for restore in self._restores:
-                restore()
-        finally:
-            self._guard.__exit__(kind, error, traceback)
+    read = [*chain.from_iterable(map(_objects_read, functions))]
+    restores = [*_global_randomness(), *map(_own_randomness, filter(_is_random, read))]
+    if torch_class("Tensor"):
+        modules = filter(is_module, [module_of(params), *functions, *read])
+        restores += _torch_state(params, modules)
+    stack = ExitStack()
+    stack.enter_context(InterruptGuard())
+    for restore in restores:
+        stack.callback(restore)
+    return stack
 
 
 def _objects_read(function: object) -> Iterator[object]:
@@ -119,26 +101,19 @@ def _torch_state(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
     """Yield functions that restore gradients, running means and modes, each once."""
     distinct = {id(module): module for module in modules}.values()
     tensors = [parameter for module in distinct for parameter in module.parameters()]
-    tensors += filter(requires_gradient, _leaves(params))
+    # Errors in the parameters are reported later, when they are collected.
+    with suppress(Exception):
+        leaves = [leaf for _, leaf in array_leaves(without_generators(params))]
+        tensors += filter(requires_gradient, leaves)
     for tensor in {id(tensor): tensor for tensor in tensors}.values():
         if tensor.is_leaf:
-            yield partial(_restore_gradient, tensor, tensor.grad, _copy_of(tensor.grad))
+            values = None if tensor.grad is None else tensor.grad.detach().clone()
+            yield partial(_restore_gradient, tensor, tensor.grad, values)
     for module in distinct:
         for buffer in module.buffers():
             yield partial(buffer.data.copy_, buffer.detach().clone())
         for part in module.modules():
             yield partial(setattr, part, "training", part.training)
-
-
-def _leaves(params: object) -> list[object]:
-    # Errors in the parameters are reported later, when they are collected.
-    with suppress(Exception):
-        return [leaf for _, leaf in array_leaves(without_generators(params))]
-    return []
-
-
-def _copy_of(grad: Any) -> Any:
-    return None if grad is None else grad.detach().clone()
 
 
 def _restore_gradient(tensor: Any, grad: Any, values: Any) -> None:

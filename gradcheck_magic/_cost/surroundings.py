@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,9 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.convention import Binding
 from gradcheck_magic._cost.evaluation import Evaluator
-from gradcheck_magic._cost.noise import NearbyCosts
 from gradcheck_magic._inputs.parameters import random_direction
 
-__all__ = ["Surroundings"]
+__all__ = ["Precision", "Surroundings"]
 
 Array = NDArray[Any]
 
@@ -24,16 +22,32 @@ Array = NDArray[Any]
 DISTANCES = (1e-2, 1e-4, 1e-6)
 
 
+@dataclass(frozen=True, eq=False)
+class Precision:
+    """J around θ, in one floating-point precision.
+
+    Attributes
+    ----------
+    binding : Binding
+        The arguments of the function.
+    value, noise : float
+        J(θ), and the absolute error of one evaluation.
+    eps : float
+        The spacing of numbers next to 1, which is twice the unit roundoff of J.
+    """
+
+    binding: Binding
+    value: float
+    noise: float
+    eps: float
+
+
 @dataclass(eq=False)
 class Surroundings:
     """J around θ, without warnings: nan where the function raises.
 
     Attributes
     ----------
-    evaluator : Evaluator
-        The user's function.
-    theta : ndarray
-        θ as one vector.
     random : Generator
         The generator of the points.
     tell : callable
@@ -54,14 +68,18 @@ class Surroundings:
         self, binding: Binding, theta: Array, wrap: Callable[[Array], Array] | None = None
     ) -> float:
         """Return J at any other point."""
-        with binding.at(theta):
-            return self.evaluator.quiet_value(binding, wrap)
+        with binding.moved_to(theta.__getitem__), self.evaluator.quiet():
+            return self.evaluator.value_or_nan(binding, wrap)
 
     def along(self, binding: Binding, distance: float) -> float:
         """Return J at a distance from θ on the line, at the same point for every binding."""
         self.tell()
-        with binding.along(self.direction, distance):
-            return self.evaluator.quiet_value(binding)
+        start, line = self.theta, self.direction
+        with (
+            binding.moved_to(lambda part: start[part] + distance * line[part]),
+            self.evaluator.quiet(),
+        ):
+            return self.evaluator.value_or_nan(binding)
 
     def nearest_finite(self, bindings: Sequence[Binding]) -> tuple[float, list[float]]:
         """Return the first distance from θ at which J is finite for every binding, and its values.
@@ -78,11 +96,5 @@ class Surroundings:
         """Return J with one entry of θ moved by a step in units of max(1, |entry|)."""
         # θ in single precision may be passed in double.
         theta = np.array(self.theta, dtype=np.result_type(self.theta, np.float64))
-        here = float(theta[i])
-        theta[i] = here + step * max(1.0, abs(here))
+        theta[i] += step * max(1.0, abs(theta[i]))
         return self.at(binding, theta)
-
-    def of(self, binding: Binding, value: float) -> NearbyCosts:
-        """Return J around θ, where it has a given value, as the noise is measured from it."""
-        along, beside = partial(self.along, binding), partial(self.beside, binding)
-        return NearbyCosts(along, beside, len(self.theta), value, self.random)

@@ -13,28 +13,29 @@ import os
 import signal
 import sys
 import uuid
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from itertools import chain, count
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gradcheck_magic._cost.calling import is_same
 from gradcheck_magic._cost.convention import Binding, Convention
-from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair, Take
+from gradcheck_magic._cost.directions import Direction
+from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair, Probe, Take
 from gradcheck_magic._cost.worker_process import (
     KEEPING,
-    PARALLEL_EXTRA,
-    Bytes,
-    CostRecipe,
+    Recipe,
     Task,
     TaskResult,
     evaluate,
-    sampled_costs,
+    result_of,
 )
 from gradcheck_magic._inputs.parameters import describe_type
 from gradcheck_magic._wording import first_line, quoted
@@ -42,6 +43,10 @@ from gradcheck_magic.errors import InputError, WorkerLostError
 
 __all__ = ["Pool", "Workers", "pool_of"]
 
+# The command that installs the packages which `workers` needs.
+PARALLEL_EXTRA = "pip install gradcheck_magic[parallel]"
+# The relative distances from θ at which the cost in a worker is compared with the one here.
+COMPARED_AT = (0.1, 1e-3)
 # The approximate duration of a task in seconds, and the number of tasks for each worker: one is
 # being evaluated, and one waits.
 TASK_SECONDS = 0.25
@@ -60,44 +65,12 @@ IDLE = 300
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-@dataclass(frozen=True, eq=False)
-class Pool:
-    """A pool of workers.
-
-    Attributes
-    ----------
-    executor : Executor
-        An object with a method ``submit``.
-    size : int
-        The number of workers.
-    is_ours : bool
-        True if the processes are our own and may be stopped.
-    """
+class Pool(NamedTuple):
+    """An executor, the number of its workers, and True if the processes are our own."""
 
     executor: Any
     size: int
     is_ours: bool = False
-
-    @property
-    def shares_memory(self) -> bool:
-        """True if the workers are known to be threads of this process."""
-        return isinstance(self.executor, ThreadPoolExecutor)
-
-    def renewed(self) -> Pool:
-        """Replace our own processes by new ones."""
-        self.executor.shutdown(wait=True, kill_workers=True)
-        return _processes(self.size)
-
-    def give_up(self, futures: list[Future[Any]]) -> None:
-        """Cancel all waiting tasks, and stop our own processes if the running tasks do not end.
-
-        A cost may hang in one of them, and the next check would wait for it.
-        """
-        for future in futures:
-            future.cancel()
-        running = [future for future in futures if not future.done()]
-        if self.is_ours and running and wait(running, GRACE).not_done:
-            self.executor.shutdown(wait=False, kill_workers=True)
 
 
 def pool_of(workers: Any) -> Pool | None:
@@ -171,14 +144,12 @@ class Workers:
 
     Parameters
     ----------
-    pool : Pool
-        The pool that does the tasks.
     evaluator : Evaluator
         The user's function; evaluations in workers are counted in it.
     binding : Binding
         θ, unmoved, in the form in which the function is called.
-    is_same : callable
-        A function that returns True if two values of J may come from the same θ.
+    itemsize : int
+        The size in bytes of the numbers in which J is computed.
 
     Raises
     ------
@@ -192,79 +163,80 @@ class Workers:
         pool: Pool,
         evaluator: Evaluator,
         binding: Binding,
-        is_same: Callable[[float, float], bool],
+        itemsize: int,
     ) -> None:
         self.size = pool.size
         self._pool = pool
         self._evaluator = evaluator
         self._key = uuid.uuid4().hex
-        self._numbers = count()
         self._seconds_per_pair = TASK_SECONDS
-        self._running: list[Future[Any]] = []
-        if pool.shares_memory and binding.convention is Convention.CLOSURE:
+        # The tasks that were sent, in order.
+        self._running: dict[Future[Any], Task] = {}
+        recipe = evaluator, binding, dict(np.geterr())
+        self._pickled: NDArray[np.uint8] | None = None
+        self._evaluate: Callable[[Task], TaskResult | None] = evaluate
+        if not isinstance(pool.executor, ThreadPoolExecutor):
+            self._pickled = _pickled(recipe)
+        elif binding.convention is Convention.CLOSURE:
             raise InputError(
                 f"`{evaluator.name}` reads the notebook's arrays, which several threads would move "
                 "at the same time: set `workers` to a number or a pool of processes, or make the "
                 f"parameters an argument of `{evaluator.name}`."
             )
-        function, name, upstream = evaluator.function, evaluator.name, evaluator.upstream
-        recipe = CostRecipe(function, name, upstream, binding, dict(np.geterr()))
-        self._recipe = recipe if pool.shares_memory else recipe.pickled()
-        here = sampled_costs(evaluator, binding)
+        else:
+            self._evaluate = partial(result_of, recipe)
+        probes = [[], *_probes(binding)]
+        here = evaluator.pairs(binding, probes)
         try:
-            self._compare(here, is_same)
+            self._compare(probes, here, itemsize)
         except Exception:
             if not pool.is_ours:
                 raise
-            self._pool = pool.renewed()
-            self._compare(here, is_same)
+            pool.executor.shutdown(wait=True, kill_workers=True)
+            self._pool = _processes(pool.size)
+            self._compare(probes, here, itemsize)
 
-    def _compare(self, here: list[Pair], is_same: Callable[[float, float], bool]) -> None:
-        tasks = [self._task(None, None, self._recipe) for _ in range(self.size)]
+    def _compare(self, probes: list[Probe], here: list[Pair], itemsize: int) -> None:
+        """Let every idle worker evaluate some probes, and compare the values with those here."""
+        name = self._evaluator.name
         try:
-            for task, future in [(task, self._send(task)) for task in tasks]:
-                self._require_same(here, self._receive(task, future), is_same)
+            for _ in range(self.size):
+                self._send(Task(self._key, None, probes, self._pickled))
+            for future in list(self._running):
+                part = self._receive(future)
+                if part.error is not None:
+                    part.error.add_note(f"This happened in a worker; here `{name}` works.")
+                    raise part.error
+                for one, other in zip(chain(*here), chain(*part.pairs), strict=True):
+                    if not is_same(one, other, itemsize):
+                        raise InputError(
+                            f"`{name}` is {other:.9g} in a worker, but {one:.9g} here: it may read "
+                            "arrays of an imported module, or arrays of which `params` contains "
+                            "views, and a worker has other copies of these; make the parameters an "
+                            "argument of it."
+                        )
         finally:
             self._cancel()
-
-    def _require_same(
-        self, here: list[Pair], part: TaskResult, is_same: Callable[[float, float], bool]
-    ) -> None:
-        name = self._evaluator.name
-        if part.error is not None:
-            part.error.add_note(f"This happened in a worker; here `{name}` works.")
-            raise part.error
-        self._seconds_per_pair = part.seconds / len(here)
-        for one, other in zip(chain(*here), chain(*part.pairs), strict=True):
-            if not is_same(one, other):
-                raise InputError(
-                    f"`{name}` is {other:.9g} in a worker, but {one:.9g} here: it may read arrays "
-                    "of an imported module, or arrays of which `params` contains views, and a "
-                    "worker has other copies of these; make the parameters an argument of it."
-                )
 
     def each_pair(self, binding: Binding, batch: Batch, take: Take) -> None:
         """Pass J on one side of θ and on the other to `take`, in the order of the batch.
 
         If this ends early, for whatever reason, the remaining tasks are cancelled.
         """
-        waiting: deque[tuple[Task, Future[Any]]] = deque()
         start = n_known = 0
         try:
-            while waiting or start < len(batch):
-                while start < len(batch) and len(waiting) < TASKS_PER_WORKER * self.size:
+            while self._running or start < len(batch):
+                while start < len(batch) and len(self._running) < TASKS_PER_WORKER * self.size:
                     stop = start + self._length(len(batch) - start)
-                    task = self._task(binding, batch.part(start, stop))
-                    waiting.append((task, self._send(task)))
+                    self._send(Task(self._key, binding.dtype, batch[start:stop]))
                     start = stop
-                part = self._receive(*waiting.popleft())
-                self._seconds_per_pair = part.seconds / max(len(part.pairs), 1)
+                part = self._receive(next(iter(self._running)))
                 for pair in part.pairs:
                     take(pair)
                 n_known += len(part.pairs)
                 if part.error is not None:
                     # If the same error happens here, the traceback shows where in the function.
-                    self._evaluator.pairs(binding, batch.part(n_known, n_known + 1))
+                    self._evaluator.pairs(binding, batch[n_known : n_known + 1])
                     part.error.add_note("This happened in a worker, but not here.")
                     raise part.error
         finally:
@@ -278,34 +250,26 @@ class Workers:
         share = math.ceil(remaining / (TASKS_PER_WORKER * self.size))
         return min(remaining, max(shortest, min(share, longest)))
 
-    def _task(
-        self, binding: Binding | None, batch: Batch | None, recipe: Bytes | CostRecipe | None = None
-    ) -> Task:
-        precision = None if binding is None else binding.dtype
-        # If memory is shared, the cost can be passed with every task.
-        recipe = self._recipe if self._pool.shares_memory else recipe
-        return Task(self._key, next(self._numbers), precision, batch, recipe)
-
     def _send(self, task: Task) -> Future[Any]:
         try:
-            future: Future[Any] = self._pool.executor.submit(evaluate, task)
+            future: Future[Any] = self._pool.executor.submit(self._evaluate, task)
         except BrokenExecutor as error:
             raise self._lost(error) from error
-        self._running.append(future)
+        self._running[future] = task
         return future
 
-    def _receive(self, task: Task, future: Future[Any]) -> TaskResult:
+    def _receive(self, future: Future[Any]) -> TaskResult:
         """Return the result of a task; if the worker does not know the cost, send it as well."""
-        part = self._wait_for(future)
-        if part is None:
-            whole = replace(task, number=next(self._numbers), recipe=self._recipe)
-            part = self._wait_for(self._send(whole))
+        part, task = self._wait_for(future), self._running.pop(future)
+        if part is None and task.pickled is None:
+            return self._receive(self._send(replace(task, pickled=self._pickled)))
         if not isinstance(part, TaskResult):
             raise InputError(
                 f"`workers` returned {describe_type(part)}: expected an executor that does "
                 "each task once, such as ipyparallel's Client.executor()."
             )
-        self._evaluator.n_evaluations += part.n_evaluations
+        self._evaluator.n_evaluations += 2 * len(part.pairs)
+        self._seconds_per_pair = part.seconds / max(len(part.pairs), 1)
         return part
 
     def _wait_for(self, future: Future[Any]) -> Any:
@@ -316,16 +280,13 @@ class Workers:
             self._evaluator.require_time()
             guard.open = True
             try:
-                result = future.result(timeout=POLL)
+                return future.result(timeout=POLL)
             except TimeoutError:
                 if future.done():
                     raise
             except Exception as error:
                 # Errors of the cost are results, so this one is the executor's.
                 raise self._lost(error) from error
-            else:
-                self._running.remove(future)
-                return result
             finally:
                 guard.open = False
 
@@ -339,5 +300,45 @@ class Workers:
         return lost
 
     def _cancel(self) -> None:
-        self._pool.give_up(self._running)
+        """Cancel all waiting tasks, and stop our own processes if the running tasks do not end.
+
+        A cost may hang in one of them, and the next check would wait for it.
+        """
+        for future in self._running:
+            future.cancel()
+        running = [future for future in self._running if not future.done()]
+        if self._pool.is_ours and running and wait(running, GRACE).not_done:
+            self._pool.executor.shutdown(wait=False, kill_workers=True)
         self._running.clear()
+
+
+def _pickled(recipe: Recipe) -> NDArray[np.uint8]:
+    """Return the recipe pickled, including functions that are defined in a notebook."""
+    name = recipe[0].name
+    try:
+        import cloudpickle
+    except ImportError:
+        raise InputError(
+            f"`workers` needs cloudpickle to send `{name}`: {PARALLEL_EXTRA}."
+        ) from None
+    try:
+        pickled = cloudpickle.dumps(recipe)
+    except Exception as error:
+        raise InputError(
+            f"`{name}` cannot be sent to `workers`: {first_line(error)}. Create that "
+            "object inside the function, or use workers=None."
+        ) from error
+    return np.frombuffer(pickled, np.uint8)
+
+
+def _probes(binding: Binding) -> Iterator[Probe]:
+    """Yield a few points around θ, with every checked parameter moved by a part of its size."""
+    for distance in COMPARED_AT:
+        probe = []
+        for position, parameter in enumerate(binding.parameters.arrays):
+            if parameter.checked and parameter.size:
+                values = binding.theta[parameter.start : parameter.stop].astype(np.float64)
+                size = float(np.sqrt(np.mean(values**2))) or 1.0
+                direction = Direction.over(position, parameter.shape, (position,), ())
+                probe.append((direction, distance * size))
+        yield probe

@@ -126,13 +126,13 @@ def _convention_notes(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
     ignored = any(d.cause is Cause.COST_IGNORES_PARAMETERS for d in diagnoses)
     if not (ignored and cost.passed_over and cost.convention):
         return []
-    likelier = cost.passed_over[0]
+    convention, error = cost.passed_over[0]
     return [
         (
             f"`{cost.name}` was called {cost.convention.described}, because it raised "
-            f"{type(likelier.error).__name__} when called {likelier.convention.described}: "
-            f"{first_line(likelier.error).rstrip('.')}. If it is meant to be called like "
-            f"that, --call {likelier.convention} shows where the error occurs."
+            f"{type(error).__name__} when called {convention.described}: "
+            f"{first_line(error).rstrip('.')}. If it is meant to be called like "
+            f"that, --call {convention} shows where the error occurs."
         )
     ]
 

@@ -155,7 +155,7 @@ class Parameters:
         """True if `container` holds arrays; False if it is itself an array."""
         return children(self.container) is not None
 
-    @property
+    @cached_property
     def library(self) -> Library | None:
         """The library of all the arrays; None for NumPy, or if they are of several libraries."""
         first, *others = (parameter.library for parameter in self.arrays)

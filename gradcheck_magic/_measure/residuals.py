@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.directions import Box, Direction, Prediction, likely_magnitude
-from gradcheck_magic._cost.evaluation import DirectionBatch, Probe
+from gradcheck_magic._cost.directions import Box, Direction, likely_magnitude
+from gradcheck_magic._cost.evaluation import Probe
 from gradcheck_magic._measure.analytic_gradient import Analytic
 from gradcheck_magic._measure.ladder import (
     NOISE_DEVIATIONS,
@@ -56,7 +56,7 @@ def results_of(looks: Sequence[Looking[Result]], cost: Cost) -> list[Result]:
     """Return the results of several generators, evaluated in parallel if there are workers."""
 
     def evaluated(probes: Sequence[Probe]) -> list[tuple[float, float]]:
-        plus, minus = cost.pairs(cost.best, DirectionBatch(probes))
+        plus, minus = cost.pairs(cost.best, probes)
         return list(zip(plus.tolist(), minus.tolist(), strict=True))
 
     return run_together(looks, evaluated, cost.at_once)
@@ -212,8 +212,8 @@ class Residuals:
             bar += abs(uncertainty * v)
         return replace(residual, value=value, bar=bar)
 
-    def predicted(self, direction: Direction, step: float) -> Prediction:
-        """Return what the gradient, as it was given, predicts along a direction."""
+    def predicted(self, direction: Direction, step: float) -> tuple[float, float, float]:
+        """Return what the gradient, as it was given, predicts: see `Direction.predicted`."""
         return direction.predicted(self._gradient, self._theta, step, self._dtype)
 
     def _first_step(self) -> float:
@@ -289,11 +289,11 @@ class _Line:
         self.predicted_slope = 0.0
         changes = plus != best.value, minus != best.value
         for term, (direction, length) in zip(self._terms, probe, strict=True):
-            prediction = term.residuals.predicted(direction, length)
-            self.predicted_slope += term.share * prediction.slope
+            slope, rounding_plus, rounding_minus = term.residuals.predicted(direction, length)
+            self.predicted_slope += term.share * slope
             # Where J did not change, it is flat or a staircase. A correction would hide that.
-            plus -= prediction.rounding_plus * changes[0]
-            minus -= prediction.rounding_minus * changes[1]
+            plus -= rounding_plus * changes[0]
+            minus -= rounding_minus * changes[1]
         lengths, costs = np.array([step]), (np.array([minus]), best.value, np.array([plus]))
         return Rungs.measured(costs, (lengths, lengths), noise)[0]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.gradient_function import pair_at
-from gradcheck_magic._cost.restore import Restored
+from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import (
@@ -159,7 +159,7 @@ def step_curve(
     parameters = collect(params, names=names)
     name, index = _place(parameters, name, index)
     only = _names_to_pair(parameters, name, check)
-    with Restored(params, cost_function, grads):
+    with restored(params, cost_function, grads):
         pairing = pair_at(params, grads, only=only, names=names)
         cost = Cost(
             cost_function,

@@ -10,7 +10,7 @@ from gradcheck_magic import InputError
 from gradcheck_magic._cost.convention import Binding, Convention
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Direction
-from gradcheck_magic._cost.evaluation import DirectionBatch, EntryBatch, Evaluator, OutOfTime
+from gradcheck_magic._cost.evaluation import EntryBatch, Evaluator, OutOfTime
 from gradcheck_magic._inputs.pairing import pair
 
 UPSTREAM = np.array([1.0, -2.0])
@@ -103,13 +103,16 @@ def test_the_guard_is_open_meanwhile(fails):
 def test_quiet():
     """If the function raises, there is no value, and no warning is shown."""
     binding = bound(np.array([-1.0]))
-    assert np.isnan(evaluator(lambda x: 1 / 0).quiet_value(binding))
+    found = evaluator(lambda x: 1 / 0)
+    assert np.isnan(found.value_or_nan(binding))
 
     def warns(x):
         warnings.warn("of the user's", stacklevel=1)
         return float(np.log(x)[0])
 
-    assert np.isnan(evaluator(warns).quiet_value(binding))
+    found = evaluator(warns)
+    with found.quiet():
+        assert np.isnan(found.value_or_nan(binding))
     with pytest.raises(UserWarning, match="of the user's"):
         evaluator(warns).value(binding)
 
@@ -167,7 +170,7 @@ def test_along():
     one = Direction.over(0, (3,), (1,), [])
     other = Direction.over(1, (2, 2), (2,), [])
     found = evaluator(linear)
-    batch = DirectionBatch([[(one, 0.5)], [(one, 0.5), (other, 0.25)]])
+    batch = [[(one, 0.5)], [(one, 0.5), (other, 0.25)]]
     plus, minus = both_sides(found, binding, batch)
     slope = sum(one.value_at((k,)) * WEIGHTS["a"][k] for k in range(3))
     further = sum(other.value_at(k) * WEIGHTS["W"][k] for k in np.ndindex(2, 2))
@@ -204,9 +207,17 @@ def test_an_error_is_nan_where_it_may_be_our_own():
     plus, minus = both_sides(found, binding, EntryBatch(0, [0, 1], 0.1, quiet=True))
     np.testing.assert_equal(plus, [np.nan, 1 + 2.1])
     np.testing.assert_equal(minus, [0.9 + 2, np.nan])
-    along = DirectionBatch([[(Direction.over(0, (2,), (0,), []), 1.0)]])
+    along = [[(Direction.over(0, (2,), (0,), []), 1.0)]]
     assert np.isnan(both_sides(found, binding, along)).any()
     assert binding.arrays[0].tolist() == [1.0, 2.0]
+
+
+def test_a_quiet_batch_is_silenced_once():
+    """Silencing each evaluation would take longer than a cheap cost."""
+    found, entered = evaluator(linear), []
+    found.quiet = lambda: (entered.append(True), Evaluator.quiet(found))[1]
+    found.pairs(bound(THETA), EntryBatch(0, range(3), 0.1, quiet=True))
+    assert entered == [True]
 
 
 @pytest.mark.parametrize(
@@ -217,8 +228,6 @@ def test_an_error_is_nan_where_it_may_be_our_own():
     ],
 )
 def test_part_of_a_batch(batch, steps):
-    part = batch.part(1, 3)
+    part = batch[1:3]
     assert (len(batch), len(part), list(part.ks)) == (5, 2, [1, 2])
     assert (part.position, part.steps, part.quiet) == (2, steps, batch.quiet)
-    probes = DirectionBatch([[], [], []])
-    assert (len(probes), len(probes.part(1, 3))) == (3, 2)

@@ -1,27 +1,29 @@
 """The estimated noise of a cost: of costs rounded to a grid, of noisy and of smooth ones."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck_magic._cost.noise import NearbyCosts, measured_noise, noise_in_steps, noise_level
+from gradcheck_magic._cost.noise import measured_noise, noise_in_steps, noise_level
+from gradcheck_magic._cost.surroundings import Precision
 
 EPS = float(np.finfo(np.float64).eps)
 NAN, INF = math.nan, math.inf
 
 
-def around(function, at=1.0, size=4):
+def around(function, eps=EPS, size=4):
     """Return the surroundings of a function of a sum, with a different weight for every entry."""
-    return NearbyCosts(
-        along=lambda distance: function(size * at * (1 + distance)),
-        beside=lambda i, step: function(size * at + step * (1 + i / 7)),
-        size=size,
-        value=function(size * at),
+    found = SimpleNamespace(
+        along=lambda _, distance: function(size * (1 + distance)),
+        beside=lambda _, i, step: function(size + step * (1 + i / 7)),
+        theta=np.ones(size),
         random=np.random.default_rng(0),
     )
+    return found, Precision(SimpleNamespace(dtype=None), function(size), math.nan, eps)
 
 
 def rounded(grid, function):
@@ -63,14 +65,14 @@ def test_standard_deviation(unit, slope, seed):
 @pytest.mark.parametrize("grid", [2.0**-40, 2.0**-35, 2.0**-30])
 def test_a_grid(grid):
     """Rounding to a grid is off by up to half its width, with standard deviation grid / √12."""
-    found = measured_noise(around(rounded(grid, lambda x: 3 * x + 0.4 * grid)), EPS, EPS)
+    found = measured_noise(*around(rounded(grid, lambda x: 3 * x + 0.4 * grid)))
     assert grid / math.sqrt(12) / 3 < found < 3 * grid
 
 
 @pytest.mark.parametrize("decimals", [1, 2, 3, 4])
 def test_stairs_wider_than_every_step(decimals):
     """The noise is half a unit of the last decimal of the values."""
-    found = measured_noise(around(lambda x: round(0.123456789 + x * x, decimals)), EPS, EPS)
+    found = measured_noise(*around(lambda x: round(0.123456789 + x * x, decimals)))
     assert found == pytest.approx(0.5 * 10.0**-decimals)
 
 
@@ -78,7 +80,7 @@ def test_stairs_wider_than_every_step(decimals):
 def test_what_storing_loses(value):
     """The noise is half a unit in the last place of the stored J."""
     for eps in (EPS, float(np.finfo(np.float32).eps)):
-        assert measured_noise(around(lambda _: value / 3), EPS, eps) == eps * abs(value / 3) / 2
+        assert measured_noise(*around(lambda _: value / 3, eps)) == eps * abs(value / 3) / 2
 
 
 SMOOTH = {
@@ -95,7 +97,7 @@ def test_smooth_and_kinked(name):
     function = SMOOTH[name]
     # sin(1e5 x) magnifies the last place of x by 1e5.
     place = 1e5 * 4 * EPS if name == "wild" else 4 * EPS
-    assert measured_noise(around(function), EPS, EPS) < 30 * place
+    assert measured_noise(*around(function)) < 30 * place
 
 
 def test_noise_that_shows_at_the_distance_of_a_step():
@@ -104,7 +106,7 @@ def test_noise_that_shows_at_the_distance_of_a_step():
     def function(x):
         return float(np.sin(np.float32(x)))
 
-    found = measured_noise(around(function), EPS, EPS)
+    found = measured_noise(*around(function))
     assert 1e-9 < found < 1e-6
 
 
@@ -117,25 +119,26 @@ def hashed(size):
 def test_steps_along_entries(size):
     """The steps tell noise from a difference that grows with the step."""
     noise = hashed(size)
-    noisy = noise_in_steps(around(lambda x: math.sin(x) + noise(x)), EPS)
+    noisy = noise_in_steps(*around(lambda x: math.sin(x) + noise(x)))
     assert size / 3 < noisy < 10 * size
-    assert noise_in_steps(around(math.sin), EPS) < 1e-14
-    assert noise_in_steps(around(lambda x: abs(x - 4)), EPS) == 0.0
+    assert noise_in_steps(*around(math.sin)) < 1e-14
+    assert noise_in_steps(*around(lambda x: abs(x - 4))) == 0.0
 
 
 def test_steps_find_a_staircase():
     """The noise is the height of the stairs, from the first step that reaches another stair."""
-    found = noise_in_steps(around(rounded(1e-3, lambda x: x + 4e-4)), EPS)
+    found = noise_in_steps(*around(rounded(1e-3, lambda x: x + 4e-4)))
     assert found == pytest.approx(1e-3)
 
 
 def test_steps_in_a_few_entries_only():
     asked = set()
 
-    def beside(i, step):
+    def beside(_, i, step):
         asked.add(i)
         return step
 
-    surroundings = NearbyCosts(float, beside, 1000, 0.0, np.random.default_rng(0))
-    assert noise_in_steps(surroundings, EPS) == 0.0
+    found, precision = around(lambda x: 0.0, size=1000)
+    found.beside = beside
+    assert noise_in_steps(found, precision) == 0.0
     assert len(asked) == 4

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from gradcheck_magic._cost.restore import Restored
+from gradcheck_magic._cost.restore import restored
 
 generator = np.random.default_rng(1)
 held = {"old": np.random.RandomState(2), "python": random.Random(3)}  # noqa: S311
@@ -62,10 +62,10 @@ FUNCTIONS = [
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__qualname__)
 def test_given_back(function):
     """The function draws the same number every time the block is entered again."""
-    with Restored(np.ones(2), function):
+    with restored(np.ones(2), function):
         first = function(0)
         assert function(0) != first
-    with Restored(np.ones(2), function):
+    with restored(np.ones(2), function):
         assert function(0) == first
 
 
@@ -73,7 +73,7 @@ def test_given_back(function):
 def test_after_an_error(error):
     before = generator.bit_generator.state
     with pytest.raises(error):  # noqa: SIM117 (what is raised inside is what is tested)
-        with Restored(np.ones(2), uses_variable):
+        with restored(np.ones(2), uses_variable):
             raise_after(uses_variable, error)
     assert generator.bit_generator.state == before
 
@@ -85,20 +85,19 @@ def raise_after(function, error):
 
 def test_what_nobody_reads_is_left_alone():
     other = np.random.default_rng(7)
-    with Restored(np.ones(2), uses_variable):
+    with restored(np.ones(2), uses_variable):
         first = other.random()
     assert other.random() != first
 
 
 def test_several_functions():
     before = generator.bit_generator.state, sampler.generator.bit_generator.state
-    with Restored(np.ones(2), uses_variable, sampler.cost):
+    with restored(np.ones(2), uses_variable, sampler.cost):
         uses_variable(0)
         sampler.cost(0)
     assert (generator.bit_generator.state, sampler.generator.bit_generator.state) == before
 
 
 def test_what_has_no_state_is_no_trouble():
-    with Restored(np.ones(2), lambda x: operating_system.random()) as entered:
-        assert isinstance(entered, Restored)
+    with restored(np.ones(2), lambda x: operating_system.random()):
         assert operating_system.random() >= 0

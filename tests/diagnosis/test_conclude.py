@@ -127,7 +127,7 @@ def test_nothing_measured_finds_nothing():
 ])  # fmt: skip
 def test_a_cost_called_in_another_way_is_doubted(diagnoses, passed_over, is_doubted):
     """If the cost ignores its arguments, a note has the error of the likelier way to call it."""
-    failure = SimpleNamespace(convention=Convention.STRUCTURED, error=KeyError("gone"))
+    failure = (Convention.STRUCTURED, KeyError("gone"))
     found = outcome(diagnoses=diagnoses, passed_over=[failure] if passed_over else [])
     told = [note for note in conclude(found, 0.0).notes if "KeyError" in note]
     assert len(told) == is_doubted

@@ -675,10 +675,10 @@ def test_direction(pair, step):
     part.move(array, theta, step)
     values = np.array([part.value_at(index) for index in np.ndindex(whole.shape)])
     assert np.allclose(array.ravel(), theta.ravel() + step * values, rtol=0, atol=1e-15)
-    said = part.predicted(gradient, theta, step, np.float64)
-    assert math.isclose(said.slope, float(gradient.ravel() @ values), abs_tol=1e-12)
+    slope, rounding, _ = part.predicted(gradient, theta, step, np.float64)
+    assert math.isclose(slope, float(gradient.ravel() @ values), abs_tol=1e-12)
     moved = float(np.sum(gradient * (array - theta)))
-    assert math.isclose(moved, step * said.slope + said.rounding_plus, abs_tol=1e-14)
+    assert math.isclose(moved, step * slope + rounding, abs_tol=1e-14)
     part.restore(array, theta)
     assert array.tobytes() == theta.tobytes()
     if part.ramp is None:

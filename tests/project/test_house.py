@@ -27,7 +27,7 @@ ROOMS = [name for name in ORDER if (PACKAGE / name).is_dir()]
 UPWARDS = {("_result/display.py", "_report.show")}
 # The files that may import each package, besides the standard library and NumPy.
 ALLOWED = {
-    "cloudpickle": {"_cost/worker_process.py"},
+    "cloudpickle": {"_cost/workers.py"},
     "IPython": {
         "_notebook/cells.py", "_notebook/completion.py", "_notebook/front_end.py",
         "_notebook/magic.py", "_notebook/option_line.py", "__main__.py", "__init__.py",

@@ -5,7 +5,6 @@ kind follow each other, and only a few tests restart our own processes.
 """
 
 import importlib
-import operator
 import os
 import re
 import sys
@@ -193,7 +192,7 @@ def test_time_is_looked_at_while_waiting():
     theta = parameters.theta()
     binding = Binding(Convention.FLAT, parameters, theta)
     evaluator = Evaluator(cost, "cost")
-    workers = Workers(pool_of(2), evaluator, binding, operator.eq)
+    workers = Workers(pool_of(2), evaluator, binding, 8)
     evaluator.deadline = time.perf_counter() + 0.2
     with pytest.raises(OutOfTime):
         workers.each_pair(binding, EntryBatch(0, range(3), 1e-7), lambda _: None)
