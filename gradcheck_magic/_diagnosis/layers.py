@@ -12,21 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gradcheck_magic._diagnosis.mismatch import Mismatch
 
 __all__ = ["Boundary", "Layers", "boundary", "is_of_norm"]
-
-Mask = NDArray[np.bool_]
 
 # A single wrong parameter may just as well have an error of its own.
 TELLING_PARAMETERS = 2
 # The numbers of gates in a layer of an ordinary network, of a GRU and of an LSTM.
 GATES = {1, 3, 4}
-# Contradictions between a bias and its weights may be chance in up to one of this many units.
-CHANCE = 4
 # Words in the names of parameters that suggest the scale or the shift of a normalisation.
 NORMALISATION = {"gamma", "beta", "norm", "batchnorm", "layernorm", "bn", "ln"}
 
@@ -178,19 +171,12 @@ def _best_known(layer: Sequence[Mismatch]) -> Mismatch:
 
 
 def _without_own_errors(unexplained: Sequence[Mismatch], layers: Layers) -> list[Mismatch]:
-    """Leave out parameters with an error of their own.
-
-    These are weights whose bias is correct, and a bias that is wrong in other units than its
-    weights: an error closer to the output makes both wrong, in the same units.
-    """
-    alone = set()
-    for weights, bias in itertools.chain(*map(itertools.pairwise, layers.layers)):
-        if not _are_one_unit(weights, bias):
-            continue
-        if weights.is_wrong and bias.is_compared and not bias.is_wrong:
-            alone.add(weights)
-        elif weights in unexplained and bias in unexplained and not _same_units(weights, bias):
-            alone.add(bias)
+    """Leave out weights whose bias is correct: an error closer to the output makes both wrong."""
+    alone = {
+        weights
+        for weights, bias in itertools.chain(*map(itertools.pairwise, layers.layers))
+        if _are_one_unit(weights, bias) and bias.is_compared and not bias.is_wrong
+    }
     return [m for m in unexplained if m not in alone]
 
 
@@ -204,27 +190,3 @@ def _are_one_unit(one: Mismatch, other: Mismatch) -> bool:
 def is_of_norm(name: str) -> bool:
     """Return True if a name suggests a normalisation, which comes after the weights."""
     return not NORMALISATION.isdisjoint(re.findall(r"[a-z]+", name.lower()))
-
-
-def _same_units(weights: Mismatch, bias: Mismatch) -> bool:
-    """Return True if hardly any unit is wrong in one of both and correct in the other."""
-    if not (weights.is_whole and bias.is_whole):
-        # Only some units of each are known, and not the same ones.
-        return True
-    shape = weights.parameter.shape
-    return any(
-        CHANCE * _contradictions(weights, bias, axis) <= bias.size
-        for axis, length in enumerate(shape)
-        if length == bias.size
-    )
-
-
-def _contradictions(weights: Mismatch, bias: Mismatch, axis: int) -> int:
-    """Count such units, if they are along an axis of the weights."""
-    wrong, right = (
-        np.moveaxis(mask.reshape(weights.parameter.shape), axis, 0).reshape(bias.size, -1)
-        for mask in (weights.wrong, weights.sample.is_nonzero & weights.right)
-    )
-    contradicted: Mask = bias.wrong & right.any(axis=1) & ~wrong.any(axis=1)
-    contradicted |= bias.sample.is_nonzero & bias.right & wrong.any(axis=1)
-    return int(contradicted.sum())
