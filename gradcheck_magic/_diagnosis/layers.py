@@ -137,9 +137,7 @@ def _is_established(place: Boundary, *, is_everything: bool) -> bool:
     )
 
 
-def _boundary_in(
-    layers: list[list[Mismatch]], last: int, wrong: Sequence[Mismatch]
-) -> Boundary | None:
+def _boundary_in(layers: list[list[Mismatch]], last: int, wrong: set[Mismatch]) -> Boundary | None:
     """Return the boundary in layer number `last`, or right after it, if there is one."""
     here = [m for m in layers[last] if m in wrong]
     if not here:
@@ -149,9 +147,8 @@ def _boundary_in(
     end = order.index(here[-1]) + 1
     earlier, later = order[:end], order[end:]
     explained = [m for m in earlier if m in wrong]
-    if len(explained) < TELLING_PARAMETERS or any(
-        not m.is_wrong and m.is_compared for m in earlier
-    ):
+    some_are_right = any(not m.is_wrong and m.is_compared for m in earlier)
+    if len(explained) < TELLING_PARAMETERS or some_are_right:
         return None
     rest = layers[last][layers[last].index(here[-1]) + 1 :]
     if any(_are_one_unit(here[-1], m) for m in rest):
@@ -170,14 +167,14 @@ def _best_known(layer: Sequence[Mismatch]) -> Mismatch:
     return max(layer, key=_is_matrix)
 
 
-def _without_own_errors(unexplained: Sequence[Mismatch], layers: Layers) -> list[Mismatch]:
+def _without_own_errors(unexplained: Sequence[Mismatch], layers: Layers) -> set[Mismatch]:
     """Leave out weights whose bias is correct: an error closer to the output makes both wrong."""
     alone = {
         weights
         for weights, bias in itertools.chain(*map(itertools.pairwise, layers.layers))
         if _are_one_unit(weights, bias) and bias.is_compared and not bias.is_wrong
     }
-    return [m for m in unexplained if m not in alone]
+    return set(unexplained) - alone
 
 
 def _are_one_unit(one: Mismatch, other: Mismatch) -> bool:
