@@ -24,7 +24,6 @@ from gradcheck_magic._diagnosis.conclude import (
 )
 from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.evidence import Evidence
-from gradcheck_magic._diagnosis.finding import Earlier
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._inputs.parameters import Names, collect, cost_name
@@ -280,7 +279,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
         pairing,
         numbers=partial(NotebookNumbers, request.cost_function, names, pairing, request.grads),
         cost=cost,
-        earlier=None if point else Earlier.of(request.previous, pairing),
+        previous=None if point else request.previous,
     )
     stopped: BaseException | None = None
     try:

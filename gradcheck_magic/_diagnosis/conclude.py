@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.reasons import notes, reasons
 from gradcheck_magic._inputs.fingerprint import fingerprint
 from gradcheck_magic._inputs.request import Request
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
-from gradcheck_magic._result.cause import Cause, Diagnosis
+from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._result.changes import changes
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import LISTED, Verdict
@@ -54,17 +53,11 @@ def most_telling(checks: list[GradientCheck], request: Request) -> GradientCheck
     reasons, notes = telling.reasons, telling.notes
     if point:
         before = "passes" if checks[0] else "is inconclusive"
-        sentence = (
-            f"This is point {point} of {request.points} around the given point ({around}); the "
-            f"given point {before}."
-        )
-        reasons = (sentence, *reasons)
+        where = f"This is point {point} of {request.points} around the given point ({around})"
+        reasons = (f"{where}; the given point {before}.", *reasons)
     elif telling:
-        sentence = (
-            f"The gradient was also checked at {request.points} points around the given one "
-            f"({around})."
-        )
-        notes = (*notes, sentence)
+        where = f"at {request.points} points around the given one ({around})"
+        notes = (*notes, f"The gradient was also checked {where}.")
     return replace(
         telling,
         point=point,
@@ -111,30 +104,23 @@ def conclude(evidence: Evidence, started: float) -> GradientCheck:
 
 def _notes(evidence: Evidence) -> Iterator[str]:
     """Yield notes on anything that a reader should know besides the reasons."""
+    cost = evidence.cost
     if evidence.measurement.choice:
         yield evidence.measurement.choice
     yield from evidence.pairing.notes
-    yield from evidence.cost.notes
+    yield from cost.notes
     yield from notes(evidence)
-    yield from _convention_notes(evidence.cost, evidence.diagnoses)
-    if evidence.stop and evidence.diagnoses and not evidence.is_cut_short:
-        yield CUT_SHORT
-
-
-def _convention_notes(cost: Cost, diagnoses: Sequence[Diagnosis]) -> list[str]:
-    """Return a note if the cost may have been called wrongly, and so ignores some parameters."""
-    ignored = any(d.cause is Cause.COST_IGNORES_PARAMETERS for d in diagnoses)
-    if not (ignored and cost.passed_over and cost.convention):
-        return []
-    convention, error = cost.passed_over[0]
-    return [
-        (
+    ignored = any(d.cause is Cause.COST_IGNORES_PARAMETERS for d in evidence.diagnoses)
+    if ignored and cost.passed_over and cost.convention:
+        convention, error = cost.passed_over[0]
+        yield (
             f"`{cost.name}` was called {cost.convention.described}, because it raised "
             f"{type(error).__name__} when called {convention.described}: "
-            f"{first_line(error).rstrip('.')}. If it is meant to be called like "
-            f"that, --call {convention} shows where the error occurs."
+            f"{first_line(error).rstrip('.')}. If it is meant to be called like that, "
+            f"--call {convention} shows where the error occurs."
         )
-    ]
+    if evidence.stop and evidence.diagnoses and not evidence.is_cut_short:
+        yield CUT_SHORT
 
 
 def _detectable(measured: MeasuredEntries) -> float:

@@ -30,7 +30,7 @@ from gradcheck_magic._diagnosis.causes.transposed import Transposed
 from gradcheck_magic._diagnosis.causes.unknown import Unknown
 from gradcheck_magic._diagnosis.causes.upstream import Upstream
 from gradcheck_magic._diagnosis.causes.zero import Zero
-from gradcheck_magic._diagnosis.finding import Case, Earlier, Finding
+from gradcheck_magic._diagnosis.finding import Case, Finding
 from gradcheck_magic._diagnosis.layers import Layers
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sides
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
@@ -40,8 +40,9 @@ from gradcheck_magic._measure.compare import Comparison
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.scan import Scan
 from gradcheck_magic._result.cause import Diagnosis
+from gradcheck_magic._result.gradient_check import GradientCheck
 
-__all__ = ["CAUSES", "diagnose", "searched"]
+__all__ = ["CAUSES", "diagnose", "is_of_same", "searched"]
 
 Vector = NDArray[np.float64]
 
@@ -59,35 +60,14 @@ def diagnose(
     numbers: Callable[[], NotebookNumbers],
     cost: Cost,
     evaluate: bool = True,
-    earlier: Earlier | None = None,
+    previous: GradientCheck | None = None,
     scan: Scan | None = None,
 ) -> tuple[Diagnosis, ...]:
     """Name the cause for every parameter that has wrong entries.
 
-    Parameters
-    ----------
-    pairing : Pairing
-        The parameters and the analytic gradient.
-    comparison : Comparison
-        The verdicts on the entries.
-    measured : MeasuredEntries
-        The entries that were measured.
-    numbers : callable
-        Returns the lengths and numbers that the notebook knows by name. It is called only if
-        something is wrong.
-    cost : Cost
-        The cost.
-    evaluate : bool
-        If True, the cost may be called, to test hypotheses that need more evaluations.
-    earlier : Earlier, optional
-        The measurements of the check before this one.
-    scan : Scan, optional
-        The scan, which also knows about entries that were not measured individually.
-
-    Returns
-    -------
-    tuple of Diagnosis
-        The diagnoses in the order of the parameters; parameters that share a cause share one.
+    Parameters that share a cause share a diagnosis. The `numbers` of the notebook are collected
+    only if something is wrong. Unless `evaluate` is False, the cost may be called, to test
+    hypotheses that need more evaluations.
     """
     if not (comparison.wrong.any() or comparison.inspect.any()):
         return ()
@@ -99,7 +79,7 @@ def diagnose(
         numbers(),
         cost.name,
         cost if evaluate else None,
-        earlier,
+        previous if is_of_same(previous, pairing) else None,
         findings=tuple(Unknown.of(m) for m in mismatches if m.is_wrong),
     )
     # The squares of huge values overflow; a model that then becomes infinite explains nothing.
@@ -114,6 +94,14 @@ def diagnose(
             for finding in searched(case).findings
             if finding.firm or any(mismatch.is_bug for mismatch in finding.mismatches)
         )
+
+
+def is_of_same(previous: GradientCheck | None, pairing: Pairing) -> bool:
+    """Return True if the previous check measured all entries of the same parameters."""
+    if previous is None or previous.n_measured < pairing.size:
+        return False
+    then, now = ([(p.name, p.shape) for p in ps] for ps in (previous.parameters, pairing.checked))
+    return then == now
 
 
 def searched(case: Case) -> Case:
@@ -131,7 +119,8 @@ def joined(case: Case) -> list[Finding]:
         for i, group in enumerate(groups):
             both = group.joined(finding)
             if both is not None:
-                groups[i] = replace(both, mismatches=case.in_order(both.mismatches))
+                in_order = sorted(both.mismatches, key=case.mismatches.index)
+                groups[i] = replace(both, mismatches=tuple(in_order))
                 break
         else:
             groups.append(finding)
@@ -174,24 +163,28 @@ def _mismatches(
     pairing: Pairing, comparison: Comparison, measured: MeasuredEntries, scan: Scan | None
 ) -> Iterator[Mismatch]:
     # At a kink, any value between the slopes on both sides is correct.
-    numerical = np.where(measured.kinked, (measured.low + measured.high) / 2, measured.numerical)
-    half_gap = np.where(measured.kinked, (measured.high - measured.low) / 2, 0.0)
+    half_gap = np.where(measured.kinked, measured.high - measured.low, 0.0) / 2
+    numerical = np.where(measured.kinked, measured.low + half_gap, measured.numerical)
     bars = measured.uncertainty + half_gap
     wrong = comparison.wrong | comparison.inspect
     parts = zip(measured.parts(pairing), pairing.gradient_names, pairing.gradients, strict=True)
     for i, ((parameter, part, ks), gradient_name, analytic) in enumerate(parts):
-        values = analytic, numerical[part], bars[part], measured.rounding[part]
-        is_bug = bool(comparison.wrong[part].any())
-        # A scanned parameter may be huge, and a part of it tells as much.
-        is_all = scan is None or parameter.size <= LARGE_PARAMETER
-        sides = None if is_all else _some_sides(parameter, ks, analytic)
-        mismatch = Mismatch.of(
-            parameter, gradient_name, values, wrong[part], ks, is_bug=is_bug, sides=sides
-        )
+        sides = right = None
         if scan is not None:
-            each = scan.parameters[i]
-            mismatch = mismatch.with_right_ones(each.known_right(), each.detectable)
-        yield mismatch
+            right = scan.parameters[i].known_right(), scan.parameters[i].detectable
+            # A scanned parameter may be huge, and a part of it tells as much.
+            is_large = parameter.size > LARGE_PARAMETER
+            sides = _some_sides(parameter, ks, analytic) if is_large else None
+        yield Mismatch.of(
+            parameter,
+            gradient_name,
+            (analytic, numerical[part], bars[part], measured.rounding[part]),
+            wrong[part],
+            ks,
+            is_bug=bool(comparison.wrong[part].any()),
+            sides=sides,
+            right=right,
+        )
 
 
 def _some_sides(parameter: Parameter, ks: NDArray[np.intp], analytic: Vector) -> Sides:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.evaluation import OutOfTime
 from gradcheck_magic._inputs.pairing import Pairing
-from gradcheck_magic._inputs.parameters import DOUBLE
 from gradcheck_magic._measure.compare import Comparison
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.measurement import Measurement
@@ -51,11 +50,6 @@ class Evidence:
         return self.measurement.scan
 
     @property
-    def epsilon(self) -> float:
-        """The step of the textbook differences."""
-        return self.measurement.epsilon
-
-    @property
     def is_cut_short(self) -> bool:
         """True if the check was stopped before everything was measured."""
         return self.stop is not None and not self.measurement.is_done
@@ -74,11 +68,6 @@ class Evidence:
         verdict = self.comparison.verdict
         is_bug = verdict is Verdict.BUG
         return Verdict.INCONCLUSIVE if self.is_cut_short and not is_bug else verdict
-
-    @property
-    def is_single(self) -> bool:
-        """True if parameters or cost have less than double precision."""
-        return self.cost.itemsize < DOUBLE
 
     def labels(self, mask: Mask) -> str:
         """Return the names of the first few entries where a mask is true."""

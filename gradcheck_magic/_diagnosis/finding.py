@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, Self
 
@@ -13,7 +13,7 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._diagnosis.layers import Layers
 from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch, Sample
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
-from gradcheck_magic._diagnosis.phrases import are, extent, gradients
+from gradcheck_magic._diagnosis.phrases import are, digits, gradients
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._result.cause import Cause, Details
 from gradcheck_magic._result.gradient_check import GradientCheck
@@ -24,7 +24,6 @@ __all__ = [
     "FLAT_SPREAD",
     "TELLING_ENTRIES",
     "Case",
-    "Earlier",
     "Finding",
     "is_same",
 ]
@@ -115,8 +114,20 @@ class Finding:
 
     @property
     def extent(self) -> str:
-        """The number of entries in which it holds, and of digits."""
-        return extent(self.mismatches)
+        """The number of entries in which it holds, and of digits.
+
+        Entries in which both gradients are zero do not count: any factor relates them.
+        """
+        sample = Sample.pooled(mismatch.sample for mismatch in self.mismatches)
+        zero = (sample.analytic == 0) & (sample.numerical == 0)
+        told = int((sample.stands_out & ~zero).sum())
+        if not told:
+            return "as far as the error bars can tell"
+        kinds = ((len(sample), ""), (sample.known.sum(), "measured "), ((~zero).sum(), "nonzero "))
+        which = next((kind for n, kind in kinds if n == told), None)
+        clear = " clearly larger than their error bars" if which is None else ""
+        some = f"all {told:,} {which or ''}entries" if told > 1 else f"the only {which or ''}entry"
+        return f"in {some}{clear}{digits(sample)}"
 
 
 def is_same(one: tuple[float, float], other: tuple[float, float]) -> bool:
@@ -125,44 +136,20 @@ def is_same(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return bool(apart <= 2 * widths + TOLERANCE * abs(one[0]))
 
 
-@dataclass(frozen=True)
-class Earlier:
-    """The measurements of an earlier check of the same parameters, as arrays of shape (n,)."""
-
-    numerical: Vector
-    uncertainty: Vector
-
-    @classmethod
-    def of(cls, previous: GradientCheck | None, pairing: Pairing) -> Self | None:
-        """Return the measurements of the previous check, if it had the same parameters."""
-        if previous is None or previous.n_measured < pairing.size:
-            return None
-        same = [(p.name, p.shape) for p in pairing.checked] == [
-            (p.name, p.shape) for p in previous.parameters
-        ]
-        return cls(previous.numerical, previous.uncertainty) if same else None
-
-
 @dataclass(frozen=True, eq=False)
 class Case:
     """A wrong gradient: all that can be asked about it, and what was found so far.
 
     Attributes
     ----------
-    pairing : Pairing
-        The parameters and the analytic gradient.
     mismatches : tuple of Mismatch
         All parameters, correct or wrong.
     layers : Layers
         The same in the order of the network.
-    numbers : NotebookNumbers
-        The lengths and numbers that the notebook knows by name.
-    cost_name : str
-        The user's name for the cost.
     cost : Cost, optional
         The cost, already entered; None if it must not be called.
-    earlier : Earlier, optional
-        The measurements of the check before this one.
+    earlier : GradientCheck, optional
+        The check before this one, if it measured the same parameters.
     findings : tuple of Finding
         What was found so far, in the order of the parameters.
     """
@@ -173,7 +160,7 @@ class Case:
     numbers: NotebookNumbers
     cost_name: str
     cost: Cost | None = None
-    earlier: Earlier | None = None
+    earlier: GradientCheck | None = None
     findings: tuple[Finding, ...] = ()
 
     def with_findings(self, new: Sequence[Finding]) -> Case:
@@ -185,10 +172,6 @@ class Case:
         findings = [*(finding for finding in kept if finding.mismatches), *new]
         findings.sort(key=lambda finding: self.mismatches.index(finding.mismatches[0]))
         return replace(self, findings=tuple(findings))
-
-    def in_order(self, mismatches: Iterable[Mismatch]) -> tuple[Mismatch, ...]:
-        """Return some parameters in the order in which they were given."""
-        return tuple(sorted(mismatches, key=self.mismatches.index))
 
     @property
     def open(self) -> tuple[Mismatch, ...]:
@@ -226,7 +209,7 @@ class Case:
         doubtful = self.doubtful
         kept = {m for f in self.findings if f not in doubtful for m in f.mismatches}
         fitting = tuple(m for m in self.mismatches if m not in kept)
-        return fitting if doubtful and all(m.sides is None for m in fitting) else ()
+        return fitting if doubtful and all(m.is_whole for m in fitting) else ()
 
     @property
     def theta(self) -> Vector:

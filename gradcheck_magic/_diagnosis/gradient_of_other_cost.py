@@ -8,7 +8,7 @@ each time to within the error of D_v, belongs to J.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,15 +37,7 @@ BY_CHANCE = -6.0
 
 @dataclass(frozen=True)
 class NoisyFunction:
-    """The function J, and the noise of one of its values.
-
-    Attributes
-    ----------
-    evaluate : callable
-        Returns J(θ) for θ; nan if it cannot be computed.
-    noise : float
-        The absolute error of one value.
-    """
+    """J(θ) as a function that returns nan where it cannot be computed, and the noise of a value."""
 
     evaluate: Callable[[Vector], float]
     noise: float
@@ -63,57 +55,33 @@ def is_gradient_of(
     *,
     given: float = 0.0,
 ) -> bool:
-    """Return True if the analytic gradient of some parameters is that of a function.
+    """Return True if the analytic gradient of some parameters is that of a function at a point.
 
-    Parameters
-    ----------
-    function : NoisyFunction
-        The function J.
-    theta : ndarray
-        The point.
-    mismatches : sequence of Mismatch
-        The parameters; all other entries are held fixed.
-    given : float
-        The relative error of the point itself.
-
-    Returns
-    -------
-    bool
-        True if the gradient fits in every direction, and fits far better than the one measured for
-        the user's own cost at the user's own θ.
+    It must fit in every direction within each of these parameters, and fit far better than the one
+    measured for the user's own cost at the user's own θ. The point itself may have a relative error
+    that is `given`.
     """
     chance = 0.0
     random = np.random.default_rng(0)
-    for mismatch, direction in _directions(mismatches, len(theta), random):
+    for turn in range(max(LEAST_DIRECTIONS, len(mismatches))):
+        # Start with the last parameters: they are the least likely to be wrong for another reason.
+        mismatch = mismatches[-1 - turn % len(mismatches)]
         sample, part = mismatch.sample, mismatch.part
-        v = direction[part]
+        v = random.normal(size=mismatch.size)
+        v /= np.linalg.norm(v)
+        direction = np.zeros(len(theta))
+        direction[part] = v
         expected = float(sample.analytic @ v)
         apart = abs(expected - float(sample.numerical @ v))
-        scale = max(1.0, float(np.max(np.abs(theta[part]))))
-        step = STEP_OF_DIRECTION * scale
+        step = STEP_OF_DIRECTION * max(1.0, float(np.max(np.abs(theta[part]))))
         near = function.slope(theta, direction, step)
         if not abs(near - expected) <= DOUBTFUL * apart:
             return False
         far = function.slope(theta, direction, 2 * step)
         # The truncation error of the smaller step is a third of the difference between the two.
-        allowed = (
-            NOISE_BARS * function.noise / step + abs(far - near) + LEFT_OVER * norm(sample.analytic)
-        )
-        allowed += given * apart
+        allowed = NOISE_BARS * function.noise / step + abs(far - near) + given * apart
+        allowed += LEFT_OVER * norm(sample.analytic)
         if not abs(near - expected) <= allowed:
             return False
         chance += math.log10(min(1.0, allowed / apart)) if apart else 0.0
     return chance <= BY_CHANCE
-
-
-def _directions(
-    mismatches: Sequence[Mismatch], size: int, random: np.random.Generator
-) -> Iterator[tuple[Mismatch, Vector]]:
-    """Yield parameters in turn, each with a direction of length 1 within it."""
-    for turn in range(max(LEAST_DIRECTIONS, len(mismatches))):
-        # Start with the last parameters: they are the least likely to be wrong for another reason.
-        mismatch = mismatches[-1 - turn % len(mismatches)]
-        direction = np.zeros(size)
-        v = random.normal(size=mismatch.size)
-        direction[mismatch.part] = v / np.linalg.norm(v)
-        yield mismatch, direction

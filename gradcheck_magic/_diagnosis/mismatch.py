@@ -48,17 +48,10 @@ def norm(vector: Vector) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Entries of a gradient, each an array of shape (n,).
+    """Entries of a gradient: each column is an array of shape (n,).
 
-    Attributes
-    ----------
-    analytic, numerical, theta : ndarray
-        The backpropagated and the measured values, and the entries of θ themselves.
-    bar, rounding : ndarray
-        The error bars of the measured values, inf where there is none, and the rounding errors of
-        the backpropagated ones.
-    spread : ndarray
-        The typical error of the entries of the same parameter.
+    The error `bar` is that of the measured values, inf where there is none; the `rounding` error is
+    that of the backpropagated ones. The `spread` is the typical error in the same parameter.
     """
 
     analytic: Vector
@@ -104,19 +97,8 @@ class Sample:
     def chance(self, model: Vector, bar: Vector, *, free: int = 0) -> float:
         """Return log₁₀ of the probability that an unrelated model fits the values.
 
-        Parameters
-        ----------
-        model : ndarray, shape (n,)
-            The predicted values.
-        bar : ndarray, shape (n,)
-            The error bars of the predicted values.
-        free : int
-            The number of parameters of the model that were fitted to the same values.
-
-        Returns
-        -------
-        float
-            0.0 if the model does not fit every value.
+        It is 0.0 if the model, whose predictions have error bars, does not fit every value; `free`
+        of its numbers were fitted to the same values.
         """
         with np.errstate(invalid="ignore", over="ignore"):
             allowed = CLEAR * (bar + self.rounding + TOLERANCE * np.abs(model))
@@ -180,28 +162,25 @@ class Mismatch:
 
     Attributes
     ----------
-    parameter : Parameter
-        The parameter.
-    gradient_name : str
-        The user's name for the gradient.
+    sides : tuple of ndarray of int
+        The rows, columns and so on in the sample. A parameter that was scanned may be huge, and
+        then these are only some.
     sample : Sample
-        All its entries, in C order; or those where some of its rows and columns meet.
-    wrong : ndarray of bool, shape (n,)
+        The entries where they meet, in C order.
+    wrong : ndarray of bool
         True for wrong entries of the sample.
     is_bug : bool
         True if the error of any entry is too large to be merely worth inspecting.
-    sides : tuple of ndarray of int, or None
-        The rows, columns and so on of the sample; None if it has all of them.
     n_right_elsewhere : int
         The number of entries outside the sample that are known to be correct.
     """
 
     parameter: Parameter
     gradient_name: str
+    sides: Sides
     sample: Sample
     wrong: Mask
     is_bug: bool
-    sides: Sides | None = None
     n_right_elsewhere: int = 0
 
     @classmethod
@@ -215,53 +194,35 @@ class Mismatch:
         *,
         is_bug: bool,
         sides: Sides | None = None,
+        right: tuple[Mask, float] | None = None,
     ) -> Self:
         """Return a mismatch from analytic and numerical values, error bars and rounding.
 
         The analytic values are those of the whole parameter; all others are only those of the
-        entries `ks`. If `sides` are given, all entries of `ks` are where they meet.
+        entries `ks`. If `sides` are given, all entries of `ks` are where they meet. More entries of
+        the whole parameter may be known to be `right`, to within an error bar.
         """
-        analytic, theta = values[0], np.ravel(np.asarray(parameter.array))
-        if sides is not None:
-            chosen = _where_they_meet(sides, parameter.shape)
-            analytic, theta, ks = analytic[chosen], theta[chosen], np.searchsorted(chosen, ks)
-        numerical, bar, rounding = (
-            _scattered(value, ks, len(analytic), fill)
-            for value, fill in zip(values[1:], (np.nan, np.inf, 0.0), strict=True)
-        )
-        bar = np.where(np.isfinite(numerical), bar, np.inf)
-        numerical = np.where(np.isfinite(bar), numerical, 0.0)
+        sides = tuple(map(np.arange, parameter.shape)) if sides is None else sides
+        chosen = np.ravel(np.ravel_multi_index(np.ix_(*sides), parameter.shape))
+        analytic, theta = values[0][chosen], np.ravel(np.asarray(parameter.array))[chosen]
+        numerical, bar, rounding = (np.full(len(chosen), fill) for fill in (0.0, np.inf, 0.0))
+        n_right_elsewhere = 0
+        if right is not None:
+            inside = right[0][chosen]
+            numerical[inside], bar[inside] = analytic[inside], right[1]
+            n_right_elsewhere = int(right[0].sum() - inside.sum())
+        known = np.isfinite(values[1]) & np.isfinite(values[2])
+        places, everywhere = np.searchsorted(chosen, ks), np.zeros(len(chosen), dtype=bool)
+        numerical[places], bar[places] = np.where(known, values[1:3], [[0.0], [np.inf]])
+        rounding[places], everywhere[places] = values[3], wrong
         spread = _spread(analytic, numerical, bar)
         sample = Sample(analytic, numerical, theta.astype(np.float64), bar, rounding, spread)
-        everywhere = _scattered(wrong, ks, len(analytic), fill=False)
-        return cls(parameter, gradient_name, sample, everywhere, is_bug, sides)
-
-    def with_right_ones(self, right: Mask, bar: float) -> Self:
-        """Return a copy in which more entries are known to be correct, to within an error bar.
-
-        Parameters
-        ----------
-        right : ndarray of bool
-            True for these entries, among all entries of the parameter.
-        bar : float
-            The error bar.
-        """
-        sample, n_right = self.sample, int(right.sum())
-        if self.sides is not None:
-            right = right[_where_they_meet(self.sides, self.parameter.shape)]
-        numerical = np.where(right, sample.analytic, sample.numerical)
-        bars = np.where(right, bar, sample.bar)
-        spread = _spread(sample.analytic, numerical, bars)
-        return replace(
-            self,
-            sample=replace(sample, numerical=numerical, bar=bars, spread=spread),
-            n_right_elsewhere=n_right - int(right.sum()),
-        )
+        return cls(parameter, gradient_name, sides, sample, everywhere, is_bug, n_right_elsewhere)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the sample."""
-        return self.parameter.shape if self.sides is None else tuple(map(len, self.sides))
+        return tuple(map(len, self.sides))
 
     @property
     def n_right(self) -> int:
@@ -271,17 +232,14 @@ class Mismatch:
     def index(self, k: int) -> tuple[int, ...]:
         """Return the index in the parameter of the `k`-th entry of the sample."""
         index = index_of(k, self.shape)
-        if self.sides is None:
-            return index
         return tuple(int(side[i]) for side, i in zip(self.sides, index, strict=True))
 
     def places(self, axis: int, inside: NDArray[np.intp]) -> list[int]:
         """Return the indices in the parameter of some rows, or columns, of the sample."""
-        if self.sides is None:
-            return [int(i) for i in inside]
-        if len(inside) == len(self.sides[axis]):
-            return list(range(self.parameter.shape[axis]))
-        return [int(i) for i in self.sides[axis][inside]]
+        side = self.sides[axis]
+        # What holds for the whole sample holds for the whole parameter.
+        is_all = len(inside) == len(side)
+        return list(range(self.parameter.shape[axis])) if is_all else side[inside].tolist()
 
     @property
     def name(self) -> str:
@@ -324,9 +282,9 @@ class Mismatch:
         return bool(np.isfinite(self.sample.analytic).all())
 
     @property
-    def is_measured(self) -> bool:
-        """True if all its entries were measured."""
-        return self.sides is None and bool(self.sample.known.all())
+    def is_whole(self) -> bool:
+        """True if the sample has all entries of the parameter."""
+        return len(self.sample) == self.size
 
     @property
     def is_compared(self) -> bool:
@@ -341,16 +299,3 @@ class Mismatch:
     def where(self, mask: Mask) -> Self:
         """Return a copy with only some of the entries."""
         return replace(self, sample=self.sample.where(mask), wrong=self.wrong[mask])
-
-
-def _where_they_meet(sides: Sides, shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """Return the positions, in C order, of the entries where some rows, columns and so on meet."""
-    index = np.meshgrid(*sides, indexing="ij")
-    return np.ravel_multi_index(tuple(i.ravel() for i in index), shape)
-
-
-def _scattered(values: NDArray, ks: NDArray[np.intp], size: int, fill: float) -> NDArray:  # type: ignore[type-arg]
-    """Return an array of all entries: the given ones, and `fill` elsewhere."""
-    everything = np.full(size, fill, dtype=values.dtype)
-    everything[ks] = values
-    return everything

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -51,40 +51,25 @@ OTHER_RATES = re.compile(r"drop\w*|decay|momentum|keep|epochs|n")
 class Factor:
     """The probable meaning of a factor.
 
-    Attributes
-    ----------
-    kind : str
-        Says if the factor is a whole number, its reciprocal, its square root, or one over that.
-    number : int
-        The whole number.
-    length : str
-        The axis in the notebook that has this length, such as ``X.shape[1]``; empty if none has.
-    square : str
-        The axis whose length is its square, unless the number is too small to mean anything.
+    It is a whole number, its reciprocal, its square root, or one over that.
     """
 
     kind: Literal["whole", "part", "root", "part of root"]
     number: int
+    # The axis in the notebook that has this length, such as ``X.shape[1]``; empty if none has.
     length: str
+    # The axis whose length is its square, unless the number is too small to mean anything.
     square: str = ""
 
 
 @dataclass(frozen=True)
 class Strength:
-    """The formula for an excess of regularisation, in names of the notebook.
-
-    Attributes
-    ----------
-    formula : str
-        The formula, such as ``lambd / X.shape[1]``.
-    instead : str
-        The formula used in its place, such as ``lambd``; empty if the formula itself is the excess.
-    is_whole : bool
-        True for a strength as the gradient has it, λ or λ / m; False for half or twice that.
-    """
+    """The formula for an excess of regularisation, such as ``lambd / X.shape[1]``."""
 
     formula: str
+    # The formula used in its place, such as ``lambd``; empty if the formula itself is the excess.
     instead: str = ""
+    # True for a strength as the gradient has it, λ or λ / m; False for half or twice that.
     is_whole: bool = True
 
 
@@ -92,18 +77,7 @@ class NotebookNumbers:
     """The lengths of arrays, and the numbers, that may explain a factor or a strength.
 
     Variables that the cost reads come first, then the parameters themselves, then the rest of the
-    namespace.
-
-    Parameters
-    ----------
-    function : callable
-        The cost.
-    names : mapping or sequence of str, optional
-        The namespace, if it is one.
-    pairing : Pairing
-        The parameters.
-    grads : object, optional
-        The gradients as the user gave them; they are left out, as they cannot explain themselves.
+    namespace. The gradients, `grads`, are left out: they cannot explain themselves.
     """
 
     def __init__(
@@ -111,35 +85,28 @@ class NotebookNumbers:
     ) -> None:
         self._lengths: dict[int, str] = {}
         self._numbers: dict[str, float] = {}
-        self._own = {id(parameter.value) for parameter in pairing.parameters.arrays}
-        self._own |= {id(pairing.parameters.container), id(grads)}
-        self._own |= {id(leaf) for _, leaf in until_error(array_leaves(grads))}
+        own = {id(parameter.value) for parameter in pairing.parameters.arrays}
+        own |= {id(pairing.parameters.container), id(grads)}
+        own |= {id(leaf) for _, leaf in until_error(array_leaves(grads))}
         namespace = list(until_error(_public(names))) if isinstance(names, Mapping) else []
         # Variables that the cost reads are the likeliest; use the notebook's names for them.
         spoken = {id(value): name for name, value in namespace if _is_array(value)}
         read = [
             (spoken.get(id(v), k), v) for k, v in until_error(variables_read(function, NAME_DEPTH))
         ]
-        in_cost, elsewhere = list(self._leaves(read)), list(self._leaves(namespace))
+        in_cost, elsewhere = (
+            [leaf for variable in named for leaf in until_error(_leaves(*variable, own))]
+            for named in (read, namespace)
+        )
         parameters = [(parameter.name, parameter) for parameter in pairing.parameters.arrays]
         for label, leaf in (*in_cost, *parameters, *elsewhere):
-            self._take_lengths(label, getattr(leaf, "shape", ()))
+            for axis, length in enumerate(getattr(leaf, "shape", ())):
+                if SHORTEST_LENGTH <= length <= LONGEST_LENGTH:
+                    self._lengths.setdefault(length, f"{label}.shape[{axis}]")
         for label, leaf in (*elsewhere, *in_cost):
             if not _is_array(leaf) and (number := _finite(leaf)):
                 self._numbers.setdefault(label, number)
         self._read = {label for label, _ in in_cost}
-
-    def _leaves(self, named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-        """Yield all arrays and numbers that are neither parameters nor gradients."""
-        for name, value in named:
-            if id(value) not in self._own:
-                leaves = until_error(_leaves(name, value, NAME_DEPTH))
-                yield from ((label, leaf) for label, leaf in leaves if id(leaf) not in self._own)
-
-    def _take_lengths(self, label: str, shape: tuple[int, ...]) -> None:
-        for axis, length in enumerate(shape):
-            if SHORTEST_LENGTH <= length <= LONGEST_LENGTH:
-                self._lengths.setdefault(length, f"{label}.shape[{axis}]")
 
     @functools.cached_property
     def factors(self) -> tuple[float, ...]:
@@ -166,39 +133,31 @@ class NotebookNumbers:
 
     def rate(self, value: float) -> str:
         """Return the name of the learning rate with this value; empty if there is none."""
-        same = (k for k, v in self._rates() if abs(v - value) <= SAME * abs(value))
-        return next(same, "")
+        return next((k for k, v in self._rates() if abs(v - value) <= SAME * abs(value)), "")
 
     @property
     def rates(self) -> tuple[float, ...]:
         """The numbers whose names suggest a learning rate."""
         return tuple(dict.fromkeys(v for _, v in self._rates() if 0 < v <= LARGEST_RATE))
 
-    def _rates(self) -> Iterator[tuple[str, float]]:
-        for name, value in self._numbers.items():
-            if _is_called(name, RATES) and not _is_called(name, OTHER_RATES):
-                yield name, value
+    def _rates(self) -> list[tuple[str, float]]:
+        return [(k, v) for k, v in self._numbers.items() if _is_called(k, RATES, OTHER_RATES)]
 
     def strength(self, value: float, tolerance: float) -> Strength | None:
         """Return the formula for an excess λ of regularisation; None if nothing fits.
 
-        Parameters
-        ----------
-        value, tolerance : float
-            The gradient exceeds the correct one by `value` times the parameter, known to within
-            `tolerance`.
+        The gradient exceeds the correct one by `value` times the parameter, known to within
+        `tolerance`.
         """
+        is_known = tolerance <= KNOWN * abs(value)
+        if not (is_known or tolerance <= ROUGHLY_KNOWN * abs(value)):
+            return None
         for name, number in self._numbers.items():
-            is_called = _is_called(name, STRENGTHS) and not _is_called(name, OTHER_STRENGTHS)
-            if name not in self._read and not is_called:
+            clues = (name in self._read) + _is_called(name, STRENGTHS, OTHER_STRENGTHS)
+            if clues < (1 if is_known else 2):
                 continue
-            if tolerance <= KNOWN * abs(value):
-                meant = self._excesses(name, number)
-            elif name in self._read and is_called and tolerance <= ROUGHLY_KNOWN * abs(value):
-                meant = iter([(Strength(name), abs(number))])
-            else:
-                continue
-            for strength, excess in meant:
+            meant = self._excesses(name, number)
+            for strength, excess in meant if is_known else [next(meant)]:
                 if abs(abs(value) - excess) <= max(tolerance, SAME * excess):
                     return strength
         return None
@@ -231,10 +190,10 @@ def _finite(value: Any) -> float:
     return number if math.isfinite(number) else 0.0
 
 
-def _is_called(name: str, words: re.Pattern[str]) -> bool:
-    """Return True if one of the words in a name matches, as in ``learning_rate`` or ``self.lr``."""
-    last = name.rpartition(".")[2]
-    return any(map(words.fullmatch, re.findall(r"[a-z]+\d*", last.lower())))
+def _is_called(name: str, words: re.Pattern[str], others: re.Pattern[str]) -> bool:
+    """Return True if one of the words in a name matches, as in ``self.lr``, and no other does."""
+    parts = re.findall(r"[a-z]+\d*", name.rpartition(".")[2].lower())
+    return any(map(words.fullmatch, parts)) and not any(map(others.fullmatch, parts))
 
 
 def _is_array(value: Any) -> bool:
@@ -249,16 +208,18 @@ def _public(namespace: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
             yield str(name), value
 
 
-def _leaves(label: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
-    """Yield the arrays and numbers in a value, each with its name."""
-    if isinstance(value, bool):
+def _leaves(
+    label: str, value: Any, own: set[int], depth: int = NAME_DEPTH
+) -> Iterator[tuple[str, Any]]:
+    """Yield the arrays and numbers in a value, except parameters and gradients, with a name."""
+    if isinstance(value, bool) or id(value) in own:
         return
     if _is_array(value) or isinstance(value, (int, float, np.integer, np.floating)):
         yield label, value
     elif isinstance(value, dict) and depth:
         for key, item in value.items():
             if isinstance(key, (str, int)):
-                yield from _leaves(f"{label}[{key!r}]", item, depth - 1)
+                yield from _leaves(f"{label}[{key!r}]", item, own, depth - 1)
     elif isinstance(value, (list, tuple)) and depth and len(value) <= LONGEST_LISTED:
         for i, item in enumerate(value):
-            yield from _leaves(f"{label}[{i}]", item, depth - 1)
+            yield from _leaves(f"{label}[{i}]", item, own, depth - 1)

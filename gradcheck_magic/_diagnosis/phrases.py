@@ -9,7 +9,7 @@ import numpy as np
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, norm
 from gradcheck_magic._wording import counted, listed
 
-__all__ = ["are", "axes_named", "digits", "extent", "factor_text", "gradients", "signed"]
+__all__ = ["are", "axes_named", "digits", "factor_text", "gradients", "signed"]
 
 # The largest number of gradients that a sentence names; of more, it names only some.
 NAMED_GRADIENTS, NAMED_OF_MANY = 6, 3
@@ -38,23 +38,6 @@ def axes_named(axes: Sequence[int]) -> str:
 def signed(number: str) -> str:
     """Return a formatted number with a minus sign in place of a hyphen."""
     return number.replace("-", "−")
-
-
-def extent(mismatches: Sequence[Mismatch]) -> str:
-    """Return in how many entries, and to how many digits, a cause explains some gradients.
-
-    Entries in which both gradients are zero do not count: any factor relates them.
-    """
-    sample = Sample.pooled(mismatch.sample for mismatch in mismatches)
-    zero = (sample.analytic == 0) & (sample.numerical == 0)
-    told = int((sample.stands_out & ~zero).sum())
-    if not told:
-        return "as far as the error bars can tell"
-    kinds = ((len(sample), ""), (sample.known.sum(), "measured "), ((~zero).sum(), "nonzero "))
-    which = next((kind for n, kind in kinds if n == told), None)
-    clear = " clearly larger than their error bars" if which is None else ""
-    some = f"all {told:,} {which or ''}entries" if told > 1 else f"the only {which or ''}entry"
-    return f"in {some}{clear}{digits(sample)}"
 
 
 def digits(sample: Sample) -> str:

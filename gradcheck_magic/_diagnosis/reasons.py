@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._diagnosis.evidence import NAMED_ENTRIES, Evidence
+from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
-from gradcheck_magic._inputs.parameters import Parameter
+from gradcheck_magic._inputs.parameters import DOUBLE
 from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS
 from gradcheck_magic._result.parameter_check import relative_error
 from gradcheck_magic._result.verdict import Verdict, textbook_verdict
@@ -17,7 +17,6 @@ from gradcheck_magic._wording import listed
 
 __all__ = ["notes", "reasons"]
 
-Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 # The noise of an ordinary sum, in units of the rounding of its result. More noise than that has
@@ -31,22 +30,19 @@ LARGE_COST = 1e4
 
 def reasons(evidence: Evidence) -> Iterator[str]:
     """Yield the reasons for the verdict, where the difference alone does not explain it."""
-    if evidence.stopped:
-        yield evidence.stopped
+    told = [evidence.stopped] if evidence.stopped else []
     if evidence.scan is not None:
-        told = list(scan_reasons(evidence, evidence.scan))
-        yield from told
-        if evidence.verdict is Verdict.INCONCLUSIVE and not (told or evidence.stopped):
-            yield from _inconclusive(evidence)
+        told += scan_reasons(evidence, evidence.scan)
+    yield from told
+    if told:
         return
-    if evidence.stopped:
-        return
-    if evidence.verdict is Verdict.INSPECT and not evidence.diagnoses:
-        yield from _slightly_off(evidence)
     if evidence.verdict is Verdict.INCONCLUSIVE:
         yield from _inconclusive(evidence)
-    elif evidence.verdict is not textbook_verdict(evidence.comparison.difference[0]):
-        yield _why_not_textbook(evidence)
+    elif evidence.scan is None:
+        if evidence.verdict is Verdict.INSPECT and not evidence.diagnoses:
+            yield _slightly_off(evidence)
+        if evidence.verdict is not textbook_verdict(evidence.comparison.difference[0]):
+            yield _why_not_textbook(evidence)
 
 
 def notes(evidence: Evidence) -> Iterator[str]:
@@ -57,23 +53,14 @@ def notes(evidence: Evidence) -> Iterator[str]:
     yield from _symmetric(evidence)
 
 
-# Reasons to inspect a gradient
-
-
-def _slightly_off(evidence: Evidence) -> Iterator[str]:
-    """Yield the size of the error, and the usual causes of one so small."""
-    slightly = {
-        p.name: float(relative_error(np.array(p.worst.numerical), np.array(p.worst.analytic)))
-        for p in evidence.comparison.parameters
-        if p.verdict is Verdict.INSPECT and p.worst is not None
-    }
-    if not slightly:
-        return
-    names, off = listed(slightly, NAMED_ENTRIES), max(slightly.values())
-    yield (
-        f"{names} {'has' if len(slightly) == 1 else 'have'} relative errors of up to "
-        f"{off:.0e}: more than the error bars allow, but less than most bugs cause. Look for a "
-        "constant with few digits, such as 3.1416, and for a computation in single precision."
+def _slightly_off(evidence: Evidence) -> str:
+    """Return the size of the error, and the usual causes of one so small."""
+    measured, mask = evidence.measured, evidence.comparison.inspect
+    errors = relative_error(measured.numerical[mask], measured.analytic[mask])
+    return (
+        f"The relative errors of {evidence.names(mask)} are up to {errors.max():.0e}: more than "
+        "the error bars allow, but less than most bugs cause. Look for a constant with few digits, "
+        "such as 3.1416, and for a computation in single precision."
     )
 
 
@@ -81,14 +68,13 @@ def _slightly_off(evidence: Evidence) -> Iterator[str]:
 
 
 def _inconclusive(evidence: Evidence) -> Iterator[str]:
-    unknown, cost = evidence.comparison.unknown, evidence.cost
-    analytic_is_zero = np.abs(evidence.measured.analytic) <= ZERO * evidence.measured.uncertainty
-    if not unknown.any() or np.all(
-        analytic_is_zero & (np.abs(evidence.measured.numerical) <= evidence.measured.uncertainty)
-    ):
+    unknown, cost, measured = evidence.comparison.unknown, evidence.cost, evidence.measured
+    is_zero = np.abs(measured.analytic) <= ZERO * measured.uncertainty
+    is_zero &= np.abs(measured.numerical) <= measured.uncertainty
+    if is_zero.all() or not unknown.any():
         yield _stationary(evidence)
         return
-    lost = ~np.isfinite(evidence.measured.numerical)
+    lost = ~np.isfinite(measured.numerical)
     if lost.any():
         yield (
             f"`{cost.name}` is not finite near {evidence.labels(lost)}, or every step there is too "
@@ -121,7 +107,7 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
     size = float(np.max(np.abs(evidence.measured.numerical[unknown])))
     known = f"the numerical gradient of {names}, at most {size:.1e}, is known only to {bar:.1e}"
     carries = f"`{cost.name}` is {precision.value:.3g} and has noise of {precision.noise:.1e}"
-    if evidence.is_single and precision is cost.own:
+    if cost.is_single:
         return f"{carries}, in single precision: {known}. Compute the cost in float64."
     rounding = precision.eps / 2 * abs(precision.value)
     if precision.noise > ORDINARY_NOISE * rounding:
@@ -149,90 +135,64 @@ def _why_not_textbook(evidence: Evidence) -> str:
     difference, _ = evidence.comparison.difference
     if evidence.verdict is Verdict.CORRECT:
         return _why_correct(evidence, difference)
-    if evidence.verdict is Verdict.BUG:
-        return _why_bug(evidence, difference)
-    mask = evidence.comparison.inspect
-    worst = _worst_error(evidence, mask)
+    is_bug, measured = evidence.verdict is Verdict.BUG, evidence.measured
+    mask = evidence.comparison.wrong if is_bug else evidence.comparison.inspect
+    analytic, numerical = measured.analytic[mask], measured.numerical[mask]
+    sizes = np.maximum(np.abs(analytic), np.abs(numerical))
+    worst = float(np.max(np.abs(analytic - numerical) / sizes))
+    part, whole = (float(np.linalg.norm(values)) for values in (numerical, measured.numerical))
+    share = f", {part / whole:.0e} of the whole gradient," if 0 < part < whole else ""
+    has = "has a relative error" if mask.sum() == 1 else "have relative errors"
+    hides = "hides it" if difference < worst else "is mostly rounding noise"
     return (
-        f"{evidence.labels(mask)} {'disagrees' if mask.sum() == 1 else 'disagree'} beyond "
-        f"{'its error bar' if mask.sum() == 1 else 'their error bars'}, with a relative error of "
-        f"up to {worst:.1e}; the difference of {difference:.1e} "
-        + ("hides it." if difference < worst else "is mostly rounding noise.")
+        f"{evidence.labels(mask)}{share} {has} of up to {worst:.1e}, {'far ' if is_bug else ''}"
+        f"beyond the error bars; the difference over all parameters, {difference:.1e}, {hides}."
     )
 
 
 def _why_correct(evidence: Evidence, difference: float) -> str:
-    cost, measured = evidence.cost, evidence.measured
-    agree = "with other steps, every entry agrees within its error bar"
-    if evidence.is_single:
-        return (
-            f"The difference of {difference:.1e} comes from single precision: `{cost.name}` is "
-            f"{cost.value:.3g}, with rounding noise of {cost.noise:.1e}; {agree}."
-        )
+    cost, measured, epsilon = evidence.cost, evidence.measured, evidence.measurement.epsilon
     kinked = measured.kinked
+    off = f"The difference of {difference:.1e}"
+    noise = f"`{cost.name}` is {cost.value:.3g}, with rounding noise of {cost.noise:.1e}"
+    agree = "with other steps, every entry agrees within its error bar"
+    if cost.itemsize < DOUBLE:
+        return f"{off} comes from single precision: {noise}; {agree}."
     if kinked.any():
         return (
-            f"The difference of {difference:.1e} comes from {evidence.labels(kinked)}, where θ "
-            f"is at a kink of `{cost.name}`: there, the gradient lies between the slopes on both "
-            "sides; it agrees everywhere else."
+            f"{off} comes from {evidence.labels(kinked)}, where θ is at a kink of `{cost.name}`: "
+            "there, the gradient lies between the slopes on both sides; it agrees everywhere else."
         )
-    textbook = measured.textbook
-    expected = NOISE_DEVIATIONS * cost.noise / evidence.epsilon * np.sqrt(len(textbook))
-    if np.linalg.norm(textbook - evidence.measured.analytic) <= expected:
-        return (
-            f"The difference of {difference:.1e} is rounding noise: `{cost.name}` is "
-            f"{cost.value:.3g}, with rounding noise of {cost.noise:.1e}, which a step of "
-            f"{evidence.epsilon:g} magnifies; {agree}."
-        )
+    expected = NOISE_DEVIATIONS * cost.noise / epsilon * np.sqrt(len(measured.textbook))
+    if np.linalg.norm(measured.textbook - measured.analytic) <= expected:
+        return f"{off} is rounding noise: {noise}, which a step of {epsilon:g} magnifies; {agree}."
     return (
-        f"The difference of {difference:.1e} comes from the textbook's step: for some entries, "
-        f"{evidence.epsilon:g} is too large, crosses a kink, or is lost in the rounding of "
-        f"`{cost.name}`; {agree}."
+        f"{off} comes from the textbook's step: for some entries, {epsilon:g} is too large, "
+        f"crosses a kink, or is lost in the rounding of `{cost.name}`; {agree}."
     )
-
-
-def _why_bug(evidence: Evidence, difference: float) -> str:
-    mask = evidence.comparison.wrong
-    numerical = evidence.measured.numerical
-    part, whole = (float(np.linalg.norm(values)) for values in (numerical[mask], numerical))
-    share = f", {part / whole:.0e} of the whole gradient," if 0 < part < whole else ""
-    has = "has a relative error" if mask.sum() == 1 else "have relative errors"
-    return (
-        f"{evidence.labels(mask)}{share} {has} of up to {_worst_error(evidence, mask):.1e}, far "
-        f"beyond the error bars; the difference over all parameters, {difference:.1e}, hides it."
-    )
-
-
-def _worst_error(evidence: Evidence, mask: Mask) -> float:
-    analytic, numerical = evidence.measured.analytic[mask], evidence.measured.numerical[mask]
-    sizes = np.maximum(np.abs(analytic), np.abs(numerical))
-    return float(np.max(np.abs(analytic - numerical) / sizes))
 
 
 # Notes on what is unusual
 
 
 def _precision(evidence: Evidence) -> Iterator[str]:
-    cost = evidence.cost
-    if not evidence.is_single:
+    cost, library = evidence.cost, evidence.pairing.parameters.library
+    if cost.itemsize >= DOUBLE:
         return
-    library = evidence.pairing.parameters.library
     default = f", {library.default}" if library and library.default else ""
-    sentence = (
-        f"Single precision (float{8 * cost.itemsize}{default}): the step is {evidence.epsilon:g}, "
-    )
+    known = "the gradient is checked to single precision"
     if cost.best is cost.own:
         how = f": {library.in_double}" if library else ""
-        yield (
-            f"{sentence}and the gradient is checked to single precision. Compute in float64 for a "
-            f"more precise check{how}."
-        )
+        known = f"{known}. Compute in float64 for a more precise check{how}"
     else:
-        yield (
-            f"{sentence}and the entries were measured again with θ in float64, where "
-            f"`{cost.name}` has rounding noise of {cost.best.noise:.1e}; the gradient is checked "
-            "to single precision."
+        known = (
+            f"the entries were measured again with θ in float64, where `{cost.name}` has rounding "
+            f"noise of {cost.best.noise:.1e}; {known}"
         )
+    yield (
+        f"Single precision (float{8 * cost.itemsize}{default}): the step is "
+        f"{evidence.measurement.epsilon:g}, and {known}."
+    )
 
 
 def _kinks(evidence: Evidence) -> Iterator[str]:
@@ -250,12 +210,14 @@ def _kinks(evidence: Evidence) -> Iterator[str]:
 
 def _nothing_compared(evidence: Evidence) -> Iterator[str]:
     """Yield the names of the parameters whose gradients are both zero, or too small to compare."""
-    zero, measured = [], evidence.measured
-    for parameter, part, _ in measured.parts(evidence.pairing):
-        if part.stop - part.start < parameter.size or not measured.settled[part].all():
-            continue
-        if not (evidence.measured.analytic[part].any() or evidence.measured.numerical[part].any()):
-            zero.append(parameter.name)
+    measured = evidence.measured
+    zero = [
+        parameter.name
+        for parameter, part, ks in measured.parts(evidence.pairing)
+        if len(ks) == parameter.size
+        and measured.settled[part].all()
+        and not (measured.analytic[part].any() or measured.numerical[part].any())
+    ]
     if evidence.scan is not None:
         zero += [e.parameter.name for e in evidence.scan.parameters if e.is_nothing]
     if zero and len(zero) < len(evidence.pairing.checked):
@@ -270,24 +232,15 @@ def _nothing_compared(evidence: Evidence) -> Iterator[str]:
 
 def _symmetric(evidence: Evidence) -> Iterator[str]:
     """Yield a note if identical rows or columns may hide a bug at this point."""
-    checked = evidence.pairing.checked
-    alike = {p.name: word for p in checked if (word := _what_is_identical(p))}
-    for word in sorted(set(alike.values())):
-        names = [name for name, its in alike.items() if its == word]
+    alike = []
+    for parameter in evidence.pairing.checked:
+        array = parameter.array
+        # A bias may be a column.
+        is_matrix = array.ndim > 1 and min(array.shape) > 1
+        if is_matrix and (np.all(array == array[:1]) or np.all(array == array[:, :1])):
+            alike.append(parameter.name)
+    if alike:
         yield (
-            f"{word} of {listed(names)} {'is' if word == 'Every entry' else 'are'} "
-            f"{'zero' if word == 'Every entry' else 'equal'}: identical units hide mistakes that "
-            "mix them up. Check at a random point."
+            f"All rows, or all columns, of {listed(alike)} are equal: identical units hide "
+            "mistakes that mix them up. Check at a random point."
         )
-
-
-def _what_is_identical(parameter: Parameter) -> str:
-    """Return what is identical in a matrix: every entry (zero), its rows or its columns."""
-    array = parameter.array
-    if array.ndim < 2 or min(array.shape) < 2:  # noqa: PLR2004 (a bias may be a column)
-        return ""
-    if not array.any():
-        return "Every entry"
-    if np.all(array == array[:1]):
-        return "All rows"
-    return "All columns" if np.all(array == array[:, :1]) else ""

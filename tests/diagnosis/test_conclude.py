@@ -43,9 +43,9 @@ def outcome(*, wrong=False, stopped=None, is_done=False, diagnoses=(), scan=None
     )  # fmt: skip
     own = SimpleNamespace(value=0.5, noise=1e-16, eps=2e-16)
     known = {
-        "name": "J", "value": 0.5, "noise": 1e-16, "itemsize": 8, "own": own, "best": own,
-        "notes": ["A note of the cost."], "convention": Convention.FLAT, "passed_over": [],
-        "n_evaluations": 12, **cost,
+        "name": "J", "value": 0.5, "noise": 1e-16, "itemsize": 8, "is_single": False,
+        "own": own, "best": own, "notes": ["A note of the cost."],
+        "convention": Convention.FLAT, "passed_over": [], "n_evaluations": 12, **cost,
     }  # fmt: skip
     measurement = SimpleNamespace(
         epsilon=1e-7, mode="full", scan=scan, choice="", is_done=is_done, so_far="4 of 5."

@@ -769,8 +769,8 @@ def test_a_constant_of_few_digits():
     assert check.diagnoses == ()
     (reason,) = check.reasons
     assert reason == (
-        "`angle` has relative errors of up to 4e-07: more than the error bars allow, but less than "
-        "most bugs cause. Look for a constant with few digits, such as 3.1416, and for a "
+        "The relative errors of `angle` are up to 4e-07: more than the error bars allow, but less "
+        "than most bugs cause. Look for a constant with few digits, such as 3.1416, and for a "
         "computation in single precision."
     )
 

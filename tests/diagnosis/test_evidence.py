@@ -1,7 +1,6 @@
 """The results of a check are named by the first few of their entries and parameters."""
 
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,13 +16,12 @@ LABELS = [*(f"W[{i}, {j}]" for i in range(2) for j in range(3)), "c", "b[0]", "b
 OWNERS = ["W"] * 6 + ["c"] + ["b"] * 2
 
 
-def evidence(positions=range(9), itemsize=8):
+def evidence(positions=range(9)):
     """Return the evidence of a check that measured some entries."""
     columns = np.arange(7.0)[:, None] + 10 * np.arange(len(positions))
     flags = np.zeros((2, len(positions)), dtype=bool)
     measured = MeasuredEntries(np.array(positions, dtype=np.intp), *columns, *flags)
-    cost = SimpleNamespace(itemsize=itemsize)
-    return Evidence(PAIRING, cost, None, None, measured)
+    return Evidence(PAIRING, None, None, None, measured)
 
 
 def quoted(text):
@@ -60,8 +58,3 @@ def test_all_of_a_parameter(left_out, told):
     mask = np.ones(9, dtype=bool)
     mask[list(left_out)] = False
     assert evidence().labels(mask) == told
-
-
-@pytest.mark.parametrize(("itemsize", "is_single"), [(8, False), (4, True), (2, True)])
-def test_precision(itemsize, is_single):
-    assert evidence(itemsize=itemsize).is_single is is_single

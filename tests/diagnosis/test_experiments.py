@@ -10,7 +10,8 @@ from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastInCost
 from gradcheck_magic._diagnosis.causes.ignored import is_ignored
 from gradcheck_magic._diagnosis.causes.stale import PreviousCheck, Update
 from gradcheck_magic._diagnosis.causes.unknown import Unknown
-from gradcheck_magic._diagnosis.finding import Case, Earlier
+from gradcheck_magic._diagnosis.diagnose import is_of_same
+from gradcheck_magic._diagnosis.finding import Case
 from gradcheck_magic._diagnosis.layers import Layers
 from gradcheck_magic._diagnosis.mismatch import Mismatch
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
@@ -37,10 +38,10 @@ def case_of(grads, numerical=RIGHT, *, params=None, cost=None, earlier=None, onl
     for parameter, name, analytic in zip(
         pairing.checked, pairing.gradient_names, pairing.gradients, strict=True
     ):
-        size = parameter.size
-        values = analytic, np.ravel(numerical[name]), np.full(size, BAR), np.zeros(size)
-        wrong = ~(np.abs(values[0] - values[1]) <= 2 * BAR)
-        ks = np.arange(size)
+        ks = np.arange(parameter.size) if sides is None else sides[0]
+        bars, rounding = np.full(len(ks), BAR), np.zeros(len(ks))
+        values = analytic, np.ravel(numerical[name])[ks], bars, rounding
+        wrong = ~(np.abs(analytic[ks] - values[1]) <= 2 * BAR)
         m = Mismatch.of(parameter, name, values, wrong, ks, is_bug=True, sides=sides)
         mismatches.append(m)
     numbers = NotebookNumbers(squares, {"lr": RATE}, pairing)
@@ -82,11 +83,7 @@ def previous(names=("W", "b"), shapes=((3, 2), (3,)), n_measured=9):
     pytest.param(previous(n_measured=8), False, id="HARD: that was stopped"),
 ])  # fmt: skip
 def test_earlier(check, is_taken):
-    earlier = Earlier.of(check, pair({"W": W, "b": B}, RIGHT))
-    assert (earlier is not None) == is_taken
-    if is_taken:
-        assert earlier.numerical is check.numerical
-        assert earlier.uncertainty is check.uncertainty
+    assert is_of_same(check, pair({"W": W, "b": B}, RIGHT)) is is_taken
 
 
 # Parameters that the cost ignores
@@ -123,7 +120,9 @@ THEN = {"dW": 3 * W + 1, "db": np.ones(3)}
 ])  # fmt: skip
 def test_previous(grads, bar, names):
     then = np.concatenate([np.ravel(THEN["dW"]), THEN["db"]])
-    found = PreviousCheck.among(case_of(grads, earlier=Earlier(then, np.full(9, bar))))
+    found = PreviousCheck.among(
+        case_of(grads, earlier=SimpleNamespace(numerical=then, uncertainty=np.full(9, bar)))
+    )
     assert [[m.name for m in finding.mismatches] for finding in found] == names
     assert [finding.details for finding in found] == [{}] * len(names)
 
@@ -228,9 +227,9 @@ def test_a_cost_that_reads_the_notebook_cannot_be_watched():
 
 def test_of_some_entries_nothing_is_tried():
     """After a scan, only some rows and columns are known, so nothing is tried."""
-    sides = (np.arange(5),)
+    sides = (np.arange(4),)
     with entered(meeting, {"p": P}) as cost:
-        earlier = Earlier(np.ravel(MEANT["dp"]), np.full(5, BAR))
+        earlier = SimpleNamespace(numerical=np.ravel(MEANT["dp"]), uncertainty=np.full(5, BAR))
         case = case_of(MEANT, DONE, params={"p": P}, cost=cost, sides=sides, earlier=earlier)
         for kind in (BroadcastInCost, Update, PreviousCheck):
             assert kind.among(case) == []

@@ -139,24 +139,6 @@ def test_without_numbers_lengths_tell_the_chain(lengths, is_placed):
         assert not place.is_numbered
 
 
-@pytest.mark.parametrize(("units", "explained"), [
-    pytest.param([0, 2], "W1 b1 W2 b2", id="the units of the weights"),
-    pytest.param([1], "W1 b1 W2", id="HARD: another unit: the bias is wrong by itself"),
-])  # fmt: skip
-def test_bias_in_the_units_of_its_weights(units, explained):
-    """One error makes the same units wrong in the weights and in the bias."""
-    shapes = {"W1": (6, 4), "b1": (6,), "W2": (6, 4), "b2": (6,), "W3": (6, 4)}
-    wrong = {"W1": True, "b1": True, "W2": [0, 2], "b2": units}
-    mismatches = [mismatch(n, shape, wrong.get(n, False)) for n, shape in shapes.items()]
-    layers = Layers(mismatches)
-    place = boundary(layers, [m for m in mismatches if m.is_wrong])
-    if units == [1]:
-        # There is nothing between weights and their bias.
-        assert place is None or "b2" not in names(place.explained)
-    else:
-        assert " ".join(names(place.explained)) == explained
-
-
 def test_between_weights_and_their_normalisation():
     """The scale and the shift of a normalisation come after the weights, in the same layer."""
     shapes = {"W1": MATRIX, "gamma1": VECTOR, "beta1": VECTOR, "W2": (3, 3), "gamma2": VECTOR}

@@ -20,7 +20,7 @@ def sample(analytic, numerical, bar=1e-3, *, rounding=0.0, spread=1.0):
     return Sample(*(np.array(column, dtype=np.float64) for column in columns))
 
 
-def mismatch(numerical, wrong, *, ks=None, sides=None, bar=1e-6, analytic=None):
+def mismatch(numerical, wrong, *, ks=None, sides=None, bar=1e-6, analytic=None, right=None):
     """Return the mismatch of a `W` whose entries, and gradient by default, are 0, 1, 2, …"""
     shape = (3, 4)
     size = math.prod(shape)
@@ -29,7 +29,7 @@ def mismatch(numerical, wrong, *, ks=None, sides=None, bar=1e-6, analytic=None):
     analytic = np.arange(size, dtype=np.float64) if analytic is None else analytic
     values = analytic, np.array(numerical, float), np.full(len(ks), bar), np.zeros(len(ks))
     wrong = np.isin(ks, wrong)
-    return Mismatch.of(parameter, "dW", values, wrong, ks, is_bug=True, sides=sides)
+    return Mismatch.of(parameter, "dW", values, wrong, ks, is_bug=True, sides=sides, right=right)
 
 
 @pytest.mark.parametrize(("vector", "length"), [
@@ -231,7 +231,7 @@ def test_right_ones_known_from_elsewhere(sides):
     """A scan shows that rows 0 and 1 are correct; the sample may hold only part of them."""
     m = mismatch([0.0], wrong=[9], ks=[9], sides=sides)
     assert m.n_right == 0
-    wider = m.with_right_ones(np.arange(12) < 8, 1e-5)
+    wider = mismatch([0.0], wrong=[9], ks=[9], sides=sides, right=(np.arange(12) < 8, 1e-5))
     assert wider.n_right == 8
     inside = 8 if sides is None else 2
     assert int(wider.right.sum()) == inside

@@ -60,8 +60,9 @@ def evidence(
     own = SimpleNamespace(value=value, noise=noise, eps=float(np.finfo(f"f{itemsize}").eps))
     best = SimpleNamespace(value=value, noise=noise, eps=2e-16) if in_double else own
     cost = SimpleNamespace(
-        name="J", value=value, noise=noise, itemsize=itemsize, own=own, best=best
-    )
+        name="J", value=value, noise=noise, itemsize=itemsize, own=own, best=best,
+        is_single=itemsize < 8 and not in_double,
+    )  # fmt: skip
     comparison = compare(pairing, measured, SINGLE_PRECISION if itemsize < 8 else DOUBLE_PRECISION)
     measurement = SimpleNamespace(epsilon=1e-7, scan=None, is_done=not stopped, so_far=stopped)
     stop = KeyboardInterrupt() if stopped else None
@@ -162,6 +163,7 @@ W = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     pytest.param({"params": {"W": W[:, [0, 0, 0]]}}, ["W"], id="columns alike"),
     pytest.param({"params": {"W": W}}, None, id="all different"),
     pytest.param({"params": {"W": W.reshape(6, 1) * 0}}, None, id="HARD: a bias is a column"),
+    pytest.param({"params": {"W": W[None]}}, None, id="HARD: one array of a batch"),
 ])  # fmt: skip
 def test_notes(known, names):
     told = list(notes(evidence(**known)))

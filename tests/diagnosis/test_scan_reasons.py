@@ -27,19 +27,16 @@ def parameter(name, verdict=CORRECT, *, told=(), **more):
     return SimpleNamespace(**found), SimpleNamespace(verdict=verdict, regions=told)
 
 
-def reasons(*parameters, joint=None, verdict=None, difference=1e-3, analytic=1.0, single=False):
+def reasons(*parameters, joint=None, verdict=None, difference=1e-3):
     """Return the reasons for a scan of some parameters."""
     scans, checks = zip(*parameters, strict=True)
     found = {check.verdict for check in checks}
     verdict = verdict or next((v for v in (BUG, OPEN) if v in found), CORRECT)
-    own = SimpleNamespace(noise=3e-7)
     evidence = SimpleNamespace(
-        comparison=SimpleNamespace(
-            parameters=checks, wrong=np.array([verdict is BUG]), difference=(difference, 0.0)
-        ),
-        measured=SimpleNamespace(analytic=np.array([analytic])), verdict=verdict, is_single=single,
-        cost=SimpleNamespace(name="J", own=own, best=own),
-    )  # fmt: skip
+        comparison=SimpleNamespace(parameters=checks, difference=(difference, 0.0)),
+        verdict=verdict,
+        cost=SimpleNamespace(name="J", best=SimpleNamespace(noise=3e-7)),
+    )
     return list(scan_reasons(evidence, SimpleNamespace(parameters=scans, joint=joint)))
 
 
@@ -60,9 +57,6 @@ MANY = WrongRegion("W[3, :]", 1000, 5, 7)
     pytest.param([parameter("W", BUG, told=(ROW,))], ["W[3, :]"], id="a row"),
     pytest.param([parameter("W", BUG, is_explained=False)], ["W"], id="not located"),
     pytest.param([parameter("W", OPEN, is_explained=False)], ["W"], id="cannot be told"),
-    pytest.param([parameter("W", CORRECT, is_explained=False)], None, id="HARD: but right"),
-    pytest.param([parameter("W", BUG, is_explained=False, is_enumerated=True)], None,
-                 id="HARD: every entry was measured"),
     pytest.param([parameter("W", BUG, is_explained=False, is_measured=False)], None,
                  id="HARD: not looked at yet"),
     pytest.param([parameter("W", BUG, is_explained=False, told=(ROW,))], ["W[3, :]"],
@@ -91,20 +85,13 @@ def test_what_no_parameter_shows_by_itself(found, joint, count):
     assert any("2.5e-03" in t and "1.5e-05" in t for t in told) == joint
 
 
-def test_kinks_and_bluntness_are_told_apart():
-    told = reasons(parameter("W", OPEN), parameter("b", OPEN, first=residual(on_kink=True)))
-    assert [about(sentence, [name]) for sentence, name in zip(told, "bW", strict=True)] == [
-        True
-    ] * 2
-
-
-@pytest.mark.parametrize(("difference", "analytic", "is_told"), [
-    pytest.param(1e-3, 1.0, False, id="the difference shows it"),
-    pytest.param(1e-6, 1.0, True, id="HARD: it hides it"),
-    pytest.param(1e-6, np.nan, False, id="HARD: nan hides nowhere"),
+@pytest.mark.parametrize(("difference", "is_told"), [
+    pytest.param(1e-3, False, id="the difference shows it"),
+    pytest.param(1e-6, True, id="HARD: it hides it"),
+    pytest.param(np.nan, False, id="HARD: nan hides nothing"),
 ])  # fmt: skip
-def test_hidden(difference, analytic, is_told):
-    told = reasons(parameter("W", BUG), difference=difference, analytic=analytic)
+def test_hidden(difference, is_told):
+    told = reasons(parameter("W", BUG), difference=difference)
     assert len(told) == is_told
     assert all("1.0e-06" in sentence for sentence in told)
 
@@ -128,7 +115,7 @@ def test_the_bluntest_is_the_example():
 
 
 def test_each_reason_is_another():
-    """Noise, sharp bends, single precision and so on each have a sentence of their own."""
+    """Noise, sharp bends and so on each have a sentence of their own."""
     cases = (
         {}, {"first": residual(bar=1e-3)}, {"is_explained": False},
         {"is_explained": False, "rest": residual(bar=np.inf)},
@@ -136,6 +123,5 @@ def test_each_reason_is_another():
         {"is_explained": False, "sampled": SimpleNamespace(wrong=[1])},
     )  # fmt: skip
     told = [reasons(parameter("W", OPEN, **case))[0] for case in cases]
-    told += reasons(parameter("W", OPEN), single=True)
     # The sentence is the same without a residual and with one that is not finite.
     assert len(set(told)) == len(told) - 1

@@ -99,7 +99,7 @@ class Update(Finding):
         # An update changes all parameters, and so all gradients.
         if any(m.is_compared and not m.is_wrong for m in fitting):
             return []
-        if not all(m.is_measured and m.is_finite for m in case.mismatches):
+        if not all(m.is_whole and m.sample.known.all() and m.is_finite for m in case.mismatches):
             return []
         line = _Line(NoisyFunction(cost.at, cost.best.noise), case)
         # One fitted number is no simpler than another, unless it occurs in the notebook.
