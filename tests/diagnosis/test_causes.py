@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from gradcheck_magic._diagnosis.causes.regularization import Regularization
 from gradcheck_magic._diagnosis.causes.swapped import Swapped
 from gradcheck_magic._diagnosis.causes.transposed import rearrangements
 from gradcheck_magic._diagnosis.causes.unknown import Unknown
-from gradcheck_magic._diagnosis.causes.zero import Zero
 from gradcheck_magic._diagnosis.diagnose import searched
 from gradcheck_magic._diagnosis.mismatch import Mismatch
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
@@ -360,14 +358,3 @@ def test_two_pairs_are_two_groups():
     groups = [[m.name for m in swap.mismatches] for swap in exchanged(every, every)]
     assert groups == [["a", "b"], ["c", "d"]]
     assert list(itertools.chain(*groups)) == list("abcd")
-
-
-def test_what_another_finding_takes_leaves_the_rest_in_step():
-    """Evidence for each parameter goes with its parameter."""
-    one, other = mismatch(G, THETA, name="W"), mismatch(THETA, G, name="V")
-    swapped = Swapped((one, other), owners=["V", "W"])
-    case = replace(case_of([one, other], NO_NUMBERS), findings=(swapped,))
-    zero, rest = case.with_findings([Zero((one,))]).findings
-    assert (zero.cause, zero.mismatches) == (Cause.ZERO, (one,))
-    assert (rest.mismatches, rest.owners) == ((other,), ["W"])
-    assert "`dV` is the numerical gradient of `W`" in rest.sentence(case)

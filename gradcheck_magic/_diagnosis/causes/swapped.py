@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from gradcheck_magic._diagnosis.finding import TELLING_ENTRIES, Case, Finding
 from gradcheck_magic._diagnosis.mismatch import COINCIDENCE, TOLERANCE, Mismatch, Sample
@@ -27,27 +26,17 @@ class Swapped(Finding):
     @classmethod
     def among(cls, case: Case) -> list[Finding]:
         """Recognise the gradients of others among those that nothing simpler explains."""
-        zero = {Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
-        weak = [f for f in case.findings if not f.firm or f.cause in zero]
-        mismatches = [m for f in weak for m in f.mismatches]
-        found = {m: owner for m in mismatches if (owner := _owner(m, case.mismatches))}
+        weak = [m for f in case.findings if not f.firm for m in f.mismatches]
+        found = {m: owner for m in weak if (owner := _owner(m, case.mismatches))}
         owners = {m: owner for m, (owner, _) in found.items()}
         findings: list[Finding] = []
         for group in _groups(owners):
             entries = sum(m.size for m in group)
             chance = sum(found[m][1] for m in group)
-            # A zero gradient fits any parameter without a gradient, so one of them is not zero.
-            is_nonzero = any(m.sample.analytic.any() for m in group)
-            is_telling = entries >= TELLING_ENTRIES and chance <= COINCIDENCE and is_nonzero
+            is_telling = entries >= TELLING_ENTRIES and chance <= COINCIDENCE
             if is_telling and not _is_bias_of_wrong_weights(group, case):
                 findings.append(cls(tuple(group), owners=[owners[m].name for m in group]))
         return findings
-
-    def without(self, explained: Collection[Mismatch]) -> Self:
-        """Return the finding for the other parameters, with their owners."""
-        pairs = zip(self.mismatches, self.owners, strict=True)
-        owners = [owner for mismatch, owner in pairs if mismatch not in explained]
-        return replace(super().without(explained), owners=owners)
 
     def sentence(self, case: Case) -> str:
         """Return whose gradients they are."""
@@ -74,11 +63,10 @@ class Swapped(Finding):
 
 def _owner(mismatch: Mismatch, among: Sequence[Mismatch]) -> tuple[Mismatch, float] | None:
     """Return the parameter whose numerical gradient this is, and log₁₀ of a chance agreement."""
-    sample = mismatch.sample
     others = [m for m in among if m is not mismatch and _may_own(m, mismatch)]
-    chances = [sample.chance(m.sample.numerical, m.sample.bar) for m in others]
-    best = min(range(len(others)), key=chances.__getitem__, default=None)
-    return None if best is None or chances[best] == 0 else (others[best], chances[best])
+    chances = {m: mismatch.sample.chance(m.sample.numerical, m.sample.bar) for m in others}
+    best = min(chances, key=chances.__getitem__, default=None)
+    return (best, chances[best]) if best and chances[best] else None
 
 
 def _may_own(owner: Mismatch, mismatch: Mismatch) -> bool:
