@@ -22,14 +22,13 @@ from gradcheck_magic._diagnosis.causes.entries import Clipped, Entries, NotFinit
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.mask import Mask
 from gradcheck_magic._diagnosis.causes.regularization import Regularization
-from gradcheck_magic._diagnosis.causes.scale import Multiple, Scale
+from gradcheck_magic._diagnosis.causes.scale import Multiple, Scale, Zero
 from gradcheck_magic._diagnosis.causes.slice import Slice
 from gradcheck_magic._diagnosis.causes.stale import PreviousCheck, Update
 from gradcheck_magic._diagnosis.causes.swapped import Swapped
 from gradcheck_magic._diagnosis.causes.transposed import Transposed
 from gradcheck_magic._diagnosis.causes.unknown import Unknown
 from gradcheck_magic._diagnosis.causes.upstream import Upstream
-from gradcheck_magic._diagnosis.causes.zero import Zero
 from gradcheck_magic._diagnosis.finding import Case, Earlier, Finding
 from gradcheck_magic._diagnosis.layers import Layers
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sides
@@ -131,7 +130,8 @@ def joined(case: Case) -> list[Finding]:
         for i, group in enumerate(groups):
             both = group.joined(finding)
             if both is not None:
-                groups[i] = replace(both, mismatches=case.in_order(both.mismatches))
+                mismatches = case.in_order((*group.mismatches, *finding.mismatches))
+                groups[i] = replace(both, mismatches=mismatches)
                 break
         else:
             groups.append(finding)

@@ -18,7 +18,6 @@ __all__ = ["Mask"]
 Booleans = NDArray[np.bool_]
 
 
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Mask(Finding):
     """A gradient that is not zero in rows or columns where the correct one is exactly zero."""

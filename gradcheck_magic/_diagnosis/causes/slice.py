@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._diagnosis.causes.scale import Scale
-from gradcheck_magic._diagnosis.causes.zero import Zero
+from gradcheck_magic._diagnosis.causes.scale import Scale, Zero
 from gradcheck_magic._diagnosis.finding import Case, Finding
 from gradcheck_magic._diagnosis.mismatch import Mismatch
 from gradcheck_magic._diagnosis.phrases import factor_text
