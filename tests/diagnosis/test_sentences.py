@@ -119,7 +119,7 @@ SAID = {
     "ignored": (Ignored, {"within": 3e-7}, (W,), {"W", "dW"}, (3e-7,)),
     "unknown": (Unknown, known(cosine=-0.125, ratio=2.5), (W,), {"dW"},
                 (3, 12)),
-    "flat": (FlatHere, {"flat_to": 3e-7, "n_wrong": 1}, (W,), {"W", "dW"}, (3e-7,)),
+    "flat": (FlatHere, {"flat_to": 3e-7}, (W,), {"W", "dW"}, (3e-7,)),
     "all nearly right": (NearlyRight, {"evidence": [{"name": "W", "cosine": 0.9875}]}, (W, V),
                          {"dW", "dV", "J"}, ()),
 }  # fmt: skip

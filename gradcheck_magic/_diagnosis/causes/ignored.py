@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,13 +37,11 @@ class Ignored(Finding):
         within = float(sample.bar.max())
         if is_ignored(mismatch, case):
             return cls((mismatch,), within=within)
-        return FlatHere((mismatch,), flat_to=within, n_wrong=int(mismatch.wrong.sum()))
+        return FlatHere((mismatch,), flat_to=within)
 
     def joined(self, other: Finding) -> Ignored | None:
-        """Add another parameter that the cost does not depend on."""
-        if not isinstance(other, Ignored):
-            return None
-        return replace(self, mismatches=(*self.mismatches, *other.mismatches))
+        """Let all parameters that the cost does not depend on share a finding."""
+        return self if isinstance(other, Ignored) else None
 
     def may_come_from_upstream(self, case: Case) -> bool:
         """Return True if it may cancel in the cost, as a bias before batch norm does."""
