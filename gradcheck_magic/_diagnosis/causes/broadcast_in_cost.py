@@ -119,12 +119,11 @@ class _Watched(np.ndarray[Any, np.dtype[Any]]):
     watch: ClassVar[BroadcastWatch]
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        plain = [_plain(x) for x in inputs]
+        plain = _plain(inputs)
         is_binary = ufunc.nin == 2 and ufunc.signature is None  # noqa: PLR2004 (two operands)
         if is_binary and method == "__call__" and not self.watch.is_over:
             plain = self.watch.paired(plain)
-        if "out" in options:
-            options["out"] = tuple(map(_plain, options["out"]))
+        options = {key: _plain(value) for key, value in options.items()}
         return self.watch.over(getattr(ufunc, method)(*plain, **options))
 
     def __array_function__(
@@ -134,4 +133,6 @@ class _Watched(np.ndarray[Any, np.dtype[Any]]):
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
     return value.view(np.ndarray) if isinstance(value, _Watched) else value
