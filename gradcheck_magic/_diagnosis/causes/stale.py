@@ -20,12 +20,10 @@ from gradcheck_magic._diagnosis.gradient_of_other_cost import (
     NoisyFunction,
     is_gradient_of,
 )
-from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Sample, norm
+from gradcheck_magic._diagnosis.mismatch import Sample, norm
 from gradcheck_magic._result.cause import Cause
 
 __all__ = ["USUAL_RATES", "PreviousCheck", "Update"]
-
-Vector = NDArray[np.float64]
 
 # The step along the line for slopes, in units of max(1, the largest entry of θ).
 STEP_ALONG_LINE = 1e-5
@@ -57,12 +55,10 @@ class PreviousCheck(Finding):
         earlier, fitting = case.earlier, case.fitting
         if earlier is None or not fitting:
             return []
-        parts = dict(zip(case.mismatches, (part for _, part in case.pairing.parts()), strict=True))
         wrong = tuple(m for m in fitting if m.is_wrong)
-        for m in wrong:
-            numerical = earlier.numerical[parts[m]]
-            bar = earlier.uncertainty[parts[m]] + TOLERANCE * np.abs(numerical)
-            if not m.sample.explained_by(numerical, bar):
+        for m, (_, part) in zip(case.mismatches, case.pairing.parts(), strict=True):
+            numerical, bar = earlier.numerical[part], earlier.uncertainty[part]
+            if m in wrong and not m.sample.explained_by(numerical, bar):
                 return []
         return [cls(wrong)]
 
@@ -128,7 +124,7 @@ class _Line:
         self._gap_here = float(pool.numerical @ pool.analytic) / (self.length or 1.0) - self.length
         self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(self._theta))))
 
-    def before_update(self, rate: float) -> Vector:
+    def before_update(self, rate: float) -> NDArray[np.float64]:
         """Return the point from which a step with this learning rate leads to θ."""
         return self._theta + rate * self._gradient
 
