@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._diagnosis.finding import Case, Finding
@@ -28,7 +27,6 @@ from gradcheck_magic._wording import listed
 
 __all__ = ["BroadcastInCost", "BroadcastWatch"]
 
-Array = NDArray[Any]
 Shape = tuple[int, ...]
 
 # Frames in these files are not the user's code.

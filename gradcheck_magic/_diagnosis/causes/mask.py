@@ -15,8 +15,6 @@ from gradcheck_magic._result.cause import Cause
 
 __all__ = ["Mask"]
 
-Booleans = NDArray[np.bool_]
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Mask(Finding):
@@ -71,7 +69,7 @@ class Mask(Finding):
         )
 
 
-def _closed(mismatch: Mismatch, axis: int) -> Booleans:
+def _closed(mismatch: Mismatch, axis: int) -> NDArray[np.bool_]:
     """Return True for rows or columns in which only the measured gradient is exactly zero."""
     sample, shape = mismatch.sample, mismatch.shape
     typical = norm(sample.numerical[sample.known])
@@ -80,6 +78,6 @@ def _closed(mismatch: Mismatch, axis: int) -> Booleans:
     silent = flat & (np.abs(sample.analytic) <= sample.allowed)
     others = tuple(k for k in range(len(shape)) if k != axis)
     n_wrong = mismatch.wrong.reshape(shape).sum(axis=others)
-    closed: Booleans = 2 * n_wrong >= len(sample) / shape[axis]
+    closed: NDArray[np.bool_] = 2 * n_wrong >= len(sample) / shape[axis]
     closed &= (flat & (mismatch.wrong | silent)).reshape(shape).all(axis=others)
     return closed

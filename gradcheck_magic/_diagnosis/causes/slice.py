@@ -16,9 +16,6 @@ from gradcheck_magic._result.cause import Cause
 
 __all__ = ["Slice"]
 
-Mask = NDArray[np.bool_]
-Indices = NDArray[np.intp]
-
 # A shorter run of entries of a vector does not count as a block.
 RUN = 3
 
@@ -39,7 +36,7 @@ class Slice(Finding):
     @classmethod
     def recognise(cls, mismatch: Mismatch, case: Case) -> Slice | None:
         """Recognise a block that has a cause of its own, or else one that is an exception."""
-        block = _enclosing_block(mismatch)
+        block = _block(mismatch)
         if block is None:
             return None
         sides, inside = block
@@ -82,7 +79,7 @@ class Slice(Finding):
         )
 
 
-def _enclosing_block(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
+def _block(mismatch: Mismatch) -> tuple[list[NDArray[np.intp]], NDArray[np.bool_]] | None:
     """Return the smallest block that holds all wrong entries, if it holds no correct ones."""
     shape = mismatch.shape
     if not shape:

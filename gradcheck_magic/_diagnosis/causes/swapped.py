@@ -71,7 +71,7 @@ def _owner(mismatch: Mismatch, among: Sequence[Mismatch]) -> tuple[Mismatch, flo
 
 def _may_own(owner: Mismatch, mismatch: Mismatch) -> bool:
     """Return True if size and first entry agree: a fast test that few parameters pass."""
-    if owner.size != mismatch.size or len(owner.sample) != len(mismatch.sample) or not owner.size:
+    if owner.size != mismatch.size or len(owner.sample) != len(mismatch.sample):
         return False
     one, other = mismatch.sample, owner.sample
     allowed = other.bar[0] + one.rounding[0] + TOLERANCE * abs(other.numerical[0])
