@@ -10,11 +10,9 @@ from __future__ import annotations
 import functools
 import inspect
 import linecache
-import os
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,7 +28,7 @@ __all__ = ["BroadcastInCost", "BroadcastWatch"]
 Shape = tuple[int, ...]
 
 # Frames in these files are not the user's code.
-_INSIDE = (str(Path(np.__file__).parent) + os.sep, __file__)
+_INSIDE = (*np.__path__, __file__)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,10 +69,10 @@ class BroadcastInCost(Finding):
         n = max(*one, *other)
         where = f", in {listed(self.lines)}" if self.lines else ""
         return (
-            f"`{case.cost_name}` broadcasts arrays of shapes {tuple(one)} and {tuple(other)} to "
-            f"({n}, {n}){where}. If they are combined entry by entry, as was probably meant, "
-            f"{self.gradients} {self.are} correct, in several random "
-            "directions. Fix the cost: give both arrays the same shape."
+            f"`{case.cost_name}` broadcasts arrays of shapes {one} and {other} to ({n}, {n})"
+            f"{where}. If they are combined entry by entry, as was probably meant, "
+            f"{self.gradients} {self.are} correct, in several random directions. Fix the cost: "
+            "give both arrays the same shape."
         )
 
 
