@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gradcheck_magic._diagnosis.finding import TELLING_ENTRIES, Case, Finding
-from gradcheck_magic._diagnosis.mismatch import COINCIDENCE, TOLERANCE, Mismatch, Sample
-from gradcheck_magic._diagnosis.phrases import digits
+from gradcheck_magic._diagnosis.mismatch import COINCIDENCE, TOLERANCE, Mismatch
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._result.cause import Cause
 
@@ -40,25 +39,23 @@ class Swapped(Finding):
 
     def sentence(self, case: Case) -> str:
         """Return whose gradients they are."""
-        pool = Sample.pooled(m.sample for m in self.mismatches)
-        sure = f"in all {len(pool):,} entries{digits(pool)}"
         if len(self.mismatches) == 1:
             return (
-                f"{self.gradients} is the numerical gradient of `{self.owners[0]}`, {sure}. Look "
-                f"at the line that assigns {self.gradients}."
+                f"{self.gradients} is the numerical gradient of `{self.owners[0]}`, {self.extent}. "
+                f"Look at the line that assigns {self.gradients}."
             )
         look = "Look at the order in which the gradients are returned or named."
         names = [m.name for m in self.mismatches]
         if len(names) == 2 and self.owners == names[::-1]:  # noqa: PLR2004 (a pair)
             return (
                 f"{self.gradients} are swapped: each is the numerical gradient of the other's "
-                f"parameter, {sure}. {look}"
+                f"parameter, {self.extent}. {look}"
             )
         each = "; ".join(
             f"`{m.gradient_name}` is the gradient of `{owner}`"
             for m, owner in zip(self.mismatches, self.owners, strict=True)
         )
-        return f"{self.gradients} are in the wrong order, {sure}: {each}. {look}"
+        return f"{self.gradients} are in the wrong order, {self.extent}: {each}. {look}"
 
 
 def _owner(mismatch: Mismatch, among: Sequence[Mismatch]) -> tuple[Mismatch, float] | None:
