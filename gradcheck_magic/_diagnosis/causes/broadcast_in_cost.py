@@ -11,7 +11,7 @@ import functools
 import inspect
 import linecache
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -122,10 +122,8 @@ class _Watched(np.ndarray[Any, np.dtype[Any]]):
         options = {key: _plain(value) for key, value in options.items()}
         return self.watch.over(getattr(ufunc, method)(*plain, **options))
 
-    def __array_function__(
-        self, function: Callable[..., Any], types: Any, args: Any, options: Any
-    ) -> Any:
-        return self.watch.over(super().__array_function__(function, types, args, options))
+    def __array_function__(self, *call: Any, **options: Any) -> Any:
+        return self.watch.over(super().__array_function__(*call, **options))
 
 
 def _plain(value: Any) -> Any:
