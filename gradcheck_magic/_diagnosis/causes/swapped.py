@@ -26,16 +26,21 @@ class Swapped(Finding):
     def among(cls, case: Case) -> list[Finding]:
         """Recognise the gradients of others among those that nothing simpler explains."""
         weak = [m for f in case.findings if not f.firm for m in f.mismatches]
-        found = {m: owner for m in weak if (owner := _owner(m, case.mismatches))}
-        owners = {m: owner for m, (owner, _) in found.items()}
-        findings: list[Finding] = []
-        for group in _groups(owners):
-            entries = sum(m.size for m in group)
-            chance = sum(found[m][1] for m in group)
-            is_telling = entries >= TELLING_ENTRIES and chance <= COINCIDENCE
-            if is_telling and not _is_bias_of_wrong_weights(group, case):
-                findings.append(cls(tuple(group), owners=[owners[m].name for m in group]))
-        return findings
+        owners: dict[Mismatch, Mismatch] = {}
+        chance: dict[Mismatch, float] = {}
+        for m in weak:
+            others = [o for o in case.mismatches if o is not m and _may_own(o, m)]
+            chances = {o: m.sample.chance(o.sample.numerical, o.sample.bar) for o in others}
+            owner = min(chances, key=chances.__getitem__, default=m)
+            if chances.get(owner):
+                owners[m], chance[m] = owner, chances[owner]
+        return [
+            cls(tuple(group), owners=[owners[m].name for m in group])
+            for group in _groups(owners)
+            if sum(m.size for m in group) >= TELLING_ENTRIES
+            and sum(chance[m] for m in group) <= COINCIDENCE
+            and not _is_bias_of_wrong_weights(group, case)
+        ]
 
     def sentence(self, case: Case) -> str:
         """Return whose gradients they are."""
@@ -56,14 +61,6 @@ class Swapped(Finding):
             for m, owner in zip(self.mismatches, self.owners, strict=True)
         )
         return f"{self.gradients} are in the wrong order, {self.extent}: {each}. {look}"
-
-
-def _owner(mismatch: Mismatch, among: Sequence[Mismatch]) -> tuple[Mismatch, float] | None:
-    """Return the parameter whose numerical gradient this is, and log₁₀ of a chance agreement."""
-    others = [m for m in among if m is not mismatch and _may_own(m, mismatch)]
-    chances = {m: mismatch.sample.chance(m.sample.numerical, m.sample.bar) for m in others}
-    best = min(chances, key=chances.__getitem__, default=None)
-    return (best, chances[best]) if best and chances[best] else None
 
 
 def _may_own(owner: Mismatch, mismatch: Mismatch) -> bool:
