@@ -123,6 +123,7 @@ class _Line:
         self._gradient, self.length = pool.analytic, norm(pool.analytic)
         self._gap_here = float(pool.numerical @ pool.analytic) / (self.length or 1.0) - self.length
         self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(self._theta))))
+        self._tolerance = max(CONVERGED * self.length, NOISE_BARS * function.noise / self._step)
 
     def before_update(self, rate: float) -> NDArray[np.float64]:
         """Return the point from which a step with this learning rate leads to θ."""
@@ -163,11 +164,6 @@ class _Line:
             if not 0 < rate < LARGEST_RATE_TRIED:
                 return None
         return None
-
-    @property
-    def _tolerance(self) -> float:
-        """The gap that is small enough."""
-        return max(CONVERGED * self.length, NOISE_BARS * self.function.noise / self._step)
 
     def _gap(self, rate: float) -> float:
         """Return the slope of J there, along the gradient, minus what it should be."""
