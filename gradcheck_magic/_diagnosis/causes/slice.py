@@ -98,9 +98,9 @@ def _block(mismatch: Mismatch) -> tuple[list[NDArray[np.intp]], NDArray[np.bool_
         if len(places) < RUN or np.ptp(places) != len(places) - 1:
             return None
     # Extend the block to whole rows and columns if the missing entries have no gradient, or were
-    # not measured by the scan.
-    for axis, length in enumerate(shape):
-        wider = [*sides[:axis], np.arange(length), *sides[axis + 1 :]]
+    # not measured by the scan: first along the axis of which it has the most.
+    for axis in sorted(range(len(shape)), key=lambda axis: -len(sides[axis])):
+        wider = [*sides[:axis], np.arange(shape[axis]), *sides[axis + 1 :]]
         if not np.any(right[np.ix_(*wider)]):
             sides = wider
     return sides, inside.ravel()
