@@ -105,7 +105,7 @@ class Scale(Multiple):
             for gradient in (sample.analytic, sample.numerical)
         )
         fitted, width = sample.fitted(left, right, bar)
-        for factor in case.numbers.factors:
+        for factor in (*case.numbers.factors, *WHOLE_FACTORS):
             is_near = abs(factor - fitted) <= 2 * width * max(1.0, abs(factor))
             penalty = _penalty_beside(sample, factor) if is_near else None
             strength = penalty and case.numbers.strength(*penalty)
