@@ -22,14 +22,13 @@ from gradcheck_magic._diagnosis.causes.entries import Clipped, Entries, NotFinit
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.mask import Mask
 from gradcheck_magic._diagnosis.causes.regularization import Regularization
-from gradcheck_magic._diagnosis.causes.scale import Multiple, Scale
+from gradcheck_magic._diagnosis.causes.scale import Multiple, Scale, Zero
 from gradcheck_magic._diagnosis.causes.slice import Slice
 from gradcheck_magic._diagnosis.causes.stale import PreviousCheck, Update
 from gradcheck_magic._diagnosis.causes.swapped import Swapped
 from gradcheck_magic._diagnosis.causes.transposed import Transposed
 from gradcheck_magic._diagnosis.causes.unknown import Unknown
 from gradcheck_magic._diagnosis.causes.upstream import Upstream
-from gradcheck_magic._diagnosis.causes.zero import Zero
 from gradcheck_magic._diagnosis.finding import Case, Finding
 from gradcheck_magic._diagnosis.layers import Layers
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sides
@@ -119,8 +118,9 @@ def joined(case: Case) -> list[Finding]:
         for i, group in enumerate(groups):
             both = group.joined(finding)
             if both is not None:
-                in_order = sorted(both.mismatches, key=case.mismatches.index)
-                groups[i] = replace(both, mismatches=tuple(in_order))
+                together = (*group.mismatches, *finding.mismatches)
+                in_order = tuple(sorted(together, key=case.mismatches.index))
+                groups[i] = replace(both, mismatches=in_order)
                 break
         else:
             groups.append(finding)

@@ -86,7 +86,7 @@ class Finding:
         return replace(self, mismatches=tuple(m for m in self.mismatches if m not in explained))
 
     def joined(self, other: Finding) -> Finding | None:  # noqa: ARG002 (by some causes only)
-        """Return one finding in place of two, if the same number explains both."""
+        """Return the finding with the evidence of another one, if the same number explains both."""
         return None
 
     def is_doubtful(self, case: Case) -> bool:  # noqa: ARG002 (by some causes only)

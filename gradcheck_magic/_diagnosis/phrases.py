@@ -9,7 +9,7 @@ import numpy as np
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, norm
 from gradcheck_magic._wording import counted, listed
 
-__all__ = ["are", "axes_named", "digits", "factor_text", "gradients", "signed"]
+__all__ = ["are", "digits", "factor_text", "gradients", "numbered", "signed"]
 
 # The largest number of gradients that a sentence names; of more, it names only some.
 NAMED_GRADIENTS, NAMED_OF_MANY = 6, 3
@@ -30,9 +30,10 @@ def are(mismatches: Sequence[Mismatch]) -> str:
     return "is" if len(mismatches) == 1 else "are"
 
 
-def axes_named(axes: Sequence[int]) -> str:
-    """Return the numbers of some axes."""
-    return f"{'axis' if len(axes) == 1 else 'axes'} {listed(map(str, axes), code=False)}"
+def numbered(numbers: Sequence[int], one: str, several: str = "") -> str:
+    """Return the numbers of some axes, rows and so on."""
+    noun = one if len(numbers) == 1 else several or f"{one}s"
+    return f"{noun} {listed(map(str, numbers), code=False)}"
 
 
 def signed(number: str) -> str:
@@ -54,6 +55,8 @@ def digits(sample: Sample) -> str:
 
 def factor_text(factor: float, uncertainty: float) -> str:
     """Return a factor with four digits, or with its error bar if fewer are known."""
+    if factor == -1:
+        return "−1"
     apart = abs(factor - 1)
     n_digits = DIGITS
     if uncertainty < apart < 1:

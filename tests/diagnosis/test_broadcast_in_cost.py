@@ -40,6 +40,7 @@ def mean_square(p, y):
     pytest.param(lambda p, y: mean_square(np.concatenate([p[:1], p[1:]]), y), id="HARD: joined"),
     pytest.param(lambda p, y: mean_square(-(y - 2 * p), -p), id="HARD: on the right"),
     pytest.param(lambda p, y: mean_square(np.subtract(p, y, out=np.empty(N)), 0), id="HARD: out="),
+    pytest.param(lambda p, y: np.mean((p - y) ** 2, where=p > 0), id="HARD: where="),
 ])  # fmt: skip
 def test_entry_by_entry(cost):
     """The cost has the value that it would have for two vectors."""

@@ -21,7 +21,6 @@ from gradcheck_magic import (
     check_gradients,
 )
 from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastWatch
-from gradcheck_magic._diagnosis.causes.transposed import rearrangements
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
 
@@ -1058,12 +1057,3 @@ def test_the_entries_behind_a_diagnosis():
     assert len(check.entries_behind(row)) == 12
     labels = [entry.label for entry in check.entries_behind(vector, 2)]
     assert [label[:3] for label in labels] == ["b3[", "b3["]
-
-
-@pytest.mark.parametrize("shape", [(2, 3), (3, 3), (2, 2, 3), (4,), (1, 5)])
-def test_rearrangements_are_all_different(shape):
-    orders = [order.tobytes() for _, _, order in rearrangements(shape)]
-    assert len(orders) == len(set(orders))
-    size = int(np.prod(shape))
-    assert np.arange(size).tobytes() not in orders
-    assert all(sorted(order) == list(range(size)) for _, _, order in rearrangements(shape))

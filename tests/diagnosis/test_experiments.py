@@ -7,7 +7,7 @@ import pytest
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastInCost
-from gradcheck_magic._diagnosis.causes.ignored import is_ignored
+from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.stale import PreviousCheck, Update
 from gradcheck_magic._diagnosis.causes.unknown import Unknown
 from gradcheck_magic._diagnosis.diagnose import is_of_same
@@ -88,6 +88,8 @@ def test_earlier(check, is_taken):
 
 # Parameters that the cost ignores
 
+FLAT = {**RIGHT, "db": np.zeros(3)}
+
 
 @pytest.mark.parametrize(("reads_b", "ignored"), [
     pytest.param(lambda b: 0.0, True, id="not used"),
@@ -98,13 +100,13 @@ def test_earlier(check, is_taken):
 ])  # fmt: skip
 def test_ignored(reads_b, ignored):
     with entered(lambda p: float(np.sum(p["W"]) + reads_b(p["b"]))) as cost:
-        case = case_of(RIGHT, cost=cost)
-        assert is_ignored(case.mismatches[1], case) is ignored
+        case = case_of(RIGHT, FLAT, cost=cost)
+        assert isinstance(Ignored.recognise(case.mismatches[1], case), Ignored) is ignored
 
 
 def test_ignored_as_far_as_is_known_without_a_cost():
-    case = case_of(RIGHT)
-    assert is_ignored(case.mismatches[0], case)
+    case = case_of(RIGHT, FLAT)
+    assert isinstance(Ignored.recognise(case.mismatches[1], case), Ignored)
 
 
 # Gradients that were correct at the previous check

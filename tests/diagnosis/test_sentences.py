@@ -17,14 +17,13 @@ from gradcheck_magic._diagnosis.causes.entries import Clipped, Entries, NotFinit
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.mask import Mask
 from gradcheck_magic._diagnosis.causes.regularization import Regularization
-from gradcheck_magic._diagnosis.causes.scale import Scale, Sign
+from gradcheck_magic._diagnosis.causes.scale import Scale, Sign, Zero
 from gradcheck_magic._diagnosis.causes.slice import Slice
 from gradcheck_magic._diagnosis.causes.stale import PreviousCheck, Update
 from gradcheck_magic._diagnosis.causes.swapped import Swapped
 from gradcheck_magic._diagnosis.causes.transposed import Transposed
 from gradcheck_magic._diagnosis.causes.unknown import FlatHere, NearlyRight, Unknown
 from gradcheck_magic._diagnosis.causes.upstream import Upstream
-from gradcheck_magic._diagnosis.causes.zero import Zero
 from gradcheck_magic._diagnosis.mismatch import Mismatch
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
@@ -120,7 +119,7 @@ SAID = {
     "ignored": (Ignored, {"within": 3e-7}, (W,), {"W", "dW"}, (3e-7,)),
     "unknown": (Unknown, known(cosine=-0.125, ratio=2.5), (W,), {"dW"},
                 (3, 12)),
-    "flat": (FlatHere, {"flat_to": 3e-7, "n_wrong": 1}, (W,), {"W", "dW"}, (3e-7,)),
+    "flat": (FlatHere, {"flat_to": 3e-7}, (W,), {"W", "dW"}, (3e-7,)),
     "all nearly right": (NearlyRight, {"evidence": [{"name": "W", "cosine": 0.9875}]}, (W, V),
                          {"dW", "dV", "J"}, ()),
 }  # fmt: skip

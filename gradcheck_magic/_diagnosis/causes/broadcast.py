@@ -10,8 +10,8 @@ from typing import Self
 import numpy as np
 
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, Case, Finding
-from gradcheck_magic._diagnosis.mismatch import NO_GRADIENT, Mismatch, Sample, norm
-from gradcheck_magic._diagnosis.phrases import axes_named, signed
+from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, norm
+from gradcheck_magic._diagnosis.phrases import numbered, signed
 from gradcheck_magic._result.cause import Cause
 
 __all__ = ["AxisTooMany", "WrongAxis"]
@@ -32,20 +32,15 @@ class AxisTooMany(Finding):
         sample, shape = mismatch.sample, mismatch.shape
         if not sample.known.all() or sample.stands_out.sum() < ANY_NUMBER:
             return None
-        analytic, numerical, bar = (
-            x.reshape(shape) for x in (sample.analytic, sample.numerical, sample.bar)
-        )
+        numerical, bar = (x.reshape(shape) for x in (sample.numerical, sample.bar))
         counts = range(1, len(shape) + 1)
-        choices = (itertools.combinations(range(len(shape)), count) for count in counts)
-        for axes in itertools.chain.from_iterable(choices):
-            if np.any(np.ptp(analytic, axis=axes) > NO_GRADIENT * np.abs(analytic).max()):
-                continue
+        for axes in (a for n in counts for a in itertools.combinations(range(len(shape)), n)):
             for how in ("sum", "mean"):
                 model, width = (
                     np.broadcast_to(getattr(x, how)(axes, keepdims=True), shape).ravel()
                     for x in (numerical, bar)
                 )
-                if np.abs(model).max() > 0 and sample.explained_by(model, width):
+                if sample.explained_by(model, width):
                     return cls((mismatch,), how=how, axes=axes)
         return None
 
@@ -53,7 +48,7 @@ class AxisTooMany(Finding):
         """Return the axes."""
         shape = self.mismatches[0].parameter.shape
         everywhere = all(axis in self.axes or length == 1 for axis, length in enumerate(shape))
-        along = "" if everywhere else f" along {axes_named(self.axes)}"
+        along = "" if everywhere else f" along {numbered(self.axes, 'axis', 'axes')}"
         return (
             f"{self.gradients} is constant{along}, equal to the {self.how} of the numerical "
             f"gradient, {self.extent}: the sum runs over one axis too many. Look at the axis of "
@@ -80,7 +75,8 @@ class WrongAxis(Finding):
         sample = mismatch.sample
         if len(mismatch.squeezed) != 1 or not sample.known.all():
             return None
-        if not any(_is_right_beside(m, mismatch) for m in case.mismatches):
+        others = [m for m in case.mismatches if len(m.squeezed) > 1 and mismatch.size in m.squeezed]
+        if not any(m.is_compared and not m.is_wrong for m in others):
             return None
         values = (getattr(sample, field.name) for field in dataclasses.fields(sample))
         totals = Sample(*(np.atleast_1d(value.sum()) for value in values))
@@ -96,9 +92,3 @@ class WrongAxis(Finding):
             f"{signed(f'{self.total:.6g}')}. Is it summed over the wrong axis? Look at the axis of "
             f"the sum that computes {self.gradients}."
         )
-
-
-def _is_right_beside(weights: Mismatch, bias: Mismatch) -> bool:
-    """Return True for correct weights that may be computed from the same array as a bias."""
-    fits = len(weights.squeezed) > 1 and bias.size in weights.squeezed
-    return fits and weights.is_compared and not weights.is_wrong

@@ -6,13 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck_magic._diagnosis.causes.zero import Zero
-from gradcheck_magic._diagnosis.finding import (
-    ANY_NUMBER,
-    TELLING_ENTRIES,
-    Case,
-    Finding,
-)
+from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding
 from gradcheck_magic._diagnosis.mismatch import NO_GRADIENT, Mismatch, Sample
 from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._wording import listed
@@ -66,14 +60,13 @@ class Clipped(Finding):
             return []
         sample = Sample.pooled(m.sample for m in case.mismatches)
         wrong = np.concatenate([m.wrong for m in case.mismatches])
-        bound = float(np.max(np.abs(sample.analytic), initial=0.0))
+        bound = float(np.max(np.abs(sample.analytic)))
         beyond = np.sign(sample.analytic) * sample.numerical > bound
         at_bound = np.abs(np.abs(sample.analytic) - bound) <= NO_GRADIENT * bound
         within = sample.stands_out & ~at_bound & ~wrong
         is_telling = wrong.sum() >= TELLING_ENTRIES and within.sum() >= ANY_NUMBER
-        if is_telling and np.all((at_bound & beyond)[wrong]):
-            return [cls(case.open, clipped=bound)]
-        return []
+        is_clipped = is_telling and np.all((at_bound & beyond)[wrong])
+        return [cls(case.open, clipped=bound)] if is_clipped else []
 
     def sentence(self, case: Case) -> str:
         """Return the bound."""
@@ -105,33 +98,31 @@ class Entries(Finding):
         # In a vector, or if there are many in a matrix, the wrong entries may be those of some
         # units: an error closer to the output may be confined to these.
         firm = len(mismatch.squeezed) > 1 and FEW_ENTRIES * n_wrong <= mismatch.size
-        zero = Zero.recognise(mismatch.where(mismatch.wrong), case)
         return cls(
             (mismatch,),
             n_wrong=n_wrong,
             n_right=mismatch.n_right,
             indices=_indices(mismatch),
-            within=None if zero is None else zero.cause.name,
+            within=Cause.ZERO.name if mismatch.where(mismatch.wrong).is_zero else None,
             firm=firm,
         )
 
     def sentence(self, case: Case) -> str:
         """Return which entries they are."""
         n, size = self.n_wrong, self.mismatches[0].size
-        shown = [str(list(index)) for index in self.indices[:MOST_TOLD]]
-        more = [f"{n - len(shown):,} more"] if n > len(shown) else []
-        labels = listed(shown + more, code=False)
-        others = "in the others" if n + self.n_right == size else f"in {self.n_right:,} others"
-        if self.within is not None:
-            is_it = "Is that entry" if n == 1 else "Are these entries"
+        labels = [str(list(index)) for index in self.indices[:MOST_TOLD]]
+        labels += [f"{n - len(labels):,} more"] * (n > len(labels))
+        which = f"in {n:,} of {size:,} entries, {listed(labels, code=False)},"
+        right = f"correct in {'the' if n + self.n_right == size else f'{self.n_right:,}'} others"
+        these = "that entry" if n == 1 else "these entries"
+        if self.within is None:
             return (
-                f"{self.gradients} is zero in {n:,} of {size:,} entries, {labels}, where the "
-                f"numerical gradient is not, and correct {others}. {is_it} ever assigned?"
+                f"{self.gradients} is wrong {which} and {right}. Look at what {self.gradients} "
+                f"sums over, and at what is special about {these}."
             )
         return (
-            f"{self.gradients} is wrong in {n:,} of {size:,} entries, {labels}, and correct "
-            f"{others}. Look at what {self.gradients} sums over, and at what is special about "
-            f"{'that entry' if n == 1 else 'these entries'}."
+            f"{self.gradients} is zero {which} where the numerical gradient is not, and {right}. "
+            f"{'Is' if n == 1 else 'Are'} {these} ever assigned?"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,15 +35,18 @@ class Ignored(Finding):
         if not sample.known.all() or not np.all(flat & sharp):
             return None
         within = float(sample.bar.max())
-        if is_ignored(mismatch, case):
-            return cls((mismatch,), within=within)
-        return FlatHere((mismatch,), flat_to=within, n_wrong=int(mismatch.wrong.sum()))
+        if case.cost is not None:
+            # A cost that does not depend on it is the same far from here, too.
+            there = case.theta.copy()
+            there[mismatch.part] += np.random.default_rng(0).normal(size=mismatch.size)
+            moved, best = case.cost.at(there), case.cost.best
+            if math.isfinite(moved) and abs(moved - best.value) > FLAT_FAR_AWAY * best.noise:
+                return FlatHere((mismatch,), flat_to=within)
+        return cls((mismatch,), within=within)
 
     def joined(self, other: Finding) -> Ignored | None:
-        """Add another parameter that the cost does not depend on."""
-        if not isinstance(other, Ignored):
-            return None
-        return replace(self, mismatches=(*self.mismatches, *other.mismatches))
+        """Let all parameters that the cost does not depend on share a finding."""
+        return self if isinstance(other, Ignored) else None
 
     def may_come_from_upstream(self, case: Case) -> bool:
         """Return True if it may cancel in the cost, as a bias before batch norm does."""
@@ -58,13 +61,3 @@ class Ignored(Finding):
             f"{self.are} not zero. Does the cost use {it}, or is everything that {feeds} switched "
             "off?"
         )
-
-
-def is_ignored(mismatch: Mismatch, case: Case) -> bool:
-    """Return True if the cost is the same far from here, and not only flat."""
-    if case.cost is None:
-        return True
-    there = case.theta.copy()
-    there[mismatch.part] += np.random.default_rng(0).normal(size=mismatch.size)
-    moved, best = case.cost.at(there), case.cost.best
-    return not math.isfinite(moved) or abs(moved - best.value) <= FLAT_FAR_AWAY * best.noise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,18 +10,10 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._diagnosis.finding import FLAT_SPREAD, Case, Finding
 from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
-from gradcheck_magic._diagnosis.phrases import are, gradients
+from gradcheck_magic._diagnosis.phrases import are, gradients, numbered
 from gradcheck_magic._result.cause import Cause
-from gradcheck_magic._wording import listed
 
 __all__ = ["Mask"]
-
-Booleans = NDArray[np.bool_]
-
-# The largest number of rows or columns that a sentence names.
-NAMED_PLACES = 6
-# A single wrong entry does not make a row or a column.
-LEAST_WRONG = 2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,14 +38,15 @@ class Mask(Finding):
         shape = mismatch.shape
         for axis in reversed(range(len(shape))):
             closed = _closed(mismatch, axis)
-            if not 0 < closed.sum() < shape[axis]:
-                continue
-            inside = closed[np.indices(shape)[axis].ravel()]
-            firm = not np.any(mismatch.wrong & ~inside)
-            units = mismatch.places(axis, np.flatnonzero(closed))
-            if firm or _is_confirmed(mismatch, axis, units, case):
-                return cls((mismatch,), name=mismatch.name, axis=axis, indices=units, firm=firm)
-            return None
+            if 0 < closed.sum() < shape[axis]:
+                inside = closed[np.indices(shape)[axis].ravel()]
+                firm = not np.any(mismatch.wrong & ~inside)
+                units = mismatch.places(axis, np.flatnonzero(closed))
+                # A gradient that is wrong everywhere is also nonzero where the correct one is zero.
+                length = (mismatch.parameter.shape[axis],)
+                biases = [m for m in case.layers.beside(mismatch) if m.squeezed == length]
+                found = cls((mismatch,), name=mismatch.name, axis=axis, indices=units, firm=firm)
+                return found if firm or any(m.wrong[units].all() for m in biases) else None
         return None
 
     def may_come_from_upstream(self, case: Case) -> bool:
@@ -64,11 +56,9 @@ class Mask(Finding):
     def sentence(self, case: Case) -> str:
         """Return where the gradient should be zero."""
         first = next(m for m in self.mismatches if m.name == self.name)
-        which = listed(map(str, self.indices), most=NAMED_PLACES, code=False)
-        several = len(self.indices) > 1
-        place = f"at {'indices' if several else 'index'} {which} of axis {self.axis}"
+        place = f"at {numbered(self.indices, 'index', 'indices')} of axis {self.axis}"
         if len(first.parameter.shape) == 2:  # noqa: PLR2004 (a matrix)
-            place = f"in {('row', 'column')[self.axis]}{'s' if several else ''} {which}"
+            place = f"in {numbered(self.indices, ('row', 'column')[self.axis])}"
         others = [m for m in self.mismatches if m is not first]
         also = f" ({gradients(others)} {are(others)} wrong, too)" if others else ""
         return (
@@ -79,7 +69,7 @@ class Mask(Finding):
         )
 
 
-def _closed(mismatch: Mismatch, axis: int) -> Booleans:
+def _closed(mismatch: Mismatch, axis: int) -> NDArray[np.bool_]:
     """Return True for rows or columns in which only the measured gradient is exactly zero."""
     sample, shape = mismatch.sample, mismatch.shape
     typical = norm(sample.numerical[sample.known])
@@ -88,19 +78,6 @@ def _closed(mismatch: Mismatch, axis: int) -> Booleans:
     silent = flat & (np.abs(sample.analytic) <= sample.allowed)
     others = tuple(k for k in range(len(shape)) if k != axis)
     n_wrong = mismatch.wrong.reshape(shape).sum(axis=others)
-    closed: Booleans = n_wrong >= max(len(sample) / shape[axis] / 2, LEAST_WRONG)
+    closed: NDArray[np.bool_] = 2 * n_wrong >= len(sample) / shape[axis]
     closed &= (flat & (mismatch.wrong | silent)).reshape(shape).all(axis=others)
     return closed
-
-
-def _is_confirmed(mismatch: Mismatch, axis: int, units: Sequence[int], case: Case) -> bool:
-    """Return True if a bias is wrong in the same units.
-
-    A gradient that is wrong everywhere is also nonzero where the correct one is zero.
-    """
-    biases = [
-        m
-        for m in case.layers.beside(mismatch)
-        if len(m.squeezed) == 1 and m.size == mismatch.parameter.shape[axis]
-    ]
-    return any(m.wrong[units].all() for m in biases)

@@ -41,12 +41,13 @@ class Regularization(Finding):
         """Recognise a penalty of all entries, or one that exempts some."""
         found = cls.of((mismatch,), mismatch.sample, case.numbers)
         n_wrong = int(mismatch.wrong.sum())
-        if found is not None or not mismatch.n_right == mismatch.size - n_wrong >= 1:
+        if found or n_wrong < ANY_NUMBER or not mismatch.n_right == mismatch.size - n_wrong >= 1:
             return found
         # Some entries may be exempt from the penalty, as an intercept is. A factor is preferred.
         some = mismatch.where(mismatch.wrong).sample
-        if n_wrong >= ANY_NUMBER and not Scale.of((mismatch,), some, case.numbers):
-            found = cls.of((mismatch,), some, case.numbers)
+        if Scale.of((mismatch,), some, case.numbers):
+            return None
+        found = cls.of((mismatch,), some, case.numbers)
         return found and replace(found, n_wrong=n_wrong)
 
     @classmethod
@@ -54,41 +55,35 @@ class Regularization(Finding):
         cls, mismatches: tuple[Mismatch, ...], sample: Sample, numbers: NotebookNumbers
     ) -> Self | None:
         """Recognise a penalty whose gradient explains the error of a sample."""
-        off = np.where(np.isfinite(sample.bar), sample.off, 0.0)
-        for l1 in (False, True):
+        # Entries that are zero tell nothing.
+        telling = (sample.stands_off & sample.stands_out).sum()
+        for l1, enough in ((False, TELLING_ENTRIES), (True, ANY_NUMBER)):
             penalty = _penalty(sample, l1=l1)
-            told = sample.stands_off & sample.stands_out
-            enough = ANY_NUMBER if l1 else TELLING_ENTRIES
-            if told.sum() < enough or np.all(penalty == penalty[0]):
-                # A constant penalty is a mere shift; and entries that are zero tell nothing.
+            if telling < enough or np.all(penalty == penalty[0]):
+                # A constant penalty is a mere shift.
                 continue
-            strength, width = sample.fitted(off, penalty, sample.allowed)
-            if not np.isfinite(strength) or abs(strength) <= 2 * width:
-                continue
+            strength, width = sample.fitted(sample.off, penalty, sample.allowed)
             free = 0 if numbers.strength(strength, 2 * width) else 1
             model = sample.numerical + strength * penalty
-            if sample.explained_by(model, sample.bar, free=free):
+            if abs(strength) > 2 * width and sample.explained_by(model, sample.bar, free=free):
                 return cls(mismatches, strength=strength, strength_uncertainty=width, l1=l1)
         return None
 
     def joined(self, other: Finding) -> Self | None:
-        """Add a parameter with the same strength, unless some entries are exempt."""
-        if other.is_open:
-            sample = other.mismatches[0].sample
-            model = sample.numerical + self.strength * _penalty(sample, l1=self.l1)
-            same = sample.explained_by(model, sample.bar)
-        elif isinstance(other, Regularization) and (self.n_wrong, other.n_wrong) == (None, None):
+        """Share the strength with another parameter, unless some entries are exempt."""
+        if isinstance(other, Regularization) and self.n_wrong is other.n_wrong is None:
             one, two = ((f.strength, f.strength_uncertainty) for f in (self, other))
             same = self.l1 == other.l1 and is_same(one, two)
         else:
-            same = False
-        return replace(self, mismatches=(*self.mismatches, *other.mismatches)) if same else None
+            sample = other.mismatches[0].sample
+            model = sample.numerical + self.strength * _penalty(sample, l1=self.l1)
+            same = other.is_open and sample.explained_by(model, sample.bar)
+        return self if same else None
 
     def sentence(self, case: Case) -> str:
         """Return the strength, and how it may have come about."""
-        what, term = ("sign of the parameter", "λ sign(W)")
-        if not self.l1:
-            what, term = "parameter itself", "λ W"
+        what = "sign of the parameter" if self.l1 else "parameter itself"
+        term = "λ sign(W)" if self.l1 else "λ W"
         strength, width = self.strength, self.strength_uncertainty
         told = _penalty_error(strength, case.numbers.strength(strength, 2 * width))
         where = self.extent

@@ -1,31 +1,22 @@
-"""SIGN and SCALE: a constant factor, of the whole gradient or of all but the regularisation."""
+"""SIGN, SCALE and ZERO: a constant factor, of the whole gradient or of all but its penalty."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from gradcheck_magic._diagnosis.finding import (
-    ANY_NUMBER,
-    TELLING_ENTRIES,
-    Case,
-    Finding,
-    is_same,
-)
+from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding, is_same
 from gradcheck_magic._diagnosis.layers import boundary
-from gradcheck_magic._diagnosis.mismatch import NO_GRADIENT, Mismatch, Sample, norm
+from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample
 from gradcheck_magic._diagnosis.notebook_numbers import Factor, NotebookNumbers
 from gradcheck_magic._diagnosis.phrases import factor_text
 from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._wording import listed
 
-__all__ = ["Multiple", "Scale", "Sign"]
+__all__ = ["Multiple", "Scale", "Sign", "Zero"]
 
 # A factor may be taken for one that has a meaning if its relative uncertainty is at most this.
 SHARPLY_KNOWN = 1e-2
-# Small whole numbers and their reciprocals are tried as well if the uncertainty is this small.
-SHARPER = 1e-5
+# Small whole numbers and their reciprocals have a meaning, even if no axis has that length.
 WHOLE_FACTORS = (*map(float, range(3, 11)), *(1 / n for n in range(3, 11)))
 # A smaller factor may well be a typing mistake before 1/m, even if some axis has that length.
 SMALL_FACTOR = 10
@@ -45,37 +36,22 @@ class Multiple(Finding):
     before: str | None = None
 
     def joined(self, other: Finding) -> Finding | None:
-        """Add a parameter with the same factor."""
-        if other.is_open:
-            return self._extended(other.mismatches[0])
-        if not isinstance(other, Multiple) or other.cause is not self.cause:
-            return None
-        numbers = (self.factor, self.factor_uncertainty), (other.factor, other.factor_uncertainty)
-        return self._with(other.mismatches, other.penalised) if is_same(*numbers) else None
-
-    def _with(self, more: tuple[Mismatch, ...], penalised: tuple[str, ...]) -> Multiple:
-        mismatches, penalised = (*self.mismatches, *more), (*self.penalised, *penalised)
-        return replace(self, mismatches=mismatches, penalised=penalised)
-
-    def _extended(self, mismatch: Mismatch) -> Multiple | None:
-        """Add a parameter whose factor it may be, if only for all but the regularisation.
+        """Share the factor with another parameter, if only for all but its penalty.
 
         For a parameter with a single entry, this is the only evidence; and with a known factor, no
-        number needs to be known for the regularisation.
+        number needs to be known for the penalty.
         """
-        sample, bar = mismatch.sample, abs(self.factor) * mismatch.sample.bar
-        scaled = self.factor * sample.numerical
-        if sample.explained_by(scaled, bar):
-            return self._with((mismatch,), ())
-        excess, uncertainty = sample.fitted(
-            sample.analytic - scaled, sample.theta, bar + sample.rounding
-        )
-        # A penalty has the right sign: λ = excess / (1 − factor).
-        if not excess * (1 - self.factor) > uncertainty or sample.stands_out.sum() < ANY_NUMBER:
+        if isinstance(other, Multiple) and other.cause is self.cause:
+            one, two = ((f.factor, f.factor_uncertainty) for f in (self, other))
+            same, penalised = is_same(one, two), other.penalised
+        elif other.is_open:
+            sample, factor = other.mismatches[0].sample, self.factor
+            bare = sample.explained_by(factor * sample.numerical, abs(factor) * sample.bar)
+            same = bare or _penalty_beside(sample, factor) is not None
+            penalised = () if bare else (other.mismatches[0].name,)
+        else:
             return None
-        if not sample.explained_by(scaled + excess * sample.theta, bar, free=1):
-            return None
-        return self._with((mismatch,), (mismatch.name,))
+        return replace(self, penalised=(*self.penalised, *penalised)) if same else None
 
     @classmethod
     def placed(cls, case: Case) -> list[Finding]:
@@ -119,9 +95,23 @@ class Scale(Multiple):
 
     @classmethod
     def recognise(cls, mismatch: Mismatch, case: Case) -> Multiple | None:
-        """Recognise a factor of a gradient, or of all but its regularisation."""
-        found = cls.of((mismatch,), mismatch.sample, case.numbers)
-        return found or cls._of_all_but_penalty(mismatch, case.numbers)
+        """Recognise a factor of a gradient, or of all but a penalty whose strength is known."""
+        sample, bar = mismatch.sample, mismatch.sample.allowed
+        if found := cls.of((mismatch,), sample, case.numbers):
+            return found
+        # The factor relates what is left of both gradients without their parts along θ.
+        left, right = (
+            gradient - sample.fitted(gradient, sample.theta, bar)[0] * sample.theta
+            for gradient in (sample.analytic, sample.numerical)
+        )
+        fitted, width = sample.fitted(left, right, bar)
+        for factor in (*case.numbers.factors, *WHOLE_FACTORS):
+            is_near = abs(factor - fitted) <= 2 * width * max(1.0, abs(factor))
+            penalty = _penalty_beside(sample, factor) if is_near else None
+            strength = penalty and case.numbers.strength(*penalty)
+            if strength and strength.is_whole:
+                return replace(_made((mismatch,), factor, 0.0), penalised=(mismatch.name,))
+        return None
 
     @classmethod
     def of(
@@ -133,63 +123,37 @@ class Scale(Multiple):
             return None
         # The error bars scale with the factor, so a first estimate of it is needed.
         factor, _ = sample.fitted(sample.analytic, sample.numerical, sample.allowed)
-        if not np.isfinite(factor):
-            return None
         bar = abs(factor) * sample.bar + sample.rounding
         factor, width = sample.fitted(sample.analytic, sample.numerical, bar)
-        candidates = [(value, 0) for value in _meant(factor, width, numbers)]
+        meant = (*numbers.factors, *WHOLE_FACTORS) if width <= SHARPLY_KNOWN * abs(factor) else ()
+        candidates = [(value, 0) for value in meant if abs(value - factor) <= 2 * width]
         candidates += [(factor, 1)] * (telling >= ANY_NUMBER)
         for value, free in candidates:
             if sample.explained_by(value * sample.numerical, abs(value) * sample.bar, free=free):
                 return _made(mismatches, value, width)
         return None
 
-    @classmethod
-    def _of_all_but_penalty(cls, mismatch: Mismatch, numbers: NotebookNumbers) -> Scale | None:
-        """Recognise a · (d − λ θ) + λ θ, where λ is known."""
-        sample = mismatch.sample
-        fitted = _fitted_to_both(sample)
-        if fitted is None:
-            return None
-        (factor, excess), (factor_width, excess_width) = fitted
-        if factor_width > SHARPLY_KNOWN * abs(factor) or abs(factor - 1) <= SHARPLY_KNOWN:
-            return None
-        model = factor * sample.numerical + excess * sample.theta
-        if not sample.explained_by(model, abs(factor) * sample.bar, free=2):
-            return None
-        strength = excess / (1 - factor)
-        known = numbers.strength(strength, excess_width / abs(1 - factor))
-        if strength <= 0 or known is None or not known.is_whole:
-            return None
-        meant = (value for value in numbers.factors if abs(value - factor) <= 2 * factor_width)
-        made = _made((mismatch,), next(meant, factor), factor_width)
-        return replace(made, penalised=(mismatch.name,))
-
     def is_doubtful(self, case: Case) -> bool:
-        """Return True if the factor has no known meaning."""
-        return case.numbers.factor(abs(self.factor)) is None
+        """Return True if the factor has no known meaning; everybody knows what a sign means."""
+        return self.factor != -1 and case.numbers.factor(abs(self.factor)) is None
 
     def sentence(self, case: Case) -> str:
         """Return the factor, and what it may mean."""
-        hints = [_meaning(abs(self.factor), case.numbers), self.where_to_look]
-        if backward := self._accumulated_in_torch(case.numbers):
-            hints = [backward]
-        elif self.factor < 0:
-            hints.insert(0, "The sign is reversed.")
-        return (
-            f"{self.gradients} {self.are} {factor_text(self.factor, self.factor_uncertainty)} "
-            f"times the numerical gradient{self.exempt}, {self.extent}. "
-            f"{' '.join(filter(None, hints))}"
-        )
-
-    def _accumulated_in_torch(self, numbers: NotebookNumbers) -> str:
-        """Return a sentence if torch has accumulated several gradients."""
-        read = numbers.factor(self.factor)
-        is_torch = all(mismatch.gradient_name.endswith(".grad") for mismatch in self.mismatches)
-        if read is None or read.kind != "whole" or not is_torch or self.after != "":
-            return ""
-        often = "twice" if read.number == 2 else f"{read.number} times"  # noqa: PLR2004 (twice)
-        return f"Gradients add up in `.grad`: was backward() called {often} without zero_grad()?"
+        factor = factor_text(self.factor, self.factor_uncertainty)
+        start = f"{self.gradients} {self.are} {factor} times the numerical gradient{self.exempt}"
+        if self.factor == -1:
+            return f"{start}, {self.extent}: the sign is reversed. {self.where_to_look}"
+        meant = case.numbers.factor(abs(self.factor))
+        hint = f"{_meaning(meant)} {self.where_to_look}" if meant else self.where_to_look
+        in_torch = all(m.gradient_name.endswith(".grad") for m in self.mismatches)
+        if self.factor < 0:
+            hint = f"The sign is reversed. {hint}"
+        elif in_torch and self.after == "" and meant and meant.kind == "whole":
+            times = "twice" if meant.number == 2 else f"{meant.number} times"  # noqa: PLR2004
+            hint = (
+                f"Gradients add up in `.grad`: was backward() called {times} without zero_grad()?"
+            )
+        return f"{start}, {self.extent}. {hint}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -198,15 +162,28 @@ class Sign(Scale):
 
     cause = Cause.SIGN
 
-    def is_doubtful(self, case: Case) -> bool:
-        """Return False: everybody knows what a sign means."""
-        return False
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Zero(Multiple):
+    """A gradient that is zero everywhere: 0 times the correct one."""
+
+    cause = Cause.ZERO
+
+    factor: float = 0.0
+    factor_uncertainty: float = 0.0
+
+    @classmethod
+    def recognise(cls, mismatch: Mismatch, case: Case) -> Zero | None:
+        """Recognise a gradient without any value beyond the rounding of a zero."""
+        return cls((mismatch,)) if mismatch.is_zero else None
 
     def sentence(self, case: Case) -> str:
-        """Return where the sign may have been lost."""
+        """Return where the gradient should have been assigned."""
+        it_was = "it was" if len(self.mismatches) == 1 else "they were"
         return (
-            f"{self.gradients} {self.are} −1 times the numerical gradient{self.exempt}, "
-            f"{self.extent}: the sign is reversed. {self.where_to_look}"
+            f"{self.gradients} {self.are} zero everywhere{self.exempt}, but the cost changes with "
+            f"{self.names}: {it_was} never assigned, or the backward pass leaves out a path. "
+            f"{self.where_to_look}"
         )
 
 
@@ -215,67 +192,35 @@ def _made(mismatches: tuple[Mismatch, ...], factor: float, uncertainty: float) -
     return kind(mismatches, factor=factor, factor_uncertainty=uncertainty)
 
 
-def _meant(factor: float, uncertainty: float, numbers: NotebookNumbers) -> list[float]:
-    """Return the factors with a meaning that a measured one may be, the simplest first."""
-    if uncertainty > SHARPLY_KNOWN * abs(factor):
-        return []
-    values = numbers.factors + (WHOLE_FACTORS if uncertainty <= SHARPER * abs(factor) else ())
-    return [value for value in values if abs(value - factor) <= 2 * uncertainty]
-
-
-def _fitted_to_both(sample: Sample) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Return a and b in analytic ≈ a · numerical + b · θ, and their uncertainties.
-
-    They are fitted by weighted least squares; None if too few entries are off, or if θ or the
-    numerical values are all zero.
-    """
-    usable = sample.known & np.isfinite(sample.analytic)
-    # Scale both columns to about 1.
-    units = np.array([norm(sample.numerical[usable]), norm(sample.theta[usable])])
-    if not units.all() or sample.stands_off[usable].sum() <= ANY_NUMBER:
+def _penalty_beside(sample: Sample, factor: float) -> tuple[float, float] | None:
+    """Return λ > 0 and its uncertainty, if a gradient is factor · (d − λ θ) + λ θ."""
+    scaled, bar = factor * sample.numerical, abs(factor) * sample.bar
+    excess, width = sample.fitted(sample.analytic - scaled, sample.theta, bar + sample.rounding)
+    strength, uncertainty = excess / (1 - factor), width / abs(1 - factor)
+    if not strength > uncertainty or sample.stands_out.sum() < ANY_NUMBER:
         return None
-    bar = np.maximum(sample.allowed[usable], NO_GRADIENT * units[0])
-    columns = np.stack([sample.numerical, sample.theta], axis=1)[usable] / units / bar[:, None]
-    inverse = np.linalg.pinv(columns.T @ columns)
-    solution = inverse @ columns.T @ (sample.analytic[usable] / bar) / units
-    # The error bars scale with the factor.
-    widths = np.sqrt(np.diag(inverse)) / units * max(1.0, abs(solution[0]))
-    (a, b), (a_width, b_width) = solution.tolist(), widths.tolist()
-    return (a, b), (a_width, b_width)
+    if not sample.explained_by(scaled + excess * sample.theta, bar, free=1):
+        return None
+    return strength, uncertainty
 
 
-def _meaning(factor: float, numbers: NotebookNumbers) -> str:
-    """Return the usual reason for a factor, as a question; empty if it has no known meaning."""
-    read = numbers.factor(factor)
-    if read is None:
-        return ""
-    if read.kind == "whole":
-        return _meaning_of_whole(read)
-    if read.kind == "part":
-        if read.number == 2:  # noqa: PLR2004 (a half)
+def _meaning(factor: Factor) -> str:
+    """Return the usual reason for a factor, as a question."""
+    n, axis, is_part = factor.number, f"`{factor.length}`", factor.kind.startswith("part")
+    root = f"{'one over ' if is_part else ''}the square root"
+    if factor.kind.endswith("root"):
+        return f"The factor is {root} of {axis} = {n}: was a scaling forgotten, or applied twice?"
+    root = f", or is it {root} of `{factor.square}` = {n * n}" if factor.square else ""
+    if is_part:
+        if n == 2:  # noqa: PLR2004 (a half)
             return "A factor of ½: was the 2 from the derivative of a square forgotten?"
-        equal = f", and `{read.length}` is {read.number}" if read.length else ""
-        root = ""
-        if read.square:
-            root = f", or is it one over the square root of `{read.square}` = {read.number**2}"
-        return f"A factor of 1/{read.number}{equal}: is there one division or mean too many{root}?"
-    what = "the square root" if read.kind == "root" else "one over the square root"
-    return (
-        f"The factor is {what} of `{read.length}` = {read.number}: was a scaling forgotten, or "
-        "applied twice?"
-    )
-
-
-def _meaning_of_whole(read: Factor) -> str:
-    n = read.number
+        equal = f", and {axis} is {n}" if factor.length else ""
+        return f"A factor of 1/{n}{equal}: is there one division or mean too many{root}?"
     if n == 2:  # noqa: PLR2004 (twice)
         return "A factor of 2: was the ½ before a square forgotten, or a term added twice?"
-    if not read.length:
-        root = f", or is it the square root of `{read.square}` = {n * n}" if read.square else ""
-        return f"A factor of {n}: is {n}/m used in place of 1/m, or was a mean forgotten{root}?"
-    if n < SMALL_FACTOR:
-        return (
-            f"A factor of {n}: is {n}/m used in place of 1/m? Or, as `{read.length}` is {n}, was a "
-            "mean over that axis forgotten?"
-        )
-    return f"A factor of {n}, and `{read.length}` is {n}: was the mean over the examples forgotten?"
+    if factor.length and n >= SMALL_FACTOR:
+        return f"A factor of {n}, and {axis} is {n}: was the mean over the examples forgotten?"
+    or_mean = ", or was a mean forgotten" + root
+    if factor.length:
+        or_mean = f"? Or, as {axis} is {n}, was a mean over that axis forgotten"
+    return f"A factor of {n}: is {n}/m used in place of 1/m{or_mean}?"

@@ -8,18 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._diagnosis.causes.scale import Scale
-from gradcheck_magic._diagnosis.causes.zero import Zero
+from gradcheck_magic._diagnosis.causes.scale import Scale, Zero
 from gradcheck_magic._diagnosis.finding import Case, Finding
 from gradcheck_magic._diagnosis.mismatch import Mismatch
-from gradcheck_magic._diagnosis.phrases import factor_text
+from gradcheck_magic._diagnosis.phrases import factor_text, numbered
 from gradcheck_magic._result.cause import Cause
-from gradcheck_magic._wording import listed
 
 __all__ = ["Slice"]
-
-Mask = NDArray[np.bool_]
-Indices = NDArray[np.intp]
 
 # A shorter run of entries of a vector does not count as a block.
 RUN = 3
@@ -41,7 +36,7 @@ class Slice(Finding):
     @classmethod
     def recognise(cls, mismatch: Mismatch, case: Case) -> Slice | None:
         """Recognise a block that has a cause of its own, or else one that is an exception."""
-        block = _enclosing_block(mismatch)
+        block = _block(mismatch)
         if block is None:
             return None
         sides, inside = block
@@ -51,9 +46,8 @@ class Slice(Finding):
             # If more than half is wrong, the block is not an exception worth naming.
             return None
         places = [mismatch.places(axis, side) for axis, side in enumerate(sides)]
-        more = {"within": within.cause.name, **within.details} if within else {}
-        firm = within is not None
-        return cls((mismatch,), sides=places, n_right=mismatch.n_right, firm=firm, **more)
+        more = {"within": within.cause.name, **within.details} if within else {"firm": False}
+        return cls((mismatch,), sides=places, n_right=mismatch.n_right, **more)
 
     @property
     def is_gate(self) -> bool:
@@ -72,24 +66,20 @@ class Slice(Finding):
         part = _part_name(mismatch, self.sides)
         verb = "are" if part.startswith(("Rows", "Columns")) else "is"
         is_known = self.n_right + mismatch.wrong.sum() >= mismatch.size
-        rest = (
-            f"the rest of {self.gradients} is correct{'' if is_known else ' as far as it is known'}"
-            f" ({self.n_right:,} of {mismatch.size:,} entries)"
-        )
+        what, look = "wrong", "Look at what is special about that part."
         if self.within == Cause.ZERO.name:
-            return (
-                f"{part} {verb} zero where the numerical gradient is not; {rest}. Is that part "
-                "ever assigned?"
-            )
-        what = "wrong"
-        if self.factor is not None:
+            what, look = "zero where the numerical gradient is not", "Is that part ever assigned?"
+        elif self.factor is not None:
             factor = factor_text(self.factor, self.factor_uncertainty)
-            factor = "−1" if self.within == Cause.SIGN.name else factor
             what = f"{factor} times the numerical gradient"
-        return f"{part} {verb} {what}; {rest}. Look at what is special about that part."
+        return (
+            f"{part} {verb} {what}; the rest of {self.gradients} is correct"
+            f"{'' if is_known else ' as far as it is known'} ({self.n_right:,} of "
+            f"{mismatch.size:,} entries). {look}"
+        )
 
 
-def _enclosing_block(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
+def _block(mismatch: Mismatch) -> tuple[list[NDArray[np.intp]], NDArray[np.bool_]] | None:
     """Return the smallest block that holds all wrong entries, if it holds no correct ones."""
     shape = mismatch.shape
     if not shape:
@@ -103,50 +93,30 @@ def _enclosing_block(mismatch: Mismatch) -> tuple[list[Indices], Mask] | None:
     right = (sample.is_nonzero & mismatch.right).reshape(shape)
     if inside.sum() == 1 or np.any(inside & right) or not np.any(right):
         return None
-    if len(mismatch.squeezed) == 1 and not _is_run(inside.ravel()):
-        return None
+    if len(mismatch.squeezed) == 1:
+        places = np.flatnonzero(inside)
+        if len(places) < RUN or np.ptp(places) != len(places) - 1:
+            return None
     # Extend the block to whole rows and columns if the missing entries have no gradient, or were
-    # not measured by the scan.
-    unknown = ~right & ~sample.known.reshape(shape)
-    sides = [
-        np.arange(length)
-        if not np.any(np.delete(right, side, axis)) or _is_unknown_beyond(unknown, sides, axis)
-        else side
-        for axis, (side, length) in enumerate(zip(sides, shape, strict=True))
-    ]
+    # not measured by the scan: first along the axis of which it has the most.
+    for axis in sorted(range(len(shape)), key=lambda axis: -len(sides[axis])):
+        wider = [*sides[:axis], np.arange(shape[axis]), *sides[axis + 1 :]]
+        if not np.any(right[np.ix_(*wider)]):
+            sides = wider
     return sides, inside.ravel()
-
-
-def _is_unknown_beyond(unknown: Mask, sides: Sequence[Indices], axis: int) -> bool:
-    """Return True if nothing is known about the rest of a block's rows or columns."""
-    beyond = np.delete(np.arange(unknown.shape[axis]), sides[axis])
-    around = np.ix_(*sides[:axis], beyond, *sides[axis + 1 :])
-    return bool(len(beyond) and np.all(unknown[around]))
-
-
-def _is_run(mask: Mask) -> bool:
-    places = np.flatnonzero(mask)
-    return len(places) >= RUN and bool(np.ptp(places) == len(places) - 1)
 
 
 def _part_name(mismatch: Mismatch, sides: Sequence[Sequence[int]]) -> str:
     """Return the name of a row, a column or a block."""
-    shape, gradient = mismatch.parameter.shape, f"`{mismatch.gradient_name}`"
+    shape, gradient = mismatch.parameter.shape, mismatch.gradient_name
     partial = [axis for axis, side in enumerate(sides) if len(side) < shape[axis]]
     if len(shape) == 2 and len(partial) == 1:  # noqa: PLR2004 (a matrix)
         (axis,) = partial
-        noun = ("row", "column")[axis]
-        which = listed(map(str, sides[axis]), code=False)
-        return f"{noun.capitalize()}{'s' if len(sides[axis]) > 1 else ''} {which} of {gradient}"
-    if sum(not _is_range(side) for side in sides) > 1:
-        index = ", ".join(str(list(side)) for side in sides)
-        return f"`{mismatch.gradient_name}[np.ix_({index})]`"
-    index = ", ".join(_index(side, length) for side, length in zip(sides, shape, strict=True))
-    return f"`{mismatch.gradient_name}[{index}]`"
-
-
-def _is_range(side: Sequence[int]) -> bool:
-    return side[-1] - side[0] == len(side) - 1
+        return f"{numbered(sides[axis], ('Row', 'Column')[axis])} of `{gradient}`"
+    indices = [_index(side, length) for side, length in zip(sides, shape, strict=True)]
+    if sum(index.startswith("[") for index in indices) > 1:
+        indices = [f"np.ix_({', '.join(map(str, sides))})"]
+    return f"`{gradient}[{', '.join(indices)}]`"
 
 
 def _index(side: Sequence[int], length: int) -> str:
@@ -155,6 +125,5 @@ def _index(side: Sequence[int], length: int) -> str:
         return ":"
     if len(side) == 1:
         return str(side[0])
-    if _is_range(side):
-        return f"{side[0]}:{side[-1] + 1}"
-    return str(list(side))
+    is_range = side[-1] - side[0] == len(side) - 1
+    return f"{side[0]}:{side[-1] + 1}" if is_range else str(side)

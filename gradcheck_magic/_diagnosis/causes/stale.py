@@ -20,30 +20,25 @@ from gradcheck_magic._diagnosis.gradient_of_other_cost import (
     NoisyFunction,
     is_gradient_of,
 )
-from gradcheck_magic._diagnosis.mismatch import TOLERANCE, norm
+from gradcheck_magic._diagnosis.mismatch import Sample, norm
 from gradcheck_magic._result.cause import Cause
 
 __all__ = ["USUAL_RATES", "PreviousCheck", "Update"]
 
-Vector = NDArray[np.float64]
-
 # The step along the line for slopes, in units of max(1, the largest entry of θ).
 STEP_ALONG_LINE = 1e-5
 # The secant method: the first point in units of that step, the largest number of steps, the factor
-# by which each must reduce the distance, and the relative distance that is close enough.
+# by which each must reduce the gap, and the relative gap that is small enough.
 FIRST = 100.0
 MOST_SECANTS = 7
 FASTER = 3
 CONVERGED = 1e-9
 # Learning rates that people choose, tried if the secant method fails.
 USUAL_RATES = (0.1, 0.01, 0.3, 0.5, 1.0)
-MOST_NAMED = 2
 # The smallest relative error of a learning rate from the secant method.
 LEAST_ERROR = 1e-5
 # If the slope along the line is this close to the required one, other directions are tried.
 SIMILAR = 1e-3
-# A learning rate is rounded to this many digits, as people choose such numbers.
-ROUND = 2
 # The secant method gives up beyond this learning rate; real ones are much smaller.
 LARGEST_RATE_TRIED = 100.0
 
@@ -60,12 +55,10 @@ class PreviousCheck(Finding):
         earlier, fitting = case.earlier, case.fitting
         if earlier is None or not fitting:
             return []
-        parts = dict(zip(case.mismatches, (part for _, part in case.pairing.parts()), strict=True))
         wrong = tuple(m for m in fitting if m.is_wrong)
-        for m in wrong:
-            numerical = earlier.numerical[parts[m]]
-            bar = earlier.uncertainty[parts[m]] + TOLERANCE * np.abs(numerical)
-            if not m.sample.explained_by(numerical, bar):
+        for m, (_, part) in zip(case.mismatches, case.pairing.parts(), strict=True):
+            numerical, bar = earlier.numerical[part], earlier.uncertainty[part]
+            if m in wrong and not m.sample.explained_by(numerical, bar):
                 return []
         return [cls(wrong)]
 
@@ -122,27 +115,17 @@ class Update(Finding):
 
 
 class _Line:
-    """J along the analytic gradient, as a function of the distance from θ.
-
-    Parameters
-    ----------
-    function : NoisyFunction
-        The function J.
-    case : Case
-        The parameters and both gradients.
-    """
+    """The points from which an update may lead to θ; `length` is that of the gradient there."""
 
     def __init__(self, function: NoisyFunction, case: Case) -> None:
         self.function, self._theta, self._numbers = function, case.theta, case.numbers
-        self._gradient = np.zeros(len(self._theta))
-        for m in case.mismatches:
-            self._gradient[m.part] = m.sample.analytic
-        self.length = norm(self._gradient)
-        numerical = sum(float(m.sample.numerical @ m.sample.analytic) for m in case.mismatches)
-        self._slope_here = numerical / self.length if self.length else 0.0
+        pool = Sample.pooled(m.sample for m in case.mismatches)
+        self._gradient, self.length = pool.analytic, norm(pool.analytic)
+        self._gap_here = float(pool.numerical @ pool.analytic) / (self.length or 1.0) - self.length
         self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(self._theta))))
+        self._tolerance = max(CONVERGED * self.length, NOISE_BARS * function.noise / self._step)
 
-    def before_update(self, rate: float) -> Vector:
+    def before_update(self, rate: float) -> NDArray[np.float64]:
         """Return the point from which a step with this learning rate leads to θ."""
         return self._theta + rate * self._gradient
 
@@ -155,44 +138,34 @@ class _Line:
             return
         numbers, solved = self._numbers, self._rate_by_secants()
         if solved is not None:
-            error = max(2 * self._tolerance / abs(self.length - self._slope_here), LEAST_ERROR)
-            chosen = [rate for rate in numbers.rates if abs(rate - solved) <= error * solved]
-            round_one = float(f"{solved:.{ROUND}g}")
-            if abs(round_one - solved) <= error * solved:
-                chosen.append(round_one)
-            yield from ((rate, 0.0) for rate in chosen)
+            error = max(2 * self._tolerance / abs(self._gap_here), LEAST_ERROR)
+            # People choose numbers of one or two digits.
+            for rate in (*numbers.rates, float(f"{solved:.2g}")):
+                if abs(rate - solved) <= error * solved:
+                    yield rate, 0.0
             yield solved, error
-            return
-        for rate in dict.fromkeys((*numbers.rates[:MOST_NAMED], *USUAL_RATES)) if thorough else ():
-            off = abs(self._slope(rate * self.length) - self.length)
-            if off <= SIMILAR * abs(self.length - self._slope_here):
-                yield rate, 0.0
+        elif thorough:
+            for rate in dict.fromkeys((*numbers.rates, *USUAL_RATES)):
+                if abs(self._gap(rate)) <= SIMILAR * abs(self._gap_here):
+                    yield rate, 0.0
 
     def _rate_by_secants(self) -> float | None:
-        """Return the learning rate where the slope equals the gradient's length, by secants."""
-        last, last_value = 0.0, self._slope_here
-        distance = FIRST * self._step
+        """Return the learning rate where the gap closes, by the secant method."""
+        last, last_gap, rate = 0.0, self._gap_here, FIRST * self._step / self.length
         for step in range(MOST_SECANTS):
-            value = self._slope(distance)
-            if not math.isfinite(value) or value == last_value:
+            gap = self._gap(rate)
+            if abs(gap) <= self._tolerance:
+                return rate
+            # For a gradient that is merely stale, the method converges at once.
+            is_slow = step > 0 and abs(gap) > abs(last_gap) / FASTER
+            if is_slow or not math.isfinite(gap) or gap == last_gap:
                 return None
-            if abs(value - self.length) <= self._tolerance:
-                return distance / self.length
-            if step and abs(value - self.length) > abs(last_value - self.length) / FASTER:
-                # For a gradient that is merely stale, the method converges at once.
-                return None
-            bend = (value - last_value) / (distance - last)
-            last, last_value = distance, value
-            distance += (self.length - value) / bend
-            if not 0 < distance < LARGEST_RATE_TRIED * self.length:
+            last, last_gap, rate = rate, gap, rate - gap * (rate - last) / (gap - last_gap)
+            if not 0 < rate < LARGEST_RATE_TRIED:
                 return None
         return None
 
-    @property
-    def _tolerance(self) -> float:
-        """The distance from the required slope that is close enough."""
-        return max(CONVERGED * self.length, NOISE_BARS * self.function.noise / self._step)
-
-    def _slope(self, distance: float) -> float:
+    def _gap(self, rate: float) -> float:
+        """Return the slope of J there, along the gradient, minus what it should be."""
         along = self._gradient / self.length
-        return self.function.slope(self._theta + distance * along, along, self._step)
+        return self.function.slope(self.before_update(rate), along, self._step) - self.length

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from gradcheck_magic._diagnosis.finding import TELLING_ENTRIES, Case, Finding
-from gradcheck_magic._diagnosis.mismatch import COINCIDENCE, TOLERANCE, Mismatch, Sample
-from gradcheck_magic._diagnosis.phrases import digits
+from gradcheck_magic._diagnosis.mismatch import COINCIDENCE, TOLERANCE, Mismatch
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._result.cause import Cause
 
@@ -27,63 +25,47 @@ class Swapped(Finding):
     @classmethod
     def among(cls, case: Case) -> list[Finding]:
         """Recognise the gradients of others among those that nothing simpler explains."""
-        zero = {Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
-        weak = [f for f in case.findings if not f.firm or f.cause in zero]
-        mismatches = [m for f in weak for m in f.mismatches]
-        found = {m: owner for m in mismatches if (owner := _owner(m, case.mismatches))}
-        owners = {m: owner for m, (owner, _) in found.items()}
-        findings: list[Finding] = []
-        for group in _groups(owners):
-            entries = sum(m.size for m in group)
-            chance = sum(found[m][1] for m in group)
-            # A zero gradient fits any parameter without a gradient, so one of them is not zero.
-            is_nonzero = any(m.sample.analytic.any() for m in group)
-            is_telling = entries >= TELLING_ENTRIES and chance <= COINCIDENCE and is_nonzero
-            if is_telling and not _is_bias_of_wrong_weights(group, case):
-                findings.append(cls(tuple(group), owners=[owners[m].name for m in group]))
-        return findings
-
-    def without(self, explained: Collection[Mismatch]) -> Self:
-        """Return the finding for the other parameters, with their owners."""
-        pairs = zip(self.mismatches, self.owners, strict=True)
-        owners = [owner for mismatch, owner in pairs if mismatch not in explained]
-        return replace(super().without(explained), owners=owners)
+        weak = [m for f in case.findings if not f.firm for m in f.mismatches]
+        owners: dict[Mismatch, Mismatch] = {}
+        chance: dict[Mismatch, float] = {}
+        for m in weak:
+            others = [o for o in case.mismatches if o is not m and _may_own(o, m)]
+            chances = {o: m.sample.chance(o.sample.numerical, o.sample.bar) for o in others}
+            owner = min(chances, key=chances.__getitem__, default=m)
+            if chances.get(owner):
+                owners[m], chance[m] = owner, chances[owner]
+        return [
+            cls(tuple(group), owners=[owners[m].name for m in group])
+            for group in _groups(owners)
+            if sum(m.size for m in group) >= TELLING_ENTRIES
+            and sum(chance[m] for m in group) <= COINCIDENCE
+            and not _is_bias_of_wrong_weights(group, case)
+        ]
 
     def sentence(self, case: Case) -> str:
         """Return whose gradients they are."""
-        pool = Sample.pooled(m.sample for m in self.mismatches)
-        sure = f"in all {len(pool):,} entries{digits(pool)}"
         if len(self.mismatches) == 1:
             return (
-                f"{self.gradients} is the numerical gradient of `{self.owners[0]}`, {sure}. Look "
-                f"at the line that assigns {self.gradients}."
+                f"{self.gradients} is the numerical gradient of `{self.owners[0]}`, {self.extent}. "
+                f"Look at the line that assigns {self.gradients}."
             )
         look = "Look at the order in which the gradients are returned or named."
         names = [m.name for m in self.mismatches]
         if len(names) == 2 and self.owners == names[::-1]:  # noqa: PLR2004 (a pair)
             return (
                 f"{self.gradients} are swapped: each is the numerical gradient of the other's "
-                f"parameter, {sure}. {look}"
+                f"parameter, {self.extent}. {look}"
             )
         each = "; ".join(
             f"`{m.gradient_name}` is the gradient of `{owner}`"
             for m, owner in zip(self.mismatches, self.owners, strict=True)
         )
-        return f"{self.gradients} are in the wrong order, {sure}: {each}. {look}"
-
-
-def _owner(mismatch: Mismatch, among: Sequence[Mismatch]) -> tuple[Mismatch, float] | None:
-    """Return the parameter whose numerical gradient this is, and log₁₀ of a chance agreement."""
-    sample = mismatch.sample
-    others = [m for m in among if m is not mismatch and _may_own(m, mismatch)]
-    chances = [sample.chance(m.sample.numerical, m.sample.bar) for m in others]
-    best = min(range(len(others)), key=chances.__getitem__, default=None)
-    return None if best is None or chances[best] == 0 else (others[best], chances[best])
+        return f"{self.gradients} are in the wrong order, {self.extent}: {each}. {look}"
 
 
 def _may_own(owner: Mismatch, mismatch: Mismatch) -> bool:
     """Return True if size and first entry agree: a fast test that few parameters pass."""
-    if owner.size != mismatch.size or len(owner.sample) != len(mismatch.sample) or not owner.size:
+    if owner.size != mismatch.size or len(owner.sample) != len(mismatch.sample):
         return False
     one, other = mismatch.sample, owner.sample
     allowed = other.bar[0] + one.rounding[0] + TOLERANCE * abs(other.numerical[0])

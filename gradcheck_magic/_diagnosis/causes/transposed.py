@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample
-from gradcheck_magic._diagnosis.phrases import axes_named
+from gradcheck_magic._diagnosis.phrases import numbered
 from gradcheck_magic._result.cause import Cause
 
 __all__ = ["Transposed", "rearrangements"]
 
-Indices = NDArray[np.intp]
-Axes = tuple[int, ...]
 # How the axes were mixed up, which ones, and the order of entries this leads to.
-Rearrangement = tuple[str, Axes, Indices]
+Rearrangement = tuple[str, tuple[int, ...], NDArray[np.intp]]
 
 # With more axes there are too many permutations, and nobody confuses them.
 MOST_AXES = 4
@@ -33,7 +31,7 @@ class Transposed(Finding):
 
     # "transposed", "reshaped", "flipped", "shifted" or "reordered".
     how: str
-    axes: Axes
+    axes: tuple[int, ...]
 
     @classmethod
     def recognise(cls, mismatch: Mismatch, case: Case) -> Transposed | None:
@@ -50,7 +48,7 @@ class Transposed(Finding):
 
     def sentence(self, case: Case) -> str:
         """Return how the gradient was mixed up."""
-        mismatch, why = self.mismatches[0], ""
+        along, why = numbered(self.axes, "axis", "axes"), ""
         line = f"the line that computes {self.gradients}"
         if self.how == "reshaped":
             what = "contains the values of the numerical gradient in other places"
@@ -60,12 +58,12 @@ class Transposed(Finding):
             what = "contains the values of the numerical gradient in another order"
             look = "Look for a reshape, the order of a flattened array, or a wrong index"
         elif self.how == "flipped":
-            what = f"is the numerical gradient reversed along {axes_named(self.axes)}"
-            look = "Look for a flip: it is what distinguishes convolution from correlation"
-            if len(mismatch.parameter.shape) <= 2:  # noqa: PLR2004 (no more than a matrix)
-                look = "Look for [::-1]"
+            what = f"is the numerical gradient reversed along {along}"
+            look = "Look for [::-1]"
+            if len(self.mismatches[0].parameter.shape) > 2:  # noqa: PLR2004 (a kernel)
+                look = "Look for a flip: it is what distinguishes convolution from correlation"
         elif self.how == "shifted":
-            what = f"is the numerical gradient shifted by one along {axes_named(self.axes)}"
+            what = f"is the numerical gradient shifted by one along {along}"
             look = "Look for an index that is off by one"
         elif self.axes == (1, 0):
             what = "is the transpose of the numerical gradient"
@@ -77,54 +75,37 @@ class Transposed(Finding):
 
 
 def rearrangements(shape: Sequence[int]) -> Iterator[Rearrangement]:
-    """Yield ways to mix up the axes of an array, and the order of entries each leads to."""
-    places = np.arange(int(np.prod(shape))).reshape(shape)
-    seen = {hash(places.tobytes())}
-    for how, axes, mixed in _mixed(places):
-        key = hash(mixed.tobytes())
-        if key not in seen:
-            seen.add(key)
-            yield how, axes, mixed.ravel()
+    """Yield ways to mix up the axes of an array, and the order of entries each leads to.
 
-
-def _mixed(places: Indices) -> Iterator[Rearrangement]:
-    axes = range(places.ndim)
-    if places.ndim <= MOST_AXES:
+    For some shapes, several ways lead to the same order, or back to the right one.
+    """
+    places, axes = np.arange(int(np.prod(shape))).reshape(shape), range(len(shape))
+    if len(shape) <= MOST_AXES:
         orders = list(itertools.permutations(axes))
         for order in orders:
             if tuple(places.shape[axis] for axis in order) == places.shape:
-                yield "transposed", order, places.transpose(order)
+                yield "transposed", order, places.transpose(order).ravel()
         for order in orders:
             # Reshaped where it should have been transposed, in both directions.
-            yield "reshaped", order, places.transpose(order).reshape(places.shape)
+            yield "reshaped", order, places.transpose(order).ravel()
             moved = places.reshape([places.shape[axis] for axis in order])
-            yield "reshaped", order, moved.transpose(np.argsort(order))
-        for count in range(1, places.ndim + 1):
+            yield "reshaped", order, moved.transpose(np.argsort(order)).ravel()
+        for count in range(1, len(shape) + 1):
             for flipped in itertools.combinations(axes, count):
-                yield "flipped", flipped, np.flip(places, flipped)
+                yield "flipped", flipped, np.flip(places, flipped).ravel()
     for axis in axes:
         for shift in (1, -1):
-            yield "shifted", (axis,), np.roll(places, shift, axis)
+            yield "shifted", (axis,), np.roll(places, shift, axis).ravel()
 
 
 def _is_reordered(sample: Sample) -> bool:
     """Return True for the same values in any other order."""
-    if not sample.known.all():
-        return False
-    if np.all(np.abs(np.abs(sample.analytic) - np.abs(sample.numerical)) <= sample.allowed):
-        # Only signs differ.
+    unsigned = replace(sample, analytic=np.abs(sample.analytic))
+    if not sample.known.all() or unsigned.chance(np.abs(sample.numerical), sample.bar):
+        # In their own places, the values are right but for signs, or inexact as 3.14159 is for π.
         return False
     order, places = np.argsort(sample.analytic), np.argsort(sample.numerical)
-    if np.array_equal(order, places):
-        # The order is the same: the values are only inexact, as with 3.14159 for π.
-        return False
-    ranked = Sample(
-        sample.analytic[order],
-        sample.numerical[places],
-        sample.theta,
-        sample.bar[places],
-        sample.rounding,
-        # Neighbouring values are this close by chance.
-        np.full(len(sample), max(float(np.median(np.diff(sample.numerical[places]))), 1e-300)),
-    )
-    return ranked.explained_by(ranked.numerical, ranked.bar)
+    # Neighbouring values are this close by chance.
+    gap = max(float(np.median(np.diff(sample.numerical[places]))), 1e-300)
+    ranked = replace(sample, analytic=sample.analytic[order], spread=np.full(len(sample), gap))
+    return ranked.explained_by(sample.numerical[places], sample.bar[places])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
@@ -15,7 +14,7 @@ from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
 from gradcheck_magic._diagnosis.phrases import are, gradients, signed
 from gradcheck_magic._result.cause import Cause, Details
 
-__all__ = ["FlatHere", "NearlyRight", "Unknown", "compared", "evidence"]
+__all__ = ["FlatHere", "NearlyRight", "Unknown"]
 
 # A smaller relative difference is given as a percentage: cosine and length ratio would round to 1.
 SMALL_DIFFERENCE = 0.1
@@ -32,9 +31,9 @@ class Unknown(Finding):
 
     n_wrong: int
     # Cosine and length ratio of the two gradients, if neither is zero.
-    cosine: float | None = None
-    ratio: float | None = None
-    firm: bool = field(default=False)
+    cosine: float = 0.0
+    ratio: float = 0.0
+    firm: bool = False
 
     @classmethod
     def of(cls, mismatch: Mismatch) -> Self:
@@ -51,14 +50,13 @@ class Unknown(Finding):
     @property
     def is_nearly_right(self) -> bool:
         """True if direction and length are nearly right; a single number has no direction."""
-        if self.cosine is None or self.ratio is None or self.mismatches[0].size == 1:
-            return False
-        return self.cosine > NEARLY and 0.5 < self.ratio < 2  # noqa: PLR2004 (twice)
+        is_one = self.mismatches[0].size == 1
+        return not is_one and self.cosine > NEARLY and 0.5 < self.ratio < 2  # noqa: PLR2004
 
     def sentence(self, case: Case) -> str:
         """Return how far the gradient is from the correct one."""
         (mismatch,), known = self.mismatches, ""
-        if self.cosine is not None and self.ratio is not None:
+        if self.ratio:
             if mismatch.size == 1:
                 factor = signed(f"{self.ratio * np.sign(self.cosine):.4g}")
                 return (
@@ -99,13 +97,12 @@ def _peers_hint(mismatch: Mismatch, case: Case) -> str:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FlatHere(Finding):
-    """The cost is flat here, but not everywhere; `flat_to` is the error bar of its slope."""
+    """A gradient where the cost is flat, but not everywhere; `flat_to` is its slope's error bar."""
 
     cause = Cause.UNKNOWN
 
     flat_to: float
-    n_wrong: int
-    firm: bool = field(default=False)
+    firm: bool = False
 
     def sentence(self, case: Case) -> str:
         """Return what to do about it."""
@@ -123,7 +120,7 @@ class NearlyRight(Finding):
     cause = Cause.UNKNOWN
 
     evidence: list[Details]
-    firm: bool = field(default=False)
+    firm: bool = False
 
     def sentence(self, case: Case) -> str:
         """Return how nearly right they are."""
@@ -134,8 +131,3 @@ class NearlyRight(Finding):
             f"data and the parameters that `{case.cost_name}` uses now (were they updated since?), "
             "and look at the derivative of the cost with respect to the output."
         )
-
-
-def evidence(findings: Sequence[Unknown]) -> list[Details]:
-    """Return what is known of each of several parameters."""
-    return [{"name": f.mismatches[0].name, **f.details} for f in findings]

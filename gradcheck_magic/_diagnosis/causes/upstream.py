@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.mask import Mask
 from gradcheck_magic._diagnosis.causes.slice import Slice
-from gradcheck_magic._diagnosis.causes.unknown import NearlyRight, Unknown, evidence
+from gradcheck_magic._diagnosis.causes.unknown import NearlyRight, Unknown
 from gradcheck_magic._diagnosis.finding import Case, Finding
-from gradcheck_magic._diagnosis.layers import Boundary, boundary, is_of_norm
+from gradcheck_magic._diagnosis.layers import boundary, is_of_norm
 from gradcheck_magic._diagnosis.phrases import gradients, signed
 from gradcheck_magic._result.cause import Cause, Details
 
@@ -45,8 +45,24 @@ class Upstream(Finding):
         are_gates = all(isinstance(f, Slice) and f.is_gate for f in absorbed)
         if are_gates or all(f.firm for f in absorbed):
             return []
+        names: Details = {"after": place.after_name, "before": place.before.name}
+        known = [Unknown.of(mismatch) for mismatch in place.explained]
+        evidence = [{"name": each.mismatches[0].name, **each.details} for each in known]
+        found: Finding = cls(
+            place.explained,
+            **names,
+            layer=place.layer,
+            right_after=place.is_right_after,
+            is_numbered=place.is_numbered,
+            evidence=evidence,
+        )
+        if not place.after and all(each.is_nearly_right for each in known):
+            found = NearlyRight(place.explained, evidence=evidence)
+        for mask in absorbed:
+            if isinstance(mask, Mask) and mask.mismatches[0] is place.before:
+                found = replace(mask, mismatches=place.explained, **names)
         # If the cost does not change with a parameter, that holds whatever else is wrong.
-        return [*(f for f in absorbed if isinstance(f, Ignored)), _found(place, absorbed)]
+        return [*(f for f in absorbed if isinstance(f, Ignored)), found]
 
     def sentence(self, case: Case) -> str:
         """Return the place, and what is computed there."""
@@ -86,26 +102,6 @@ class Upstream(Finding):
             f"the derivative of the activation of layer {self.layer} and at how `dA{self.layer}` "
             "is computed"
         )
-
-
-def _found(place: Boundary, absorbed: Sequence[Finding]) -> Finding:
-    """Return the finding for an error that enters at a place in the backward pass."""
-    after, before = place.after_name, place.before.name
-    for finding in absorbed:
-        if isinstance(finding, Mask) and finding.mismatches[0] is place.before:
-            return replace(finding, mismatches=place.explained, after=after, before=before)
-    known = [Unknown.of(mismatch) for mismatch in place.explained]
-    if not place.after and all(each.is_nearly_right for each in known):
-        return NearlyRight(place.explained, evidence=evidence(known))
-    return Upstream(
-        place.explained,
-        after=after,
-        before=before,
-        layer=place.layer,
-        right_after=place.is_right_after,
-        is_numbered=place.is_numbered,
-        evidence=evidence(known),
-    )
 
 
 def _cosines(cosines: Sequence[float]) -> str:
