@@ -23,7 +23,7 @@ from gradcheck_magic._report.canvas import (
     power,
     svg,
 )
-from gradcheck_magic._report.error_counts import error_histogram
+from gradcheck_magic._report.error_counts import error_counts
 from gradcheck_magic._report.words import picture_alt
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import ParameterCheck
@@ -204,8 +204,7 @@ def _draw_bars(
     bottom = np.zeros(len(exponents) + 1)
     places = np.concatenate([[exact], exponents[:-1] + width / 2, [not_finite]])
     for _, color, errors in groups:
-        counted = error_histogram(errors, exponents)
-        heights = np.array([counted.n_exact, *counted.counts, counted.n_not_finite])
+        heights = error_counts(errors, exponents)
         there = heights > 0
         axes.bar(places[there], heights[there], 0.92 * width, bottom[there], color=color)
         bottom += heights
