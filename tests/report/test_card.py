@@ -15,9 +15,10 @@ from gradcheck_magic import check_gradients, step_curve
 from gradcheck_magic._notebook.controls import Requests
 from gradcheck_magic._notebook.live_card import WidgetCard
 from gradcheck_magic._notebook.plain_cards import StaticCard
+from gradcheck_magic._report.canvas import svg
 from gradcheck_magic._report.card import card
 from gradcheck_magic._report.error_counts import error_counts
-from gradcheck_magic._report.figures import svg_element
+from gradcheck_magic._report.figures import element
 from gradcheck_magic._report.words import picture_alt
 
 
@@ -98,7 +99,7 @@ def test_user_strings_are_escaped():
     found = check_gradients(
         {name: np.ones(2)}, {"d" + name: np.ones(2)}, lambda p: float(p[name] @ p[name])
     )
-    for page in (found.to_html(), card(found, svg_element(found))):
+    for page in (found.to_html(), card(found, element(found, svg))):
         assert "<script" not in page
         assert "&lt;script&gt;" in page
         Outline(page)
@@ -209,7 +210,7 @@ def test_pictures_are_immune_to_settings(right, settings):
     with mpl.rc_context(settings):
         before = dict(mpl.rcParams)
         assert right.to_html() == plain
-        assert "currentColor" in svg_element(right)
+        assert "currentColor" in element(right, svg)
         assert dict(mpl.rcParams) == before
 
 

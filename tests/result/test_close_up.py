@@ -18,7 +18,7 @@ from gradcheck_magic import (
     Verdict,
     check_gradients,
 )
-from gradcheck_magic._report.canvas import png, power, svg
+from gradcheck_magic._report.canvas import plain_style, png, power, svg
 from gradcheck_magic._report.close_up_figures import (
     error_map,
     error_map_alt,
@@ -413,5 +413,6 @@ def test_immune_to_settings(own):
 
 def test_picture_is_transparent():
     buffer = io.BytesIO()
-    error_map(HARD["scalar"]).savefig(buffer, format="rgba")
+    with plain_style():
+        error_map(HARD["scalar"]).savefig(buffer, format="rgba")
     assert buffer.getvalue()[3] == 0
