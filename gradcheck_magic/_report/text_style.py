@@ -87,17 +87,13 @@ class TextStyle:
         yield line
 
     def _written(self, text: str, spelled: Mapping[str, str]) -> str:
-        return "".join(c if self._has(c) else spelled.get(c) or escaped(c) for c in text)
-
-    def _has(self, character: str) -> bool:
         # A line break or an escape sequence in a name is escaped, so that it has no effect.
-        if not character.isprintable():
-            return False
-        try:
-            character.encode(self.encoding)
-        except UnicodeEncodeError:
-            return False
-        return True
+        return "".join(
+            c
+            if c.isprintable() and c.encode(self.encoding, "ignore")
+            else spelled.get(c) or escaped(c)
+            for c in text
+        )
 
 
 # The style for files and notebooks.
