@@ -120,7 +120,7 @@ def _ruler(difference: float) -> str:
 def _finding(sentence: str, entries: Iterable[Entry]) -> str:
     """Return a diagnosis or a reason, its first sentence in bold; entries are in a fold."""
     what, look = split_sentences(sentence)
-    told = f"<b>{in_code(what)}{'.' if look else ''}</b>"
+    told = f"<b>{in_code(what)}</b>"
     if look:
         told += f'<div class="gc-muted">{in_code(look)}</div>'
     table = entries_table(entries, "The worst entries")

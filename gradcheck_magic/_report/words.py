@@ -140,25 +140,16 @@ def picture_alt(check: GradientCheck) -> str:
 
 
 def brief(check: GradientCheck) -> str:
-    """Return a result in a few words: its extent if it passed, else the first error."""
+    """Return a result in a few words: its extent if it passed, else the first finding."""
     parts = [f"{check.verdict.symbol} {check.difference_text}"]
     if check.passed:
         kind = "scan of " if check.mode == "scan" else ""
         parts += [f"{kind}{entries_text(check.size)}", f"{check.seconds:.2f} s"]
     else:
         parts += [_extent(check)] if check.interrupted else []
-        parts += [_first_finding(check)]
+        sentences = [*(d.sentence for d in check.diagnoses), *check.reasons, check.verdict.value]
+        parts.append(split_sentences(sentences[0])[0])
     return SEPARATOR.join(parts)
-
-
-def _first_finding(check: GradientCheck) -> str:
-    """Return the first diagnosis, or a wrong entry, or the reason why there is no verdict."""
-    sentences = [*(diagnosis.sentence for diagnosis in check.diagnoses), *check.reasons]
-    if check.wrong_entries and not check.diagnoses:
-        label, analytic, numerical = worst_values(check.worst_entries(1)[0])
-        sentences = [f"`{label}`: analytic {analytic}, numerical {numerical}"]
-    first, _ = split_sentences(sentences[0] if sentences else check.verdict.value)
-    return first if first.endswith((".", "?")) else f"{first}."
 
 
 def progress_text(done: int, expected: int, seconds: float) -> str:
@@ -237,7 +228,7 @@ def left_out_text(left_out: Sequence[ParameterCheck]) -> str:
 
 
 def split_sentences(text: str) -> tuple[str, str]:
-    """Return the first sentence without its full stop, and the rest, which may be empty."""
+    """Return the first sentence and the rest, which may be empty."""
     # A full stop in code ends no sentence.
-    split = re.fullmatch(r"((?:`[^`]*`|[^`])*?)\. (.*)", text, flags=re.DOTALL)
+    split = re.fullmatch(r"((?:`[^`]*`|[^`])*?\.) (.*)", text, flags=re.DOTALL)
     return (split[1], split[2]) if split else (text, "")

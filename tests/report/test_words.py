@@ -157,7 +157,6 @@ def test_footer():
 @pytest.mark.parametrize(("check", "told"), [
     pytest.param(RIGHT, ["✓", "13", "1.25"], id="right"),
     pytest.param(HAND, ["✗", "13", "20", "2.000"], id="wrong, and stopped"),
-    pytest.param(replace(HAND, diagnoses=()), ["✗", "`b`", "nan"], id="an entry that is wrong"),
     pytest.param(replace(NOISY, reasons=("Too `a. b` noisy. More.",)), ["?", "Too `a. b` noisy."],
                  id="HARD: a reason"),
 ])  # fmt: skip
@@ -196,10 +195,10 @@ def test_pictures_are_described():
 
 
 @pytest.mark.parametrize(("text", "split"), [
-    pytest.param("One. Two. Three.", ("One", "Two. Three."), id="three"),
+    pytest.param("One. Two. Three.", ("One.", "Two. Three."), id="three"),
     pytest.param("One.", ("One.", ""), id="one"),
-    pytest.param("See `a. b`. Two.", ("See `a. b`", "Two."), id="HARD: in code"),
-    pytest.param("1.5 of 2. Two.", ("1.5 of 2", "Two."), id="HARD: a number"),
+    pytest.param("See `a. b`. Two.", ("See `a. b`.", "Two."), id="HARD: in code"),
+    pytest.param("1.5 of 2. Two.", ("1.5 of 2.", "Two."), id="HARD: a number"),
     pytest.param("", ("", ""), id="nothing"),
 ])  # fmt: skip
 def test_split(text, split):
@@ -210,7 +209,7 @@ def test_split(text, split):
 @given(st.text(alphabet="ab.` \n", max_size=20))
 def test_nothing_is_lost_in_splitting(text):
     first, rest = split_sentences(text)
-    assert text in {first, f"{first}. {rest}"}
+    assert text in {first, f"{first} {rest}"}
 
 
 def test_relative_errors_are_those_of_the_arrays():
