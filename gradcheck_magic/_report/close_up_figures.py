@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._report.canvas import (
     AGREE,
-    INCHES,
     UNKNOWN_COLOR,
     WRONG,
     legend_above,
@@ -122,15 +121,11 @@ def error_map_alt(close_up: CloseUp) -> str:
     high, wide = Tiling.of(parameter.shape).block
     blocks = f", each cell the largest of {high} × {wide} entries" if high * wide > 1 else ""
     parts = [
-        f"{len(errors):,} of {entries_text(parameter.size)} measured"
-        if len(errors) < parameter.size
-        else "",
+        f"{len(errors):,} of {entries_text(parameter.size)} measured",
         in_words(errors) if len(errors) else "",
         f"{close_up.wrong.sum() or 'none'} wrong",
         f"{close_up.kinked.sum()} on a kink" if close_up.kinked.any() else "",
-        f"wrong regions {', '.join(r.label for r in parameter.regions)}"
-        if parameter.regions
-        else "",
+        *(f"wrong region {region.label}" for region in parameter.regions),
     ]
     worst = f" The worst entry is {close_up.worst(1)[0].label}." if close_up.wrong.any() else ""
     return (
@@ -167,9 +162,8 @@ def _pixels(grid: ErrorGrid) -> NDArray[np.float64]:
 
 def _mark(axes: Axes, grid: ErrorGrid) -> None:
     """Mark wrong cells with crosses and cells on a kink with rings; if they are many, only some."""
-    inches = (INCHES[1] * MAP_AREA[3], INCHES[0] * MAP_AREA[2])
-    room = 72 * min(size / n for size, n in zip(inches, grid.shape, strict=True))
-    size = float(np.clip(0.5 * room, 4, 10))
+    # Half as wide as a cell, in points.
+    size = float(np.clip(min(60 / grid.shape[0], 115 / grid.shape[1]), 4, 10))
     for cells, marker, _ in _marks(grid):
         places = _some(np.argwhere(cells), MOST_MARKS)
         y, x = ((places + 0.5) * grid.tiling.block - 0.5).T
@@ -310,9 +304,8 @@ def _drawable(close_up: CloseUp) -> Mask:
 def _set_scales(axes: Axes, close_up: CloseUp, drawn: Mask) -> float:
     """Give both axes the same scale, logarithmic if that shows more; return their end."""
     sizes = np.abs(np.concatenate([close_up.analytic[drawn], close_up.numerical[drawn]]))
-    sizes = sizes[sizes > 0]
-    largest = max(float(sizes.max()), 1e-290) if sizes.size else 1.0
-    small = float(np.quantile(sizes, 0.05)) if sizes.size else 1.0
+    sizes = sizes[sizes > 0] if sizes.any() else np.ones(1)
+    largest, small = max(float(sizes.max()), 1e-290), float(np.quantile(sizes, 0.05))
     is_wide = largest > LINEAR_RANGE * small
     if is_wide:
         _set_logarithmic(axes, max(small, largest * 10.0**-MOST_DECADES), largest)
@@ -408,18 +401,14 @@ def step_curve_picture(curve: StepCurve) -> Figure:
 def step_curve_alt(curve: StepCurve) -> str:
     """Return the step curve in words."""
     finite = np.isfinite(curve.errors)
-    start = f"Error of the central difference of {curve.label} as a function of the step ε"
-    if not finite.any():
-        return f"{start}: no step gives a finite value."
-    errors = np.where(finite, curve.errors, np.inf)
-    best, nearest = int(np.argmin(errors)), int(np.argmin(np.abs(curve.steps - curve.step)))
-    lost = int((~finite).sum())
-    rest = f" {lost} of {len(finite)} steps give no finite value." if lost else ""
+    least = int(np.argmin(np.where(finite, curve.errors, np.inf)))
+    used = int(np.argmin(np.abs(curve.steps - curve.step)))
     return (
-        f"{start}, from {curve.steps[0]:.0e} to {curve.steps[-1]:.0e}: the least is "
-        f"{errors[best]:.1e}, at ε = {curve.steps[best]:.0e}; it is {curve.errors[nearest]:.1e} "
-        f"near the step used, {curve.step:.0e}. The error bar of the best value is {curve.bar:.0e}."
-        f"{rest}"
+        f"Error of the central difference of {curve.label} as a function of the step ε, from "
+        f"{curve.steps[0]:.0e} to {curve.steps[-1]:.0e}, finite at {finite.sum()} of "
+        f"{len(finite)} steps: the least is {curve.errors[least]:.1e}, at ε = "
+        f"{curve.steps[least]:.0e}; it is {curve.errors[used]:.1e} near the step used, "
+        f"{curve.step:.0e}. The error bar of the best value is {curve.bar:.0e}."
     )
 
 
