@@ -234,8 +234,7 @@ def _line(curve: StepCurve, i: int, low: int, high: int) -> str:
             if at >= 0:
                 cells[at] = mark
     used = "*" if i == curve.used else " "
-    value = f"{curve.values[i]:.8g}" if math.isfinite(curve.values[i]) else "not finite"
-    error = (
-        f"{curve.errors[i]:.1e}" if curve.errors[i] > 0 else ("0" if not curve.errors[i] else "")
-    )
+    value, error = "not finite", ""
+    if math.isfinite(curve.values[i]):
+        value, error = f"{curve.values[i]:.8g}", f"{curve.errors[i]:.1e}"
     return f"{used}{curve.steps[i]:8.1e} {value:>15} {error:>8} |{''.join(cells)}".rstrip()
