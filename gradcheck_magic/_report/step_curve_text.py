@@ -36,17 +36,23 @@ def curve_sentence(curve: StepCurve) -> str:
 
 def _description(curve: StepCurve) -> str:
     finite = np.isfinite(curve.values)
+    if not finite.any() and math.isfinite(curve.best):
+        return (
+            "The cost is finite on only one side of θ, whatever the step: the slope there is "
+            f"{curve.best:.6g}, and the gradient is {curve.analytic:.6g}."
+        )
     if not finite.any():
-        return _not_finite(curve)
+        return "The cost is not finite on either side of θ: there is nothing to compare."
     if not math.isfinite(curve.analytic):
         return f"The gradient is {curve.analytic} here: there is nothing to compare."
     off = abs(curve.analytic - curve.best)
     if curve.on_kink:
         told = _kink(curve)
     elif curve.best == 0 and not np.any(curve.values[finite]):
-        says = "zero too" if curve.analytic == 0 else f"{curve.analytic:.6g}"
-        top = _size(curve.steps[finite][-1])
-        told = f"The cost does not change at any step up to ε = {top}, and the gradient is {says}."
+        told = (
+            f"The cost does not change at any step up to ε = {_size(curve.steps[finite][-1])}, and "
+            f"the gradient is {curve.analytic:z.6g}."
+        )
     elif curve.wrong:
         told = f"{_opening(curve)}; {_wrong(curve, off)}"
     elif not curve.bar <= curve.enough:
@@ -57,18 +63,6 @@ def _description(curve: StepCurve) -> str:
     if end < len(finite):
         told += f" From ε = {_size(curve.steps[end])} upwards the cost is not finite."
     return told
-
-
-def _not_finite(curve: StepCurve) -> str:
-    if math.isfinite(curve.best):
-        return (
-            "The cost is finite on only one side of θ, whatever the step: the slope there is "
-            f"{curve.best:.6g}, and the gradient is {curve.analytic:.6g}."
-        )
-    return (
-        "The cost is not finite on either side of θ, whatever the step: there is no difference to "
-        "compare with."
-    )
 
 
 def _kink(curve: StepCurve) -> str:
@@ -147,8 +141,6 @@ def _quality(curve: StepCurve) -> str:
     if curve.used is None:
         return f"{step} is too small to change θ"
     apart, round_off = abs(curve.values[curve.used] - curve.low), curve.roundoff[curve.used]
-    if not math.isfinite(apart):
-        return f"{step} was too large: the cost is not finite there"
     if max(apart, round_off) <= curve.enough or curve.used == _best_step(curve):
         return f"{step} was good enough"
     return f"{step} was too {'small' if round_off > apart / 2 else 'large'} a step"

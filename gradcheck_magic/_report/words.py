@@ -155,9 +155,10 @@ def brief(check: GradientCheck) -> str:
 def progress_text(done: int, expected: int, seconds: float) -> str:
     """Return the progress of a check: evaluations, their rate, and the time left."""
     rate = done / seconds if seconds > 0 else math.inf
+    digits = 0 if rate >= 10 else 1  # noqa: PLR2004 (two digits)
     return (
         f"Checking the gradient: {done:,} of about {expected:,} evaluations, "
-        f"{rate:,.{int(rate < 10)}f} per second, about {duration((expected - done) / rate)} left"  # noqa: PLR2004 (two digits)
+        f"{rate:,.{digits}f} per second, about {duration((expected - done) / rate)} left"
     )
 
 

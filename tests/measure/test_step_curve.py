@@ -109,7 +109,7 @@ ROWS = [
     ),
     pytest.param(
         array(1.0), array(0.0), lambda x: 3.0, 0.0,
-        "The cost does not change at any step up to ε = 1, and the gradient is zero too.",
+        "The cost does not change at any step up to ε = 1, and the gradient is 0.",
         id="constant",
     ),
     pytest.param(
