@@ -386,7 +386,7 @@ def step_curve_picture(curve: StepCurve) -> Figure:
         zero, np.full(len(zero), axes.get_ylim()[0]), "v", color=AGREE, clip_on=False,
         fillstyle="none", label="exactly 0" if zero.size else "",
     )  # fmt: skip
-    axes.axvline(curve.step, color=mpl.rcParams["lines.color"], linewidth=0.8)
+    axes.axvline(curve.step, linewidth=0.8)
     axes.annotate(
         f"ε used: {power(curve.step)}", (curve.step, 1), (3, -2),
         xycoords=("data", "axes fraction"), textcoords="offset points", va="top", fontsize=8,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -133,7 +132,7 @@ def _draw_thresholds(axes: Axes) -> None:
     axes.margins(y=0.18)
     for threshold in THRESHOLDS:
         exponent = np.log10(threshold)
-        axes.axvline(exponent, color=mpl.rcParams["lines.color"], linewidth=0.8, dashes=(4, 3))
+        axes.axvline(exponent, linewidth=0.8, dashes=(4, 3))
         axes.annotate(
             power(threshold), (exponent, 1), (2, -2), xycoords=("data", "axes fraction"),
             textcoords="offset points", va="top", fontsize=8,
