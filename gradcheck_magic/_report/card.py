@@ -146,13 +146,11 @@ def _tables(check: GradientCheck, *, can_choose: bool) -> str:
     """Return the table of parameters; if they are many, some are in a fold."""
     shown, left_out = shown_first(check.parameters)
     hint = ": choose one to look closer" if can_choose else ""
-    rows = _parameter_rows(check, shown, can_choose=can_choose)
-    tables = _table(rows, f"Gradient of each parameter{hint}")
-    if left_out:
-        rows = _parameter_rows(check, left_out, can_choose=can_choose)
-        more = _table(rows, "The other parameters")
-        tables += f"<details><summary>{left_out_text(left_out)}</summary>{more}</details>"
-    return tables
+    rows = [_parameter_rows(check, each, can_choose=can_choose) for each in (shown, left_out)]
+    table = _table(rows[0], f"Gradient of each parameter{hint}")
+    more = _table(rows[1], "The other parameters")
+    fold = f"<details><summary>{left_out_text(left_out)}</summary>{more}</details>"
+    return table + fold if left_out else table
 
 
 def _parameter_rows(

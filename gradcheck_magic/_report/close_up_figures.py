@@ -308,7 +308,13 @@ def _set_scales(axes: Axes, close_up: CloseUp, drawn: Mask) -> float:
     largest, small = max(float(sizes.max()), 1e-290), float(np.quantile(sizes, 0.05))
     is_wide = largest > LINEAR_RANGE * small
     if is_wide:
-        _set_logarithmic(axes, max(small, largest * 10.0**-MOST_DECADES), largest)
+        # Both axes are linear around zero.
+        low, high = np.floor(np.log10([max(small, largest * 10.0**-MOST_DECADES), largest]))
+        axes.set_xscale("symlog", linthresh=10.0**low)
+        axes.set_yscale("symlog", linthresh=10.0**low)
+        # Two ticks on either side: the labels of more would overlap around zero.
+        ticks = 10.0 ** np.unique([np.ceil((low + high) / 2), high])
+        _label_powers(axes, partial(FixedLocator, [*-ticks, 0.0, *ticks]))
     else:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5))
@@ -317,16 +323,6 @@ def _set_scales(axes: Axes, close_up: CloseUp, drawn: Mask) -> float:
     axes.set_xlim(-end, end)
     axes.set_ylim(-end, end)
     return end
-
-
-def _set_logarithmic(axes: Axes, small: float, largest: float) -> None:
-    """Make both axes linear around zero, and logarithmic beyond `small`."""
-    low, high = np.floor(np.log10([small, largest]))
-    axes.set_xscale("symlog", linthresh=10.0**low)
-    axes.set_yscale("symlog", linthresh=10.0**low)
-    # Two ticks on either side: the labels of more would overlap around zero.
-    ticks = 10.0 ** np.unique([np.ceil((low + high) / 2), high])
-    _label_powers(axes, partial(FixedLocator, [*-ticks, 0.0, *ticks]))
 
 
 def _label_powers(axes: Axes, locator: Callable[[], Locator]) -> None:
