@@ -16,8 +16,9 @@ import ipywidgets as widgets
 
 from gradcheck_magic._notebook.controls import Controls, Requests, close
 from gradcheck_magic._notebook.plain_cards import Bundle, Clock, Output, StaticCard, bundle_of
+from gradcheck_magic._report.canvas import png, svg
 from gradcheck_magic._report.card import card, progress_card
-from gradcheck_magic._report.figures import png_element, svg_element
+from gradcheck_magic._report.figures import element
 from gradcheck_magic._result.gradient_check import GradientCheck
 
 __all__ = ["LiveCards", "WidgetCard"]
@@ -70,8 +71,8 @@ class WidgetCard(StaticCard):
         """Show the result in the live card and in its static copy."""
         self._shown = check
         self._clock = Clock()
-        static = card(check, png_element(check), classes=f"gc-static {self._id}")
-        live = card(check, svg_element(check), classes="gc-live", can_choose=True)
+        static = card(check, element(check, png), classes=f"gc-static {self._id}")
+        live = card(check, element(check, svg), classes="gc-live", can_choose=True)
         self._html.value = self._hide_static() + live
         self._controls = self._controls or Controls(self._requests)
         self._controls.show(check)

@@ -36,7 +36,6 @@ from gradcheck_magic._notebook.plain_cards import Card, StaticCard, TextCard
 from gradcheck_magic._notebook.project import project_options
 from gradcheck_magic._notebook.snapshot import is_there
 from gradcheck_magic._notebook.watch import Watch, subject_of
-from gradcheck_magic._report.words import one_line
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import did_you_mean, first_line
@@ -191,7 +190,7 @@ class GradcheckMagics(Magics):
         else:
             card.clear()
             if not (check.passed or options.strict):
-                _say(one_line(check))
+                _say(f"{check.verdict.symbol} {check.headline()}")
         if options.strict:
             check.raise_if_failed()
 

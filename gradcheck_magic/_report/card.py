@@ -5,55 +5,38 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from importlib import resources
-from itertools import pairwise
+from itertools import pairwise, starmap
 
 from gradcheck_magic._report.words import (
     NUMBER_COLUMNS,
-    difference_text,
+    Row,
+    entry_rows,
     footer,
-    parameter_verdict,
+    left_out_text,
     progress_text,
-    ratio_text,
-    shape_text,
-    since_text,
+    shown_first,
     split_sentences,
-    table_heads,
-    values_behind,
-    worst_values,
+    table_rows,
 )
-from gradcheck_magic._result.cause import Diagnosis
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import Entry, ParameterCheck
-from gradcheck_magic._result.verdict import THRESHOLDS, Verdict
+from gradcheck_magic._result.verdict import THRESHOLDS
 
 __all__ = ["STYLE", "card", "entries_table", "in_code", "progress_card"]
 
 # The scale of the difference runs from this power of ten to 1.
 RULER_START = -12
-# The table shows at most this many parameters; the others are in a fold.
-ROWS_ON_CARD = 12
-MOST_NOTES = 6
 # At most this many entries are listed for each diagnosis.
 ENTRIES_ON_CARD = 12
 # The colours of the scale where there is no style sheet, as in an output that is not trusted.
 BANDS = ("#d3ece2", "#fbe8bd", "#fbd3ba", "#f7bdb7")
-ENTRY_HEADS = ("entry", "analytic", "numerical", "analytic / numerical", "analytic − numerical")
-_BLOCK = "margin:0 0 8px;padding:6px 10px"
 
 # Read as a resource, as the package may be in a zip file.
 _CSS = resources.files("gradcheck_magic._report").joinpath("card.css").read_text(encoding="utf-8")
 # It goes into every output, so it is put on one line and its comments are removed.
 STYLE = " ".join(re.sub(r"/\*.*?\*/", "", _CSS, flags=re.DOTALL).split())
-
-_TONES = {
-    Verdict.CORRECT: "gc-good",
-    Verdict.INSPECT: "gc-warn",
-    Verdict.BUG: "gc-bad",
-    Verdict.INCONCLUSIVE: "gc-unsure",
-}
 
 
 def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: bool = False) -> str:
@@ -69,6 +52,11 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
         True if the names in the table are buttons that choose a parameter in the controls.
     """
     verdict = check.verdict
+    changes = in_code(f"Since last time: {check.changes}.")
+    since = f'<div class="gc-since" style="margin-bottom:6px">{changes}</div>'
+    findings = [(d.sentence, check.entries_behind(d, ENTRIES_ON_CARD)) for d in check.diagnoses]
+    findings += [(reason, []) for reason in check.reasons]
+    notes = "".join(f"<div>{in_code(note)}</div>" for note in check.notes)
     return (
         f"<style>{STYLE}</style>"
         f'<div class="gc gc-card gc-{verdict.name.lower()} {classes}" role="region" '
@@ -77,15 +65,13 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
         f'<b class="gc-verdict" style="font-size:16px">{verdict.symbol} {verdict.value}</b> '
         f'<span style="font-size:15px">difference <b class="gc-difference">'
         f"{check.difference_text}</b></span></div>"
-        f"{_since_line(check)}"
-        f"{_ruler(check.difference)}"
-        f"{''.join(_diagnosis_block(check, diagnosis) for diagnosis in check.diagnoses)}"
-        f"{''.join(map(_reason_block, check.reasons))}"
+        f"{since if check.changes else ''}{_ruler(check.difference)}"
+        f"{''.join(starmap(_finding, findings))}"
         f'<div class="gc-columns"><div class="gc-picture">{picture}</div>'
         # tabindex lets the keyboard scroll it, too.
         '<div class="gc-tables" role="group" aria-label="Tables" tabindex="0">'
-        f"{_html_tables(check, can_choose=can_choose)}</div></div>"
-        f"{_html_footer(check)}</div>"
+        f"{_tables(check, can_choose=can_choose)}</div></div>"
+        f'<div class="gc-muted" style="margin-top:8px">{footer(check)}{notes}</div></div>'
     )
 
 
@@ -102,88 +88,45 @@ def progress_card(done: int, expected: int, seconds: float, *, classes: str = ""
     )
 
 
-def _since_line(check: GradientCheck) -> str:
-    since = since_text(check)
-    return (
-        f'<div class="gc-since" style="margin-bottom:6px">{in_code(since)}</div>' if since else ""
-    )
-
-
 def _ruler(difference: float) -> str:
     """Return the difference on a logarithmic scale, together with the thresholds."""
-    exponents = [RULER_START, *(round(math.log10(t)) for t in THRESHOLDS), 0]
-    bands, marks = [], []
-    for k, (low, high) in enumerate(pairwise(exponents)):
-        width = 100 * (high - low) / -RULER_START
-        bands.append(
-            f'<span class="gc-band gc-b{k}" style="display:inline-block;height:10px;'
-            f'width:{width:.4f}%;background-color:{BANDS[k]}"></span>'
+    pointer, bands = "", ""
+    if not math.isnan(difference):
+        exponent = math.log10(difference) if difference > 0 else RULER_START
+        place = 100 * min(max(1 - exponent / RULER_START, 0), 1)
+        pointer = (
+            f'<div class="gc-pointer" style="line-height:1;height:12px;margin-left:{place:.2f}%">'
+            '<span style="display:inline-block;width:12px;margin-left:-6px;text-align:center">▼'
+            "</span></div>"
         )
+    exponents = [RULER_START, *(round(math.log10(t)) for t in THRESHOLDS), 0]
+    for k, (low, high) in enumerate(pairwise(exponents)):
         label = f"1e{low}" if k else f"≤ 1e{low}"
         end = '<span style="float:right">1</span>' if high == 0 else ""
-        marks.append(f'<span style="display:inline-block;width:{width:.4f}%">{label}{end}</span>')
+        bands += (
+            f'<span style="display:inline-block;width:{100 * (high - low) / -RULER_START:.4f}%">'
+            f'<span class="gc-band gc-b{k}" style="display:block;height:10px;'
+            f'background-color:{BANDS[k]}"></span>{label}{end}</span>'
+        )
     marked = ", ".join(f"1e{exponent}" for exponent in exponents[1:-1])
     alt = f"The difference, {difference:.3g}, on a scale with marks at {marked}."
     return (
-        f'<div role="img" aria-label="{alt}" style="margin:2px 12px 10px 0">'
-        f"{_pointer(difference)}"
-        f'<div style="line-height:0;white-space:nowrap">{"".join(bands)}</div>'
+        f'<div role="img" aria-label="{alt}" style="margin:2px 12px 10px 0">{pointer}'
         '<div class="gc-muted" style="font-size:11px;line-height:1.5;white-space:nowrap">'
-        f"{''.join(marks)}</div></div>"
+        f"{bands}</div></div>"
     )
 
 
-def _pointer(difference: float) -> str:
-    """Return the mark above the scale, or nothing if the difference is nan."""
-    if math.isnan(difference):
-        return ""
-    exponent = math.log10(difference) if difference > 0 else RULER_START
-    place = 100 * min(max(1 - exponent / RULER_START, 0), 1)
-    return (
-        f'<div class="gc-pointer" style="line-height:1;height:12px;margin-left:{place:.2f}%">'
-        '<span style="display:inline-block;width:12px;margin-left:-6px;text-align:center">▼</span>'
-        "</div>"
-    )
-
-
-def _diagnosis_block(check: GradientCheck, diagnosis: Diagnosis) -> str:
-    """Return a diagnosis: the cause in bold, what to look at, and its worst entries in a fold."""
-    entries = check.entries_behind(diagnosis, ENTRIES_ON_CARD)
-    return (
-        f'<details class="gc-diagnosis" style="{_BLOCK}">'
-        f"<summary>{_in_bold(diagnosis.sentence)}</summary>"
-        f"{entries_table(entries, 'The worst entries')}</details>"
-    )
-
-
-def entries_table(entries: Iterable[Entry], caption: str) -> str:
-    """Return an HTML table of entries with both values, the error bar, the ratio and the error."""
-    heads = "".join(
-        f'<th scope="col"{_class(number=name != "entry")}>{name}</th>' for name in ENTRY_HEADS
-    )
-    return _html_table(heads, map(_entry_row, entries), caption)
-
-
-def _entry_row(entry: Entry) -> str:
-    label, analytic, numerical = worst_values(entry)
-    off = f"{entry.analytic - entry.numerical:.3e}"
-    cells = "".join(
-        f"<td{_class(number=True)}>{_bar_set_apart(text)}</td>"
-        for text in (analytic, numerical, ratio_text(entry), off)
-    )
-    return f'<tr><th scope="row"><code>{html.escape(label)}</code></th>{cells}</tr>'
-
-
-def _reason_block(sentence: str) -> str:
-    return f'<div class="gc-diagnosis" style="{_BLOCK}">{_in_bold(sentence)}</div>'
-
-
-def _in_bold(sentence: str) -> str:
-    """Return the first sentence in bold, and the others below."""
+def _finding(sentence: str, entries: Iterable[Entry]) -> str:
+    """Return a diagnosis or a reason, its first sentence in bold; entries are in a fold."""
     what, look = split_sentences(sentence)
-    more = f'<div class="gc-muted">{in_code(look)}</div>' if look else ""
-    full_stop = "." if look else ""
-    return f"<b>{in_code(what)}{full_stop}</b>{more}"
+    told = f"<b>{in_code(what)}</b>"
+    if look:
+        told += f'<div class="gc-muted">{in_code(look)}</div>'
+    table = entries_table(entries, "The worst entries")
+    tag = "details" if table else "div"
+    told = f"<summary>{told}</summary>{table}" if table else told
+    return f'<{tag} class="gc-diagnosis" style="margin:0 0 8px;padding:6px 10px">{told}</{tag}>'
 
 
 def in_code(text: str) -> str:
@@ -191,88 +134,67 @@ def in_code(text: str) -> str:
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
 
 
-def _html_tables(check: GradientCheck, *, can_choose: bool) -> str:
-    # Parameters that are wrong come first, before the fold.
-    order = sorted(check.parameters, key=lambda p: p.verdict is Verdict.CORRECT)
-    shown = check.parameters if len(order) <= ROWS_ON_CARD else tuple(order[:ROWS_ON_CARD])
-    names = {
-        p.name: _name_cell(p.name, k, can_choose=can_choose) for k, p in enumerate(check.parameters)
-    }
-    row = partial(_html_row, heads=table_heads(check), names=names)
-    heads = _html_heads(table_heads(check))
+def entries_table(entries: Iterable[Entry], caption: str) -> str:
+    """Return an HTML table of entries with both values, the error bar, the ratio and the error."""
+    rows = [{head: _cell(text) for head, text in row.items()} for row in entry_rows(entries)]
+    for row in rows:
+        row["entry"] = f"<code>{row['entry']}</code>"
+    return _table(rows, caption)
+
+
+def _tables(check: GradientCheck, *, can_choose: bool) -> str:
+    """Return the table of parameters; if they are many, some are in a fold."""
+    shown, left_out = shown_first(check.parameters)
     hint = ": choose one to look closer" if can_choose else ""
-    table = _html_table(heads, map(row, shown), f"Gradient of each parameter{hint}")
-    rest = order[len(shown) :]
-    if rest:
-        more = _html_table(heads, map(row, rest), "The other parameters")
-        table += f"<details><summary>{len(rest)} more parameters</summary>{more}</details>"
-    return table
+    rows = [_parameter_rows(check, each, can_choose=can_choose) for each in (shown, left_out)]
+    table = _table(rows[0], f"Gradient of each parameter{hint}")
+    more = _table(rows[1], "The other parameters")
+    fold = f"<details><summary>{left_out_text(left_out)}</summary>{more}</details>"
+    return table + fold if left_out else table
 
 
-def _name_cell(name: str, position: int, *, can_choose: bool) -> str:
-    """Return the table cell with the name of a parameter."""
-    code = f"<code>{html.escape(name)}</code>"
-    if not can_choose:
-        return code
-    script = _choose_script(position)
-    return f'<button type="button" class="gc-pick" onclick="{script}">{code}</button>'
+def _parameter_rows(
+    check: GradientCheck, parameters: Sequence[ParameterCheck], *, can_choose: bool
+) -> list[Row]:
+    """Return a row of HTML for each of the parameters."""
+    names = [parameter.name for parameter in check.parameters]
+    rows = []
+    for p, row in zip(parameters, table_rows(check, parameters), strict=True):
+        # The row already begins with the name.
+        label = row["worst entry"].removeprefix(p.name) or row["worst entry"]
+        cells = {head: _cell(text) for head, text in {**row, "worst entry": label}.items()}
+        cells["verdict"] = f'<span class="gc-is-{p.verdict.name.lower()}">{cells["verdict"]}</span>'
+        name = f"<code>{html.escape(p.name)}</code>"
+        if can_choose:
+            # The JavaScript selects the parameter in the list below, after its first option.
+            name = (
+                '<button type="button" class="gc-pick" onclick="'
+                "const s=this.closest('.gc-box').querySelector('.gc-choose select');"
+                f"s.selectedIndex={names.index(p.name) + 1};"
+                f"s.dispatchEvent(new Event('change',{{bubbles:true}}))\">{name}</button>"
+            )
+        rows.append({**cells, "parameter": name})
+    return rows
 
 
-def _choose_script(position: int) -> str:
-    """Return the JavaScript of a name button: it selects the parameter in the list below."""
-    return (
-        f"const s=this.closest('.gc-box').querySelector('.gc-choose select');"
-        f"s.selectedIndex={position + 1};s.dispatchEvent(new Event('change',{{bubbles:true}}))"
-    )
-
-
-def _html_heads(heads: Sequence[str]) -> str:
-    return "".join(
-        f'<th scope="col"{_class(number=name in NUMBER_COLUMNS)}>{name}</th>' for name in heads
-    )
-
-
-def _html_table(heads: str, rows: Iterable[str], caption: str) -> str:
+def _table(rows: Sequence[Row], caption: str) -> str:
+    """Return an HTML table whose cells are HTML themselves, or nothing without rows."""
+    if not rows:
+        return ""
+    kinds = {head: ' class="gc-number"' if head in NUMBER_COLUMNS else "" for head in rows[0]}
+    heads = "".join(f'<th scope="col"{kind}>{head}</th>' for head, kind in kinds.items())
+    lines = ""
+    for row in rows:
+        (_, name), *cells = row.items()
+        others = "".join(f"<td{kinds[head]}>{cell}</td>" for head, cell in cells)
+        lines += f'<tr><th scope="row">{name}</th>{others}</tr>'
     return (
         f"<table><caption>{caption}</caption><thead><tr>{heads}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table>"
+        f"<tbody>{lines}</tbody></table>"
     )
 
 
-def _html_row(check: ParameterCheck, heads: Sequence[str], names: Mapping[str, str]) -> str:
-    verdict = f"{check.verdict.symbol} {parameter_verdict(check)}"
-    texts = dict(
-        zip(heads[2:], (difference_text(check), verdict, *values_behind(check, heads)), strict=True)
-    )
-    label = texts["worst entry"]
-    texts["worst entry"] = label.removeprefix(check.name) or label
-    tones = {"verdict": _TONES[check.verdict]}
-    return (
-        f'<tr><th scope="row">{names[check.name]}</th>'
-        f"<td>{shape_text(check.shape)}</td>"
-        + "".join(
-            f"<td{_class(tones.get(name, ''), number=name in NUMBER_COLUMNS)}>"
-            f"{_bar_set_apart(html.escape(text))}</td>"
-            for name, text in texts.items()
-        )
-        + "</tr>"
-    )
-
-
-def _bar_set_apart(text: str) -> str:
-    value, plus_minus, bar = text.partition(" ± ")
-    return f'{value}<span class="gc-bar">{plus_minus}{bar}</span>' if bar else text
-
-
-def _class(tone: str = "", *, number: bool) -> str:
-    classes = " ".join(filter(None, ["gc-number" if number else "", tone]))
-    return f' class="{classes}"' if classes else ""
-
-
-def _html_footer(check: GradientCheck) -> str:
-    lines = [f"<div>{in_code(note)}</div>" for note in check.notes]
-    notes, rest = "".join(lines[:MOST_NOTES]), "".join(lines[MOST_NOTES:])
-    if rest:
-        left = len(lines) - MOST_NOTES
-        notes += f"<details><summary>{left} more notes</summary>{rest}</details>"
-    return f'<div class="gc-muted" style="margin-top:8px">{footer(check)}{notes}</div>'
+def _cell(text: str) -> str:
+    """Escape a cell, and set its error bar apart."""
+    value, plus_minus, bar = html.escape(text).partition(" ± ")
+    return f'{value}<span class="gc-bar">{plus_minus}{bar}</span>' if bar else value

@@ -6,8 +6,8 @@ import html
 from collections.abc import Callable
 from functools import partial
 
-from gradcheck_magic._report.canvas import Draw, png, svg
-from gradcheck_magic._report.card import STYLE, entries_table, in_code
+from gradcheck_magic._report.canvas import Draw, svg
+from gradcheck_magic._report.card import entries_table, in_code
 from gradcheck_magic._report.close_up_figures import (
     error_map,
     error_map_alt,
@@ -22,9 +22,10 @@ from gradcheck_magic._report.words import parameter_verdict, shape_text
 from gradcheck_magic._result.close_up import CloseUp
 from gradcheck_magic._result.step_curve import StepCurve
 
-__all__ = ["close_up_card", "close_up_page", "curve_card", "curve_page"]
+__all__ = ["close_up_card", "curve_card"]
 
-# Makes an HTML element from a function that draws a picture, and the picture in words.
+# Makes an HTML element from a function that draws a picture, and the picture in words: `svg`, or
+# `png` if the card has to stand alone.
 Element = Callable[[Draw, str], str]
 
 # A close-up lists at most this many of the worst entries.
@@ -37,13 +38,7 @@ PANELS = (
 
 
 def close_up_card(close_up: CloseUp, element: Element = svg) -> str:
-    """Return the closer look at one parameter: its pictures and worst entries.
-
-    Parameters
-    ----------
-    element : callable
-        Makes an HTML element of a picture: `svg`, or `png` if the card has to stand alone.
-    """
+    """Return the closer look at one parameter: its pictures and worst entries."""
     parameter = close_up.parameter
     name = html.escape(parameter.name)
     verdict = html.escape(f"{parameter.verdict.symbol} {parameter_verdict(parameter)}")
@@ -71,22 +66,6 @@ def curve_card(curve: StepCurve, element: Element = svg) -> str:
         f'<div><b><code>{label}</code></b><div class="gc-diagnosis" style="padding:6px 10px">'
         f"{in_code(curve.sentence)}</div></div></div>"
     )
-
-
-def close_up_page(close_up: CloseUp) -> str:
-    """Return the closer look as a card that stands alone."""
-    return _standalone(
-        close_up_card(close_up, png), f"gc-{close_up.parameter.verdict.name.lower()}"
-    )
-
-
-def curve_page(curve: StepCurve) -> str:
-    """Return the step curve as a card that stands alone."""
-    return _standalone(curve_card(curve, png))
-
-
-def _standalone(content: str, classes: str = "") -> str:
-    return f'<style>{STYLE}</style><div class="gc gc-card gc-static {classes}">{content}</div>'
 
 
 def _panel(title: str, picture: str) -> str:

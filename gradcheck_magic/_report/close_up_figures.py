@@ -1,9 +1,12 @@
-"""The pictures of one parameter (histogram, error map, scatter plot), and the step curve."""
+"""The pictures of one parameter (histogram, error map, scatter plot), and the step curve.
+
+They are drawn in the style of `plain_style`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
@@ -11,22 +14,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, Locator, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from gradcheck_magic._report.canvas import (
     AGREE,
-    INCHES,
     UNKNOWN_COLOR,
     WRONG,
     legend_above,
-    new_axes,
-    paint,
-    plain_style,
     power,
 )
 from gradcheck_magic._report.error_counts import in_words
 from gradcheck_magic._report.figures import draw_histogram
+from gradcheck_magic._report.words import entries_text, shape_text
 from gradcheck_magic._result.close_up import CloseUp
 from gradcheck_magic._result.error_grid import LONGEST_ROW, ErrorGrid, Tiling
 from gradcheck_magic._result.step_curve import StepCurve
@@ -63,17 +63,6 @@ STRIPE = 6
 MOST_MARKS = 200
 MOST_POINTS = 400
 MOST_BARS = 100
-# Wrong entries differ in colour and in form.
-POINT_STYLES: dict[bool, dict[str, Any]] = {
-    False: {
-        "label": "agree", "color": AGREE, "marker": "o", "markersize": 3.5, "markeredgewidth": 0,
-    },
-    True: {
-        "label": "wrong", "color": WRONG[0], "marker": "x", "markersize": 5, "markeredgewidth": 1.5,
-    },
-}  # fmt: skip
-# An error bar is drawn if it is wider than this part of the picture.
-VISIBLE_WIDTH = 0.01
 # If the values span more than this factor, a linear scale would hide the small ones.
 LINEAR_RANGE = 1e3
 MOST_DECADES = 8
@@ -83,23 +72,16 @@ LARGEST_DRAWN = 1e300
 LINE_TOLERANCE = 1e-3
 
 
-def parameter_histogram(close_up: CloseUp, *, color: str = "black") -> Figure:
+def parameter_histogram(close_up: CloseUp) -> Figure:
     """Draw the histogram of the relative errors of one parameter."""
-    errors, wrong = close_up.relative_errors, close_up.wrong
-    unknown = ~np.isfinite(close_up.numerical) & ~wrong
-    groups = [
-        ("agree", AGREE, errors[~wrong & ~unknown]),
-        ("wrong", WRONG[0], errors[wrong]),
-        ("not measurable", UNKNOWN_COLOR, errors[unknown]),
-    ]
-    return draw_histogram([groups[0], *(g for g in groups[1:] if g[2].size)], color=color)
+    return draw_histogram(close_up, [("wrong", close_up.wrong)])
 
 
 def parameter_histogram_alt(close_up: CloseUp) -> str:
     """Return the histogram of a parameter in words."""
     errors = close_up.relative_errors
     return (
-        f"Histogram of the relative errors of {_entries(len(errors))} of "
+        f"Histogram of the relative errors of {entries_text(len(errors))} of "
         f"{close_up.parameter.name}: {in_words(errors)}."
     )
 
@@ -107,107 +89,81 @@ def parameter_histogram_alt(close_up: CloseUp) -> str:
 # The error map
 
 
-def error_map(close_up: CloseUp, *, color: str = "black") -> Figure:
+def error_map(close_up: CloseUp) -> Figure:
     """Draw the relative error of each entry in the parameter's shape.
 
-    Parameters
-    ----------
-    color : str
-        The colour of text and axes; the background is transparent.
-
-    Returns
-    -------
-    Figure
-        The map has a cell for each entry. If there are too many, a cell stands for a block of
-        entries: it shows their largest error, and is wrong if one of them is. Crosses mark wrong
-        cells.
+    The map has a cell for each entry. If there are too many, a cell stands for a block of entries:
+    it shows their largest error, and is wrong if one of them is. Crosses mark wrong cells.
     """
     grid = close_up.grid()
-    with plain_style():
-        figure, axes = new_axes(MAP_AREA)
-        rows, columns = grid.tiling.extent
-        high, wide = (n * b for n, b in zip(grid.shape, grid.tiling.block, strict=True))
-        # "none" stores the cells themselves, so they stay sharp at any size.
-        axes.imshow(
-            _pixels(grid),
-            interpolation="none",
-            extent=(-0.5, wide - 0.5, high - 0.5, -0.5),
-            aspect="equal" if rows <= columns <= LONGEST_ROW * rows else "auto",
-        )
-        axes.set_anchor("W")
-        _mark(axes, grid)
-        _label_map(axes, grid)
-        legend_above(axes, list(_map_keys(grid, color)), ncols=3)
-        paint(axes, color)
-        if grid.tiling.gap or grid.tiling.extent == (1, 1):
-            axes.spines[:].set_visible(False)
-        _draw_color_bar(figure.add_axes(BAR_AREA), color)
+    figure = Figure()
+    axes = figure.add_axes(MAP_AREA)
+    rows, columns = grid.tiling.extent
+    high, wide = (n * b for n, b in zip(grid.shape, grid.tiling.block, strict=True))
+    # "none" stores the cells themselves, so they stay sharp at any size.
+    axes.imshow(
+        _pixels(grid),
+        interpolation="none",
+        extent=(-0.5, wide - 0.5, high - 0.5, -0.5),
+        aspect="equal" if rows <= columns <= LONGEST_ROW * rows else "auto",
+    )
+    axes.set_anchor("W")
+    _mark(axes, grid)
+    _label_map(axes, grid)
+    legend_above(axes, list(_map_keys(grid)), ncols=3)
+    _draw_color_bar(figure.add_axes(BAR_AREA))
     return figure
 
 
 def error_map_alt(close_up: CloseUp) -> str:
     """Return the error map in words."""
     parameter, errors = close_up.parameter, close_up.relative_errors
-    shape = " × ".join(map(str, parameter.shape)) or "scalar"
     high, wide = Tiling.of(parameter.shape).block
     blocks = f", each cell the largest of {high} × {wide} entries" if high * wide > 1 else ""
     parts = [
-        f"{len(errors):,} of {_entries(parameter.size)} measured"
-        if len(errors) < parameter.size
-        else "",
+        f"{len(errors):,} of {entries_text(parameter.size)} measured",
         in_words(errors) if len(errors) else "",
-        f"{close_up.wrong.sum()} wrong" if close_up.wrong.any() else "none wrong",
+        f"{close_up.wrong.sum() or 'none'} wrong",
         f"{close_up.kinked.sum()} on a kink" if close_up.kinked.any() else "",
-        f"wrong regions {', '.join(r.label for r in parameter.regions)}"
-        if parameter.regions
-        else "",
+        *(f"wrong region {region.label}" for region in parameter.regions),
     ]
-    worst = close_up.worst(1) if close_up.wrong.any() else []
-    furthest = f" The worst entry is {worst[0].label}." if worst else ""
+    worst = f" The worst entry is {close_up.worst(1)[0].label}." if close_up.wrong.any() else ""
     return (
-        f"Map of the relative errors of {parameter.name} ({shape}{blocks}): "
-        f"{'; '.join(filter(None, parts))}.{furthest}"
+        f"Map of the relative errors of {parameter.name} ({shape_text(parameter.shape)}{blocks}): "
+        f"{'; '.join(filter(None, parts))}.{worst}"
     )
-
-
-def _entries(number: int) -> str:
-    return "1 entry" if number == 1 else f"{number:,} entries"
 
 
 def _pixels(grid: ErrorGrid) -> NDArray[np.float64]:
     """Return the map as an image: colours for errors, patterns for cells without one."""
     colors = mpl.colormaps["viridis"](1 - grid.log_errors / LEAST_LOG_ERROR)
-    for cells, name in ((grid.exact, EXACT), (grid.not_finite, NOT_FINITE)):
-        colors[cells] = mpl.colors.to_rgba(name)
-    colors[grid.padding] = 0
-    times = [
+    for cells, color in (
+        (grid.exact, EXACT),
+        (grid.not_finite, NOT_FINITE),
+        (grid.unmeasured, (UNKNOWN_COLOR, 0.2)),
+        (grid.padding, "none"),
+    ):
+        colors[cells] = mpl.colors.to_rgba(color)
+    down, across = (
         max(1, most // n)
         for most, n in zip((PATTERN_ROWS, PATTERN_COLUMNS), grid.shape, strict=True)
-    ]
-
-    def enlarged(cells: NDArray[np.float64]) -> NDArray[np.float64]:
-        return cells.repeat(times[0], axis=0).repeat(times[1], axis=1)
-
-    pixels = enlarged(colors)
+    )
+    pixels: NDArray[np.float64] = colors.repeat(down, axis=0).repeat(across, axis=1)
     y, x = np.ogrid[: pixels.shape[0], : pixels.shape[1]]
-    stripes, opposite = ((x + sign * y) % STRIPE < STRIPE / 3 for sign in (1, -1))
-    for cells, pattern, name, alpha in (
-        (grid.unmeasured, stripes, UNKNOWN_COLOR, 0.9),
-        (grid.regions & grid.unmeasured, opposite, WRONG[0], 1.0),
-        (grid.not_finite, opposite, "#000000", 1.0),
+    for cells, slant, color in (
+        (grid.unmeasured, 1, (UNKNOWN_COLOR, 0.9)),
+        (grid.regions & grid.unmeasured, -1, WRONG[0]),
+        (grid.not_finite, -1, "black"),
     ):
-        inside = enlarged(cells.astype(float)) > 0
-        if name == UNKNOWN_COLOR:
-            pixels[inside] = mpl.colors.to_rgba(UNKNOWN_COLOR, 0.2)
-        pixels[inside & pattern] = mpl.colors.to_rgba(name, alpha)
+        inside = cells.repeat(down, axis=0).repeat(across, axis=1)
+        pixels[inside & ((x + slant * y) % STRIPE < STRIPE / 3)] = mpl.colors.to_rgba(color)
     return pixels
 
 
 def _mark(axes: Axes, grid: ErrorGrid) -> None:
     """Mark wrong cells with crosses and cells on a kink with rings; if they are many, only some."""
-    inches = (INCHES[1] * MAP_AREA[3], INCHES[0] * MAP_AREA[2])
-    room = 72 * min(size / n for size, n in zip(inches, grid.shape, strict=True))
-    size = float(np.clip(0.5 * room, 4, 10))
+    # Half as wide as a cell, in points.
+    size = float(np.clip(min(60 / grid.shape[0], 115 / grid.shape[1]), 4, 10))
     for cells, marker, _ in _marks(grid):
         places = _some(np.argwhere(cells), MOST_MARKS)
         y, x = ((places + 0.5) * grid.tiling.block - 0.5).T
@@ -233,26 +189,24 @@ def _some(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
     return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
 
 
-def _map_keys(grid: ErrorGrid, color: str) -> Iterator[Patch | Line2D]:
+def _map_keys(grid: ErrorGrid) -> Iterator[Patch | Line2D]:
     """Yield a legend entry for each mark and pattern in the map."""
     for cells, marker, name in _marks(grid):
         number = int(cells.sum())
         if number:
             some = f", {MOST_MARKS} of {number} cells" if number > MOST_MARKS else ""
             yield Line2D(
-                [], [], color=color, marker=marker, linestyle="none", fillstyle="none",
-                markeredgewidth=1.5, label=name + some,
+                [], [], marker=marker, linestyle="none", fillstyle="none", markeredgewidth=1.5,
+                label=name + some,
             )  # fmt: skip
-    if grid.regions.any():
-        yield Patch(facecolor="none", edgecolor=WRONG[0], hatch="////", label="wrong region")
-    if grid.exact.any():
-        yield Patch(color=EXACT, label="exactly equal")
-    if grid.not_finite.any():
-        yield Patch(facecolor=NOT_FINITE, edgecolor="black", hatch="////", label="not finite")
-    if grid.unmeasured.any():
-        yield Patch(
-            facecolor="none", edgecolor=UNKNOWN_COLOR, hatch="\\\\\\\\", label="not measured"
-        )
+    for cells, name, face, edge, hatch in (
+        (grid.regions, "wrong region", "none", WRONG[0], "////"),
+        (grid.exact, "exactly equal", EXACT, EXACT, ""),
+        (grid.not_finite, "not finite", NOT_FINITE, "black", "////"),
+        (grid.unmeasured, "not measured", "none", UNKNOWN_COLOR, "\\\\\\\\"),
+    ):
+        if cells.any():
+            yield Patch(facecolor=face, edgecolor=edge, hatch=hatch, label=name)
 
 
 def _label_map(axes: Axes, grid: ErrorGrid) -> None:
@@ -263,6 +217,7 @@ def _label_map(axes: Axes, grid: ErrorGrid) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     if tiling.gap or tiling.extent == (1, 1):
         axes.set_xticks([])
+        axes.spines[:].set_visible(False)
     elif tiling.count > 1:
         # Each row of a folded vector is labelled with its first index.
         axes.yaxis.set_major_formatter(lambda row, _: f"{row * tiling.per_row:.0f}")
@@ -270,7 +225,7 @@ def _label_map(axes: Axes, grid: ErrorGrid) -> None:
         axes.set_yticks([])
 
 
-def _draw_color_bar(axes: Axes, color: str) -> None:
+def _draw_color_bar(axes: Axes) -> None:
     axes.imshow(
         np.linspace(1, 0, 256)[:, None], cmap="viridis", aspect="auto",
         extent=(0, 1, LEAST_LOG_ERROR, 0),
@@ -282,52 +237,45 @@ def _draw_color_bar(axes: Axes, color: str) -> None:
     axes.set_xticks([])
     axes.set_xlabel("error", fontsize=8)
     axes.yaxis.tick_right()
-    paint(axes, color)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
 # The scatter plot
 
 
-def scatter(close_up: CloseUp, *, color: str = "black") -> Figure:
+def scatter(close_up: CloseUp) -> Figure:
     """Draw the analytic against the numerical value of each entry: a factor is a slope.
 
-    Parameters
-    ----------
-    color : str
-        The colour of text and axes; the background is transparent.
-
-    Returns
-    -------
-    Figure
-        The plot has the line on which both values are equal. If all wrong entries lie on another
-        line through the origin, it has that line and its slope, too. If there are many entries,
-        only some are drawn.
+    The plot has the line on which both values are equal. If all wrong entries lie on another line
+    through the origin, it has that line and its slope, too. If there are many entries, only some
+    are drawn.
     """
     drawn = _drawable(close_up)
-    with plain_style():
-        figure, axes = new_axes(PLOT_AREA)
-        scale = _set_scales(axes, close_up, drawn)
-        line = scale * np.concatenate([-np.logspace(0, -12, 60), [0.0], np.logspace(-12, 0, 60)])
-        axes.plot(line, line, color=UNKNOWN_COLOR, linewidth=1, dashes=(4, 3), label="equal")
-        slope = _slope(close_up, drawn)
-        if slope is not None:
-            axes.plot(line, slope * line, color=WRONG[1], linewidth=1.2, label=f"slope {slope:.4g}")
-        for wrong, style in POINT_STYLES.items():
-            there = _some(np.flatnonzero(drawn & (close_up.wrong == wrong)), MOST_POINTS)
-            if there.size:
-                _draw_points(axes, close_up, there, style)
-        left_out = len(drawn) - int(drawn.sum())
-        if left_out:
-            axes.text(
-                0.02, 0.97, f"{left_out} not finite, not drawn", transform=axes.transAxes,
-                va="top", color=color,
-            )  # fmt: skip
-        axes.set_xlabel("numerical")
-        axes.set_ylabel("analytic")
-        legend_above(axes, axes.get_legend_handles_labels()[0], ncols=4)
-        paint(axes, color)
+    figure = Figure()
+    axes = figure.add_axes(PLOT_AREA)
+    end = _set_scales(axes, close_up, drawn)
+    line = end * np.concatenate([-np.logspace(0, -12, 60), [0.0], np.logspace(-12, 0, 60)])
+    axes.plot(line, line, color=UNKNOWN_COLOR, linewidth=1, dashes=(4, 3), label="equal")
+    slope = _slope(close_up, drawn)
+    if slope is not None:
+        axes.plot(line, slope * line, color=WRONG[1], linewidth=1.2, label=f"slope {slope:.4g}")
+    # Wrong entries differ in colour and in form.
+    for kind, label, color, marker, size, edge in (
+        (~close_up.wrong, "agree", AGREE, "o", 3.5, 0.0),
+        (close_up.wrong, "wrong", WRONG[0], "x", 5.0, 1.5),
+    ):
+        there = _some(np.flatnonzero(drawn & kind), MOST_POINTS)
+        if there.size:
+            x, y = close_up.numerical[there], close_up.analytic[there]
+            axes.plot(x, y, marker, color=color, markersize=size, markeredgewidth=edge, label=label)
+            _draw_error_bars(axes, x, y, close_up.uncertainty[there], color)
+    left_out = np.sum(~drawn)
+    if left_out:
+        told = f"{left_out} not finite, not drawn"
+        axes.text(0.02, 0.97, told, transform=axes.transAxes, va="top")
+    axes.set_xlabel("numerical")
+    axes.set_ylabel("analytic")
+    legend_above(axes, axes.get_legend_handles_labels()[0], ncols=4)
     return figure
 
 
@@ -342,26 +290,31 @@ def scatter_alt(close_up: CloseUp) -> str:
     left_out = len(drawn) - n
     rest = f" Not finite, and so not drawn: {left_out}." if left_out else ""
     return (
-        f"Analytic against numerical values of {_entries(n)} of {close_up.parameter.name}{some}: "
-        f"{n - n_wrong} agree, {n_wrong} wrong{on_line}.{rest}"
+        f"Analytic against numerical values of {entries_text(n)} of {close_up.parameter.name}"
+        f"{some}: {n - n_wrong} agree, {n_wrong} wrong{on_line}.{rest}"
     )
 
 
 def _drawable(close_up: CloseUp) -> Mask:
     values = np.stack([close_up.analytic, close_up.numerical])
-    drawn: Mask = np.all(np.isfinite(values) & (np.abs(values) < LARGEST_DRAWN), axis=0)
+    drawn: Mask = np.all(np.abs(values) < LARGEST_DRAWN, axis=0)
     return drawn
 
 
 def _set_scales(axes: Axes, close_up: CloseUp, drawn: Mask) -> float:
     """Give both axes the same scale, logarithmic if that shows more; return their end."""
     sizes = np.abs(np.concatenate([close_up.analytic[drawn], close_up.numerical[drawn]]))
-    sizes = sizes[sizes > 0]
-    largest = max(float(np.max(sizes, initial=0.0)), 1e-290) if sizes.size else 1.0
-    small = float(np.quantile(sizes, 0.05)) if sizes.size else 1.0
+    sizes = sizes[sizes > 0] if sizes.any() else np.ones(1)
+    largest, small = max(float(sizes.max()), 1e-290), float(np.quantile(sizes, 0.05))
     is_wide = largest > LINEAR_RANGE * small
     if is_wide:
-        _set_logarithmic(axes, max(small, largest * 10.0**-MOST_DECADES), largest)
+        # Both axes are linear around zero.
+        low, high = np.floor(np.log10([max(small, largest * 10.0**-MOST_DECADES), largest]))
+        axes.set_xscale("symlog", linthresh=10.0**low)
+        axes.set_yscale("symlog", linthresh=10.0**low)
+        # Two ticks on either side: the labels of more would overlap around zero.
+        ticks = 10.0 ** np.unique([np.ceil((low + high) / 2), high])
+        _label_powers(axes, partial(FixedLocator, [*-ticks, 0.0, *ticks]))
     else:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5))
@@ -372,37 +325,19 @@ def _set_scales(axes: Axes, close_up: CloseUp, drawn: Mask) -> float:
     return end
 
 
-def _set_logarithmic(axes: Axes, small: float, largest: float) -> None:
-    """Make both axes linear around zero, and logarithmic beyond `small`."""
-    low, high = np.floor(np.log10([small, largest]))
-    axes.set_xscale("symlog", linthresh=10.0**low)
-    axes.set_yscale("symlog", linthresh=10.0**low)
-    # Two ticks on either side: the labels of more would overlap around zero.
-    ticks = 10.0 ** np.unique([np.ceil((low + high) / 2), high])
+def _label_powers(axes: Axes, locator: Callable[[], Locator]) -> None:
+    """Label both axes with powers of ten as plain text, as a formula would have to be typeset."""
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(FixedLocator([*-ticks, 0.0, *ticks]))
-        # Plain text, as a formula would have to be typeset.
-        axis.set_major_formatter(lambda value, _: power(value) if value else "0")
+        axis.set_major_locator(locator())
+        axis.set_major_formatter(lambda value, _: power(value))
         axis.set_minor_locator(NullLocator())
 
 
-def _draw_points(
-    axes: Axes, close_up: CloseUp, there: NDArray[np.intp], style: dict[str, Any]
-) -> None:
-    """Draw the given entries, and the error bars that are long enough to be seen."""
-    x, y, bars = (a[there] for a in (close_up.numerical, close_up.analytic, close_up.uncertainty))
-    axes.plot(x, y, linestyle="none", **style)
-    to_pixels = axes.transData.transform
-    wide = axes.transAxes.transform((1, 0))[0] - axes.transAxes.transform((0, 0))[0]
+def _draw_error_bars(axes: Axes, x: Vector, y: Vector, bars: Vector, color: str) -> None:
     bars = np.where(np.isfinite(bars), bars, 0.0)
-    long = (
-        to_pixels(np.column_stack([x + bars, y]))[:, 0]
-        - to_pixels(np.column_stack([x - bars, y]))[:, 0]
-    )
-    seen = np.flatnonzero(long > VISIBLE_WIDTH * wide)[:MOST_BARS]
-    axes.hlines(
-        y[seen], x[seen] - bars[seen], x[seen] + bars[seen], color=style["color"], linewidth=1
-    )
+    longest = np.argsort(bars)[-MOST_BARS:]
+    x, y, bars = x[longest], y[longest], bars[longest]
+    axes.hlines(y, x - bars, x + bars, color=color, linewidth=1)
 
 
 def _slope(close_up: CloseUp, drawn: Mask) -> float | None:
@@ -422,73 +357,54 @@ def _slope(close_up: CloseUp, drawn: Mask) -> float | None:
 # The step curve
 
 
-def step_curve_picture(curve: StepCurve, *, color: str = "black") -> Figure:
-    """Draw the error of a central difference against the step, and the terms that explain it.
-
-    Parameters
-    ----------
-    color : str
-        The colour of text and axes; the background is transparent.
-    """
-    with plain_style():
-        figure, axes = new_axes(PLOT_AREA)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        _set_ends(axes, curve)
-        for values, style, paint_in, name in (
-            (curve.roundoff, "--", WRONG[1], "rounding"),
-            (curve.truncation, "-.", TRUNCATION_COLOR, "truncation"),
-            (curve.errors, "o-", AGREE, "error"),
-        ):
-            positive = np.where(np.isfinite(values) & (values > 0), values, np.nan)
-            axes.plot(
-                curve.steps,
-                positive,
-                style,
-                color=paint_in,
-                markersize=4,
-                linewidth=1.5,
-                label=name,
-            )
-        if 0 < curve.bar < np.inf:
-            axes.axhline(curve.bar, color=UNKNOWN_COLOR, linewidth=1, dashes=(1, 2))
-            axes.annotate(
-                "error bar", (0.99, curve.bar), (0, 2), xycoords=("axes fraction", "data"),
-                textcoords="offset points", ha="right", fontsize=8, color=color,
-            )  # fmt: skip
-        zero = curve.steps[curve.errors == 0]
-        axes.plot(
-            zero, np.full(len(zero), axes.get_ylim()[0]), "v", color=AGREE, clip_on=False,
-            fillstyle="none", label="exactly 0" if zero.size else "",
+def step_curve_picture(curve: StepCurve) -> Figure:
+    """Draw the error of a central difference against the step, and the terms that explain it."""
+    figure = Figure()
+    axes = figure.add_axes(PLOT_AREA)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    _set_ends(axes, curve)
+    for values, style, color, name in (
+        (curve.roundoff, "--", WRONG[1], "rounding"),
+        (curve.truncation, "-.", TRUNCATION_COLOR, "truncation"),
+        (curve.errors, "o-", AGREE, "error"),
+    ):
+        positive = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+        axes.plot(curve.steps, positive, style, color=color, markersize=4, label=name)
+    if 0 < curve.bar < np.inf:
+        axes.axhline(curve.bar, color=UNKNOWN_COLOR, linewidth=1, dashes=(1, 2))
+        axes.annotate(
+            "error bar", (0.99, curve.bar), (0, 2), xycoords=("axes fraction", "data"),
+            textcoords="offset points", ha="right", fontsize=8,
         )  # fmt: skip
-        _draw_step(axes, curve, color)
-        axes.set_xlabel("step ε")
-        axes.set_ylabel("|central difference − analytic|")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(LogLocator(numticks=7))
-            # Plain text, as a formula would have to be typeset.
-            axis.set_major_formatter(lambda value, _: power(value))
-            axis.set_minor_locator(NullLocator())
-        legend_above(axes, axes.get_legend_handles_labels()[0], ncols=5)
-        paint(axes, color)
+    zero = curve.steps[curve.errors == 0]
+    axes.plot(
+        zero, np.full(len(zero), axes.get_ylim()[0]), "v", color=AGREE, clip_on=False,
+        fillstyle="none", label="exactly 0" if zero.size else "",
+    )  # fmt: skip
+    axes.axvline(curve.step, linewidth=0.8)
+    axes.annotate(
+        f"ε used: {power(curve.step)}", (curve.step, 1), (3, -2),
+        xycoords=("data", "axes fraction"), textcoords="offset points", va="top", fontsize=8,
+    )  # fmt: skip
+    axes.set_xlabel("step ε")
+    axes.set_ylabel("|central difference − analytic|")
+    _label_powers(axes, partial(LogLocator, numticks=7))
+    legend_above(axes, axes.get_legend_handles_labels()[0], ncols=5)
     return figure
 
 
 def step_curve_alt(curve: StepCurve) -> str:
     """Return the step curve in words."""
     finite = np.isfinite(curve.errors)
-    start = f"Error of the central difference of {curve.label} as a function of the step ε"
-    if not finite.any():
-        return f"{start}: no step gives a finite value."
-    errors = np.where(finite, curve.errors, np.inf)
-    best, nearest = int(np.argmin(errors)), int(np.argmin(np.abs(curve.steps - curve.step)))
-    lost = int((~finite).sum())
-    rest = f" {lost} of {len(finite)} steps give no finite value." if lost else ""
+    least = int(np.argmin(np.where(finite, curve.errors, np.inf)))
+    used = int(np.argmin(np.abs(curve.steps - curve.step)))
     return (
-        f"{start}, from {curve.steps[0]:.0e} to {curve.steps[-1]:.0e}: the least is "
-        f"{errors[best]:.1e}, at ε = {curve.steps[best]:.0e}; it is {curve.errors[nearest]:.1e} "
-        f"near the step used, {curve.step:.0e}. The error bar of the best value is {curve.bar:.0e}."
-        f"{rest}"
+        f"Error of the central difference of {curve.label} as a function of the step ε, from "
+        f"{curve.steps[0]:.0e} to {curve.steps[-1]:.0e}, finite at {finite.sum()} of "
+        f"{len(finite)} steps: the least is {curve.errors[least]:.1e}, at ε = "
+        f"{curve.steps[least]:.0e}; it is {curve.errors[used]:.1e} near the step used, "
+        f"{curve.step:.0e}. The error bar of the best value is {curve.bar:.0e}."
     )
 
 
@@ -499,12 +415,3 @@ def _set_ends(axes: Axes, curve: StepCurve) -> None:
     low, high = (values.min(), values.max()) if values.size else (1e-16, 1.0)
     axes.set_xlim(curve.steps[0] / 2, curve.steps[-1] * 2)
     axes.set_ylim(max(low / 10, 1e-305), min(high * 30, LARGEST_DRAWN))
-
-
-def _draw_step(axes: Axes, curve: StepCurve, color: str) -> None:
-    axes.axvline(curve.step, color=color, linewidth=0.8)
-    axes.annotate(
-        f"ε used: {curve.step:.0e}".replace("e-0", "e-"), (curve.step, 1), (3, -2),
-        xycoords=("data", "axes fraction"), textcoords="offset points", va="top",
-        fontsize=8, color=color,
-    )  # fmt: skip

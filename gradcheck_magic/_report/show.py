@@ -5,10 +5,9 @@ The modules that draw are imported only when a picture is drawn, as matplotlib t
 
 from __future__ import annotations
 
-from functools import singledispatch
 from typing import TYPE_CHECKING
 
-from gradcheck_magic._report.card import card
+from gradcheck_magic._report.card import STYLE, card
 from gradcheck_magic._report.step_curve_text import curve_sentence, curve_text
 from gradcheck_magic._report.text import close_up_text, text_report
 from gradcheck_magic._result.close_up import CloseUp
@@ -21,46 +20,38 @@ if TYPE_CHECKING:
 __all__ = ["curve_sentence", "figure", "html", "text"]
 
 
-@singledispatch
-def text(result: object) -> str:
+def text(result: GradientCheck | CloseUp | StepCurve) -> str:
     """Return a result as text, for a terminal."""
-    raise NotImplementedError(type(result).__name__)
+    if isinstance(result, GradientCheck):
+        return text_report(result)
+    return close_up_text(result) if isinstance(result, CloseUp) else curve_text(result)
 
 
-text.register(GradientCheck, text_report)
-text.register(CloseUp, close_up_text)
-text.register(StepCurve, curve_text)
-
-
-@singledispatch
-def html(result: object) -> str:
+def html(result: GradientCheck | CloseUp | StepCurve) -> str:
     """Return a result as HTML that stands alone, with its pictures."""
-    raise NotImplementedError(type(result).__name__)
+    from gradcheck_magic._report.canvas import png
 
+    if isinstance(result, GradientCheck):
+        from gradcheck_magic._report.figures import element
 
-@html.register
-def _(check: GradientCheck) -> str:
-    from gradcheck_magic._report.figures import png_element
+        return card(result, element(result, png), classes="gc-static")
+    from gradcheck_magic._report.close_up_card import close_up_card, curve_card
 
-    return card(check, png_element(check), classes="gc-static")
-
-
-@html.register
-def _(close_up: CloseUp) -> str:
-    from gradcheck_magic._report.close_up_card import close_up_page
-
-    return close_up_page(close_up)
-
-
-@html.register
-def _(curve: StepCurve) -> str:
-    from gradcheck_magic._report.close_up_card import curve_page
-
-    return curve_page(curve)
+    if isinstance(result, CloseUp):
+        content = close_up_card(result, png)
+        tone = f"gc-{result.parameter.verdict.name.lower()}"
+    else:
+        content, tone = curve_card(result, png), ""
+    return f'<style>{STYLE}</style><div class="gc gc-card gc-static {tone}">{content}</div>'
 
 
 def figure(check: GradientCheck) -> Figure:
     """Return the picture of a check as a matplotlib figure."""
+    from gradcheck_magic._report.canvas import plain_style
     from gradcheck_magic._report.figures import picture
 
-    return picture(check)
+    with plain_style():
+        drawn = picture(check)
+        # Otherwise the ticks would be made later, in the style that is set then.
+        drawn.draw_without_rendering()
+    return drawn

@@ -66,8 +66,11 @@ class TextStyle:
         return self._written(text, {})
 
     def painted(self, text: str, tone: str) -> str:
-        """Return a text in a colour, followed by the code that resets it."""
-        return f"\x1b[{tone}m{text}\x1b[0m" if self.is_coloured and text else text
+        """Return a text in a colour, which is reset before the spaces at its end."""
+        words = text.rstrip()
+        if not (self.is_coloured and words):
+            return text
+        return f"\x1b[{tone}m{words}\x1b[0m{text[len(words) :]}"
 
     def broken(self, text: str, indent: str = "") -> Iterator[str]:
         """Yield the lines of a sentence, indented from the second line on."""
@@ -84,17 +87,13 @@ class TextStyle:
         yield line
 
     def _written(self, text: str, spelled: Mapping[str, str]) -> str:
-        return "".join(c if self._has(c) else spelled.get(c) or escaped(c) for c in text)
-
-    def _has(self, character: str) -> bool:
         # A line break or an escape sequence in a name is escaped, so that it has no effect.
-        if not character.isprintable():
-            return False
-        try:
-            character.encode(self.encoding)
-        except UnicodeEncodeError:
-            return False
-        return True
+        return "".join(
+            c
+            if c.isprintable() and c.encode(self.encoding, "ignore")
+            else spelled.get(c) or escaped(c)
+            for c in text
+        )
 
 
 # The style for files and notebooks.
@@ -109,10 +108,5 @@ def columns(text: str) -> int:
     >>> columns("W1"), columns("权重"), columns("e\u0301")
     (2, 4, 1)
     """
-    return sum(map(_columns_of_character, text))
-
-
-def _columns_of_character(character: str) -> int:
-    if unicodedata.category(character) in {"Mn", "Me"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+    seen = [c for c in text if unicodedata.category(c) not in {"Mn", "Me"}]
+    return len(seen) + sum(unicodedata.east_asian_width(c) in {"W", "F"} for c in seen)

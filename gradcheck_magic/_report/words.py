@@ -1,9 +1,10 @@
-"""The words that the card and the text report share."""
+"""The words and the table rows that the card and the text report share."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from gradcheck_magic._measure.residuals import CERTAINTY
@@ -14,67 +15,67 @@ from gradcheck_magic._result.verdict import LISTED, Verdict
 from gradcheck_magic._wording import duration, listed
 
 __all__ = [
-    "HEADS",
     "NUMBER_COLUMNS",
-    "REACH",
-    "SCAN_HEADS",
     "SEPARATOR",
+    "Row",
     "brief",
-    "difference_text",
+    "entries_text",
     "entry_rows",
     "footer",
-    "one_line",
+    "left_out_text",
     "parameter_verdict",
     "picture_alt",
     "progress_text",
-    "ratio_text",
     "shape_text",
-    "since_text",
+    "shown_first",
     "split_sentences",
-    "table_heads",
     "table_rows",
-    "values_behind",
-    "worst_values",
 ]
 
-HEADS = ("parameter", "shape", "difference", "verdict", "worst entry", "analytic", "numerical")
+# The cells of a row, by the heads of their columns.
+Row = dict[str, str]
+
 # The column of a scan with the smallest error that it detects in a single entry.
 REACH = "smallest detectable error"
-SCAN_HEADS = (*HEADS[:4], REACH, "worst entry")
-NUMBER_COLUMNS = {"difference", REACH, "analytic", "numerical"}
+VALUE_COLUMNS = ("analytic", "numerical", "analytic / numerical", "analytic − numerical")
+NUMBER_COLUMNS = {"difference", REACH, *VALUE_COLUMNS}
 SEPARATOR = " · "
 # The description of a picture names at most this many parameters.
 PARAMETERS_TOLD = 12
+# A table of at most this many parameters shows all of them, in their order.
+MANY_ROWS = 20
+# A longer table shows the parameters that do not agree, at most MOST_ROWS, and others until it has
+# FEW_ROWS.
+FEW_ROWS, MOST_ROWS = 12, 40
+# The words for the parameters that a table leaves out, the most severe first.
+LEFT_OUT = {
+    Verdict.BUG: "wrong",
+    Verdict.INSPECT: "to inspect",
+    Verdict.INCONCLUSIVE: "inconclusive",
+    Verdict.CORRECT: "correct",
+}
 
 
 def parameter_verdict(check: ParameterCheck) -> str:
     """Return the verdict on a parameter, in words."""
-    if check.is_scanned:
-        return _scanned_verdict(check)
-    if check.n_measured < check.size:
-        wrong = f"wrong, {check.n_wrong:,}, " if check.n_wrong else ""
-        return f"{wrong}{check.n_measured:,} of {check.size:,} measured"
-    if check.verdict is Verdict.BUG:
-        return f"wrong, {check.n_wrong:,} of {check.size:,}" if check.n_wrong else "differs"
-    return _VERDICT_WORDS[check.verdict]
-
-
-def _scanned_verdict(check: ParameterCheck) -> str:
-    """Return the verdict on a scanned parameter, with its wrong regions or entries."""
+    is_wrong = check.verdict is Verdict.BUG
     if check.regions:
         # The row already begins with the name.
         places = [r.label.removeprefix(check.name) or "everywhere" for r in check.regions]
         return f"wrong, {listed(places, 3, code=False)}"
-    if check.verdict is Verdict.BUG:
-        return f"wrong, {check.n_wrong} {'entry' if check.n_wrong == 1 else 'entries'} found"
-    return _VERDICT_WORDS[check.verdict]
-
-
-_VERDICT_WORDS = {
-    Verdict.CORRECT: "agrees",
-    Verdict.INSPECT: "inspect",
-    Verdict.INCONCLUSIVE: "cannot tell",
-}
+    if check.is_scanned and is_wrong:
+        return f"wrong, {entries_text(check.n_wrong)} found"
+    if check.n_measured < check.size and not check.is_scanned:
+        wrong = f"wrong, {check.n_wrong:,}, " if check.n_wrong else ""
+        return f"{wrong}{check.n_measured:,} of {check.size:,} measured"
+    if is_wrong and check.n_wrong:
+        return f"wrong, {check.n_wrong:,} of {check.size:,}"
+    return {
+        Verdict.CORRECT: "agrees",
+        Verdict.INSPECT: "inspect",
+        Verdict.BUG: "differs",
+        Verdict.INCONCLUSIVE: "cannot tell",
+    }[check.verdict]
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -82,9 +83,16 @@ def shape_text(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape)) or "scalar"
 
 
+def entries_text(number: int) -> str:
+    """Return ``1 entry``, or ``1,200 entries``."""
+    return "1 entry" if number == 1 else f"{number:,} entries"
+
+
 def footer(check: GradientCheck) -> str:
     """Return the last line: step, evaluations, time, cost, and smallest detectable error."""
-    is_full = check.mode == "full"
+    power = f"smallest detectable error {check.detectable:.1e} in any single entry"
+    if check.mode == "scan":
+        power += f" (and {LISTED:g} of the entry), with probability {CERTAINTY}"
     parts = [
         _extent(check),
         {
@@ -92,10 +100,10 @@ def footer(check: GradientCheck) -> str:
             "arguments": "cost called with the arrays one by one",
             "closure": "cost called without arguments",
         }.get(check.call, ""),
-        f"ε = {check.epsilon:g}" if is_full else "",
+        f"ε = {check.epsilon:g}" if check.mode == "full" else "",
         f"{check.n_evaluations:,} evaluations in {check.seconds:.2f} s",
         f"cost {check.cost:.6g} (rounding noise {check.noise:.0e})",
-        _power(check) if math.isfinite(check.detectable) and not check.interrupted else "",
+        power if math.isfinite(check.detectable) and not check.interrupted else "",
     ]
     return SEPARATOR.join(filter(None, parts))
 
@@ -103,25 +111,9 @@ def footer(check: GradientCheck) -> str:
 def _extent(check: GradientCheck) -> str:
     if check.mode == "scan":
         return f"scan of {check.size:,} entries, {check.n_measured:,} measured individually"
-    if check.n_measured == check.size == 1:
-        return "the only entry measured"
-    if check.n_measured == check.size:
-        return f"all {check.size:,} entries measured"
-    return f"{check.n_measured:,} of {check.size:,} entries measured"
-
-
-def _power(check: GradientCheck) -> str:
-    if check.mode == "full":
-        return f"smallest detectable error {check.detectable:.1e} in any single entry"
-    return (
-        f"smallest detectable error {check.detectable:.1e} in any single entry (and {LISTED:g} of "
-        f"the entry), with probability {CERTAINTY}"
-    )
-
-
-def since_text(check: GradientCheck) -> str:
-    """Return the changes since the previous check, if there was one."""
-    return f"Since last time: {check.changes}." if check.changes else ""
+    if check.n_measured < check.size:
+        return f"{check.n_measured:,} of {check.size:,} entries measured"
+    return f"all {check.size:,} entries measured" if check.size > 1 else "the only entry measured"
 
 
 def ratio_text(entry: Entry) -> str:
@@ -133,13 +125,9 @@ def ratio_text(entry: Entry) -> str:
 
 def picture_alt(check: GradientCheck) -> str:
     """Return the picture of a check in words."""
-    if check.mode == "scan":
-        return _reach_alt(check)
-    errors = check.relative_errors
-    return f"Histogram of the relative errors of {len(errors):,} entries: {in_words(errors)}."
-
-
-def _reach_alt(check: GradientCheck) -> str:
+    if check.mode == "full":
+        errors = check.relative_errors
+        return f"Histogram of the relative errors of {len(errors):,} entries: {in_words(errors)}."
     reaches = [
         f"{p.name} up to {p.largest:.1e}, smallest detectable error {p.detectable:.1e}"
         for p in check.parameters[:PARAMETERS_TOLD]
@@ -151,66 +139,54 @@ def _reach_alt(check: GradientCheck) -> str:
     )
 
 
-def one_line(check: GradientCheck) -> str:
-    """Return the verdict, the difference and the first diagnosis in one line."""
-    return f"{check.verdict.symbol} {check.headline()}"
-
-
 def brief(check: GradientCheck) -> str:
-    """Return a result in a few words: its extent if it passed, else the first error."""
+    """Return a result in a few words: its extent if it passed, else the first finding."""
     parts = [f"{check.verdict.symbol} {check.difference_text}"]
     if check.passed:
         kind = "scan of " if check.mode == "scan" else ""
-        noun = "entry" if check.size == 1 else "entries"
-        parts += [f"{kind}{check.size:,} {noun}", f"{check.seconds:.2f} s"]
+        parts += [f"{kind}{entries_text(check.size)}", f"{check.seconds:.2f} s"]
     else:
         parts += [_extent(check)] if check.interrupted else []
-        parts += [_first_finding(check)]
+        sentences = [*(d.sentence for d in check.diagnoses), *check.reasons, check.verdict.value]
+        parts.append(split_sentences(sentences[0])[0])
     return SEPARATOR.join(parts)
-
-
-def _first_finding(check: GradientCheck) -> str:
-    """Return the first diagnosis, or a wrong entry, or the reason why there is no verdict."""
-    sentences = [*(diagnosis.sentence for diagnosis in check.diagnoses), *check.reasons]
-    if check.wrong_entries and not check.diagnoses:
-        label, analytic, numerical = worst_values(check.worst_entries(1)[0])
-        sentences = [f"`{label}`: analytic {analytic}, numerical {numerical}"]
-    first, _ = split_sentences(sentences[0] if sentences else check.verdict.value)
-    return first if first.endswith((".", "?")) else f"{first}."
 
 
 def progress_text(done: int, expected: int, seconds: float) -> str:
     """Return the progress of a check: evaluations, their rate, and the time left."""
     rate = done / seconds if seconds > 0 else math.inf
+    digits = 0 if rate >= 10 else 1  # noqa: PLR2004 (two digits)
     return (
         f"Checking the gradient: {done:,} of about {expected:,} evaluations, "
-        f"{_rate_text(rate)}, about {duration((expected - done) / rate)} left"
+        f"{rate:,.{digits}f} per second, about {duration((expected - done) / rate)} left"
     )
 
 
-def _rate_text(rate: float) -> str:
-    return f"{rate:,.0f} per second" if rate >= 10 else f"{rate:.1f} per second"  # noqa: PLR2004 (two digits)
-
-
-def table_rows(check: GradientCheck, parameters: Sequence[ParameterCheck]) -> list[tuple[str, ...]]:
-    """Return the cells of the table: its heads, then a row for each parameter given."""
-    heads = table_heads(check)
-    rows = [heads]
+def table_rows(check: GradientCheck, parameters: Iterable[ParameterCheck]) -> list[Row]:
+    """Return a row of the table for each of the parameters."""
+    rows = []
     for p in parameters:
-        verdict = f"{p.verdict.symbol} {parameter_verdict(p)}"
-        rows.append(
-            (p.name, shape_text(p.shape), difference_text(p), verdict, *values_behind(p, heads))
-        )
+        row = {
+            "parameter": p.name,
+            "shape": shape_text(p.shape),
+            "difference": difference_text(p),
+            "verdict": f"{p.verdict.symbol} {parameter_verdict(p)}",
+        }
+        label, analytic, numerical = worst_values(p.worst)
+        if check.mode == "full":
+            row |= {"worst entry": label, "analytic": analytic, "numerical": numerical}
+        else:
+            known = p.is_scanned and 0 < p.detectable < math.inf
+            row |= {REACH: f"{p.detectable:.1e}" if known else "", "worst entry": label}
+        rows.append(row)
     return rows
 
 
-def entry_rows(entries: Iterable[Entry]) -> list[tuple[str, ...]]:
-    """Return the label, the values and the ratio of each entry."""
-    return [(*worst_values(entry), ratio_text(entry)) for entry in entries]
-
-
-def table_heads(check: GradientCheck) -> tuple[str, ...]:
-    return HEADS if check.mode == "full" else SCAN_HEADS
+def entry_rows(entries: Iterable[Entry]) -> list[Row]:
+    """Return the label of each entry, its values, and their ratio and difference."""
+    heads = ("entry", *VALUE_COLUMNS)
+    cells = ((*worst_values(e), ratio_text(e), f"{e.analytic - e.numerical:.3e}") for e in entries)
+    return [dict(zip(heads, row, strict=True)) for row in cells]
 
 
 def difference_text(check: ParameterCheck) -> str:
@@ -220,15 +196,6 @@ def difference_text(check: ParameterCheck) -> str:
     return f"{'≈ ' if check.is_scanned else ''}{check.difference:.1e}"
 
 
-def values_behind(check: ParameterCheck, heads: Sequence[str]) -> tuple[str, ...]:
-    """Return the cells after the verdict: the worst entry, and the reach after a scan."""
-    worst = worst_values(check.worst)
-    if REACH not in heads:
-        return worst
-    known = check.is_scanned and 0 < check.detectable < math.inf
-    return f"{check.detectable:.1e}" if known else "", worst[0]
-
-
 def worst_values(worst: Entry | None) -> tuple[str, str, str]:
     if worst is None:
         return "", "", ""
@@ -236,8 +203,33 @@ def worst_values(worst: Entry | None) -> tuple[str, str, str]:
     return worst.label, f"{worst.analytic:.5e}", f"{worst.numerical:.5e}{known}"
 
 
+def shown_first(
+    parameters: Sequence[ParameterCheck],
+) -> tuple[Sequence[ParameterCheck], Sequence[ParameterCheck]]:
+    """Return the parameters that a table shows, and those that it leaves out.
+
+    A short table has all of them in their order; a long one the most severe ones.
+    """
+    if len(parameters) <= MANY_ROWS:
+        return parameters, ()
+    severity = list(LEFT_OUT)
+    order = sorted(parameters, key=lambda p: severity.index(p.verdict))
+    unlike = sum(p.verdict is not Verdict.CORRECT for p in parameters)
+    most = min(max(unlike, FEW_ROWS), MOST_ROWS)
+    return order[:most], order[most:]
+
+
+def left_out_text(left_out: Sequence[ParameterCheck]) -> str:
+    """Return the number of parameters that a table leaves out, and their verdicts."""
+    counts = Counter(parameter.verdict for parameter in left_out)
+    if len(left_out) > 1 and set(counts) == {Verdict.CORRECT}:
+        return f"{len(left_out)} more, all agree"
+    kinds = (f"{counts[verdict]} {word}" for verdict, word in LEFT_OUT.items() if counts[verdict])
+    return f"{len(left_out)} more: {', '.join(kinds)}"
+
+
 def split_sentences(text: str) -> tuple[str, str]:
-    """Return the first sentence without its full stop, and the rest, which may be empty."""
+    """Return the first sentence and the rest, which may be empty."""
     # A full stop in code ends no sentence.
-    split = re.fullmatch(r"((?:`[^`]*`|[^`])*?)\. (.*)", text, flags=re.DOTALL)
+    split = re.fullmatch(r"((?:`[^`]*`|[^`])*?\.) (.*)", text, flags=re.DOTALL)
     return (split[1], split[2]) if split else (text, "")

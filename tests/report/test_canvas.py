@@ -7,14 +7,14 @@ import xml.etree.ElementTree as ET
 import matplotlib as mpl
 import matplotlib.style
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gradcheck_magic._report.canvas import (
     DPI,
     INCHES,
     legend_above,
-    new_axes,
-    paint,
     plain_style,
     png,
     power,
@@ -25,11 +25,11 @@ AREA = (0.1, 0.1, 0.8, 0.8)
 WORDS = 'an "error" of <W> & more'
 
 
-def drawn(*, color):
-    figure, axes = new_axes(AREA)
+def drawn():
+    figure = Figure()
+    axes = figure.add_axes(AREA)
     axes.plot([1, 2], [3, 4], color="#0072B2")
     axes.set_xlabel("steps")
-    paint(axes, color)
     return figure
 
 
@@ -43,13 +43,13 @@ def test_power(value, text):
 
 
 def test_the_style_is_ours_and_theirs_is_back():
-    with mpl.rc_context({"font.size": 31, "axes.facecolor": "red"}):
-        with plain_style({"lines.linewidth": 7}):
+    with mpl.rc_context({"font.size": 31, "axes.grid": True}):
+        with plain_style("black", {"lines.linewidth": 7}):
             assert mpl.rcParams["font.size"] == 9
-            assert mpl.rcParams["axes.facecolor"] == mpl.rcParamsDefault["axes.facecolor"]
+            assert mpl.rcParams["axes.grid"] == mpl.rcParamsDefault["axes.grid"]
             assert mpl.rcParams["lines.linewidth"] == 7
         assert mpl.rcParams["font.size"] == 31
-        assert mpl.rcParams["axes.facecolor"] == "red"
+        assert mpl.rcParams["axes.grid"]
 
 
 def test_the_style_is_back_after_an_error():
@@ -66,32 +66,34 @@ def test_only_missing_glyphs_are_no_news():
             warnings.warn("another", stacklevel=1)
 
 
-def test_axes():
-    figure, axes = new_axes(AREA)
-    assert figure.patch.get_alpha() == 0
+def test_text_and_axes_have_the_colour():
+    """The axes are open on the right and at the top, and nothing covers the background."""
+    with plain_style("#123456"):
+        figure = drawn()
+        (axes,) = figure.axes
+        legend_above(axes, [Line2D([], [], label="mark $x_1$")], ncols=1)
+        figure.draw_without_rendering()
+    (text,) = axes.get_legend().get_texts()
+    inked = [
+        axes.xaxis.label,
+        axes.yaxis.label,
+        text,
+        *axes.get_xticklabels(),
+        *axes.get_yticklabels(),
+    ]
+    assert {item.get_color() for item in inked} == {"#123456"}
+    assert not text.get_parse_math()
+    shown = {side: spine for side, spine in axes.spines.items() if spine.get_visible()}
+    assert set(shown) == {"left", "bottom"}
+    assert {to_hex(spine.get_edgecolor()) for spine in shown.values()} == {"#123456"}
+    assert figure.patch.get_facecolor()[3] == axes.patch.get_facecolor()[3] == 0
     assert tuple(figure.get_size_inches()) == INCHES
-    assert axes.get_position().bounds == pytest.approx(AREA)
-
-
-def test_paint():
-    """Text and axes have the colour, and the axes are open on the right and at the top."""
-    _, axes = new_axes(AREA)
-    legend_above(axes, [Line2D([], [], label="mark")], ncols=1)
-    paint(axes, "#123456")
-    assert axes.xaxis.label.get_color() == axes.yaxis.label.get_color() == "#123456"
-    assert [text.get_color() for text in axes.get_legend().get_texts()] == ["#123456"]
-    assert {side for side, spine in axes.spines.items() if spine.get_visible()} == {
-        "left",
-        "bottom",
-    }
-    assert axes.patch.get_alpha() == 0
 
 
 def test_a_legend_of_nothing_is_none():
-    _, axes = new_axes(AREA)
+    axes = Figure().add_axes(AREA)
     legend_above(axes, [], ncols=1)
     assert axes.get_legend() is None
-    paint(axes, "black")
 
 
 def test_svg():
@@ -115,9 +117,9 @@ def test_png():
     """There is one picture for light and one for dark, which is hidden if there are no styles."""
     asked = []
 
-    def watched(*, color):
-        asked.append(color)
-        return drawn(color=color)
+    def watched():
+        asked.append(mpl.rcParams["text.color"])
+        return drawn()
 
     root = ET.fromstring(f"<p>{png(watched, WORDS).replace('>', '/>')}</p>")  # noqa: S314 (our own)
     light, dark = root

@@ -2,21 +2,22 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from reports import result_by_hand
 
-from gradcheck_magic._report.canvas import AGREE, UNKNOWN_COLOR, WRONG
+from gradcheck_magic._report.canvas import AGREE, UNKNOWN_COLOR, WRONG, plain_style, svg
 from gradcheck_magic._report.figures import (
     MANY_ENTRIES,
     MOST_LINES,
     draw_histogram,
+    element,
     histogram,
     picture,
     reach,
-    svg_element,
 )
 from gradcheck_magic._report.words import picture_alt
 from gradcheck_magic._result.parameter_check import ParameterCheck
@@ -32,6 +33,12 @@ def bars(figure):
         color = to_hex(bar.get_facecolor()).upper()
         heights[color] = heights.get(color, 0) + bar.get_height()
     return heights
+
+
+def found(errors, wrong=False):
+    """Return a result with these errors."""
+    wrong = np.full(len(errors), wrong) if wrong is False else wrong
+    return SimpleNamespace(relative_errors=errors, numerical=np.zeros(len(errors)), wrong=wrong)
 
 
 def ticks(axis):
@@ -102,15 +109,15 @@ def test_more_wrong_parameters_than_colours():
 ])  # fmt: skip
 def test_bins_at_the_ends(errors, ends):
     errors = np.array(errors)
-    figure = draw_histogram([("agree", AGREE, errors)], color="black")
+    figure = draw_histogram(found(errors), [])
     assert set(ticks(figure.axes[0].xaxis)) & {"0", "nan"} == ends
     assert sum(bars(figure).values()) == len(errors)
     assert figure.axes[0].get_legend() is None, "one colour needs no legend"
 
 
 def test_bars_stand_upon_each_other():
-    one, other = np.full(3, 1e-9), np.full(2, 1e-9)
-    figure = draw_histogram([("a", AGREE, one), ("b", WRONG[0], other)], color="black")
+    wrong = np.arange(5) > 2
+    figure = draw_histogram(found(np.full(5, 1e-9), wrong), [("b", wrong)])
     spans = sorted((bar.get_y(), bar.get_height()) for bar in figure.axes[0].patches)
     assert spans == [(0, 3), (3, 2)]
 
@@ -159,7 +166,8 @@ def test_long_lists_and_long_names():
 
 
 def test_names_are_no_formulas():
-    figure = reach(scanned(("$W$", 1e-5, 1.0)))
+    with plain_style():
+        figure = reach(scanned(("$W$", 1e-5, 1.0)))
     assert not any(text.get_parse_math() for text in figure.axes[0].get_yticklabels())
 
 
@@ -168,4 +176,4 @@ def test_names_are_no_formulas():
 
 def test_element():
     """The description of the element is that of this very check."""
-    assert re.match(f'<svg [^>]*"{re.escape(picture_alt(HAND))}"', svg_element(HAND))
+    assert re.match(f'<svg [^>]*"{re.escape(picture_alt(HAND))}"', element(HAND, svg))

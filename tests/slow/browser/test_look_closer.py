@@ -154,7 +154,7 @@ def test_theta_has_moved(page):
     look_at(card, "b")
     run(page, MOVE)
     card.get_by_role("button", name="Draw step curve").click()
-    expect(card.locator(".gc-curve")).to_contain_text("changed since the check")
+    expect(card.locator(".gc-curve")).to_contain_text("Since the check, θ has changed")
 
 
 def test_interrupted(page):
