@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import traceback
 from typing import Any
@@ -26,15 +27,14 @@ from gradcheck_magic._inputs.parameters import mentioned_first
 from gradcheck_magic._inputs.request import Progress
 from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cells import CellEvents, run_body, show_from_user_code
-from gradcheck_magic._notebook.completion import add_completer, remove_completer
+from gradcheck_magic._notebook.completion import completer
 from gradcheck_magic._notebook.controls import Requests
 from gradcheck_magic._notebook.front_end import Published, cell_of, outputs_stand_alone
 from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard
-from gradcheck_magic._notebook.option_line import option_parser, read_options
-from gradcheck_magic._notebook.options import SETTINGS, is_ci
+from gradcheck_magic._notebook.option_line import read_options
+from gradcheck_magic._notebook.options import SETTINGS, described
 from gradcheck_magic._notebook.plain_cards import Card, StaticCard, TextCard
 from gradcheck_magic._notebook.project import project_options
-from gradcheck_magic._notebook.snapshot import is_there
 from gradcheck_magic._notebook.watch import Watch, subject_of
 from gradcheck_magic._report.words import one_line
 from gradcheck_magic._result.gradient_check import GradientCheck
@@ -46,6 +46,8 @@ from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted,
 __all__ = ["GradcheckMagics", "load", "unload"]
 
 RESULT = "_gradcheck"
+# Values of the environment variable CI that mean that this is no CI.
+NOT_CI = {"", "0", "false", "no", "off"}
 # At most this many checks are remembered, each of another gradient.
 MOST_REMEMBERED = 8
 Namespace = dict[str, Any]
@@ -89,8 +91,6 @@ In Python, `gradcheck_magic.check_gradients` makes the same check; its docstring
 explains the options in more detail.
 """
 
-PARSER = option_parser("gradcheck", HELP)
-
 
 @magics_class
 class GradcheckMagics(Magics):
@@ -122,6 +122,8 @@ class GradcheckMagics(Magics):
         self._results = _Results(shell)
         self._cells = CellEvents(shell, self._after_cell)
         self._watch: Watch | None = None
+        self._completer = completer(shell, lambda: self.params)
+        shell.Completer.custom_matchers.append(self._completer)
 
     @line_cell_magic
     @no_var_expand
@@ -149,11 +151,11 @@ class GradcheckMagics(Magics):
             show_from_user_code(self.shell, error)
             raise
 
-    gradcheck.__doc__ = PARSER.format_help()
+    gradcheck.__doc__ = f"{HELP}\nOptions:\n\n{described()}"
 
     def options_of(self, line: str) -> argparse.Namespace:
         """Return the options of a line, with the configured defaults."""
-        options = read_options(PARSER, line)
+        options = read_options(line)
         for name, option in SETTINGS.items():
             if getattr(options, name, None) is None:
                 value = option.checked(getattr(self, name), f"`GradcheckMagics.{name}`")
@@ -161,7 +163,7 @@ class GradcheckMagics(Magics):
         if options.watch and options.unwatch:
             raise InputError("%gradcheck: --watch and --unwatch were given together: use only one.")
         if options.strict == "ci":
-            options.strict = is_ci()
+            options.strict = os.environ.get("CI", "").strip().lower() not in NOT_CI
         return options
 
     def _check_cell(self, options: argparse.Namespace, namespace: Namespace) -> None:
@@ -264,9 +266,10 @@ class GradcheckMagics(Magics):
         return card
 
     def retire(self) -> None:
-        """Close the widgets of all cards, and stop watching."""
+        """Close the widgets of all cards, and stop watching and completing."""
         self._live.close()
         self._cells.ignore()
+        self.shell.Completer.custom_matchers.remove(self._completer)
 
     # The watch
 
@@ -343,9 +346,10 @@ def _say(sentence: str) -> None:
 def _given(options: argparse.Namespace, namespace: Namespace) -> tuple[Any, Any, Any]:
     """Return the current values of params, grads and cost."""
     params = _evaluated("params", options.params, namespace)
+    is_there = options.grads in namespace or not options.grads.isidentifier()
     grads = None
     # `grads` may not exist: torch accumulates gradients in the parameters themselves.
-    if is_there(options.grads, namespace) or not has_gradients(params):
+    if is_there or not has_gradients(params):
         grads = _evaluated("grads", options.grads, namespace)
     return params, grads, _evaluated("cost", options.cost, namespace)
 
@@ -378,11 +382,8 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_filename != source:
             raise
-        candidates = [
-            name for name in namespace if name not in {"In", "Out", "open", "exit", "quit"}
-        ]
         raise InputError(
-            f"`{error.name}` is not defined{did_you_mean(str(error.name), candidates)}: assign it "
+            f"`{error.name}` is not defined{did_you_mean(str(error.name), namespace)}: assign it "
             f"before the check, or name what to use with --{option}."
         ) from None
 
@@ -395,14 +396,9 @@ def load(shell: InteractiveShell) -> None:
     project = project_options()
     unload(shell)
     magics = GradcheckMagics(shell, project)
-    try:
-        # The user's own configuration may have an invalid value.
-        magics.options_of("")
-    except InputError:
-        unload(shell)
-        raise
     shell.register_magics(magics)
-    add_completer(shell, lambda: magics.params)
+    # The user's own configuration may have an invalid value.
+    magics.options_of("")
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -410,9 +406,6 @@ def unload(shell: InteractiveShell) -> None:
     magics = shell.magics_manager.registry.pop(GradcheckMagics.__name__, None)
     if magics is not None:
         magics.retire()
-    for kind in ("line", "cell"):
-        shell.magics_manager.magics[kind].pop("gradcheck", None)
-    remove_completer(shell)
-    shell.configurables[:] = [
-        c for c in shell.configurables if type(c).__name__ != GradcheckMagics.__name__
-    ]
+        shell.configurables.remove(magics)
+        for kind in ("line", "cell"):
+            shell.magics_manager.magics[kind].pop("gradcheck", None)
