@@ -29,11 +29,15 @@ from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cells import CellEvents, run_body, show_from_user_code
 from gradcheck_magic._notebook.completion import completer
 from gradcheck_magic._notebook.controls import Requests
-from gradcheck_magic._notebook.front_end import Published, cell_of, outputs_stand_alone
 from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard
 from gradcheck_magic._notebook.option_line import read_options
 from gradcheck_magic._notebook.options import SETTINGS, described
-from gradcheck_magic._notebook.plain_cards import Card, StaticCard, TextCard
+from gradcheck_magic._notebook.plain_cards import (
+    Published,
+    StaticCard,
+    TextCard,
+    outputs_stand_alone,
+)
 from gradcheck_magic._notebook.project import project_options
 from gradcheck_magic._notebook.watch import Watch, subject_of
 from gradcheck_magic._report.words import one_line
@@ -51,6 +55,7 @@ NOT_CI = {"", "0", "false", "no", "off"}
 # At most this many checks are remembered, each of another gradient.
 MOST_REMEMBERED = 8
 Namespace = dict[str, Any]
+Card = TextCard | StaticCard
 
 HELP = """
 Check a backpropagated gradient against central differences of the cost.
@@ -262,7 +267,7 @@ class GradcheckMagics(Magics):
 
         requests = Requests(again, curve, options.mode, options.epsilon)
         card = WidgetCard(Published, requests)
-        self._live.add(card, cell_of(self.shell), self.shell.execution_count)
+        self._live.add(card, self.shell)
         return card
 
     def retire(self) -> None:
