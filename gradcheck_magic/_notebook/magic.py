@@ -124,9 +124,11 @@ class GradcheckMagics(Magics):
         config.merge(shell.config)
         super().__init__(shell=shell, config=config)
         self._live = LiveCards()
-        self._results = _Results(shell)
         self._cells = CellEvents(shell, self._after_cell)
         self._watch: Watch | None = None
+        # The last check of each gradient, in memory only. The next check says what has changed
+        # since, and recognises a gradient that was correct then.
+        self._last: dict[tuple[str | None, ...], GradientCheck] = {}
         self._completer = completer(shell, lambda: self.params)
         shell.Completer.custom_matchers.append(self._completer)
 
@@ -137,18 +139,21 @@ class GradcheckMagics(Magics):
         self, line: str, cell: str | None = None, local_ns: Namespace | None = None
     ) -> None:
         """Check a gradient. The user reads HELP instead of this docstring."""
+        user_ns = self.shell.user_ns
+        last = user_ns.get(RESULT)
         try:
             # Unbind the old result first, so that after an error nobody takes it for the new one.
-            last = self._results.bound
-            self._results.bind(None)
+            self._bind(None)
             options = self.options_of(line)
             if options.unwatch:
-                self._results.bind(last)
+                self._bind(last)
                 self._unwatch()
             if cell is not None:
                 run_body(self.shell, cell)
             if not options.unwatch:
-                self._check_cell(options, _visible(self.shell.user_ns, local_ns))
+                # In a function, its variables are visible, too.
+                is_local = local_ns is not None and local_ns is not user_ns
+                self._check_cell(options, {**user_ns, **(local_ns or {})} if is_local else user_ns)
         except GradientCheckError as error:
             # The traceback is inside this package, so the sentence is enough.
             raise error from None
@@ -173,22 +178,24 @@ class GradcheckMagics(Magics):
 
     def _check_cell(self, options: argparse.Namespace, namespace: Namespace) -> None:
         """Make the check of a cell, and start to watch if an option says so."""
-        self._results.bind(None, options.out)
+        self._bind(None, options.out)
         # This cell makes its own check, so the watch skips it.
         self._cells.pass_over()
         if options.watch:
-            self._start_watch(options)
+            # An invalid expression cannot be watched; the check will report it.
+            with contextlib.suppress(SyntaxError):
+                self._watch = Watch(options, self.shell.user_ns)
+                self._cells.follow()
         if not self.enabled:
             print("gradcheck is off: %config GradcheckMagics.enabled = True turns it on.")
             return
-        watch = self._watch if self._watch and self._watch.is_of(options) else None
         try:
             self._check(options, namespace)
         finally:
-            if watch is not None:
-                watch.remember(self._results.bound)
-        if options.watch and watch is not None and watch.blind_spots:
-            _say(f"Watching from now on; {watch.blind_spots}.")
+            if self._watch is not None:
+                self._watch.remember(options, self.shell.user_ns.get(RESULT))
+        if options.watch and self._watch is not None and self._watch.blind_spots:
+            _say(f"Watching from now on; {self._watch.blind_spots}.")
 
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
         card = self._card(options, namespace)
@@ -224,22 +231,28 @@ class GradcheckMagics(Magics):
         progress: Progress | None = None,
     ) -> GradientCheck:
         """Make a check, bind the result to its names, and return it."""
-        workers = options.workers
+        workers, subject = options.workers, subject_of(options)
         if isinstance(workers, str):
             workers = _evaluated("workers", workers, namespace)
         try:
             check = check_gradients(
-                *_given(options, namespace), epsilon=options.epsilon, only=options.only,
-                points=options.points, progress=progress, previous=self._results.last_of(options),
+                **_arguments(options, namespace), epsilon=options.epsilon, only=options.only,
+                points=options.points, progress=progress, previous=self._last.get(subject),
                 mode=options.mode, budget=options.budget, workers=workers,
-                **_shared_arguments(options, namespace),
             )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
-            self._results.bind(interrupt.check, options.out)
+            self._bind(interrupt.check, options.out)
             raise
-        self._results.bind(check, options.out)
-        self._results.remember(options, check)
+        self._bind(check, options.out)
+        self._last.pop(subject, None)
+        self._last = dict([*self._last.items(), (subject, check)][-MOST_REMEMBERED:])
         return check
+
+    def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
+        """Bind a result to ``_gradcheck``, and to another name if there is one."""
+        self.shell.push({RESULT: check}, interactive=False)
+        if name:
+            self.shell.push({name: check})
 
     def _card(self, options: argparse.Namespace, namespace: Namespace) -> Card:
         """Return the kind of card in the options, or the best for the front end."""
@@ -260,10 +273,8 @@ class GradcheckMagics(Magics):
         def curve(
             check: GradientCheck, name: str, index: tuple[int, ...], progress: Progress
         ) -> StepCurve:
-            return step_curve(
-                *_given(options, namespace), name, index, check=check, progress=progress,
-                **_shared_arguments(options, namespace),
-            )  # fmt: skip
+            arguments = _arguments(options, namespace)
+            return step_curve(**arguments, name=name, index=index, check=check, progress=progress)
 
         requests = Requests(again, curve, options.mode, options.epsilon)
         card = WidgetCard(Published, requests)
@@ -277,12 +288,6 @@ class GradcheckMagics(Magics):
         self.shell.Completer.custom_matchers.remove(self._completer)
 
     # The watch
-
-    def _start_watch(self, options: argparse.Namespace) -> None:
-        # An invalid expression cannot be watched; the check will report it.
-        with contextlib.suppress(SyntaxError):
-            self._watch = Watch(options, self.shell.user_ns)
-            self._cells.follow()
 
     def _unwatch(self) -> None:
         if self._watch is None:
@@ -300,75 +305,35 @@ class GradcheckMagics(Magics):
                 seconds, lambda hurried: self._make_check(hurried, self.shell.user_ns)
             )
         if news is not None:
-            self._results.bind(news.check, options.out)
-            if not (options.quiet and news.is_good):
+            self._bind(news.check, options.out)
+            is_good = news.check is not None and news.check.passed
+            if not (options.quiet and is_good):
                 _say(news.sentence)
-
-
-class _Results:
-    """The results of checks: as variables of the notebook, and to compare the next ones with."""
-
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
-        # The last check of each gradient, in memory only. The next check says what has changed
-        # since, and recognises a gradient that was correct then.
-        self._last: dict[tuple[str | None, ...], GradientCheck] = {}
-
-    @property
-    def bound(self) -> GradientCheck | None:
-        """The result that is bound to ``_gradcheck``."""
-        check: GradientCheck | None = self._shell.user_ns.get(RESULT)
-        return check
-
-    def bind(self, check: GradientCheck | None, name: str | None = None) -> None:
-        """Bind a result to ``_gradcheck``, and to another name if there is one."""
-        self._shell.push({RESULT: check}, interactive=False)
-        if name:
-            self._shell.push({name: check})
-
-    def last_of(self, options: argparse.Namespace) -> GradientCheck | None:
-        """Return the last check of the same gradient, if it is remembered."""
-        return self._last.get(subject_of(options))
-
-    def remember(self, options: argparse.Namespace, check: GradientCheck) -> None:
-        """Remember a check as the last one of its gradient."""
-        same = subject_of(options)
-        self._last.pop(same, None)
-        self._last = dict([*self._last.items(), (same, check)][-MOST_REMEMBERED:])
-
-
-def _visible(user_ns: Namespace, local_ns: Namespace | None) -> Namespace:
-    """Return the variables that the magic can see, in a cell or in a function."""
-    if local_ns is None or local_ns is user_ns:
-        return user_ns
-    return {**user_ns, **local_ns}
 
 
 def _say(sentence: str) -> None:
     TextCard(sys.stdout, sys.stderr).say(sentence)
 
 
-def _given(options: argparse.Namespace, namespace: Namespace) -> tuple[Any, Any, Any]:
-    """Return the current values of params, grads and cost."""
+def _arguments(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
+    """Return the arguments that a check and a step curve have in common."""
     params = _evaluated("params", options.params, namespace)
     is_there = options.grads in namespace or not options.grads.isidentifier()
-    grads = None
+    grads = upstream = None
     # `grads` may not exist: torch accumulates gradients in the parameters themselves.
     if is_there or not has_gradients(params):
         grads = _evaluated("grads", options.grads, namespace)
-    return params, grads, _evaluated("cost", options.cost, namespace)
-
-
-def _shared_arguments(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
-    """Return the other arguments that a check and a step curve have in common."""
-    upstream = None
+    cost_function = _evaluated("cost", options.cost, namespace)
     if options.upstream is not None:
         upstream = _evaluated("upstream", options.upstream, namespace)
     expressions = f"{options.params} {options.grads} {options.cost}"
     return {
+        "params": params,
+        "grads": grads,
+        "cost_function": cost_function,
+        "upstream": upstream,
         "names": mentioned_first(expressions, namespace),
         "call": options.call,
-        "upstream": upstream,
         "seed": options.seed,
     }
 
