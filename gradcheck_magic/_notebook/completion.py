@@ -41,7 +41,6 @@ from gradcheck_magic._notebook.snapshot import roots
 
 __all__ = ["around_cursor", "completer", "completions", "users_names"]
 
-IDENTIFIER = "gradcheck_magic.options"
 # At most this many parameters are offered, so that a list of a million numbers takes no time.
 MOST_PARAMETERS = 1000
 # The line up to the cursor: `%gradcheck` on any line, or `%%gradcheck` on the first.
@@ -57,7 +56,7 @@ def completer(shell: InteractiveShell, params: Callable[[], str]) -> Any:
     `params` returns the expression for the parameters, if the line has none.
     """
 
-    @context_matcher(identifier=IDENTIFIER)
+    @context_matcher(identifier="gradcheck_magic.options")
     def complete(context: CompletionContext) -> SimpleMatcherResult:
         fragment, found = "", list[str]()
         # The user's objects may raise anything when they are looked at; typing must go on.

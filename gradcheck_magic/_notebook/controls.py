@@ -30,16 +30,9 @@ MOST_PROPOSED = 12
 class Requests:
     """The functions behind the controls, and the settings of the first check.
 
-    Attributes
-    ----------
-    again : callable
-        Evaluates the expressions again, checks with this mode and step ε, and shows the result in
-        the same card.
-    curve : callable
-        Returns the step curve of an entry: of the check, the name of the parameter, the index, and
-        a function for progress.
-    mode, epsilon
-        The mode, and the step ε or None.
+    `again` evaluates the expressions again, checks with a mode and a step ε, and shows the result
+    in the same card. `curve` returns the step curve of one entry of a check, given the name of its
+    parameter, its index, and a function for progress.
     """
 
     again: Callable[[str, float | None], object]

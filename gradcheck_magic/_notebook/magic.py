@@ -37,6 +37,7 @@ from gradcheck_magic._notebook.plain_cards import (
     StaticCard,
     TextCard,
     outputs_stand_alone,
+    style_of,
 )
 from gradcheck_magic._notebook.project import project_options
 from gradcheck_magic._notebook.watch import Watch, subject_of
@@ -150,10 +151,11 @@ class GradcheckMagics(Magics):
                 self._unwatch()
             if cell is not None:
                 run_body(self.shell, cell)
+            namespace = user_ns
+            if local_ns is not None and local_ns is not user_ns:  # inside a function
+                namespace = {**user_ns, **local_ns}
             if not options.unwatch:
-                # In a function, its variables are visible, too.
-                is_local = local_ns is not None and local_ns is not user_ns
-                self._check_cell(options, {**user_ns, **(local_ns or {})} if is_local else user_ns)
+                self._check_cell(options, namespace)
         except GradientCheckError as error:
             # The traceback is inside this package, so the sentence is enough.
             raise error from None
@@ -312,7 +314,8 @@ class GradcheckMagics(Magics):
 
 
 def _say(sentence: str) -> None:
-    TextCard(sys.stdout, sys.stderr).say(sentence)
+    """Print a sentence on one line, in characters that the stream can encode."""
+    print(style_of(sys.stdout).sentence(sentence))
 
 
 def _arguments(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The options of the magic, in one table.
 
-It makes the parser of the line (`option_line.py`), the settings of `%config GradcheckMagics` and
-of `pyproject.toml`, the completions and the help.
+The line after `%gradcheck` is read by it, and so are the settings of `%config GradcheckMagics` and
+of `pyproject.toml`. The completions and the help are made from it.
 """
 
 from __future__ import annotations
@@ -233,5 +233,5 @@ def described() -> str:
     for option in OPTIONS:
         if option.is_on_line:
             lines.append(f"  {', '.join(option.flags)} {option.metavar}".rstrip())
-            lines += textwrap.wrap(option.help, initial_indent=" " * 8, subsequent_indent=" " * 8)
+            lines.append(textwrap.indent(textwrap.fill(option.help), " " * 8))
     return "\n".join(lines)

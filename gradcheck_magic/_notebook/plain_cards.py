@@ -142,10 +142,6 @@ class TextCard:
         self.clear()
         print(text_report(check, style_of(self._out)), file=self._out)
 
-    def say(self, sentence: str) -> None:
-        """Print a sentence on one line, in characters that the stream can encode."""
-        print(style_of(self._out).sentence(sentence), file=self._out)
-
     def clear(self) -> None:
         """Wipe the progress line."""
         if self._width:

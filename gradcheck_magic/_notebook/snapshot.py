@@ -131,7 +131,11 @@ class Snapshot:
             # Only classes of the notebook are of interest.
             if value.__module__ == self._namespace.get("__name__"):
                 parts = (*value.__bases__, *vars(value).values())
-        elif not (issubclass(kind, ModuleType) or _is_array(value) or _is_of_front_end(kind)):
+        elif not (
+            issubclass(kind, ModuleType)
+            or _is_array(value)
+            or kind.__module__.partition(".")[0] in FRONT_END
+        ):
             yield from instance_attributes(value)
             parts = _referents(value)
         yield from ((name, part) for part in parts)
@@ -143,10 +147,6 @@ def _referents(value: object) -> Iterable[Any]:
         return value  # it may be long
     # The results in a `functools.cache` are no inputs, and come and go.
     return () if hasattr(type(value), "cache_info") else gc.get_referents(value)
-
-
-def _is_of_front_end(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] in FRONT_END
 
 
 def _is_array(value: Any) -> bool:

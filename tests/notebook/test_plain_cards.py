@@ -131,14 +131,6 @@ def test_no_progress_where_nobody_looks():
     assert err.getvalue() == ""
 
 
-def test_a_sentence():
-    out = Terminal(is_terminal=False, encoding="ascii")
-    TextCard(out, Terminal()).say("θ is right.")
-    told = out.getvalue()
-    assert told.isascii()
-    assert told.endswith(" is right.\n")
-
-
 @pytest.mark.parametrize(("terminal", "environment", "is_coloured"), [
     pytest.param(True, {}, True, id="a terminal"),
     pytest.param(False, {}, False, id="a file"),
