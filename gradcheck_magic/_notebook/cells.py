@@ -5,10 +5,8 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
-import itertools
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import CodeType, TracebackType
 
 from IPython.core.displayhook import DisplayHook
@@ -23,18 +21,14 @@ __all__ = ["CellEvents", "CellSyntaxError", "run_body", "show_from_user_code"]
 class CellEvents:
     """A listener that reports each cell that succeeds, but no cell that runs inside another.
 
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The shell that runs the cells. Cells that it runs silently are not reported.
-    ended : callable
-        Called after a cell, with its run time in seconds.
+    It calls `ended` with the run time in seconds; cells that the shell runs silently do not count.
     """
 
     def __init__(self, shell: InteractiveShell, ended: Callable[[float], None]) -> None:
         self._shell = shell
         self._ended = ended
-        self._began: float | None = None
+        # When each cell began that runs now, the outermost first.
+        self._began: list[float] = []
 
     def follow(self) -> None:
         """Report every cell from the next one on."""
@@ -49,25 +43,18 @@ class CellEvents:
 
     def pass_over(self) -> None:
         """Do not report the cell that runs now."""
-        self._began = None
+        self._began.clear()
 
     def _pre_run_cell(self, _: object) -> None:
-        if not self._is_inside():
-            self._began = time.perf_counter()
+        self._began.append(time.perf_counter())
 
     def _post_run_cell(self, result: ExecutionResult | None) -> None:
-        if self._is_inside():
-            return
-        began, self._began = self._began, None
-        if began is not None and result is not None and result.success:
-            self._ended(time.perf_counter() - began)
-
-    def _is_inside(self) -> bool:
-        """Return True if this event comes from inside a cell, or from inside `ended`."""
-        running = {InteractiveShell.run_code.__code__, CellEvents._post_run_cell.__code__}
-        # The first two frames are this one and that of the event.
-        frames = itertools.islice(traceback.walk_stack(inspect.currentframe()), 2, None)
-        return any(frame.f_code in running for frame, _ in frames)
+        try:
+            if len(self._began) == 1 and result is not None and result.success:
+                self._ended(time.perf_counter() - self._began[0])
+        finally:
+            # There is none if this cell is passed over, or began before the events were followed.
+            del self._began[-1:]
 
 
 class CellSyntaxError(GradientCheckError):
@@ -88,64 +75,33 @@ def run_body(shell: InteractiveShell, body: str) -> None:
     """Run the body of a cell magic as the shell runs a cell, with the same output and errors.
 
     `shell.run_cell` is no alternative: it shows an error of the body, and then goes on.
-
-    Raises
-    ------
-    CellSyntaxError
-        If the body is not valid Python.
-    Exception
-        Any error that the body raises.
     """
     # An empty first line, in place of the magic, keeps the line numbers of the cell.
     source = "\n" + shell.transform_cell(body)
     name = shell.compile.cache(source, shell.execution_count, raw_code=body)
     try:
-        tree = shell.transform_ast(shell.compile.ast_parse(source, filename=name))
+        nodes = shell.transform_ast(shell.compile.ast_parse(source, filename=name)).body
         silent = DisplayHook.semicolon_at_end_of_expression(source)
         interactivity = "none" if silent else shell.ast_node_interactivity
-        codes = [_compiled(shell, *part, name) for part in _statements(tree.body, interactivity)]
+        is_value = any(isinstance(node, ast.Expr) for node in nodes[-1:])
+        n_shown = {"all": len(nodes), "last": 1, "none": 0}.get(interactivity, is_value)
+        first = len(nodes) - n_shown
+        with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
+            # IPython's class compiles trees as well as text, whatever its base class declares.
+            compiled: Callable[..., CodeType] = shell.compile
+            codes = [
+                compiled(ast.Module(nodes[:first], []), name, "exec"),
+                compiled(ast.Interactive(nodes[first:]), name, "single"),
+            ]
     except SyntaxError as error:
         raise CellSyntaxError(shell, error) from None
-    for code in codes:
-        exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 (the user's own cell)
-
-
-def _compiled(shell: InteractiveShell, node: ast.stmt, mode: str, name: str) -> CodeType:
-    module = ast.Interactive([node]) if mode == "single" else ast.Module([node], [])
-    with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
-        # IPython's class compiles trees as well as text, whatever its base class declares.
-        code = shell.compile(module, name, mode)  # type: ignore[arg-type]
-    if code.co_flags & inspect.CO_COROUTINE:
+    if any(code.co_flags & inspect.CO_COROUTINE for code in codes):
         raise InputError(
             "%%gradcheck cannot run a top-level `await`: put it in a cell of its own, and run "
             "%gradcheck in the next."
         )
-    return code
-
-
-def _statements(nodes: list[ast.stmt], interactivity: str) -> Iterator[tuple[ast.stmt, str]]:
-    """Yield each statement with its mode: "single" if its value is displayed, else "exec"."""
-    if interactivity == "last_expr_or_assign" and nodes:
-        nodes = [*nodes, *_display_of_target(nodes[-1])]
-    for position, node in enumerate(nodes, start=1):
-        last = position == len(nodes)
-        shown = (
-            interactivity == "all"
-            or (interactivity == "last" and last)
-            or (interactivity.startswith("last_expr") and last and isinstance(node, ast.Expr))
-        )
-        yield node, "single" if shown else "exec"
-
-
-def _display_of_target(node: ast.stmt) -> list[ast.stmt]:
-    """Return a statement that displays the target of an assignment, if that is a single name."""
-    if not isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-        return []
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    if len(targets) != 1 or not isinstance(targets[0], ast.Name):
-        return []
-    shown = ast.Expr(ast.Name(targets[0].id, ast.Load()))
-    return [ast.fix_missing_locations(ast.copy_location(shown, node))]
+    for code in codes:
+        exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 (the user's own cell)
 
 
 def show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:
@@ -153,16 +109,15 @@ def show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:
     if hasattr(error, "_render_traceback_"):
         return
     users = _without_package(error.__traceback__)
-    if users is None and isinstance(error, KeyboardInterrupt):
-        error._render_traceback_ = lambda: ["Gradient check interrupted."]  # type: ignore[attr-defined]
-        return
-    if users is None:
+    if users is None and not isinstance(error, KeyboardInterrupt):
         # No frame is the user's: the bug is ours, so the whole traceback is of interest.
         return
 
     def render() -> list[str]:
         # It works only once, as the same exception may be raised again elsewhere.
         del error._render_traceback_  # type: ignore[attr-defined]
+        if users is None:
+            return ["Gradient check interrupted."]
         lines: list[str] = shell.InteractiveTB.structured_traceback(
             type(error), error, users, tb_offset=0
         )

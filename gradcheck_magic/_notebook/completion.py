@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice, pairwise, takewhile
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from types import ModuleType
+from typing import Any
 
 from IPython.core.completer import (
     CompletionContext,
@@ -29,8 +29,7 @@ from gradcheck_magic._inputs.parameters import (
     variable_names,
 )
 from gradcheck_magic._notebook.option_line import (
-    is_value,
-    marked,
+    grouped,
     names,
     option_of,
     quoted,
@@ -38,31 +37,26 @@ from gradcheck_magic._notebook.option_line import (
     unquoted,
 )
 from gradcheck_magic._notebook.options import FLAGS
+from gradcheck_magic._notebook.snapshot import roots
 
-__all__ = ["add_completer", "around_cursor", "completions", "remove_completer", "users_names"]
+__all__ = ["around_cursor", "completer", "completions", "users_names"]
 
-IDENTIFIER = "gradcheck_magic.options"
 # At most this many parameters are offered, so that a list of a million numbers takes no time.
 MOST_PARAMETERS = 1000
 # The line up to the cursor: `%gradcheck` on any line, or `%%gradcheck` on the first.
 LINE = re.compile(r"(?:\A\s*%|^[^\S\n]*)%gradcheck([^\S\n].*)\Z", re.MULTILINE)
 # A name, or the last in a list of names.
 LAST_NAME = re.compile(r"""["'\[(]*\s*(?:[\w.]+\s*,\s*)*(\w*)""")
-Namespace = Mapping[str, object]
+Namespace = dict[str, Any]
 
 
-def add_completer(shell: InteractiveShell, params: Callable[[], str]) -> None:
-    """Make a shell complete the options of the magic.
+def completer(shell: InteractiveShell, params: Callable[[], str]) -> Any:
+    """Return a completer for the options of the magic.
 
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The shell.
-    params : callable
-        Returns the expression for the parameters, if the line has none.
+    `params` returns the expression for the parameters, if the line has none.
     """
 
-    @context_matcher(identifier=IDENTIFIER)
+    @context_matcher(identifier="gradcheck_magic.options")
     def complete(context: CompletionContext) -> SimpleMatcherResult:
         fragment, found = "", list[str]()
         # The user's objects may raise anything when they are looked at; typing must go on.
@@ -78,16 +72,7 @@ def add_completer(shell: InteractiveShell, params: Callable[[], str]) -> None:
             "ordered": True,
         }
 
-    shell.Completer.custom_matchers.append(complete)
-
-
-def remove_completer(shell: InteractiveShell) -> None:
-    """Undo `add_completer`."""
-    shell.Completer.custom_matchers[:] = [
-        matcher
-        for matcher in shell.Completer.custom_matchers
-        if getattr(matcher, "matcher_identifier", "") != IDENTIFIER
-    ]
+    return complete
 
 
 def users_names(shell: InteractiveShell) -> Namespace:
@@ -100,40 +85,39 @@ def users_names(shell: InteractiveShell) -> Namespace:
 
 def around_cursor(context: CompletionContext) -> tuple[str, str]:
     """Return what is on the line of the magic before and after the cursor; nothing elsewhere."""
-    # Join continued lines, and keep the length of the text.
-    text = context.full_text.replace("\\\n", "  ")
     above = context.full_text.split("\n")[: context.cursor_line]
-    cursor = sum(len(line) + 1 for line in above) + context.cursor_position
-    line = LINE.search(text[:cursor])
-    return (line[1], text[cursor:].partition("\n")[0]) if line else ("", "")
+    # Join continued lines.
+    text = "\n".join([*above, context.text_until_cursor]).replace("\\\n", " ")
+    line = LINE.search(text)
+    return (line[1], context.line_with_cursor[context.cursor_position :]) if line else ("", "")
 
 
 def completions(
     before: str, after: str, namespace: Namespace, params: str
 ) -> tuple[str, list[str]]:
     """Return the characters to replace before the cursor, and what may stand in their place."""
-    typed_words, opened = split(before)
+    words, opened = split(before)
     if not before or opened == "#":
         return "", []
     if before[-1].isspace() and not opened:
-        typed_words.append("")
-    *words, typed = marked(typed_words)
-    line = [*words, *marked(split(after)[0])]
-    used = {option.name for option in map(option_of, line) if option}
-    unused = [flag for flag, option in FLAGS.items() if option.name not in used]
+        words.append("")
+    elsewhere = grouped([*words[:-1], *split(after)[0]])
+    given = {option.name: values for flag, values in elsewhere if (option := option_of(flag))}
+    unused = [flag for flag, option in FLAGS.items() if option.name not in given]
     unused.sort(key=lambda flag: not flag.startswith("--"))
-    text = typed.removeprefix(" ")
-    if text in {"-", "--"} or not is_value(typed):
-        return _starting(text, unused)
-    values = [*takewhile(is_value, reversed(words))]
-    option = option_of(words[-1 - len(values)]) if len(values) < len(words) else None
+    flag, values = grouped(words)[-1]
+    if not values or values[-1] in {"-", "--"}:
+        return _starting(words[-1], unused)
+    *values, text = values
+    option = option_of(flag)
     if option is None or option.is_switch or (values and not option.is_several):
         return _starting(text, [] if text else unused)
     if option.kind.choices:
         return _starting(text.lstrip("'\""), map(str, option.kind.choices))
     if not option.is_several:
         return _last_name(text, namespace) if option.kind.of_text is None else ("", [])
-    fragment, found = _parameters(text, values, _known_parameters(line, namespace, params))
+    expression, *_ = given.get("params") or [params]
+    fragment, found = _parameters(text, values, _known_parameters(unquoted(expression), namespace))
     return fragment, [*found, *unused] if values and not text else found
 
 
@@ -156,46 +140,23 @@ def _parameters(text: str, values: Iterable[str], every: Sequence[str]) -> tuple
     """Complete the last name in a list of parameters to one that is not in the list."""
     inside = text.lstrip("'\"")
     *named, last = [part.strip() for part in split(f"{inside} ", ",".__eq__)[0]]
-    named += [name for value in values for name in names(unquoted(value.strip()))]
+    named += [name for value in values for name in names(unquoted(value))]
     unnamed = [name for name in every if name not in named]
     return _starting(last, unnamed if inside != text else map(quoted, unnamed))
 
 
-def _known_parameters(line: Sequence[str], namespace: Namespace, params: str) -> list[str]:
-    """Return the names of the parameters that a line refers to."""
-    for flag, value in pairwise(line):
-        option = option_of(flag)
-        if option and option.name == "params" and is_value(value):
-            params = unquoted(value.strip())
-    found = _known(params, namespace)
-    if not _holds_arrays(found):
+def _known_parameters(params: str, namespace: Namespace) -> list[str]:
+    """Return the names of the parameters that an expression stands for."""
+    tree = ast.parse(params.strip(), mode="eval").body
+    found, is_stored = roots(tree, namespace)
+    parts = [value for _, value in found]
+    if isinstance(tree, ast.Dict) or not (is_stored and all(map(_holds_arrays, parts))):
         return []
-    arrays = {name: value for name, value in namespace.items() if _holds_arrays(value)}
+    value = parts if isinstance(tree, (ast.List, ast.Tuple)) else parts[0]
+    arrays = {name: each for name, each in namespace.items() if _holds_arrays(each)}
     variables = variable_names(mentioned_first(params, arrays))
-    leaves = array_leaves(found, variables.get(id(found), "params"))
+    leaves = array_leaves(value, variables.get(id(value), "params"))
     return readable_names(list(islice(leaves, MOST_PARAMETERS)), variables)
-
-
-# Look-ups that run no code: an object's type, and its stored attributes
-
-
-def _known(expression: str, namespace: Namespace) -> object:
-    """Return the value of a name, an attribute or a list of those; None for anything else."""
-    try:
-        return _looked_up(ast.parse(expression.strip(), mode="eval").body, namespace)
-    except SyntaxError:
-        return None
-
-
-def _looked_up(node: ast.expr, namespace: Namespace) -> object:
-    match node:
-        case ast.Name(id=name):
-            return namespace.get(name)
-        case ast.Attribute(value=owner, attr=name):
-            return inspect.getattr_static(_looked_up(owner, namespace), name, None)
-        case ast.List(elts=parts) | ast.Tuple(elts=parts):
-            return [_looked_up(part, namespace) for part in parts]
-    return None
 
 
 def _holds_arrays(value: object) -> bool:

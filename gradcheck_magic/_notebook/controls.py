@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +12,9 @@ from typing import Any
 import ipywidgets as widgets
 
 from gradcheck_magic._inputs.request import MODES
+from gradcheck_magic._notebook.options import SETTINGS
 from gradcheck_magic._report.close_up_card import close_up_card, curve_card
 from gradcheck_magic._report.words import progress_text
-from gradcheck_magic._result.close_up import CloseUp
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import first_line
@@ -31,18 +30,9 @@ MOST_PROPOSED = 12
 class Requests:
     """The functions behind the controls, and the settings of the first check.
 
-    Attributes
-    ----------
-    again : callable
-        Evaluates the expressions again, checks, and shows the result in the same card. Its
-        arguments are the mode and the step ε.
-    curve : callable
-        Returns the step curve of an entry. Its arguments are the check, the name of the parameter,
-        the index, and a function for progress.
-    mode : str
-        "auto", "full" or "scan".
-    epsilon : float or None
-        The step ε; None to choose it automatically.
+    `again` evaluates the expressions again, checks with a mode and a step ε, and shows the result
+    in the same card. `curve` returns the step curve of one entry of a check, given the name of its
+    parameter, its index, and a function for progress.
     """
 
     again: Callable[[str, float | None], object]
@@ -52,18 +42,7 @@ class Requests:
 
 
 class Controls:
-    """The controls below a live card.
-
-    Parameters
-    ----------
-    requests : Requests
-        The functions behind the controls.
-
-    Attributes
-    ----------
-    view : ipywidgets.VBox
-        The widget with all controls.
-    """
+    """The controls below a live card, in the widget `view`."""
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
@@ -120,32 +99,29 @@ class Controls:
 
     def _look_closer(self) -> None:
         """Show the closer look at the chosen parameter, if there is one."""
-        close_up = self._chosen()
+        name = self._parameter.value
         self._curve.value = self._closer.value = ""
-        if close_up is not None:
+        if self._check is not None and name:
+            close_up = self._check.close_up(name)
             proposed = [entry.label for entry in close_up.worst(MOST_PROPOSED)]
             self._closer.value = close_up_card(close_up)
             self._entry.options = proposed
             self._entry.value = next(iter(proposed), "")
-        self._close_up.layout.display = "none" if close_up is None else ""
-
-    def _chosen(self) -> CloseUp | None:
-        if self._check is None or not self._parameter.value:
-            return None
-        return self._check.close_up(self._parameter.value)
+        self._close_up.layout.display = "" if name else "none"
 
     def _draw(self, _: object) -> None:
+        name = self._parameter.value
         with self._attempt("Evaluating …"):
-            close_up = self._chosen()
-            if close_up is not None and self._check is not None:
-                name = close_up.parameter.name
+            if self._check is not None and name:
                 index = _index(self._entry.value.removeprefix(name))
                 curve = self._requests.curve(self._check, name, index, self._progress)
                 self._curve.value = curve_card(curve)
 
     def _check_again(self, _: object) -> None:
         with self._attempt("Checking …"):
-            self._requests.again(self._mode.value, _step(self._epsilon.value))
+            typed = self._epsilon.value.strip()
+            epsilon = SETTINGS["epsilon"].read(typed, "`ε`") if typed else None
+            self._requests.again(self._mode.value, epsilon)
 
     def _progress(self, done: int, expected: int, seconds: float) -> None:
         self._say(progress_text(done, expected, seconds))
@@ -206,18 +182,3 @@ def _index(text: str) -> tuple[int, ...]:
     if inside and not re.fullmatch(r"\d+(\s*,\s*\d+)*,?", inside):
         raise InputError(f"`Entry` is {text!r}: expected an index, such as [0, 1].")
     return tuple(int(number) for number in re.findall(r"\d+", inside))
-
-
-def _step(text: str) -> float | None:
-    """Return the step that the user has typed, or None if the field is empty."""
-    if not text.strip():
-        return None
-    try:
-        step = float(text)
-    except ValueError:
-        step = math.nan
-    if not (math.isfinite(step) and step > 0):
-        raise InputError(
-            f"`ε` is {text!r}: expected a small positive number, such as 1e-7, or an empty field."
-        )
-    return step

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import ipywidgets as widgets
+from IPython.core.interactiveshell import InteractiveShell
 
 from gradcheck_magic._notebook.controls import Controls, Requests, close
-from gradcheck_magic._notebook.plain_cards import Bundle, Clock, Output, StaticCard, bundle_of
+from gradcheck_magic._notebook.plain_cards import Bundle, Clock, Published, StaticCard, bundle_of
 from gradcheck_magic._report.canvas import png, svg
 from gradcheck_magic._report.card import card, progress_card
 from gradcheck_magic._report.figures import element
@@ -28,22 +29,9 @@ MOST_LIVE = 32
 
 
 class WidgetCard(StaticCard):
-    """A live card, with its static copy.
+    """A live card, which is the widget `view`, with its static copy."""
 
-    Parameters
-    ----------
-    publish : callable
-        Displays a MIME bundle as an output of the cell and returns an `Output`.
-    requests : Requests
-        The functions behind the controls.
-
-    Attributes
-    ----------
-    view : ipywidgets.VBox
-        The widget.
-    """
-
-    def __init__(self, publish: Callable[[Bundle], Output], requests: Requests) -> None:
+    def __init__(self, publish: Callable[[Bundle], Published], requests: Requests) -> None:
         super().__init__(publish)
         self._shown: GradientCheck | None = None
         self._html = widgets.HTML()
@@ -52,19 +40,25 @@ class WidgetCard(StaticCard):
         self.view = widgets.VBox([self._html])
         for name in ("gc", "gc-box"):
             self.view.add_class(name)
-        self._view_output: Output | None = None
+        self._view_output: Published | None = None
         self._id = f"gc-{uuid.uuid4().hex[:12]}"
+        output = ".jp-OutputArea-child"
+        static = f"{output}:has(.{self._id}.gc-static)"
+        self._hide_static = f"<style>{static}{{display:none!important}}</style>"
+        dead = f"{static}+{output}:not(:has(.gc-live))"
+        self._hide_dead = f"<style>{dead}{{display:none}}</style>"
 
     def progress(self, done: int, expected: int, seconds: float) -> None:
         """Show the progress, if it is due, without the controls of a result."""
         if not self._clock.due(seconds):
             return
         live = progress_card(done, expected, seconds, classes="gc-live")
-        self._html.value = self._hide_static() + live
+        self._html.value = self._hide_static + live
         self.view.children = [self._html]
         if self._output is None:
             # The static copy is empty until the end: a notebook saved half way has no result.
-            self._put({"text/plain": "", "text/html": self._twin()})
+            empty = f'{self._hide_dead}<div class="gc-static {self._id}"></div>'
+            self._put({"text/plain": "", "text/html": empty})
             self._put_view()
 
     def show(self, check: GradientCheck) -> None:
@@ -73,11 +67,11 @@ class WidgetCard(StaticCard):
         self._clock = Clock()
         static = card(check, element(check, png), classes=f"gc-static {self._id}")
         live = card(check, element(check, svg), classes="gc-live", can_choose=True)
-        self._html.value = self._hide_static() + live
+        self._html.value = self._hide_static + live
         self._controls = self._controls or Controls(self._requests)
         self._controls.show(check)
         self.view.children = [self._html, self._controls.view]
-        self._put(bundle_of(check, self._hide_dead() + static))
+        self._put(bundle_of(check, self._hide_dead + static))
         self._put_view()
 
     def clear(self) -> None:
@@ -101,57 +95,28 @@ class WidgetCard(StaticCard):
             # The widget's own text/plain is its repr, which would clutter the report of the copy.
             self._view_output = self._publish({**self.view._repr_mimebundle_(), "text/plain": ""})
 
-    def _twin(self) -> str:
-        return f'{self._hide_dead()}<div class="gc-static {self._id}"></div>'
-
-    def _hide_dead(self) -> str:
-        return (
-            f"<style>.jp-OutputArea-child:has(.{self._id}.gc-static)"
-            "+.jp-OutputArea-child:not(:has(.gc-live)){display:none}</style>"
-        )
-
-    def _hide_static(self) -> str:
-        return (
-            f"<style>.jp-OutputArea-child:has(.{self._id}.gc-static)"
-            "{display:none!important}</style>"
-        )
-
-
-class _Live(NamedTuple):
-    """A live card, its cell, and the number of the run."""
-
-    card: WidgetCard
-    cell: str | None
-    run: int
-
 
 class LiveCards:
     """The live cards: none from an earlier run of a cell, and not too many in all."""
 
     def __init__(self) -> None:
-        self._cards: list[_Live] = []
+        # Each card, with its cell and the number of the run, which may show several cards.
+        self._cards: list[tuple[WidgetCard, str | None, int]] = []
 
-    def add(self, card: WidgetCard, cell: str | None, run: int) -> None:
-        """Add a new card, and retire the cards of earlier runs and those that are too many.
-
-        Parameters
-        ----------
-        card : WidgetCard
-            The new card.
-        cell : str or None
-            The id of its cell, if the front end gives one.
-        run : int
-            The number of the run; one run may show several cards.
-        """
-        same_run = [o for o in self._cards if cell is None or o.cell != cell or o.run == run]
-        self._keep([*same_run, _Live(card, cell, run)][-MOST_LIVE:])
+    def add(self, card: WidgetCard, shell: InteractiveShell) -> None:
+        """Add the card of the running cell, and retire those of earlier runs or too many."""
+        # Kernels other than ipykernel may lack get_parent, and front ends the id of a cell.
+        header: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}
+        cell, run = header.get("metadata", {}).get("cellId"), shell.execution_count
+        others = [o for o in self._cards if cell is None or o[1] != cell or o[2] == run]
+        self._keep([*others, (card, cell, run)][-MOST_LIVE:])
 
     def close(self) -> None:
         """Retire all cards."""
         self._keep([])
 
-    def _keep(self, cards: list[_Live]) -> None:
+    def _keep(self, cards: list[tuple[WidgetCard, str | None, int]]) -> None:
         for live in self._cards:
             if live not in cards:
-                live.card.retire()
+                live[0].retire()
         self._cards = cards

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import traceback
 from typing import Any
@@ -26,15 +27,19 @@ from gradcheck_magic._inputs.parameters import mentioned_first
 from gradcheck_magic._inputs.request import Progress
 from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cells import CellEvents, run_body, show_from_user_code
-from gradcheck_magic._notebook.completion import add_completer, remove_completer
+from gradcheck_magic._notebook.completion import completer
 from gradcheck_magic._notebook.controls import Requests
-from gradcheck_magic._notebook.front_end import Published, cell_of, outputs_stand_alone
 from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard
-from gradcheck_magic._notebook.option_line import option_parser, read_options
-from gradcheck_magic._notebook.options import SETTINGS, is_ci
-from gradcheck_magic._notebook.plain_cards import Card, StaticCard, TextCard
+from gradcheck_magic._notebook.option_line import read_options
+from gradcheck_magic._notebook.options import SETTINGS, described
+from gradcheck_magic._notebook.plain_cards import (
+    Published,
+    StaticCard,
+    TextCard,
+    outputs_stand_alone,
+    style_of,
+)
 from gradcheck_magic._notebook.project import project_options
-from gradcheck_magic._notebook.snapshot import is_there
 from gradcheck_magic._notebook.watch import Watch, subject_of
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
@@ -45,9 +50,12 @@ from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted,
 __all__ = ["GradcheckMagics", "load", "unload"]
 
 RESULT = "_gradcheck"
+# Values of the environment variable CI that mean that this is no CI.
+NOT_CI = {"", "0", "false", "no", "off"}
 # At most this many checks are remembered, each of another gradient.
 MOST_REMEMBERED = 8
 Namespace = dict[str, Any]
+Card = TextCard | StaticCard
 
 HELP = """
 Check a backpropagated gradient against central differences of the cost.
@@ -88,8 +96,6 @@ In Python, `gradcheck_magic.check_gradients` makes the same check; its docstring
 explains the options in more detail.
 """
 
-PARSER = option_parser("gradcheck", HELP)
-
 
 @magics_class
 class GradcheckMagics(Magics):
@@ -118,9 +124,13 @@ class GradcheckMagics(Magics):
         config.merge(shell.config)
         super().__init__(shell=shell, config=config)
         self._live = LiveCards()
-        self._results = _Results(shell)
         self._cells = CellEvents(shell, self._after_cell)
         self._watch: Watch | None = None
+        # The last check of each gradient, in memory only. The next check says what has changed
+        # since, and recognises a gradient that was correct then.
+        self._last: dict[tuple[str | None, ...], GradientCheck] = {}
+        self._completer = completer(shell, lambda: self.params)
+        shell.Completer.custom_matchers.append(self._completer)
 
     @line_cell_magic
     @no_var_expand
@@ -129,18 +139,22 @@ class GradcheckMagics(Magics):
         self, line: str, cell: str | None = None, local_ns: Namespace | None = None
     ) -> None:
         """Check a gradient. The user reads HELP instead of this docstring."""
+        user_ns = self.shell.user_ns
+        last = user_ns.get(RESULT)
         try:
             # Unbind the old result first, so that after an error nobody takes it for the new one.
-            last = self._results.bound
-            self._results.bind(None)
+            self._bind(None)
             options = self.options_of(line)
             if options.unwatch:
-                self._results.bind(last)
+                self._bind(last)
                 self._unwatch()
             if cell is not None:
                 run_body(self.shell, cell)
+            namespace = user_ns
+            if local_ns is not None and local_ns is not user_ns:  # inside a function
+                namespace = {**user_ns, **local_ns}
             if not options.unwatch:
-                self._check_cell(options, _visible(self.shell.user_ns, local_ns))
+                self._check_cell(options, namespace)
         except GradientCheckError as error:
             # The traceback is inside this package, so the sentence is enough.
             raise error from None
@@ -148,11 +162,11 @@ class GradcheckMagics(Magics):
             show_from_user_code(self.shell, error)
             raise
 
-    gradcheck.__doc__ = PARSER.format_help()
+    gradcheck.__doc__ = f"{HELP}\nOptions:\n\n{described()}"
 
     def options_of(self, line: str) -> argparse.Namespace:
         """Return the options of a line, with the configured defaults."""
-        options = read_options(PARSER, line)
+        options = read_options(line)
         for name, option in SETTINGS.items():
             if getattr(options, name, None) is None:
                 value = option.checked(getattr(self, name), f"`GradcheckMagics.{name}`")
@@ -160,27 +174,29 @@ class GradcheckMagics(Magics):
         if options.watch and options.unwatch:
             raise InputError("%gradcheck: --watch and --unwatch were given together: use only one.")
         if options.strict == "ci":
-            options.strict = is_ci()
+            options.strict = os.environ.get("CI", "").strip().lower() not in NOT_CI
         return options
 
     def _check_cell(self, options: argparse.Namespace, namespace: Namespace) -> None:
         """Make the check of a cell, and start to watch if an option says so."""
-        self._results.bind(None, options.out)
+        self._bind(None, options.out)
         # This cell makes its own check, so the watch skips it.
         self._cells.pass_over()
         if options.watch:
-            self._start_watch(options)
+            # An invalid expression cannot be watched; the check will report it.
+            with contextlib.suppress(SyntaxError):
+                self._watch = Watch(options, self.shell.user_ns)
+                self._cells.follow()
         if not self.enabled:
             print("gradcheck is off: %config GradcheckMagics.enabled = True turns it on.")
             return
-        watch = self._watch if self._watch and self._watch.is_of(options) else None
         try:
             self._check(options, namespace)
         finally:
-            if watch is not None:
-                watch.remember(self._results.bound)
-        if options.watch and watch is not None and watch.blind_spots:
-            _say(f"Watching from now on; {watch.blind_spots}.")
+            if self._watch is not None:
+                self._watch.remember(options, self.shell.user_ns.get(RESULT))
+        if options.watch and self._watch is not None and self._watch.blind_spots:
+            _say(f"Watching from now on; {self._watch.blind_spots}.")
 
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
         card = self._card(options, namespace)
@@ -216,22 +232,28 @@ class GradcheckMagics(Magics):
         progress: Progress | None = None,
     ) -> GradientCheck:
         """Make a check, bind the result to its names, and return it."""
-        workers = options.workers
+        workers, subject = options.workers, subject_of(options)
         if isinstance(workers, str):
             workers = _evaluated("workers", workers, namespace)
         try:
             check = check_gradients(
-                *_given(options, namespace), epsilon=options.epsilon, only=options.only,
-                points=options.points, progress=progress, previous=self._results.last_of(options),
+                **_arguments(options, namespace), epsilon=options.epsilon, only=options.only,
+                points=options.points, progress=progress, previous=self._last.get(subject),
                 mode=options.mode, budget=options.budget, workers=workers,
-                **_shared_arguments(options, namespace),
             )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
-            self._results.bind(interrupt.check, options.out)
+            self._bind(interrupt.check, options.out)
             raise
-        self._results.bind(check, options.out)
-        self._results.remember(options, check)
+        self._bind(check, options.out)
+        self._last.pop(subject, None)
+        self._last = dict([*self._last.items(), (subject, check)][-MOST_REMEMBERED:])
         return check
+
+    def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
+        """Bind a result to ``_gradcheck``, and to another name if there is one."""
+        self.shell.push({RESULT: check}, interactive=False)
+        if name:
+            self.shell.push({name: check})
 
     def _card(self, options: argparse.Namespace, namespace: Namespace) -> Card:
         """Return the kind of card in the options, or the best for the front end."""
@@ -252,28 +274,21 @@ class GradcheckMagics(Magics):
         def curve(
             check: GradientCheck, name: str, index: tuple[int, ...], progress: Progress
         ) -> StepCurve:
-            return step_curve(
-                *_given(options, namespace), name, index, check=check, progress=progress,
-                **_shared_arguments(options, namespace),
-            )  # fmt: skip
+            arguments = _arguments(options, namespace)
+            return step_curve(**arguments, name=name, index=index, check=check, progress=progress)
 
         requests = Requests(again, curve, options.mode, options.epsilon)
         card = WidgetCard(Published, requests)
-        self._live.add(card, cell_of(self.shell), self.shell.execution_count)
+        self._live.add(card, self.shell)
         return card
 
     def retire(self) -> None:
-        """Close the widgets of all cards, and stop watching."""
+        """Close the widgets of all cards, and stop watching and completing."""
         self._live.close()
         self._cells.ignore()
+        self.shell.Completer.custom_matchers.remove(self._completer)
 
     # The watch
-
-    def _start_watch(self, options: argparse.Namespace) -> None:
-        # An invalid expression cannot be watched; the check will report it.
-        with contextlib.suppress(SyntaxError):
-            self._watch = Watch(options, self.shell.user_ns)
-            self._cells.follow()
 
     def _unwatch(self) -> None:
         if self._watch is None:
@@ -291,74 +306,36 @@ class GradcheckMagics(Magics):
                 seconds, lambda hurried: self._make_check(hurried, self.shell.user_ns)
             )
         if news is not None:
-            self._results.bind(news.check, options.out)
-            if not (options.quiet and news.is_good):
+            self._bind(news.check, options.out)
+            is_good = news.check is not None and news.check.passed
+            if not (options.quiet and is_good):
                 _say(news.sentence)
 
 
-class _Results:
-    """The results of checks: as variables of the notebook, and to compare the next ones with."""
-
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
-        # The last check of each gradient, in memory only. The next check says what has changed
-        # since, and recognises a gradient that was correct then.
-        self._last: dict[tuple[str | None, ...], GradientCheck] = {}
-
-    @property
-    def bound(self) -> GradientCheck | None:
-        """The result that is bound to ``_gradcheck``."""
-        check: GradientCheck | None = self._shell.user_ns.get(RESULT)
-        return check
-
-    def bind(self, check: GradientCheck | None, name: str | None = None) -> None:
-        """Bind a result to ``_gradcheck``, and to another name if there is one."""
-        self._shell.push({RESULT: check}, interactive=False)
-        if name:
-            self._shell.push({name: check})
-
-    def last_of(self, options: argparse.Namespace) -> GradientCheck | None:
-        """Return the last check of the same gradient, if it is remembered."""
-        return self._last.get(subject_of(options))
-
-    def remember(self, options: argparse.Namespace, check: GradientCheck) -> None:
-        """Remember a check as the last one of its gradient."""
-        same = subject_of(options)
-        self._last.pop(same, None)
-        self._last = dict([*self._last.items(), (same, check)][-MOST_REMEMBERED:])
-
-
-def _visible(user_ns: Namespace, local_ns: Namespace | None) -> Namespace:
-    """Return the variables that the magic can see, in a cell or in a function."""
-    if local_ns is None or local_ns is user_ns:
-        return user_ns
-    return {**user_ns, **local_ns}
-
-
 def _say(sentence: str) -> None:
-    TextCard(sys.stdout, sys.stderr).say(sentence)
+    """Print a sentence on one line, in characters that the stream can encode."""
+    print(style_of(sys.stdout).sentence(sentence))
 
 
-def _given(options: argparse.Namespace, namespace: Namespace) -> tuple[Any, Any, Any]:
-    """Return the current values of params, grads and cost."""
+def _arguments(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
+    """Return the arguments that a check and a step curve have in common."""
     params = _evaluated("params", options.params, namespace)
-    grads = None
+    is_there = options.grads in namespace or not options.grads.isidentifier()
+    grads = upstream = None
     # `grads` may not exist: torch accumulates gradients in the parameters themselves.
-    if is_there(options.grads, namespace) or not has_gradients(params):
+    if is_there or not has_gradients(params):
         grads = _evaluated("grads", options.grads, namespace)
-    return params, grads, _evaluated("cost", options.cost, namespace)
-
-
-def _shared_arguments(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
-    """Return the other arguments that a check and a step curve have in common."""
-    upstream = None
+    cost_function = _evaluated("cost", options.cost, namespace)
     if options.upstream is not None:
         upstream = _evaluated("upstream", options.upstream, namespace)
     expressions = f"{options.params} {options.grads} {options.cost}"
     return {
+        "params": params,
+        "grads": grads,
+        "cost_function": cost_function,
+        "upstream": upstream,
         "names": mentioned_first(expressions, namespace),
         "call": options.call,
-        "upstream": upstream,
         "seed": options.seed,
     }
 
@@ -377,11 +354,8 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_filename != source:
             raise
-        candidates = [
-            name for name in namespace if name not in {"In", "Out", "open", "exit", "quit"}
-        ]
         raise InputError(
-            f"`{error.name}` is not defined{did_you_mean(str(error.name), candidates)}: assign it "
+            f"`{error.name}` is not defined{did_you_mean(str(error.name), namespace)}: assign it "
             f"before the check, or name what to use with --{option}."
         ) from None
 
@@ -394,14 +368,9 @@ def load(shell: InteractiveShell) -> None:
     project = project_options()
     unload(shell)
     magics = GradcheckMagics(shell, project)
-    try:
-        # The user's own configuration may have an invalid value.
-        magics.options_of("")
-    except InputError:
-        unload(shell)
-        raise
     shell.register_magics(magics)
-    add_completer(shell, lambda: magics.params)
+    # The user's own configuration may have an invalid value.
+    magics.options_of("")
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -409,9 +378,6 @@ def unload(shell: InteractiveShell) -> None:
     magics = shell.magics_manager.registry.pop(GradcheckMagics.__name__, None)
     if magics is not None:
         magics.retire()
-    for kind in ("line", "cell"):
-        shell.magics_manager.magics[kind].pop("gradcheck", None)
-    remove_completer(shell)
-    shell.configurables[:] = [
-        c for c in shell.configurables if type(c).__name__ != GradcheckMagics.__name__
-    ]
+        shell.configurables.remove(magics)
+        for kind in ("line", "cell"):
+            shell.magics_manager.magics[kind].pop("gradcheck", None)

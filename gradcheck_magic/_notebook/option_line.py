@@ -1,4 +1,4 @@
-"""The line of options after `%gradcheck`: split into words here, and read by argparse.
+"""The line of options after `%gradcheck`: split into words, and read by the table of options.
 
 * Spaces separate words, except in quotes or in brackets.
 * Quotes around a whole value are removed; all others are part of it: `-p params["W1"]`. There are
@@ -10,37 +10,21 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NoReturn
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Sequence
 
-from IPython.core.magic_arguments import MagicArgumentParser, MagicHelpFormatter
-
-from gradcheck_magic._notebook.options import FLAGS, OPTIONS, Option
-from gradcheck_magic._wording import did_you_mean, printable, shortened
+from gradcheck_magic._notebook.options import FLAGS, Option
+from gradcheck_magic._wording import did_you_mean
 from gradcheck_magic.errors import InputError
 
-__all__ = [
-    "is_value",
-    "marked",
-    "names",
-    "option_of",
-    "option_parser",
-    "quoted",
-    "read_options",
-    "split",
-    "unquoted",
-]
+__all__ = ["grouped", "names", "option_of", "quoted", "read_options", "split", "unquoted"]
 
 # A Python string, or the rest of the line after an unclosed quote, or any other character.
 PIECE = re.compile(r"""(["'])(?:\\.|(?!\1)[^\\])*\1|(?P<unclosed>["'].*)|(?P<other>.)""", re.DOTALL)
 QUOTED = re.compile(r"""(["'])((?:\\.|(?!\1)[^\\])*)\1""", re.DOTALL)
-OPENING, CLOSING = "([{", ")]}"
 CLOSED_BY = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'"}
 FLAG = re.compile(r"--?[^\W\d]")
-FLAG_AND_VALUE = re.compile(r"(--[^\W\d][\w-]*|-[^\W\d])=(.*)", re.DOTALL)
 SEE = " See %gradcheck? for the options."
 
 
@@ -68,11 +52,9 @@ def split(line: str, is_separator: Callable[[str], bool] = str.isspace) -> tuple
             opened.append(text)
             break
         words[-1] += text
-        if text in OPENING:
-            opened.append(text)
-        elif text in CLOSING:
+        if text in {")", "]", "}"}:
             del opened[-1:]
-        elif piece.lastgroup == "unclosed":
+        elif text in CLOSED_BY or piece.lastgroup == "unclosed":
             opened.append(text[0])
     return [word for word in words if word], "".join(opened[-1:])
 
@@ -91,16 +73,13 @@ def unquoted(text: str) -> str:
     return around[2] if around else text
 
 
-def quoted(value: object) -> str:
+def quoted(text: str) -> str:
     """Return a value as it has to be written on a line, with quotes or brackets if needed."""
-    text = str(value)
     is_word = split(text) == ([unquoted(text)], "")
-    if is_word and not text.startswith(("#", "=")) and not FLAG.match(text):
+    if is_word and not text.startswith("=") and not FLAG.match(text):
         return text
-    for quote in ('"', "'"):
-        if quote not in text:
-            return f"{quote}{text}{quote}"
-    return f"({text})"
+    quote = "'" if '"' in text else '"'
+    return f"({text})" if quote in text else f"{quote}{text}{quote}"
 
 
 def names(text: str) -> list[str]:
@@ -109,49 +88,29 @@ def names(text: str) -> list[str]:
     return [unquoted(part.strip()) for part in parts if part.strip()]
 
 
-def marked(words: Iterable[str]) -> Iterator[str]:
-    """Yield flags as they are, and values with a space before them, also the one after `=`.
-
-    The space says to argparse that this is a value: it takes `-1e-7` for a flag.
-    """
+def grouped(words: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Return each flag with the values after it; the values before the first have an empty one."""
+    groups: list[tuple[str, list[str]]] = [("", [])]
     for word in words:
-        pair = FLAG_AND_VALUE.fullmatch(word)
-        if pair:
-            yield from (pair[1], f" {pair[2]}")
+        if FLAG.match(word):
+            flag, equals, value = word.partition("=")
+            groups.append((flag, [value] if equals else []))
         else:
-            yield word if FLAG.match(word) else f" {word}"
-
-
-def is_value(word: str) -> bool:
-    """Return True for a value among the words of `marked`."""
-    return word.startswith(" ")
-
-
-def option_of(word: str) -> Option | None:
-    """Return the option that a flag names, perhaps abbreviated; None if none or several."""
-    name = word if word.startswith("--") else word[:2]
-    found = {option.name: option for flag, option in FLAGS.items() if flag.startswith(name)}
-    return found.popitem()[1] if len(found) == 1 else None
+            groups[-1][1].append(word)
+    return groups if groups[0][1] else groups[1:]
 
 
 # Options
 
 
-def option_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """Return a parser for the line of a magic."""
-    parser = _Parser(name, description=description, formatter_class=_HelpFormatter)
-    for option in OPTIONS:
-        if option.is_on_line:
-            metavar = f"{option.metavar} ..." if option.is_several else option.metavar
-            nargs = 0 if option.is_switch else "*"
-            parser.add_argument(
-                *option.flags, action=_Store, nargs=nargs, metavar=metavar, help=option.help
-            )
-    return parser
+def option_of(flag: str) -> Option | None:
+    """Return the option that a flag names, perhaps abbreviated; None if none or several."""
+    found = {option.name: option for name, option in FLAGS.items() if name.startswith(flag)}
+    return found.popitem()[1] if len(found) == 1 else None
 
 
-def read_options(parser: argparse.ArgumentParser, line: str) -> argparse.Namespace:
-    """Read a line, and return the value of each option by name.
+def read_options(line: str) -> Namespace:
+    """Read a line, and return the value of each option by name, None if it is not there.
 
     Raises
     ------
@@ -159,63 +118,34 @@ def read_options(parser: argparse.ArgumentParser, line: str) -> argparse.Namespa
         If the line holds anything other than options and their values.
     """
     try:
-        read, rest = parser.parse_known_args([*marked(_words(line))])
-        if rest:
-            raise _unknown(rest[0])
+        return Namespace(**_values(line))
     except InputError as error:
-        raise InputError(f"%{parser.prog}: {error}") from None
-    return read
+        raise InputError(f"%gradcheck: {error}") from None
 
 
-def _words(line: str) -> list[str]:
+def _values(line: str) -> dict[str, object]:
     words, opened = split(line)
-    if opened not in {"", "#"}:
-        what = "bracket" if opened in OPENING else "quote"
+    if opened in CLOSED_BY:
+        what = "quote" if CLOSED_BY[opened] == opened else "bracket"
         raise InputError(
             f"the {what} {opened} in `{words[-1]}` is never closed: write {CLOSED_BY[opened]} "
             "where the value ends."
         )
-    for word in words:
-        # argparse would read `-params` as `-p arams`.
-        name = word.partition("=")[0]
-        if name.startswith("-") and f"-{name}" in FLAGS:
-            raise _unknown(name)
-    return words
+    found: dict[str, object] = dict.fromkeys(option.name for option in FLAGS.values())
+    for flag, values in grouped(words):
+        option = option_of(flag)
+        if option is None and flag:
+            raise InputError(f"there is no option `{flag}`{_meant(flag)}.{SEE}")
+        if option is None or (option.is_switch and values):
+            raise InputError(f"`{values[0]}` has no option before it{_meant(values[0])}.{SEE}")
+        if found[option.name] is not None:
+            raise InputError(f"`--{option.name}` is given twice: write it once.")
+        found[option.name] = _value(option, flag, values)
+    return found
 
 
-class _Parser(MagicArgumentParser):
-    """A parser whose errors are shown in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise an error of argparse, such as an ambiguous abbreviation."""
-        raise InputError(f"{message}.{SEE}")
-
-
-class _HelpFormatter(MagicHelpFormatter):
-    """A formatter that shows one value, although `_Store` accepts several and counts them."""
-
-    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:  # noqa: ARG002
-        return str(action.metavar)
-
-
-class _Store(argparse.Action):
-    """The action for each option: it stores the value if it is valid and the only one.
-
-    All messages are ours, as those of argparse change from one Python to the next.
-    """
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        """Store the values of an option."""
-        if getattr(namespace, self.dest) is not None:
-            raise InputError(f"`--{self.dest}` is given twice: write it once.")
-        words = [word.removeprefix(" ") for word in values or ()]
-        setattr(namespace, self.dest, _value(FLAGS[f"--{self.dest}"], str(option_string), words))
+def _meant(word: str) -> str:
+    return did_you_mean(f"--{word.lstrip('-')}", FLAGS)
 
 
 def _value(option: Option, flag: str, values: Sequence[str]) -> object:
@@ -223,10 +153,8 @@ def _value(option: Option, flag: str, values: Sequence[str]) -> object:
         return not flag.startswith("--no-")
     first, *others = values or [""]
     if not first or first.startswith("="):
-        raise InputError(
-            f"`{flag}` needs a value, {option.expected(_as_written)}: write "
-            f"{flag}={option.metavar}."
-        )
+        example = f"{flag}={option.metavar.removesuffix(' ...')}"
+        raise InputError(f"`{flag}` needs a value, {option.expected(str)}: write {example}.")
     if option.is_several:
         return [name for value in values for name in names(unquoted(value))]
     if others:
@@ -235,26 +163,4 @@ def _value(option: Option, flag: str, values: Sequence[str]) -> object:
             f"`{rest}` is left over after `{flag} {first}`: put a value with spaces in quotes "
             f"or brackets, as in {flag} {quoted(f'{first} {rest}')}."
         )
-    return _converted(option, flag, unquoted(first))
-
-
-def _converted(option: Option, flag: str, text: str) -> object:
-    convert = option.kind.of_text
-    if convert is None:
-        return text
-    value: object = text
-    with contextlib.suppress(ValueError):
-        value = convert(text)
-    return option.checked(value, f"`{flag}`", _as_written)
-
-
-def _as_written(value: object) -> str:
-    return shortened(printable(str(value)))
-
-
-def _unknown(word: str) -> InputError:
-    text = word.removeprefix(" ")
-    meant = did_you_mean(f"--{text.lstrip('-')}", FLAGS)
-    if is_value(word):
-        return InputError(f"`{text}` has no option before it{meant}.{SEE}")
-    return InputError(f"there is no option `{text}`{meant}.{SEE}")
+    return option.read(unquoted(first), f"`{flag}`")

@@ -1,14 +1,15 @@
 """The options of the magic, in one table.
 
-It makes the parser of the line (`option_line.py`), the settings of `%config GradcheckMagics` and
-of `pyproject.toml`, the completions and the help.
+The line after `%gradcheck` is read by it, and so are the settings of `%config GradcheckMagics` and
+of `pyproject.toml`. The completions and the help are made from it.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import math
-import os
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from keyword import iskeyword
@@ -17,30 +18,18 @@ from typing import Any
 
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._inputs.request import MODES, is_number
-from gradcheck_magic._wording import did_you_mean, listed, quoted
+from gradcheck_magic._wording import did_you_mean, listed, printable, quoted, shortened
 from gradcheck_magic.errors import InputError
 
-__all__ = ["FLAGS", "OPTIONS", "SETTINGS", "Option", "is_ci"]
-
-# Values of the environment variable CI that mean that this is no CI.
-NOT_CI = {"", "0", "false", "no", "off"}
+__all__ = ["FLAGS", "OPTIONS", "SETTINGS", "Option", "described"]
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What the values of an option may be.
+    """What the values of an option may be: in words, as a test, and all of them if they are few.
 
-    Attributes
-    ----------
-    expected : str
-        A description of the values.
-    fits : callable
-        Returns whether an object is one of them.
-    of_text : callable, optional
-        Returns the value that is written on a line, or raises a ValueError. None: it is an
-        expression, which is evaluated only when the check is made.
-    choices : sequence, optional
-        All of the values, if they can be listed.
+    `of_text` returns the value that is written on a line, or raises a ValueError. None: it is an
+    expression, which is evaluated only when the check is made.
     """
 
     expected: str
@@ -51,30 +40,16 @@ class _Kind:
 
 @dataclass(frozen=True)
 class Option:
-    """An option of the magic.
+    """An option of the magic, on the line after `%gradcheck`, as a setting, or both.
 
-    Attributes
-    ----------
-    name, short : str
-        The name, such as `params`, and the letter, such as `-p`, if there is one.
-    kind : _Kind
-        What its values may be.
-    help : str
-        What it means, and the default in brackets.
-    metavar : str
-        What stands for its value in the help.
-    default : object
-        The value if nothing is said.
-    is_several : bool
-        True if it takes a list of values.
-    is_on_line, is_setting : bool
-        True if it can be given after `%gradcheck`, and as a setting.
+    `help` says what it means, with the default in brackets, and `metavar` stands for its value
+    there. `short` is its letter, such as `-p`.
     """
 
     name: str
     kind: _Kind
     help: str
-    metavar: str | None = None
+    metavar: str = ""
     short: str = ""
     default: object = None
     is_several: bool = False
@@ -107,10 +82,14 @@ class Option:
         meant = did_you_mean(found, map(written, self.kind.choices))
         raise InputError(f"{where} is {found}{meant}: expected {self.expected(written)}.")
 
-
-def is_ci() -> bool:
-    """Return True in continuous integration, by the environment variable CI."""
-    return os.environ.get("CI", "").strip().lower() not in NOT_CI
+    def read(self, text: str, where: str) -> Any:
+        """Return the value that a text stands for if it is valid, else raise an InputError."""
+        if self.kind.of_text is None:
+            return text
+        value: object = text
+        with contextlib.suppress(ValueError):
+            value = self.kind.of_text(text)
+        return self.checked(value, where, lambda value: shortened(printable(str(value))))
 
 
 def _choice(values: Sequence[str | bool]) -> _Kind:
@@ -183,7 +162,7 @@ OPTIONS = [
     ),
     Option(
         "only", _Kind("names of parameters", bool), "check only these parameters [all]",
-        "NAME", is_several=True, is_setting=False,
+        "NAME ...", is_several=True, is_setting=False,
     ),
     Option(
         "epsilon", _positive("1e-7"),
@@ -242,3 +221,13 @@ OPTIONS = [
 FLAGS = {flag: option for option in OPTIONS for flag in option.flags}
 # The settings of `%config GradcheckMagics` and of `[tool.gradcheck_magic]`.
 SETTINGS = {option.name: option for option in OPTIONS if option.is_setting}
+
+
+def described() -> str:
+    """Return the help of all options: how each is written, and what it means."""
+    lines = []
+    for option in OPTIONS:
+        if option.is_on_line:
+            lines.append(f"  {', '.join(option.flags)} {option.metavar}".rstrip())
+            lines.append(textwrap.indent(textwrap.fill(option.help), " " * 8))
+    return "\n".join(lines)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
 
 from gradcheck_magic._report.card import progress_card
 from gradcheck_magic._report.text import text_report
@@ -16,20 +20,17 @@ from gradcheck_magic._result.gradient_check import GradientCheck
 __all__ = [
     "JSON_TYPE",
     "Bundle",
-    "Card",
     "Clock",
-    "Output",
+    "Published",
     "StaticCard",
     "TextCard",
     "bundle_of",
+    "outputs_stand_alone",
     "style_of",
 ]
 
-
 # The MIME type of the result for graders and scripts; no front end shows it.
 JSON_TYPE = "application/vnd.gradcheck+json"
-
-
 # Progress is first shown after PATIENCE, then every REFRESH; both are in seconds.
 PATIENCE = 0.3
 REFRESH = 0.1
@@ -37,23 +38,23 @@ REFRESH = 0.1
 Bundle = dict[str, Any]
 
 
-class Output(Protocol):
-    """An output of a cell that can be updated in place."""
+class Published:
+    """An output of a cell that is displayed, and can be updated in place."""
 
-    def update(self, bundle: Bundle, /) -> object: ...
+    def __init__(self, bundle: Bundle) -> None:
+        self._handle = display(bundle, raw=True, display_id=True)
+
+    def update(self, bundle: Bundle) -> None:
+        self._handle.update(bundle, raw=True)
 
 
-class Card(Protocol):
-    """A display of a check while it runs, and of its result."""
-
-    def progress(self, done: int, expected: int, seconds: float) -> None:
-        """Show the progress; the check calls this now and then."""
-
-    def show(self, check: GradientCheck) -> None:
-        """Replace the progress by the result."""
-
-    def clear(self) -> None:
-        """Remove the progress."""
+def outputs_stand_alone(shell: InteractiveShell) -> bool:
+    """Return True if the front end isolates outputs, so that one cannot hide another."""
+    return (
+        "__vsc_ipynb_file__" in shell.user_ns
+        or "VSCODE_PID" in os.environ
+        or "google.colab" in sys.modules
+    )
 
 
 class Clock:
@@ -71,17 +72,11 @@ class Clock:
 
 
 class StaticCard:
-    """A card that is one HTML output, for front ends that keep outputs apart.
+    """A card that is one HTML output, for front ends that keep outputs apart."""
 
-    Parameters
-    ----------
-    publish : callable
-        Displays a MIME bundle as an output of the cell and returns an `Output`.
-    """
-
-    def __init__(self, publish: Callable[[Bundle], Output]) -> None:
+    def __init__(self, publish: Callable[[Bundle], Published]) -> None:
         self._publish = publish
-        self._output: Output | None = None
+        self._output: Published | None = None
         self._clock = Clock()
 
     def progress(self, done: int, expected: int, seconds: float) -> None:
@@ -126,13 +121,7 @@ def style_of(stream: TextIO) -> TextStyle:
 
 
 class TextCard:
-    """A card that is the text report.
-
-    Parameters
-    ----------
-    out, err : text stream
-        The stream of the report, and that of the progress line, which needs a terminal.
-    """
+    """A card that is the text report on `out`, with progress on `err` if that is a terminal."""
 
     def __init__(self, out: TextIO, err: TextIO) -> None:
         self._out = out
@@ -152,10 +141,6 @@ class TextCard:
         """Print the report."""
         self.clear()
         print(text_report(check, style_of(self._out)), file=self._out)
-
-    def say(self, sentence: str) -> None:
-        """Print a sentence on one line, in characters that the stream can encode."""
-        print(style_of(self._out).sentence(sentence), file=self._out)
 
     def clear(self) -> None:
         """Wipe the progress line."""

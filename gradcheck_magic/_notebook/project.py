@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from gradcheck_magic.errors import InputError
 
 __all__ = ["project_options"]
 
-FILE = "pyproject.toml"
 TABLE = "gradcheck_magic"
+# Writes a value about as it is written in the file, on one line.
+AS_WRITTEN = partial(json.dumps, ensure_ascii=False, default=str)
 
 
 def project_options() -> dict[str, Any]:
@@ -37,7 +39,7 @@ def project_options() -> dict[str, Any]:
         # The working directory has been deleted.
         return {}
     for directory in (here, *here.parents):
-        file = directory / FILE
+        file = directory / "pyproject.toml"
         # Path.is_file would raise an error if the directory may not be entered.
         if os.path.isfile(file):  # noqa: PTH113
             told = os.path.relpath(file)
@@ -66,17 +68,12 @@ def _table(file: Path, told: str) -> object | None:
 def _checked(table: object, told: str) -> dict[str, Any]:
     """Return the settings in the table, if all of them are valid."""
     if not isinstance(table, dict):
-        found = _as_written(table)
+        found = AS_WRITTEN(table)
         raise InputError(f"{told}: `{TABLE}` in [tool] is {found}: expected [tool.{TABLE}].")
     for name, value in table.items():
         if name not in SETTINGS:
             meant = did_you_mean(name, SETTINGS)
             known = "" if meant else f": expected {listed(SETTINGS, len(SETTINGS))}"
             raise InputError(f"{told}: [tool.{TABLE}] has no option `{name}`{meant}{known}.")
-        SETTINGS[name].checked(value, f"{told}: `{name}` in [tool.{TABLE}]", _as_written)
+        SETTINGS[name].checked(value, f"{told}: `{name}` in [tool.{TABLE}]", AS_WRITTEN)
     return table
-
-
-def _as_written(value: object) -> str:
-    """Return a value about as it is written in the file, on one line."""
-    return json.dumps(value, ensure_ascii=False, default=str)

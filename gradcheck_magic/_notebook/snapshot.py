@@ -27,13 +27,13 @@ from gradcheck_magic._inputs.arrays import library_of, requires_gradient
 from gradcheck_magic._inputs.fingerprint import digest
 from gradcheck_magic._inputs.parameters import is_function
 
-__all__ = ["Snapshot", "is_there"]
+__all__ = ["Snapshot", "roots"]
 
 Namespace = dict[str, Any]
 Named = tuple[str, Any]
 
-# The most bytes of arrays that a snapshot reads, and the most objects for one expression.
-MOST_BYTES = 1 << 27
+# The most bytes that a snapshot reads of an array, and the most objects for one expression.
+MOST_BYTES = 1 << 26
 MOST_OBJECTS = 20_000
 # Objects of these packages belong to the front end, and change whenever anything is run or shown.
 FRONT_END = {"IPython", "ipykernel", "ipywidgets", "matplotlib", "traitlets"}
@@ -42,23 +42,19 @@ FRONT_END = {"IPython", "ipykernel", "ipywidgets", "matplotlib", "traitlets"}
 class Snapshot:
     """All objects that some expressions read, at one time.
 
-    Parameters
-    ----------
-    trees : dict of str to ast.expr
-        The expressions by their role: "params", "grads", "cost" and "upstream", in this order.
-    namespace : dict
-        The variables of the notebook.
+    `trees` are the expressions by their role: "params", "grads", "cost" and "upstream", in this
+    order.
 
     Attributes
     ----------
-    objects : dict of str to list of (int, object)
+    objects
         The id and the content of each object that an expression reads. The content is a number or
         a hash; None for an object that only holds others.
-    stored : set of str
+    stored
         The expressions that only name stored objects, and compute nothing.
-    overlooked : dict of str to None
-        The variables that were not looked at completely.
-    is_accumulated : bool
+    overlooked
+        The variables that were not looked at completely, as keys.
+    is_accumulated
         True if there is no `grads`, as torch accumulates gradients in the parameters.
     """
 
@@ -71,15 +67,14 @@ class Snapshot:
         # Each object is looked at only once, even if several expressions read it.
         self._contents: dict[int, object] = {}
         self._tensors: list[Named] = []
-        self._bytes_left = MOST_BYTES
         for role, tree in trees.items():
-            roots, is_stored = _roots(tree, namespace)
-            if role == "grads" and isinstance(tree, ast.Name) and not roots and self._tensors:
-                roots = [(name, tensor.grad) for name, tensor in self._tensors]
+            found, is_stored = roots(tree, namespace)
+            if role == "grads" and isinstance(tree, ast.Name) and not found and self._tensors:
+                found = [(name, tensor.grad) for name, tensor in self._tensors]
                 is_stored = self.is_accumulated = True
-            if is_stored and not any(is_function(value) for _, value in roots):
+            if is_stored and not any(is_function(value) for _, value in found):
                 self.stored.add(role)
-            self.objects[role] = self._reached_from(roots)
+            self.objects[role] = self._reached_from(found)
         # A snapshot that is remembered keeps nothing of the user's alive.
         self._tensors.clear()
 
@@ -94,10 +89,10 @@ class Snapshot:
     def _values(self, role: str) -> list[object]:
         return [content for _, content in self.objects[role]]
 
-    def _reached_from(self, roots: Iterable[Named]) -> list[tuple[int, object]]:
+    def _reached_from(self, named: Iterable[Named]) -> list[tuple[int, object]]:
         """Look at some variables, and at everything inside them."""
         reached: list[tuple[int, object]] = []
-        waiting = deque(roots)
+        waiting = deque(named)
         while waiting and len(reached) < MOST_OBJECTS:
             name, value = waiting.popleft()
             if id(value) not in self._contents:
@@ -118,15 +113,10 @@ class Snapshot:
             return None
         if requires_gradient(value) and value.is_leaf:
             self._tensors.append((name, value))
-        # An array may take half of what is left, so that there is always something left.
-        most = self._bytes_left // 2
-        array = _array(value, most)
-        if array is None or array.nbytes > most:
+        array = _array(value)
+        if array is None or array.nbytes > MOST_BYTES:
             self.overlooked[name] = None
-        if array is None:
-            return None
-        self._bytes_left -= min(array.nbytes, most)
-        return digest([("", array)], most)
+        return None if array is None else digest([("", array)], MOST_BYTES)
 
     def _inside(self, name: str, value: Any) -> Iterator[Named]:
         """Yield the parts of an object, each with the name of the nearest variable."""
@@ -141,7 +131,11 @@ class Snapshot:
             # Only classes of the notebook are of interest.
             if value.__module__ == self._namespace.get("__name__"):
                 parts = (*value.__bases__, *vars(value).values())
-        elif not (issubclass(kind, ModuleType) or _is_array(value) or _is_of_front_end(kind)):
+        elif not (
+            issubclass(kind, ModuleType)
+            or _is_array(value)
+            or kind.__module__.partition(".")[0] in FRONT_END
+        ):
             yield from instance_attributes(value)
             parts = _referents(value)
         yield from ((name, part) for part in parts)
@@ -155,41 +149,31 @@ def _referents(value: object) -> Iterable[Any]:
     return () if hasattr(type(value), "cache_info") else gc.get_referents(value)
 
 
-def _is_of_front_end(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] in FRONT_END
-
-
 def _is_array(value: Any) -> bool:
     return hasattr(type(value), "__array__") or library_of(value) is not None
 
 
-def _array(value: Any, most: int) -> NDArray[Any] | None:
+def _array(value: Any) -> NDArray[Any] | None:
     """Return an array of any library as a NumPy array; None if that is not possible, or costly."""
     library = library_of(value)
-    is_in_memory = library is not None or isinstance(value, np.ndarray)
     with contextlib.suppress(Exception):  # the object may raise anything
-        if is_in_memory or not _is_costly(value, most):
+        if library is not None or isinstance(value, np.ndarray) or not _is_costly(value):
             array = np.asarray(value) if library is None else library.array(value)
             return None if array.dtype.hasobject else array
     return None
 
 
-def _is_costly(value: Any, most: int) -> bool:
+def _is_costly(value: Any) -> bool:
     """Return True if reading the values is a computation, or a large file or copy."""
     graph = getattr(value, "__dask_graph__", None)
     is_computed = graph is not None and graph() is not None
-    return is_computed or getattr(value, "nbytes", getattr(value, "size", 0)) > most
+    return is_computed or getattr(value, "nbytes", getattr(value, "size", 0)) > MOST_BYTES
 
 
 # The variables of an expression
 
 
-def is_there(expression: str, namespace: Namespace) -> bool:
-    """Return False if the expression is just the name of a variable that does not exist."""
-    return expression in namespace or not expression.isidentifier()
-
-
-def _roots(tree: ast.expr, namespace: Namespace) -> tuple[list[Named], bool]:
+def roots(tree: ast.expr, namespace: Namespace) -> tuple[list[Named], bool]:
     """Return the variables that an expression reads, and True if it only names stored objects.
 
     Nothing is computed: for ``net.params`` this is the attribute that `net` stores, or `net` itself
@@ -197,8 +181,8 @@ def _roots(tree: ast.expr, namespace: Namespace) -> tuple[list[Named], bool]:
     """
     if isinstance(tree, (ast.List, ast.Tuple, ast.Dict)):
         elements = tree.values if isinstance(tree, ast.Dict) else tree.elts
-        found = [_roots(element, namespace) for element in elements]
-        return [root for roots, _ in found for root in roots], all(stored for _, stored in found)
+        found = [roots(element, namespace) for element in elements]
+        return [root for part, _ in found for root in part], all(stored for _, stored in found)
     try:
         return [(ast.unparse(tree), _stored(tree, namespace))], True
     except Exception:  # noqa: BLE001 (it is computed, or does not exist; the object may raise anything)

@@ -6,7 +6,6 @@ import argparse
 import ast
 import contextlib
 import io
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -35,35 +34,14 @@ FULL_SHARE = 0.5
 
 
 class News(NamedTuple):
-    """The news after a cell.
-
-    Attributes
-    ----------
-    sentence : str
-        The news on one line.
-    check : GradientCheck or None
-        The result, if a check was made.
-    """
+    """The news after a cell on one line, and the result if a check was made."""
 
     sentence: str
     check: GradientCheck | None = None
 
-    @property
-    def is_good(self) -> bool:
-        """True if the gradient was checked and is correct."""
-        return self.check is not None and self.check.passed
-
 
 class Watch:
-    """The expressions of a check, and what they read at the time of the last check.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The options of the check.
-    namespace : dict
-        The variables of the notebook.
-    """
+    """The expressions of a check, and what they read at the time of the last check."""
 
     def __init__(self, options: argparse.Namespace, namespace: Namespace) -> None:
         self.options = options
@@ -79,59 +57,35 @@ class Watch:
         # What the expressions read when the gradient was last computed.
         self._computed = self._seen
 
-    def is_of(self, options: argparse.Namespace) -> bool:
-        """Return True if a check with these options is of the same gradient."""
-        return subject_of(options) == subject_of(self.options)
-
     @property
     def blind_spots(self) -> str:
         """A warning about variables that are too large to be read in full, or an empty string."""
         names = self._seen.overlooked
         return f"in-place changes of {listed(names)} may go unnoticed" if names else ""
 
-    def remember(self, check: GradientCheck | None) -> None:
-        """Take the present state as the one that was checked.
-
-        Parameters
-        ----------
-        check : GradientCheck, optional
-            The check, from which the time of the next one is estimated.
-        """
-        if check is not None:
-            self._last = check
-        self._set_seen(self._snapshot())
+    def remember(self, options: argparse.Namespace, check: GradientCheck | None) -> None:
+        """Take the present state as checked, if a check with these options is of this gradient."""
+        if subject_of(options) == subject_of(self.options):
+            # The time of the next check is estimated from this one.
+            self._last = self._last if check is None else check
+            self._set_seen(self._snapshot())
 
     def after_cell(self, seconds: float, check: Checker) -> News | None:
-        """Check again if anything has changed, and never raise an error.
-
-        Parameters
-        ----------
-        seconds : float
-            The run time of the cell.
-        check : callable
-            Makes the check with the given options.
-
-        Returns
-        -------
-        News or None
-            The news, or None if nothing has changed.
-        """
+        """Check again if a cell that took these seconds has changed anything; raise no error."""
         try:
-            return self._after_cell(max(CELL_SHARE * seconds, LEAST_SECONDS), check)
+            began = time.perf_counter()
+            now = self._snapshot()
+            if now.objects == self._seen.objects:
+                return None
+            taken = time.perf_counter() - began
+            budget = max(CELL_SHARE * seconds, LEAST_SECONDS)
+            try:
+                # Leave time for another snapshot, as the check may change what the cost reads.
+                return self._news(now, max(budget - 2 * taken, taken), check)
+            finally:
+                self._set_seen(self._snapshot())
         except BaseException as error:  # noqa: BLE001 (the user's code may raise anything)
             return _not_checked(error)
-
-    def _after_cell(self, budget: float, check: Checker) -> News | None:
-        began = time.perf_counter()
-        now = self._snapshot()
-        if now.objects == self._seen.objects:
-            return None
-        taken = time.perf_counter() - began
-        try:
-            # Leave time for another snapshot, as the check may change what the cost reads.
-            return self._news(now, max(budget - 2 * taken, taken), check)
-        finally:
-            self._set_seen(self._snapshot())
 
     def _news(self, now: Snapshot, budget: float, check: Checker) -> News:
         params = self.options.params
@@ -159,8 +113,6 @@ class Watch:
             line += " `_gradcheck` shows the card."
         return News(SEPARATOR.join(filter(None, (line, self.blind_spots))), check)
 
-    # The time of a check
-
     @property
     def _seconds_each(self) -> float:
         """The time of one evaluation of the cost in the last check."""
@@ -172,12 +124,10 @@ class Watch:
         n_evaluations = 0 if self._last is None else 2 * self._last.size
         if mode == "auto" and n_evaluations * self._seconds_each > FULL_SHARE * seconds:
             mode = "scan"
-        budget = min(seconds, math.inf if asked is None else asked)
+        budget = seconds if asked is None else min(seconds, asked)
         # The time is too short to start processes and to send them functions.
         changed = {"budget": budget, "mode": mode, "workers": None}
         return argparse.Namespace(**{**vars(self.options), **changed})
-
-    # What has changed
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(self._trees, self._namespace)

@@ -1,7 +1,13 @@
 """The live card in a real kernel: what it displays, and what it leaves behind."""
 
+from types import SimpleNamespace
+
 import pytest
 from kernel import CARDS, counted, started
+
+from gradcheck_magic._notebook.live_card import LiveCards
+
+HEADER = {"metadata": {"cellId": "c7"}}
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +67,29 @@ def test_unloaded(kernel):
     widgets, _ = counted(kernel)
     kernel.run("%load_ext gradcheck_magic")
     assert widgets == 0
+
+
+class Card:
+    """A card that only knows if it is live."""
+
+    is_live = True
+
+    def retire(self):
+        self.is_live = False
+
+
+@pytest.mark.parametrize(("told", "is_known"), [
+    pytest.param({"get_parent": lambda: HEADER}, True, id="told"),
+    pytest.param({"get_parent": lambda: {"metadata": {}}}, False, id="not told"),
+    pytest.param({"get_parent": dict}, False, id="HARD: no header"),
+    pytest.param({"get_parent": lambda: None}, False, id="HARD: none at all"),
+    pytest.param({}, False, id="HARD: no kernel of Jupyter's"),
+])  # fmt: skip
+def test_cards_of_an_earlier_run(told, is_known):
+    """They are retired if the front end says which cell runs."""
+    cards, (first, second, third) = LiveCards(), (Card(), Card(), Card())
+    for card, run in ((first, 1), (second, 1), (third, 2)):
+        cards.add(card, SimpleNamespace(execution_count=run, **told))
+    assert [first.is_live, second.is_live, third.is_live] == [not is_known, not is_known, True]
+    cards.close()
+    assert not third.is_live

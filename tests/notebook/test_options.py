@@ -229,18 +229,19 @@ def test_a_mistake_is_seen_when_the_extension_is_loaded(shell, run, project, com
 
 
 def test_a_mistake_in_the_users_configuration(tmp_path, monkeypatch):
-    """This error is one line as well."""
+    """This error is one line as well, now and at each check until it is fixed."""
     monkeypatch.chdir(tmp_path)
     InteractiveShell.clear_instance()
     config = {"HistoryManager": {"enabled": False}, "GradcheckMagics": {"epsilon": "tiny"}}
     shell = InteractiveShell.instance(config=Config(config))
-    error = shell.run_cell("%load_ext gradcheck_magic").error_in_exec
+    for cell in ("%load_ext gradcheck_magic", "%gradcheck", "%load_ext gradcheck_magic"):
+        error = shell.run_cell(cell).error_in_exec
+        assert isinstance(error, InputError)
+        assert str(error) == (
+            "`GradcheckMagics.epsilon` is 'tiny': expected a positive number, such as 1e-7."
+        )
+    assert [type(c).__name__ for c in shell.configurables].count("GradcheckMagics") == 1
     InteractiveShell.clear_instance()
-    assert isinstance(error, InputError)
-    assert str(error) == (
-        "`GradcheckMagics.epsilon` is 'tiny': expected a positive number, such as 1e-7."
-    )
-    assert "GradcheckMagics" not in [type(c).__name__ for c in shell.configurables]
 
 
 def test_precedence(shell, run, project):

@@ -1,9 +1,12 @@
 """A card shows progress, only if a check takes a while, and then the result in the same place."""
 
 import io
+import sys
 from dataclasses import fields
+from types import ModuleType, SimpleNamespace
 
 import pytest
+from IPython.utils.capture import capture_output
 from reports import result_by_hand
 
 from gradcheck_magic._notebook.plain_cards import (
@@ -11,9 +14,11 @@ from gradcheck_magic._notebook.plain_cards import (
     PATIENCE,
     REFRESH,
     Clock,
+    Published,
     StaticCard,
     TextCard,
     bundle_of,
+    outputs_stand_alone,
     style_of,
 )
 from gradcheck_magic._result.gradient_check import GradientCheck
@@ -126,14 +131,6 @@ def test_no_progress_where_nobody_looks():
     assert err.getvalue() == ""
 
 
-def test_a_sentence():
-    out = Terminal(is_terminal=False, encoding="ascii")
-    TextCard(out, Terminal()).say("θ is right.")
-    told = out.getvalue()
-    assert told.isascii()
-    assert told.endswith(" is right.\n")
-
-
 @pytest.mark.parametrize(("terminal", "environment", "is_coloured"), [
     pytest.param(True, {}, True, id="a terminal"),
     pytest.param(False, {}, False, id="a file"),
@@ -150,3 +147,36 @@ def test_style(terminal, environment, is_coloured, monkeypatch):
     assert style.is_coloured is is_coloured
     assert style.encoding == "latin-1"
     assert (style.width is None) == (not terminal), "only a terminal has a width"
+
+
+def test_published(shell):
+    """An update says that it replaces the same output."""
+    with capture_output() as captured:
+        output = Published({"text/plain": "one"})
+        output.update({"text/plain": "two", "text/html": "<p>2</p>"})
+    first, second = captured.outputs
+    assert (first.data, second.data) == (
+        {"text/plain": "one"},
+        {"text/plain": "two", "text/html": "<p>2</p>"},
+    )
+    assert first.transient["display_id"] == second.transient["display_id"]
+    assert (first.update, second.update) == (False, True)
+
+
+def test_two_outputs_are_two(shell):
+    with capture_output() as captured:
+        Published({"text/plain": "one"})
+        Published({"text/plain": "two"})
+    assert len({output.transient["display_id"] for output in captured.outputs}) == 2
+
+
+@pytest.mark.parametrize("front_end", ["VS Code", "VS Code, its process", "Colab", "another"])
+def test_frames(front_end, monkeypatch):
+    namespace = {"__vsc_ipynb_file__": "a.ipynb"} if front_end == "VS Code" else {}
+    monkeypatch.delenv("VSCODE_PID", raising=False)
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    if front_end == "VS Code, its process":
+        monkeypatch.setenv("VSCODE_PID", "12")
+    if front_end == "Colab":
+        monkeypatch.setitem(sys.modules, "google.colab", ModuleType("colab"))
+    assert outputs_stand_alone(SimpleNamespace(user_ns=namespace)) == (front_end != "another")

@@ -29,8 +29,8 @@ UPWARDS = {("_result/display.py", "_report.show")}
 ALLOWED = {
     "cloudpickle": {"_cost/workers.py"},
     "IPython": {
-        "_notebook/cells.py", "_notebook/completion.py", "_notebook/front_end.py",
-        "_notebook/magic.py", "_notebook/option_line.py", "__main__.py", "__init__.py",
+        "_notebook/cells.py", "_notebook/completion.py", "_notebook/live_card.py",
+        "_notebook/magic.py", "_notebook/plain_cards.py", "__main__.py", "__init__.py",
     },
     "ipywidgets": {"_notebook/controls.py", "_notebook/live_card.py"},
     "loky": {"_cost/workers.py"},

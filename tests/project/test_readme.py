@@ -59,7 +59,7 @@ def plain(text):
     return re.sub(r"\[(.*?)\]\(.*?\)", r"\1", text).replace("`", "")
 
 
-OPTIONS = {name: action for action in options() for name in action.option_strings}
+OPTIONS = {name: option for option in options() for name in option.flags}
 
 
 def test_options():

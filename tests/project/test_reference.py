@@ -22,7 +22,7 @@ from reference import (
 import gradcheck_magic as package
 from gradcheck_magic import GradientCheck, check_gradients, step_curve
 from gradcheck_magic._inputs.request import Call, Mode
-from gradcheck_magic._notebook.magic import HELP, PARSER, GradcheckMagics
+from gradcheck_magic._notebook.magic import HELP, GradcheckMagics
 from gradcheck_magic._notebook.option_line import read_options
 from gradcheck_magic._notebook.options import FLAGS
 
@@ -125,7 +125,7 @@ RENAMED = {"cost": "cost_function"}
 OF_NOTEBOOKS = {"display", "out", "quiet", "strict", "watch", "unwatch"}
 # Only the function has these: the magic finds them out, or shows them, by itself.
 OF_PROGRAMS = {"names", "progress", "previous"}
-OPTIONS = {action.dest: action for action in options()}
+OPTIONS = {option.name: option for option in options()}
 SHARED = [name for name in OPTIONS if name not in OF_NOTEBOOKS]
 
 
@@ -143,7 +143,6 @@ def test_same_defaults(name):
         # The default is a name in the notebook.
         assert told == traits[name].default_value
         return
-    assert OPTIONS[name].default is None
     assert name not in traits or traits[name].default_value == default
     if default in {"auto", 0}:
         assert told == str(default)
@@ -186,8 +185,8 @@ def test_help(helped):
     assert max(map(len, shown)) <= 80
     assert HELP.strip() in helped
     words = " ".join(helped.split())
-    for action in options():
-        assert action.help in words
+    for option in options():
+        assert option.help in words
     assert "`gradcheck_magic.check_gradients`" in helped
 
 
@@ -198,7 +197,7 @@ LINES = re.findall("^    (%+)(gradcheck|config)(.*)", HELP, flags=re.MULTILINE)
 def test_lines_in_the_help(signs, magic, line):
     """The magic understands the lines in its help."""
     if magic == "gradcheck":
-        read_options(PARSER, line)
+        read_options(line)
     else:
         (name,) = re.findall(r"GradcheckMagics\.(\w+) = ", line)
         assert name in GradcheckMagics.class_trait_names(config=True)

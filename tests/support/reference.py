@@ -13,8 +13,8 @@ from textwrap import dedent
 from numpydoc.docscrape import NumpyDocString, Parameter
 
 import gradcheck_magic as package
-from gradcheck_magic._notebook.magic import PARSER, GradcheckMagics
-from gradcheck_magic._notebook.options import SETTINGS
+from gradcheck_magic._notebook.magic import HELP, GradcheckMagics
+from gradcheck_magic._notebook.options import OPTIONS, SETTINGS
 from gradcheck_magic._result.close_up import CloseUp
 from gradcheck_magic._result.error_grid import ErrorGrid
 from gradcheck_magic._result.parameter_check import WrongRegion
@@ -55,7 +55,7 @@ def page():
 
 
 def contents():
-    lines = [f"- The magic:\n  - {link(MAGIC)}: {PARSER.description.strip().splitlines()[0]}"]
+    lines = [f"- The magic:\n  - {link(MAGIC)}: {HELP.strip().splitlines()[0]}"]
     for title, things in GROUPS.items():
         lines.append(f"- {title}:")
         lines += [f"  - {link(t.__name__)}: {' '.join(parsed(t)['Summary'])}" for t in things]
@@ -144,7 +144,7 @@ def examples(text):
 
 def magic():
     """Return the help of the magic, with its options and settings as tables."""
-    told = re.sub(r"((?:^    .*\n)+)", as_code, PARSER.description, flags=re.MULTILINE)
+    told = re.sub(r"((?:^    .*\n)+)", as_code, HELP, flags=re.MULTILINE)
     return "\n\n".join([
         heading(MAGIC), markdown(told.strip()),
         table(["option", "meaning", "default"], map(option_row, options())),
@@ -158,19 +158,19 @@ def as_code(indented):
 
 
 def options():
-    """Return the options of the magic, as its parser defines them."""
-    return [action for action in PARSER._actions if action.option_strings]
+    """Return the options that can be given on a line."""
+    return [option for option in OPTIONS if option.is_on_line]
 
 
-def told_default(action):
+def told_default(option):
     """Return the help of an option, and the default from the brackets at its end."""
-    return re.fullmatch(r"(.*?)(?: \[(.*)\])?", action.help).groups(default="")
+    return re.fullmatch(r"(.*?)(?: \[(.*)\])?", option.help).groups(default="")
 
 
-def option_row(action):
-    spelled = ", ".join(f"`{name}`" for name in action.option_strings)
-    value = f" `{action.metavar}`" if action.metavar else ""
-    return [spelled + value, *told_default(action)]
+def option_row(option):
+    spelled = ", ".join(f"`{name}`" for name in option.flags)
+    value = f" `{option.metavar}`" if option.metavar else ""
+    return [spelled + value, *told_default(option)]
 
 
 def setting_row(option):

@@ -180,7 +180,7 @@ def test_what_goes_wrong_is_said_in_the_card(page):
     card.get_by_label("ε").fill("small")
     card.get_by_role("button", name="Check again").click()
     expect(card.locator(".gc-error")).to_have_text(
-        "`ε` is 'small': expected a small positive number, such as 1e-7, or an empty field."
+        "`ε` is small: expected a positive number, such as 1e-7."
     )
     card.get_by_label("ε").fill("")
     run(page, LOSE)
