@@ -232,15 +232,17 @@ def _nothing_compared(evidence: Evidence) -> Iterator[str]:
 
 def _symmetric(evidence: Evidence) -> Iterator[str]:
     """Yield a note if identical rows or columns may hide a bug at this point."""
-    alike = []
+    zero, alike = [], []
     for parameter in evidence.pairing.checked:
         array = parameter.array
-        # A bias may be a column.
-        is_matrix = array.ndim > 1 and min(array.shape) > 1
-        if is_matrix and (np.all(array == array[:1]) or np.all(array == array[:, :1])):
+        if array.ndim < 2 or min(array.shape) < 2:  # noqa: PLR2004 (a bias may be a column)
+            continue
+        if not array.any():
+            zero.append(parameter.name)
+        elif np.all(array == array[:1]) or np.all(array == array[:, :1]):
             alike.append(parameter.name)
+    hint = "identical units hide mistakes that mix them up. Check at a random point."
+    if zero:
+        yield f"Every entry of {listed(zero)} is zero: {hint}"
     if alike:
-        yield (
-            f"All rows, or all columns, of {listed(alike)} are equal: identical units hide "
-            "mistakes that mix them up. Check at a random point."
-        )
+        yield f"All rows, or all columns, of {listed(alike)} are equal: {hint}"

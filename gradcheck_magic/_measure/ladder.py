@@ -113,8 +113,9 @@ class Rungs:
         """Return the rungs for J(θ−h), J(θ), J(θ+h) and the steps really taken down and up."""
         minus, cost, plus = costs
         down, up = steps
-        is_taken, width = (down > 0) & (up > 0), down + up
+        is_taken = (down > 0) & (up > 0)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            width = down + up
             slopes = (plus - cost) / up, (cost - minus) / down
             central, bar = (plus - minus) / width, 2 * NOISE_DEVIATIONS * noise / width
             central = np.where(np.isfinite(sum(slopes) + central), central, np.nan)

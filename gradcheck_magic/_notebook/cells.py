@@ -83,6 +83,8 @@ def run_body(shell: InteractiveShell, body: str) -> None:
         nodes = shell.transform_ast(shell.compile.ast_parse(source, filename=name)).body
         silent = DisplayHook.semicolon_at_end_of_expression(source)
         interactivity = "none" if silent else shell.ast_node_interactivity
+        if interactivity == "last_expr_or_assign" and nodes:
+            nodes = [*nodes, *_display_of_target(nodes[-1])]
         is_value = any(isinstance(node, ast.Expr) for node in nodes[-1:])
         n_shown = {"all": len(nodes), "last": 1, "none": 0}.get(interactivity, is_value)
         first = len(nodes) - n_shown
@@ -102,6 +104,19 @@ def run_body(shell: InteractiveShell, body: str) -> None:
         )
     for code in codes:
         exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 (the user's own cell)
+
+
+def _display_of_target(node: ast.stmt) -> list[ast.stmt]:
+    """Return a statement that displays the target of an assignment, if that is a single name."""
+    match node:
+        case (
+            ast.Assign(targets=[ast.Name(id=name)])
+            | ast.AnnAssign(target=ast.Name(id=name))
+            | ast.AugAssign(target=ast.Name(id=name))
+        ):
+            shown = ast.Expr(ast.Name(name, ast.Load()))
+            return [ast.fix_missing_locations(ast.copy_location(shown, node))]
+    return []
 
 
 def show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:

@@ -3,8 +3,9 @@
 * Spaces separate words, except in quotes or in brackets.
 * Quotes around a whole value are removed; all others are part of it: `-p params["W1"]`. There are
   no escapes. To use both kinds of quotes in a value, put it in brackets: `(f('a', "b"))`.
-* A value follows its option, or the `=` after it. A word that begins with `-` and a letter is an
-  option, so a value such as `-dW` needs quotes or the `=`; a negative number does not.
+* A value follows its option, or the `=` after it, or a letter at once: `-pnet.params`. A word that
+  begins with `-` and a letter is an option, so a value such as `-dW` needs quotes or the `=`; a
+  negative number does not.
 * A word that begins with `#` starts a comment.
 """
 
@@ -94,7 +95,12 @@ def grouped(words: Iterable[str]) -> list[tuple[str, list[str]]]:
     for word in words:
         if FLAG.match(word):
             flag, equals, value = word.partition("=")
-            groups.append((flag, [value] if equals else []))
+            letter = FLAGS.get(word[:2])
+            # A value may follow a letter at once, but `-params` is a mistake for `--params`.
+            if letter and not letter.is_switch and flag[2:] and f"-{flag}" not in FLAGS:
+                groups.append((word[:2], [word[2:]]))
+            else:
+                groups.append((flag, [value] if equals else []))
         else:
             groups[-1][1].append(word)
     return groups if groups[0][1] else groups[1:]

@@ -32,8 +32,8 @@ __all__ = ["Snapshot", "roots"]
 Namespace = dict[str, Any]
 Named = tuple[str, Any]
 
-# The most bytes that a snapshot reads of an array, and the most objects for one expression.
-MOST_BYTES = 1 << 26
+# The most bytes of arrays that a snapshot reads, and the most objects for one expression.
+MOST_BYTES = 1 << 27
 MOST_OBJECTS = 20_000
 # Objects of these packages belong to the front end, and change whenever anything is run or shown.
 FRONT_END = {"IPython", "ipykernel", "ipywidgets", "matplotlib", "traitlets"}
@@ -67,6 +67,7 @@ class Snapshot:
         # Each object is looked at only once, even if several expressions read it.
         self._contents: dict[int, object] = {}
         self._tensors: list[Named] = []
+        self._bytes_left = MOST_BYTES
         for role, tree in trees.items():
             found, is_stored = roots(tree, namespace)
             if role == "grads" and isinstance(tree, ast.Name) and not found and self._tensors:
@@ -113,10 +114,14 @@ class Snapshot:
             return None
         if requires_gradient(value) and value.is_leaf:
             self._tensors.append((name, value))
-        array = _array(value)
-        if array is None or array.nbytes > MOST_BYTES:
+        # An array may take half of what is left, so that there is always something left.
+        array, most = _array(value), self._bytes_left // 2
+        if array is None or array.nbytes > most:
             self.overlooked[name] = None
-        return None if array is None else digest([("", array)], MOST_BYTES)
+        if array is None:
+            return None
+        self._bytes_left -= min(array.nbytes, most)
+        return digest([("", array)], most)
 
     def _inside(self, name: str, value: Any) -> Iterator[Named]:
         """Yield the parts of an object, each with the name of the nearest variable."""

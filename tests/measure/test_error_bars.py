@@ -502,7 +502,7 @@ def test_detectable_is_kept(offset):
 @pytest.mark.parametrize(
     ("W", "note"),
     [
-        (np.zeros((3, 2)), "All rows, or all columns, of `W` are equal"),
+        (np.zeros((3, 2)), "Every entry of `W` is zero"),
         (np.ones((3, 2)) * [1, 2], "All rows, or all columns, of `W` are equal"),
         (np.ones((3, 2)) * [[1], [2], [3]], "All rows, or all columns, of `W` are equal"),
         (np.arange(6.0).reshape(3, 2), None),

@@ -754,8 +754,10 @@ def test_names_have_room_in_the_picture(name):
     figure = check.figure()
     figure.canvas.draw()
     (axes,) = figure.axes
-    shown = [*axes.get_yticklabels(), axes.get_legend()]
+    shown = [*axes.get_yticklabels(), *figure.legends]
+    assert figure.legends
     for box in (element.get_window_extent() for element in shown):
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
     assert axes.get_window_extent().width > figure.bbox.width / 3

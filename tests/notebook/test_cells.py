@@ -134,7 +134,7 @@ def test_body(shell, body, shown):
 
 
 @pytest.mark.parametrize(("interactivity", "shown"), [
-    ("none", []), ("last_expr", []), ("last_expr_or_assign", []), ("all", ["1", "2"]),
+    ("none", []), ("last_expr", []), ("last_expr_or_assign", ["3"]), ("all", ["1", "2"]),
 ])  # fmt: skip
 def test_interactivity(shell, interactivity, shown):
     """The user's setting for which values are displayed applies here, too."""

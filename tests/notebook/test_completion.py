@@ -71,6 +71,8 @@ OFFERED = {
     "\n%%gradcheck --mo|": ["--mode"],
     "x = 1\n  %gradcheck --mo|": ["--mode"],
     "%gradcheck -q \\\n  --mo|": ["--mode"],
+    # A value that follows a letter at once
+    "%gradcheck -ppar|": ["params"],
     # Options that are there already are not offered, in any form, before or after the cursor
     "%gradcheck --points 3 --p|": ["--params"],
     "%gradcheck --p| --points 3": ["--params"],
@@ -156,7 +158,6 @@ LEFT_TO_THE_SHELL = [
     "%gradcheck --seed |",
     "%gradcheck --out th|",
     "%gradcheck -p params['W|",
-    "%gradcheck -ppa|",
     "%gradcheck -p 'net.pa|",
     "%gradcheck -p f(2 * th|",
     "%gradcheck -c 'lambda p: th|",

@@ -562,7 +562,7 @@ def test_wrong_by_then(sleep, cell):
 
 def test_large_arrays(monkeypatch, cell):
     """Only a part of a large array is looked at, and the line says so."""
-    monkeypatch.setattr(snapshot, "MOST_BYTES", 2 * BYTES_AT_ONCE)
+    monkeypatch.setattr(snapshot, "MOST_BYTES", 4 * BYTES_AT_ONCE)
     blind = "in-place changes of `params` and `grads` may go unnoticed"
     cell("params = np.zeros(200_000); grads = np.ones(200_000); cost_function = np.sum")
     line = cell("%gradcheck --watch --call structured --mode scan")

@@ -25,7 +25,9 @@ class Swapped(Finding):
     @classmethod
     def among(cls, case: Case) -> list[Finding]:
         """Recognise the gradients of others among those that nothing simpler explains."""
-        weak = [m for f in case.findings if not f.firm for m in f.mismatches]
+        # A gradient of zero, and one where the cost is flat, may be the halves of a swap.
+        zero = {Cause.ZERO, Cause.COST_IGNORES_PARAMETERS}
+        weak = [m for f in case.findings if not f.firm or f.cause in zero for m in f.mismatches]
         owners: dict[Mismatch, Mismatch] = {}
         chance: dict[Mismatch, float] = {}
         for m in weak:
@@ -39,6 +41,8 @@ class Swapped(Finding):
             for group in _groups(owners)
             if sum(m.size for m in group) >= TELLING_ENTRIES
             and sum(chance[m] for m in group) <= COINCIDENCE
+            # A zero gradient fits any parameter without a gradient, so one of them is not zero.
+            and any(m.sample.analytic.any() for m in group)
             and not _is_bias_of_wrong_weights(group, case)
         ]
 
