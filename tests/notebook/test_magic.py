@@ -190,8 +190,9 @@ def test_display_of_the_body(notebook, output, body, shown):
     [
         ("all", "1 + 1\n2 + 2", ["2", "4"]),
         ("last", "for i in range(2):\n    i", ["0", "1"]),
-        ("last_expr_or_assign", "x", ["6"]),
         ("last_expr_or_assign", "x = 5", ["5"]),
+        ("last_expr_or_assign", "x += 1", ["7"]),
+        ("last_expr_or_assign", "a = b = 5", []),
         ("none", "1 + 1", []),
     ],
 )
