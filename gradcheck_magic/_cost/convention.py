@@ -126,6 +126,8 @@ class Binding:
             self.theta[p.start : p.stop].reshape(p.shape)
             if p.checked or p.array.dtype.kind == "f"
             else p.array.copy()
+            if self.convention is Convention.CLOSURE
+            else p.array
             for p in self.parameters.arrays
         ]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -104,6 +103,8 @@ class Evaluator:
         It is open while the user's function runs.
     seconds_each : float
         The duration of one evaluation.
+    in_thread : bool
+        True if other threads may evaluate the same function at the same time.
     """
 
     function: Callable[..., Any]
@@ -113,6 +114,7 @@ class Evaluator:
     n_evaluations: int = 0
     guard: InterruptGuard = field(default_factory=InterruptGuard)
     seconds_each: float = 0.0
+    in_thread: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker has a guard and a time of its own.
@@ -139,9 +141,8 @@ class Evaluator:
     @contextmanager
     def quiet(self) -> Iterator[None]:
         """Ignore warnings in this context."""
-        # All threads share the filters of Python's warnings, so others leave them alone.
-        is_main = threading.current_thread() is threading.main_thread()
-        ignored = warnings.catch_warnings(action="ignore") if is_main else nullcontext()
+        # All threads share the filters of Python's warnings, so those of a pool leave them alone.
+        ignored = nullcontext() if self.in_thread else warnings.catch_warnings(action="ignore")
         with np.errstate(all="ignore"), ignored:
             yield
 

@@ -103,13 +103,13 @@ def result_of(recipe: Recipe, task: Task) -> TaskResult:
     """Return the values of J, up to the first error."""
     # Threads may share the recipe, so every task has an evaluator and buffers of its own.
     evaluator, binding, floating = recipe
+    evaluator = copy.copy(evaluator)
+    evaluator.in_thread = threading.current_thread() is not threading.main_thread()
     pairs: list[Pair] = []
     error, began = None, time.perf_counter()
     try:
         with np.errstate(**floating), memory_not_trimmed():
-            copy.copy(evaluator).each_pair(
-                replace(binding, dtype=task.dtype), task.batch, pairs.append
-            )
+            evaluator.each_pair(replace(binding, dtype=task.dtype), task.batch, pairs.append)
     except Exception as raised:  # noqa: BLE001 (the user's function may raise anything)
         error = _sendable(raised)
     return TaskResult(pairs, time.perf_counter() - began, error)

@@ -80,7 +80,7 @@ def conclude(evidence: Evidence, started: float) -> GradientCheck:
         parameters=comparison.parameters,
         diagnoses=evidence.diagnoses,
         wrong_entries=comparison.wrong_entries,
-        measured=_frozen(pairing.indices[measured.positions]),
+        measured=_frozen(np.concatenate([p.start + ks for p, _, ks in measured.parts(pairing)])),
         analytic=_frozen(measured.analytic),
         numerical=_frozen(measured.numerical),
         uncertainty=_frozen(measured.uncertainty),

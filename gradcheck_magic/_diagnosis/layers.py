@@ -168,13 +168,28 @@ def _best_known(layer: Sequence[Mismatch]) -> Mismatch:
 
 
 def _without_own_errors(unexplained: Sequence[Mismatch], layers: Layers) -> set[Mismatch]:
-    """Leave out weights whose bias is correct: an error closer to the output makes both wrong."""
-    alone = {
-        weights
-        for weights, bias in itertools.chain(*map(itertools.pairwise, layers.layers))
-        if _are_one_unit(weights, bias) and bias.is_compared and not bias.is_wrong
-    }
+    """Leave out weights whose bias is correct, and a bias that is wrong in other units.
+
+    An error closer to the output makes both wrong, in the same units.
+    """
+    pairs = itertools.chain(*map(itertools.pairwise, layers.layers))
+    beside = [(weights, bias) for weights, bias in pairs if _are_one_unit(weights, bias)]
+    alone = {weights for weights, bias in beside if bias.is_compared and not bias.is_wrong}
+    alone |= {bias for weights, bias in beside if weights.is_wrong and _are_disjoint(weights, bias)}
     return set(unexplained) - alone
+
+
+def _are_disjoint(weights: Mismatch, bias: Mismatch) -> bool:
+    """Return True if no unit is wrong in both; False if some units are not known."""
+    if not (weights.is_whole and bias.is_whole):
+        return False
+    wrong = weights.wrong.reshape(weights.shape)
+    units = [
+        wrong.any(axis=tuple(other for other in range(wrong.ndim) if other != axis))
+        for axis, length in enumerate(wrong.shape)
+        if length == bias.size
+    ]
+    return not any((of_weights & bias.wrong).any() for of_weights in units)
 
 
 def _are_one_unit(one: Mismatch, other: Mismatch) -> bool:

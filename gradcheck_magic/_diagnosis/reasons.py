@@ -143,7 +143,8 @@ def _why_not_textbook(evidence: Evidence) -> str:
     part, whole = (float(np.linalg.norm(values)) for values in (numerical, measured.numerical))
     share = f", {part / whole:.0e} of the whole gradient," if 0 < part < whole else ""
     has = "has a relative error" if mask.sum() == 1 else "have relative errors"
-    hides = "hides it" if difference < worst else "is mostly rounding noise"
+    hides = "hides it" if mask.sum() == 1 else "hides them"
+    hides = hides if difference < worst else "is mostly rounding noise"
     return (
         f"{evidence.labels(mask)}{share} {has} of up to {worst:.1e}, {'far ' if is_bug else ''}"
         f"beyond the error bars; the difference over all parameters, {difference:.1e}, {hides}."

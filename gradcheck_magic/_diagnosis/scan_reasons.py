@@ -31,8 +31,13 @@ def scan_reasons(evidence: Evidence, scan: Scan) -> Iterator[str]:
     if evidence.verdict is Verdict.INCONCLUSIVE:
         if scan.joint is not None:
             yield _off_in_joint_direction(scan.joint)
-        if imprecise:
-            yield _imprecise(evidence, imprecise)
+        # Moving the parameters helps against kinks, but not against noise.
+        bent = [e.first is not None and e.first.bar > NOISY * e.first.noise for e in imprecise]
+        for kind in (True, False):
+            if alike := [
+                each for each, is_bent in zip(imprecise, bent, strict=True) if is_bent == kind
+            ]:
+                yield _imprecise(evidence, alike)
     elif evidence.verdict is Verdict.BUG and textbook_verdict(difference) is not Verdict.BUG:
         yield (
             f"The wrong entries are a small part of the gradient: the difference over all "
@@ -64,14 +69,14 @@ def _unlocated(evidence: Evidence, each: ParameterScan) -> str:
             f"measure every entry with {_every_entry(name)}"
         )
     found = (
-        "more is wrong than was located"
+        ": more is wrong than the scan has located"
         if each.sampled.wrong
-        else "no single wrong entry was found: kinks very close to θ, rounding in "
+        else ", but no single wrong entry was found: kinks very close to θ, rounding in "
         f"`{evidence.cost.name}` and many tiny errors look like that"
     )
     return (
         f"Along a random direction in `{name}`, the gradient is off by {abs(rest.value):.1e}, "
-        f"where {rest.bar:.1e} is allowed, but {found}. Measure every entry with "
+        f"where {rest.bar:.1e} is allowed{found}. Measure every entry with "
         f"{_every_entry(name)}"
     )
 
@@ -89,6 +94,8 @@ def _imprecise(evidence: Evidence, imprecise: Sequence[ParameterScan]) -> str:
     worst = max(imprecise, key=lambda each: each.detectable / max(each.largest, 1e-300))
     names = [each.parameter.name for each in imprecise]
     limit, advice = f"noise of {evidence.cost.best.noise:.1e}", "Use"
+    if evidence.cost.is_single:
+        advice = "Compute the cost in float64, or use"
     if worst.first is not None and worst.first.bar > NOISY * worst.first.noise:
         limit = "kinks or sharp bends at θ, or very close to it"
         advice = "Move the parameters a little, or use"

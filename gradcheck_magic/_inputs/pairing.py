@@ -200,6 +200,11 @@ def _kind(node: object) -> type | None:
     return None if children(node) is None else dict
 
 
+def _is_left_out(node: object) -> bool:
+    """Return True for a constant that is no container: a module is callable, but holds arrays."""
+    return _kind(node) is None and is_constant(node)
+
+
 def _walk(
     params: object, grads: object, name: str, path: str, *, top: bool = False
 ) -> Iterator[Match]:
@@ -218,12 +223,12 @@ def _walk(
         )
     given = dict(children(grads) or ())
     if kind is list and len(held) != len(given):
-        noun = "item" if any(map(is_constant, held.values())) else "array"
+        noun = "item" if any(map(_is_left_out, held.values())) else "array"
         raise InputError(
             f"`{path}` has {counted(len(held), noun)}, but `{name}` has {len(given)}: "
             "give one gradient for each parameter, in the same order."
         )
-    keys = [key for key, child in held.items() if not is_constant(child)]
+    keys = [key for key, child in held.items() if not _is_left_out(child)]
     styled = _best_style(keys, given)
     for key in keys:
         if styled(key) in given:

@@ -40,6 +40,9 @@ ENUMERATED = 64
 # A true error of this many error bars is certain to be called wrong: what is measured of it must
 # exceed CLEAR bars, and the bar may hide one more.
 CLEAR_OF_ALL = CLEAR + 1
+# If the largest absolute value of a gradient is between these, its squares neither overflow nor
+# underflow, however many are summed.
+SMALL_ENTRY, LARGE_ENTRY = 1e-140, 1e140
 # The most entries of a parameter that are nan or inf and still are measured individually.
 MOST_SETTLED = 16
 
@@ -265,9 +268,9 @@ def planned_scan(pairing: Pairing) -> Scan:
         largest = largest_entry(gradient)
         is_finite = bool(np.isfinite(gradient).all())
         finite = gradient if is_finite else gradient[np.isfinite(gradient)]
-        # The squares of huge or tiny values would overflow or underflow.
-        unit = largest or 1.0
-        length = unit * float(np.linalg.norm(finite / unit))
+        # The squares of huge or tiny values would overflow or underflow; others need no copy.
+        unit = 1.0 if SMALL_ENTRY < largest < LARGE_ENTRY else largest or 1.0
+        length = unit * float(np.linalg.norm(finite if unit == 1 else finite / unit))
         found.append(ParameterScan(parameter, largest, length, is_finite))
     return Scan(found, max(pairing.gradient_eps))
 

@@ -39,7 +39,7 @@ from gradcheck_magic._measure.compare import (
     Tolerance,
     compare,
 )
-from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, Estimate, Ladder, Rungs
+from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, RATIO, Estimate, Ladder, Rungs
 from gradcheck_magic._measure.refine import (
     BEST_STEP,
     PLACES,
@@ -159,7 +159,8 @@ def step_curve(
     parameters = collect(params, names=names)
     name, index = _place(parameters, name, index)
     only = _names_to_pair(parameters, name, check)
-    with restored(params, cost_function, grads):
+    # The user need not hear about underflow in our own arithmetic.
+    with np.errstate(under="ignore"), restored(params, cost_function, grads):
         pairing = pair_at(params, grads, only=only, names=names)
         cost = Cost(
             cost_function,
@@ -178,7 +179,7 @@ def step_curve(
             k = int(np.ravel_multi_index(index, analytic.parameter.shape)) if index else 0
             moved = SteppedEntries(cost, analytic.parameter, [k])
             taken = _with_all_steps(moved, step, label(name, index))
-    return _conclude(analytic, moved, taken, pairing, check=check, step=step, started=started)
+        return _conclude(analytic, moved, taken, pairing, check=check, step=step, started=started)
 
 
 def _place(parameters: Parameters, name: str, index: Any) -> tuple[str, tuple[int, ...]]:
@@ -249,9 +250,9 @@ def _with_all_steps(moved: SteppedEntries, used: float, name: str) -> Rungs:
     least = max(least, most - STEPS_OF_CURVE)
     ratio = 1 / min(PER_DECADE, int(STEPS_OF_CURVE / (most - least)))
     multiples = np.arange(math.ceil((least - middle) / ratio), (most - middle) // ratio + 1)
-    steps = used * 10.0 ** (ratio * np.union1d(multiples, [0.0]))
     # If the entry is huge, the largest step may overflow.
     with np.errstate(over="ignore", invalid="ignore"):
+        steps = used * 10.0 ** (ratio * np.union1d(multiples, [0.0]))
         down, up = steps_taken(theta, steps := steps.astype(theta.dtype))
         fitting = steps[(down > 0) & (up > 0) & np.isfinite(up + down)]
         if not fitting.size:
@@ -282,9 +283,11 @@ def _conclude(
     tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
     wrong, best, bar = compare(pairing, entry, tolerance).wrong, entry.numerical, entry.uncertainty
     if check is not None and not changed:
-        row = check.measured == pairing.indices[entry.positions]
+        row = check.measured == parameter.start + k
         if row.any():
-            wrong, best, bar = check.wrong[row], check.numerical[row], check.uncertainty[row]
+            wrong = check.wrong[row]
+            if np.isfinite(check.numerical[row] + check.uncertainty[row]).all():
+                best, bar = check.numerical[row], check.uncertainty[row]
     return StepCurve(
         label=parameter.label(k),
         name=parameter.name,
@@ -314,10 +317,14 @@ def _best_estimate(moved: SteppedEntries, taken: Rungs, used: float) -> Estimate
     """Return the slope that a second look would find, with the steps already taken."""
     scale = float(moved.scale[0])
     ladder = Ladder(scale, float(taken.step[0]), abs(moved.cost.best.value))
-    step: float | None = used
-    while step is not None:
-        nearest = int(np.argmin(np.abs(np.log(taken.step / step))))
-        step = ladder.next_step(BEST_STEP * scale) if ladder.add(taken[nearest]) else None
+    steps, has_slope = np.log(taken.step), np.isfinite(taken.central)
+    # Begin with the step that was used, or the nearest to it that shows a slope.
+    off = np.where(has_slope | ~has_slope.any(), np.abs(steps - math.log(used)), np.inf)
+    nearest, second = int(np.argmin(off)), BEST_STEP * scale
+    if not has_slope[np.argmin(np.abs(steps - math.log(second)))]:
+        second = float(taken.step[nearest]) / RATIO
+    while ladder.add(taken[nearest]) and (step := ladder.next_step(second)) is not None:
+        nearest = int(np.argmin(np.abs(steps - math.log(step))))
     return ladder.estimate
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
+import itertools
 import time
+import traceback
 from collections.abc import Callable
 from types import CodeType, TracebackType
 
@@ -21,14 +23,18 @@ __all__ = ["CellEvents", "CellSyntaxError", "run_body", "show_from_user_code"]
 class CellEvents:
     """A listener that reports each cell that succeeds, but no cell that runs inside another.
 
-    It calls `ended` with the run time in seconds; cells that the shell runs silently do not count.
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The shell that runs the cells. Cells that it runs silently are not reported.
+    ended : callable
+        Called after a cell, with its run time in seconds.
     """
 
     def __init__(self, shell: InteractiveShell, ended: Callable[[float], None]) -> None:
         self._shell = shell
         self._ended = ended
-        # When each cell began that runs now, the outermost first.
-        self._began: list[float] = []
+        self._began: float | None = None
 
     def follow(self) -> None:
         """Report every cell from the next one on."""
@@ -43,18 +49,25 @@ class CellEvents:
 
     def pass_over(self) -> None:
         """Do not report the cell that runs now."""
-        self._began.clear()
+        self._began = None
 
     def _pre_run_cell(self, _: object) -> None:
-        self._began.append(time.perf_counter())
+        if not self._is_inside():
+            self._began = time.perf_counter()
 
     def _post_run_cell(self, result: ExecutionResult | None) -> None:
-        try:
-            if len(self._began) == 1 and result is not None and result.success:
-                self._ended(time.perf_counter() - self._began[0])
-        finally:
-            # There is none if this cell is passed over, or began before the events were followed.
-            del self._began[-1:]
+        if self._is_inside():
+            return
+        began, self._began = self._began, None
+        if began is not None and result is not None and result.success:
+            self._ended(time.perf_counter() - began)
+
+    def _is_inside(self) -> bool:
+        """Return True if this event comes from inside a cell, or from inside `ended`."""
+        running = {InteractiveShell.run_code.__code__, CellEvents._post_run_cell.__code__}
+        # The first two frames are this one and that of the event.
+        frames = itertools.islice(traceback.walk_stack(inspect.currentframe()), 2, None)
+        return any(frame.f_code in running for frame, _ in frames)
 
 
 class CellSyntaxError(GradientCheckError):
@@ -91,9 +104,10 @@ def run_body(shell: InteractiveShell, body: str) -> None:
         with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
             # IPython's class compiles trees as well as text, whatever its base class declares.
             compiled: Callable[..., CodeType] = shell.compile
+            # As in the shell, each statement on its own: `from __future__` may follow others.
             codes = [
-                compiled(ast.Module(nodes[:first], []), name, "exec"),
-                compiled(ast.Interactive(nodes[first:]), name, "single"),
+                *(compiled(ast.Module([node], []), name, "exec") for node in nodes[:first]),
+                *(compiled(ast.Interactive([node]), name, "single") for node in nodes[first:]),
             ]
     except SyntaxError as error:
         raise CellSyntaxError(shell, error) from None

@@ -85,11 +85,14 @@ def users_names(shell: InteractiveShell) -> Namespace:
 
 def around_cursor(context: CompletionContext) -> tuple[str, str]:
     """Return what is on the line of the magic before and after the cursor; nothing elsewhere."""
-    above = context.full_text.split("\n")[: context.cursor_line]
+    lines = context.full_text.split("\n")
+    above, below = lines[: context.cursor_line], lines[context.cursor_line + 1 :]
+    rest = context.line_with_cursor[context.cursor_position :]
     # Join continued lines.
     text = "\n".join([*above, context.text_until_cursor]).replace("\\\n", " ")
+    after = "\n".join([rest, *below]).replace("\\\n", " ").partition("\n")[0]
     line = LINE.search(text)
-    return (line[1], context.line_with_cursor[context.cursor_position :]) if line else ("", "")
+    return (line[1], after) if line else ("", "")
 
 
 def completions(
@@ -147,7 +150,10 @@ def _parameters(text: str, values: Iterable[str], every: Sequence[str]) -> tuple
 
 def _known_parameters(params: str, namespace: Namespace) -> list[str]:
     """Return the names of the parameters that an expression stands for."""
-    tree = ast.parse(params.strip(), mode="eval").body
+    try:
+        tree = ast.parse(params.strip(), mode="eval").body
+    except SyntaxError:
+        return []
     found, is_stored = roots(tree, namespace)
     parts = [value for _, value in found]
     if isinstance(tree, ast.Dict) or not (is_stored and all(map(_holds_arrays, parts))):

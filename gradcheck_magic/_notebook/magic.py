@@ -50,6 +50,8 @@ from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted,
 __all__ = ["GradcheckMagics", "load", "unload"]
 
 RESULT = "_gradcheck"
+# Names of the shell, which nobody means.
+NOT_MEANT = {"In", "Out", "open", "exit", "quit", "get_ipython"}
 # Values of the environment variable CI that mean that this is no CI.
 NOT_CI = {"", "0", "false", "no", "off"}
 # At most this many checks are remembered, each of another gradient.
@@ -286,7 +288,9 @@ class GradcheckMagics(Magics):
         """Close the widgets of all cards, and stop watching and completing."""
         self._live.close()
         self._cells.ignore()
-        self.shell.Completer.custom_matchers.remove(self._completer)
+        # The shell's completer may be a new one.
+        with contextlib.suppress(ValueError):
+            self.shell.Completer.custom_matchers.remove(self._completer)
 
     # The watch
 
@@ -354,9 +358,10 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_filename != source:
             raise
+        meant = did_you_mean(str(error.name), namespace.keys() - NOT_MEANT)
         raise InputError(
-            f"`{error.name}` is not defined{did_you_mean(str(error.name), namespace)}: assign it "
-            f"before the check, or name what to use with --{option}."
+            f"`{error.name}` is not defined{meant}: assign it before the check, or name what to "
+            f"use with --{option}."
         ) from None
 
 

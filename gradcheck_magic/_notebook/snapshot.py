@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import gc
+import inspect
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -115,7 +116,8 @@ class Snapshot:
         if requires_gradient(value) and value.is_leaf:
             self._tensors.append((name, value))
         # An array may take half of what is left, so that there is always something left.
-        array, most = _array(value), self._bytes_left // 2
+        most = self._bytes_left // 2
+        array = _array(value, most)
         if array is None or array.nbytes > most:
             self.overlooked[name] = None
         if array is None:
@@ -158,21 +160,21 @@ def _is_array(value: Any) -> bool:
     return hasattr(type(value), "__array__") or library_of(value) is not None
 
 
-def _array(value: Any) -> NDArray[Any] | None:
+def _array(value: Any, most: int) -> NDArray[Any] | None:
     """Return an array of any library as a NumPy array; None if that is not possible, or costly."""
     library = library_of(value)
     with contextlib.suppress(Exception):  # the object may raise anything
-        if library is not None or isinstance(value, np.ndarray) or not _is_costly(value):
+        if library is not None or isinstance(value, np.ndarray) or not _is_costly(value, most):
             array = np.asarray(value) if library is None else library.array(value)
             return None if array.dtype.hasobject else array
     return None
 
 
-def _is_costly(value: Any) -> bool:
+def _is_costly(value: Any, most: int) -> bool:
     """Return True if reading the values is a computation, or a large file or copy."""
     graph = getattr(value, "__dask_graph__", None)
     is_computed = graph is not None and graph() is not None
-    return is_computed or getattr(value, "nbytes", getattr(value, "size", 0)) > MOST_BYTES
+    return is_computed or getattr(value, "nbytes", getattr(value, "size", 0)) > most
 
 
 # The variables of an expression
@@ -200,7 +202,11 @@ def _stored(tree: ast.expr, namespace: Namespace) -> Any:
     if isinstance(tree, ast.Name):
         return namespace[tree.id]
     if isinstance(tree, ast.Attribute):
-        return vars(_stored(tree.value, namespace))[tree.attr]
+        owner = _stored(tree.value, namespace)
+        found = inspect.getattr_static(owner, tree.attr)
+        # An attribute of the class is stored too, but a property or a method is computed.
+        if not hasattr(type(found), "__get__") or found is vars(owner).get(tree.attr):
+            return found
     if isinstance(tree, ast.Subscript) and isinstance(tree.slice, ast.Constant):
         container = _stored(tree.value, namespace)
         if isinstance(container, (dict, list, tuple)):

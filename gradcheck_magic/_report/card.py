@@ -136,9 +136,10 @@ def in_code(text: str) -> str:
 
 def entries_table(entries: Iterable[Entry], caption: str) -> str:
     """Return an HTML table of entries with both values, the error bar, the ratio and the error."""
-    rows = [{head: _cell(text) for head, text in row.items()} for row in entry_rows(entries)]
-    for row in rows:
-        row["entry"] = f"<code>{row['entry']}</code>"
+    rows = []
+    for row in entry_rows(entries):
+        cells = {head: _cell(text) for head, text in row.items()}
+        rows.append({**cells, "entry": f"<code>{html.escape(row['entry'])}</code>"})
     return _table(rows, caption)
 
 

@@ -62,7 +62,6 @@ STRIPE = 6
 # Each mark is an element of the SVG, which should stay small.
 MOST_MARKS = 200
 MOST_POINTS = 400
-MOST_BARS = 100
 # If the values span more than this factor, a linear scale would hide the small ones.
 LINEAR_RANGE = 1e3
 MOST_DECADES = 8
@@ -335,8 +334,6 @@ def _label_powers(axes: Axes, locator: Callable[[], Locator]) -> None:
 
 def _draw_error_bars(axes: Axes, x: Vector, y: Vector, bars: Vector, color: str) -> None:
     bars = np.where(np.isfinite(bars), bars, 0.0)
-    longest = np.argsort(bars)[-MOST_BARS:]
-    x, y, bars = x[longest], y[longest], bars[longest]
     axes.hlines(y, x - bars, x + bars, color=color, linewidth=1)
 
 
@@ -397,11 +394,13 @@ def step_curve_picture(curve: StepCurve) -> Figure:
 def step_curve_alt(curve: StepCurve) -> str:
     """Return the step curve in words."""
     finite = np.isfinite(curve.errors)
+    start = f"Error of the central difference of {curve.label} as a function of the step ε"
+    if not finite.any():
+        return f"{start}: no step gives a finite value."
     least = int(np.argmin(np.where(finite, curve.errors, np.inf)))
     used = int(np.argmin(np.abs(curve.steps - curve.step)))
     return (
-        f"Error of the central difference of {curve.label} as a function of the step ε, from "
-        f"{curve.steps[0]:.0e} to {curve.steps[-1]:.0e}, finite at {finite.sum()} of "
+        f"{start}, from {curve.steps[0]:.0e} to {curve.steps[-1]:.0e}, finite at {finite.sum()} of "
         f"{len(finite)} steps: the least is {curve.errors[least]:.1e}, at ε = "
         f"{curve.steps[least]:.0e}; it is {curve.errors[used]:.1e} near the step used, "
         f"{curve.step:.0e}. The error bar of the best value is {curve.bar:.0e}."

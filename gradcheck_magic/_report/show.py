@@ -54,4 +54,6 @@ def figure(check: GradientCheck) -> Figure:
         drawn = picture(check)
         # Otherwise the ticks would be made later, in the style that is set then.
         drawn.draw_without_rendering()
+        # It stays transparent, whatever the user's settings for saved figures are.
+        drawn.patch.set_alpha(0)
     return drawn

@@ -170,8 +170,26 @@ class Tiling:
         np.fmax.at(result, tuple(cells), values)
         return np.where(np.isneginf(result), np.nan, result)
 
+    def present(self) -> Mask:
+        """Return a mask of the cells that contain entries, without looking at every entry."""
+        result = np.zeros(self.shape, dtype=bool)
+        if self.count * self.height * self.width == 0:
+            return result
+        whole = self.count // self.per_row * self.per_row
+        down, across = np.arange(self.height) * self.width, np.arange(self.width)
+        for start, stop in ((0, whole), (whole, self.count)):
+            # Rows and columns are independent of each other, except in the last row of tiles.
+            firsts = np.arange(start, stop, self.per_row) * self.height * self.width
+            tiles = np.arange(start, min(stop, start + self.per_row)) * self.height * self.width
+            rows, _ = self.cells(np.add.outer(firsts, down).ravel())
+            _, columns = self.cells(np.add.outer(tiles, across).ravel())
+            result[np.ix_(np.unique(rows), np.unique(columns))] = True
+        return result
+
     def within(self, box: Sequence[tuple[int, int]], shape: tuple[int, ...]) -> Mask:
         """Return a mask of the cells of a box, given as start and stop along each axis."""
+        if tuple(box) == tuple((0, length) for length in shape):
+            return self.present()
         sides = [np.arange(start, stop) for start, stop in box] or [np.arange(1)]
         plane = [axis for axis, length in enumerate(shape) if length != 1][-2:]
         if len(plane) > 1:

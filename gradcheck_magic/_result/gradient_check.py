@@ -343,7 +343,7 @@ class GradientCheck(Displayed):
 
 
 def jsonable(value: Any) -> Any:
-    """Return a value as `json` can represent it: tuples as lists, and None for nan and inf."""
+    """Return a value as `json` can represent it: records as dicts, and None for nan and inf."""
     if isinstance(value, Enum):
         return value.name
     if is_dataclass(value):

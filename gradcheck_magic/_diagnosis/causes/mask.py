@@ -78,6 +78,7 @@ def _closed(mismatch: Mismatch, axis: int) -> NDArray[np.bool_]:
     silent = flat & (np.abs(sample.analytic) <= sample.allowed)
     others = tuple(k for k in range(len(shape)) if k != axis)
     n_wrong = mismatch.wrong.reshape(shape).sum(axis=others)
-    closed: NDArray[np.bool_] = 2 * n_wrong >= len(sample) / shape[axis]
+    # A single wrong entry does not make a row or a column.
+    closed: NDArray[np.bool_] = (n_wrong > 1) & (2 * n_wrong >= len(sample) / shape[axis])
     closed &= (flat & (mismatch.wrong | silent)).reshape(shape).all(axis=others)
     return closed

@@ -105,12 +105,13 @@ class Scale(Multiple):
             for gradient in (sample.analytic, sample.numerical)
         )
         fitted, width = sample.fitted(left, right, bar)
-        for factor in (*case.numbers.factors, *WHOLE_FACTORS):
+        for factor in (*case.numbers.factors, *WHOLE_FACTORS, fitted):
             is_near = abs(factor - fitted) <= 2 * width * max(1.0, abs(factor))
-            penalty = _penalty_beside(sample, factor) if is_near else None
+            is_other = abs(factor - 1) > SHARPLY_KNOWN
+            penalty = _penalty_beside(sample, factor) if is_near and is_other else None
             strength = penalty and case.numbers.strength(*penalty)
             if strength and strength.is_whole:
-                return replace(_made((mismatch,), factor, 0.0), penalised=(mismatch.name,))
+                return replace(_made((mismatch,), factor, width), penalised=(mismatch.name,))
         return None
 
     @classmethod
