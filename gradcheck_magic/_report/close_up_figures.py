@@ -62,6 +62,7 @@ STRIPE = 6
 # Each mark is an element of the SVG, which should stay small.
 MOST_MARKS = 200
 MOST_POINTS = 400
+MOST_BARS = 100
 # If the values span more than this factor, a linear scale would hide the small ones.
 LINEAR_RANGE = 1e3
 MOST_DECADES = 8
@@ -334,6 +335,11 @@ def _label_powers(axes: Axes, locator: Callable[[], Locator]) -> None:
 
 def _draw_error_bars(axes: Axes, x: Vector, y: Vector, bars: Vector, color: str) -> None:
     bars = np.where(np.isfinite(bars), bars, 0.0)
+    left, right = (
+        axes.transData.transform(np.column_stack([ends, y]))[:, 0] for ends in (x - bars, x + bars)
+    )
+    longest = np.argsort(right - left)[-MOST_BARS:]
+    x, y, bars = x[longest], y[longest], bars[longest]
     axes.hlines(y, x - bars, x + bars, color=color, linewidth=1)
 
 

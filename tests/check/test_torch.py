@@ -157,6 +157,16 @@ def test_forms_of_gradients(grads):
     assert check_gradients(model, given, cost).passed
 
 
+def test_modules_in_a_container():
+    """Modules are callable, but hold arrays: they are no settings to be left out."""
+    model, cost = network()
+    layers = [layer for layer in model.children() if list(layer.parameters())]
+    grads = [{n: p.grad for n, p in layer.named_parameters()} for layer in layers]
+    assert check_gradients(layers, grads, lambda: cost(model)).passed
+    named, grads = ({f"l{k}": x for k, x in enumerate(xs)} for xs in (layers, grads))
+    assert check_gradients(named, grads, lambda: cost(model)).passed
+
+
 CALLS = {
     "flat": lambda W, b: lambda theta: cost_of(theta[:6].reshape(3, 2), theta[6:]),
     "structured": lambda W, b: lambda params: cost_of(*params),

@@ -41,6 +41,31 @@ def test_the_same_bits_of_one_worker(case):
     see_the_same_bits(case, 1)
 
 
+def test_warnings_of_a_check_in_a_thread():
+    """A check in another thread than the main one silences as many warnings as there."""
+    theta = np.ones(300)
+
+    def cost(x):
+        warnings.warn("the cost's own", stacklevel=1)
+        return x @ x
+
+    def told(run):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run()
+        return len(caught)
+
+    def check():
+        check_gradients(theta, 2 * theta, cost, mode="scan")
+
+    def check_in_thread():
+        thread = threading.Thread(target=check)
+        thread.start()
+        thread.join()
+
+    assert told(check_in_thread) == told(check) > 0
+
+
 @pytest.mark.parametrize("name", ["at once", "threads"])
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_bits_in_one_process(threads, case, name):

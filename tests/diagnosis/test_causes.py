@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gradcheck_magic._diagnosis.causes.broadcast import WrongAxis
 from gradcheck_magic._diagnosis.causes.entries import Clipped
+from gradcheck_magic._diagnosis.causes.mask import Mask
 from gradcheck_magic._diagnosis.causes.regularization import Regularization
 from gradcheck_magic._diagnosis.causes.swapped import Swapped
 from gradcheck_magic._diagnosis.causes.transposed import rearrangements
@@ -109,6 +110,9 @@ DEAD = put(G, np.s_[:, [1, 4]], 0.0)
     # 2 (d − λθ) + λθ = 2 d − λθ, with a λ that the cost reads.
     pytest.param(2 * G - 0.7 / COUNT * THETA, G, Cause.SCALE,
                  {"factor": 2.0, "penalised": ("W",)}, id="HARD: twice, but for the penalty"),
+    pytest.param(1.37 * G - 0.37 * 0.7 / COUNT * THETA, G, Cause.SCALE,
+                 {"factor": pytest.approx(1.37), "penalised": ("W",)},
+                 id="HARD: a factor without a meaning, but for the penalty"),
     pytest.param(G * 0 + G.sum(), G, Cause.BROADCAST, {"how": "sum", "axes": (0, 1)},
                  id="a sum too many"),
     pytest.param(G * 0 + G.mean(axis=1, keepdims=True), G, Cause.BROADCAST,
@@ -357,3 +361,10 @@ def test_two_pairs_are_two_groups():
     groups = [[m.name for m in swap.mismatches] for swap in exchanged(every, every)]
     assert groups == [["a", "b"], ["c", "d"]]
     assert list(itertools.chain(*groups)) == list("abcd")
+
+
+def test_a_stray_entry_is_no_mask():
+    """One entry of a column of two is wrong where the gradient of the column is zero."""
+    numerical = put(G[:2], (slice(None), 2), 0.0)
+    one = mismatch(put(numerical, (0, 2), 0.1), numerical)
+    assert Mask.recognise(*alone(one)) is None

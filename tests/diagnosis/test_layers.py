@@ -106,6 +106,18 @@ def test_place(wrong, known, before):
         assert place.is_right_after == ({"W3", "W4"}.isdisjoint(wrong.split()))
 
 
+@pytest.mark.parametrize(("unit", "is_placed"), [
+    pytest.param(0, True, id="in the same unit"),
+    pytest.param(2, False, id="HARD: in another unit, for another reason"),
+])  # fmt: skip
+def test_weights_and_their_bias(unit, is_placed):
+    """An error closer to the output makes both wrong in the same units."""
+    wrong = {"W1": np.s_[:1], "b1": np.s_[unit : unit + 1]}
+    order = ("W1", "b1", "W2", "b2")
+    place = placed([mismatch(name, wrong=wrong.get(name, False)) for name in order])
+    assert (place is not None) == is_placed
+
+
 def test_nothing_to_compare_is_not_right():
     """A parameter whose gradient is zero, such as a bias before batch norm, shows nothing."""
     order = ["W1", "b1", "W2", "b2", "W3", "b3"]

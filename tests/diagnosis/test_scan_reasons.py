@@ -35,7 +35,7 @@ def reasons(*parameters, joint=None, verdict=None, difference=1e-3):
     evidence = SimpleNamespace(
         comparison=SimpleNamespace(parameters=checks, difference=(difference, 0.0)),
         verdict=verdict,
-        cost=SimpleNamespace(name="J", best=SimpleNamespace(noise=3e-7)),
+        cost=SimpleNamespace(name="J", is_single=False, best=SimpleNamespace(noise=3e-7)),
     )
     return list(scan_reasons(evidence, SimpleNamespace(parameters=scans, joint=joint)))
 
@@ -112,6 +112,16 @@ def test_the_bluntest_is_the_example():
     assert "6.0e-02" in told
     assert "2.0e-02" in told
     assert "5.0e-01" not in told
+
+
+def test_kinks_and_noise_are_told_apart():
+    """Moving the parameters helps where kinks are close, but not against noise."""
+    bent, noisy = parameter("W", OPEN, first=residual(bar=1e-3)), parameter("V", OPEN)
+    told = reasons(bent, noisy)
+    assert ["Move the parameters" in sentence for sentence in told] == [True, False]
+    assert [about(sentence, [name]) for sentence, name in zip(told, "WV", strict=True)] == [
+        True
+    ] * 2
 
 
 def test_each_reason_is_another():

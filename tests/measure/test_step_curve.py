@@ -208,6 +208,39 @@ def test_it_belongs_to_a_check():
     assert list(same.values) == list(curve.values)
 
 
+def test_a_check_that_could_not_tell():
+    """The curve keeps its own value if the check has none."""
+    params, grads = {"x": array(1.0, 2.0)}, {"dx": array(2.0, 4.0)}
+
+    def cost(p):
+        return float(p["x"] @ p["x"]) if abs(p["x"][0] - 1) < 1e-10 else np.nan
+
+    check = check_gradients(params, grads, cost)
+    assert np.isnan(check.numerical[0])
+    curve = step_curve(params, grads, cost, "x[0]", check=check)
+    assert abs(curve.best - 2) <= curve.bar < 0.1
+
+
+@pytest.mark.parametrize("epsilon", [None, 1e-4])
+@pytest.mark.parametrize("theta", [1e-6, 1e-8, 1e-10])
+def test_not_finite_at_the_step_used(theta, epsilon):
+    """The logarithm ends closer than the step: smaller steps tell the slope."""
+    x = array(theta, 1.0)
+    for factor in (1, 2):
+        gradient = array(factor / theta, 2.0)
+        curve = curve_of(x, gradient, lambda x: float(np.log(x[0]) + x[1] ** 2), epsilon=epsilon)
+        assert curve.wrong == (factor == 2)
+        assert abs(curve.best - 1 / theta) <= curve.bar < 1e-3 / theta
+
+
+def test_what_is_tiny_may_vanish():
+    """If the user's NumPy raises at underflow, our arithmetic does not."""
+    x, gradient = array(0.0, 1.0), array(3e-300, 2.0)
+    with np.errstate(all="raise"):
+        curve = curve_of(x, gradient, lambda x: float(3e-300 * x[0] + x[1] ** 2))
+    assert not curve.wrong
+
+
 def test_what_has_changed_since():
     params, grads, cost = network()
     check = check_gradients(params, grads, cost)

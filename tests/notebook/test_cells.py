@@ -55,6 +55,18 @@ def test_a_cell_inside_another_is_none_of_the_notebooks(shell, told):
     assert len(seconds) == 1
 
 
+@pytest.mark.parametrize("inner", [
+    pytest.param("", id="HARD: an empty one, which begins nowhere"),
+    pytest.param("passed_over()", id="HARD: one that is passed over"),
+])  # fmt: skip
+def test_no_cell_inside_another_ends_it(shell, told, inner):
+    seconds, events = told
+    shell.user_ns.update(passed_over=events.pass_over, seconds=seconds)
+    cell = f"get_ipython().run_cell({inner!r})\nget_ipython().run_cell('b = 1')\ntold = [*seconds]"
+    shell.run_cell(cell)
+    assert shell.user_ns["told"] == []
+
+
 def test_a_silent_cell_is_not_told_of(shell, told):
     seconds, _ = told
     shell.run_cell("a = 1", silent=True)
@@ -128,6 +140,7 @@ def shown_by(shell, body):
     pytest.param("print(3)\nNone", ["3"], id="what it prints"),
     pytest.param("", [], id="nothing"),
     pytest.param("%precision 3\n1", ["1"], id="HARD: a magic in it"),
+    pytest.param("1\nfrom __future__ import annotations\n2", ["2"], id="HARD: the future, later"),
 ])  # fmt: skip
 def test_body(shell, body, shown):
     assert shown_by(shell, body) == shown

@@ -73,6 +73,8 @@ OFFERED = {
     "%gradcheck -q \\\n  --mo|": ["--mode"],
     # A value that follows a letter at once
     "%gradcheck -ppar|": ["params"],
+    # Lines that go on below count as well
+    "%gradcheck --p| \\\n --points 3": ["--params"],
     # Options that are there already are not offered, in any form, before or after the cursor
     "%gradcheck --points 3 --p|": ["--params"],
     "%gradcheck --p| --points 3": ["--params"],

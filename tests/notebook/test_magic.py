@@ -353,6 +353,9 @@ MISTAKES = {
     "%gradcheck -g nowhere": (
         "`nowhere` is not defined: assign it before the check, or name what to use with --grads."
     ),
+    "%gradcheck -g out": (
+        "`out` is not defined: assign it before the check, or name what to use with --grads."
+    ),
     "gradients = grads; del grads\n%gradcheck": (
         "`grads` is not defined (did you mean `gradients`?): assign it before the check, "
         "or name what to use with --grads."
@@ -423,6 +426,14 @@ def test_loaded_twice_and_unloaded(notebook, run, output):
     assert "GradcheckMagics" not in [type(c).__name__ for c in notebook.configurables]
     run("%load_ext gradcheck_magic")
     assert run("%gradcheck").passed
+
+
+def test_unloaded_from_a_shell_with_a_new_completer(notebook, run):
+    run("%load_ext gradcheck_magic")
+    notebook.Completer.custom_matchers.clear()
+    run("%unload_ext gradcheck_magic")
+    assert "gradcheck" not in notebook.magics_manager.magics["line"]
+    assert "GradcheckMagics" not in [type(c).__name__ for c in notebook.configurables]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`%gradcheck --watch`: which cells cause a check, and what the line under them says."""
 
+import ast
 import io
 import re
 import signal
@@ -17,6 +18,7 @@ from watched import RIGHT, WATCHED
 from gradcheck_magic import InputError, Verdict
 from gradcheck_magic._inputs.fingerprint import BYTES_AT_ONCE, digest
 from gradcheck_magic._notebook import snapshot, watch
+from gradcheck_magic._notebook.snapshot import Snapshot
 from gradcheck_magic._notebook.watch import Watch
 
 SHOWN = r"`_gradcheck` shows the card\."
@@ -580,6 +582,24 @@ def test_arrays_that_are_not_read(monkeypatch, cell):
     assert cell("%gradcheck --watch").endswith(f"\nWatching from now on; {blind}.")
     assert cell("grads['dw'] *= 2") == ""
     assert cell("grads['dw'] = grads['dw'].copy()").startswith("✗")
+
+
+def test_arrays_that_are_read_late(monkeypatch):
+    """Arrays that others compute or load are read only as far as the budget of bytes goes."""
+    monkeypatch.setattr(snapshot, "MOST_BYTES", 100)
+
+    class Lazy:
+        nbytes = 40
+        read = 0
+
+        def __array__(self, *_, **__):
+            Lazy.read += 1
+            return np.zeros(5)
+
+    trees = {"params": ast.parse("lazy", mode="eval").body}
+    found = Snapshot(trees, {"lazy": [Lazy() for _ in range(9)]})
+    assert Lazy.read == 1
+    assert found.overlooked == {"lazy": None}
 
 
 def test_many_objects(monkeypatch, cell):

@@ -105,6 +105,12 @@ def test_user_strings_are_escaped():
         Outline(page)
 
 
+def test_a_name_has_no_error_bar():
+    name = "a ± b"
+    found = check_gradients({name: np.ones(2)}, {name: np.ones(2)}, lambda p: p[name] @ p[name])
+    assert "<code>a ± b[0]</code>" in found.to_html()
+
+
 def test_a_full_stop_in_code_ends_nothing():
     """The first sentence is bold as a whole, with the line of code in it."""
     check = result_by_hand()

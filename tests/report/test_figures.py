@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from types import SimpleNamespace
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -177,3 +178,8 @@ def test_names_are_no_formulas():
 def test_element():
     """The description of the element is that of this very check."""
     assert re.match(f'<svg [^>]*"{re.escape(picture_alt(HAND))}"', element(HAND, svg))
+
+
+def test_a_saved_figure_stays_transparent():
+    with mpl.rc_context({"savefig.facecolor": "yellow"}):
+        assert HAND.figure().patch.get_alpha() == 0
