@@ -333,7 +333,7 @@ def test_too_blunt():
     assert reason.startswith(
         "The scan is not precise enough for `params`: in `params`, the smallest detectable error is"
     )
-    assert "Use --mode full --only params" in reason
+    assert "Compute the cost in float64, or use --mode full --only params" in reason
     assert "Compute in float64 for a more precise check" in check.notes[0]
 
 
