@@ -77,7 +77,7 @@ def test_boxes_in_blocks(box):
     assert (tiling.within(box, (240, 480)) == expected).all()
 
 
-@pytest.mark.parametrize("shape", [(10**12,), (10**6, 10**6, 3, 3)])
+@pytest.mark.parametrize("shape", [(10**11,), (10**5, 10**5, 3, 3)])
 def test_a_whole_array_is_not_looked_at_entry_by_entry(shape):
     present = Tiling.of(shape).within([(0, length) for length in shape], shape)
     assert present.mean() > 0.5
