@@ -28,7 +28,7 @@ from gradcheck_magic._cost.workers import Workers, pool_of
 from gradcheck_magic._inputs.arrays import from_library
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import DOUBLE, Parameter, Parameters, describe_type
-from gradcheck_magic._inputs.request import Progress
+from gradcheck_magic._inputs.request import Progress, is_number
 from gradcheck_magic._wording import quoted
 from gradcheck_magic.errors import InputError
 
@@ -281,8 +281,7 @@ def _upstream_array(upstream: object) -> Array | None:
 
 
 def _generator(seed: Any) -> np.random.Generator:
-    is_number = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
-    if not is_number or seed < 0:
+    if not is_number(seed, (int, np.integer)) or seed < 0:
         raise InputError(f"`seed` is {quoted(seed)}: expected a non-negative integer.")
     return np.random.default_rng(seed)
 

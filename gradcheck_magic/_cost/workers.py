@@ -38,6 +38,7 @@ from gradcheck_magic._cost.worker_process import (
     result_of,
 )
 from gradcheck_magic._inputs.parameters import describe_type
+from gradcheck_magic._inputs.request import is_number
 from gradcheck_magic._wording import first_line, quoted
 from gradcheck_magic.errors import InputError, WorkerLostError
 
@@ -90,8 +91,7 @@ def pool_of(workers: Any) -> Pool | None:
         return None
     if callable(getattr(workers, "submit", None)):
         return Pool(workers, _size(workers))
-    is_number = isinstance(workers, (int, np.integer)) and not isinstance(workers, bool)
-    if not is_number or workers < 1:
+    if not is_number(workers, (int, np.integer)) or workers < 1:
         raise InputError(
             f"`workers` is {quoted(workers)}: expected a positive integer, or an executor, "
             "such as a ProcessPoolExecutor or a Dask client's get_executor()."

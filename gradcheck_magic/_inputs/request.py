@@ -95,7 +95,7 @@ class Request:
         return of_all
 
 
-def is_number(value: object, kind: type) -> bool:
+def is_number(value: object, kind: type | tuple[type, ...]) -> bool:
     """Return True for a number of this kind; True and False are none."""
     return isinstance(value, kind) and not isinstance(value, bool)
 

@@ -19,7 +19,6 @@ from gradcheck_magic._cost.interrupt import InterruptGuard
 
 __all__ = [
     "AGREE",
-    "INCHES",
     "UNKNOWN_COLOR",
     "WRONG",
     "Draw",
