@@ -63,7 +63,8 @@ class Controls:
             self._check_again,
         )
         settings = _row(self._mode, self._epsilon, again)
-        self._status = widgets.HTML()
+        # Its line stays when it is empty: a button that moves while it is pressed is not pressed.
+        self._status = widgets.HTML(layout={"min_height": "28px"})
         self._closer = widgets.HTML()
         self._entry = widgets.Combobox(
             description="Entry", placeholder="such as [0, 1]", **_sized("gc-entry")

@@ -95,6 +95,19 @@ def test_a_parameter_is_chosen_in_the_table(page):
     expect(closer.locator("tbody tr").first).to_contain_text("b[")
 
 
+def test_buttons_stay_where_they_are(page):
+    """A status that comes and goes does not move the buttons, so that none escapes a click."""
+    card = box(page, RIGHT)
+    look_at(card, "b")
+    status = card.locator(".gc-controls [role=status]")
+    expect(status).to_have_text("")
+    places = []
+    for text in ("", "Evaluating …"):
+        status.evaluate("(element, text) => { element.textContent = text }", text)
+        places.append(card.get_by_role("button", name="Draw step curve").bounding_box())
+    assert places[0] == places[1]
+
+
 def test_a_parameter_is_chosen_by_keyboard(page):
     """The buttons of the table and the list are reached with Tab, and say what is chosen."""
     card = box(page, RIGHT)
