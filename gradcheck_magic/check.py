@@ -14,13 +14,19 @@ import numpy as np
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost, require_dependence
 from gradcheck_magic._cost.evaluation import OutOfTime
-from gradcheck_magic._cost.gradient_function import moved_in_place, pair_at, point_around
+from gradcheck_magic._cost.gradient_function import (
+    go_forward,
+    moved_in_place,
+    pair_at,
+    point_around,
+)
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._diagnosis.conclude import (
     conclude,
     has_failed,
     most_telling,
     with_changes,
+    with_lost,
 )
 from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.evidence import Evidence
@@ -241,9 +247,13 @@ def check_gradients(
         started=time.perf_counter(),
     )
     check = None
+    lost: list[str] = []
     try:
         # The user need not hear about underflow in our own arithmetic.
-        with restored(params, cost_function, grads), np.errstate(under="ignore"):
+        with (
+            restored(params, cost_function, grads, lost=lost.append),
+            np.errstate(under="ignore"),
+        ):
             check = _check_at(params, names, request)
             if points > 1:
                 check = _check_around(params, names, request, check)
@@ -254,12 +264,14 @@ def check_gradients(
         if check is None:
             raise
         raise GradientCheckInterrupted(with_changes(previous, check)) from None
-    return with_changes(previous, check)
+    return with_changes(previous, with_lost(lost, check))
 
 
 def _check_at(params: object, names: Names, request: Request, point: int = 0) -> GradientCheck:
     """Check the gradient at one point."""
     started = time.perf_counter()
+    if point:
+        go_forward(request.cost_function, params, request.call)
     pairing = pair_at(params, request.grads, only=request.only, names=names)
     measurement = Measurement(pairing, request.epsilon, request.mode)
     cost = Cost(

@@ -8,5 +8,5 @@ it. `convention.py` lists the ways to call the function, `calling.py` finds the 
 sends evaluations to other processes, in which `worker_process.py` runs. `gradient_function.py`
 calls a gradient that is a function. `restore.py` and `interrupt.py` restore everything, even after
 an error or an interrupt. `free_variables.py` lists the variables that a function reads besides its
-arguments.
+arguments, and `reached.py` all that is inside them.
 """

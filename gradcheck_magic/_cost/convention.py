@@ -65,6 +65,9 @@ class Binding:
         The precision in which to pass θ, if it is not its own; not under CLOSURE.
     fresh : bool
         True if every call gets new copies, because the function keeps its arguments.
+    written : set of int
+        The positions of the user's own arrays to which the function writes its argument, as in
+        ``net.W[...] = W``. They are restored, too.
     """
 
     convention: Convention
@@ -73,6 +76,7 @@ class Binding:
     keywords: bool = False
     dtype: DTypeLike | None = None
     fresh: bool = False
+    written: set[int] = field(default_factory=set)
     # The last arguments if they can be passed again, their arrays, and the container of these.
     _arguments: Arguments | None = field(default=None, init=False)
     _leaves: Sequence[Any] = field(default=(), init=False)
@@ -186,12 +190,24 @@ class Binding:
                     )
             yield
         finally:
+            self._find_written()
             self.restore()
 
+    def _find_written(self) -> None:
+        if self.convention is Convention.CLOSURE:
+            return
+        both = zip(self.parameters.arrays, self.arrays, self.saved, strict=True)
+        for k, (parameter, moved, saved) in enumerate(both):
+            own = parameter.array
+            if np.array_equal(own, moved.astype(own.dtype)) and not np.array_equal(own, saved):
+                self.written.add(k)
+
     def restore(self) -> None:
-        """Restore every buffer, bit for bit."""
+        """Restore every buffer, and what the function has written to, bit for bit."""
         if "_memory" not in vars(self):
             return
+        for k in self.written:
+            self.parameters.arrays[k].array[...] = self.saved[k]
         for array, saved, p in zip(self.arrays, self.saved, self.parameters.arrays, strict=True):
             # A parameter that is held fixed may be read-only, so it is written only if it changed.
             if p.checked or not np.array_equal(array, saved):

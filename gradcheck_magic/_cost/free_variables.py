@@ -13,6 +13,7 @@ from typing import Any
 __all__ = [
     "closure_variables",
     "global_variables",
+    "global_variables_assigned",
     "instance_attributes",
     "until_error",
     "variables_read",
@@ -62,8 +63,15 @@ def closure_variables(function: Any) -> Iterator[tuple[str, Any]]:
 def global_variables(function: Any) -> Iterator[tuple[str, Any]]:
     """Yield the global variables that a function and the functions inside it read."""
     for code in _codes(function.__code__):
-        loaded = _names_loaded(code)
+        loaded = _names_of(code, "LOAD_GLOBAL")
         yield from ((k, v) for k, v in function.__globals__.items() if k in loaded)
+
+
+def global_variables_assigned(function: Any) -> Iterator[str]:
+    """Yield the names of the global variables that a function assigns or deletes."""
+    for code in _codes(function.__code__):
+        yield from _names_of(code, "STORE_GLOBAL")
+        yield from _names_of(code, "DELETE_GLOBAL")
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -74,11 +82,19 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(inner)
 
 
-@functools.lru_cache(maxsize=1024)
-def _names_loaded(code: CodeType) -> frozenset[str]:
+def _names_of(code: CodeType, operation: str) -> frozenset[str]:
     # `co_names` would not do, because it holds attributes too.
-    instructions = dis.get_instructions(code)
-    return frozenset(i.argval for i in instructions if i.opname == "LOAD_GLOBAL")
+    return _names(code).get(operation, frozenset())
+
+
+@functools.lru_cache(maxsize=1024)
+def _names(code: CodeType) -> dict[str, frozenset[str]]:
+    """Return the names of global variables in a function by what is done with them."""
+    found: dict[str, set[str]] = {}
+    for instruction in dis.get_instructions(code):
+        if instruction.opname.endswith("_GLOBAL"):
+            found.setdefault(instruction.opname, set()).add(instruction.argval)
+    return {operation: frozenset(names) for operation, names in found.items()}
 
 
 def instance_attributes(value: Any) -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ from gradcheck_magic._inputs.parameters import (
 )
 from gradcheck_magic.errors import InputError
 
-__all__ = ["moved_in_place", "pair_at", "point_around"]
+__all__ = ["go_forward", "moved_in_place", "pair_at", "point_around"]
 
 # The relative distance of the other points from the given one.
 DISTANCE = 0.1
@@ -53,9 +53,8 @@ def pair_at(
     name = variable_names(names).get(id(grads), "grads")
     errors: list[Exception] = []
     for binding in possible_bindings(grads, parameters, parameters.theta(), "auto", name):
-        args, kwargs = binding.arguments()
         try:
-            result = grads(*args, **kwargs)
+            result = _called(grads, binding)
             if inspect.iscoroutine(result):
                 # Nobody will await the coroutine, and Python would warn about that.
                 result.close()
@@ -68,6 +67,28 @@ def pair_at(
         finally:
             binding.restore()
     raise errors[0]
+
+
+def go_forward(cost_function: Callable[..., Any], params: object, call: str) -> None:
+    """Call the cost, so that a backward pass finds the activations of these parameters."""
+    parameters = collect(params)
+    theta = parameters.theta()
+    binding = possible_bindings(cost_function, parameters, theta, call, "cost_function")[0]
+    try:
+        _called(cost_function, binding)
+    finally:
+        binding.restore()
+
+
+def _called(function: Callable[..., Any], binding: Binding) -> Any:
+    """Call a function at the parameters; an interrupt is raised at once while it runs."""
+    args, kwargs = binding.arguments()
+    with InterruptGuard() as guard:
+        guard.open = True
+        try:
+            return function(*args, **kwargs)
+        finally:
+            guard.open = False
 
 
 def point_around(parameters: Parameters, random: np.random.Generator) -> NDArray[Any]:

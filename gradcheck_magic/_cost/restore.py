@@ -1,41 +1,69 @@
 """Everything that a check changes besides the parameters, restored bit for bit in the end.
 
-`Binding` restores the parameters. The user's function may also use up random numbers, and PyTorch
-modules and tensors change when they are used: running means and gradients accumulate.
+`Binding` restores the parameters. What else the user's functions change is what they reach: the
+activations that a network keeps for its backward pass, running means, counters, random numbers,
+and the gradients that PyTorch accumulates.
 """
 
 from __future__ import annotations
 
+import operator
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections import OrderedDict, deque
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import chain, islice
-from types import ModuleType
+from itertools import accumulate
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
+from numpy.typing import NDArray
 
-from gradcheck_magic._cost.free_variables import instance_attributes, until_error, variables_read
+from gradcheck_magic._cost.free_variables import global_variables_assigned
 from gradcheck_magic._cost.interrupt import InterruptGuard
-from gradcheck_magic._inputs.arrays import requires_gradient, torch_class
+from gradcheck_magic._cost.reached import (
+    PLAIN,
+    Reached,
+    holds_state,
+    is_generator,
+    reached,
+    slots_of,
+)
+from gradcheck_magic._inputs.arrays import library_of, requires_gradient, torch_class
 from gradcheck_magic._inputs.containers import is_module, module_of, without_generators
+from gradcheck_magic._inputs.fingerprint import digest, same_bits
 from gradcheck_magic._inputs.parameters import array_leaves
 
 __all__ = ["restored"]
 
 Restore = Callable[[], object]
+Array = NDArray[Any]
+# At most this many bytes of arrays are copied before a check, the smallest first. Of the others, at
+# most so many more are hashed, to tell if they have changed.
+MOST_COPIED = 1 << 27
+MOST_HASHED = 1 << 30
+# The containers that may change, with the method that fills an empty one.
+FILL: dict[type, Callable[[Any, Any], object]] = {
+    list: list.extend,
+    deque: deque.extend,
+    set: set.update,
+}
+MISSING = object()
+PLAIN_OR_MISSING = PLAIN | {object}
 
-# Only this many items of a container are examined: longer lists are data.
-MOST_HELD = 1000
 
+def restored(
+    params: object, *functions: object, lost: Callable[[str], object] | None = None
+) -> ExitStack:
+    """Return a context that restores all that some functions reach at its end, but not θ.
 
-def restored(params: object, *functions: object) -> ExitStack:
-    """Return a context that restores random states, and the tensors that torch changes, at its end.
-
-    An interrupt cannot prevent this: it is held back, except while the user's functions run, when
-    their own guards let it through.
+    Numbers that a function counts or logs in plain variables stay: nothing reads them back.
+    An interrupt cannot prevent the restoring: it is held back, except while the user's functions
+    run, when their own guards let it through.
 
     Parameters
     ----------
@@ -43,30 +71,221 @@ def restored(params: object, *functions: object) -> ExitStack:
         The user's parameters.
     functions : callable
         The user's functions that will be called.
+    lost : callable, optional
+        Called at the end with the name of each array that has changed and cannot be restored,
+        because it was too large to copy.
     """
-    read = [*chain.from_iterable(map(_objects_read, functions))]
-    restores = [*_global_randomness(), *map(_own_randomness, filter(_is_random, read))]
+    found = [*reached(*functions, module_of(params))]
+    restores = [*_global_randomness()]
+    for each in found:
+        # What an object of the user's answers with is not ours to trust.
+        with suppress(Exception):
+            restores += _restores(each)
+    restores += _contents(found, params, lost)
     if torch_class("Tensor"):
-        modules = filter(is_module, [module_of(params), *functions, *read])
-        restores += _torch_state(params, modules)
+        restores += _torch_state(params, [each.value for each in found if is_module(each.value)])
     stack = ExitStack()
     stack.enter_context(InterruptGuard())
-    for restore in restores:
-        stack.callback(restore)
+    stack.callback(_run_all, restores)
     return stack
 
 
-def _objects_read(function: object) -> Iterator[object]:
-    """Yield the variables that a function reads, and the items and attributes of these."""
-    for _, value in until_error(variables_read(function)):
-        yield value
-        kind = type(value)
-        if kind is dict:
-            yield from islice(value.values(), MOST_HELD)
-        elif kind in {list, tuple}:
-            yield from value[:MOST_HELD]
-        elif not issubclass(kind, (ModuleType, type)):
-            yield from (held for _, held in instance_attributes(value))
+def _run_all(restores: list[Restore]) -> None:
+    """Restore everything, and raise only then what went wrong with one of them."""
+    errors = []
+    for restore in restores:
+        try:
+            restore()
+        except Exception as error:  # noqa: BLE001 (an object of the user's may raise anything)
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+# Variables, attributes and items
+
+
+def _restores(each: Reached) -> Iterator[Restore]:
+    """Yield what restores the names and items in an object, by identity."""
+    value = each.value
+    if isinstance(value, dict):
+        yield _items(value, counts=not each.owned)
+    elif isinstance(value, (list, deque, set)):
+        yield partial(_restore_sequence, value, [*value], logs=not each.owned)
+    elif isinstance(value, np.ndarray):
+        if value.dtype.hasobject:
+            yield partial(value.__setitem__, ..., value.copy())
+    elif isinstance(value, (CellType, FunctionType)):
+        yield from _variables(value)
+    elif is_generator(value):
+        yield _own_randomness(value)
+    else:
+        yield from _attributes(value)
+
+
+def _variables(value: Any) -> Iterator[Restore]:
+    """Yield what restores a captured variable, or the variables that a function assigns."""
+    if isinstance(value, CellType):
+        put, drop = partial(setattr, value), partial(delattr, value)
+        yield _names(partial(_contents_of, value), put, drop, counts=True)
+        return
+    assigned = frozenset(global_variables_assigned(value))
+    if assigned:
+        yield _items(value.__globals__, assigned, counts=True)
+    yield _items(vars(value), counts=True)
+
+
+def _attributes(value: Any) -> Iterator[Restore]:
+    """Yield what restores the attributes of an object of the user's, or of a class."""
+    if isinstance(value, type):
+        put, drop = partial(type.__setattr__, value), partial(type.__delattr__, value)
+        yield _names(partial(_class_attributes, value), put, drop)
+    elif holds_state(value):
+        if hasattr(value, "__dict__"):
+            yield _items(vars(value))
+        if any("__slots__" in vars(kind) for kind in type(value).__mro__):
+            put, drop = partial(object.__setattr__, value), partial(object.__delattr__, value)
+            yield _names(lambda: dict(slots_of(value)), put, drop)
+
+
+def _contents_of(cell: CellType) -> dict[str, Any]:
+    """Return what a captured variable holds, if it has been assigned."""
+    with suppress(ValueError):
+        return {"cell_contents": cell.cell_contents}
+    return {}
+
+
+def _class_attributes(kind: type) -> dict[str, Any]:
+    # Python itself manages those with two underscores.
+    return {name: value for name, value in vars(kind).items() if not name.startswith("__")}
+
+
+def _items(
+    mapping: dict[Any, Any], names: Container[Any] | None = None, *, counts: bool = False
+) -> Restore:
+    """Return what restores the items of a dict, or those of some names."""
+
+    def read() -> dict[Any, Any]:
+        every = dict(kind.items(mapping))
+        return every if names is None else {k: v for k, v in every.items() if k in names}
+
+    kind = OrderedDict if isinstance(mapping, OrderedDict) else dict
+    put, drop = partial(kind.__setitem__, mapping), partial(kind.__delitem__, mapping)
+    return _names(read, put, drop, counts=counts)
+
+
+def _names(
+    read: Callable[[], dict[Any, Any]],
+    put: Callable[[Any, Any], object],
+    drop: Callable[[Any], object],
+    *,
+    counts: bool = False,
+) -> Restore:
+    """Return what restores names to the values that `read` returns now, by identity.
+
+    With `counts`, a plain number stays if it is new, or in place of another.
+    """
+    saved = read()
+
+    def restore() -> None:
+        now = read()
+        if not saved.keys() <= now.keys():
+            # All are put back anew, because what was removed would become the last.
+            for name in now.keys() & saved.keys():
+                drop(name)
+            now = {name: value for name, value in now.items() if name not in saved}
+        for name, value in {**now, **saved}.items():
+            was, is_now = saved.get(name, MISSING), now.get(name, MISSING)
+            if was is is_now or (counts and {type(was), type(is_now)} <= PLAIN_OR_MISSING):
+                continue
+            if was is not MISSING:
+                put(name, value)
+            else:
+                drop(name)
+
+    return restore
+
+
+def _restore_sequence(value: Any, saved: list[Any], *, logs: bool) -> None:
+    """Restore the items of a list, deque or set, by identity; with `logs`, what was added stays."""
+    now = [*value]
+    if logs and (_is_same(now[: len(saved)], saved) or {*map(type, now + saved)} <= PLAIN):
+        return
+    if not _is_same(now, saved):
+        kind = next(kind for kind in FILL if isinstance(value, kind))
+        kind.clear(value)  # type: ignore[attr-defined]
+        FILL[kind](value, saved)
+
+
+def _is_same(some: list[Any], others: list[Any]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
+
+
+# The numbers in arrays
+
+
+def _contents(
+    found: list[Reached], params: object, lost: Callable[[str], object] | None
+) -> Iterator[Restore]:
+    """Yield what restores the numbers in arrays, bit for bit, but not in those of θ."""
+    is_theta = _memory_of(params)
+    to_copy, to_hash = MOST_COPIED, MOST_HASHED
+    arrays = [(each.name, array) for each in found for array in _view(each.value)]
+    for name, array in sorted(arrays, key=lambda named: named[1].nbytes):
+        if is_theta(array):
+            continue
+        if array.nbytes <= to_copy:
+            to_copy -= array.nbytes
+            yield partial(_restore_numbers, array, array.copy())
+        elif lost is not None and array.nbytes <= to_hash:
+            to_hash -= array.nbytes
+            yield partial(_tell_if_changed, array, digest([(name, array)]), name, lost)
+
+
+def _view(value: Any) -> Iterator[Array]:
+    """Yield a view of the memory of an array that may change."""
+    library = library_of(value)
+    with suppress(Exception):  # a tensor may be sparse, or without numbers
+        if isinstance(value, np.ndarray):
+            array = value.view(np.ndarray)
+        elif library is not None and library.is_writable and library.shares(value):
+            array = library.array(value)
+        else:
+            return
+        if array.size and array.flags.writeable and not array.dtype.hasobject:
+            yield array
+
+
+def _memory_of(params: object) -> Callable[[Array], bool]:
+    """Return a function that tells if an array has memory in common with θ."""
+    # Errors in the parameters are reported later, when they are collected.
+    bounds: list[tuple[int, int]] = []
+    with suppress(Exception):
+        leaves = [leaf for _, leaf in array_leaves(without_generators(params))]
+        bounds = sorted(byte_bounds(array) for leaf in leaves for array in _view(leaf))
+    starts = [start for start, _ in bounds]
+    stops = [*accumulate((stop for _, stop in bounds), max)]
+
+    def overlaps(array: Array) -> bool:
+        start, stop = byte_bounds(array)
+        before = bisect_left(starts, stop)
+        return before > 0 and stops[before - 1] > start
+
+    return overlaps
+
+
+def _restore_numbers(array: Array, saved: Array) -> None:
+    # Memory that has not changed is not written to: somebody else may be using it.
+    if not same_bits(array, saved):
+        array[...] = saved
+
+
+def _tell_if_changed(array: Array, before: str, name: str, lost: Callable[[str], object]) -> None:
+    if digest([(name, array)]) != before:
+        lost(name)
+
+
+# Random states
 
 
 def _global_randomness() -> Iterator[Restore]:
@@ -79,28 +298,22 @@ def _global_randomness() -> Iterator[Restore]:
             yield partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
 
 
-def _is_random(value: object) -> bool:
-    kind = type(value)
-    if issubclass(kind, random.SystemRandom):
-        # It reads the system's entropy and has no state to restore.
-        return False
-    kinds = (np.random.Generator, np.random.RandomState, random.Random)
-    return issubclass(kind, (*kinds, torch_class("Generator")))
-
-
 def _own_randomness(generator: Any) -> Restore:
     if isinstance(generator, np.random.Generator):
-        bits = generator.bit_generator
-        return partial(setattr, bits, "state", bits.state)
+        generator = generator.bit_generator
+    if isinstance(generator, np.random.BitGenerator):
+        return partial(setattr, generator, "state", generator.state)
     if isinstance(generator, random.Random):
         return partial(generator.setstate, generator.getstate())
     return partial(generator.set_state, generator.get_state())
 
 
-def _torch_state(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
+# PyTorch
+
+
+def _torch_state(params: object, modules: list[Any]) -> Iterator[Restore]:
     """Yield functions that restore gradients, running means and modes, each once."""
-    distinct = {id(module): module for module in modules}.values()
-    tensors = [parameter for module in distinct for parameter in module.parameters()]
+    tensors = [parameter for module in modules for parameter in module.parameters()]
     # Errors in the parameters are reported later, when they are collected.
     with suppress(Exception):
         leaves = [leaf for _, leaf in array_leaves(without_generators(params))]
@@ -109,11 +322,13 @@ def _torch_state(params: object, modules: Iterable[Any]) -> Iterator[Restore]:
         if tensor.is_leaf:
             values = None if tensor.grad is None else tensor.grad.detach().clone()
             yield partial(_restore_gradient, tensor, tensor.grad, values)
-    for module in distinct:
+    for module in modules:
+        # Those in this memory are restored like any other array.
         for buffer in module.buffers():
-            yield partial(buffer.data.copy_, buffer.detach().clone())
-        for part in module.modules():
-            yield partial(setattr, part, "training", part.training)
+            if buffer.device.type != "cpu":
+                yield partial(buffer.data.copy_, buffer.detach().clone())
+        # A module that was compiled does not keep its mode among its attributes.
+        yield partial(setattr, module, "training", module.training)
 
 
 def _restore_gradient(tensor: Any, grad: Any, values: Any) -> None:

@@ -21,9 +21,9 @@ from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._result.changes import changes
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import LISTED, Verdict
-from gradcheck_magic._wording import first_line
+from gradcheck_magic._wording import first_line, listed
 
-__all__ = ["conclude", "has_failed", "most_telling", "with_changes"]
+__all__ = ["conclude", "has_failed", "most_telling", "with_changes", "with_lost"]
 
 CUT_SHORT = (
     "The check was stopped early: the search for the cause made no further evaluations of the cost."
@@ -36,6 +36,17 @@ def with_changes(previous: GradientCheck | None, check: GradientCheck) -> Gradie
         return check
     differences = (previous.difference, check.difference)
     return replace(check, changes=changes(previous.parameters, check.parameters, differences))
+
+
+def with_lost(lost: list[str], check: GradientCheck) -> GradientCheck:
+    """Return the same check with a note on arrays that the cost has changed for good."""
+    if not lost:
+        return check
+    note = (
+        f"The cost has changed {listed(lost)}, too large to be copied before a check and restored "
+        "after it: run the cell that fills it again."
+    )
+    return replace(check, notes=(*check.notes, note))
 
 
 def has_failed(check: GradientCheck) -> bool:
@@ -61,7 +72,8 @@ def most_telling(checks: list[GradientCheck], request: Request) -> GradientCheck
     return replace(
         telling,
         point=point,
-        n_evaluations=sum(check.n_evaluations for check in checks),
+        # At each other point, the cost was called once before the gradient.
+        n_evaluations=sum(check.n_evaluations for check in checks) + len(checks) - 1,
         seconds=sum(check.seconds for check in checks),
         reasons=reasons,
         notes=notes,

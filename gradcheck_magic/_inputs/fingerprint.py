@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._inputs.pairing import Pairing
 
-__all__ = ["changed_since", "digest", "fingerprint"]
+__all__ = ["changed_since", "digest", "fingerprint", "same_bits"]
 
 # The number of bytes hashed at a time; they are copied only if the array is not contiguous.
 BYTES_AT_ONCE = 1 << 19
@@ -64,6 +64,16 @@ def digest(arrays: Iterable[tuple[str, NDArray[Any]]], most: float = math.inf) -
             start = k * n_blocks // n_hashed * entries
             hashed.update(_block_hash(flat[start : start + entries]))
     return hashed.hexdigest()
+
+
+def same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Return True if two arrays of the same shape and dtype agree in every bit."""
+    # Equal numbers may differ in bits, as 0.0 and -0.0 do, and nan does not equal itself.
+    return np.array_equal(_bytes(one), _bytes(other))
+
+
+def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def _block_hash(block: NDArray[Any]) -> bytes:

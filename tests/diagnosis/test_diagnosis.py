@@ -815,15 +815,15 @@ def test_broadcast_in_the_cost():
 def test_a_cost_that_keeps_arrays_keeps_plain_ones():
     """When the check is over, arrays that the cost has kept no longer watch its operations."""
     params, grads, cost = regression((20, 1))
-    kept = {}
+    kept = []
 
     def cost_function(p):
-        kept["w"], kept["twice"] = p["w"], 2 * p["w"]
+        kept.extend([p["w"], 2 * p["w"]])
         return cost(p)
 
     (diagnosis,) = check_gradients(params, grads, cost_function).diagnoses
     assert diagnosis.cause is Cause.BROADCAST
-    assert {type(value) for value in kept.values()} == {np.ndarray}
+    assert {type(value) for value in kept[-2:]} == {np.ndarray}
 
 
 def test_watching():

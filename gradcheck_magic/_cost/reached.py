@@ -1,0 +1,269 @@
+"""Everything that the user's functions reach, and may change when they are called.
+
+The walk begins at the functions, and follows what they read: variables, the items of containers,
+the attributes of objects and classes, and the functions that these call. It enters the user's own
+code and objects, and PyTorch's modules; of other libraries' objects it sees only the arrays and
+random generators that they hold.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import random
+import re
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import (
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
+from typing import Any
+
+import numpy as np
+
+from gradcheck_magic._cost.calling import PACKAGE
+from gradcheck_magic._cost.free_variables import global_variables, instance_attributes
+from gradcheck_magic._inputs.arrays import library_of, torch_class
+from gradcheck_magic._inputs.containers import is_module
+
+__all__ = ["PLAIN", "Reached", "holds_state", "is_generator", "reached", "slots_of"]
+
+# Types whose values cannot change, and which hold nothing.
+PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, slice, np.ufunc})
+# Only this many items of a container are examined: longer lists are data.
+MOST_HELD = 1000
+# The walk ends after this many objects; a network by hand has some hundreds.
+MOST_REACHED = 100_000
+# The beginnings of the paths of Python's own files, and of this package; and what is in the path of
+# an installed library.
+OF_PYTHON = (str(Path(os.__file__).parent) + os.sep, PACKAGE, "<frozen")
+INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]")
+# What a descriptor in a class wraps.
+WRAPPED = {
+    staticmethod: "__func__",
+    classmethod: "__func__",
+    property: "fget",
+    functools.cached_property: "func",
+}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reached:
+    """An object that a function reaches.
+
+    Attributes
+    ----------
+    name : str
+        The way to it, such as ``net.layers[0].A``.
+    value : object
+        The object; or the cell that holds a captured variable.
+    owned : bool
+        True if it is the state of some object; False if only variables and their containers lead
+        to it.
+    """
+
+    name: str
+    value: Any
+    owned: bool = False
+
+
+def reached(*roots: object) -> Iterator[Reached]:
+    """Yield everything that some functions, or objects, reach, each once."""
+    # They are kept, so that no `id` is used twice.
+    seen: dict[int, object] = {}
+    waiting = [Reached(getattr(root, "__name__", ""), root) for root in roots]
+    while waiting and len(seen) < MOST_REACHED:
+        each = waiting.pop()
+        if type(each.value) in PLAIN or id(each.value) in seen:
+            continue
+        seen[id(each.value)] = each.value
+        yield each
+        with suppress(Exception):  # an object of the user's may answer with anything
+            waiting.extend(_inside(each))
+
+
+def _inside(each: Reached) -> Iterator[Reached]:
+    """Yield what an object holds."""
+    # The type is examined, not the value: a proxy may raise when it is asked for its class.
+    kind = type(each.value)
+    for kinds, inside in INSIDE:
+        if issubclass(kind, kinds):
+            yield from inside(each)
+            return
+    if not (library_of(each.value) or is_generator(each.value)):
+        yield from _inside_object(each)
+
+
+def _inside_cell(each: Reached) -> Iterator[Reached]:
+    yield Reached(each.name, each.value.cell_contents)
+
+
+def _inside_method(each: Reached) -> Iterator[Reached]:
+    owner = each.value.__self__
+    yield Reached(type(owner).__name__, owner)
+    yield Reached(each.name, getattr(each.value, "__func__", None))
+
+
+def _inside_partial(each: Reached) -> Iterator[Reached]:
+    called = each.value
+    for part in (called.func, *called.args, *called.keywords.values()):
+        yield Reached(each.name, part)
+
+
+def _inside_class(each: Reached) -> Iterator[Reached]:
+    kind = each.value
+    if not _is_users(kind.__module__):
+        return
+    for name, value in vars(kind).items():
+        # A method or property is looked for in what wraps it.
+        held = getattr(value, WRAPPED.get(type(value), ""), value)
+        yield Reached(f"{kind.__name__}.{name}", held, owned=True)
+    for base in kind.__bases__:
+        yield Reached(base.__name__, base)
+
+
+def _inside_function(each: Reached) -> Iterator[Reached]:
+    """Yield the variables that a function captures and, if it is the user's own, all it reads."""
+    function = each.value
+    code = function.__code__
+    # A function of a library may wrap one of the user's.
+    yield from map(Reached, code.co_freevars, function.__closure__ or ())
+    if _is_in_library(code.co_filename):
+        return
+    for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+        yield Reached(function.__name__, value)
+    for name, value in vars(function).items():
+        yield Reached(f"{function.__name__}.{name}", value, owned=True)
+    for name, value in global_variables(function):
+        if isinstance(value, ModuleType):
+            yield from _read_from_module(name, value, code)
+        else:
+            yield Reached(name, value)
+
+
+def _read_from_module(name: str, module: ModuleType, code: CodeType) -> Iterator[Reached]:
+    """Yield what a function reads from one of the user's modules, or from modules inside it."""
+    if not _is_users(module.__name__):
+        return
+    held = vars(module)
+    for attribute in _names(code) & held.keys():
+        value = held[attribute]
+        if isinstance(value, ModuleType):
+            if value.__name__.startswith(f"{module.__name__}."):
+                yield from _read_from_module(f"{name}.{attribute}", value, code)
+        else:
+            yield Reached(f"{name}.{attribute}", value)
+
+
+@functools.lru_cache(maxsize=1024)
+def _names(code: CodeType) -> frozenset[str]:
+    """Return the names of globals and attributes in a function and in those inside it."""
+    inner = (_names(part) for part in code.co_consts if isinstance(part, CodeType))
+    return frozenset(code.co_names).union(*inner)
+
+
+def _inside_container(each: Reached) -> Iterator[Reached]:
+    value = each.value
+    keyed: Iterable[tuple[Any, Any]] = (
+        dict.items(value) if isinstance(value, dict) else enumerate(value)
+    )
+    for key, item in islice(keyed, MOST_HELD):
+        name = f"{each.name}[{key!r}]" if type(key) in PLAIN else each.name
+        yield Reached(name, item, each.owned)
+
+
+def _inside_array(each: Reached) -> Iterator[Reached]:
+    if each.value.dtype.hasobject:
+        for item in each.value.flat[:MOST_HELD]:
+            yield Reached(each.name, item, each.owned)
+
+
+def _inside_module(_: Reached) -> Iterator[Reached]:
+    """Yield nothing: what matters in a module is what a function reads from it."""
+    yield from ()
+
+
+def _inside_object(each: Reached) -> Iterator[Reached]:
+    """Yield the attributes of an object, its class, and the function that it wraps."""
+    value = each.value
+    wrapped = inspect.getattr_static(value, "__wrapped__", None)
+    if callable(wrapped):  # by `jax.jit` or `functools.cache`
+        yield Reached(each.name, value.__wrapped__)
+    is_entered = holds_state(value)
+    for name, held in (*instance_attributes(value), *slots_of(value)):
+        if is_entered or _is_known(held):
+            yield Reached(f"{each.name}.{name}", held, owned=True)
+    if is_entered:
+        yield Reached(type(value).__name__, type(value))
+
+
+def _is_known(held: object) -> bool:
+    """Return True for what is looked at even in an object of a library."""
+    functions = (FunctionType, MethodType, functools.partial, np.ndarray)
+    known = issubclass(type(held), functions) or is_generator(held) or holds_state(held)
+    return known or library_of(held) is not None
+
+
+def holds_state(value: object) -> bool:
+    """Return True for an object of the user's own classes, and for a PyTorch module."""
+    kind = type(value)
+    return kind is SimpleNamespace or _is_users(kind.__module__) or is_module(value)
+
+
+def slots_of(value: object) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of an object that its class declares in `__slots__`."""
+    for kind in type(value).__mro__:
+        # Looking through every class would take long.
+        for name, member in vars(kind).items() if "__slots__" in vars(kind) else ():
+            if inspect.ismemberdescriptor(member):
+                with suppress(AttributeError):  # it has no value yet
+                    yield name, member.__get__(value)
+
+
+def is_generator(value: object) -> bool:
+    """Return True for a random generator that has a state."""
+    kind = type(value)
+    if issubclass(kind, random.SystemRandom):
+        # It reads the system's entropy and has no state to restore.
+        return False
+    numpys = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
+    return issubclass(kind, (*numpys, random.Random, torch_class("Generator")))
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_users(module: str) -> bool:
+    """Return True if a module is the user's own: a notebook, or a file of theirs."""
+    if module == "__main__":
+        return True
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return module not in sys.builtin_module_names and not _is_in_library(file or "")
+
+
+def _is_in_library(file: str) -> bool:
+    """Return True for a file of Python itself, of an installed library, or of this package."""
+    return file.startswith(OF_PYTHON) or INSTALLED.search(file) is not None
+
+
+# What looks inside an object, by its type; any other is looked at as an object of some class.
+INSIDE: tuple[tuple[Any, Callable[[Reached], Iterator[Reached]]], ...] = (
+    (CellType, _inside_cell),
+    (FunctionType, _inside_function),
+    ((MethodType, BuiltinMethodType), _inside_method),
+    (functools.partial, _inside_partial),
+    (type, _inside_class),
+    (ModuleType, _inside_module),
+    ((dict, list, tuple, set, frozenset, deque), _inside_container),
+    (np.ndarray, _inside_array),
+)

@@ -1,0 +1,385 @@
+"""What a cost keeps from one call to the next is after a check as it was before."""
+
+import contextlib
+import functools
+import sys
+import types
+from collections import OrderedDict, defaultdict, deque
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from gradcheck_magic import GradientCheckInterrupted, Verdict, check_gradients, step_curve
+from gradcheck_magic._cost import restore
+from gradcheck_magic._cost.evaluation import OutOfTime
+
+random = np.random.default_rng(0)
+X, Y = random.normal(size=(8, 3)), random.normal(size=(8, 1))
+
+
+class Layer:
+    """A layer that keeps its activations in attributes, a dict, a list, arrays and slots."""
+
+    def __init__(self, rows, columns):
+        self.W = random.normal(size=(rows, columns))
+        self.cache, self.stack, self.steps = {"t": 0}, [], 0
+        self.buffer = np.full((8, columns), np.nan)
+        self.slots = Slots()
+        self.means = {"running": np.zeros(columns), "n": 0}
+
+    def forward(self, x):
+        self.x, self.out = x, np.tanh(x @ self.W)
+        self.cache["out"] = self.out
+        self.cache["t"] += 1
+        self.stack.append((x, self.out))
+        self.buffer[...] = self.out
+        self.slots.kept = self.out
+        self.steps += 1
+        self.means["running"] = 0.9 * self.means["running"] + 0.1 * x.mean()
+        self.means["n"] += 1
+        return self.out
+
+
+class Slots:
+    __slots__ = ("kept", "other")
+
+
+class Net:
+    """A network by hand: `backward` uses what `forward` has kept."""
+
+    last = None
+
+    def __init__(self):
+        self.layers = [Layer(3, 4), Layer(4, 1)]
+        self.params = {"W1": self.layers[0].W, "W2": self.layers[1].W}
+        self.forward()
+
+    def forward(self):
+        out = X
+        for layer in self.layers:
+            out = layer.forward(out)
+        self.out = type(self).last = out
+        return out
+
+    def cost(self):
+        return float(np.mean((self.forward() - Y) ** 2))
+
+    def backward(self):
+        one, two = self.layers
+        d = 2 * (self.out - Y) / Y.size * (1 - two.cache["out"] ** 2)
+        dA = d @ two.W.T * (1 - one.buffer**2)
+        return {"dW1": one.stack[-1][0].T @ dA, "dW2": two.x.T @ d}
+
+    def state(self):
+        """Return everything that can be seen of it: what is an object by its id, too."""
+        return [type(self).last, *map(seen, [vars(self), *map(vars, self.layers)])]
+
+
+def seen(value):
+    if isinstance(value, np.ndarray):
+        return id(value), value.tobytes()
+    if isinstance(value, dict):
+        return id(value), [(k, seen(v)) for k, v in value.items()]
+    if isinstance(value, tuple):
+        return [seen(v) for v in value]
+    if isinstance(value, list):
+        return id(value), [seen(v) for v in value]
+    if isinstance(value, Slots):
+        return [(n, id(getattr(value, n, None))) for n in Slots.__slots__]
+    return id(value)
+
+
+def check_closure(net, **options):
+    return check_gradients(net.params, net.backward(), net.cost, **options)
+
+
+def check_arguments(net, **options):
+    """Check with a cost that puts its arguments into the network."""
+
+    def cost(W1, W2):
+        net.params = {"W1": W1, "W2": W2}
+        net.layers[0].W, net.layers[1].W = W1, W2
+        return net.cost()
+
+    return check_gradients(net.params, net.backward(), cost, **options)
+
+
+def check_written(net, **options):
+    """Check with a cost that writes its arguments into the network's own arrays."""
+
+    def cost(params):
+        for layer, W in zip(net.layers, params.values(), strict=True):
+            layer.W[...] = W
+        return net.cost()
+
+    return check_gradients(net.params, net.backward(), cost, **options)
+
+
+def check_flat(net, **options):
+    def cost(theta):
+        net.layers[0].W, net.layers[1].W = theta[:12].reshape(3, 4), theta[12:].reshape(4, 1)
+        return net.cost()
+
+    return check_gradients(net.params, net.backward(), cost, call="flat", **options)
+
+
+def check_function(net, **options):
+    """Check a gradient that is a function, and uses what the cost has kept."""
+    return check_gradients(net.params, net.backward, net.cost, **options)
+
+
+def draw_curve(net, **_):
+    step_curve(net.params, net.backward(), net.cost, "W1", [0, 0])
+    return check_closure(net)
+
+
+WAYS = [check_closure, check_arguments, check_written, check_flat, check_function, draw_curve]
+
+
+@pytest.mark.parametrize("mode", ["full", "scan"])
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_kept(way, mode):
+    """The same check is right as often as it is made, and leaves everything as it was."""
+    net = Net()
+    before = net.state()
+    for _ in range(3):
+        assert way(net, mode=mode).verdict is Verdict.CORRECT
+        assert net.state() == before
+
+
+def test_at_several_points():
+    """At other points, the cost has been called before the gradient is."""
+    net, calls = Net(), []
+    before = net.state()
+
+    def cost():
+        calls.append(1)
+        return net.cost()
+
+    check = check_gradients(net.params, net.backward, cost, points=3)
+    assert check.verdict is Verdict.CORRECT
+    assert check.n_evaluations == len(calls)
+    assert net.state() == before
+
+
+class StoppedError(Exception):
+    """A cost has failed."""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StoppedError, SystemExit, OutOfTime])
+@pytest.mark.parametrize("call", [1, 2, 5, 20])
+def test_after_any_end(error, call):
+    """An error or an interrupt, even before the parameters are put back by the cost itself."""
+    net = Net()
+    before, calls = net.state(), []
+
+    def cost(params):
+        calls.append(1)
+        for layer, W in zip(net.layers, params.values(), strict=True):
+            layer.W[...] = W
+        if len(calls) == call:
+            net.cost()
+            raise error
+        return net.cost()
+
+    with contextlib.suppress(error, GradientCheckInterrupted):
+        check_gradients(net.params, net.backward(), cost)
+    assert len(calls) >= call
+    assert net.state() == before
+
+
+# What a function may keep, and where; each function changes it, and returns nothing.
+module = types.ModuleType("layers_of_the_user")
+exec(  # noqa: S102 (a file of the user's)
+    "cache = {}\nstate = None\ndef keep(x):\n    global state\n    state = cache['x'] = x\n",
+    module.__dict__,
+)
+held, replaced, ordered = {"A": X}, X, OrderedDict(one=X, two=Y)
+full, grown, short = deque([X, Y], maxlen=2), defaultdict(list, A=[X]), [X, Y]
+objects = np.array([X, None], dtype=object)
+array = X.copy()
+
+
+@dataclass
+class Record:
+    A: object = None
+
+
+record, namespace = Record(X), types.SimpleNamespace(A=X)
+
+
+def rebinds_global():
+    global replaced  # noqa: PLW0603 (what is tested, here and below)
+    replaced = X + 1
+
+
+def forgets_global():
+    global replaced  # noqa: PLW0603
+    del replaced
+
+
+def puts_attribute():
+    puts_attribute.cache = X + 1
+
+
+def captures():
+    kept = X
+
+    def rebinds():
+        nonlocal kept
+        kept = X + 1
+
+    return rebinds, lambda: kept
+
+
+rebinds_captured, captured = captures()
+
+
+def deep(function):
+    """Return a function that calls another through several layers."""
+
+    class Caller:
+        def __init__(self):
+            self.inner = [{"call": functools.partial(function)}]
+
+        @staticmethod
+        def through(call):
+            return call()
+
+        @property
+        def step(self):
+            return self.inner[0]["call"]
+
+        def __call__(self):
+            return self.through(self.step)
+
+    return np.vectorize(Caller().__call__)
+
+
+KEPT = {
+    "an item of a dict": (lambda: held.update(A=X + 1), lambda: held),
+    "a new item of a dict": (lambda: held.update(B=X), lambda: held),
+    "an item removed": (lambda: held.pop("A"), lambda: held),
+    "an array in place": (lambda: array.__iadd__(1), lambda: array),
+    "a zero in place": (lambda: np.negative(array, out=array), lambda: array),
+    "a global variable": (rebinds_global, lambda: replaced),
+    "a global variable that is deleted": (forgets_global, lambda: replaced),
+    "a captured variable": (rebinds_captured, captured),
+    "an attribute of a function": (puts_attribute, lambda: vars(puts_attribute)),
+    "an attribute of a record": (lambda: setattr(record, "A", X + 1), lambda: vars(record)),
+    "of a namespace": (lambda: setattr(namespace, "A", X + 1), lambda: vars(namespace)),
+    "of a class": (lambda: setattr(Record, "B", X), lambda: tuple(vars(Record).items())),
+    "an ordered dict": (lambda: ordered.popitem(last=False), lambda: tuple(ordered.items())),
+    "a full deque": (lambda: full.append(X), lambda: tuple(full)),
+    "a default dict": (lambda: grown["B"].append(X), lambda: tuple(grown.items())),
+    "a list that is cleared": (lambda: (short.clear(), short.append(Y)), lambda: short),
+    "a list in another order": (short.reverse, lambda: short),
+    "an array of objects": (lambda: objects.__setitem__(1, X), lambda: tuple(objects)),
+    "a module of the user's": (lambda: module.keep(X), lambda: (module.state, module.cache)),
+}
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, deep], ids=["directly", "deep"])
+@pytest.mark.parametrize(("change", "look"), KEPT.values(), ids=KEPT)
+def test_what_a_function_keeps(change, look, wrap):
+    before = seen(look())
+    with restore.restored(np.ones(2), wrap(change)):
+        change()
+        if change is not forgets_global:
+            assert seen(look()) != before
+    assert seen(look()) == before
+
+
+numbers, counts = [1], {"n": 0}
+
+
+class Foreign:
+    """An object of a library that is not entered."""
+
+
+Foreign.__module__ = "numpy"
+foreign = Foreign()
+
+
+def appends(log=[]):  # noqa: B006 (what is tested)
+    log.append(X)
+    return log
+
+
+LEFT = {
+    "numbers in a list": (lambda: numbers.append(2), lambda: tuple(numbers)),
+    "a count in a dict": (lambda: counts.update(n=counts["n"] + 1), lambda: tuple(counts.items())),
+    "a log of arrays": (appends, lambda: tuple(appends.__defaults__[0])),
+    "an object of a library": (
+        lambda: setattr(foreign, "A", X),
+        lambda: tuple(vars(foreign).items()),
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "look"), LEFT.values(), ids=LEFT)
+def test_what_is_left(change, look):
+    """What a function counts or logs in a variable stays: this is how people watch a check."""
+    before = seen(look())
+    with restore.restored(np.ones(2), change):
+        change()
+    assert seen(look()) != before
+
+
+def test_parameters_are_left_to_their_own_guard():
+    """What somebody else writes to the parameters meanwhile is not overwritten."""
+    W = np.ones(3)
+    with restore.restored({"W": W[:2]}, lambda: W):
+        W[0] = 2
+    assert W[0] == 2
+
+
+def test_what_is_too_large(monkeypatch):
+    """An array that cannot be copied is compared, and the note says that it has changed."""
+    monkeypatch.setattr(restore, "MOST_COPIED", X.nbytes)
+    W, kept, read = np.ones(3), np.zeros(2 * X.size), np.ones(3 * X.size)
+
+    def cost(W):
+        kept[:3] = W
+        return float(W @ W) + 0 * read[0]
+
+    check = check_gradients([W], [2 * W], cost)
+    assert check.verdict is Verdict.CORRECT
+    assert check.notes[-1] == (
+        "The cost has changed `kept`, too large to be copied before a check and restored after it: "
+        "run the cell that fills it again."
+    )
+    assert not any("read" in note for note in check.notes)
+
+
+def test_an_object_that_answers_with_anything():
+    """Objects that raise when they are looked at do not stop a check."""
+
+    class Odd:
+        __slots__ = ("__dict__", "slot")
+
+        def __getattribute__(self, name):
+            raise RuntimeError(name)
+
+    odd, W = Odd(), np.ones(2)
+    assert check_gradients([W], [2 * W], lambda p: float(p[0] @ p[0]) + 0 * bool(odd)).passed
+
+
+def test_what_contains_itself():
+    loop = [X]
+    loop.append({"loop": loop})
+    with restore.restored(np.ones(2), lambda: loop):
+        loop[1]["loop"] = None
+    assert loop[1]["loop"] is loop
+
+
+def test_the_walk_ends():
+    """It does not enter libraries: it stays among what a small network holds."""
+    sys.modules["layers_of_the_user"] = module
+    try:
+        found = list(restore.reached(Net().cost))
+    finally:
+        del sys.modules["layers_of_the_user"]
+    assert len(found) < 200
+    assert not any(isinstance(each.value, type(np)) for each in found if each.value is not module)
