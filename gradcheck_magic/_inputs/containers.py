@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import GeneratorType
 from typing import Any
 
@@ -85,8 +85,22 @@ def rebuilt(node: Any, held: Sequence[Any]) -> Any:
     if is_module(node):
         own = (id(parameter) for _, parameter in node.named_parameters())
         # `deepcopy` looks in this dict first, so each reference to a parameter gets the new one.
-        return copy.deepcopy(node, dict(zip(own, held, strict=True)))
+        known = dict(zip(own, held, strict=True))
+        # Torch refuses to copy what a module has kept of an earlier forward pass.
+        for tensor in _computed([vars(part) for part in node.modules()]):
+            known[id(tensor)] = tensor.detach().clone()
+        return copy.deepcopy(node, known)
     return _flattened(node)[1].unflatten(held)
+
+
+def _computed(node: Any) -> Iterator[Any]:
+    """Yield the tensors in a container that torch has computed from others."""
+    if issubclass(type(node), torch_class("Tensor")):
+        if not node.is_leaf:
+            yield node
+    elif issubclass(type(node), (dict, list, tuple)):
+        for _, child in children(node) or ():
+            yield from _computed(child)
 
 
 # Pytrees

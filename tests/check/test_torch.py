@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -253,6 +254,69 @@ def test_tied():
         check = check_gradients(model, None, cost, call=call)
         assert check.passed
         assert [p.name for p in check.parameters] == ["0.weight", "0.bias", "2.bias"]
+
+
+class Keeping(nn.Module):
+    """A module that keeps tensors in every way: anew, in place, in a buffer and in an attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 1).double()
+        self.register_buffer("mean", torch.zeros(3, dtype=torch.float64))
+        self.register_buffer("last", torch.zeros(5, 1, dtype=torch.float64))
+        self.norm = nn.BatchNorm1d(3).double()
+        self.seen, self.kept, self.calls = torch.zeros(1), [None], 0
+
+    def forward(self, X):
+        self.mean = 0.9 * self.mean + X.mean(0)
+        self.kept = [self.linear(self.norm(X))]
+        self.last.copy_(self.kept[0].detach())
+        self.seen += 1
+        self.calls += 1
+        return self.kept[0]
+
+
+def held_by(module):
+    """Return what each module in a module holds: which objects, and their numbers."""
+    return [
+        (name, id(value), value.detach().numpy().tobytes() if torch.is_tensor(value) else value)
+        for part in module.modules()
+        for held in (vars(part), part._buffers)
+        for name, value in held.items()
+        if not name.startswith("_")
+    ]
+
+
+@pytest.mark.parametrize("mode", ["full", "scan"])
+@pytest.mark.parametrize("call", ["closure", "structured"])
+def test_what_a_module_keeps(call, mode):
+    """Buffers and attributes that `forward` assigns anew or changes in place are restored."""
+    torch.manual_seed(0)
+    model, X = Keeping(), torch.randn(5, 3, dtype=torch.float64)
+
+    def cost(m=model):
+        return (m(X) ** 2).mean()
+
+    cost().backward()
+    before = held_by(model)
+    assert check_gradients(model, None, cost, call=call, mode=mode).passed
+    assert held_by(model) == before
+
+
+def test_a_compiled_module_stays():
+    """The buffers of a scripted module are not among its attributes, and are restored as well."""
+    torch.manual_seed(0)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        model = torch.jit.script(nn.BatchNorm1d(3).double())
+    X = torch.randn(5, 3, dtype=torch.float64)
+
+    def cost():
+        return (model(X) ** 3).sum()
+
+    cost().backward()
+    before = [buffer.clone() for buffer in model.buffers()]
+    assert check_gradients(dict(model.named_parameters()), None, cost).passed
+    assert all(map(torch.equal, model.buffers(), before))
 
 
 def test_running_means_stay():
