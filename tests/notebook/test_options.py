@@ -169,8 +169,14 @@ NO_PLAIN_NAMES = [
 ]
 
 
-@pytest.mark.parametrize("option", ["params", "grads", "cost", "workers"])
-@pytest.mark.parametrize("value", NO_PLAIN_NAMES, ids=lambda value: value[:20])
+ROWS = [
+    *(("params", value) for value in NO_PLAIN_NAMES),
+    *((option, "grads()") for option in ("grads", "cost", "workers")),
+    ("workers", "[pool]"),
+]
+
+
+@pytest.mark.parametrize(("option", "value"), ROWS, ids=lambda text: text[:20])
 def test_nothing_from_the_file_is_run(project, option, value):
     """Where a notebook may set an expression, a file may only set a name or several."""
     project(f"{OURS}{option} = {json.dumps(value, ensure_ascii=False)}")
