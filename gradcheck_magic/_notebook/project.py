@@ -115,10 +115,11 @@ def _folders() -> list[Path]:
 
 def _danger(file: Path) -> str:
     """Return who else may change what is read from a file; nothing if nobody may."""
+    told = {file: "it", file.parent: "its folder"}
     real = file.resolve()
-    for path in dict.fromkeys((real, real.parent, file.parent)):
+    for path in (real, real.parent, file.parent):
         if writer := writer_besides_me(path):
-            return f"{writer} may write to {printable(os.path.relpath(path))}"
+            return f"{writer} may write to {told.get(path) or printable(os.path.relpath(path))}"
     return ""
 
 
