@@ -69,7 +69,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     Raises
     ------
     InputError
-        If an option in the project's ``pyproject.toml`` has an invalid value.
+        If an option in the project's ``pyproject.toml`` has an invalid value; in CI, also if
+        others may write to that file.
     """
     from gradcheck_magic._notebook.magic import load
 

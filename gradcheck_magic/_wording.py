@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import html
 from collections.abc import Iterable
 
 __all__ = [
+    "as_html",
     "counted",
     "did_you_mean",
     "duration",
@@ -22,6 +24,8 @@ __all__ = [
 SHORTEST_STEM = 3
 # Nobody reads a longer quotation to its end.
 LONGEST_QUOTE = 160
+# An exception may explain something.
+LONGEST_MESSAGE = 1000
 
 
 def first_line(error: BaseException) -> str:
@@ -30,7 +34,7 @@ def first_line(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 (the user's own may raise anything)
         return "its message cannot be read"
-    return printable(text.partition("\n")[0])
+    return shortened(printable(text.partition("\n")[0]), LONGEST_MESSAGE)
 
 
 def printable(text: str) -> str:
@@ -45,11 +49,19 @@ def escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def shortened(text: str) -> str:
+def as_html(text: str) -> str:
+    """Return text as HTML, in an element or an attribute: nothing in it has an effect there.
+
+    A character that would turn the direction of writing, or is invisible, is escaped.
+    """
+    return html.escape(printable(text))
+
+
+def shortened(text: str, most: int = LONGEST_QUOTE) -> str:
     """Return a user's text, without its middle if it is very long."""
-    if len(text) <= LONGEST_QUOTE:
+    if len(text) <= most:
         return text
-    return f"{text[: LONGEST_QUOTE // 2]}...{text[-LONGEST_QUOTE // 4 :]}"
+    return f"{text[: most // 2]}...{text[-most // 4 :]}"
 
 
 def quoted(value: object) -> str:

@@ -207,7 +207,9 @@ def variable_names(names: Names) -> dict[int, str]:
     if not isinstance(names, Mapping):
         return found
     with while_reading("names"):
-        named: list[tuple[str, Any]] = [(k, v) for k, v in names.items() if isinstance(k, str)]
+        named: list[tuple[str, Any]] = [
+            (readable_key(k), v) for k, v in names.items() if isinstance(k, str)
+        ]
     for name, value in named:
         # A generator such as model.parameters() would only be another name for the parameters.
         if is_module(value):

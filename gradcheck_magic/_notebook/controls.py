@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from gradcheck_magic._report.close_up_card import close_up_card, curve_card
 from gradcheck_magic._report.words import progress_text
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
-from gradcheck_magic._wording import first_line
+from gradcheck_magic._wording import as_html, first_line
 from gradcheck_magic.errors import GradientCheckError, InputError
 
 __all__ = ["Controls", "Requests", "close"]
@@ -144,7 +143,7 @@ class Controls:
 
     def _say(self, text: str, *, is_error: bool = False) -> None:
         tone = "gc-error" if is_error else "gc-muted"
-        shown = html.escape(text)
+        shown = as_html(text)
         self._status.value = f'<div class="{tone}" role="status" aria-live="polite">{shown}</div>'
 
 

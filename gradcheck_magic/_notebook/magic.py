@@ -39,7 +39,7 @@ from gradcheck_magic._notebook.plain_cards import (
     outputs_stand_alone,
     style_of,
 )
-from gradcheck_magic._notebook.project import project_options
+from gradcheck_magic._notebook.project import Project, read_project
 from gradcheck_magic._notebook.watch import Watch, subject_of
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
@@ -99,6 +99,11 @@ explains the options in more detail.
 """
 
 
+def _help(project: Project) -> str:
+    """Return what `%gradcheck?` shows, with the defaults of a project."""
+    return f"{HELP}{project.described()}\nOptions:\n\n{described()}"
+
+
 @magics_class
 class GradcheckMagics(Magics):
     """The gradient check as a magic, with defaults from ``%config GradcheckMagics``."""
@@ -120,8 +125,8 @@ class GradcheckMagics(Magics):
         }
     )
 
-    def __init__(self, shell: InteractiveShell, project: dict[str, Any]) -> None:
-        config = Config({type(self).__name__: project})
+    def __init__(self, shell: InteractiveShell, project: Project) -> None:
+        config = Config({type(self).__name__: dict(project.options)})
         # The user's own configuration overrides that of the project.
         config.merge(shell.config)
         super().__init__(shell=shell, config=config)
@@ -164,7 +169,7 @@ class GradcheckMagics(Magics):
             show_from_user_code(self.shell, error)
             raise
 
-    gradcheck.__doc__ = f"{HELP}\nOptions:\n\n{described()}"
+    gradcheck.__doc__ = _help(Project())
 
     def options_of(self, line: str) -> argparse.Namespace:
         """Return the options of a line, with the configured defaults."""
@@ -176,7 +181,7 @@ class GradcheckMagics(Magics):
         if options.watch and options.unwatch:
             raise InputError("%gradcheck: --watch and --unwatch were given together: use only one.")
         if options.strict == "ci":
-            options.strict = os.environ.get("CI", "").strip().lower() not in NOT_CI
+            options.strict = _is_ci()
         return options
 
     def _check_cell(self, options: argparse.Namespace, namespace: Namespace) -> None:
@@ -368,12 +373,22 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
 # Loading and unloading
 
 
+def _is_ci() -> bool:
+    return os.environ.get("CI", "").strip().lower() not in NOT_CI
+
+
 def load(shell: InteractiveShell) -> None:
     """Register the magics with the options of the project, in place of any loaded before."""
-    project = project_options()
+    project = read_project()
+    for sentence in project.left_out:
+        # Nobody reads it in CI, where the checks may have to be strict.
+        if _is_ci():
+            raise InputError(sentence)
+        _say(f"gradcheck: {sentence}")
     unload(shell)
     magics = GradcheckMagics(shell, project)
     shell.register_magics(magics)
+    GradcheckMagics.gradcheck.__doc__ = _help(project)
     # The user's own configuration may have an invalid value.
     magics.options_of("")
 

@@ -7,11 +7,12 @@ of `pyproject.toml`. The completions and the help are made from it.
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import math
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from keyword import iskeyword
 from numbers import Integral, Real
 from typing import Any
@@ -29,13 +30,15 @@ class _Kind:
     """What the values of an option may be: in words, as a test, and all of them if they are few.
 
     `of_text` returns the value that is written on a line, or raises a ValueError. None: it is an
-    expression, which is evaluated only when the check is made.
+    expression, which is evaluated only when the check is made. `in_file` is the kind that may stand
+    in a file instead, as nothing from there is run. None: the same.
     """
 
     expected: str
     fits: Callable[[Any], bool]
     of_text: Callable[[str], object] | None = str
     choices: Sequence[str | bool] = ()
+    in_file: _Kind | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ class Option:
         """Its names on a line: `-q`, `--quiet` and `--no-quiet`."""
         no = f"--no-{self.name}" if self.is_switch and self.is_setting else ""
         return [flag for flag in (self.short, f"--{self.name}", no) if flag and self.is_on_line]
+
+    @property
+    def in_file(self) -> Option:
+        """The same option as a file may set it, where only plain values are accepted."""
+        return replace(self, kind=self.kind.in_file or self.kind)
 
     def expected(self, written: Callable[[object], str] = quoted) -> str:
         """Return a description of its values, with choices as they are written there."""
@@ -117,11 +125,27 @@ def _is_name(text: str) -> bool:
     return text.isidentifier() and not iskeyword(text) and not text.startswith("__")
 
 
+def _parsed(value: object) -> ast.expr | None:
+    """Return the syntax tree of an expression, or None if it is none."""
+    # An expression that is nested too deeply exhausts the parser.
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.parse(value.strip(), mode="eval").body if isinstance(value, str) else None
+    return None
+
+
 def _is_expression(value: object) -> bool:
-    try:
-        return isinstance(value, str) and bool(ast.parse(value.strip(), mode="eval"))
-    except (SyntaxError, ValueError):
-        return False
+    return _parsed(value) is not None
+
+
+def _is_notebook_name(node: ast.expr | None) -> bool:
+    # Not a builtin: `exit` would be called as the cost. Nor an attribute: `os.abort` would, too.
+    return isinstance(node, ast.Name) and _is_name(node.id) and not hasattr(builtins, node.id)
+
+
+def _are_names(value: object) -> bool:
+    node = _parsed(value)
+    several = node.elts if isinstance(node, (ast.List, ast.Tuple)) else [node]
+    return bool(several) and all(map(_is_notebook_name, several))
 
 
 def _is_workers(value: object) -> bool:
@@ -130,9 +154,24 @@ def _is_workers(value: object) -> bool:
 
 
 SWITCH = _choice((True, False))
-EXPRESSION = _Kind('a name or an expression, such as "model.weights"', _is_expression, of_text=None)
+EXPRESSION = _Kind(
+    'a name or an expression, such as "model.weights"',
+    _is_expression,
+    of_text=None,
+    in_file=_Kind(
+        'a name of the notebook or a list of names, such as "[W1, b1]"; %config takes expressions',
+        _are_names,
+    ),
+)
 WORKERS = _Kind(
-    'a whole number from 1 on, or an executor, such as "pool"', _is_workers, of_text=None
+    'a whole number from 1 on, or an executor, such as "pool"',
+    _is_workers,
+    of_text=None,
+    in_file=_Kind(
+        'a whole number from 1 on, or the name of an executor, such as "pool"; %config takes '
+        "expressions",
+        lambda value: _whole(1).fits(value) or _is_notebook_name(_parsed(value)),
+    ),
 )
 
 OPTIONS = [

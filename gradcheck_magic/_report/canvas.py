@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import re
 import warnings
@@ -16,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._wording import as_html
 
 __all__ = [
     "AGREE",
@@ -111,7 +111,7 @@ def svg(draw: Draw, alt: str) -> str:
     # References use ids made from a hash. All other ids would repeat on the page.
     element = re.sub(r'<g id="[^"]*">', "<g>", element)
     element = re.sub(r'(<image [^>]*?)\s?id="[^"]*"', r"\1", element)
-    words = html.escape(alt, quote=True)
+    words = as_html(alt)
     return element.replace("<svg", f'<svg role="img" aria-label="{words}"', 1)
 
 
@@ -129,6 +129,6 @@ def png(draw: Draw, alt: str) -> str:
         data = base64.b64encode(buffer.getvalue()).decode("ascii")
         elements += (
             f'<img class="{theme}" style="{style}" width="{round(INCHES[0] * DPI)}" '
-            f'alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
+            f'alt="{as_html(alt)}" src="data:image/png;base64,{data}">'
         )
     return elements

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -23,8 +22,9 @@ from gradcheck_magic._report.words import (
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import Entry, ParameterCheck
 from gradcheck_magic._result.verdict import THRESHOLDS
+from gradcheck_magic._wording import as_html
 
-__all__ = ["STYLE", "card", "entries_table", "in_code", "progress_card"]
+__all__ = ["NO_MATHS", "STYLE", "card", "entries_table", "in_code", "progress_card"]
 
 # The scale of the difference runs from this power of ten to 1.
 RULER_START = -12
@@ -32,6 +32,10 @@ RULER_START = -12
 ENTRIES_ON_CARD = 12
 # The colours of the scale where there is no style sheet, as in an output that is not trusted.
 BANDS = ("#d3ece2", "#fbe8bd", "#fbd3ba", "#f7bdb7")
+
+# MathJax, which typesets what a notebook shows, leaves elements of these classes alone (in its
+# versions 3 and 2): a dollar sign in a name does not start a formula.
+NO_MATHS = "mathjax_ignore tex2jax_ignore"
 
 # Read as a resource, as the package may be in a zip file.
 _CSS = resources.files("gradcheck_magic._report").joinpath("card.css").read_text(encoding="utf-8")
@@ -59,7 +63,7 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
     notes = "".join(f"<div>{in_code(note)}</div>" for note in check.notes)
     return (
         f"<style>{STYLE}</style>"
-        f'<div class="gc gc-card gc-{verdict.name.lower()} {classes}" role="region" '
+        f'<div class="gc gc-card gc-{verdict.name.lower()} {classes} {NO_MATHS}" role="region" '
         f'aria-label="Gradient check: {verdict.value} Difference {check.difference_text}.">'
         '<div class="gc-head" role="status">'
         f'<b class="gc-verdict" style="font-size:16px">{verdict.symbol} {verdict.value}</b> '
@@ -131,7 +135,7 @@ def _finding(sentence: str, entries: Iterable[Entry]) -> str:
 
 def in_code(text: str) -> str:
     """Escape a sentence for HTML, and set its `names` as code."""
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", as_html(text))
 
 
 def entries_table(entries: Iterable[Entry], caption: str) -> str:
@@ -139,7 +143,7 @@ def entries_table(entries: Iterable[Entry], caption: str) -> str:
     rows = []
     for row in entry_rows(entries):
         cells = {head: _cell(text) for head, text in row.items()}
-        rows.append({**cells, "entry": f"<code>{html.escape(row['entry'])}</code>"})
+        rows.append({**cells, "entry": f"<code>{as_html(row['entry'])}</code>"})
     return _table(rows, caption)
 
 
@@ -165,7 +169,7 @@ def _parameter_rows(
         label = row["worst entry"].removeprefix(p.name) or row["worst entry"]
         cells = {head: _cell(text) for head, text in {**row, "worst entry": label}.items()}
         cells["verdict"] = f'<span class="gc-is-{p.verdict.name.lower()}">{cells["verdict"]}</span>'
-        name = f"<code>{html.escape(p.name)}</code>"
+        name = f"<code>{as_html(p.name)}</code>"
         if can_choose:
             # The JavaScript selects the parameter in the list below, after its first option.
             name = (
@@ -197,5 +201,5 @@ def _table(rows: Sequence[Row], caption: str) -> str:
 
 def _cell(text: str) -> str:
     """Escape a cell, and set its error bar apart."""
-    value, plus_minus, bar = html.escape(text).partition(" ± ")
+    value, plus_minus, bar = as_html(text).partition(" ± ")
     return f'{value}<span class="gc-bar">{plus_minus}{bar}</span>' if bar else value

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from functools import partial
 
 from gradcheck_magic._report.canvas import Draw, svg
-from gradcheck_magic._report.card import entries_table, in_code
+from gradcheck_magic._report.card import NO_MATHS, entries_table, in_code
 from gradcheck_magic._report.close_up_figures import (
     error_map,
     error_map_alt,
@@ -21,6 +20,7 @@ from gradcheck_magic._report.close_up_figures import (
 from gradcheck_magic._report.words import parameter_verdict, shape_text
 from gradcheck_magic._result.close_up import CloseUp
 from gradcheck_magic._result.step_curve import StepCurve
+from gradcheck_magic._wording import as_html
 
 __all__ = ["close_up_card", "curve_card"]
 
@@ -40,15 +40,15 @@ PANELS = (
 def close_up_card(close_up: CloseUp, element: Element = svg) -> str:
     """Return the closer look at one parameter: its pictures and worst entries."""
     parameter = close_up.parameter
-    name = html.escape(parameter.name)
-    verdict = html.escape(f"{parameter.verdict.symbol} {parameter_verdict(parameter)}")
+    name = as_html(parameter.name)
+    verdict = as_html(f"{parameter.verdict.symbol} {parameter_verdict(parameter)}")
     panels = [
         _panel(title, element(partial(draw, close_up), alt(close_up)))
         for title, draw, alt in PANELS
     ]
     worst = entries_table(close_up.worst(ENTRIES_IN_CLOSE_UP), "The worst entries")
     return (
-        f'<div class="gc gc-close-up" role="group" aria-label="A closer look at {name}">'
+        f'<div class="gc gc-close-up {NO_MATHS}" role="group" aria-label="A closer look at {name}">'
         f"<div><b><code>{name}</code></b> {shape_text(parameter.shape)} · {verdict}</div>"
         f'<div class="gc-panels">{"".join(panels)}</div>'
         '<div class="gc-scroll" role="group" aria-label="Worst entries" tabindex="0">'
@@ -58,10 +58,11 @@ def close_up_card(close_up: CloseUp, element: Element = svg) -> str:
 
 def curve_card(curve: StepCurve, element: Element = svg) -> str:
     """Return the step curve of one entry, with its description."""
-    label = html.escape(curve.label)
+    label = as_html(curve.label)
     picture = element(partial(step_curve_picture, curve), step_curve_alt(curve))
     return (
-        f'<div class="gc gc-curve gc-panels" role="group" aria-label="The step curve of {label}">'
+        f'<div class="gc gc-curve gc-panels {NO_MATHS}" role="group" '
+        f'aria-label="The step curve of {label}">'
         f"{_panel('Error as a function of the step', picture)}"
         f'<div><b><code>{label}</code></b><div class="gc-diagnosis" style="padding:6px 10px">'
         f"{in_code(curve.sentence)}</div></div></div>"

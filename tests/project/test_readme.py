@@ -16,7 +16,7 @@ from reference import options, told_default
 
 import gradcheck_magic
 from gradcheck_magic import Cause, GradientCheck, StepCurve, Verdict, check_gradients, step_curve
-from gradcheck_magic._notebook.project import project_options
+from gradcheck_magic._notebook.project import read_project
 from gradcheck_magic._result.close_up import CloseUp
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ def test_options_of_a_project(tmp_path, monkeypatch):
     """The table can be copied into a `pyproject.toml`."""
     (tmp_path / "pyproject.toml").write_text(in_ci("toml"))
     monkeypatch.chdir(tmp_path)
-    assert project_options() == {"strict": "ci"}
+    assert read_project().options == {"strict": "ci"}
 
 
 def test_pytest(tmp_path):

@@ -33,15 +33,15 @@ RIGHT, WRONG = "Backpropagation is correct.", "There is a bug in backpropagation
 SAYS = [(RIGHT, None), (WRONG, NAMES[0]), (WRONG, EVIL)]
 
 
-def execute(folder):
-    """Execute the notebook in its own process, and return its path."""
-    write_notebook(folder / "checks.ipynb", CHECKS)
+def execute(folder, cells=CHECKS, name="checks.ipynb"):
+    """Execute the notebook, or one with other cells, in its own process, and return its path."""
+    write_notebook(folder / name, cells)
     command = [sys.executable, "-m", "nbconvert", "--execute", "--to=notebook", "--inplace"]
     subprocess.run(
-        [*command, folder / "checks.ipynb"],
+        [*command, folder / name],
         check=True, timeout=PATIENCE, env=environment(folder), stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    return folder / "checks.ipynb"
+    return folder / name
 
 
 def exported(notebook, exporter, *, has_state=True, **options):

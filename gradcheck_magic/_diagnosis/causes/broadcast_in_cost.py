@@ -21,7 +21,7 @@ from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._diagnosis.finding import Case, Finding
 from gradcheck_magic._diagnosis.gradient_of_other_cost import NoisyFunction, is_gradient_of
 from gradcheck_magic._result.cause import Cause
-from gradcheck_magic._wording import listed
+from gradcheck_magic._wording import listed, printable, shortened
 
 __all__ = ["BroadcastInCost", "BroadcastWatch"]
 
@@ -105,7 +105,7 @@ class BroadcastWatch:
         frame = next(f for f in frames if not f.f_code.co_filename.startswith(_INSIDE))
         line = linecache.getline(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
         self.shapes.append(shapes)
-        self.lines.append(line.strip().replace("`", "'"))
+        self.lines.append(shortened(printable(line.strip().replace("`", "'"))))
         return [np.reshape(operand, n) for operand in pair]
 
 

@@ -70,7 +70,9 @@ def test_sdist_holds_what_the_tests_want(built):
     """The sdist has everything that a clone has, except the files for developers only."""
     with tarfile.open(built / SDIST) as archive:
         held = {member.name.partition("/")[2] for member in archive if member.isfile()}
-    beside = {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml"}
+    beside = {
+        "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "pyproject.toml",
+    }  # fmt: skip
     of_the_format = {"PKG-INFO", ".gitignore"}
     folders = files("gradcheck_magic", "tests", "notebooks", "binder")
     assert held == folders | beside | of_the_format
