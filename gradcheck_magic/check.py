@@ -247,16 +247,16 @@ def check_gradients(
         started=time.perf_counter(),
     )
     check = None
-    lost: list[str] = []
     try:
         # The user need not hear about underflow in our own arithmetic.
-        with (
-            restored(params, cost_function, grads, lost=lost.append),
-            np.errstate(under="ignore"),
-        ):
+        with restored(params, cost_function, grads) as kept, np.errstate(under="ignore"):
             check = _check_at(params, names, request)
             if points > 1:
                 check = _check_around(params, names, request, check)
+            if kept.changed():
+                # At least, a backward pass then finds the activations of θ.
+                go_forward(cost_function, params, check.call)
+                check = with_lost(kept.changed(), check)
     except GradientCheckInterrupted as interrupt:
         interrupt.check = with_changes(previous, interrupt.check)
         raise
@@ -264,7 +264,7 @@ def check_gradients(
         if check is None:
             raise
         raise GradientCheckInterrupted(with_changes(previous, check)) from None
-    return with_changes(previous, with_lost(lost, check))
+    return with_changes(previous, check)
 
 
 def _check_at(params: object, names: Names, request: Request, point: int = 0) -> GradientCheck:

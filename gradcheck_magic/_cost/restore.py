@@ -38,7 +38,7 @@ from gradcheck_magic._inputs.containers import is_module, module_of, without_gen
 from gradcheck_magic._inputs.fingerprint import digest, same_bits
 from gradcheck_magic._inputs.parameters import array_leaves
 
-__all__ = ["restored"]
+__all__ = ["Restored", "restored"]
 
 Restore = Callable[[], object]
 Array = NDArray[Any]
@@ -56,9 +56,20 @@ MISSING = object()
 PLAIN_OR_MISSING = PLAIN | {object}
 
 
-def restored(
-    params: object, *functions: object, lost: Callable[[str], object] | None = None
-) -> ExitStack:
+class Restored(ExitStack):
+    """A context that restores what was changed inside it; see `restored`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Arrays that are too large to be copied, each with its name and its hash before.
+        self.large: list[tuple[str, Array, str]] = []
+
+    def changed(self) -> list[str]:
+        """Return the names of the large arrays that have changed, and cannot be restored."""
+        return [name for name, array, before in self.large if digest([(name, array)]) != before]
+
+
+def restored(params: object, *functions: object) -> Restored:
     """Return a context that restores all that some functions reach at its end, but not θ.
 
     Numbers that a function counts or logs in plain variables stay: nothing reads them back.
@@ -71,20 +82,17 @@ def restored(
         The user's parameters.
     functions : callable
         The user's functions that will be called.
-    lost : callable, optional
-        Called at the end with the name of each array that has changed and cannot be restored,
-        because it was too large to copy.
     """
+    stack = Restored()
     found = [*reached(*functions, module_of(params))]
     restores = [*_global_randomness()]
     for each in found:
         # What an object of the user's answers with is not ours to trust.
         with suppress(Exception):
             restores += _restores(each)
-    restores += _contents(found, params, lost)
+    restores += _contents(found, params, stack)
     if torch_class("Tensor"):
         restores += _torch_state(params, [each.value for each in found if is_module(each.value)])
-    stack = ExitStack()
     stack.enter_context(InterruptGuard())
     stack.callback(_run_all, restores)
     return stack
@@ -224,9 +232,7 @@ def _is_same(some: list[Any], others: list[Any]) -> bool:
 # The numbers in arrays
 
 
-def _contents(
-    found: list[Reached], params: object, lost: Callable[[str], object] | None
-) -> Iterator[Restore]:
+def _contents(found: list[Reached], params: object, stack: Restored) -> Iterator[Restore]:
     """Yield what restores the numbers in arrays, bit for bit, but not in those of θ."""
     is_theta = _memory_of(params)
     to_copy, to_hash = MOST_COPIED, MOST_HASHED
@@ -237,9 +243,9 @@ def _contents(
         if array.nbytes <= to_copy:
             to_copy -= array.nbytes
             yield partial(_restore_numbers, array, array.copy())
-        elif lost is not None and array.nbytes <= to_hash:
+        elif array.nbytes <= to_hash:
             to_hash -= array.nbytes
-            yield partial(_tell_if_changed, array, digest([(name, array)]), name, lost)
+            stack.large.append((name, array, digest([(name, array)])))
 
 
 def _view(value: Any) -> Iterator[Array]:
@@ -278,11 +284,6 @@ def _restore_numbers(array: Array, saved: Array) -> None:
     # Memory that has not changed is not written to: somebody else may be using it.
     if not same_bits(array, saved):
         array[...] = saved
-
-
-def _tell_if_changed(array: Array, before: str, name: str, lost: Callable[[str], object]) -> None:
-    if digest([(name, array)]) != before:
-        lost(name)
 
 
 # Random states

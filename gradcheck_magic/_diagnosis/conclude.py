@@ -39,14 +39,13 @@ def with_changes(previous: GradientCheck | None, check: GradientCheck) -> Gradie
 
 
 def with_lost(lost: list[str], check: GradientCheck) -> GradientCheck:
-    """Return the same check with a note on arrays that the cost has changed for good."""
-    if not lost:
-        return check
+    """Return the same check, after one more call of the cost, with a note on arrays it changed."""
     note = (
-        f"The cost has changed {listed(lost)}, too large to be copied before a check and restored "
-        "after it: run the cell that fills it again."
+        f"The cost changes {listed(lost)}, too large to be copied before a check: what is there "
+        "now is what one more call at the parameters has left."
     )
-    return replace(check, notes=(*check.notes, note))
+    notes = (*check.notes, note) if lost else check.notes
+    return replace(check, n_evaluations=check.n_evaluations + 1, notes=notes)
 
 
 def has_failed(check: GradientCheck) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.gradient_function import pair_at
+from gradcheck_magic._cost.gradient_function import go_forward, pair_at
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
 from gradcheck_magic._inputs.pairing import Pairing
@@ -160,7 +160,7 @@ def step_curve(
     name, index = _place(parameters, name, index)
     only = _names_to_pair(parameters, name, check)
     # The user need not hear about underflow in our own arithmetic.
-    with np.errstate(under="ignore"), restored(params, cost_function, grads):
+    with np.errstate(under="ignore"), restored(params, cost_function, grads) as kept:
         pairing = pair_at(params, grads, only=only, names=names)
         cost = Cost(
             cost_function,
@@ -179,6 +179,9 @@ def step_curve(
             k = int(np.ravel_multi_index(index, analytic.parameter.shape)) if index else 0
             moved = SteppedEntries(cost, analytic.parameter, [k])
             taken = _with_all_steps(moved, step, label(name, index))
+        if kept.changed():
+            # At least, a backward pass then finds the activations of θ.
+            go_forward(cost_function, params, str(cost.convention))
         return _conclude(analytic, moved, taken, pairing, check=check, step=step, started=started)
 
 

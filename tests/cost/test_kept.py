@@ -336,21 +336,39 @@ def test_parameters_are_left_to_their_own_guard():
 
 
 def test_what_is_too_large(monkeypatch):
-    """An array that cannot be copied is compared, and the note says that it has changed."""
+    """Of arrays that cannot be copied, activations are computed anew, and a sum is told."""
     monkeypatch.setattr(restore, "MOST_COPIED", X.nbytes)
-    W, kept, read = np.ones(3), np.zeros(2 * X.size), np.ones(3 * X.size)
+    W, activations, mean, data = np.ones(3), *np.zeros((3, 2 * X.size))
+    calls = []
 
     def cost(W):
-        kept[:3] = W
-        return float(W @ W) + 0 * read[0]
+        calls.append(1)
+        activations[:3] = W
+        mean[:3] += W
+        return float(W @ W) + 0 * data[0]
 
+    cost(W)
+    before = activations.copy()
     check = check_gradients([W], [2 * W], cost)
     assert check.verdict is Verdict.CORRECT
+    assert check.n_evaluations == len(calls) - 1
+    assert np.array_equal(activations, before)
     assert check.notes[-1] == (
-        "The cost has changed `kept`, too large to be copied before a check and restored after it: "
-        "run the cell that fills it again."
+        "The cost changes `mean`, too large to be copied before a check: what is there now is what "
+        "one more call at the parameters has left."
     )
-    assert not any("read" in note for note in check.notes)
+
+
+def test_a_step_curve_and_what_is_too_large(monkeypatch):
+    monkeypatch.setattr(restore, "MOST_COPIED", 0)
+    W, activations = np.ones(3), np.ones(3)
+
+    def cost(W):
+        activations[:] = W
+        return float(W @ W)
+
+    step_curve([W], [2 * W], cost, "params[0]", 1)
+    assert np.array_equal(activations, W)
 
 
 def test_an_object_that_answers_with_anything():
