@@ -109,7 +109,8 @@ class Watch:
     @property
     def blind_spots(self) -> str:
         """A warning about variables that are too large to be read in full, or an empty string."""
-        names = self._seen.overlooked
+        # A strict watch checks whenever they may have changed.
+        names = () if self.options.strict else self._seen.overlooked
         return f"in-place changes of {listed(names)} may go unnoticed" if names else ""
 
     def remember(self, options: argparse.Namespace, check: GradientCheck | None) -> None:
@@ -128,6 +129,7 @@ class Watch:
         try:
             now = self._snapshot()
             is_due = self._is_pending and not self._pace.cells_left
+            is_due |= self.options.strict and bool(now.overlooked)
             if now.objects == self._seen.objects and not is_due:
                 return None
             taken = time.perf_counter() - began

@@ -446,6 +446,16 @@ def test_strict_has_time(sleep, shell, hurried):
         assert shell.user_ns["_gradcheck"].mode == "full"
 
 
+def test_strict_has_no_blind_spots(monkeypatch, shell, cell):
+    """A strict watch checks after each cell if some arrays are too large to be looked at."""
+    monkeypatch.setattr(snapshot, "MOST_BYTES", 0)
+    assert "may go unnoticed" not in cell("%gradcheck --watch --strict")
+    assert re.fullmatch(RIGHT, cell("z = 1"))
+    with capture_output():
+        result = shell.run_cell("grads['dw'] *= 2")
+    assert isinstance(result.error_in_exec, GradientCheckFailed)
+
+
 def test_strict_within_a_budget(sleep, shell, hurried):
     """A strict check that is stopped by its own budget is an error, as it is without a watch."""
     hurried("%gradcheck --watch --strict --budget 3")
