@@ -159,11 +159,12 @@ class Watch:
             found, _ = _timed(check, self.options)
         elif cells := self._pace.cells_left:
             self._is_pending = True
-            return News(
+            line = (
                 f"not checked: as the last check shows, it takes longer than {_time(limit)}. It is "
                 f"tried again after {counted(cells, 'more cell')} at most; run %gradcheck to check "
                 "it now."
             )
+            return News(line, error=InputError(line))
         else:
             found = self._checked_within(limit, check)
         return self._result_news(now, found)

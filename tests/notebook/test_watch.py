@@ -644,6 +644,16 @@ def test_slow_for_good(sleep, clock, hurried, each, ends):
     assert clock.now - began <= n_cells * watch.LEAST_SECONDS + each
 
 
+def test_quiet_about_slow_checks(sleep, hurried):
+    """With `--quiet`, a check that is not made is told, and one that passes is not."""
+    hurried(PACED)
+    hurried("%gradcheck --watch -q")
+    assert hurried("each = 0.6").startswith("not checked: ")
+    assert hurried("each = 0.0").startswith("not checked: ")
+    assert hurried("z = 1") == hurried("grads = {**grads}") == ""
+    assert hurried("grads['dw'] *= 2").startswith("✗")
+
+
 def test_cells_that_take_long_leave_more_time(sleep, hurried):
     """A pause is over after a single cell that takes long enough."""
     hurried(PACED)
