@@ -28,7 +28,8 @@ class CellEvents:
     shell : InteractiveShell
         The shell that runs the cells. Cells that it runs silently are not reported.
     ended : callable
-        Called after a cell, with its run time in seconds.
+        Called after a cell, with its run time in seconds. An exception that it raises becomes the
+        error of the cell.
     """
 
     def __init__(self, shell: InteractiveShell, ended: Callable[[float], None]) -> None:
@@ -60,7 +61,13 @@ class CellEvents:
             return
         began, self._began = self._began, None
         if began is not None and result is not None and result.success:
-            self._ended(time.perf_counter() - began)
+            try:
+                self._ended(time.perf_counter() - began)
+            except BaseException as error:  # noqa: BLE001 (IPython would only print it)
+                # Whoever runs the cell, such as a kernel, looks at its result after this event.
+                result.error_in_exec = error
+                self._shell.last_execution_succeeded = False
+                self._shell.showtraceback((type(error), error, error.__traceback__))
 
     def _is_inside(self) -> bool:
         """Return True if this event comes from inside a cell, or from inside `ended`."""

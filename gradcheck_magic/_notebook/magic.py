@@ -50,6 +50,7 @@ from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted,
 __all__ = ["GradcheckMagics", "load", "unload"]
 
 RESULT = "_gradcheck"
+TURN_ON = "%config GradcheckMagics.enabled = True turns it on"
 # Names of the shell, which nobody means.
 NOT_MEANT = {"In", "Out", "open", "exit", "quit", "get_ipython"}
 # Values of the environment variable CI that mean that this is no CI.
@@ -194,8 +195,8 @@ class GradcheckMagics(Magics):
             with contextlib.suppress(SyntaxError):
                 self._watch = Watch(options, self.shell.user_ns)
                 self._cells.follow()
-        if not self.enabled:
-            print("gradcheck is off: %config GradcheckMagics.enabled = True turns it on.")
+        if not self._is_on(options):
+            print(f"gradcheck is off: {TURN_ON}.")
             return
         try:
             self._check(options, namespace)
@@ -204,6 +205,15 @@ class GradcheckMagics(Magics):
                 self._watch.remember(options, self.shell.user_ns.get(RESULT))
         if options.watch and self._watch is not None and self._watch.blind_spots:
             _say(f"Watching from now on; {self._watch.blind_spots}.")
+
+    def _is_on(self, options: argparse.Namespace) -> bool:
+        """Return whether checks are made; raise an error if a strict one is not."""
+        if options.strict and not self.enabled:
+            raise InputError(
+                f"gradcheck is off, but this check is strict: {TURN_ON}; with --no-strict, "
+                "nothing is checked."
+            )
+        return self.enabled
 
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
         card = self._card(options, namespace)
@@ -306,19 +316,28 @@ class GradcheckMagics(Magics):
         self._cells.ignore()
 
     def _after_cell(self, seconds: float) -> None:
-        """Check again if a cell has changed what the check uses, and print one line."""
-        if self._watch is None or not self.enabled:
+        """Check again if a cell has changed what the check uses, and print one line.
+
+        If the watch is strict, the line is an error unless the gradient is correct.
+        """
+        if self._watch is None or not (self.enabled or self._watch.options.strict):
             return
         options = self._watch.options
+
+        def make_check(hurried: argparse.Namespace) -> GradientCheck:
+            self._is_on(hurried)
+            return self._make_check(hurried, self.shell.user_ns)
+
         with interrupts_raised():
-            news = self._watch.after_cell(
-                seconds, lambda hurried: self._make_check(hurried, self.shell.user_ns)
-            )
-        if news is not None:
-            self._bind(news.check, options.out)
-            is_good = news.check is not None and news.check.passed
-            if not (options.quiet and is_good):
-                _say(news.sentence)
+            news = self._watch.after_cell(seconds, make_check)
+        if news is None:
+            return
+        self._bind(news.check, options.out)
+        if options.strict and news.error is not None:
+            show_from_user_code(self.shell, news.error)
+            raise news.error
+        if not (options.quiet and news.error is None):
+            _say(news.sentence)
 
 
 def _say(sentence: str) -> None:

@@ -248,12 +248,14 @@ OPTIONS = [
     ),
     Option(
         "watch", SWITCH,
-        "check now, and again after each cell that changes what the check uses [off]",
+        "check now, and again after each cell that changes what the check uses; if it is strict, "
+        "that cell fails unless the gradient is correct [off]",
         is_setting=False,
     ),
     Option("unwatch", SWITCH, "stop watching; make no check", is_setting=False),
     Option(
-        "enabled", SWITCH, "make checks; otherwise, only run the cell's body [on]",
+        "enabled", SWITCH,
+        "make checks; otherwise, only run the cell's body, and fail if the check is strict [on]",
         default=True, is_on_line=False,
     ),
 ]  # fmt: skip

@@ -100,6 +100,24 @@ def test_what_is_run_on_being_told_is_not_told_of(shell):
     assert len(times) == 2
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError("no"), KeyboardInterrupt(), SystemExit()])
+def test_an_error_on_being_told_is_the_error_of_the_cell(shell, error):
+    """Whoever runs the cell sees that it failed; IPython alone would print the error at most."""
+
+    def ended(_):
+        raise error
+
+    events = CellEvents(shell, ended)
+    events.follow()
+    with capture_output() as captured:
+        result = shell.run_cell("a = 1")
+    events.ignore()
+    assert result.error_in_exec is error
+    assert not shell.last_execution_succeeded
+    assert type(error).__name__ in captured.stdout
+    assert shell.run_cell("a = 2").success
+
+
 def test_ignored(shell, told):
     """After `ignore`, no cell is reported; ignoring twice is not an error."""
     seconds, events = told

@@ -327,13 +327,28 @@ def test_strict(notebook, output, how):
     assert error is None
 
 
-def test_disabled(notebook, output):
-    """The body runs, the results are None, and one line says so."""
+OFF = "%config GradcheckMagics.enabled = True turns it on"
+STRICT_BUT_OFF = (
+    f"InputError: gradcheck is off, but this check is strict: {OFF}; with --no-strict, nothing is "
+    "checked."
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("", f"gradcheck is off: {OFF}."),
+        ("--no-strict", f"gradcheck is off: {OFF}."),
+        ("--strict", STRICT_BUT_OFF),
+    ],
+)
+def test_disabled(notebook, output, line, shown):
+    """The body runs, the results are None, and one line says so: an error if it is strict."""
     output("%gradcheck -o mine")
     output("%config GradcheckMagics.enabled = False")
-    printed, error = output("%%gradcheck --strict -g wrong -o mine\nran = True")
-    assert error is None
-    assert printed == "gradcheck is off: %config GradcheckMagics.enabled = True turns it on.\n"
+    printed, error = output(f"%%gradcheck {line} -g wrong -o mine\nran = True")
+    assert isinstance(error, InputError) == (line == "--strict")
+    assert printed == f"{shown}\n"
     assert notebook.user_ns["ran"] is True
     assert notebook.user_ns["mine"] is notebook.user_ns["_gradcheck"] is None
     output("%config GradcheckMagics.enabled = True")

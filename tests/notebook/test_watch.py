@@ -15,7 +15,7 @@ from IPython.utils.capture import capture_output
 from odd_rows import PARAMETERS
 from watched import RIGHT, WATCHED
 
-from gradcheck_magic import InputError, Verdict
+from gradcheck_magic import GradientCheckFailed, InputError, Verdict
 from gradcheck_magic._inputs.fingerprint import BYTES_AT_ONCE, digest
 from gradcheck_magic._notebook import snapshot, watch
 from gradcheck_magic._notebook.snapshot import Snapshot
@@ -388,10 +388,90 @@ def test_quiet(cell):
     assert cell("params['b'] = 1").startswith("not checked")
 
 
-def test_strict(cell):
-    """Only the check that was asked for is strict; those after a cell raise nothing."""
-    cell("%gradcheck --watch --strict")
-    assert cell("grads['dw'] *= 2").startswith("✗")
+WRONG = r"GradientCheckFailed: There is a bug in backpropagation\. The difference is \S+\. .*"
+UPDATED = (
+    r"InputError: `params` have changed since `grads` was computed: compute `grads` in the same "
+    r"cell, or end the watch before \(--unwatch\)\."
+)
+OFF = (
+    r"InputError: gradcheck is off, but this check is strict: %config GradcheckMagics\.enabled = "
+    r"True turns it on; with --no-strict, nothing is checked\."
+)
+STRICT = {
+    "a wrong gradient": ("grads['dw'][1] *= 2", rf"{WRONG} {SHOWN}"),
+    "data alone": ("X[0] *= 2", rf"{WRONG} {OLDER} {SHOWN}"),
+    "after an await": ("import asyncio\nawait asyncio.sleep(0)\ngrads['dw'] *= 2", rf"{WRONG} .*"),
+    "HARD: parameters alone": ("params['w'] -= 0.1 * grads['dw']", UPDATED),
+    "a missing variable": ("del grads", r"InputError: `grads` is not defined: .*"),
+    "HARD: an error in the cost": (
+        "def predict(p):\n    return 1 / 0",
+        r"(?s)-+\nZeroDivisionError .*return 1 / 0\n.*ZeroDivisionError: division by zero",
+    ),
+    "HARD: an exit in it": ("def predict(p):\n    raise SystemExit", r"(?s).*SystemExit.*"),
+    "an interrupt": (
+        "def predict(p):\n    raise KeyboardInterrupt",
+        r"Gradient check interrupted: 0 of 5 entries were checked; .*",
+    ),
+    "HARD: switched off": (
+        "%config GradcheckMagics.enabled = False\ngrads = {**grads}",
+        OFF,
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "shown"), STRICT.values(), ids=STRICT)
+@pytest.mark.parametrize("quiet", ["", "--quiet"])
+def test_strict(shell, cell, code, shown, quiet):
+    """Unless the gradient is correct after a cell, the cell fails, and shows one error."""
+    cell(f"%gradcheck --watch --strict {quiet}")
+    assert cell("z = 1") == ""
+    assert re.fullmatch("" if quiet else RIGHT, cell("grads = {**grads}"))
+    with capture_output() as captured:
+        result = shell.run_cell(code)
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", captured.stdout).strip()
+    assert re.fullmatch(shown, printed)
+    assert "gradcheck_magic/" not in printed
+    assert not result.success
+    assert not shell.last_execution_succeeded
+    assert shell.user_ns["_gradcheck"] is getattr(result.error_in_exec, "check", None)
+    assert cell("z = 2") == "", "the next cell changes nothing, and runs"
+
+
+def test_strict_has_time(sleep, shell, hurried):
+    """A strict watch checks with the options that were given, however long that takes."""
+    hurried(SLOW.format(1.0))
+    hurried("%gradcheck --watch --strict --mode full")
+    for _ in range(3):
+        assert hurried("grads = {**grads}").startswith("✓")
+        assert shell.user_ns["_gradcheck"].mode == "full"
+
+
+def test_strict_has_no_blind_spots(monkeypatch, shell, cell):
+    """A strict watch checks after each cell if some arrays are too large to be looked at."""
+    monkeypatch.setattr(snapshot, "MOST_BYTES", 0)
+    assert "may go unnoticed" not in cell("%gradcheck --watch --strict")
+    assert re.fullmatch(RIGHT, cell("z = 1"))
+    with capture_output():
+        result = shell.run_cell("grads['dw'] *= 2")
+    assert isinstance(result.error_in_exec, GradientCheckFailed)
+
+
+def test_strict_within_a_budget(sleep, shell, hurried):
+    """A strict check that is stopped by its own budget is an error, as it is without a watch."""
+    hurried("%gradcheck --watch --strict --budget 3")
+    with capture_output() as captured:
+        result = shell.run_cell(SLOW.format(1.0))
+    assert isinstance(result.error_in_exec, GradientCheckFailed)
+    assert "The budget was used up" in captured.stdout
+
+
+@pytest.mark.parametrize(("ci", "is_red"), [("true", True), ("", False)])
+def test_strict_in_ci(monkeypatch, shell, cell, ci, is_red):
+    monkeypatch.setenv("CI", ci)
+    cell("%config GradcheckMagics.strict = 'ci'\n%gradcheck --watch")
+    with capture_output() as captured:
+        assert shell.run_cell("grads['dw'] *= 2").success is not is_red
+    assert ("GradientCheckFailed" in captured.stdout) is is_red
 
 
 def test_switched_off(cell):
@@ -449,7 +529,9 @@ def test_nothing_is_kept_alive(library):
 
 
 def options_of(params, grads, cost):
-    return Namespace(params=params, grads=grads, cost=cost, upstream=None, budget=None, mode="auto")
+    return Namespace(
+        params=params, grads=grads, cost=cost, upstream=None, budget=None, mode="auto", strict=False
+    )
 
 
 @pytest.fixture
@@ -498,41 +580,105 @@ def test_share_of_time(clock, seconds, looking, given):
     assert budgets == [given]
 
 
+TRIED_LATER = (
+    r"not checked: as the last check shows, it takes longer than 0\.3 s\. It is tried again after "
+    r"{} at most; run %gradcheck to check it now\."
+)
+
+
 def test_slow_cost(sleep, shell, hurried):
-    """A check is stopped in time, and not begun if the time is known to be too short."""
+    """A check is stopped in time, and tried again once later cells have left time for it."""
     line = hurried(SLOW.format(1 / 16))
     assert line == "not checked: 0.25 s was not enough. Run %gradcheck to check in full."
-    tried, done = shell.user_ns["_gradcheck"], shell.user_ns["evaluations"]
+    tried = shell.user_ns["_gradcheck"]
     assert tried.interrupted
     assert tried.n_evaluations == 4
-    line = hurried("grads = backward(params)")
-    assert re.fullmatch(
-        r"not checked: as the last check shows, it takes at least \S+ s; the limit is 0\.3 s\. "
-        r"Run %gradcheck to check it\.",
-        line,
-    )
+    assert hurried("grads = {**grads}") == line
+    done = shell.user_ns["evaluations"]
+    assert re.fullmatch(TRIED_LATER.format("1 more cell"), hurried("grads = {**grads}"))
     assert shell.user_ns["evaluations"] == done
     assert shell.user_ns["_gradcheck"] is None
+    assert hurried("z = 1") == line, "the change before was not checked yet"
+    assert hurried("z = 1") == "", "not each cell leaves enough time"
 
 
-def test_time_there_is(sleep, shell, cell):
-    """A check is begun again once a faster check and a higher limit show that there is time."""
-    cell(SLOW.format("pause"))
-    cell("pause = 0.02\n%gradcheck --watch")
-    watch.LEAST_SECONDS = 0.1
-    assert cell("grads = backward(params)").startswith("not checked: as the last check shows")
-    assert cell("pause = 0").startswith("not checked: as the last check shows")
-    cell("%gradcheck")
-    watch.LEAST_SECONDS = 30.0
-    assert re.fullmatch(RIGHT, cell("grads = backward(params)"))
+TOO_SLOW = "not checked: 0.6 s was not enough. Run %gradcheck to check in full."
+PACES = {
+    # The seconds that some evaluations take, before all others take none; the lines of the cells.
+    "a jit compiles": ([2.0], [RIGHT]),
+    "a jit compiles for a minute": ([60.0], [RIGHT]),
+    "a laptop sleeps": ([0.0] * 5 + [36000.0], [RIGHT]),
+    "HARD: a busy moment": ([0.6, 0.6], [TOO_SLOW, TRIED_LATER.format("1 more cell"), RIGHT]),
+    "HARD: a busy minute": ([0.6] * 3, [TOO_SLOW, TRIED_LATER.format("1 more cell"), RIGHT]),
+}
+PACED = """
+import time
+slow, each = [], 0.0
+def predict(p):
+    time.sleep(slow.pop(0) if slow else each)
+    return X @ p["w"] + p["b"]
+"""
 
 
-def test_a_wrong_gradient_takes_time_too(sleep, cell, monkeypatch):
-    """The time of the next check is estimated from the last one, even if that one failed."""
-    cell(SLOW.format(0.02))
-    cell("grads['dw'] *= 2\n%gradcheck --watch")
-    monkeypatch.setattr(watch, "LEAST_SECONDS", 0.1)
-    assert cell("grads = {**grads}").startswith("not checked: as the last check shows")
+@pytest.mark.parametrize(("slow", "lines"), PACES.values(), ids=PACES)
+def test_slow_for_a_moment(sleep, shell, hurried, slow, lines):
+    """Whatever took so long once, the next cells are checked as usual."""
+    hurried(PACED)
+    hurried("%gradcheck --watch")
+    shell.user_ns["slow"].extend(slow)
+    for line in [*lines, RIGHT, RIGHT]:
+        assert re.fullmatch(line, hurried("grads = {**grads}"))
+    assert hurried("grads['dw'] *= 2").startswith("✗")
+
+
+@pytest.mark.parametrize("each", [0.04, 4.0])
+@pytest.mark.parametrize("ends", ["", "; 1 / 0"], ids=["", "the cost raises"])
+def test_slow_for_good(sleep, clock, hurried, each, ends):
+    """In the long run, the watch takes no more than its share, however slow the cost is."""
+    hurried(f"{PACED}each = {each}")
+    hurried("%gradcheck --watch")
+    hurried(f"def cost_function(p):\n    return float(np.sum(predict(p) ** 2)){ends}")
+    began, n_cells = clock.now, 50
+    for _ in range(n_cells):
+        assert hurried("grads = {**grads}").startswith("not checked: ")
+    assert clock.now - began <= n_cells * watch.LEAST_SECONDS + each
+
+
+def test_quiet_about_slow_checks(sleep, hurried):
+    """With `--quiet`, a check that is not made is told, and one that passes is not."""
+    hurried(PACED)
+    hurried("%gradcheck --watch -q")
+    assert hurried("each = 0.6").startswith("not checked: ")
+    assert hurried("each = 0.0").startswith("not checked: ")
+    assert hurried("z = 1") == hurried("grads = {**grads}") == ""
+    assert hurried("grads['dw'] *= 2").startswith("✗")
+
+
+def test_cells_that_take_long_leave_more_time(sleep, hurried):
+    """A pause is over after a single cell that takes long enough."""
+    hurried(PACED)
+    hurried("%gradcheck --watch")
+    assert hurried("each = 5.0").startswith("not checked: 5 s was not enough.")
+    assert re.fullmatch(TRIED_LATER.format("16 more cells"), hurried("each = 0.0"))
+    assert re.fullmatch(RIGHT, hurried("time.sleep(20)"))
+
+
+def test_a_check_that_is_asked_for_ends_the_pause(sleep, hurried):
+    hurried(PACED)
+    hurried("%gradcheck --watch")
+    assert hurried("each = 5.0").startswith("not checked: 5 s was not enough.")
+    hurried("each = 0.0\n%gradcheck")
+    assert re.fullmatch(RIGHT, hurried("grads = {**grads}"))
+
+
+def test_slow_expressions_count(sleep, clock, hurried):
+    """The time of the gradient's own function is part of the share."""
+    hurried("import time\ndef slow_grads():\n    time.sleep(3)\n    return backward(params)")
+    hurried("%gradcheck --watch -g slow_grads()")
+    began = clock.now
+    lines = [hurried("params['b'] += 1") for _ in range(40)]
+    assert sum(line.startswith("✓") for line in lines) == 5
+    assert clock.now - began <= 40 * watch.LEAST_SECONDS + 3
 
 
 def test_scan_in_time(sleep, shell, cell):

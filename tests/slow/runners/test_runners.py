@@ -79,6 +79,10 @@ class Outcome:
 
 
 FAILED = failed()
+OFF = (
+    "InputError: gradcheck is off, but this check is strict: %config GradcheckMagics.enabled = "
+    "True turns it on; with --no-strict, nothing is checked."
+)
 IN_CI = '%config GradcheckMagics.strict = "ci"'
 OUTCOMES = {
     "green": Outcome(
@@ -101,6 +105,41 @@ OUTCOMES = {
         "Gradient check interrupted: 0 of 1 entries were checked; the parameters are as they were "
         "before.",
         runners="papermill nbmake",
+    ),
+    "wrong after a later cell": Outcome(
+        ["%gradcheck --watch --strict", "z = 1", "grads = wrong"],
+        f"{FAILED} `_gradcheck` shows the card.",
+        runners="nbclient nbmake nbval",
+    ),
+    "wrong after a later cell with an await": Outcome(
+        [
+            "%gradcheck --watch -q",
+            "import asyncio\ngrads = wrong\nawait asyncio.sleep(0)",
+        ],
+        f"{FAILED} `_gradcheck` shows the card.",
+        project='strict = "ci"',
+        runners="nbconvert papermill",
+    ),
+    "parameters updated alone": Outcome(
+        ["%gradcheck --watch --strict", "params['w'] -= 0.1 * grads['dw']"],
+        "InputError: `params` have changed since `grads` was computed: compute `grads` in the same "
+        "cell, or end the watch before (--unwatch).",
+        runners="nbmake papermill",
+    ),
+    "switched off": Outcome(
+        ["%config GradcheckMagics.enabled = False", "%gradcheck -g wrong"],
+        OFF,
+        project='strict = "ci"',
+        runners="nbconvert nbval",
+    ),
+    "switched off by the project": Outcome(
+        ["%gradcheck -q --strict"], OFF, project="enabled = false", runners="nbclient nbmake"
+    ),
+    "switched off, not in CI": Outcome(
+        ["%gradcheck -g wrong", "%gradcheck --watch", "grads = wrong"],
+        project='enabled = false\nstrict = "ci"',
+        ci="",
+        runners="nbclient nbval",
     ),
     # However the check became strict, the notebook looks the same to each runner.
     "strict by option": Outcome(["%gradcheck -q -g wrong --strict"], FAILED),
