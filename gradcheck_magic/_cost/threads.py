@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
@@ -96,9 +96,8 @@ def _queue() -> _Queue:
     return _queues.setdefault(os.getpid(), _Queue())
 
 
-@contextmanager
-def one_at_a_time(cost_function: object) -> Iterator[None]:
-    """Wait until no other thread is checking, and keep others waiting in this context.
+def one_at_a_time(cost_function: object) -> ExitStack:
+    """Wait until no other thread is checking; return a context that keeps others waiting.
 
     Raises
     ------
@@ -106,14 +105,13 @@ def one_at_a_time(cost_function: object) -> Iterator[None]:
         If the other check has not got any further for some time. The message says which it is.
     """
     queue, name = _queue(), cost_name(cost_function, None)
-    with InterruptGuard() as guard:
-        queue.wait(name, guard)
-        outer, queue.turn = queue.turn, queue.turn or Turn(name)
-        try:
-            yield
-        finally:
-            queue.turn = outer
-            queue.lock.release()
+    # A generator would set an attribute of the user's exceptions, which these may refuse.
+    with ExitStack() as stack:
+        queue.wait(name, stack.enter_context(InterruptGuard()))
+        stack.callback(queue.lock.release)
+        stack.callback(setattr, queue, "turn", queue.turn)
+        queue.turn = queue.turn or Turn(name)
+        return stack.pop_all()
 
 
 def show_progress(counter: Any) -> None:
