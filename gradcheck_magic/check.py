@@ -21,6 +21,7 @@ from gradcheck_magic._cost.gradient_function import (
     point_around,
 )
 from gradcheck_magic._cost.restore import restored
+from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._diagnosis.conclude import (
     conclude,
     has_failed,
@@ -97,6 +98,7 @@ def gradient_checking(
     epsilon = valid_step(epsilon)
     name = cost_name(cost_function, None)
     with (
+        one_at_a_time(cost_function),
         restored(params, cost_function),
         Cost(cost_function, pairing.parameters, name=name, call=call) as cost,
     ):
@@ -191,7 +193,8 @@ def check_gradients(
     InputError
         If the check cannot be made as requested. One line names the culprit: `params` and `grads`
         do not match, or contain anything but numbers; the cost is not a single finite number at θ,
-        changes when it is called again, modifies its arguments, or does not depend on them; or an
+        changes when it is called again, modifies its arguments, or does not depend on them;
+        another thread changes the parameters meanwhile, or is stuck in a check of its own; or an
         option has an invalid value.
     WorkerLostError
         If a process of `workers` dies, for example from lack of memory.
@@ -249,7 +252,11 @@ def check_gradients(
     check = None
     try:
         # The user need not hear about underflow in our own arithmetic.
-        with restored(params, cost_function, grads) as kept, np.errstate(under="ignore"):
+        with (
+            one_at_a_time(cost_function),
+            restored(params, cost_function, grads) as kept,
+            np.errstate(under="ignore"),
+        ):
             check = _check_at(params, names, request)
             if points > 1:
                 check = _check_around(params, names, request, check)

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from gradcheck_magic._cost.convention import Binding, Convention
+from gradcheck_magic._cost.convention import Binding, Convention, require_unchanged
 from gradcheck_magic._cost.evaluation import Evaluator
+from gradcheck_magic._cost.ownership import PACKAGE
 from gradcheck_magic._cost.surroundings import Surroundings
 from gradcheck_magic._inputs.parameters import DOUBLE
 from gradcheck_magic._wording import first_line
 from gradcheck_magic.errors import InputError
 
 __all__ = [
-    "PACKAGE",
     "REPEATABLE_SINGLE",
     "FoundCall",
     "find_call",
     "is_same",
-    "require_unchanged",
 ]
-
-# The directory of this package: code outside it is the user's, or that of other libraries.
-PACKAGE = str(Path(__file__).parent.parent) + os.sep
 
 # Two calls at the same θ may differ by this much, relatively, before the cost counts as random.
 REPEATABLE = 1e-8
@@ -91,19 +85,6 @@ def is_same(one: float, other: float, itemsize: int) -> bool:
     return abs(one - other) <= tolerance * max(abs(one), abs(other))
 
 
-def require_unchanged(name: str, binding: Binding) -> None:
-    """Raise `InputError` if the function has changed its parameters."""
-    parameter = binding.changed()
-    if parameter is None:
-        return
-    closure = binding.convention is Convention.CLOSURE
-    whose = "the notebook's" if closure else "its argument"
-    raise InputError(
-        f"`{name}` changes {whose} `{parameter.name}`: a cost must not change the "
-        f"parameters; let it work on a copy ({parameter.name}.copy())."
-    )
-
-
 def _working(evaluator: Evaluator, bindings: list[Binding]) -> list[FoundCall]:
     """Call the function at θ in every way, and return those that work."""
     # A wrong convention may overflow or divide by zero, which is not worth a warning.
@@ -148,6 +129,7 @@ def _tried(evaluator: Evaluator, binding: Binding) -> FoundCall | Exception:
                 "checked if the cost is finite."
             )
         require_unchanged(evaluator.name, binding)
+        binding.trusted = True
     except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
         return error
     finally:

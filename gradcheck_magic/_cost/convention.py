@@ -16,16 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gradcheck_magic._cost.directions import Direction, blocks_of, box_size
+from gradcheck_magic._cost.threads import thread_at_work
 from gradcheck_magic._inputs.arrays import overlapping
 from gradcheck_magic._inputs.parameters import Parameter, Parameters, array_leaves
 from gradcheck_magic.errors import InputError
 
-__all__ = ["Arguments", "Binding", "Convention", "possible_bindings"]
+__all__ = ["Arguments", "Binding", "Convention", "possible_bindings", "require_unchanged"]
 
 Array = NDArray[Any]
 Arguments = tuple[Sequence[Any], dict[str, Any]]
-# The number of entries that are moved at a time.
-ENTRIES_AT_ONCE = 1 << 16
+# The units in the last place by which the sum of two numbers and a step back may differ from them.
+MOST_ROUNDING = 4
 
 
 class Convention(StrEnum):
@@ -68,6 +70,10 @@ class Binding:
     written : set of int
         The positions of the user's own arrays to which the function writes its argument, as in
         ``net.W[...] = W``. They are restored, too.
+    trusted : bool
+        True once a call has left the parameters alone: what changes them later is something else.
+    disturbed : Parameter, optional
+        Under CLOSURE, a parameter that something else has changed meanwhile; it is left so.
     """
 
     convention: Convention
@@ -77,6 +83,8 @@ class Binding:
     dtype: DTypeLike | None = None
     fresh: bool = False
     written: set[int] = field(default_factory=set)
+    trusted: bool = field(default=False, init=False)
+    disturbed: Parameter | None = field(default=None, init=False)
     # The last arguments if they can be passed again, their arrays, and the container of these.
     _arguments: Arguments | None = field(default=None, init=False)
     _leaves: Sequence[Any] = field(default=(), init=False)
@@ -90,6 +98,11 @@ class Binding:
         """Release the buffers, and everything made from them."""
         self.__dict__ = self.__getstate__()
 
+    @property
+    def is_copied(self) -> bool:
+        """True if the buffers are copies, and not the user's own arrays."""
+        return self.convention is not Convention.CLOSURE
+
     @cached_property
     def _passed(self) -> Sequence[Parameter]:
         """What the function gets: each parameter, or the flat θ as if it were the only one."""
@@ -102,10 +115,7 @@ class Binding:
     @cached_property
     def _memory(self) -> list[tuple[Array, Array]]:
         """Each buffer, and a view that keeps its shape, dtype and flags if the buffer's change."""
-        buffers = [
-            p.array if self.convention is Convention.CLOSURE else _copied(p, self.dtype)
-            for p in self._passed
-        ]
+        buffers = [_copied(p, self.dtype) if self.is_copied else p.array for p in self._passed]
         return [(buffer, buffer.view(np.ndarray)) for buffer in buffers]
 
     @cached_property
@@ -129,9 +139,9 @@ class Binding:
         return [
             self.theta[p.start : p.stop].reshape(p.shape)
             if p.checked or p.array.dtype.kind == "f"
-            else p.array.copy()
-            if self.convention is Convention.CLOSURE
             else p.array
+            if self.is_copied
+            else p.array.copy()
             for p in self.parameters.arrays
         ]
 
@@ -143,7 +153,7 @@ class Binding:
         if self._arguments is not None and wrap is None:
             return self._arguments
         arguments: Arguments = (), {}
-        if self.convention is Convention.CLOSURE:
+        if not self.is_copied:
             _write_through(self.parameters, self.arrays)
         else:
             buffers = [buffer.copy() if self.fresh else buffer for buffer, _ in self._memory]
@@ -181,21 +191,88 @@ class Binding:
     def moved_to(self, values: Callable[[slice], Array]) -> Iterator[None]:
         """Move every checked parameter to other values, given for a part of θ, and restore it."""
         try:
-            for slot, parameter in zip(self.slots, self.parameters.arrays, strict=True):
-                # A part at a time, so that no other array of the size of θ is made.
-                for start in range(0, parameter.size if parameter.checked else 0, ENTRIES_AT_ONCE):
-                    part = slice(start, min(start + ENTRIES_AT_ONCE, parameter.size))
-                    slot[part] = values(
-                        slice(parameter.start + part.start, parameter.start + part.stop)
-                    )
+            for position, where, here, there in self._blocks(values):
+                self._replace(position, where, here, there)
             yield
         finally:
-            self._find_written()
-            self.restore()
+            if self.is_copied:
+                self._find_written()
+                self.restore()
+            else:
+                for position, where, here, there in self._blocks(values):
+                    self._replace(position, where, there, here)
+                _write_through(self.parameters, self.arrays)
+
+    def _blocks(self, values: Callable[[slice], Array]) -> Iterator[tuple[int, Any, Array, Array]]:
+        """Yield a block of a parameter at a time, as it is at θ and with other values."""
+        # So no other array of the size of θ is made.
+        for position, parameter in enumerate(self.parameters.arrays):
+            start = parameter.start
+            for block in blocks_of(parameter.shape) if parameter.checked else ():
+                part = slice(start, start := start + box_size(block))
+                yield (
+                    position,
+                    tuple(slice(*side) for side in block),
+                    self.theta[part],
+                    values(part),
+                )
+
+    def move(self, direction: Direction, step: float) -> None:
+        """Move a parameter from θ along a direction."""
+        k = direction.position
+        if self.is_copied:
+            direction.move(self.arrays[k], self.saved[k], step)
+            return
+        for where, values in direction.moved(self.saved[k], step):
+            self._replace(k, where, self.saved[k][where], values)
+
+    def move_back(self, direction: Direction, step: float) -> None:
+        """Restore θ from where `move` has moved it."""
+        k = direction.position
+        if self.is_copied:
+            direction.restore(self.arrays[k], self.saved[k])
+            return
+        for where, values in direction.moved(self.saved[k], step):
+            self._replace(k, where, values, self.saved[k][where])
+
+    def _replace(self, position: int, where: Any, old: Array, new: Array) -> None:
+        """Write new values to a block of a buffer that holds the old ones.
+
+        Under CLOSURE, another thread may write to it at any time. What it has written is moved by
+        as much as the rest, so that no update is lost, and no step of ours remains.
+        """
+        now = np.atleast_1d(self.arrays[position])[where]
+        old, new = (np.asarray(values, now.dtype).reshape(now.shape) for values in (old, new))
+        if self.is_copied:
+            now[...] = new
+            return
+        row, values = now.reshape(-1), new.reshape(-1)
+        # Python changes to another thread only at a call, and NumPy's own operators may let others
+        # go on while they compute. Neither happens between this comparison and the assignment.
+        if now.data == old.data:
+            if now.flags.c_contiguous:
+                row.data[:] = values.data
+            else:
+                now.flat = new
+            return
+        theirs = (now != old) & (now != new)
+        if not theirs.any():
+            now[...] = new
+            return
+        # Another thread may go on meanwhile: a sum is right in any order, but for its rounding.
+        now += np.where(now == new, 0, new - old)
+        rounding = new - now
+        now += np.where(np.abs(rounding) <= MOST_ROUNDING * np.spacing(np.abs(new)), rounding, 0)
+        self.disturbed = self.parameters.arrays[position]
+
+    def take_back(self, position: int, k: int, moved: Any, saved: Any) -> None:
+        """Do the same with one entry that is no longer where it was moved."""
+        slot = self.slots[position]
+        now = slot[k]
+        slot[k] = saved if now == saved else now - (moved - saved)
+        self.disturbed = self.parameters.arrays[position]
 
     def _find_written(self) -> None:
-        if self.convention is Convention.CLOSURE:
-            return
         both = zip(self.parameters.arrays, self.arrays, self.saved, strict=True)
         for k, (parameter, moved, saved) in enumerate(both):
             own = parameter.array
@@ -203,16 +280,22 @@ class Binding:
                 self.written.add(k)
 
     def restore(self) -> None:
-        """Restore every buffer, and what the function has written to, bit for bit."""
+        """Restore every buffer, bit for bit, unless another thread may have changed it.
+
+        So are the user's own arrays to which the function has written its argument.
+        """
         if "_memory" not in vars(self):
             return
         for k in self.written:
             self.parameters.arrays[k].array[...] = self.saved[k]
-        for array, saved, p in zip(self.arrays, self.saved, self.parameters.arrays, strict=True):
-            # A parameter that is held fixed may be read-only, so it is written only if it changed.
-            if p.checked or not np.array_equal(array, saved):
-                array[...] = saved
-        if self.convention is Convention.CLOSURE:
+        if self.is_copied or not (self.disturbed or thread_at_work()):
+            for array, saved, p in zip(
+                self.arrays, self.saved, self.parameters.arrays, strict=True
+            ):
+                # A parameter that is held fixed may be read-only: it is written only if it changed.
+                if p.checked or not np.array_equal(array, saved):
+                    array[...] = saved
+        if not self.is_copied:
             _write_through(self.parameters, self.arrays)
 
     def changed(self) -> Parameter | None:
@@ -223,6 +306,7 @@ class Binding:
         reshaped = zip(parameters, self._memory, strict=False)
         replaced = zip(parameters, self._leaves, strict=False)
         changed = [
+            *filter(None, [self.disturbed]),
             *(p for p, array, saved in moved if not np.array_equal(array, saved)),
             *(p for p, both in reshaped if not _same_layout(*both)),
             *(p for p, leaf in replaced if id(leaf) not in present),
@@ -232,6 +316,30 @@ class Binding:
     def has_grown(self) -> bool:
         """Return True if the function has put other arrays into its container."""
         return len(_identities(self._container)) > len(self._leaves)
+
+
+def require_unchanged(name: str, binding: Binding) -> None:
+    """Raise `InputError` if the parameters have changed, by the function `name` or another thread.
+
+    The function's own changes are undone when the binding is restored, and all others are kept.
+    """
+    parameter = binding.changed()
+    if parameter is None:
+        return
+    thread = None if binding.is_copied else thread_at_work()
+    if thread or (binding.trusted and not binding.is_copied):
+        binding.disturbed = parameter
+        raise InputError(
+            f"`{parameter.name}` was changed while `{name}` was being checked, by "
+            f"{f'the thread {thread}' if thread else 'another thread'} or by `{name}` itself, and "
+            f"keeps its new values: check again when nothing else changes `{parameter.name}`, or "
+            f"make it an argument of `{name}`, which then gets copies."
+        )
+    whose = "its argument" if binding.is_copied else "the notebook's"
+    raise InputError(
+        f"`{name}` changes {whose} `{parameter.name}`: a cost must not change the "
+        f"parameters; let it work on a copy ({parameter.name}.copy())."
+    )
 
 
 def _identities(container: object) -> list[int]:

@@ -18,12 +18,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.calling import find_call, require_unchanged
-from gradcheck_magic._cost.convention import Convention, possible_bindings
+from gradcheck_magic._cost.calling import find_call
+from gradcheck_magic._cost.convention import Convention, possible_bindings, require_unchanged
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair, Take
 from gradcheck_magic._cost.noise import noise_in_steps
 from gradcheck_magic._cost.precision import in_double, is_constant, itemsize_around, own_precision
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
+from gradcheck_magic._cost.threads import show_progress
 from gradcheck_magic._cost.workers import Workers, pool_of
 from gradcheck_magic._inputs.arrays import from_library
 from gradcheck_magic._inputs.pairing import Pairing
@@ -159,6 +160,7 @@ class Cost:
 
     def __enter__(self) -> Self:
         around = self._around
+        show_progress(self._evaluator)
         with ExitStack() as stack:
             stack.enter_context(self._evaluator.guard).release()
             function, theta = self._evaluator.function, around.theta

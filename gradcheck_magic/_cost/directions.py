@@ -24,6 +24,7 @@ __all__ = [
     "LEAST_MAGNITUDE",
     "Box",
     "Direction",
+    "blocks_of",
     "box_size",
     "contains",
     "forget_numbers",
@@ -129,8 +130,13 @@ class Direction:
 
     def move(self, array: Array, theta: Array, step: float) -> None:
         """Move an array of the parameter's shape to θ + step · v, within the box."""
+        for where, values in self.moved(theta, step):
+            array[where] = values
+
+    def moved(self, theta: Array, step: float) -> Iterator[tuple[tuple[slice, ...], Array]]:
+        """Yield the slices of each block of the box, and θ + step · v in it."""
         for where, v in self._blocks():
-            array[where] = theta[where] + step * v
+            yield where, theta[where] + step * v
 
     def restore(self, array: Array, theta: Array) -> None:
         """Restore θ within the box."""
@@ -175,6 +181,11 @@ class Direction:
             for hole in self.holes:
                 v[_relative(intersection(hole, block), block)] = 0
             yield where, v
+
+
+def blocks_of(shape: tuple[int, ...]) -> Iterator[Box]:
+    """Yield the blocks of an array, one after the other in C order."""
+    return _cut(tuple((0, length) for length in shape))
 
 
 def _cut(box: Box) -> Iterator[Box]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.convention import Arguments, Binding
+from gradcheck_magic._cost.convention import Arguments, Binding, require_unchanged
 from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.arrays import from_library
@@ -234,17 +234,22 @@ class Evaluator:
 
     def _each_beside(self, binding: Binding, batch: EntryBatch, take: Take) -> None:
         evaluate = self.value_or_nan if batch.quiet else self.value
-        slot, guard = binding.slots[batch.position], self.guard
+        slot, guard, is_copied = binding.slots[batch.position], self.guard, binding.is_copied
         steps = repeat(batch.steps) if isinstance(batch.steps, float) else batch.steps
         for k, step in zip(batch.ks, steps, strict=False):
             if guard.pending:
                 guard.release()
-            saved = slot[k]
+            # Python changes to another thread only at a call, so nobody can write to the user's
+            # own array between looking at the entry and moving it.
+            saved = moved = slot[k]
             try:
                 slot[k] = saved + step
+                moved = slot[k]
                 plus = evaluate(binding)
-                slot[k] = saved - step
-                minus = evaluate(binding)
+                if is_copied or slot[k] == moved:
+                    slot[k] = saved - step
+                    moved = slot[k]
+                    minus = evaluate(binding)
             except Exception as error:
                 label = binding.parameters.arrays[batch.position].label(k)
                 with suppress(Exception):  # the user's own exception need not take a note
@@ -255,21 +260,27 @@ class Evaluator:
                 raise
             finally:
                 # The value is restored from a copy: subtracting the step again would round it.
-                slot[k] = saved
+                if is_copied or slot[k] == moved:
+                    slot[k] = saved
+                else:
+                    binding.take_back(batch.position, k, moved, saved)
+            if binding.disturbed:
+                require_unchanged(self.name, binding)
             take((plus, minus))
 
     def _along(self, binding: Binding, probe: Probe, side: float) -> float:
         self.guard.release()
         try:
             for direction, step in probe:
-                k = direction.position
-                direction.move(binding.arrays[k], binding.saved[k], side * step)
+                binding.move(direction, side * step)
             # Without a direction, this is θ itself, where errors are the user's to see.
-            return self.value_or_nan(binding) if probe else self.value(binding)
+            value = self.value_or_nan(binding) if probe else self.value(binding)
         finally:
-            for direction, _ in probe:
-                k = direction.position
-                direction.restore(binding.arrays[k], binding.saved[k])
+            for direction, step in probe:
+                binding.move_back(direction, side * step)
+        if binding.disturbed:
+            require_unchanged(self.name, binding)
+        return value
 
 
 def _is_single(value: Any) -> bool:

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import random
-import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from types import (
     BuiltinMethodType,
     CellType,
@@ -33,8 +30,8 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_magic._cost.calling import PACKAGE
 from gradcheck_magic._cost.free_variables import global_variables, instance_attributes
+from gradcheck_magic._cost.ownership import is_in_library
 from gradcheck_magic._inputs.arrays import library_of, torch_class
 from gradcheck_magic._inputs.containers import is_module
 
@@ -46,10 +43,6 @@ PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, sli
 MOST_HELD = 1000
 # The walk ends after this many objects; a network by hand has some hundreds.
 MOST_REACHED = 100_000
-# The beginnings of the paths of Python's own files, and of this package; and what is in the path of
-# an installed library.
-OF_PYTHON = (str(Path(os.__file__).parent) + os.sep, PACKAGE, "<frozen")
-INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]")
 # What a descriptor in a class wraps.
 WRAPPED = {
     staticmethod: "__func__",
@@ -140,7 +133,7 @@ def _inside_function(each: Reached) -> Iterator[Reached]:
     code = function.__code__
     # A function of a library may wrap one of the user's.
     yield from map(Reached, code.co_freevars, function.__closure__ or ())
-    if _is_in_library(code.co_filename):
+    if is_in_library(code.co_filename):
         return
     for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
         yield Reached(function.__name__, value)
@@ -248,12 +241,7 @@ def _is_users(module: str) -> bool:
     if module == "__main__":
         return True
     file = getattr(sys.modules.get(module), "__file__", None)
-    return module not in sys.builtin_module_names and not _is_in_library(file or "")
-
-
-def _is_in_library(file: str) -> bool:
-    """Return True for a file of Python itself, of an installed library, or of this package."""
-    return file.startswith(OF_PYTHON) or INSTALLED.search(file) is not None
+    return module not in sys.builtin_module_names and not is_in_library(file or "")
 
 
 # What looks inside an object, by its type; any other is looked at as an object of some class.

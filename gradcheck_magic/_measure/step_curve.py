@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.gradient_function import go_forward, pair_at
 from gradcheck_magic._cost.restore import restored
+from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import (
@@ -160,7 +161,11 @@ def step_curve(
     name, index = _place(parameters, name, index)
     only = _names_to_pair(parameters, name, check)
     # The user need not hear about underflow in our own arithmetic.
-    with np.errstate(under="ignore"), restored(params, cost_function, grads) as kept:
+    with (
+        one_at_a_time(cost_function),
+        restored(params, cost_function, grads) as kept,
+        np.errstate(under="ignore"),
+    ):
         pairing = pair_at(params, grads, only=only, names=names)
         cost = Cost(
             cost_function,

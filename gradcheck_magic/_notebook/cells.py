@@ -14,10 +14,17 @@ from types import CodeType, TracebackType
 from IPython.core.displayhook import DisplayHook
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
-from gradcheck_magic._cost.calling import PACKAGE
+from gradcheck_magic._cost.ownership import PACKAGE
+from gradcheck_magic._cost.threads import other_threads
 from gradcheck_magic.errors import GradientCheckError, InputError
 
-__all__ = ["CellEvents", "CellSyntaxError", "run_body", "show_from_user_code"]
+__all__ = [
+    "CellEvents",
+    "CellSyntaxError",
+    "require_no_other_cell",
+    "run_body",
+    "show_from_user_code",
+]
 
 
 class CellEvents:
@@ -75,6 +82,19 @@ class CellEvents:
         # The first two frames are this one and that of the event.
         frames = itertools.islice(traceback.walk_stack(inspect.currentframe()), 2, None)
         return any(frame.f_code in running for frame, _ in frames)
+
+
+def require_no_other_cell() -> None:
+    """Raise `InputError` if a cell runs in another thread, which may use the same arrays.
+
+    In a subshell, a kernel handles buttons and runs cells while the notebook's own cell runs.
+    """
+    running = InteractiveShell.run_code.__code__
+    if any(frame.f_code is running for _, stack in other_threads() for frame in stack):
+        raise InputError(
+            "A cell is running, and a check would move arrays that it may use: check again when it "
+            "has ended."
+        )
 
 
 class CellSyntaxError(GradientCheckError):

@@ -26,7 +26,12 @@ from gradcheck_magic._inputs.pairing import has_gradients
 from gradcheck_magic._inputs.parameters import mentioned_first
 from gradcheck_magic._inputs.request import Progress
 from gradcheck_magic._measure.step_curve import step_curve
-from gradcheck_magic._notebook.cells import CellEvents, run_body, show_from_user_code
+from gradcheck_magic._notebook.cells import (
+    CellEvents,
+    require_no_other_cell,
+    run_body,
+    show_from_user_code,
+)
 from gradcheck_magic._notebook.completion import completer
 from gradcheck_magic._notebook.controls import Requests
 from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard
@@ -156,6 +161,8 @@ class GradcheckMagics(Magics):
             if options.unwatch:
                 self._bind(last)
                 self._unwatch()
+            elif self.enabled:
+                require_no_other_cell()
             if cell is not None:
                 run_body(self.shell, cell)
             namespace = user_ns
@@ -249,6 +256,7 @@ class GradcheckMagics(Magics):
         progress: Progress | None = None,
     ) -> GradientCheck:
         """Make a check, bind the result to its names, and return it."""
+        require_no_other_cell()
         workers, subject = options.workers, subject_of(options)
         if isinstance(workers, str):
             workers = _evaluated("workers", workers, namespace)
@@ -285,12 +293,14 @@ class GradcheckMagics(Magics):
         """Return a live card, whose controls can check again and draw step curves."""
 
         def again(mode: str, epsilon: float | None) -> None:
+            require_no_other_cell()
             changed = argparse.Namespace(**{**vars(options), "mode": mode, "epsilon": epsilon})
             card.show(self._checked_on(card, changed, namespace))
 
         def curve(
             check: GradientCheck, name: str, index: tuple[int, ...], progress: Progress
         ) -> StepCurve:
+            require_no_other_cell()
             arguments = _arguments(options, namespace)
             return step_curve(**arguments, name=name, index=index, check=check, progress=progress)
 

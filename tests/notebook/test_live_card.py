@@ -1,5 +1,6 @@
 """The live card in a real kernel: what it displays, and what it leaves behind."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -58,6 +59,41 @@ def test_cards_of_one_run_live_together(kernel):
     kernel.run("%gradcheck", "a loop")
     one, _ = counted(kernel)
     assert three - before == 3 * (one - before) > 0
+
+
+PRESSED = """
+from concurrent.futures import ThreadPoolExecutor
+magics = get_ipython().magics_manager.registry["GradcheckMagics"]
+controls = magics._live._cards[-1][0]._controls
+controls._parameter.value = "b"
+check, told = _gradcheck, []
+
+def press(button):
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(button, None).result()
+    told.append(controls._status.value)
+
+press(controls._check_again)
+press(controls._draw)
+controls._parameter.value = ""
+with ThreadPoolExecutor(1) as pool:
+    pool.submit(setattr, controls._parameter, "value", "W").result()
+told.append(controls._status.value)
+closer = bool(controls._closer.value)
+print(json.dumps([_gradcheck is check, closer, told]))
+"""
+
+
+def test_buttons_while_a_cell_runs(kernel):
+    """A kernel may handle them in another thread: they say so, and the card stays as it is."""
+    kernel.run("%gradcheck")
+    printed, _ = kernel.run(PRESSED)
+    is_kept, has_closer_look, (again, curve, choice) = json.loads(printed)
+    assert is_kept
+    assert has_closer_look, "it evaluates nothing"
+    for told in (again, curve):
+        assert ">A cell is running, and a check would move arrays that it may use: " in told
+    assert "cell" not in choice
 
 
 def test_unloaded(kernel):

@@ -3,6 +3,8 @@
 import ast
 import re
 import sys
+import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -498,3 +500,46 @@ def test_mode_and_budget(run, shell, clock):
     check = shell.user_ns["_gradcheck"]
     assert (check.mode, check.interrupted) == ("scan", True)
     assert check.reasons[0].startswith("The budget was used up: 0 of 1 parameters")
+
+
+# Beside a cell in another thread
+
+
+@contextmanager
+def another_cell(notebook):
+    """Run a cell in another thread, as a subshell does, until the end of this context."""
+    begun, end = threading.Event(), threading.Event()
+    notebook.user_ns.update(begun=begun, end=end)
+    thread = threading.Thread(target=notebook.run_cell, args=("begun.set(); end.wait(60)",))
+    thread.start()
+    try:
+        assert begun.wait(60)
+        yield
+    finally:
+        end.set()
+        thread.join(60)
+
+
+def test_no_check_beside_another_cell(notebook, line_of_error):
+    """The cell may use the arrays. Nothing runs, except what makes no check."""
+    with another_cell(notebook):
+        for magic in ("%gradcheck", "%%gradcheck\nran = True"):
+            assert line_of_error(magic) == (
+                "A cell is running, and a check would move arrays that it may use: check again "
+                "when it has ended."
+            )
+        assert "ran" not in notebook.user_ns
+        notebook.run_cell("%gradcheck --unwatch").raise_error()
+        notebook.run_cell("%config GradcheckMagics.enabled = False").raise_error()
+        notebook.run_cell("%gradcheck").raise_error()
+    notebook.run_cell("%config GradcheckMagics.enabled = True").raise_error()
+    notebook.run_cell("%gradcheck").raise_error()
+    assert notebook.user_ns["_gradcheck"].passed
+
+
+def test_no_watched_check_beside_another_cell(notebook, output):
+    output("%gradcheck --watch -q")
+    with another_cell(notebook):
+        printed, error = output("grads = wrong")
+    assert error is None
+    assert printed.startswith("not checked: A cell is running, ")

@@ -34,14 +34,12 @@ class Kernel:
     def __init__(self, client):
         self.client = client
 
-    def run(self, code, cell="a cell", *, silent=False):
+    def run(self, code, cell="a cell", *, silent=False, subshell=None):
         """Run a cell; return what it prints, and the bundles that are displayed at its end."""
-        session = self.client.session
         content = {"code": code, "silent": silent, "store_history": not silent}
-        message = session.msg("execute_request", content, metadata={"cellId": cell})
-        self.client.shell_channel.send(message)
+        number = self.send("execute_request", content, cell, subshell)
         printed, shown = "", {}
-        for kind, content in self._answers(message["header"]["msg_id"]):
+        for kind, content in self._answers(number):
             if kind == "stream":
                 printed += content["text"]
             elif kind in {"display_data", "update_display_data"}:
@@ -49,6 +47,14 @@ class Kernel:
             elif kind == "error":
                 pytest.fail("\n".join(content["traceback"]))
         return printed, list(shown.values())
+
+    def send(self, kind, content, cell="a cell", subshell=None):
+        """Send a message to the notebook's shell, or to a subshell; return its number."""
+        message = self.client.session.msg(kind, content, metadata={"cellId": cell})
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
+        self.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
 
     def _answers(self, number):
         while True:

@@ -1,0 +1,136 @@
+"""Other threads: they wait while one of them checks, and may change the user's arrays meanwhile.
+
+A check moves the notebook's arrays, and restores random states and warning filters, which all
+threads share. So there is one check at a time in a process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+from weakref import ref
+
+from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.ownership import is_in_library
+from gradcheck_magic._inputs.parameters import cost_name
+from gradcheck_magic.errors import InputError
+
+__all__ = ["one_at_a_time", "other_threads", "show_progress", "thread_at_work"]
+
+# The seconds for which a thread waits for a check that makes no evaluation: it may be stuck, or its
+# cost may wait for this very thread.
+STUCK_SECONDS = 10.0
+# The seconds between two looks at interrupts and at the other check.
+LOOK_SECONDS = 0.1
+
+
+@dataclass(eq=False)
+class Turn:
+    """The check that runs at present.
+
+    Attributes
+    ----------
+    name : str
+        The name of its cost.
+    thread, since : str
+        The name of its thread, and the time of day at which it began.
+    counters : list of weak references
+        The objects that count its evaluations, which show that it is not stuck.
+    """
+
+    name: str
+    thread: str = field(default_factory=lambda: threading.current_thread().name)
+    since: str = field(default_factory=lambda: time.strftime("%H:%M:%S"))
+    counters: list[ref[Any]] = field(default_factory=list)
+
+    @property
+    def n_evaluations(self) -> int:
+        """The number of evaluations so far."""
+        alive = [counter() for counter in self.counters]
+        return sum(counter.n_evaluations for counter in alive if counter is not None)
+
+
+class _Queue:
+    """The lock of a process, and the check that holds it."""
+
+    def __init__(self) -> None:
+        # A cost may itself check something, in the same thread.
+        self.lock = threading.RLock()
+        self.turn: Turn | None = None
+
+    def wait(self, name: str, guard: InterruptGuard) -> None:
+        """Wait for the end of the check in another thread, unless it is stuck."""
+        seen: tuple[Turn | None, int] | None = None
+        since = 0.0
+        while not self.lock.acquire(timeout=LOOK_SECONDS):
+            guard.release()
+            turn = self.turn
+            now = turn, turn.n_evaluations if turn else 0
+            if now != seen:
+                seen, since = now, time.perf_counter()
+            elif turn is not None and time.perf_counter() - since >= STUCK_SECONDS:
+                raise InputError(
+                    f"`{name}` cannot be checked now: the thread {turn.thread} has been checking "
+                    f"`{turn.name}` since {turn.since}, and has not got any further for "
+                    f"{STUCK_SECONDS:.0f} s. Only one check can run at a time: let it end, or "
+                    "interrupt it."
+                )
+
+
+# The queue of each process: a fork must not wait for a thread that exists only in its parent.
+_queues: dict[int, _Queue] = {}
+
+
+def _queue() -> _Queue:
+    return _queues.setdefault(os.getpid(), _Queue())
+
+
+def one_at_a_time(cost_function: object) -> ExitStack:
+    """Wait until no other thread is checking; return a context that keeps others waiting.
+
+    Raises
+    ------
+    InputError
+        If the other check has not got any further for some time. The message says which it is.
+    """
+    queue, name = _queue(), cost_name(cost_function, None)
+    # A generator would set an attribute of the user's exceptions, which these may refuse.
+    with ExitStack() as stack:
+        queue.wait(name, stack.enter_context(InterruptGuard()))
+        stack.callback(queue.lock.release)
+        stack.callback(setattr, queue, "turn", queue.turn)
+        queue.turn = queue.turn or Turn(name)
+        return stack.pop_all()
+
+
+def show_progress(counter: Any) -> None:
+    """Let the threads that wait for this check see its `n_evaluations`."""
+    if (turn := _queue().turn) is not None:
+        turn.counters.append(ref(counter))
+
+
+def other_threads() -> Iterator[tuple[int, list[FrameType]]]:
+    """Yield the identity of every other thread, and its stack of frames, the innermost first."""
+    for thread, innermost in sys._current_frames().items():  # noqa: SLF001 (documented, and the only way)
+        if thread != threading.get_ident():
+            yield thread, [frame for frame, _ in traceback.walk_stack(innermost)]
+
+
+def thread_at_work() -> str | None:
+    """Return the name of another thread that runs the user's code now; None if there is none."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for thread, stack in other_threads():
+        codes = [frame.f_code for frame in stack]
+        is_users = not all(is_in_library(code.co_filename) for code in codes)
+        # A thread that waits for its turn changes nothing.
+        if is_users and _Queue.wait.__code__ not in codes:
+            return names.get(thread, f"Thread {thread}")
+    return None
