@@ -34,8 +34,8 @@ MOST_HELD = 1000
 def restored(params: object, *functions: object) -> ExitStack:
     """Return a context that restores random states, and the tensors that torch changes, at its end.
 
-    An interrupt cannot prevent this: it is held back, except while the user's functions run, when
-    their own guards let it through.
+    Signals cannot prevent this: they are held back, except while the user's functions run, when
+    their own guards let them through.
 
     Parameters
     ----------
@@ -44,16 +44,17 @@ def restored(params: object, *functions: object) -> ExitStack:
     functions : callable
         The user's functions that will be called.
     """
-    read = [*chain.from_iterable(map(_objects_read, functions))]
-    restores = [*_global_randomness(), *map(_own_randomness, filter(_is_random, read))]
-    if torch_class("Tensor"):
-        modules = filter(is_module, [module_of(params), *functions, *read])
-        restores += _torch_state(params, modules)
-    stack = ExitStack()
-    stack.enter_context(InterruptGuard())
-    for restore in restores:
-        stack.callback(restore)
-    return stack
+    with ExitStack() as stack:
+        # First of all, as what a signal raises must not be taken for an error of a user's object.
+        stack.enter_context(InterruptGuard())
+        read = [*chain.from_iterable(map(_objects_read, functions))]
+        restores = [*_global_randomness(), *map(_own_randomness, filter(_is_random, read))]
+        if torch_class("Tensor"):
+            modules = filter(is_module, [module_of(params), *functions, *read])
+            restores += _torch_state(params, modules)
+        for restore in restores:
+            stack.callback(restore)
+        return stack.pop_all()
 
 
 def _objects_read(function: object) -> Iterator[object]:

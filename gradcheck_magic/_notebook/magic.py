@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 import traceback
 from typing import Any
@@ -21,7 +22,7 @@ from traitlets import Any as Anything
 from traitlets import Bool, Float, Int, Union
 from traitlets.config import Config
 
-from gradcheck_magic._cost.interrupt import interrupts_raised
+from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.pairing import has_gradients
 from gradcheck_magic._inputs.parameters import mentioned_first
 from gradcheck_magic._inputs.request import Progress
@@ -305,15 +306,19 @@ class GradcheckMagics(Magics):
         if self._watch is None or not self.enabled:
             return
         options = self._watch.options
-        with interrupts_raised():
+        # Ctrl-C raises an exception, which it may not in a kernel after the end of a cell.
+        with InterruptGuard(signal.default_int_handler) as guard:
             news = self._watch.after_cell(
                 seconds, lambda hurried: self._make_check(hurried, self.shell.user_ns)
             )
-        if news is not None:
-            self._bind(news.check, options.out)
-            is_good = news.check is not None and news.check.passed
-            if not (options.quiet and is_good):
-                _say(news.sentence)
+            if news is not None:
+                self._bind(news.check, options.out)
+                is_good = news.check is not None and news.check.passed
+                if not (options.quiet and is_good):
+                    _say(news.sentence)
+            # There is nothing left for it to stop.
+            with contextlib.suppress(KeyboardInterrupt):
+                guard.release()
 
 
 def _say(sentence: str) -> None:
