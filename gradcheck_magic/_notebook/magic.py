@@ -145,19 +145,24 @@ class GradcheckMagics(Magics):
         user_ns = self.shell.user_ns
         last = user_ns.get(RESULT)
         try:
-            # Unbind the old result first, so that after an error nobody takes it for the new one.
-            self._bind(None)
-            options = self.options_of(line)
-            if options.unwatch:
-                self._bind(last)
-                self._unwatch()
+            with InterruptGuard():
+                # Unbind the old result first, so that after an error nobody takes it for the new
+                # one.
+                self._bind(None)
+                options = self.options_of(line)
+                if options.unwatch:
+                    self._bind(last)
+                    self._unwatch()
             if cell is not None:
                 run_body(self.shell, cell)
             namespace = user_ns
             if local_ns is not None and local_ns is not user_ns:  # inside a function
                 namespace = {**user_ns, **local_ns}
             if not options.unwatch:
-                self._check_cell(options, namespace)
+                # In a cell with `await`, a kernel lets Ctrl-C wait for the end of the check.
+                in_kernel = getattr(self.shell, "kernel", None) is not None
+                with InterruptGuard(signal.default_int_handler if in_kernel else None):
+                    self._check_cell(options, namespace)
         except GradientCheckError as error:
             # The traceback is inside this package, so the sentence is enough.
             raise error from None
@@ -202,16 +207,22 @@ class GradcheckMagics(Magics):
             _say(f"Watching from now on; {self._watch.blind_spots}.")
 
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
-        card = self._card(options, namespace)
-        check = self._checked_on(card, options, namespace)
-        if not options.quiet:
-            card.show(check)
-        else:
-            card.clear()
-            if not (check.passed or options.strict):
-                _say(f"{check.verdict.symbol} {check.headline()}")
-        if options.strict:
-            check.raise_if_failed()
+        """Make a check and show it: once there is a result, no signal keeps it from being shown."""
+        with InterruptGuard() as guard:
+            card = self._card(options, namespace)
+            check = self._checked_on(card, options, namespace)
+            if not options.quiet:
+                card.show(check)
+            else:
+                card.clear()
+                if not (check.passed or options.strict):
+                    _say(f"{check.verdict.symbol} {check.headline()}")
+            if options.strict:
+                check.raise_if_failed()
+            try:
+                guard.release()
+            except KeyboardInterrupt:
+                raise GradientCheckInterrupted(check) from None
 
     def _checked_on(
         self, card: Card, options: argparse.Namespace, namespace: Namespace
@@ -220,9 +231,7 @@ class GradcheckMagics(Magics):
         try:
             return self._make_check(options, namespace, card.progress)
         except GradientCheckInterrupted as interrupt:
-            # A second interrupt may stop the drawing; it means the same as the first.
-            with contextlib.suppress(KeyboardInterrupt):
-                card.show(interrupt.check)
+            card.show(interrupt.check)
             raise
         except BaseException:
             card.clear()
@@ -358,7 +367,9 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
         why = error.msg if isinstance(error, SyntaxError) else first_line(error)
         raise InputError(f"--{option} {expression!r} is not an expression: {why}.") from None
     try:
-        return eval(code, namespace)  # noqa: S307 (the user's own)
+        with InterruptGuard() as guard:
+            guard.release()
+            return guard.call(eval, code, namespace)
     except NameError as error:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_filename != source:
