@@ -93,17 +93,14 @@ def gradient_checking(
     >>> gradient_checking(np.array([3.0, 4.0]), np.array([6.0, 8.0]), lambda x: x @ x) < 1e-7
     True
     """
-    pairing = pair(params, grads)
-    call = "flat" if isinstance(params, (dict, list, tuple)) else "structured"
-    epsilon = valid_step(epsilon)
-    name = cost_name(cost_function, None)
-    with (
-        one_at_a_time(cost_function),
-        restored(params, cost_function),
-        Cost(cost_function, pairing.parameters, name=name, call=call) as cost,
-    ):
-        found = [textbook_differences(cost, parameter, epsilon) for parameter in pairing.checked]
-    return relative_difference(np.concatenate(found), pairing.analytic)
+    with one_at_a_time(cost_function), restored(params, cost_function):
+        pairing = pair(params, grads)
+        call = "flat" if isinstance(params, (dict, list, tuple)) else "structured"
+        epsilon = valid_step(epsilon)
+        name = cost_name(cost_function, None)
+        with Cost(cost_function, pairing.parameters, name=name, call=call) as cost:
+            found = [textbook_differences(cost, each, epsilon) for each in pairing.checked]
+        return relative_difference(np.concatenate(found), pairing.analytic)
 
 
 def check_gradients(
@@ -202,7 +199,8 @@ def check_gradients(
         On Ctrl-C; its ``check`` holds the results so far.
     Exception
         Any exception of `cost_function` and `grads` themselves; if it did not happen at θ, a note
-        says where.
+        says where. The same holds for a time limit: whatever the handler of a signal raises, and
+        any exception named after a timeout.
 
     References
     ----------
@@ -233,22 +231,7 @@ def check_gradients(
     >>> check_gradients(params, grads, cost).wrong_entries
     (('b', (1,)),)
     """
-    request = Request(
-        cost_function,
-        grads,
-        epsilon=None if epsilon is None else valid_step(epsilon),
-        mode=mode,
-        only=only,
-        call=call,
-        upstream=upstream,
-        points=points,
-        workers=workers,
-        budget=budget,
-        seed=seed,
-        progress=progress,
-        previous=previous,
-        started=time.perf_counter(),
-    )
+    started = time.perf_counter()
     check = None
     try:
         # The user need not hear about underflow in our own arithmetic.
@@ -257,6 +240,22 @@ def check_gradients(
             restored(params, cost_function, grads) as kept,
             np.errstate(under="ignore"),
         ):
+            request = Request(
+                cost_function,
+                grads,
+                epsilon=None if epsilon is None else valid_step(epsilon),
+                mode=mode,
+                only=only,
+                call=call,
+                upstream=upstream,
+                points=points,
+                workers=workers,
+                budget=budget,
+                seed=seed,
+                progress=progress,
+                previous=previous,
+                started=started,
+            )
             check = _check_at(params, names, request)
             if points > 1:
                 check = _check_around(params, names, request, check)

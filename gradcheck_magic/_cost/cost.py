@@ -189,6 +189,7 @@ class Cost:
         try:
             if kind is None:
                 require_unchanged(self.name, self.own.binding)
+                self._evaluator.guard.release()
         finally:
             self._stack.__exit__(kind, *details)
 

@@ -147,16 +147,12 @@ class Evaluator:
             yield
 
     def called(self, arguments: Arguments) -> Any:
-        """Call the function; an interrupt is raised at once while it runs."""
+        """Call the function; signals reach it at once while it runs."""
         args, kwargs = arguments
         if self.deadline < math.inf:
             self.require_time()
         self.n_evaluations += 1
-        self.guard.open = True
-        try:
-            return self.function(*args, **kwargs)
-        finally:
-            self.guard.open = False
+        return self.guard.call(self.function, *args, **kwargs)
 
     def require_time(self) -> None:
         """Raise `OutOfTime` if there is no time for another evaluation."""

@@ -52,43 +52,38 @@ def pair_at(
         return matched(parameters, grads, names)
     name = variable_names(names).get(id(grads), "grads")
     errors: list[Exception] = []
-    for binding in possible_bindings(grads, parameters, parameters.theta(), "auto", name):
-        try:
-            result = _called(grads, binding)
-            if inspect.iscoroutine(result):
-                # Nobody will await the coroutine, and Python would warn about that.
-                result.close()
-                raise InputError(  # noqa: TRY301 (another way may work)
-                    f"`{name}` returned a coroutine: pass a function that is not async."
-                )
-            return matched(parameters, result, names)
-        except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
-            errors.append(error)
-        finally:
-            binding.restore()
-    raise errors[0]
+    with InterruptGuard() as guard:
+        guard.release()
+        for binding in possible_bindings(grads, parameters, parameters.theta(), "auto", name):
+            args, kwargs = binding.arguments()
+            try:
+                result = guard.call(grads, *args, **kwargs)
+                if inspect.iscoroutine(result):
+                    # Nobody will await the coroutine, and Python would warn about that.
+                    result.close()
+                    raise InputError(  # noqa: TRY301 (another way may work)
+                        f"`{name}` returned a coroutine: pass a function that is not async."
+                    )
+                return matched(parameters, result, names)
+            except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
+                errors.append(error)
+            finally:
+                binding.restore()
+        raise errors[0]
 
 
 def go_forward(cost_function: Callable[..., Any], params: object, call: str) -> None:
     """Call the cost, so that a backward pass finds the activations of these parameters."""
     parameters = collect(params)
     theta = parameters.theta()
-    binding = possible_bindings(cost_function, parameters, theta, call, "cost_function")[0]
-    try:
-        _called(cost_function, binding)
-    finally:
-        binding.restore()
-
-
-def _called(function: Callable[..., Any], binding: Binding) -> Any:
-    """Call a function at the parameters; an interrupt is raised at once while it runs."""
-    args, kwargs = binding.arguments()
     with InterruptGuard() as guard:
-        guard.open = True
+        guard.release()
+        binding = possible_bindings(cost_function, parameters, theta, call, "cost_function")[0]
+        args, kwargs = binding.arguments()
         try:
-            return function(*args, **kwargs)
+            guard.call(cost_function, *args, **kwargs)
         finally:
-            guard.open = False
+            binding.restore()
 
 
 def point_around(parameters: Parameters, random: np.random.Generator) -> NDArray[Any]:
@@ -101,10 +96,5 @@ def point_around(parameters: Parameters, random: np.random.Generator) -> NDArray
 def moved_in_place(parameters: Parameters, theta: NDArray[Any]) -> Iterator[None]:
     """Move the user's own arrays, and restore them bit for bit, even after an interrupt."""
     binding = Binding(Convention.CLOSURE, parameters, parameters.theta())
-    with InterruptGuard() as guard, binding.moved_to(theta.__getitem__):
-        # The check inside this context has guards of its own.
-        guard.open = True
-        try:
-            yield
-        finally:
-            guard.open = False
+    with InterruptGuard(), binding.moved_to(theta.__getitem__):
+        yield

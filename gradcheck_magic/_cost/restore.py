@@ -12,7 +12,7 @@ import random
 import sys
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import accumulate
@@ -73,8 +73,8 @@ def restored(params: object, *functions: object) -> Restored:
     """Return a context that restores all that some functions reach at its end, but not θ.
 
     Numbers that a function counts or logs in plain variables stay: nothing reads them back.
-    An interrupt cannot prevent the restoring: it is held back, except while the user's functions
-    run, when their own guards let it through.
+    Signals cannot prevent the restoring: they are held back, except while the user's functions run,
+    when their own guards let them through.
 
     Parameters
     ----------
@@ -84,6 +84,18 @@ def restored(params: object, *functions: object) -> Restored:
         The user's functions that will be called.
     """
     stack = Restored()
+    try:
+        # First of all, as what a signal raises must not be taken for an error of a user's object.
+        stack.enter_context(InterruptGuard())
+        stack.callback(_run_all, _everything(params, functions, stack))
+    except BaseException:
+        stack.__exit__(*sys.exc_info())
+        raise
+    return stack
+
+
+def _everything(params: object, functions: Iterable[object], stack: Restored) -> list[Restore]:
+    """Return what restores everything that the functions may change."""
     found = [*reached(*functions, module_of(params))]
     restores = [*_global_randomness()]
     for each in found:
@@ -93,9 +105,7 @@ def restored(params: object, *functions: object) -> Restored:
     restores += _contents(found, params, stack)
     if torch_class("Tensor"):
         restores += _torch_state(params, [each.value for each in found if is_module(each.value)])
-    stack.enter_context(InterruptGuard())
-    stack.callback(_run_all, restores)
-    return stack
+    return restores
 
 
 def _run_all(restores: list[Restore]) -> None:

@@ -101,10 +101,12 @@ def one_at_a_time(cost_function: object) -> ExitStack:
     InputError
         If the other check has not got any further for some time. The message says which it is.
     """
-    queue, name = _queue(), cost_name(cost_function, None)
+    queue = _queue()
     # A generator would set an attribute of the user's exceptions, which these may refuse.
     with ExitStack() as stack:
-        queue.wait(name, stack.enter_context(InterruptGuard()))
+        guard = stack.enter_context(InterruptGuard())
+        name = cost_name(cost_function, None)
+        queue.wait(name, guard)
         stack.callback(queue.lock.release)
         stack.callback(setattr, queue, "turn", queue.turn)
         queue.turn = queue.turn or Turn(name)

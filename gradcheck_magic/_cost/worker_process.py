@@ -20,6 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from gradcheck_magic._cost.convention import Binding
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair
+from gradcheck_magic._cost.interrupt import FromOutside
 from gradcheck_magic._wording import first_line
 
 __all__ = [
@@ -110,6 +111,8 @@ def result_of(recipe: Recipe, task: Task) -> TaskResult:
     try:
         with np.errstate(**floating), memory_not_trimmed():
             evaluator.each_pair(replace(binding, dtype=task.dtype), task.batch, pairs.append)
+    except FromOutside as outside:
+        error = _sendable(outside.error)
     except Exception as raised:  # noqa: BLE001 (the user's function may raise anything)
         error = _sendable(raised)
     return TaskResult(pairs, time.perf_counter() - began, error)

@@ -29,6 +29,7 @@ from gradcheck_magic._cost.calling import is_same
 from gradcheck_magic._cost.convention import Binding, Convention
 from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair, Probe, Take
+from gradcheck_magic._cost.interrupt import FromOutside
 from gradcheck_magic._cost.worker_process import (
     KEEPING,
     Recipe,
@@ -273,22 +274,20 @@ class Workers:
         return part
 
     def _wait_for(self, future: Future[Any]) -> Any:
-        """Wait for a result; an interrupt is raised at once."""
+        """Wait for a result; signals are passed on at once."""
         guard = self._evaluator.guard
         while True:
             guard.release()
             self._evaluator.require_time()
-            guard.open = True
             try:
-                return future.result(timeout=POLL)
-            except TimeoutError:
-                if future.done():
+                return guard.call(future.result, timeout=POLL)
+            except FromOutside as outside:
+                is_waiting = isinstance(outside.error, TimeoutError) and not future.done()
+                if guard.has_raised or not is_waiting:
                     raise
             except Exception as error:
                 # Errors of the cost are results, so this one is the executor's.
                 raise self._lost(error) from error
-            finally:
-                guard.open = False
 
     def _lost(self, error: Exception) -> WorkerLostError:
         lost = WorkerLostError(

@@ -157,15 +157,15 @@ def step_curve(
     True
     """
     started = time.perf_counter()
-    parameters = collect(params, names=names)
-    name, index = _place(parameters, name, index)
-    only = _names_to_pair(parameters, name, check)
     # The user need not hear about underflow in our own arithmetic.
     with (
         one_at_a_time(cost_function),
         restored(params, cost_function, grads) as kept,
         np.errstate(under="ignore"),
     ):
+        parameters = collect(params, names=names)
+        name, index = _place(parameters, name, index)
+        only = _names_to_pair(parameters, name, check)
         pairing = pair_at(params, grads, only=only, names=names)
         cost = Cost(
             cost_function,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
 
+from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.request import MODES
 from gradcheck_magic._notebook.options import SETTINGS
 from gradcheck_magic._report.close_up_card import close_up_card, curve_card
@@ -129,17 +130,21 @@ class Controls:
     @contextmanager
     def _attempt(self, meanwhile: str) -> Iterator[None]:
         """Show a status, and any error, as nothing else shows the errors of a widget's callback."""
-        self._say(meanwhile)
-        try:
-            yield
-        except GradientCheckError as error:
-            self._say(str(error), is_error=True)
-        except KeyboardInterrupt:
-            self._say("Interrupted; the parameters are as they were before.", is_error=True)
-        except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
-            self._say(f"{type(error).__name__}: {first_line(error)}", is_error=True)
-        else:
-            self._say("")
+        # In the end, there is nothing left for a second Ctrl-C to stop.
+        with suppress(KeyboardInterrupt), InterruptGuard():
+            self._say(meanwhile)
+            try:
+                with InterruptGuard() as guard:
+                    yield
+                    guard.release()
+            except GradientCheckError as error:
+                self._say(str(error), is_error=True)
+            except KeyboardInterrupt:
+                self._say("Interrupted; the parameters are as they were before.", is_error=True)
+            except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
+                self._say(f"{type(error).__name__}: {first_line(error)}", is_error=True)
+            else:
+                self._say("")
 
     def _say(self, text: str, *, is_error: bool = False) -> None:
         tone = "gc-error" if is_error else "gc-muted"

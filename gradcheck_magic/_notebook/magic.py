@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 import traceback
 from typing import Any
@@ -21,7 +22,7 @@ from traitlets import Any as Anything
 from traitlets import Bool, Float, Int, Union
 from traitlets.config import Config
 
-from gradcheck_magic._cost.interrupt import interrupts_raised
+from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.pairing import has_gradients
 from gradcheck_magic._inputs.parameters import mentioned_first
 from gradcheck_magic._inputs.request import Progress
@@ -45,7 +46,7 @@ from gradcheck_magic._notebook.plain_cards import (
     style_of,
 )
 from gradcheck_magic._notebook.project import Project, read_project
-from gradcheck_magic._notebook.watch import Watch, subject_of
+from gradcheck_magic._notebook.watch import News, Watch, subject_of
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import did_you_mean, first_line
@@ -155,21 +156,26 @@ class GradcheckMagics(Magics):
         user_ns = self.shell.user_ns
         last = user_ns.get(RESULT)
         try:
-            # Unbind the old result first, so that after an error nobody takes it for the new one.
-            self._bind(None)
-            options = self.options_of(line)
-            if options.unwatch:
-                self._bind(last)
-                self._unwatch()
-            elif self.enabled:
-                require_no_other_cell()
+            with InterruptGuard():
+                # Unbind the old result first, so that after an error nobody takes it for the new
+                # one.
+                self._bind(None)
+                options = self.options_of(line)
+                if options.unwatch:
+                    self._bind(last)
+                    self._unwatch()
+                elif self.enabled:
+                    require_no_other_cell()
             if cell is not None:
                 run_body(self.shell, cell)
             namespace = user_ns
             if local_ns is not None and local_ns is not user_ns:  # inside a function
                 namespace = {**user_ns, **local_ns}
             if not options.unwatch:
-                self._check_cell(options, namespace)
+                # In a cell with `await`, a kernel lets Ctrl-C wait for the end of the check.
+                in_kernel = getattr(self.shell, "kernel", None) is not None
+                with InterruptGuard(signal.default_int_handler if in_kernel else None):
+                    self._check_cell(options, namespace)
         except GradientCheckError as error:
             # The traceback is inside this package, so the sentence is enough.
             raise error from None
@@ -223,16 +229,22 @@ class GradcheckMagics(Magics):
         return self.enabled
 
     def _check(self, options: argparse.Namespace, namespace: Namespace) -> None:
-        card = self._card(options, namespace)
-        check = self._checked_on(card, options, namespace)
-        if not options.quiet:
-            card.show(check)
-        else:
-            card.clear()
-            if not (check.passed or options.strict):
-                _say(f"{check.verdict.symbol} {check.headline()}")
-        if options.strict:
-            check.raise_if_failed()
+        """Make a check and show it: once there is a result, no signal keeps it from being shown."""
+        with InterruptGuard() as guard:
+            card = self._card(options, namespace)
+            check = self._checked_on(card, options, namespace)
+            if not options.quiet:
+                card.show(check)
+            else:
+                card.clear()
+                if not (check.passed or options.strict):
+                    _say(f"{check.verdict.symbol} {check.headline()}")
+            if options.strict:
+                check.raise_if_failed()
+            try:
+                guard.release()
+            except KeyboardInterrupt:
+                raise GradientCheckInterrupted(check) from None
 
     def _checked_on(
         self, card: Card, options: argparse.Namespace, namespace: Namespace
@@ -241,9 +253,7 @@ class GradcheckMagics(Magics):
         try:
             return self._make_check(options, namespace, card.progress)
         except GradientCheckInterrupted as interrupt:
-            # A second interrupt may stop the drawing; it means the same as the first.
-            with contextlib.suppress(KeyboardInterrupt):
-                card.show(interrupt.check)
+            card.show(interrupt.check)
             raise
         except BaseException:
             card.clear()
@@ -338,10 +348,17 @@ class GradcheckMagics(Magics):
             self._is_on(hurried)
             return self._make_check(hurried, self.shell.user_ns)
 
-        with interrupts_raised():
+        # Ctrl-C raises an exception, which it may not in a kernel after the end of a cell.
+        with InterruptGuard(signal.default_int_handler) as guard:
             news = self._watch.after_cell(seconds, make_check)
-        if news is None:
-            return
+            if news is not None:
+                self._show_news(news, options)
+            # There is nothing left for it to stop.
+            with contextlib.suppress(KeyboardInterrupt):
+                guard.release()
+
+    def _show_news(self, news: News, options: argparse.Namespace) -> None:
+        """Print the line of the watch; if it is strict, raise an error unless all is right."""
         self._bind(news.check, options.out)
         if options.strict and news.error is not None:
             show_from_user_code(self.shell, news.error)
@@ -387,7 +404,9 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
         why = error.msg if isinstance(error, SyntaxError) else first_line(error)
         raise InputError(f"--{option} {expression!r} is not an expression: {why}.") from None
     try:
-        return eval(code, namespace)  # noqa: S307 (the user's own)
+        with InterruptGuard() as guard:
+            guard.release()
+            return guard.call(eval, code, namespace)
     except NameError as error:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_filename != source:

@@ -1,12 +1,13 @@
 """A check leaves no trace: everything that it uses is restored bit for bit, however it ends."""
 
 import copy
+import signal
 from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
 import pytest
-from interrupts import see_interrupts_leave_no_trace
+from interrupts import see_interrupts_leave_no_trace, time_limit
 from IPython.utils.capture import capture_output
 from traces import (
     PICTURES,
@@ -96,6 +97,13 @@ def test_whatever_the_end(end):
 def test_interrupted_at_any_line(action):
     """An interrupt at any time leaves no trace and is never swallowed; pictures have slow tests."""
     see_interrupts_leave_no_trace(action, MOMENTS)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="Windows has no alarm")
+def test_out_of_time_at_any_line():
+    """A time limit raises an `Exception`, which nothing takes for an error of the user's code."""
+    with time_limit() as number:
+        see_interrupts_leave_no_trace(scans, MOMENTS // 4, number=number)
 
 
 @pytest.mark.skipif(torch is None, reason="torch is missing: pip install -e '.[torch]'")

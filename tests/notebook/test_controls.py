@@ -2,6 +2,7 @@
 
 import html
 import re
+import signal
 from dataclasses import replace
 
 import ipywidgets as widgets
@@ -205,6 +206,28 @@ def test_errors_are_said(error, parts, button):
     assert "more" not in panel.said
     assert "<gone>" not in panel.status.value, "it is escaped"
     assert 'role="status"' in panel.status.value
+
+
+@pytest.mark.parametrize("button", ["again", "draw"])
+def test_ctrl_c_while_the_result_is_drawn(monkeypatch, panel, button):
+    """The result is shown first. Then it is said, once."""
+    panel.choose.value = "W"
+
+    def shown(*what):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        panel.asked.append(what)
+
+    monkeypatch.setattr(panel, "_done", shown)
+    getattr(panel, button).click()
+    assert len(panel.asked) == 1
+    assert panel.said == "Interrupted; the parameters are as they were before."
+
+
+def test_ctrl_c_while_a_status_is_said(monkeypatch, panel):
+    monkeypatch.setattr(html, "escape", lambda text: signal.raise_signal(signal.SIGINT) or text)
+    panel.again.click()
+    assert panel.said == "Interrupted; the parameters are as they were before."
 
 
 def test_closed():

@@ -2,15 +2,23 @@
 
 import ast
 import re
+import signal
 import sys
 import threading
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from interrupts import LimitError, time_limit
 from IPython.utils.capture import capture_output
 
-from gradcheck_magic import GradientCheckFailed, InputError, Verdict
+from gradcheck_magic import (
+    GradientCheckFailed,
+    GradientCheckInterrupted,
+    InputError,
+    Verdict,
+)
+from gradcheck_magic._notebook import plain_cards
 from gradcheck_magic._notebook.cells import CellSyntaxError
 from gradcheck_magic._notebook.live_card import WidgetCard
 from gradcheck_magic._notebook.plain_cards import StaticCard, TextCard
@@ -543,3 +551,84 @@ def test_no_watched_check_beside_another_cell(notebook, output):
         printed, error = output("grads = wrong")
     assert error is None
     assert printed.startswith("not checked: A cell is running, ")
+
+
+# Signals while the result is shown
+
+
+def while_shown(monkeypatch, *numbers):
+    """Send signals in the middle of drawing, whatever is drawn."""
+
+    def text_report(*args):
+        for number in numbers:
+            signal.raise_signal(number)
+        return report(*args)
+
+    report = plain_cards.text_report
+    monkeypatch.setattr(plain_cards, report.__name__, text_report)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_the_card_is_drawn(output, notebook, monkeypatch, times):
+    """The card is shown and the result is bound; then one line ends the cell."""
+    while_shown(monkeypatch, *times * [signal.SIGINT])
+    printed, error = output("%gradcheck -o mine\nafter = True")
+    check = notebook.user_ns["_gradcheck"]
+    assert type(error) is GradientCheckInterrupted
+    assert printed == (
+        f"{check}\nGradient check interrupted: {check.size} of {check.size} entries were checked; "
+        "the parameters are as they were before.\n"
+    )
+    assert check.passed
+    assert notebook.user_ns["mine"] is check
+    assert "after" not in notebook.user_ns
+
+
+def test_a_bug_under_strict_stays_an_error(output, monkeypatch):
+    while_shown(monkeypatch, signal.SIGINT)
+    printed, error = output("grads = wrong\n%gradcheck --strict")
+    assert isinstance(error, GradientCheckFailed)
+    assert printed.startswith("✗")
+
+
+def test_a_quiet_check_is_bound(output, notebook, monkeypatch):
+    monkeypatch.setattr(TextCard, "clear", lambda _: signal.raise_signal(signal.SIGINT))
+    printed, error = output("%gradcheck -q")
+    assert notebook.user_ns["_gradcheck"].passed
+    assert printed.strip() == f"Gradient check interrupted: {error}"
+
+
+def test_a_second_ctrl_c_while_what_is_known_is_drawn(output, notebook, monkeypatch):
+    notebook.user_ns["press"] = lambda: signal.raise_signal(signal.SIGINT)
+    while_shown(monkeypatch, signal.SIGINT)
+    printed, error = output("%gradcheck -c 'lambda p: press() or cost_function(p)'")
+    assert isinstance(error, GradientCheckInterrupted)
+    assert printed.startswith("? The finite differences cannot tell.")
+    assert printed.count("interrupted") == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="Windows has no alarm")
+def test_time_is_over_while_the_card_is_drawn(output, notebook, monkeypatch):
+    with time_limit() as number:
+        while_shown(monkeypatch, number)
+        printed, error = output("%gradcheck")
+        assert isinstance(error, LimitError)
+    assert printed.startswith(f"{notebook.user_ns['_gradcheck']}\n")
+    assert "gradcheck_magic" not in printed
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="Windows has no alarm")
+@pytest.mark.parametrize("option", ["params", "grads", "cost"])
+def test_expressions_are_the_users_code(output, notebook, option):
+    """Signals reach them at once."""
+    reached = []
+
+    def evaluated():
+        signal.raise_signal(signal.SIGALRM)
+        reached.append(1)
+
+    notebook.user_ns["evaluated"] = evaluated
+    with time_limit():
+        _, error = output(f"%gradcheck --{option} evaluated()")
+        assert isinstance(error, LimitError)
+    assert not reached

@@ -1,5 +1,6 @@
-"""Interrupts at any line of the package."""
+"""Interrupts and time limits at any line of the package."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -14,11 +15,30 @@ from gradcheck_magic import GradientCheckInterrupted
 PACKAGE = str(Path(gradcheck_magic.__file__).parent) + os.sep
 
 
-class Interrupter:
-    """A tracer that counts the executed lines of the package and interrupts the n-th."""
+class LimitError(Exception):
+    """What a time limit raises: an `Exception`, which much may catch by mistake."""
 
-    def __init__(self, at=None):
+
+def limit(*_):
+    raise LimitError("the time is over")
+
+
+@contextlib.contextmanager
+def time_limit():
+    """Handle the alarm as a time limit does, until the end of this context."""
+    before = signal.signal(signal.SIGALRM, limit)
+    try:
+        yield signal.SIGALRM
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+class Interrupter:
+    """A tracer that counts the executed lines of the package, and sends a signal at the n-th."""
+
+    def __init__(self, at=None, number=signal.SIGINT):
         self.at = at
+        self.number = number
         self.lines = 0
 
     def __enter__(self):
@@ -35,7 +55,7 @@ class Interrupter:
         if event == "line":
             self.lines += 1
             if self.lines == self.at:
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(self.number)
         return self.trace
 
 
@@ -45,23 +65,23 @@ def lines_of(action, model):
     return all_lines.lines
 
 
-def interrupted(action, model, moment):
+def interrupted(action, model, moment, number):
     """Interrupt an action at a line, and return what it raises; None if it ends before that."""
-    with Interrupter(moment) as interrupter:
+    with Interrupter(moment, number) as interrupter:
         try:
             action(model)
-        except KeyboardInterrupt as interrupt:
+        except (KeyboardInterrupt, LimitError) as interrupt:
             return interrupt
     # The number of lines varies by a few, because it depends on how long they take.
     assert interrupter.lines < moment, "it was swallowed"
     return None
 
 
-def see_interrupts_leave_no_trace(action, moments, make=Model):
+def see_interrupts_leave_no_trace(action, moments, make=Model, number=signal.SIGINT):
     """Interrupt an action on a model at this many lines, chosen at random, and look for traces.
 
-    Each time it is a model that is made for it. Afterwards, everything is as it was before, and the
-    interrupt is not swallowed.
+    The interrupt is a signal, Ctrl-C if none is given. Each time it is a model that is made for it.
+    Afterwards, everything is as it was before, and the interrupt is not swallowed.
     """
     action(make())  # the first call does what is done only once
     n_lines = lines_of(action, make())
@@ -69,7 +89,7 @@ def see_interrupts_leave_no_trace(action, moments, make=Model):
     for moment in np.random.default_rng(0).integers(1, n_lines, moments):
         model = make()
         before, around = model.state(), world()
-        interrupt = interrupted(action, model, moment)
+        interrupt = interrupted(action, model, moment, number)
         assert model.state() == before, f"line {moment} of {n_lines}"
         assert changed(around) == [], f"line {moment} of {n_lines}"
         if isinstance(interrupt, GradientCheckInterrupted):

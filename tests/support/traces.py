@@ -40,7 +40,7 @@ def world():
         "figures": plt.get_fignums(),
         "what NumPy does about overflow": np.geterr(),
         "how NumPy prints": str(np.get_printoptions()),
-        "the handler of Ctrl-C": signal.getsignal(signal.SIGINT),
+        "handlers of signals": list(map(signal.getsignal, signal.valid_signals())),
         "hooks": (sys.excepthook, sys.displayhook, sys.gettrace(), sys.getprofile()),
         "threads' hooks": threading.excepthook,
         "threads": sorted(t.name for t in threading.enumerate()),
