@@ -165,6 +165,8 @@ def _require_repeatable(evaluator: Evaluator, found: FoundCall) -> float:
     again = evaluator.value(found.binding)
     evaluator.seconds_each = time.perf_counter() - began
     if not is_same(found.value, again, found.itemsize):
+        if not found.binding.is_copied:
+            require_unchanged(evaluator.name, found.binding)
         raise InputError(
             f"`{evaluator.name}` returned {found.value:.9g} and then {again:.9g} for the same "
             "parameters: make it repeatable (no dropout, a fixed seed, the same batch)."
