@@ -170,6 +170,8 @@ class Binding:
         """Return the arguments that consist of the leaves."""
         if self.convention is Convention.STRUCTURED or self.keywords:
             self._container = self.parameters.filled(self._leaves)
+            # A module of TorchScript has tensors of its own around the same memory.
+            self._leaves = [leaf for _, leaf in array_leaves(self._container)]
             return ((), self._container) if self.keywords else ((self._container,), {})
         self._container = self._leaves
         return self._leaves, {}

@@ -85,7 +85,11 @@ def rebuilt(node: Any, held: Sequence[Any]) -> Any:
     if is_module(node):
         own = (id(parameter) for _, parameter in node.named_parameters())
         # `deepcopy` looks in this dict first, so each reference to a parameter gets the new one.
-        return copy.deepcopy(node, dict(zip(own, held, strict=True)))
+        copied = copy.deepcopy(node, dict(zip(own, held, strict=True)))
+        for (_, parameter), new in zip(copied.named_parameters(), held, strict=True):
+            if parameter is not new:  # TorchScript has copied the old one, without that dict
+                parameter.data = new.data
+        return copied
     return _flattened(node)[1].unflatten(held)
 
 
