@@ -22,6 +22,7 @@ __all__ = [
 SHORTEST_STEM = 3
 # Nobody reads a longer quotation to its end.
 LONGEST_QUOTE = 160
+LONGEST_MESSAGE = 1000
 
 
 def first_line(error: BaseException) -> str:
@@ -30,7 +31,7 @@ def first_line(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 (the user's own may raise anything)
         return "its message cannot be read"
-    return printable(text.partition("\n")[0])
+    return shortened(printable(text.partition("\n")[0]), LONGEST_MESSAGE)
 
 
 def printable(text: str) -> str:
@@ -45,11 +46,11 @@ def escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, longest: int = LONGEST_QUOTE) -> str:
     """Return a user's text, without its middle if it is very long."""
-    if len(text) <= LONGEST_QUOTE:
+    if len(text) <= longest:
         return text
-    return f"{text[: LONGEST_QUOTE // 2]}...{text[-LONGEST_QUOTE // 4 :]}"
+    return f"{text[: longest // 2]}...{text[-longest // 4 :]}"
 
 
 def quoted(value: object) -> str:

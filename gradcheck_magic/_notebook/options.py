@@ -21,7 +21,10 @@ from gradcheck_magic._inputs.request import MODES, is_number
 from gradcheck_magic._wording import did_you_mean, listed, printable, quoted, shortened
 from gradcheck_magic.errors import InputError
 
-__all__ = ["FLAGS", "OPTIONS", "SETTINGS", "Option", "described"]
+__all__ = ["FLAGS", "NOT_COMPILED", "OPTIONS", "SETTINGS", "Option", "described"]
+
+# What Python raises for an expression that it cannot compile, such as one that is too long.
+NOT_COMPILED = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def _is_name(text: str) -> bool:
 def _is_expression(value: object) -> bool:
     try:
         return isinstance(value, str) and bool(ast.parse(value.strip(), mode="eval"))
-    except (SyntaxError, ValueError):
+    except NOT_COMPILED:
         return False
 
 

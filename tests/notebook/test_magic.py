@@ -242,6 +242,35 @@ def test_error_in_the_cost(output):
     assert "cost.py" not in printed
 
 
+LONG = "+0" * 50_000
+UNKNOWN = "n" * 100_000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"-g (grads{LONG})",
+        f'-c "lambda p: cost_function(p){LONG}" --watch',
+        f"-g (grads{LONG}",
+        f'-p "(params{LONG}"',
+        f"-c {UNKNOWN}",
+        f"-p {UNKNOWN}+1",
+        f"-p params {UNKNOWN}",
+        f"--only {UNKNOWN}",
+        f"--{UNKNOWN}",
+        UNKNOWN,
+        f"--mode {UNKNOWN}",
+        f"--workers {UNKNOWN}",
+        "-g long_type",
+    ],
+    ids=lambda line: line[:20],
+)
+def test_long_texts_are_shortened(notebook, line_of_error, line):
+    """Nobody reads 100,000 characters, and Python cannot compile such a sum."""
+    notebook.user_ns["long_type"] = type(UNKNOWN, (), {})()
+    assert len(line_of_error(f"%gradcheck {line}")) < 600
+
+
 GROUPS = {
     "group": "raise ExceptionGroup('several', [ValueError('one'), KeyError('two')])",
     "nested": "raise ExceptionGroup('outer', [ExceptionGroup('several', [ValueError('one')])])",
