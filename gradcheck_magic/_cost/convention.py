@@ -20,6 +20,7 @@ from gradcheck_magic._cost.directions import Direction, blocks_of, box_size
 from gradcheck_magic._cost.threads import thread_at_work
 from gradcheck_magic._inputs.arrays import overlapping
 from gradcheck_magic._inputs.parameters import Parameter, Parameters, array_leaves
+from gradcheck_magic._inputs.shared_memory import in_shared_memory
 from gradcheck_magic.errors import InputError
 
 __all__ = ["Arguments", "Binding", "Convention", "possible_bindings", "require_unchanged"]
@@ -183,6 +184,8 @@ class Binding:
         """Return the arguments that consist of the leaves."""
         if self.convention is Convention.STRUCTURED or self.keywords:
             self._container = self.parameters.filled(self._leaves)
+            # A module of TorchScript has tensors of its own around the same memory.
+            self._leaves = [leaf for _, leaf in array_leaves(self._container)]
             return ((), self._container) if self.keywords else ((self._container,), {})
         self._container = self._leaves
         return self._leaves, {}
@@ -393,7 +396,7 @@ def possible_bindings(
     with suppress(Exception):  # the user's own may raise anything
         signature = inspect.signature(function)
     wanted = _plausible_conventions(parameters) if call == "auto" else [Convention(call)]
-    obstacle = _closure_obstacle(parameters)
+    obstacle = _closure_obstacle(parameters) if _accepts(signature, (), {}) else None
     if obstacle and (call == Convention.CLOSURE or (signature and not signature.parameters)):
         raise InputError(f"`{name}` reads {obstacle}.")
     by_name = _by_keyword(signature, parameters)
@@ -429,7 +432,14 @@ def _closure_obstacle(parameters: Parameters) -> str | None:
                 f"`{parameter.name}` ({reason}) from the notebook, where it is perturbed in place: "
                 "make it a writable array of floats, or an argument of the function"
             )
-    pair = next(overlapping((p.name, p.array) for p in parameters.checked), None)
+    named = [(parameter.name, parameter.array) for parameter in parameters.checked]
+    for name in in_shared_memory(named):
+        return (
+            f"`{name}` from the notebook, where it would be perturbed in place, but its memory is "
+            "a file or shared with other processes: make it an argument of the function, or check "
+            "a copy that the function reads"
+        )
+    pair = next(overlapping(named), None)
     return pair and (
         f"{' and '.join(f'`{name}`' for name in dict.fromkeys(pair))} from the notebook, but some "
         "entries share memory: moving one moves the other. Check one of the arrays alone "

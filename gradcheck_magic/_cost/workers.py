@@ -12,6 +12,8 @@ import math
 import os
 import signal
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, wait
@@ -62,6 +64,8 @@ POLL = 0.1
 GRACE = 0.5
 # The seconds for which our own processes are kept for the next check.
 IDLE = 300
+# The time between two looks of a process of our own at its parent, in seconds.
+PARENT_POLL = 1.0
 # The variables that set the number of threads in linear algebra libraries: with a process for each
 # core, one thread each is enough.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -103,9 +107,23 @@ def pool_of(workers: Any) -> Pool | None:
 def _processes(number: int) -> Pool:
     """Return processes of our own: those of the previous check, if their number is the same."""
     try:
-        import loky
-    except ImportError:
-        raise InputError(f"`workers` is {number}, which needs loky: {PARALLEL_EXTRA}.") from None
+        return Pool(_started(number), number, is_ours=True)
+    except (ImportError, OSError, RuntimeError) as error:
+        if getattr(error, "name", None) in {"loky", "cloudpickle"}:
+            needs = f"`workers` is {number}, which needs loky: {PARALLEL_EXTRA}."
+            raise InputError(needs) from None
+        raise InputError(
+            f"`workers` is {number}, but this Python cannot start processes ({first_line(error)}): "
+            "leave out --workers (in Python, workers=None)."
+        ) from error
+
+
+def _started(number: int) -> Any:
+    """Return loky's executor; what its import and start raise depends on what Python lacks."""
+    # Loky would wait forever for a thread that could not be started.
+    threading.Thread(target=int).start()
+    import loky
+
     threads = max(1, loky.cpu_count() // number)
     environment = {**dict.fromkeys(THREADS, str(threads)), **KEEPING}
     # Loky replaces workers that seem to leak memory, but a large data set that is kept is no leak.
@@ -114,18 +132,28 @@ def _processes(number: int) -> Pool:
         max_workers=number,
         timeout=IDLE,
         initializer=_begin,
-        initargs=(tuple(sys.path), Path.cwd()),
+        initargs=(os.getpid(), tuple(sys.path), Path.cwd()),
         env=environment,
     )
-    return Pool(executor, number, is_ours=True)
+    # The first task starts the processes.
+    executor.submit(os.getpid)
+    return executor
 
 
-def _begin(*_: object) -> None:
+def _begin(parent: int, *_: object) -> None:
     """Initialize a process; loky starts new ones if the arguments differ from the last time.
 
     Ctrl-C reaches all processes of a terminal, but only the one that waits for them handles it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process if its parent is killed, which cannot end it then."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_POLL)
+    os._exit(1)
 
 
 def _size(executor: Any) -> int:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._diagnosis.causes.broadcast import AxisTooMany, WrongAxis
 from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastInCost
-from gradcheck_magic._diagnosis.causes.entries import Clipped, Entries, NotFinite
+from gradcheck_magic._diagnosis.causes.entries import Clipped, CutToIntegers, Entries, NotFinite
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.mask import Mask
 from gradcheck_magic._diagnosis.causes.regularization import Regularization
@@ -130,6 +130,8 @@ def joined(case: Case) -> list[Finding]:
 # The causes, the simplest first. Each is asked about what those before it have left open, or have
 # not explained well enough.
 CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
+    # What the dtype shows.
+    CutToIntegers.each,
     # One number for everything that is wrong.
     Scale.shared,
     Clipped.shared,
@@ -184,6 +186,7 @@ def _mismatches(
             is_bug=bool(comparison.wrong[part].any()),
             sides=sides,
             right=right,
+            dtype=pairing.gradient_dtypes[i],
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Sides = tuple[NDArray[np.intp], ...]
 
+DOUBLES = np.dtype(np.float64)
 # The relative error that a model may leave unexplained besides the error bars. A second mistake is
 # rarely so small, and no reader would care about it.
 TOLERANCE = 1e-6
@@ -173,6 +174,8 @@ class Mismatch:
         True if the error of any entry is too large to be merely worth inspecting.
     n_right_elsewhere : int
         The number of entries outside the sample that are known to be correct.
+    dtype : dtype
+        That of the gradient as it was given.
     """
 
     parameter: Parameter
@@ -182,6 +185,7 @@ class Mismatch:
     wrong: Mask
     is_bug: bool
     n_right_elsewhere: int = 0
+    dtype: np.dtype[Any] = DOUBLES
 
     @classmethod
     def of(
@@ -195,6 +199,7 @@ class Mismatch:
         is_bug: bool,
         sides: Sides | None = None,
         right: tuple[Mask, float] | None = None,
+        dtype: np.dtype[Any] = DOUBLES,
     ) -> Self:
         """Return a mismatch from analytic and numerical values, error bars and rounding.
 
@@ -217,7 +222,8 @@ class Mismatch:
         rounding[places], everywhere[places] = values[3], wrong
         spread = _spread(analytic, numerical, bar)
         sample = Sample(analytic, numerical, theta.astype(np.float64), bar, rounding, spread)
-        return cls(parameter, gradient_name, sides, sample, everywhere, is_bug, n_right_elsewhere)
+        known_as = parameter, gradient_name, sides, sample, everywhere, is_bug
+        return cls(*known_as, n_right_elsewhere, dtype)
 
     @property
     def shape(self) -> tuple[int, ...]:

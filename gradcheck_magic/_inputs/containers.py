@@ -89,7 +89,11 @@ def rebuilt(node: Any, held: Sequence[Any]) -> Any:
         # Torch refuses to copy what a module has kept of an earlier forward pass.
         for tensor in _computed([vars(part) for part in node.modules()]):
             known[id(tensor)] = tensor.detach().clone()
-        return copy.deepcopy(node, known)
+        copied = copy.deepcopy(node, known)
+        for (_, parameter), new in zip(copied.named_parameters(), held, strict=True):
+            if parameter is not new:  # TorchScript has copied the old one, without that dict
+                parameter.data = new.data
+        return copied
     return _flattened(node)[1].unflatten(held)
 
 

@@ -56,6 +56,8 @@ class Pairing:
     gradient_names: tuple[str, ...]
     # The spacing of numbers next to 1 in the precision of each gradient as it was given.
     gradient_eps: tuple[float, ...]
+    # The dtype of each gradient as it was given.
+    gradient_dtypes: tuple[np.dtype[Any], ...]
     # The assumptions that were made, each a sentence for the card.
     notes: tuple[str, ...]
 
@@ -121,7 +123,7 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
         spoken = variables.get(id(value), name) if is_positional(name) else name
         with while_reading(spoken):
             found.append((spoken, *_fitting(parameter, spoken, value)))
-    gradient_names, gradients, gradient_eps, ignored = zip(*found, strict=True)
+    gradient_names, gradients, eps, dtypes, ignored = zip(*found, strict=True)
     shared = islice(overlapping((p.name, p.array) for p in parameters.checked), MOST_NOTED)
     sharing = [
         f"`{one}` and `{other}` share memory: each was moved individually, in a copy."
@@ -129,7 +131,7 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
         if one != other
     ]
     notes = [*sharing, *notes, *filter(None, ignored)]
-    return Pairing(parameters, gradients, gradient_names, gradient_eps, tuple(notes))
+    return Pairing(parameters, gradients, gradient_names, eps, dtypes, tuple(notes))
 
 
 def _torch_gradients(parameters: Parameters) -> tuple[Parameters, list[Match], list[str]]:
@@ -281,11 +283,13 @@ def _missing(key: object, name: str, grads: dict[Any, Any], taken: list[Any]) ->
     )
 
 
-def _fitting(parameter: Parameter, name: str, value: object) -> tuple[Vector, float, str]:
+def _fitting(
+    parameter: Parameter, name: str, value: object
+) -> tuple[Vector, float, np.dtype[Any], str]:
     """Return a gradient that fits the shape of its parameter as a flat float64 vector.
 
-    Also return the spacing of numbers next to 1 in its own precision, and a note if the shapes
-    differ by axes of length 1.
+    Also return the spacing of numbers next to 1 in its own precision, its dtype, and a note if the
+    shapes differ by axes of length 1.
     """
     if isinstance(value, InputError):
         raise value
@@ -301,11 +305,12 @@ def _fitting(parameter: Parameter, name: str, value: object) -> tuple[Vector, fl
     flat[np.isnan(flat)] = np.nan
     eps = float(np.finfo(array.dtype if array.dtype.kind == "f" else np.float64).eps)
     if array.shape == parameter.shape:
-        return flat, eps, ""
+        return flat, eps, array.dtype, ""
     given = f"`{name}` has shape {array.shape}"
     wanted = f"`{parameter.name}` has shape {parameter.shape}"
     if np.asarray(array).squeeze().shape == np.asarray(parameter.array).squeeze().shape:
-        return flat, eps, f"{given} and {wanted}: axes of length 1 were ignored."
+        note = f"{given} and {wanted}: axes of length 1 were ignored."
+        return flat, eps, array.dtype, note
     transposed = array.shape == parameter.shape[::-1]
     advice = "is it transposed?" if transposed else "a gradient must have its parameter's shape."
     raise InputError(f"{given}, but {wanted}: {advice}")

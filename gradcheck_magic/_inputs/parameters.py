@@ -490,7 +490,7 @@ def describe_type(value: object) -> str:
     """
     kind = type(value)
     module = str(kind.__module__).partition(".")[0]
-    name = kind.__name__ if module == "builtins" else f"{module}.{kind.__name__}"
+    name = shortened(kind.__name__ if module == "builtins" else f"{module}.{kind.__name__}")
     return f"{'an' if SPOKEN_WITH_VOWEL.match(name) else 'a'} {name}"
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral, Number, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -103,8 +103,9 @@ def is_number(value: object, kind: type | tuple[type, ...]) -> bool:
 def valid_step(epsilon: float) -> float:
     """Return the user's step as a float; raise `InputError` unless it is a positive number."""
     try:
+        is_real = is_number(epsilon, Number) or np.asarray(epsilon).dtype.kind in "fiu"
         is_scalar = np.ndim(epsilon) == 0 and not isinstance(epsilon, np.ma.MaskedArray)
-        step = float(epsilon) if is_scalar else math.nan
+        step = float(epsilon) if is_real and is_scalar else math.nan
     except Exception:  # noqa: BLE001 (the user's own may raise anything)
         step = math.nan
     if not (math.isfinite(step) and step > 0):

@@ -36,7 +36,7 @@ from gradcheck_magic._notebook.option_line import (
     split,
     unquoted,
 )
-from gradcheck_magic._notebook.options import FLAGS
+from gradcheck_magic._notebook.options import FLAGS, NOT_COMPILED
 from gradcheck_magic._notebook.snapshot import roots
 
 __all__ = ["around_cursor", "completer", "completions", "users_names"]
@@ -152,7 +152,7 @@ def _known_parameters(params: str, namespace: Namespace) -> list[str]:
     """Return the names of the parameters that an expression stands for."""
     try:
         tree = ast.parse(params.strip(), mode="eval").body
-    except SyntaxError:
+    except NOT_COMPILED:
         return []
     found, is_stored = roots(tree, namespace)
     parts = [value for _, value in found]

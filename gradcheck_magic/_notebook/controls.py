@@ -17,7 +17,7 @@ from gradcheck_magic._report.close_up_card import close_up_card, curve_card
 from gradcheck_magic._report.words import progress_text
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
-from gradcheck_magic._wording import as_html, first_line
+from gradcheck_magic._wording import as_html, first_line, quoted
 from gradcheck_magic.errors import GradientCheckError, InputError
 
 __all__ = ["Controls", "Requests", "close"]
@@ -185,5 +185,5 @@ def _index(text: str) -> tuple[int, ...]:
     """Return the index that the user has typed, as ``[3, 1]`` or ``3, 1``."""
     inside = text.strip().removeprefix("[").removesuffix("]").strip()
     if inside and not re.fullmatch(r"\d+(\s*,\s*\d+)*,?", inside):
-        raise InputError(f"`Entry` is {text!r}: expected an index, such as [0, 1].")
+        raise InputError(f"`Entry` is {quoted(text)}: expected an index, such as [0, 1].")
     return tuple(int(number) for number in re.findall(r"\d+", inside))

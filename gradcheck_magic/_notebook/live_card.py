@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import ipywidgets as widgets
@@ -101,13 +102,11 @@ class LiveCards:
 
     def __init__(self) -> None:
         # Each card, with its cell and the number of the run, which may show several cards.
-        self._cards: list[tuple[WidgetCard, str | None, int]] = []
+        self._cards: list[tuple[WidgetCard, object, int]] = []
 
     def add(self, card: WidgetCard, shell: InteractiveShell) -> None:
         """Add the card of the running cell, and retire those of earlier runs or too many."""
-        # Kernels other than ipykernel may lack get_parent, and front ends the id of a cell.
-        header: dict[str, Any] = getattr(shell, "get_parent", dict)() or {}
-        cell, run = header.get("metadata", {}).get("cellId"), shell.execution_count
+        cell, run = _cell_id(shell), shell.execution_count
         others = [o for o in self._cards if cell is None or o[1] != cell or o[2] == run]
         self._keep([*others, (card, cell, run)][-MOST_LIVE:])
 
@@ -115,8 +114,16 @@ class LiveCards:
         """Retire all cards."""
         self._keep([])
 
-    def _keep(self, cards: list[tuple[WidgetCard, str | None, int]]) -> None:
+    def _keep(self, cards: list[tuple[WidgetCard, object, int]]) -> None:
         for live in self._cards:
             if live not in cards:
                 live[0].retire()
         self._cards = cards
+
+
+def _cell_id(shell: Any) -> object:
+    """Return the id of the cell that runs; None if that is unknown."""
+    # Kernels may lack `get_parent`, their front ends the message of a cell, and that the id.
+    with suppress(Exception):
+        return shell.get_parent()["metadata"]["cellId"]
+    return None

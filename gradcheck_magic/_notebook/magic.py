@@ -24,7 +24,7 @@ from traitlets.config import Config
 
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.pairing import has_gradients
-from gradcheck_magic._inputs.parameters import mentioned_first
+from gradcheck_magic._inputs.parameters import mentioned_first, readable_key
 from gradcheck_magic._inputs.request import Progress
 from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cells import (
@@ -37,7 +37,7 @@ from gradcheck_magic._notebook.completion import completer
 from gradcheck_magic._notebook.controls import Requests
 from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard
 from gradcheck_magic._notebook.option_line import read_options
-from gradcheck_magic._notebook.options import SETTINGS, described
+from gradcheck_magic._notebook.options import NOT_COMPILED, SETTINGS, described
 from gradcheck_magic._notebook.plain_cards import (
     Published,
     StaticCard,
@@ -49,7 +49,7 @@ from gradcheck_magic._notebook.project import Project, read_project
 from gradcheck_magic._notebook.watch import News, Watch, subject_of
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
-from gradcheck_magic._wording import did_you_mean, first_line
+from gradcheck_magic._wording import did_you_mean, first_line, quoted
 from gradcheck_magic.check import check_gradients
 from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted, InputError
 
@@ -205,7 +205,7 @@ class GradcheckMagics(Magics):
         self._cells.pass_over()
         if options.watch:
             # An invalid expression cannot be watched; the check will report it.
-            with contextlib.suppress(SyntaxError):
+            with contextlib.suppress(*NOT_COMPILED):
                 self._watch = Watch(options, self.shell.user_ns)
                 self._cells.follow()
         if not self._is_on(options):
@@ -295,9 +295,11 @@ class GradcheckMagics(Magics):
         if getattr(self.shell, "kernel", None) is None or options.display == "text":
             return TextCard(sys.stdout, sys.stderr)
         stands_alone = options.display == "auto" and outputs_stand_alone(self.shell)
-        if stands_alone or options.display == "static":
-            return StaticCard(Published)
-        return self._live_card(options, namespace)
+        if not (stands_alone or options.display == "static"):
+            # A kernel cannot open a widget if its front end has sent no message that it answers.
+            with contextlib.suppress(Exception):
+                return self._live_card(options, namespace)
+        return StaticCard(Published)
 
     def _live_card(self, options: argparse.Namespace, namespace: Namespace) -> WidgetCard:
         """Return a live card, whose controls can check again and draw step curves."""
@@ -400,9 +402,9 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
     source = f"<--{option}>"
     try:
         code = compile(expression.strip(), source, "eval")
-    except (SyntaxError, ValueError) as error:
+    except NOT_COMPILED as error:
         why = error.msg if isinstance(error, SyntaxError) else first_line(error)
-        raise InputError(f"--{option} {expression!r} is not an expression: {why}.") from None
+        raise InputError(f"--{option} {quoted(expression)} is not an expression: {why}.") from None
     try:
         with InterruptGuard() as guard:
             guard.release()
@@ -413,8 +415,8 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
             raise
         meant = did_you_mean(str(error.name), namespace.keys() - NOT_MEANT)
         raise InputError(
-            f"`{error.name}` is not defined{meant}: assign it before the check, or name what to "
-            f"use with --{option}."
+            f"`{readable_key(error.name)}` is not defined{meant}: assign it before the check, or "
+            f"name what to use with --{option}."
         ) from None
 
 

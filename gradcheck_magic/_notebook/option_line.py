@@ -16,7 +16,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 
 from gradcheck_magic._notebook.options import FLAGS, Option
-from gradcheck_magic._wording import did_you_mean
+from gradcheck_magic._wording import did_you_mean, shortened
 from gradcheck_magic.errors import InputError
 
 __all__ = ["grouped", "names", "option_of", "quoted", "read_options", "split", "unquoted"]
@@ -134,16 +134,18 @@ def _values(line: str) -> dict[str, object]:
     if opened in CLOSED_BY:
         what = "quote" if CLOSED_BY[opened] == opened else "bracket"
         raise InputError(
-            f"the {what} {opened} in `{words[-1]}` is never closed: write {CLOSED_BY[opened]} "
-            "where the value ends."
+            f"the {what} {opened} in `{shortened(words[-1])}` is never closed: write "
+            f"{CLOSED_BY[opened]} where the value ends."
         )
     found: dict[str, object] = dict.fromkeys(option.name for option in FLAGS.values())
     for flag, values in grouped(words):
         option = option_of(flag)
         if option is None and flag:
-            raise InputError(f"there is no option `{flag}`{_meant(flag)}.{SEE}")
+            raise InputError(f"there is no option `{shortened(flag)}`{_meant(flag)}.{SEE}")
         if option is None or (option.is_switch and values):
-            raise InputError(f"`{values[0]}` has no option before it{_meant(values[0])}.{SEE}")
+            raise InputError(
+                f"`{shortened(values[0])}` has no option before it{_meant(values[0])}.{SEE}"
+            )
         if found[option.name] is not None:
             raise InputError(f"`--{option.name}` is given twice: write it once.")
         found[option.name] = _value(option, flag, values)
@@ -166,7 +168,7 @@ def _value(option: Option, flag: str, values: Sequence[str]) -> object:
     if others:
         rest = " ".join(others)
         raise InputError(
-            f"`{rest}` is left over after `{flag} {first}`: put a value with spaces in quotes "
-            f"or brackets, as in {flag} {quoted(f'{first} {rest}')}."
+            f"`{shortened(rest)}` is left over after `{flag} {shortened(first)}`: put a value with "
+            f"spaces in quotes or brackets, as in {flag} {shortened(quoted(f'{first} {rest}'))}."
         )
     return option.read(unquoted(first), f"`{flag}`")

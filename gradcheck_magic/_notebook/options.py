@@ -22,7 +22,10 @@ from gradcheck_magic._inputs.request import MODES, is_number
 from gradcheck_magic._wording import did_you_mean, listed, printable, quoted, shortened
 from gradcheck_magic.errors import InputError
 
-__all__ = ["FLAGS", "OPTIONS", "SETTINGS", "Option", "described"]
+__all__ = ["FLAGS", "NOT_COMPILED", "OPTIONS", "SETTINGS", "Option", "described"]
+
+# What Python raises for an expression that it cannot compile, such as one that is too long.
+NOT_COMPILED = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def _is_name(text: str) -> bool:
 def _parsed(value: object) -> ast.expr | None:
     """Return the syntax tree of an expression, or None if it is none."""
     # An expression that is nested too deeply exhausts the parser.
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+    with contextlib.suppress(*NOT_COMPILED):
         return ast.parse(value.strip(), mode="eval").body if isinstance(value, str) else None
     return None
 

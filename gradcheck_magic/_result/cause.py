@@ -46,8 +46,9 @@ class Diagnosis:
     details : dict
         The evidence, as `json` can represent it: numbers such as ``factor``, ``strength`` (the
         excess of a gradient over the correct one, in units of the parameter), ``learning_rate``
-        and ``cosine``; ``indices`` or ``sides`` of the affected entries; ``axes`` and ``how`` they
-        were mixed up; ``owners``, ``after`` and ``before``, which are names of parameters.
+        and ``cosine``; ``indices`` or ``sides`` of the affected entries, or their ``dtype``;
+        ``axes`` and ``how`` they were mixed up; ``owners``, ``after`` and ``before``, which are
+        names of parameters.
     """
 
     cause: Cause

@@ -104,6 +104,35 @@ def test_right_and_wrong(form, dtype):
     assert state(model) == before
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("compiled", ["trace", "script"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_torchscript(compiled, dtype):
+    """A module of TorchScript copies its tensors in its own way, and may be the argument too."""
+    torch.manual_seed(0)
+    X = torch.randn(20, 4, dtype=dtype)
+    plain = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2)).to(dtype)
+    model = torch.jit.trace(plain, X) if compiled == "trace" else torch.jit.script(plain)
+
+    def cost(model):
+        return (model(X.to(next(model.parameters()).dtype)) ** 2).mean()
+
+    def changing(model):
+        with torch.no_grad():
+            next(model.parameters()).add_(1)
+        return cost(model)
+
+    cost(model).backward()
+    before = state(model)
+    assert check_gradients(model, None, cost).passed
+    assert check_gradients(model, None, lambda: cost(model)).passed
+    with pytest.raises(InputError, match=r"`changing` changes its argument `0\.weight`"):
+        check_gradients(model, None, changing)
+    assert state(model) == before
+    next(model.parameters()).grad[1, 2] *= 2
+    assert check_gradients(model, None, cost).wrong_entries == (("0.weight", (1, 2)),)
+
+
 @pytest.mark.parametrize(("calls", "often"), [(2, "twice"), (3, "3 times")])
 def test_gradients_add_up(calls, often):
     """The message names the mistake that everybody makes once."""

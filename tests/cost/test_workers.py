@@ -9,6 +9,7 @@ import threading
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import loky
 import numpy as np
 import pytest
 from shared_costs import (
@@ -117,6 +118,33 @@ def test_not_installed(monkeypatch, package, sentence):
     assert str(error.value) == f"{sentence}: pip install gradcheck_magic[parallel]."
     with ThreadPoolExecutor(2) as threads:
         assert check_gradients(np.ones(2), 2 * np.ones(2), sum_of_squares, workers=threads)
+
+
+LOKYS = loky.reusable_executor._ReusablePoolExecutor
+CANNOT_START = {
+    "no threads": (threading.Thread, "start", RuntimeError("can't start new thread")),
+    "no processes": (LOKYS, "submit", OSError(138, "no fork")),
+    "no semaphores": (loky, "get_reusable_executor", NotImplementedError("no sem_open")),
+    "no module": (loky, "get_reusable_executor", ImportError("no", name="_multiprocessing")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CANNOT_START)
+def test_cannot_start(monkeypatch, kind):
+    """In a browser, Python has neither threads nor processes, even if loky is there."""
+    owner, name, error = CANNOT_START[kind]
+
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(owner, name, fails)
+    with pytest.raises(InputError) as caught:
+        check_gradients(np.ones(2), 2 * np.ones(2), sum_of_squares, workers=2)
+    assert str(caught.value) == (
+        f"`workers` is 2, but this Python cannot start processes ({error}): leave out --workers "
+        "(in Python, workers=None)."
+    )
+    assert check_gradients(np.ones(2), 2 * np.ones(2), sum_of_squares)
 
 
 def test_cannot_be_pickled():

@@ -316,6 +316,8 @@ PLANTED = {
     "an entry of a vector": (Digits, one("db3", part(4, np.zeros_like))),
     "not finite": (Digits, one("db3", part([1, 4], lambda g: g / 0))),
     "clipped": (Digits, every(lambda g: np.clip(g, -0.02, 0.02))),
+    "integers": (Digits, every(lambda g: g.astype(int), "dW1", "db3")),
+    "integers, rounded": (Smooth, one("dW1", lambda g: np.round(g).astype(np.int8))),
     "mask forgotten": (DeadUnits, inside("slope of layer 2")),
     "mask of dead units alone": (DeadUnits, one("dW2", part([1, 4], lambda g: g + 1.0))),
     "a sum too many": (Digits, one("db2", lambda g: np.full_like(g, g.sum()))),
@@ -358,6 +360,30 @@ def test_right_gradients_have_no_diagnosis(make):
     check = checked(net, net.grads())
     assert check.passed
     assert check.diagnoses == ()
+
+
+INTEGERS = np.array([1, -2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("grads", "params", "causes"),
+    [
+        pytest.param(2 * INTEGERS, INTEGERS, [], id="right, and whole"),
+        pytest.param(-2 * INTEGERS, INTEGERS, [Cause.SIGN], id="the sign of whole numbers"),
+        pytest.param(0 * INTEGERS, INTEGERS, [Cause.ZERO], id="never assigned"),
+        pytest.param(40 * INTEGERS, INTEGERS / 4, [Cause.SCALE], id="HARD: a factor"),
+        pytest.param(INTEGERS // 2, INTEGERS / 4, [Cause.ENTRIES], id="HARD: rounded down"),
+        pytest.param(0 * INTEGERS, INTEGERS / 9, [Cause.ENTRIES], id="HARD: nothing is left"),
+        pytest.param(0.0 * INTEGERS, INTEGERS / 9, [Cause.ZERO], id="HARD: floats"),
+    ],
+)
+def test_integers(grads, params, causes):
+    """The dtype is the cause only if the correct gradient is not whole, and has lost a part."""
+    check = check_gradients(params, grads, lambda x: float(np.sum(x**2)))
+    assert [d.cause for d in check.diagnoses] == causes
+    assert [d.details.get("dtype") for d in check.diagnoses] == [
+        "int64" if cause is Cause.ENTRIES else None for cause in causes
+    ]
 
 
 def test_every_cause_is_planted():

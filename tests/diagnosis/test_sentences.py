@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gradcheck_magic._diagnosis.causes.broadcast import AxisTooMany, WrongAxis
 from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastInCost
-from gradcheck_magic._diagnosis.causes.entries import Clipped, Entries, NotFinite
+from gradcheck_magic._diagnosis.causes.entries import Clipped, CutToIntegers, Entries, NotFinite
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.mask import Mask
 from gradcheck_magic._diagnosis.causes.regularization import Regularization
@@ -107,6 +107,7 @@ SAID = {
     "zero entries": (Entries, {**ENTRIES, "within": "ZERO"}, (W,), {"dW"}, (2, 12, 0, 1)),
     "not finite": (NotFinite, {"n_not_finite": 4, "indices": []}, (W,), {"dW"}, (4, 12)),
     "clipped": (Clipped, {"clipped": 0.125}, (W, V), {"dW", "dV"}, (0.125,)),
+    "integers": (CutToIntegers, {"dtype": "int64"}, (W, V), {"dW", "dV"}, ()),
     "mask": (Mask, {"name": "W", "axis": 0, "indices": [1, 2]}, (W, V), {"dW", "dV", "J"},
              (1, 2)),
     "upstream": (Upstream, {**PLACE, "evidence": ALIKE}, (W, V), {"W3", "W2", "dW", "dV"},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from reports import result_by_hand
 
-from gradcheck_magic import InputError
+from gradcheck_magic import InputError, check_gradients, gradient_checking
 from gradcheck_magic._inputs.request import Request, valid_step
 
 PLAIN = {
@@ -89,7 +89,8 @@ def test_refused(options, said):
         (np.float32(0.5), 0.5),
         (np.array(0.25), 0.25),
         (Decimal("0.125"), 0.125),
-        ("1e-5", 1e-5),
+        (Fraction(1, 4), 0.25),
+        (np.int8(1), 1.0),
         (5e-324, 5e-324),
     ],
 )
@@ -98,14 +99,18 @@ def test_step(epsilon, step):
     assert type(valid_step(epsilon)) is float
 
 
-@pytest.mark.parametrize(
-    "epsilon",
-    [0, -1, math.nan, math.inf, "small", [1e-7], np.ones(1), 1j, np.ma.masked, Hostile()],
-    ids=repr,
-)
-def test_no_step(epsilon):
-    with pytest.raises(InputError, match="expected a small positive number, such as 1e-7"):
-        valid_step(epsilon)
+NO_STEP = [
+    0, -1, math.nan, math.inf, "small", [1e-7], np.ones(1), 1j, np.ma.masked, Hostile(),
+    # Python would convert these to a number.
+    "1e-7", b"1e-7", True, np.True_, np.array(True), np.array("1e-7"), np.array("1e-7", object),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("epsilon", NO_STEP, ids=repr)
+@pytest.mark.parametrize("check", [check_gradients, gradient_checking])
+def test_no_step(check, epsilon):
+    with pytest.raises(InputError, match=r"`epsilon` is .*: expected a small positive number, su"):
+        check(np.ones(2), 2 * np.ones(2), lambda x: float(x @ x), epsilon=epsilon)
 
 
 def test_seconds_left():

@@ -120,6 +120,10 @@ class Card:
     pytest.param({"get_parent": dict}, False, id="HARD: no header"),
     pytest.param({"get_parent": lambda: None}, False, id="HARD: none at all"),
     pytest.param({}, False, id="HARD: no kernel of Jupyter's"),
+    pytest.param({"get_parent": lambda: {"metadata": None}}, False, id="HARD: no metadata"),
+    pytest.param({"get_parent": lambda: "a message"}, False, id="HARD: no message"),
+    pytest.param({"get_parent": lambda channel: {}}, False, id="HARD: called otherwise"),
+    pytest.param({"get_parent": {}.popitem}, False, id="HARD: raises"),
 ])  # fmt: skip
 def test_cards_of_an_earlier_run(told, is_known):
     """They are retired if the front end says which cell runs."""

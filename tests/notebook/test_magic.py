@@ -1,6 +1,7 @@
 """`%gradcheck` and `%%gradcheck` in a real IPython shell."""
 
 import ast
+import os
 import re
 import signal
 import sys
@@ -251,6 +252,77 @@ def test_error_in_the_cost(output):
     assert "cost.py" not in printed
 
 
+LONG = "+0" * 50_000
+UNKNOWN = "n" * 100_000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"-g (grads{LONG})",
+        f'-c "lambda p: cost_function(p){LONG}" --watch',
+        f"-g (grads{LONG}",
+        f'-p "(params{LONG}"',
+        f"-c {UNKNOWN}",
+        f"-p {UNKNOWN}+1",
+        f"-p params {UNKNOWN}",
+        f"--only {UNKNOWN}",
+        f"--{UNKNOWN}",
+        UNKNOWN,
+        f"--mode {UNKNOWN}",
+        f"--workers {UNKNOWN}",
+        "-g long_type",
+    ],
+    ids=lambda line: line[:20],
+)
+def test_long_texts_are_shortened(notebook, line_of_error, line):
+    """Nobody reads 100,000 characters, and Python cannot compile such a sum."""
+    notebook.user_ns["long_type"] = type(UNKNOWN, (), {})()
+    assert len(line_of_error(f"%gradcheck {line}")) < 600
+
+
+GROUPS = {
+    "group": "raise ExceptionGroup('several', [ValueError('one'), KeyError('two')])",
+    "nested": "raise ExceptionGroup('outer', [ExceptionGroup('several', [ValueError('one')])])",
+    "cause": "raise ExceptionGroup('several', [ValueError('one')]) from caught(p)",
+    "of our errors": "raise ExceptionGroup('several', [caught(p), ValueError('one')])",
+    "HARD: a group as context": """try:
+        raise ExceptionGroup('several', [ValueError('one')])
+    except ExceptionGroup:
+        raise TypeError('other')""",
+    "HARD: no group": "raise ValueError('several one') from caught(p)",
+    "HARD: a circle": """error = ExceptionGroup('several', [ValueError('one')])
+    error.exceptions[0].__context__ = error
+    raise error""",
+}
+# An error that has been through a check of another cost.
+CAUGHT = """
+def inner(x):
+    return 1 / 0
+
+def caught(p):
+    try:
+        gradcheck_magic.check_gradients(np.ones(2), np.ones(2), inner)
+    except ZeroDivisionError as error:
+        return error
+"""
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+def test_groups_and_causes(notebook, kind):
+    """IPython shows them in its own way, without our frames in any of them."""
+    notebook.run_cell(f"import gradcheck_magic\n{CAUGHT}\ndef broken(p):\n    {GROUPS[kind]}")
+    with capture_output() as captured:
+        error = notebook.run_cell("%gradcheck -c broken").error_in_exec
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", captured.stdout + captured.stderr)
+    assert "several" in printed
+    assert "one" in printed
+    assert "in broken" in printed
+    assert ("1 / 0" in printed) == ("caught" in GROUPS[kind])
+    assert f"{os.sep}gradcheck_magic{os.sep}" not in printed
+    assert type(error).__module__ == "builtins"
+
+
 @pytest.mark.parametrize("body", ["return 3", "break", "x = 1\nnonlocal x", "def f(:\n    pass"])
 def test_no_program_in_the_body(notebook, output, body):
     """A body with a syntax error does not run at all."""
@@ -485,6 +557,10 @@ def test_card_suits_the_front_end(notebook, monkeypatch, display, kinds):
     assert kind() is in_notebook
     monkeypatch.setitem(notebook.user_ns, "__vsc_ipynb_file__", "notebook.ipynb")
     assert kind() is in_frames
+    # Without a message of a front end, no widget can be opened.
+    monkeypatch.delitem(notebook.user_ns, "__vsc_ipynb_file__")
+    monkeypatch.setattr("comm.create_comm", {}.popitem)
+    assert kind() is (StaticCard if in_notebook is WidgetCard else in_notebook)
 
 
 def test_no_traces(notebook, run):

@@ -1,4 +1,4 @@
-"""ENTRIES: some entries are wrong and the others right, or they are clipped, or no numbers."""
+"""ENTRIES: some entries are wrong and the others right; or clipped, integers, or no numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gradcheck_magic._diagnosis.mismatch import NO_GRADIENT, Mismatch, Sample
 from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._wording import listed
 
-__all__ = ["Clipped", "Entries", "NotFinite"]
+__all__ = ["Clipped", "CutToIntegers", "Entries", "NotFinite"]
 
 # The first wrong entries.
 Indices = list[tuple[int, ...]]
@@ -42,6 +42,43 @@ class NotFinite(Finding):
         return (
             f"{self.gradients} is nan or infinite in {self.n_not_finite:,} of "
             f"{self.mismatches[0].size:,} entries. Look for a division by zero or an overflow."
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CutToIntegers(Finding):
+    """Gradients in an integer dtype, which has cut off a part of every update."""
+
+    cause = Cause.ENTRIES
+
+    dtype: str
+
+    @classmethod
+    def recognise(cls, mismatch: Mismatch, case: Case) -> CutToIntegers | None:
+        """Recognise integers between zero and the measured values, which are no integers."""
+        if mismatch.dtype.kind not in "iu":
+            return None
+        sample = mismatch.sample.where(mismatch.wrong)
+        is_fraction = np.abs(sample.numerical - np.round(sample.numerical)) > sample.allowed
+        # An update may also have been rounded.
+        is_rest = np.abs(sample.off) < 1
+        is_rest |= np.abs(sample.numerical) >= np.abs(sample.analytic)
+        is_rest &= sample.analytic * sample.numerical >= 0
+        is_cut = is_fraction.any() and is_rest.all()
+        return cls((mismatch,), dtype=str(mismatch.dtype)) if is_cut else None
+
+    def joined(self, other: Finding) -> CutToIntegers | None:
+        """Return the same finding for gradients of the same dtype."""
+        is_same = isinstance(other, CutToIntegers) and other.dtype == self.dtype
+        return self if is_same else None
+
+    def sentence(self, case: Case) -> str:
+        """Return the dtype, and how to get another."""
+        has = "has" if len(self.mismatches) == 1 else "have"
+        return (
+            f"{self.gradients} {has} dtype {self.dtype}, which cuts off everything after the "
+            "decimal point. Use floats, such as "
+            f"np.zeros_like({self.mismatches[0].name}, dtype=float)."
         )
 
 

@@ -7,6 +7,8 @@ kind follow each other, and only a few tests restart our own processes.
 import importlib
 import os
 import re
+import signal
+import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -37,7 +39,7 @@ from shared_costs import (
 from gradcheck_magic import InputError, WorkerLostError, check_gradients
 from gradcheck_magic._cost.convention import Binding, Convention
 from gradcheck_magic._cost.evaluation import EntryBatch, Evaluator, OutOfTime
-from gradcheck_magic._cost.workers import Workers, pool_of
+from gradcheck_magic._cost.workers import IDLE, Workers, pool_of
 from gradcheck_magic._inputs.parameters import collect
 
 require("loky", "cloudpickle", "distributed", "ipyparallel")
@@ -357,6 +359,30 @@ def test_notebook(run, cost):
     assert known(run("%gradcheck --mode full --workers 2")) == known(alone)
     run("grads['dW'][1, 1] *= 2")
     assert run("%gradcheck --workers=1+1").wrong_entries == (("W", (1, 1)),)
+
+
+# Checks in a process that is killed; its workers have the other end of the pipe as well.
+KILLED = """
+import os, signal
+import numpy as np
+from gradcheck_magic import check_gradients
+
+def cost(theta):
+    return float(theta @ theta)
+
+assert check_gradients(np.ones(3), 2 * np.ones(3), cost, workers=2)
+print("checked", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_killed_kernel():
+    """They would have waited for the next check until they are idle, for minutes."""
+    kernel = subprocess.run(
+        [sys.executable, "-c", KILLED], stdout=subprocess.PIPE, timeout=IDLE / 5, check=False
+    )
+    assert kernel.stdout == b"checked\n"
+    assert kernel.returncode == -signal.SIGKILL
 
 
 # Workers that die; these tests come last, because they leave fewer workers
