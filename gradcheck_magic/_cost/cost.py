@@ -192,7 +192,7 @@ class Cost:
 
     def position(self, parameter: Parameter) -> int:
         """Return the position of a parameter among all parameters."""
-        return self._parameters.arrays.index(parameter)
+        return self._parameters.positions[parameter]
 
     def pairs(self, precision: Precision, batch: Batch) -> tuple[Vector, Vector]:
         """Return J on both sides of θ, in a given precision, for every pair of a batch."""

@@ -49,6 +49,8 @@ Vector = NDArray[np.float64]
 # columns: those of the measured entries, and enough others to add about a thousand entries.
 LARGE_PARAMETER = 100_000
 BESIDE = 1000
+# A number that several parameters may share is among the first of this many, or is not recognised.
+MOST_SHARED = 64
 
 
 def diagnose(
@@ -112,19 +114,21 @@ def searched(case: Case) -> Case:
 
 def joined(case: Case) -> list[Finding]:
     """Let parameters that one number explains share a finding."""
-    groups: list[Finding] = []
+    groups: list[tuple[Finding, list[Mismatch]]] = []
     # Those without a cause come last: they cannot say what number it is, but may agree.
     for finding in sorted(case.findings, key=lambda finding: finding.is_open):
-        for i, group in enumerate(groups):
+        for i, (group, together) in enumerate(groups[:MOST_SHARED]):
             both = group.joined(finding)
             if both is not None:
-                together = (*group.mismatches, *finding.mismatches)
-                in_order = tuple(sorted(together, key=case.mismatches.index))
-                groups[i] = replace(both, mismatches=in_order)
+                together.extend(finding.mismatches)
+                groups[i] = both, together
                 break
         else:
-            groups.append(finding)
-    return groups
+            groups.append((finding, list(finding.mismatches)))
+    return [
+        replace(group, mismatches=tuple(sorted(together, key=case.order.__getitem__)))
+        for group, together in groups
+    ]
 
 
 # The causes, the simplest first. Each is asked about what those before it have left open, or have

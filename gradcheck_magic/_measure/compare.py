@@ -147,8 +147,7 @@ def _with_scan(
     """Add what a scan knows of the entries that were not measured individually."""
     each, verdict = scan.parameters[i], check.verdict
     if not (verdict in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated):
-        largest = max(other.largest for other in scan.parameters)
-        enough = max(tolerance.of_parameter * each.largest, tolerance.of_gradient * largest)
+        enough = max(tolerance.of_parameter * each.largest, tolerance.of_gradient * scan.largest)
         known = each.detectable <= enough or each.is_nothing or scan.is_lost(i)
         is_right = each.is_explained and known and not is_open
         verdict = Verdict.CORRECT if is_right else Verdict.INCONCLUSIVE

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass, is_dataclass
 from enum import Enum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -291,8 +293,9 @@ class GradientCheck(Displayed):
         columns = self.analytic[rows], self.numerical[rows], self.wrong[rows]
         for row in rows[worst_first(*columns, most)].tolist():
             k = int(self.measured[row])
-            # The entries are in the order of θ, and so are the parameters.
-            parameter = next(p for p in self.parameters if p.start <= k < p.start + p.size)
+            # The entries are in the order of θ, and so are the parameters; an empty one has none.
+            after = bisect_right(self.parameters, k, key=attrgetter("start"))
+            parameter = self.parameters[after - 1]
             values = self.analytic[row], self.numerical[row], self.uncertainty[row]
             found.append(Entry.at(k - parameter.start, parameter.name, parameter.shape, values))
         return found
