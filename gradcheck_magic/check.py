@@ -14,6 +14,7 @@ import numpy as np
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost, require_dependence
 from gradcheck_magic._cost.evaluation import OutOfTime
+from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import moved_in_place, pair_at, point_around
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._diagnosis.conclude import (
@@ -35,6 +36,10 @@ from gradcheck_magic._result.verdict import relative_difference
 from gradcheck_magic.errors import GradientCheckInterrupted
 
 __all__ = ["check_gradients", "gradient_checking"]
+
+# The part of a budget that is kept for the end of the check, once nothing more is evaluated: this
+# many times what it took to collect the parameters, as the verdict also reads every one of them.
+CONCLUDING = 3.0
 
 
 def gradient_checking(
@@ -243,7 +248,11 @@ def check_gradients(
     check = None
     try:
         # The user need not hear about underflow in our own arithmetic.
-        with restored(params, cost_function, grads), np.errstate(under="ignore"):
+        with (
+            frames_released(),
+            restored(params, cost_function, grads),
+            np.errstate(under="ignore"),
+        ):
             check = _check_at(params, names, request)
             if points > 1:
                 check = _check_around(params, names, request, check)
@@ -261,6 +270,8 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
     """Check the gradient at one point."""
     started = time.perf_counter()
     pairing = pair_at(params, request.grads, only=request.only, names=names)
+    # The end of the check reads everything several times more often.
+    reserve = CONCLUDING * (time.perf_counter() - started)
     measurement = Measurement(pairing, request.epsilon, request.mode)
     cost = Cost(
         request.cost_function,
@@ -271,7 +282,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
         seed=request.seed,
         progress=request.progress_at(point),
         expected=measurement.expected,
-        budget=request.seconds_left,
+        budget=request.seconds_before(reserve),
         workers=request.workers,
     )
     diagnosed = partial(
@@ -288,11 +299,15 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
             measurement.choose(cost, request.seconds_left)
             measurement.run(cost, request.seed)
             judged = measurement.judged(cost)
-            diagnoses = diagnosed(*judged, scan=measurement.scan)
+            diagnoses = diagnosed(*judged, scan=measurement.scan, until=cost.deadline)
+            stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
     except (KeyboardInterrupt, OutOfTime) as stop:
         judged = measurement.judged(cost)
-        diagnoses = diagnosed(*judged, scan=measurement.scan, evaluate=False)
-        stopped = stop
+        diagnoses = diagnosed(
+            *judged, scan=measurement.scan, evaluate=False, until=request.deadline
+        )
+        # Its traceback would keep this frame alive, and everything in it.
+        stopped = stop.with_traceback(None)
     check = conclude(Evidence(pairing, cost, measurement, *judged, diagnoses, stopped), started)
     if isinstance(stopped, KeyboardInterrupt):
         raise GradientCheckInterrupted(check) from None

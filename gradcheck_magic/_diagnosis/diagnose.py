@@ -9,6 +9,7 @@ wrong gradient is UNKNOWN until a cause explains it.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -61,6 +62,7 @@ def diagnose(
     numbers: Callable[[], NotebookNumbers],
     cost: Cost,
     evaluate: bool = True,
+    until: float = math.inf,
     previous: GradientCheck | None = None,
     scan: Scan | None = None,
 ) -> tuple[Diagnosis, ...]:
@@ -68,7 +70,8 @@ def diagnose(
 
     Parameters that share a cause share a diagnosis. The `numbers` of the notebook are collected
     only if something is wrong. Unless `evaluate` is False, the cost may be called, to test
-    hypotheses that need more evaluations.
+    hypotheses that need more evaluations. No further cause is tried after the time `until`,
+    according to `time.perf_counter`.
     """
     if not (comparison.wrong.any() or comparison.inspect.any()):
         return ()
@@ -92,7 +95,7 @@ def diagnose(
                 finding.sentence(case),
                 finding.details,
             )
-            for finding in searched(case).findings
+            for finding in searched(case, until).findings
             if finding.firm or any(mismatch.is_bug for mismatch in finding.mismatches)
         )
 
@@ -105,9 +108,11 @@ def is_of_same(previous: GradientCheck | None, pairing: Pairing) -> bool:
     return then == now
 
 
-def searched(case: Case) -> Case:
+def searched(case: Case, until: float = math.inf) -> Case:
     """Ask each cause in turn; what it finds takes the place of what was found before."""
     for find in CAUSES:
+        if time.perf_counter() > until:
+            break
         case = case.with_findings(find(case))
     return case
 

@@ -78,8 +78,6 @@ class Comparison:
     negligible : tuple of str
         The names of parameters whose gradient is too small to be compared to three digits, and so
         small beside that of the others that it does not matter.
-    wrong_entries : tuple of (str, tuple of int)
-        The parameter's name and the index of each wrong entry, worst first.
     """
 
     verdict: Verdict
@@ -89,7 +87,6 @@ class Comparison:
     inspect: Mask
     unknown: Mask
     negligible: tuple[str, ...]
-    wrong_entries: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def compare(
@@ -137,7 +134,6 @@ def compare(
         tuple(checks),
         *masks,
         negligible,
-        _wrong_entries(pairing, measured, wrong),
     )
 
 
@@ -233,19 +229,6 @@ def _parameter_check(
         n_wrong=int(wrong.sum()),
         worst=worst[0] if worst else None,
     )
-
-
-def _wrong_entries(
-    pairing: Pairing, measured: MeasuredEntries, wrong: Mask
-) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Return the name and the index of each wrong entry, worst first."""
-    names = [
-        (parameter.name, parameter.index(k))
-        for parameter, rows, ks in measured.parts(pairing)
-        for k in ks[wrong[rows]].tolist()
-    ]
-    columns = measured.analytic[wrong], measured.numerical[wrong], wrong[wrong]
-    return tuple(names[i] for i in worst_first(*columns, len(names)))
 
 
 def _difference(measured: MeasuredEntries, rows: slice) -> float:

@@ -93,6 +93,11 @@ class Controls:
         self._say("")
         self._look_closer()
 
+    def close(self) -> None:
+        """Close the controls, and forget the check."""
+        self._check = None
+        close(self.view)
+
     def _choose(self, _: object) -> None:
         with self._attempt("Drawing …"):
             self._look_closer()
