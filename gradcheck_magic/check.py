@@ -169,7 +169,8 @@ def check_gradients(
         as Dask's ``client.get_executor()``, ipyparallel's ``client.executor()`` and mpi4py's
         `MPIPoolExecutor`. An executor is not shut down. The result does not depend on the workers.
     budget : float, optional
-        The seconds that the check may take. It stops in time and reports the results so far.
+        The seconds that the check may take. It stops in time and reports the results so far; only
+        a single evaluation, and reading and copying huge arrays, cannot be cut short.
         Without a budget, a full check is chosen if it takes less than 20 s, and nothing is stopped.
     seed : int
         The seed of everything random in the check: these points, the points at which the calling

@@ -7,6 +7,6 @@ it. `convention.py` lists the ways to call the function, `calling.py` finds the 
 `noise.py` find the rounding noise. `directions.py` moves θ along random directions. `workers.py`
 sends evaluations to other processes, in which `worker_process.py` runs. `gradient_function.py`
 calls a gradient that is a function. `restore.py` and `interrupt.py` restore everything, even after
-an error or an interrupt. `free_variables.py` lists the variables that a function reads besides its
-arguments.
+an error or an interrupt, and `frames.py` lets no error keep arrays in memory. `free_variables.py`
+lists the variables that a function reads besides its arguments.
 """

@@ -177,7 +177,9 @@ def _lost_in_rounding(pairing: Pairing, measured: MeasuredEntries, scan: Scan | 
     rounding = ROUNDING * max(pairing.gradient_eps) * largest
     zero = (analytic <= rounding) & (numerical <= CLEAR * measured.uncertainty)
     lost = np.zeros(len(analytic), dtype=bool)
-    for i, (_, part, _) in enumerate(measured.parts(pairing)):
+    for i, (_, part, ks) in enumerate(measured.parts(pairing)):
+        if not len(ks):
+            continue
         lost[part] = zero[part].all() if scan is None else scan.is_lost(i)
     return lost
 
@@ -191,7 +193,9 @@ def _unknown(
     unknown = np.zeros(len(sizes), dtype=bool)
     negligible = []
     of_all = tolerance.of_gradient * np.max(sizes, initial=0.0)
-    for parameter, part, _ in measured.parts(pairing):
+    for parameter, part, ks in measured.parts(pairing):
+        if not len(ks):
+            continue
         enough = tolerance.of_parameter * np.max(sizes[part], initial=0.0)
         # Where both gradients are exactly zero, there are no three digits to be known.
         nothing = np.isfinite(measured.uncertainty[part]) & (lost[part] | (sizes[part] == 0))
@@ -216,7 +220,7 @@ def _parameter_check(
     values = measured.analytic[rows], measured.numerical[rows], measured.uncertainty[rows]
     worst = [
         Entry.at(int(ks[i]), parameter.name, parameter.shape, (column[i] for column in values))
-        for i in worst_first(*values[:2], wrong, 1)
+        for i in (worst_first(*values[:2], wrong, 1) if len(ks) else ())
     ]
     return ParameterCheck(
         name=parameter.name,
@@ -234,6 +238,8 @@ def _parameter_check(
 def _difference(measured: MeasuredEntries, rows: slice) -> float:
     """Return the relative difference over the entries that have a quotient, or else a value."""
     textbook, analytic = measured.textbook[rows], measured.analytic[rows]
+    if not len(textbook):
+        return 0.0
     textbook = np.where(np.isfinite(textbook), textbook, measured.numerical[rows])
     finite = np.isfinite(textbook)
     return relative_difference(textbook[finite], analytic[finite])
