@@ -5,11 +5,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+
+from gradcheck_magic._cost.calling import PACKAGE
 
 __all__ = ["frames_released", "release_frames"]
-
-PACKAGE = str(Path(__file__).parents[1])
 
 
 @contextmanager

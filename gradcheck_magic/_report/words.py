@@ -139,7 +139,7 @@ def picture_alt(check: GradientCheck) -> str:
         return f"Histogram of the relative errors of {len(errors):,} entries: {in_words(errors)}."
     reaches = [
         f"{p.name} up to {p.largest:.1e}, smallest detectable error {p.detectable:.1e}"
-        for p in selectable(check)[:PARAMETERS_TOLD]
+        for p in shown_first(check.parameters)[0][:PARAMETERS_TOLD]
         if p.is_scanned
     ]
     return (

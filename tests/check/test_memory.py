@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gradcheck_magic import check_gradients
+from gradcheck_magic._cost.calling import PACKAGE
 from gradcheck_magic._cost.evaluation import OutOfTime
-from gradcheck_magic._cost.frames import PACKAGE
 
 
 @pytest.fixture
