@@ -14,6 +14,7 @@ import numpy as np
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost, require_dependence
 from gradcheck_magic._cost.evaluation import OutOfTime
+from gradcheck_magic._cost.frames import FramesReleased
 from gradcheck_magic._cost.gradient_function import (
     go_forward,
     moved_in_place,
@@ -42,6 +43,10 @@ from gradcheck_magic._result.verdict import relative_difference
 from gradcheck_magic.errors import GradientCheckInterrupted
 
 __all__ = ["check_gradients", "gradient_checking"]
+
+# The part of a budget that is kept for the end of the check, once nothing more is evaluated: this
+# many times what it took to collect the parameters, as the verdict also reads every one of them.
+CONCLUDING = 3.0
 
 
 def gradient_checking(
@@ -169,7 +174,8 @@ def check_gradients(
         as Dask's ``client.get_executor()``, ipyparallel's ``client.executor()`` and mpi4py's
         `MPIPoolExecutor`. An executor is not shut down. The result does not depend on the workers.
     budget : float, optional
-        The seconds that the check may take. It stops in time and reports the results so far.
+        The seconds that the check may take. It stops in time and reports the results so far; only
+        a single evaluation, and reading and copying huge arrays, cannot be cut short.
         Without a budget, a full check is chosen if it takes less than 20 s, and nothing is stopped.
     seed : int
         The seed of everything random in the check: these points, the points at which the calling
@@ -236,6 +242,7 @@ def check_gradients(
     try:
         # The user need not hear about underflow in our own arithmetic.
         with (
+            FramesReleased(),
             one_at_a_time(cost_function),
             restored(params, cost_function, grads) as kept,
             np.errstate(under="ignore"),
@@ -279,6 +286,8 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
     if point:
         go_forward(request.cost_function, params, request.call)
     pairing = pair_at(params, request.grads, only=request.only, names=names)
+    # The end of the check reads everything several times more often.
+    reserve = CONCLUDING * (time.perf_counter() - started)
     measurement = Measurement(pairing, request.epsilon, request.mode)
     cost = Cost(
         request.cost_function,
@@ -289,7 +298,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
         seed=request.seed,
         progress=request.progress_at(point),
         expected=measurement.expected,
-        budget=request.seconds_left,
+        budget=request.seconds_before(reserve),
         workers=request.workers,
     )
     diagnosed = partial(
@@ -306,11 +315,15 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
             measurement.choose(cost, request.seconds_left)
             measurement.run(cost, request.seed)
             judged = measurement.judged(cost)
-            diagnoses = diagnosed(*judged, scan=measurement.scan)
+            diagnoses = diagnosed(*judged, scan=measurement.scan, until=cost.deadline)
+            stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
     except (KeyboardInterrupt, OutOfTime) as stop:
         judged = measurement.judged(cost)
-        diagnoses = diagnosed(*judged, scan=measurement.scan, evaluate=False)
-        stopped = stop
+        diagnoses = diagnosed(
+            *judged, scan=measurement.scan, evaluate=False, until=request.deadline
+        )
+        # Its traceback would keep this frame alive, and everything in it.
+        stopped = stop.with_traceback(None)
     check = conclude(Evidence(pairing, cost, measurement, *judged, diagnoses, stopped), started)
     if isinstance(stopped, KeyboardInterrupt):
         raise GradientCheckInterrupted(check) from None

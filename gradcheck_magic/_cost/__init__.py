@@ -7,7 +7,8 @@ it. `convention.py` lists the ways to call the function, `calling.py` finds the 
 `noise.py` find the rounding noise. `directions.py` moves θ along random directions. `workers.py`
 sends evaluations to other processes, in which `worker_process.py` runs. `gradient_function.py`
 calls a gradient that is a function. `restore.py` restores everything, and `interrupt.py` sees to it
-that no signal prevents that. `threads.py` lets one thread check at a time. `free_variables.py`
-lists the variables that a function reads besides its arguments, and `reached.py` all that is inside
-them, as far as it is the user's own, which `ownership.py` knows.
+that no signal prevents that. `threads.py` lets one thread check at a time, and `frames.py` lets no
+error keep arrays in memory. `free_variables.py` lists the variables that a function reads besides
+its arguments, and `reached.py` all that is inside them, as far as it is the user's own, which
+`ownership.py` knows.
 """

@@ -100,6 +100,7 @@ class Cost:
 
     own: Precision
     best: Precision
+    _around: Surroundings
 
     def __init__(
         self,
@@ -133,9 +134,7 @@ class Cost:
         self._started = self._reported = time.perf_counter()
         deadline = math.inf if budget is None else self._started + budget
         self._evaluator = Evaluator(function, name, _upstream_array(upstream), deadline)
-        self._around = Surroundings(
-            self._evaluator, parameters.theta(), _generator(seed), self._tell
-        )
+        self._random = _generator(seed)
         self._progress = progress
         self._expected = expected
         self._told = 0
@@ -149,6 +148,11 @@ class Cost:
         return (self._evaluator.seconds_each + OVERHEAD) / (self._pool.size if self._pool else 1)
 
     @property
+    def deadline(self) -> float:
+        """The time, according to `time.perf_counter`, after which nothing more is evaluated."""
+        return self._evaluator.deadline
+
+    @property
     def n_evaluations(self) -> int:
         """The number of calls of the function."""
         return self._evaluator.n_evaluations
@@ -159,11 +163,13 @@ class Cost:
         return 1 if self._workers is None else LOOKS * self._workers.size
 
     def __enter__(self) -> Self:
-        around = self._around
         show_progress(self._evaluator)
         with ExitStack() as stack:
             stack.enter_context(self._evaluator.guard).release()
-            function, theta = self._evaluator.function, around.theta
+            # Copying a large θ takes a while, too.
+            self._evaluator.require_time()
+            function, theta = self._evaluator.function, self._parameters.theta()
+            around = Surroundings(self._evaluator, theta, self._random, self._tell)
             ways = possible_bindings(function, self._parameters, theta, self._call, self.name)
             found = find_call(around, ways)
             # Those that are not chosen have buffers, too.
@@ -182,6 +188,7 @@ class Cost:
             if self._pool is not None:
                 evaluator, binding = self._evaluator, found.binding
                 self._workers = Workers(self._pool, evaluator, binding, self.itemsize)
+            self._around = around
             self._stack = stack.pop_all()
         return self
 
@@ -192,10 +199,12 @@ class Cost:
                 self._evaluator.guard.release()
         finally:
             self._stack.__exit__(kind, *details)
+            # It reports the progress to this object: a circle would keep θ in memory.
+            del self._around
 
     def position(self, parameter: Parameter) -> int:
         """Return the position of a parameter among all parameters."""
-        return self._parameters.arrays.index(parameter)
+        return self._parameters.positions[parameter]
 
     def pairs(self, precision: Precision, batch: Batch) -> tuple[Vector, Vector]:
         """Return J on both sides of θ, in a given precision, for every pair of a batch."""

@@ -26,7 +26,8 @@ from gradcheck_magic._wording import first_line, listed
 __all__ = ["conclude", "has_failed", "most_telling", "with_changes", "with_lost"]
 
 CUT_SHORT = (
-    "The check was stopped early: the search for the cause made no further evaluations of the cost."
+    "The check was stopped early, and so was the search for the cause: it made no further "
+    "evaluations of the cost."
 )
 
 
@@ -90,7 +91,6 @@ def conclude(evidence: Evidence, started: float) -> GradientCheck:
         difference_uncertainty=uncertainty,
         parameters=comparison.parameters,
         diagnoses=evidence.diagnoses,
-        wrong_entries=comparison.wrong_entries,
         measured=_frozen(np.concatenate([p.start + ks for p, _, ks in measured.parts(pairing)])),
         analytic=_frozen(measured.analytic),
         numerical=_frozen(measured.numerical),

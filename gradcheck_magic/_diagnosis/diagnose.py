@@ -9,6 +9,7 @@ wrong gradient is UNKNOWN until a cause explains it.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -49,6 +50,8 @@ Vector = NDArray[np.float64]
 # columns: those of the measured entries, and enough others to add about a thousand entries.
 LARGE_PARAMETER = 100_000
 BESIDE = 1000
+# A number that several parameters may share is among the first of this many, or is not recognised.
+MOST_SHARED = 64
 
 
 def diagnose(
@@ -59,6 +62,7 @@ def diagnose(
     numbers: Callable[[], NotebookNumbers],
     cost: Cost,
     evaluate: bool = True,
+    until: float = math.inf,
     previous: GradientCheck | None = None,
     scan: Scan | None = None,
 ) -> tuple[Diagnosis, ...]:
@@ -66,7 +70,8 @@ def diagnose(
 
     Parameters that share a cause share a diagnosis. The `numbers` of the notebook are collected
     only if something is wrong. Unless `evaluate` is False, the cost may be called, to test
-    hypotheses that need more evaluations.
+    hypotheses that need more evaluations. No further cause is tried after the time `until`,
+    according to `time.perf_counter`.
     """
     if not (comparison.wrong.any() or comparison.inspect.any()):
         return ()
@@ -90,7 +95,7 @@ def diagnose(
                 finding.sentence(case),
                 finding.details,
             )
-            for finding in searched(case).findings
+            for finding in searched(case, until).findings
             if finding.firm or any(mismatch.is_bug for mismatch in finding.mismatches)
         )
 
@@ -103,28 +108,32 @@ def is_of_same(previous: GradientCheck | None, pairing: Pairing) -> bool:
     return then == now
 
 
-def searched(case: Case) -> Case:
+def searched(case: Case, until: float = math.inf) -> Case:
     """Ask each cause in turn; what it finds takes the place of what was found before."""
     for find in CAUSES:
+        if time.perf_counter() > until:
+            break
         case = case.with_findings(find(case))
     return case
 
 
 def joined(case: Case) -> list[Finding]:
     """Let parameters that one number explains share a finding."""
-    groups: list[Finding] = []
+    groups: list[tuple[Finding, list[Mismatch]]] = []
     # Those without a cause come last: they cannot say what number it is, but may agree.
     for finding in sorted(case.findings, key=lambda finding: finding.is_open):
-        for i, group in enumerate(groups):
+        for i, (group, together) in enumerate(groups[:MOST_SHARED]):
             both = group.joined(finding)
             if both is not None:
-                together = (*group.mismatches, *finding.mismatches)
-                in_order = tuple(sorted(together, key=case.mismatches.index))
-                groups[i] = replace(both, mismatches=in_order)
+                together.extend(finding.mismatches)
+                groups[i] = both, together
                 break
         else:
-            groups.append(finding)
-    return groups
+            groups.append((finding, list(finding.mismatches)))
+    return [
+        replace(group, mismatches=tuple(sorted(together, key=case.order.__getitem__)))
+        for group, together in groups
+    ]
 
 
 # The causes, the simplest first. Each is asked about what those before it have left open, or have

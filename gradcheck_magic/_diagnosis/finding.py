@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
@@ -170,8 +171,19 @@ class Case:
         explained = {m for finding in new for m in finding.mismatches}
         kept = (finding.without(explained) for finding in self.findings)
         findings = [*(finding for finding in kept if finding.mismatches), *new]
-        findings.sort(key=lambda finding: self.mismatches.index(finding.mismatches[0]))
+        findings.sort(key=lambda finding: self.order[finding.mismatches[0]])
         return replace(self, findings=tuple(findings))
+
+    @cached_property
+    def order(self) -> dict[Mismatch, int]:
+        """The position of each parameter."""
+        return {mismatch: k for k, mismatch in enumerate(self.mismatches)}
+
+    @cached_property
+    def right_lengths(self) -> set[int]:
+        """The lengths of the axes of all matrices whose gradient is correct."""
+        right = (m for m in self.mismatches if len(m.squeezed) > 1 and not m.is_wrong)
+        return {length for m in right if m.is_compared for length in m.squeezed}
 
     @property
     def open(self) -> tuple[Mismatch, ...]:
@@ -206,12 +218,12 @@ class Case:
 
         There are none if nothing is doubtful, or if some are known only in part.
         """
-        doubtful = self.doubtful
+        doubtful = set(self.doubtful)
         kept = {m for f in self.findings if f not in doubtful for m in f.mismatches}
         fitting = tuple(m for m in self.mismatches if m not in kept)
         return fitting if doubtful and all(m.is_whole for m in fitting) else ()
 
-    @property
+    @cached_property
     def theta(self) -> Vector:
         """The parameters as one vector."""
         return self.pairing.parameters.theta().astype(np.float64, copy=False)

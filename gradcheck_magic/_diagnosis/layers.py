@@ -72,11 +72,11 @@ class Layers:
                 self.layers[-1].append(mismatch)
             else:
                 self.layers.append([mismatch])
+        self._layer_of = {m: layer for layer in self.layers for m in layer}
 
     def beside(self, mismatch: Mismatch) -> list[Mismatch]:
         """Return the other parameters of its layer, going by the numbers in the names."""
-        layers = [layer for layer in self.layers if mismatch in layer]
-        return [m for layer in layers for m in layer if m is not mismatch]
+        return [m for m in self._layer_of.get(mismatch, ()) if m is not mismatch]
 
     def weights_of(self, bias: Mismatch) -> list[Mismatch]:
         """Return the matrices in the layer of a vector; none for a matrix."""
@@ -113,8 +113,15 @@ def boundary(layers: Layers, unexplained: Sequence[Mismatch]) -> Boundary | None
     The `unexplained` parameters are those wrong ones that no cause of their own explains.
     """
     wrong = _without_own_errors(unexplained, layers)
+    order = list(itertools.chain(*layers.layers))
+    # No parameter before the place may be correct.
+    right = (k for k, m in enumerate(order) if not m.is_wrong and m.is_compared)
+    start, first_right = len(order), next(right, len(order))
     for last in reversed(range(len(layers.layers))):
-        found = _boundary_in(layers.layers, last, wrong)
+        start -= len(layers.layers[last])
+        if start > first_right:
+            continue
+        found = _boundary_in(layers.layers, last, wrong, order, start)
         if found is not None and _is_established(found, is_everything=layers.is_everything):
             beyond = itertools.chain(*layers.layers[last + 1 : last + 2])
             # If the other side has an unexplained error, it may be the same one.
@@ -137,22 +144,30 @@ def _is_established(place: Boundary, *, is_everything: bool) -> bool:
     )
 
 
-def _boundary_in(layers: list[list[Mismatch]], last: int, wrong: set[Mismatch]) -> Boundary | None:
-    """Return the boundary in layer number `last`, or right after it, if there is one."""
+def _boundary_in(
+    layers: list[list[Mismatch]],
+    last: int,
+    wrong: set[Mismatch],
+    order: list[Mismatch],
+    start: int,
+) -> Boundary | None:
+    """Return the boundary in layer number `last`, or right after it, if there is one.
+
+    The layer begins at `start` in the `order` of all parameters.
+    """
     here = [m for m in layers[last] if m in wrong]
     if not here:
         return None
     # The place may be within a layer: parameters before it are wrong, those after it are correct.
-    order = list(itertools.chain(*layers))
-    end = order.index(here[-1]) + 1
-    earlier, later = order[:end], order[end:]
-    explained = [m for m in earlier if m in wrong]
-    some_are_right = any(not m.is_wrong and m.is_compared for m in earlier)
-    if len(explained) < TELLING_PARAMETERS or some_are_right:
-        return None
-    rest = layers[last][layers[last].index(here[-1]) + 1 :]
+    within = layers[last].index(here[-1]) + 1
+    rest = layers[last][within:]
     if any(_are_one_unit(here[-1], m) for m in rest):
         # There is no place between weights and their bias: both are computed from the same array.
+        return None
+    earlier, later = order[: start + within], order[start + within :]
+    explained = [m for m in earlier if m in wrong]
+    some_are_right = any(not m.is_wrong and m.is_compared for m in layers[last][:within])
+    if len(explained) < TELLING_PARAMETERS or some_are_right:
         return None
     return Boundary(
         after=_best_known(rest or layers[last + 1]) if later else None,

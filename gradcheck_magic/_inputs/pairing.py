@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import cached_property, partial
+from itertools import accumulate, islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,8 @@ from gradcheck_magic.errors import InputError
 __all__ = ["Pairing", "has_gradients", "matched", "pair"]
 
 Vector = NDArray[np.float64]
-# A gradient as the user gave it, and its name; or an error, which is raised only if the parameter
-# is to be checked.
+# A gradient as the user gave it, and its name; or a `_Missing`, which is an error only if the
+# parameter is to be checked.
 Match = tuple[str, object]
 
 # Possible names of a gradient, given its parameter's name; the first style that fits best is used.
@@ -69,7 +70,12 @@ class Pairing:
     @property
     def size(self) -> int:
         """The number of entries to check."""
-        return sum(parameter.size for parameter in self.checked)
+        return self.starts[-1]
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """The position in `indices` of the first entry of each checked parameter, and the end."""
+        return tuple(accumulate((parameter.size for parameter in self.checked), initial=0))
 
     @property
     def indices(self) -> NDArray[np.intp]:
@@ -78,10 +84,8 @@ class Pairing:
 
     def parts(self) -> Iterator[tuple[Parameter, slice]]:
         """Yield each checked parameter, and its slice of `indices`."""
-        start = 0
-        for parameter in self.checked:
-            yield parameter, slice(start, start + parameter.size)
-            start += parameter.size
+        for parameter, (start, stop) in zip(self.checked, pairwise(self.starts), strict=True):
+            yield parameter, slice(start, stop)
 
     @property
     def analytic(self) -> Vector:
@@ -140,7 +144,8 @@ def _torch_gradients(parameters: Parameters) -> tuple[Parameters, list[Match], l
     Parameters that require no gradient are held fixed in those that are returned.
     """
     fixed = [p.name for p in parameters.checked if not requires_gradient(p.value)]
-    arrays = tuple(replace(p, checked=p.checked and p.name not in fixed) for p in parameters.arrays)
+    held = set(fixed)
+    arrays = tuple(replace(p, checked=p.checked and p.name not in held) for p in parameters.arrays)
     parameters = replace(parameters, arrays=arrays)
     grads = [p.value.grad if p.checked and p.value.is_leaf else None for p in arrays]
     unused = [p.name for p, grad in zip(arrays, grads, strict=True) if p.checked and grad is None]
@@ -187,7 +192,7 @@ def _matches(parameters: Parameters, grads: object, root: str) -> tuple[list[Mat
     # A sequence is matched with a dict by the names of its variables.
     named = {parameter.name: parameter.value for parameter in parameters.arrays}
     matches = list(_walk(named, grads, root, path, top=True))
-    if all(isinstance(value, InputError) for _, value in matches):
+    if all(isinstance(value, _Missing) for _, value in matches):
         raise InputError(
             f"`{root}` is a dict, but `{path}` is {describe_type(params)}: give both as dicts, or "
             "both as lists."
@@ -237,7 +242,7 @@ def _walk(
             below = joined_path(name, styled(key), top=top), joined_path(path, key, top=top)
             yield from _walk(held[key], given[styled(key)], *below)
         else:
-            missing = _missing(key, name, given, list(map(styled, keys)))
+            missing = _Missing(partial(_missing, key, name, given, keys, styled))
             yield from ((name, missing) for _ in array_leaves(held[key]))
 
 
@@ -273,7 +278,21 @@ def _best_style(keys: list[Any], grads: dict[Any, Any]) -> Callable[[Any], Any]:
     return max(map(in_style, STYLES), key=lambda styled: sum(styled(key) in grads for key in keys))
 
 
-def _missing(key: object, name: str, grads: dict[Any, Any], taken: list[Any]) -> InputError:
+@dataclass(frozen=True)
+class _Missing:
+    """In place of a gradient that is missing: a function that returns the error."""
+
+    error: Callable[[], InputError]
+
+
+def _missing(
+    key: object,
+    name: str,
+    grads: dict[Any, Any],
+    keys: Sequence[Any],
+    styled: Callable[[Any], Any],
+) -> InputError:
+    taken = set(map(styled, keys))
     free = [readable_key(other) for other in grads if other not in taken]
     own = readable_key(key)
     expected = f"d{own}" if isinstance(key, str) else own
@@ -291,8 +310,8 @@ def _fitting(
     Also return the spacing of numbers next to 1 in its own precision, its dtype, and a note if the
     shapes differ by axes of length 1.
     """
-    if isinstance(value, InputError):
-        raise value
+    if isinstance(value, _Missing):
+        raise value.error()
     if value is None:
         raise InputError(f"`{name}` is None: give a gradient for `{parameter.name}`.")
     if isinstance(value, list):

@@ -161,12 +161,17 @@ class Parameters:
         first, *others = (parameter.library for parameter in self.arrays)
         return first if all(library is first for library in others) else None
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The length of θ."""
         return sum(parameter.size for parameter in self.arrays)
 
-    @property
+    @cached_property
+    def positions(self) -> dict[Parameter, int]:
+        """The position of each parameter among all."""
+        return {parameter: k for k, parameter in enumerate(self.arrays)}
+
+    @cached_property
     def checked(self) -> tuple[Parameter, ...]:
         """The parameters whose gradient is to be checked."""
         return tuple(parameter for parameter in self.arrays if parameter.checked)
@@ -283,7 +288,7 @@ def collect(
         spoken = readable_names(leaves, variables)
     else:
         spoken = _given_names(names, len(leaves))
-    wanted = spoken if only is None else _wanted_names(only, spoken)
+    wanted = set(spoken if only is None else _wanted_names(only, spoken))
     arrays: list[Parameter] = []
     start = 0
     for name, (_, value) in zip(spoken, leaves, strict=True):
@@ -401,8 +406,9 @@ def _given_names(names: Sequence[str], count: int) -> list[str]:
 
 def _wanted_names(only: Sequence[str], known: list[str]) -> list[str]:
     wanted = _name_list(only, "only", "names of parameters")
+    all_names = set(known)
     for name in wanted:
-        if name not in known:
+        if name not in all_names:
             raise InputError(
                 f"`only` names `{name}`, which is not a parameter{did_you_mean(name, known)}: "
                 f"choose from {listed(known)}."
@@ -419,10 +425,12 @@ def readable_names(leaves: Sequence[tuple[str, object]], variables: dict[int, st
     counts = Counter(spoken)
     names = [name if counts[name] == 1 else path for name, path in zip(spoken, paths, strict=True)]
     # A key such as "a.b" may look like the path of another array.
-    return [
-        name if name not in names[:i] else f"{name} ({names[:i].count(name) + 1})"
-        for i, name in enumerate(names)
-    ]
+    so_far: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        so_far[name] += 1
+        unique.append(name if so_far[name] == 1 else f"{name} ({so_far[name]})")
+    return unique
 
 
 def real_array(value: object, name: str) -> Array:

@@ -77,9 +77,17 @@ class Request:
     @property
     def seconds_left(self) -> float | None:
         """The time left for the check; None if there is no limit."""
-        if self.budget is None:
-            return None
-        return self.started + self.budget - time.perf_counter()
+        return None if self.budget is None else self.deadline - time.perf_counter()
+
+    @property
+    def deadline(self) -> float:
+        """The time, according to `time.perf_counter`, by which the check must have ended."""
+        return math.inf if self.budget is None else self.started + self.budget
+
+    def seconds_before(self, reserve: float) -> float | None:
+        """Return the time left for evaluations, if some is reserved: at most half of it."""
+        left = self.seconds_left
+        return None if left is None else left - min(reserve, max(left, 0.0) / 2)
 
     def progress_at(self, point: int) -> Progress | None:
         """Return a progress function for one point that reports the progress over all points."""

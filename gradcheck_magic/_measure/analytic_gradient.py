@@ -60,8 +60,7 @@ def gradient_under_test(pairing: Pairing, i: int, cost: Cost) -> Analytic:
     most = max(SINGLE_EPS, AMPLIFIED * cost.own.eps)
     amplified = min(float(relative), most) if np.isfinite(relative) else 0.0
     rounding = float(ROUNDING * max(pairing.gradient_eps[i], amplified) * largest)
-    start = sum(parameter.size for parameter in pairing.checked[:i])
-    return Analytic(pairing.checked[i], start, gradient, largest, rounding)
+    return Analytic(pairing.checked[i], pairing.starts[i], gradient, largest, rounding)
 
 
 def largest_entry(gradient: Vector) -> float:

@@ -78,8 +78,6 @@ class Comparison:
     negligible : tuple of str
         The names of parameters whose gradient is too small to be compared to three digits, and so
         small beside that of the others that it does not matter.
-    wrong_entries : tuple of (str, tuple of int)
-        The parameter's name and the index of each wrong entry, worst first.
     """
 
     verdict: Verdict
@@ -89,7 +87,6 @@ class Comparison:
     inspect: Mask
     unknown: Mask
     negligible: tuple[str, ...]
-    wrong_entries: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def compare(
@@ -137,7 +134,6 @@ def compare(
         tuple(checks),
         *masks,
         negligible,
-        _wrong_entries(pairing, measured, wrong),
     )
 
 
@@ -147,8 +143,7 @@ def _with_scan(
     """Add what a scan knows of the entries that were not measured individually."""
     each, verdict = scan.parameters[i], check.verdict
     if not (verdict in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated):
-        largest = max(other.largest for other in scan.parameters)
-        enough = max(tolerance.of_parameter * each.largest, tolerance.of_gradient * largest)
+        enough = max(tolerance.of_parameter * each.largest, tolerance.of_gradient * scan.largest)
         known = each.detectable <= enough or each.is_nothing or scan.is_lost(i)
         is_right = each.is_explained and known and not is_open
         verdict = Verdict.CORRECT if is_right else Verdict.INCONCLUSIVE
@@ -182,7 +177,9 @@ def _lost_in_rounding(pairing: Pairing, measured: MeasuredEntries, scan: Scan | 
     rounding = ROUNDING * max(pairing.gradient_eps) * largest
     zero = (analytic <= rounding) & (numerical <= CLEAR * measured.uncertainty)
     lost = np.zeros(len(analytic), dtype=bool)
-    for i, (_, part, _) in enumerate(measured.parts(pairing)):
+    for i, (_, part, ks) in enumerate(measured.parts(pairing)):
+        if not len(ks):
+            continue
         lost[part] = zero[part].all() if scan is None else scan.is_lost(i)
     return lost
 
@@ -196,7 +193,9 @@ def _unknown(
     unknown = np.zeros(len(sizes), dtype=bool)
     negligible = []
     of_all = tolerance.of_gradient * np.max(sizes, initial=0.0)
-    for parameter, part, _ in measured.parts(pairing):
+    for parameter, part, ks in measured.parts(pairing):
+        if not len(ks):
+            continue
         enough = tolerance.of_parameter * np.max(sizes[part], initial=0.0)
         # Where both gradients are exactly zero, there are no three digits to be known.
         nothing = np.isfinite(measured.uncertainty[part]) & (lost[part] | (sizes[part] == 0))
@@ -221,7 +220,7 @@ def _parameter_check(
     values = measured.analytic[rows], measured.numerical[rows], measured.uncertainty[rows]
     worst = [
         Entry.at(int(ks[i]), parameter.name, parameter.shape, (column[i] for column in values))
-        for i in worst_first(*values[:2], wrong, 1)
+        for i in (worst_first(*values[:2], wrong, 1) if len(ks) else ())
     ]
     return ParameterCheck(
         name=parameter.name,
@@ -236,22 +235,11 @@ def _parameter_check(
     )
 
 
-def _wrong_entries(
-    pairing: Pairing, measured: MeasuredEntries, wrong: Mask
-) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Return the name and the index of each wrong entry, worst first."""
-    names = [
-        (parameter.name, parameter.index(k))
-        for parameter, rows, ks in measured.parts(pairing)
-        for k in ks[wrong[rows]].tolist()
-    ]
-    columns = measured.analytic[wrong], measured.numerical[wrong], wrong[wrong]
-    return tuple(names[i] for i in worst_first(*columns, len(names)))
-
-
 def _difference(measured: MeasuredEntries, rows: slice) -> float:
     """Return the relative difference over the entries that have a quotient, or else a value."""
     textbook, analytic = measured.textbook[rows], measured.analytic[rows]
+    if not len(textbook):
+        return 0.0
     textbook = np.where(np.isfinite(textbook), textbook, measured.numerical[rows])
     finite = np.isfinite(textbook)
     return relative_difference(textbook[finite], analytic[finite])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -93,9 +94,9 @@ class MeasuredEntries:
 
     def parts(self, pairing: Pairing) -> Iterator[tuple[Parameter, slice, NDArray[np.intp]]]:
         """Yield each checked parameter, its rows in this table, and their positions in it."""
-        for parameter, part in pairing.parts():
-            start, stop = np.searchsorted(self.positions, (part.start, part.stop))
-            here = slice(int(start), int(stop))
+        ends = np.searchsorted(self.positions, pairing.starts).tolist()
+        for (parameter, part), (start, stop) in zip(pairing.parts(), pairwise(ends), strict=True):
+            here = slice(start, stop)
             yield parameter, here, self.positions[here] - part.start
 
     def store(self, first: Rungs, wider: float = 1.0) -> None:

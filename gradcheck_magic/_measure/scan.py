@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -215,14 +216,18 @@ class Scan:
         """The size above which a single wrong entry would have been found in any parameter."""
         return max((each.detectable for each in self.parameters), default=math.inf)
 
+    @cached_property
+    def largest(self) -> float:
+        """The largest absolute value in the whole analytic gradient."""
+        return max(each.largest for each in self.parameters)
+
     def is_lost(self, i: int) -> bool:
         """Return True if the whole gradient of a parameter is rounding error from the others.
 
         The true gradient is zero there, as far as can be measured.
         """
         each = self.parameters[i]
-        rounding = ROUNDING * self.eps * max(other.largest for other in self.parameters)
-        if each.largest > rounding or not each.is_explained:
+        if each.largest > ROUNDING * self.eps * self.largest or not each.is_explained:
             return False
         if not all(batch.shows_nothing for batch in each.sampled.batches):
             return False

@@ -14,6 +14,7 @@ from types import CodeType, TracebackType
 from IPython.core.displayhook import DisplayHook
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
+from gradcheck_magic._cost.frames import connected
 from gradcheck_magic._cost.ownership import PACKAGE
 from gradcheck_magic._cost.threads import other_threads
 from gradcheck_magic.errors import GradientCheckError, InputError
@@ -169,7 +170,7 @@ def show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:
         # No frame is the user's: the bug is ours, so the whole traceback is of interest.
         return
     # IPython does not ask a group of exceptions how to show it. A bare `raise` adds no frame again.
-    for each in _connected(error):
+    for each in connected(error):
         # The user's class may have another method of this name.
         BaseException.with_traceback(each, _without_package(each.__traceback__))
 
@@ -186,19 +187,6 @@ def show_from_user_code(shell: InteractiveShell, error: BaseException) -> None:
     # An exception that cannot hold an attribute is shown as it is.
     with contextlib.suppress(Exception):
         error._render_traceback_ = render  # type: ignore[attr-defined]
-
-
-def _connected(error: BaseException) -> list[BaseException]:
-    """Return an exception and all that a traceback shows with it, each once."""
-    found: dict[int, BaseException] = {}
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        each = waiting.pop()
-        if each is not None and id(each) not in found:
-            found[id(each)] = each
-            members = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
-            waiting += (each.__cause__, each.__context__, *members)
-    return list(found.values())
 
 
 def _without_package(frames: TracebackType | None) -> TracebackType | None:

@@ -14,7 +14,7 @@ from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.request import MODES
 from gradcheck_magic._notebook.options import SETTINGS
 from gradcheck_magic._report.close_up_card import close_up_card, curve_card
-from gradcheck_magic._report.words import progress_text
+from gradcheck_magic._report.words import progress_text, selectable
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import as_html, first_line, quoted
@@ -86,13 +86,18 @@ class Controls:
         self._check = check
         # This is the first option, as a value of None would leave the list blank.
         options = [("a parameter …", "")]
-        options += [(f"{p.verdict.symbol} {p.name}", p.name) for p in check.parameters]
+        options += [(f"{p.verdict.symbol} {p.name}", p.name) for p in selectable(check)]
         self._parameter.unobserve(self._choose, "value")
         self._parameter.options = options
         self._parameter.value = chosen if chosen in dict(options).values() else ""
         self._parameter.observe(self._choose, "value")
         self._say("")
         self._look_closer()
+
+    def close(self) -> None:
+        """Close the controls, and forget the check."""
+        self._check = None
+        close(self.view)
 
     def _choose(self, _: object) -> None:
         with self._attempt("Drawing …"):

@@ -9,9 +9,10 @@ cards on one page do not affect each other.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from itertools import accumulate
+from typing import Any, TypeVar
 
 import ipywidgets as widgets
 from IPython.core.interactiveshell import InteractiveShell
@@ -23,10 +24,13 @@ from gradcheck_magic._report.card import card, progress_card
 from gradcheck_magic._report.figures import element
 from gradcheck_magic._result.gradient_check import GradientCheck
 
-__all__ = ["LiveCards", "WidgetCard"]
+__all__ = ["LiveCards", "WidgetCard", "latest"]
 
-# At most this many cards are live at once; older ones are replaced by their static copies.
-MOST_LIVE = 32
+Held = TypeVar("Held")
+
+# At most this many cards are live at once, whose checks measured at most this many entries in all;
+# older ones are replaced by their static copies. An entry takes 34 bytes.
+MOST_LIVE, MOST_ENTRIES = 32, 2_000_000
 
 
 class WidgetCard(StaticCard):
@@ -85,16 +89,28 @@ class WidgetCard(StaticCard):
             self._view_output.update({"text/plain": ""})
         self.retire()
 
+    @property
+    def n_entries(self) -> int:
+        """The number of measured entries that it keeps."""
+        return 0 if self._shown is None else self._shown.n_measured
+
     def retire(self) -> None:
         """Close the widget, so that the static copy is seen from now on."""
         close(self.view)
+        self._shown = None
         if self._controls is not None:
-            close(self._controls.view)
+            self._controls.close()
 
     def _put_view(self) -> None:
         if self._view_output is None:
             # The widget's own text/plain is its repr, which would clutter the report of the copy.
             self._view_output = self._publish({**self.view._repr_mimebundle_(), "text/plain": ""})
+
+
+def latest(held: Sequence[Held], most: int, n_entries: Callable[[Held], int]) -> Sequence[Held]:
+    """Return the last items, at most `most`, with at most MOST_ENTRIES in all but the very last."""
+    totals = accumulate(map(n_entries, held[:-1][::-1]), initial=0)
+    return held[-min(most, sum(total <= MOST_ENTRIES for total in totals)) :]
 
 
 class LiveCards:
@@ -108,17 +124,17 @@ class LiveCards:
         """Add the card of the running cell, and retire those of earlier runs or too many."""
         cell, run = _cell_id(shell), shell.execution_count
         others = [o for o in self._cards if cell is None or o[1] != cell or o[2] == run]
-        self._keep([*others, (card, cell, run)][-MOST_LIVE:])
+        self._keep(latest([*others, (card, cell, run)], MOST_LIVE, lambda live: live[0].n_entries))
 
     def close(self) -> None:
         """Retire all cards."""
         self._keep([])
 
-    def _keep(self, cards: list[tuple[WidgetCard, object, int]]) -> None:
+    def _keep(self, cards: Sequence[tuple[WidgetCard, object, int]]) -> None:
         for live in self._cards:
             if live not in cards:
                 live[0].retire()
-        self._cards = cards
+        self._cards = list(cards)
 
 
 def _cell_id(shell: Any) -> object:

@@ -22,6 +22,7 @@ from traitlets import Any as Anything
 from traitlets import Bool, Float, Int, Union
 from traitlets.config import Config
 
+from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.pairing import has_gradients
 from gradcheck_magic._inputs.parameters import mentioned_first, readable_key
@@ -35,7 +36,7 @@ from gradcheck_magic._notebook.cells import (
 )
 from gradcheck_magic._notebook.completion import completer
 from gradcheck_magic._notebook.controls import Requests
-from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard
+from gradcheck_magic._notebook.live_card import LiveCards, WidgetCard, latest
 from gradcheck_magic._notebook.option_line import read_options
 from gradcheck_magic._notebook.options import NOT_COMPILED, SETTINGS, described
 from gradcheck_magic._notebook.plain_cards import (
@@ -178,9 +179,11 @@ class GradcheckMagics(Magics):
                     self._check_cell(options, namespace)
         except GradientCheckError as error:
             # The traceback is inside this package, so the sentence is enough.
+            release_frames(error)
             raise error from None
         except BaseException as error:
             show_from_user_code(self.shell, error)
+            release_frames(error)
             raise
 
     gradcheck.__doc__ = _help(Project())
@@ -281,7 +284,8 @@ class GradcheckMagics(Magics):
             raise
         self._bind(check, options.out)
         self._last.pop(subject, None)
-        self._last = dict([*self._last.items(), (subject, check)][-MOST_REMEMBERED:])
+        remembered = [*self._last.items(), (subject, check)]
+        self._last = dict(latest(remembered, MOST_REMEMBERED, lambda each: each[1].n_measured))
         return check
 
     def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:

@@ -14,7 +14,7 @@ from IPython.display import display
 from gradcheck_magic._report.card import progress_card
 from gradcheck_magic._report.text import text_report
 from gradcheck_magic._report.text_style import TextStyle, columns
-from gradcheck_magic._report.words import progress_text
+from gradcheck_magic._report.words import progress_text, selectable
 from gradcheck_magic._result.gradient_check import GradientCheck
 
 __all__ = [
@@ -34,6 +34,8 @@ JSON_TYPE = "application/vnd.gradcheck+json"
 # Progress is first shown after PATIENCE, then every REFRESH; both are in seconds.
 PATIENCE = 0.3
 REFRESH = 0.1
+# The notebook keeps at most this many diagnoses as JSON, and as many reasons.
+MOST_IN_JSON = 100
 
 Bundle = dict[str, Any]
 
@@ -104,7 +106,19 @@ class StaticCard:
 
 def bundle_of(check: GradientCheck, html: str) -> Bundle:
     """Return the MIME bundle of a result, with all forms that a notebook keeps."""
-    return {"text/plain": text_report(check), "text/html": html, JSON_TYPE: check.to_dict()}
+    return {"text/plain": text_report(check), "text/html": html, JSON_TYPE: _as_json(check)}
+
+
+def _as_json(check: GradientCheck) -> dict[str, Any]:
+    """Return the result as a dict; if there are thousands of parameters, those of the card."""
+    found = check.to_dict()
+    listed = {parameter.name for parameter in selectable(check)}
+    if len(listed) < len(check.parameters):
+        found["n_parameters"] = len(check.parameters)
+        found["parameters"] = [each for each in found["parameters"] if each["name"] in listed]
+    for name in ("diagnoses", "reasons"):
+        found[name] = found[name][:MOST_IN_JSON]
+    return found
 
 
 def style_of(stream: TextIO) -> TextStyle:

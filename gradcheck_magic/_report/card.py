@@ -9,12 +9,16 @@ from importlib import resources
 from itertools import pairwise, starmap
 
 from gradcheck_magic._report.words import (
+    MOST_FOLDED,
     NUMBER_COLUMNS,
     Row,
     entry_rows,
+    findings,
     footer,
     left_out_text,
+    more_findings,
     progress_text,
+    selectable,
     shown_first,
     split_sentences,
     table_rows,
@@ -58,8 +62,9 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
     verdict = check.verdict
     changes = in_code(f"Since last time: {check.changes}.")
     since = f'<div class="gc-since" style="margin-bottom:6px">{changes}</div>'
-    findings = [(d.sentence, check.entries_behind(d, ENTRIES_ON_CARD)) for d in check.diagnoses]
-    findings += [(reason, []) for reason in check.reasons]
+    diagnoses, reasons = findings(check)
+    told = [(d.sentence, check.entries_behind(d, ENTRIES_ON_CARD)) for d in diagnoses]
+    told += [(reason, []) for reason in (*reasons, *more_findings(check))]
     notes = "".join(f"<div>{in_code(note)}</div>" for note in check.notes)
     return (
         f"<style>{STYLE}</style>"
@@ -70,7 +75,7 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
         f'<span style="font-size:15px">difference <b class="gc-difference">'
         f"{check.difference_text}</b></span></div>"
         f"{since if check.changes else ''}{_ruler(check.difference)}"
-        f"{''.join(starmap(_finding, findings))}"
+        f"{''.join(starmap(_finding, told))}"
         f'<div class="gc-columns"><div class="gc-picture">{picture}</div>'
         # tabindex lets the keyboard scroll it, too.
         '<div class="gc-tables" role="group" aria-label="Tables" tabindex="0">'
@@ -148,12 +153,15 @@ def entries_table(entries: Iterable[Entry], caption: str) -> str:
 
 
 def _tables(check: GradientCheck, *, can_choose: bool) -> str:
-    """Return the table of parameters; if they are many, some are in a fold."""
+    """Return the table of parameters; if they are many, some are in a fold, and others left out."""
     shown, left_out = shown_first(check.parameters)
     hint = ": choose one to look closer" if can_choose else ""
-    rows = [_parameter_rows(check, each, can_choose=can_choose) for each in (shown, left_out)]
+    folded, rest = left_out[:MOST_FOLDED], left_out[MOST_FOLDED:]
+    rows = [_parameter_rows(check, each, can_choose=can_choose) for each in (shown, folded)]
     table = _table(rows[0], f"Gradient of each parameter{hint}")
     more = _table(rows[1], "The other parameters")
+    if rest:
+        more += in_code(f"And {left_out_text(rest)}. `check.parameters` has them all.")
     fold = f"<details><summary>{left_out_text(left_out)}</summary>{more}</details>"
     return table + fold if left_out else table
 
@@ -162,7 +170,8 @@ def _parameter_rows(
     check: GradientCheck, parameters: Sequence[ParameterCheck], *, can_choose: bool
 ) -> list[Row]:
     """Return a row of HTML for each of the parameters."""
-    names = [parameter.name for parameter in check.parameters]
+    # The places in the list below, after its first option.
+    places = {parameter.name: k for k, parameter in enumerate(selectable(check), start=1)}
     rows = []
     for p, row in zip(parameters, table_rows(check, parameters), strict=True):
         # The row already begins with the name.
@@ -171,11 +180,11 @@ def _parameter_rows(
         cells["verdict"] = f'<span class="gc-is-{p.verdict.name.lower()}">{cells["verdict"]}</span>'
         name = f"<code>{as_html(p.name)}</code>"
         if can_choose:
-            # The JavaScript selects the parameter in the list below, after its first option.
+            # The JavaScript selects the parameter in that list.
             name = (
                 '<button type="button" class="gc-pick" onclick="'
                 "const s=this.closest('.gc-box').querySelector('.gc-choose select');"
-                f"s.selectedIndex={names.index(p.name) + 1};"
+                f"s.selectedIndex={places[p.name]};"
                 f"s.dispatchEvent(new Event('change',{{bubbles:true}}))\">{name}</button>"
             )
         rows.append({**cells, "parameter": name})

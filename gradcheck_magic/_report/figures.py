@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._report.canvas import AGREE, UNKNOWN_COLOR, WRONG, Draw, legend_above, power
 from gradcheck_magic._report.error_counts import error_counts
-from gradcheck_magic._report.words import picture_alt
+from gradcheck_magic._report.words import picture_alt, shown_first
 from gradcheck_magic._result.close_up import CloseUp
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import ParameterCheck
@@ -145,7 +145,7 @@ def reach(check: GradientCheck) -> Figure:
     Each parameter has a line from its smallest detectable error to its largest entry, with a dot
     at the size of a typical entry. Crosses are the errors of wrong entries.
     """
-    shown = [p for p in check.parameters if p.is_scanned][:MOST_LINES]
+    shown = [p for p in shown_first(check.parameters)[0] if p.is_scanned][:MOST_LINES]
     figure = Figure()
     axes = figure.add_axes(AREA)
     axes.set_xscale("log")

@@ -15,8 +15,10 @@ from gradcheck_magic._report.words import (
     NUMBER_COLUMNS,
     Row,
     entry_rows,
+    findings,
     footer,
     left_out_text,
+    more_findings,
     parameter_verdict,
     shape_text,
     shown_first,
@@ -83,10 +85,11 @@ def _headline(check: GradientCheck, style: TextStyle) -> Iterator[str]:
 
 def _findings(check: GradientCheck, style: TextStyle) -> Iterator[str]:
     """Yield the diagnoses, and the reasons why there is no clear verdict."""
-    for diagnosis in check.diagnoses:
+    diagnoses, reasons = findings(check)
+    for diagnosis in diagnoses:
         yield from style.broken(f"- {style.sentence(diagnosis.sentence)}", "  ")
         yield from _entries(check.entries_behind(diagnosis, ENTRIES_IN_TEXT), style)
-    for reason in check.reasons:
+    for reason in (*reasons, *more_findings(check)):
         yield from style.broken(f"- {style.sentence(reason)}", "  ")
 
 

@@ -5,27 +5,32 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gradcheck_magic._measure.residuals import CERTAINTY
 from gradcheck_magic._report.error_counts import in_words
+from gradcheck_magic._result.cause import Diagnosis
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import Entry, ParameterCheck
 from gradcheck_magic._result.verdict import LISTED, Verdict
 from gradcheck_magic._wording import duration, listed
 
 __all__ = [
+    "MOST_FOLDED",
     "NUMBER_COLUMNS",
     "SEPARATOR",
     "Row",
     "brief",
     "entries_text",
     "entry_rows",
+    "findings",
     "footer",
     "left_out_text",
+    "more_findings",
     "parameter_verdict",
     "picture_alt",
     "progress_text",
+    "selectable",
     "shape_text",
     "shown_first",
     "split_sentences",
@@ -47,6 +52,10 @@ MANY_ROWS = 20
 # A longer table shows the parameters that do not agree, at most MOST_ROWS, and others until it has
 # FEW_ROWS.
 FEW_ROWS, MOST_ROWS = 12, 40
+# The fold below a long table in a card has at most this many rows.
+MOST_FOLDED = 60
+# At most this many diagnoses are told, and as many reasons: nobody reads thousands.
+MOST_FINDINGS = 12
 # The words for the parameters that a table leaves out, the most severe first.
 LEFT_OUT = {
     Verdict.BUG: "wrong",
@@ -130,7 +139,7 @@ def picture_alt(check: GradientCheck) -> str:
         return f"Histogram of the relative errors of {len(errors):,} entries: {in_words(errors)}."
     reaches = [
         f"{p.name} up to {p.largest:.1e}, smallest detectable error {p.detectable:.1e}"
-        for p in check.parameters[:PARAMETERS_TOLD]
+        for p in shown_first(check.parameters)[0][:PARAMETERS_TOLD]
         if p.is_scanned
     ]
     return (
@@ -203,6 +212,25 @@ def worst_values(worst: Entry | None) -> tuple[str, str, str]:
     return worst.label, f"{worst.analytic:.5e}", f"{worst.numerical:.5e}{known}"
 
 
+def findings(check: GradientCheck) -> tuple[Sequence[Diagnosis], Sequence[str]]:
+    """Return the diagnoses and the reasons that are told."""
+    return check.diagnoses[:MOST_FINDINGS], check.reasons[:MOST_FINDINGS]
+
+
+def more_findings(check: GradientCheck) -> Iterator[str]:
+    """Yield how many diagnoses and reasons are not told, and where they are."""
+    for name, of_kind in (("diagnoses", check.diagnoses), ("reasons", check.reasons)):
+        if (more := len(of_kind) - MOST_FINDINGS) > 0:
+            yield f"And {more:,} more: `check.{name}` has them all."
+
+
+def selectable(check: GradientCheck) -> list[ParameterCheck]:
+    """Return the parameters that a card lists, in their order: the most severe, if too many."""
+    shown, left_out = shown_first(check.parameters)
+    names = {parameter.name for parameter in (*shown, *left_out[:MOST_FOLDED])}
+    return [parameter for parameter in check.parameters if parameter.name in names]
+
+
 def shown_first(
     parameters: Sequence[ParameterCheck],
 ) -> tuple[Sequence[ParameterCheck], Sequence[ParameterCheck]]:
@@ -223,9 +251,9 @@ def left_out_text(left_out: Sequence[ParameterCheck]) -> str:
     """Return the number of parameters that a table leaves out, and their verdicts."""
     counts = Counter(parameter.verdict for parameter in left_out)
     if len(left_out) > 1 and set(counts) == {Verdict.CORRECT}:
-        return f"{len(left_out)} more, all agree"
-    kinds = (f"{counts[verdict]} {word}" for verdict, word in LEFT_OUT.items() if counts[verdict])
-    return f"{len(left_out)} more: {', '.join(kinds)}"
+        return f"{len(left_out):,} more, all agree"
+    kinds = (f"{counts[verdict]:,} {word}" for verdict, word in LEFT_OUT.items() if counts[verdict])
+    return f"{len(left_out):,} more: {', '.join(kinds)}"
 
 
 def split_sentences(text: str) -> tuple[str, str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass, is_dataclass
 from enum import Enum
+from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from gradcheck_magic._result.display import Displayed, renderers
 from gradcheck_magic._result.parameter_check import (
     Entry,
     ParameterCheck,
+    index_of,
     relative_error,
     worst_first,
 )
@@ -118,7 +122,6 @@ class GradientCheck(Displayed):
     difference_uncertainty: float
     parameters: tuple[ParameterCheck, ...]
     diagnoses: tuple[Diagnosis, ...]
-    wrong_entries: tuple[tuple[str, tuple[int, ...]], ...]
     measured: NDArray[np.intp]
     analytic: Vector
     numerical: Vector
@@ -155,6 +158,16 @@ class GradientCheck(Displayed):
             return "nan"
         spread = f" ± {self.difference_uncertainty:.0e}" if self.difference_uncertainty else ""
         return f"≈ {self.difference:.3g}{spread}"
+
+    # A hundred thousand of these take 20 MB, and few readers ask for them.
+    @cached_property
+    def wrong_entries(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """The name and index of every entry that is wrong beyond its error bar, worst first."""
+        rows = np.flatnonzero(self.wrong)
+        columns = self.analytic[rows], self.numerical[rows], self.wrong[rows]
+        rows = rows[worst_first(*columns, len(rows))]
+        places = map(self._place, self.measured[rows].tolist())
+        return tuple((parameter.name, index_of(k, parameter.shape)) for parameter, k in places)
 
     @property
     def n_measured(self) -> int:
@@ -290,12 +303,17 @@ class GradientCheck(Displayed):
         found = []
         columns = self.analytic[rows], self.numerical[rows], self.wrong[rows]
         for row in rows[worst_first(*columns, most)].tolist():
-            k = int(self.measured[row])
-            # The entries are in the order of θ, and so are the parameters.
-            parameter = next(p for p in self.parameters if p.start <= k < p.start + p.size)
+            parameter, k = self._place(int(self.measured[row]))
             values = self.analytic[row], self.numerical[row], self.uncertainty[row]
-            found.append(Entry.at(k - parameter.start, parameter.name, parameter.shape, values))
+            found.append(Entry.at(k, parameter.name, parameter.shape, values))
         return found
+
+    def _place(self, k: int) -> tuple[ParameterCheck, int]:
+        """Return the parameter that holds the `k`-th entry of θ, and its position there."""
+        # The parameters are in the order of θ; an empty one has no entry.
+        after = bisect_right(self.parameters, k, key=attrgetter("start"))
+        parameter = self.parameters[after - 1]
+        return parameter, k - parameter.start
 
     def to_dict(self) -> dict[str, Any]:
         """Return a summary, the parameters, the diagnoses and the 100 worst entries for `json`.
@@ -324,7 +342,7 @@ class GradientCheck(Displayed):
         found["passed"] = self.passed
         found["n_kinked"] = int(self.kinked.sum())
         found["n_measured"] = self.n_measured
-        found["n_wrong"] = len(self.wrong_entries)
+        found["n_wrong"] = int(self.wrong.sum())
         found["worst_entries"] = self.worst_entries()
         return {name: jsonable(value) for name, value in found.items()}
 

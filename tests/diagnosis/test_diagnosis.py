@@ -905,8 +905,8 @@ def test_interrupted_in_the_diagnosis():
     assert check.n_measured == full.size
     assert not check.interrupted
     assert check.notes[-1] == (
-        "The check was stopped early: the search for the cause made no further evaluations of the "
-        "cost."
+        "The check was stopped early, and so was the search for the cause: it made no further "
+        "evaluations of the cost."
     )
     assert [d.cause for d in check.diagnoses] == [Cause.UNKNOWN]
 

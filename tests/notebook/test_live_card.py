@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from kernel import CARDS, counted, started
 
-from gradcheck_magic._notebook.live_card import LiveCards
+from gradcheck_magic._notebook.live_card import MOST_ENTRIES, LiveCards
 
 HEADER = {"metadata": {"cellId": "c7"}}
 
@@ -106,9 +106,12 @@ def test_unloaded(kernel):
 
 
 class Card:
-    """A card that only knows if it is live."""
+    """A card that only knows if it is live, and how many entries it keeps."""
 
     is_live = True
+
+    def __init__(self, n_entries=0):
+        self.n_entries = n_entries
 
     def retire(self):
         self.is_live = False
@@ -133,3 +136,17 @@ def test_cards_of_an_earlier_run(told, is_known):
     assert [first.is_live, second.is_live, third.is_live] == [not is_known, not is_known, True]
     cards.close()
     assert not third.is_live
+
+
+@pytest.mark.parametrize(("kept", "live"), [
+    pytest.param([0] * 40, 32, id="small ones"),
+    pytest.param([MOST_ENTRIES // 2] * 4, 3, id="the last one and those that fit beside it"),
+    pytest.param([0, 0, MOST_ENTRIES + 1], 3, id="HARD: the last one is huge"),
+    pytest.param([0, MOST_ENTRIES + 1, 0], 1, id="HARD: one before it was huge"),
+])  # fmt: skip
+def test_cards_of_large_checks(kept, live):
+    """Cards are retired if their checks measured millions of entries."""
+    cards, all_cards = LiveCards(), [Card(n) for n in kept]
+    for run, card in enumerate(all_cards):
+        cards.add(card, SimpleNamespace(execution_count=run))
+    assert [card.is_live for card in all_cards] == [False] * (len(kept) - live) + [True] * live

@@ -38,11 +38,9 @@ CORRECT, INSPECT, BUG, OPEN = (
     Verdict.BUG,
     Verdict.INCONCLUSIVE,
 )
-RIGHT = replace(
-    HAND, verdict=CORRECT, diagnoses=(), wrong_entries=(), reasons=(), interrupted=False, size=13
-)
+RIGHT = replace(HAND, verdict=CORRECT, diagnoses=(), reasons=(), interrupted=False, size=13)
 
-NOISY = replace(HAND, verdict=OPEN, diagnoses=(), wrong_entries=())
+NOISY = replace(HAND, verdict=OPEN, diagnoses=())
 
 
 def parameter(verdict=CORRECT, n_wrong=0, n_measured=1200, **more):

@@ -396,7 +396,8 @@ CONTAINERS = [
     row("a missing hostile string", lambda: ({odd.Text("W"): W()}, {2: dW()}),
         "`grads` has no gradient for `W`: expected `dW`, found `2`."),
     row("keys that cannot be compared", lambda: ({"W": W()}, {odd.WithoutEq(): dW()}),
-        "`grads` cannot be read: RuntimeError (no eq)."),
+        "`grads` has no gradient for `W`: expected `dW`, found `<odd_things.WithoutEq object at "
+        "0x...>`."),
     row("a hostile key beside", lambda: ({"W": W()}, {WITHOUT_REPR: 1, "dW": dW()}), "CORRECT"),
     row("long keys", lambda: ({"W": W()}, {"x" * 1000 + str(i): dW() for i in range(100)}),
         "`grads` has no gradient for `W`: expected `dW`, found "

@@ -253,7 +253,6 @@ def result_by_hand():
             Diagnosis(Cause.SCALE, ("W",), twice, {"factor": 2.0}),
             Diagnosis(Cause.ENTRIES, ("b",), lost, {}),
         ),
-        wrong_entries=(("b", ()), ("W", (0, 2)), ("W", (0, 0)), ("W", (0, 1))),
         measured=np.arange(13),
         analytic=analytic,
         numerical=numerical,

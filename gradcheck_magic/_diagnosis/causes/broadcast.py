@@ -75,8 +75,7 @@ class WrongAxis(Finding):
         sample = mismatch.sample
         if len(mismatch.squeezed) != 1 or not sample.known.all():
             return None
-        others = [m for m in case.mismatches if len(m.squeezed) > 1 and mismatch.size in m.squeezed]
-        if not any(m.is_compared and not m.is_wrong for m in others):
+        if mismatch.size not in case.right_lengths:
             return None
         values = (getattr(sample, field.name) for field in dataclasses.fields(sample))
         totals = Sample(*(np.atleast_1d(value.sum()) for value in values))

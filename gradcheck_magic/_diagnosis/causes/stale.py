@@ -56,9 +56,10 @@ class PreviousCheck(Finding):
         if earlier is None or not fitting:
             return []
         wrong = tuple(m for m in fitting if m.is_wrong)
+        sought = set(wrong)
         for m, (_, part) in zip(case.mismatches, case.pairing.parts(), strict=True):
             numerical, bar = earlier.numerical[part], earlier.uncertainty[part]
-            if m in wrong and not m.sample.explained_by(numerical, bar):
+            if m in sought and not m.sample.explained_by(numerical, bar):
                 return []
         return [cls(wrong)]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
 
 from gradcheck_magic._diagnosis.finding import TELLING_ENTRIES, Case, Finding
 from gradcheck_magic._diagnosis.mismatch import COINCIDENCE, TOLERANCE, Mismatch
@@ -12,6 +14,9 @@ from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._result.cause import Cause
 
 __all__ = ["Swapped"]
+
+# If more parameters than this may own a gradient, going by its first entry, the rest is not tried.
+MOST_OWNERS = 32
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,8 +35,9 @@ class Swapped(Finding):
         weak = [m for f in case.findings if not f.firm or f.cause in zero for m in f.mismatches]
         owners: dict[Mismatch, Mismatch] = {}
         chance: dict[Mismatch, float] = {}
+        first_values, of_no_cause = _FirstValues(case.mismatches), set(case.open)
         for m in weak:
-            others = [o for o in case.mismatches if o is not m and _may_own(o, m)]
+            others = islice(first_values.may_own(m), MOST_OWNERS)
             chances = {o: m.sample.chance(o.sample.numerical, o.sample.bar) for o in others}
             owner = min(chances, key=chances.__getitem__, default=m)
             if chances.get(owner):
@@ -43,7 +49,7 @@ class Swapped(Finding):
             and sum(chance[m] for m in group) <= COINCIDENCE
             # A zero gradient fits any parameter without a gradient, so one of them is not zero.
             and any(m.sample.analytic.any() for m in group)
-            and not _is_bias_of_wrong_weights(group, case)
+            and not _is_bias_of_wrong_weights(group, case, of_no_cause)
         ]
 
     def sentence(self, case: Case) -> str:
@@ -67,30 +73,49 @@ class Swapped(Finding):
         return f"{self.gradients} are in the wrong order, {self.extent}: {each}. {look}"
 
 
-def _may_own(owner: Mismatch, mismatch: Mismatch) -> bool:
-    """Return True if size and first entry agree: a fast test that few parameters pass."""
-    if owner.size != mismatch.size or len(owner.sample) != len(mismatch.sample):
-        return False
-    one, other = mismatch.sample, owner.sample
-    allowed = other.bar[0] + one.rounding[0] + TOLERANCE * abs(other.numerical[0])
-    return not abs(one.analytic[0] - other.numerical[0]) > CLEAR * allowed
+class _FirstValues:
+    """The size and the first numerical value of each parameter, and its error bar."""
+
+    def __init__(self, mismatches: Sequence[Mismatch]) -> None:
+        self._mismatches = [m for m in mismatches if m.size]
+        samples = [m.sample for m in self._mismatches]
+        self._sizes = np.array([(m.size, len(m.sample)) for m in self._mismatches])
+        self._values = np.array([sample.numerical[0] for sample in samples])
+        self._allowed = np.array([sample.bar[0] for sample in samples])
+        self._allowed += TOLERANCE * np.abs(self._values)
+
+    def may_own(self, mismatch: Mismatch) -> Iterator[Mismatch]:
+        """Yield the others whose size and first value agree: a fast test that few pass."""
+        sample = mismatch.sample
+        allowed = CLEAR * (self._allowed + sample.rounding[0])
+        agrees = ~(np.abs(sample.analytic[0] - self._values) > allowed)
+        agrees &= (self._sizes == (mismatch.size, len(sample))).all(axis=1)
+        found = (self._mismatches[k] for k in np.flatnonzero(agrees))
+        return (other for other in found if other is not mismatch)
 
 
 def _groups(owners: Mapping[Mismatch, Mismatch]) -> list[list[Mismatch]]:
     """Group the parameters that exchange gradients, each group in the order of the parameters."""
-    groups: list[list[Mismatch]] = []
+    group_of = {mismatch: [mismatch] for mismatch in owners}
     for mismatch, owner in owners.items():
-        linked = [g for g in groups if owner in g or any(owners[m] is mismatch for m in g)]
-        merged = [*itertools.chain.from_iterable(linked), mismatch]
-        groups = [group for group in groups if group not in linked] + [merged]
-    return groups
+        if owner in owners and group_of[owner] is not group_of[mismatch]:
+            few, many = sorted((group_of[owner], group_of[mismatch]), key=len)
+            many += few
+            group_of.update(dict.fromkeys(few, many))
+    # A dict keeps the order in which the groups are first met.
+    groups: dict[int, list[Mismatch]] = {}
+    for mismatch, group in group_of.items():
+        groups.setdefault(id(group), []).append(mismatch)
+    return list(groups.values())
 
 
-def _is_bias_of_wrong_weights(group: Sequence[Mismatch], case: Case) -> bool:
+def _is_bias_of_wrong_weights(
+    group: Sequence[Mismatch], case: Case, of_no_cause: Collection[Mismatch]
+) -> bool:
     """Return True for a bias alone whose weights are also wrong, without a cause.
 
     Its gradient then equals that of another layer's bias because the array that both sum over
     passes unchanged from one layer to the other.
     """
     bias, *others = group
-    return not others and any(m in case.open for m in case.layers.weights_of(bias))
+    return not others and any(m in of_no_cause for m in case.layers.weights_of(bias))

@@ -41,7 +41,8 @@ class Upstream(Finding):
         place = boundary(case.layers, [m for f in weak for m in f.mismatches])
         if place is None or not any(m.is_bug for m in place.explained):
             return []
-        absorbed = [f for f in weak if f.mismatches[0] in place.explained]
+        explained = set(place.explained)
+        absorbed = [f for f in weak if f.mismatches[0] in explained]
         are_gates = all(isinstance(f, Slice) and f.is_gate for f in absorbed)
         if are_gates or all(f.firm for f in absorbed):
             return []
