@@ -283,8 +283,6 @@ def check_gradients(
 def _check_at(params: object, names: Names, request: Request, point: int = 0) -> GradientCheck:
     """Check the gradient at one point."""
     started = time.perf_counter()
-    if point:
-        go_forward(request.cost_function, params, request.call)
     pairing = pair_at(params, request.grads, only=request.only, names=names)
     # The end of the check reads everything several times more often.
     reserve = CONCLUDING * (time.perf_counter() - started)
@@ -330,6 +328,13 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
     return check
 
 
+def _check_elsewhere(params: object, names: Names, request: Request, point: int) -> GradientCheck:
+    """Check the gradient at another point, where it finds the activations of that point."""
+    go_forward(request.cost_function, params, request.call)
+    check = _check_at(params, names, request, point)
+    return replace(check, n_evaluations=check.n_evaluations + 1)
+
+
 def _check_around(
     params: object, names: Names, request: Request, given: GradientCheck
 ) -> GradientCheck:
@@ -347,10 +352,11 @@ def _check_around(
         try:
             if given.call == Convention.CLOSURE:
                 with moved_in_place(parameters, theta):
-                    check = _check_at(params, names, request, len(checks))
+                    check = _check_elsewhere(params, names, request, len(checks))
             else:
                 same_names = [parameter.name for parameter in parameters.arrays]
-                check = _check_at(parameters.at(theta), same_names, request, len(checks))
+                there = parameters.at(theta)
+                check = _check_elsewhere(there, same_names, request, len(checks))
         except Exception as error:
             error.add_note(f"This happened at point {len(checks)} of {request.points} around θ.")
             raise

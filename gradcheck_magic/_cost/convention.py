@@ -279,8 +279,11 @@ class Binding:
         both = zip(self.parameters.arrays, self.arrays, self.saved, strict=True)
         for k, (parameter, moved, saved) in enumerate(both):
             own = parameter.array
-            if np.array_equal(own, moved.astype(own.dtype)) and not np.array_equal(own, saved):
-                self.written.add(k)
+            if np.array_equal(own, saved):
+                continue
+            with np.errstate(all="ignore"):  # of a cast to a narrower dtype
+                if np.array_equal(own, moved.astype(own.dtype)):
+                    self.written.add(k)
 
     def restore(self) -> None:
         """Restore every buffer, bit for bit, unless another thread may have changed it.

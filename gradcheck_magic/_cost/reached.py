@@ -76,7 +76,7 @@ def reached(*roots: object) -> Iterator[Reached]:
     """Yield everything that some functions, or objects, reach, each once."""
     # They are kept, so that no `id` is used twice.
     seen: dict[int, object] = {}
-    waiting = [Reached(getattr(root, "__name__", ""), root) for root in roots]
+    waiting = [Reached("", root) for root in roots]
     while waiting and len(seen) < MOST_REACHED:
         each = waiting.pop()
         if type(each.value) in PLAIN or id(each.value) in seen:

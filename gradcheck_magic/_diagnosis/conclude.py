@@ -72,8 +72,7 @@ def most_telling(checks: list[GradientCheck], request: Request) -> GradientCheck
     return replace(
         telling,
         point=point,
-        # At each other point, the cost was called once before the gradient.
-        n_evaluations=sum(check.n_evaluations for check in checks) + len(checks) - 1,
+        n_evaluations=sum(check.n_evaluations for check in checks),
         seconds=sum(check.seconds for check in checks),
         reasons=reasons,
         notes=notes,

@@ -12,6 +12,9 @@ class Clock:
         The seconds that pass each time the clock is read.
     """
 
+    # A check restores the objects of the user that the cost changes, but not those of a library.
+    __module__ = "time"
+
     def __init__(self):
         self.now = self.tick = 0.0
 
