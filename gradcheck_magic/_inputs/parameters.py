@@ -462,7 +462,8 @@ def real_array(value: object, name: str) -> Array:
             "O": "; an array of objects often comes from lists of different lengths",
         }
         hint = hints.get(array.dtype.kind, "")
-        raise InputError(f"`{name}` has dtype {array.dtype}: expected real numbers{hint}.")
+        dtype = shortened(printable(str(array.dtype)))
+        raise InputError(f"`{name}` has dtype {dtype}: expected real numbers{hint}.")
     return array
 
 

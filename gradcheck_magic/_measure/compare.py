@@ -228,7 +228,7 @@ def _parameter_check(
         size=parameter.size,
         start=parameter.start,
         verdict=verdict,
-        difference=_difference(measured, rows),
+        difference=_difference(measured, rows) if parameter.size else 0.0,
         n_measured=len(ks),
         n_wrong=int(wrong.sum()),
         worst=worst[0] if worst else None,
@@ -236,10 +236,13 @@ def _parameter_check(
 
 
 def _difference(measured: MeasuredEntries, rows: slice) -> float:
-    """Return the relative difference over the entries that have a quotient, or else a value."""
+    """Return the relative difference over the entries that have a quotient, or else a value.
+
+    It is nan if no entry has been measured.
+    """
     textbook, analytic = measured.textbook[rows], measured.analytic[rows]
     if not len(textbook):
-        return 0.0
+        return math.nan
     textbook = np.where(np.isfinite(textbook), textbook, measured.numerical[rows])
     finite = np.isfinite(textbook)
     return relative_difference(textbook[finite], analytic[finite])

@@ -408,6 +408,7 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
         code = compile(expression.strip(), source, "eval")
     except NOT_COMPILED as error:
         why = error.msg if isinstance(error, SyntaxError) else first_line(error)
+        why = why or "it is nested too deeply"
         raise InputError(f"--{option} {quoted(expression)} is not an expression: {why}.") from None
     try:
         with InterruptGuard() as guard:

@@ -144,7 +144,8 @@ def _table(file: Path, told: str) -> object | None:
     text = _text(file, told)
     try:
         tools = tomllib.loads(text).get("tool")
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
+        # tomllib raises a subclass; Python raises it for a number with thousands of digits.
         raise InputError(f"{told} is not valid TOML: {first_line(error)}.") from None
     except RecursionError:
         raise InputError(f"{told} is not valid TOML: it is nested too deeply.") from None
@@ -173,4 +174,8 @@ def _checked(table: object, told: str) -> dict[str, Any]:
 
 def _as_written(value: object) -> str:
     """Return a value about as it is written in the file, on one line."""
-    return shortened(printable(json.dumps(value, ensure_ascii=False, default=str)))
+    try:
+        return shortened(printable(json.dumps(value, ensure_ascii=False, default=str)))
+    except ValueError:
+        # The file may have it in hexadecimal.
+        return "a number with too many digits"

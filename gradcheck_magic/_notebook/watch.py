@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from gradcheck_magic._inputs.parameters import readable_key
 from gradcheck_magic._notebook.snapshot import Snapshot
 from gradcheck_magic._report.words import SEPARATOR, brief
 from gradcheck_magic._result.gradient_check import GradientCheck
@@ -151,7 +152,7 @@ class Watch:
         self._is_pending = False
         if self._is_kept(now) and now.are_values_new("params", self._computed):
             have = "has" if params.isidentifier() and params[-1] != "s" else "have"
-            what = f"`{params}` {have} changed since {grads} was computed"
+            what = f"{_code(params)} {have} changed since {grads} was computed"
             how = f"compute {grads} in the same cell, or end the watch before (--unwatch)"
             return News(f"not checked: {what}.", error=InputError(f"{what}: {how}."))
         if self.options.strict:
@@ -195,7 +196,7 @@ class Watch:
             return News(SEPARATOR.join(filter(None, (brief(check), self.blind_spots))), check)
         more = ""
         if self._is_kept(now) and now.differs("cost", self._computed):
-            what = f"`{self.options.cost}`, or something it uses, has changed"
+            what = f"{_code(self.options.cost)}, or something it uses, has changed"
             more = f" {what} since {self._gradient(now)} was computed."
         more += " `_gradcheck` shows the card."
         line = SEPARATOR.join(filter(None, (brief(check) + more, self.blind_spots)))
@@ -230,7 +231,7 @@ class Watch:
         return "grads" in now.stored and not now.differs("grads", self._seen)
 
     def _gradient(self, now: Snapshot) -> str:
-        return "`.grad`" if now.is_accumulated else f"`{self.options.grads}`"
+        return "`.grad`" if now.is_accumulated else _code(self.options.grads)
 
 
 def subject_of(options: argparse.Namespace) -> tuple[str | None, ...]:
@@ -262,6 +263,11 @@ def _not_checked(error: BaseException) -> News:
         said = ": ".join(filter(None, (type(error).__name__, why)))
         why = f"{said.rstrip('.')}. Run %gradcheck to see where."
     return News(f"not checked: {why}", check, error)
+
+
+def _code(expression: str) -> str:
+    """Return an expression as it is quoted in a sentence."""
+    return f"`{readable_key(expression)}`"
 
 
 def _time(seconds: float) -> str:

@@ -9,7 +9,7 @@ from importlib import resources
 from itertools import pairwise, starmap
 
 from gradcheck_magic._report.words import (
-    MOST_FOLDED,
+    MOST_LISTED,
     NUMBER_COLUMNS,
     Row,
     entry_rows,
@@ -156,7 +156,8 @@ def _tables(check: GradientCheck, *, can_choose: bool) -> str:
     """Return the table of parameters; if they are many, some are in a fold, and others left out."""
     shown, left_out = shown_first(check.parameters)
     hint = ": choose one to look closer" if can_choose else ""
-    folded, rest = left_out[:MOST_FOLDED], left_out[MOST_FOLDED:]
+    n_folded = MOST_LISTED - len(shown)
+    folded, rest = left_out[:n_folded], left_out[n_folded:]
     rows = [_parameter_rows(check, each, can_choose=can_choose) for each in (shown, folded)]
     table = _table(rows[0], f"Gradient of each parameter{hint}")
     more = _table(rows[1], "The other parameters")

@@ -125,6 +125,8 @@ def _draw_bars(
     ticks |= {places[k]: name for k, name in ((0, "0"), (-1, "nan")) if total[k]}
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_xlim(min(exponents[0], *ticks) - 0.5, max(ticks) + 0.5)
+    # Without any bars, the axis would show fractions of an entry, and less than none.
+    axes.set_ylim(0, None if total.any() else 1)
 
 
 def _draw_thresholds(axes: Axes) -> None:

@@ -16,7 +16,7 @@ from gradcheck_magic._result.verdict import LISTED, Verdict
 from gradcheck_magic._wording import duration, listed
 
 __all__ = [
-    "MOST_FOLDED",
+    "MOST_LISTED",
     "NUMBER_COLUMNS",
     "SEPARATOR",
     "Row",
@@ -52,8 +52,8 @@ MANY_ROWS = 20
 # A longer table shows the parameters that do not agree, at most MOST_ROWS, and others until it has
 # FEW_ROWS.
 FEW_ROWS, MOST_ROWS = 12, 40
-# The fold below a long table in a card has at most this many rows.
-MOST_FOLDED = 60
+# A card lists at most this many parameters, with those in the fold below its table.
+MOST_LISTED = 100
 # At most this many diagnoses are told, and as many reasons: nobody reads thousands.
 MOST_FINDINGS = 12
 # The words for the parameters that a table leaves out, the most severe first.
@@ -102,6 +102,9 @@ def footer(check: GradientCheck) -> str:
     power = f"smallest detectable error {check.detectable:.1e} in any single entry"
     if check.mode == "scan":
         power += f" (and {LISTED:g} of the entry), with probability {CERTAINTY}"
+    # A check that was stopped at once knows neither.
+    noise = "" if math.isnan(check.noise) else f" (rounding noise {check.noise:.0e})"
+    cost = "" if math.isnan(check.cost) else f"cost {check.cost:.6g}{noise}"
     parts = [
         _extent(check),
         {
@@ -111,7 +114,7 @@ def footer(check: GradientCheck) -> str:
         }.get(check.call, ""),
         f"ε = {check.epsilon:g}" if check.mode == "full" else "",
         f"{check.n_evaluations:,} evaluations in {check.seconds:.2f} s",
-        f"cost {check.cost:.6g} (rounding noise {check.noise:.0e})",
+        cost,
         power if math.isfinite(check.detectable) and not check.interrupted else "",
     ]
     return SEPARATOR.join(filter(None, parts))
@@ -202,6 +205,8 @@ def difference_text(check: ParameterCheck) -> str:
     if math.isinf(check.difference_uncertainty):
         # An estimate without an error bar has no digits to show.
         return "" if not check.is_scanned else f"{check.difference}"
+    if not check.is_scanned and check.n_measured == 0 < check.size:
+        return ""
     return f"{'≈ ' if check.is_scanned else ''}{check.difference:.1e}"
 
 
@@ -227,7 +232,7 @@ def more_findings(check: GradientCheck) -> Iterator[str]:
 def selectable(check: GradientCheck) -> list[ParameterCheck]:
     """Return the parameters that a card lists, in their order: the most severe, if too many."""
     shown, left_out = shown_first(check.parameters)
-    names = {parameter.name for parameter in (*shown, *left_out[:MOST_FOLDED])}
+    names = {parameter.name for parameter in (*shown, *left_out[: MOST_LISTED - len(shown)])}
     return [parameter for parameter in check.parameters if parameter.name in names]
 
 

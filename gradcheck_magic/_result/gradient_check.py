@@ -53,9 +53,9 @@ class GradientCheck(Displayed):
         The verdict on the whole gradient.
     difference, difference_uncertainty : float
         The difference ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂) over the entries that have a
-        difference quotient; 0.0 if both norms are zero. In full mode it is the number that
-        `gradient_checking` returns, and its uncertainty is 0; after a scan it is an estimate, and
-        the uncertainty is its spread.
+        difference quotient; 0.0 if both norms are zero, and nan if no entry was measured. In full
+        mode it is the number that `gradient_checking` returns, and its uncertainty is 0; after a
+        scan it is an estimate, and the uncertainty is its spread.
     parameters : tuple of ParameterCheck
         The result for each parameter that was checked.
     diagnoses : tuple of Diagnosis

@@ -100,7 +100,7 @@ class ParameterCheck:
     difference : float
         ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂), over the entries of this parameter that have a
         difference quotient; `approx` is the textbook's quotient, with the nominal step. After a
-        scan, it is an estimate.
+        scan, it is an estimate; nan if nothing was measured.
     n_measured, n_wrong : int
         The number of entries that were measured individually, and the number that disagree.
     worst : Entry or None

@@ -1,6 +1,7 @@
 """A long check shows progress, can be interrupted, and leaves the parameters as they were."""
 
 import io
+import math
 import signal
 import threading
 
@@ -10,6 +11,7 @@ from IPython.utils.capture import capture_output
 
 from gradcheck_magic import GradientCheckInterrupted, Verdict, check_gradients
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._report.figures import histogram
 
 N = 40
 
@@ -48,6 +50,20 @@ def test_restored_and_partial(at):
     verb = "was" if partial.n_measured == 1 else "were"
     assert f"{partial.n_measured} of 40 entries {verb} measured." in partial.reasons[0]
     assert f"{partial.n_measured} of 40 entries measured" in str(partial)
+
+
+def test_nothing_measured():
+    """No difference is 0, and no noise known, before anything has been measured."""
+    W = np.linspace(1, 2, N)
+    with pytest.raises(GradientCheckInterrupted) as error:
+        check_gradients([W], [2 * W], interrupting_cost(W, 2))
+    partial = error.value.check
+    assert math.isnan(partial.difference)
+    assert math.isnan(partial.parameters[0].difference)
+    page = partial.to_html()
+    assert "gc-pointer" not in page
+    assert "cost" not in page.partition("2 evaluations")[2]
+    assert histogram(partial).axes[0].get_ylim() == (0, 1)
 
 
 def test_what_was_wrong_by_then_is_a_bug():

@@ -1,5 +1,6 @@
 """The work of a check grows in proportion to the number of parameters, and its report does not."""
 
+import re
 import sys
 from dataclasses import replace
 
@@ -91,6 +92,17 @@ def test_a_large_card_is_small(large):
     assert "And 200 more: 200 wrong. <code>check.parameters</code> has them all." in page
     for name in ("diagnoses", "reasons"):
         assert f"And 488 more: <code>check.{name}</code> has them all." in page
+
+
+@pytest.mark.parametrize(("n", "left_out"), [(100, ""), (130, "And 30 more, all agree.")])
+def test_a_card_lists_a_hundred_parameters(n, left_out):
+    """However many of them are wrong."""
+    params, grads = given(n, "right")
+    check = check_gradients(params, grads, square, mode="full", call="flat")
+    page = card(check, "")
+    assert page.count('<th scope="row">') == 100
+    assert re.findall(r"And .*? agree\.", page) == [left_out] * bool(left_out)
+    assert len(bundle_of(check, "")[JSON_TYPE]["parameters"]) == 100
 
 
 def test_a_large_report_is_short(large):

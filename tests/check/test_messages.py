@@ -120,6 +120,12 @@ PAIRS = [
         id="truth values",
     ),
     pytest.param(
+        {"W": np.zeros(1, [(f"field_{k}", float) for k in range(1000)])}, {"dW": ones(1)},
+        "`W` has dtype [('field_0', '<f8'), ('field_1', '<f8'), ('field_2', '<f8'), ('field_3', "
+        "'<f8'),...ield_998', '<f8'), ('field_999', '<f8')]: expected real numbers.",
+        id="records",
+    ),
+    pytest.param(
         {"W": Tensor()}, {"dW": ones(2)},
         "`W` is a test_messages.Tensor: expected a NumPy array or a number; convert it with "
         "np.asarray.",

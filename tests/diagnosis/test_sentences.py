@@ -108,6 +108,7 @@ SAID = {
     "not finite": (NotFinite, {"n_not_finite": 4, "indices": []}, (W,), {"dW"}, (4, 12)),
     "clipped": (Clipped, {"clipped": 0.125}, (W, V), {"dW", "dV"}, (0.125,)),
     "integers": (CutToIntegers, {"dtype": "int64"}, (W, V), {"dW", "dV"}, ()),
+    "no signs": (CutToIntegers, {"dtype": "uint8"}, (W,), {"dW"}, ()),
     "mask": (Mask, {"name": "W", "axis": 0, "indices": [1, 2]}, (W, V), {"dW", "dV", "J"},
              (1, 2)),
     "upstream": (Upstream, {**PLACE, "evidence": ALIKE}, (W, V), {"W3", "W2", "dW", "dV"},

@@ -482,6 +482,12 @@ def test_mistakes(line_of_error, cell, message):
     assert line_of_error(cell) == message
 
 
+def test_an_expression_that_exhausts_python(line_of_error):
+    """Some errors of the parser have no message."""
+    message = line_of_error(f"%gradcheck -p '{'-' * 30_000}W'")
+    assert re.fullmatch(r"--params '-+\.\.\.-+W' is not an expression: .+\.", message)
+
+
 def test_a_wrong_option_runs_nothing(notebook, output):
     output("%%gradcheck --stict\nran = True")
     assert "ran" not in notebook.user_ns

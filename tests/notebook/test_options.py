@@ -390,6 +390,20 @@ def test_mistakes(project, line, message):
 
 FILES = {
     "no TOML": ("strict = = true", " is not valid TOML: Invalid value (at line 1, column 10)."),
+    "digits": (
+        "x = " + "1" * 5000,
+        (
+            " is not valid TOML: Exceeds the limit (4300 digits) for integer string conversion: "
+            "value has 5000 digits; use sys.set_int_max_str_digits() to increase the limit."
+        ),
+    ),
+    "more digits": (
+        f"{OURS}mode = 0x{'F' * 5000}",
+        (
+            ": `mode` in [tool.gradcheck_magic] is a number with too many digits: expected "
+            '"auto", "full" or "scan".'
+        ),
+    ),
     "nested": ("x = " + "[" * 9999, " is not valid TOML: it is nested too deeply."),
     "no table": (
         "[tool]\ngradcheck_magic = true",

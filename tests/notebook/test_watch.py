@@ -446,6 +446,19 @@ def test_strict_has_time(sleep, shell, hurried):
         assert shell.user_ns["_gradcheck"].mode == "full"
 
 
+def test_long_expressions_are_shortened(cell):
+    """The line quotes an expression as an error does, and stays one line."""
+    long = f"+ 0 * len({'x' * 1000!r})"
+    cell(f'%gradcheck --watch -c "lambda p: cost_function(p) {long}"')
+    line = cell("X = 2 * X")
+    assert "xxx...xxx" in line
+    assert len(line) < 600
+    cell(f'X = X / 2\n%gradcheck --watch -p "params if 1 {long} else 0"')
+    line = cell("params['b'] = params['b'] + 1")
+    assert line.startswith("not checked: `params if 1 + 0 * len('xxx")
+    assert len(line) < 300
+
+
 def test_strict_has_no_blind_spots(monkeypatch, shell, cell):
     """A strict watch checks after each cell if some arrays are too large to be looked at."""
     monkeypatch.setattr(snapshot, "MOST_BYTES", 0)

@@ -59,11 +59,16 @@ class CutToIntegers(Finding):
         if mismatch.dtype.kind not in "iu":
             return None
         sample = mismatch.sample.where(mismatch.wrong)
+        analytic = sample.analytic
+        if mismatch.dtype.kind == "u":
+            # A negative number wraps around: in eight bits, −3 is 253.
+            above = 2.0 ** (8 * mismatch.dtype.itemsize)
+            analytic = analytic - above * (analytic > above / 2)
         is_fraction = np.abs(sample.numerical - np.round(sample.numerical)) > sample.allowed
         # An update may also have been rounded.
-        is_rest = np.abs(sample.off) < 1
-        is_rest |= np.abs(sample.numerical) >= np.abs(sample.analytic)
-        is_rest &= sample.analytic * sample.numerical >= 0
+        is_rest = np.abs(analytic - sample.numerical) < 1
+        is_rest |= np.abs(sample.numerical) >= np.abs(analytic)
+        is_rest &= analytic * sample.numerical >= 0
         is_cut = is_fraction.any() and is_rest.all()
         return cls((mismatch,), dtype=str(mismatch.dtype)) if is_cut else None
 
@@ -75,9 +80,10 @@ class CutToIntegers(Finding):
     def sentence(self, case: Case) -> str:
         """Return the dtype, and how to get another."""
         has = "has" if len(self.mismatches) == 1 else "have"
+        signs = " and has no negative numbers" if self.dtype.startswith("u") else ""
         return (
             f"{self.gradients} {has} dtype {self.dtype}, which cuts off everything after the "
-            "decimal point. Use floats, such as "
+            f"decimal point{signs}. Use floats, such as "
             f"np.zeros_like({self.mismatches[0].name}, dtype=float)."
         )
 
