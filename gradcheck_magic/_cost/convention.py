@@ -245,10 +245,10 @@ class Binding:
         as much as the rest, so that no update is lost, and no step of ours remains.
         """
         now = np.atleast_1d(self.arrays[position])[where]
-        old, new = (np.asarray(values, now.dtype).reshape(now.shape) for values in (old, new))
         if self.is_copied:
-            now[...] = new
+            now[...] = new.reshape(now.shape)
             return
+        old, new = (np.asarray(values, now.dtype).reshape(now.shape) for values in (old, new))
         row, values = now.reshape(-1), new.reshape(-1)
         # Python changes to another thread only at a call, and NumPy's own operators may let others
         # go on while they compute. Neither happens between this comparison and the assignment.

@@ -1,8 +1,9 @@
 """Tests in a few random directions if a gradient is that of another function.
 
-For a direction v within one parameter, D_v = (J(θ + hv) − J(θ − hv)) / 2h must equal gᵀv. A
-gradient that has nothing to do with J disagrees in the first direction; one that agrees in several,
-each time to within the error of D_v, belongs to J.
+For a direction v within one parameter, or within several if there are many, the difference
+D_v = (J(θ + hv) − J(θ − hv)) / 2h must equal gᵀv. A gradient that has nothing to do with J
+disagrees in the first direction; one that agrees in several, each time to within the error of D_v,
+belongs to J.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
+from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, norm
 
 __all__ = ["NOISE_BARS", "NoisyFunction", "is_gradient_of"]
 
@@ -33,6 +34,8 @@ DOUBTFUL = 0.1
 # is small enough.
 LEAST_DIRECTIONS = 8
 BY_CHANCE = -6.0
+# Of more parameters than this, several share a direction: every evaluation goes through all of θ.
+MOST_DIRECTIONS = 64
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,19 @@ def is_gradient_of(
 ) -> bool:
     """Return True if the analytic gradient of some parameters is that of a function at a point.
 
-    It must fit in every direction within each of these parameters, and fit far better than the one
+    It must fit in every direction within these parameters, and fit far better than the one
     measured for the user's own cost at the user's own θ. The point itself may have a relative error
     that is `given`.
     """
     chance = 0.0
     random = np.random.default_rng(0)
-    for turn in range(max(LEAST_DIRECTIONS, len(mismatches))):
+    groups = [mismatches[k::MOST_DIRECTIONS] for k in range(min(len(mismatches), MOST_DIRECTIONS))]
+    for turn in range(max(LEAST_DIRECTIONS, len(groups))):
         # Start with the last parameters: they are the least likely to be wrong for another reason.
-        mismatch = mismatches[-1 - turn % len(mismatches)]
-        sample, part = mismatch.sample, mismatch.part
-        v = random.normal(size=mismatch.size)
+        group = groups[-1 - turn % len(groups)]
+        sample = Sample.pooled(m.sample for m in group)
+        part = np.concatenate([np.arange(len(theta))[m.part] for m in group])
+        v = random.normal(size=len(part))
         v /= np.linalg.norm(v)
         direction = np.zeros(len(theta))
         direction[part] = v

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,10 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+# The addresses where an array starts and stops, its number, its name, and the array.
+Part = tuple[int, int, int, str, Array]
+# Of at most so many arrays in the same stretch of memory, every two are compared.
+FEW = 32
 # The most work spent on finding out if two strided arrays overlap; real layouts need far less.
 MOST_WORK = 100_000
 
@@ -186,15 +191,54 @@ def overlapping(named: Iterable[tuple[str, Array]]) -> Iterator[tuple[str, str]]
     """
     numbered = enumerate(named)
     parts = sorted((*byte_bounds(a), k, name, a) for k, (name, a) in numbered if a.size)
-    for i, (low, high, k, name, array) in enumerate(parts):
-        if array.nbytes > high - low:
-            yield name, name
-        for start, _, other_k, other_name, other in parts[i + 1 :]:
-            # The arrays are sorted, so all that follow begin even later.
-            if start >= high:
-                break
-            if _share(array, other):
-                yield (name, other_name) if k < other_k else (other_name, name)
+    for close in _interleaved(parts):
+        for i, (low, high, k, name, array) in enumerate(close):
+            if array.nbytes > high - low:
+                yield name, name
+            for start, _, other_k, other_name, other in islice(close, i + 1, None):
+                # The arrays are sorted, so all that follow begin even later.
+                if start >= high:
+                    break
+                if _share(array, other):
+                    yield (name, other_name) if k < other_k else (other_name, name)
+
+
+def _interleaved(parts: list[Part]) -> Iterator[list[Part]]:
+    """Yield groups of sorted arrays, so that arrays of different groups share nothing."""
+    group: list[Part] = []
+    stop = 0
+    for part in parts:
+        if group and part[0] >= stop:
+            yield _sharing(group)
+            group = []
+        group.append(part)
+        stop = max(stop, part[1])
+    yield _sharing(group)
+
+
+def _sharing(parts: list[Part]) -> list[Part]:
+    """Leave out arrays that share nothing, if there are many: columns of a matrix, for example."""
+    if len(parts) <= FEW:
+        return parts
+    # Every entry is an interval of addresses; sorted, each is compared with all before it at once.
+    starts = np.concatenate([_addresses(array) for *_, array in parts])
+    order = np.argsort(starts, kind="stable")
+    owners = np.repeat(np.arange(len(parts)), [array.size for *_, array in parts])[order]
+    sizes = np.array([array.itemsize for *_, array in parts])
+    starts = starts[order]
+    stops = np.maximum.accumulate(starts + sizes[owners])
+    shared = np.flatnonzero(starts[1:] < stops[:-1])
+    # The earlier of two that overlap also overlaps the one that follows it.
+    return [parts[k] for k in np.unique(owners[np.concatenate([shared, shared + 1])])]
+
+
+def _addresses(array: Array) -> NDArray[np.intp]:
+    """Return the address of every entry."""
+    start = array.__array_interface__["data"][0]
+    offsets = np.array(start, dtype=np.intp)
+    for length, stride in zip(array.shape, array.strides, strict=True):
+        offsets = np.add.outer(offsets, np.arange(length) * stride)
+    return offsets.reshape(-1)
 
 
 def _share(one: Array, other: Array) -> bool:

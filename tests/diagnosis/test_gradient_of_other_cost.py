@@ -23,10 +23,11 @@ def quadratic(seed):
     return lambda theta: theta @ A @ theta / 2 + b @ theta, lambda theta: A @ theta + b
 
 
-def mismatches(analytic, numerical, theta):
-    """Return mismatches of two parameters, whose gradients are parts of these."""
+def mismatches(analytic, numerical, theta, sizes=SIZES):
+    """Return mismatches of parameters of these sizes, whose gradients are parts of these."""
     found, start = [], 0
-    for name, size in zip("ab", SIZES, strict=True):
+    for k, size in enumerate(sizes):
+        name = f"p{k}"
         part = slice(start, start + size)
         parameter = Parameter(name, None, theta[part], start)
         values = analytic[part], numerical[part], np.full(size, 1e-9), np.zeros(size)
@@ -118,3 +119,21 @@ def test_noise(noise, expected):
     nearly = gradient + 1e-5 / np.sqrt(7)
     found = mismatches(nearly, measured, theta)
     assert is_gradient_of(NoisyFunction(function.evaluate, noise), theta, found) is expected
+
+
+@pytest.mark.parametrize("is_wrong", [False, True])
+def test_many_parameters_share_directions(is_wrong):
+    """Every evaluation goes through all of θ, so there are not several for each parameter."""
+    theta = np.random.default_rng(0).normal(size=1000)
+    n_evaluations = 0
+
+    def square(at):
+        nonlocal n_evaluations
+        n_evaluations += 1
+        return float(at @ at)
+
+    analytic = 2 * theta
+    analytic[500] *= 1 + 1e-3 * is_wrong
+    found = mismatches(analytic, 3 * theta, theta, [2] * 500)
+    assert is_gradient_of(NoisyFunction(square, 1e-14), theta, found) is not is_wrong
+    assert n_evaluations <= 4 * 64
