@@ -34,7 +34,7 @@ from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import pair
-from gradcheck_magic._inputs.parameters import Names, collect, cost_name
+from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_function
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.measurement import Measurement
@@ -244,7 +244,7 @@ def check_gradients(
         with (
             FramesReleased(),
             one_at_a_time(cost_function),
-            restored(params, cost_function, grads) as kept,
+            restored(params, cost_function, *filter(is_function, [grads])) as kept,
             np.errstate(under="ignore"),
         ):
             request = Request(

@@ -30,6 +30,7 @@ from gradcheck_magic._inputs.parameters import (
     collect,
     cost_name,
     describe_type,
+    is_function,
 )
 from gradcheck_magic._inputs.request import Call, Progress, valid_step
 from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
@@ -160,7 +161,7 @@ def step_curve(
     # The user need not hear about underflow in our own arithmetic.
     with (
         one_at_a_time(cost_function),
-        restored(params, cost_function, grads) as kept,
+        restored(params, cost_function, *filter(is_function, [grads])) as kept,
         np.errstate(under="ignore"),
     ):
         parameters = collect(params, names=names)

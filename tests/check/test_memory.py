@@ -1,6 +1,7 @@
 """A check that has ended keeps nothing in memory, however it ended; nor does its error."""
 
 import gc
+import tracemalloc
 import weakref
 from contextlib import suppress
 from traceback import walk_tb
@@ -64,3 +65,26 @@ def test_an_error_keeps_no_copies(no_collection, error):
     # The first frame still runs when the error leaves it, and has nothing but the arguments.
     assert held[1:] == [set()] * (len(held) - 1)
     assert not held[0] & {"cost", "pairing", "measurement"}
+
+
+def squared_norm(w):
+    """Compute in parts, so that it needs next to no memory."""
+    return sum(float(np.vdot(part, part)) for part in np.split(w, 100))
+
+
+@pytest.mark.parametrize(("kind", "most"), [("argument", 6.5), ("closure", 4.5)])
+def test_a_scan_needs_few_arrays(kind, most):
+    """A scan takes memory for a few arrays of the size of θ, its copy of the gradient included.
+
+    Besides the five, or four, of a large θ there are blocks of a fixed size.
+    """
+    w = np.linspace(1, 2, 400_000)
+    g = 2 * w
+    cost = {"argument": squared_norm, "closure": lambda: squared_norm(w)}[kind]
+    tracemalloc.start()
+    try:
+        assert check_gradients(w, g, cost, mode="scan").passed
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak / w.nbytes < most
