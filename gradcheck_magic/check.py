@@ -14,7 +14,7 @@ import numpy as np
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost, require_dependence
 from gradcheck_magic._cost.evaluation import OutOfTime
-from gradcheck_magic._cost.frames import FramesReleased
+from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import (
     go_forward,
     moved_in_place,
@@ -49,6 +49,7 @@ __all__ = ["check_gradients", "gradient_checking"]
 CONCLUDING = 3.0
 
 
+@frames_released
 def gradient_checking(
     params: object,
     grads: object,
@@ -108,6 +109,7 @@ def gradient_checking(
         return relative_difference(np.concatenate(found), pairing.analytic)
 
 
+@frames_released
 def check_gradients(
     params: object,
     grads: object,
@@ -242,7 +244,6 @@ def check_gradients(
     try:
         # The user need not hear about underflow in our own arithmetic.
         with (
-            FramesReleased(),
             one_at_a_time(cost_function),
             restored(params, cost_function, *filter(is_function, [grads])) as kept,
             np.errstate(under="ignore"),

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from gradcheck_magic._cost.ownership import PACKAGE
 
-__all__ = ["FramesReleased", "connected", "release_frames"]
+__all__ = ["connected", "frames_released", "release_frames"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-class FramesReleased:
-    """A context that releases the frames of this package from any exception that leaves it."""
+def frames_released(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that releases the frames of this package from any exception of its own."""
 
-    def __enter__(self) -> None:
-        pass
+    @wraps(function)
+    def released(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            release_frames(error)
+            raise
 
-    # A generator would set an attribute of the user's exceptions, which these may refuse.
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        release_frames(error)
+    return released
 
 
 def release_frames(error: BaseException | None) -> None:

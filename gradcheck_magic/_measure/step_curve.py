@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import go_forward, pair_at
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
@@ -71,6 +72,7 @@ SAME_COEFFICIENT = 0.25
 LABEL = re.compile(r"(?P<name>.+)\[(?P<index>-?\d+(?:, *-?\d+)*)\]")
 
 
+@frames_released
 def step_curve(
     params: object,
     grads: object,
