@@ -11,7 +11,7 @@ from lab_server import PATIENCE
 CHECKS = 500
 # What that many checks may add: memory in megabytes (IPython keeps the history of the notebook, and
 # a check that kept its arrays would add several for each), threads, open files, and processes.
-MOST_MORE = {"megabytes": 100, "threads": 0, "files": 0, "processes": 0}
+MOST_MORE = {"megabytes": 50, "threads": 0, "files": 0, "processes": 0}
 
 NOTEBOOK = """
 %load_ext gradcheck_magic
