@@ -29,6 +29,8 @@ Array = NDArray[Any]
 Arguments = tuple[Sequence[Any], dict[str, Any]]
 # The units in the last place by which the sum of two numbers and a step back may differ from them.
 MOST_ROUNDING = 4
+# The relative rounding of an argument that the function copies in half precision.
+COPIED_TO = 1e-3
 
 
 class Convention(StrEnum):
@@ -279,7 +281,13 @@ class Binding:
         both = zip(self.parameters.arrays, self.arrays, self.saved, strict=True)
         for k, (parameter, moved, saved) in enumerate(both):
             own = parameter.array
-            if np.array_equal(own, moved.astype(own.dtype)) and not np.array_equal(own, saved):
+            if np.array_equal(own, saved):
+                continue
+            is_written = np.array_equal(own, moved.astype(own.dtype))
+            if not (is_written or thread_at_work()):
+                # The function may also round its argument, or set a part of it to zero.
+                is_written = bool(np.all(np.isclose(own, moved, rtol=COPIED_TO) | (own == 0)))
+            if is_written:
                 self.written.add(k)
 
     def restore(self) -> None:

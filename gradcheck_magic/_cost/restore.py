@@ -15,7 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, islice
 from types import CellType, FunctionType
 from typing import Any
 
@@ -23,13 +23,13 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.free_variables import global_variables_assigned
+from gradcheck_magic._cost.free_variables import attributes_assigned, global_variables_assigned
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._cost.reached import (
-    PLAIN,
     Reached,
     holds_state,
     is_generator,
+    modules_read,
     reached,
     slots_of,
 )
@@ -52,8 +52,11 @@ FILL: dict[type, Callable[[Any, Any], object]] = {
     deque: deque.extend,
     set: set.update,
 }
+# The types of what a backward pass may need, besides objects of the user's and libraries' arrays.
+ACTIVATIONS = (float, np.generic, np.ndarray, tuple, list, dict)
 MISSING = object()
-PLAIN_OR_MISSING = PLAIN | {object}
+# The types of a count before and after.
+COUNTS = {int, type(MISSING)}
 
 
 class Restored(ExitStack):
@@ -63,10 +66,25 @@ class Restored(ExitStack):
         super().__init__()
         # Arrays that are too large to be copied, each with its name and its hash before.
         self.large: list[tuple[str, Array, str]] = []
+        # The lists and deques in plain variables, each with its length before.
+        self.logs: list[tuple[Any, int]] = []
+        self.push(self._shorten_logs)
 
     def changed(self) -> list[str]:
         """Return the names of the large arrays that have changed, and cannot be restored."""
         return [name for name, array, before in self.large if digest([(name, array)]) != before]
+
+    def is_left_elsewhere(self) -> bool:
+        """Return True if the activations of another point may be what the last call has left."""
+        return bool(self.changed()) or any(map(_has_activations, self.logs))
+
+    def _shorten_logs(self, error: object, *_: object) -> None:
+        """After an error or an interrupt, take such activations back."""
+        for log, before in self.logs:
+            # What was empty is a record of the check rather than of a forward pass.
+            if error and before and _has_activations((log, before)):
+                while len(log) > before:
+                    log.pop()
 
 
 def restored(params: object, *functions: object) -> Restored:
@@ -102,6 +120,11 @@ def _everything(params: object, functions: Iterable[object], stack: Restored) ->
         # What an object of the user's answers with is not ours to trust.
         with suppress(Exception):
             restores += _restores(each)
+    stack.logs += [
+        (each.value, len(each.value))
+        for each in found
+        if issubclass(type(each.value), (list, deque)) and not each.owned
+    ]
     restores += _contents(found, params, stack)
     if torch_class("Tensor"):
         restores += _torch_state(params, [each.value for each in found if is_module(each.value)])
@@ -137,8 +160,8 @@ def _restores(each: Reached) -> Iterator[Restore]:
         yield from _variables(value)
     elif is_generator(value):
         yield _own_randomness(value)
-    else:
-        yield from _attributes(value)
+    # A class of the user's may be derived from any of these.
+    yield from _attributes(value)
 
 
 def _variables(value: Any) -> Iterator[Restore]:
@@ -151,6 +174,9 @@ def _variables(value: Any) -> Iterator[Restore]:
     if assigned:
         yield _items(value.__globals__, assigned, counts=True)
     yield _items(vars(value), counts=True)
+    assigned = frozenset(attributes_assigned(value))
+    for _, module in modules_read(value):
+        yield _items(vars(module), assigned, counts=True)
 
 
 def _attributes(value: Any) -> Iterator[Restore]:
@@ -160,10 +186,16 @@ def _attributes(value: Any) -> Iterator[Restore]:
         yield _names(partial(_class_attributes, value), put, drop)
     elif holds_state(value):
         if hasattr(value, "__dict__"):
+            yield partial(_restore_dict, value, vars(value))
             yield _items(vars(value))
         if any("__slots__" in vars(kind) for kind in type(value).__mro__):
             put, drop = partial(object.__setattr__, value), partial(object.__delattr__, value)
             yield _names(lambda: dict(slots_of(value)), put, drop)
+
+
+def _restore_dict(value: Any, saved: dict[str, Any]) -> None:
+    if vars(value) is not saved:
+        object.__setattr__(value, "__dict__", saved)
 
 
 def _contents_of(cell: CellType) -> dict[str, Any]:
@@ -201,7 +233,7 @@ def _names(
 ) -> Restore:
     """Return what restores names to the values that `read` returns now, by identity.
 
-    With `counts`, a plain number stays if it is new, or in place of another.
+    With `counts`, an integer stays if it is new, or in place of another.
     """
     saved = read()
 
@@ -214,7 +246,7 @@ def _names(
             now = {name: value for name, value in now.items() if name not in saved}
         for name, value in {**now, **saved}.items():
             was, is_now = saved.get(name, MISSING), now.get(name, MISSING)
-            if was is is_now or (counts and {type(was), type(is_now)} <= PLAIN_OR_MISSING):
+            if was is is_now or (counts and {type(was), type(is_now)} <= COUNTS):
                 continue
             if was is not MISSING:
                 put(name, value)
@@ -227,12 +259,20 @@ def _names(
 def _restore_sequence(value: Any, saved: list[Any], *, logs: bool) -> None:
     """Restore the items of a list, deque or set, by identity; with `logs`, what was added stays."""
     now = [*value]
-    if logs and (_is_same(now[: len(saved)], saved) or {*map(type, now + saved)} <= PLAIN):
+    if logs and (_is_same(now[: len(saved)], saved) or {*map(type, now + saved)} <= COUNTS):
         return
     if not _is_same(now, saved):
         kind = next(kind for kind in FILL if isinstance(value, kind))
         kind.clear(value)  # type: ignore[attr-defined]
         FILL[kind](value, saved)
+
+
+def _has_activations(log: tuple[Any, int]) -> bool:
+    """Return True if items that a backward pass may need were appended to a list."""
+    return any(
+        isinstance(item, ACTIVATIONS) or holds_state(item) or library_of(item) is not None
+        for item in islice(log[0], log[1], None)
+    )
 
 
 def _is_same(some: list[Any], others: list[Any]) -> bool:
