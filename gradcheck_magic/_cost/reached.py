@@ -48,7 +48,7 @@ PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, sli
 # Only this many items of a container are examined: longer lists are data.
 MOST_HELD = 1000
 # The walk ends after this many objects; a network by hand has some hundreds.
-MOST_REACHED = 100_000
+MOST_REACHED = 20_000
 # Python's own classes whose objects hold whatever is assigned to them.
 KEEPERS = {
     ("types", "SimpleNamespace"),
@@ -93,9 +93,10 @@ def reached(*roots: object) -> Iterator[Reached]:
     """Yield everything that some functions, or objects, reach, each once."""
     # They are kept, so that no `id` is used twice.
     seen: dict[int, object] = {}
-    waiting = [Reached(getattr(root, "__name__", ""), root) for root in roots]
+    # What is nearest comes first: large data must not use up what a network needs.
+    waiting = deque(Reached(getattr(root, "__name__", ""), root) for root in roots)
     while waiting and len(seen) < MOST_REACHED:
-        each = waiting.pop()
+        each = waiting.popleft()
         if type(each.value) in PLAIN or id(each.value) in seen:
             continue
         seen[id(each.value)] = each.value

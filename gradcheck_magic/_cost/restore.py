@@ -123,11 +123,11 @@ def _everything(params: object, functions: Iterable[object], stack: Restored) ->
     stack.logs += [
         (each.value, len(each.value))
         for each in found
-        if issubclass(type(each.value), (list, deque)) and not each.owned
+        if type(each.value) in {list, deque} and not each.owned
     ]
     restores += _contents(found, params, stack)
     if torch_class("Tensor"):
-        restores += _torch_state(params, [each.value for each in found if is_module(each.value)])
+        restores += _torch_state(params, [each.value for each in found])
     return restores
 
 
@@ -286,16 +286,16 @@ def _contents(found: list[Reached], params: object, stack: Restored) -> Iterator
     """Yield what restores the numbers in arrays, bit for bit, but not in those of θ."""
     is_theta = _memory_of(params)
     to_copy, to_hash = MOST_COPIED, MOST_HASHED
-    arrays = [(each.name, array) for each in found for array in _view(each.value)]
-    for name, array in sorted(arrays, key=lambda named: named[1].nbytes):
+    arrays = [(each, array) for each in found for array in _view(each.value)]
+    for each, array in sorted(arrays, key=lambda both: both[1].nbytes):
         if is_theta(array):
             continue
         if array.nbytes <= to_copy:
             to_copy -= array.nbytes
-            yield partial(_restore_numbers, array, array.copy())
+            yield partial(_restore_numbers, each.value, array, array.copy())
         elif array.nbytes <= to_hash:
             to_hash -= array.nbytes
-            stack.large.append((name, array, digest([(name, array)])))
+            stack.large.append((each.name, array, digest([(each.name, array)])))
 
 
 def _view(value: Any) -> Iterator[Array]:
@@ -330,7 +330,10 @@ def _memory_of(params: object) -> Callable[[Array], bool]:
     return overlaps
 
 
-def _restore_numbers(array: Array, saved: Array) -> None:
+def _restore_numbers(value: Any, array: Array, saved: Array) -> None:
+    # `resize` may have freed the memory of the view.
+    if isinstance(value, np.ndarray) and byte_bounds(value) != byte_bounds(array):
+        return
     # Memory that has not changed is not written to: somebody else may be using it.
     if not same_bits(array, saved):
         array[...] = saved
@@ -362,9 +365,11 @@ def _own_randomness(generator: Any) -> Restore:
 # PyTorch
 
 
-def _torch_state(params: object, modules: list[Any]) -> Iterator[Restore]:
+def _torch_state(params: object, found: list[Any]) -> Iterator[Restore]:
     """Yield functions that restore gradients, running means and modes, each once."""
+    modules = [value for value in found if is_module(value)]
     tensors = [parameter for module in modules for parameter in module.parameters()]
+    tensors += filter(requires_gradient, found)
     # Errors in the parameters are reported later, when they are collected.
     with suppress(Exception):
         leaves = [leaf for _, leaf in array_leaves(without_generators(params))]

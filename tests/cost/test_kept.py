@@ -519,6 +519,30 @@ def test_an_object_that_answers_with_anything():
     assert check_gradients([W], [2 * W], lambda p: float(p[0] @ p[0]) + 0 * bool(odd)).passed
 
 
+def test_an_array_that_is_resized():
+    """Its memory may be somewhere else: nothing is written to where it was."""
+    kept = np.zeros(3)
+
+    def cost(W):
+        kept.resize(kept.size + 100, refcheck=False)
+        return float(W @ W)
+
+    assert check_gradients(np.ones(2), 2 * np.ones(2), cost).passed
+
+
+def test_data_before_a_network():
+    """Data that is deeper than the network does not use up the walk."""
+    pictures = [[[[[i, j]] for j in range(100)]] for i in range(300)]
+    net = SimpleLayer()
+    found = [each.value for each in restore.reached(lambda: (net, pictures))]
+    assert any(each is net.inner.kept for each in found)
+
+
+class SimpleLayer:
+    def __init__(self):
+        self.inner = types.SimpleNamespace(kept=X.copy())
+
+
 def test_what_contains_itself():
     loop = [X]
     loop.append({"loop": loop})
