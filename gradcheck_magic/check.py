@@ -267,10 +267,10 @@ def check_gradients(
             check = _check_at(params, names, request)
             if points > 1:
                 check = _check_around(params, names, request, check)
-            if kept.changed():
+            if kept.is_left_elsewhere():
                 # At least, a backward pass then finds the activations of θ.
                 go_forward(cost_function, params, check.call)
-                check = with_lost(kept.changed(), check)
+                check = with_lost(kept.changed(), kept.thread, check)
     except GradientCheckInterrupted as interrupt:
         interrupt.check = with_changes(previous, interrupt.check)
         raise

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 __all__ = [
+    "attributes_assigned",
     "closure_variables",
     "global_variables",
     "global_variables_assigned",
     "instance_attributes",
+    "modules_imported",
     "until_error",
     "variables_read",
 ]
@@ -74,6 +77,23 @@ def global_variables_assigned(function: Any) -> Iterator[str]:
         yield from _names_of(code, "DELETE_GLOBAL")
 
 
+def attributes_assigned(function: Any) -> Iterator[str]:
+    """Yield the names of the attributes that a function assigns or deletes, of any object."""
+    for code in _codes(function.__code__):
+        yield from _names_of(code, "STORE_ATTR")
+        yield from _names_of(code, "DELETE_ATTR")
+
+
+def modules_imported(function: Any) -> Iterator[tuple[str, ModuleType]]:
+    """Yield the modules that a function itself imports, if they have been imported before."""
+    package = function.__globals__.get("__package__")
+    for code in _codes(function.__code__):
+        for name in _names_of(code, "IMPORT_NAME"):
+            for full in (name, name.partition(".")[0], f"{package}.{name}".rstrip(".")):
+                if (module := sys.modules.get(full)) is not None:
+                    yield full, module
+
+
 def _codes(code: CodeType) -> Iterator[CodeType]:
     """Yield the code of a function, and of the functions defined inside it."""
     yield code
@@ -89,10 +109,10 @@ def _names_of(code: CodeType, operation: str) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _names(code: CodeType) -> dict[str, frozenset[str]]:
-    """Return the names of global variables in a function by what is done with them."""
+    """Return the names in a function by what is done with them."""
     found: dict[str, set[str]] = {}
     for instruction in dis.get_instructions(code):
-        if instruction.opname.endswith("_GLOBAL"):
+        if instruction.opname.endswith(("_GLOBAL", "_ATTR", "_NAME")):
             found.setdefault(instruction.opname, set()).add(instruction.argval)
     return {operation: frozenset(names) for operation, names in found.items()}
 

@@ -8,10 +8,12 @@ random generators that they hold.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import inspect
 import random
 import sys
+import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -24,31 +26,46 @@ from types import (
     FunctionType,
     MethodType,
     ModuleType,
-    SimpleNamespace,
 )
 from typing import Any
 
 import numpy as np
 
-from gradcheck_magic._cost.free_variables import global_variables, instance_attributes
+from gradcheck_magic._cost.free_variables import (
+    closure_variables,
+    global_variables,
+    instance_attributes,
+    modules_imported,
+)
 from gradcheck_magic._cost.ownership import is_in_library
 from gradcheck_magic._inputs.arrays import library_of, torch_class
 from gradcheck_magic._inputs.containers import is_module
 
-__all__ = ["PLAIN", "Reached", "holds_state", "is_generator", "reached", "slots_of"]
+__all__ = ["PLAIN", "Reached", "holds_state", "is_generator", "modules_read", "reached", "slots_of"]
 
 # Types whose values cannot change, and which hold nothing.
 PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, slice, np.ufunc})
 # Only this many items of a container are examined: longer lists are data.
 MOST_HELD = 1000
 # The walk ends after this many objects; a network by hand has some hundreds.
-MOST_REACHED = 100_000
+MOST_REACHED = 20_000
+# Python's own classes whose objects hold whatever is assigned to them.
+KEEPERS = {
+    ("types", "SimpleNamespace"),
+    ("argparse", "Namespace"),
+    ("collections", "ChainMap"),
+    ("collections", "UserDict"),
+    ("collections", "UserList"),
+    ("weakref", "WeakKeyDictionary"),
+    ("weakref", "WeakValueDictionary"),
+    ("_thread", "_local"),
+}
 # What a descriptor in a class wraps.
 WRAPPED = {
-    staticmethod: "__func__",
-    classmethod: "__func__",
-    property: "fget",
-    functools.cached_property: "func",
+    staticmethod: ["__func__"],
+    classmethod: ["__func__"],
+    property: ["fget", "fset", "fdel"],
+    functools.cached_property: ["func"],
 }
 
 
@@ -76,9 +93,10 @@ def reached(*roots: object) -> Iterator[Reached]:
     """Yield everything that some functions, or objects, reach, each once."""
     # They are kept, so that no `id` is used twice.
     seen: dict[int, object] = {}
-    waiting = [Reached("", root) for root in roots]
+    # What is nearest comes first: large data must not use up what a network needs.
+    waiting = deque(Reached("", root) for root in roots)
     while waiting and len(seen) < MOST_REACHED:
-        each = waiting.pop()
+        each = waiting.popleft()
         if type(each.value) in PLAIN or id(each.value) in seen:
             continue
         seen[id(each.value)] = each.value
@@ -94,7 +112,9 @@ def _inside(each: Reached) -> Iterator[Reached]:
     for kinds, inside in INSIDE:
         if issubclass(kind, kinds):
             yield from inside(each)
-            return
+            # A class of the user's may be derived from any of these.
+            if not holds_state(each.value):
+                return
     if not (library_of(each.value) or is_generator(each.value)):
         yield from _inside_object(each)
 
@@ -117,12 +137,13 @@ def _inside_partial(each: Reached) -> Iterator[Reached]:
 
 def _inside_class(each: Reached) -> Iterator[Reached]:
     kind = each.value
-    if not _is_users(kind.__module__):
+    if not _is_users_class(kind):
         return
     for name, value in vars(kind).items():
         # A method or property is looked for in what wraps it.
-        held = getattr(value, WRAPPED.get(type(value), ""), value)
-        yield Reached(f"{kind.__name__}.{name}", held, owned=True)
+        for wrapped in WRAPPED.get(type(value), ()) or [""]:
+            held = getattr(value, wrapped, value)
+            yield Reached(f"{kind.__name__}.{name}", held, owned=True)
     for base in kind.__bases__:
         yield Reached(base.__name__, base)
 
@@ -139,25 +160,34 @@ def _inside_function(each: Reached) -> Iterator[Reached]:
         yield Reached(function.__name__, value)
     for name, value in vars(function).items():
         yield Reached(f"{function.__name__}.{name}", value, owned=True)
-    for name, value in global_variables(function):
-        if isinstance(value, ModuleType):
-            yield from _read_from_module(name, value, code)
-        else:
-            yield Reached(name, value)
+    read = list(global_variables(function))
+    for name, module in modules_read(function):
+        held = vars(module)
+        read += [
+            (f"{name}.{attribute}", held[attribute]) for attribute in _names(code) & held.keys()
+        ]
+    # What matters in a module is what is read from it.
+    yield from (Reached(*each) for each in read if not isinstance(each[1], ModuleType))
 
 
-def _read_from_module(name: str, module: ModuleType, code: CodeType) -> Iterator[Reached]:
-    """Yield what a function reads from one of the user's modules, or from modules inside it."""
-    if not _is_users(module.__name__):
-        return
-    held = vars(module)
-    for attribute in _names(code) & held.keys():
-        value = held[attribute]
-        if isinstance(value, ModuleType):
-            if value.__name__.startswith(f"{module.__name__}."):
-                yield from _read_from_module(f"{name}.{attribute}", value, code)
-        else:
-            yield Reached(f"{name}.{attribute}", value)
+def modules_read(function: FunctionType) -> Iterator[tuple[str, ModuleType]]:
+    """Yield the user's modules that a function reads, and those inside them, by name."""
+    waiting = [
+        *global_variables(function),
+        *closure_variables(function),
+        *modules_imported(function),
+    ]
+    seen = set()
+    while waiting:
+        name, module = waiting.pop()
+        if not issubclass(type(module), ModuleType) or id(module) in seen:
+            continue
+        seen.add(id(module))
+        if _is_users(module.__name__):
+            yield name, module
+            held = vars(module)
+            names = _names(function.__code__) & held.keys()
+            waiting += [(f"{name}.{attribute}", held[attribute]) for attribute in names]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -173,8 +203,9 @@ def _inside_container(each: Reached) -> Iterator[Reached]:
         dict.items(value) if isinstance(value, dict) else enumerate(value)
     )
     for key, item in islice(keyed, MOST_HELD):
-        name = f"{each.name}[{key!r}]" if type(key) in PLAIN else each.name
-        yield Reached(name, item, each.owned)
+        if type(item) not in PLAIN:
+            name = f"{each.name}[{key!r}]" if type(key) in PLAIN else each.name
+            yield Reached(name, item, each.owned)
 
 
 def _inside_array(each: Reached) -> Iterator[Reached]:
@@ -210,9 +241,9 @@ def _is_known(held: object) -> bool:
 
 
 def holds_state(value: object) -> bool:
-    """Return True for an object of the user's own classes, and for a PyTorch module."""
+    """Return True for an object of the user's own classes, and for others that keep anything."""
     kind = type(value)
-    return kind is SimpleNamespace or _is_users(kind.__module__) or is_module(value)
+    return (kind.__module__, kind.__name__) in KEEPERS or _is_users_class(kind) or is_module(value)
 
 
 def slots_of(value: object) -> Iterator[tuple[str, Any]]:
@@ -233,6 +264,17 @@ def is_generator(value: object) -> bool:
         return False
     numpys = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
     return issubclass(kind, (*numpys, random.Random, torch_class("Generator")))
+
+
+def _is_users_class(kind: type) -> bool:
+    """Return True for a class of the user's own."""
+    # Classes made by `exec` without the name of a module, or by `make_dataclass`, seem to be
+    # Python's own.
+    for module in (builtins, types):
+        if kind.__module__ == module.__name__:
+            is_made = isinstance(vars(kind).get("__module__"), str)
+            return is_made and vars(module).get(kind.__name__) is not kind
+    return _is_users(kind.__module__)
 
 
 @functools.lru_cache(maxsize=4096)

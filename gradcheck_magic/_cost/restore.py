@@ -15,7 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, islice
 from types import CellType, FunctionType
 from typing import Any
 
@@ -23,16 +23,17 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.free_variables import global_variables_assigned
+from gradcheck_magic._cost.free_variables import attributes_assigned, global_variables_assigned
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._cost.reached import (
-    PLAIN,
     Reached,
     holds_state,
     is_generator,
+    modules_read,
     reached,
     slots_of,
 )
+from gradcheck_magic._cost.threads import thread_at_work
 from gradcheck_magic._inputs.arrays import library_of, requires_gradient, torch_class
 from gradcheck_magic._inputs.containers import is_module, module_of, without_generators
 from gradcheck_magic._inputs.fingerprint import digest, same_bits
@@ -52,8 +53,11 @@ FILL: dict[type, Callable[[Any, Any], object]] = {
     deque: deque.extend,
     set: set.update,
 }
+# The types of what a backward pass may need, besides objects of the user's and libraries' arrays.
+ACTIVATIONS = (float, np.generic, np.ndarray, tuple, list, dict)
 MISSING = object()
-PLAIN_OR_MISSING = PLAIN | {object}
+# The types of a count before and after.
+COUNTS = {int, type(MISSING)}
 
 
 class Restored(ExitStack):
@@ -63,10 +67,28 @@ class Restored(ExitStack):
         super().__init__()
         # Arrays that are too large to be copied, each with its name and its hash before.
         self.large: list[tuple[str, Array, str]] = []
+        # The lists and deques in plain variables, each with its length before.
+        self.logs: list[tuple[Any, int]] = []
+        # Another thread that runs the user's code at the end, if there is one.
+        self.thread: str | None = None
+        self.push(self._shorten_logs)
 
     def changed(self) -> list[str]:
         """Return the names of the large arrays that have changed, and cannot be restored."""
         return [name for name, array, before in self.large if digest([(name, array)]) != before]
+
+    def is_left_elsewhere(self) -> bool:
+        """Return True if the activations of another point may be what the last call has left."""
+        self.thread = thread_at_work(waiting=False)
+        return bool(self.thread or self.changed()) or any(map(_has_activations, self.logs))
+
+    def _shorten_logs(self, error: object, *_: object) -> None:
+        """After an error or an interrupt, take such activations back."""
+        for log, before in self.logs:
+            # What was empty is a record of the check rather than of a forward pass.
+            if error and before and _has_activations((log, before)):
+                while len(log) > before:
+                    log.pop()
 
 
 def restored(params: object, *functions: object) -> Restored:
@@ -74,7 +96,8 @@ def restored(params: object, *functions: object) -> Restored:
 
     Numbers that a function counts or logs in plain variables stay: nothing reads them back.
     Signals cannot prevent the restoring: they are held back, except while the user's functions run,
-    when their own guards let them through.
+    when their own guards let them through. If another thread runs the user's code at the end, only
+    random states are restored: everything else may be what that thread has changed.
 
     Parameters
     ----------
@@ -87,31 +110,41 @@ def restored(params: object, *functions: object) -> Restored:
     try:
         # First of all, as what a signal raises must not be taken for an error of a user's object.
         stack.enter_context(InterruptGuard())
-        stack.callback(_run_all, _everything(params, functions, stack))
+        stack.callback(_restore_all, stack, *_everything(params, functions, stack))
     except BaseException:
         stack.__exit__(*sys.exc_info())
         raise
     return stack
 
 
-def _everything(params: object, functions: Iterable[object], stack: Restored) -> list[Restore]:
-    """Return what restores everything that the functions may change."""
+def _everything(
+    params: object, functions: Iterable[object], stack: Restored
+) -> tuple[list[Restore], list[Restore]]:
+    """Return what restores random states, and what restores everything that is kept."""
     found = [*reached(*functions, module_of(params))]
-    restores = [*_global_randomness()]
+    states, kept = [*_global_randomness()], list[Restore]()
     for each in found:
         # What an object of the user's answers with is not ours to trust.
         with suppress(Exception):
-            restores += _restores(each)
-    restores += _contents(found, params, stack)
+            if is_generator(each.value):
+                states.append(_own_randomness(each.value))
+            kept += _restores(each)
+    stack.logs += [
+        (each.value, len(each.value))
+        for each in found
+        if type(each.value) in {list, deque} and not each.owned
+    ]
+    kept += _contents(found, params, stack)
     if torch_class("Tensor"):
-        restores += _torch_state(params, [each.value for each in found if is_module(each.value)])
-    return restores
+        kept += _torch_state(params, [each.value for each in found])
+    return states, kept
 
 
-def _run_all(restores: list[Restore]) -> None:
+def _restore_all(stack: Restored, states: list[Restore], kept: list[Restore]) -> None:
     """Restore everything, and raise only then what went wrong with one of them."""
     errors = []
-    for restore in restores:
+    is_alone = not (stack.thread or thread_at_work(waiting=False))
+    for restore in (*states, *(kept if is_alone else ())):
         try:
             restore()
         except Exception as error:  # noqa: BLE001 (an object of the user's may raise anything)
@@ -135,10 +168,8 @@ def _restores(each: Reached) -> Iterator[Restore]:
             yield partial(value.__setitem__, ..., value.copy())
     elif isinstance(value, (CellType, FunctionType)):
         yield from _variables(value)
-    elif is_generator(value):
-        yield _own_randomness(value)
-    else:
-        yield from _attributes(value)
+    # A class of the user's may be derived from any of these.
+    yield from _attributes(value)
 
 
 def _variables(value: Any) -> Iterator[Restore]:
@@ -151,6 +182,9 @@ def _variables(value: Any) -> Iterator[Restore]:
     if assigned:
         yield _items(value.__globals__, assigned, counts=True)
     yield _items(vars(value), counts=True)
+    assigned = frozenset(attributes_assigned(value))
+    for _, module in modules_read(value):
+        yield _items(vars(module), assigned, counts=True)
 
 
 def _attributes(value: Any) -> Iterator[Restore]:
@@ -160,10 +194,16 @@ def _attributes(value: Any) -> Iterator[Restore]:
         yield _names(partial(_class_attributes, value), put, drop)
     elif holds_state(value):
         if hasattr(value, "__dict__"):
+            yield partial(_restore_dict, value, vars(value))
             yield _items(vars(value))
         if any("__slots__" in vars(kind) for kind in type(value).__mro__):
             put, drop = partial(object.__setattr__, value), partial(object.__delattr__, value)
             yield _names(lambda: dict(slots_of(value)), put, drop)
+
+
+def _restore_dict(value: Any, saved: dict[str, Any]) -> None:
+    if vars(value) is not saved:
+        object.__setattr__(value, "__dict__", saved)
 
 
 def _contents_of(cell: CellType) -> dict[str, Any]:
@@ -201,7 +241,7 @@ def _names(
 ) -> Restore:
     """Return what restores names to the values that `read` returns now, by identity.
 
-    With `counts`, a plain number stays if it is new, or in place of another.
+    With `counts`, an integer stays if it is new, or in place of another.
     """
     saved = read()
 
@@ -214,7 +254,7 @@ def _names(
             now = {name: value for name, value in now.items() if name not in saved}
         for name, value in {**now, **saved}.items():
             was, is_now = saved.get(name, MISSING), now.get(name, MISSING)
-            if was is is_now or (counts and {type(was), type(is_now)} <= PLAIN_OR_MISSING):
+            if was is is_now or (counts and {type(was), type(is_now)} <= COUNTS):
                 continue
             if was is not MISSING:
                 put(name, value)
@@ -227,12 +267,20 @@ def _names(
 def _restore_sequence(value: Any, saved: list[Any], *, logs: bool) -> None:
     """Restore the items of a list, deque or set, by identity; with `logs`, what was added stays."""
     now = [*value]
-    if logs and (_is_same(now[: len(saved)], saved) or {*map(type, now + saved)} <= PLAIN):
+    if logs and (_is_same(now[: len(saved)], saved) or {*map(type, now + saved)} <= COUNTS):
         return
     if not _is_same(now, saved):
         kind = next(kind for kind in FILL if isinstance(value, kind))
         kind.clear(value)  # type: ignore[attr-defined]
         FILL[kind](value, saved)
+
+
+def _has_activations(log: tuple[Any, int]) -> bool:
+    """Return True if items that a backward pass may need were appended to a list."""
+    return any(
+        isinstance(item, ACTIVATIONS) or holds_state(item) or library_of(item) is not None
+        for item in islice(log[0], log[1], None)
+    )
 
 
 def _is_same(some: list[Any], others: list[Any]) -> bool:
@@ -246,16 +294,16 @@ def _contents(found: list[Reached], params: object, stack: Restored) -> Iterator
     """Yield what restores the numbers in arrays, bit for bit, but not in those of θ."""
     is_theta = _memory_of(params)
     to_copy, to_hash = MOST_COPIED, MOST_HASHED
-    arrays = [(each.name, array) for each in found for array in _view(each.value)]
-    for name, array in sorted(arrays, key=lambda named: named[1].nbytes):
+    arrays = [(each, array) for each in found for array in _view(each.value)]
+    for each, array in sorted(arrays, key=lambda both: both[1].nbytes):
         if is_theta(array):
             continue
         if array.nbytes <= to_copy:
             to_copy -= array.nbytes
-            yield partial(_restore_numbers, array, array.copy())
+            yield partial(_restore_numbers, each.value, array, array.copy())
         elif array.nbytes <= to_hash:
             to_hash -= array.nbytes
-            stack.large.append((name, array, digest([(name, array)])))
+            stack.large.append((each.name, array, digest([(each.name, array)])))
 
 
 def _view(value: Any) -> Iterator[Array]:
@@ -290,7 +338,10 @@ def _memory_of(params: object) -> Callable[[Array], bool]:
     return overlaps
 
 
-def _restore_numbers(array: Array, saved: Array) -> None:
+def _restore_numbers(value: Any, array: Array, saved: Array) -> None:
+    # `resize` may have freed the memory of the view.
+    if isinstance(value, np.ndarray) and byte_bounds(value) != byte_bounds(array):
+        return
     # Memory that has not changed is not written to: somebody else may be using it.
     if not same_bits(array, saved):
         array[...] = saved
@@ -322,9 +373,11 @@ def _own_randomness(generator: Any) -> Restore:
 # PyTorch
 
 
-def _torch_state(params: object, modules: list[Any]) -> Iterator[Restore]:
+def _torch_state(params: object, found: list[Any]) -> Iterator[Restore]:
     """Yield functions that restore gradients, running means and modes, each once."""
+    modules = [value for value in found if is_module(value)]
     tensors = [parameter for module in modules for parameter in module.parameters()]
+    tensors += filter(requires_gradient, found)
     # Errors in the parameters are reported later, when they are collected.
     with suppress(Exception):
         leaves = [leaf for _, leaf in array_leaves(without_generators(params))]

@@ -126,13 +126,18 @@ def other_threads() -> Iterator[tuple[int, list[FrameType]]]:
             yield thread, [frame for frame, _ in traceback.walk_stack(innermost)]
 
 
-def thread_at_work() -> str | None:
-    """Return the name of another thread that runs the user's code now; None if there is none."""
+def thread_at_work(*, waiting: bool = True) -> str | None:
+    """Return the name of another thread that is in the user's code now; None if there is none.
+
+    If not `waiting`, those that wait there for another thread do not count: it may be ours, as when
+    a cell waits for a pool of checks.
+    """
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for thread, stack in other_threads():
         codes = [frame.f_code for frame in stack]
         is_users = not all(is_in_library(code.co_filename) for code in codes)
-        # A thread that waits for its turn changes nothing.
-        if is_users and _Queue.wait.__code__ not in codes:
+        waits = codes[0].co_filename == threading.__file__
+        # One that waits for its turn changes nothing.
+        if is_users and _Queue.wait.__code__ not in codes and (waiting or not waits):
             return names.get(thread, f"Thread {thread}")
     return None

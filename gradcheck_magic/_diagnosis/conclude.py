@@ -39,14 +39,20 @@ def with_changes(previous: GradientCheck | None, check: GradientCheck) -> Gradie
     return replace(check, changes=changes(previous.parameters, check.parameters, differences))
 
 
-def with_lost(lost: list[str], check: GradientCheck) -> GradientCheck:
-    """Return the same check, after one more call of the cost, with a note on arrays it changed."""
-    note = (
-        f"The cost changes {listed(lost)}, too large to be copied before a check: what is there "
-        "now is what one more call at the parameters has left."
-    )
-    notes = (*check.notes, note) if lost else check.notes
-    return replace(check, n_evaluations=check.n_evaluations + 1, notes=notes)
+def with_lost(lost: list[str], thread: str | None, check: GradientCheck) -> GradientCheck:
+    """Return the same check after one more call of the cost, with notes on what stays changed."""
+    notes = list(check.notes)
+    if lost:
+        notes.append(
+            f"The cost changes {listed(lost)}, too large to be copied before a check: what is "
+            "there now is what one more call at the parameters has left."
+        )
+    if thread:
+        notes.append(
+            f"The thread {thread} was running meanwhile, and may use what the cost keeps: that is "
+            "as one more call at the parameters has left it, and not put back."
+        )
+    return replace(check, n_evaluations=check.n_evaluations + 1, notes=tuple(notes))
 
 
 def has_failed(check: GradientCheck) -> bool:

@@ -187,7 +187,7 @@ def step_curve(
             k = int(np.ravel_multi_index(index, analytic.parameter.shape)) if index else 0
             moved = SteppedEntries(cost, analytic.parameter, [k])
             taken = _with_all_steps(moved, step, label(name, index))
-        if kept.changed():
+        if kept.is_left_elsewhere():
             # At least, a backward pass then finds the activations of θ.
             go_forward(cost_function, params, str(cost.convention))
         return _conclude(analytic, moved, taken, pairing, check=check, step=step, started=started)

@@ -563,3 +563,17 @@ def test_in_the_magic(run, shell):
     shell.user_ns["grads"] = [2 * p.grad for p in model.parameters()]
     assert not run("%gradcheck -p model -c cost")
     assert run("%%gradcheck -p model -c cost -g None\nmodel.zero_grad()\ncost().backward()").passed
+
+
+def test_a_gradient_of_another_tensor():
+    """A tensor that the cost reads besides the parameters keeps its gradient, too."""
+    W, V = (torch.ones(3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+
+    def cost():
+        (V**2).sum().backward()
+        return (W**2).sum() + V.detach().sum()
+
+    cost().backward()
+    before = V.grad.clone()
+    assert check_gradients([W], None, cost).passed
+    assert torch.equal(V.grad, before)

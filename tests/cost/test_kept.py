@@ -1,11 +1,16 @@
 """What a cost keeps from one call to the next is after a check as it was before."""
 
+import collections
 import contextlib
 import functools
 import sys
+import threading
 import types
+import weakref
+from argparse import Namespace
 from collections import OrderedDict, defaultdict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
+from itertools import count
 
 import numpy as np
 import pytest
@@ -206,6 +211,7 @@ class Record:
     A: object = None
 
 
+scalars, floats = {"A": 1.0}, [1.0]
 record, namespace = Record(X), types.SimpleNamespace(A=X)
 
 
@@ -234,6 +240,55 @@ def captures():
 
 
 rebinds_captured, captured = captures()
+
+
+class Keyed(dict):
+    """A layer that is a dict of its weights."""
+
+
+class Viewed(np.ndarray):
+    """A parameter that keeps its gradient."""
+
+
+class Meta(type):
+    """A class that keeps something itself, in the class of its class."""
+
+
+class WithMeta(metaclass=Meta):
+    """An object with a property that is stored elsewhere."""
+
+    @property
+    def kept(self):
+        return elsewhere["A"]
+
+    @kept.setter
+    def kept(self, value):
+        elsewhere["A"] = value
+
+
+elsewhere, keyed, viewed, with_meta = {"A": X}, Keyed(), np.zeros(2).view(Viewed), WithMeta()
+user_dict, chained, parsed = collections.UserDict(A=X), collections.ChainMap({}), Namespace(A=X)
+by_thread, by_object = threading.local(), weakref.WeakKeyDictionary()
+unnamed = {}
+exec("class Unnamed: pass", unnamed)  # noqa: S102 (a file of the user's)
+unnamed = unnamed["Unnamed"]()
+made = make_dataclass("Made", ["A"])(X)
+
+
+def imports():
+    import layers_of_the_user  # noqa: PLC0415 (what is tested)
+
+    layers_of_the_user.keep(X)
+
+
+def imports_name():
+    from layers_of_the_user import cache  # noqa: PLC0415 (what is tested)
+
+    cache["y"] = X
+
+
+def assigns_in_module():
+    module.A1 = X
 
 
 def deep(function):
@@ -277,18 +332,98 @@ KEPT = {
     "a list in another order": (short.reverse, lambda: short),
     "an array of objects": (lambda: objects.__setitem__(1, X), lambda: tuple(objects)),
     "a module of the user's": (lambda: module.keep(X), lambda: (module.state, module.cache)),
+    "a module imported inside": (imports, lambda: (module.state, module.cache)),
+    "a name imported inside": (imports_name, lambda: module.cache),
+    "a variable of a module": (assigns_in_module, lambda: tuple(vars(module).items())),
+    "an attribute of a dict": (lambda: setattr(keyed, "A", X), lambda: vars(keyed)),
+    "an attribute of an array": (lambda: setattr(viewed, "A", X), lambda: vars(viewed)),
+    "of a class of a class": (lambda: setattr(Meta, "A", X), lambda: tuple(vars(Meta).items())),
+    "what a property sets": (lambda: setattr(with_meta, "kept", X + 1), lambda: elsewhere),
+    "a UserDict": (lambda: user_dict.update(A=X + 1), lambda: user_dict.data),
+    "a ChainMap": (lambda: chained.update(A=X), lambda: chained.maps[0]),
+    "a Namespace": (lambda: setattr(parsed, "A", X + 1), lambda: vars(parsed)),
+    "of a thread": (lambda: setattr(by_thread, "A", X), lambda: vars(by_thread)),
+    "kept for an object": (
+        lambda: by_object.update({unnamed: X}),
+        lambda: tuple(by_object.values()),
+    ),
+    "of a class without a module": (lambda: setattr(unnamed, "A", X), lambda: vars(unnamed)),
+    "of a dataclass that is made": (lambda: setattr(made, "A", X + 1), lambda: vars(made)),
+    "all attributes": (lambda: setattr(record, "__dict__", {"A": Y}), lambda: vars(record)),
+    "a float in a dict": (lambda: scalars.update(A=2.0), lambda: tuple(scalars.items())),
+    "floats in a list": (lambda: floats.__setitem__(0, 2.0), lambda: tuple(floats)),
 }
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, deep], ids=["directly", "deep"])
 @pytest.mark.parametrize(("change", "look"), KEPT.values(), ids=KEPT)
-def test_what_a_function_keeps(change, look, wrap):
+def test_what_a_function_keeps(change, look, wrap, monkeypatch):
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     before = seen(look())
     with restore.restored(np.ones(2), wrap(change)):
         change()
         if change is not forgets_global:
             assert seen(look()) != before
     assert seen(look()) == before
+
+
+def appended(kept):
+    """Return a network that appends its activations to a list that lies in a plain variable."""
+    W = random.normal(size=(3, 1))
+
+    def cost():
+        kept.append((X, np.tanh(X @ W)))
+        return float(np.mean((kept[-1][1] - Y) ** 2))
+
+    def backward():
+        x, out = kept[-1]
+        return {"dW": x.T @ (2 * (out - Y) / Y.size * (1 - out**2))}
+
+    cost()
+    return {"W": W}, cost, backward
+
+
+@pytest.mark.parametrize("kept", [[], deque()], ids=["list", "deque"])
+def test_activations_that_are_appended(kept):
+    """They stay like a log, but the last of them are those of θ, in whatever way a check ends."""
+    params, cost, backward = appended(kept)
+    for _ in range(3):
+        before = len(kept)
+        check = check_gradients(params, backward(), cost)
+        assert check.verdict is Verdict.CORRECT
+        assert check.n_evaluations == len(kept) - before
+    before = [*kept]
+    with pytest.raises(GradientCheckInterrupted):
+        check_gradients(params, backward(), interrupted(cost, 9))
+    assert all(one is other for one, other in zip(kept, before, strict=True))
+
+
+def interrupted(cost, call):
+    """Return the same cost, which is interrupted at some call."""
+    calls = count(1)
+
+    def stops():
+        J = cost()
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return J
+
+    return stops
+
+
+@pytest.mark.parametrize("change", [np.float32, lambda W: W * (np.abs(W) > 0.5)])
+def test_written_with_changes(change):
+    """A cost may round or mask the argument that it writes into the notebook's own arrays."""
+    W = np.array([0.25, 1.5, 2])
+    W = np.where(change(W) == 0, 0, W)
+    before = W.tobytes()
+
+    def cost(p):
+        W[...] = change(p["W"])
+        return float(np.sum(p["W"] ** 2))
+
+    assert check_gradients({"W": W}, {"dW": 2 * W}, cost).verdict is not Verdict.BUG
+    assert W.tobytes() == before
 
 
 numbers, counts = [1], {"n": 0}
@@ -384,6 +519,30 @@ def test_an_object_that_answers_with_anything():
     assert check_gradients([W], [2 * W], lambda p: float(p[0] @ p[0]) + 0 * bool(odd)).passed
 
 
+def test_an_array_that_is_resized():
+    """Its memory may be somewhere else: nothing is written to where it was."""
+    kept = np.zeros(3)
+
+    def cost(W):
+        kept.resize(kept.size + 100, refcheck=False)
+        return float(W @ W)
+
+    assert check_gradients(np.ones(2), 2 * np.ones(2), cost).passed
+
+
+def test_data_before_a_network():
+    """Data that is deeper than the network does not use up the walk."""
+    pictures = [[[[[i, j]] for j in range(100)]] for i in range(300)]
+    net = SimpleLayer()
+    found = [each.value for each in restore.reached(lambda: (net, pictures))]
+    assert any(each is net.inner.kept for each in found)
+
+
+class SimpleLayer:
+    def __init__(self):
+        self.inner = types.SimpleNamespace(kept=X.copy())
+
+
 def test_what_contains_itself():
     loop = [X]
     loop.append({"loop": loop})
@@ -392,12 +551,9 @@ def test_what_contains_itself():
     assert loop[1]["loop"] is loop
 
 
-def test_the_walk_ends():
+def test_the_walk_ends(monkeypatch):
     """It does not enter libraries: it stays among what a small network holds."""
-    sys.modules["layers_of_the_user"] = module
-    try:
-        found = list(restore.reached(Net().cost))
-    finally:
-        del sys.modules["layers_of_the_user"]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    found = list(restore.reached(Net().cost))
     assert len(found) < 200
     assert not any(isinstance(each.value, type(np)) for each in found if each.value is not module)

@@ -373,3 +373,58 @@ def test_points_around(hasty):
     with pytest.raises(InputError, match="keeps its new values"):
         check_gradients({"W": W}, lambda: 2 * W, cost, points=4)
     np.testing.assert_allclose(W, 0.75, rtol=1e-15)
+
+
+class Network:
+    """It keeps its activations, and is trained by a thread as long as it is checked."""
+
+    def __init__(self):
+        self.W, self.means = np.ones(4), {"x": np.zeros(2)}
+        self.n_updates, self.updates = 0, []
+        self.activations = np.zeros(4)
+
+    def cost(self, x):
+        self.activations = 2 * x
+        return float(np.sum(self.activations**2))
+
+    def train(self, going, end):
+        while not end.is_set():
+            self.W -= 2.0**-20
+            self.means["x"] = self.means["x"] + 1
+            self.n_updates += 1
+            self.updates.append(self.n_updates)
+            going.set()
+
+
+@pytest.mark.parametrize("mode", ["full", "scan"])
+def test_what_a_cost_reaches(hasty, mode):
+    """What another thread changes in the network stays; the activations are those of θ."""
+    net, x = Network(), np.ones(4)
+    going, end = threading.Event(), threading.Event()
+    with running(lambda: net.train(going, end), "trainer"):
+        assert going.wait(SECONDS)
+        try:
+            check = check_gradients(x, 8 * x, net.cost, mode=mode)
+        finally:
+            end.set()
+    n = net.n_updates
+    assert net.updates == list(range(1, n + 1))
+    assert net.W.tolist() == [1 - n * 2.0**-20] * 4
+    assert net.means["x"].tolist() == [n, n]
+    assert net.activations.tolist() == [2.0] * 4
+    assert check.passed
+    assert check.notes[-1] == (
+        "The thread trainer was running meanwhile, and may use what the cost keeps: that is as one "
+        "more call at the parameters has left it, and not put back."
+    )
+
+
+def test_a_thread_that_waits_is_not_at_work():
+    """A check in a thread for which the notebook waits restores everything."""
+    net, x = Network(), np.ones(4)
+    before = net.activations
+    with ThreadPoolExecutor(1) as pool:
+        check = pool.submit(check_gradients, x, 8 * x, net.cost).result()
+    assert check.passed
+    assert check.notes == ()
+    assert net.activations is before
