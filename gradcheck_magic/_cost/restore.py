@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.free_variables import attributes_assigned, global_variables_assigned
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._cost.reached import (
+    PLAIN,
     Reached,
     holds_state,
     is_generator,
@@ -56,8 +57,8 @@ FILL: dict[type, Callable[[Any, Any], object]] = {
 # The types of what a backward pass may need, besides objects of the user's and libraries' arrays.
 ACTIVATIONS = (float, np.generic, np.ndarray, tuple, list, dict)
 MISSING = object()
-# The types of a count before and after.
-COUNTS = {int, type(MISSING)}
+# The types of what is counted or noted in a variable, before and after: no backward pass needs it.
+COUNTS = PLAIN - {float, complex} | {type(MISSING)}
 
 
 class Restored(ExitStack):
@@ -265,14 +266,29 @@ def _names(
 
 
 def _restore_sequence(value: Any, saved: list[Any], *, logs: bool) -> None:
-    """Restore the items of a list, deque or set, by identity; with `logs`, what was added stays."""
+    """Restore the items of a list, deque or set, by identity.
+
+    With `logs`, what was added stays, and numbers that were taken out stay away.
+    """
     now = [*value]
-    if logs and (_is_same(now[: len(saved)], saved) or {*map(type, now + saved)} <= COUNTS):
+    if logs and (_has_grown(now, saved) or {*map(type, now + saved)} <= COUNTS):
+        return
+    if logs and {*map(type, saved)} <= PLAIN and _is_used_up(now, saved):
         return
     if not _is_same(now, saved):
         kind = next(kind for kind in FILL if isinstance(value, kind))
         kind.clear(value)  # type: ignore[attr-defined]
         FILL[kind](value, saved)
+
+
+def _has_grown(now: list[Any], saved: list[Any]) -> bool:
+    return _is_same(now[: len(saved)], saved)
+
+
+def _is_used_up(now: list[Any], saved: list[Any]) -> bool:
+    """Return True if items were taken from one end of a list."""
+    n = len(now)
+    return n < len(saved) and (_is_same(saved[:n], now) or _is_same(saved[-n:] if n else [], now))
 
 
 def _has_activations(log: tuple[Any, int]) -> bool:

@@ -28,6 +28,8 @@ __all__ = ["one_at_a_time", "other_threads", "show_progress", "thread_at_work"]
 # The seconds for which a thread waits for a check that makes no evaluation: it may be stuck, or its
 # cost may wait for this very thread.
 STUCK_SECONDS = 10.0
+# The functions in which a thread waits for another one.
+WAITING = {(threading.__file__, name) for name in ("wait", "join", "_wait_for_tstate_lock")}
 # The seconds between two looks at interrupts and at the other check.
 LOOK_SECONDS = 0.1
 
@@ -136,7 +138,7 @@ def thread_at_work(*, waiting: bool = True) -> str | None:
     for thread, stack in other_threads():
         codes = [frame.f_code for frame in stack]
         is_users = not all(is_in_library(code.co_filename) for code in codes)
-        waits = codes[0].co_filename == threading.__file__
+        waits = (codes[0].co_filename, codes[0].co_name) in WAITING
         # One that waits for its turn changes nothing.
         if is_users and _Queue.wait.__code__ not in codes and (waiting or not waits):
             return names.get(thread, f"Thread {thread}")

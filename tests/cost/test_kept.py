@@ -426,7 +426,12 @@ def test_written_with_changes(change):
     assert W.tobytes() == before
 
 
-numbers, counts = [1], {"n": 0}
+numbers, counts, delays, is_first = [1], {"n": 0}, [0.5, 0.25], True
+
+
+def notes_the_first_call():
+    global is_first  # noqa: PLW0603 (what is tested)
+    is_first = False
 
 
 class Foreign:
@@ -445,6 +450,8 @@ def appends(log=[]):  # noqa: B006 (what is tested)
 LEFT = {
     "numbers in a list": (lambda: numbers.append(2), lambda: tuple(numbers)),
     "a count in a dict": (lambda: counts.update(n=counts["n"] + 1), lambda: tuple(counts.items())),
+    "delays that are used up": (lambda: delays.pop(0), lambda: tuple(delays)),
+    "whether it is the first call": (notes_the_first_call, lambda: is_first),
     "a log of arrays": (appends, lambda: tuple(appends.__defaults__[0])),
     "an object of a library": (
         lambda: setattr(foreign, "A", X),
