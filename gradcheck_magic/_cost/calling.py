@@ -198,7 +198,7 @@ def _copied_if_kept(around: Surroundings, found: FoundCall) -> FoundCall:
     """Let the function get new copies if it remembers the arrays it was given."""
     binding, itemsize = found.binding, found.itemsize
     distance, (value,) = around.nearest_finite([binding])
-    if binding.fresh or binding.convention is Convention.CLOSURE:
+    if binding.fresh or not binding.is_copied:
         return replace(found, distance=distance, nearby=value)
     anew = around.along(replace(binding), distance)
     found = replace(found, distance=distance, nearby=anew)

@@ -18,6 +18,7 @@ __all__ = [
     "global_variables_assigned",
     "instance_attributes",
     "modules_imported",
+    "names_in",
     "until_error",
     "variables_read",
 ]
@@ -68,6 +69,12 @@ def global_variables(function: Any) -> Iterator[tuple[str, Any]]:
     for code in _codes(function.__code__):
         loaded = _names_of(code, "LOAD_GLOBAL")
         yield from ((k, v) for k, v in function.__globals__.items() if k in loaded)
+
+
+@functools.lru_cache(maxsize=1024)
+def names_in(code: CodeType) -> frozenset[str]:
+    """Return the names of globals and attributes in a function and in those inside it."""
+    return frozenset(name for each in _codes(code) for name in each.co_names)
 
 
 def global_variables_assigned(function: Any) -> Iterator[str]:

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck_magic._cost.calling import REPEATABLE_SINGLE, FoundCall
-from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.noise import measured_noise
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._inputs.parameters import DOUBLE
@@ -71,7 +70,7 @@ def own_precision(around: Surroundings, found: FoundCall, itemsize: int) -> Prec
 def in_double(around: Surroundings, own: Precision, *, constant: bool) -> Precision | None:
     """Return J in double precision, if θ is single and the function accepts it."""
     single = around.theta.dtype
-    if single.itemsize >= DOUBLE or own.binding.convention is Convention.CLOSURE:
+    if single.itemsize >= DOUBLE or not own.binding.is_copied:
         return None
     binding = replace(own.binding, dtype=np.float64)
     value = around.at(binding, around.theta)

@@ -22,7 +22,6 @@ from itertools import islice
 from types import (
     BuiltinMethodType,
     CellType,
-    CodeType,
     FunctionType,
     MethodType,
     ModuleType,
@@ -36,6 +35,7 @@ from gradcheck_magic._cost.free_variables import (
     global_variables,
     instance_attributes,
     modules_imported,
+    names_in,
 )
 from gradcheck_magic._cost.ownership import is_in_library
 from gradcheck_magic._inputs.arrays import library_of, torch_class
@@ -164,7 +164,7 @@ def _inside_function(each: Reached) -> Iterator[Reached]:
     for name, module in modules_read(function):
         held = vars(module)
         read += [
-            (f"{name}.{attribute}", held[attribute]) for attribute in _names(code) & held.keys()
+            (f"{name}.{attribute}", held[attribute]) for attribute in names_in(code) & held.keys()
         ]
     # What matters in a module is what is read from it.
     yield from (Reached(*each) for each in read if not isinstance(each[1], ModuleType))
@@ -186,15 +186,8 @@ def modules_read(function: FunctionType) -> Iterator[tuple[str, ModuleType]]:
         if _is_users(module.__name__):
             yield name, module
             held = vars(module)
-            names = _names(function.__code__) & held.keys()
+            names = names_in(function.__code__) & held.keys()
             waiting += [(f"{name}.{attribute}", held[attribute]) for attribute in names]
-
-
-@functools.lru_cache(maxsize=1024)
-def _names(code: CodeType) -> frozenset[str]:
-    """Return the names of globals and attributes in a function and in those inside it."""
-    inner = (_names(part) for part in code.co_consts if isinstance(part, CodeType))
-    return frozenset(code.co_names).union(*inner)
 
 
 def _inside_container(each: Reached) -> Iterator[Reached]:

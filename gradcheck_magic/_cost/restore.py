@@ -95,7 +95,7 @@ class Restored(ExitStack):
 def restored(params: object, *functions: object) -> Restored:
     """Return a context that restores all that some functions reach at its end, but not θ.
 
-    Numbers that a function counts or logs in plain variables stay: nothing reads them back.
+    What a function counts or logs in plain variables stays: no backward pass reads it.
     Signals cannot prevent the restoring: they are held back, except while the user's functions run,
     when their own guards let them through. If another thread runs the user's code at the end, only
     random states are restored: everything else may be what that thread has changed.
@@ -135,9 +135,13 @@ def _everything(
         for each in found
         if type(each.value) in {list, deque} and not each.owned
     ]
-    kept += _contents(found, params, stack)
+    theta: list[object] = []
+    # Errors in the parameters are reported later, when they are collected.
+    with suppress(Exception):
+        theta += [leaf for _, leaf in array_leaves(without_generators(params))]
+    kept += _contents(found, theta, stack)
     if torch_class("Tensor"):
-        kept += _torch_state(params, [each.value for each in found])
+        kept += _torch_state([*(each.value for each in found), *theta])
     return states, kept
 
 
@@ -177,7 +181,7 @@ def _variables(value: Any) -> Iterator[Restore]:
     """Yield what restores a captured variable, or the variables that a function assigns."""
     if isinstance(value, CellType):
         put, drop = partial(setattr, value), partial(delattr, value)
-        yield _names(partial(_contents_of, value), put, drop, counts=True)
+        yield _by_name(partial(_contents_of, value), put, drop, counts=True)
         return
     assigned = frozenset(global_variables_assigned(value))
     if assigned:
@@ -192,14 +196,14 @@ def _attributes(value: Any) -> Iterator[Restore]:
     """Yield what restores the attributes of an object of the user's, or of a class."""
     if isinstance(value, type):
         put, drop = partial(type.__setattr__, value), partial(type.__delattr__, value)
-        yield _names(partial(_class_attributes, value), put, drop)
+        yield _by_name(partial(_class_attributes, value), put, drop)
     elif holds_state(value):
         if hasattr(value, "__dict__"):
             yield partial(_restore_dict, value, vars(value))
             yield _items(vars(value))
         if any("__slots__" in vars(kind) for kind in type(value).__mro__):
             put, drop = partial(object.__setattr__, value), partial(object.__delattr__, value)
-            yield _names(lambda: dict(slots_of(value)), put, drop)
+            yield _by_name(lambda: dict(slots_of(value)), put, drop)
 
 
 def _restore_dict(value: Any, saved: dict[str, Any]) -> None:
@@ -230,10 +234,10 @@ def _items(
 
     kind = OrderedDict if isinstance(mapping, OrderedDict) else dict
     put, drop = partial(kind.__setitem__, mapping), partial(kind.__delitem__, mapping)
-    return _names(read, put, drop, counts=counts)
+    return _by_name(read, put, drop, counts=counts)
 
 
-def _names(
+def _by_name(
     read: Callable[[], dict[Any, Any]],
     put: Callable[[Any, Any], object],
     drop: Callable[[Any], object],
@@ -242,7 +246,7 @@ def _names(
 ) -> Restore:
     """Return what restores names to the values that `read` returns now, by identity.
 
-    With `counts`, an integer stays if it is new, or in place of another.
+    With `counts`, what is counted or noted stays if it is new, or in place of another.
     """
     saved = read()
 
@@ -306,9 +310,9 @@ def _is_same(some: list[Any], others: list[Any]) -> bool:
 # The numbers in arrays
 
 
-def _contents(found: list[Reached], params: object, stack: Restored) -> Iterator[Restore]:
+def _contents(found: list[Reached], theta: list[object], stack: Restored) -> Iterator[Restore]:
     """Yield what restores the numbers in arrays, bit for bit, but not in those of θ."""
-    is_theta = _memory_of(params)
+    is_theta = _memory_of(theta)
     to_copy, to_hash = MOST_COPIED, MOST_HASHED
     arrays = [(each, array) for each in found for array in _view(each.value)]
     for each, array in sorted(arrays, key=lambda both: both[1].nbytes):
@@ -336,13 +340,9 @@ def _view(value: Any) -> Iterator[Array]:
             yield array
 
 
-def _memory_of(params: object) -> Callable[[Array], bool]:
+def _memory_of(theta: list[object]) -> Callable[[Array], bool]:
     """Return a function that tells if an array has memory in common with θ."""
-    # Errors in the parameters are reported later, when they are collected.
-    bounds: list[tuple[int, int]] = []
-    with suppress(Exception):
-        leaves = [leaf for _, leaf in array_leaves(without_generators(params))]
-        bounds = sorted(byte_bounds(array) for leaf in leaves for array in _view(leaf))
+    bounds = sorted(byte_bounds(array) for leaf in theta for array in _view(leaf))
     starts = [start for start, _ in bounds]
     stops = [*accumulate((stop for _, stop in bounds), max)]
 
@@ -389,15 +389,11 @@ def _own_randomness(generator: Any) -> Restore:
 # PyTorch
 
 
-def _torch_state(params: object, found: list[Any]) -> Iterator[Restore]:
+def _torch_state(found: list[Any]) -> Iterator[Restore]:
     """Yield functions that restore gradients, running means and modes, each once."""
     modules = [value for value in found if is_module(value)]
     tensors = [parameter for module in modules for parameter in module.parameters()]
     tensors += filter(requires_gradient, found)
-    # Errors in the parameters are reported later, when they are collected.
-    with suppress(Exception):
-        leaves = [leaf for _, leaf in array_leaves(without_generators(params))]
-        tensors += filter(requires_gradient, leaves)
     for tensor in {id(tensor): tensor for tensor in tensors}.values():
         if tensor.is_leaf:
             values = None if tensor.grad is None else tensor.grad.detach().clone()

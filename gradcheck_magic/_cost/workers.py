@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.calling import is_same
-from gradcheck_magic._cost.convention import Binding, Convention
+from gradcheck_magic._cost.convention import Binding
 from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair, Probe, Take
 from gradcheck_magic._cost.interrupt import FromOutside
@@ -206,7 +206,7 @@ class Workers:
         self._evaluate: Callable[[Task], TaskResult | None] = evaluate
         if not isinstance(pool.executor, ThreadPoolExecutor):
             self._pickled = _pickled(recipe)
-        elif binding.convention is Convention.CLOSURE:
+        elif not binding.is_copied:
             raise InputError(
                 f"`{evaluator.name}` reads the notebook's arrays, which several threads would move "
                 "at the same time: set `workers` to a number or a pool of processes, or make the "
