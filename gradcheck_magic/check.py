@@ -267,10 +267,7 @@ def check_gradients(
             check = _check_at(params, names, request)
             if points > 1:
                 check = _check_around(params, names, request, check)
-            if kept.is_left_elsewhere():
-                # At least, a backward pass then finds the activations of θ.
-                go_forward(cost_function, params, check.call)
-                check = with_lost(kept.changed(), kept.thread, check)
+            check = with_lost(*kept.lost(), check)
     except GradientCheckInterrupted as interrupt:
         interrupt.check = with_changes(previous, interrupt.check)
         raise
@@ -299,6 +296,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
         expected=measurement.expected,
         budget=request.seconds_before(reserve),
         workers=request.workers,
+        goes_forward=not point,
     )
     diagnosed = partial(
         diagnose,
@@ -362,4 +360,9 @@ def _check_around(
             error.add_note(f"This happened at point {len(checks)} of {request.points} around θ.")
             raise
         checks.append(check)
-    return most_telling(checks, request)
+    telling = most_telling(checks, request)
+    if len(checks) == 1:
+        return telling
+    # A backward pass then finds the activations of the given point.
+    go_forward(request.cost_function, params, request.call)
+    return replace(telling, n_evaluations=telling.n_evaluations + 1)

@@ -13,14 +13,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.calling import find_call
-from gradcheck_magic._cost.convention import Convention, possible_bindings, require_unchanged
-from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair, Take
+from gradcheck_magic._cost.convention import (
+    Binding,
+    Convention,
+    possible_bindings,
+    require_unchanged,
+)
+from gradcheck_magic._cost.evaluation import Batch, Evaluator, OutOfTime, Pair, Take
 from gradcheck_magic._cost.noise import noise_in_steps
 from gradcheck_magic._cost.precision import in_double, is_constant, itemsize_around, own_precision
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
@@ -50,7 +56,8 @@ class Cost:
     """The user's function as J(θ).
 
     Use it as a context manager: on exit, arrays that were perturbed in place are restored to the
-    last bit, and an interrupt that was held back is raised.
+    last bit, and an interrupt that was held back is raised. The last evaluation is at θ, as a
+    backward pass may read what a forward pass has kept, wherever that is.
 
     Parameters
     ----------
@@ -66,6 +73,8 @@ class Cost:
         The expected number of evaluations in total.
     budget : float, optional
         The seconds from now after which `OutOfTime` is raised.
+    goes_forward : bool
+        False if something else will call the function at the user's parameters afterwards.
 
     Attributes
     ----------
@@ -115,6 +124,7 @@ class Cost:
         expected: int = 0,
         budget: float | None = None,
         workers: int | Executor | None = None,
+        goes_forward: bool = True,
     ) -> None:
         if not callable(function):
             raise InputError(
@@ -140,6 +150,7 @@ class Cost:
         self._told = 0
         self._pool = pool_of(workers)
         self._workers: Workers | None = None
+        self._goes_forward = goes_forward
         self._stack = ExitStack()
 
     @property
@@ -175,6 +186,8 @@ class Cost:
             # Those that are not chosen have buffers, too.
             del ways
             stack.callback(found.binding.restore)
+            if self._goes_forward:
+                stack.push(partial(self._go_forward, found.binding))
             self.convention, self.value = found.binding.convention, found.value
             self.passed_over, self.notes = found.passed_over, found.notes
             sizes = abs(found.value), abs(found.nearby)
@@ -201,6 +214,14 @@ class Cost:
             self._stack.__exit__(kind, *details)
             # It reports the progress to this object: a circle would keep θ in memory.
             del self._around
+
+    def _go_forward(self, binding: Binding, kind: type[BaseException] | None, *_: object) -> None:
+        """Evaluate J(θ) once more, unless somebody wants the check to end."""
+        if kind is None or issubclass(kind, (Exception, OutOfTime)):
+            # The time for it has been kept.
+            self._evaluator.deadline = math.inf
+            self._evaluator.value_or_nan(binding)
+            self._tell()
 
     def position(self, parameter: Parameter) -> int:
         """Return the position of a parameter among all parameters."""
@@ -229,8 +250,8 @@ class Cost:
         self._tell()
 
     def expect(self, n_more: int) -> None:
-        """Expect more evaluations, besides those so far."""
-        self._expected = self.n_evaluations + n_more
+        """Expect more evaluations, besides those so far and the last one."""
+        self._expected = self.n_evaluations + n_more + 1
 
     def _tell(self) -> None:
         """Report the progress."""

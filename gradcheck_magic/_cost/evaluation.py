@@ -155,8 +155,8 @@ class Evaluator:
         return self.guard.call(self.function, *args, **kwargs)
 
     def require_time(self) -> None:
-        """Raise `OutOfTime` if there is no time for another evaluation."""
-        if time.perf_counter() + self.seconds_each > self.deadline:
+        """Raise `OutOfTime` if there is no time for another evaluation, and the last one at θ."""
+        if time.perf_counter() + 2 * self.seconds_each > self.deadline:
             raise OutOfTime
 
     # The returned value

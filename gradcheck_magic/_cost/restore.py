@@ -74,14 +74,14 @@ class Restored(ExitStack):
         self.thread: str | None = None
         self.push(self._shorten_logs)
 
-    def changed(self) -> list[str]:
-        """Return the names of the large arrays that have changed, and cannot be restored."""
-        return [name for name, array, before in self.large if digest([(name, array)]) != before]
+    def lost(self) -> tuple[list[str], str | None]:
+        """Return what cannot be restored: large arrays that have changed, and another thread.
 
-    def is_left_elsewhere(self) -> bool:
-        """Return True if the activations of another point may be what the last call has left."""
+        If a thread runs the user's code, nothing is put back over its changes.
+        """
         self.thread = thread_at_work(waiting=False)
-        return bool(self.thread or self.changed()) or any(map(_has_activations, self.logs))
+        changed = [name for name, array, before in self.large if digest([(name, array)]) != before]
+        return changed, self.thread
 
     def _shorten_logs(self, error: object, *_: object) -> None:
         """After an error or an interrupt, take such activations back."""

@@ -40,19 +40,19 @@ def with_changes(previous: GradientCheck | None, check: GradientCheck) -> Gradie
 
 
 def with_lost(lost: list[str], thread: str | None, check: GradientCheck) -> GradientCheck:
-    """Return the same check after one more call of the cost, with notes on what stays changed."""
+    """Return the same check with notes on what stays changed, or as another thread left it."""
     notes = list(check.notes)
     if lost:
         notes.append(
             f"The cost changes {listed(lost)}, too large to be copied before a check: what is "
-            "there now is what one more call at the parameters has left."
+            "there now is what the last call, at the parameters, has left."
         )
     if thread:
         notes.append(
             f"The thread {thread} was running meanwhile, and may use what the cost keeps: that is "
-            "as one more call at the parameters has left it, and not put back."
+            "as the last call, at the parameters, has left it, and not put back."
         )
-    return replace(check, n_evaluations=check.n_evaluations + 1, notes=tuple(notes))
+    return replace(check, notes=tuple(notes))
 
 
 def has_failed(check: GradientCheck) -> bool:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.frames import frames_released
-from gradcheck_magic._cost.gradient_function import go_forward, pair_at
+from gradcheck_magic._cost.gradient_function import pair_at
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
@@ -163,7 +163,7 @@ def step_curve(
     # The user need not hear about underflow in our own arithmetic.
     with (
         one_at_a_time(cost_function),
-        restored(params, cost_function, *filter(is_function, [grads])) as kept,
+        restored(params, cost_function, *filter(is_function, [grads])),
         np.errstate(under="ignore"),
     ):
         parameters = collect(params, names=names)
@@ -187,9 +187,6 @@ def step_curve(
             k = int(np.ravel_multi_index(index, analytic.parameter.shape)) if index else 0
             moved = SteppedEntries(cost, analytic.parameter, [k])
             taken = _with_all_steps(moved, step, label(name, index))
-        if kept.is_left_elsewhere():
-            # At least, a backward pass then finds the activations of θ.
-            go_forward(cost_function, params, str(cost.convention))
         return _conclude(analytic, moved, taken, pairing, check=check, step=step, started=started)
 
 

@@ -2,7 +2,9 @@
 
 import collections
 import contextlib
+import contextvars
 import functools
+import logging
 import sys
 import threading
 import types
@@ -15,7 +17,13 @@ from itertools import count
 import numpy as np
 import pytest
 
-from gradcheck_magic import GradientCheckInterrupted, Verdict, check_gradients, step_curve
+from gradcheck_magic import (
+    GradientCheckInterrupted,
+    Verdict,
+    check_gradients,
+    gradient_checking,
+    step_curve,
+)
 from gradcheck_magic._cost import restore
 from gradcheck_magic._cost.evaluation import OutOfTime
 
@@ -367,6 +375,102 @@ def test_what_a_function_keeps(change, look, wrap, monkeypatch):
     assert seen(look()) == before
 
 
+def generator_that_remembers():
+    value = None
+    while True:
+        given = yield value
+        value = value if given is None else given
+
+
+in_context = contextvars.ContextVar("in_context")
+remembering = generator_that_remembers()
+next(remembering)
+logger = logging.getLogger("logger")
+# Where the check does not look for activations: how they are kept, and found.
+OUT_OF_SIGHT = {
+    "globals()": (lambda A: globals().update(out_of_sight=A), lambda: globals()["out_of_sight"]),
+    "sys.modules": (
+        lambda A: setattr(sys.modules["layers_of_the_user"], "unseen", A),
+        lambda: sys.modules["layers_of_the_user"].unseen,
+    ),
+    "a context variable": (in_context.set, in_context.get),
+    "a generator that runs": (remembering.send, lambda: next(remembering)),
+    "an object of a library": (
+        lambda A: setattr(logger, "kept", {"A": A}),
+        lambda: logger.kept["A"],
+    ),
+    "the frame of a caller": (
+        lambda A: sys._getframe(0).f_globals.update(unseen=A),
+        lambda: globals()["unseen"],
+    ),
+}
+
+
+def hyperbolic(keep, find):
+    """Return parameters, and a cost and its backward pass that keeps tanh out of sight."""
+    W = random.normal(size=(3, 1))
+
+    def cost(W=W):
+        out = np.tanh(X @ W)
+        keep(out)
+        return float(np.mean((out - Y) ** 2))
+
+    def backward():
+        out = find()
+        return {"dW": X.T @ (2 * (out - Y) / Y.size * (1 - out**2))}
+
+    cost()
+    return {"W": W}, cost, backward
+
+
+WAYS_TO_END = {
+    "check": check_gradients,
+    "scan": functools.partial(check_gradients, mode="scan"),
+    "arguments": functools.partial(check_gradients, call="arguments"),
+    "points": lambda params, grads, cost: check_gradients(params, lambda: grads, cost, points=2),
+    "step curve": lambda *given: step_curve(*given, "W", (0, 0)),
+    "textbook": lambda params, grads, cost: gradient_checking(params["W"], grads["dW"], cost),
+}
+
+
+@pytest.mark.parametrize("end", WAYS_TO_END.values(), ids=WAYS_TO_END)
+@pytest.mark.parametrize(("keep", "find"), OUT_OF_SIGHT.values(), ids=OUT_OF_SIGHT)
+def test_activations_out_of_sight(keep, find, end, monkeypatch):
+    """What cannot be found is not put back, but the last call leaves the activations of θ there."""
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    params, cost, backward = hyperbolic(keep, find)
+    right = backward()["dW"]
+    for _ in range(2):
+        end(params, backward(), cost)
+        assert np.array_equal(backward()["dW"], right)
+
+
+@pytest.mark.parametrize("budget", [8, 15, 20])
+def test_activations_out_of_sight_in_time(clock, budget):
+    """The time for the last call is kept."""
+    params, cost, backward = hyperbolic(in_context.set, in_context.get)
+    right = backward()["dW"]
+    check = check_gradients(params, backward(), clock.slow(cost, 1), mode="full", budget=budget)
+    assert check.interrupted
+    assert check.seconds == check.n_evaluations == budget
+    assert np.array_equal(backward()["dW"], right)
+
+
+def test_activations_out_of_sight_after_an_error():
+    """A cost that fails beside θ is called at θ once more."""
+    params, cost, backward = hyperbolic(in_context.set, in_context.get)
+    right, n_calls = backward()["dW"], count()
+
+    def fails():
+        if next(n_calls) == 20:
+            raise StoppedError
+        return cost()
+
+    with pytest.raises(StoppedError):
+        check_gradients(params, backward(), fails)
+    assert np.array_equal(backward()["dW"], right)
+
+
 def appended(kept):
     """Return a network that appends its activations to a list that lies in a plain variable."""
     W = random.normal(size=(3, 1))
@@ -497,7 +601,7 @@ def test_what_is_too_large(monkeypatch):
     assert np.array_equal(activations, before)
     assert check.notes[-1] == (
         "The cost changes `mean`, too large to be copied before a check: what is there now is what "
-        "one more call at the parameters has left."
+        "the last call, at the parameters, has left."
     )
 
 

@@ -414,8 +414,8 @@ def test_what_a_cost_reaches(hasty, mode):
     assert net.activations.tolist() == [2.0] * 4
     assert check.passed
     assert check.notes[-1] == (
-        "The thread trainer was running meanwhile, and may use what the cost keeps: that is as one "
-        "more call at the parameters has left it, and not put back."
+        "The thread trainer was running meanwhile, and may use what the cost keeps: that is as the "
+        "last call, at the parameters, has left it, and not put back."
     )
 
 
