@@ -147,7 +147,7 @@ CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
     Regularization.shared,
     # What one parameter shows by itself.
     NotFinite.each,
-    Ignored.each,
+    Ignored.among,
     Zero.each,
     Scale.each,
     Transposed.each,

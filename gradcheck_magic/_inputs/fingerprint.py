@@ -17,6 +17,8 @@ __all__ = ["changed_since", "digest", "fingerprint", "same_bits"]
 
 # The number of bytes hashed at a time; they are copied only if the array is not contiguous.
 BYTES_AT_ONCE = 1 << 19
+# An array of this many bytes or fewer is not reduced first: that would take longer.
+SMALL = 1 << 11
 WORD = np.dtype(np.uint64).itemsize
 # The length of a hash in bytes: enough that no two are equal by accident.
 DIGEST = 8
@@ -56,6 +58,9 @@ def digest(arrays: Iterable[tuple[str, NDArray[Any]]], most: float = math.inf) -
         hashed.update(f"{name} {array.dtype.str} {array.shape} ".encode("utf-8", "surrogatepass"))
         # The bytes are read in C order, whatever the layout in memory.
         plain = np.asarray(array)
+        if array.nbytes <= SMALL:
+            hashed.update(np.ascontiguousarray(plain).data)
+            continue
         flat = plain.reshape(-1) if plain.flags.c_contiguous else plain.flat
         entries = max(1, BYTES_AT_ONCE // max(1, array.itemsize))
         n_blocks = math.ceil(array.size / entries)

@@ -509,9 +509,10 @@ def _finite_array(value: object, name: str) -> Array:
     flat = np.ravel(np.asarray(array))
     with np.errstate(over="ignore"):  # a long double may be infinite as a double
         double = flat.astype(np.float64) if flat.dtype.itemsize > DOUBLE else flat
-    wrong = np.flatnonzero(~np.isfinite(double))
-    if wrong.size:
-        entry, found = label(name, index_of(wrong[0], array.shape)), flat[wrong[0]]
+    finite = np.isfinite(double)
+    if not finite.all():
+        k = int(np.argmin(finite))
+        entry, found = label(name, index_of(k, array.shape)), flat[k]
         precision = " in double precision" if np.isfinite(found) else ""
         raise InputError(
             f"`{entry}` is {found!s}: the gradient can only be checked if every parameter is "

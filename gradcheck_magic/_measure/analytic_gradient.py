@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,5 @@ def gradient_under_test(pairing: Pairing, i: int, cost: Cost) -> Analytic:
 
 def largest_entry(gradient: Vector) -> float:
     """Return the largest absolute value among the finite entries."""
-    finite = np.isfinite(gradient)
-    most = np.max(gradient, initial=0.0, where=finite)
-    least = np.min(gradient, initial=0.0, where=finite)
-    return float(max(most, -least))
+    most = max(float(np.max(gradient, initial=0.0)), -float(np.min(gradient, initial=0.0)))
+    return most if math.isfinite(most) else largest_entry(gradient[np.isfinite(gradient)])

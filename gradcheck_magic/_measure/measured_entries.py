@@ -66,15 +66,26 @@ class MeasuredEntries:
         return cls(*known, low, high, *np.zeros((2, m), dtype=bool))
 
     @classmethod
-    def joined(cls, tables: Iterable[MeasuredEntries]) -> Self:
+    def joined(cls, tables: Iterable[Self]) -> Self:
         """Return what was measured of the entries of several tables, in the order of θ."""
-        all_tables = [*tables, cls.planned(np.arange(0), np.zeros(0), 0.0)]
+        # A table of millions of entries, most of them still planned, is not copied.
+        parts = [table.rows(np.flatnonzero(table.is_measured)) for table in tables]
+        parts = parts or [cls.planned(np.arange(0), np.zeros(0), 0.0)]
         names = [field.name for field in fields(cls)]
-        columns = (np.concatenate([getattr(t, name) for t in all_tables]) for name in names)
-        whole = cls(*columns)
-        order = np.argsort(whole.positions, kind="stable")
-        order = order[whole.is_measured[order]]
-        return cls(*(getattr(whole, name)[order] for name in names))
+        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+        whole = parts[0] if len(parts) == 1 else cls(*columns)
+        if np.all(whole.positions[1:] >= whole.positions[:-1]):
+            return whole
+        return whole.rows(np.argsort(whole.positions, kind="stable"))
+
+    def rows(self, which: NDArray[np.intp]) -> Self:
+        """Return some rows as a table of their own."""
+        return type(self)(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    @property
+    def n_settled(self) -> int:
+        """The number of entries that were measured as well as they needed to be."""
+        return int(np.count_nonzero(self.settled & self.is_measured))
 
     @property
     def is_measured(self) -> Mask:

@@ -110,14 +110,14 @@ class Measurement:
     def is_done(self) -> bool:
         """True if everything was measured."""
         if self.scan is None:
-            return int(self._measured.settled.sum()) == self._pairing.size
+            return sum(table.n_settled for table in self._tables) == self._pairing.size
         return self.scan.is_done
 
     @property
     def so_far(self) -> str:
         """A sentence that says how far the measurement got."""
         if self.scan is None:
-            n_measured = len(self._measured.positions)
+            n_measured = sum(int(table.is_measured.sum()) for table in self._tables)
             measured = some_were(n_measured, self._pairing.size, "entries")
             return f"{measured} measured."
         looked_at = sum(each.is_measured for each in self.scan.parameters)

@@ -100,13 +100,32 @@ FLAT = {**RIGHT, "db": np.zeros(3)}
 ])  # fmt: skip
 def test_ignored(reads_b, ignored):
     with entered(lambda p: float(np.sum(p["W"]) + reads_b(p["b"]))) as cost:
-        case = case_of(RIGHT, FLAT, cost=cost)
-        assert isinstance(Ignored.recognise(case.mismatches[1], case), Ignored) is ignored
+        (found,) = Ignored.among(case_of(RIGHT, FLAT, cost=cost))
+    assert found.names == "`b`"
+    assert isinstance(found, Ignored) is ignored
 
 
 def test_ignored_as_far_as_is_known_without_a_cost():
-    case = case_of(RIGHT, FLAT)
-    assert isinstance(Ignored.recognise(case.mismatches[1], case), Ignored)
+    (found,) = Ignored.among(case_of(RIGHT, FLAT))
+    assert isinstance(found, Ignored)
+
+
+@pytest.mark.parametrize(("reads", "ignored", "evaluations"), [
+    pytest.param(lambda W, b: 1.0, [True, True], 1, id="neither is used"),
+    pytest.param(lambda W, b: 1 + np.maximum(b - B.max(), 0).sum(), [True, False], 3, id="one is"),
+    pytest.param(lambda W, b: W.sum() + b.sum(), [False, False], 3, id="both are"),
+    pytest.param(lambda W, b: W.sum() if np.allclose(b, B) else np.nan, [False, True], 3,
+                 id="HARD: no number with both"),
+])  # fmt: skip
+def test_ignored_together(reads, ignored, evaluations):
+    """One evaluation is enough for all that are not used."""
+    with entered(lambda p: float(reads(p["W"], p["b"]))) as cost:
+        before = cost.n_evaluations
+        flat = {name: np.zeros_like(gradient) for name, gradient in RIGHT.items()}
+        found = Ignored.among(case_of(RIGHT, flat, cost=cost))
+        assert cost.n_evaluations - before == evaluations
+    assert [finding.names for finding in found] == ["`W`", "`b`"]
+    assert [isinstance(finding, Ignored) for finding in found] == ignored
 
 
 # Gradients that were correct at the previous check

@@ -566,6 +566,26 @@ def test_what_was_wrong_by_then_is_a_bug(clock):
     assert check.verdict is Verdict.BUG
 
 
+@pytest.mark.parametrize("size", [4, 10, 40])
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_scan_takes_at_most_twice_as_long_as_a_full_check(size, share):
+    """HARD: in tiny parameters, a search for many wrong entries would take longer than that."""
+    random = np.random.default_rng(size)
+    theta = {f"w{i}": random.normal(size=size) for i in range(10)}
+    wrong = {name: random.random(size) < share for name in theta}
+    grads = {name: 2 * w * (1 + wrong[name] * random.uniform(0.1, 1, size))
+             for name, w in theta.items()}  # fmt: skip
+
+    def cost(params):
+        return float(sum(w @ w for w in params.values()))
+
+    scan, full = (check_gradients(theta, grads, cost, mode=mode) for mode in ("scan", "full"))
+    assert scan.n_evaluations <= 2 * full.n_evaluations
+    assert [p.n_wrong for p in full.parameters] == [mask.sum() for mask in wrong.values()]
+    if size <= 10:
+        assert scan.wrong_entries == full.wrong_entries
+
+
 def test_difference_is_unbiased():
     """The square of the estimate is correct on average."""
     random = np.random.default_rng(0)

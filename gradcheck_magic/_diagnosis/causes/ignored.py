@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradcheck_magic._diagnosis.causes.unknown import FlatHere
 from gradcheck_magic._diagnosis.finding import FLAT_SPREAD, Case, Finding
-from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
+from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, norm
 from gradcheck_magic._result.cause import Cause
 
 __all__ = ["Ignored"]
@@ -27,22 +28,18 @@ class Ignored(Finding):
     within: float
 
     @classmethod
-    def recognise(cls, mismatch: Mismatch, case: Case) -> Ignored | FlatHere | None:
-        """Recognise a slope of zero, and whether the cost is flat here alone."""
-        sample = mismatch.sample
-        flat = np.abs(sample.numerical) <= sample.bar
-        sharp = sample.bar <= FLAT_SPREAD * norm(sample.analytic)
-        if not sample.known.all() or not np.all(flat & sharp):
-            return None
-        within = float(sample.bar.max())
-        if case.cost is not None:
-            # A cost that does not depend on it is the same far from here, too.
-            there = case.theta.copy()
-            there[mismatch.part] += np.random.default_rng(0).normal(size=mismatch.size)
-            moved, best = case.cost.at(there), case.cost.best
-            if math.isfinite(moved) and abs(moved - best.value) > FLAT_FAR_AWAY * best.noise:
-                return FlatHere((mismatch,), flat_to=within)
-        return cls((mismatch,), within=within)
+    def among(cls, case: Case) -> list[Finding]:
+        """Recognise slopes of zero, and whether the cost is flat here alone."""
+        flat = [mismatch for mismatch in case.open if _is_flat(mismatch.sample)]
+        most = FLAT_FAR_AWAY * case.cost.best.noise if case.cost else 0.0
+        # A cost that depends on none of them shows that in a single evaluation.
+        is_any_used = len(flat) <= 1 or not _change_with(flat, case) <= most
+        return [
+            FlatHere((mismatch,), flat_to=float(mismatch.sample.bar.max()))
+            if is_any_used and most < _change_with([mismatch], case) < math.inf
+            else cls((mismatch,), within=float(mismatch.sample.bar.max()))
+            for mismatch in flat
+        ]
 
     def joined(self, other: Finding) -> Ignored | None:
         """Let all parameters that the cost does not depend on share a finding."""
@@ -61,3 +58,19 @@ class Ignored(Finding):
             f"{self.are} not zero. Does the cost use {it}, or is everything that {feeds} switched "
             "off?"
         )
+
+
+def _is_flat(sample: Sample) -> bool:
+    flat = np.abs(sample.numerical) <= sample.bar
+    sharp = sample.bar <= FLAT_SPREAD * norm(sample.analytic)
+    return bool(sample.known.all() and np.all(flat & sharp))
+
+
+def _change_with(mismatches: Sequence[Mismatch], case: Case) -> float:
+    """Return how much the cost changes if some parameters are moved far; 0 if it is not known."""
+    if case.cost is None:
+        return 0.0
+    there = case.theta.copy()
+    for mismatch in mismatches:
+        there[mismatch.part] += np.random.default_rng(0).normal(size=mismatch.size)
+    return abs(case.cost.at(there) - case.cost.best.value)
