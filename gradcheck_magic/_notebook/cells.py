@@ -1,4 +1,4 @@
-"""The cells of a notebook: run the body of one, show its errors, and tell when a cell has ended."""
+"""The cells of a notebook: when one begins and ends, its body, and its errors."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from collections.abc import Callable
 from types import CodeType, TracebackType
 
 from IPython.core.displayhook import DisplayHook
+from IPython.core.error import InputRejected
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 from gradcheck_magic._cost.frames import connected
 from gradcheck_magic._cost.ownership import PACKAGE
-from gradcheck_magic._cost.threads import other_threads
+from gradcheck_magic._cost.threads import other_threads, wait_for_check
+from gradcheck_magic._notebook.plain_cards import say
 from gradcheck_magic.errors import GradientCheckError, InputError
 
 __all__ = [
     "CellEvents",
+    "CellInterrupted",
     "CellSyntaxError",
+    "WaitingCells",
     "require_no_other_cell",
     "run_body",
     "show_from_user_code",
@@ -85,12 +89,37 @@ class CellEvents:
         return any(frame.f_code in running for frame, _ in frames)
 
 
+class CellInterrupted(InputRejected):
+    """Ctrl-C while a cell waited: it does not run. IPython shows this in one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return ["Interrupted while another thread was checking: this cell has not run."]
+
+
+class WaitingCells(ast.NodeTransformer):
+    """Makes cells wait for a check in another thread, where a kernel may handle a card's buttons.
+
+    It poses as one of IPython's transformers of code: they see each cell before it runs, and can
+    keep it from running, which no listener to an event can.
+    """
+
+    def visit(self, code: ast.AST) -> ast.AST:
+        """Return the code of a cell as it is, once no other thread is checking."""
+        try:
+            stuck = wait_for_check()
+        except KeyboardInterrupt:
+            raise CellInterrupted from None
+        if stuck is not None:
+            say(f"gradcheck: this cell did not wait any longer: {stuck.described()}.")
+        return code
+
+
 def require_no_other_cell() -> None:
     """Raise `InputError` if a cell runs in another thread, which may use the same arrays.
 
     In a subshell, a kernel handles buttons and runs cells while the notebook's own cell runs.
     """
-    running = InteractiveShell.run_code.__code__
+    running = InteractiveShell.run_cell_async.__code__
     if any(frame.f_code is running for _, stack in other_threads() for frame in stack):
         raise InputError(
             "A cell is running, and a check would move arrays that it may use: check again when it "

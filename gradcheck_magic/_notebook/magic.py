@@ -24,12 +24,14 @@ from traitlets.config import Config
 
 from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._inputs.pairing import has_gradients
 from gradcheck_magic._inputs.parameters import mentioned_first, readable_key
 from gradcheck_magic._inputs.request import Progress
 from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cells import (
     CellEvents,
+    WaitingCells,
     require_no_other_cell,
     run_body,
     show_from_user_code,
@@ -44,7 +46,7 @@ from gradcheck_magic._notebook.plain_cards import (
     StaticCard,
     TextCard,
     outputs_stand_alone,
-    style_of,
+    say,
 )
 from gradcheck_magic._notebook.project import Project, read_project
 from gradcheck_magic._notebook.watch import News, Watch, subject_of
@@ -146,6 +148,8 @@ class GradcheckMagics(Magics):
         self._last: dict[tuple[str | None, ...], GradientCheck] = {}
         self._completer = completer(shell, lambda: self.params)
         shell.Completer.custom_matchers.append(self._completer)
+        self._waiting = WaitingCells()
+        shell.ast_transformers.append(self._waiting)
 
     @line_cell_magic
     @no_var_expand
@@ -220,7 +224,7 @@ class GradcheckMagics(Magics):
             if self._watch is not None:
                 self._watch.remember(options, self.shell.user_ns.get(RESULT))
         if options.watch and self._watch is not None and self._watch.blind_spots:
-            _say(f"Watching from now on; {self._watch.blind_spots}.")
+            say(f"Watching from now on; {self._watch.blind_spots}.")
 
     def _is_on(self, options: argparse.Namespace) -> bool:
         """Return whether checks are made; raise an error if a strict one is not."""
@@ -241,7 +245,7 @@ class GradcheckMagics(Magics):
             else:
                 card.clear()
                 if not (check.passed or options.strict):
-                    _say(f"{check.verdict.symbol} {check.headline()}")
+                    say(f"{check.verdict.symbol} {check.headline()}")
             if options.strict:
                 check.raise_if_failed()
             try:
@@ -269,16 +273,19 @@ class GradcheckMagics(Magics):
         progress: Progress | None = None,
     ) -> GradientCheck:
         """Make a check, bind the result to its names, and return it."""
-        require_no_other_cell()
         workers, subject = options.workers, subject_of(options)
         if isinstance(workers, str):
             workers = _evaluated("workers", workers, namespace)
+        arguments = _arguments(options, namespace)
         try:
-            check = check_gradients(
-                **_arguments(options, namespace), epsilon=options.epsilon, only=options.only,
-                points=options.points, progress=progress, previous=self._last.get(subject),
-                mode=options.mode, budget=options.budget, workers=workers,
-            )  # fmt: skip
+            with one_at_a_time(arguments["cost_function"]):
+                # A cell that begins from now on waits.
+                require_no_other_cell()
+                check = check_gradients(
+                    **arguments, epsilon=options.epsilon, only=options.only, points=options.points,
+                    progress=progress, previous=self._last.get(subject), mode=options.mode,
+                    budget=options.budget, workers=workers,
+                )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)
             raise
@@ -318,7 +325,11 @@ class GradcheckMagics(Magics):
         ) -> StepCurve:
             require_no_other_cell()
             arguments = _arguments(options, namespace)
-            return step_curve(**arguments, name=name, index=index, check=check, progress=progress)
+            with one_at_a_time(arguments["cost_function"]):
+                require_no_other_cell()
+                return step_curve(
+                    **arguments, name=name, index=index, check=check, progress=progress
+                )
 
         requests = Requests(again, curve, options.mode, options.epsilon)
         card = WidgetCard(Published, requests)
@@ -326,12 +337,14 @@ class GradcheckMagics(Magics):
         return card
 
     def retire(self) -> None:
-        """Close the widgets of all cards, and stop watching and completing."""
+        """Close the widgets of all cards, and leave no hooks in the shell."""
         self._live.close()
         self._cells.ignore()
-        # The shell's completer may be a new one.
+        # The shell's completer may be a new one, and the user may have emptied the other list.
         with contextlib.suppress(ValueError):
             self.shell.Completer.custom_matchers.remove(self._completer)
+        with contextlib.suppress(ValueError):
+            self.shell.ast_transformers.remove(self._waiting)
 
     # The watch
 
@@ -370,12 +383,7 @@ class GradcheckMagics(Magics):
             show_from_user_code(self.shell, news.error)
             raise news.error
         if not (options.quiet and news.error is None):
-            _say(news.sentence)
-
-
-def _say(sentence: str) -> None:
-    """Print a sentence on one line, in characters that the stream can encode."""
-    print(style_of(sys.stdout).sentence(sentence))
+            say(news.sentence)
 
 
 def _arguments(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
@@ -439,7 +447,7 @@ def load(shell: InteractiveShell) -> None:
         # Nobody reads it in CI, where the checks may have to be strict.
         if _is_ci():
             raise InputError(sentence)
-        _say(f"gradcheck: {sentence}")
+        say(f"gradcheck: {sentence}")
     unload(shell)
     magics = GradcheckMagics(shell, project)
     shell.register_magics(magics)
