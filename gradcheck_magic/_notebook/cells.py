@@ -46,7 +46,7 @@ class CellEvents:
 
     def __init__(self, shell: InteractiveShell, ended: Callable[[float], None]) -> None:
         self._shell = shell
-        self._ended = ended
+        self.ended = ended
         self._began: float | None = None
 
     def follow(self) -> None:
@@ -74,7 +74,7 @@ class CellEvents:
         began, self._began = self._began, None
         if began is not None and result is not None and result.success:
             try:
-                self._ended(time.perf_counter() - began)
+                self.ended(time.perf_counter() - began)
             except BaseException as error:  # noqa: BLE001 (IPython would only print it)
                 # Whoever runs the cell, such as a kernel, looks at its result after this event.
                 result.error_in_exec = error

@@ -143,6 +143,7 @@ class GradcheckMagics(Magics):
         self._live = LiveCards()
         self._cells = CellEvents(shell, self._after_cell)
         self._watch: Watch | None = None
+        self._is_retired = False
         # The last check of each gradient, in memory only. The next check says what has changed
         # since, and recognises a gradient that was correct then.
         self._last: dict[tuple[str | None, ...], GradientCheck] = {}
@@ -337,9 +338,9 @@ class GradcheckMagics(Magics):
         return card
 
     def retire(self) -> None:
-        """Close the widgets of all cards, and leave no hooks in the shell."""
+        """Close the widgets of all cards, and leave no hooks in the shell but those of a watch."""
+        self._is_retired = True
         self._live.close()
-        self._cells.ignore()
         # The shell's completer may be a new one, and the user may have emptied the other list.
         with contextlib.suppress(ValueError):
             self.shell.Completer.custom_matchers.remove(self._completer)
@@ -348,17 +349,47 @@ class GradcheckMagics(Magics):
 
     # The watch
 
+    @property
+    def is_watching(self) -> bool:
+        """Whether later cells are watched."""
+        return self._watch is not None
+
+    def take_over(self, before: GradcheckMagics) -> None:
+        """Go on with the watch of the magics that were loaded before."""
+        if before.is_watching:
+            self._watch, self._cells = before._watch, before._cells
+            self._cells.ended = self._after_cell
+
     def _unwatch(self) -> None:
         if self._watch is None:
             print("gradcheck: nothing is being watched.")
+        self._end_watch()
+
+    def _end_watch(self) -> None:
         self._watch = None
         self._cells.ignore()
+
+    def _end_unloaded(self) -> None:
+        """End the watch of an extension that was unloaded, and say so."""
+        is_strict = self._watch is not None and self._watch.options.strict
+        self._end_watch()
+        if self.shell.magics_manager.registry.get(type(self).__name__) is self:
+            del self.shell.magics_manager.registry[type(self).__name__]
+        if is_strict:
+            raise InputError(
+                "The extension was unloaded, but its watch is strict: end the watch first, with "
+                "%gradcheck --unwatch."
+            )
+        say("gradcheck: the extension was unloaded, which has ended its watch.")
 
     def _after_cell(self, seconds: float) -> None:
         """Check again if a cell has changed what the check uses, and print one line.
 
         If the watch is strict, the line is an error unless the gradient is correct.
         """
+        if self._is_retired:
+            self._end_unloaded()
+            return
         if self._watch is None or not (self.enabled or self._watch.options.strict):
             return
         options = self._watch.options
@@ -448,19 +479,28 @@ def load(shell: InteractiveShell) -> None:
         if _is_ci():
             raise InputError(sentence)
         say(f"gradcheck: {sentence}")
+    before = shell.magics_manager.registry.get(GradcheckMagics.__name__)
     unload(shell)
     magics = GradcheckMagics(shell, project)
     shell.register_magics(magics)
+    if before is not None:
+        magics.take_over(before)
     GradcheckMagics.gradcheck.__doc__ = _help(project)
     # The user's own configuration may have an invalid value.
     magics.options_of("")
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Remove the magics and their configuration, and leave the static copies of their cards."""
-    magics = shell.magics_manager.registry.pop(GradcheckMagics.__name__, None)
-    if magics is not None:
+    """Remove the magics and their configuration, and leave the static copies of their cards.
+
+    A watch remains in the registry until the end of the cell: if this is a reload, it goes on.
+    """
+    registry = shell.magics_manager.registry
+    magics = registry.get(GradcheckMagics.__name__)
+    if magics in shell.configurables:
         magics.retire()
         shell.configurables.remove(magics)
         for kind in ("line", "cell"):
             shell.magics_manager.magics[kind].pop("gradcheck", None)
+        if not magics.is_watching:
+            del registry[GradcheckMagics.__name__]

@@ -346,7 +346,7 @@ def test_end(shell, cell):
     for end in (
         "%gradcheck --unwatch",
         "%%gradcheck --unwatch\nlam = 1",
-        "%reload_ext gradcheck_magic",
+        "%gradcheck --unwatch\n%reload_ext gradcheck_magic",
     ):
         cell("%gradcheck --watch -q")
         cell("%gradcheck --watch -q")
@@ -481,6 +481,71 @@ def test_strict_in_ci(monkeypatch, shell, cell, ci, is_red):
     with capture_output() as captured:
         assert shell.run_cell("grads['dw'] *= 2").success is not is_red
     assert ("GradientCheckFailed" in captured.stdout) is is_red
+
+
+RELOADED = [
+    "%reload_ext gradcheck_magic",
+    "%reload_ext gradcheck_magic\n%reload_ext gradcheck_magic",
+    "%unload_ext gradcheck_magic\n%load_ext gradcheck_magic",
+    "import gradcheck_magic\ngradcheck_magic.load_ipython_extension(get_ipython())",
+]
+
+
+@pytest.mark.parametrize("reload", RELOADED)
+@pytest.mark.parametrize("wrong", [
+    "\ngrads['dw'] *= 2", pytest.param("\n1 / 0", id="HARD: an error after it"), "",
+])  # fmt: skip
+def test_reloaded(shell, cell, reload, wrong):
+    """A reload leaves a watch as it is, strict or not."""
+    for strict in ("", "--strict"):
+        cell(f"%gradcheck --watch {strict}")
+        with capture_output() as captured:
+            result = shell.run_cell(reload + wrong)
+            if "grads" not in wrong:
+                assert "watch" not in captured.stdout
+                result = shell.run_cell("grads['dw'] *= 2")
+        assert result.success is not bool(strict)
+        assert "GradientCheckFailed" if strict else "✗" in captured.stdout
+        cell("grads = backward(params)")
+
+
+@pytest.mark.parametrize("end", [
+    "%gradcheck --unwatch", "%reload_ext gradcheck_magic\n%gradcheck --unwatch",
+])  # fmt: skip
+def test_the_end_of_a_watch_after_a_reload(shell, cell, end):
+    """It is one watch, which leaves nothing behind."""
+    before = {event: list(callbacks) for event, callbacks in shell.events.callbacks.items()}
+    cell("%gradcheck --watch --strict")
+    cell("%reload_ext gradcheck_magic")
+    assert cell(end) == ""
+    assert shell.events.callbacks == before
+    assert cell("grads['dw'] *= 2") == ""
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("failed", [
+    "", pytest.param("\n1 / 0", id="HARD: the cell fails, and the next one tells"),
+])  # fmt: skip
+def test_unloaded(shell, cell, strict, failed):
+    """A watch does not end silently, and a strict one ends with an error."""
+    before = {event: list(callbacks) for event, callbacks in shell.events.callbacks.items()}
+    cell(f"%gradcheck --watch {'--strict' * strict}")
+    with capture_output() as captured:
+        result = shell.run_cell(f"%unload_ext gradcheck_magic{failed}")
+        if failed:
+            assert "unloaded" not in captured.stdout
+            result = shell.run_cell("z = 1")
+    assert result.success is not strict
+    said = (
+        "InputError: The extension was unloaded, but its watch is strict: end the watch first, "
+        "with %gradcheck --unwatch."
+        if strict
+        else "gradcheck: the extension was unloaded, which has ended its watch."
+    )
+    assert re.sub(r"\x1b\[[0-9;]*m", "", captured.stdout).strip().endswith(said)
+    assert shell.events.callbacks == before
+    assert "GradcheckMagics" not in shell.magics_manager.registry
+    assert cell("grads['dw'] *= 2") == "", "it is said once"
 
 
 def test_switched_off(cell):
