@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from types import CodeType, TracebackType
+from typing import NoReturn
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.error import InputRejected
@@ -99,19 +100,41 @@ class CellInterrupted(InputRejected):
 class WaitingCells(ast.NodeTransformer):
     """Makes cells wait for a check in another thread, where a kernel may handle a card's buttons.
 
-    It poses as one of IPython's transformers of code: they see each cell before it runs, and can
-    keep it from running, which no listener to an event can.
+    After Ctrl-C it poses, for one cell, as one of IPython's transformers of code: these can keep a
+    cell from running, which no listener to an event can.
     """
 
-    def visit(self, code: ast.AST) -> ast.AST:
-        """Return the code of a cell as it is, once no other thread is checking."""
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+
+    def follow(self) -> None:
+        """Let every cell wait from the next one on."""
+        self._shell.events.register("pre_run_cell", self._pre_run_cell)
+
+    def ignore(self) -> None:
+        """Let no more cells wait."""
+        with contextlib.suppress(ValueError):  # the user has removed it
+            self._shell.events.unregister("pre_run_cell", self._pre_run_cell)
+
+    def _pre_run_cell(self, _: object) -> None:
+        # After Ctrl-C, a cell that is no Python was not transformed.
+        self._stop_rejecting()
         try:
             stuck = wait_for_check()
         except KeyboardInterrupt:
-            raise CellInterrupted from None
-        if stuck is not None:
-            say(f"gradcheck: this cell did not wait any longer: {stuck.described()}.")
-        return code
+            self._shell.ast_transformers.append(self)
+        else:
+            if stuck is not None:
+                say(f"gradcheck: this cell did not wait any longer: {stuck.described()}.")
+
+    def visit(self, _: ast.AST) -> NoReturn:
+        """Reject the code of the cell."""
+        self._stop_rejecting()
+        raise CellInterrupted
+
+    def _stop_rejecting(self) -> None:
+        with contextlib.suppress(ValueError):
+            self._shell.ast_transformers.remove(self)
 
 
 def require_no_other_cell() -> None:

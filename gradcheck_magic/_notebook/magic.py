@@ -149,8 +149,8 @@ class GradcheckMagics(Magics):
         self._last: dict[tuple[str | None, ...], GradientCheck] = {}
         self._completer = completer(shell, lambda: self.params)
         shell.Completer.custom_matchers.append(self._completer)
-        self._waiting = WaitingCells()
-        shell.ast_transformers.append(self._waiting)
+        self._waiting = WaitingCells(shell)
+        self._waiting.follow()
 
     @line_cell_magic
     @no_var_expand
@@ -341,11 +341,10 @@ class GradcheckMagics(Magics):
         """Close the widgets of all cards, and leave no hooks in the shell but those of a watch."""
         self._is_retired = True
         self._live.close()
-        # The shell's completer may be a new one, and the user may have emptied the other list.
+        self._waiting.ignore()
+        # The shell's completer may be a new one.
         with contextlib.suppress(ValueError):
             self.shell.Completer.custom_matchers.remove(self._completer)
-        with contextlib.suppress(ValueError):
-            self.shell.ast_transformers.remove(self._waiting)
 
     # The watch
 

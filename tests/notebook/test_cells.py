@@ -339,14 +339,15 @@ def test_a_cell_does_not_wait_for_a_stuck_check(shell, clock):
     )
 
 
+def interrupt():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
 @pytest.mark.parametrize("cell", [
     "a = 1", "import asyncio\nawait asyncio.sleep(0)\na = 1", "%%gradcheck\na = 1", "%time a = 1",
 ])  # fmt: skip
 def test_ctrl_c_while_a_cell_waits(shell, cell):
     """The cell does not run, and the next one does."""
-
-    def interrupt():
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     with Check(99, interrupt).running() as check, capture_output() as captured:
         result = shell.run_cell(cell)
@@ -356,6 +357,15 @@ def test_ctrl_c_while_a_cell_waits(shell, cell):
     assert captured.stdout == (
         "Interrupted while another thread was checking: this cell has not run.\n"
     )
+    shell.run_cell("a = 2").raise_error()
+    assert shell.user_ns["a"] == 2
+    assert shell.ast_transformers == []
+
+
+def test_ctrl_c_while_a_cell_waits_that_is_no_python(shell):
+    """The next cell runs."""
+    with Check(99, interrupt).running(), capture_output():
+        shell.run_cell("a =")
     shell.run_cell("a = 2").raise_error()
     assert shell.user_ns["a"] == 2
 
