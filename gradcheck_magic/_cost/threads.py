@@ -7,6 +7,7 @@ threads share. So there is one check at a time in a process.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -23,7 +24,14 @@ from gradcheck_magic._cost.ownership import is_in_library
 from gradcheck_magic._inputs.parameters import cost_name
 from gradcheck_magic.errors import InputError
 
-__all__ = ["one_at_a_time", "other_threads", "show_progress", "thread_at_work"]
+__all__ = [
+    "Turn",
+    "one_at_a_time",
+    "other_threads",
+    "show_progress",
+    "thread_at_work",
+    "wait_for_check",
+]
 
 # The seconds for which a thread waits for a check that makes no evaluation: it may be stuck, or its
 # cost may wait for this very thread.
@@ -52,12 +60,28 @@ class Turn:
     thread: str = field(default_factory=lambda: threading.current_thread().name)
     since: str = field(default_factory=lambda: time.strftime("%H:%M:%S"))
     counters: list[ref[Any]] = field(default_factory=list)
+    # The number of evaluations that a waiting thread saw last, and when it saw it first.
+    _seen: tuple[int, float] = (-1, 0.0)
 
     @property
     def n_evaluations(self) -> int:
         """The number of evaluations so far."""
         alive = [counter() for counter in self.counters]
         return sum(counter.n_evaluations for counter in alive if counter is not None)
+
+    def is_stuck(self) -> bool:
+        """Return True if the threads that wait have seen no evaluation for some time."""
+        n_evaluations, now = self.n_evaluations, time.perf_counter()
+        if n_evaluations != self._seen[0]:
+            self._seen = n_evaluations, now
+        return now - self._seen[1] >= STUCK_SECONDS
+
+    def described(self) -> str:
+        """Return, for a sentence, that this check is stuck."""
+        return (
+            f"the thread {self.thread} has been checking `{self.name}` since {self.since}, and has "
+            f"not got any further for {STUCK_SECONDS:.0f} s"
+        )
 
 
 class _Queue:
@@ -68,23 +92,14 @@ class _Queue:
         self.lock = threading.RLock()
         self.turn: Turn | None = None
 
-    def wait(self, name: str, guard: InterruptGuard) -> None:
-        """Wait for the end of the check in another thread, unless it is stuck."""
-        seen: tuple[Turn | None, int] | None = None
-        since = 0.0
+    def wait(self, guard: InterruptGuard) -> Turn | None:
+        """Take the lock; return the check in another thread if that is stuck and keeps it."""
         while not self.lock.acquire(timeout=LOOK_SECONDS):
             guard.release()
             turn = self.turn
-            now = turn, turn.n_evaluations if turn else 0
-            if now != seen:
-                seen, since = now, time.perf_counter()
-            elif turn is not None and time.perf_counter() - since >= STUCK_SECONDS:
-                raise InputError(
-                    f"`{name}` cannot be checked now: the thread {turn.thread} has been checking "
-                    f"`{turn.name}` since {turn.since}, and has not got any further for "
-                    f"{STUCK_SECONDS:.0f} s. Only one check can run at a time: let it end, or "
-                    "interrupt it."
-                )
+            if turn is not None and turn.is_stuck():
+                return turn
+        return None
 
 
 # The queue of each process: a fork must not wait for a thread that exists only in its parent.
@@ -108,7 +123,11 @@ def one_at_a_time(cost_function: object) -> ExitStack:
     with ExitStack() as stack:
         guard = stack.enter_context(InterruptGuard())
         name = cost_name(cost_function, None)
-        queue.wait(name, guard)
+        if stuck := queue.wait(guard):
+            raise InputError(
+                f"`{name}` cannot be checked now: {stuck.described()}. Only one check can run at a "
+                "time: let it end, or interrupt it."
+            )
         stack.callback(queue.lock.release)
         stack.callback(setattr, queue, "turn", queue.turn)
         queue.turn = queue.turn or Turn(name)
@@ -121,11 +140,32 @@ def show_progress(counter: Any) -> None:
         turn.counters.append(ref(counter))
 
 
+def wait_for_check() -> Turn | None:
+    """Wait until no other thread is checking; return its check if that is stuck.
+
+    Ctrl-C raises KeyboardInterrupt, also in a cell with `await`.
+    """
+    queue = _queue()
+    if queue.turn is None:
+        return None
+    with InterruptGuard(signal.default_int_handler) as guard:
+        stuck = queue.wait(guard)
+        if stuck is None:
+            queue.lock.release()
+        guard.release()
+        return stuck
+
+
 def other_threads() -> Iterator[tuple[int, list[FrameType]]]:
-    """Yield the identity of every other thread, and its stack of frames, the innermost first."""
+    """Yield the identity of every other thread, and its stack of frames, the innermost first.
+
+    One that waits for a check is left out: it changes nothing.
+    """
     for thread, innermost in sys._current_frames().items():  # noqa: SLF001 (documented, and the only way)
-        if thread != threading.get_ident():
-            yield thread, [frame for frame, _ in traceback.walk_stack(innermost)]
+        stack = [frame for frame, _ in traceback.walk_stack(innermost)]
+        is_waiting = any(frame.f_code is _Queue.wait.__code__ for frame in stack)
+        if thread != threading.get_ident() and not is_waiting:
+            yield thread, stack
 
 
 def thread_at_work(*, waiting: bool = True) -> str | None:
@@ -139,7 +179,6 @@ def thread_at_work(*, waiting: bool = True) -> str | None:
         codes = [frame.f_code for frame in stack]
         is_users = not all(is_in_library(code.co_filename) for code in codes)
         waits = (codes[0].co_filename, codes[0].co_name) in WAITING
-        # One that waits for its turn changes nothing.
-        if is_users and _Queue.wait.__code__ not in codes and (waiting or not waits):
+        if is_users and (waiting or not waits):
             return names.get(thread, f"Thread {thread}")
     return None

@@ -6,6 +6,7 @@ A process that is killed cannot restore anything, and other processes would see 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from mmap import mmap
 from pathlib import Path
@@ -20,7 +21,7 @@ from gradcheck_magic._inputs.arrays import torch_class
 __all__ = ["in_shared_memory"]
 
 Array = NDArray[Any]
-# Linux lists here the memory of this process, and whether a part of it is shared or private.
+# Linux lists here the memory of this process by address, and says if a part is shared or private.
 MAPPINGS = Path("/proc/self/maps")
 WRITABLE_AND_SHARED = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw.s", re.MULTILINE)
 
@@ -32,10 +33,13 @@ def in_shared_memory(named: Iterable[tuple[str, Array]]) -> Iterator[str]:
     except OSError:  # another system
         yield from (name for name, array in named if _has_shared_owner(array))
         return
-    shared = [(int(start, 16), int(stop, 16)) for start, stop in mappings]
+    # They are sorted, and none overlaps another.
+    starts = [int(start, 16) for start, _ in mappings]
+    stops = [int(stop, 16) for _, stop in mappings]
     for name, array in named:
         low, high = byte_bounds(array)
-        if any(start < high and low < stop for start, stop in shared):
+        before = bisect_left(starts, high)
+        if before > 0 and low < stops[before - 1]:
             yield name
 
 

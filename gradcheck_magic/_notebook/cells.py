@@ -1,4 +1,4 @@
-"""The cells of a notebook: run the body of one, show its errors, and tell when a cell has ended."""
+"""The cells of a notebook: when one begins and ends, its body, and its errors."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ import time
 import traceback
 from collections.abc import Callable
 from types import CodeType, TracebackType
+from typing import NoReturn
 
 from IPython.core.displayhook import DisplayHook
+from IPython.core.error import InputRejected
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 from gradcheck_magic._cost.frames import connected
 from gradcheck_magic._cost.ownership import PACKAGE
-from gradcheck_magic._cost.threads import other_threads
+from gradcheck_magic._cost.threads import other_threads, wait_for_check
+from gradcheck_magic._notebook.plain_cards import say
 from gradcheck_magic.errors import GradientCheckError, InputError
 
 __all__ = [
     "CellEvents",
+    "CellInterrupted",
     "CellSyntaxError",
+    "WaitingCells",
     "require_no_other_cell",
     "run_body",
     "show_from_user_code",
@@ -42,7 +47,7 @@ class CellEvents:
 
     def __init__(self, shell: InteractiveShell, ended: Callable[[float], None]) -> None:
         self._shell = shell
-        self._ended = ended
+        self.ended = ended
         self._began: float | None = None
 
     def follow(self) -> None:
@@ -70,7 +75,7 @@ class CellEvents:
         began, self._began = self._began, None
         if began is not None and result is not None and result.success:
             try:
-                self._ended(time.perf_counter() - began)
+                self.ended(time.perf_counter() - began)
             except BaseException as error:  # noqa: BLE001 (IPython would only print it)
                 # Whoever runs the cell, such as a kernel, looks at its result after this event.
                 result.error_in_exec = error
@@ -85,12 +90,59 @@ class CellEvents:
         return any(frame.f_code in running for frame, _ in frames)
 
 
+class CellInterrupted(InputRejected):
+    """Ctrl-C while a cell waited: it does not run. IPython shows this in one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return ["Interrupted while another thread was checking: this cell has not run."]
+
+
+class WaitingCells(ast.NodeTransformer):
+    """Makes cells wait for a check in another thread, where a kernel may handle a card's buttons.
+
+    After Ctrl-C it poses, for one cell, as one of IPython's transformers of code: these can keep a
+    cell from running, which no listener to an event can.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+
+    def follow(self) -> None:
+        """Let every cell wait from the next one on."""
+        self._shell.events.register("pre_run_cell", self._pre_run_cell)
+
+    def ignore(self) -> None:
+        """Let no more cells wait."""
+        with contextlib.suppress(ValueError):  # the user has removed it
+            self._shell.events.unregister("pre_run_cell", self._pre_run_cell)
+
+    def _pre_run_cell(self, _: object) -> None:
+        # After Ctrl-C, a cell that is no Python was not transformed.
+        self._stop_rejecting()
+        try:
+            stuck = wait_for_check()
+        except KeyboardInterrupt:
+            self._shell.ast_transformers.append(self)
+        else:
+            if stuck is not None:
+                say(f"gradcheck: this cell did not wait any longer: {stuck.described()}.")
+
+    def visit(self, _: ast.AST) -> NoReturn:
+        """Reject the code of the cell."""
+        self._stop_rejecting()
+        raise CellInterrupted
+
+    def _stop_rejecting(self) -> None:
+        with contextlib.suppress(ValueError):
+            self._shell.ast_transformers.remove(self)
+
+
 def require_no_other_cell() -> None:
     """Raise `InputError` if a cell runs in another thread, which may use the same arrays.
 
     In a subshell, a kernel handles buttons and runs cells while the notebook's own cell runs.
     """
-    running = InteractiveShell.run_code.__code__
+    running = InteractiveShell.run_cell_async.__code__
     if any(frame.f_code is running for _, stack in other_threads() for frame in stack):
         raise InputError(
             "A cell is running, and a check would move arrays that it may use: check again when it "

@@ -63,21 +63,19 @@ class Controls:
             self._check_again,
         )
         settings = _row(self._mode, self._epsilon, again)
-        # Its line stays when it is empty: a button that moves while it is pressed is not pressed.
-        self._status = widgets.HTML(layout={"min_height": "28px"})
+        self._check_status, self._curve_status = _Status(), _Status()
         self._closer = widgets.HTML()
         self._entry = widgets.Combobox(
             description="Entry", placeholder="such as [0, 1]", **_sized("gc-entry")
         )
         draw = _button("Draw step curve", "The error as a function of the step ε", self._draw)
         self._curve = widgets.HTML()
-        self._close_up = widgets.VBox(
-            [self._closer, _row(self._entry, draw), self._curve], layout={"display": "none"}
-        )
-        first = _row(self._parameter, settings, spread="space-between")
-        self.view = widgets.VBox(
-            [first, self._status, self._close_up], _dom_classes=("gc-controls",)
-        )
+        # A status comes last in its row: a button that moves while it is pressed is not pressed.
+        first = _row(self._parameter, settings, self._check_status)
+        entry = _row(self._entry, draw, self._curve_status)
+        closer = [self._closer, entry, self._curve]
+        self._close_up = widgets.VBox(closer, layout={"display": "none"})
+        self.view = widgets.VBox([first, self._close_up], _dom_classes=("gc-controls",))
         self._parameter.observe(self._choose, "value")
 
     def show(self, check: GradientCheck) -> None:
@@ -91,7 +89,7 @@ class Controls:
         self._parameter.options = options
         self._parameter.value = chosen if chosen in dict(options).values() else ""
         self._parameter.observe(self._choose, "value")
-        self._say("")
+        self._check_status.say("")
         self._look_closer()
 
     def close(self) -> None:
@@ -100,13 +98,14 @@ class Controls:
         close(self.view)
 
     def _choose(self, _: object) -> None:
-        with self._attempt("Drawing …"):
+        with self._check_status.during("Drawing …"):
             self._look_closer()
 
     def _look_closer(self) -> None:
         """Show the closer look at the chosen parameter, if there is one."""
         name = self._parameter.value
         self._curve.value = self._closer.value = ""
+        self._curve_status.say("")
         if self._check is not None and name:
             close_up = self._check.close_up(name)
             proposed = [entry.label for entry in close_up.worst(MOST_PROPOSED)]
@@ -117,44 +116,51 @@ class Controls:
 
     def _draw(self, _: object) -> None:
         name = self._parameter.value
-        with self._attempt("Evaluating …"):
+        with self._curve_status.during("Evaluating …"):
             if self._check is not None and name:
                 index = _index(self._entry.value.removeprefix(name))
                 curve = self._requests.curve(self._check, name, index, self._progress)
                 self._curve.value = curve_card(curve)
 
     def _check_again(self, _: object) -> None:
-        with self._attempt("Checking …"):
+        with self._check_status.during("Checking …"):
             typed = self._epsilon.value.strip()
             epsilon = SETTINGS["epsilon"].read(typed, "`ε`") if typed else None
             self._requests.again(self._mode.value, epsilon)
 
     def _progress(self, done: int, expected: int, seconds: float) -> None:
-        self._say(progress_text(done, expected, seconds))
+        self._curve_status.say(progress_text(done, expected, seconds))
+
+
+class _Status(widgets.HTML):  # type: ignore[misc]
+    """What a button does at present, or the error with which that has ended."""
 
     @contextmanager
-    def _attempt(self, meanwhile: str) -> Iterator[None]:
+    def during(self, meanwhile: str) -> Iterator[None]:
         """Show a status, and any error, as nothing else shows the errors of a widget's callback."""
         # In the end, there is nothing left for a second Ctrl-C to stop.
         with suppress(KeyboardInterrupt), InterruptGuard():
-            self._say(meanwhile)
+            self.say(meanwhile)
             try:
                 with InterruptGuard() as guard:
                     yield
                     guard.release()
             except GradientCheckError as error:
-                self._say(str(error), is_error=True)
+                self.say(str(error), is_error=True)
             except KeyboardInterrupt:
-                self._say("Interrupted; the parameters are as they were before.", is_error=True)
+                self.say("Interrupted; the parameters are as they were before.", is_error=True)
             except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
-                self._say(f"{type(error).__name__}: {first_line(error)}", is_error=True)
+                self.say(f"{type(error).__name__}: {first_line(error)}", is_error=True)
             else:
-                self._say("")
+                self.say("")
 
-    def _say(self, text: str, *, is_error: bool = False) -> None:
+    def say(self, text: str, *, is_error: bool = False) -> None:
+        """Show a text, or an error."""
         tone = "gc-error" if is_error else "gc-muted"
-        shown = as_html(text)
-        self._status.value = f'<div class="{tone}" role="status" aria-live="polite">{shown}</div>'
+        self.value = (
+            f'<div class="{tone}" style="line-height: 1.5" role="status" aria-live="polite">'
+            f"{as_html(text)}</div>"
+        )
 
 
 def close(view: widgets.Widget) -> None:
@@ -181,8 +187,8 @@ def _button(text: str, tooltip: str, pressed: Callable[[object], None]) -> widge
     return button
 
 
-def _row(*controls: widgets.Widget, spread: str = "flex-start") -> widgets.HBox:
-    layout = {"flex_flow": "row wrap", "align_items": "center", "justify_content": spread}
+def _row(*controls: widgets.Widget) -> widgets.HBox:
+    layout = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 12px"}
     return widgets.HBox(controls, layout=layout)
 
 

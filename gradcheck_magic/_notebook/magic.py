@@ -24,12 +24,14 @@ from traitlets.config import Config
 
 from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._inputs.pairing import has_gradients
 from gradcheck_magic._inputs.parameters import mentioned_first, readable_key
 from gradcheck_magic._inputs.request import Progress
 from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cells import (
     CellEvents,
+    WaitingCells,
     require_no_other_cell,
     run_body,
     show_from_user_code,
@@ -44,7 +46,7 @@ from gradcheck_magic._notebook.plain_cards import (
     StaticCard,
     TextCard,
     outputs_stand_alone,
-    style_of,
+    say,
 )
 from gradcheck_magic._notebook.project import Project, read_project
 from gradcheck_magic._notebook.watch import News, Watch, subject_of
@@ -141,11 +143,14 @@ class GradcheckMagics(Magics):
         self._live = LiveCards()
         self._cells = CellEvents(shell, self._after_cell)
         self._watch: Watch | None = None
+        self._is_retired = False
         # The last check of each gradient, in memory only. The next check says what has changed
         # since, and recognises a gradient that was correct then.
         self._last: dict[tuple[str | None, ...], GradientCheck] = {}
         self._completer = completer(shell, lambda: self.params)
         shell.Completer.custom_matchers.append(self._completer)
+        self._waiting = WaitingCells(shell)
+        self._waiting.follow()
 
     @line_cell_magic
     @no_var_expand
@@ -220,7 +225,7 @@ class GradcheckMagics(Magics):
             if self._watch is not None:
                 self._watch.remember(options, self.shell.user_ns.get(RESULT))
         if options.watch and self._watch is not None and self._watch.blind_spots:
-            _say(f"Watching from now on; {self._watch.blind_spots}.")
+            say(f"Watching from now on; {self._watch.blind_spots}.")
 
     def _is_on(self, options: argparse.Namespace) -> bool:
         """Return whether checks are made; raise an error if a strict one is not."""
@@ -241,7 +246,7 @@ class GradcheckMagics(Magics):
             else:
                 card.clear()
                 if not (check.passed or options.strict):
-                    _say(f"{check.verdict.symbol} {check.headline()}")
+                    say(f"{check.verdict.symbol} {check.headline()}")
             if options.strict:
                 check.raise_if_failed()
             try:
@@ -269,16 +274,19 @@ class GradcheckMagics(Magics):
         progress: Progress | None = None,
     ) -> GradientCheck:
         """Make a check, bind the result to its names, and return it."""
-        require_no_other_cell()
         workers, subject = options.workers, subject_of(options)
         if isinstance(workers, str):
             workers = _evaluated("workers", workers, namespace)
+        arguments = _arguments(options, namespace)
         try:
-            check = check_gradients(
-                **_arguments(options, namespace), epsilon=options.epsilon, only=options.only,
-                points=options.points, progress=progress, previous=self._last.get(subject),
-                mode=options.mode, budget=options.budget, workers=workers,
-            )  # fmt: skip
+            with one_at_a_time(arguments["cost_function"]):
+                # A cell that begins from now on waits.
+                require_no_other_cell()
+                check = check_gradients(
+                    **arguments, epsilon=options.epsilon, only=options.only, points=options.points,
+                    progress=progress, previous=self._last.get(subject), mode=options.mode,
+                    budget=options.budget, workers=workers,
+                )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)
             raise
@@ -318,7 +326,11 @@ class GradcheckMagics(Magics):
         ) -> StepCurve:
             require_no_other_cell()
             arguments = _arguments(options, namespace)
-            return step_curve(**arguments, name=name, index=index, check=check, progress=progress)
+            with one_at_a_time(arguments["cost_function"]):
+                require_no_other_cell()
+                return step_curve(
+                    **arguments, name=name, index=index, check=check, progress=progress
+                )
 
         requests = Requests(again, curve, options.mode, options.epsilon)
         card = WidgetCard(Published, requests)
@@ -326,26 +338,57 @@ class GradcheckMagics(Magics):
         return card
 
     def retire(self) -> None:
-        """Close the widgets of all cards, and stop watching and completing."""
+        """Close the widgets of all cards, and leave no hooks in the shell but those of a watch."""
+        self._is_retired = True
         self._live.close()
-        self._cells.ignore()
+        self._waiting.ignore()
         # The shell's completer may be a new one.
         with contextlib.suppress(ValueError):
             self.shell.Completer.custom_matchers.remove(self._completer)
 
     # The watch
 
+    @property
+    def is_watching(self) -> bool:
+        """Whether later cells are watched."""
+        return self._watch is not None
+
+    def take_over(self, before: GradcheckMagics) -> None:
+        """Go on with the watch of the magics that were loaded before."""
+        if before.is_watching:
+            self._watch, self._cells = before._watch, before._cells
+            self._cells.ended = self._after_cell
+
     def _unwatch(self) -> None:
         if self._watch is None:
             print("gradcheck: nothing is being watched.")
+        self._end_watch()
+
+    def _end_watch(self) -> None:
         self._watch = None
         self._cells.ignore()
+
+    def _end_unloaded(self) -> None:
+        """End the watch of an extension that was unloaded, and say so."""
+        is_strict = self._watch is not None and self._watch.options.strict
+        self._end_watch()
+        if self.shell.magics_manager.registry.get(type(self).__name__) is self:
+            del self.shell.magics_manager.registry[type(self).__name__]
+        if is_strict:
+            raise InputError(
+                "The extension was unloaded, but its watch is strict: end the watch first, with "
+                "%gradcheck --unwatch."
+            )
+        say("gradcheck: the extension was unloaded, which has ended its watch.")
 
     def _after_cell(self, seconds: float) -> None:
         """Check again if a cell has changed what the check uses, and print one line.
 
         If the watch is strict, the line is an error unless the gradient is correct.
         """
+        if self._is_retired:
+            self._end_unloaded()
+            return
         if self._watch is None or not (self.enabled or self._watch.options.strict):
             return
         options = self._watch.options
@@ -370,12 +413,7 @@ class GradcheckMagics(Magics):
             show_from_user_code(self.shell, news.error)
             raise news.error
         if not (options.quiet and news.error is None):
-            _say(news.sentence)
-
-
-def _say(sentence: str) -> None:
-    """Print a sentence on one line, in characters that the stream can encode."""
-    print(style_of(sys.stdout).sentence(sentence))
+            say(news.sentence)
 
 
 def _arguments(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
@@ -439,20 +477,29 @@ def load(shell: InteractiveShell) -> None:
         # Nobody reads it in CI, where the checks may have to be strict.
         if _is_ci():
             raise InputError(sentence)
-        _say(f"gradcheck: {sentence}")
+        say(f"gradcheck: {sentence}")
+    before = shell.magics_manager.registry.get(GradcheckMagics.__name__)
     unload(shell)
     magics = GradcheckMagics(shell, project)
     shell.register_magics(magics)
+    if before is not None:
+        magics.take_over(before)
     GradcheckMagics.gradcheck.__doc__ = _help(project)
     # The user's own configuration may have an invalid value.
     magics.options_of("")
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Remove the magics and their configuration, and leave the static copies of their cards."""
-    magics = shell.magics_manager.registry.pop(GradcheckMagics.__name__, None)
-    if magics is not None:
+    """Remove the magics and their configuration, and leave the static copies of their cards.
+
+    A watch remains in the registry until the end of the cell: if this is a reload, it goes on.
+    """
+    registry = shell.magics_manager.registry
+    magics = registry.get(GradcheckMagics.__name__)
+    if magics in shell.configurables:
         magics.retire()
         shell.configurables.remove(magics)
         for kind in ("line", "cell"):
             shell.magics_manager.magics[kind].pop("gradcheck", None)
+        if not magics.is_watching:
+            del registry[GradcheckMagics.__name__]

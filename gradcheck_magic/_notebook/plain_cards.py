@@ -26,7 +26,7 @@ __all__ = [
     "TextCard",
     "bundle_of",
     "outputs_stand_alone",
-    "style_of",
+    "say",
 ]
 
 # The MIME type of the result for graders and scripts; no front end shows it.
@@ -132,6 +132,11 @@ def style_of(stream: TextIO) -> TextStyle:
         return TextStyle(encoding)
     is_coloured = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return TextStyle(encoding, is_coloured, shutil.get_terminal_size().columns)
+
+
+def say(sentence: str) -> None:
+    """Print a sentence on one line, in characters that the stream can encode."""
+    print(style_of(sys.stdout).sentence(sentence))  # noqa: T201 (one line for the user)
 
 
 class TextCard:

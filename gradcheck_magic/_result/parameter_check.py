@@ -137,6 +137,8 @@ class ParameterCheck:
     regions: tuple[WrongRegion, ...] = ()
 
 
+# As a decorator, it is also undone if Ctrl-C strikes between the last line and the end of a `with`.
+@np.errstate(invalid="ignore")
 def relative_error(numerical: NDArray[Any], analytic: NDArray[Any]) -> Vector:
     """Return |numerical − analytic| / (|numerical| + |analytic|) for each entry.
 
@@ -145,8 +147,7 @@ def relative_error(numerical: NDArray[Any], analytic: NDArray[Any]) -> Vector:
     # Both values are halved, because the sum of two huge entries would overflow.
     scale = np.abs(numerical / 2) + np.abs(analytic / 2)
     relative: Vector = np.where(scale == 0, 0.0, np.nan)
-    with np.errstate(invalid="ignore"):
-        np.divide(np.abs(numerical / 2 - analytic / 2), scale, out=relative, where=scale > 0)
+    np.divide(np.abs(numerical / 2 - analytic / 2), scale, out=relative, where=scale > 0)
     return relative
 
 

@@ -128,6 +128,35 @@ def test_shared_memory_of_processes():
         memory.unlink()
 
 
+class Address(int):
+    """An address that counts how often it is compared with another."""
+
+    compared = 0
+
+    def __lt__(self, other):
+        Address.compared += 1
+        return int(self) < int(other)
+
+    def __gt__(self, other):
+        Address.compared += 1
+        return int(self) > int(other)
+
+
+def test_many_arrays_and_mappings(monkeypatch, tmp_path):
+    """An array is compared with few of a thousand mappings, and only with shared ones."""
+    maps, n = tmp_path / "maps", 1000
+    lines = [f"{k:03x}0-{k:03x}8 rw-{'ps'[k % 2]} 0" for k in range(n)]
+    maps.write_text("\n".join(lines))
+    monkeypatch.setattr(shared_memory, "MAPPINGS", maps)
+    monkeypatch.setattr(shared_memory, "byte_bounds", lambda bounds: map(Address, bounds))
+    monkeypatch.setattr(Address, "compared", 0)
+    inside = [(f"W{k}", (16 * k + 7, 16 * k + 9)) for k in range(n)]
+    between = [(f"b{k}", (16 * k + 8, 16 * k + 16)) for k in range(n)]
+    found = list(in_shared_memory([*inside, *between]))
+    assert found == [f"W{k}" for k in range(1, n, 2)]
+    assert 0 < Address.compared < 2 * n * 12
+
+
 CHECKS = {
     "check": lambda W, cost: check_gradients({"W": W}, {"dW": 2 * np.array(W)}, cost),
     "points": lambda W, cost: check_gradients(

@@ -1,12 +1,22 @@
-"""The body of a cell runs as the shell would run it, and the end of each cell is reported once."""
+"""The body of a cell runs as the shell would run it, and the end of each cell is reported once.
+
+A cell waits for a check that runs in another thread.
+"""
 
 import re
+import signal
+import threading
+from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from IPython.utils.capture import capture_output
 
+from gradcheck_magic import check_gradients
+from gradcheck_magic._cost.threads import STUCK_SECONDS, one_at_a_time, show_progress
 from gradcheck_magic._notebook.cells import (
     CellEvents,
+    CellInterrupted,
     CellSyntaxError,
     run_body,
     show_from_user_code,
@@ -255,3 +265,156 @@ def test_an_endless_recursion_is_no_other_one(shell):
     assert isinstance(error, RecursionError)
     show_from_user_code(shell, error)
     assert hasattr(error, "_render_traceback_")
+
+
+# Cells and checks in other threads
+
+# An error of a test must not leave it waiting for ever.
+SECONDS = 60
+
+
+class Check:
+    """A check in another thread, which ends when it has been looked at so often."""
+
+    def __init__(self, most_looks, looked=int):
+        self.n_looks, self.most_looks, self._looked = 0, most_looks, looked
+        self.inside, self.may_end = threading.Event(), threading.Event()
+
+    @property
+    def n_evaluations(self):
+        self.n_looks += 1
+        self._looked()
+        if self.n_looks >= self.most_looks:
+            self.may_end.set()
+        return 0
+
+    def run(self):
+        with one_at_a_time(check_gradients):
+            show_progress(self)
+            self.inside.set()
+            assert self.may_end.wait(SECONDS)
+
+    @contextmanager
+    def running(self):
+        thread = threading.Thread(target=self.run, name="button")
+        thread.start()
+        try:
+            assert self.inside.wait(SECONDS)
+            yield self
+        finally:
+            self.may_end.set()
+            thread.join(SECONDS)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("cell", [
+    "ended = check.may_end.is_set()",
+    pytest.param(
+        "import asyncio\nawait asyncio.sleep(0)\nended = check.may_end.is_set()",
+        id="HARD: with await",
+    ),
+    pytest.param("%%time\nended = check.may_end.is_set()", id="under another magic"),
+])  # fmt: skip
+def test_a_cell_waits_for_a_check_in_another_thread(shell, cell):
+    with Check(3).running() as check, capture_output():
+        shell.user_ns["check"] = check
+        shell.run_cell(cell).raise_error()
+    assert shell.user_ns["ended"]
+
+
+def test_a_cell_does_not_wait_for_a_stuck_check(shell, clock):
+    """It says why, and later cells find out at once."""
+    clock.tick = STUCK_SECONDS / 2
+    with Check(99).running() as check, capture_output() as captured:
+        shell.run_cell("a = 1").raise_error()
+        n_looks = check.n_looks
+        shell.run_cell("a += 1").raise_error()
+        assert check.n_looks == n_looks + 1
+        assert not check.may_end.is_set()
+    assert shell.user_ns["a"] == 2
+    said = re.sub(r"\d\d:\d\d:\d\d", "12:00:00", captured.stdout)
+    assert said == 2 * (
+        "gradcheck: this cell did not wait any longer: the thread button has been checking "
+        "`check_gradients` since 12:00:00, and has not got any further for 10 s.\n"
+    )
+
+
+def interrupt():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+@pytest.mark.parametrize("cell", [
+    "a = 1", "import asyncio\nawait asyncio.sleep(0)\na = 1", "%%gradcheck\na = 1", "%time a = 1",
+])  # fmt: skip
+def test_ctrl_c_while_a_cell_waits(shell, cell):
+    """The cell does not run, and the next one does."""
+
+    with Check(99, interrupt).running() as check, capture_output() as captured:
+        result = shell.run_cell(cell)
+        assert not check.may_end.is_set()
+    assert "a" not in shell.user_ns
+    assert type(result.error_before_exec) is CellInterrupted
+    assert captured.stdout == (
+        "Interrupted while another thread was checking: this cell has not run.\n"
+    )
+    shell.run_cell("a = 2").raise_error()
+    assert shell.user_ns["a"] == 2
+    assert shell.ast_transformers == []
+
+
+def test_ctrl_c_while_a_cell_waits_that_is_no_python(shell):
+    """The next cell runs."""
+    with Check(99, interrupt).running(), capture_output():
+        shell.run_cell("a =")
+    shell.run_cell("a = 2").raise_error()
+    assert shell.user_ns["a"] == 2
+
+
+CHECKING = "check_gradients(x, 2 * x, cost).passed"
+
+
+@pytest.mark.parametrize("cell", [
+    pytest.param(f"passed = {CHECKING}", id="its cost runs a cell"),
+    pytest.param(f"get_ipython().run_cell('passed = {CHECKING}')", id="in a cell inside a cell"),
+    pytest.param(f"%%gradcheck -p x -g 2*x -c cost\npassed = {CHECKING}", id="HARD: with magic"),
+])  # fmt: skip
+def test_a_cell_does_not_wait_for_its_own_check(shell, clock, cell):
+    def cost(x):
+        shell.run_cell("n = 1").raise_error()
+        return float(np.sum(x**2))
+
+    shell.user_ns |= {"check_gradients": check_gradients, "x": np.ones(2), "cost": cost}
+    with capture_output() as captured:
+        shell.run_cell(cell).raise_error()
+    assert shell.user_ns["passed"]
+    assert "wait" not in captured.stdout
+
+
+def test_a_cell_that_begins_while_a_button_evaluates(shell):
+    """The arrays are the cell's: the check is refused."""
+    evaluating, begun, refused = threading.Event(), threading.Event(), threading.Event()
+
+    def backward():
+        evaluating.set()
+        assert begun.wait(SECONDS)
+        return {"x": 2 * np.ones(2)}
+
+    def cost_function(params):
+        return float(np.sum(params["x"] ** 2))
+
+    magics = shell.magics_manager.registry["GradcheckMagics"]
+    shell.user_ns |= {
+        "params": {"x": np.ones(2)}, "backward": backward, "cost_function": cost_function,
+        "begun": begun, "refused": refused,
+    }  # fmt: skip
+
+    def press():
+        with pytest.raises(InputError, match="A cell is running"):
+            magics._make_check(magics.options_of("-g backward()"), shell.user_ns)
+        refused.set()
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    assert evaluating.wait(SECONDS)
+    shell.run_cell(f"begun.set()\nassert refused.wait({SECONDS})").raise_error()
+    thread.join(SECONDS)

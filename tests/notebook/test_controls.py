@@ -40,8 +40,9 @@ class Panel:
             for name in ("choose", "mode", "step", "entry")
         )
         self.again, self.draw = (part for part in parts if isinstance(part, widgets.Button))
-        # The line of progress and errors, and the pictures of a parameter and of an entry.
-        self.status, self.closer, self.curve = (p for p in parts if isinstance(p, widgets.HTML))
+        # What each button says, and the pictures of a parameter and of an entry.
+        html = [part for part in parts if isinstance(part, widgets.HTML)]
+        self.check_status, self.closer, self.curve_status, self.curve = html
         self.fold = next(
             part for part in parts
             if isinstance(part, widgets.VBox) and self.closer in part.children
@@ -67,12 +68,21 @@ class Panel:
         return f"{name}{list(index)}"
 
     @property
+    def status(self):
+        """The one that says something; the first if none does."""
+        return self.curve_status if text_of(self.curve_status) else self.check_status
+
+    @property
     def said(self):
-        return html.unescape(re.sub("<[^>]*>", "", self.status.value))
+        return text_of(self.check_status) + text_of(self.curve_status)
 
     @property
     def is_error(self):
         return "gc-error" in self.status.value
+
+
+def text_of(status):
+    return html.unescape(re.sub("<[^>]*>", "", status.value))
 
 
 @pytest.fixture
@@ -201,6 +211,7 @@ def test_errors_are_said(error, parts, button):
     getattr(panel, button).click()
     assert len(panel.asked) == 1
     assert panel.is_error
+    assert panel.status is {"again": panel.check_status, "draw": panel.curve_status}[button]
     assert panel.said
     assert all(part in panel.said for part in parts)
     assert "more" not in panel.said

@@ -68,17 +68,17 @@ controls = magics._live._cards[-1][0]._controls
 controls._parameter.value = "b"
 check, told = _gradcheck, []
 
-def press(button):
+def press(button, status):
     with ThreadPoolExecutor(1) as pool:
         pool.submit(button, None).result()
-    told.append(controls._status.value)
+    told.append(status.value)
 
-press(controls._check_again)
-press(controls._draw)
+press(controls._check_again, controls._check_status)
+press(controls._draw, controls._curve_status)
 controls._parameter.value = ""
 with ThreadPoolExecutor(1) as pool:
     pool.submit(setattr, controls._parameter, "value", "W").result()
-told.append(controls._status.value)
+told.append(controls._check_status.value + controls._curve_status.value)
 closer = bool(controls._closer.value)
 print(json.dumps([_gradcheck is check, closer, told]))
 """

@@ -520,20 +520,24 @@ def test_config_help(output):
 
 def test_loaded_twice_and_unloaded(notebook, run, output):
     run("%load_ext gradcheck_magic")
+    n_hooks = len(notebook.events.callbacks["pre_run_cell"])
     run("%reload_ext gradcheck_magic")
     names = [type(c).__name__ for c in notebook.configurables]
     assert names.count("GradcheckMagics") == 1
+    assert len(notebook.events.callbacks["pre_run_cell"]) == n_hooks
     assert run("%gradcheck").passed
     run("%unload_ext gradcheck_magic")
     assert "gradcheck" not in notebook.magics_manager.magics["line"]
     assert "GradcheckMagics" not in [type(c).__name__ for c in notebook.configurables]
+    assert len(notebook.events.callbacks["pre_run_cell"]) == n_hooks - 1
     run("%load_ext gradcheck_magic")
     assert run("%gradcheck").passed
 
 
-def test_unloaded_from_a_shell_with_a_new_completer(notebook, run):
+def test_unloaded_from_a_shell_with_other_hooks(notebook, run):
     run("%load_ext gradcheck_magic")
     notebook.Completer.custom_matchers.clear()
+    notebook.events.callbacks["pre_run_cell"].clear()
     run("%unload_ext gradcheck_magic")
     assert "gradcheck" not in notebook.magics_manager.magics["line"]
     assert "GradcheckMagics" not in [type(c).__name__ for c in notebook.configurables]

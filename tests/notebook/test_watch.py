@@ -339,22 +339,27 @@ def test_last_one_counts(watched):
     assert watched("grads['db'] *= 2").count("✗") == 1
 
 
+def hooks_of(shell):
+    """Return the names of the functions that hear of each cell."""
+    return [hook.__qualname__ for hooks in shell.events.callbacks.values() for hook in hooks]
+
+
 def test_end(shell, cell):
     """The end of a watch leaves nothing behind in the shell."""
-    before = {event: list(callbacks) for event, callbacks in shell.events.callbacks.items()}
+    before = hooks_of(shell)
     assert cell("%gradcheck --unwatch") == "gradcheck: nothing is being watched."
     for end in (
         "%gradcheck --unwatch",
         "%%gradcheck --unwatch\nlam = 1",
-        "%reload_ext gradcheck_magic",
+        "%gradcheck --unwatch\n%reload_ext gradcheck_magic",
     ):
         cell("%gradcheck --watch -q")
         cell("%gradcheck --watch -q")
-        assert shell.events.callbacks != before
+        assert hooks_of(shell) != before
         check = shell.user_ns["_gradcheck"]
         assert cell(end) == ""
         assert shell.user_ns["_gradcheck"] is check
-        assert shell.events.callbacks == before
+        assert hooks_of(shell) == before
         assert cell("grads = backward(params)") == ""
     assert cell("%gradcheck --unwatch") == "gradcheck: nothing is being watched."
 
@@ -375,9 +380,9 @@ def test_first_check_fails(shell, cell):
 
 @pytest.mark.parametrize("options", ["--watch --unwatch", '--watch -p "1 +"'])
 def test_what_cannot_be_watched(shell, cell, options):
-    before = {event: list(callbacks) for event, callbacks in shell.events.callbacks.items()}
+    before = hooks_of(shell)
     assert isinstance(shell.run_cell(f"%gradcheck {options}").error_in_exec, InputError)
-    assert shell.events.callbacks == before
+    assert hooks_of(shell) == before
 
 
 def test_quiet(cell):
@@ -481,6 +486,71 @@ def test_strict_in_ci(monkeypatch, shell, cell, ci, is_red):
     with capture_output() as captured:
         assert shell.run_cell("grads['dw'] *= 2").success is not is_red
     assert ("GradientCheckFailed" in captured.stdout) is is_red
+
+
+RELOADED = [
+    "%reload_ext gradcheck_magic",
+    "%reload_ext gradcheck_magic\n%reload_ext gradcheck_magic",
+    "%unload_ext gradcheck_magic\n%load_ext gradcheck_magic",
+    "import gradcheck_magic\ngradcheck_magic.load_ipython_extension(get_ipython())",
+]
+
+
+@pytest.mark.parametrize("reload", RELOADED)
+@pytest.mark.parametrize("wrong", [
+    "\ngrads['dw'] *= 2", pytest.param("\n1 / 0", id="HARD: an error after it"), "",
+])  # fmt: skip
+def test_reloaded(shell, cell, reload, wrong):
+    """A reload leaves a watch as it is, strict or not."""
+    for strict in ("", "--strict"):
+        cell(f"%gradcheck --watch {strict}")
+        with capture_output() as captured:
+            result = shell.run_cell(reload + wrong)
+            if "grads" not in wrong:
+                assert "watch" not in captured.stdout
+                result = shell.run_cell("grads['dw'] *= 2")
+        assert result.success is not bool(strict)
+        assert "GradientCheckFailed" if strict else "✗" in captured.stdout
+        cell("grads = backward(params)")
+
+
+@pytest.mark.parametrize("end", [
+    "%gradcheck --unwatch", "%reload_ext gradcheck_magic\n%gradcheck --unwatch",
+])  # fmt: skip
+def test_the_end_of_a_watch_after_a_reload(shell, cell, end):
+    """It is one watch, which leaves nothing behind."""
+    before = hooks_of(shell)
+    cell("%gradcheck --watch --strict")
+    cell("%reload_ext gradcheck_magic")
+    assert cell(end) == ""
+    assert hooks_of(shell) == before
+    assert cell("grads['dw'] *= 2") == ""
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("failed", [
+    "", pytest.param("\n1 / 0", id="HARD: the cell fails, and the next one tells"),
+])  # fmt: skip
+def test_unloaded(shell, cell, strict, failed):
+    """A watch does not end silently, and a strict one ends with an error."""
+    others = [hook for hook in hooks_of(shell) if not hook.startswith("WaitingCells")]
+    cell(f"%gradcheck --watch {'--strict' * strict}")
+    with capture_output() as captured:
+        result = shell.run_cell(f"%unload_ext gradcheck_magic{failed}")
+        if failed:
+            assert "unloaded" not in captured.stdout
+            result = shell.run_cell("z = 1")
+    assert result.success is not strict
+    said = (
+        "InputError: The extension was unloaded, but its watch is strict: end the watch first, "
+        "with %gradcheck --unwatch."
+        if strict
+        else "gradcheck: the extension was unloaded, which has ended its watch."
+    )
+    assert re.sub(r"\x1b\[[0-9;]*m", "", captured.stdout).strip().endswith(said)
+    assert hooks_of(shell) == others
+    assert "GradcheckMagics" not in shell.magics_manager.registry
+    assert cell("grads['dw'] *= 2") == "", "it is said once"
 
 
 def test_switched_off(cell):

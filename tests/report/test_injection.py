@@ -140,12 +140,12 @@ def of_sentences(name):
 
 
 def of_status(name):
-    """Return the line below a live card after the user's function has raised an exception."""
+    """Return what a live card says after the user's function has raised an exception."""
     requests = Requests(pytest.fail, pytest.fail, "auto", None)
     controls = Controls(requests)
-    with controls._attempt("Checking …"):
+    with controls._check_status.during("Checking …"):
         raise ValueError(name)
-    return controls._status.value
+    return controls._check_status.value
 
 
 # What makes a page of a text, and how the text is shown there.

@@ -95,17 +95,32 @@ def test_a_parameter_is_chosen_in_the_table(page):
     expect(closer.locator("tbody tr").first).to_contain_text("b[")
 
 
+# What a button may say, from nothing to more than fits into its row.
+STATUSES = ["", "Evaluating …", "A long message. " * 30]
+
+
 def test_buttons_stay_where_they_are(page):
-    """A status that comes and goes does not move the buttons, so that none escapes a click."""
+    """A status that comes and goes does not move its button, so that none escapes a click.
+
+    Without a status, its row is no higher than the buttons.
+    """
     card = box(page, RIGHT)
     look_at(card, "b")
-    status = card.locator(".gc-controls [role=status]")
-    expect(status).to_have_text("")
-    places = []
-    for text in ("", "Evaluating …"):
-        status.evaluate("(element, text) => { element.textContent = text }", text)
-        places.append(card.get_by_role("button", name="Draw step curve").bounding_box())
-    assert places[0] == places[1]
+    before = page.viewport_size
+    for width in (before["width"], 700, 480):
+        page.set_viewport_size({**before, "width": width})
+        for i, name in enumerate(["Check again", "Draw step curve"]):
+            button = card.get_by_role("button", name=name)
+            status = card.locator(".gc-controls [role=status]").nth(i)
+            expect(status).to_have_text("")
+            assert status.bounding_box()["height"] == 0
+            places = []
+            for text in STATUSES:
+                status.evaluate("(element, text) => { element.textContent = text }", text)
+                places.append(button.bounding_box())
+            assert places == [places[0]] * len(STATUSES)
+            status.evaluate("element => { element.textContent = '' }")
+    page.set_viewport_size(before)
 
 
 def test_a_parameter_is_chosen_by_keyboard(page):

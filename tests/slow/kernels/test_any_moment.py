@@ -78,7 +78,7 @@ KINDS = [
     ("watch", 250, "{}\ngrads = backward()"),
     ("workers", 40, "{}\n%gradcheck --display text --workers 2 --mode full"),
     ("drawing", 40, "{}\n%gradcheck"),
-    ("button", 40, "{}\npanel._check_again(None); print(panel._status.value)"),
+    ("button", 40, "{}\npanel._check_again(None); print(panel._check_status.value)"),
 ]
 BEFORE = {
     "watch": "%gradcheck --watch -q",

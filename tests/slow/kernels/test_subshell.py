@@ -1,5 +1,7 @@
 """While the notebook's cell runs, a subshell neither checks nor moves the cell's arrays.
 
+A cell that begins while a subshell checks waits for it.
+
 JupyterLab opens one by "New Subshell Console for Notebook". ipykernel 7.0 to 7.3 also handle the
 buttons of a card in one.
 """
@@ -32,6 +34,8 @@ controls = get_ipython().magics_manager.registry["GradcheckMagics"]._live._cards
 controls._parameter.value = "W"
 described = {getattr(w, "description", ""): w for w in _widget._instances.values()}
 buttons = [described[name].model_id for name in ("Check again", "Draw step curve")]
+statuses = controls._check_status, controls._curve_status
+said = lambda: " ".join(status.value for status in statuses)
 asked, n_calls, before = threading.Event(), 0, W.copy()
 print(json.dumps(buttons))
 """
@@ -44,7 +48,7 @@ while not asked.wait(0.001):
 expected = before.copy()
 for _ in range(n_updates):
     expected -= 2.0**-20
-print(json.dumps([n_updates > 0, int((W != expected).sum()), n_calls, controls._status.value]))
+print(json.dumps([n_updates > 0, int((W != expected).sum()), n_calls, said()]))
 """
 SAID = (
     "A cell is running, and a check would move arrays that it may use: check again when it has "
@@ -116,3 +120,59 @@ def test_button(kernel, which):
     kernel.send(*message, subshell=kernel.subshell)
     printed, _ = kernel.run("print(n_calls > 0)", subshell=kernel.subshell)
     assert printed == "True\n"
+
+
+# In its fifth evaluation, θ is moved. It goes on when the cell waits, or has run.
+MOVED = """
+import os, signal, sys, traceback
+
+began, quick = threading.Event(), cost_function
+
+def is_waiting():
+    innermost = sys._current_frames()[threading.main_thread().ident]
+    return any(f.f_code.co_name == "wait_for_check" for f, _ in traceback.walk_stack(innermost))
+
+def cost_function():
+    J = quick()
+    if n_calls == 5:
+        print("moved", flush=True)
+        while not is_waiting() and not began.wait(0.001):
+            pass
+        if is_interrupted:
+            os.kill(os.getpid(), signal.SIGINT)
+    return J
+"""
+UPDATE = """
+began.set()
+W -= 2.0**-20
+"""
+SEEN = """
+passed, n_different = _gradcheck.passed, int((W != before - began.is_set() * 2.0**-20).sum())
+print(json.dumps([began.is_set(), passed, n_different, said()]))
+"""
+
+
+@pytest.mark.parametrize(("awaits", "interrupted"), [
+    pytest.param("", False, id="it runs then"),
+    pytest.param(
+        "import asyncio\nawait asyncio.sleep(0)", True, id="HARD: Ctrl-C while it waits, with await"
+    ),
+])  # fmt: skip
+def test_a_cell_waits_for_a_button(kernel, awaits, interrupted):
+    """The check passes in any case."""
+    kernel.run(f"{MOVED}\nis_interrupted = {interrupted}")
+    kernel.send(*pressed(kernel.buttons[0]), subshell=kernel.subshell)
+    cell, reply = None, None
+    while reply is None:
+        answer = kernel.client.get_iopub_msg(timeout=PATIENCE)
+        content = answer["content"]
+        if content.get("text") == "moved\n":
+            cell = kernel.send(*executed(awaits + UPDATE))
+        if answer["parent_header"].get("msg_id") == cell:
+            ended = content.get("execution_state") == "idle"
+            reply = "error" if answer["msg_type"] == "error" else "ok" if ended else None
+    # A subshell handles its messages one after the other.
+    printed, _ = kernel.run(SEEN, subshell=kernel.subshell)
+    began, passed, n_different, status = json.loads(printed)
+    assert (reply, began) == (("error", False) if interrupted else ("ok", True))
+    assert (passed, n_different) == (True, 0), status
