@@ -50,6 +50,8 @@ class Turn:
     ----------
     name : str
         The name of its cost.
+    holds_cells : bool
+        True if cells of the notebook wait for its end.
     thread, since : str
         The name of its thread, and the time of day at which it began.
     counters : list of weak references
@@ -57,6 +59,7 @@ class Turn:
     """
 
     name: str
+    holds_cells: bool = False
     thread: str = field(default_factory=lambda: threading.current_thread().name)
     since: str = field(default_factory=lambda: time.strftime("%H:%M:%S"))
     counters: list[ref[Any]] = field(default_factory=list)
@@ -110,8 +113,10 @@ def _queue() -> _Queue:
     return _queues.setdefault(os.getpid(), _Queue())
 
 
-def one_at_a_time(cost_function: object) -> ExitStack:
+def one_at_a_time(cost_function: object, *, holds_cells: bool = False) -> ExitStack:
     """Wait until no other thread is checking; return a context that keeps others waiting.
+
+    With `holds_cells`, even the notebook's cells wait; but not for a thread of the user's own.
 
     Raises
     ------
@@ -130,7 +135,7 @@ def one_at_a_time(cost_function: object) -> ExitStack:
             )
         stack.callback(queue.lock.release)
         stack.callback(setattr, queue, "turn", queue.turn)
-        queue.turn = queue.turn or Turn(name)
+        queue.turn = queue.turn or Turn(name, holds_cells)
         return stack.pop_all()
 
 
@@ -141,12 +146,12 @@ def show_progress(counter: Any) -> None:
 
 
 def wait_for_check() -> Turn | None:
-    """Wait until no other thread is checking; return its check if that is stuck.
+    """Wait until no other thread makes a check that holds cells; return it if that is stuck.
 
     Ctrl-C raises KeyboardInterrupt, also in a cell with `await`.
     """
     queue = _queue()
-    if queue.turn is None:
+    if queue.turn is None or not queue.turn.holds_cells:
         return None
     with InterruptGuard(signal.default_int_handler) as guard:
         stuck = queue.wait(guard)

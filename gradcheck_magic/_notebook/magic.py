@@ -279,7 +279,7 @@ class GradcheckMagics(Magics):
             workers = _evaluated("workers", workers, namespace)
         arguments = _arguments(options, namespace)
         try:
-            with one_at_a_time(arguments["cost_function"]):
+            with one_at_a_time(arguments["cost_function"], holds_cells=True):
                 # A cell that begins from now on waits.
                 require_no_other_cell()
                 check = check_gradients(
@@ -326,7 +326,7 @@ class GradcheckMagics(Magics):
         ) -> StepCurve:
             require_no_other_cell()
             arguments = _arguments(options, namespace)
-            with one_at_a_time(arguments["cost_function"]):
+            with one_at_a_time(arguments["cost_function"], holds_cells=True):
                 require_no_other_cell()
                 return step_curve(
                     **arguments, name=name, index=index, check=check, progress=progress

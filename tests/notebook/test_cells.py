@@ -276,8 +276,9 @@ SECONDS = 60
 class Check:
     """A check in another thread, which ends when it has been looked at so often."""
 
-    def __init__(self, most_looks, looked=int):
+    def __init__(self, most_looks, looked=int, *, by_button=True):
         self.n_looks, self.most_looks, self._looked = 0, most_looks, looked
+        self.by_button = by_button
         self.inside, self.may_end = threading.Event(), threading.Event()
 
     @property
@@ -289,7 +290,7 @@ class Check:
         return 0
 
     def run(self):
-        with one_at_a_time(check_gradients):
+        with one_at_a_time(check_gradients, holds_cells=self.by_button):
             show_progress(self)
             self.inside.set()
             assert self.may_end.wait(SECONDS)
@@ -320,6 +321,13 @@ def test_a_cell_waits_for_a_check_in_another_thread(shell, cell):
         shell.user_ns["check"] = check
         shell.run_cell(cell).raise_error()
     assert shell.user_ns["ended"]
+
+
+def test_a_cell_does_not_wait_for_a_thread_of_the_users_own(shell):
+    with Check(99, by_button=False).running() as check:
+        shell.run_cell("a = 1").raise_error()
+        assert shell.user_ns["a"] == 1
+        assert check.n_looks == 0
 
 
 def test_a_cell_does_not_wait_for_a_stuck_check(shell, clock):
