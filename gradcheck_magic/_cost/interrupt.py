@@ -11,6 +11,7 @@ import inspect
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,11 @@ Handler = Callable[[int, FrameType | None], object]
 
 # Numbers are looked up faster than members of an enum.
 SIGNALS = tuple(map(int, signal.valid_signals()))
+# The function inside `signal.getsignal`, which tries to make an enum of every handler: that takes
+# many times as long as finding it.
+handler_of: Callable[[int], Any] = getattr(
+    sys.modules.get("_signal"), "getsignal", signal.getsignal
+)
 # The names of exceptions that say nothing about the point θ, even without a signal: a time limit of
 # any library, and "quit" in a debugger.
 NOT_OF_THE_POINT = re.compile("timeout|timedout|timelimit|bdbquit", re.IGNORECASE)
@@ -50,7 +56,8 @@ class InterruptGuard:
 
     It is in charge of all signals that are handled in Python. Outside the main thread, Python
     delivers no signals, and the guard does nothing. One guard may be entered within another: then
-    the inner one is in charge, and takes over what the outer one holds back.
+    the inner one is in charge, and takes over what the outer one holds back. If the user's code has
+    entered it, in a check of its own, the outer one hears of every signal that is passed on.
 
     Parameters
     ----------
@@ -83,7 +90,7 @@ class InterruptGuard:
         if threading.current_thread() is threading.main_thread():
             try:
                 for number in SIGNALS:
-                    if callable(handler := signal.getsignal(number)):
+                    if callable(handler := handler_of(number)):
                         self._take(number, handler)
             except BaseException as error:  # of a signal that was not held back yet
                 self.__exit__(type(error), error, None)
@@ -95,7 +102,8 @@ class InterruptGuard:
         signal.signal(number, self._handle)
         outer = getattr(previous, "__self__", None)
         if isinstance(outer, InterruptGuard):
-            self._users[number] = outer._users[number]  # noqa: SLF001 (another one of these)
+            if not outer.open:
+                self._users[number] = outer._users[number]  # noqa: SLF001 (another one of these)
             if number in outer.pending:
                 outer.pending.remove(number)
                 self.pending.append(number)
@@ -117,7 +125,7 @@ class InterruptGuard:
         """Put the previous handlers back, except where the user has set others since."""
         try:
             for number, previous in self._previous.items():
-                if signal.getsignal(number) == self._handle:
+                if handler_of(number) == self._handle:
                     signal.signal(number, previous)
         except BaseException:  # of a signal whose handler is already back; the others follow
             self._put_back()
