@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
@@ -29,6 +29,7 @@ SIGNALS = tuple(map(int, signal.valid_signals()))
 handler_of: Callable[[int], Any] = getattr(
     sys.modules.get("_signal"), "getsignal", signal.getsignal
 )
+NO_KEYWORDS: dict[str, Any] = {}
 # The names of exceptions that say nothing about the point θ, even without a signal: a time limit of
 # any library, and "quit" in a debugger.
 NOT_OF_THE_POINT = re.compile("timeout|timedout|timelimit|bdbquit", re.IGNORECASE)
@@ -152,7 +153,12 @@ class InterruptGuard:
             if self.pending:
                 self._deliver(handlers, ignored)
 
-    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def call(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] = NO_KEYWORDS,
+    ) -> Any:
         """Call the user's code, which signals reach at once.
 
         Raises
