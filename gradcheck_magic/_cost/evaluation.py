@@ -152,7 +152,7 @@ class Evaluator:
         if self.deadline < math.inf:
             self.require_time()
         self.n_evaluations += 1
-        return self.guard.call(self.function, *args, **kwargs)
+        return self.guard.call(self.function, args, kwargs)
 
     def require_time(self) -> None:
         """Raise `OutOfTime` if there is no time for another evaluation, and the last one at θ."""
@@ -230,7 +230,8 @@ class Evaluator:
 
     def _each_beside(self, binding: Binding, batch: EntryBatch, take: Take) -> None:
         evaluate = self.value_or_nan if batch.quiet else self.value
-        slot, guard, is_copied = binding.slots[batch.position], self.guard, binding.is_copied
+        slot = _fast(binding.slots[batch.position])
+        guard, is_copied = self.guard, binding.is_copied
         steps = repeat(batch.steps) if isinstance(batch.steps, float) else batch.steps
         for k, step in zip(batch.ks, steps, strict=False):
             if guard.pending:
@@ -277,6 +278,12 @@ class Evaluator:
         if binding.disturbed:
             require_unchanged(self.name, binding)
         return value
+
+
+def _fast(slot: Any) -> Any:
+    """Return a flat array of doubles as a view that is read and written in half the time."""
+    is_plain = isinstance(slot, np.ndarray) and slot.dtype == np.float64 and slot.flags.carray
+    return slot.data if is_plain else slot
 
 
 def _is_single(value: Any) -> bool:

@@ -55,9 +55,9 @@ def pair_at(
     with InterruptGuard() as guard:
         guard.release()
         for binding in possible_bindings(grads, parameters, parameters.theta(), "auto", name):
-            args, kwargs = binding.arguments()
+            arguments = binding.arguments()
             try:
-                result = guard.call(grads, *args, **kwargs)
+                result = guard.call(grads, *arguments)
                 if inspect.iscoroutine(result):
                     # Nobody will await the coroutine, and Python would warn about that.
                     result.close()
@@ -79,9 +79,9 @@ def go_forward(cost_function: Callable[..., Any], params: object, call: str) -> 
     with InterruptGuard() as guard:
         guard.release()
         binding = possible_bindings(cost_function, parameters, theta, call, "cost_function")[0]
-        args, kwargs = binding.arguments()
+        arguments = binding.arguments()
         try:
-            guard.call(cost_function, *args, **kwargs)
+            guard.call(cost_function, *arguments)
         finally:
             binding.restore()
 

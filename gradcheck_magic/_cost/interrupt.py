@@ -11,8 +11,9 @@ import inspect
 import os
 import re
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
@@ -23,6 +24,12 @@ Handler = Callable[[int, FrameType | None], object]
 
 # Numbers are looked up faster than members of an enum.
 SIGNALS = tuple(map(int, signal.valid_signals()))
+# The function inside `signal.getsignal`, which tries to make an enum of every handler: that takes
+# many times as long as finding it.
+handler_of: Callable[[int], Any] = getattr(
+    sys.modules.get("_signal"), "getsignal", signal.getsignal
+)
+NO_KEYWORDS: dict[str, Any] = {}
 # The names of exceptions that say nothing about the point θ, even without a signal: a time limit of
 # any library, and "quit" in a debugger.
 NOT_OF_THE_POINT = re.compile("timeout|timedout|timelimit|bdbquit", re.IGNORECASE)
@@ -50,7 +57,8 @@ class InterruptGuard:
 
     It is in charge of all signals that are handled in Python. Outside the main thread, Python
     delivers no signals, and the guard does nothing. One guard may be entered within another: then
-    the inner one is in charge, and takes over what the outer one holds back.
+    the inner one is in charge, and takes over what the outer one holds back. If the user's code has
+    entered it, in a check of its own, the outer one hears of every signal that is passed on.
 
     Parameters
     ----------
@@ -83,7 +91,7 @@ class InterruptGuard:
         if threading.current_thread() is threading.main_thread():
             try:
                 for number in SIGNALS:
-                    if callable(handler := signal.getsignal(number)):
+                    if callable(handler := handler_of(number)):
                         self._take(number, handler)
             except BaseException as error:  # of a signal that was not held back yet
                 self.__exit__(type(error), error, None)
@@ -95,7 +103,8 @@ class InterruptGuard:
         signal.signal(number, self._handle)
         outer = getattr(previous, "__self__", None)
         if isinstance(outer, InterruptGuard):
-            self._users[number] = outer._users[number]  # noqa: SLF001 (another one of these)
+            if not outer.open:
+                self._users[number] = outer._users[number]  # noqa: SLF001 (another one of these)
             if number in outer.pending:
                 outer.pending.remove(number)
                 self.pending.append(number)
@@ -117,7 +126,7 @@ class InterruptGuard:
         """Put the previous handlers back, except where the user has set others since."""
         try:
             for number, previous in self._previous.items():
-                if signal.getsignal(number) == self._handle:
+                if handler_of(number) == self._handle:
                     signal.signal(number, previous)
         except BaseException:  # of a signal whose handler is already back; the others follow
             self._put_back()
@@ -144,7 +153,12 @@ class InterruptGuard:
             if self.pending:
                 self._deliver(handlers, ignored)
 
-    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def call(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] = NO_KEYWORDS,
+    ) -> Any:
         """Call the user's code, which signals reach at once.
 
         Raises

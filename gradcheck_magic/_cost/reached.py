@@ -17,7 +17,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from types import (
     BuiltinMethodType,
@@ -70,6 +70,51 @@ WRAPPED = {
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Kind:
+    """What the type of an object says about it. A walk meets few types, and asks once for each.
+
+    Attributes
+    ----------
+    holds_state, is_generator, is_module : bool
+        What the functions of these names return.
+    is_array : bool
+        True for an array, of NumPy or of another library.
+    slots : dict
+        The descriptors of the attributes that its class declares in `__slots__`.
+    inside : list of callable
+        The functions that yield what is inside such an object.
+    """
+
+    holds_state: bool = False
+    is_generator: bool = False
+    is_module: bool = False
+    is_array: bool = False
+    slots: dict[str, Any] = field(default_factory=dict)
+    inside: list[Callable[[Reached], Iterator[Reached]]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, value: object) -> Kind:
+        """Return the kind of an object; if its class answers with anything, it is left alone."""
+        with suppress(Exception):
+            return cls._of(value)
+        return cls()
+
+    @classmethod
+    def _of(cls, value: object) -> Kind:
+        kind = type(value)
+        state, generator = holds_state(value), is_generator(value)
+        is_librarys = library_of(value) is not None
+        inside = [inside for kinds, inside in INSIDE if issubclass(kind, kinds)]
+        # A class of the user's may be derived from any of these.
+        if not state:
+            del inside[1:]
+        if (state or not inside) and not (is_librarys or generator):
+            inside.append(_inside_object)
+        is_array = is_librarys or issubclass(kind, np.ndarray)
+        return cls(state, generator, is_module(value), is_array, _slots(kind), inside)
+
+
+@dataclass(eq=False, slots=True)
 class Reached:
     """An object that a function reaches.
 
@@ -82,41 +127,38 @@ class Reached:
     owned : bool
         True if it is the state of some object; False if only variables and their containers lead
         to it.
+    kind : Kind
+        What its type says about it.
     """
 
     name: str
     value: Any
     owned: bool = False
+    kind: Kind = field(init=False)
 
 
 def reached(*roots: object) -> Iterator[Reached]:
     """Yield everything that some functions, or objects, reach, each once."""
     # They are kept, so that no `id` is used twice.
     seen: dict[int, object] = {}
+    kinds: dict[type, Kind] = {}
     # What is nearest comes first: large data must not use up what a network needs.
     waiting = deque(Reached("", root) for root in roots)
+    odd = suppress(Exception)  # an object of the user's may answer with anything
     while waiting and len(seen) < MOST_REACHED:
         each = waiting.popleft()
-        if type(each.value) in PLAIN or id(each.value) in seen:
+        # The type is examined, not the value: a proxy may raise when it is asked for its class.
+        kind = type(each.value)
+        if kind in PLAIN or id(each.value) in seen:
             continue
+        if kind not in kinds:
+            kinds[kind] = Kind.of(each.value)
+        each.kind = kinds[kind]
         seen[id(each.value)] = each.value
         yield each
-        with suppress(Exception):  # an object of the user's may answer with anything
-            waiting.extend(_inside(each))
-
-
-def _inside(each: Reached) -> Iterator[Reached]:
-    """Yield what an object holds."""
-    # The type is examined, not the value: a proxy may raise when it is asked for its class.
-    kind = type(each.value)
-    for kinds, inside in INSIDE:
-        if issubclass(kind, kinds):
-            yield from inside(each)
-            # A class of the user's may be derived from any of these.
-            if not holds_state(each.value):
-                return
-    if not (library_of(each.value) or is_generator(each.value)):
-        yield from _inside_object(each)
+        with odd:
+            for inside in each.kind.inside:
+                waiting.extend(inside(each))
 
 
 def _inside_cell(each: Reached) -> Iterator[Reached]:
@@ -214,13 +256,11 @@ def _inside_module(_: Reached) -> Iterator[Reached]:
 
 def _inside_object(each: Reached) -> Iterator[Reached]:
     """Yield the attributes of an object, its class, and the function that it wraps."""
-    value = each.value
-    wrapped = inspect.getattr_static(value, "__wrapped__", None)
-    if callable(wrapped):  # by `jax.jit` or `functools.cache`
-        yield Reached(each.name, value.__wrapped__)
-    is_entered = holds_state(value)
-    for name, held in (*instance_attributes(value), *slots_of(value)):
-        if is_entered or _is_known(held):
+    value, is_entered = each.value, each.kind.holds_state
+    if not is_entered and callable(inspect.getattr_static(value, "__wrapped__", None)):
+        yield Reached(each.name, value.__wrapped__)  # by `jax.jit` or `functools.cache`
+    for name, held in (*instance_attributes(value), *slots_of(each.kind.slots, value)):
+        if type(held) not in PLAIN and (is_entered or _is_known(held)):
             yield Reached(f"{each.name}.{name}", held, owned=True)
     if is_entered:
         yield Reached(type(value).__name__, type(value))
@@ -239,14 +279,21 @@ def holds_state(value: object) -> bool:
     return (kind.__module__, kind.__name__) in KEEPERS or _is_users_class(kind) or is_module(value)
 
 
-def slots_of(value: object) -> Iterator[tuple[str, Any]]:
-    """Yield the attributes of an object that its class declares in `__slots__`."""
-    for kind in type(value).__mro__:
+def slots_of(slots: dict[str, Any], value: object) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of an object that are in slots, which its `Kind` lists."""
+    for name, member in slots.items():
+        with suppress(AttributeError):  # it has no value yet
+            yield name, member.__get__(value)
+
+
+def _slots(kind: type) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for base in kind.__mro__:
         # Looking through every class would take long.
-        for name, member in vars(kind).items() if "__slots__" in vars(kind) else ():
+        for name, member in vars(base).items() if "__slots__" in vars(base) else ():
             if inspect.ismemberdescriptor(member):
-                with suppress(AttributeError):  # it has no value yet
-                    yield name, member.__get__(value)
+                found.setdefault(name, member)
+    return found
 
 
 def is_generator(value: object) -> bool:

@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import accumulate, islice
 from types import CellType, FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
@@ -29,14 +29,13 @@ from gradcheck_magic._cost.reached import (
     PLAIN,
     Reached,
     holds_state,
-    is_generator,
     modules_read,
     reached,
     slots_of,
 )
 from gradcheck_magic._cost.threads import thread_at_work
 from gradcheck_magic._inputs.arrays import library_of, requires_gradient, torch_class
-from gradcheck_magic._inputs.containers import is_module, module_of, without_generators
+from gradcheck_magic._inputs.containers import module_of, without_generators
 from gradcheck_magic._inputs.fingerprint import digest, same_bits
 from gradcheck_magic._inputs.parameters import array_leaves
 
@@ -127,7 +126,7 @@ def _everything(
     for each in found:
         # What an object of the user's answers with is not ours to trust.
         with suppress(Exception):
-            if is_generator(each.value):
+            if each.kind.is_generator:
                 states.append(_own_randomness(each.value))
             kept += _restores(each)
     stack.logs += [
@@ -141,7 +140,7 @@ def _everything(
         theta += [leaf for _, leaf in array_leaves(without_generators(params))]
     kept += _contents(found, theta, stack)
     if torch_class("Tensor"):
-        kept += _torch_state([*(each.value for each in found), *theta])
+        kept += _torch_state(found, theta)
     return states, kept
 
 
@@ -174,14 +173,13 @@ def _restores(each: Reached) -> Iterator[Restore]:
     elif isinstance(value, (CellType, FunctionType)):
         yield from _variables(value)
     # A class of the user's may be derived from any of these.
-    yield from _attributes(value)
+    yield from _attributes(each)
 
 
 def _variables(value: Any) -> Iterator[Restore]:
     """Yield what restores a captured variable, or the variables that a function assigns."""
     if isinstance(value, CellType):
-        put, drop = partial(setattr, value), partial(delattr, value)
-        yield _by_name(partial(_contents_of, value), put, drop, counts=True)
+        yield _by_name(value, OF_CELL, counts=True)
         return
     assigned = frozenset(global_variables_assigned(value))
     if assigned:
@@ -192,18 +190,18 @@ def _variables(value: Any) -> Iterator[Restore]:
         yield _items(vars(module), assigned, counts=True)
 
 
-def _attributes(value: Any) -> Iterator[Restore]:
+def _attributes(each: Reached) -> Iterator[Restore]:
     """Yield what restores the attributes of an object of the user's, or of a class."""
+    value = each.value
     if isinstance(value, type):
-        put, drop = partial(type.__setattr__, value), partial(type.__delattr__, value)
-        yield _by_name(partial(_class_attributes, value), put, drop)
-    elif holds_state(value):
+        yield _by_name(value, OF_CLASS)
+    elif each.kind.holds_state:
         if hasattr(value, "__dict__"):
             yield partial(_restore_dict, value, vars(value))
             yield _items(vars(value))
-        if any("__slots__" in vars(kind) for kind in type(value).__mro__):
-            put, drop = partial(object.__setattr__, value), partial(object.__delattr__, value)
-            yield _by_name(lambda: dict(slots_of(value)), put, drop)
+        if each.kind.slots:
+            read = partial(slots_of, each.kind.slots)
+            yield _by_name(value, Access(read, object.__setattr__, object.__delattr__))
 
 
 def _restore_dict(value: Any, saved: dict[str, Any]) -> None:
@@ -211,62 +209,69 @@ def _restore_dict(value: Any, saved: dict[str, Any]) -> None:
         object.__setattr__(value, "__dict__", saved)
 
 
-def _contents_of(cell: CellType) -> dict[str, Any]:
-    """Return what a captured variable holds, if it has been assigned."""
+def _contents_of(cell: CellType) -> Iterator[tuple[str, Any]]:
+    """Yield what a captured variable holds, if it has been assigned."""
     with suppress(ValueError):
-        return {"cell_contents": cell.cell_contents}
-    return {}
+        yield "cell_contents", cell.cell_contents
 
 
-def _class_attributes(kind: type) -> dict[str, Any]:
+def _class_attributes(kind: type) -> Iterator[tuple[str, Any]]:
     # Python itself manages those with two underscores.
-    return {name: value for name, value in vars(kind).items() if not name.startswith("__")}
+    return (item for item in vars(kind).items() if not item[0].startswith("__"))
 
 
 def _items(
     mapping: dict[Any, Any], names: Container[Any] | None = None, *, counts: bool = False
 ) -> Restore:
     """Return what restores the items of a dict, or those of some names."""
-
-    def read() -> dict[Any, Any]:
-        every = dict(kind.items(mapping))
-        return every if names is None else {k: v for k, v in every.items() if k in names}
-
-    kind = OrderedDict if isinstance(mapping, OrderedDict) else dict
-    put, drop = partial(kind.__setitem__, mapping), partial(kind.__delitem__, mapping)
-    return _by_name(read, put, drop, counts=counts)
+    access = OF_ORDERED if isinstance(mapping, OrderedDict) else OF_DICT
+    if names is not None:
+        access = access._replace(read=partial(_items_of, names))
+    return _by_name(mapping, access, counts=counts)
 
 
-def _by_name(
-    read: Callable[[], dict[Any, Any]],
-    put: Callable[[Any, Any], object],
-    drop: Callable[[Any], object],
-    *,
-    counts: bool = False,
-) -> Restore:
-    """Return what restores names to the values that `read` returns now, by identity.
+def _items_of(names: Container[Any], mapping: dict[Any, Any]) -> Iterable[tuple[Any, Any]]:
+    # Other threads may add to the list of variables meanwhile.
+    return [item for item in [*dict.items(mapping)] if item[0] in names]
+
+
+class Access(NamedTuple):
+    """How the names of an owner are read with what they hold, how one is put back, and dropped."""
+
+    read: Callable[[Any], Iterable[tuple[Any, Any]]]
+    put: Callable[[Any, Any, Any], object]
+    drop: Callable[[Any, Any], object]
+
+
+OF_CELL = Access(_contents_of, setattr, delattr)
+OF_CLASS = Access(_class_attributes, type.__setattr__, type.__delattr__)
+OF_DICT = Access(dict.items, dict.__setitem__, dict.__delitem__)
+OF_ORDERED = Access(OrderedDict.items, OrderedDict.__setitem__, OrderedDict.__delitem__)
+
+
+def _by_name(owner: Any, access: Access, *, counts: bool = False) -> Restore:
+    """Return what restores the names of an owner to the values that they have now, by identity.
 
     With `counts`, what is counted or noted stays if it is new, or in place of another.
     """
-    saved = read()
+    return partial(_restore_names, owner, access, dict(access.read(owner)), counts=counts)
 
-    def restore() -> None:
-        now = read()
-        if not saved.keys() <= now.keys():
-            # All are put back anew, because what was removed would become the last.
-            for name in now.keys() & saved.keys():
-                drop(name)
-            now = {name: value for name, value in now.items() if name not in saved}
-        for name, value in {**now, **saved}.items():
-            was, is_now = saved.get(name, MISSING), now.get(name, MISSING)
-            if was is is_now or (counts and {type(was), type(is_now)} <= COUNTS):
-                continue
-            if was is not MISSING:
-                put(name, value)
-            else:
-                drop(name)
 
-    return restore
+def _restore_names(owner: Any, access: Access, saved: dict[Any, Any], *, counts: bool) -> None:
+    now = dict(access.read(owner))
+    if not saved.keys() <= now.keys():
+        # All are put back anew, because what was removed would become the last.
+        for name in now.keys() & saved.keys():
+            access.drop(owner, name)
+        now = {name: value for name, value in now.items() if name not in saved}
+    for name, value in {**now, **saved}.items():
+        was, is_now = saved.get(name, MISSING), now.get(name, MISSING)
+        if was is is_now or (counts and {type(was), type(is_now)} <= COUNTS):
+            continue
+        if was is not MISSING:
+            access.put(owner, name, value)
+        else:
+            access.drop(owner, name)
 
 
 def _restore_sequence(value: Any, saved: list[Any], *, logs: bool) -> None:
@@ -312,9 +317,11 @@ def _is_same(some: list[Any], others: list[Any]) -> bool:
 
 def _contents(found: list[Reached], theta: list[object], stack: Restored) -> Iterator[Restore]:
     """Yield what restores the numbers in arrays, bit for bit, but not in those of θ."""
-    is_theta = _memory_of(theta)
     to_copy, to_hash = MOST_COPIED, MOST_HASHED
-    arrays = [(each, array) for each in found for array in _view(each.value)]
+    own = set(map(id, theta))
+    others = [each for each in found if each.kind.is_array and id(each.value) not in own]
+    arrays = [(each, array) for each in others for array in _view(each.value)]
+    is_theta = _memory_of(theta if arrays else [])
     for each, array in sorted(arrays, key=lambda both: both[1].nbytes):
         if is_theta(array):
             continue
@@ -328,11 +335,10 @@ def _contents(found: list[Reached], theta: list[object], stack: Restored) -> Ite
 
 def _view(value: Any) -> Iterator[Array]:
     """Yield a view of the memory of an array that may change."""
-    library = library_of(value)
     with suppress(Exception):  # a tensor may be sparse, or without numbers
         if isinstance(value, np.ndarray):
             array = value.view(np.ndarray)
-        elif library is not None and library.is_writable and library.shares(value):
+        elif (library := library_of(value)) and library.is_writable and library.shares(value):
             array = library.array(value)
         else:
             return
@@ -389,22 +395,28 @@ def _own_randomness(generator: Any) -> Restore:
 # PyTorch
 
 
-def _torch_state(found: list[Any]) -> Iterator[Restore]:
+def _torch_state(found: list[Reached], theta: list[Any]) -> Iterator[Restore]:
     """Yield functions that restore gradients, running means and modes, each once."""
-    modules = [value for value in found if is_module(value)]
-    tensors = [parameter for module in modules for parameter in module.parameters()]
-    tensors += filter(requires_gradient, found)
-    for tensor in {id(tensor): tensor for tensor in tensors}.values():
-        if tensor.is_leaf:
-            values = None if tensor.grad is None else tensor.grad.detach().clone()
-            yield partial(_restore_gradient, tensor, tensor.grad, values)
-    for module in modules:
+    arrays = [each.value for each in found if each.kind.is_array]
+    tensors = {id(value): value for value in (*arrays, *theta) if requires_gradient(value)}
+    modules: dict[int, Any] = {}
+    for each in found:
+        if each.kind.is_module and id(each.value) not in modules:
+            modules |= {id(module): module for module in each.value.modules()}
+    for module in modules.values():
+        own = module.parameters(recurse=False)
+        tensors |= {id(parameter): parameter for parameter in own}
         # Those in this memory are restored like any other array.
-        for buffer in module.buffers():
+        for buffer in module.buffers(recurse=False):
             if buffer.device.type != "cpu":
                 yield partial(buffer.data.copy_, buffer.detach().clone())
         # A module that was compiled does not keep its mode among its attributes.
         yield partial(setattr, module, "training", module.training)
+    for tensor in tensors.values():
+        if tensor.is_leaf:
+            grad = tensor.grad
+            values = None if grad is None else grad.detach().clone()
+            yield partial(_restore_gradient, tensor, grad, values)
 
 
 def _restore_gradient(tensor: Any, grad: Any, values: Any) -> None:

@@ -308,7 +308,7 @@ class Workers:
             guard.release()
             self._evaluator.require_time()
             try:
-                return guard.call(future.result, timeout=POLL)
+                return guard.call(future.result, (POLL,))
             except FromOutside as outside:
                 is_waiting = isinstance(outside.error, TimeoutError) and not future.done()
                 if guard.has_raised or not is_waiting:

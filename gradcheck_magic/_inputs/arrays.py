@@ -135,6 +135,8 @@ _TORCH, _ARRAY_API, _JAX = _Torch(), Library(), _Jax()
 def torch_class(name: str) -> Any:
     """Return a class of torch, such as ``nn.Module``; an empty tuple if torch is not imported."""
     found: Any = sys.modules.get("torch")
+    if found is None:
+        return ()
     for part in name.split("."):
         found = getattr(found, part, None)
     return found if isinstance(found, type) else ()
@@ -148,7 +150,7 @@ def library_of(value: object) -> Library | None:
         return None
     if issubclass(kind, torch_class("Tensor")):
         return _TORCH
-    if kind.__module__.startswith("jax"):
+    if str(kind.__module__).startswith("jax"):
         return _JAX if isinstance(value, sys.modules["jax"].Array) else None
     if hasattr(kind, "__array_namespace__") or hasattr(kind, "__cuda_array_interface__"):
         return _ARRAY_API

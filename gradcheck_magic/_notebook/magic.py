@@ -451,7 +451,7 @@ def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:
     try:
         with InterruptGuard() as guard:
             guard.release()
-            return guard.call(eval, code, namespace)
+            return guard.call(eval, (code, namespace))
     except NameError as error:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_filename != source:

@@ -231,3 +231,17 @@ def test_part_of_a_batch(batch, steps):
     part = batch[1:3]
     assert (len(batch), len(part), list(part.ks)) == (5, 2, [1, 2])
     assert (part.position, part.steps, part.quiet) == (2, steps, batch.quiet)
+
+
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, lambda W: W[:, ::-1]])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, ">f8", np.longdouble])
+def test_moved_as_the_array_itself_would_be(dtype, layout):
+    """Doubles in a row are moved as Python's floats, which makes no difference."""
+    W, seen = layout(np.linspace(-1.0, 2.0, 6).astype(dtype).reshape(2, 3)), []
+    expected = [W.copy() for _ in range(12)]
+    for k, (plus, minus) in enumerate(zip(expected[::2], expected[1::2], strict=True)):
+        plus.flat[k] += 1e-7
+        minus.flat[k] -= 1e-7
+    batch = EntryBatch(0, range(6), 1e-7)
+    evaluator(lambda: seen.append(W.copy()) or 1.0).pairs(bound(W, Convention.CLOSURE), batch)
+    assert np.array_equal(seen, expected)

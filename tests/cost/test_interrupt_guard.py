@@ -251,6 +251,19 @@ class TestTimeLimit:
             with pytest.raises(ZeroDivisionError):
                 guard.call(lambda: 1 / 0)
 
+    def test_in_a_check_that_the_function_makes(self):
+        """What has ended the inner check says nothing about the outer function either."""
+
+        def function():
+            with InterruptGuard() as inner:
+                inner.call(ring)
+
+        with handled(limit), pytest.raises(LimitError), InterruptGuard() as guard:
+            with pytest.raises(BaseException, match="over") as raised:
+                guard.call(function)
+            assert raised.type is FromOutside
+            raise raised.value
+
     def test_two_signals(self):
         """Both handlers are called, whatever the first one raises."""
         calls = []

@@ -24,7 +24,7 @@ from gradcheck_magic import (
     gradient_checking,
     step_curve,
 )
-from gradcheck_magic._cost import restore
+from gradcheck_magic._cost import reached, restore
 from gradcheck_magic._cost.evaluation import OutOfTime
 
 random = np.random.default_rng(0)
@@ -628,6 +628,25 @@ def test_an_object_that_answers_with_anything():
 
     odd, W = Odd(), np.ones(2)
     assert check_gradients([W], [2 * W], lambda p: float(p[0] @ p[0]) + 0 * bool(odd)).passed
+
+
+@pytest.mark.parametrize("name", [3, [], property(lambda _: None)])
+def test_a_class_with_an_odd_module(name):
+    """What cannot be told of its class does not stop the walk; what it holds is restored."""
+    odd = type("Odd", (dict,), {"__module__": name})(A=X)
+    with restore.restored(np.ones(2), lambda: odd):
+        odd["A"] = X + 1
+    assert odd["A"] is X
+
+
+def test_a_type_is_asked_once(monkeypatch):
+    """A network has many layers, but of few types: asking each of them would take long."""
+    asked = []
+    is_users = reached._is_users_class
+    monkeypatch.setattr(reached, "_is_users_class", lambda t: asked.append(t) or is_users(t))
+    layers = [Layer(3, 3) for _ in range(50)]
+    list(reached.reached(lambda: layers))
+    assert asked.count(Layer) <= 2
 
 
 def test_an_array_that_is_resized():
