@@ -28,6 +28,17 @@ THROWN_ELSEWHERE = []
 
 TESTS = Path(__file__).parent
 SLOW = TESTS / "slow"
+BROWSER = "tests/slow/browser/"
+# What takes longest, the longest first, and would else come late: few tests are in it.
+LONGEST = [BROWSER] + [
+    f"tests/slow/{name}.py"
+    for name in (
+        "corpus/test_corpus_checked",
+        "runners/test_runners",
+        "kernels/test_five_hundred_checks",
+        "kernels/test_any_moment",
+    )
+]
 # These folders have no tests; their modules are imported where they are needed.
 HELP = [TESTS / name for name in ("benchmarks", "corpus", "golden", "support")]
 
@@ -68,19 +79,24 @@ def pytest_ignore_collect(collection_path, config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """If each process runs whole files, give all browser tests to one of them.
+    """If each process runs whole files, give all browser tests to one of them, and begin with them.
 
-    So the browser and the Jupyter server are started only once.
+    So the browser and the Jupyter server are started only once. Other long files come next, so
+    that no process is left alone with one at the end.
     """
     if config.getoption("dist") != "loadfile":
         return None
     # If this hook is called, pytest-xdist is installed.
     scheduling = importlib.import_module("xdist.scheduler").LoadFileScheduling
-    browser = "tests/slow/browser/"
 
     class WholeFiles(scheduling):
         def _split_scope(self, nodeid):
-            return browser if nodeid.startswith(browser) else super()._split_scope(nodeid)
+            return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
+
+        def _assign_work_unit(self, node):
+            if longest := next((each for each in LONGEST if each in self.workqueue), None):
+                self.workqueue.move_to_end(longest, last=False)
+            super()._assign_work_unit(node)
 
     return WholeFiles(config, log)
 

@@ -9,6 +9,7 @@ import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from lab_server import PATIENCE
@@ -50,13 +51,18 @@ def chromium(**options):
     """Start Chromium without a window, and close it afterwards."""
     executable = find_browser()
     expect.set_options(timeout=1000 * PATIENCE)
-    with sync_api.sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        # One context for all pages, which keeps JupyterLab's files in its cache.
-        context = program.new_context(**{"viewport": WINDOW, **options})
+    with (
+        sync_api.sync_playwright() as playwright,
+        # What the browser still writes as it ends does not matter.
+        TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+    ):
+        # One context for all pages. It keeps JupyterLab's files, compiled, in its cache.
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=executable, args=FLAGS, **{"viewport": WINDOW, **options}
+        )
         context.set_default_timeout(1000 * PATIENCE)
         yield context
-        program.close()
+        context.close()
 
 
 def find_browser():

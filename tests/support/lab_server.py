@@ -143,10 +143,11 @@ def environment(home: Path) -> dict[str, str]:
     """Return an environment in which a Jupyter user's files are in a folder of their own."""
     ours = {name: str(home / folder) for name, folder in DIRECTORIES.items()}
     others = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
-    return {**others, **ours, "PYTHONPATH": _python_path(home)}
+    path = os.pathsep.join(filter(None, [hiding(home), os.environ.get("PYTHONPATH")]))
+    return {**others, **ours, "PYTHONPATH": path}
 
 
-def _python_path(home: Path) -> str:
+def hiding(home: Path) -> str:
     """Return a PYTHONPATH that hides a package which takes seconds to import.
 
     The package handles addresses with characters beyond ASCII; jsonschema, which every server and
@@ -155,7 +156,7 @@ def _python_path(home: Path) -> str:
     folder = home / "without"
     folder.mkdir(exist_ok=True)
     (folder / "rfc3987_syntax.py").write_text("raise ImportError")
-    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    return str(folder)
 
 
 def _command(server: LabServer, python: str) -> list[str]:

@@ -9,7 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import nbformat
+import zmq
+from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
 from nbclient import NotebookClient
+from traitlets import Type
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 TUTORIALS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
@@ -18,6 +22,24 @@ CHECK = "application/vnd.gradcheck+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # The code in a collapsed part of the text.
 SOLUTION = re.compile(r"<details>.*?```python\n(.*?)\n```.*?</details>", flags=re.DOTALL)
+
+
+class ShellChannel(AsyncZMQSocketChannel):
+    """A channel on which no answer is missed.
+
+    While nbclient waits for the answer to a cell with `interact`, it sends what that shows back to
+    the kernel. That takes the signal for an answer that has just come, which was then found only
+    when the time limit of the cell had passed: in one of fifteen runs, 300 s later.
+    """
+
+    def send(self, message):
+        super().send(message)
+        # Looking for answers also wakes whoever waits for one.
+        self.socket.get(zmq.EVENTS)
+
+
+class KernelClient(AsyncKernelClient):
+    shell_channel_class = Type(ShellChannel)
 
 
 def read(path):
@@ -81,9 +103,11 @@ def executed(notebook, python=None, folder=NOTEBOOKS, **variables):
         extra_arguments=["--GradcheckMagics.display=static"],
         resources={"metadata": {"path": str(folder)}},
     )
+    manager = client.create_kernel_manager()
+    manager.client_factory = KernelClient
     if python is not None:
         command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        client.create_kernel_manager().kernel_spec.argv = command
+        manager.kernel_spec.argv = command
     done = client.execute(**({"env": variables} if variables else {}))
     done.metadata = notebook.metadata
     for cell in done.cells:

@@ -1,4 +1,7 @@
-"""Results without IPython: in marimo, as an app and exported, light and dark."""
+"""Results without IPython: in marimo, as an app and exported.
+
+Both are shown by the same page of marimo's, so one of them is dark, and the other one light.
+"""
 
 import re
 import subprocess
@@ -7,7 +10,6 @@ from contextlib import contextmanager
 from importlib import resources
 from urllib.request import urlopen
 
-import pytest
 from browser import expect, require, see_theme, visible
 from lab_server import HOST, PATIENCE, environment, free_port, is_running, stop, wait_until
 
@@ -65,32 +67,27 @@ CARDS = [
 CDN = re.compile(r"https://cdn\.jsdelivr\.net/npm/@marimo-team/frontend@[^/]*/dist/(?P<path>.*)")
 
 
-@pytest.fixture(params=["light", "dark"])
-def theme(request):
-    return request.param
-
-
-@pytest.fixture
-def notebook(theme, tmp_path):
-    path = tmp_path / "checks.py"
+def written(path, theme):
+    """Return the path of the notebook, written with a theme."""
     path.write_text(NOTEBOOK.format(theme=theme), encoding="utf-8")
     return path
 
 
-def test_app(page, notebook, theme):
+def test_app(page, tmp_path):
     """Each result at the end of a cell is a card, with its pictures, in marimo's theme."""
-    with app_of(notebook) as url:
+    with app_of(written(tmp_path / "checks.py", "dark")) as url:
         page.goto(url)
-        see_cards(page, theme)
+        see_cards(page, "dark")
 
 
-def test_exported(page, notebook, theme):
+def test_exported(page, tmp_path):
     """The exported page shows the same, without a kernel and without a network."""
+    notebook = written(tmp_path / "checks.py", "light")
     export = marimo("export", "html", notebook, "--output", notebook.with_suffix(".html"))
     subprocess.run(export, check=True, timeout=PATIENCE, env=environment(notebook.parent))
     page.route(re.compile("^https?:"), fulfil)
     page.goto(notebook.with_suffix(".html").as_uri())
-    see_cards(page, theme)
+    see_cards(page, "light")
 
 
 def marimo(*arguments):

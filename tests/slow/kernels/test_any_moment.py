@@ -71,14 +71,15 @@ def looked():
         "no progress": "gc-running" not in shown(),
     }))
 """
-# What is done, how often it is interrupted, and the cell.
+# What is done, how often it is interrupted, and the cell. A picture takes as long as twenty checks;
+# `tests/slow/report` interrupts each kind of picture.
 KINDS = [
-    ("cell", 330, "%%gradcheck --display text\n{}\ngrads = backward()"),
-    ("scan", 300, "{}\n%gradcheck --display text --mode scan"),
+    ("cell", 350, "%%gradcheck --display text\n{}\ngrads = backward()"),
+    ("scan", 320, "{}\n%gradcheck --display text --mode scan"),
     ("watch", 250, "{}\ngrads = backward()"),
     ("workers", 40, "{}\n%gradcheck --display text --workers 2 --mode full"),
-    ("drawing", 40, "{}\n%gradcheck"),
-    ("button", 40, "{}\npanel._check_again(None); print(panel._check_status.value)"),
+    ("drawing", 20, "{}\n%gradcheck"),
+    ("button", 20, "{}\npanel._check_again(None); print(panel._check_status.value)"),
 ]
 BEFORE = {
     "watch": "%gradcheck --watch -q",

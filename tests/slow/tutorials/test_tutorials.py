@@ -1,12 +1,18 @@
 """The tutorials say what they show, and their exercises can be solved."""
 
+import asyncio
+
 import pytest
 from needed import require
 
 require("nbclient")
+import zmq.asyncio  # noqa: E402 (once it is known to be there)
+from jupyter_client.session import Session  # noqa: E402
+from lab_server import PATIENCE  # noqa: E402
 from tutorials import (  # noqa: E402
     TUTORIALS,
     WIDGET,
+    ShellChannel,
     checks,
     executed,
     read,
@@ -49,3 +55,29 @@ def test_runs(path):
     now = executed(with_solutions(committed))
     see_it_says_what_it_said(committed, now)
     see_exercises(committed, now)
+
+
+def test_no_answer_is_missed():
+    """An answer is found that comes while the client, which waits for it, sends something."""
+
+    async def received():
+        session = Session(key=b"")
+        with (
+            zmq.asyncio.Context() as context,
+            context.socket(zmq.DEALER) as client,
+            zmq.Context.shadow(context).socket(zmq.DEALER) as kernel,
+        ):
+            client.connect(f"tcp://127.0.0.1:{kernel.bind_to_random_port('tcp://127.0.0.1')}")
+            channel = ShellChannel(client, session)
+            waiting = asyncio.create_task(channel.get_msg(timeout=PATIENCE))
+            for _ in range(10):  # until it has nothing to do but wait
+                await asyncio.sleep(0)
+            channel.send(session.msg("question"))
+            kernel.recv_multipart()
+            session.send(kernel, "answer")
+            assert zmq.Socket.shadow(client).poll(1000 * PATIENCE), "the answer has come"
+            channel.send(session.msg("comm_msg"))
+            message = await asyncio.wait_for(waiting, PATIENCE / 2)
+        return message["msg_type"]
+
+    assert asyncio.run(received()) == "answer"
