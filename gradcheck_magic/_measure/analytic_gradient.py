@@ -66,5 +66,5 @@ def gradient_under_test(pairing: Pairing, i: int, cost: Cost) -> Analytic:
 
 def largest_entry(gradient: Vector) -> float:
     """Return the largest absolute value among the finite entries."""
-    most = max(float(np.max(gradient, initial=0.0)), -float(np.min(gradient, initial=0.0)))
+    most = max(float(gradient.max(initial=0.0)), -float(gradient.min(initial=0.0)))
     return most if math.isfinite(most) else largest_entry(gradient[np.isfinite(gradient)])

@@ -98,10 +98,12 @@ MORE_RUNGS = 5
 # few that an interrupt loses no more than this many seconds.
 TOGETHER = 32
 LOST_SECONDS = 0.02
+# The most entries in a table: one of ten million would take seconds to plan, and much memory.
+ROWS = 1 << 20
 
 
 class SteppedEntries:
-    """Some entries of one parameter, or all of them, and the steps that they take to either side.
+    """Some entries of one parameter, and the steps that they take to either side.
 
     Attributes
     ----------
@@ -109,12 +111,12 @@ class SteppedEntries:
         The values of the entries in float64, and max(1, |θᵢ|) for each of them.
     """
 
-    def __init__(self, cost: Cost, parameter: Parameter, ks: Sequence[int] | None = None) -> None:
+    def __init__(self, cost: Cost, parameter: Parameter, ks: Sequence[int]) -> None:
         self.cost = cost
-        self.ks = range(parameter.size) if ks is None else ks
+        self.ks = ks
         self._parameter = parameter
         self._position = cost.position(parameter)
-        self._where = slice(None) if ks is None else np.asarray(ks)
+        self._where = slice(ks.start, ks.stop) if isinstance(ks, range) else np.asarray(ks)
         self.theta = self.values.astype(np.float64)
         self.scale = np.maximum(1.0, np.abs(self.theta))
 
@@ -458,19 +460,21 @@ class _SecondLook:
 def measure(tables: list[MeasuredEntries], cost: Cost, pairing: Pairing, epsilon: float) -> None:
     """Measure every checked entry, parameter by parameter, with the textbook's step `epsilon`.
 
-    The table of each parameter is added to `tables` before it is filled. After an interrupt they
-    hold what is known.
+    Each table is added to `tables` before it is filled. After an interrupt they hold what is known.
     """
     cost.expect(2 * pairing.size)
     for i in range(len(pairing.checked)):
         analytic = gradient_under_test(pairing, i, cost)
-        tables.append(planned_entries(analytic))
-        measure_parameter(tables[-1], cost, analytic.parameter, epsilon)
+        size = analytic.parameter.size
+        for start in range(0, size, ROWS):
+            ks = range(start, min(start + ROWS, size))
+            tables.append(planned_entries(analytic, ks))
+            measure_parameter(tables[-1], cost, analytic.parameter, epsilon, ks)
 
 
-def planned_entries(analytic: Analytic, ks: Sequence[int] | None = None) -> MeasuredEntries:
+def planned_entries(analytic: Analytic, ks: Sequence[int]) -> MeasuredEntries:
     """Return the table of some entries of one parameter that are still to be measured."""
-    where = np.arange(analytic.parameter.size) if ks is None else np.asarray(ks)
+    where = np.arange(ks.start, ks.stop) if isinstance(ks, range) else np.asarray(ks)
     values = analytic.gradient[where]
     return MeasuredEntries.planned(analytic.start + where, values, analytic.rounding)
 
@@ -480,11 +484,11 @@ def measure_parameter(
     cost: Cost,
     parameter: Parameter,
     epsilon: float,
-    ks: Sequence[int] | None = None,
+    ks: Sequence[int],
     *,
     aim: float = math.inf,
 ) -> None:
-    """Measure the entries of a table: those at some positions in a parameter, or all of them.
+    """Measure the entries of a table: those at some positions in a parameter.
 
     Each should have an error bar of at most `aim`, if that is possible.
     """

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradcheck_magic import check_gradients
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import pair
+from gradcheck_magic._measure import refine
 from gradcheck_magic._measure.analytic_gradient import gradient_under_test
 from gradcheck_magic._measure.ladder import Rungs
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
@@ -35,6 +37,26 @@ def measured(theta, gradient, function, *, epsilon=1e-7, progress=None):
     with Cost(function, pairing.parameters, progress=progress) as cost:
         measure(tables, cost, pairing, epsilon)
     return tables[0]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 12, 13, 40])
+def test_a_parameter_in_several_tables(rows, monkeypatch):
+    """The tables of a huge parameter hold the same as a single one."""
+    theta = np.linspace(-2, 2, 39).reshape(3, 13)
+    gradient = 3 * theta**2
+    gradient[1, [2, 7]] *= 1.5
+
+    def checked():
+        return check_gradients(theta, gradient, lambda x: float(np.sum(x**3)), mode="full")
+
+    whole = checked()
+    monkeypatch.setattr(refine, "ROWS", rows)
+    parts = checked()
+    assert parts.wrong_entries == whole.wrong_entries
+    assert len(parts.wrong_entries) == 2
+    assert (parts.difference, parts.n_evaluations) == (whole.difference, whole.n_evaluations)
+    for column in ("measured", "analytic", "numerical", "uncertainty"):
+        np.testing.assert_array_equal(getattr(parts, column), getattr(whole, column))
 
 
 # One pass
