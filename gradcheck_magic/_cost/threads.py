@@ -167,9 +167,11 @@ def other_threads() -> Iterator[tuple[int, list[FrameType]]]:
     One that waits for a check is left out: it changes nothing.
     """
     for thread, innermost in sys._current_frames().items():  # noqa: SLF001 (documented, and the only way)
+        # A list of this thread's own frames would be a circle of references.
+        if thread == threading.get_ident():
+            continue
         stack = [frame for frame, _ in traceback.walk_stack(innermost)]
-        is_waiting = any(frame.f_code is _Queue.wait.__code__ for frame in stack)
-        if thread != threading.get_ident() and not is_waiting:
+        if all(frame.f_code is not _Queue.wait.__code__ for frame in stack):
             yield thread, stack
 
 

@@ -58,8 +58,8 @@ def digest(arrays: Iterable[tuple[str, NDArray[Any]]], most: float = math.inf) -
         hashed.update(f"{name} {array.dtype.str} {array.shape} ".encode("utf-8", "surrogatepass"))
         # The bytes are read in C order, whatever the layout in memory.
         plain = np.asarray(array)
-        if array.nbytes <= SMALL:
-            hashed.update(np.ascontiguousarray(plain).data)
+        if array.nbytes <= min(SMALL, most):
+            hashed.update(plain.tobytes())
             continue
         flat = plain.reshape(-1) if plain.flags.c_contiguous else plain.flat
         entries = max(1, BYTES_AT_ONCE // max(1, array.itemsize))
