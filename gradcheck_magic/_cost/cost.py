@@ -190,6 +190,7 @@ class Cost:
                 stack.push(partial(self._go_forward, found.binding))
             self.convention, self.value = found.binding.convention, found.value
             self.passed_over, self.notes = found.passed_over, found.notes
+            began, n_before = time.perf_counter(), self.n_evaluations
             sizes = abs(found.value), abs(found.nearby)
             self.scale = max(size for size in sizes if math.isfinite(size))
             self.itemsize = itemsize_around(around, found)
@@ -198,6 +199,9 @@ class Cost:
             self.best = in_double(around, self.own, constant=self.constant) or self.own
             self.noise = self.own.noise
             self.is_single = self.best is self.own and self.itemsize < DOUBLE
+            # That a single evaluation was slow must not decide between a full check and a scan.
+            typical = (time.perf_counter() - began) / (self.n_evaluations - n_before)
+            self._evaluator.seconds_each = min(self._evaluator.seconds_each, typical)
             if self._pool is not None:
                 evaluator, binding = self._evaluator, found.binding
                 self._workers = Workers(self._pool, evaluator, binding, self.itemsize)

@@ -506,6 +506,23 @@ def test_auto_takes_what_fits(clock):
     )
 
 
+@pytest.mark.parametrize("slow", [1, 2, 3, 10])
+def test_one_slow_evaluation_decides_nothing(clock, slow):
+    """A jit compiles at the first evaluation, and the machine may be busy at any other."""
+    net, right = network("tanh")
+    calls = itertools.count(1)
+
+    def cost(params):
+        if next(calls) == slow:
+            clock.sleep(10)
+        return net.cost(params)
+
+    slowed = clock.slow(cost, 1 / 2**14)
+    check = check_gradients(net.params, right, slowed, only=["b1", "b2"])
+    assert check.mode == "full"
+    assert check.notes == ()
+
+
 def test_budget_decides(clock):
     net, right = network("tanh")
     slow = clock.slow(net.cost, 1 / 256)
