@@ -358,6 +358,7 @@ def _check_around(
                 check = _check_elsewhere(there, same_names, request, len(checks))
         except Exception as error:
             error.add_note(f"This happened at point {len(checks)} of {request.points} around θ.")
+            go_forward(request.cost_function, params, request.call)
             raise
         checks.append(check)
     telling = most_telling(checks, request)

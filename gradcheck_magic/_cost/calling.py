@@ -21,6 +21,7 @@ __all__ = [
     "FoundCall",
     "find_call",
     "is_same",
+    "working_calls",
 ]
 
 # Two calls at the same θ may differ by this much, relatively, before the cost counts as random.
@@ -61,20 +62,16 @@ class FoundCall:
     passed_over: Sequence[tuple[Convention, Exception]] = ()
 
 
-def find_call(around: Surroundings, bindings: list[Binding]) -> FoundCall:
-    """Find the way to call the function among some, the most likely first.
+def find_call(around: Surroundings, trials: list[FoundCall]) -> FoundCall:
+    """Find the way to call the function among those that work at θ, the most likely first.
 
     Raises
     ------
     InputError
-        If there is none, or several that differ; or if the function is random, changes its
-        argument, or does not return a finite number. Exceptions of the function pass through.
+        If there are several that differ.
     """
-    trials = _working(around.evaluator, bindings)
-    found = trials[0]
-    gap = _require_repeatable(around.evaluator, found)
     _require_agreement(around, trials)
-    return replace(_copied_if_kept(around, found), gap=gap)
+    return _copied_if_kept(around, trials[0])
 
 
 def is_same(one: float, other: float, itemsize: int) -> bool:
@@ -85,8 +82,17 @@ def is_same(one: float, other: float, itemsize: int) -> bool:
     return abs(one - other) <= tolerance * max(abs(one), abs(other))
 
 
-def _working(evaluator: Evaluator, bindings: list[Binding]) -> list[FoundCall]:
-    """Call the function at θ in every way, and return those that work."""
+def working_calls(evaluator: Evaluator, bindings: list[Binding]) -> list[FoundCall]:
+    """Call the function at θ in every way, and return those that work, the most likely first.
+
+    That one is called twice.
+
+    Raises
+    ------
+    InputError
+        If there is none, or if the function is random, changes its argument, or does not return a
+        finite number. Exceptions of the function pass through.
+    """
     # A wrong convention may overflow or divide by zero, which is not worth a warning.
     with evaluator.quiet() if len(bindings) > 1 else nullcontext():
         tried = [_tried(evaluator, binding) for binding in bindings]
@@ -114,7 +120,8 @@ def _working(evaluator: Evaluator, bindings: list[Binding]) -> list[FoundCall]:
         binding.drop()
     likelier = bindings[: tried.index(working[0])]
     passed_over = [(binding.convention, error) for binding, error in failed if binding in likelier]
-    return [replace(working[0], passed_over=passed_over), *working[1:]]
+    gap = _require_repeatable(evaluator, working[0])
+    return [replace(working[0], passed_over=passed_over, gap=gap), *working[1:]]
 
 
 def _tried(evaluator: Evaluator, binding: Binding) -> FoundCall | Exception:

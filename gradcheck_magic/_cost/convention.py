@@ -255,7 +255,7 @@ class Binding:
         # Python changes to another thread only at a call, and NumPy's own operators may let others
         # go on while they compute. Neither happens between this comparison and the assignment.
         if now.data == old.data:
-            if now.flags.c_contiguous:
+            if now.flags.c_contiguous and now.dtype.isnative:
                 row.data[:] = values.data
             else:
                 now.flat = new

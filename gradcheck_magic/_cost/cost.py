@@ -13,13 +13,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.calling import find_call
+from gradcheck_magic._cost.calling import find_call, working_calls
 from gradcheck_magic._cost.convention import (
     Binding,
     Convention,
@@ -74,7 +73,7 @@ class Cost:
     budget : float, optional
         The seconds from now after which `OutOfTime` is raised.
     goes_forward : bool
-        False if something else will call the function at the user's parameters afterwards.
+        False if the caller will call the function at the user's parameters afterwards.
 
     Attributes
     ----------
@@ -110,6 +109,7 @@ class Cost:
     own: Precision
     best: Precision
     _around: Surroundings
+    _binding: Binding
 
     def __init__(
         self,
@@ -182,12 +182,16 @@ class Cost:
             function, theta = self._evaluator.function, self._parameters.theta()
             around = Surroundings(self._evaluator, theta, self._random, self._tell)
             ways = possible_bindings(function, self._parameters, theta, self._call, self.name)
-            found = find_call(around, ways)
-            # Those that are not chosen have buffers, too.
-            del ways
-            stack.callback(found.binding.restore)
+            trials = working_calls(self._evaluator, ways)
+            # From now on θ is moved.
+            self._binding = trials[0].binding
+            stack.callback(self._restore)
             if self._goes_forward:
-                stack.push(partial(self._go_forward, found.binding))
+                stack.push(self._go_forward)
+            found = find_call(around, trials)
+            self._binding = found.binding
+            # Those that are not chosen have buffers, too.
+            del ways, trials
             self.convention, self.value = found.binding.convention, found.value
             self.passed_over, self.notes = found.passed_over, found.notes
             began, n_before = time.perf_counter(), self.n_evaluations
@@ -219,12 +223,18 @@ class Cost:
             # It reports the progress to this object: a circle would keep θ in memory.
             del self._around
 
-    def _go_forward(self, binding: Binding, kind: type[BaseException] | None, *_: object) -> None:
+    def _restore(self) -> None:
+        self._binding.restore()
+
+    def _go_forward(self, kind: type[BaseException] | None, *_: object) -> None:
         """Evaluate J(θ) once more, unless somebody wants the check to end."""
         if kind is None or issubclass(kind, (Exception, OutOfTime)):
+            # The function may have changed its argument.
+            self._restore()
             # The time for it has been kept.
             self._evaluator.deadline = math.inf
-            self._evaluator.value_or_nan(binding)
+            self._evaluator.value_or_nan(self._binding)
+        if kind is None:
             self._tell()
 
     def position(self, parameter: Parameter) -> int:

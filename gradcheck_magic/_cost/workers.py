@@ -327,14 +327,15 @@ class Workers:
         return lost
 
     def _cancel(self) -> None:
-        """Cancel all waiting tasks, and stop our own processes if the running tasks do not end.
+        """Cancel all waiting tasks, and wait for the running ones: they call the user's function.
 
-        A cost may hang in one of them, and the next check would wait for it.
+        A cost may hang in one of them, and the next check would wait for it. So our own processes
+        are then stopped.
         """
         for future in self._running:
             future.cancel()
         running = [future for future in self._running if not future.done()]
-        if self._pool.is_ours and running and wait(running, GRACE).not_done:
+        if wait(running, GRACE).not_done and self._pool.is_ours:
             self._pool.executor.shutdown(wait=False, kill_workers=True)
         self._running.clear()
 

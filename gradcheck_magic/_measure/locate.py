@@ -9,7 +9,7 @@ half is measured, because residuals along one direction add up.
 
 Every suspect is measured individually, and only that measurement makes an entry wrong. Where all
 entries sampled from a box are wrong, the box is reported instead of each entry in it. A search that
-has taken as long as measuring every entry ends with just that, so it never takes twice as long.
+has taken as long as measuring every entry ends with just that, and so takes about twice as long.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import inspect
 import itertools
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -98,8 +99,9 @@ class CellInterrupted(InputRejected):
 
 
 class WaitingCells(ast.NodeTransformer):
-    """Makes cells wait for a check in another thread, where a kernel may handle a card's buttons.
+    """Makes cells of the main thread wait for a check that the magics make in another thread.
 
+    There a kernel may handle a card's buttons, and run the cells of a subshell: these never wait.
     After Ctrl-C it poses, for one cell, as one of IPython's transformers of code: these can keep a
     cell from running, which no listener to an event can.
     """
@@ -119,6 +121,8 @@ class WaitingCells(ast.NodeTransformer):
     def _pre_run_cell(self, _: object) -> None:
         # After Ctrl-C, a cell that is no Python was not transformed.
         self._stop_rejecting()
+        if threading.current_thread() is not threading.main_thread():
+            return
         try:
             stuck = wait_for_check()
         except KeyboardInterrupt:

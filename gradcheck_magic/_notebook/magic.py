@@ -358,6 +358,9 @@ class GradcheckMagics(Magics):
         if before.is_watching:
             self._watch, self._cells = before._watch, before._cells
             self._cells.ended = self._after_cell
+            # They come after those that wait: the time for which a cell waits is not its own.
+            self._cells.ignore()
+            self._cells.follow()
 
     def _unwatch(self) -> None:
         if self._watch is None:
@@ -376,8 +379,8 @@ class GradcheckMagics(Magics):
             del self.shell.magics_manager.registry[type(self).__name__]
         if is_strict:
             raise InputError(
-                "The extension was unloaded, but its watch is strict: end the watch first, with "
-                "%gradcheck --unwatch."
+                "The extension was unloaded, which has ended its strict watch: end a watch with "
+                "%gradcheck --unwatch before you unload the extension."
             )
         say("gradcheck: the extension was unloaded, which has ended its watch.")
 

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from gradcheck_magic import InputError
+from gradcheck_magic import InputError, Verdict, check_gradients
 from gradcheck_magic._cost.convention import Binding, Convention
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Direction
@@ -245,3 +245,15 @@ def test_moved_as_the_array_itself_would_be(dtype, layout):
     batch = EntryBatch(0, range(6), 1e-7)
     evaluator(lambda: seen.append(W.copy()) or 1.0).pairs(bound(W, Convention.CLOSURE), batch)
     assert np.array_equal(seen, expected)
+
+
+@pytest.mark.parametrize("mode", ["full", "scan"])
+@pytest.mark.parametrize("dtype", [">f8", ">f4"])
+def test_bytes_in_another_order(dtype, mode):
+    """Arrays as they are read from a file are moved in place, and restored."""
+    W = np.linspace(-1.0, 2.0, 6).astype(dtype).reshape(2, 3)
+    before = W.tobytes()
+    check = check_gradients([W], [2 * W], lambda: float(np.sum(W**2, dtype=np.float64)), mode=mode)
+    assert check.verdict is Verdict.CORRECT
+    assert W.tobytes() == before
+    assert W.dtype == dtype

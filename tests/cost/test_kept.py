@@ -19,6 +19,7 @@ import pytest
 
 from gradcheck_magic import (
     GradientCheckInterrupted,
+    InputError,
     Verdict,
     check_gradients,
     gradient_checking,
@@ -456,18 +457,57 @@ def test_activations_out_of_sight_in_time(clock, budget):
     assert np.array_equal(backward()["dW"], right)
 
 
-def test_activations_out_of_sight_after_an_error():
-    """A cost that fails beside θ is called at θ once more."""
+def fails(W, n):
+    if n == 20:
+        raise StoppedError
+
+
+def doubles(W, n):
+    """Change the argument, but not at θ."""
+    if n == 20:
+        W *= 2
+
+
+def fails_far_away(W, n):
+    """Fail at other points around θ, where every entry is 1."""
+    if np.abs(W - 1).max() > 0.02:
+        raise StoppedError
+
+
+def nothing(W, n):
+    pass
+
+
+@pytest.mark.parametrize(("error", "of_cost", "of_grads", "options"), [
+    pytest.param(StoppedError, fails, None, {"call": "closure"}, id="in the notebook"),
+    pytest.param(StoppedError, fails, None, {"call": "arguments"}, id="in a copy"),
+    pytest.param(InputError, doubles, None, {"call": "arguments"},
+                 id="HARD: it changes its argument"),
+    pytest.param(InputError, nothing, None, {}, id="HARD: it can be called in two ways"),
+    pytest.param(StoppedError, fails_far_away, nothing, {"call": "arguments", "points": 3},
+                 id="HARD: it fails at another point"),
+    pytest.param(StoppedError, nothing, fails_far_away, {"call": "arguments", "points": 3},
+                 id="HARD: its gradient does"),
+])  # fmt: skip
+def test_activations_out_of_sight_after_an_error(error, of_cost, of_grads, options):
+    """A check that ends with an error calls the cost at θ once more."""
     params, cost, backward = hyperbolic(in_context.set, in_context.get)
+    params["W"][...] = 1
+    cost()
     right, n_calls = backward()["dW"], count()
+    # Another array than that of the notebook makes a difference without an argument.
+    default = params["W"] if options else params["W"].copy()
 
-    def fails():
-        if next(n_calls) == 20:
-            raise StoppedError
-        return cost()
+    def spoiled(W=default):
+        of_cost(W, next(n_calls))
+        return cost(W)
 
-    with pytest.raises(StoppedError):
-        check_gradients(params, backward(), fails)
+    def grads(params):
+        of_grads(params["W"], 0)
+        return backward()
+
+    with pytest.raises(error):
+        check_gradients(params, grads if of_grads else backward(), spoiled, **options)
     assert np.array_equal(backward()["dW"], right)
 
 
@@ -646,7 +686,8 @@ def test_a_type_is_asked_once(monkeypatch):
     monkeypatch.setattr(reached, "_is_users_class", lambda t: asked.append(t) or is_users(t))
     layers = [Layer(3, 3) for _ in range(50)]
     list(reached.reached(lambda: layers))
-    assert asked.count(Layer) <= 2
+    # Once for the kind of the layers, and once for their class itself.
+    assert asked.count(Layer) == 2
 
 
 def test_an_array_that_is_resized():

@@ -4,10 +4,11 @@ Processes and clusters are tested in `tests/slow/clusters`.
 """
 
 import importlib
+import itertools
 import sys
 import threading
 import warnings
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import loky
 import numpy as np
@@ -28,7 +29,11 @@ from shared_costs import (
 )
 
 from gradcheck_magic import InputError, check_gradients
+from gradcheck_magic._cost import workers
 from gradcheck_magic._cost.worker_process import _known
+
+# An error of a test must not leave it waiting for ever.
+SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +215,33 @@ def test_threads_share_the_filters_of_warnings(threads):
 @pytest.mark.parametrize("kind", [ValueError, StrangeError])
 def test_errors_of_the_cost(threads, kind):
     see_an_error_of_the_cost(kind, threads)
+
+
+def test_no_call_goes_on_after_an_error(threads, monkeypatch):
+    """The check waits for what the other thread still evaluates, before the last call at θ."""
+    theta, calls, ended = np.ones(300), itertools.count(), []
+    is_busy, may_end = threading.Event(), threading.Event()
+
+    def cost(x):
+        if threading.current_thread() is not threading.main_thread():
+            match next(calls):
+                case 0:
+                    assert is_busy.wait(SECONDS)
+                    raise LookupError
+                case 1:
+                    is_busy.set()
+                    assert may_end.wait(SECONDS)
+        ended.append(np.array_equal(x, theta))
+        return float(x @ x)
+
+    monkeypatch.setattr(workers, "wait", lambda *given: (may_end.set(), wait(*given))[1])
+    try:
+        with pytest.raises(LookupError):
+            check_gradients(theta, 2 * theta, cost, mode="full", workers=threads)
+        assert may_end.is_set()
+        assert ended[-1]
+    finally:
+        may_end.set()
 
 
 def test_notebook_with_an_executor(run, shell, threads):

@@ -116,6 +116,8 @@ def test_ignored_as_far_as_is_known_without_a_cost():
     pytest.param(lambda W, b: W.sum() + b.sum(), [False, False], 3, id="both are"),
     pytest.param(lambda W, b: W.sum() if np.allclose(b, B) else np.nan, [False, True], 3,
                  id="HARD: no number with both"),
+    pytest.param(lambda W, b: (np.ravel(W)[:3] - b).sum(), [False, False], 3,
+                 id="HARD: only their difference is"),
 ])  # fmt: skip
 def test_ignored_together(reads, ignored, evaluations):
     """One evaluation is enough for all that are not used."""

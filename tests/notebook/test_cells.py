@@ -330,6 +330,16 @@ def test_a_cell_does_not_wait_for_a_thread_of_the_users_own(shell):
         assert check.n_looks == 0
 
 
+def test_a_cell_of_a_subshell_does_not_wait(shell):
+    """One looks in there while something runs."""
+    with Check(99).running() as check:
+        subshell = threading.Thread(target=shell.run_cell, args=["a = 1"])
+        subshell.start()
+        subshell.join(SECONDS)
+        assert shell.user_ns["a"] == 1
+        assert check.n_looks == 0
+
+
 def test_a_cell_does_not_wait_for_a_stuck_check(shell, clock):
     """It says why, and later cells find out at once."""
     clock.tick = STUCK_SECONDS / 2

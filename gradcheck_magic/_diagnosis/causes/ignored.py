@@ -70,7 +70,8 @@ def _change_with(mismatches: Sequence[Mismatch], case: Case) -> float:
     """Return how much the cost changes if some parameters are moved far; 0 if it is not known."""
     if case.cost is None:
         return 0.0
-    there = case.theta.copy()
+    # Each is moved by other numbers: the cost may depend on the difference of two.
+    there, random = case.theta.copy(), np.random.default_rng(0)
     for mismatch in mismatches:
-        there[mismatch.part] += np.random.default_rng(0).normal(size=mismatch.size)
+        there[mismatch.part] += random.normal(size=mismatch.size)
     return abs(case.cost.at(there) - case.cost.best.value)
