@@ -177,10 +177,12 @@ class Cost:
         show_progress(self._evaluator)
         with ExitStack() as stack:
             stack.enter_context(self._evaluator.guard).release()
-            # Copying a large θ takes a while, too.
+            # Copying a large θ takes a while, too, and so does finding a direction.
             self._evaluator.require_time()
             function, theta = self._evaluator.function, self._parameters.theta()
+            self._evaluator.require_time()
             around = Surroundings(self._evaluator, theta, self._random, self._tell)
+            self._evaluator.require_time()
             ways = possible_bindings(function, self._parameters, theta, self._call, self.name)
             trials = working_calls(self._evaluator, ways)
             # From now on θ is moved.

@@ -41,10 +41,20 @@ from gradcheck_magic._cost.ownership import is_in_library
 from gradcheck_magic._inputs.arrays import library_of, torch_class
 from gradcheck_magic._inputs.containers import is_module
 
-__all__ = ["PLAIN", "Reached", "holds_state", "is_generator", "modules_read", "reached", "slots_of"]
+__all__ = [
+    "PLAIN",
+    "Reached",
+    "holds_state",
+    "is_generator",
+    "items_of",
+    "modules_read",
+    "reached",
+    "slots_of",
+]
 
 # Types whose values cannot change, and which hold nothing.
 PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, slice, np.ufunc})
+SEQUENCES: tuple[type[Any], ...] = (list, tuple, set, frozenset, deque)
 # Only this many items of a container are examined: longer lists are data.
 MOST_HELD = 1000
 # The walk ends after this many objects; a network by hand has some hundreds.
@@ -235,12 +245,20 @@ def modules_read(function: FunctionType) -> Iterator[tuple[str, ModuleType]]:
 def _inside_container(each: Reached) -> Iterator[Reached]:
     value = each.value
     keyed: Iterable[tuple[Any, Any]] = (
-        dict.items(value) if isinstance(value, dict) else enumerate(value)
+        dict.items(value) if isinstance(value, dict) else enumerate(items_of(value))
     )
     for key, item in islice(keyed, MOST_HELD):
         if type(item) not in PLAIN:
             name = f"{each.name}[{key!r}]" if type(key) in PLAIN else each.name
             yield Reached(name, item, each.owned)
+        if type(key) not in PLAIN:
+            yield Reached(each.name, key, each.owned)
+
+
+def items_of(value: Any) -> Iterator[Any]:
+    """Yield the items of a list, tuple, set or deque, whatever its class does when it is read."""
+    kind = next(kind for kind in SEQUENCES if isinstance(value, kind))
+    return iter(kind.__iter__(value))
 
 
 def _inside_array(each: Reached) -> Iterator[Reached]:
@@ -334,6 +352,6 @@ INSIDE: tuple[tuple[Any, Callable[[Reached], Iterator[Reached]]], ...] = (
     (functools.partial, _inside_partial),
     (type, _inside_class),
     (ModuleType, _inside_module),
-    ((dict, list, tuple, set, frozenset, deque), _inside_container),
+    ((dict, *SEQUENCES), _inside_container),
     (np.ndarray, _inside_array),
 )

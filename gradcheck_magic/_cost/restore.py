@@ -29,6 +29,7 @@ from gradcheck_magic._cost.reached import (
     PLAIN,
     Reached,
     holds_state,
+    items_of,
     modules_read,
     reached,
     slots_of,
@@ -41,7 +42,8 @@ from gradcheck_magic._inputs.parameters import array_leaves
 
 __all__ = ["Restored", "restored"]
 
-Restore = Callable[[], object]
+# What restores one thing, and returns True if that had changed.
+Restore = partial[Any]
 Array = NDArray[Any]
 # At most this many bytes of arrays are copied before a check, the smallest first. Of the others, at
 # most so many more are hashed, to tell if they have changed.
@@ -71,7 +73,6 @@ class Restored(ExitStack):
         self.logs: list[tuple[Any, int]] = []
         # Another thread that runs the user's code at the end, if there is one.
         self.thread: str | None = None
-        self.push(self._shorten_logs)
 
     def lost(self) -> tuple[list[str], str | None]:
         """Return the names of the large arrays that have changed, and cannot be restored.
@@ -83,22 +84,24 @@ class Restored(ExitStack):
         changed = [name for name, array, before in self.large if digest([(name, array)]) != before]
         return changed, self.thread
 
-    def _shorten_logs(self, error: object, *_: object) -> None:
-        """After an error or an interrupt, take back the activations that the check has added."""
-        for log, before in self.logs:
-            # What was empty is a record of the check rather than of a forward pass.
-            if error and before and _has_activations((log, before)):
-                while len(log) > before:
-                    log.pop()
+    def shorten_logs(self) -> bool:
+        """Take back activations that were added to lists, and return True if there are any."""
+        # What was empty is a record of the check rather than of a forward pass.
+        grown = [each for each in self.logs if each[1] and _has_activations(each)]
+        for log, before in grown:
+            while len(log) > before:
+                log.pop()
+        return bool(grown)
 
 
 def restored(params: object, *functions: object) -> Restored:
     """Return a context that restores all that some functions reach at its end, but not θ.
 
-    What a function counts or logs in plain variables stays: no backward pass reads it.
-    Signals cannot prevent the restoring: they are held back, except while the user's functions run,
-    when their own guards let them through. If another thread runs the user's code at the end, only
-    random states are restored: everything else may be what that thread has changed.
+    What a function counts or logs in plain variables stays, unless something else is restored: then
+    a count may say which of the activations are those of θ. Signals cannot prevent the restoring:
+    they are held back, except while the user's functions run, when their own guards let them
+    through. If another thread runs the user's code at the end, only random states are restored:
+    everything else may be what that thread has changed.
 
     Parameters
     ----------
@@ -111,7 +114,7 @@ def restored(params: object, *functions: object) -> Restored:
     try:
         # First of all, as what a signal raises must not be taken for an error of a user's object.
         stack.enter_context(InterruptGuard())
-        stack.callback(_restore_all, stack, *_everything(params, functions, stack))
+        stack.push(partial(_restore_all, stack, *_everything(params, functions, stack)))
     except BaseException:
         stack.__exit__(*sys.exc_info())
         raise
@@ -145,17 +148,32 @@ def _everything(
     return states, kept
 
 
-def _restore_all(stack: Restored, states: list[Restore], kept: list[Restore]) -> None:
+def _restore_all(
+    stack: Restored, states: list[Restore], kept: list[Restore], error: object, *_: object
+) -> None:
     """Restore everything, and raise only then what went wrong with one of them."""
-    errors = []
+    errors: list[Exception] = []
+    # After an error or an interrupt, the last call was not at θ.
+    is_any_restored = bool(error) and stack.shorten_logs()
     is_alone = not (stack.thread or thread_at_work(waiting=False))
-    for restore in (*states, *(kept if is_alone else ())):
-        try:
-            restore()
-        except Exception as error:  # noqa: BLE001 (an object of the user's may raise anything)
-            errors.append(error)
+    _run_all(states, errors)
+    if is_alone:
+        is_any_restored |= _run_all(kept, errors)
+        if is_any_restored:
+            _run_all([partial(r, counts=False) for r in kept if r.keywords.get("counts")], errors)
     if errors:
         raise errors[0]
+
+
+def _run_all(restores: list[Restore], errors: list[Exception]) -> bool:
+    """Restore in turn, collect the errors, and return True if anything had changed."""
+    has_changed = False
+    for restore in restores:
+        try:
+            has_changed |= bool(restore())
+        except Exception as error:  # noqa: BLE001 (an object of the user's may raise anything)
+            errors.append(error)
+    return has_changed
 
 
 # Variables, attributes and items
@@ -167,7 +185,9 @@ def _restores(each: Reached) -> Iterator[Restore]:
     if isinstance(value, dict):
         yield _items(value, counts=not each.owned)
     elif isinstance(value, (list, deque, set)):
-        yield partial(_restore_sequence, value, [*value], logs=not each.owned)
+        plain = not each.owned
+        saved = [*items_of(value)]
+        yield partial(_restore_sequence, value, saved, is_log=plain, counts=plain)
     elif isinstance(value, np.ndarray):
         if value.dtype.hasobject:
             yield partial(value.__setitem__, ..., value.copy())
@@ -205,9 +225,11 @@ def _attributes(each: Reached) -> Iterator[Restore]:
             yield _by_name(value, Access(read, object.__setattr__, object.__delattr__))
 
 
-def _restore_dict(value: Any, saved: dict[str, Any]) -> None:
-    if vars(value) is not saved:
-        object.__setattr__(value, "__dict__", saved)
+def _restore_dict(value: Any, saved: dict[str, Any]) -> bool:
+    if vars(value) is saved:
+        return False
+    object.__setattr__(value, "__dict__", saved)
+    return True
 
 
 def _contents_of(cell: CellType) -> Iterator[tuple[str, Any]]:
@@ -258,8 +280,8 @@ def _by_name(owner: Any, access: Access, *, counts: bool = False) -> Restore:
     return partial(_restore_names, owner, access, dict(access.read(owner)), counts=counts)
 
 
-def _restore_names(owner: Any, access: Access, saved: dict[Any, Any], *, counts: bool) -> None:
-    now = dict(access.read(owner))
+def _restore_names(owner: Any, access: Access, saved: dict[Any, Any], *, counts: bool) -> bool:
+    now, has_changed = dict(access.read(owner)), False
     if not saved.keys() <= now.keys():
         # All are put back anew, because what was removed would become the last.
         for name in now.keys() & saved.keys():
@@ -269,26 +291,31 @@ def _restore_names(owner: Any, access: Access, saved: dict[Any, Any], *, counts:
         was, is_now = saved.get(name, MISSING), now.get(name, MISSING)
         if was is is_now or (counts and {type(was), type(is_now)} <= COUNTS):
             continue
+        has_changed = True
         if was is not MISSING:
             access.put(owner, name, value)
         else:
             access.drop(owner, name)
+    return has_changed
 
 
-def _restore_sequence(value: Any, saved: list[Any], *, logs: bool) -> None:
+def _restore_sequence(value: Any, saved: list[Any], *, is_log: bool, counts: bool) -> bool:
     """Restore the items of a list, deque or set, by identity.
 
-    With `logs`, what was added stays, and numbers that were taken out stay away.
+    What was added to a log stays. With `counts`, numbers that were taken out stay away, and what is
+    counted stays.
     """
-    now = [*value]
-    if logs and (_has_grown(now, saved) or {*map(type, now + saved)} <= COUNTS):
-        return
-    if logs and {*map(type, saved)} <= PLAIN and _is_used_up(now, saved):
-        return
-    if not _is_same(now, saved):
-        kind = next(kind for kind in FILL if isinstance(value, kind))
-        kind.clear(value)  # type: ignore[attr-defined]
-        FILL[kind](value, saved)
+    now = [*items_of(value)]
+    if _is_same(now, saved) or (is_log and _has_grown(now, saved)):
+        return False
+    if counts and {*map(type, now + saved)} <= COUNTS:
+        return False
+    if counts and {*map(type, saved)} <= PLAIN and _is_used_up(now, saved):
+        return False
+    kind = next(kind for kind in FILL if isinstance(value, kind))
+    kind.clear(value)  # type: ignore[attr-defined]
+    FILL[kind](value, saved)
+    return True
 
 
 def _has_grown(now: list[Any], saved: list[Any]) -> bool:
@@ -361,13 +388,15 @@ def _memory_of(theta: list[object]) -> Callable[[Array], bool]:
     return overlaps
 
 
-def _restore_numbers(value: Any, array: Array, saved: Array) -> None:
+def _restore_numbers(value: Any, array: Array, saved: Array) -> bool:
     # `resize` may have freed the memory of the view.
     if isinstance(value, np.ndarray) and byte_bounds(value) != byte_bounds(array):
-        return
+        return False
     # Memory that has not changed is not written to: somebody else may be using it.
-    if not same_bits(array, saved):
-        array[...] = saved
+    if same_bits(array, saved):
+        return False
+    array[...] = saved
+    return True
 
 
 # Random states
