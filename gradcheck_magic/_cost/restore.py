@@ -58,7 +58,8 @@ FILL: dict[type, Callable[[Any, Any], object]] = {
 # The types of what a backward pass may need, besides objects of the user's and libraries' arrays.
 ACTIVATIONS = (float, np.generic, np.ndarray, tuple, list, dict)
 MISSING = object()
-# The types of what is counted or noted in a variable, before and after: no backward pass needs it.
+# The types of what is counted or noted in a variable, before and after: by itself, no backward pass
+# needs it.
 COUNTS = PLAIN - {float, complex} | {type(MISSING)}
 
 
