@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.calling import find_call, working_calls
+from gradcheck_magic._cost.calling import FoundCall, find_call, working_calls
 from gradcheck_magic._cost.convention import (
     Binding,
     Convention,
@@ -194,26 +194,30 @@ class Cost:
             self._binding = found.binding
             # Those that are not chosen have buffers, too.
             del ways, trials
-            self.convention, self.value = found.binding.convention, found.value
-            self.passed_over, self.notes = found.passed_over, found.notes
-            began, n_before = time.perf_counter(), self.n_evaluations
-            sizes = abs(found.value), abs(found.nearby)
-            self.scale = max(size for size in sizes if math.isfinite(size))
-            self.itemsize = itemsize_around(around, found)
-            self.constant = is_constant(around, found)
-            self.own = own_precision(around, found, self.itemsize)
-            self.best = in_double(around, self.own, constant=self.constant) or self.own
-            self.noise = self.own.noise
-            self.is_single = self.best is self.own and self.itemsize < DOUBLE
-            # That a single evaluation was slow must not decide between a full check and a scan.
-            typical = (time.perf_counter() - began) / (self.n_evaluations - n_before)
-            self._evaluator.seconds_each = min(self._evaluator.seconds_each, typical)
+            self._explore(around, found)
             if self._pool is not None:
                 evaluator, binding = self._evaluator, found.binding
                 self._workers = Workers(self._pool, evaluator, binding, self.itemsize)
             self._around = around
             self._stack = stack.pop_all()
         return self
+
+    def _explore(self, around: Surroundings, found: FoundCall) -> None:
+        """Find out how large and how precise J is, and how long it takes."""
+        self.convention, self.value = found.binding.convention, found.value
+        self.passed_over, self.notes = found.passed_over, found.notes
+        began, n_before = time.perf_counter(), self.n_evaluations
+        sizes = abs(found.value), abs(found.nearby)
+        self.scale = max(size for size in sizes if math.isfinite(size))
+        self.itemsize = itemsize_around(around, found)
+        self.constant = is_constant(around, found)
+        self.own = own_precision(around, found, self.itemsize)
+        self.best = in_double(around, self.own, constant=self.constant) or self.own
+        self.noise = self.own.noise
+        self.is_single = self.best is self.own and self.itemsize < DOUBLE
+        # That a single evaluation was slow must not decide between a full check and a scan.
+        typical = (time.perf_counter() - began) / (self.n_evaluations - n_before)
+        self._evaluator.seconds_each = min(self._evaluator.seconds_each, typical)
 
     def __exit__(self, kind: type[BaseException] | None, *details: Any) -> None:  # noqa: PYI036 (passed on)
         try:

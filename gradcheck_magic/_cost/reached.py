@@ -258,7 +258,7 @@ def _inside_container(each: Reached) -> Iterator[Reached]:
 def items_of(value: Any) -> Iterator[Any]:
     """Yield the items of a list, tuple, set or deque, whatever its class does when it is read."""
     kind = next(kind for kind in SEQUENCES if isinstance(value, kind))
-    return iter(kind.__iter__(value))
+    yield from kind.__iter__(value)
 
 
 def _inside_array(each: Reached) -> Iterator[Reached]:

@@ -19,7 +19,7 @@ from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 from gradcheck_magic._cost.frames import connected
 from gradcheck_magic._cost.ownership import PACKAGE
-from gradcheck_magic._cost.threads import other_threads, wait_for_check
+from gradcheck_magic._cost.threads import one_at_a_time, other_threads, wait_for_check
 from gradcheck_magic._notebook.plain_cards import say
 from gradcheck_magic.errors import GradientCheckError, InputError
 
@@ -28,6 +28,7 @@ __all__ = [
     "CellInterrupted",
     "CellSyntaxError",
     "WaitingCells",
+    "holding_cells",
     "require_no_other_cell",
     "run_body",
     "show_from_user_code",
@@ -139,6 +140,20 @@ class WaitingCells(ast.NodeTransformer):
     def _stop_rejecting(self) -> None:
         with contextlib.suppress(ValueError):
             self._shell.ast_transformers.remove(self)
+
+
+def holding_cells(cost_function: object) -> contextlib.ExitStack:
+    """Return a context for a check, for whose end the cells of the notebook wait.
+
+    Raises
+    ------
+    InputError
+        If a cell runs in another thread already, or a check there is stuck.
+    """
+    with one_at_a_time(cost_function, holds_cells=True) as stack:
+        # A cell that begins from now on waits.
+        require_no_other_cell()
+        return stack.pop_all()
 
 
 def require_no_other_cell() -> None:

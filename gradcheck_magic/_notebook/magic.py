@@ -24,7 +24,6 @@ from traitlets.config import Config
 
 from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
-from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._inputs.pairing import has_gradients
 from gradcheck_magic._inputs.parameters import mentioned_first, readable_key
 from gradcheck_magic._inputs.request import Progress
@@ -32,6 +31,7 @@ from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cells import (
     CellEvents,
     WaitingCells,
+    holding_cells,
     require_no_other_cell,
     run_body,
     show_from_user_code,
@@ -279,9 +279,7 @@ class GradcheckMagics(Magics):
             workers = _evaluated("workers", workers, namespace)
         arguments = _arguments(options, namespace)
         try:
-            with one_at_a_time(arguments["cost_function"], holds_cells=True):
-                # A cell that begins from now on waits.
-                require_no_other_cell()
+            with holding_cells(arguments["cost_function"]):
                 check = check_gradients(
                     **arguments, epsilon=options.epsilon, only=options.only, points=options.points,
                     progress=progress, previous=self._last.get(subject), mode=options.mode,
@@ -326,8 +324,7 @@ class GradcheckMagics(Magics):
         ) -> StepCurve:
             require_no_other_cell()
             arguments = _arguments(options, namespace)
-            with one_at_a_time(arguments["cost_function"], holds_cells=True):
-                require_no_other_cell()
+            with holding_cells(arguments["cost_function"]):
                 return step_curve(
                     **arguments, name=name, index=index, check=check, progress=progress
                 )

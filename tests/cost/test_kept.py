@@ -549,65 +549,56 @@ class Backwards(list):
         return reversed([self[k] for k in range(len(self))])
 
 
-class Ring:
-    """Activations in a store, and a count in a variable that says where the last ones are."""
+def rings():
+    """Return ways to keep activations in a store, where a count says which are the last ones.
 
-    def __init__(self, kind):
-        counts = Counter()
-        by_step, ring, array = {0: None}, [None] * 4, np.zeros((4, 8, 1))
-        owner = types.SimpleNamespace(by_step={}, stack=Backwards())
-        steps = count(1)
+    Each is a pair of functions: one keeps them, and one finds them.
+    """
+    counts, steps, step, last = Counter(), count(1), 0, [0]
+    by_step, ring, array = {0: None}, [None] * 4, np.zeros((4, 8, 1))
+    owner = types.SimpleNamespace(by_step={}, stack=Backwards())
 
-        def next_step():
-            nonlocal step
-            step += 1
-            return step
+    def next_step():
+        nonlocal step
+        step += 1
+        return step
 
-        step = 0
-        self.keep, self.find = {
-            "a dict": (lambda A: by_step.update({next_step(): A}), lambda: by_step[step]),
-            "a dict without the old": (
-                lambda A: (by_step.pop(step), by_step.update({next_step(): A})),
-                lambda: by_step[step],
-            ),
-            "a list": (lambda A: ring.__setitem__(next_step() % 4, A), lambda: ring[step % 4]),
-            "an array": (lambda A: array.__setitem__(next_step() % 4, A), lambda: array[step % 4]),
-            "an attribute": (
-                lambda A: owner.by_step.update({next_step(): A}),
-                lambda: owner.by_step[step],
-            ),
-            "counted in a dict": (
-                lambda A: (counts.update("t"), by_step.update({counts["t"]: A})),
-                lambda: by_step[counts["t"]],
-            ),
-            "counted by an iterator": (
-                lambda A: by_step.update({self.next_of(steps): A}),
-                lambda: by_step[self.last[0]],
-            ),
-            "HARD: a list that is read backwards": (
-                lambda A: (next_step(), owner.stack.append(A)),
-                lambda: owner.stack[step - 1],
-            ),
-        }[kind]
-        self.last = [0]
+    def next_of_all():
+        last[0] = next(steps)
+        return last[0]
 
-    def next_of(self, steps):
-        self.last[0] = next(steps)
-        return self.last[0]
+    return {
+        "a dict": (lambda A: by_step.update({next_step(): A}), lambda: by_step[step]),
+        "a dict without the old": (
+            lambda A: (by_step.pop(step), by_step.update({next_step(): A})),
+            lambda: by_step[step],
+        ),
+        "a list": (lambda A: ring.__setitem__(next_step() % 4, A), lambda: ring[step % 4]),
+        "an array": (lambda A: array.__setitem__(next_step() % 4, A), lambda: array[step % 4]),
+        "an attribute": (
+            lambda A: owner.by_step.update({next_step(): A}),
+            lambda: owner.by_step[step],
+        ),
+        "counted in a dict": (
+            lambda A: (counts.update("t"), by_step.update({counts["t"]: A})),
+            lambda: by_step[counts["t"]],
+        ),
+        "counted by an iterator": (
+            lambda A: by_step.update({next_of_all(): A}),
+            lambda: by_step[last[0]],
+        ),
+        "HARD: a list that is read backwards": (
+            lambda A: (next_step(), owner.stack.append(A)),
+            lambda: owner.stack[step - 1],
+        ),
+    }
 
 
-KINDS_OF_RINGS = [
-    "a dict", "a dict without the old", "a list", "an array", "an attribute", "counted in a dict",
-    "counted by an iterator", "HARD: a list that is read backwards",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", KINDS_OF_RINGS)
+@pytest.mark.parametrize("kind", rings())
 @pytest.mark.parametrize("end", ["check", "scan", "step curve", "interrupt", "error"])
 def test_a_count_that_says_where_activations_are(kind, end):
     """It is put back together with them, although counts in variables stay otherwise."""
-    ring = Ring(kind)
-    params, cost, backward = hyperbolic(ring.keep, ring.find)
+    params, cost, backward = hyperbolic(*rings()[kind])
     right = backward()["dW"]
     for _ in range(3):
         if end in WAYS_TO_END:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from clock import SECONDS
 
 from gradcheck_magic import InputError, check_gradients, gradient_checking, step_curve
 from gradcheck_magic._cost.threads import (
@@ -22,9 +23,6 @@ from gradcheck_magic._cost.threads import (
     show_progress,
     thread_at_work,
 )
-
-# An error of a test must not leave it waiting for ever.
-SECONDS = 60
 
 
 @pytest.fixture

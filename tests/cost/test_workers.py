@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import loky
 import numpy as np
 import pytest
+from clock import SECONDS
 from shared_costs import (
     CASES,
     AtOnce,
@@ -31,9 +32,6 @@ from shared_costs import (
 from gradcheck_magic import InputError, check_gradients
 from gradcheck_magic._cost import workers
 from gradcheck_magic._cost.worker_process import _known
-
-# An error of a test must not leave it waiting for ever.
-SECONDS = 60
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from clock import SECONDS
 from IPython.utils.capture import capture_output
 
 from gradcheck_magic import check_gradients
@@ -268,9 +269,6 @@ def test_an_endless_recursion_is_no_other_one(shell):
 
 
 # Cells and checks in other threads
-
-# An error of a test must not leave it waiting for ever.
-SECONDS = 60
 
 
 class Check:

@@ -1,5 +1,8 @@
 """A clock for tests: time passes only when the test says so, however busy the machine is."""
 
+# An error of a test must not leave it waiting for ever: the most seconds, of the real clock.
+SECONDS = 60
+
 
 class Clock:
     """A replacement for `time.perf_counter`, which the check uses.
