@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 
-__all__ = ["measured_noise", "noise_in_steps", "noise_level"]
+__all__ = ["granularity", "measured_noise", "noise_in_steps", "noise_level"]
 
 # The number of points on the line along which the noise is estimated, θ included, and their spacing
 # in units in the last place: wide enough to change J, but so near that J is straight except for the
@@ -20,17 +21,19 @@ SPACING = 8
 # near θ above which it is examined in more detail.
 STEP_SPACING = 1e-7
 SUSPICIOUS = 30.0
-# For the details, some entries are moved by these steps. From one step to the next, the second
-# difference grows 8 times for a kink in J, 64 times for curvature, and not at all for noise. The
-# change of J itself grows 8 times for a slope; if there was no change at all before, J is a
-# staircase.
+# For the details, some entries are moved by these steps, the smallest first. From one step to the
+# next, the second difference grows 8 times for a kink in J, 64 times for curvature, and not at all
+# for noise. It counts once it is BENT units of what storing J loses. The change of J itself grows 8
+# times for a slope; if it jumps from STILL such units to more than STAIRCASE, J is a staircase.
 PROBES = 4
-NOISE_STEPS = (1.25e-8, 1e-7, 8e-7, 6.4e-6, 5.1e-5, 4.1e-4)
+NOISE_STEPS = tuple(2e-13 * 8.0**k for k in range(11))
 STEADY_NOISE = 5.0
-STAIRCASE = 256.0
-# If J does not change near θ, these steps are tried until it changes or is not finite. If it needs
-# fewer decimals than this before and after the change, it was rounded.
-WIDE_STEPS = (1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+BENT, STILL, STAIRCASE = 64.0, 2.0, 256.0
+# If J does not change near θ, these steps are tried until it changes or is not finite. There, its
+# noise shows at steps that are these multiples of it. If it needs fewer decimals than this before
+# and after the change, it was rounded.
+WIDE_STEPS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+WIDER, WIDEST = (1.0, 10.0), 1e-2
 DECIMALS = 10
 
 
@@ -40,37 +43,54 @@ def measured_noise(around: Surroundings, precision: Precision) -> float:
     Near θ, the rounding of intermediate values in a lower precision would not be noticed.
     """
 
-    def on_line(spacing: float) -> float:
+    def on_line(spacing: float) -> list[float]:
         distances = [k * spacing for k in range(1, POINTS_ON_LINE)]
-        moved = [around.along(precision.binding, distance) for distance in distances]
-        return noise_level([precision.value, *moved])
+        return [precision.value, *(around.along(precision.binding, each) for each in distances)]
 
     nearest = SPACING * float(np.finfo(precision.binding.dtype or around.theta.dtype).eps)
-    near = far = on_line(nearest)
+    near = far = noise_level(on_line(nearest))
     # However well J was computed, storing it loses half a unit in the last place.
     stored = precision.eps * abs(precision.value) / 2
     if nearest < STEP_SPACING:
-        far = on_line(STEP_SPACING)
+        far = noise_level(on_line(STEP_SPACING))
     if near == far == 0:
-        far = _rounding(around, precision)
+        far = _noise_of_stairs(around, precision, on_line)
     elif far > SUSPICIOUS * max(near, stored):
         # Kinks, and parameters to which J is very sensitive, look like noise along the line.
         far = min(far, noise_in_steps(around, precision))
     return max(stored, near, far)
 
 
-def _rounding(around: Surroundings, precision: Precision) -> float:
-    """Return the largest rounding error of a cost that does not change near θ; 0.0 if not rounded.
+def _noise_of_stairs(
+    around: Surroundings, precision: Precision, on_line: Callable[[float], list[float]]
+) -> float:
+    """Return the noise of a cost that does not change near θ.
 
-    If the cost is exactly 2.362 at θ and exactly 2.371 where it first changes, it was rounded to
-    three decimals: its stairs are too wide for any difference to show them.
+    Its stairs are too wide for small steps to show them. If it is exactly 2.362 at θ and exactly
+    2.371 where it first changes, it was rounded to three decimals; if all its values are multiples
+    of 2⁻⁸, it was rounded to these. Otherwise something in it was.
     """
     for step in WIDE_STEPS:
         moved = around.along(precision.binding, step)
         if moved != precision.value:
-            decimals = max(_decimals(precision.value), _decimals(moved))
-            return 0.5 * 10.0**-decimals if decimals < DECIMALS else 0.0
-    return 0.0
+            break
+    else:
+        return 0.0
+    decimals = max(_decimals(precision.value), _decimals(moved))
+    noise = 0.5 * 10.0**-decimals if decimals < DECIMALS else 0.0
+    spacings = dict.fromkeys(min(wider * step, max(step, WIDEST)) for wider in WIDER)
+    for spacing in spacings:
+        values = on_line(spacing)
+        noise = max(noise, noise_level(values), granularity(values) / 2)
+    return noise
+
+
+def granularity(values: Sequence[float]) -> float:
+    """Return the largest power of two of which all values are multiples; 0.0 if all are zero."""
+    finite = [abs(value) for value in values if value and math.isfinite(value)]
+    # The denominator of a double is a power of two; that of a whole number is 1.
+    exact = [value.as_integer_ratio() for value in map(float, finite)]
+    return min(((n & -n) / d for n, d in exact), default=0.0)
 
 
 def _decimals(value: float) -> int:
@@ -82,32 +102,32 @@ def _decimals(value: float) -> int:
 
 def noise_in_steps(around: Surroundings, precision: Precision) -> float:
     """Return the noise of J from steps along some entries, separated from kinks and curvature."""
-    moved, value = partial(around.beside, precision.binding), precision.value
     size = len(around.theta)
     chosen = around.random.choice(size, size=min(size, PROBES), replace=False)
-    changes = [
-        [(moved(i, step) - value, moved(i, -step) - value) for step in NOISE_STEPS]
-        for i in chosen.tolist()
-    ]
-    stored = precision.eps * abs(value) / 2
-    levels = [level for each in changes if (level := _noise_in_changes(each, stored)) > 0]
-    changing = sum(any(up or down for up, down in each) for each in changes)
+    moved = partial(around.beside, precision.binding)
+    found = [_noise_along(partial(moved, i), precision) for i in chosen.tolist()]
+    levels = [level for level in found if level]
+    changing = sum(level is not None for level in found)
     # Noise would appear in most of the entries.
     return float(np.median(levels)) if 2 * len(levels) >= max(changing, 1) else 0.0
 
 
-def _noise_in_changes(changes: list[tuple[float, float]], stored: float) -> float:
-    """Return the part of the changes that does not grow with the step, which is the noise."""
-    flat = [up == down == 0 for up, down in changes]
-    bends = [abs(up + down) for up, down in changes]
-    for k in range(len(changes) - 1):
-        if flat[k] and not flat[k + 1]:
-            size = max(map(abs, changes[k + 1]))
-            return size if size > STAIRCASE * stored else 0.0
-        if bends[k] > 0:
-            larger = bends[k + 1]
-            return max(bends[k], larger) if larger <= STEADY_NOISE * bends[k] else 0.0
-    return 0.0
+def _noise_along(moved: Callable[[float], float], precision: Precision) -> float | None:
+    """Return the part of the changes that does not grow with the step; None without a change."""
+    value = precision.value
+    stored = precision.eps * abs(value) / 2
+    size = bend = math.inf
+    changes = False
+    for step in NOISE_STEPS:
+        before, bent = size, bend
+        up, down = moved(step) - value, moved(-step) - value
+        size, bend = max(abs(up), abs(down)), abs(up + down)
+        changes |= size > 0
+        if before <= STILL * stored and size > STAIRCASE * stored:
+            return size
+        if math.inf > bent > BENT * stored:
+            return max(bent, bend) if bend <= STEADY_NOISE * bent else 0.0
+    return 0.0 if changes else None
 
 
 def noise_level(values: Sequence[float]) -> float:

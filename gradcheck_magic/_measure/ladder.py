@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Self, TypeVar
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 __all__ = [
     "NOISE_DEVIATIONS",
     "RATIO",
+    "REAL",
     "Estimate",
     "Ladder",
     "Rung",
@@ -50,7 +51,7 @@ APART = 4.0
 SAFETY = 4.0
 MARGIN = 1.5
 EXTRAPOLATED = 128.0
-# The largest step, in units of max(1, |θᵢ|).
+# The largest step, in units of the length scale.
 LARGEST_STEP = 0.4
 # Noise that no single step shows is at most this part of |J|; anything larger is how J behaves.
 HIDDEN = 1e-6
@@ -129,6 +130,24 @@ class Rungs:
         columns = (self.step, self.forward, self.backward, self.central, self.round_off)
         return Rung(*(float(column[k]) for column in columns))
 
+    def rows(self, which: NDArray[np.intp]) -> Self:
+        """Return some of the rungs."""
+        return type(self)(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    def replaced(self, which: NDArray[np.intp], others: Self) -> Self:
+        """Return the same rungs, with others in place of some."""
+        columns = {field.name: getattr(self, field.name).copy() for field in fields(self)}
+        for name, column in columns.items():
+            column[which] = getattr(others, name)
+        return type(self)(**columns)
+
+    def has_same_gap(self, wider: Self) -> NDArray[np.bool_]:
+        """Return True where wider steps have the same slopes on either side, as at a kink."""
+        gap = np.abs(wider.gap)
+        slack = SAME_WITHIN * gap + self.round_off
+        same: NDArray[np.bool_] = np.abs(self.gap - wider.gap) <= 2 * slack
+        return same & (np.abs(self.central - wider.central) <= slack)
+
     @property
     def gap(self) -> Vector:
         """The forward slopes minus the backward slopes; nan where one is missing."""
@@ -171,7 +190,7 @@ class Ladder:
     Parameters
     ----------
     scale, cost : float
-        max(1, |θᵢ|), and |J|.
+        The length over which J is expected to bend, and |J|.
     smallest : float
         The smallest step that θᵢ can take without losing it to rounding.
 

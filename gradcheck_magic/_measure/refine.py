@@ -30,6 +30,7 @@ from gradcheck_magic._measure.central_differences import (
 from gradcheck_magic._measure.ladder import (
     NOISE_DEVIATIONS,
     RATIO,
+    REAL,
     Estimate,
     Ladder,
     Rung,
@@ -72,12 +73,20 @@ STEADY_VALUE = 0.25
 # The gap between the slopes on the two sides, relative to the entry, up to which the textbook pass
 # may settle it. This is more than noise, and less than truncation that would cost three digits.
 STRAIGHT = 0.01
-# Steps of a second look, in units of max(1, |θᵢ|): the best one for a central difference in double
+# The length scale of entries above LARGE is how much they differ if that is less than 1/LARGE of
+# them.
+LARGE = 1e3
+# J bends within a step if the slopes on the two sides differ by more than 1/STEPS_PER_BEND of the
+# slope, and if J changes by more than LITTLE of its size because of that. The step is then made
+# SHORTER, at most SHORTENED times.
+STEPS_PER_BEND, LITTLE = 30.0, 1e-10
+SHORTER, SHORTENED = 32.0, 6
+# Steps of a second look, in units of the length scale of an entry: the best one for a central difference in double
 # precision, and the largest first one, for when noise rules out smaller steps. (Rungs are a factor
 # of RATIO apart.)
 BEST_STEP = 6e-6
 FIRST_STEP = 1e-3
-# Where J is a staircase, this step is wider than most stairs; in units of max(1, |θᵢ|).
+# Where J is a staircase, this step is wider than most stairs; in units of the length scale.
 STAIRS = 1e-2
 # Where J is flat, an analytic value below this part of the error bar shows with no step at all.
 HOPELESS = 1e-3
@@ -107,8 +116,10 @@ class SteppedEntries:
 
     Attributes
     ----------
-    theta, scale : ndarray
-        The values of the entries in float64, and max(1, |θᵢ|) for each of them.
+    theta : ndarray
+        The values of the entries in float64.
+    scale : ndarray
+        The length over which J is expected to bend along each entry; `shorten_scale` corrects it.
     """
 
     def __init__(self, cost: Cost, parameter: Parameter, ks: Sequence[int]) -> None:
@@ -118,7 +129,7 @@ class SteppedEntries:
         self._position = cost.position(parameter)
         self._where = slice(ks.start, ks.stop) if isinstance(ks, range) else np.asarray(ks)
         self.theta = self.values.astype(np.float64)
-        self.scale = np.maximum(1.0, np.abs(self.theta))
+        self.scale = expected_scale(self.theta, parameter)
 
     def __len__(self) -> int:
         return len(self.theta)
@@ -158,9 +169,71 @@ class SteppedEntries:
             table.store(first, GROSS / CLEAR)
         return first
 
+    @property
+    def smallest(self) -> Vector:
+        """The smallest step that each entry can take without losing it to rounding."""
+        places = np.spacing(np.abs(self.values)).astype(np.float64)
+        return PLACES * np.maximum(places, LEAST_PLACE)
+
+    def resolved(self, first: Rungs) -> Rungs:
+        """Return the first rungs, with other steps for entries for which these say nothing.
+
+        A step may be lost in the rounding of a large entry. It may also be so wide that J has bent
+        or levelled off long before, where the entry has a small unit: then it is shortened until J
+        is nearly straight.
+        """
+        lost = np.flatnonzero(first.step < self.smallest)
+        if lost.size:
+            first = first.replaced(lost, self.rungs(lost, 2 * self.smallest[lost]))
+        bent = np.flatnonzero(self._is_bent(first))
+        for _ in range(SHORTENED):
+            steps = first.step[bent] / SHORTER
+            bent, steps = (each[steps >= self.smallest[bent]] for each in (bent, steps))
+            if not bent.size:
+                break
+            nearer = self.rungs(bent, steps)
+            # The gap of a kink stays as it is.
+            kinked = nearer.has_same_gap(first.rows(bent))
+            bent, nearer = bent[~kinked], nearer.rows(np.flatnonzero(~kinked))
+            first = first.replaced(bent, nearer)
+            bent = bent[self._is_bent(nearer)]
+        return first
+
+    def _is_bent(self, rungs: Rungs) -> Mask:
+        """Return which rungs are so wide that J may bend within their steps."""
+        gap, scale = np.abs(rungs.gap), self.cost.scale
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            # Near a stationary point, J is bent in comparison with its slope, but changes little.
+            least = np.maximum(np.abs(rungs.central) / STEPS_PER_BEND, LITTLE * scale / rungs.step)
+            bent: Mask = gap > np.maximum(REAL * rungs.round_off, least)
+        return bent
+
+    def shorten_scale(self, first: Rungs) -> None:
+        """Expect J to bend as soon as the gaps between the slopes on the two sides suggest."""
+        gap = np.abs(first.gap)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            length = np.sqrt(self.cost.scale * first.step / gap)
+            seen = (gap > REAL * first.round_off) & (length > 0)
+        self.scale = np.where(seen, np.minimum(self.scale, length), self.scale)
+
     def _values(self, precision: Precision) -> NDArray[Any]:
         values: NDArray[Any] = precision.binding.slots[self._position][self._where]
         return values
+
+
+def expected_scale(theta: Vector, parameter: Parameter) -> Vector:
+    """Return the length over which J is expected to bend, for some entries of a parameter.
+
+    It is max(1, |θᵢ|), unless all entries are large and nearly the same, as times in seconds since
+    1970 are: then it is how much they differ.
+    """
+    scale: Vector = np.maximum(1.0, np.abs(theta))
+    if scale.max(initial=1.0) > LARGE:
+        values = np.asarray(parameter.array, dtype=np.float64)
+        spread = float(np.std(values))
+        if 0 < spread < np.abs(np.mean(values)) / LARGE:
+            return np.minimum(scale, max(1.0, spread))
+    return scale
 
 
 def steps_taken(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vector]:
@@ -196,7 +269,9 @@ class Refinement:
 
     def settle(self, first: Rungs) -> None:
         """Find a value and an error bar for every entry, given the rung of the first pass."""
-        table = self._table
+        table, entries = self._table, self._entries
+        first = entries.resolved(first)
+        entries.shorten_scale(first)
         table.store(first)
         open_ones, gross = self._judged(first)
         if not self._confirmed(first, np.flatnonzero(gross)):
@@ -344,8 +419,8 @@ class _SecondLook:
         self._aim = aim
         self._cost = entries.cost
         self._scale = float(entries.scale[k])
-        place = max(float(np.spacing(np.abs(entries.values[k]))), LEAST_PLACE)
-        self._ladder = Ladder(self._scale, PLACES * place, abs(self._cost.best.value))
+        smallest = float(entries.smallest[k])
+        self._ladder = Ladder(self._scale, smallest, abs(self._cost.best.value))
 
     @property
     def estimate(self) -> Estimate:
@@ -407,10 +482,13 @@ class _SecondLook:
         # A kink on the way would mislead the large steps, and make their two slopes differ.
         if not found or abs(gap_at_zero(near, far)) > off:
             return False
+        farther = yield from self._take(RATIO * STAIRS * self._scale)
+        # Any bounded function has far slopes that are nearly zero, but these never agree.
+        if not all(_agree(analytic, rung) for rung in (near, far, farther)):
+            return False
         if abs(near.central - slope) > STEADY_VALUE * off:
             return True
         # The larger step may have met the analytic value by chance, because of curvature.
-        farther = yield from self._take(RATIO * STAIRS * self._scale)
         return not follows_square_law([near, far, farther], 0)
 
     def _take(self, step: float) -> Generator[tuple[int, float], Rung, Rung]:
@@ -455,6 +533,12 @@ class _SecondLook:
             clear = off > CLEAR * bar and not self.is_disputed
             return clear and (is_narrow or not sharp)
         return is_narrow
+
+
+def _agree(slope: float, rung: Rung) -> bool:
+    """Return True if a rung shows a slope, roughly or within its error bar."""
+    largest = max(abs(slope), abs(rung.central))
+    return abs(rung.central - slope) <= STEADY_VALUE * largest + rung.round_off
 
 
 def measure(tables: list[MeasuredEntries], cost: Cost, pairing: Pairing, epsilon: float) -> None:
