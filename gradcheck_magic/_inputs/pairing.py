@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -82,6 +83,11 @@ class Pairing:
         """The indices into θ of the entries to check."""
         return np.concatenate([np.arange(p.start, p.stop) for p in self.checked])
 
+    @cached_property
+    def largest(self) -> float:
+        """The largest absolute value among the finite entries of the gradient."""
+        return max(map(largest_entry, self.gradients), default=0.0)
+
     def parts(self) -> Iterator[tuple[Parameter, slice]]:
         """Yield each checked parameter, and its slice of `indices`."""
         for parameter, (start, stop) in zip(self.checked, pairwise(self.starts), strict=True):
@@ -91,6 +97,12 @@ class Pairing:
     def analytic(self) -> Vector:
         """The backpropagated gradient over `indices`."""
         return np.concatenate(self.gradients)
+
+
+def largest_entry(gradient: Vector) -> float:
+    """Return the largest absolute value among the finite entries."""
+    most = max(float(gradient.max(initial=0.0)), -float(gradient.min(initial=0.0)))
+    return most if math.isfinite(most) else largest_entry(gradient[np.isfinite(gradient)])
 
 
 def pair(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._inputs.pairing import Pairing, largest_entry
 from gradcheck_magic._inputs.parameters import Parameter
 
-__all__ = ["ROUNDING", "Analytic", "gradient_under_test", "largest_entry"]
+__all__ = ["ROUNDING", "Analytic", "gradient_under_test"]
 
 Vector = NDArray[np.float64]
 
@@ -37,7 +36,9 @@ class Analytic:
     start : int
         The position of its first entry in `Pairing.indices`.
     largest : float
-        The largest absolute value among the finite entries.
+        The largest absolute value among its finite entries.
+    of_all : float
+        The same for the whole gradient, all parameters together.
     rounding : float
         A bound on the rounding error of any entry.
     """
@@ -46,6 +47,7 @@ class Analytic:
     start: int
     gradient: Vector
     largest: float
+    of_all: float
     rounding: float
 
 
@@ -61,10 +63,5 @@ def gradient_under_test(pairing: Pairing, i: int, cost: Cost) -> Analytic:
     most = max(SINGLE_EPS, AMPLIFIED * cost.own.eps)
     amplified = min(float(relative), most) if np.isfinite(relative) else 0.0
     rounding = float(ROUNDING * max(pairing.gradient_eps[i], amplified) * largest)
-    return Analytic(pairing.checked[i], pairing.starts[i], gradient, largest, rounding)
-
-
-def largest_entry(gradient: Vector) -> float:
-    """Return the largest absolute value among the finite entries."""
-    most = max(float(gradient.max(initial=0.0)), -float(gradient.min(initial=0.0)))
-    return most if math.isfinite(most) else largest_entry(gradient[np.isfinite(gradient)])
+    known = pairing.checked[i], pairing.starts[i], gradient
+    return Analytic(*known, largest, pairing.largest, rounding)

@@ -28,6 +28,8 @@ __all__ = ["DOUBLE_PRECISION", "SINGLE_PRECISION", "Comparison", "Tolerance", "c
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+# An entry is zero if it is known to be no more than this part of the largest of all.
+ZERO_BESIDE = 1e-3
 # The verdicts on entries that are wrong, to be inspected, unknown, or none of these.
 WORST_FIRST = (Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE, Verdict.CORRECT)
 
@@ -192,13 +194,16 @@ def _unknown(
     sizes = np.where(np.isfinite(sizes), sizes, 0.0)
     unknown = np.zeros(len(sizes), dtype=bool)
     negligible = []
-    of_all = tolerance.of_gradient * np.max(sizes, initial=0.0)
+    largest = np.max(sizes, initial=0.0)
+    of_all, of_zero = tolerance.of_gradient * largest, ZERO_BESIDE * largest
     for parameter, part, ks in measured.parts(pairing):
         if not len(ks):
             continue
         enough = tolerance.of_parameter * np.max(sizes[part], initial=0.0)
-        # Where both gradients are exactly zero, there are no three digits to be known.
-        nothing = np.isfinite(measured.uncertainty[part]) & (lost[part] | (sizes[part] == 0))
+        # Where both gradients are exactly zero, there are no three digits to be known: it must be
+        # certain only that this is little beside the rest.
+        nothing = (sizes[part] == 0) & (measured.uncertainty[part] <= of_zero)
+        nothing |= np.isfinite(measured.uncertainty[part]) & lost[part]
         wide = ~(measured.uncertainty[part] <= enough) & ~nothing
         unknown[part] = wide & ~(measured.uncertainty[part] <= of_all)
         if np.any(wide & ~unknown[part]):

@@ -38,6 +38,8 @@ class MeasuredEntries:
         nan until its entry is measured.
     rounding : ndarray
         A bound on the rounding error of the analytic values.
+    of_all : ndarray
+        The largest entry of the whole gradient under test.
     low, high : ndarray
         The slopes on the two sides of a kink at θ; equal where there is none.
     disputed : ndarray of bool
@@ -52,18 +54,22 @@ class MeasuredEntries:
     numerical: Vector
     uncertainty: Vector
     rounding: Vector
+    of_all: Vector
     low: Vector
     high: Vector
     disputed: Mask
     settled: Mask
 
     @classmethod
-    def planned(cls, positions: NDArray[np.intp], analytic: Vector, rounding: float) -> Self:
+    def planned(
+        cls, positions: NDArray[np.intp], analytic: Vector, rounding: float, of_all: float = 0.0
+    ) -> Self:
         """Return a table of entries that are still to be measured."""
         m = len(positions)
         textbook, numerical, uncertainty, low, high = np.full((5, m), np.nan)
-        known = positions, analytic, textbook, numerical, uncertainty, np.full(m, rounding)
-        return cls(*known, low, high, *np.zeros((2, m), dtype=bool))
+        known = positions, analytic, textbook, numerical, uncertainty
+        same_for_all = np.full(m, rounding), np.full(m, of_all)
+        return cls(*known, *same_for_all, low, high, *np.zeros((2, m), dtype=bool))
 
     @classmethod
     def joined(cls, tables: Iterable[Self]) -> Self:

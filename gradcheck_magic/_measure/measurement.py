@@ -10,6 +10,7 @@ from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.central_differences import default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
+from gradcheck_magic._measure.meeting_kinks import part_kinks
 from gradcheck_magic._measure.refine import measure
 from gradcheck_magic._measure.scan import Scan, Scanner, planned_scan
 from gradcheck_magic._wording import duration, some_were
@@ -93,6 +94,7 @@ class Measurement:
         """Measure the gradient in the chosen mode."""
         if self.scan is None:
             measure(self._tables, cost, self._pairing, self.epsilon)
+            part_kinks(self._tables, cost, self._pairing)
         else:
             Scanner(self.scan, cost, self._pairing, seed, self.epsilon).run()
 

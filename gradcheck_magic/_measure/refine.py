@@ -90,6 +90,8 @@ FIRST_STEP = 1e-3
 STAIRS = 1e-2
 # Where J is flat, an analytic value below this part of the error bar shows with no step at all.
 HOPELESS = 1e-3
+# A slope below this part of the largest entry of the gradient is of no interest where J is flat.
+FAINT = 1e-9
 # The smallest step, in units in the last place of θᵢ. Along a random direction, a typical entry
 # moves by no less.
 PLACES = 64
@@ -292,12 +294,6 @@ class Refinement:
         ]
         looks += [self._sharpen(first, k) for k in telling if not open_ones[k]]
         self._run_all(looks)
-        # Where θ is all zeros and every unit sits on its kink, many kinks meet. The gradient of
-        # backpropagation with all units shut is right, though it need not lie between the two
-        # slopes along a single entry.
-        if table.kinked.any() and not self._entries.theta.any():
-            off = np.abs(table.numerical) > table.uncertainty
-            table.disputed[:] |= (table.analytic == 0) & off
 
     def _judged(self, first: Rungs) -> tuple[Mask, Mask]:
         """Return which entries need a second look, and which disagree beyond any doubt."""
@@ -336,10 +332,11 @@ class Refinement:
             scale = self._entries.scale[found]
             steps = np.maximum(FIRST_STEP * scale, RATIO * first.step[found])
             second = self._entries.rungs(found, steps)
-            flat = found[second.is_flat]
+            is_known = second.is_flat & (second.round_off <= FAINT * self._table.of_all[found])
+            flat = found[is_known]
             still[flat] = True
             self._table.numerical[flat] = 0.0
-            self._table.uncertainty[flat] = second.round_off[second.is_flat]
+            self._table.uncertainty[flat] = second.round_off[is_known]
         return still
 
     def _worth_sharpening(self, first: Rungs, open_ones: Mask, gross: Mask) -> list[int]:
@@ -416,6 +413,7 @@ class _SecondLook:
         self._k = k
         self._first = first
         self._analytic, self._rounding = float(table.analytic[k]), float(table.rounding[k])
+        self._faint = FAINT * float(table.of_all[k])
         self._aim = aim
         self._cost = entries.cost
         self._scale = float(entries.scale[k])
@@ -521,8 +519,8 @@ class _SecondLook:
             return False
         if estimate.is_flat:
             # A larger step narrows the bar, but never enough to show a value this small.
-            flat = len(self._ladder.rungs) > 1
-            return flat and abs(self._analytic) < HOPELESS * estimate.bar
+            hopeless = 0 < abs(self._analytic) < HOPELESS * estimate.bar
+            return len(self._ladder.rungs) > 1 and (hopeless or estimate.bar <= self._faint)
         if len(self._ladder.rungs) < 3:  # noqa: PLR2004 (three must agree)
             return False
         off = abs(self._analytic - estimate.nearest(self._analytic))
@@ -560,7 +558,8 @@ def planned_entries(analytic: Analytic, ks: Sequence[int]) -> MeasuredEntries:
     """Return the table of some entries of one parameter that are still to be measured."""
     where = np.arange(ks.start, ks.stop) if isinstance(ks, range) else np.asarray(ks)
     values = analytic.gradient[where]
-    return MeasuredEntries.planned(analytic.start + where, values, analytic.rounding)
+    known = analytic.rounding, analytic.of_all
+    return MeasuredEntries.planned(analytic.start + where, values, *known)
 
 
 def measure_parameter(

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import forget_numbers
-from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._inputs.pairing import Pairing, largest_entry
 from gradcheck_magic._inputs.parameters import Parameter
-from gradcheck_magic._measure.analytic_gradient import ROUNDING, gradient_under_test, largest_entry
+from gradcheck_magic._measure.analytic_gradient import ROUNDING, gradient_under_test
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.locate import FEW_SUSPECTS, RegionSearch
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
