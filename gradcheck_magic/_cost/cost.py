@@ -294,6 +294,11 @@ class Cost:
         self._evaluator.guard.release()
         return self._around.at(self.best.binding, theta, wrap)
 
+    @property
+    def direction(self) -> Vector:
+        """A line along which every entry moves in proportion to its size."""
+        return self._around.direction
+
     def reexamine(self) -> bool:
         """Measure the noise again, in steps along single entries; return True if it is larger."""
         best = self.best

@@ -83,6 +83,14 @@ def _inconclusive(evidence: Evidence) -> Iterator[str]:
             "another point."
         )
     unknown = unknown & ~lost
+    meeting = unknown & measured.disputed & measured.kinked
+    if meeting.any():
+        yield (
+            f"Several kinks of `{cost.name}` meet at θ in {evidence.labels(meeting)}: near by, the "
+            "slope takes many values, and the analytic one may be another of them. Check at another "
+            "point; a small random bias is enough to part the kinks."
+        )
+    unknown = unknown & ~meeting
     if unknown.any():
         yield _too_wide(evidence, unknown)
 
@@ -107,6 +115,12 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
     size = float(np.max(np.abs(evidence.measured.numerical[unknown])))
     known = f"the numerical gradient of {names}, at most {size:.1e}, is known only to {bar:.1e}"
     carries = f"`{cost.name}` is {precision.value:.3g} and has noise of {precision.noise:.1e}"
+    height = evidence.measurement.jumps.height
+    if height:
+        return (
+            f"`{cost.name}` jumps by up to {height:.1e} near θ, as a solver does that stops early: "
+            f"{known}. Lower its tolerance, or let it make a fixed number of steps."
+        )
     if cost.is_single:
         return f"{carries}, in single precision: {known}. Compute the cost in float64."
     rounding = precision.eps / 2 * abs(precision.value)
@@ -163,6 +177,11 @@ def _why_correct(evidence: Evidence, difference: float) -> str:
         return (
             f"{off} comes from {evidence.labels(kinked)}, where θ is at a kink of `{cost.name}`: "
             "there, the gradient lies between the slopes on both sides; it agrees everywhere else."
+        )
+    if height := evidence.measurement.jumps.height:
+        return (
+            f"{off} is what a solver leaves that stops early: `{cost.name}` jumps by up to "
+            f"{height:.1e} near θ, and every entry agrees within the error bar of that."
         )
     expected = NOISE_DEVIATIONS * cost.noise / epsilon * np.sqrt(len(measured.textbook))
     if np.linalg.norm(measured.textbook - measured.analytic) <= expected:

@@ -9,6 +9,7 @@ from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.central_differences import default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
+from gradcheck_magic._measure.jumps import Jumps, allow_for_jumps
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.meeting_kinks import part_kinks
 from gradcheck_magic._measure.refine import measure
@@ -42,6 +43,8 @@ class Measurement:
     choice : str
         A sentence that says why this mode was chosen and how to choose the other; empty if the user
         chose, or if a full check takes next to no time.
+    jumps : Jumps
+        The jumps of J that were found, if small errors made it worthwhile to look for them.
     scan : Scan or None
         The findings of the scan, in that mode.
     """
@@ -49,6 +52,7 @@ class Measurement:
     def __init__(self, pairing: Pairing, epsilon: float | None, mode: Mode) -> None:
         self.epsilon = default_step(8) if epsilon is None else epsilon
         self.choice = ""
+        self.jumps = Jumps()
         self.scan: Scan | None = planned_scan(pairing) if mode == "scan" else None
         self._requested_mode = mode
         self._pairing = pairing
@@ -95,6 +99,7 @@ class Measurement:
         if self.scan is None:
             measure(self._tables, cost, self._pairing, self.epsilon)
             part_kinks(self._tables, cost, self._pairing)
+            self.jumps = allow_for_jumps(self._tables, cost, self._pairing)
         else:
             Scanner(self.scan, cost, self._pairing, seed, self.epsilon).run()
 

@@ -1,0 +1,153 @@
+"""Jumps of J: what a solver that stops early leaves, or an adaptive step, or a lookup in a table.
+
+Between two jumps, J is smooth, so that no noise shows near θ. But its slope there is not quite that
+of the function it stands for: it may be off by as much as the jumps make J drift. Therefore, if a
+gradient seems only a little wrong, J is followed along a line through θ and searched for jumps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._measure.central_differences import CLEAR
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
+
+__all__ = ["Jumps", "allow_for_jumps", "jumps_along"]
+
+Vector = NDArray[np.float64]
+
+# Errors beyond this part of the largest entry of their parameter have another origin.
+SMALL = 0.05
+# The number of lines, the distances on either side of θ up to which J is followed, in units of θ, and
+# the number of steps on each side.
+LINES, REACHES, STEPS = 3, (0.5, 0.03), 32
+# A jump shows in differences of this order, as PEAK times its height, while a smooth J makes them
+# small: it stands out from their median by this factor, and from the noise of J by this one.
+ORDER, PEAK, STANDS_OUT, ABOVE_NOISE = 6, 10.0, 20.0, 100.0
+# At most so many jumps are confirmed within each distance: a kink also stands out, but with steps
+# that are FINER times as short only a jump is still as high, or at least this part of it. AROUND is
+# the number of such steps on either side, and CLOSER how often they become finer.
+CONFIRMED, FINER, AROUND, CLOSER, STILL = 3, 8, 20, 2, 0.25
+# The gradient may be off by this many times the drift that jumps cause; up to DISPUTED times, it
+# cannot be told.
+ALLOWED, DISPUTED = 4.0, 100.0
+
+
+class Jumps(NamedTuple):
+    """The jumps of J near θ: the largest, and how far all of them together make J drift.
+
+    The drift is per unit of distance, along a line on which each entry moves by about its size.
+    """
+
+    height: float = 0.0
+    drift: float = 0.0
+
+
+def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pairing) -> Jumps:
+    """Widen the error bars by what jumps of J explain, if all errors are small; return the jumps.
+
+    Errors that are not much larger than that are disputed.
+    """
+    jumps = Jumps()
+    if not _errors_are_small(tables, pairing):
+        return jumps
+    random = np.random.default_rng(0)
+    theta = pairing.parameters.theta().astype(np.float64)
+    for _ in range(LINES):
+        line = cost.direction * random.choice([-1.0, 1.0], len(theta))
+        along, noise = partial(_at, cost, theta, line), cost.best.noise
+        found = (jumps, *(jumps_along(along, noise, reach) for reach in REACHES))
+        jumps = Jumps(*map(max, zip(*found, strict=True)))
+    if jumps.drift:
+        for table in tables:
+            _widen(table, jumps.drift, cost.direction, pairing)
+    return jumps
+
+
+def _widen(table: MeasuredEntries, drift: float, direction: Vector, pairing: Pairing) -> None:
+    for parameter, rows, _ in table.parts(pairing):
+        part = direction[parameter.start : parameter.stop]
+        bar = drift / math.sqrt(float(np.mean(np.square(part)))) if part.size else 0.0
+        off = np.abs(table.analytic[rows] - table.numerical[rows])
+        table.disputed[rows] |= (off > ALLOWED * bar) & (off < DISPUTED * bar)
+        table.uncertainty[rows] += ALLOWED * bar
+
+
+def _at(cost: Cost, theta: Vector, line: Vector, distance: float) -> float:
+    return cost.at(theta + distance * line)
+
+
+def _errors_are_small(tables: Sequence[MeasuredEntries], pairing: Pairing) -> bool:
+    """Return True if some entries are off, but none by much."""
+    is_any = False
+    for table in tables:
+        for _, rows, _ in table.parts(pairing):
+            analytic, numerical = table.analytic[rows], table.numerical[rows]
+            with np.errstate(invalid="ignore"):
+                off = np.abs(analytic - numerical)
+                wrong = off > CLEAR * (table.uncertainty[rows] + table.rounding[rows])
+            wrong &= ~table.disputed[rows]
+            largest = np.max(np.abs(numerical), initial=0.0, where=np.isfinite(numerical))
+            if np.any(wrong & ~(off <= SMALL * largest)):
+                return False
+            is_any = is_any or bool(wrong.any())
+    return is_any
+
+
+def jumps_along(along: Callable[[float], float], noise: float, reach: float) -> Jumps:
+    """Return the jumps of J along a line.
+
+    Parameters
+    ----------
+    along : callable
+        J at a distance from θ on the line.
+    noise : float
+        The noise of J.
+    reach : float
+        The distance to follow it on either side.
+    """
+    spacing = reach / STEPS
+    rough = _roughness(along, 0.0, spacing, STEPS)
+    # What is not finite is no jump.
+    rough[~np.isfinite(rough)] = 0.0
+    least = max(STANDS_OUT * float(np.median(rough)), ABOVE_NOISE * noise)
+    heights = [0.0]
+    for _ in range(CONFIRMED):
+        k = int(np.argmax(rough))
+        if rough[k] <= least:
+            break
+        place = (k + ORDER / 2 - STEPS) * spacing
+        heights.append(_confirmed(along, place, spacing, float(rough[k])) / PEAK)
+        # The same jump shows in all differences that span it.
+        rough[max(0, k - ORDER) : k + ORDER + 1] = 0.0
+    return Jumps(max(heights), sum(heights) / (2 * reach))
+
+
+def _roughness(
+    along: Callable[[float], float], middle: float, spacing: float, steps: int
+) -> Vector:
+    """Return the differences of high order, on a line with so many steps on either side."""
+    places = middle + spacing * np.arange(-steps, steps + 1)
+    return np.abs(np.diff([along(place) for place in places.tolist()], ORDER))
+
+
+def _confirmed(
+    along: Callable[[float], float], place: float, spacing: float, height: float
+) -> float:
+    """Return the height of a difference that stays with finer steps; 0.0 if there is only a kink."""
+    for _ in range(CLOSER):
+        spacing /= FINER
+        rough = _roughness(along, place, spacing, AROUND)
+        k = int(np.argmax(rough))
+        if not rough[k] >= STILL * height:
+            return 0.0
+        place += (k + ORDER / 2 - AROUND) * spacing
+    return height
