@@ -17,10 +17,12 @@ __all__ = ["granularity", "measured_noise", "noise_in_steps", "noise_level"]
 # noise.
 POINTS_ON_LINE = 7
 SPACING = 8
-# The spacing at the distance of a difference's step, and the ratio of the noise there to the noise
-# near θ above which it is examined in more detail.
-STEP_SPACING = 1e-7
+# The spacing at the distance of a difference's step, in double and in lower precision. If the noise
+# there exceeds the noise near θ by this ratio, it is examined in more detail: whether it stays, or at
+# least this part of it, on the other side of θ and with a spacing that is finer by this factor.
+STEP_SPACING = (1e-7, 1e-3)
 SUSPICIOUS = 30.0
+FINER, SAME_NOISE = 32.0, 0.08
 # For the details, some entries are moved by these steps, the smallest first. From one step to the
 # next, the second difference grows 8 times for a kink in J, 64 times for curvature, and not at all
 # for noise. It counts once it is BENT units of what storing J loses. The change of J itself grows 8
@@ -29,10 +31,12 @@ PROBES = 4
 NOISE_STEPS = tuple(2e-13 * 8.0**k for k in range(11))
 STEADY_NOISE = 5.0
 BENT, STILL, STAIRCASE = 64.0, 2.0, 256.0
-# If J does not change near θ, these steps are tried until it changes or is not finite. There, its
-# noise shows at steps that are these multiples of it. If it needs fewer decimals than this before
+# If J does not change near θ, these steps are tried until it changes or is not finite. It has jumped
+# if at least this part of the change is left after so many halvings. Then its noise shows at steps
+# that are these multiples of the first one. If it needs fewer decimals than this before
 # and after the change, it was rounded.
 WIDE_STEPS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+HALVINGS, LEFT = 16, 1e-3
 WIDER, WIDEST = (1.0, 10.0), 1e-2
 DECIMALS = 10
 
@@ -51,13 +55,17 @@ def measured_noise(around: Surroundings, precision: Precision) -> float:
     near = far = noise_level(on_line(nearest))
     # However well J was computed, storing it loses half a unit in the last place.
     stored = precision.eps * abs(precision.value) / 2
-    if nearest < STEP_SPACING:
-        far = noise_level(on_line(STEP_SPACING))
-    if near == far == 0:
+    is_double = nearest < STEP_SPACING[0]
+    spacing = STEP_SPACING[0 if is_double else 1]
+    far = noise_level(on_line(spacing))
+    if near == 0 and not (far and is_double):
         far = _noise_of_stairs(around, precision, on_line)
     elif far > SUSPICIOUS * max(near, stored):
-        # Kinks, and parameters to which J is very sensitive, look like noise along the line.
-        far = min(far, noise_in_steps(around, precision))
+        # Kinks, and parameters to which J is very sensitive, look like noise along the line. But
+        # most kinks are on one side of θ, and sensitivity becomes less with a smaller spacing.
+        elsewhere = (noise_level(on_line(each)) for each in (-spacing, spacing / FINER))
+        if any(level < SAME_NOISE * far for level in elsewhere):
+            far = min(far, noise_in_steps(around, precision))
     return max(stored, near, far)
 
 
@@ -70,11 +78,13 @@ def _noise_of_stairs(
     2.371 where it first changes, it was rounded to three decimals; if all its values are multiples
     of 2⁻⁸, it was rounded to these. Otherwise something in it was.
     """
-    for step in WIDE_STEPS:
-        moved = around.along(precision.binding, step)
+    along = partial(around.along, precision.binding)
+    before, step, moved = 0.0, 0.0, precision.value
+    for wider in WIDE_STEPS:
+        before, step, moved = step, wider, along(wider)
         if moved != precision.value:
             break
-    else:
+    if moved == precision.value or not _jumps(along, (before, step), (precision.value, moved)):
         return 0.0
     decimals = max(_decimals(precision.value), _decimals(moved))
     noise = 0.5 * 10.0**-decimals if decimals < DECIMALS else 0.0
@@ -83,6 +93,21 @@ def _noise_of_stairs(
         values = on_line(spacing)
         noise = max(noise, noise_level(values), granularity(values) / 2)
     return noise
+
+
+def _jumps(
+    along: Callable[[float], float], places: tuple[float, float], values: tuple[float, float]
+) -> bool:
+    """Return True if J jumps between two places, instead of leaving a level at a kink."""
+    (start, end), (level, value) = places, values
+    first = value - level
+    for _ in range(HALVINGS):
+        middle = (start + end) / 2
+        if (moved := along(middle)) == level:
+            start = middle
+        else:
+            end, value = middle, moved
+    return abs(value - level) > LEFT * abs(first)
 
 
 def granularity(values: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,8 @@ FIRST_STEP = 1e-3
 STAIRS = 1e-2
 # Where J is flat, an analytic value below this part of the error bar shows with no step at all.
 HOPELESS = 1e-3
-# A slope below this part of the largest entry of the gradient is of no interest where J is flat.
+# Where J is flat, a slope below this part of the largest entry is of no interest; or of J, if all
+# entries are zero.
 FAINT = 1e-9
 # The smallest step, in units in the last place of θᵢ. Along a random direction, a typical entry
 # moves by no less.
@@ -121,7 +122,7 @@ class SteppedEntries:
     theta : ndarray
         The values of the entries in float64.
     scale : ndarray
-        The length over which J is expected to bend along each entry; `shorten_scale` corrects it.
+        The length over which J is expected to bend along each entry; `resolved` corrects it.
     """
 
     def __init__(self, cost: Cost, parameter: Parameter, ks: Sequence[int]) -> None:
@@ -187,6 +188,7 @@ class SteppedEntries:
         lost = np.flatnonzero(first.step < self.smallest)
         if lost.size:
             first = first.replaced(lost, self.rungs(lost, 2 * self.smallest[lost]))
+        on_kink = np.zeros(len(first), dtype=bool)
         bent = np.flatnonzero(self._is_bent(first))
         for _ in range(SHORTENED):
             steps = first.step[bent] / SHORTER
@@ -196,9 +198,11 @@ class SteppedEntries:
             nearer = self.rungs(bent, steps)
             # The gap of a kink stays as it is.
             kinked = nearer.has_same_gap(first.rows(bent))
+            on_kink[bent[kinked]] = True
             bent, nearer = bent[~kinked], nearer.rows(np.flatnonzero(~kinked))
             first = first.replaced(bent, nearer)
             bent = bent[self._is_bent(nearer)]
+        self._shorten_scale(first, on_kink)
         return first
 
     def _is_bent(self, rungs: Rungs) -> Mask:
@@ -210,12 +214,12 @@ class SteppedEntries:
             bent: Mask = gap > np.maximum(REAL * rungs.round_off, least)
         return bent
 
-    def shorten_scale(self, first: Rungs) -> None:
+    def _shorten_scale(self, first: Rungs, on_kink: Mask) -> None:
         """Expect J to bend as soon as the gaps between the slopes on the two sides suggest."""
         gap = np.abs(first.gap)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             length = np.sqrt(self.cost.scale * first.step / gap)
-            seen = (gap > REAL * first.round_off) & (length > 0)
+            seen = (gap > REAL * first.round_off) & (length > 0) & ~on_kink
         self.scale = np.where(seen, np.minimum(self.scale, length), self.scale)
 
     def _values(self, precision: Precision) -> NDArray[Any]:
@@ -255,6 +259,16 @@ def noise_of_pair(precision: Precision, plus: Any, minus: Any) -> Any:
     return np.maximum(precision.noise, precision.eps / 2 * largest)
 
 
+class Aim(NamedTuple):
+    """How well the entries of a parameter should be known: the error bar that is wanted.
+
+    Where J is flat, a slope below `faint` is of no interest.
+    """
+
+    bar: float
+    faint: float
+
+
 class Refinement:
     """What the textbook's pass leaves open among the entries of one parameter, measured again.
 
@@ -267,16 +281,17 @@ class Refinement:
         self._table = table
         self._entries = entries
         self._cost = entries.cost
-        self._aim = aim
+        largest = float(np.max(table.of_all, initial=0.0))
+        self._aim = Aim(aim, FAINT * (largest or self._cost.scale))
 
     def settle(self, first: Rungs) -> None:
         """Find a value and an error bar for every entry, given the rung of the first pass."""
         table, entries = self._table, self._entries
         first = entries.resolved(first)
-        entries.shorten_scale(first)
         table.store(first)
         open_ones, gross = self._judged(first)
-        if not self._confirmed(first, np.flatnonzero(gross)):
+        apart = self._apart(first, np.flatnonzero(gross))
+        if not apart < math.inf:
             if self._cost.reexamine():
                 with np.errstate(divide="ignore"):
                     bar = NOISE_DEVIATIONS * self._cost.best.noise / first.step
@@ -285,8 +300,9 @@ class Refinement:
                 open_ones, gross = self._judged(first)
             open_ones = open_ones | gross
         # A kink nearer than the step needs no second look where a confirmed disagreement is gross:
-        # its gap widens the error bar instead.
-        table.uncertainty[:] += np.where(gross & ~open_ones, np.abs(first.gap), 0.0)
+        # its gap widens the error bar instead. So does what another step finds.
+        wider = np.abs(first.gap) + np.where(apart > 2 * first.round_off, apart, 0.0)
+        table.uncertainty[:] += np.where(gross & ~open_ones, wider, 0.0)
         open_ones = open_ones & ~self._settled_flat(first, open_ones)
         telling = self._worth_sharpening(first, open_ones, gross)
         looks = [
@@ -301,25 +317,30 @@ class Refinement:
             # The step is so large that its truncation error is not known.
             every = np.ones(len(first), dtype=bool)
             return every, ~every
-        open_ones, gross = judged(first, self._table, self._aim)
+        open_ones, gross = judged(first, self._table, self._aim.bar)
         if not self._entries.theta.any():
             open_ones, gross = open_ones | gross, np.zeros_like(gross)
         return open_ones, gross
 
-    def _confirmed(self, first: Rungs, gross: NDArray[np.intp]) -> bool:
-        """Return True if gross disagreements persist with another step.
+    def _apart(self, first: Rungs, gross: NDArray[np.intp]) -> float:
+        """Return how far another step moves grossly wrong entries; inf if it contradicts them.
 
         The widest and the narrowest of them stand for all.
         """
         if not gross.size:
-            return True
+            return 0.0
         if _is_drowned(self._cost):
-            return False
+            return math.inf
         with np.errstate(divide="ignore", over="ignore"):
             gap = np.abs(first.central - self._table.analytic)
             order = gross[np.argsort(gap[gross] / first.round_off[gross])]
         chosen = {int(order[round(x)]) for x in np.linspace(0, len(order) - 1, CONFIRMED)}
-        return all(self._run_all([self._look(first, k).is_steady()])[0] for k in chosen)
+        found = 0.0
+        for k in chosen:
+            found = max(found, *self._run_all([self._look(first, k).apart()]))
+            if found == math.inf:
+                break
+        return found
 
     def _settled_flat(self, first: Rungs, open_ones: Mask) -> Mask:
         """Settle entries with a zero gradient for which a large step does not change J either.
@@ -332,7 +353,7 @@ class Refinement:
             scale = self._entries.scale[found]
             steps = np.maximum(FIRST_STEP * scale, RATIO * first.step[found])
             second = self._entries.rungs(found, steps)
-            is_known = second.is_flat & (second.round_off <= FAINT * self._table.of_all[found])
+            is_known = second.is_flat & (second.round_off <= self._aim.faint)
             flat = found[is_known]
             still[flat] = True
             self._table.numerical[flat] = 0.0
@@ -408,12 +429,11 @@ class _SecondLook:
     """One entry that is measured again, and the ladder of its steps."""
 
     def __init__(
-        self, entries: SteppedEntries, k: int, first: Rung, table: MeasuredEntries, aim: float
+        self, entries: SteppedEntries, k: int, first: Rung, table: MeasuredEntries, aim: Aim
     ) -> None:
         self._k = k
         self._first = first
         self._analytic, self._rounding = float(table.analytic[k]), float(table.rounding[k])
-        self._faint = FAINT * float(table.of_all[k])
         self._aim = aim
         self._cost = entries.cost
         self._scale = float(entries.scale[k])
@@ -439,16 +459,17 @@ class _SecondLook:
             return False
         return _is_drowned(self._cost) or not self._ladder.disagrees(self.estimate, self._analytic)
 
-    def is_steady(self) -> Steps:
-        """Return True if a gross disagreement is the same with another step."""
+    def apart(self) -> Steps:
+        """Return how far another step moves a gross disagreement; inf if it contradicts it."""
         slope = self._first.central
         # A flat J may be a staircase: a small step then sees only one stair.
         step = STAIRS if self._first.gap == slope == 0 else BEST_STEP
         rung = yield from self._take(step * self._scale)
         off = abs(slope - self._analytic)
-        if abs(rung.central - slope) > STEADY_VALUE * off + self._first.round_off:
-            return False
-        return not (yield from self._large_steps_agree(slope))
+        apart = abs(rung.central - slope)
+        if apart > STEADY_VALUE * off + self._first.round_off:
+            return math.inf
+        return math.inf if (yield from self._large_steps_agree(slope)) else apart
 
     def climb(self, *, sharp: bool) -> Steps:
         """Take steps until the entry is known well enough; if `sharp`, also one that is wrong."""
@@ -495,7 +516,7 @@ class _SecondLook:
     def _second_step(self) -> float:
         """Return the second step, with noise low enough for three digits and to judge a gap."""
         analytic = abs(self._analytic)
-        aim = min(VERIFIED * analytic, self._aim) / 2
+        aim = min(VERIFIED * analytic, self._aim.bar) / 2
         gap = abs(self._first.central - self._analytic)
         if self._first.round_off < gap < math.inf:
             aim = min(aim, gap / 20)
@@ -520,13 +541,13 @@ class _SecondLook:
         if estimate.is_flat:
             # A larger step narrows the bar, but never enough to show a value this small.
             hopeless = 0 < abs(self._analytic) < HOPELESS * estimate.bar
-            return len(self._ladder.rungs) > 1 and (hopeless or estimate.bar <= self._faint)
+            return len(self._ladder.rungs) > 1 and (hopeless or estimate.bar <= self._aim.faint)
         if len(self._ladder.rungs) < 3:  # noqa: PLR2004 (three must agree)
             return False
         off = abs(self._analytic - estimate.nearest(self._analytic))
         bar = estimate.bar + self._rounding
         largest = max(abs(self._analytic), abs(estimate.low), abs(estimate.high))
-        is_narrow = estimate.bar <= min(VERIFIED * largest, self._aim)
+        is_narrow = estimate.bar <= min(VERIFIED * largest, self._aim.bar)
         if off > bar:
             clear = off > CLEAR * bar and not self.is_disputed
             return clear and (is_narrow or not sharp)

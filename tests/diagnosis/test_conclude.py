@@ -19,6 +19,7 @@ from gradcheck_magic._diagnosis.conclude import (
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, compare
+from gradcheck_magic._measure.jumps import Jumps
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._result.cause import Cause, Diagnosis
 from gradcheck_magic._result.verdict import Verdict
@@ -39,7 +40,7 @@ def outcome(*, wrong=False, stopped=None, is_done=False, diagnoses=(), scan=None
     numerical = pairing.analytic[:4] + np.array([0, 0, 1.0 * wrong, 0])
     measured = MeasuredEntries(
         np.arange(4), pairing.analytic[:4], numerical, numerical, np.full(4, BAR),
-        np.full(4, BAR / 2), numerical, numerical, np.zeros(4, bool), np.ones(4, bool),
+        np.full(4, BAR / 2), np.full(4, 5.0), numerical, numerical, np.zeros(4, bool), np.ones(4, bool),
     )  # fmt: skip
     own = SimpleNamespace(value=0.5, noise=1e-16, eps=2e-16)
     known = {
@@ -48,7 +49,8 @@ def outcome(*, wrong=False, stopped=None, is_done=False, diagnoses=(), scan=None
         "convention": Convention.FLAT, "passed_over": [], "n_evaluations": 12, **cost,
     }  # fmt: skip
     measurement = SimpleNamespace(
-        epsilon=1e-7, mode="full", scan=scan, choice="", is_done=is_done, so_far="4 of 5."
+        epsilon=1e-7, mode="full", scan=scan, choice="", is_done=is_done, so_far="4 of 5.",
+        jumps=Jumps(),
     )
     comparison = compare(pairing, measured, DOUBLE_PRECISION)
     return Evidence(

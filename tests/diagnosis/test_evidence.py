@@ -18,7 +18,7 @@ OWNERS = ["W"] * 6 + ["c"] + ["b"] * 2
 
 def evidence(positions=range(9)):
     """Return the evidence of a check that measured some entries."""
-    columns = np.arange(7.0)[:, None] + 10 * np.arange(len(positions))
+    columns = np.arange(8.0)[:, None] + 10 * np.arange(len(positions))
     flags = np.zeros((2, len(positions)), dtype=bool)
     measured = MeasuredEntries(np.array(positions, dtype=np.intp), *columns, *flags)
     return Evidence(PAIRING, None, None, None, measured)

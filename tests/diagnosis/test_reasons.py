@@ -13,6 +13,7 @@ from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.reasons import notes, reasons
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, compare
+from gradcheck_magic._measure.jumps import Jumps
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._result.verdict import Verdict
 
@@ -54,7 +55,7 @@ def evidence(
     n = len(numerical)
     measured = MeasuredEntries(
         np.arange(n), pairing.analytic, numerical if textbook is None else textbook, numerical,
-        np.broadcast_to(np.float64(bar), n), np.zeros(n), low, high, np.zeros(n, bool),
+        np.broadcast_to(np.float64(bar), n), np.zeros(n), np.zeros(n), low, high, np.zeros(n, bool),
         np.ones(n, bool),
     )  # fmt: skip
     own = SimpleNamespace(value=value, noise=noise, eps=float(np.finfo(f"f{itemsize}").eps))
@@ -64,7 +65,9 @@ def evidence(
         is_single=itemsize < 8 and not in_double,
     )  # fmt: skip
     comparison = compare(pairing, measured, SINGLE_PRECISION if itemsize < 8 else DOUBLE_PRECISION)
-    measurement = SimpleNamespace(epsilon=1e-7, scan=None, is_done=not stopped, so_far=stopped)
+    measurement = SimpleNamespace(
+        epsilon=1e-7, scan=None, is_done=not stopped, so_far=stopped, jumps=Jumps()
+    )
     stop = KeyboardInterrupt() if stopped else None
     return Evidence(pairing, cost, measurement, comparison, measured, (None,) * diagnosed, stop)
 
