@@ -1,0 +1,54 @@
+"""Arrays that round whatever is computed with them, as processors with low precision do."""
+
+from functools import lru_cache
+
+import numpy as np
+
+
+def rounded(values, rounding):
+    """Return the same dict, with floating-point arrays whose operations are rounded."""
+    kind = kind_of_array(rounding)
+    return {
+        name: rounding(value).view(kind)
+        if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating)
+        else value
+        for name, value in values.items()
+    }
+
+
+@lru_cache
+def kind_of_array(rounding):
+    """Return a class of arrays; sums and products of matrices are rounded once, at their end."""
+
+    class Rounded(np.ndarray):
+        def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+            plain = [np.asarray(value) for value in inputs]
+            result = getattr(ufunc, method)(*plain, **options)
+            if np.issubdtype(result.dtype, np.floating):
+                result = rounding(np.asarray(result)).view(Rounded)
+            if out is None:
+                return result
+            np.copyto(np.asarray(out[0]), np.asarray(result), casting="unsafe")
+            return out[0]
+
+    return Rounded
+
+
+def to_float16(values):
+    """Round to the 10 bits of float16, which overflows beyond 65504."""
+    return values.astype(np.float16).astype(values.dtype)
+
+
+def to_bfloat16(values):
+    """Round to the 7 bits of bfloat16, to the nearest even number."""
+    bits = values.astype(np.float32).view(np.uint32)
+    even = (bits >> np.uint32(16)) & np.uint32(1)
+    bits = (bits + np.uint32(0x7FFF) + even) & np.uint32(0xFFFF0000)
+    return bits.view(np.float32).astype(values.dtype)
+
+
+def to_tf32(values):
+    """Round to the 10 bits that are left of a float32 in products on recent graphics cards."""
+    bits = values.astype(np.float32).view(np.uint32)
+    bits = (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
+    return bits.view(np.float32).astype(values.dtype)
