@@ -31,7 +31,7 @@ from tests.benchmarks.harness import (
     show_table,
 )
 from tests.benchmarks.rivals import Counted, Found, Outcome, judged
-from tests.corpus import FAMILIES, KINDS, PARTS, REGIMES, Case, cases, sample
+from tests.corpus import FAMILIES, KINDS, REGIMES, Case, cases, sample
 
 OURS = "this check"
 TEXTBOOK = "textbook rule"
@@ -384,7 +384,6 @@ def parsed_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = corpus_parser("python -m tests.benchmarks.verdicts")
     add = parser.add_argument
     add("--sample", type=int, metavar="K", help="K cases, spread out; others then choose of these")
-    add("--part", choices=PARTS, default=PARTS[0], help="of the corpus: the first, or the added")
     add("--ours-only", action="store_true", help="without the textbook rule and the rivals")
     add("--json", type=Path, metavar="FILE", help="write every case and outcome there")
     return parsed(parser, arguments)

@@ -36,7 +36,8 @@ def kind_of_array(rounding):
 
 def to_float16(values):
     """Round to the 10 bits of float16, which overflows beyond 65504."""
-    return values.astype(np.float16).astype(values.dtype)
+    with np.errstate(over="ignore"):
+        return values.astype(np.float16).astype(values.dtype)
 
 
 def to_bfloat16(values):

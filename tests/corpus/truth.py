@@ -6,7 +6,7 @@ import numpy as np
 
 # Where kinks meet, the gradients at so many points near by are taken, and every so many compared
 # with autograd's.
-NEAR_BY, COMPARED = 300, 100
+NEAR_BY, COMPARED = 1000, 250
 
 
 def slopes(problem):
