@@ -86,8 +86,9 @@ class Problem:
     shifts: dict[str, float] = field(default_factory=dict)
     lengths: dict[str, float] = field(default_factory=dict)
     casts: bool = False
-    # How numbers are rounded inside the cost, and nowhere else.
+    # How numbers are rounded inside the cost, and nowhere else: everywhere, or in products only.
     rounding: Callable[[np.ndarray], np.ndarray] | None = None
+    products_only: bool = False
     # What is added to the cost, and has no slope: jumps.
     jumps: Callable[[Arrays], float] | None = None
     returns: Callable[[Any], Any] | None = None
@@ -115,7 +116,10 @@ class Problem:
         """Return the cost, computed with NumPy or autograd's NumPy."""
         p, data = self.natural(params), self.data
         if self.rounding:
-            p, data = rounded(p, self.rounding), rounded(data, self.rounding)
+            p, data = (
+                rounded(values, self.rounding, products_only=self.products_only)
+                for values in (p, data)
+            )
         cost = self.family.cost(xp, p, data) * self.scale
         if self.decay:
             cost = cost + self.decay / 2 * sum(xp.sum(p[name] ** 2) for name in self.decayed())

@@ -248,8 +248,14 @@ def rounded_to_float(rounding, cost):
 
 
 def single_tf32(problem, rng):
-    """Compute in single precision, of which 10 bits are left inside."""
+    """Compute in single precision, of which 10 bits are left after every operation."""
     return replace(single(problem, rng), rounding=to_tf32, returns=np.float32)
+
+
+def low_products(rounding, returns, problem, rng):
+    """Compute in single precision, but matrices are rounded before they are multiplied."""
+    made = single(problem, rng)
+    return replace(made, rounding=rounding, products_only=True, returns=returns)
 
 
 def offset_in_single(constant, problem, rng):
@@ -333,6 +339,18 @@ def table():
                 (LOW_PRECISION, "float16 inside", partial(low_inside, to_float16), "name"),
                 (LOW_PRECISION, "bfloat16 inside", partial(low_inside, to_bfloat16), "name"),
                 (LOW_PRECISION, "TF32 inside", single_tf32, "name"),
+                (
+                    LOW_PRECISION,
+                    "TF32 products",
+                    partial(low_products, to_tf32, np.float32),
+                    "columns",
+                ),
+                (
+                    LOW_PRECISION,
+                    "bfloat16 products, as float",
+                    partial(low_products, to_bfloat16, float),
+                    "columns",
+                ),
                 *(
                     (
                         LOW_PRECISION,

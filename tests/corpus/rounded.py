@@ -5,11 +5,18 @@ from functools import lru_cache
 import numpy as np
 
 
-def rounded(values, rounding):
-    """Return the same dict, with floating-point arrays whose operations are rounded."""
-    kind = kind_of_array(rounding)
+def rounded(values, rounding, *, products_only=False):
+    """Return the same dict, with floating-point arrays whose operations are rounded.
+
+    All operations round their results; or only products of matrices round, and then what they
+    multiply, as graphics cards do that add in single precision.
+    """
+    if products_only:
+        kind, at_first = kind_of_factor(rounding), np.asarray
+    else:
+        kind, at_first = kind_of_array(rounding), rounding
     return {
-        name: rounding(value).view(kind)
+        name: at_first(value).view(kind)
         if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating)
         else value
         for name, value in values.items()
@@ -34,6 +41,28 @@ def kind_of_array(rounding):
     return Rounded
 
 
+@lru_cache
+def kind_of_factor(rounding):
+    """Return a class of arrays that are rounded where matrices are multiplied."""
+
+    class Factor(np.ndarray):
+        def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+            plain = [np.asarray(value) for value in inputs]
+            if ufunc is np.matmul:
+                plain = [rounding(value) for value in plain]
+            if out is not None:
+                options["out"] = tuple(np.asarray(value) for value in out)
+            return np.asarray(getattr(ufunc, method)(*plain, **options)).view(Factor)
+
+        def __array_function__(self, function, types, args, options):
+            if function is not np.einsum:
+                return super().__array_function__(function, types, args, options)
+            factors = [rounding(np.asarray(value)) for value in args[1:]]
+            return np.einsum(args[0], *factors, **options).view(Factor)
+
+    return Factor
+
+
 def to_float16(values):
     """Round to the 10 bits of float16, which overflows beyond 65504."""
     with np.errstate(over="ignore"):
@@ -49,7 +78,7 @@ def to_bfloat16(values):
 
 
 def to_tf32(values):
-    """Round to the 10 bits that are left of a float32 in products on recent graphics cards."""
+    """Round to 10 bits, as recent graphics cards round a float32."""
     bits = values.astype(np.float32).view(np.uint32)
     bits = (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
     return bits.view(np.float32).astype(values.dtype)

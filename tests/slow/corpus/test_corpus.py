@@ -199,6 +199,17 @@ def test_low_precision():
     assert not np.array_equal(a @ a, np.asarray(a) @ np.asarray(a))
 
 
+def test_products_of_low_precision():
+    """What is multiplied is rounded, and neither the sum nor anything else."""
+    a = np.array([[0.1, 0.2], [0.3, 0.7]])
+    b, low = rounded({"a": a}, to_bfloat16, products_only=True)["a"], to_bfloat16(a)
+    assert np.array_equal(b @ b, low @ low)
+    assert np.array_equal(np.einsum("ij,jk->ik", b, np.exp(b)), low @ to_bfloat16(np.exp(a)))
+    assert np.array_equal((b @ b) @ b, to_bfloat16(low @ low) @ low)
+    for operation in (np.exp, np.sum, lambda x: x * x, lambda x: np.mean(x, axis=1), np.linalg.inv):
+        assert np.array_equal(operation(b), operation(a))
+
+
 def test_the_cost_is_rounded_inside():
     """Steps below the precision change nothing at all, and longer ones too much."""
     for regime, step in [("float16 inside", 1e-5), ("bfloat16 inside", 1e-4)]:
