@@ -199,9 +199,113 @@ PLANTED = {
         "repulsion's exponent halved": start("log_size"),
         "attraction forgotten": start("log_size"),
     },
+    # Of the parameters in units of physics, and the losses near their limits, many share a factor
+    # or the derivative of the cost.
+    "binding constants": {
+        "unit of the concentration forgotten": simple(Cause.SCALE, "K"),
+        "exponent forgotten": simple(Cause.SCALE, "K"),
+    },
+    "peaks": {
+        "sign of the shift": simple(Cause.SIGN, "centres"),
+        "slope of another shape": upstream("heights", "widths log_widths"),
+        "width's path forgotten": simple(Cause.ZERO, "widths", "log_widths"),
+    },
+    "diffraction": {
+        "wavenumber forgotten": simple(Cause.SCALE, "positions"),
+        "half of the intensity's slope": simple(Cause.SCALE, factor=0.5),
+    },
+    "energy levels": {
+        "temperature not squared": simple(Cause.SCALE, "temperature"),
+        "normalisation forgotten": start("temperature"),
+        "sign of the temperature": simple(Cause.SIGN, "temperature"),
+    },
+    "reaction rates": {
+        "gas constant forgotten": simple(Cause.SCALE, "energy"),
+        "sign of the energy": simple(Cause.SIGN, "energy"),
+        "decay's slope forgotten": start("log_rate"),
+    },
+    "resonant circuits": {"gain's power wrong": start("R")},
+    "xor network": {
+        "rectifier's derivative forgotten": upstream("W2", "W1", Cause.MASK),
+        "W2 not transposed on the way back": upstream("W2", "W1"),
+        "biases averaged instead of summed": simple(Cause.SCALE, "b1"),
+    },
+    "padded tokens": {
+        "rectifier's derivative forgotten": upstream("V", "W b", Cause.MASK),
+        "mean over the length forgotten": simple(Cause.SCALE, "E", "W", "b"),
+    },
+    "maxout of copies": {
+        "gradient to all pieces": upstream("V", "W b", Cause.MASK),
+        "gradient to another piece": upstream("V", "W b", Cause.MASK),
+    },
+    "spatial transformer": {
+        "gradients of x and y exchanged": simple(Cause.TRANSPOSED, "theta", also=LOCAL),
+        "gain forgotten on the way back": simple(Cause.SCALE, "theta"),
+    },
+    "group lasso": {"intercept's sign": simple(Cause.SIGN, "b")},
+    "conjugate gradients": {
+        "adjoint system not solved": start("c"),
+        "sign of the adjoint": simple(Cause.SIGN, "log_diagonal"),
+    },
+    "fixed point": {
+        "last iteration only": start("b"),
+        "W not transposed in the adjoint": start("b"),
+        "input's bias forgotten": simple(Cause.ZERO, "b"),
+    },
+    "adaptive steps": {
+        "rates of another equation": start("start"),
+        "sign of a rate": simple(Cause.ENTRIES, "rates", also=(Cause.UNKNOWN,)),
+    },
+    "kepler's equation": {
+        "implicit derivative forgotten": upstream("axis", "anomaly"),
+        "its sign": simple(Cause.SIGN, "anomaly", also=(Cause.UPSTREAM, Cause.UNKNOWN)),
+    },
+    "bisection": {
+        "cube's slope forgotten": start("c"),
+        "its sign": simple(Cause.SIGN, "log_slope"),
+    },
+    "power iteration": {
+        "vector's path forgotten": start("diagonal"),
+        "other eigenvalues forgotten": start("diagonal"),
+    },
+    "sinkhorn": {
+        "weights' potential forgotten": simple(Cause.ZERO, "logits"),
+        "distance's slope by half": simple(Cause.SCALE, "points", factor=0.5),
+    },
+    "focal loss": {
+        bug: start("b")
+        for bug in (
+            "path through the weight forgotten",
+            "exponent not lowered",
+            "sign of the class",
+        )
+    },
+    "clipped probabilities": {
+        bug: start("b")
+        for bug in (
+            "clipping forgotten",
+            "sign of the class",
+            "clipped at the other side only",
+        )
+    },
+    "log of softmax": {
+        "softmax backwards by its diagonal alone": start("b"),
+        "mean forgotten": simple(Cause.SCALE),
+        "epsilon taken for 1": start("b"),
+    },
+    "highway": {
+        "gate's slope forgotten": upstream("Wo", "bt Wt"),
+        "path around the layer forgotten": start("Wo"),
+        "gate's gradient without the path around": upstream("Wo", "bt Wt"),
+    },
+    "one layer": {
+        "activation's derivative is another": start("b"),
+        "bias averaged instead of summed": simple(Cause.SCALE, "b"),
+    },
 }
 # In these families, the parameters are in the order of the layers.
 SEQUENTIAL = ("dense", "convolution", "batch norm", "residual")
+PEAKS = ("spectral lines", "events in time")
 LINEAR = ("poisson regression", "support vectors", "quantile regression", "lasso")
 TWO_ENTRIES = {Cause.SIGN, Cause.SCALE, Cause.TRANSPOSED, Cause.SWAPPED}
 
@@ -210,6 +314,8 @@ def kind_of(family):
     """Return the key of a family in `PLANTED`."""
     if family.startswith("dense"):
         return "dense"
+    if family in PEAKS:
+        return "peaks"
     return "linear" if family in LINEAR else family
 
 
@@ -366,7 +472,11 @@ def run_shard(options: argparse.Namespace, shard: int) -> list[Row]:
     """Return the rows of every k-th case."""
     families = [name for name in FAMILIES if options.family in name]
     regimes = [name for name in REGIMES if options.regime in name]
-    chosen = (p for p in plans(tuple(options.seeds), families, regimes) if p.bug.name)
+    chosen = (
+        plan
+        for plan in plans(tuple(options.seeds), families, regimes, options.part)
+        if plan.bug.name
+    )
     built = ((p, case) for p in chosen if (case := build(p)) is not None)
     rows = []
     for plan, case in islice(built, shard, None, options.workers):

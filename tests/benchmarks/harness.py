@@ -9,6 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
+from tests.corpus import PARTS
+
 
 class Count(NamedTuple):
     """A count among a total."""
@@ -82,6 +84,7 @@ def corpus_parser(prog: str) -> argparse.ArgumentParser:
     add("--seeds", type=int, nargs="+", default=[0, 1], help="of the corpus (default: 0 1)")
     add("--family", default="", help="only families whose names contain this")
     add("--regime", default="", help="only regimes whose names contain this")
+    add("--part", choices=PARTS, default=PARTS[0], help="of the corpus (default: the whole)")
     add("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: the cores)")
     return parser
 

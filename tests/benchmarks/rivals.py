@@ -6,6 +6,7 @@ comparison.
 """
 
 import importlib
+import itertools
 import logging
 import time
 import warnings
@@ -21,8 +22,8 @@ __all__ = ["RIVALS", "Counted", "Found", "Outcome", "available", "flat", "judged
 
 # The precisions that the rivals know; other arrays are given to them as float64.
 KNOWN = (np.float16, np.float32, np.float64)
-# SciPy returns the norm of the error and does not judge it; this is the usual tolerance.
-SCIPY_TOLERANCE = 1e-5
+# SciPy and numdifftools do not judge what they measure; this is the usual tolerance.
+USUAL_TOLERANCE = 1e-5
 # JAX compiles for each new cost and keeps the result; the memory for this many is acceptable.
 JAX_CASES_KEPT = 100
 # The length of a rival's remark, in characters.
@@ -30,15 +31,23 @@ LONGEST_REMARK = 300
 
 
 class Counted:
-    """A cost that counts its evaluations; it takes a dict of arrays, as the cost does."""
+    """A cost that counts its evaluations; it takes a dict of arrays, as the cost does.
+
+    This check puts back whatever the cost changes, and so a number that it counts. An iterator
+    cannot be put back.
+    """
 
     def __init__(self, cost):
         self._cost = cost
-        self.evaluations = 0
+        self._calls = itertools.count()
 
     def __call__(self, params):
-        self.evaluations += 1
+        next(self._calls)
         return self._cost(params)
+
+    def counted(self):
+        """End counting, and return the number of evaluations."""
+        return next(self._calls)
 
 
 class Found(NamedTuple):
@@ -95,7 +104,8 @@ def judged(checker, case):
             found = checker(case, cost)
         except Exception as error:  # noqa: BLE001 (a crash of any kind is a result)
             found = Found(f"ERROR: {type(error).__name__}: {_in_one_line(error)}")
-    return Outcome(*found, cost.evaluations, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Outcome(*found, cost.counted(), seconds)
 
 
 def flat(arrays):
@@ -247,8 +257,39 @@ def by_scipy(case, cost):
         lambda _theta: grads,
         flat(case.params),
     )
-    bound = SCIPY_TOLERANCE * max(1.0, float(np.linalg.norm(grads)))
+    return _by_norm(error, grads)
+
+
+def by_numdifftools(case, cost):
+    """Call `numdifftools.Gradient`, which extrapolates from many steps, on the flat vector."""
+    gradient = importlib.import_module("numdifftools").Gradient(
+        lambda theta: float(cost(unflattened(theta, case.params)))
+    )
+    grads = flat(case.grads)
+    return _by_norm(float(np.linalg.norm(gradient(flat(case.params)) - grads)), grads)
+
+
+def _by_norm(error, grads):
+    """Judge the norm of an error as is usual, relative to the gradient's."""
+    bound = USUAL_TOLERANCE * max(1.0, float(np.linalg.norm(grads)))
     return Found("CORRECT" if error < bound else "BUG", f"error {error:.3g}, bound {bound:.3g}")
+
+
+def by_derivcheck(case, cost):
+    """Call `derivcheck.assert_deriv` on the flat vector; it says if an estimate is inaccurate."""
+    assert_deriv = importlib.import_module("derivcheck").assert_deriv
+    # It adds its steps to the vector in place, which must be able to hold them.
+    theta, grads = flat(case.params).astype(float), flat(case.grads)
+    try:
+        return _by_assertion(
+            lambda: assert_deriv(
+                lambda theta: float(cost(unflattened(theta, case.params))),
+                lambda _theta: grads,
+                theta,
+            )
+        )
+    except FloatingPointError as error:
+        return Found("INCONCLUSIVE", _in_one_line(error))
 
 
 # Each rival by its name, with the distribution that contains it.
@@ -258,6 +299,8 @@ RIVALS: dict[str, tuple[str, Callable]] = {
     "jax check_grads": ("jax", by_jax),
     "autograd check_grads": ("autograd", by_autograd),
     "scipy check_grad": ("scipy", by_scipy),
+    "numdifftools Gradient": ("numdifftools", by_numdifftools),
+    "derivcheck assert_deriv": ("derivcheck", by_derivcheck),
 }
 
 

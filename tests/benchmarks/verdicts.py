@@ -31,7 +31,7 @@ from tests.benchmarks.harness import (
     show_table,
 )
 from tests.benchmarks.rivals import Counted, Found, Outcome, judged
-from tests.corpus import FAMILIES, REGIMES, Case, cases, sample
+from tests.corpus import FAMILIES, KINDS, REGIMES, Case, cases, sample
 
 OURS = "this check"
 TEXTBOOK = "textbook rule"
@@ -57,7 +57,7 @@ class Row:
 
     Attributes
     ----------
-    name, family, regime, bug : str
+    name, family, regime, bug, kind : str
         As in `Case`; without a bug, the gradient is correct.
     size : int
         The number of entries of the gradient.
@@ -77,6 +77,7 @@ class Row:
     family: str
     regime: str
     bug: str
+    kind: str
     size: int
     ordinary: bool
     double: bool
@@ -92,6 +93,7 @@ class Row:
             family=case.family,
             regime=case.regime,
             bug=case.bug,
+            kind=case.kind,
             size=int(case.size),
             ordinary=bool(case.ordinary),
             double=all(np.asarray(p).dtype == np.float64 for p in case.params.values()),
@@ -201,9 +203,15 @@ def selected(options: argparse.Namespace) -> Iterable[Case]:
     families = [name for name in FAMILIES if options.family in name]
     regimes = [name for name in REGIMES if options.regime in name]
     if not options.sample:
-        return cases(tuple(options.seeds), families, regimes)
+        return cases(tuple(options.seeds), families, regimes, options.part)
     drawn = sample(options.sample)
-    return [case for case in drawn if case.family in families and case.regime in regimes]
+    return [
+        case
+        for case in drawn
+        if case.family in families
+        and case.regime in regimes
+        and options.part in {"whole", "added" if case.kind else "first"}
+    ]
 
 
 def run_shard(options: argparse.Namespace, shard: int) -> list[Row]:
@@ -264,9 +272,9 @@ def show_costs(rows: list[Row], names: Iterable[str]) -> None:
 
 
 def show_parts(rows: list[Row], by: str) -> None:
-    """Show how well this check does, by regime or by family."""
+    """Show how well this check does, by regime, by family, or by the kind of difficulty."""
     lines = []
-    for name in {"family": FAMILIES, "regime": REGIMES}[by]:
+    for name in {"family": FAMILIES, "regime": REGIMES, "kind": KINDS}[by]:
         part = [row for row in rows if getattr(row, by) == name]
         if not part:
             continue
@@ -364,6 +372,7 @@ def show(rows: list[Row], names: Iterable[str], versions: dict[str, str]) -> Non
     show_crashes(rows, names)
     show_parts(rows, "family")
     show_parts(rows, "regime")
+    show_parts(rows, "kind")
     show_failures(rows)
 
 

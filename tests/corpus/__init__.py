@@ -7,6 +7,18 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from .case import Case
-from .generate import FAMILIES, REGIMES, Plan, build, cases, plans, sample
+from .family import KINDS
+from .generate import FAMILIES, PARTS, REGIMES, Plan, build, cases, plans, sample
 
-__all__ = ["FAMILIES", "REGIMES", "Case", "Plan", "build", "cases", "plans", "sample"]
+__all__ = [
+    "FAMILIES",
+    "KINDS",
+    "PARTS",
+    "REGIMES",
+    "Case",
+    "Plan",
+    "build",
+    "cases",
+    "plans",
+    "sample",
+]

@@ -1,7 +1,7 @@
 """One gradient under test, together with the truth about it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,9 @@ class Case:
     """A cost, a point, a gradient that may be wrong, and the true derivative.
 
     `lower` and `upper` are equal where the cost is differentiable; at a kink they are the two
-    one-sided slopes, and any value between them is correct.
+    one-sided slopes, and where kinks meet the least and the greatest slope near by. Any value
+    between them is correct. `kind` is the difficulty that the family or the regime was added for;
+    `lengths` are the distances, where they are stated, over which the cost changes its shape.
     """
 
     family: str
@@ -30,6 +32,8 @@ class Case:
     lower: Arrays
     upper: Arrays
     ordinary: bool
+    kind: str = ""
+    lengths: dict[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -97,6 +97,14 @@ def plant(params, data, distance):
     X[0, 0, 5] += (np.sum(X[0, :, 2:5] * K[1]) - np.sum(X[0, :, 3:6] * K[1]) - distance) / 0.5
 
 
+def prune(params, data, rng):
+    """Let a filter of each layer be zero."""
+    data["activation"] = "relu"
+    for k in (1, 2):
+        unit = rng.integers(params[f"b{k}"].size)
+        params[f"K{k}"][unit], params[f"b{k}"][unit] = 0, 0
+
+
 FAMILIES = (
     Family(
         name="convolution",
@@ -108,5 +116,6 @@ FAMILIES = (
         biases=("b1", "b2", "b3"),
         columns="X",
         plant=plant,
+        prune=prune,
     ),
 )

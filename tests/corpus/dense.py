@@ -81,6 +81,15 @@ def plant(params, data, distance):
     params["b1"][1] = distance - x @ w
 
 
+def prune(params, data, rng):
+    """Let a unit of each hidden layer be zero, or an example together with the first biases."""
+    if rng.integers(2):
+        data["X"][0], params["b1"][:] = 0, 0
+    else:
+        params["W1"][:, 1], params["b1"][1] = 0, 0
+    params["W2"][:, 2], params["b2"][2] = 0, 0
+
+
 def dense(name, *kinds, **more):
     """Return a family of dense networks."""
     return Family(
@@ -98,7 +107,8 @@ def dense(name, *kinds, **more):
 
 FAMILIES = (
     dense("dense tanh square", ("tanh", "square"), ("tanh", "softmax"), saturates=("b1",)),
-    dense("dense relu softmax", ("relu", "softmax"), ("relu", "square"), plant=plant),
+    dense("dense relu softmax", ("relu", "softmax"), ("relu", "square"), plant=plant,
+          prune=prune),
     dense("dense sigmoid logistic", ("sigmoid", "logistic"), ("sigmoid", "square"),
           saturates=("b1",)),
     dense("dense softplus huber", ("softplus", "huber"), ("gelu", "logcosh")),

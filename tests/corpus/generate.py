@@ -12,6 +12,7 @@ from . import (
     attention,
     autoencoder,
     batch_norm,
+    branches,
     convolution,
     dense,
     embedding,
@@ -19,14 +20,18 @@ from . import (
     flow,
     gaussian_process,
     linear,
+    meeting_kinks,
     mixture,
+    near_limits,
     physics,
     recurrent,
     residual,
+    small_units,
+    solvers,
 )
 from .bugs import RIGHT, Bug, decay_bugs, outer_bugs, wrong_gradient
 from .case import Case
-from .regimes import REGIMES, problem, start
+from .regimes import REGIMES, USUAL, problem, start
 from .truth import assert_right, slopes
 
 FAMILIES = {
@@ -46,10 +51,18 @@ FAMILIES = {
         gaussian_process,
         linear,
         physics,
+        # What follows was added for a kind of difficulty.
+        small_units,
+        meeting_kinks,
+        solvers,
+        near_limits,
+        branches,
     )
     for family in module.FAMILIES
 }
 
+# The corpus as a whole, what it was at first, and what was added for the kinds of difficulty.
+PARTS = ("whole", "first", "added")
 # A gradient that is wrong by less than this counts as correct.
 WRONG = 1e-4
 
@@ -63,23 +76,43 @@ class Plan(NamedTuple):
     bug: Bug
 
 
-def cases(seeds=(0, 1), families=None, regimes=None) -> Iterator[Case]:
+def cases(seeds=(0, 1), families=None, regimes=None, part="whole") -> Iterator[Case]:
     """Yield all cases: for each problem the correct gradient, then wrong ones."""
-    for plan in plans(seeds, families, regimes):
+    for plan in plans(seeds, families, regimes, part):
         case = build(plan)
         if case is not None:
             yield case
 
 
-def plans(seeds=(0, 1), families=None, regimes=None) -> Iterator[Plan]:
+def plans(seeds=(0, 1), families=None, regimes=None, part="whole") -> Iterator[Plan]:
     """Yield the plans of `cases`; a planted bug may turn out to change nothing."""
-    for family in FAMILIES if families is None else families:
-        for regime in REGIMES if regimes is None else regimes:
-            if getattr(FAMILIES[family], REGIMES[regime].needs):
-                for seed in seeds:
-                    yield from (
-                        Plan(family, regime, seed, bug) for bug in bugs(family, regime, seed)
-                    )
+    pairs = [
+        (family, regime)
+        for family in (FAMILIES if families is None else families)
+        for regime in (REGIMES if regimes is None else regimes)
+        if crossed(family, regime)
+        and part in {"whole", "added" if kind(family, regime) else "first"}
+    ]
+    # What was added comes last: the first corpus stands as it stood.
+    for family, regime in sorted(pairs, key=lambda pair: bool(kind(*pair))):
+        for seed in seeds:
+            yield from (Plan(family, regime, seed, bug) for bug in bugs(family, regime, seed))
+
+
+def crossed(family, regime):
+    """Return whether the family is checked in the regime.
+
+    The families and the regimes of the first corpus are all crossed. A family that was added for
+    one kind of difficulty is checked in the usual ones of these regimes, and a regime that was
+    added for one is tried on the families of the first corpus.
+    """
+    suits = bool(getattr(FAMILIES[family], REGIMES[regime].needs))
+    return suits and (not FAMILIES[family].kind or regime in USUAL)
+
+
+def kind(family, regime):
+    """Return the kind of difficulty that was added with the family or the regime, or nothing."""
+    return FAMILIES[family].kind or REGIMES[regime].kind
 
 
 def bugs(family, regime, seed):
@@ -116,7 +149,9 @@ def build(plan) -> Case | None:
         cost=made.cost,
         lower=lower,
         upper=upper,
-        ordinary=REGIMES[plan.regime].ordinary,
+        ordinary=REGIMES[plan.regime].ordinary and FAMILIES[plan.family].ordinary,
+        kind=kind(plan.family, plan.regime),
+        lengths={name: length / made.units.get(name, 1.0) for name, length in made.lengths.items()},
     )
     if plan.bug == RIGHT:
         return case

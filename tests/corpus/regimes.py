@@ -7,7 +7,19 @@ from zlib import crc32
 
 import numpy as np
 
-from .family import Family, Problem, cast
+from .family import JUMPS, KINKS_MEET, LENGTH_SCALES, LOW_PRECISION, Family, Problem, cast
+from .rounded import to_bfloat16, to_float16, to_tf32
+
+# These are the regimes of the first corpus in which the families of a kind are checked.
+USUAL = (
+    "plain",
+    "plain, another size",
+    "scaled by 1e-4",
+    "scaled by 1e4",
+    "offset 1e4",
+    "regularised",
+    "one gradient a millionth",
+)
 
 
 @dataclass(frozen=True)
@@ -15,7 +27,8 @@ class Regime:
     """A transformation of any family with the attribute that it `needs`.
 
     `ordinary` regimes are in double precision, well scaled, and without a planted kink. The variant
-    of the family (its size and its activations) is drawn at random if none is given.
+    of the family (its size and its activations) is drawn at random if none is given. `kind` is the
+    kind of difficulty that the regime was added for; none if it is of the first corpus.
     """
 
     name: str
@@ -23,6 +36,7 @@ class Regime:
     ordinary: bool = False
     variant: int | None = None
     needs: str = "name"
+    kind: str = ""
 
 
 def start(family: Family, regime: Regime, seed: int):
@@ -30,7 +44,8 @@ def start(family: Family, regime: Regime, seed: int):
     rng = np.random.default_rng(crc32(f"{family.name}|{regime.name}|{seed}".encode()))
     variant = int(rng.integers(2)) if regime.variant is None else regime.variant
     params, data = family.make(rng, variant)
-    return Problem(family, params, data), rng
+    lengths = data.pop("lengths", {})
+    return Problem(family, params, data, lengths=lengths, kinks_meet=family.kinks_meet), rng
 
 
 def problem(family: Family, regime: Regime, seed: int):
@@ -187,6 +202,97 @@ def single_kinked(problem, rng):
     return single(planted(None, problem, rng), rng)
 
 
+def other_lengths(length, problem, rng):
+    """Measure all parameters in large units, p = θ / length, and state the length."""
+    made = other_units(1 / length, problem, rng)
+    return replace(made, lengths=dict.fromkeys(made.params, 1.0))
+
+
+def shifted(shift, problem, rng):
+    """Let one parameter be large, and the length of the cost what it was: p = θ − shift."""
+    name = str(rng.choice(list(problem.params)))
+    params = {**problem.params, name: problem.params[name] + shift}
+    return replace(problem, params=params, shifts={name: shift}, lengths={name: 1.0})
+
+
+def pruned(problem, rng):
+    """Let kinks of several entries meet: some units and their biases are zero."""
+    problem.family.prune(problem.params, problem.data, rng)
+    return replace(problem, kinks_meet=True)
+
+
+def single_pruned(problem, rng):
+    return single(pruned(problem, rng), rng)
+
+
+def low_inside(rounding, problem, rng):
+    """Compute the cost in low precision at numbers that it has, and return it as a float.
+
+    The backward pass is in double precision: the gradient is that of the cost without rounding.
+    """
+    params, data = (
+        {
+            name: rounding(value)
+            if isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating)
+            else value
+            for name, value in values.items()
+        }
+        for values in (problem.params, problem.data)
+    )
+    returns = partial(rounded_to_float, rounding)
+    return replace(problem, params=params, data=data, rounding=rounding, returns=returns)
+
+
+def rounded_to_float(rounding, cost):
+    return float(rounding(np.asarray(cost, dtype=float)))
+
+
+def single_tf32(problem, rng):
+    """Compute in single precision, of which 10 bits are left after every operation."""
+    return replace(single(problem, rng), rounding=to_tf32, returns=np.float32)
+
+
+def low_products(rounding, returns, problem, rng):
+    """Compute in single precision, but matrices are rounded before they are multiplied."""
+    made = single(problem, rng)
+    return replace(made, rounding=rounding, products_only=True, returns=returns)
+
+
+def offset_in_single(constant, problem, rng):
+    """Add a constant, and return a number in single precision, in which little else is left."""
+    return replace(problem, offset=constant, returns=np.float32)
+
+
+def decimals(problem, rng):
+    """Round the cost as people do who print it."""
+    return replace(problem, returns=partial(round_decimals, 6))
+
+
+def round_decimals(digits, cost):
+    return round(float(cost), digits)
+
+
+def fixed_point(problem, rng):
+    """Round the cost to 14 to 26 bits after the point."""
+    return replace(problem, returns=partial(round_bits, int(rng.integers(14, 27))))
+
+
+def round_bits(bits, cost):
+    return float(np.round(cost * 2.0**bits) / 2.0**bits)
+
+
+def jumping(problem, rng):
+    """Let the cost jump by 1e-9 to 1e-5 wherever the parameters enter another cell of a grid."""
+    size, cell = 10 ** rng.uniform(-9, -5), 10 ** rng.uniform(-5, -1)
+    return replace(problem, jumps=partial(jump, rng.normal(size=97) * size, cell))
+
+
+def jump(table, cell, p):
+    """Return a number from a table: it has no slope, near by or far away."""
+    cells = sum(np.floor(value / cell).sum() for value in p.values())
+    return table[int(cells % len(table))] if np.isfinite(cells) else np.nan
+
+
 def table():
     """Return all regimes by name."""
     regimes = [
@@ -221,6 +327,44 @@ def table():
         Regime("1e-9 to 1e-7 from a kink", partial(planted, (-9, -7)), needs="plant"),
         Regime("1e-7 to 1e-5 from a kink", partial(planted, (-7, -5)), needs="plant"),
         Regime("at a kink, single precision", single_kinked, needs="plant"),
+        *(
+            Regime(name, change, needs=needs, kind=kind)
+            for kind, name, change, needs in (
+                (LENGTH_SCALES, "parameters of 1e-8", partial(other_lengths, 1e-8), "name"),
+                (LENGTH_SCALES, "parameters of 1e-10", partial(other_lengths, 1e-10), "name"),
+                (LENGTH_SCALES, "one parameter is a Unix time", partial(shifted, 1.7e9), "name"),
+                (LENGTH_SCALES, "one parameter is a Julian date", partial(shifted, 2.46e6), "name"),
+                (KINKS_MEET, "units pruned", pruned, "prune"),
+                (KINKS_MEET, "units pruned, single precision", single_pruned, "prune"),
+                (LOW_PRECISION, "float16 inside", partial(low_inside, to_float16), "name"),
+                (LOW_PRECISION, "bfloat16 inside", partial(low_inside, to_bfloat16), "name"),
+                (LOW_PRECISION, "TF32 inside", single_tf32, "name"),
+                (
+                    LOW_PRECISION,
+                    "TF32 products",
+                    partial(low_products, to_tf32, np.float32),
+                    "columns",
+                ),
+                (
+                    LOW_PRECISION,
+                    "bfloat16 products, as float",
+                    partial(low_products, to_bfloat16, float),
+                    "columns",
+                ),
+                *(
+                    (
+                        LOW_PRECISION,
+                        f"{text} added in single precision",
+                        partial(offset_in_single, float(text)),
+                        "name",
+                    )
+                    for text in ("1e4", "1e6")
+                ),
+                (LOW_PRECISION, "rounded to 6 decimals", decimals, "name"),
+                (LOW_PRECISION, "rounded to a fixed point", fixed_point, "name"),
+                (JUMPS, "with small jumps", jumping, "name"),
+            )
+        ),
     ]
     return {regime.name: regime for regime in regimes}
 

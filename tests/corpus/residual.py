@@ -64,6 +64,14 @@ def plant(params, data, distance):
     params["b1"][1] = distance - data["X"][0] @ params["W0"] @ params["W1"][:, 1]
 
 
+def prune(params, data, rng):
+    """Let a unit of each block be zero."""
+    data["activation"] = "relu"
+    for k in (1, 2):
+        unit = rng.integers(params[f"b{k}"].size)
+        params[f"W{k}"][:, unit], params[f"b{k}"][unit] = 0, 0
+
+
 FAMILIES = (
     Family(
         name="residual",
@@ -75,5 +83,6 @@ FAMILIES = (
         biases=("b1", "b2", "b3"),
         columns="X",
         plant=plant,
+        prune=prune,
     ),
 )

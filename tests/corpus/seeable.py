@@ -2,10 +2,13 @@
 
 **The stated rule.** Take the plain central difference quotient of the cost as it is given, in its
 own precision, at the steps h = s · 10⁻ᵏ for k = 1, 1.5, 2, …, 9, with s = max(1, |θᵢ|); or up to
-k = 12 if a parameter's largest entry is below 1e-3. The difference *can see* a deviation δ of
+k = 12 if a parameter's largest entry is below 1e-3. Where the corpus states the length scale of a
+parameter (it is small, as in metres, or the parameter is far from zero, as in years), s is that
+length, and k goes up to 9. The difference *can see* a deviation δ of
 entry i if, at three neighbouring steps of that list, it is no further than |δ| / 10 from the true
 derivative. At a kink the two one-sided quotients, in order, must be that close to the two one-sided
-slopes, in order.
+slopes, in order. Where kinks meet, the least and the greatest slope near by take the place of the
+two one-sided ones: what is right there is often more than an entry's own two quotients can show.
 
 A wrong gradient **can be seen** if the deviation of at least one entry can be seen. (The entries
 tried are those with the five largest deviations relative to the largest true entry of their
@@ -72,7 +75,7 @@ def can_see(case, name, index, deviation):
     """Return True if three neighbouring quotients are within a tenth of the deviation."""
     slopes = case.lower[name][index], case.upper[name][index]
     in_a_row = 0
-    for step in steps(case.params[name], index):
+    for step in steps(case.params[name], index, case.lengths.get(name)):
         near = off(case, name, index, step, slopes) <= deviation / 10
         in_a_row = in_a_row + 1 if near else 0
         if in_a_row == 3:
@@ -80,11 +83,11 @@ def can_see(case, name, index, deviation):
     return False
 
 
-def steps(value, index):
+def steps(value, index, length=None):
     """Yield the steps of the rule for one entry, the largest first."""
-    last = 12 if np.abs(value).max() < TINY else 9
+    last = 12 if length is None and np.abs(value).max() < TINY else 9
     for twice in range(2, 2 * last + 1):
-        yield max(1.0, abs(float(value[index]))) * 10 ** (-twice / 2)
+        yield (length or max(1.0, abs(float(value[index])))) * 10 ** (-twice / 2)
 
 
 def off(case, name, index, step, slopes):
