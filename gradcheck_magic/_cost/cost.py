@@ -26,7 +26,6 @@ from gradcheck_magic._cost.convention import (
     require_unchanged,
 )
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, OutOfTime, Pair, Take
-from gradcheck_magic._cost.noise import noise_in_steps
 from gradcheck_magic._cost.precision import in_double, is_constant, itemsize_around, own_precision
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._cost.threads import show_progress
@@ -299,10 +298,10 @@ class Cost:
         """A line along which every entry moves in proportion to its size."""
         return self._around.direction
 
-    def reexamine(self) -> bool:
-        """Measure the noise again, in steps along single entries; return True if it is larger."""
+    def reexamine(self, measured: Callable[[Surroundings, Precision], float]) -> bool:
+        """Measure the noise again, in another way; return True if it is larger."""
         best = self.best
-        noise = noise_in_steps(self._around, best)
+        noise = measured(self._around, best)
         if noise <= best.noise:
             return False
         self.best = replace(best, noise=noise)

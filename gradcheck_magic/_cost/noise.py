@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 
-__all__ = ["granularity", "measured_noise", "noise_in_steps", "noise_level"]
+__all__ = [
+    "granularity",
+    "measured_noise",
+    "noise_in_steps",
+    "noise_level",
+    "noise_of_large_steps",
+]
 
 # The number of points on the line along which the noise is estimated, θ included, and their spacing
 # in units in the last place: wide enough to change J, but so near that J is straight except for the
 # noise.
 POINTS_ON_LINE = 7
 SPACING = 8
-# The spacing at the distance of a difference's step, in double and in lower precision. If the noise
-# there exceeds the noise near θ by this ratio, it is examined in more detail: whether it stays, or at
-# least this part of it, on the other side of θ and with a spacing that is finer by this factor.
-STEP_SPACING = (1e-7, 1e-3)
+# The spacing at the distance of a difference's step, in double precision, and that of large steps.
+STEP_SPACING, WIDE_SPACING = 1e-7, 1e-2
+# If the noise there exceeds the noise near θ by SUSPICIOUS, it is examined in more detail: see
+# `_Line.is_noisy`.
 SUSPICIOUS = 30.0
-FINER, SAME_NOISE = 32.0, 0.08
+
+
+class Criteria(NamedTuple):
+    """What tells noise on a line.
+
+    The slope is `visible` in spite of it, J changes by no more than `most` of its size, and at
+    least the `part` of it stays with a spacing that is finer by a factor.
+    """
+
+    visible: float
+    most: float
+    finer: float
+    part: float
+
+
+AT_STEP, WIDE = Criteria(5.0, 0.01, 32.0, 0.08), Criteria(1.0, 0.5, 8.0, 0.25)
+# If J has no more values than this on the line, it may be rounded.
+FEW_VALUES = 3
 # For the details, some entries are moved by these steps, the smallest first. From one step to the
 # next, the second difference grows 8 times for a kink in J, 64 times for curvature, and not at all
 # for noise. It counts once it is BENT units of what storing J loses. The change of J itself grows 8
@@ -47,52 +71,90 @@ def measured_noise(around: Surroundings, precision: Precision) -> float:
     Near θ, the rounding of intermediate values in a lower precision would not be noticed.
     """
 
-    def on_line(spacing: float) -> list[float]:
-        distances = [k * spacing for k in range(1, POINTS_ON_LINE)]
-        return [precision.value, *(around.along(precision.binding, each) for each in distances)]
-
+    line = _Line(around, precision)
     nearest = SPACING * float(np.finfo(precision.binding.dtype or around.theta.dtype).eps)
-    near = far = noise_level(on_line(nearest))
+    near = noise_level(line.values(nearest))
     # However well J was computed, storing it loses half a unit in the last place.
     stored = precision.eps * abs(precision.value) / 2
-    is_double = nearest < STEP_SPACING[0]
-    spacing = STEP_SPACING[0 if is_double else 1]
-    far = noise_level(on_line(spacing))
-    if near == 0 and not (far and is_double):
-        far = _noise_of_stairs(around, precision, on_line)
-    elif far > SUSPICIOUS * max(near, stored):
-        # Kinks, and parameters to which J is very sensitive, look like noise along the line. But
-        # most kinks are on one side of θ, and sensitivity becomes less with a smaller spacing.
-        elsewhere = (noise_level(on_line(each)) for each in (-spacing, spacing / FINER))
-        if any(level < SAME_NOISE * far for level in elsewhere):
-            far = min(far, noise_in_steps(around, precision))
+    is_double = nearest < STEP_SPACING
+    spacing, criteria = (STEP_SPACING, AT_STEP) if is_double else (WIDE_SPACING, WIDE)
+    far = noise_level(line.values(spacing))
+    if near == 0 and (not is_double or len(line.seen) <= FEW_VALUES):
+        far = _noise_of_stairs(line)
+    elif far > SUSPICIOUS * max(near, stored) and not line.is_noisy(spacing, criteria):
+        # Kinks, and parameters to which J is very sensitive, look like noise along the line.
+        far = min(far, noise_in_steps(around, precision))
     return max(stored, near, far)
 
 
-def _noise_of_stairs(
-    around: Surroundings, precision: Precision, on_line: Callable[[float], list[float]]
-) -> float:
+def noise_of_large_steps(around: Surroundings, precision: Precision) -> float:
+    """Return the noise at the distance of large steps, where it is more than near θ; or 0.0.
+
+    It is if parts of J are computed in lower precision, so that small steps do not change them.
+    """
+    line = _Line(around, precision)
+    if not line.is_noisy(WIDE_SPACING, WIDE):
+        return 0.0
+    return noise_level(line.values(WIDE_SPACING))
+
+
+class _Line:
+    """J at equidistant points on a line that starts at θ.
+
+    Attributes
+    ----------
+    seen : set of float
+        All its values so far.
+    """
+
+    def __init__(self, around: Surroundings, precision: Precision) -> None:
+        self.value = precision.value
+        self.seen = {precision.value}
+        self._along = partial(around.along, precision.binding)
+
+    def at(self, distance: float) -> float:
+        """Return J at a distance from θ."""
+        value = self._along(distance)
+        self.seen.add(value)
+        return value
+
+    def values(self, spacing: float) -> list[float]:
+        """Return J at points with some spacing, θ included."""
+        return [self.value, *(self.at(k * spacing) for k in range(1, POINTS_ON_LINE))]
+
+    def is_noisy(self, spacing: float, criteria: Criteria) -> bool:
+        """Return True if what looks like noise is that.
+
+        Most kinks are on one side of θ only; what bends becomes less with a finer spacing; and if
+        the slope is not visible, or J changes by a lot, there may be nothing but bends.
+        """
+        values = self.values(spacing)
+        level, rise = noise_level(values), abs(values[-1] - values[0])
+        if not criteria.visible * level * len(values) < rise < criteria.most * max(map(abs, values)):
+            return False
+        others = (noise_level(self.values(each)) for each in (spacing / criteria.finer, -spacing))
+        return all(other > criteria.part * level > 0 for other in others)
+
+
+def _noise_of_stairs(line: _Line) -> float:
     """Return the noise of a cost that does not change near θ.
 
     Its stairs are too wide for small steps to show them. If it is exactly 2.362 at θ and exactly
     2.371 where it first changes, it was rounded to three decimals; if all its values are multiples
     of 2⁻⁸, it was rounded to these. Otherwise something in it was.
     """
-    along = partial(around.along, precision.binding)
-    before, step, moved = 0.0, 0.0, precision.value
+    before, step, moved = 0.0, 0.0, line.value
     for wider in WIDE_STEPS:
-        before, step, moved = step, wider, along(wider)
-        if moved != precision.value:
+        before, step, moved = step, wider, line.at(wider)
+        if moved != line.value:
             break
-    if moved == precision.value or not _jumps(along, (before, step), (precision.value, moved)):
+    if moved == line.value or not _jumps(line.at, (before, step), (line.value, moved)):
         return 0.0
-    decimals = max(_decimals(precision.value), _decimals(moved))
-    noise = 0.5 * 10.0**-decimals if decimals < DECIMALS else 0.0
     spacings = dict.fromkeys(min(wider * step, max(step, WIDEST)) for wider in WIDER)
-    for spacing in spacings:
-        values = on_line(spacing)
-        noise = max(noise, noise_level(values), granularity(values) / 2)
-    return noise
+    noise = max(noise_level(line.values(spacing)) for spacing in spacings)
+    decimals = max(map(_decimals, line.seen))
+    rounded = 10.0**-decimals if decimals < DECIMALS else granularity(line.seen)
+    return max(noise, rounded / 2)
 
 
 def _jumps(
@@ -110,7 +172,7 @@ def _jumps(
     return abs(value - level) > LEFT * abs(first)
 
 
-def granularity(values: Sequence[float]) -> float:
+def granularity(values: Iterable[float]) -> float:
     """Return the largest power of two of which all values are multiples; 0.0 if all are zero."""
     finite = [abs(value) for value in values if value and math.isfinite(value)]
     # The denominator of a double is a power of two; that of a whole number is 1.

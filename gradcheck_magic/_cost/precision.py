@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck_magic._cost.calling import REPEATABLE_SINGLE, FoundCall
-from gradcheck_magic._cost.noise import measured_noise
+from gradcheck_magic._cost.noise import measured_noise, noise_of_large_steps
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._inputs.parameters import DOUBLE
 
@@ -25,6 +25,9 @@ OTHER_POINTS = 3
 # of the former; and the least reduction of the noise that makes double precision worth using.
 ROUNDED = 32.0
 BETTER = 30.0
+# The noise of J from which on it is examined what large steps show in double precision, in units of
+# the rounding of J.
+COARSE = 30.0
 
 
 def itemsize_around(around: Surroundings, found: FoundCall) -> int:
@@ -87,4 +90,7 @@ def in_double(around: Surroundings, own: Precision, *, constant: bool) -> Precis
     eps = float(np.finfo(np.float64).eps)
     double = Precision(binding, value, own.noise, eps)
     noise = measured_noise(around, double)
+    if own.noise > COARSE * own.eps * abs(own.value):
+        # Something in J is computed in a precision that is even lower, whatever θ is given in.
+        noise = max(noise, noise_of_large_steps(around, double))
     return replace(double, noise=noise) if noise < own.noise / BETTER else None

@@ -26,8 +26,8 @@ __all__ = ["Jumps", "allow_for_jumps", "jumps_along"]
 Vector = NDArray[np.float64]
 
 # Errors beyond this part of their entry, and this part of the largest of all, have another origin. So
-# do errors of no more than this part of the entries.
-SMALL, LITTLE, MOST = 0.05, 1e-3, 0.3
+# do errors of no more than MOST of the entries, unless all are TINY beside the largest.
+SMALL, LITTLE, MOST, TINY = 0.1, 1e-2, 0.3, 1e-5
 # The number of lines, the distances on either side of θ up to which J is followed, in units of θ, and
 # the number of steps on each side.
 LINES, REACHES, STEPS = 3, (0.5, 0.03), 32
@@ -90,8 +90,8 @@ def _at(cost: Cost, theta: Vector, line: Vector, distance: float) -> float:
 
 
 def _errors_are_small(tables: Sequence[MeasuredEntries]) -> bool:
-    """Return True if most entries are off, but none by much."""
-    n_wrong = 0
+    """Return True if most entries are off, but none by much; or some, but by next to nothing."""
+    n_wrong, are_tiny = 0, True
     for table in tables:
         numerical = table.numerical
         with np.errstate(invalid="ignore"):
@@ -102,7 +102,8 @@ def _errors_are_small(tables: Sequence[MeasuredEntries]) -> bool:
         if np.any(wrong & ~(off <= much)):
             return False
         n_wrong += np.count_nonzero(wrong)
-    return n_wrong > MOST * sum(len(table.positions) for table in tables)
+        are_tiny = are_tiny and not np.any(wrong & (off > TINY * table.of_all))
+    return n_wrong > 0 and (are_tiny or n_wrong > MOST * sum(len(table.positions) for table in tables))
 
 
 def jumps_along(along: Callable[[float], float], noise: float, reach: float) -> Jumps:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost, Precision, sides_of
 from gradcheck_magic._cost.evaluation import EntryBatch
+from gradcheck_magic._cost.noise import noise_in_steps, noise_of_large_steps
+from gradcheck_magic._cost.surroundings import Surroundings
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import DOUBLE, Parameter
 from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
@@ -57,6 +59,8 @@ __all__ = [
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+# A way to measure the noise.
+Noise = Callable[[Surroundings, Precision], float]
 # A generator that asks for a step of one entry, is sent the rung, and returns what it made of it.
 Steps = Generator[tuple[int, float], Rung, Any]
 
@@ -190,8 +194,9 @@ class SteppedEntries:
             first = first.replaced(lost, self.rungs(lost, 2 * self.smallest[lost]))
         on_kink = np.zeros(len(first), dtype=bool)
         bent = np.flatnonzero(self._is_bent(first))
+        steps = first.step[bent]
         for _ in range(SHORTENED):
-            steps = first.step[bent] / SHORTER
+            steps = steps / SHORTER
             bent, steps = (each[steps >= self.smallest[bent]] for each in (bent, steps))
             if not bent.size:
                 break
@@ -199,9 +204,10 @@ class SteppedEntries:
             # The gap of a kink stays as it is.
             kinked = nearer.has_same_gap(first.rows(bent))
             on_kink[bent[kinked]] = True
-            bent, nearer = bent[~kinked], nearer.rows(np.flatnonzero(~kinked))
-            first = first.replaced(bent, nearer)
-            bent = bent[self._is_bent(nearer)]
+            better = np.flatnonzero(~kinked & np.isfinite(nearer.central))
+            first = first.replaced(bent[better], nearer.rows(better))
+            more = ~kinked & self._is_bent(nearer)
+            bent, steps = bent[more], steps[more]
         self._shorten_scale(first, on_kink)
         return first
 
@@ -212,7 +218,7 @@ class SteppedEntries:
             # Near a stationary point, J is bent in comparison with its slope, but changes little.
             least = np.maximum(np.abs(rungs.central) / STEPS_PER_BEND, LITTLE * scale / rungs.step)
             bent: Mask = gap > np.maximum(REAL * rungs.round_off, least)
-        return bent
+        return bent | (np.isnan(rungs.central) & (rungs.step > 0))
 
     def _shorten_scale(self, first: Rungs, on_kink: Mask) -> None:
         """Expect J to bend as soon as the gaps between the slopes on the two sides suggest."""
@@ -286,18 +292,16 @@ class Refinement:
 
     def settle(self, first: Rungs) -> None:
         """Find a value and an error bar for every entry, given the rung of the first pass."""
-        table, entries = self._table, self._entries
-        first = entries.resolved(first)
+        table = self._table
+        first = self._entries.resolved(first)
         table.store(first)
+        if np.any(first.is_flat & (table.analytic != 0)):
+            first = self._reexamined(first, noise_of_large_steps)
         open_ones, gross = self._judged(first)
         apart = self._apart(first, np.flatnonzero(gross))
         if not apart < math.inf:
-            if self._cost.reexamine():
-                with np.errstate(divide="ignore"):
-                    bar = NOISE_DEVIATIONS * self._cost.best.noise / first.step
-                first = replace(first, round_off=np.maximum(first.round_off, bar))
-                table.store(first)
-                open_ones, gross = self._judged(first)
+            first = self._reexamined(first, noise_in_steps)
+            open_ones, gross = self._judged(first)
             open_ones = open_ones | gross
         # A kink nearer than the step needs no second look where a confirmed disagreement is gross:
         # its gap widens the error bar instead. So does what another step finds.
@@ -310,6 +314,15 @@ class Refinement:
         ]
         looks += [self._sharpen(first, k) for k in telling if not open_ones[k]]
         self._run_all(looks)
+
+    def _reexamined(self, first: Rungs, measured: Noise) -> Rungs:
+        """Measure the noise in another way, and return the same rungs with that."""
+        if self._cost.reexamine(measured):
+            with np.errstate(divide="ignore"):
+                bar = NOISE_DEVIATIONS * self._cost.best.noise / first.step
+            first = replace(first, round_off=np.maximum(first.round_off, bar))
+            self._table.store(first)
+        return first
 
     def _judged(self, first: Rungs) -> tuple[Mask, Mask]:
         """Return which entries need a second look, and which disagree beyond any doubt."""
