@@ -151,6 +151,7 @@ def build(plan) -> Case | None:
         upper=upper,
         ordinary=REGIMES[plan.regime].ordinary and FAMILIES[plan.family].ordinary,
         kind=kind(plan.family, plan.regime),
+        granularity=made.granularity,
         lengths={name: length / made.units.get(name, 1.0) for name, length in made.lengths.items()},
     )
     if plan.bug == RIGHT:

@@ -240,7 +240,10 @@ def low_inside(rounding, problem, rng):
         for values in (problem.params, problem.data)
     )
     returns = partial(rounded_to_float, rounding)
-    return replace(problem, params=params, data=data, rounding=rounding, returns=returns)
+    made = replace(problem, params=params, data=data, rounding=rounding, returns=returns)
+    bits = 10 if rounding is to_float16 else 7
+    granularity = 2.0 ** (np.floor(np.log2(abs(made.cost(params)))) - bits)
+    return replace(made, granularity=float(granularity))
 
 
 def rounded_to_float(rounding, cost):
@@ -260,12 +263,13 @@ def low_products(rounding, returns, problem, rng):
 
 def offset_in_single(constant, problem, rng):
     """Add a constant, and return a number in single precision, in which little else is left."""
-    return replace(problem, offset=constant, returns=np.float32)
+    granularity = float(np.spacing(np.float32(constant)))
+    return replace(problem, offset=constant, returns=np.float32, granularity=granularity)
 
 
 def decimals(problem, rng):
     """Round the cost as people do who print it."""
-    return replace(problem, returns=partial(round_decimals, 6))
+    return replace(problem, returns=partial(round_decimals, 6), granularity=1e-6)
 
 
 def round_decimals(digits, cost):
@@ -274,7 +278,8 @@ def round_decimals(digits, cost):
 
 def fixed_point(problem, rng):
     """Round the cost to 14 to 26 bits after the point."""
-    return replace(problem, returns=partial(round_bits, int(rng.integers(14, 27))))
+    bits = int(rng.integers(14, 27))
+    return replace(problem, returns=partial(round_bits, bits), granularity=2.0**-bits)
 
 
 def round_bits(bits, cost):

@@ -288,3 +288,15 @@ def test_the_stated_rule():
         grads = {name: grad * factor for name, grad in right.grads.items()}
         assert replace(right, grads=grads, bug="a factor").seeable() == seen, (regime, factor)
     assert right.seeable()
+
+
+def test_a_cost_that_does_not_move_shows_nothing():
+    """A slope of zero is seen only where the deviation from it would move the cost."""
+    right = next(cases(SEEDS, ["dense tanh square"], ["1e6 added in single precision"]))
+    assert right.granularity == 0.0625
+    flat = {name: np.zeros_like(grad) for name, grad in right.grads.items()}
+    still = replace(right, cost=lambda params: 1e6, lower=flat, upper=flat, bug="a constant")
+    for slope, seen in [(0.1, False), (10.0, True)]:
+        grads = {name: np.full_like(grad, slope) for name, grad in right.grads.items()}
+        assert replace(still, grads=grads).seeable() == seen, slope
+    assert replace(still, granularity=0.0, grads=grads).seeable()
