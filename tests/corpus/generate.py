@@ -122,6 +122,8 @@ def bugs(family, regime, seed):
     rng = np.random.default_rng([seed, *rng.bytes(8)])
     inside = [Bug(name, inside=True) for name in FAMILIES[family].bugs]
     outside = outer_bugs(beginning.params, beginning.data["m"])
+    if REGIMES[regime].forgotten:
+        return [RIGHT, *(bug for bug in outside if bug.kind == "nothing for")]
     plain = regime.startswith("plain")
     chosen = inside if plain else pick(rng, inside, 1)
     chosen = [*chosen, *pick(rng, outside, 5 if plain else 2)]

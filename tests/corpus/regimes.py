@@ -28,7 +28,8 @@ class Regime:
 
     `ordinary` regimes are in double precision, well scaled, and without a planted kink. The variant
     of the family (its size and its activations) is drawn at random if none is given. `kind` is the
-    kind of difficulty that the regime was added for; none if it is of the first corpus.
+    kind of difficulty that the regime was added for; none if it is of the first corpus. If it is
+    about what is `forgotten`, that is its only kind of bug, in each parameter.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Regime:
     variant: int | None = None
     needs: str = "name"
     kind: str = ""
+    forgotten: bool = False
 
 
 def start(family: Family, regime: Regime, seed: int):
@@ -267,6 +269,17 @@ def offset_in_single(constant, problem, rng):
     return replace(problem, offset=constant, returns=np.float32, granularity=granularity)
 
 
+def faint(change, granularity, problem, rng):
+    """Let one parameter move the cost by 2 to 100 of its units, at a tenth of the usual length."""
+    grads = problem.gradient()
+    name = str(rng.choice([name for name in grads if name not in problem.family.without_gradient]))
+    wanted = granularity * 10 ** rng.uniform(0.3, 2) / 0.2
+    centres = {name: problem.params[name].copy()}
+    units = {name: float(wanted / np.abs(grads[name]).max())}
+    made = change(replace(problem, units=units, centres=centres), rng)
+    return replace(made, granularity=granularity)
+
+
 def decimals(problem, rng):
     """Round the cost as people do who print it."""
     return replace(problem, returns=partial(round_decimals, 6), granularity=1e-6)
@@ -368,6 +381,13 @@ def table():
                 (LOW_PRECISION, "rounded to 6 decimals", decimals, "name"),
                 (LOW_PRECISION, "rounded to a fixed point", fixed_point, "name"),
                 (JUMPS, "with small jumps", jumping, "name"),
+            )
+        ),
+        *(
+            Regime(f"a faint gradient, {name}", change, kind=LOW_PRECISION, forgotten=True)
+            for name, change in (
+                ("rounded to 6 decimals", partial(faint, decimals, 1e-6)),
+                ("offset 1e6", partial(faint, partial(offset, 1e6), float(np.spacing(1e6)))),
             )
         ),
     ]
