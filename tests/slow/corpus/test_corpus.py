@@ -223,6 +223,16 @@ def test_the_cost_is_rounded_inside():
         )
 
 
+def test_a_faint_gradient_moves_the_cost_a_little():
+    """A tenth of the usual length moves the cost by a few of its units, and by 100 at most."""
+    for family in ("dense tanh square", "convolution"):
+        for regime in ("rounded to 6 decimals", "offset 1e6"):
+            right, *wrong = cases(SEEDS, [family], [f"a faint gradient, {regime}"])
+            faintest = min(np.abs(grad).max() for grad in right.grads.values())
+            assert 1.9 < 0.2 * faintest / right.granularity < 101
+            assert [case.bug for case in wrong] == [f"nothing for {name}" for name in right.params]
+
+
 def test_jumps_have_no_slope():
     """Near by the cost moves as it did without them; the jumps do not grow with the distance."""
     table = np.random.default_rng(0).normal(size=97) * 1e-6
