@@ -242,7 +242,16 @@ PLANTED = {
         "gradients of x and y exchanged": simple(Cause.TRANSPOSED, "theta", also=LOCAL),
         "gain forgotten on the way back": simple(Cause.SCALE, "theta"),
     },
-    "group lasso": {"intercept's sign": simple(Cause.SIGN, "b")},
+    "group lasso": {
+        # In groups of one, it is the sign of the parameter.
+        "penalty forgotten": simple(Cause.REGULARIZATION, "W", also=LOCAL),
+        "intercept's sign": simple(Cause.SIGN, "b"),
+    },
+    "margin of all classes": {
+        # `temper` has a path of its own, and comes after the others.
+        bug: upstream("temper", "b", *LOCAL)
+        for bug in ("right class forgotten", "margin forgotten", "largest class forgotten")
+    },
     "conjugate gradients": {
         "adjoint system not solved": start("c"),
         "sign of the adjoint": simple(Cause.SIGN, "log_diagonal"),
@@ -273,7 +282,8 @@ PLANTED = {
         "distance's slope by half": simple(Cause.SCALE, "points", factor=0.5),
     },
     "focal loss": {
-        bug: start("b")
+        # With probabilities near 1, it is nearly a factor.
+        bug: upstream("", "b", Cause.SCALE)
         for bug in (
             "path through the weight forgotten",
             "exponent not lowered",

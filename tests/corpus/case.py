@@ -19,7 +19,8 @@ class Case:
     `lower` and `upper` are equal where the cost is differentiable; at a kink they are the two
     one-sided slopes, and where kinks meet the least and the greatest slope near by. Any value
     between them is correct. `kind` is the difficulty that the family or the regime was added for;
-    `lengths` are the distances, where they are stated, over which the cost changes its shape.
+    `lengths` are the distances, where they are stated, over which the cost changes its shape, and
+    `granularity` is that of its values, if they are rounded on purpose.
     """
 
     family: str
@@ -34,6 +35,7 @@ class Case:
     ordinary: bool
     kind: str = ""
     lengths: dict[str, float] = field(default_factory=dict)
+    granularity: float = 0.0
 
     @property
     def name(self) -> str:

@@ -85,6 +85,8 @@ class Problem:
     centres: Arrays = field(default_factory=dict)
     shifts: dict[str, float] = field(default_factory=dict)
     lengths: dict[str, float] = field(default_factory=dict)
+    # The distance between neighbouring values of the cost, if it is rounded on purpose.
+    granularity: float = 0.0
     casts: bool = False
     # How numbers are rounded inside the cost, and nowhere else: everywhere, or in products only.
     rounding: Callable[[np.ndarray], np.ndarray] | None = None

@@ -122,6 +122,8 @@ def bugs(family, regime, seed):
     rng = np.random.default_rng([seed, *rng.bytes(8)])
     inside = [Bug(name, inside=True) for name in FAMILIES[family].bugs]
     outside = outer_bugs(beginning.params, beginning.data["m"])
+    if REGIMES[regime].forgotten:
+        return [RIGHT, *(bug for bug in outside if bug.kind == "nothing for")]
     plain = regime.startswith("plain")
     chosen = inside if plain else pick(rng, inside, 1)
     chosen = [*chosen, *pick(rng, outside, 5 if plain else 2)]
@@ -151,6 +153,7 @@ def build(plan) -> Case | None:
         upper=upper,
         ordinary=REGIMES[plan.regime].ordinary and FAMILIES[plan.family].ordinary,
         kind=kind(plan.family, plan.regime),
+        granularity=made.granularity,
         lengths={name: length / made.units.get(name, 1.0) for name, length in made.lengths.items()},
     )
     if plan.bug == RIGHT:

@@ -28,7 +28,8 @@ class Regime:
 
     `ordinary` regimes are in double precision, well scaled, and without a planted kink. The variant
     of the family (its size and its activations) is drawn at random if none is given. `kind` is the
-    kind of difficulty that the regime was added for; none if it is of the first corpus.
+    kind of difficulty that the regime was added for; none if it is of the first corpus. If it is
+    about what is `forgotten`, that is its only kind of bug, in each parameter.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Regime:
     variant: int | None = None
     needs: str = "name"
     kind: str = ""
+    forgotten: bool = False
 
 
 def start(family: Family, regime: Regime, seed: int):
@@ -240,7 +242,10 @@ def low_inside(rounding, problem, rng):
         for values in (problem.params, problem.data)
     )
     returns = partial(rounded_to_float, rounding)
-    return replace(problem, params=params, data=data, rounding=rounding, returns=returns)
+    made = replace(problem, params=params, data=data, rounding=rounding, returns=returns)
+    bits = 10 if rounding is to_float16 else 7
+    granularity = 2.0 ** (np.floor(np.log2(abs(made.cost(params)))) - bits)
+    return replace(made, granularity=float(granularity))
 
 
 def rounded_to_float(rounding, cost):
@@ -260,12 +265,24 @@ def low_products(rounding, returns, problem, rng):
 
 def offset_in_single(constant, problem, rng):
     """Add a constant, and return a number in single precision, in which little else is left."""
-    return replace(problem, offset=constant, returns=np.float32)
+    granularity = float(np.spacing(np.float32(constant)))
+    return replace(problem, offset=constant, returns=np.float32, granularity=granularity)
+
+
+def faint(change, granularity, problem, rng):
+    """Let one parameter move the cost by 2 to 100 of its units, at a tenth of the usual length."""
+    grads = problem.gradient()
+    name = str(rng.choice([name for name in grads if name not in problem.family.without_gradient]))
+    wanted = granularity * 10 ** rng.uniform(0.3, 2) / 0.2
+    centres = {name: problem.params[name].copy()}
+    units = {name: float(wanted / np.abs(grads[name]).max())}
+    made = change(replace(problem, units=units, centres=centres), rng)
+    return replace(made, granularity=granularity)
 
 
 def decimals(problem, rng):
     """Round the cost as people do who print it."""
-    return replace(problem, returns=partial(round_decimals, 6))
+    return replace(problem, returns=partial(round_decimals, 6), granularity=1e-6)
 
 
 def round_decimals(digits, cost):
@@ -274,7 +291,8 @@ def round_decimals(digits, cost):
 
 def fixed_point(problem, rng):
     """Round the cost to 14 to 26 bits after the point."""
-    return replace(problem, returns=partial(round_bits, int(rng.integers(14, 27))))
+    bits = int(rng.integers(14, 27))
+    return replace(problem, returns=partial(round_bits, bits), granularity=2.0**-bits)
 
 
 def round_bits(bits, cost):
@@ -363,6 +381,13 @@ def table():
                 (LOW_PRECISION, "rounded to 6 decimals", decimals, "name"),
                 (LOW_PRECISION, "rounded to a fixed point", fixed_point, "name"),
                 (JUMPS, "with small jumps", jumping, "name"),
+            )
+        ),
+        *(
+            Regime(f"a faint gradient, {name}", change, kind=LOW_PRECISION, forgotten=True)
+            for name, change in (
+                ("rounded to 6 decimals", partial(faint, decimals, 1e-6)),
+                ("offset 1e6", partial(faint, partial(offset, 1e6), float(np.spacing(1e6)))),
             )
         ),
     ]

@@ -4,11 +4,14 @@
 own precision, at the steps h = s · 10⁻ᵏ for k = 1, 1.5, 2, …, 9, with s = max(1, |θᵢ|); or up to
 k = 12 if a parameter's largest entry is below 1e-3. Where the corpus states the length scale of a
 parameter (it is small, as in metres, or the parameter is far from zero, as in years), s is that
-length, and k goes up to 9. The difference *can see* a deviation δ of
-entry i if, at three neighbouring steps of that list, it is no further than |δ| / 10 from the true
-derivative. At a kink the two one-sided quotients, in order, must be that close to the two one-sided
-slopes, in order. Where kinks meet, the least and the greatest slope near by take the place of the
-two one-sided ones: what is right there is often more than an entry's own two quotients can show.
+length, and k goes up to 9. The difference *can see* a deviation δ of entry i if, at three
+neighbouring steps of that list, it is no further than |δ| / 10 from the true derivative. At a kink
+the two one-sided quotients, in order, must be that close to the two one-sided slopes, in order.
+Where kinks meet, the least and the greatest slope near by take the place of the two one-sided ones:
+what is right there is often more than an entry's own two quotients can show.
+
+If the corpus rounds the cost on purpose, to multiples of g, the quotient must not be close by luck,
+as 0 is where the cost does not move: 2h|δ| must be at least g.
 
 A wrong gradient **can be seen** if the deviation of at least one entry can be seen. (The entries
 tried are those with the five largest deviations relative to the largest true entry of their
@@ -76,7 +79,8 @@ def can_see(case, name, index, deviation):
     slopes = case.lower[name][index], case.upper[name][index]
     in_a_row = 0
     for step in steps(case.params[name], index, case.lengths.get(name)):
-        near = off(case, name, index, step, slopes) <= deviation / 10
+        apart = off(case, name, index, step, slopes)
+        near = apart <= deviation / 10 and case.granularity <= 2 * step * deviation
         in_a_row = in_a_row + 1 if near else 0
         if in_a_row == 3:
             return True

@@ -223,6 +223,16 @@ def test_the_cost_is_rounded_inside():
         )
 
 
+def test_a_faint_gradient_moves_the_cost_a_little():
+    """A tenth of the usual length moves the cost by a few of its units, and by 100 at most."""
+    for family in ("dense tanh square", "convolution"):
+        for regime in ("rounded to 6 decimals", "offset 1e6"):
+            right, *wrong = cases(SEEDS, [family], [f"a faint gradient, {regime}"])
+            faintest = min(np.abs(grad).max() for grad in right.grads.values())
+            assert 1.9 < 0.2 * faintest / right.granularity < 101
+            assert [case.bug for case in wrong] == [f"nothing for {name}" for name in right.params]
+
+
 def test_jumps_have_no_slope():
     """Near by the cost moves as it did without them; the jumps do not grow with the distance."""
     table = np.random.default_rng(0).normal(size=97) * 1e-6
@@ -288,3 +298,15 @@ def test_the_stated_rule():
         grads = {name: grad * factor for name, grad in right.grads.items()}
         assert replace(right, grads=grads, bug="a factor").seeable() == seen, (regime, factor)
     assert right.seeable()
+
+
+def test_a_cost_that_does_not_move_shows_nothing():
+    """A slope of zero is seen only where the deviation from it would move the cost."""
+    right = next(cases(SEEDS, ["dense tanh square"], ["1e6 added in single precision"]))
+    assert right.granularity == 0.0625
+    flat = {name: np.zeros_like(grad) for name, grad in right.grads.items()}
+    still = replace(right, cost=lambda params: 1e6, lower=flat, upper=flat, bug="a constant")
+    for slope, seen in [(0.1, False), (10.0, True)]:
+        grads = {name: np.full_like(grad, slope) for name, grad in right.grads.items()}
+        assert replace(still, grads=grads).seeable() == seen, slope
+    assert replace(still, granularity=0.0, grads=grads).seeable()
