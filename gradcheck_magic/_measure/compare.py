@@ -101,18 +101,20 @@ def compare(
     difference. After a scan they also depend on what the residuals of each parameter leave open.
     """
     analytic, numerical = measured.analytic, measured.numerical
-    lost = _lost_in_rounding(pairing, measured, scan)
+    faint = _faint(pairing, measured)
+    lost = _lost_in_rounding(pairing, measured, faint, scan)
     # The error of each entry in units of its error bar; 0 where it has none.
     with np.errstate(invalid="ignore", divide="ignore"):
         off = np.abs(analytic - numerical) / (measured.uncertainty + measured.rounding)
-    off = np.where(lost | measured.disputed, 0.0, np.nan_to_num(off, posinf=np.inf))
+    open_anyway = measured.disputed | (faint & (analytic != 0) & (off > 1))
+    off = np.where(lost | open_anyway, 0.0, np.nan_to_num(off, posinf=np.inf))
     error = relative_error(numerical, analytic)
     wrong = (off > CLEAR) & (error >= THRESHOLDS[1]) | ~np.isfinite(analytic)
     # A disagreement this small must be all the clearer.
     inspect = (off > GROSS) & (error >= tolerance.error) & ~wrong
     unsure = (off > 1) & (error >= THRESHOLDS[1]) & ~wrong
     unknown, negligible = _unknown(pairing, measured, tolerance, lost)
-    is_open = (unsure | (measured.disputed & ~lost) | ~np.isfinite(numerical)) & ~wrong & ~inspect
+    is_open = (unsure | (open_anyway & ~lost) | ~np.isfinite(numerical)) & ~wrong & ~inspect
     unknown = unknown & ~wrong & ~inspect | is_open
     masks = wrong, inspect, unknown
     parts = list(measured.parts(pairing))
@@ -169,16 +171,24 @@ def _verdict(masks: tuple[Mask, Mask, Mask], rows: slice = slice(None)) -> Verdi
     return next(found, Verdict.CORRECT)
 
 
-def _lost_in_rounding(pairing: Pairing, measured: MeasuredEntries, scan: Scan | None) -> Mask:
+def _faint(pairing: Pairing, measured: MeasuredEntries) -> Mask:
+    """Return the entries that are so small, both of them, that rounding the others explains them."""
+    analytic = np.abs(measured.analytic)
+    largest = np.max(analytic, initial=0.0, where=np.isfinite(analytic))
+    rounding = ROUNDING * max(pairing.gradient_eps) * largest
+    faint: Mask = (analytic <= rounding) & (np.abs(measured.numerical) <= rounding)
+    return faint
+
+
+def _lost_in_rounding(
+    pairing: Pairing, measured: MeasuredEntries, faint: Mask, scan: Scan | None
+) -> Mask:
     """Return the entries of parameters whose whole gradient is rounding error from the others.
 
     The true gradient is zero there: backpropagation returns the sum of large terms that cancel.
     """
-    analytic, numerical = np.abs(measured.analytic), np.abs(measured.numerical)
-    largest = np.max(analytic, initial=0.0, where=np.isfinite(analytic))
-    rounding = ROUNDING * max(pairing.gradient_eps) * largest
-    zero = (analytic <= rounding) & (numerical <= CLEAR * measured.uncertainty)
-    lost = np.zeros(len(analytic), dtype=bool)
+    zero = faint & (np.abs(measured.numerical) <= CLEAR * measured.uncertainty)
+    lost = np.zeros(len(zero), dtype=bool)
     for i, (_, part, ks) in enumerate(measured.parts(pairing)):
         if not len(ks):
             continue

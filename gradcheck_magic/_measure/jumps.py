@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._inputs.pairing import Pairing, largest_entry
 from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
+from gradcheck_magic._measure.refine import VERIFIED
 
 __all__ = ["Jumps", "allow_for_jumps", "jumps_along"]
 
@@ -27,7 +28,7 @@ Vector = NDArray[np.float64]
 
 # Errors beyond this part of their entry, and this part of the largest of all, have another origin. So
 # do errors of no more than MOST of the entries, unless all are TINY beside the largest.
-SMALL, LITTLE, MOST, TINY = 0.1, 1e-2, 0.3, 1e-5
+SMALL, LITTLE, MOST, TINY = 0.1, 1e-2, 0.3, 1e-4
 # The number of lines, the distances on either side of θ up to which J is followed, in units of θ, and
 # the number of steps on each side.
 LINES, REACHES, STEPS = 3, (0.5, 0.03), 32
@@ -38,8 +39,8 @@ ORDER, PEAK, STANDS_OUT, ABOVE_NOISE = 6, 10.0, 20.0, 100.0
 # that are FINER times as short only a jump is still as high, or at least this part of it. AROUND is
 # the number of such steps on either side, and CLOSER how often they become finer.
 CONFIRMED, FINER, AROUND, CLOSER, STILL = 3, 8, 20, 2, 0.25
-# The gradient may be off by this many times the drift that jumps cause; up to DISPUTED times, it
-# cannot be told.
+# Three digits are granted to the gradient of such a J. It may be off by more, by this many times the
+# drift that the jumps cause; up to DISPUTED times, it cannot be told.
 ALLOWED, DISPUTED = 4.0, 100.0
 
 
@@ -69,20 +70,29 @@ def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pair
         found = (jumps, *(jumps_along(along, noise, reach) for reach in REACHES))
         jumps = Jumps(*map(max, zip(*found, strict=True)))
     if jumps.drift:
-        bars = np.concatenate([_bar(p, jumps.drift, cost.direction) for p in pairing.checked])
+        parts = zip(pairing.checked, pairing.gradients, strict=True)
+        limits = [_limits(*part, jumps.drift, cost.direction) for part in parts]
+        granted, drift = np.concatenate(limits, axis=1)
         for table in tables:
-            bar = bars[table.positions]
-            off = np.abs(table.analytic - table.numerical)
-            table.disputed[:] |= (off > ALLOWED * bar) & (off < DISPUTED * bar)
-            table.uncertainty[:] += ALLOWED * bar
+            _grant(table, granted[table.positions], drift[table.positions])
     return jumps
 
 
-def _bar(parameter: Parameter, drift: float, direction: Vector) -> Vector:
-    """Return how far the slope along each entry of a parameter may be off because of a drift."""
+def _grant(table: MeasuredEntries, granted: Vector, drift: Vector) -> None:
+    """Widen the bars of a table by the least that explains an error, and dispute what is near it."""
+    off = np.abs(table.analytic - table.numerical)
+    allowed = ALLOWED * drift
+    table.uncertainty[:] += np.where(off <= granted, granted, allowed)
+    table.disputed[:] |= (off > np.maximum(granted, allowed)) & (off < DISPUTED * drift)
+
+
+def _limits(
+    parameter: Parameter, gradient: Vector, drift: float, direction: Vector
+) -> NDArray[np.float64]:
+    """Return the error that is granted to each entry of a parameter, and that of a drift."""
     part = direction[parameter.start : parameter.stop]
     size = math.sqrt(float(np.mean(np.square(part)))) if part.size else 1.0
-    return np.full(part.size, drift / size)
+    return np.tile([[VERIFIED * largest_entry(gradient)], [drift / size]], part.size)
 
 
 def _at(cost: Cost, theta: Vector, line: Vector, distance: float) -> float:

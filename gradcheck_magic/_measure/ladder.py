@@ -257,7 +257,11 @@ class Ladder:
             return self._if_new(top * RATIO**2) or self._if_new(top * RATIO)
         if _stair_height(rungs) > 0:
             return self._if_new(top * RATIO) or _step_between(*rungs[-2:])
-        return self._nearest_step(rungs[0]) if _has_kink(rungs) else self._improving_step()
+        if not _has_kink(rungs):
+            return self._improving_step()
+        # The slope on each side is extrapolated from two steps: the better ones are too short.
+        is_noisy = rungs[-2].round_off >= self.estimate.bar / 8
+        return self._nearest_step(rungs[0]) or (self._if_new(top * RATIO) if is_noisy else None)
 
     def step_to_compare(self, off: float) -> float | None:
         """Return a step near the best one, at which a disagreement by `off` would show again."""

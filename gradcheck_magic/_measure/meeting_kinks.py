@@ -39,12 +39,14 @@ FARTHEST = 1e-3
 # Entries move this many times as far as the step with which a slope is measured, so that the step
 # crosses no kink.
 BEYOND_STEP = 32.0
-# No more entries than these are also moved one by one. Then as many other places are tried for every
-# entry, each a random step of a random order from the one at which its slope was nearest.
-MOST_ALONE, WANDERED = 8, 40
+# The places near by: all entries on kinks are moved at random, every parameter by a distance of a
+# different order, as one kink may hide behind another; then all of a parameter are moved together;
+# then the entries of the smallest one, one by one, if these are no more than MOST_ALONE. At last,
+# WANDERED times, a random step is taken from the place at which the slope was nearest.
+AT_RANDOM, MOST_ALONE, WANDERED = 6, 16, 40
 ORDERS = (1.0, 0.25, 0.0625)
 # If a few entries have the same slopes at the first few places, no kinks meet.
-ENTRIES_TRIED, PLACES_TRIED = 4, 4
+ENTRIES_TRIED, PLACES_TRIED = 3, 8
 # The most entries that are measured at every place.
 MOST = 64
 
@@ -193,7 +195,12 @@ class _Nearby:
 
     def _moves(self) -> Iterator[Vector]:
         """Yield moves of the entries on kinks, the ones most likely to tell first."""
-        alone = np.eye(len(self._kinked)) if len(self._kinked) <= MOST_ALONE else ()
+        random, size = np.random.default_rng(0), len(self._kinked)
+        for _ in range(AT_RANDOM):
+            orders = sum(random.choice(ORDERS) * group for group in self._groups)
+            yield orders * random.choice([-1.0, 1.0], size)
+        first = self._groups[0]
+        alone = np.eye(size)[first > 0] if np.count_nonzero(first) <= MOST_ALONE else ()
         for move in (*self._groups, *alone):
             yield -move
             yield move
