@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import Pairing, largest_entry
 from gradcheck_magic._inputs.parameters import Parameter
-from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import VERIFIED
 
@@ -83,7 +82,8 @@ def _grant(table: MeasuredEntries, granted: Vector, drift: Vector) -> None:
     off = np.abs(table.analytic - table.numerical)
     allowed = ALLOWED * drift
     table.uncertainty[:] += np.where(off <= granted, granted, allowed)
-    table.disputed[:] |= (off > np.maximum(granted, allowed)) & (off < DISPUTED * drift)
+    is_explained = off <= np.maximum(granted, allowed)
+    table.disputed[:] = ~is_explained & (table.disputed | (off < DISPUTED * drift))
 
 
 def _limits(
@@ -103,11 +103,9 @@ def _errors_are_small(tables: Sequence[MeasuredEntries]) -> bool:
     """Return True if most entries are off, but none by much; or some, but by next to nothing."""
     n_wrong, are_tiny = 0, True
     for table in tables:
-        numerical = table.numerical
+        numerical, wrong = table.numerical, table.is_off
         with np.errstate(invalid="ignore"):
             off = np.abs(table.analytic - numerical)
-            wrong = off > CLEAR * (table.uncertainty + table.rounding)
-            wrong &= ~table.disputed
             much = np.maximum(SMALL * np.abs(numerical), LITTLE * table.of_all)
         if np.any(wrong & ~(off <= much)):
             return False

@@ -105,6 +105,13 @@ class MeasuredEntries:
         return bool(np.all(zero | ~self.is_measured))
 
     @property
+    def is_off(self) -> Mask:
+        """True for entries that look wrong: off by much more than their error bar, undisputed."""
+        with np.errstate(invalid="ignore"):
+            off = np.abs(self.analytic - self.numerical)
+            return (off > CLEAR * (self.uncertainty + self.rounding)) & ~self.disputed
+
+    @property
     def kinked(self) -> Mask:
         """True for entries where θ sits on a kink."""
         return self.low < self.high

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import Pairing
-from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import PLACES
@@ -122,10 +121,7 @@ def part_kinks(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pairing) 
 
 def _accused(table: MeasuredEntries, indices: Places) -> Iterator[_Accused]:
     """Yield the entries of a table that look wrong."""
-    with np.errstate(invalid="ignore"):
-        off = np.abs(table.analytic - table.numerical)
-        wrong = off > CLEAR * (table.uncertainty + table.rounding)
-    wrong &= ~table.disputed & np.isfinite(table.analytic + table.low + table.high)
+    wrong = table.is_off & np.isfinite(table.analytic + table.low + table.high)
     for row in np.flatnonzero(wrong).tolist():
         slopes = [float(table.low[row]), float(table.high[row])]
         yield _Accused(table, row, int(indices[table.positions[row]]), slopes)
