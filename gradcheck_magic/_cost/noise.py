@@ -13,6 +13,7 @@ from gradcheck_magic._cost.surroundings import Precision, Surroundings
 
 __all__ = [
     "granularity",
+    "level_at_large_steps",
     "measured_noise",
     "noise_in_steps",
     "noise_level",
@@ -96,6 +97,11 @@ def noise_of_large_steps(around: Surroundings, precision: Precision) -> float:
     if not line.is_noisy(WIDE_SPACING, WIDE):
         return 0.0
     return noise_level(line.values(WIDE_SPACING))
+
+
+def level_at_large_steps(around: Surroundings, precision: Precision) -> float:
+    """Return the most that the noise can be at the distance of large steps: kinks look like it."""
+    return noise_level(_Line(around, precision).values(WIDE_SPACING))
 
 
 class _Line:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck_magic._cost.calling import REPEATABLE_SINGLE, FoundCall
-from gradcheck_magic._cost.noise import measured_noise, noise_of_large_steps
+from gradcheck_magic._cost.noise import level_at_large_steps, measured_noise
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._inputs.parameters import DOUBLE
 
@@ -92,5 +92,5 @@ def in_double(around: Surroundings, own: Precision, *, constant: bool) -> Precis
     noise = measured_noise(around, double)
     if own.noise > COARSE * own.eps * abs(own.value):
         # Something in J is computed in a precision that is even lower, whatever θ is given in.
-        noise = max(noise, noise_of_large_steps(around, double))
+        noise = max(noise, level_at_large_steps(around, double))
     return replace(double, noise=noise) if noise < own.noise / BETTER else None

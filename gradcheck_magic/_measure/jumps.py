@@ -25,8 +25,8 @@ __all__ = ["Jumps", "allow_for_jumps", "jumps_along"]
 
 Vector = NDArray[np.float64]
 
-# Errors beyond this part of their entry, and this part of the largest of all, have another origin. So
-# do errors of no more than MOST of the entries, unless all are TINY beside the largest.
+# Errors beyond this part of their entry, and this part of the largest of its parameter, have another origin. So
+# do errors of no more than MOST of the entries, unless all are TINY beside the latter.
 SMALL, LITTLE, MOST, TINY = 0.1, 1e-2, 0.3, 1e-4
 # The number of lines, the distances on either side of θ up to which J is followed, in units of θ, and
 # the number of steps on each side.
@@ -37,7 +37,7 @@ ORDER, PEAK, STANDS_OUT, ABOVE_NOISE = 6, 10.0, 20.0, 100.0
 # At most so many jumps are confirmed within each distance: a kink also stands out, but with steps
 # that are FINER times as short only a jump is still as high, or at least this part of it. AROUND is
 # the number of such steps on either side, and CLOSER how often they become finer.
-CONFIRMED, FINER, AROUND, CLOSER, STILL = 3, 8, 20, 2, 0.25
+CONFIRMED, FINER, AROUND, CLOSER, STILL = 3, 8, 16, 2, 0.25
 # Three digits are granted to the gradient of such a J. It may be off by more, by this many times the
 # drift that the jumps cause; up to DISPUTED times, it cannot be told.
 ALLOWED, DISPUTED = 4.0, 100.0
@@ -59,7 +59,11 @@ def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pair
     Errors that are not much larger than that are disputed.
     """
     jumps = Jumps()
-    if not _errors_are_small(tables):
+    if not any(table.is_off.any() for table in tables):
+        return jumps
+    gradients = zip(pairing.checked, pairing.gradients, strict=True)
+    largest = np.concatenate([np.full(p.size, largest_entry(g)) for p, g in gradients])
+    if not _errors_are_small(tables, largest):
         return jumps
     random = np.random.default_rng(0)
     theta = pairing.parameters.theta().astype(np.float64)
@@ -69,11 +73,9 @@ def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pair
         found = (jumps, *(jumps_along(along, noise, reach) for reach in REACHES))
         jumps = Jumps(*map(max, zip(*found, strict=True)))
     if jumps.drift:
-        parts = zip(pairing.checked, pairing.gradients, strict=True)
-        limits = [_limits(*part, jumps.drift, cost.direction) for part in parts]
-        granted, drift = np.concatenate(limits, axis=1)
+        drift = np.concatenate([_drift(p, jumps.drift, cost.direction) for p in pairing.checked])
         for table in tables:
-            _grant(table, granted[table.positions], drift[table.positions])
+            _grant(table, VERIFIED * largest[table.positions], drift[table.positions])
     return jumps
 
 
@@ -86,32 +88,28 @@ def _grant(table: MeasuredEntries, granted: Vector, drift: Vector) -> None:
     table.disputed[:] = ~is_explained & (table.disputed | (off < DISPUTED * drift))
 
 
-def _limits(
-    parameter: Parameter, gradient: Vector, drift: float, direction: Vector
-) -> NDArray[np.float64]:
-    """Return the error that is granted to each entry of a parameter, and that of a drift."""
+def _drift(parameter: Parameter, drift: float, direction: Vector) -> Vector:
+    """Return how far the slope along each entry of a parameter may be off because of a drift."""
     part = direction[parameter.start : parameter.stop]
     size = math.sqrt(float(np.mean(np.square(part)))) if part.size else 1.0
-    return np.tile([[VERIFIED * largest_entry(gradient)], [drift / size]], part.size)
+    return np.full(part.size, drift / size)
 
 
 def _at(cost: Cost, theta: Vector, line: Vector, distance: float) -> float:
     return cost.at(theta + distance * line)
 
 
-def _errors_are_small(tables: Sequence[MeasuredEntries]) -> bool:
+def _errors_are_small(tables: Sequence[MeasuredEntries], largest: Vector) -> bool:
     """Return True if most entries are off, but none by much; or some, but by next to nothing."""
     n_wrong, are_tiny = 0, True
     for table in tables:
-        numerical, wrong = table.numerical, table.is_off
-        with np.errstate(invalid="ignore"):
-            off = np.abs(table.analytic - numerical)
-            much = np.maximum(SMALL * np.abs(numerical), LITTLE * table.of_all)
-        if np.any(wrong & ~(off <= much)):
+        off, wrong = np.abs(table.analytic - table.numerical), table.is_off
+        beside = largest[table.positions]
+        if np.any(wrong & ~(off <= np.maximum(SMALL * np.abs(table.numerical), LITTLE * beside))):
             return False
         n_wrong += np.count_nonzero(wrong)
-        are_tiny = are_tiny and not np.any(wrong & (off > TINY * table.of_all))
-    return n_wrong > 0 and (are_tiny or n_wrong > MOST * sum(len(table.positions) for table in tables))
+        are_tiny = are_tiny and not np.any(wrong & (off > TINY * beside))
+    return are_tiny or n_wrong > MOST * sum(len(table.positions) for table in tables)
 
 
 def jumps_along(along: Callable[[float], float], noise: float, reach: float) -> Jumps:

@@ -64,6 +64,8 @@ REAL = 6.0
 SEEN = 2.0
 JUMP = 4.0
 SAME_WITHIN = 0.1
+# A step that is shorter by this factor is well below another one.
+WELL_BELOW = 16.0
 # As far as J can show, a kink is at θ itself if its gap persists down to the step at which the gap
 # is only this many error bars of the central difference wide.
 NEAREST = 16.0
@@ -319,6 +321,20 @@ class Ladder:
                 return True
         return False
 
+    def may_hide_kink(self, off: float) -> bool:
+        """Return True if a kink nearer than the best step may explain a disagreement.
+
+        It may if larger steps show a gap, and no step is so short, and still so precise, that it
+        would be on this side of the kink.
+        """
+        rungs, k = self._finite, self._best
+        if k + 1 >= len(rungs):
+            return False
+        near = rungs[k].step / WELL_BELOW
+        if any(rung.step <= near and rung.round_off <= off / 4 for rung in rungs):
+            return False
+        return abs(gap_at_zero(*rungs[k : k + 2])) > off / 2
+
     def _step_towards_finite(self, first: float) -> float | None:
         """Return a smaller step, twice; then larger ones, in case J is finite on one side."""
         steps = [rung.step for rung in self.rungs]
@@ -415,8 +431,15 @@ def _kink_bound(rungs: list[Rung], k: int) -> float:
     part is curvature, which does not affect a central difference.
     """
     pairs = [rungs[i : i + 2] for i in (k - 1, k) if i >= 0 and i + 1 < len(rungs)]
-    bounds = [abs(gap_at_zero(near, far)) for near, far in pairs] or [abs(rungs[k].gap) / 2]
-    return max(0.0, min(bounds) - 2 * rungs[k].round_off)
+    # Of two bounds, the one counts that is lower with all its noise.
+    bounds = [(gap + _noise_of_gap(*pair), gap) for pair in pairs for gap in [abs(gap_at_zero(*pair))]]
+    bound = min(bounds)[1] if bounds else abs(rungs[k].gap) / 2
+    return max(0.0, bound - 2 * rungs[k].round_off)
+
+
+def _noise_of_gap(near: Rung, far: Rung) -> float:
+    ratio = far.step / near.step
+    return 2 * (ratio * near.round_off + far.round_off) / (ratio - 1)
 
 
 def gap_at_zero(near: Rung, far: Rung) -> float:

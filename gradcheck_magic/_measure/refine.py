@@ -470,7 +470,11 @@ class _SecondLook:
         """True if the entry looks wrong, but on the evidence of fewer than three steps."""
         if not self.is_beyond:
             return False
-        return _is_drowned(self._cost) or not self._ladder.disagrees(self.estimate, self._analytic)
+        if _is_drowned(self._cost) or not self._ladder.disagrees(self.estimate, self._analytic):
+            return True
+        estimate = self.estimate
+        off = abs(self._analytic - estimate.nearest(self._analytic))
+        return not estimate.on_kink and self._ladder.may_hide_kink(off)
 
     def apart(self) -> Steps:
         """Return how far another step moves a gross disagreement; inf if it contradicts it."""
@@ -493,7 +497,7 @@ class _SecondLook:
 
     def is_contradicted(self) -> Steps:
         """Return True if a large step contradicts that the entry is wrong, and add more steps."""
-        if self._cost.is_single or self.estimate.on_kink or not self.is_beyond:
+        if self.estimate.on_kink or not self.is_beyond:
             return False
         if not (yield from self._large_steps_agree(self.estimate.low)):
             return False
