@@ -147,6 +147,8 @@ def _with_scan(
         known = each.detectable <= enough or each.is_nothing or scan.is_lost(i)
         is_right = each.is_explained and known and not is_open
         verdict = Verdict.CORRECT if is_right else Verdict.INCONCLUSIVE
+    if each.is_proven_wrong:
+        verdict = Verdict.BUG
     difference, uncertainty = scan.difference_of(i)
     return replace(
         check,

@@ -49,6 +49,8 @@ CANDIDATES = 64
 READABLE = 0.4
 # The most wrong entries and regions that are searched for in one parameter.
 MOST_FOUND = 40
+# The evaluations that it takes to find a single entry, at least.
+FOR_ONE = 8
 # A search is given up after this many evaluations, and this many more for each wrong entry found.
 MOST_EVALUATIONS, MOST_EVALUATIONS_EACH = 120, 60
 # After both halves were wrong this many times in a row, a sample of entries is measured as well.
@@ -98,8 +100,8 @@ class RegionSearch:
         In a streak of several halvings in a row, both halves had a clear residual.
         """
         left = self._residuals.left_of(found)
-        if left.is_clear and self._n_evaluations >= 2 * self._sampler.size:
-            # Measuring every entry would have been as fast.
+        if left.is_clear and self._n_evaluations + FOR_ONE >= 2 * self._sampler.size:
+            # Measuring every entry is as fast.
             self._sampled.regions, self._residuals.holes = [], []
             self._sampler.sample(range(self._sampler.size))
             return

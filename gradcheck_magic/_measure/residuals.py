@@ -48,8 +48,13 @@ MOST_STEP = 1e-3
 RESOLVED = 4000.0
 # The most steps that are taken along one direction, if its slope remains doubtful.
 RUNGS_OF_DIRECTION = 7
-# A residual of this many error bars needs no third step to confirm it.
+# A residual of this many error bars needs no more than three steps.
 RESIDUAL_STANDS_OUT = 20.0
+# If the error bar exceeds the part due to noise by this factor, kinks or sharp bends widen it.
+NOISY = 4.0
+# A residual proves that the gradient is wrong if it exceeds its error bar by this factor, and if J
+# is smooth and three steps agree. No entry has to be found for that.
+PROOF = 100.0
 
 
 def results_of(looks: Sequence[Looking[Result]], cost: Cost) -> list[Result]:
@@ -74,6 +79,8 @@ class Residual:
         since an error of that size may hide there.
     noise : float
         The part of the error bar that is due to the noise of J.
+    is_steady : bool
+        True if three steps in a row show the same residual, and J is smooth.
     """
 
     direction: Direction
@@ -82,6 +89,7 @@ class Residual:
     slope: float
     noise: float
     on_kink: bool = False
+    is_steady: bool = False
 
     @property
     def is_clear(self) -> bool:
@@ -92,6 +100,16 @@ class Residual:
     def is_known(self) -> bool:
         """True if the residual and its error bar are finite."""
         return math.isfinite(self.value) and math.isfinite(self.bar)
+
+    @property
+    def is_bent(self) -> bool:
+        """True if kinks or sharp bends, and not noise, determine the error bar."""
+        return not self.bar <= NOISY * self.noise
+
+    @property
+    def is_proof(self) -> bool:
+        """True if nothing but a wrong gradient explains the residual."""
+        return self.is_steady and self.is_known and abs(self.value) > PROOF * self.bar
 
     @property
     def detectable(self) -> float:
@@ -310,6 +328,7 @@ class _Line:
             root * slope,
             root * (math.inf if best is None else best.round_off),
             estimate.on_kink,
+            self._is_steady,
         )
 
     def _next_step(self) -> float | None:
@@ -327,5 +346,12 @@ class _Line:
         if off <= bar:
             return estimate.bar <= self._enough
         # A residual to be located must stand out, or three steps must agree on it.
-        agreed = len(ladder.rungs) > 2 and ladder.disagrees(estimate, self.predicted_slope)  # noqa: PLR2004 (three)
-        return off > RESIDUAL_STANDS_OUT * bar or agreed
+        is_confirmed = len(ladder.rungs) > 2  # noqa: PLR2004 (three)
+        return is_confirmed and (off > RESIDUAL_STANDS_OUT * bar or self._is_steady)
+
+    @property
+    def _is_steady(self) -> bool:
+        """True if J is smooth, and three steps show the same disagreement with the gradient."""
+        estimate = self.ladder.estimate
+        is_smooth = not (estimate.on_kink or estimate.is_flat)
+        return is_smooth and self.ladder.disagrees(estimate, self.predicted_slope)

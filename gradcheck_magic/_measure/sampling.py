@@ -45,7 +45,8 @@ class Sampled:
     blank : set of int
         The positions of those that have no gradient, right or wrong: these tell nothing.
     changes : dict
-        For each entry that is off by more than its error bar, its error and its numerical value.
+        For each entry that is off by more than its error bar: its error, its numerical value, and
+        the error bar.
     regions : list of WrongRegion
         The regions with too many wrong entries to list.
     """
@@ -54,7 +55,7 @@ class Sampled:
     batches: list[MeasuredEntries] = field(default_factory=list)
     wrong: set[int] = field(default_factory=set)
     blank: set[int] = field(default_factory=set)
-    changes: dict[int, tuple[float, float]] = field(default_factory=dict)
+    changes: dict[int, tuple[float, float, float]] = field(default_factory=dict)
     regions: list[WrongRegion] = field(default_factory=list)
 
 
@@ -85,9 +86,10 @@ class Sampler:
         try:
             parameter = self.residuals.parameter
             measure_parameter(batch, self._cost, parameter, self._epsilon, ks, aim=aim)
-            self._judge(batch, ks)
         finally:
-            self.sampled.ks += ks[: int(batch.is_measured.sum())]
+            ks = ks[: int(batch.is_measured.sum())]
+            self.sampled.ks += ks
+            self._judge(batch, ks)
 
     def _judge(self, batch: MeasuredEntries, ks: Sequence[int]) -> None:
         for i, k in enumerate(ks):
@@ -100,4 +102,4 @@ class Sampler:
             if is_wrong or not math.isfinite(analytic):
                 self.sampled.wrong.add(k)
             if off > bar:
-                self.sampled.changes[k] = (numerical - analytic, numerical)
+                self.sampled.changes[k] = (numerical - analytic, numerical, bar)

@@ -27,6 +27,7 @@ from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, results_of
 from gradcheck_magic._measure.sampling import Sampled, Sampler
 from gradcheck_magic._result.parameter_check import WrongRegion
+from gradcheck_magic._result.verdict import THRESHOLDS
 
 __all__ = ["ParameterScan", "Scan", "Scanner", "planned_scan"]
 
@@ -102,6 +103,23 @@ class ParameterScan:
         return self.is_complete and rest is not None and rest.is_known and not rest.is_clear
 
     @property
+    def is_proven_wrong(self) -> bool:
+        """True if a residual proves that the gradient is wrong, whichever entries are.
+
+        Where J has small jumps, as that of a solver that stops early has, its slope along a line is
+        not that of the gradient; this changes less than what nobody doubts to be a bug.
+        """
+        rest = self.rest
+        if rest is None or not rest.is_proof or self.is_enumerated:
+            return False
+        return abs(rest.value) > 2 * THRESHOLDS[-1] * max(self.norm, abs(rest.slope))
+
+    @property
+    def is_sized(self) -> bool:
+        """True if the size of the error is known or estimated, and not only that of a part."""
+        return len(self.sketch) > 1 or (self.is_explained and not self.regions)
+
+    @property
     def detectable(self) -> float:
         """The size above which a single wrong entry would almost certainly have been found."""
         if self.is_enumerated:
@@ -127,7 +145,7 @@ class ParameterScan:
     def longest(self) -> float:
         """The largest absolute value of any measured slope, error or numerical gradient."""
         slopes = [abs(r.slope) for r in (self.first, *self.sketch) if r is not None and r.is_known]
-        numerical = [abs(n) for change in self.sampled.changes.values() for n in change]
+        numerical = [abs(n) for change in self.sampled.changes.values() for n in change[:2]]
         return max([*slopes, *numerical], default=0.0)
 
     def known_right(self) -> NDArray[np.bool_]:
@@ -143,8 +161,8 @@ class ParameterScan:
         """Return the squared lengths of error and numerical gradient, relative to a unit."""
         if len(self.sketch) > 1:
             return self._estimate(unit)
-        changes = np.array(list(self.sampled.changes.values())).reshape(-1, 2).T / unit
-        error, numerical = changes
+        changes = np.array(list(self.sampled.changes.values())).reshape(-1, 3).T / unit
+        error, numerical, _ = changes
         found = float(np.sum(error**2))
         more = float(np.sum(numerical**2 - (numerical - error) ** 2))
         left = 0.0
@@ -152,6 +170,14 @@ class ParameterScan:
             left = self.rest.bar / unit
             found += (min(abs(self.rest.value), self.rest.bar) / unit) ** 2
         return _Squares(found, left**2, (self.norm / unit) ** 2 + more)
+
+    def least_square(self, unit: float) -> float:
+        """Return what the squared length of the error is at least, relative to a unit."""
+        if self.is_sized:
+            squares = self.squares(unit)
+            return max(squares.error - squares.spread, 0.0)
+        changes = self.sampled.changes.values()
+        return math.fsum(((abs(error) - bar) / unit) ** 2 for error, _, bar in changes)
 
     def _estimate(self, unit: float) -> _Squares:
         """Estimate the squared lengths from residuals along several random directions.
@@ -236,11 +262,11 @@ class Scan:
 
     @property
     def difference(self) -> tuple[float, float]:
-        """The estimated relative difference, and its uncertainty."""
+        """The estimated relative difference and its uncertainty; or a lower bound, and inf."""
         return _difference(self.parameters)
 
     def difference_of(self, i: int) -> tuple[float, float]:
-        """Return the estimated relative difference of one parameter, and its uncertainty."""
+        """Return the same for one parameter."""
         return _difference(self.parameters[i : i + 1])
 
 
@@ -252,6 +278,11 @@ def _difference(parameters: Sequence[ParameterScan]) -> tuple[float, float]:
     unit = max((max(p.norm, p.longest) for p in measured), default=0.0)
     if not 0 < unit < math.inf:
         return (0.0, 0.0) if unit == 0 else (math.nan, math.inf)
+    if not all(p.is_sized for p in parameters if p.parameter.size):
+        # The numerical gradient is no longer than the analytic one and the error together.
+        least = math.sqrt(math.fsum(p.least_square(unit) for p in measured))
+        whole = 2 * math.hypot(*(p.norm / unit for p in parameters)) + least
+        return least / whole if least > 0 else math.nan, math.inf
     squares = [p.squares(unit) for p in measured]
     error = sum(s.error for s in squares)
     spread = math.hypot(*(s.spread for s in squares))

@@ -72,6 +72,8 @@ def parameter_verdict(check: ParameterCheck) -> str:
         # The row already begins with the name.
         places = [r.label.removeprefix(check.name) or "everywhere" for r in check.regions]
         return f"wrong, {listed(places, 3, code=False)}"
+    if check.is_scanned and is_wrong and not check.n_wrong:
+        return "wrong, entries not located"
     if check.is_scanned and is_wrong:
         return f"wrong, {entries_text(check.n_wrong)} found"
     if check.n_measured < check.size and not check.is_scanned:
@@ -203,8 +205,8 @@ def entry_rows(entries: Iterable[Entry]) -> list[Row]:
 
 def difference_text(check: ParameterCheck) -> str:
     if math.isinf(check.difference_uncertainty):
-        # An estimate without an error bar has no digits to show.
-        return "" if not check.is_scanned else f"{check.difference}"
+        is_bound = not math.isnan(check.difference)
+        return f"≥ {check.difference:.1e}" if is_bound else "nan" if check.is_scanned else ""
     if not check.is_scanned and check.n_measured == 0 < check.size:
         return ""
     return f"{'≈ ' if check.is_scanned else ''}{check.difference:.1e}"

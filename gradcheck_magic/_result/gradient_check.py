@@ -55,7 +55,8 @@ class GradientCheck(Displayed):
         The difference ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂) over the entries that have a
         difference quotient; 0.0 if both norms are zero, and nan if no entry was measured. In full
         mode it is the number that `gradient_checking` returns, and its uncertainty is 0; after a
-        scan it is an estimate, and the uncertainty is its spread.
+        scan it is an estimate, and the uncertainty is its spread. A scan that ended before it
+        could estimate it gives a lower bound (nan if it has none), and the uncertainty is inf.
     parameters : tuple of ParameterCheck
         The result for each parameter that was checked.
     diagnoses : tuple of Diagnosis
@@ -151,11 +152,16 @@ class GradientCheck(Displayed):
 
     @property
     def difference_text(self) -> str:
-        """The difference as it is shown: ``0.285``, or ``≈ 4.1e-10 ± 6e-09`` after a scan."""
+        """The difference as it is shown: ``0.285``, or ``≈ 4.1e-10 ± 6e-09`` after a scan.
+
+        A lower bound is shown as ``≥ 0.0105``.
+        """
         if self.mode == "full":
             return f"{self.difference:.3g}"
         if math.isnan(self.difference):
             return "nan"
+        if math.isinf(self.difference_uncertainty):
+            return f"≥ {self.difference:.3g}"
         spread = f" ± {self.difference_uncertainty:.0e}" if self.difference_uncertainty else ""
         return f"≈ {self.difference:.3g}{spread}"
 

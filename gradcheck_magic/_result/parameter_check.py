@@ -100,7 +100,8 @@ class ParameterCheck:
     difference : float
         ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂), over the entries of this parameter that have a
         difference quotient; `approx` is the textbook's quotient, with the nominal step. After a
-        scan, it is an estimate; nan if nothing was measured.
+        scan, it is an estimate; nan if nothing was measured. If a scan was stopped early, it may be
+        a lower bound.
     n_measured, n_wrong : int
         The number of entries that were measured individually, and the number that disagree.
     worst : Entry or None
@@ -108,7 +109,7 @@ class ParameterCheck:
     start : int
         The position of the parameter's first entry in θ.
     difference_uncertainty : float
-        The spread of `difference`, if it is an estimate.
+        The spread of `difference`, if it is an estimate; inf if that is a lower bound.
     is_scanned : bool
         True if a scan looked at all its entries at once.
     largest, typical : float

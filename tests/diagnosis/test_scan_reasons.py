@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
+from gradcheck_magic._measure.residuals import Residual
 from gradcheck_magic._result.parameter_check import WrongRegion
 from gradcheck_magic._result.verdict import Verdict
 
@@ -14,15 +15,16 @@ CORRECT, BUG, OPEN = Verdict.CORRECT, Verdict.BUG, Verdict.INCONCLUSIVE
 
 
 def residual(value=2e-3, bar=1e-5, noise=1e-5, on_kink=False):
-    return SimpleNamespace(value=value, bar=bar, noise=noise, on_kink=on_kink)
+    return Residual(None, value, bar, 0.5, noise, on_kink)
 
 
 def parameter(name, verdict=CORRECT, *, told=(), **more):
     """Return the results of a scan for one parameter, and its check."""
     found = {
         "parameter": SimpleNamespace(name=name), "is_measured": True, "is_enumerated": False,
-        "is_explained": True, "first": residual(), "rest": residual(), "detectable": 0.5,
-        "largest": 0.25, "sampled": SimpleNamespace(wrong=[]), "regions": list(told), **more,
+        "is_explained": True, "is_proven_wrong": False, "first": residual(), "rest": residual(),
+        "detectable": 0.5, "largest": 0.25, "sampled": SimpleNamespace(wrong=[]),
+        "regions": list(told), **more,
     }  # fmt: skip
     return SimpleNamespace(**found), SimpleNamespace(verdict=verdict, regions=told)
 
@@ -35,6 +37,7 @@ def reasons(*parameters, joint=None, verdict=None, difference=1e-3):
     evidence = SimpleNamespace(
         comparison=SimpleNamespace(parameters=checks, difference=(difference, 0.0)),
         verdict=verdict,
+        is_cut_short=False,
         cost=SimpleNamespace(name="J", is_single=False, best=SimpleNamespace(noise=3e-7)),
     )
     return list(scan_reasons(evidence, SimpleNamespace(parameters=scans, joint=joint)))

@@ -115,7 +115,9 @@ def test_values_of_an_entry(uncertainty):
 @pytest.mark.parametrize(("check", "text"), [
     pytest.param(parameter(), "1.0e-09", id="measured"),
     pytest.param(parameter(is_scanned=True), "≈ 1.0e-09", id="HARD: an estimate"),
-    pytest.param(parameter(difference_uncertainty=math.inf), "", id="HARD: none"),
+    pytest.param(parameter(difference_uncertainty=math.inf), "≥ 1.0e-09", id="HARD: a bound"),
+    pytest.param(replace(parameter(difference_uncertainty=math.inf), difference=math.nan), "",
+                 id="HARD: none"),
 ])  # fmt: skip
 def test_difference(check, text):
     assert difference_text(check) == text
