@@ -132,5 +132,12 @@ def _imprecise(evidence: Evidence, imprecise: Sequence[ParameterScan]) -> str:
     return (
         f"The scan is not precise enough for {listed(names)}: in `{worst.parameter.name}`, the "
         f"smallest detectable error is {worst.detectable:.1e}, and the largest entry is "
-        f"{worst.largest:.1e}; `{evidence.cost.name}` has {limit}. {advice} {_every_entry(*names)}"
+        f"{worst.largest:.1e}; `{evidence.cost.name}` has {limit}. {_sampled(imprecise)}{advice} "
+        f"{_every_entry(*names)}"
     )
+
+
+def _sampled(imprecise: Sequence[ParameterScan]) -> str:
+    """Return how many entries were measured individually, if any were: none of them is wrong."""
+    n_right = sum(len(each.sampled.ks) for each in imprecise)
+    return f"No error was found in {n_right:,} sampled entries. " if n_right > 1 else ""

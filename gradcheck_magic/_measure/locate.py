@@ -24,7 +24,7 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, Direction, box_size, contains, intersection
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.residuals import Residual, results_of
-from gradcheck_magic._measure.sampling import Sampler, region_of
+from gradcheck_magic._measure.sampling import DENSE, Sampler, region_of
 from gradcheck_magic._result.parameter_check import WrongRegion, index_of
 
 __all__ = ["FEW_SUSPECTS", "RegionSearch"]
@@ -208,7 +208,7 @@ class RegionSearch:
         if region != box and not self._sample_box(region, WIDER, aim).n_wrong:
             region = box
         tried = self._sample_box(region, GRID, aim)
-        if 4 * tried.n_wrong >= (1 if tried.size > VERY_MANY else max(tried.n_tried, 1)):
+        if DENSE * tried.n_wrong >= (1 if tried.size > VERY_MANY else max(tried.n_tried, 1)):
             others = [r for r in self._sampled.regions if intersection(r.box, region) != r.box]
             self._sampled.regions = [*others, tried]
             self._residuals.holes = [known.box for known in self._sampled.regions]

@@ -168,6 +168,11 @@ class Residuals:
         # the part of its error bar that was not noise.
         self._best_step, self._truncation = self.step, 0.0
 
+    @property
+    def values(self) -> tuple[Vector, Vector]:
+        """The values of the entries, and their gradient."""
+        return np.ravel(self._theta), np.ravel(self._gradient)
+
     def direction(self, turn: int) -> Direction:
         """Return the direction with a number; all entries outside the holes move along it."""
         seed = (self._seed, self._position, turn)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, box_size
 from gradcheck_magic._inputs.parameters import Parameter
@@ -15,7 +17,12 @@ from gradcheck_magic._measure.refine import measure_parameter, planned_entries
 from gradcheck_magic._measure.residuals import Residuals
 from gradcheck_magic._result.parameter_check import WrongRegion
 
-__all__ = ["Sampled", "Sampler", "region_of"]
+__all__ = ["DENSE", "Sampled", "Sampler", "region_of"]
+
+# The number of entries that are measured where only single entries can tell.
+ANYWHERE = 16
+# If one of this many entries in a sample is wrong, it is a region in which many are.
+DENSE = 4
 
 
 def region_of(parameter: Parameter, box: Box, n_wrong: int, n_tried: int) -> WrongRegion:
@@ -90,6 +97,25 @@ class Sampler:
             ks = ks[: int(batch.is_measured.sum())]
             self.sampled.ks += ks
             self._judge(batch, ks)
+
+    def sample_anywhere(self) -> None:
+        """Measure a few entries from anywhere, and report the parameter if many of them are wrong.
+
+        Half of them are not zero, since zero is where kinks are most often; the others have a
+        gradient. Where all entries are alike in that, they are drawn from all.
+        """
+        random, (theta, gradient) = np.random.default_rng(0), self.residuals.values
+        chosen: set[int] = set()
+        for values in (theta, gradient):
+            telling = np.flatnonzero(values)
+            ks = telling if len(telling) else np.arange(self.size)
+            chosen.update(random.choice(ks, min(ANYWHERE // 2, len(ks)), replace=False).tolist())
+        self.sample(sorted(chosen))
+        n_wrong, parameter = len(self.sampled.wrong), self.residuals.parameter
+        if DENSE * n_wrong >= len(chosen):
+            whole = tuple((0, length) for length in parameter.shape)
+            n_tried = len(self.sampled.ks) - len(self.sampled.blank)
+            self.sampled.regions.append(region_of(parameter, whole, n_wrong, n_tried))
 
     def _judge(self, batch: MeasuredEntries, ks: Sequence[int]) -> None:
         for i, k in enumerate(ks):

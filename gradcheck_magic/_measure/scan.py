@@ -103,6 +103,21 @@ class ParameterScan:
         return self.is_complete and rest is not None and rest.is_known and not rest.is_clear
 
     @property
+    def is_blind(self) -> bool:
+        """True if kinks or sharp bends along a direction hide even an error as large as an entry.
+
+        Nothing is known then but what single entries show.
+        """
+        first = self.first
+        return (
+            first is not None
+            and not self.is_enumerated
+            and first.is_bent
+            and not first.is_clear
+            and not first.detectable <= self.largest
+        )
+
+    @property
     def is_proven_wrong(self) -> bool:
         """True if a residual proves that the gradient is wrong, whichever entries are.
 
@@ -117,6 +132,8 @@ class ParameterScan:
     @property
     def is_sized(self) -> bool:
         """True if the size of the error is known or estimated, and not only that of a part."""
+        if self.is_blind:
+            return False
         return len(self.sketch) > 1 or (self.is_explained and not self.regions)
 
     @property
@@ -342,16 +359,13 @@ class Scanner:
         for start in range(0, len(self._all), self._cost.at_once):
             self._look_at(self._all[start : start + self._cost.at_once])
         for each, sampler in self._all:
-            if each.first is not None and each.first.on_kink and sampler.size <= ENUMERATED:
-                sampler.sample(range(sampler.size))
-            elif each.first is not None and each.rest is not None and each.rest.is_clear:
-                self._locate(each, sampler, 0, each.first)
+            self._look_closer_at(each, sampler)
         for turn in range(1, TURNS + 1):
             self._found.joint = self._confirm_together(turn)
             if self._found.joint is None:
                 break
         for each, sampler in self._all:
-            if each.regions or (each.is_measured and not each.is_explained):
+            if not each.is_blind and (each.regions or (each.is_measured and not each.is_explained)):
                 self._sketch(each, sampler.residuals)
 
     def _look_at(self, batch: Sequence[tuple[ParameterScan, Sampler]]) -> None:
@@ -369,6 +383,17 @@ class Scanner:
             each.first = first
             each.rest = residuals.left_of(first)
 
+    def _look_closer_at(self, each: ParameterScan, sampler: Sampler) -> None:
+        """Locate what the first direction shows; or measure entries, if it shows nothing."""
+        if each.first is None or each.rest is None:
+            return
+        if sampler.size <= ENUMERATED and (each.first.on_kink or each.is_blind):
+            sampler.sample(range(sampler.size))
+        elif each.is_blind:
+            sampler.sample_anywhere()
+        elif each.rest.is_clear:
+            self._locate(each, sampler, 0, each.first)
+
     def _locate(self, each: ParameterScan, sampler: Sampler, turn: int, found: Residual) -> None:
         each.is_complete, each.rest = RegionSearch(sampler, self._cost, turn).run(found)
 
@@ -382,7 +407,7 @@ class Scanner:
             (each, sampler)
             for each, sampler in self._all
             if each.first is not None
-            and not (each.first.on_kink or each.is_enumerated)
+            and not (each.first.on_kink or each.is_enumerated or each.is_blind)
             and each.is_explained
             and sampler.residuals.direction(turn).size > 0
         ]

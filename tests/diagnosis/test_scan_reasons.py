@@ -8,6 +8,7 @@ import pytest
 
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
 from gradcheck_magic._measure.residuals import Residual
+from gradcheck_magic._measure.sampling import Sampled
 from gradcheck_magic._result.parameter_check import WrongRegion
 from gradcheck_magic._result.verdict import Verdict
 
@@ -23,7 +24,7 @@ def parameter(name, verdict=CORRECT, *, told=(), **more):
     found = {
         "parameter": SimpleNamespace(name=name), "is_measured": True, "is_enumerated": False,
         "is_explained": True, "is_proven_wrong": False, "first": residual(), "rest": residual(),
-        "detectable": 0.5, "largest": 0.25, "sampled": SimpleNamespace(wrong=[]),
+        "detectable": 0.5, "largest": 0.25, "sampled": Sampled(),
         "regions": list(told), **more,
     }  # fmt: skip
     return SimpleNamespace(**found), SimpleNamespace(verdict=verdict, regions=told)
@@ -133,7 +134,7 @@ def test_each_reason_is_another():
         {}, {"first": residual(bar=1e-3)}, {"is_explained": False},
         {"is_explained": False, "rest": residual(bar=np.inf)},
         {"is_explained": False, "rest": None},
-        {"is_explained": False, "sampled": SimpleNamespace(wrong=[1])},
+        {"is_explained": False, "sampled": Sampled(ks=[1], wrong={1})},
     )  # fmt: skip
     told = [reasons(parameter("W", OPEN, **case))[0] for case in cases]
     # The sentence is the same without a residual and with one that is not finite.
