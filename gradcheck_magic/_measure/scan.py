@@ -63,8 +63,6 @@ class ParameterScan:
         The residual over all entries for the gradient as given; None if that was not measured.
     rest : Residual or None
         The residual along the last direction, corrected for what was found until then.
-    is_complete : bool
-        True if what was found explains the residuals outside the regions.
     sketch : list of Residual
         Residuals over all entries, if the size of the error had to be estimated.
     """
@@ -76,7 +74,6 @@ class ParameterScan:
     first: Residual | None = None
     rest: Residual | None = None
     sampled: Sampled = field(default_factory=Sampled)
-    is_complete: bool = True
     sketch: list[Residual] = field(default_factory=list)
 
     @property
@@ -100,7 +97,7 @@ class ParameterScan:
         if self.is_enumerated:
             return True
         rest = self.rest
-        return self.is_complete and rest is not None and rest.is_known and not rest.is_clear
+        return rest is not None and rest.is_known and not rest.is_clear
 
     @property
     def is_blind(self) -> bool:
@@ -395,7 +392,7 @@ class Scanner:
             self._locate(each, sampler, 0, each.first)
 
     def _locate(self, each: ParameterScan, sampler: Sampler, turn: int, found: Residual) -> None:
-        each.is_complete, each.rest = RegionSearch(sampler, self._cost, turn).run(found)
+        each.rest = RegionSearch(sampler, self._cost, turn).run(found)
 
     def _confirm_together(self, turn: int) -> Residual | None:
         """Check everything that is explained along one joint direction.
