@@ -137,7 +137,7 @@ class Residuals:
     step : float
         The length of the first step along a direction.
     corrections : dict
-        The correction to each entry that was measured, and its error bar.
+        The correction to each entry that was measured, by its index, and its error bar.
     holes : list of Box
         The boxes known to be wrong; their entries no longer move.
     """
@@ -161,7 +161,7 @@ class Residuals:
         # The least an entry may move, because of rounding; this matters if θ is large or in single
         # precision.
         self._least_move = PLACES * float(np.finfo(self._dtype).eps) * length / math.sqrt(self.size)
-        self.corrections: dict[int, tuple[float, float]] = {}
+        self.corrections: dict[tuple[int, ...], tuple[float, float]] = {}
         self.holes: list[Box] = []
         self.step = self._first_step()
         # How far a single step can be trusted: the step that was best for all entries together, and
@@ -181,7 +181,8 @@ class Residuals:
     def correct(self, k: int, numerical: float, bar: float) -> None:
         """Replace the given value of an entry by its measured one from now on."""
         if math.isfinite(bar):
-            self.corrections[k] = (numerical - float(self._gradient.reshape(-1)[k]), bar)
+            index = self.parameter.index(k)
+            self.corrections[index] = (numerical - float(self._gradient[index]), bar)
 
     def of_all(self, turn: int) -> Looking[Residual]:
         """Measure the residual over all entries, with enough steps to trust it."""
@@ -229,8 +230,8 @@ class Residuals:
     def without_corrected(self, residual: Residual, direction: Direction, share: float) -> Residual:
         """Return a residual corrected along a direction that is scaled by `share`."""
         value, bar = residual.value, residual.bar
-        for k, (change, uncertainty) in self.corrections.items():
-            v = share * direction.value_at(self.parameter.index(k))
+        for index, (change, uncertainty) in self.corrections.items():
+            v = share * direction.value_at(index)
             value -= change * v
             bar += abs(uncertainty * v)
         return replace(residual, value=value, bar=bar)
