@@ -21,15 +21,24 @@ from gradcheck_magic._result.parameter_check import (
     relative_error,
     worst_first,
 )
-from gradcheck_magic._result.verdict import THRESHOLDS, Verdict, relative_difference
+from gradcheck_magic._result.verdict import LISTED, THRESHOLDS, Verdict, relative_difference
 
-__all__ = ["DOUBLE_PRECISION", "SINGLE_PRECISION", "Comparison", "Tolerance", "compare"]
+__all__ = [
+    "DOUBLE_PRECISION",
+    "SINGLE_PRECISION",
+    "Comparison",
+    "Tolerance",
+    "compare",
+    "detectable_errors",
+]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 # The verdicts on entries that are wrong, to be inspected, unknown, or none of these.
 WORST_FIRST = (Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE, Verdict.CORRECT)
+# The share of the entries of a parameter for which its smallest detectable error holds.
+MOST = 0.9
 
 
 @dataclass(frozen=True)
@@ -220,6 +229,8 @@ def _parameter_check(
     if verdict is Verdict.CORRECT and len(ks) < parameter.size:
         verdict = Verdict.INCONCLUSIVE
     values = measured.analytic[rows], measured.numerical[rows], measured.uncertainty[rows]
+    sizes = np.fmax(np.abs(values[0]), np.abs(values[1]))
+    errors = detectable_errors(measured, rows)
     worst = [
         Entry.at(int(ks[i]), parameter.name, parameter.shape, (column[i] for column in values))
         for i in (worst_first(*values[:2], wrong, 1) if len(ks) else ())
@@ -234,7 +245,16 @@ def _parameter_check(
         n_measured=len(ks),
         n_wrong=int(wrong.sum()),
         worst=worst[0] if worst else None,
+        largest=float(np.max(sizes, initial=0.0, where=np.isfinite(sizes))),
+        detectable=float(np.quantile(errors, MOST, method="higher")) if len(errors) else math.nan,
     )
+
+
+def detectable_errors(measured: MeasuredEntries, rows: slice = slice(None)) -> Vector:
+    """Return the smallest error that would be detected in each entry; inf if none would be."""
+    bars = (CLEAR + 1) * (measured.uncertainty + measured.rounding)[rows]
+    least = np.maximum(bars, LISTED * np.abs(measured.numerical[rows]))
+    return np.where(np.isfinite(least), least, np.inf)
 
 
 def _difference(measured: MeasuredEntries, rows: slice) -> float:

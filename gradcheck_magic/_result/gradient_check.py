@@ -87,8 +87,9 @@ class GradientCheck(Displayed):
         The duration of the check.
     detectable : float
         The smallest detectable error: a larger error of any single measured entry would have been
-        listed as wrong. After a scan, a larger error of any single entry would have been found
-        with probability 0.999, provided that it is also more than 2e-5 of the entry.
+        listed as wrong, even in the least precise entry. After a scan, a larger error of any single
+        entry would have been found with probability 0.999, provided that it is also more than 2e-5
+        of the entry. The report gives the limit of most entries, relative to the gradient.
     size : int
         The number of entries that were to be measured.
     interrupted : bool

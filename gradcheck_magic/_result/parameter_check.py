@@ -112,11 +112,14 @@ class ParameterCheck:
         The spread of `difference`, if it is an estimate; inf if that is a lower bound.
     is_scanned : bool
         True if a scan looked at all its entries at once.
-    largest, typical : float
-        After a scan, the largest absolute analytic value, and the root mean square of all of them.
+    largest : float
+        The largest absolute value of both gradients; after a scan, of the analytic one.
+    typical : float
+        After a scan, the root mean square of the analytic gradient.
     detectable : float
-        After a scan, the smallest detectable error of a single entry, provided that it is more
-        than 2e-5 of the entry.
+        The smallest detectable error of an entry: a larger one would have been listed as wrong in
+        nine of ten measured entries. After a scan, it would have been found in any single entry
+        with probability 0.999, provided that it is also more than 2e-5 of the entry.
     regions : tuple of WrongRegion
         After a scan, the regions with too many wrong entries to list them.
     """

@@ -743,8 +743,7 @@ def test_report():
     assert text.startswith("✗ There is a bug in backpropagation.   difference ≈ ")
     assert "✗ wrong, [20, :]" in text
     assert "scan of 12,060 entries, " in text
-    promise = f"smallest detectable error {check.detectable:.1e} in any single entry (and 2e-05 of"
-    assert f"{promise} the entry), with probability 0.999" in text
+    assert "smallest detectable error 0.002 % of the gradient, with probability 0.999" in text
     html = check.to_html()
     assert "smallest detectable error" in html
     assert "W1 up to" in html
