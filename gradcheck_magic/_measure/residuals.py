@@ -46,6 +46,11 @@ MOST_STEP = 1e-3
 # The size of a residual that is to be located, in units of its error bar: a place along an axis of
 # 2000 entries can then be read off to within about one.
 RESOLVED = 4000.0
+# J bends within a step if a longer one shows a slope that differs by more than the first of these
+# parts, and if J changes because of that by more than the second part of itself. The step is then
+# made shorter by a factor, so many times at most.
+SAME_SLOPE, LITTLE_CHANGE = 0.1, 1e-8
+SHORTENED_BY, SHORTENINGS = 32.0, 6
 # The most steps that are taken along one direction, if its slope remains doubtful.
 RUNGS_OF_DIRECTION = 7
 # A residual of this many error bars needs no more than three steps.
@@ -55,6 +60,10 @@ NOISY = 4.0
 # A residual proves that the gradient is wrong if it exceeds its error bar by this factor, and if J
 # is smooth and three steps agree. No entry has to be found for that.
 PROOF = 100.0
+# Steps agree if their slopes differ by at most this part of the slope, or by noise.
+STEADY = 0.25
+# The least number of steps that must agree.
+LEAST_STEPS = 3
 
 
 def results_of(looks: Sequence[Looking[Result]], cost: Cost) -> list[Result]:
@@ -189,6 +198,7 @@ class Residuals:
         direction = self.direction(turn)
         line = self._line(direction)
         yield from line.measure()
+        self.step = line.first
         best = line.ladder.best_rung()
         if best is not None:
             self._best_step = best.step
@@ -266,11 +276,11 @@ class Term(NamedTuple):
 
 
 def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Looking[Residual]:
-    """Measure the residual along one direction of length 1 that moves several parameters."""
-    terms = []
+    """Measure the residual along one direction that moves several parameters, each by its step."""
+    terms, longest = [], max(residuals.step for residuals in everything)
     for residuals in everything:
         direction = residuals.direction(turn)
-        share = 1 / math.sqrt(len(everything) * direction.size)
+        share = residuals.step / longest / math.sqrt(len(everything) * direction.size)
         terms.append(Term(residuals, direction, share))
     line = _Line(terms, cost)
     yield from line.measure()
@@ -286,13 +296,14 @@ class _Line:
     def __init__(self, terms: Sequence[Term], cost: Cost) -> None:
         self._terms = terms
         self._cost = cost
-        self._first = max(term.residuals.step for term in terms)
+        # The first step.
+        self.first = max(term.residuals.step for term in terms)
         self._rounding = max(term.residuals.analytic.rounding for term in terms)
         # The error bar that suffices.
         self._enough = VERIFIED * min(t.residuals.analytic.largest * t.share for t in terms)
         scale = max(term.residuals.scale for term in terms)
-        least = max(term.residuals.least_step(term.direction) for term in terms)
-        self.ladder = Ladder(scale, least, abs(cost.best.value))
+        self._least = max(term.residuals.least_step(term.direction) for term in terms)
+        self.ladder = Ladder(scale, self._least, abs(cost.best.value))
         # The slope that the gradient predicts.
         self.predicted_slope = 0.0
 
@@ -302,7 +313,40 @@ class _Line:
         The first step is long enough for a single wrong entry to show. A second, twice as long,
         confirms it. If it does not, or if the gradient disagrees, more steps follow.
         """
-        yield from self.ladder.climb(self.take, self._next_step, RUNGS_OF_DIRECTION)
+        near, far = (yield from self.take(self.first)), (yield from self.take(2 * self.first))
+        if self._is_bent(near, far):
+            near, far = yield from self._straightened(near, far)
+        self.ladder.add(near)
+        self.ladder.add(far)
+        yield from self.ladder.climb(self.take, self._next_step, RUNGS_OF_DIRECTION - 2)
+
+    def _straightened(self, *rungs: Rung) -> Looking[tuple[Rung, Rung]]:
+        """Return two rungs with steps so short that J is nearly straight; the same if none are.
+
+        Where θ has a small unit, J bends over lengths far below 1. Where J is noisy, or has stairs,
+        no step is short enough.
+        """
+        near, far = rungs
+        for _ in range(SHORTENINGS):
+            step = near.step / SHORTENED_BY
+            if step < self._least:
+                break
+            near, far = (yield from self.take(step)), near
+            if not self._is_bent(near, far):
+                self.first = near.step
+                self.ladder = Ladder(far.step, self._least, abs(self._cost.best.value))
+                return near, (yield from self.take(2 * near.step))
+        return rungs
+
+    def _is_bent(self, near: Rung, far: Rung) -> bool:
+        """Return True if J bends within a step: a longer one shows another slope.
+
+        Noise does not count, nor does what hardly changes J.
+        """
+        off = abs(near.central - far.central)
+        same = SAME_SLOPE * max(abs(near.central), abs(far.central))
+        changes_little = off * near.step <= LITTLE_CHANGE * abs(self._cost.best.value)
+        return off > same + near.round_off + far.round_off and not changes_little
 
     def take(self, step: float) -> Looking[Rung]:
         """Take a step of some length."""
@@ -338,10 +382,7 @@ class _Line:
         )
 
     def _next_step(self) -> float | None:
-        n_taken = len(self.ladder.rungs)
-        if n_taken < 2:  # noqa: PLR2004 (the first, and twice that)
-            return (n_taken + 1) * self._first
-        return None if self._is_settled() else self.ladder.next_step(self._first)
+        return None if self._is_settled() else self.ladder.next_step(self.first)
 
     def _is_settled(self) -> bool:
         ladder, estimate = self.ladder, self.ladder.estimate
@@ -352,12 +393,17 @@ class _Line:
         if off <= bar:
             return estimate.bar <= self._enough
         # A residual to be located must stand out, or three steps must agree on it.
-        is_confirmed = len(ladder.rungs) > 2  # noqa: PLR2004 (three)
+        is_confirmed = len(ladder.rungs) >= LEAST_STEPS
         return is_confirmed and (off > RESIDUAL_STANDS_OUT * bar or self._is_steady)
 
     @property
     def _is_steady(self) -> bool:
-        """True if J is smooth, and three steps show the same disagreement with the gradient."""
+        """True if J is smooth, and three steps show its slope and that the gradient is off."""
         estimate = self.ladder.estimate
-        is_smooth = not (estimate.on_kink or estimate.is_flat)
-        return is_smooth and self.ladder.disagrees(estimate, self.predicted_slope)
+        if estimate.on_kink or estimate.is_flat:
+            return False
+        same = [
+            abs(rung.central - estimate.low) <= STEADY * abs(estimate.low) + rung.round_off
+            for rung in self.ladder.rungs
+        ]
+        return sum(same) >= LEAST_STEPS and self.ladder.disagrees(estimate, self.predicted_slope)
