@@ -320,13 +320,13 @@ class _Line:
         self.ladder.add(far)
         yield from self.ladder.climb(self.take, self._next_step, RUNGS_OF_DIRECTION - 2)
 
-    def _straightened(self, *rungs: Rung) -> Looking[tuple[Rung, Rung]]:
+    def _straightened(self, first: Rung, second: Rung) -> Looking[tuple[Rung, Rung]]:
         """Return two rungs with steps so short that J is nearly straight; the same if none are.
 
         Where θ has a small unit, J bends over lengths far below 1. Where J is noisy, or has stairs,
         no step is short enough.
         """
-        near, far = rungs
+        near, far = first, second
         for _ in range(SHORTENINGS):
             step = near.step / SHORTENED_BY
             if step < self._least:
@@ -336,7 +336,7 @@ class _Line:
                 self.first = near.step
                 self.ladder = Ladder(far.step, self._least, abs(self._cost.best.value))
                 return near, (yield from self.take(2 * near.step))
-        return rungs
+        return first, second
 
     def _is_bent(self, near: Rung, far: Rung) -> bool:
         """Return True if J bends within a step: a longer one shows another slope.

@@ -1,8 +1,9 @@
 """Measure a gradient along random directions: find what is wrong in few evaluations.
 
 One direction in each parameter reveals any wrong entry, unless several cancel. Whatever is clearly
-wrong is located. One more direction, along which everything moves that is correct so far, confirms
-the result.
+wrong is located. Where kinks hide everything along a direction, a few entries are measured
+individually. One more direction, along which everything moves that is correct so far, confirms the
+result.
 """
 
 from __future__ import annotations
