@@ -35,8 +35,14 @@ def with_changes(previous: GradientCheck | None, check: GradientCheck) -> Gradie
     """Return the same check with the changes since the previous one."""
     if previous is None:
         return check
-    differences = (previous.difference, check.difference)
+    differences = (_briefly(previous), _briefly(check))
     return replace(check, changes=changes(previous.parameters, check.parameters, differences))
+
+
+def _briefly(check: GradientCheck) -> str:
+    """Return the difference with two digits; a lower bound as such."""
+    bound = "≥ " if math.isinf(check.difference_uncertainty) else ""
+    return "unknown" if math.isnan(check.difference) else f"{bound}{check.difference:.2g}"
 
 
 def with_lost(lost: list[str], thread: str | None, check: GradientCheck) -> GradientCheck:

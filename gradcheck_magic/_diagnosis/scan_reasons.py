@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._inputs.pairing import Pairing
-from gradcheck_magic._measure.compare import Comparison
+from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison
 from gradcheck_magic._measure.residuals import Residual
 from gradcheck_magic._measure.scan import ParameterScan, Scan
 from gradcheck_magic._result.cause import Cause, Diagnosis
@@ -44,11 +44,15 @@ def unlocated(
 def scan_reasons(evidence: Evidence, scan: Scan) -> Iterator[str]:
     """Yield what a scan found beyond single entries, what it left open, and why."""
     imprecise = []
+    tolerance = SINGLE_PRECISION if evidence.cost.is_single else DOUBLE_PRECISION
+    enough = tolerance.of_parameter
     for each, check in zip(scan.parameters, evidence.comparison.parameters, strict=True):
         yield from map(_wrong_region, check.regions)
         if each.is_measured and not (each.is_explained or check.regions):
             yield _unlocated(evidence, each)
-        if check.verdict is Verdict.INCONCLUSIVE and each.is_explained and each.first is not None:
+        # If the directions are precise enough, it is single entries that are open.
+        is_blunt = each.first is not None and each.detectable > enough * each.largest
+        if check.verdict is Verdict.INCONCLUSIVE and each.is_explained and is_blunt:
             imprecise.append(each)
     if evidence.verdict is Verdict.INCONCLUSIVE:
         if scan.joint is not None:

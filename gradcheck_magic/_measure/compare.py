@@ -153,7 +153,7 @@ def _with_scan(
     each, verdict = scan.parameters[i], check.verdict
     if not (verdict in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated):
         enough = max(tolerance.of_parameter * each.largest, tolerance.of_gradient * scan.largest)
-        known = each.detectable <= enough or each.is_nothing or scan.is_lost(i)
+        known = each.detectable <= enough or scan.is_nothing(i) or scan.is_lost(i)
         is_right = each.is_explained and known and not is_open
         verdict = Verdict.CORRECT if is_right else Verdict.INCONCLUSIVE
     if each.is_proven_wrong:

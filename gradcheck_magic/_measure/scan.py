@@ -46,6 +46,8 @@ CLEAR_OF_ALL = CLEAR + 1
 # If the largest absolute value of a gradient is between these, its squares neither overflow nor
 # underflow, however many are summed.
 SMALL_ENTRY, LARGE_ENTRY = 1e-140, 1e140
+# A gradient is called zero if no entry can be larger than this part of the largest of all.
+NEGLIGIBLE = 1e-3
 # The most entries of a parameter that are nan or inf and still are measured individually.
 MOST_SETTLED = 16
 
@@ -149,12 +151,6 @@ class ParameterScan:
         if self.first is None:
             return self.largest == 0 and not self.sampled.wrong
         return self.first.is_known and max(abs(self.first.slope), self.largest) <= self.first.bar
-
-    @property
-    def is_nothing(self) -> bool:
-        """True if both gradients are exactly zero."""
-        first = self.first
-        return first is not None and not first.on_kink and self.largest == first.slope == 0
 
     @property
     def longest(self) -> float:
@@ -262,6 +258,14 @@ class Scan:
         """The largest absolute value in the whole analytic gradient."""
         return max(each.largest for each in self.parameters)
 
+    def is_nothing(self, i: int) -> bool:
+        """Return True if both gradients of a parameter are zero, to little beside the others."""
+        each = self.parameters[i]
+        first = each.first
+        if first is None or first.on_kink or not each.largest == first.slope == 0:
+            return False
+        return self.largest == 0 or self._is_negligible(each)
+
     def is_lost(self, i: int) -> bool:
         """Return True if the whole gradient of a parameter is rounding error from the others.
 
@@ -270,10 +274,16 @@ class Scan:
         each = self.parameters[i]
         if each.largest > ROUNDING * self.eps * self.largest or not each.is_explained:
             return False
+        if not self._is_negligible(each):
+            return False
         if not all(batch.shows_nothing for batch in each.sampled.batches):
             return False
         first = each.first
         return first is None or (not first.on_kink and abs(first.slope) <= CLEAR * first.bar)
+
+    def _is_negligible(self, each: ParameterScan) -> bool:
+        """Return True if any error of a parameter would be little beside the whole gradient."""
+        return each.detectable <= NEGLIGIBLE * self.largest
 
     @property
     def difference(self) -> tuple[float, float]:

@@ -230,8 +230,9 @@ def entry_rows(entries: Iterable[Entry]) -> list[Row]:
 
 def difference_text(check: ParameterCheck) -> str:
     if math.isinf(check.difference_uncertainty):
-        is_bound = not math.isnan(check.difference)
-        return f"≥ {check.difference:.1e}" if is_bound else "nan" if check.is_scanned else ""
+        if not math.isnan(check.difference):
+            return f"≥ {check.difference:.1e}"
+        return "nan" if check.worst and not math.isfinite(check.worst.analytic) else ""
     if not check.is_scanned and check.n_measured == 0 < check.size:
         return ""
     return f"{'≈ ' if check.is_scanned else ''}{check.difference:.1e}"

@@ -155,12 +155,13 @@ class GradientCheck(Displayed):
     def difference_text(self) -> str:
         """The difference as it is shown: ``0.285``, or ``≈ 4.1e-10 ± 6e-09`` after a scan.
 
-        A lower bound is shown as ``≥ 0.0105``.
+        A lower bound is shown as ``≥ 0.0105``, or ``unknown`` if there is none.
         """
         if self.mode == "full":
             return f"{self.difference:.3g}"
         if math.isnan(self.difference):
-            return "nan"
+            is_bound = math.isinf(self.difference_uncertainty)
+            return "unknown" if is_bound and np.isfinite(self.analytic).all() else "nan"
         if math.isinf(self.difference_uncertainty):
             return f"≥ {self.difference:.3g}"
         spread = f" ± {self.difference_uncertainty:.0e}" if self.difference_uncertainty else ""

@@ -66,6 +66,7 @@ MANY = WrongRegion("W[3, :]", 1000, 5, 7)
     pytest.param([parameter("W", BUG, is_explained=False, told=(ROW,))], ["W[3, :]"],
                  id="HARD: a region is told of already"),
     pytest.param([parameter("W", OPEN)], ["W"], id="too blunt"),
+    pytest.param([parameter("W", OPEN, detectable=1e-5)], None, id="HARD: an entry is open"),
     pytest.param([parameter("W", OPEN, first=residual(on_kink=True))], ["W"], id="on a kink"),
     pytest.param([parameter("W", OPEN, first=residual(bar=1e-3))], ["W"], id="sharp bends"),
     pytest.param([parameter("W", OPEN), parameter("b"), parameter("V", OPEN)], ["W", "V"],

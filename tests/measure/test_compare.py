@@ -248,6 +248,25 @@ def test_scan(scan, verdict):
     assert verdict_of(*scanned(**scan)) is verdict
 
 
+@pytest.mark.parametrize(
+    ("detectable", "verdict"),
+    [
+        pytest.param(0.99e-3, CORRECT, id="less than a thousandth of the other gradient"),
+        pytest.param(1.01e-3, INCONCLUSIVE, id="HARD: more"),
+    ],
+)
+def test_a_zero_gradient_is_zero_beside_the_others(detectable, verdict):
+    pairing = pair([np.zeros(10), np.zeros(10)], [np.zeros(10), np.ones(10)])
+    scan = planned_scan(pairing)
+    direction = Direction.over(0, (10,), (0,), [])
+    for each, error in zip(scan.parameters, (detectable, 1e-6), strict=True):
+        bar = error * likely_magnitude(CERTAINTY) / 2
+        each.first = each.rest = Residual(direction, 0.0, bar, each.largest, bar)
+    measured = MeasuredEntries.joined(scan.batches)
+    found = compare(pairing, measured, DOUBLE_PRECISION, scan)
+    assert [check.verdict for check in found.parameters] == [verdict, CORRECT]
+
+
 # The gradient has a length of about 10, and the error bar is 2.5e-7 in most of these.
 @pytest.mark.parametrize(
     ("scan", "verdict"),
