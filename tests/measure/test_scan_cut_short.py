@@ -11,8 +11,8 @@ import pytest
 from gradcheck_magic import GradientCheckInterrupted, Verdict, check_gradients
 from gradcheck_magic._measure.scan import ParameterScan
 
-# A scan is stopped at every other evaluation from its first direction on, and then less often.
-FIRST, CLOSELY, FEWER = 14, 50, 1.25
+# A scan is stopped at every third evaluation from its first direction on, and then less often.
+FIRST, CLOSELY, FEWER = 14, 50, 1.6
 
 
 @functools.cache
@@ -80,7 +80,7 @@ def stops(n_evaluations):
     later = itertools.takewhile(
         lambda at: at < n_evaluations, (int(CLOSELY * FEWER**k) for k in itertools.count())
     )
-    return [*range(FIRST, min(CLOSELY, n_evaluations), 2), *later]
+    return [*range(FIRST, min(CLOSELY, n_evaluations), 3), *later]
 
 
 def difference(grads, right):
