@@ -15,12 +15,12 @@ from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.reasons import notes, reasons
 from gradcheck_magic._inputs.fingerprint import fingerprint
 from gradcheck_magic._inputs.request import Request
-from gradcheck_magic._measure.central_differences import CLEAR
+from gradcheck_magic._measure.compare import detectable_errors
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._result.changes import changes
 from gradcheck_magic._result.gradient_check import GradientCheck
-from gradcheck_magic._result.verdict import LISTED, Verdict
+from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import first_line, listed
 
 __all__ = ["conclude", "has_failed", "most_telling", "with_changes", "with_lost"]
@@ -35,8 +35,14 @@ def with_changes(previous: GradientCheck | None, check: GradientCheck) -> Gradie
     """Return the same check with the changes since the previous one."""
     if previous is None:
         return check
-    differences = (previous.difference, check.difference)
+    differences = (_briefly(previous), _briefly(check))
     return replace(check, changes=changes(previous.parameters, check.parameters, differences))
+
+
+def _briefly(check: GradientCheck) -> str:
+    """Return the difference with two digits; a lower bound as such."""
+    bound = "≥ " if math.isinf(check.difference_uncertainty) else ""
+    return "unknown" if math.isnan(check.difference) else f"{bound}{check.difference:.2g}"
 
 
 def with_lost(lost: list[str], thread: str | None, check: GradientCheck) -> GradientCheck:
@@ -141,11 +147,8 @@ def _notes(evidence: Evidence) -> Iterator[str]:
 
 def _detectable(measured: MeasuredEntries) -> float:
     """Return the smallest error that would be detected in any entry, even the least favourable."""
-    if not measured.numerical.size:
-        return math.inf
-    bars = (CLEAR + 1) * (measured.uncertainty + measured.rounding)
-    floor = np.maximum(bars, LISTED * np.abs(measured.numerical))
-    return float(np.max(np.where(np.isfinite(floor), floor, np.inf)))
+    errors = detectable_errors(measured)
+    return float(np.max(errors)) if len(errors) else math.inf
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -34,6 +34,7 @@ from gradcheck_magic._diagnosis.finding import Case, Finding
 from gradcheck_magic._diagnosis.layers import Layers
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sides
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
+from gradcheck_magic._diagnosis.scan_reasons import unlocated
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.compare import Comparison
@@ -73,8 +74,9 @@ def diagnose(
     hypotheses that need more evaluations. No further cause is tried after the time `until`,
     according to `time.perf_counter`.
     """
+    elsewhere = () if scan is None else tuple(unlocated(pairing, comparison, scan, cost.name))
     if not (comparison.wrong.any() or comparison.inspect.any()):
-        return ()
+        return elsewhere
     mismatches = tuple(_mismatches(pairing, comparison, measured, scan))
     case = Case(
         pairing,
@@ -88,7 +90,7 @@ def diagnose(
     )
     # The squares of huge values overflow; a model that then becomes infinite explains nothing.
     with np.errstate(all="ignore"):
-        return tuple(
+        found = tuple(
             Diagnosis(
                 finding.cause,
                 tuple(mismatch.name for mismatch in finding.mismatches),
@@ -98,6 +100,7 @@ def diagnose(
             for finding in searched(case, until).findings
             if finding.firm or any(mismatch.is_bug for mismatch in finding.mismatches)
         )
+    return (*found, *elsewhere)
 
 
 def is_of_same(previous: GradientCheck | None, pairing: Pairing) -> bool:

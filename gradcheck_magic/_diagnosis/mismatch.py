@@ -293,6 +293,11 @@ class Mismatch:
         return len(self.sample) == self.size
 
     @property
+    def is_judged(self) -> bool:
+        """True if every entry of the parameter is known to be right or wrong."""
+        return int(self.sample.known.sum()) + self.n_right_elsewhere >= self.size
+
+    @property
     def is_compared(self) -> bool:
         """True if there was anything to compare."""
         return bool(self.sample.stands_out.any())

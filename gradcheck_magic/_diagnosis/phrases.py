@@ -9,7 +9,7 @@ import numpy as np
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, norm
 from gradcheck_magic._wording import counted, listed
 
-__all__ = ["are", "digits", "factor_text", "gradients", "numbered", "signed"]
+__all__ = ["are", "digits", "factor_text", "gradients", "n_of", "numbered", "signed"]
 
 # The largest number of gradients that a sentence names; of more, it names only some.
 NAMED_GRADIENTS, NAMED_OF_MANY = 6, 3
@@ -34,6 +34,12 @@ def numbered(numbers: Sequence[int], one: str, several: str = "") -> str:
     """Return the numbers of some axes, rows and so on."""
     noun = one if len(numbers) == 1 else several or f"{one}s"
     return f"{noun} {listed(map(str, numbers), code=False)}"
+
+
+def n_of(number: int, mismatch: Mismatch) -> str:
+    """Return ``2 of 16 entries``; ``at least 2 of 16 entries`` if others were not measured."""
+    least = "" if mismatch.is_judged else "at least "
+    return f"{least}{number:,} of {mismatch.size:,} entries"
 
 
 def signed(number: str) -> str:

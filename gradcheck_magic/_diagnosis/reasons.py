@@ -239,7 +239,8 @@ def _nothing_compared(evidence: Evidence) -> Iterator[str]:
         and not (measured.analytic[part].any() or measured.numerical[part].any())
     ]
     if evidence.scan is not None:
-        zero += [e.parameter.name for e in evidence.scan.parameters if e.is_nothing]
+        scan = evidence.scan
+        zero += [e.parameter.name for i, e in enumerate(scan.parameters) if scan.is_nothing(i)]
     if zero and len(zero) < len(evidence.pairing.checked):
         yield f"Both gradients of {listed(zero)} are zero: there was nothing to compare."
     small = [name for name in evidence.comparison.negligible if name not in zero]

@@ -6,43 +6,74 @@ import math
 from collections.abc import Iterator, Sequence
 
 from gradcheck_magic._diagnosis.evidence import Evidence
+from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison
 from gradcheck_magic._measure.residuals import Residual
 from gradcheck_magic._measure.scan import ParameterScan, Scan
+from gradcheck_magic._result.cause import Cause, Diagnosis
 from gradcheck_magic._result.parameter_check import WrongRegion
 from gradcheck_magic._result.verdict import Verdict, textbook_verdict
 from gradcheck_magic._wording import listed
 
-__all__ = ["scan_reasons"]
+__all__ = ["scan_reasons", "unlocated"]
 
-# If the error bar exceeds the part due to noise by this factor, it has another cause.
-NOISY = 4.0
+
+def unlocated(
+    pairing: Pairing, comparison: Comparison, scan: Scan, cost_name: str
+) -> Iterator[Diagnosis]:
+    """Yield a diagnosis for each gradient that is wrong, but in no entry that was measured."""
+    parts = zip(scan.parameters, comparison.parameters, pairing.gradient_names, strict=True)
+    for each, check, gradient_name in parts:
+        rest = each.rest
+        if not (each.is_proven_wrong and rest is not None) or check.n_wrong:
+            continue
+        n_right = len(each.sampled.ks)
+        sampled = (
+            f": none of the {n_right:,} that were measured individually" if n_right > 1 else ""
+        )
+        yield Diagnosis(
+            Cause.UNKNOWN,
+            (check.name,),
+            f"`{gradient_name}` is wrong: along a random direction in `{check.name}`, the slope of "
+            f"`{cost_name}` is {rest.slope:.4g}, but {rest.slope - rest.value:.4g} according to "
+            f"the gradient. Which entries are wrong is not known{sampled}.",
+            {"n_wrong": 0},
+        )
 
 
 def scan_reasons(evidence: Evidence, scan: Scan) -> Iterator[str]:
     """Yield what a scan found beyond single entries, what it left open, and why."""
     imprecise = []
+    tolerance = SINGLE_PRECISION if evidence.cost.is_single else DOUBLE_PRECISION
+    enough = tolerance.of_parameter
     for each, check in zip(scan.parameters, evidence.comparison.parameters, strict=True):
         yield from map(_wrong_region, check.regions)
         if each.is_measured and not (each.is_explained or check.regions):
             yield _unlocated(evidence, each)
-        if check.verdict is Verdict.INCONCLUSIVE and each.is_explained and each.first is not None:
+        # If the directions are precise enough, it is single entries that are open.
+        is_blunt = each.first is not None and each.detectable > enough * each.largest
+        if check.verdict is Verdict.INCONCLUSIVE and each.is_explained and is_blunt:
             imprecise.append(each)
-    difference, _ = evidence.comparison.difference
     if evidence.verdict is Verdict.INCONCLUSIVE:
         if scan.joint is not None:
             yield _off_in_joint_direction(scan.joint)
         # Moving the parameters helps against kinks, but not against noise.
-        bent = [e.first is not None and e.first.bar > NOISY * e.first.noise for e in imprecise]
+        bent = [e.first is not None and e.first.is_bent for e in imprecise]
         for kind in (True, False):
             if alike := [
                 each for each, is_bent in zip(imprecise, bent, strict=True) if is_bent == kind
             ]:
                 yield _imprecise(evidence, alike)
-    elif evidence.verdict is Verdict.BUG and textbook_verdict(difference) is not Verdict.BUG:
+    elif evidence.verdict is Verdict.BUG and _is_hidden(*evidence.comparison.difference):
         yield (
             f"The wrong entries are a small part of the gradient: the difference over all "
-            f"parameters, about {difference:.1e}, hides them."
+            f"parameters, about {evidence.comparison.difference[0]:.1e}, hides them."
         )
+
+
+def _is_hidden(difference: float, uncertainty: float) -> bool:
+    """Return True if the textbook's rule, given the difference alone, would not find the bug."""
+    return uncertainty < math.inf and textbook_verdict(difference) is not Verdict.BUG
 
 
 def _wrong_region(region: WrongRegion) -> str:
@@ -68,12 +99,15 @@ def _unlocated(evidence: Evidence, each: ParameterScan) -> str:
             f"kinks closer than any step: `{name}` cannot be checked. Check at another point, or "
             f"measure every entry with {_every_entry(name)}"
         )
-    found = (
-        ": more is wrong than the scan has located"
-        if each.sampled.wrong
-        else ", but no single wrong entry was found: kinks very close to θ, rounding in "
-        f"`{evidence.cost.name}` and many tiny errors look like that"
-    )
+    if each.sampled.wrong or each.is_proven_wrong:
+        found = ": more is wrong than the scan has located"
+    elif evidence.is_cut_short:
+        found = ", and the scan was stopped before it found out why"
+    else:
+        found = (
+            ", but no single wrong entry was found: kinks very close to θ, rounding in "
+            f"`{evidence.cost.name}` and many tiny errors look like that"
+        )
     return (
         f"Along a random direction in `{name}`, the gradient is off by {abs(rest.value):.1e}, "
         f"where {rest.bar:.1e} is allowed{found}. Measure every entry with "
@@ -96,11 +130,18 @@ def _imprecise(evidence: Evidence, imprecise: Sequence[ParameterScan]) -> str:
     limit, advice = f"noise of {evidence.cost.best.noise:.1e}", "Use"
     if evidence.cost.is_single:
         advice = "Compute the cost in float64, or use"
-    if worst.first is not None and worst.first.bar > NOISY * worst.first.noise:
+    if worst.first is not None and worst.first.is_bent:
         limit = "kinks or sharp bends at θ, or very close to it"
         advice = "Move the parameters a little, or use"
     return (
         f"The scan is not precise enough for {listed(names)}: in `{worst.parameter.name}`, the "
         f"smallest detectable error is {worst.detectable:.1e}, and the largest entry is "
-        f"{worst.largest:.1e}; `{evidence.cost.name}` has {limit}. {advice} {_every_entry(*names)}"
+        f"{worst.largest:.1e}; `{evidence.cost.name}` has {limit}. {_sampled(imprecise)}{advice} "
+        f"{_every_entry(*names)}"
     )
+
+
+def _sampled(imprecise: Sequence[ParameterScan]) -> str:
+    """Return how many entries were measured individually, if any were: none of them is wrong."""
+    n_right = sum(len(each.sampled.ks) for each in imprecise)
+    return f"No error was found in {n_right:,} sampled entries. " if n_right > 1 else ""

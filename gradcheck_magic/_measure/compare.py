@@ -21,9 +21,16 @@ from gradcheck_magic._result.parameter_check import (
     relative_error,
     worst_first,
 )
-from gradcheck_magic._result.verdict import THRESHOLDS, Verdict, relative_difference
+from gradcheck_magic._result.verdict import LISTED, THRESHOLDS, Verdict, relative_difference
 
-__all__ = ["DOUBLE_PRECISION", "SINGLE_PRECISION", "Comparison", "Tolerance", "compare"]
+__all__ = [
+    "DOUBLE_PRECISION",
+    "SINGLE_PRECISION",
+    "Comparison",
+    "Tolerance",
+    "compare",
+    "detectable_errors",
+]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -32,6 +39,8 @@ Mask = NDArray[np.bool_]
 ZERO_BESIDE = 1e-3
 # The verdicts on entries that are wrong, to be inspected, unknown, or none of these.
 WORST_FIRST = (Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE, Verdict.CORRECT)
+# The share of the entries of a parameter for which its smallest detectable error holds.
+MOST = 0.9
 
 
 @dataclass(frozen=True)
@@ -148,9 +157,11 @@ def _with_scan(
     each, verdict = scan.parameters[i], check.verdict
     if not (verdict in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated):
         enough = max(tolerance.of_parameter * each.largest, tolerance.of_gradient * scan.largest)
-        known = each.detectable <= enough or each.is_nothing or scan.is_lost(i)
+        known = each.detectable <= enough or scan.is_nothing(i) or scan.is_lost(i)
         is_right = each.is_explained and known and not is_open
         verdict = Verdict.CORRECT if is_right else Verdict.INCONCLUSIVE
+    if each.is_proven_wrong:
+        verdict = Verdict.BUG
     difference, uncertainty = scan.difference_of(i)
     return replace(
         check,
@@ -233,6 +244,8 @@ def _parameter_check(
     if verdict is Verdict.CORRECT and len(ks) < parameter.size:
         verdict = Verdict.INCONCLUSIVE
     values = measured.analytic[rows], measured.numerical[rows], measured.uncertainty[rows]
+    sizes = np.fmax(np.abs(values[0]), np.abs(values[1]))
+    errors = detectable_errors(measured, rows)
     worst = [
         Entry.at(int(ks[i]), parameter.name, parameter.shape, (column[i] for column in values))
         for i in (worst_first(*values[:2], wrong, 1) if len(ks) else ())
@@ -247,7 +260,16 @@ def _parameter_check(
         n_measured=len(ks),
         n_wrong=int(wrong.sum()),
         worst=worst[0] if worst else None,
+        largest=float(np.max(sizes, initial=0.0, where=np.isfinite(sizes))),
+        detectable=float(np.quantile(errors, MOST, method="higher")) if len(errors) else math.nan,
     )
+
+
+def detectable_errors(measured: MeasuredEntries, rows: slice = slice(None)) -> Vector:
+    """Return the smallest error that would be detected in each entry; inf if none would be."""
+    bars = (CLEAR + 1) * (measured.uncertainty + measured.rounding)[rows]
+    least = np.maximum(bars, LISTED * np.abs(measured.numerical[rows]))
+    return np.where(np.isfinite(least), least, np.inf)
 
 
 def _difference(measured: MeasuredEntries, rows: slice) -> float:

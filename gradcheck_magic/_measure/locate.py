@@ -24,7 +24,7 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, Direction, box_size, contains, intersection
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.residuals import Residual, results_of
-from gradcheck_magic._measure.sampling import Sampler, region_of
+from gradcheck_magic._measure.sampling import DENSE, Sampler, region_of
 from gradcheck_magic._result.parameter_check import WrongRegion, index_of
 
 __all__ = ["FEW_SUSPECTS", "RegionSearch"]
@@ -49,9 +49,11 @@ CANDIDATES = 64
 READABLE = 0.4
 # The most wrong entries and regions that are searched for in one parameter.
 MOST_FOUND = 40
+# The evaluations that it takes to find a single entry, at least.
+FOR_ONE = 8
 # A search is given up after this many evaluations, and this many more for each wrong entry found.
-MOST_EVALUATIONS, MOST_EVALUATIONS_EACH = 120, 60
-# After both halves were wrong this many times in a row, a sample of entries is measured as well.
+MOST_EVALUATIONS, MOST_EVALUATIONS_EACH = 200, 60
+# Each time both halves were wrong so many times in a row, a sample of entries is measured as well.
 STREAK = 3
 
 
@@ -75,22 +77,20 @@ class RegionSearch:
         self._shape = residuals.parameter.shape
         self._random = np.random.default_rng(turn)
         self._evaluations_before = cost.n_evaluations
-        self._is_complete = True
 
-    def run(self, found: Residual) -> tuple[bool, Residual]:
+    def run(self, found: Residual) -> Residual:
         """Find the wrong entries behind a residual over all entries.
 
-        Return whether the search was completed, and what remains of the residual outside the
-        regions, corrected for all that was found.
+        Return what remains of the residual outside the regions, corrected for all that was found:
+        if that is not clear, everything was found.
         """
         while True:
             try:
-                self._is_complete = True
                 self._search(found, streak=0)
             except _RegionFound:
                 found = self._residual_along(self._residuals.direction(self._turn), found)
             else:
-                return self._is_complete, self._residuals.left_of(found)
+                return self._residuals.left_of(found)
 
     def _search(self, found: Residual, streak: int) -> None:
         """Find everything wrong in a box, if its residual is clear.
@@ -98,22 +98,20 @@ class RegionSearch:
         In a streak of several halvings in a row, both halves had a clear residual.
         """
         left = self._residuals.left_of(found)
-        if left.is_clear and self._n_evaluations >= 2 * self._sampler.size:
-            # Measuring every entry would have been as fast.
+        if left.is_clear and self._n_evaluations + FOR_ONE >= 2 * self._sampler.size:
+            # Measuring every entry is as fast.
             self._sampled.regions, self._residuals.holes = [], []
             self._sampler.sample(range(self._sampler.size))
             return
-        if not found.is_known or (left.is_clear and self._is_hopeless()):
-            self._is_complete = False
-            return
-        if not left.is_clear:
+        if not (found.is_known and left.is_clear) or self._is_hopeless():
             return
         narrowed = self._narrowed(found)
         box, is_line = narrowed.direction.box, narrowed is not found
         if box_size(box) <= FEW_SUSPECTS:
             self._measure_all(narrowed)
             return
-        if is_line or (box_size(box) > MANY_SUSPECTS and (box == self._whole or streak >= STREAK)):
+        is_time = box == self._whole or streak % STREAK == STREAK - 1
+        if is_line or (is_time and box_size(box) > MANY_SUSPECTS):
             self._report_if_dense(narrowed, is_line=is_line)
         self._halve(narrowed, streak)
 
@@ -148,13 +146,10 @@ class RegionSearch:
         return found
 
     def _measure_all(self, found: Residual) -> None:
-        """Measure every entry of a small box, and check that they explain its residual."""
+        """Measure every entry of a small box."""
         size = abs(self._residuals.left_of(found).value)
         sides = [np.arange(*side) for side in found.direction.box]
         self._sampler.sample(_flat_positions(sides, self._shape), size / SHARP_BARS)
-        left = self._residuals.left_of(found)
-        if abs(left.value) > CLEAR * left.bar:
-            self._is_complete = False
 
     def _halve(self, found: Residual, streak: int) -> None:
         """Search both halves of a box; measure only one of them if that is enough for both."""
@@ -173,8 +168,6 @@ class RegionSearch:
         if is_open or not (left.is_clear or self._residuals.left_of(first).is_clear):
             second = self._residual_in(other, found)
         clear = [half for half in (first, second) if self._residuals.left_of(half).is_clear]
-        if not clear:
-            self._is_complete = False
         for half in clear:
             self._search(half, streak + 1 if len(clear) > 1 else 0)
 
@@ -206,7 +199,7 @@ class RegionSearch:
         if region != box and not self._sample_box(region, WIDER, aim).n_wrong:
             region = box
         tried = self._sample_box(region, GRID, aim)
-        if 4 * tried.n_wrong >= (1 if tried.size > VERY_MANY else max(tried.n_tried, 1)):
+        if DENSE * tried.n_wrong >= (1 if tried.size > VERY_MANY else max(tried.n_tried, 1)):
             others = [r for r in self._sampled.regions if intersection(r.box, region) != r.box]
             self._sampled.regions = [*others, tried]
             self._residuals.holes = [known.box for known in self._sampled.regions]

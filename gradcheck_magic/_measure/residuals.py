@@ -46,10 +46,24 @@ MOST_STEP = 1e-3
 # The size of a residual that is to be located, in units of its error bar: a place along an axis of
 # 2000 entries can then be read off to within about one.
 RESOLVED = 4000.0
+# J bends within a step if a longer one shows a slope that differs by more than the first of these
+# parts, and if J changes because of that by more than the second part of itself. The step is then
+# made shorter by a factor, so many times at most.
+SAME_SLOPE, LITTLE_CHANGE = 0.1, 1e-8
+SHORTENED_BY, SHORTENINGS = 32.0, 6
 # The most steps that are taken along one direction, if its slope remains doubtful.
 RUNGS_OF_DIRECTION = 7
-# A residual of this many error bars needs no third step to confirm it.
+# A residual of this many error bars needs no more than three steps.
 RESIDUAL_STANDS_OUT = 20.0
+# If the error bar exceeds the part due to noise by this factor, kinks or sharp bends widen it.
+NOISY = 4.0
+# A residual proves that the gradient is wrong if it exceeds its error bar by this factor, and if J
+# is smooth and three steps agree. No entry has to be found for that.
+PROOF = 100.0
+# Steps agree if their slopes differ by at most this part of the slope, or by noise.
+STEADY = 0.25
+# The least number of steps that must agree.
+LEAST_STEPS = 3
 
 
 def results_of(looks: Sequence[Looking[Result]], cost: Cost) -> list[Result]:
@@ -74,6 +88,8 @@ class Residual:
         since an error of that size may hide there.
     noise : float
         The part of the error bar that is due to the noise of J.
+    is_steady : bool
+        True if three steps in a row show the same residual, and J is smooth.
     """
 
     direction: Direction
@@ -82,6 +98,7 @@ class Residual:
     slope: float
     noise: float
     on_kink: bool = False
+    is_steady: bool = False
 
     @property
     def is_clear(self) -> bool:
@@ -92,6 +109,16 @@ class Residual:
     def is_known(self) -> bool:
         """True if the residual and its error bar are finite."""
         return math.isfinite(self.value) and math.isfinite(self.bar)
+
+    @property
+    def is_bent(self) -> bool:
+        """True if kinks or sharp bends, and not noise, determine the error bar."""
+        return not self.bar <= NOISY * self.noise
+
+    @property
+    def is_proof(self) -> bool:
+        """True if nothing but a wrong gradient explains the residual."""
+        return self.is_steady and self.is_known and abs(self.value) > PROOF * self.bar
 
     @property
     def detectable(self) -> float:
@@ -119,7 +146,7 @@ class Residuals:
     step : float
         The length of the first step along a direction.
     corrections : dict
-        The correction to each entry that was measured, and its error bar.
+        The correction to each entry that was measured, by its index, and its error bar.
     holes : list of Box
         The boxes known to be wrong; their entries no longer move.
     """
@@ -143,12 +170,17 @@ class Residuals:
         # The least an entry may move, because of rounding; this matters if θ is large or in single
         # precision.
         self._least_move = PLACES * float(np.finfo(self._dtype).eps) * length / math.sqrt(self.size)
-        self.corrections: dict[int, tuple[float, float]] = {}
+        self.corrections: dict[tuple[int, ...], tuple[float, float]] = {}
         self.holes: list[Box] = []
         self.step = self._first_step()
         # How far a single step can be trusted: the step that was best for all entries together, and
         # the part of its error bar that was not noise.
         self._best_step, self._truncation = self.step, 0.0
+
+    @property
+    def values(self) -> tuple[Vector, Vector]:
+        """The values of the entries, and their gradient."""
+        return np.ravel(self._theta), np.ravel(self._gradient)
 
     def direction(self, turn: int) -> Direction:
         """Return the direction with a number; all entries outside the holes move along it."""
@@ -158,13 +190,15 @@ class Residuals:
     def correct(self, k: int, numerical: float, bar: float) -> None:
         """Replace the given value of an entry by its measured one from now on."""
         if math.isfinite(bar):
-            self.corrections[k] = (numerical - float(self._gradient.reshape(-1)[k]), bar)
+            index = self.parameter.index(k)
+            self.corrections[index] = (numerical - float(self._gradient[index]), bar)
 
     def of_all(self, turn: int) -> Looking[Residual]:
         """Measure the residual over all entries, with enough steps to trust it."""
         direction = self.direction(turn)
         line = self._line(direction)
         yield from line.measure()
+        self.step = line.first
         best = line.ladder.best_rung()
         if best is not None:
             self._best_step = best.step
@@ -206,8 +240,8 @@ class Residuals:
     def without_corrected(self, residual: Residual, direction: Direction, share: float) -> Residual:
         """Return a residual corrected along a direction that is scaled by `share`."""
         value, bar = residual.value, residual.bar
-        for k, (change, uncertainty) in self.corrections.items():
-            v = share * direction.value_at(self.parameter.index(k))
+        for index, (change, uncertainty) in self.corrections.items():
+            v = share * direction.value_at(index)
             value -= change * v
             bar += abs(uncertainty * v)
         return replace(residual, value=value, bar=bar)
@@ -242,11 +276,11 @@ class Term(NamedTuple):
 
 
 def joint_residual(everything: Sequence[Residuals], cost: Cost, turn: int) -> Looking[Residual]:
-    """Measure the residual along one direction of length 1 that moves several parameters."""
-    terms = []
+    """Measure the residual along one direction that moves several parameters, each by its step."""
+    terms, longest = [], max(residuals.step for residuals in everything)
     for residuals in everything:
         direction = residuals.direction(turn)
-        share = 1 / math.sqrt(len(everything) * direction.size)
+        share = residuals.step / longest / math.sqrt(len(everything) * direction.size)
         terms.append(Term(residuals, direction, share))
     line = _Line(terms, cost)
     yield from line.measure()
@@ -262,13 +296,14 @@ class _Line:
     def __init__(self, terms: Sequence[Term], cost: Cost) -> None:
         self._terms = terms
         self._cost = cost
-        self._first = max(term.residuals.step for term in terms)
+        # The first step.
+        self.first = max(term.residuals.step for term in terms)
         self._rounding = max(term.residuals.analytic.rounding for term in terms)
         # The error bar that suffices.
         self._enough = VERIFIED * min(t.residuals.analytic.largest * t.share for t in terms)
         scale = max(term.residuals.scale for term in terms)
-        least = max(term.residuals.least_step(term.direction) for term in terms)
-        self.ladder = Ladder(scale, least, abs(cost.best.value))
+        self._least = max(term.residuals.least_step(term.direction) for term in terms)
+        self.ladder = Ladder(scale, self._least, abs(cost.best.value))
         # The slope that the gradient predicts.
         self.predicted_slope = 0.0
 
@@ -278,7 +313,40 @@ class _Line:
         The first step is long enough for a single wrong entry to show. A second, twice as long,
         confirms it. If it does not, or if the gradient disagrees, more steps follow.
         """
-        yield from self.ladder.climb(self.take, self._next_step, RUNGS_OF_DIRECTION)
+        near, far = (yield from self.take(self.first)), (yield from self.take(2 * self.first))
+        if self._is_bent(near, far):
+            near, far = yield from self._straightened(near, far)
+        self.ladder.add(near)
+        self.ladder.add(far)
+        yield from self.ladder.climb(self.take, self._next_step, RUNGS_OF_DIRECTION - 2)
+
+    def _straightened(self, first: Rung, second: Rung) -> Looking[tuple[Rung, Rung]]:
+        """Return two rungs with steps so short that J is nearly straight; the same if none are.
+
+        Where θ has a small unit, J bends over lengths far below 1. Where J is noisy, or has stairs,
+        no step is short enough.
+        """
+        near, far = first, second
+        for _ in range(SHORTENINGS):
+            step = near.step / SHORTENED_BY
+            if step < self._least:
+                break
+            near, far = (yield from self.take(step)), near
+            if not self._is_bent(near, far):
+                self.first = near.step
+                self.ladder = Ladder(far.step, self._least, abs(self._cost.best.value))
+                return near, (yield from self.take(2 * near.step))
+        return first, second
+
+    def _is_bent(self, near: Rung, far: Rung) -> bool:
+        """Return True if J bends within a step: a longer one shows another slope.
+
+        Noise does not count, nor does what hardly changes J.
+        """
+        off = abs(near.central - far.central)
+        same = SAME_SLOPE * max(abs(near.central), abs(far.central))
+        changes_little = off * near.step <= LITTLE_CHANGE * abs(self._cost.best.value)
+        return off > same + near.round_off + far.round_off and not changes_little
 
     def take(self, step: float) -> Looking[Rung]:
         """Take a step of some length."""
@@ -310,13 +378,11 @@ class _Line:
             root * slope,
             root * (math.inf if best is None else best.round_off),
             estimate.on_kink,
+            self._is_steady,
         )
 
     def _next_step(self) -> float | None:
-        n_taken = len(self.ladder.rungs)
-        if n_taken < 2:  # noqa: PLR2004 (the first, and twice that)
-            return (n_taken + 1) * self._first
-        return None if self._is_settled() else self.ladder.next_step(self._first)
+        return None if self._is_settled() else self.ladder.next_step(self.first)
 
     def _is_settled(self) -> bool:
         ladder, estimate = self.ladder, self.ladder.estimate
@@ -327,5 +393,17 @@ class _Line:
         if off <= bar:
             return estimate.bar <= self._enough
         # A residual to be located must stand out, or three steps must agree on it.
-        agreed = len(ladder.rungs) > 2 and ladder.disagrees(estimate, self.predicted_slope)  # noqa: PLR2004 (three)
-        return off > RESIDUAL_STANDS_OUT * bar or agreed
+        is_confirmed = len(ladder.rungs) >= LEAST_STEPS
+        return is_confirmed and (off > RESIDUAL_STANDS_OUT * bar or self._is_steady)
+
+    @property
+    def _is_steady(self) -> bool:
+        """True if J is smooth, and three steps show its slope and that the gradient is off."""
+        estimate = self.ladder.estimate
+        if estimate.on_kink or estimate.is_flat:
+            return False
+        same = [
+            abs(rung.central - estimate.low) <= STEADY * abs(estimate.low) + rung.round_off
+            for rung in self.ladder.rungs
+        ]
+        return sum(same) >= LEAST_STEPS and self.ladder.disagrees(estimate, self.predicted_slope)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, box_size
 from gradcheck_magic._inputs.parameters import Parameter
@@ -15,7 +17,12 @@ from gradcheck_magic._measure.refine import measure_parameter, planned_entries
 from gradcheck_magic._measure.residuals import Residuals
 from gradcheck_magic._result.parameter_check import WrongRegion
 
-__all__ = ["Sampled", "Sampler", "region_of"]
+__all__ = ["DENSE", "Sampled", "Sampler", "region_of"]
+
+# The number of entries that are measured where only single entries can tell.
+ANYWHERE = 16
+# If one of this many entries in a sample is wrong, it is a region in which many are.
+DENSE = 4
 
 
 def region_of(parameter: Parameter, box: Box, n_wrong: int, n_tried: int) -> WrongRegion:
@@ -45,7 +52,8 @@ class Sampled:
     blank : set of int
         The positions of those that have no gradient, right or wrong: these tell nothing.
     changes : dict
-        For each entry that is off by more than its error bar, its error and its numerical value.
+        For each entry that is off by more than its error bar: its error, its numerical value, and
+        the error bar.
     regions : list of WrongRegion
         The regions with too many wrong entries to list.
     """
@@ -54,7 +62,7 @@ class Sampled:
     batches: list[MeasuredEntries] = field(default_factory=list)
     wrong: set[int] = field(default_factory=set)
     blank: set[int] = field(default_factory=set)
-    changes: dict[int, tuple[float, float]] = field(default_factory=dict)
+    changes: dict[int, tuple[float, float, float]] = field(default_factory=dict)
     regions: list[WrongRegion] = field(default_factory=list)
 
 
@@ -85,9 +93,29 @@ class Sampler:
         try:
             parameter = self.residuals.parameter
             measure_parameter(batch, self._cost, parameter, self._epsilon, ks, aim=aim)
-            self._judge(batch, ks)
         finally:
-            self.sampled.ks += ks[: int(batch.is_measured.sum())]
+            ks = ks[: int(batch.is_measured.sum())]
+            self.sampled.ks += ks
+            self._judge(batch, ks)
+
+    def sample_anywhere(self) -> None:
+        """Measure a few entries from anywhere, and report the parameter if many of them are wrong.
+
+        Half of them are not zero, since zero is where kinks are most often; the others have a
+        gradient. Where all entries are alike in that, they are drawn from all.
+        """
+        random, (theta, gradient) = np.random.default_rng(0), self.residuals.values
+        chosen: set[int] = set()
+        for values in (theta, gradient):
+            telling = np.flatnonzero(values)
+            ks = telling if len(telling) else np.arange(self.size)
+            chosen.update(random.choice(ks, min(ANYWHERE // 2, len(ks)), replace=False).tolist())
+        self.sample(sorted(chosen))
+        n_wrong, parameter = len(self.sampled.wrong), self.residuals.parameter
+        if DENSE * n_wrong >= len(chosen):
+            whole = tuple((0, length) for length in parameter.shape)
+            n_tried = len(self.sampled.ks) - len(self.sampled.blank)
+            self.sampled.regions.append(region_of(parameter, whole, n_wrong, n_tried))
 
     def _judge(self, batch: MeasuredEntries, ks: Sequence[int]) -> None:
         for i, k in enumerate(ks):
@@ -100,4 +128,4 @@ class Sampler:
             if is_wrong or not math.isfinite(analytic):
                 self.sampled.wrong.add(k)
             if off > bar:
-                self.sampled.changes[k] = (numerical - analytic, numerical)
+                self.sampled.changes[k] = (numerical - analytic, numerical, bar)

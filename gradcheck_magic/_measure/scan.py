@@ -1,8 +1,9 @@
 """Measure a gradient along random directions: find what is wrong in few evaluations.
 
 One direction in each parameter reveals any wrong entry, unless several cancel. Whatever is clearly
-wrong is located. One more direction, along which everything moves that is correct so far, confirms
-the result.
+wrong is located. Where kinks hide everything along a direction, a few entries are measured
+individually. One more direction, along which everything moves that is correct so far, confirms the
+result.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, results_of
 from gradcheck_magic._measure.sampling import Sampled, Sampler
 from gradcheck_magic._result.parameter_check import WrongRegion
+from gradcheck_magic._result.verdict import THRESHOLDS
 
 __all__ = ["ParameterScan", "Scan", "Scanner", "planned_scan"]
 
@@ -44,6 +46,8 @@ CLEAR_OF_ALL = CLEAR + 1
 # If the largest absolute value of a gradient is between these, its squares neither overflow nor
 # underflow, however many are summed.
 SMALL_ENTRY, LARGE_ENTRY = 1e-140, 1e140
+# A gradient is called zero if no entry can be larger than this part of the largest of all.
+NEGLIGIBLE = 1e-3
 # The most entries of a parameter that are nan or inf and still are measured individually.
 MOST_SETTLED = 16
 
@@ -62,8 +66,6 @@ class ParameterScan:
         The residual over all entries for the gradient as given; None if that was not measured.
     rest : Residual or None
         The residual along the last direction, corrected for what was found until then.
-    is_complete : bool
-        True if what was found explains the residuals outside the regions.
     sketch : list of Residual
         Residuals over all entries, if the size of the error had to be estimated.
     """
@@ -75,7 +77,6 @@ class ParameterScan:
     first: Residual | None = None
     rest: Residual | None = None
     sampled: Sampled = field(default_factory=Sampled)
-    is_complete: bool = True
     sketch: list[Residual] = field(default_factory=list)
 
     @property
@@ -99,7 +100,41 @@ class ParameterScan:
         if self.is_enumerated:
             return True
         rest = self.rest
-        return self.is_complete and rest is not None and rest.is_known and not rest.is_clear
+        return rest is not None and rest.is_known and not rest.is_clear
+
+    @property
+    def is_blind(self) -> bool:
+        """True if kinks or sharp bends along a direction hide even an error as large as an entry.
+
+        Nothing is known then but what single entries show.
+        """
+        first = self.first
+        return (
+            first is not None
+            and not self.is_enumerated
+            and first.is_bent
+            and not first.is_clear
+            and not first.detectable <= self.largest
+        )
+
+    @property
+    def is_proven_wrong(self) -> bool:
+        """True if a residual proves that the gradient is wrong, whichever entries are.
+
+        Where J has small jumps, as that of a solver that stops early has, its slope along a line is
+        not that of the gradient; this changes less than what nobody doubts to be a bug.
+        """
+        rest = self.rest
+        if rest is None or not rest.is_proof or self.is_enumerated:
+            return False
+        return abs(rest.value) > 2 * THRESHOLDS[-1] * max(self.norm, abs(rest.slope))
+
+    @property
+    def is_sized(self) -> bool:
+        """True if the size of the error is known or estimated, and not only that of a part."""
+        if self.is_blind:
+            return False
+        return len(self.sketch) > 1 or (self.is_explained and not self.regions)
 
     @property
     def detectable(self) -> float:
@@ -118,16 +153,10 @@ class ParameterScan:
         return self.first.is_known and max(abs(self.first.slope), self.largest) <= self.first.bar
 
     @property
-    def is_nothing(self) -> bool:
-        """True if both gradients are exactly zero."""
-        first = self.first
-        return first is not None and not first.on_kink and self.largest == first.slope == 0
-
-    @property
     def longest(self) -> float:
         """The largest absolute value of any measured slope, error or numerical gradient."""
         slopes = [abs(r.slope) for r in (self.first, *self.sketch) if r is not None and r.is_known]
-        numerical = [abs(n) for change in self.sampled.changes.values() for n in change]
+        numerical = [abs(n) for change in self.sampled.changes.values() for n in change[:2]]
         return max([*slopes, *numerical], default=0.0)
 
     def known_right(self) -> NDArray[np.bool_]:
@@ -143,8 +172,8 @@ class ParameterScan:
         """Return the squared lengths of error and numerical gradient, relative to a unit."""
         if len(self.sketch) > 1:
             return self._estimate(unit)
-        changes = np.array(list(self.sampled.changes.values())).reshape(-1, 2).T / unit
-        error, numerical = changes
+        changes = np.array(list(self.sampled.changes.values())).reshape(-1, 3).T / unit
+        error, numerical, _ = changes
         found = float(np.sum(error**2))
         more = float(np.sum(numerical**2 - (numerical - error) ** 2))
         left = 0.0
@@ -152,6 +181,14 @@ class ParameterScan:
             left = self.rest.bar / unit
             found += (min(abs(self.rest.value), self.rest.bar) / unit) ** 2
         return _Squares(found, left**2, (self.norm / unit) ** 2 + more)
+
+    def least_square(self, unit: float) -> float:
+        """Return what the squared length of the error is at least, relative to a unit."""
+        if self.is_sized:
+            squares = self.squares(unit)
+            return max(squares.error - squares.spread, 0.0)
+        changes = self.sampled.changes.values()
+        return math.fsum(((abs(error) - bar) / unit) ** 2 for error, _, bar in changes)
 
     def _estimate(self, unit: float) -> _Squares:
         """Estimate the squared lengths from residuals along several random directions.
@@ -221,6 +258,14 @@ class Scan:
         """The largest absolute value in the whole analytic gradient."""
         return max(each.largest for each in self.parameters)
 
+    def is_nothing(self, i: int) -> bool:
+        """Return True if both gradients of a parameter are zero, to little beside the others."""
+        each = self.parameters[i]
+        first = each.first
+        if first is None or first.on_kink or not each.largest == first.slope == 0:
+            return False
+        return self.largest == 0 or self._is_negligible(each)
+
     def is_lost(self, i: int) -> bool:
         """Return True if the whole gradient of a parameter is rounding error from the others.
 
@@ -229,18 +274,24 @@ class Scan:
         each = self.parameters[i]
         if each.largest > ROUNDING * self.eps * self.largest or not each.is_explained:
             return False
+        if not self._is_negligible(each):
+            return False
         if not all(batch.shows_nothing for batch in each.sampled.batches):
             return False
         first = each.first
         return first is None or (not first.on_kink and abs(first.slope) <= CLEAR * first.bar)
 
+    def _is_negligible(self, each: ParameterScan) -> bool:
+        """Return True if any error of a parameter would be little beside the whole gradient."""
+        return each.detectable <= NEGLIGIBLE * self.largest
+
     @property
     def difference(self) -> tuple[float, float]:
-        """The estimated relative difference, and its uncertainty."""
+        """The estimated relative difference and its uncertainty; or a lower bound, and inf."""
         return _difference(self.parameters)
 
     def difference_of(self, i: int) -> tuple[float, float]:
-        """Return the estimated relative difference of one parameter, and its uncertainty."""
+        """Return the same for one parameter."""
         return _difference(self.parameters[i : i + 1])
 
 
@@ -252,6 +303,11 @@ def _difference(parameters: Sequence[ParameterScan]) -> tuple[float, float]:
     unit = max((max(p.norm, p.longest) for p in measured), default=0.0)
     if not 0 < unit < math.inf:
         return (0.0, 0.0) if unit == 0 else (math.nan, math.inf)
+    if not all(p.is_sized for p in parameters if p.parameter.size):
+        # The numerical gradient is no longer than the analytic one and the error together.
+        least = math.sqrt(math.fsum(p.least_square(unit) for p in measured))
+        whole = 2 * math.hypot(*(p.norm / unit for p in parameters)) + least
+        return least / whole if least > 0 else math.nan, math.inf
     squares = [p.squares(unit) for p in measured]
     error = sum(s.error for s in squares)
     spread = math.hypot(*(s.spread for s in squares))
@@ -311,16 +367,13 @@ class Scanner:
         for start in range(0, len(self._all), self._cost.at_once):
             self._look_at(self._all[start : start + self._cost.at_once])
         for each, sampler in self._all:
-            if each.first is not None and each.first.on_kink and sampler.size <= ENUMERATED:
-                sampler.sample(range(sampler.size))
-            elif each.first is not None and each.rest is not None and each.rest.is_clear:
-                self._locate(each, sampler, 0, each.first)
+            self._look_closer_at(each, sampler)
         for turn in range(1, TURNS + 1):
             self._found.joint = self._confirm_together(turn)
             if self._found.joint is None:
                 break
         for each, sampler in self._all:
-            if each.regions or (each.is_measured and not each.is_explained):
+            if not each.is_blind and (each.regions or (each.is_measured and not each.is_explained)):
                 self._sketch(each, sampler.residuals)
 
     def _look_at(self, batch: Sequence[tuple[ParameterScan, Sampler]]) -> None:
@@ -338,8 +391,19 @@ class Scanner:
             each.first = first
             each.rest = residuals.left_of(first)
 
+    def _look_closer_at(self, each: ParameterScan, sampler: Sampler) -> None:
+        """Locate what the first direction shows; or measure entries, if it shows nothing."""
+        if each.first is None or each.rest is None:
+            return
+        if sampler.size <= ENUMERATED and (each.first.on_kink or each.is_blind):
+            sampler.sample(range(sampler.size))
+        elif each.is_blind:
+            sampler.sample_anywhere()
+        elif each.rest.is_clear:
+            self._locate(each, sampler, 0, each.first)
+
     def _locate(self, each: ParameterScan, sampler: Sampler, turn: int, found: Residual) -> None:
-        each.is_complete, each.rest = RegionSearch(sampler, self._cost, turn).run(found)
+        each.rest = RegionSearch(sampler, self._cost, turn).run(found)
 
     def _confirm_together(self, turn: int) -> Residual | None:
         """Check everything that is explained along one joint direction.
@@ -351,7 +415,7 @@ class Scanner:
             (each, sampler)
             for each, sampler in self._all
             if each.first is not None
-            and not (each.first.on_kink or each.is_enumerated)
+            and not (each.first.on_kink or each.is_enumerated or each.is_blind)
             and each.is_explained
             and sampler.residuals.direction(turn).size > 0
         ]

@@ -19,8 +19,8 @@ __all__ = ["MUTED", "PLAIN_STYLE", "TONES", "TextStyle", "columns"]
 
 # The spelling of every character beyond ASCII in our own sentences, for encodings that lack it.
 SPELLED = {
-    "✓": "OK", "✗": "X", "≈": "~", "±": "+-", "−": "-", "×": "x", "·": "|", "≤": "<=", "½": "1/2",
-    "θ": "theta", "ε": "eps", "λ": "lambda", "→": "->", "…": "...", "²": "^2",
+    "✓": "OK", "✗": "X", "≈": "~", "±": "+-", "−": "-", "×": "x", "·": "|", "≤": "<=", "≥": ">=",
+    "½": "1/2",     "θ": "theta", "ε": "eps", "λ": "lambda", "→": "->", "…": "...", "²": "^2",
     "●": "*", "█": "#", "▼": "v",
 }  # fmt: skip
 # The parameters of the escape sequence that sets a colour ("select graphic rendition").

@@ -45,6 +45,8 @@ REACH = "smallest detectable error"
 VALUE_COLUMNS = ("analytic", "numerical", "analytic / numerical", "analytic − numerical")
 NUMBER_COLUMNS = {"difference", REACH, *VALUE_COLUMNS}
 SEPARATOR = " · "
+# The smallest detectable error of a parameter is told apart if it is this much larger.
+UNLIKE = 5.0
 # The description of a picture names at most this many parameters.
 PARAMETERS_TOLD = 12
 # A table of at most this many parameters shows all of them, in their order.
@@ -72,6 +74,8 @@ def parameter_verdict(check: ParameterCheck) -> str:
         # The row already begins with the name.
         places = [r.label.removeprefix(check.name) or "everywhere" for r in check.regions]
         return f"wrong, {listed(places, 3, code=False)}"
+    if check.is_scanned and is_wrong and not check.n_wrong:
+        return "wrong, entries not located"
     if check.is_scanned and is_wrong:
         return f"wrong, {entries_text(check.n_wrong)} found"
     if check.n_measured < check.size and not check.is_scanned:
@@ -99,9 +103,6 @@ def entries_text(number: int) -> str:
 
 def footer(check: GradientCheck) -> str:
     """Return the last line: step, evaluations, time, cost, and smallest detectable error."""
-    power = f"smallest detectable error {check.detectable:.1e} in any single entry"
-    if check.mode == "scan":
-        power += f" (and {LISTED:g} of the entry), with probability {CERTAINTY}"
     # A check that was stopped at once knows neither.
     noise = "" if math.isnan(check.noise) else f" (rounding noise {check.noise:.0e})"
     cost = "" if math.isnan(check.cost) else f"cost {check.cost:.6g}{noise}"
@@ -115,9 +116,35 @@ def footer(check: GradientCheck) -> str:
         f"ε = {check.epsilon:g}" if check.mode == "full" else "",
         f"{check.n_evaluations:,} evaluations in {check.seconds:.2f} s",
         cost,
-        power if math.isfinite(check.detectable) and not check.interrupted else "",
+        _power(check) if math.isfinite(check.detectable) and not check.interrupted else "",
     ]
     return SEPARATOR.join(filter(None, parts))
+
+
+def _power(check: GradientCheck) -> str:
+    """Return the smallest detectable error, relative to the largest entry of each gradient.
+
+    It is that of the median parameter, and of the worst one if that differs.
+    """
+    shares = sorted(
+        (max(p.detectable / p.largest, LISTED), p.name)
+        for p in check.parameters
+        if p.largest > 0 and math.isfinite(p.detectable)
+    )
+    if not shares:
+        return f"smallest detectable error {check.detectable:.1e} in any single entry"
+    (middle, _), (most, name) = shares[(len(shares) - 1) // 2], shares[-1]
+    worst = f" ({share_text(most)} in {name})" if most > UNLIKE * middle else ""
+    where = "for most entries" if check.mode == "full" else f"with probability {CERTAINTY}"
+    return f"smallest detectable error {share_text(middle)} of the gradient{worst}, {where}"
+
+
+def share_text(share: float) -> str:
+    """Return a share as ``0.002 %``, or ``over 100 %``."""
+    percent = 100 * share
+    if share > 1:
+        return "over 100 %"
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1g} %"  # noqa: PLR2004 (one digit)
 
 
 def _extent(check: GradientCheck) -> str:
@@ -203,8 +230,9 @@ def entry_rows(entries: Iterable[Entry]) -> list[Row]:
 
 def difference_text(check: ParameterCheck) -> str:
     if math.isinf(check.difference_uncertainty):
-        # An estimate without an error bar has no digits to show.
-        return "" if not check.is_scanned else f"{check.difference}"
+        if not math.isnan(check.difference):
+            return f"≥ {check.difference:.1e}"
+        return "nan" if check.worst and not math.isfinite(check.worst.analytic) else ""
     if not check.is_scanned and check.n_measured == 0 < check.size:
         return ""
     return f"{'≈ ' if check.is_scanned else ''}{check.difference:.1e}"

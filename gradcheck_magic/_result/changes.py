@@ -34,7 +34,7 @@ CHANGE_WORDS = {
 def changes(
     before: Sequence[ParameterCheck],
     after: Sequence[ParameterCheck],
-    differences: tuple[float, float],
+    differences: tuple[str, str],
 ) -> str:
     """Describe the changes since the previous check, whose difference is the first, in one line.
 
@@ -51,6 +51,6 @@ def changes(
     kinds = [f"{listed(names, MOST_NAMES)} {words}" for words, names in told.items() if names]
     if not kinds:
         return ""
-    old, new = (f"{difference:.2g}" for difference in differences)
+    old, new = differences
     both = f"{old} → {new}" if old != new else f"{new}, as before"
     return f"{both}: {', '.join(kinds)}"

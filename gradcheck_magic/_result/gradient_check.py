@@ -55,7 +55,8 @@ class GradientCheck(Displayed):
         The difference ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂) over the entries that have a
         difference quotient; 0.0 if both norms are zero, and nan if no entry was measured. In full
         mode it is the number that `gradient_checking` returns, and its uncertainty is 0; after a
-        scan it is an estimate, and the uncertainty is its spread.
+        scan it is an estimate, and the uncertainty is its spread. A scan that ended before it
+        could estimate it gives a lower bound (nan if it has none), and the uncertainty is inf.
     parameters : tuple of ParameterCheck
         The result for each parameter that was checked.
     diagnoses : tuple of Diagnosis
@@ -86,8 +87,9 @@ class GradientCheck(Displayed):
         The duration of the check.
     detectable : float
         The smallest detectable error: a larger error of any single measured entry would have been
-        listed as wrong. After a scan, a larger error of any single entry would have been found
-        with probability 0.999, provided that it is also more than 2e-5 of the entry.
+        listed as wrong, even in the least precise entry. After a scan, a larger error of any single
+        entry would have been found with probability 0.999, provided that it is also more than 2e-5
+        of the entry. The report gives the limit of most entries, relative to the gradient.
     size : int
         The number of entries that were to be measured.
     interrupted : bool
@@ -151,11 +153,17 @@ class GradientCheck(Displayed):
 
     @property
     def difference_text(self) -> str:
-        """The difference as it is shown: ``0.285``, or ``≈ 4.1e-10 ± 6e-09`` after a scan."""
+        """The difference as it is shown: ``0.285``, or ``≈ 4.1e-10 ± 6e-09`` after a scan.
+
+        A lower bound is shown as ``≥ 0.0105``, or ``unknown`` if there is none.
+        """
         if self.mode == "full":
             return f"{self.difference:.3g}"
         if math.isnan(self.difference):
-            return "nan"
+            is_bound = math.isinf(self.difference_uncertainty)
+            return "unknown" if is_bound and np.isfinite(self.analytic).all() else "nan"
+        if math.isinf(self.difference_uncertainty):
+            return f"≥ {self.difference:.3g}"
         spread = f" ± {self.difference_uncertainty:.0e}" if self.difference_uncertainty else ""
         return f"≈ {self.difference:.3g}{spread}"
 

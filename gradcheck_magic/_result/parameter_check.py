@@ -100,7 +100,8 @@ class ParameterCheck:
     difference : float
         ‖approx − grad‖₂ / (‖approx‖₂ + ‖grad‖₂), over the entries of this parameter that have a
         difference quotient; `approx` is the textbook's quotient, with the nominal step. After a
-        scan, it is an estimate; nan if nothing was measured.
+        scan, it is an estimate; nan if nothing was measured. If a scan was stopped early, it may be
+        a lower bound.
     n_measured, n_wrong : int
         The number of entries that were measured individually, and the number that disagree.
     worst : Entry or None
@@ -108,14 +109,17 @@ class ParameterCheck:
     start : int
         The position of the parameter's first entry in θ.
     difference_uncertainty : float
-        The spread of `difference`, if it is an estimate.
+        The spread of `difference`, if it is an estimate; inf if that is a lower bound.
     is_scanned : bool
         True if a scan looked at all its entries at once.
-    largest, typical : float
-        After a scan, the largest absolute analytic value, and the root mean square of all of them.
+    largest : float
+        The largest absolute value of both gradients; after a scan, of the analytic one.
+    typical : float
+        After a scan, the root mean square of the analytic gradient.
     detectable : float
-        After a scan, the smallest detectable error of a single entry, provided that it is more
-        than 2e-5 of the entry.
+        The smallest detectable error of an entry: a larger one would have been listed as wrong in
+        nine of ten measured entries. After a scan, it would have been found in any single entry
+        with probability 0.999, provided that it is also more than 2e-5 of the entry.
     regions : tuple of WrongRegion
         After a scan, the regions with too many wrong entries to list them.
     """

@@ -33,7 +33,8 @@ class Verdict(Enum):
         Some entries disagree beyond their error bars, but by a relative error
         |numerical − analytic| / (|numerical| + |analytic|) of less than 1e-5.
     BUG
-        Some entries disagree beyond their error bars by more than that, or are nan or infinite.
+        Some entries disagree beyond their error bars by more than that, or are nan or infinite; or
+        a scan found the gradient clearly off along a random direction.
     INCONCLUSIVE
         Nothing disagrees, but some entries could not be measured precisely enough; `reasons` says
         why, and what to do.

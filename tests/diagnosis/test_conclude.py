@@ -176,6 +176,8 @@ def test_summed_up(verdicts, point):
 def test_since():
     """Changes are reported only if there was a previous check."""
     assert with_changes(None, HAND) is HAND
+    bound = replace(HAND, difference=0.0105, difference_uncertainty=np.inf)
+    assert "→ ≥ 0.011: " in with_changes(HAND, bound).changes
     now = replace(HAND, difference=1e-9)
     changed = with_changes(HAND, now)
     assert changed.changes

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
+from gradcheck_magic._measure.residuals import Residual
+from gradcheck_magic._measure.sampling import Sampled
 from gradcheck_magic._result.parameter_check import WrongRegion
 from gradcheck_magic._result.verdict import Verdict
 
@@ -14,15 +16,16 @@ CORRECT, BUG, OPEN = Verdict.CORRECT, Verdict.BUG, Verdict.INCONCLUSIVE
 
 
 def residual(value=2e-3, bar=1e-5, noise=1e-5, on_kink=False):
-    return SimpleNamespace(value=value, bar=bar, noise=noise, on_kink=on_kink)
+    return Residual(None, value, bar, 0.5, noise, on_kink)
 
 
 def parameter(name, verdict=CORRECT, *, told=(), **more):
     """Return the results of a scan for one parameter, and its check."""
     found = {
         "parameter": SimpleNamespace(name=name), "is_measured": True, "is_enumerated": False,
-        "is_explained": True, "first": residual(), "rest": residual(), "detectable": 0.5,
-        "largest": 0.25, "sampled": SimpleNamespace(wrong=[]), "regions": list(told), **more,
+        "is_explained": True, "is_proven_wrong": False, "first": residual(), "rest": residual(),
+        "detectable": 0.5, "largest": 0.25, "sampled": Sampled(),
+        "regions": list(told), **more,
     }  # fmt: skip
     return SimpleNamespace(**found), SimpleNamespace(verdict=verdict, regions=told)
 
@@ -35,6 +38,7 @@ def reasons(*parameters, joint=None, verdict=None, difference=1e-3):
     evidence = SimpleNamespace(
         comparison=SimpleNamespace(parameters=checks, difference=(difference, 0.0)),
         verdict=verdict,
+        is_cut_short=False,
         cost=SimpleNamespace(name="J", is_single=False, best=SimpleNamespace(noise=3e-7)),
     )
     return list(scan_reasons(evidence, SimpleNamespace(parameters=scans, joint=joint)))
@@ -62,6 +66,7 @@ MANY = WrongRegion("W[3, :]", 1000, 5, 7)
     pytest.param([parameter("W", BUG, is_explained=False, told=(ROW,))], ["W[3, :]"],
                  id="HARD: a region is told of already"),
     pytest.param([parameter("W", OPEN)], ["W"], id="too blunt"),
+    pytest.param([parameter("W", OPEN, detectable=1e-5)], None, id="HARD: an entry is open"),
     pytest.param([parameter("W", OPEN, first=residual(on_kink=True))], ["W"], id="on a kink"),
     pytest.param([parameter("W", OPEN, first=residual(bar=1e-3))], ["W"], id="sharp bends"),
     pytest.param([parameter("W", OPEN), parameter("b"), parameter("V", OPEN)], ["W", "V"],
@@ -130,7 +135,7 @@ def test_each_reason_is_another():
         {}, {"first": residual(bar=1e-3)}, {"is_explained": False},
         {"is_explained": False, "rest": residual(bar=np.inf)},
         {"is_explained": False, "rest": None},
-        {"is_explained": False, "sampled": SimpleNamespace(wrong=[1])},
+        {"is_explained": False, "sampled": Sampled(ks=[1], wrong={1})},
     )  # fmt: skip
     told = [reasons(parameter("W", OPEN, **case))[0] for case in cases]
     # The sentence is the same without a residual and with one that is not finite.

@@ -213,7 +213,7 @@ def test_stopped():
 # After a scan
 
 
-def scanned(detectable=1e-6, left=0.0, slope=1.0, largest=2.0):
+def scanned(detectable=1e-6, left=0.0, slope=1.0, largest=2.0, *, is_steady=False):
     """Return a scan of 100 entries of 1 and 2 in which an error of this size would be found."""
     gradient = np.ones(100)
     gradient[0] = largest
@@ -221,7 +221,7 @@ def scanned(detectable=1e-6, left=0.0, slope=1.0, largest=2.0):
     scan = planned_scan(pairing)
     direction = Direction.over(0, (10, 10), (0,), [])
     bar = detectable * likely_magnitude(CERTAINTY) / 2
-    residual = Residual(direction, left * bar, bar, slope, bar / 2)
+    residual = Residual(direction, left * bar, bar, slope, bar / 2, is_steady=is_steady)
     scan.parameters[0].first = scan.parameters[0].rest = residual
     return pairing, scan
 
@@ -249,10 +249,41 @@ def test_scan(scan, verdict):
     assert verdict_of(*scanned(**scan)) is verdict
 
 
-def test_scan_that_gave_up():
-    pairing, scan = scanned()
-    scan.parameters[0].is_complete = False
-    assert verdict_of(pairing, scan) is INCONCLUSIVE
+@pytest.mark.parametrize(
+    ("detectable", "verdict"),
+    [
+        pytest.param(0.99e-3, CORRECT, id="less than a thousandth of the other gradient"),
+        pytest.param(1.01e-3, INCONCLUSIVE, id="HARD: more"),
+    ],
+)
+def test_a_zero_gradient_is_zero_beside_the_others(detectable, verdict):
+    pairing = pair([np.zeros(10), np.zeros(10)], [np.zeros(10), np.ones(10)])
+    scan = planned_scan(pairing)
+    direction = Direction.over(0, (10,), (0,), [])
+    for each, error in zip(scan.parameters, (detectable, 1e-6), strict=True):
+        bar = error * likely_magnitude(CERTAINTY) / 2
+        each.first = each.rest = Residual(direction, 0.0, bar, each.largest, bar)
+    measured = MeasuredEntries.joined(scan.batches)
+    found = compare(pairing, measured, DOUBLE_PRECISION, scan)
+    assert [check.verdict for check in found.parameters] == [verdict, CORRECT]
+
+
+# The gradient has a length of about 10, and the error bar is 2.5e-7 in most of these.
+@pytest.mark.parametrize(
+    ("scan", "verdict"),
+    [
+        pytest.param({"left": 1e5}, BUG, id="three steps agree"),
+        pytest.param({"left": -1e5}, BUG, id="the other sign"),
+        pytest.param({"left": 1e5, "is_steady": False}, INCONCLUSIVE, id="HARD: they do not"),
+        pytest.param({"left": 1e3}, INCONCLUSIVE, id="HARD: 2.5e-5 of the gradient"),
+        pytest.param({"left": 90, "detectable": 1e-2}, INCONCLUSIVE, id="HARD: 90 error bars"),
+        pytest.param({"left": 110, "detectable": 1e-2}, BUG, id="110 error bars"),
+        pytest.param({"left": 1e5, "slope": 1e3}, INCONCLUSIVE, id="HARD: a steep direction"),
+    ],
+)
+def test_a_residual_may_prove_a_bug(scan, verdict):
+    """It does if it is large beside its bar and the gradient, though no entry was measured."""
+    assert verdict_of(*scanned(**{"is_steady": True, **scan})) is verdict
 
 
 def test_scan_with_everything_moving():

@@ -31,8 +31,8 @@ def searched(errors):
         (found,) = results_of([residuals.of_all(0)], cost)
         before = cost.n_evaluations
         sampler = Sampler(residuals, cost, sampled := Sampled(), 1e-7)
-        is_complete, left = RegionSearch(sampler, cost, 0).run(found)
-        return sampled, is_complete, left, cost.n_evaluations - before
+        left = RegionSearch(sampler, cost, 0).run(found)
+        return sampled, left, cost.n_evaluations - before
 
 
 signed = st.tuples(st.floats(1e-3, 10.0), st.sampled_from([-1, 1])).map(math.prod)
@@ -44,9 +44,8 @@ def test_a_single_one_is_found(shape, k, error):
     """A single error is found wherever it is, and however large."""
     errors = np.zeros(300)
     errors[k] = error
-    sampled, is_complete, left, _ = searched(errors.reshape(shape))
+    sampled, left, _ = searched(errors.reshape(shape))
     assert (sampled.wrong, sampled.regions) == ({k}, [])
-    assert is_complete
     assert not left.is_clear
 
 
@@ -59,7 +58,7 @@ def test_what_is_left(shape, planted):
     """No correct entry is accused, and what is left is exactly what was not found."""
     errors = np.zeros(300)
     errors[list(planted)] = list(planted.values())
-    sampled, _, left, _ = searched(errors.reshape(shape))
+    sampled, left, _ = searched(errors.reshape(shape))
     assert sampled.wrong <= set(planted)
     holes = [region.box for region in sampled.regions]
     direction = Direction.over(0, shape, (0, 0, 0), holes)
@@ -78,10 +77,9 @@ def test_exactly_what_was_planted(shape, count, seed):
     errors = np.zeros(300)
     ks = random.choice(300, count, replace=False)
     errors[ks] = random.uniform(0.1, 1, count) * random.choice([-1, 1], count)
-    sampled, is_complete, left, n_evaluations = searched(errors.reshape(shape))
+    sampled, left, n_evaluations = searched(errors.reshape(shape))
     assert sampled.wrong == set(ks.tolist())
     assert sampled.regions == []
-    assert is_complete
     assert not left.is_clear
     assert n_evaluations <= 60 * count
 
@@ -92,7 +90,7 @@ def test_a_single_one_is_read_off(shape, k):
     """The index along each axis takes a few evaluations, without halving."""
     errors = np.zeros(300)
     errors[k] = 0.5
-    sampled, _, _, n_evaluations = searched(errors.reshape(shape))
+    sampled, _, n_evaluations = searched(errors.reshape(shape))
     assert sampled.wrong == {k}
     # For each axis, the ramp and the part take two evaluations each; then one to three entries.
     assert n_evaluations <= 4 * len(shape) + 20
@@ -109,11 +107,10 @@ def test_a_single_one_is_read_off(shape, k):
 def test_too_many_are_a_region(where, box):
     errors = np.zeros((20, 15))
     errors[where] = 0.3 + np.sin(np.arange(300.0).reshape(20, 15)[where]) / 10
-    sampled, is_complete, left, _ = searched(errors)
+    sampled, left, _ = searched(errors)
     (region,) = sampled.regions
     assert region.box == box
     assert region.n_wrong == region.n_tried > 1
-    assert is_complete
     assert not left.is_clear
 
 
@@ -121,17 +118,17 @@ def test_an_entry_beside_a_region():
     errors = np.zeros((20, 15))
     errors[7] = 0.3 + np.arange(15) / 50
     errors[12, 3] = -0.4
-    sampled, is_complete, _, _ = searched(errors)
+    sampled, left, _ = searched(errors)
     assert [region.box for region in sampled.regions] == [((7, 8), (0, 15))]
     assert {k for k in sampled.wrong if k // 15 != 7} == {12 * 15 + 3}
-    assert is_complete
+    assert not left.is_clear
 
 
 def test_a_search_is_given_up():
     """The search gives up if wrong entries are scattered and neither few nor dense."""
     errors = np.zeros(4000)
     errors[np.random.default_rng(0).choice(4000, 400, replace=False)] = 0.5
-    sampled, is_complete, _, n_evaluations = searched(errors)
+    sampled, left, n_evaluations = searched(errors)
     assert sampled.wrong <= set(np.flatnonzero(errors).tolist())
-    assert sampled.regions or not is_complete
+    assert sampled.regions or left.is_clear
     assert n_evaluations < 120 + 60 * 41 + 200

@@ -12,7 +12,13 @@ from gradcheck_magic._cost.directions import Direction, likely_magnitude
 from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._measure.analytic_gradient import gradient_under_test
 from gradcheck_magic._measure.central_differences import CLEAR
-from gradcheck_magic._measure.residuals import Residual, Residuals, joint_residual, results_of
+from gradcheck_magic._measure.residuals import (
+    LEAST_STEP,
+    Residual,
+    Residuals,
+    joint_residual,
+    results_of,
+)
 
 NAN, INF = math.nan, math.inf
 SHAPE = (4, 5)
@@ -85,6 +91,59 @@ def test_a_right_gradient_leaves_nothing(name):
     assert found.is_known
     assert not found.is_clear
     assert found.detectable < 1e-3 * np.abs(right).max()
+
+
+@pytest.mark.parametrize("unit", [1e8, 1.0, 1e-4, 1e-8, 1e-10])
+def test_the_length_over_which_the_cost_bends_is_found(unit):
+    """A step of one size would be thousands of bends long if θ has a small unit."""
+
+    def cost(x):
+        return float(np.sum(np.tanh(x / unit + SLOPES)))
+
+    right = (1 - np.tanh(THETA + SLOPES) ** 2) / unit
+    for gradient, is_clear in ((right, False), (0 * right, True), (1.01 * right, True)):
+        found = of_all(gradient, cost=cost, theta=unit * THETA)
+        assert found.is_clear is found.is_proof is is_clear
+        off = float(np.sum((right - gradient) * dense(V)))
+        assert found.value == pytest.approx(off, abs=found.bar)
+        assert found.detectable < 1e-3 * right.max()
+
+
+@pytest.mark.parametrize(
+    ("cost", "theta"),
+    [
+        pytest.param(lambda x: float(np.sum(np.sin(x))), THETA, id="ordinary"),
+        pytest.param(lambda x: float(np.abs(x).sum()), 0 * THETA, id="HARD: kinks"),
+        pytest.param(lambda x: float(np.sum(x**2)), 0 * THETA, id="HARD: a minimum"),
+    ],
+)
+def test_a_step_is_not_shortened_without_need(cost, theta):
+    """The slopes on the two sides are apart at kinks and minima, however short the step is."""
+
+    def step(residuals, look):
+        look(residuals.of_all(0))
+        return residuals.step
+
+    assert with_residuals(np.cos(theta), step, cost=cost, theta=theta) == LEAST_STEP
+
+
+@pytest.mark.parametrize(
+    ("value", "bar", "is_steady", "is_proof"),
+    [
+        pytest.param(101.0, 1.0, True, True, id="a hundred bars"),
+        pytest.param(-101.0, 1.0, True, True, id="the other sign"),
+        pytest.param(99.0, 1.0, True, False, id="HARD: less"),
+        pytest.param(1e9, 1.0, False, False, id="HARD: steps do not agree"),
+        pytest.param(INF, INF, True, False, id="HARD: not known"),
+    ],
+)
+def test_proof(value, bar, is_steady, is_proof):
+    assert Residual(V, value, bar, 1.0, bar, is_steady=is_steady).is_proof is is_proof
+
+
+@pytest.mark.parametrize(("bar", "noise", "is_bent"), [(1, 1, False), (5, 1, True), (INF, 1, True)])
+def test_what_widens_the_bar(bar, noise, is_bent):
+    assert Residual(V, 0.0, bar, 1.0, noise).is_bent is is_bent
 
 
 def test_a_kink_widens_the_bar():
@@ -214,8 +273,9 @@ def test_all_parameters_at_once(error):
             Residuals(entered, gradient_under_test(pairing, i, entered), 0) for i in (0, 1)
         ]
         (found,) = results_of([joint_residual(everything, entered, 1)], entered)
-        # The length is 1 in total: each of the two parameters has half of its square.
-        v = everything[1].direction(1).value_at((1,)) / math.sqrt(2 * 3)
+        # Each of the two parameters has half of the square of the length, in its own steps.
+        a, b = everything
+        v = b.direction(1).value_at((1,)) * b.step / max(a.step, b.step) / math.sqrt(2 * 3)
         everything[1].correct(1, 2 * params["b"][1], 0.0)
         (mended,) = results_of([joint_residual(everything, entered, 1)], entered)
     assert found.is_clear is bool(error)

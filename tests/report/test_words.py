@@ -115,7 +115,9 @@ def test_values_of_an_entry(uncertainty):
 @pytest.mark.parametrize(("check", "text"), [
     pytest.param(parameter(), "1.0e-09", id="measured"),
     pytest.param(parameter(is_scanned=True), "≈ 1.0e-09", id="HARD: an estimate"),
-    pytest.param(parameter(difference_uncertainty=math.inf), "", id="HARD: none"),
+    pytest.param(parameter(difference_uncertainty=math.inf), "≥ 1.0e-09", id="HARD: a bound"),
+    pytest.param(replace(parameter(difference_uncertainty=math.inf), difference=math.nan), "",
+                 id="HARD: none"),
 ])  # fmt: skip
 def test_difference(check, text):
     assert difference_text(check) == text
@@ -150,6 +152,28 @@ def test_footer():
     assert len(footer(RIGHT).split(SEPARATOR)) == len(parts) + 1, "HARD: stopped, it saw less"
     assert len(footer(replace(RIGHT, detectable=math.inf)).split(SEPARATOR)) == len(parts)
     assert len(footer(replace(RIGHT, call="structured")).split(SEPARATOR)) == len(parts)
+
+
+@pytest.mark.parametrize(("limits", "text"), [
+    pytest.param({"W": 3e-4}, "0.03 % of the gradient", id="one parameter"),
+    pytest.param({"W": 1e-9}, "0.002 % of the gradient", id="HARD: less is not listed"),
+    pytest.param({"W": 1e-3, "b": 4e-3, "V": 2e-3}, "0.2 % of the gradient", id="alike"),
+    pytest.param({"W": 1e-3, "b": 0.4, "V": 1e-3}, "0.1 % of the gradient (40 % in b)",
+                 id="one is worse"),
+    pytest.param({"W": 1e-3, "b": 12.0}, "0.1 % of the gradient (over 100 % in b)",
+                 id="HARD: nothing would be seen"),
+    pytest.param({"W": 1e-3, "b": math.nan}, "0.1 % of the gradient", id="HARD: not measured"),
+])  # fmt: skip
+@pytest.mark.parametrize("mode", ["full", "scan"])
+def test_smallest_detectable_error(limits, text, mode):
+    """It is relative to the largest entry of each parameter: that of the median, and the worst."""
+    parameters = tuple(
+        replace(parameter(largest=0.5, detectable=0.5 * limit), name=name)
+        for name, limit in limits.items()
+    )
+    told = footer(replace(RIGHT, parameters=parameters, mode=mode))
+    where = "for most entries" if mode == "full" else "with probability 0.999"
+    assert told.endswith(f"smallest detectable error {text}, {where}")
 
 
 @pytest.mark.parametrize(("check", "told"), [

@@ -44,7 +44,19 @@ def test_only_what_is_correct_passes(verdict):
         ),
         pytest.param({"mode": "scan", "difference": 0.25}, "≈ 0.25", id="a scan that knows it"),
         pytest.param(
-            {"mode": "scan", "difference": NAN, "difference_uncertainty": INF}, "nan", id="nan"
+            {
+                "mode": "scan",
+                "difference": NAN,
+                "difference_uncertainty": INF,
+                "analytic": np.zeros(0),
+            },
+            "unknown",
+            id="HARD: a scan that was stopped at once",
+        ),
+        pytest.param(
+            {"mode": "scan", "difference": 0.0105, "difference_uncertainty": INF},
+            "≥ 0.0105",
+            id="a lower bound",
         ),
     ],
 )

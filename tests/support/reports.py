@@ -70,7 +70,7 @@ def _parameter(check, parameter):
         parameter,
         difference=_difference(parameter.difference),
         difference_uncertainty=_bar(parameter.difference_uncertainty),
-        detectable=_bar(parameter.detectable, 2e-6),
+        detectable=_bar(parameter.detectable, 2e-5 * parameter.largest),
         worst=parameter.worst and _worst(check, parameter),
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding
 from gradcheck_magic._diagnosis.mismatch import NO_GRADIENT, Mismatch, Sample
+from gradcheck_magic._diagnosis.phrases import n_of
 from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._wording import listed
 
@@ -134,9 +135,13 @@ class Entries(Finding):
 
     @classmethod
     def recognise(cls, mismatch: Mismatch, case: Case) -> Entries | None:
-        """Recognise a gradient that is wrong in no more entries than it is right."""
+        """Recognise a gradient that is wrong in no more entries than it is right.
+
+        If a scan has searched for the wrong ones, few others were measured.
+        """
         n_wrong = int(mismatch.wrong.sum())
-        if n_wrong > mismatch.n_right:
+        is_zero = mismatch.where(mismatch.wrong).is_zero
+        if n_wrong > mismatch.n_right and (mismatch.is_judged or not is_zero):
             return None
         # In a vector, or if there are many in a matrix, the wrong entries may be those of some
         # units: an error closer to the output may be confined to these.
@@ -146,17 +151,18 @@ class Entries(Finding):
             n_wrong=n_wrong,
             n_right=mismatch.n_right,
             indices=_indices(mismatch),
-            within=Cause.ZERO.name if mismatch.where(mismatch.wrong).is_zero else None,
+            within=Cause.ZERO.name if is_zero else None,
             firm=firm,
         )
 
     def sentence(self, case: Case) -> str:
         """Return which entries they are."""
-        n, size = self.n_wrong, self.mismatches[0].size
+        n, mismatch = self.n_wrong, self.mismatches[0]
         labels = [str(list(index)) for index in self.indices[:MOST_TOLD]]
         labels += [f"{n - len(labels):,} more"] * (n > len(labels))
-        which = f"in {n:,} of {size:,} entries, {listed(labels, code=False)},"
-        right = f"correct in {'the' if n + self.n_right == size else f'{self.n_right:,}'} others"
+        which = f"in {n_of(n, mismatch)}, {listed(labels, code=False)},"
+        n_right = "the" if n + self.n_right == mismatch.size else f"{self.n_right:,}"
+        right = f"correct in {n_right} others"
         these = "that entry" if n == 1 else "these entries"
         if self.within is None:
             return (

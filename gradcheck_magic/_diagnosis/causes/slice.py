@@ -16,6 +16,8 @@ from gradcheck_magic._result.cause import Cause
 
 __all__ = ["Slice"]
 
+# If not every entry of a block was measured, the least number of wrong ones in each row or column.
+SUPPORT = 4
 # A shorter run of entries of a vector does not count as a block.
 RUN = 3
 
@@ -93,6 +95,8 @@ def _block(mismatch: Mismatch) -> tuple[list[NDArray[np.intp]], NDArray[np.bool_
     right = (sample.is_nonzero & mismatch.right).reshape(shape)
     if inside.sum() == 1 or np.any(inside & right) or not np.any(right):
         return None
+    if not (np.all(sample.known.reshape(shape)[inside]) or _is_supported(wrong, sides)):
+        return None
     if len(mismatch.squeezed) == 1:
         places = np.flatnonzero(inside)
         if len(places) < RUN or np.ptp(places) != len(places) - 1:
@@ -104,6 +108,20 @@ def _block(mismatch: Mismatch) -> tuple[list[NDArray[np.intp]], NDArray[np.bool_
         if not np.any(right[np.ix_(*wider)]):
             sides = wider
     return sides, inside.ravel()
+
+
+def _is_supported(wrong: NDArray[np.bool_], sides: list[NDArray[np.intp]]) -> bool:
+    """Return True if a sample shows enough wrong entries in each row or column of a block.
+
+    The wrong entries of a diagonal, one in each row, would look like those of many rows.
+    """
+    block = wrong[np.ix_(*sides)]
+    return any(
+        np.min(np.sum(line, axis=1)) >= min(SUPPORT, line.shape[1])
+        for line in (
+            np.moveaxis(block, axis, 0).reshape(n, -1) for axis, n in enumerate(block.shape)
+        )
+    )
 
 
 def _part_name(mismatch: Mismatch, sides: Sequence[Sequence[int]]) -> str:

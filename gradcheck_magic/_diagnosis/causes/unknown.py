@@ -8,10 +8,10 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from gradcheck_magic._diagnosis.finding import Case, Finding
+from gradcheck_magic._diagnosis.finding import ANY_NUMBER, Case, Finding
 from gradcheck_magic._diagnosis.layers import is_of_norm
 from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
-from gradcheck_magic._diagnosis.phrases import are, gradients, signed
+from gradcheck_magic._diagnosis.phrases import are, gradients, n_of, signed
 from gradcheck_magic._result.cause import Cause, Details
 
 __all__ = ["FlatHere", "NearlyRight", "Unknown"]
@@ -64,9 +64,12 @@ class Unknown(Finding):
                     "cannot show why."
                 )
             known = f": {compared(self.cosine, self.ratio)}"
+        pattern = f", with no simple pattern{known}"
+        if self.n_wrong < ANY_NUMBER and not mismatch.is_judged:
+            pattern = "; too few were measured to show a pattern"
         return (
-            f"{self.gradients} is wrong in {self.n_wrong:,} of {mismatch.size:,} entries, with no "
-            f"simple pattern{known}.{_peers_hint(mismatch, case)}"
+            f"{self.gradients} is wrong in {n_of(self.n_wrong, mismatch)}{pattern}."
+            f"{_peers_hint(mismatch, case)}"
         )
 
 
