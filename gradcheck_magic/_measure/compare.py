@@ -110,12 +110,11 @@ def compare(
     difference. After a scan they also depend on what the residuals of each parameter leave open.
     """
     analytic, numerical = measured.analytic, measured.numerical
-    faint = _faint(pairing, measured)
-    lost = _lost_in_rounding(pairing, measured, faint, scan)
+    lost = _lost_in_rounding(pairing, measured, scan)
     # The error of each entry in units of its error bar; 0 where it has none.
     with np.errstate(invalid="ignore", divide="ignore"):
         off = np.abs(analytic - numerical) / (measured.uncertainty + measured.rounding)
-    open_anyway = measured.disputed | (faint & (analytic != 0) & (off > 1))
+    open_anyway = measured.disputed | (_faint(pairing, measured) & (off > 1))
     off = np.where(lost | open_anyway, 0.0, np.nan_to_num(off, posinf=np.inf))
     error = relative_error(numerical, analytic)
     wrong = (off > CLEAR) & (error >= THRESHOLDS[1]) | ~np.isfinite(analytic)
@@ -183,22 +182,26 @@ def _verdict(masks: tuple[Mask, Mask, Mask], rows: slice = slice(None)) -> Verdi
 
 
 def _faint(pairing: Pairing, measured: MeasuredEntries) -> Mask:
-    """Return the entries that are so small, both of them, that rounding the others explains them."""
+    """Return the entries that are not zero, but no more than rounding the others may leave."""
     analytic = np.abs(measured.analytic)
     largest = np.max(analytic, initial=0.0, where=np.isfinite(analytic))
-    rounding = ROUNDING * max(pairing.gradient_eps) * largest
-    faint: Mask = (analytic <= rounding) & (np.abs(measured.numerical) <= rounding)
+    eps = np.empty(len(analytic))
+    for own, (_, part, _) in zip(pairing.gradient_eps, measured.parts(pairing), strict=True):
+        eps[part] = own
+    rounding = ROUNDING * eps * largest
+    faint: Mask = (analytic > 0) & (np.maximum(analytic, np.abs(measured.numerical)) <= rounding)
     return faint
 
 
-def _lost_in_rounding(
-    pairing: Pairing, measured: MeasuredEntries, faint: Mask, scan: Scan | None
-) -> Mask:
+def _lost_in_rounding(pairing: Pairing, measured: MeasuredEntries, scan: Scan | None) -> Mask:
     """Return the entries of parameters whose whole gradient is rounding error from the others.
 
     The true gradient is zero there: backpropagation returns the sum of large terms that cancel.
     """
-    zero = faint & (np.abs(measured.numerical) <= CLEAR * measured.uncertainty)
+    analytic, numerical = np.abs(measured.analytic), np.abs(measured.numerical)
+    largest = np.max(analytic, initial=0.0, where=np.isfinite(analytic))
+    rounding = ROUNDING * max(pairing.gradient_eps) * largest
+    zero = (analytic <= rounding) & (numerical <= CLEAR * measured.uncertainty)
     lost = np.zeros(len(zero), dtype=bool)
     for i, (_, part, ks) in enumerate(measured.parts(pairing)):
         if not len(ks):

@@ -98,10 +98,13 @@ class Measurement:
         """Measure the gradient in the chosen mode."""
         if self.scan is None:
             measure(self._tables, cost, self._pairing, self.epsilon)
-            part_kinks(self._tables, cost, self._pairing)
-            self.jumps = allow_for_jumps(self._tables, cost, self._pairing)
         else:
             Scanner(self.scan, cost, self._pairing, seed, self.epsilon).run()
+        tables = self._tables if self.scan is None else self.scan.batches
+        part_kinks(tables, cost, self._pairing)
+        self.jumps = allow_for_jumps(tables, cost, self._pairing)
+        if self.scan is not None:
+            self.scan.judge_again()
 
     def judged(self, cost: Cost) -> tuple[Comparison, MeasuredEntries]:
         """Judge the analytic gradient by what was measured, as far as that got."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.directions import Box, box_size
+from gradcheck_magic._cost.directions import Box, box_size, contains
 from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
@@ -65,6 +65,31 @@ class Sampled:
     changes: dict[int, tuple[float, float, float]] = field(default_factory=dict)
     regions: list[WrongRegion] = field(default_factory=list)
 
+    def judge(self, batch: MeasuredEntries, ks: Sequence[int]) -> None:
+        """Note which of the first entries of a batch are wrong, or tell nothing."""
+        for i, k in enumerate(ks):
+            analytic, numerical = float(batch.analytic[i]), float(batch.numerical[i])
+            off, bar = abs(analytic - numerical), float(batch.uncertainty[i])
+            if analytic == 0 and abs(numerical) <= bar:
+                self.blank.add(k)
+            is_wrong = off > CLEAR * (bar + float(batch.rounding[i])) and not batch.disputed[i]
+            if is_wrong or not math.isfinite(analytic):
+                self.wrong.add(k)
+            if off > bar:
+                self.changes[k] = (numerical - analytic, numerical, bar)
+
+    def judge_again(self, parameter: Parameter) -> None:
+        """Judge all entries again; a region in which none is wrong any more is no region."""
+        self.wrong, self.blank, self.changes, start = set(), set(), {}, 0
+        for batch in self.batches:
+            stop = start + int(batch.is_measured.sum())
+            self.judge(batch, self.ks[start:stop])
+            start = stop
+        told = {k: parameter.index(k) for k in self.ks if k not in self.blank}
+        inside = [(r, [k for k, i in told.items() if contains(r.box, i)]) for r in self.regions]
+        counted = [(r.box, len(self.wrong & set(ks)), len(ks)) for r, ks in inside]
+        self.regions = [region_of(parameter, *counts) for counts in counted if counts[1]]
+
 
 class Sampler:
     """Measures entries of one parameter individually, each once, into a table of the sampled ones.
@@ -96,7 +121,9 @@ class Sampler:
         finally:
             ks = ks[: int(batch.is_measured.sum())]
             self.sampled.ks += ks
-            self._judge(batch, ks)
+            self.sampled.judge(batch, ks)
+            for k, numerical, bar in zip(ks, batch.numerical, batch.uncertainty, strict=False):
+                self.residuals.correct(k, float(numerical), float(bar))
 
     def sample_anywhere(self) -> None:
         """Measure a few entries from anywhere, and report the parameter if many of them are wrong.
@@ -117,15 +144,3 @@ class Sampler:
             n_tried = len(self.sampled.ks) - len(self.sampled.blank)
             self.sampled.regions.append(region_of(parameter, whole, n_wrong, n_tried))
 
-    def _judge(self, batch: MeasuredEntries, ks: Sequence[int]) -> None:
-        for i, k in enumerate(ks):
-            analytic, numerical = float(batch.analytic[i]), float(batch.numerical[i])
-            off, bar = abs(analytic - numerical), float(batch.uncertainty[i])
-            self.residuals.correct(k, numerical, bar)
-            if analytic == 0 and abs(numerical) <= bar:
-                self.sampled.blank.add(k)
-            is_wrong = off > CLEAR * (bar + float(batch.rounding[i])) and not batch.disputed[i]
-            if is_wrong or not math.isfinite(analytic):
-                self.sampled.wrong.add(k)
-            if off > bar:
-                self.sampled.changes[k] = (numerical - analytic, numerical, bar)

@@ -253,6 +253,11 @@ class Scan:
         """The size above which a single wrong entry would have been found in any parameter."""
         return max((each.detectable for each in self.parameters), default=math.inf)
 
+    def judge_again(self) -> None:
+        """Judge the entries again after their error bars have changed."""
+        for each in self.parameters:
+            each.sampled.judge_again(each.parameter)
+
     @cached_property
     def largest(self) -> float:
         """The largest absolute value in the whole analytic gradient."""
