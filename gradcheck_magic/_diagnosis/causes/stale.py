@@ -18,6 +18,7 @@ from gradcheck_magic._diagnosis.finding import ANY_NUMBER, Case, Finding
 from gradcheck_magic._diagnosis.gradient_of_other_cost import (
     NOISE_BARS,
     NoisyFunction,
+    Patience,
     is_gradient_of,
 )
 from gradcheck_magic._diagnosis.mismatch import Sample, norm
@@ -39,8 +40,9 @@ USUAL_RATES = (0.1, 0.01, 0.3, 0.5, 1.0)
 LEAST_ERROR = 1e-5
 # If the slope along the line is this close to the required one, other directions are tried.
 SIMILAR = 1e-3
-# The secant method gives up beyond this learning rate; real ones are much smaller.
-LARGEST_RATE_TRIED = 100.0
+# No learning rate is tried that would have moved θ by more than this many times its length. People
+# choose much smaller ones, and a solver may need ages so far away.
+FURTHEST = 2.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,7 +97,7 @@ class Update(Finding):
             return []
         if not all(m.is_whole and m.sample.known.all() and m.is_finite for m in case.mismatches):
             return []
-        line = _Line(NoisyFunction(cost.at, cost.best.noise), case)
+        line = _Line(NoisyFunction(Patience(cost.at), cost.best.noise), case)
         # One fitted number is no simpler than another, unless it occurs in the notebook.
         is_fitted = all(f.firm for f in case.doubtful)
         for rate, error in line.candidates(thorough=not is_fitted):
@@ -123,6 +125,7 @@ class _Line:
         pool = Sample.pooled(m.sample for m in case.mismatches)
         self._gradient, self.length = pool.analytic, norm(pool.analytic)
         self._gap_here = float(pool.numerical @ pool.analytic) / (self.length or 1.0) - self.length
+        self._largest_rate = FURTHEST * norm(self._theta) / (self.length or 1.0)
         self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(self._theta))))
         self._tolerance = max(CONVERGED * self.length, NOISE_BARS * function.noise / self._step)
 
@@ -147,12 +150,15 @@ class _Line:
             yield solved, error
         elif thorough:
             for rate in dict.fromkeys((*numbers.rates, *USUAL_RATES)):
+                if rate > self._largest_rate:
+                    continue
                 if abs(self._gap(rate)) <= SIMILAR * abs(self._gap_here):
                     yield rate, 0.0
 
     def _rate_by_secants(self) -> float | None:
         """Return the learning rate where the gap closes, by the secant method."""
-        last, last_gap, rate = 0.0, self._gap_here, FIRST * self._step / self.length
+        rate = min(FIRST * self._step / self.length, self._largest_rate)
+        last, last_gap = 0.0, self._gap_here
         for step in range(MOST_SECANTS):
             gap = self._gap(rate)
             if abs(gap) <= self._tolerance:
@@ -162,7 +168,7 @@ class _Line:
             if is_slow or not math.isfinite(gap) or gap == last_gap:
                 return None
             last, last_gap, rate = rate, gap, rate - gap * (rate - last) / (gap - last_gap)
-            if not 0 < rate < LARGEST_RATE_TRIED:
+            if not 0 < rate <= self._largest_rate:
                 return None
         return None
 
