@@ -36,6 +36,7 @@ from gradcheck_magic._diagnosis.mismatch import Mismatch, Sides
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter
+from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.compare import Comparison
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.scan import Scan
@@ -173,10 +174,11 @@ CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
 def _mismatches(
     pairing: Pairing, comparison: Comparison, measured: MeasuredEntries, scan: Scan | None
 ) -> Iterator[Mismatch]:
-    # At a kink, any value between the slopes on both sides is correct.
     half_gap = np.where(measured.kinked, measured.high - measured.low, 0.0) / 2
     numerical = np.where(measured.kinked, measured.low + half_gap, measured.numerical)
-    bars = measured.uncertainty + half_gap
+    # At a kink, any value between the slopes on both sides is correct, and none beyond them: a
+    # model may be off by `CLEAR` bars.
+    bars = measured.uncertainty + half_gap / CLEAR
     wrong = comparison.wrong | comparison.inspect
     parts = zip(measured.parts(pairing), pairing.gradient_names, pairing.gradients, strict=True)
     for i, ((parameter, part, ks), gradient_name, analytic) in enumerate(parts):
@@ -196,6 +198,7 @@ def _mismatches(
             sides=sides,
             right=right,
             dtype=pairing.gradient_dtypes[i],
+            half_gap=half_gap[part],
         )
 
 

@@ -157,6 +157,12 @@ def _spread(analytic: Vector, numerical: Vector, bar: Vector) -> Vector:
     return np.full(len(analytic), max(typical, 1e-300))
 
 
+def _placed(values: Vector, places: NDArray[np.intp], size: int) -> Vector:
+    vector = np.zeros(size)
+    vector[places] = values
+    return vector
+
+
 @dataclass(frozen=True, eq=False)
 class Mismatch:
     """The gradient of one parameter, correct or wrong.
@@ -176,6 +182,8 @@ class Mismatch:
         The number of entries outside the sample that are known to be correct.
     dtype : dtype
         That of the gradient as it was given.
+    half_gap : ndarray, optional
+        Half the gap between the slopes on both sides of θ, where it is on a kink; 0 elsewhere.
     """
 
     parameter: Parameter
@@ -186,6 +194,7 @@ class Mismatch:
     is_bug: bool
     n_right_elsewhere: int = 0
     dtype: np.dtype[Any] = DOUBLES
+    half_gap: Vector | None = None
 
     @classmethod
     def of(
@@ -200,6 +209,7 @@ class Mismatch:
         sides: Sides | None = None,
         right: tuple[Mask, float] | None = None,
         dtype: np.dtype[Any] = DOUBLES,
+        half_gap: Vector | None = None,
     ) -> Self:
         """Return a mismatch from analytic and numerical values, error bars and rounding.
 
@@ -222,8 +232,10 @@ class Mismatch:
         rounding[places], everywhere[places] = values[3], wrong
         spread = _spread(analytic, numerical, bar)
         sample = Sample(analytic, numerical, theta.astype(np.float64), bar, rounding, spread)
+        if half_gap is not None:
+            half_gap = _placed(half_gap, places, len(chosen))
         known_as = parameter, gradient_name, sides, sample, everywhere, is_bug
-        return cls(*known_as, n_right_elsewhere, dtype)
+        return cls(*known_as, n_right_elsewhere, dtype, half_gap)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -273,7 +285,11 @@ class Mismatch:
         sample = self.sample
         off = sample.off[self.wrong & sample.known & np.isfinite(sample.analytic)]
         typical = norm(off) / np.sqrt(max(len(off), 1))
-        right: Mask = ~self.wrong & (STANDS_OUT * CLEAR * sample.allowed <= typical)
+        allowed = sample.allowed
+        if self.half_gap is not None:
+            # Between the slopes on both sides of a kink, any value is correct.
+            allowed = allowed - self.half_gap / CLEAR
+        right: Mask = ~self.wrong & (STANDS_OUT * CLEAR * allowed <= typical)
         return right
 
     @property
@@ -304,4 +320,6 @@ class Mismatch:
 
     def where(self, mask: Mask) -> Self:
         """Return a copy with only some of the entries."""
-        return replace(self, sample=self.sample.where(mask), wrong=self.wrong[mask])
+        half_gap = None if self.half_gap is None else self.half_gap[mask]
+        some = self.sample.where(mask)
+        return replace(self, sample=some, wrong=self.wrong[mask], half_gap=half_gap)

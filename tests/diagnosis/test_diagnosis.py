@@ -570,6 +570,71 @@ def test_on_a_kink_no_digit_is_demanded():
     assert diagnosis.details["factor"] == pytest.approx(2)
 
 
+def lasso(*, excess, wrong):
+    """Return the diagnoses of a lasso with half its weights at zero, if some entries are wrong."""
+    random = np.random.default_rng(0)
+    X, y, w = random.normal(size=(20, 8)), random.normal(size=20), random.normal(size=8)
+    w[::2] = 0
+    dw = X.T @ (X @ w - y) / 20 + 0.1 * np.sign(w)
+    dw[wrong] += excess
+
+    def cost(w):
+        return np.mean((X @ w - y) ** 2) / 2 + 0.1 * np.abs(w).sum()
+
+    return check_gradients(w, dw, cost).diagnoses
+
+
+ON_KINKS = (
+    "`grads` is wrong in 4 of 8 entries, [0], [2], [4] and 1 more, and correct in the others. They "
+    "are on kinks of the cost, where the gradient must lie between the slopes on both sides: at "
+    "[0], these are −0.1369 and 0.0631, and it is 0.1631."
+)
+ON_ONE = (
+    "`grads` is wrong in 1 of 8 entries, [6], and correct in the others. It is on a kink of the "
+    "cost, where the gradient must lie between the slopes on both sides: these are 0.07426 and "
+    "0.2743, and it is 0.3743."
+)
+ON_NONE = (
+    "`grads` is wrong in 2 of 8 entries, [0] and [1], and correct in the others. Look at what "
+    "`grads` sums over, and at what is special about these entries."
+)
+
+
+@pytest.mark.parametrize(("excess", "wrong", "said"), [
+    pytest.param(0.2, np.s_[::2], ON_KINKS, id="HARD: beyond the slopes by half their gap"),
+    pytest.param(0.2, [6], ON_ONE, id="one of them"),
+    pytest.param(5.0, [0, 1], ON_NONE, id="HARD: not all are on kinks"),
+])  # fmt: skip
+def test_wrong_on_kinks(excess, wrong, said):
+    """The slopes on both sides are bounds, and the right entries elsewhere are no factor of 1."""
+    (diagnosis,) = lasso(excess=excess, wrong=wrong)
+    assert diagnosis.cause is Cause.ENTRIES
+    assert diagnosis.sentence == said
+
+
+@pytest.mark.parametrize(("where", "said"), [
+    pytest.param(np.s_[:, 0], "in column 0 of `dV` (7 of 35 entries)", id="a column"),
+    pytest.param(np.s_[:, 1:], "in columns 1, 2, 3 and 4 of `dV` (28 of 35 entries)", id="columns"),
+    pytest.param(np.s_[2:4, 1:3], "in `dV[2:4, 1:3]` (4 of 35 entries)", id="a block"),
+    pytest.param((slice(1), slice(1)), "everywhere but in `dV[0, 0]` (34 of 35 entries)",
+                 id="HARD: all but one"),
+    pytest.param(([0, 3, 5], [1, 2, 0]), "in 3 of 35 entries", id="HARD: here and there"),
+])  # fmt: skip
+def test_where_a_penalty_is(where, said):
+    random = np.random.default_rng(3)
+    A, T, V = (random.normal(size=shape) for shape in ((9, 7), (9, 5), (7, 5)))
+    dV, excess = 2 * A.T @ (A @ V - T) / 45, 0.1 * V
+    if said.startswith("everywhere"):
+        dV += excess
+        excess = -excess
+    dV[where] += excess[where]
+    (diagnosis,) = check_gradients(
+        {"V": V}, {"dV": dV}, lambda p: np.mean((A @ p["V"] - T) ** 2)
+    ).diagnoses
+    assert diagnosis.cause is Cause.REGULARIZATION
+    assert f"the parameter itself, {said}, while the others are correct" in diagnosis.sentence
+
+
 def test_single_precision_has_fewer_digits():
     net = Smooth()
     params = {name: value.astype(np.float32) for name, value in net.params.items()}

@@ -8,6 +8,7 @@ import numpy as np
 
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding
 from gradcheck_magic._diagnosis.mismatch import NO_GRADIENT, Mismatch, Sample
+from gradcheck_magic._diagnosis.phrases import at_kinks
 from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._wording import listed
 
@@ -159,10 +160,11 @@ class Entries(Finding):
         right = f"correct in {'the' if n + self.n_right == size else f'{self.n_right:,}'} others"
         these = "that entry" if n == 1 else "these entries"
         if self.within is None:
-            return (
-                f"{self.gradients} is wrong {which} and {right}. Look at what {self.gradients} "
-                f"sums over, and at what is special about {these}."
+            look = (
+                f" Look at what {self.gradients} sums over, and at what is special about {these}."
             )
+            kinks = at_kinks(self.mismatches[0])
+            return f"{self.gradients} is wrong {which} and {right}.{kinks or look}"
         return (
             f"{self.gradients} is zero {which} where the numerical gradient is not, and {right}. "
             f"{'Is' if n == 1 else 'Are'} {these} ever assigned?"

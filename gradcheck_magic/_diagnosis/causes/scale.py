@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding, is_same
 from gradcheck_magic._diagnosis.layers import boundary
-from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample
+from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch, Sample
 from gradcheck_magic._diagnosis.notebook_numbers import Factor, NotebookNumbers
 from gradcheck_magic._diagnosis.phrases import factor_text
 from gradcheck_magic._result.cause import Cause
@@ -18,6 +18,8 @@ __all__ = ["Multiple", "Scale", "Sign", "Zero"]
 SHARPLY_KNOWN = 1e-2
 # Small whole numbers and their reciprocals have a meaning, even if no axis has that length.
 WHOLE_FACTORS = (*map(float, range(3, 11)), *(1 / n for n in range(3, 11)))
+# A number that is exact with so many digits is round.
+FEW_DIGITS = 3
 # A smaller factor may well be a typing mistake before 1/m, even if some axis has that length.
 SMALL_FACTOR = 10
 
@@ -120,15 +122,18 @@ class Scale(Multiple):
     ) -> Scale | None:
         """Recognise one factor that explains all entries of a sample."""
         telling = int((sample.stands_out & (sample.analytic != 0)).sum())
-        if telling < TELLING_ENTRIES:
+        if not telling:
             return None
         # The error bars scale with the factor, so a first estimate of it is needed.
         factor, _ = sample.fitted(sample.analytic, sample.numerical, sample.allowed)
         bar = abs(factor) * sample.bar + sample.rounding
         factor, width = sample.fitted(sample.analytic, sample.numerical, bar)
         meant = (*numbers.factors, *WHOLE_FACTORS) if width <= SHARPLY_KNOWN * abs(factor) else ()
+        if telling < TELLING_ENTRIES:
+            meant = _meant_by_one(sample, numbers)
         candidates = [(value, 0) for value in meant if abs(value - factor) <= 2 * width]
-        candidates += [(factor, 1)] * (telling >= ANY_NUMBER)
+        # A factor that may be 1 explains nothing.
+        candidates += [(factor, 1)] * (telling >= ANY_NUMBER and abs(factor - 1) > 2 * width)
         for value, free in candidates:
             if sample.explained_by(value * sample.numerical, abs(value) * sample.bar, free=free):
                 return _made(mismatches, value, width)
@@ -191,6 +196,16 @@ class Zero(Multiple):
 def _made(mismatches: tuple[Mismatch, ...], factor: float, uncertainty: float) -> Scale:
     kind = Sign if factor == -1 else Scale
     return kind(mismatches, factor=factor, factor_uncertainty=uncertainty)
+
+
+def _meant_by_one(sample: Sample, numbers: NotebookNumbers) -> tuple[float, ...]:
+    """Return the factors that are no coincidence even in a single entry, if they fit exactly.
+
+    Values of few digits, as in an exercise made up by hand, often are multiples of each other.
+    """
+    (value,) = sample.numerical[sample.stands_out & (sample.analytic != 0)]
+    is_round = abs(float(f"{value:.{FEW_DIGITS}g}") - value) <= TOLERANCE * abs(value)
+    return (-1.0,) if is_round else numbers.factors
 
 
 def _penalty_beside(sample: Sample, factor: float) -> tuple[float, float] | None:
