@@ -764,6 +764,34 @@ def test_no_place_beside_what_nobody_knows():
     assert {d.cause for d in checked(net, grads).diagnoses} == {Cause.UNKNOWN}
 
 
+ASSERTED = "The error enters at the start of the backward pass"
+SUPPOSED = "If it is a single error, it enters at the start of the backward pass"
+OF_COST = "Look at the derivative of the cost with respect to the output and at the values kept"
+OF_OUTPUT = "Look at the derivative of the output itself, such as that of an activation, and at"
+
+
+@pytest.mark.parametrize(("names", "upstream", "start", "look"), [
+    pytest.param(("W1", "b1"), None, ASSERTED, OF_COST, id="numbered"),
+    pytest.param(("W", "b"), None, SUPPOSED, OF_COST, id="HARD: nobody knows the order"),
+    pytest.param(("W", "b"), np.ones((5, 4)), SUPPOSED, OF_OUTPUT, id="HARD: a layer"),
+])  # fmt: skip
+def test_at_the_start(names, upstream, start, look):
+    random = np.random.default_rng(0)
+    A, W, b = random.normal(size=(5, 3)), random.normal(size=(3, 4)), random.normal(size=4)
+
+    def layer(p):
+        output = np.tanh(A @ p[names[0]] + p[names[1]])
+        return output.sum() if upstream is None else output
+
+    wrong = 1 - np.tanh(A @ W + b)
+    grads = dict(zip([f"d{name}" for name in names], [A.T @ wrong, wrong.sum(axis=0)], strict=True))
+    params = dict(zip(names, [W, b], strict=True))
+    (diagnosis,) = check_gradients(params, grads, layer, upstream=upstream).diagnoses
+    assert diagnosis.cause is Cause.UPSTREAM
+    assert diagnosis.sentence.startswith(start)
+    assert look in diagnosis.sentence
+
+
 def test_towers_are_no_chain():
     """Parameters without a common length are no chain, unless numbers in their names say so."""
     random = np.random.default_rng(5)
