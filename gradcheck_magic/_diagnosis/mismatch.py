@@ -115,9 +115,9 @@ class Sample:
 
     def fitted(self, target: Vector, regressor: Vector, bar: Vector) -> tuple[float, float]:
         """Return c and its uncertainty in target ≈ c · regressor, weighted by the error bars."""
-        largest = float(np.max(np.abs(target), initial=0.0, where=self.known))
+        known = self.known & np.isfinite(bar) & np.isfinite(target)
+        largest = float(np.max(np.abs(target), initial=0.0, where=known))
         bar = np.maximum(bar, LEAST_BAR * max(largest, 1e-300))
-        known = np.isfinite(bar) & np.isfinite(target)
         if not known.any():
             return np.nan, np.inf
         # Scale by the narrowest bar, so that the squares do not overflow.
