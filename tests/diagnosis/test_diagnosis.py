@@ -456,6 +456,8 @@ def quadratic(change):
     [
         (np.zeros_like, Cause.ZERO),
         (lambda g: 1.25 * g, Cause.SCALE),
+        # It is also the gradient before an update with a learning rate of 0.1.
+        (lambda g: 1.2 * g, Cause.SCALE),
         (part((slice(None), 1), lambda g: 1.3 * g), Cause.SLICE),
         (part(([0, 2, 5], [1, 3, 0]), lambda g: 1.7 * g), Cause.ENTRIES),
     ],
@@ -836,6 +838,22 @@ def test_stale(activation, rate):
         "directions. Compute the gradient again after the update."
     )
     assert all(np.array_equal(params[name], before[name]) for name in params)
+
+
+@pytest.mark.parametrize(("rate", "cause"), [
+    pytest.param(0.1, Cause.STALE, id="a number that people choose"),
+    pytest.param(0.0876543, Cause.SCALE, id="HARD: any number, as simple as the factor"),
+])  # fmt: skip
+def test_stale_after_many_updates(rate, cause):
+    """By then, the gradient changes its length alone, so that a factor near 1 fits as well."""
+    random = np.random.default_rng(0)
+    X, w = random.normal(size=(50, 3)) * [1, 1.5, 0.35], np.zeros(3)
+    y = X @ [1, -2, 0.5] + 0.1 * random.normal(size=50)
+    for _ in range(600):
+        dw = X.T @ (X @ w - y) / 50
+        w = w - rate * dw
+    check = check_gradients({"w": w}, {"dw": dw}, lambda p: np.mean((X @ p["w"] - y) ** 2) / 2)
+    assert [d.cause for d in check.diagnoses] == [cause]
 
 
 def test_stale_and_wrong():

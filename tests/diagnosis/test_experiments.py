@@ -143,10 +143,10 @@ def test_ignored_in_a_scan(reads, cause):
         right[::8] = np.cos(w[::8])
     wrong = right + (np.arange(400) % 3 if cause is Cause.COST_IGNORES_PARAMETERS else 0)
     wrong[4] += 5.0
+    params, grads = {"w": w, "V": V}, {"dw": wrong, "dV": 2 * V}
     check = check_gradients(
-        {"w": w, "V": V}, {"dw": wrong, "dV": 2 * V}, lambda p: float(p["V"] @ p["V"] + reads(p["w"])),
-        mode="scan",
-    )  # fmt: skip
+        params, grads, lambda p: float(p["V"] @ p["V"] + reads(p["w"])), mode="scan"
+    )
     assert [(d.cause, d.names) for d in check.diagnoses] == [(cause, ("w",))]
 
 

@@ -8,12 +8,13 @@ every other direction as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._diagnosis.causes.scale import Multiple
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, Case, Finding
 from gradcheck_magic._diagnosis.gradient_of_other_cost import (
     NOISE_BARS,
@@ -21,7 +22,7 @@ from gradcheck_magic._diagnosis.gradient_of_other_cost import (
     Patience,
     is_gradient_of,
 )
-from gradcheck_magic._diagnosis.mismatch import Sample, norm
+from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Sample, norm
 from gradcheck_magic._result.cause import Cause
 
 __all__ = ["USUAL_RATES", "PreviousCheck", "Update"]
@@ -38,6 +39,10 @@ CONVERGED = 1e-9
 USUAL_RATES = (0.1, 0.01, 0.3, 0.5, 1.0)
 # The smallest relative error of a learning rate from the secant method.
 LEAST_ERROR = 1e-5
+# A number of one digit is hardly met by chance if it is known to this relative error. A factor that
+# has few digits, within its own, is the one that was chosen.
+ROUGHLY = 1e-3
+FEW_DIGITS = 4
 # If the slope along the line is this close to the required one, other directions are tried.
 SIMILAR = 1e-3
 # No learning rate is tried that would have moved θ by more than this many times its length. People
@@ -98,12 +103,14 @@ class Update(Finding):
         if not all(m.is_whole and m.sample.known.all() and m.is_finite for m in case.mismatches):
             return []
         line = _Line(NoisyFunction(Patience(cost.at), cost.best.noise), case)
-        # One fitted number is no simpler than another, unless it occurs in the notebook.
+        # One fitted number is no simpler than another, unless it occurs in the notebook. After many
+        # updates, all gradients have the same direction, so that a factor fits as well.
         is_fitted = all(f.firm for f in case.doubtful)
         for rate, error in line.candidates(thorough=not is_fitted):
             if is_gradient_of(line.function, line.before_update(rate), fitting, given=error):
                 name, wrong = case.numbers.rate(rate), tuple(m for m in fitting if m.is_wrong)
-                return [cls(wrong, learning_rate=rate, name=name)] if name or not is_fitted else []
+                is_simpler = name or not is_fitted or line.is_round(rate, case.doubtful)
+                return [cls(wrong, learning_rate=rate, name=name)] if is_simpler else []
         return []
 
     def sentence(self, case: Case) -> str:
@@ -127,11 +134,20 @@ class _Line:
         self._gap_here = float(pool.numerical @ pool.analytic) / (self.length or 1.0) - self.length
         self._largest_rate = FURTHEST * norm(self._theta) / (self.length or 1.0)
         self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(self._theta))))
+        self._error = math.inf
         self._tolerance = max(CONVERGED * self.length, NOISE_BARS * function.noise / self._step)
 
     def before_update(self, rate: float) -> NDArray[np.float64]:
         """Return the point from which a step with this learning rate leads to θ."""
         return self._theta + rate * self._gradient
+
+    def is_round(self, rate: float, factors: Sequence[Finding]) -> bool:
+        """Return True if a rate is measured as a number of one digit, unlike the factors."""
+        return (
+            rate == float(f"{rate:.1g}")
+            and self._error <= ROUGHLY
+            and not any(_has_few_digits(f.factor) for f in factors if isinstance(f, Multiple))
+        )
 
     def candidates(self, *, thorough: bool) -> Iterator[tuple[float, float]]:
         """Yield learning rates to try, each with its relative error.
@@ -143,6 +159,7 @@ class _Line:
         numbers, solved = self._numbers, self._rate_by_secants()
         if solved is not None:
             error = max(2 * self._tolerance / abs(self._gap_here), LEAST_ERROR)
+            self._error = error
             # People choose numbers of one or two digits.
             for rate in (*numbers.rates, float(f"{solved:.2g}")):
                 if abs(rate - solved) <= error * solved:
@@ -176,3 +193,7 @@ class _Line:
         """Return the slope of J there, along the gradient, minus what it should be."""
         along = self._gradient / self.length
         return self.function.slope(self.before_update(rate), along, self._step) - self.length
+
+
+def _has_few_digits(number: float) -> bool:
+    return abs(number - float(f"{number:.{FEW_DIGITS}g}")) <= TOLERANCE * abs(number)
