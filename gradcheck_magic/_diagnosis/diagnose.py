@@ -27,6 +27,8 @@ from gradcheck_magic._diagnosis.causes.scale import Multiple, Scale, Zero
 from gradcheck_magic._diagnosis.causes.slice import Slice
 from gradcheck_magic._diagnosis.causes.stale import PreviousCheck, Update
 from gradcheck_magic._diagnosis.causes.swapped import Swapped
+from gradcheck_magic._diagnosis.causes.symmetrised import Symmetrised
+from gradcheck_magic._diagnosis.causes.times_array import TimesArray
 from gradcheck_magic._diagnosis.causes.transposed import Transposed
 from gradcheck_magic._diagnosis.causes.unknown import Unknown
 from gradcheck_magic._diagnosis.causes.upstream import Upstream
@@ -152,8 +154,10 @@ CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
     Zero.each,
     Scale.each,
     Transposed.each,
+    Symmetrised.each,
     Regularization.each,
     AxisTooMany.each,
+    TimesArray.each,
     Mask.each,
     Slice.each,
     Entries.each,

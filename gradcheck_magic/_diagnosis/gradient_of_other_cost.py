@@ -39,7 +39,7 @@ BY_CHANCE = -6.0
 MOST_DIRECTIONS = 64
 # An evaluation far from θ is slow if it takes this many times as long as the fastest one, and more
 # seconds than a busy machine may take from a fast one.
-FAR_SLOWER, LONG = 10.0, 0.5
+FAR_SLOWER, LEAST_SLOW = 10.0, 0.5
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Patience:
         value = self.evaluate(theta)
         seconds = time.perf_counter() - started
         self.fastest = min(self.fastest, seconds)
-        self.is_over = seconds > max(FAR_SLOWER * self.fastest, LONG)
+        self.is_over = seconds > max(FAR_SLOWER * self.fastest, LEAST_SLOW)
         return value
 
 

@@ -18,7 +18,16 @@ from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._result.parameter_check import index_of
 
-__all__ = ["COINCIDENCE", "NO_GRADIENT", "TOLERANCE", "Mismatch", "Sample", "Sides", "norm"]
+__all__ = [
+    "COINCIDENCE",
+    "NO_GRADIENT",
+    "TOLERANCE",
+    "Mismatch",
+    "Sample",
+    "Sides",
+    "has_few_digits",
+    "norm",
+]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -35,6 +44,8 @@ COINCIDENCE = -5.0
 STANDS_OUT = 10.0
 # A value this small compared with the rest counts as zero: it is what rounding leaves of a zero.
 NO_GRADIENT = 1e-14
+# A number that is exact with so many digits is round.
+FEW_DIGITS = 3
 # The error bar of values measured to the last bit, in units of the largest value.
 LEAST_BAR = 1e-15
 
@@ -45,6 +56,11 @@ def norm(vector: Vector) -> float:
     if not 0 < largest < np.inf:
         return largest
     return largest * float(np.linalg.norm(vector / largest))
+
+
+def has_few_digits(number: float, digits: int = FEW_DIGITS) -> bool:
+    """Return True for a number that these digits give exactly, as far as a reader cares."""
+    return abs(number - float(f"{number:.{digits}g}")) <= TOLERANCE * abs(number)
 
 
 @dataclass(frozen=True, eq=False)

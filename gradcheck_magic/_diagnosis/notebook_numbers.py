@@ -24,6 +24,8 @@ NAME_DEPTH = 2
 LONGEST_LISTED = 32
 # The range of lengths that may be sizes of batches or layers.
 SHORTEST_LENGTH, LONGEST_LENGTH = 2, 1_000_000
+# Arrays of factors are smaller.
+LARGEST_ARRAY = 10_000
 # A factor this close to a whole number, or to the reciprocal of one, counts as that number.
 WHOLE_WITHIN = 1e-5
 # Larger factors have no meaning.
@@ -78,6 +80,11 @@ class NotebookNumbers:
 
     Variables that the cost reads come first, then the parameters themselves, then the rest of the
     namespace. The gradients, `grads`, are left out: they cannot explain themselves.
+
+    Attributes
+    ----------
+    arrays : dict of ndarray
+        The arrays that may hold a factor for each entry, row or column, by name.
     """
 
     def __init__(
@@ -107,6 +114,14 @@ class NotebookNumbers:
             if not _is_array(leaf) and (number := _finite(leaf)):
                 self._numbers.setdefault(label, number)
         self._read = {label for label, _ in in_cost}
+        own_arrays = [(label, parameter.array) for label, parameter in parameters]
+        self.arrays = {
+            label: leaf.astype(np.float64)
+            for label, leaf in reversed((*in_cost, *own_arrays, *elsewhere))
+            if isinstance(leaf, np.ndarray)
+            and leaf.dtype.kind in "fiu"
+            and SHORTEST_LENGTH <= leaf.size <= LARGEST_ARRAY
+        }
 
     @functools.cached_property
     def factors(self) -> tuple[float, ...]:

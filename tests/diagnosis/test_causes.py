@@ -150,6 +150,7 @@ def test_causes(analytic, numerical, cause, details):
     pytest.param(RANDOM.normal(size=(4, 6)), G, {None}, id="noise"),
     pytest.param(G + np.sqrt(np.abs(G)), G, {None}, id="another formula"),
     pytest.param([2.0], [1.0], {None}, id="one entry: small numbers have small factors"),
+    pytest.param([0.3, 0.0], [0.0, 0.3], {None}, id="HARD: a number in place of a zero"),
     pytest.param([0.1728398], [0.123457], {None}, id="one entry: any factor fits"),
     pytest.param([-0.123458], [0.123457], {None}, id="HARD: one entry, nearly the other sign"),
     pytest.param([3.0, -3.0], [1.7, -1.7], {None}, id="HARD: two entries, a factor of no meaning"),

@@ -21,6 +21,8 @@ from gradcheck_magic._diagnosis.causes.scale import Scale, Sign, Zero
 from gradcheck_magic._diagnosis.causes.slice import Slice
 from gradcheck_magic._diagnosis.causes.stale import PreviousCheck, Update
 from gradcheck_magic._diagnosis.causes.swapped import Swapped
+from gradcheck_magic._diagnosis.causes.symmetrised import MEAN, SUM, Symmetrised
+from gradcheck_magic._diagnosis.causes.times_array import TimesArray
 from gradcheck_magic._diagnosis.causes.transposed import Transposed
 from gradcheck_magic._diagnosis.causes.unknown import FlatHere, NearlyRight, Unknown
 from gradcheck_magic._diagnosis.causes.upstream import Upstream
@@ -117,6 +119,22 @@ SAID = {
     "stale": (Update, {"learning_rate": 0.05, "name": "lr"}, (W, V), {"dW", "dV", "lr"},
               (0.05,)),
     "stale, unnamed": (Update, {"learning_rate": 0.05, "name": ""}, (W,), {"dW"}, (0.05,)),
+    "after": (Update, {"learning_rate": 0.05, "name": "", "how": "after"}, (W,), {"dW", "J"},
+              (0.05,)),
+    "times itself": (TimesArray, {"how": "times", "array": "W"}, (W,), {"dW", "W"}, (12,)),
+    "by exp": (TimesArray, {"how": "divided by", "array": "np.exp(W)"}, (W,), {"np.exp(W)"}, ()),
+    "times exp": (TimesArray, {"how": "times", "array": "np.exp(W)"}, (W,), {"np.exp(W)"}, ()),
+    "by itself": (TimesArray, {"how": "divided by", "array": "W"}, (W,), {"dW", "W"}, ()),
+    "by an array": (TimesArray, {"how": "divided by", "array": "gamma", "axis": 1}, (W,),
+                    {"dW", "gamma"}, (1,)),
+    "its mean": (Symmetrised, {"how": "symmetrised", "formula": MEAN, "is_missing": False}, (W,),
+                 {"dW", "W", "J", MEAN}, (12,)),
+    "its sum": (Symmetrised, {"how": "symmetrised", "formula": SUM, "is_missing": False}, (W,),
+                {"dW", "W[i, j]", "W[j, i]", SUM}, (12,)),
+    "no mean": (Symmetrised, {"how": "symmetrised", "formula": MEAN, "is_missing": True}, (W,),
+                {"dW", "W", "J", MEAN}, (12,)),
+    "no sum": (Symmetrised, {"how": "symmetrised", "formula": SUM, "is_missing": True}, (W,),
+               {"dW", "W", "J", SUM}, (12,)),
     "previous": (PreviousCheck, {}, (W,), {"dW"}, ()),
     "ignored": (Ignored, {"within": 3e-7}, (W,), {"W", "dW"}, (3e-7,)),
     "unknown": (Unknown, known(cosine=-0.125, ratio=2.5), (W,), {"dW"},

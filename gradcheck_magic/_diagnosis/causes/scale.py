@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding, is_same
 from gradcheck_magic._diagnosis.layers import boundary
-from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch, Sample
+from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, has_few_digits
 from gradcheck_magic._diagnosis.notebook_numbers import Factor, NotebookNumbers
 from gradcheck_magic._diagnosis.phrases import factor_text
 from gradcheck_magic._result.cause import Cause
@@ -18,8 +18,6 @@ __all__ = ["Multiple", "Scale", "Sign", "Zero"]
 SHARPLY_KNOWN = 1e-2
 # Small whole numbers and their reciprocals have a meaning, even if no axis has that length.
 WHOLE_FACTORS = (*map(float, range(3, 11)), *(1 / n for n in range(3, 11)))
-# A number that is exact with so many digits is round.
-FEW_DIGITS = 3
 # A smaller factor may well be a typing mistake before 1/m, even if some axis has that length.
 SMALL_FACTOR = 10
 
@@ -121,7 +119,7 @@ class Scale(Multiple):
         cls, mismatches: tuple[Mismatch, ...], sample: Sample, numbers: NotebookNumbers
     ) -> Scale | None:
         """Recognise one factor that explains all entries of a sample."""
-        telling = int((sample.stands_out & (sample.analytic != 0)).sum())
+        telling = _n_telling(sample)
         if not telling:
             return None
         # The error bars scale with the factor, so a first estimate of it is needed.
@@ -142,6 +140,11 @@ class Scale(Multiple):
     def is_doubtful(self, case: Case) -> bool:
         """Return True if the factor has no known meaning; everybody knows what a sign means."""
         return self.factor != -1 and case.numbers.factor(abs(self.factor)) is None
+
+    def may_come_from_upstream(self, case: Case) -> bool:
+        """Return True if a single entry tells: it may be the multiple of another by chance."""
+        is_one = sum(_n_telling(m.sample) for m in self.mismatches) < TELLING_ENTRIES
+        return is_one or self.is_doubtful(case)
 
     def sentence(self, case: Case) -> str:
         """Return the factor, and what it may mean."""
@@ -198,14 +201,18 @@ def _made(mismatches: tuple[Mismatch, ...], factor: float, uncertainty: float) -
     return kind(mismatches, factor=factor, factor_uncertainty=uncertainty)
 
 
+def _n_telling(sample: Sample) -> int:
+    """Return the number of entries that tell a factor."""
+    return int((sample.stands_out & (sample.analytic != 0)).sum())
+
+
 def _meant_by_one(sample: Sample, numbers: NotebookNumbers) -> tuple[float, ...]:
     """Return the factors that are no coincidence even in a single entry, if they fit exactly.
 
     Values of few digits, as in an exercise made up by hand, often are multiples of each other.
     """
     (value,) = sample.numerical[sample.stands_out & (sample.analytic != 0)]
-    is_round = abs(float(f"{value:.{FEW_DIGITS}g}") - value) <= TOLERANCE * abs(value)
-    return (-1.0,) if is_round else numbers.factors
+    return (-1.0,) if has_few_digits(value) else numbers.factors
 
 
 def _penalty_beside(sample: Sample, factor: float) -> tuple[float, float] | None:

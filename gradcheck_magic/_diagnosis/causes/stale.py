@@ -2,7 +2,8 @@
 
 After θ ← θ − α g, the gradient g is that of θ + α g. The slope of J along g is known here. The
 point on the line θ + α g where it is ‖g‖² gives the learning rate α, provided that g fits there in
-every other direction as well.
+every other direction as well. If it was the gradient that was computed after an update, it is that
+of θ − α d, where d is the gradient here: the numerical one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ from gradcheck_magic._diagnosis.gradient_of_other_cost import (
     Patience,
     is_gradient_of,
 )
-from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Sample, norm
+from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, has_few_digits, norm
 from gradcheck_magic._result.cause import Cause
 
 __all__ = ["USUAL_RATES", "PreviousCheck", "Update"]
@@ -42,7 +44,7 @@ LEAST_ERROR = 1e-5
 # A number of one digit is hardly met by chance if it is known to this relative error. A factor that
 # has few digits, within its own, is the one that was chosen.
 ROUGHLY = 1e-3
-FEW_DIGITS = 4
+DIGITS_OF_FACTOR = 4
 # If the slope along the line is this close to the required one, other directions are tried.
 SIMILAR = 1e-3
 # No learning rate is tried that would have moved θ by more than this many times its length. People
@@ -81,17 +83,18 @@ class PreviousCheck(Finding):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Update(Finding):
-    """Gradients that were correct before an update of the parameters."""
+    """Gradients that are correct before an update of the parameters, or `how` else, after it."""
 
     cause = Cause.STALE
 
     learning_rate: float
     # Its name in the notebook; empty if it has none.
     name: str
+    how: str = "before"
 
     @classmethod
     def among(cls, case: Case) -> list[Finding]:
-        """Recognise the gradient of a point before this one, on a line through it."""
+        """Recognise the gradient of a point before this one or after it, on a line through it."""
         cost, fitting = case.cost, case.fitting
         # With one or two numbers, a learning rate could always be fitted.
         compared = sum(int(m.sample.is_nonzero.sum()) for m in fitting)
@@ -102,51 +105,75 @@ class Update(Finding):
             return []
         if not all(m.is_whole and m.sample.known.all() and m.is_finite for m in case.mismatches):
             return []
-        line = _Line(NoisyFunction(Patience(cost.at), cost.best.noise), case)
+        function = NoisyFunction(Patience(cost.at), cost.best.noise)
+        for how in ("before", "after"):
+            if found := cls._along(_Line(function, case, how), fitting, case):
+                return [found]
+        return []
+
+    @classmethod
+    def _along(cls, line: _Line, fitting: tuple[Mismatch, ...], case: Case) -> Self | None:
+        """Return the update on a line, if there is one and nothing simpler explains as much."""
         # One fitted number is no simpler than another, unless it occurs in the notebook. After many
         # updates, all gradients have the same direction, so that a factor fits as well.
         is_fitted = all(f.firm for f in case.doubtful)
-        for rate, error in line.candidates(thorough=not is_fitted):
-            if is_gradient_of(line.function, line.before_update(rate), fitting, given=error):
+        thorough = not is_fitted and line.how == "before"
+        for rate, error in line.candidates(thorough=thorough):
+            if is_gradient_of(line.function, line.at(rate), fitting, given=error):
                 name, wrong = case.numbers.rate(rate), tuple(m for m in fitting if m.is_wrong)
-                is_simpler = name or not is_fitted or line.is_round(rate, case.doubtful)
-                return [cls(wrong, learning_rate=rate, name=name)] if is_simpler else []
-        return []
+                if not (name or not is_fitted or line.is_round(rate, case.doubtful)):
+                    return None
+                return cls(wrong, learning_rate=rate, name=name, how=line.how)
+        return None
 
     def sentence(self, case: Case) -> str:
         """Return the learning rate."""
         name = f"`{self.name}` = " if self.name else ""
         belong = "belongs" if len(self.mismatches) == 1 else "belong"
+        look = "Compute the gradient again after the update."
+        if self.how == "after":
+            look = f"Check with the updated parameters: `{case.cost_name}` gets those before it."
         return (
-            f"{self.gradients} {belong} to the parameters before an update with learning "
+            f"{self.gradients} {belong} to the parameters {self.how} an update with learning "
             f"rate {name}{self.learning_rate:.6g}: there, the gradient is correct, in several "
-            "random directions. Compute the gradient again after the update."
+            f"random directions. {look}"
         )
 
 
 class _Line:
-    """The points from which an update may lead to θ; `length` is that of the gradient there."""
+    """The points from which an update may lead to θ, or to which it may lead from there.
 
-    def __init__(self, function: NoisyFunction, case: Case) -> None:
-        self.function, self._theta, self._numbers = function, case.theta, case.numbers
+    The slope along the line is `_wanted` where the update begins or ends.
+    """
+
+    def __init__(self, function: NoisyFunction, case: Case, how: str) -> None:
+        self.function, self.how = function, how
+        self._theta, self._numbers = case.theta, case.numbers
         pool = Sample.pooled(m.sample for m in case.mismatches)
-        self._gradient, self.length = pool.analytic, norm(pool.analytic)
-        self._gap_here = float(pool.numerical @ pool.analytic) / (self.length or 1.0) - self.length
+        self._move = pool.analytic if how == "before" else -pool.numerical
+        self.length = norm(self._move)
+        along = self._move / (self.length or 1.0)
+        self._wanted = float(pool.analytic @ along)
+        self._gap_here = float(pool.numerical @ along) - self._wanted
         self._largest_rate = FURTHEST * norm(self._theta) / (self.length or 1.0)
         self._step = STEP_ALONG_LINE * max(1.0, float(np.max(np.abs(self._theta))))
         self._error = math.inf
         self._tolerance = max(CONVERGED * self.length, NOISE_BARS * function.noise / self._step)
 
-    def before_update(self, rate: float) -> NDArray[np.float64]:
-        """Return the point from which a step with this learning rate leads to θ."""
-        return self._theta + rate * self._gradient
+    def at(self, rate: float) -> NDArray[np.float64]:
+        """Return the point from which, or to which, a step with this learning rate leads."""
+        return self._theta + rate * self._move
 
     def is_round(self, rate: float, factors: Sequence[Finding]) -> bool:
         """Return True if a rate is measured as a number of one digit, unlike the factors."""
         return (
             rate == float(f"{rate:.1g}")
             and self._error <= ROUGHLY
-            and not any(_has_few_digits(f.factor) for f in factors if isinstance(f, Multiple))
+            and not any(
+                has_few_digits(f.factor, DIGITS_OF_FACTOR)
+                for f in factors
+                if isinstance(f, Multiple)
+            )
         )
 
     def candidates(self, *, thorough: bool) -> Iterator[tuple[float, float]]:
@@ -190,10 +217,6 @@ class _Line:
         return None
 
     def _gap(self, rate: float) -> float:
-        """Return the slope of J there, along the gradient, minus what it should be."""
-        along = self._gradient / self.length
-        return self.function.slope(self.before_update(rate), along, self._step) - self.length
-
-
-def _has_few_digits(number: float) -> bool:
-    return abs(number - float(f"{number:.{FEW_DIGITS}g}")) <= TOLERANCE * abs(number)
+        """Return the slope of J there, along the line, minus what it should be."""
+        along = self._move / self.length
+        return self.function.slope(self.at(rate), along, self._step) - self._wanted

@@ -37,7 +37,8 @@ class Transposed(Finding):
     def recognise(cls, mismatch: Mismatch, case: Case) -> Transposed | None:
         """Recognise an arrangement that people choose by mistake, or else any other order."""
         sample = mismatch.sample
-        if sample.stands_off.sum() < TELLING_ENTRIES:
+        # A value that moves to the place of a zero tells no more than a count that is off.
+        if (sample.stands_off & sample.stands_out).sum() < TELLING_ENTRIES:
             return None
         for how, axes, order in rearrangements(mismatch.shape):
             if sample.explained_by(sample.numerical[order], sample.bar[order]):
