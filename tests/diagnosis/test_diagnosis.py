@@ -106,6 +106,20 @@ def part(index, change):
     return changed
 
 
+def with_array(name, operation, array):
+    """Combine one gradient with an array that the parameters give."""
+    return lambda net, grads: {**grads, name: operation(grads[name], array(net.params))}
+
+
+def gamma_1(params):
+    return params["gamma1"]
+
+
+def after_an_update(net, grads):
+    """Compute the gradient at parameters that were updated, but are not those of the check."""
+    return net.grads(p=updated(net, grads, 0.03))
+
+
 def exchanged(one, other):
     return lambda net, grads: {**grads, one: grads[other], other: grads[one]}
 
@@ -301,6 +315,17 @@ PLANTED = {
     "another order": (Tied, lambda net, grads: [grads[1], grads[2], grads[0]]),
     "copied from another": (Tied, lambda net, grads: [grads[0], grads[0], grads[2]]),
     "exchanged numbers": (ClassicExercise, exchanged("db2", "dW3")),
+    "times itself": (Normalised, with_array("dgamma2", np.multiply, lambda p: p["gamma2"])),
+    "times itself, negative": (Smooth, with_array("dW1", np.multiply, lambda p: p["W1"])),
+    "by its exponential": (Smooth, with_array("dW1", np.divide, lambda p: np.exp(p["W1"]))),
+    "divided by itself": (Digits, with_array("db2", np.divide, lambda p: p["b2"])),
+    "a factor of columns forgotten": (
+        Normalised, with_array("dW3", np.divide, lambda p: p["gamma2"][:, None])
+    ),
+    "a factor of entries too many": (Normalised, with_array("dbeta1", np.multiply, gamma_1)),
+    "mean with the transpose": (Smooth, one("dW1", lambda g: (g + g.T) / 2)),
+    "sum with the transpose": (Smooth, one("dW1", lambda g: g + g.T - np.diag(np.diag(g)))),
+    "after an update": (Digits, after_an_update),
     "zero": (Digits, one("dW1", np.zeros_like)),
     "zero from one layer back": (Digits, every(np.zeros_like, "dW1", "db1")),
     "penalty missing": (Digits, penalised(lambda m: -1, *WEIGHTS)),
@@ -415,6 +440,13 @@ NEAR_MISSES = {
     ),
     "transposed, but for one entry": (
         Smooth, one("dW1", lambda g: part((2, 3), lambda x: x + SHIFT)(g.T))
+    ),
+    "nearly times itself": (
+        Smooth, with_array("dW1", np.multiply, lambda p: p["W1"] + SHIFT)
+    ),
+    "nearly symmetrised": (Smooth, one("dW1", shifted(lambda g: (g + g.T) / 2))),
+    "nearly after an update": (
+        Digits, lambda net, grads: {n: g + SHIFT for n, g in after_an_update(net, grads).items()}
     ),
     "two entries of one factor by chance": (Smooth, one("db2", lambda g: g * [1.7, 1.7])),
     "nearly exchanged": (Tied, lambda net, grads: [grads[2] + SHIFT, grads[1], grads[0] + SHIFT]),
@@ -659,6 +691,40 @@ def test_a_factor_is_never_told_to_be_one():
     (diagnosis,) = check_gradients(params, grads, net.cost).diagnoses
     assert diagnosis.cause is Cause.SCALE
     assert diagnosis.sentence.startswith("`dW1` is 1.01")
+
+
+@pytest.mark.parametrize(("half", "formula"), [
+    pytest.param(lambda K: (K + K.T) / 2, "(G + G.T) / 2", id="both halves count half"),
+    pytest.param(lambda K: K + K.T - np.diag(np.diag(K)), "G + G.T - diag(G)", id="HARD: twice"),
+])  # fmt: skip
+def test_not_symmetrised(half, formula):
+    """If the cost makes a parameter symmetric, its gradient is symmetric as well."""
+    K, B = np.random.default_rng(0).normal(size=(2, 4, 4))
+    dK = (1 - np.tanh(half(K)) ** 2) * B
+    params, grads = {"K": K}, {"dK": dK}
+    (diagnosis,) = check_gradients(
+        params, grads, lambda p: np.sum(np.tanh(half(p["K"])) * B)
+    ).diagnoses
+    assert diagnosis.cause is Cause.TRANSPOSED
+    assert diagnosis.details == {"how": "symmetrised", "formula": formula, "is_missing": True}
+    assert diagnosis.sentence.startswith(f"`dK` is right if it is symmetrised: `{formula}`")
+
+
+def test_the_factor_of_a_single_entry():
+    """The standard deviation of a Gaussian is often one number, given by its logarithm."""
+    x, log_s = np.random.default_rng(0).normal(size=30), np.array([0.3214567])
+    ds = 1 / np.exp(log_s) - np.mean(x**2) / np.exp(3 * log_s)
+
+    def cost(p):
+        return np.mean(x**2) / (2 * np.exp(2 * p["log_s"][0])) + p["log_s"][0]
+
+    (diagnosis,) = check_gradients({"log_s": log_s}, {"dlog_s": ds}, cost).diagnoses
+    assert diagnosis.cause is Cause.SCALE
+    assert rounded(diagnosis.sentence) == (
+        "`dlog_s` is the numerical gradient divided by `np.exp(log_s)`, entry by entry, in the "
+        "only entry, to N digits: it is the derivative with respect to exp(log_s), not log_s. Multiply "
+        "it by `np.exp(log_s)`."
+    )
 
 
 # The order of the layers

@@ -126,7 +126,7 @@ SAID = {
     "times exp": (TimesArray, {"how": "times", "array": "np.exp(W)"}, (W,), {"np.exp(W)"}, ()),
     "by itself": (TimesArray, {"how": "divided by", "array": "W"}, (W,), {"dW", "W"}, ()),
     "by an array": (TimesArray, {"how": "divided by", "array": "gamma", "axis": 1}, (W,),
-                    {"dW", "gamma"}, (1,)),
+                    {"dW", "gamma"}, ()),
     "its mean": (Symmetrised, {"how": "symmetrised", "formula": MEAN, "is_missing": False}, (W,),
                  {"dW", "W", "J", MEAN}, (12,)),
     "its sum": (Symmetrised, {"how": "symmetrised", "formula": SUM, "is_missing": False}, (W,),

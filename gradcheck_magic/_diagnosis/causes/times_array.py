@@ -65,8 +65,10 @@ class TimesArray(Finding):
         (mismatch,) = self.mismatches
         by, array = f"{self.gradients} is the numerical gradient {self.how}", f"`{self.array}`"
         along = "entry by entry" if self.axis is None else f"along axis {self.axis}"
+        if self.axis is not None and len(mismatch.parameter.shape) == 2:  # noqa: PLR2004 (a matrix)
+            along = ("row by row", "column by column")[self.axis]
         is_times, name = self.how == "times", mismatch.name
-        if is_times and self.array == name:
+        if is_times and self.array == name and np.all(mismatch.sample.theta > 0):
             why = f"it is the derivative with respect to log({name}). Divide it by {array}"
         elif not is_times and self.array == _exponential(mismatch):
             why = (
