@@ -722,8 +722,8 @@ def test_the_factor_of_a_single_entry():
     assert diagnosis.cause is Cause.SCALE
     assert rounded(diagnosis.sentence) == (
         "`dlog_s` is the numerical gradient divided by `np.exp(log_s)`, entry by entry, in the "
-        "only entry, to N digits: it is the derivative with respect to exp(log_s), not log_s. Multiply "
-        "it by `np.exp(log_s)`."
+        "only entry, to N digits: it is the derivative with respect to exp(log_s), not log_s. "
+        "Multiply it by `np.exp(log_s)`."
     )
 
 
