@@ -159,6 +159,7 @@ CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
     AxisTooMany.each,
     TimesArray.each,
     Mask.each,
+    Clipped.each,
     Slice.each,
     Entries.each,
     # What several parameters show.

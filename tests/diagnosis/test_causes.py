@@ -283,8 +283,25 @@ def test_parameters_that_are_all_alike_show_no_penalty():
     pytest.param([1, 1, 1, 0.1, 0.2], [9, 7, 1, 0.1, 0.2], None, id="HARD: and a right one at it"),
 ])  # fmt: skip
 def test_clipped(analytic, numerical, bound):
-    _, case = alone(mismatch(analytic, numerical))
-    assert [finding.clipped for finding in Clipped.shared(case)] == [bound] * (bound is not None)
+    m, case = alone(mismatch(analytic, numerical))
+    finding = Clipped.recognise(m, case)
+    assert [found.clipped for found in Clipped.shared(case)] == [bound] * (bound is not None)
+    assert (finding and finding.clipped) == bound
+
+
+SIDES = np.array([-0.9, -0.7, -0.2, 0.1, 0.15, 0.8, 0.6])
+
+
+@pytest.mark.parametrize(("analytic", "one_sided", "bound"), [
+    pytest.param(np.minimum(SIDES, 0.3), True, "clipped at 0.3:", id="from above"),
+    pytest.param(np.maximum(SIDES, -0.3), True, "clipped at −0.3:", id="HARD: from below"),
+    pytest.param(np.clip(SIDES, -0.3, 0.3), False, "clipped to ±0.3:", id="from both sides"),
+])  # fmt: skip
+def test_the_sides_that_are_clipped(analytic, one_sided, bound):
+    m, case = alone(mismatch(analytic, SIDES))
+    finding = recognised(m)
+    assert finding.one_sided is one_sided
+    assert bound in finding.sentence(case)
 
 
 # Other parameters that a finding explains

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding
 from gradcheck_magic._diagnosis.mismatch import NO_GRADIENT, Mismatch, Sample
-from gradcheck_magic._diagnosis.phrases import at_kinks
+from gradcheck_magic._diagnosis.phrases import at_kinks, signed
 from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._wording import listed
 
@@ -96,28 +98,52 @@ class Clipped(Finding):
     cause = Cause.ENTRIES
 
     clipped: float
+    # True if there is no bound at the other end, −clipped.
+    one_sided: bool = False
 
     @classmethod
     def shared(cls, case: Case) -> list[Finding]:
         """Recognise one bound of all gradients; entries within it are correct."""
         if case.pool is None:
             return []
-        sample = Sample.pooled(m.sample for m in case.mismatches)
-        wrong = np.concatenate([m.wrong for m in case.mismatches])
-        bound = float(np.max(np.abs(sample.analytic)))
-        beyond = np.sign(sample.analytic) * sample.numerical > bound
-        at_bound = np.abs(np.abs(sample.analytic) - bound) <= NO_GRADIENT * bound
-        within = sample.stands_out & ~at_bound & ~wrong
-        is_telling = wrong.sum() >= TELLING_ENTRIES and within.sum() >= ANY_NUMBER
-        is_clipped = is_telling and np.all((at_bound & beyond)[wrong])
-        return [cls(case.open, clipped=bound)] if is_clipped else []
+        found = cls.of(case.mismatches)
+        return [] if found is None else [replace(found, mismatches=case.open)]
+
+    @classmethod
+    def recognise(cls, mismatch: Mismatch, case: Case) -> Self | None:
+        """Recognise a bound of one gradient alone."""
+        return cls.of((mismatch,))
+
+    @classmethod
+    def of(cls, mismatches: Sequence[Mismatch]) -> Self | None:
+        """Recognise the bound at which all wrong entries are."""
+        sample = Sample.pooled(m.sample for m in mismatches)
+        wrong = np.concatenate([m.wrong for m in mismatches])
+        at_bound = sample.analytic[wrong]
+        bound = float(np.max(np.abs(at_bound)))
+        # A bound for negative entries alone is negative.
+        side = float(at_bound[0]) if np.all(at_bound == at_bound[0]) else 0.0
+        one_sided = side != 0 and bool(np.any(-np.sign(side) * sample.analytic > bound))
+        inside = np.abs(sample.analytic) < bound * (1 - NO_GRADIENT)
+        if one_sided:
+            inside |= np.sign(sample.analytic) == -np.sign(side)
+        beyond = ~inside & (np.sign(sample.analytic) * sample.numerical > bound)
+        none_exceeds = np.abs(sample.analytic[~inside]) <= bound
+        within = sample.stands_out & inside & ~wrong
+        if wrong.sum() < TELLING_ENTRIES or within.sum() < ANY_NUMBER:
+            return None
+        if not (np.all(beyond[wrong]) and np.all(none_exceeds)):
+            return None
+        kept = tuple(m for m in mismatches if m.is_wrong)
+        return cls(kept, clipped=side if one_sided else bound, one_sided=one_sided)
 
     def sentence(self, case: Case) -> str:
         """Return the bound."""
+        bound = signed(f"{self.clipped:.6g}")
+        what = f"clipped at {bound}" if self.one_sided else f"clipped to ±{bound}"
         return (
-            f"{self.gradients} {self.are} clipped to ±{self.clipped:.6g}: entries "
-            "within this bound are correct, and those at the bound should be larger. Check the "
-            "gradient before it is clipped."
+            f"{self.gradients} {self.are} {what}: entries within this bound are correct, and those "
+            "at the bound should be larger. Check the gradient before it is clipped."
         )
 
 

@@ -34,8 +34,8 @@ STEP_ALONG_LINE = 1e-5
 # The secant method: the first point in units of that step, the largest number of steps, the factor
 # by which each must reduce the gap, and the relative gap that is small enough.
 FIRST = 100.0
-MOST_SECANTS = 7
-FASTER = 3
+MOST_SECANTS = 8
+FASTER = 2
 CONVERGED = 1e-9
 # Learning rates that people choose, tried if the secant method fails.
 USUAL_RATES = (0.1, 0.01, 0.3, 0.5, 1.0)
