@@ -16,7 +16,7 @@ from gradcheck_magic._inputs.arrays import library_of
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Names, array_leaves
 
-__all__ = ["Factor", "NotebookNumbers", "Strength"]
+__all__ = ["WHOLE_WITHIN", "Factor", "NotebookNumbers", "Strength"]
 
 # The depth to which called functions, and containers, are searched for names.
 NAME_DEPTH = 2

@@ -92,6 +92,7 @@ DEAD = put(G, np.s_[:, [1, 4]], 0.0)
     pytest.param(G / COUNT, G, Cause.SCALE, {"factor": 1 / COUNT}, id="a length too many"),
     pytest.param([2, -2, 0], [1, -1, 0], Cause.SCALE, {"factor": 2}, id="HARD: two of three"),
     pytest.param(-3 * G, G, Cause.SCALE, {"factor": pytest.approx(-3)}, id="HARD: sign and scale"),
+    pytest.param(-G * (1 + 3e-6), G, Cause.SIGN, {"factor": -1}, id="HARD: nearly the sign"),
     pytest.param([-0.123457], [0.123457], Cause.SIGN, {"factor": -1}, id="sign of one entry"),
     pytest.param([-2.0], [2.0], Cause.SIGN, {"factor": -1}, id="HARD: sign of a round one"),
     pytest.param([0.246914], [0.123457], Cause.SCALE, {"factor": 2}, id="twice one entry"),

@@ -241,6 +241,7 @@ def test_how_sure(bar):
         pytest.param(0.998, 1.05, "differs from the numerical gradient by 8.2 %", id="both"),
         pytest.param(1.0 + 1e-15, 1.09, "by 9 %", id="HARD: a cosine rounded to more than 1"),
         pytest.param(1.0, 1.11, "nearly the same direction as the numerical gradient", id="far"),
+        pytest.param(-1.0, 1.03, "differs from −1 times the numerical gradient by 3 %", id="other"),
         pytest.param(0.99, 1.0, "numerical gradient is 0.990, and it is just as long", id="wide"),
         pytest.param(-1.0, 1e300, "nearly the opposite direction", id="HARD: huge"),
     ],

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding, is_same
 from gradcheck_magic._diagnosis.layers import boundary
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, has_few_digits
-from gradcheck_magic._diagnosis.notebook_numbers import Factor, NotebookNumbers
+from gradcheck_magic._diagnosis.notebook_numbers import WHOLE_WITHIN, Factor, NotebookNumbers
 from gradcheck_magic._diagnosis.phrases import factor_text
 from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._wording import listed
@@ -197,8 +197,9 @@ class Zero(Multiple):
 
 
 def _made(mismatches: tuple[Mismatch, ...], factor: float, uncertainty: float) -> Scale:
-    kind = Sign if factor == -1 else Scale
-    return kind(mismatches, factor=factor, factor_uncertainty=uncertainty)
+    if abs(factor + 1) <= WHOLE_WITHIN:
+        return Sign(mismatches, factor=-1.0, factor_uncertainty=uncertainty)
+    return Scale(mismatches, factor=factor, factor_uncertainty=uncertainty)
 
 
 def _n_telling(sample: Sample) -> int:

@@ -75,9 +75,12 @@ class Unknown(Finding):
 def compared(cosine: float, ratio: float) -> str:
     """Say how far a gradient is from the numerical one, given their cosine and length ratio."""
     # The law of cosines, without squares: a ratio may be as large as a float can be.
-    off = math.hypot(ratio - 1, math.sqrt(ratio) * math.sqrt(2 * (1 - min(cosine, 1.0))))
+    off = math.hypot(ratio - 1, math.sqrt(ratio) * math.sqrt(2 * (1 - min(abs(cosine), 1.0))))
     if off < SMALL_DIFFERENCE:
-        return f"it differs from the numerical gradient by {100 * off:.2g} %"
+        percent = f"by {100 * off:.2g} %"
+        if cosine < 0:
+            return f"it differs from −1 times the numerical gradient {percent}"
+        return f"it differs from the numerical gradient {percent}"
     long = f"{ratio:.3g} times as long"
     if abs(cosine) > 1 - ALIGNED:
         direction = "the same direction as" if cosine > 0 else "the opposite direction of"
