@@ -82,6 +82,11 @@ DEAD = put(G, np.s_[:, [1, 4]], 0.0)
 
 
 @pytest.mark.parametrize(("analytic", "numerical", "cause", "details"), [
+    pytest.param(put(G, ([0, 2, 3], [1, 5, 0]), 1.7 * G[[0, 2, 3], [1, 5, 0]]), G, Cause.ENTRIES,
+                 {"within": "SCALE", "factor": pytest.approx(1.7)}, id="a factor of some entries"),
+    pytest.param(put(G, (1, 2), -G[1, 2]), G, Cause.ENTRIES, {"within": "SIGN", "factor": -1},
+                 id="HARD: the sign of an entry"),
+    pytest.param(put(G, (1, 2), 9.0), G, Cause.ENTRIES, {"n_wrong": 1}, id="another entry"),
     pytest.param(put(G, (1, 2), np.nan), G, Cause.ENTRIES, {"n_not_finite": 1, "indices": [(1, 2)]},
                  id="not finite"),
     pytest.param(G, 0 * G, Cause.COST_IGNORES_PARAMETERS, {"within": BAR}, id="flat"),

@@ -106,6 +106,8 @@ SAID = {
     "mean": (AxisTooMany, {"how": "mean", "axes": (0,)}, (W,), {"dW"}, (0,)),
     "slice": (Slice, {"sides": [[2], [0, 1, 2, 3]], "n_right": 8}, (W,), {"dW"}, (2,)),
     "entries": (Entries, ENTRIES, (W,), {"dW"}, (2, 12, 0, 1, 2, 3)),
+    "a factor of entries": (Entries, {**ENTRIES, "within": "SCALE", "factor": 3.25}, (W,), {"dW"},
+                            (3.25, 2, 12)),
     "zero entries": (Entries, {**ENTRIES, "within": "ZERO"}, (W,), {"dW"}, (2, 12, 0, 1)),
     "not finite": (NotFinite, {"n_not_finite": 4, "indices": []}, (W,), {"dW"}, (4, 12)),
     "clipped": (Clipped, {"clipped": 0.125}, (W, V), {"dW", "dV"}, (0.125,)),

@@ -8,9 +8,10 @@ from typing import Self
 
 import numpy as np
 
+from gradcheck_magic._diagnosis.causes.scale import Scale, Zero
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding
 from gradcheck_magic._diagnosis.mismatch import NO_GRADIENT, Mismatch, Sample
-from gradcheck_magic._diagnosis.phrases import at_kinks, signed
+from gradcheck_magic._diagnosis.phrases import at_kinks, factor_text, signed
 from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._wording import listed
 
@@ -156,8 +157,10 @@ class Entries(Finding):
     n_wrong: int
     n_right: int
     indices: Indices
-    # "ZERO" if all of them are zero.
+    # "ZERO", "SIGN" or "SCALE", if that explains all of them, and the factor.
     within: str | None = None
+    factor: float | None = None
+    factor_uncertainty: float = 0.0
 
     @classmethod
     def recognise(cls, mismatch: Mismatch, case: Case) -> Entries | None:
@@ -168,13 +171,15 @@ class Entries(Finding):
         # In a vector, or if there are many in a matrix, the wrong entries may be those of some
         # units: an error closer to the output may be confined to these.
         firm = len(mismatch.squeezed) > 1 and FEW_ENTRIES * n_wrong <= mismatch.size
+        part = mismatch.where(mismatch.wrong)
+        within = Zero.recognise(part, case) or Scale.of((part,), part.sample, case.numbers)
         return cls(
             (mismatch,),
             n_wrong=n_wrong,
             n_right=mismatch.n_right,
             indices=_indices(mismatch),
-            within=Cause.ZERO.name if mismatch.where(mismatch.wrong).is_zero else None,
             firm=firm,
+            **({"within": within.cause.name, **within.details} if within else {}),
         )
 
     def sentence(self, case: Case) -> str:
@@ -185,6 +190,12 @@ class Entries(Finding):
         which = f"in {n:,} of {size:,} entries, {listed(labels, code=False)},"
         right = f"correct in {'the' if n + self.n_right == size else f'{self.n_right:,}'} others"
         these = "that entry" if n == 1 else "these entries"
+        if self.factor is not None:
+            factor = factor_text(self.factor, self.factor_uncertainty)
+            return (
+                f"{self.gradients} is {factor} times the numerical gradient {which} and {right}. "
+                f"Look at what is special about {these}."
+            )
         if self.within is None:
             look = (
                 f" Look at what {self.gradients} sums over, and at what is special about {these}."
