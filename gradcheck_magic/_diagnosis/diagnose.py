@@ -25,7 +25,7 @@ from gradcheck_magic._diagnosis.causes.mask import Mask
 from gradcheck_magic._diagnosis.causes.regularization import Regularization
 from gradcheck_magic._diagnosis.causes.scale import Multiple, Scale, Zero
 from gradcheck_magic._diagnosis.causes.slice import Slice
-from gradcheck_magic._diagnosis.causes.stale import PreviousCheck, Update
+from gradcheck_magic._diagnosis.causes.stale import OtherParameters, PreviousCheck, Update
 from gradcheck_magic._diagnosis.causes.swapped import Swapped
 from gradcheck_magic._diagnosis.causes.symmetrised import Symmetrised
 from gradcheck_magic._diagnosis.causes.times_array import TimesArray
@@ -169,6 +169,7 @@ CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
     # What a few more evaluations of the cost show.
     PreviousCheck.among,
     Update.among,
+    OtherParameters.among,
     BroadcastInCost.among,
     # What the order of the parameters shows.
     Upstream.among,

@@ -84,7 +84,8 @@ class NotebookNumbers:
     Attributes
     ----------
     arrays : dict of ndarray
-        The arrays that may hold a factor for each entry, row or column, by name.
+        The arrays that may hold a factor for each entry, row or column, or other values of the
+        parameters, by name.
     """
 
     def __init__(
@@ -116,11 +117,11 @@ class NotebookNumbers:
         self._read = {label for label, _ in in_cost}
         own_arrays = [(label, parameter.array) for label, parameter in parameters]
         self.arrays = {
-            label: leaf.astype(np.float64)
+            label: leaf.astype(np.float64, copy=False)
             for label, leaf in reversed((*in_cost, *own_arrays, *elsewhere))
-            if isinstance(leaf, np.ndarray)
+            if type(leaf) is np.ndarray
             and leaf.dtype.kind in "fiu"
-            and SHORTEST_LENGTH <= leaf.size <= LARGEST_ARRAY
+            and 0 < leaf.size <= LARGEST_ARRAY
         }
 
     @functools.cached_property

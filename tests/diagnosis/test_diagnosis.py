@@ -922,6 +922,32 @@ def test_stale_after_many_updates(rate, cause):
     assert [d.cause for d in check.diagnoses] == [cause]
 
 
+def by_signs(net):
+    """Return parameters after an update that leads in another direction than the gradient."""
+    return {n: v - 0.05 * np.sign(net.grads()[f"d{n}"]) for n, v in net.params.items()}
+
+
+SUFFIXES = {"W1_new", "b1_new", "W2_new"}
+
+
+@pytest.mark.parametrize(("names", "found"), [
+    pytest.param(lambda new: {"new": new}, {"new['W1']", "new['b1']", "new['W2']"}, id="a dict"),
+    pytest.param(lambda new: {f"{n}_new": v for n, v in new.items()}, SUFFIXES, id="names"),
+    pytest.param(lambda new: {"W1": new["W1"], "old": {**new, "b3": np.zeros((3, 1))}}, None,
+                 id="HARD: not all of them"),
+    pytest.param(lambda new: {"new": {n: v + 0.01 for n, v in new.items()}}, None,
+                 id="HARD: others"),
+])  # fmt: skip
+def test_correct_at_other_arrays_of_the_notebook(names, found):
+    net = Digits()
+    new = by_signs(net)
+    check = check_gradients(net.params, net.grads(p=new), net.cost, names=names(new))
+    said = {d.cause: d.sentence for d in check.diagnoses}
+    assert (Cause.STALE in said) == (found is not None)
+    if found:
+        assert found <= set(re.findall(r"`([^`]*)`", said[Cause.STALE]))
+
+
 def test_stale_and_wrong():
     """A gradient that is wrong before and after an update is not called stale."""
     net = Digits()
@@ -958,8 +984,9 @@ def test_previous():
         "have changed since. Compute the gradient again."
     )
     assert diagnosis.names == ("W1", "b1", "W2", "b2", "W3", "b3")
-    others = {d.cause for d in checked(net, grads, params).diagnoses}
-    assert Cause.STALE not in others
+    (other,) = checked(net, grads, params).diagnoses
+    assert "previous check" not in other.sentence
+    assert "other parameters in the notebook, `self.params['W1']`" in other.sentence
 
 
 def test_a_constant_of_few_digits():

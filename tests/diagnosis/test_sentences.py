@@ -19,7 +19,7 @@ from gradcheck_magic._diagnosis.causes.mask import Mask
 from gradcheck_magic._diagnosis.causes.regularization import Regularization
 from gradcheck_magic._diagnosis.causes.scale import Scale, Sign, Zero
 from gradcheck_magic._diagnosis.causes.slice import Slice
-from gradcheck_magic._diagnosis.causes.stale import PreviousCheck, Update
+from gradcheck_magic._diagnosis.causes.stale import OtherParameters, PreviousCheck, Update
 from gradcheck_magic._diagnosis.causes.swapped import Swapped
 from gradcheck_magic._diagnosis.causes.symmetrised import MEAN, SUM, Symmetrised
 from gradcheck_magic._diagnosis.causes.times_array import TimesArray
@@ -121,6 +121,8 @@ SAID = {
     "stale": (Update, {"learning_rate": 0.05, "name": "lr"}, (W, V), {"dW", "dV", "lr"},
               (0.05,)),
     "stale, unnamed": (Update, {"learning_rate": 0.05, "name": ""}, (W,), {"dW"}, (0.05,)),
+    "elsewhere": (OtherParameters, {"arrays": ["old['W']", "old['V']"]}, (W, V),
+                  {"dW", "dV", "old['W']", "old['V']", "J"}, ()),
     "after": (Update, {"learning_rate": 0.05, "name": "", "how": "after"}, (W,), {"dW", "J"},
               (0.05,)),
     "times itself": (TimesArray, {"how": "times", "array": "W"}, (W,), {"dW", "W"}, (12,)),

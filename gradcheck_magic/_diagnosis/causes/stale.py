@@ -26,8 +26,9 @@ from gradcheck_magic._diagnosis.gradient_of_other_cost import (
 )
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, has_few_digits, norm
 from gradcheck_magic._result.cause import Cause
+from gradcheck_magic._wording import listed
 
-__all__ = ["USUAL_RATES", "PreviousCheck", "Update"]
+__all__ = ["USUAL_RATES", "OtherParameters", "PreviousCheck", "Update"]
 
 # The step along the line for slopes, in units of max(1, the largest entry of θ).
 STEP_ALONG_LINE = 1e-5
@@ -45,6 +46,8 @@ LEAST_ERROR = 1e-5
 # has few digits, within its own, is the one that was chosen.
 ROUGHLY = 1e-3
 DIGITS_OF_FACTOR = 4
+# The largest number of other arrays that a sentence names.
+NAMED_ARRAYS = 3
 # If the slope along the line is this close to the required one, other directions are tried.
 SIMILAR = 1e-3
 # No learning rate is tried that would have moved θ by more than this many times its length. People
@@ -79,6 +82,59 @@ class PreviousCheck(Finding):
             f"check, {self.extent}: the parameters, the data or the cost have changed "
             "since. Compute the gradient again."
         )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OtherParameters(Finding):
+    """Gradients that are correct at other arrays of the notebook, such as updated ones."""
+
+    cause = Cause.STALE
+
+    # The names of these arrays, one for each parameter.
+    arrays: list[str]
+
+    @classmethod
+    def among(cls, case: Case) -> list[Finding]:
+        """Recognise the gradient at arrays that are named like the parameters."""
+        cost, fitting = case.cost, case.fitting
+        if cost is None or not all(m.is_whole and m.is_finite for m in fitting):
+            return []
+        function = NoisyFunction(Patience(cost.at), cost.best.noise)
+        for arrays in _arrays_like(case) if fitting else ():
+            there = case.theta.copy()
+            for mismatch, name in zip(case.mismatches, arrays, strict=True):
+                there[mismatch.part] = case.numbers.arrays[name].ravel()
+            moved = not np.array_equal(there, case.theta)
+            if moved and is_gradient_of(function, there, fitting):
+                return [cls(tuple(m for m in fitting if m.is_wrong), arrays=arrays)]
+        return []
+
+    def sentence(self, case: Case) -> str:
+        """Return the arrays."""
+        belong = "belongs" if len(self.mismatches) == 1 else "belong"
+        arrays = listed(self.arrays, most=NAMED_ARRAYS)
+        return (
+            f"{self.gradients} {belong} to other parameters in the notebook, {arrays}: there, the "
+            "gradient is correct, in several random directions. Compute the gradient and "
+            f"`{case.cost_name}` with the same parameters."
+        )
+
+
+def _arrays_like(case: Case) -> Iterator[list[str]]:
+    """Yield the names of arrays with the shapes of all parameters, and with names like theirs.
+
+    Such are ``old["W"]`` and ``old["b"]``, ``W_old`` and ``b_old``, or ``old[0]`` and ``old[1]``.
+    """
+    patterns: dict[str, dict[Mismatch, str]] = {}
+    for mismatch in case.mismatches:
+        # Only the index of an item is also that of an item of another list.
+        own = mismatch.name[max(mismatch.name.find("["), 0) :]
+        for name, array in case.numbers.arrays.items():
+            if own in name and array.shape == mismatch.parameter.shape:
+                patterns.setdefault(name.replace(own, "*", 1), {})[mismatch] = name
+    for found in patterns.values():
+        if len(found) == len(case.mismatches):
+            yield list(found.values())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -88,6 +88,8 @@ def _candidates(mismatch: Mismatch, case: Case) -> Iterator[tuple[str, int | Non
     yield mismatch.name, None, theta
     yield _exponential(mismatch), None, np.exp(theta)
     for name, array in case.numbers.arrays.items():
+        if array.size < TELLING_ENTRIES:
+            continue
         if array.shape == shape:
             yield name, None, array.ravel()
         elif array.ndim == 1:
