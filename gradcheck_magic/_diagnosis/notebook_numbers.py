@@ -24,7 +24,8 @@ NAME_DEPTH = 2
 LONGEST_LISTED = 32
 # The range of lengths that may be sizes of batches or layers.
 SHORTEST_LENGTH, LONGEST_LENGTH = 2, 1_000_000
-# Arrays of factors are smaller.
+# Arrays of factors are smaller, and among so many of their shape.
+MOST_OF_A_SHAPE = 32
 LARGEST_ARRAY = 10_000
 # A factor this close to a whole number, or to the reciprocal of one, counts as that number.
 WHOLE_WITHIN = 1e-5
@@ -123,6 +124,15 @@ class NotebookNumbers:
             and leaf.dtype.kind in "fiu"
             and 0 < leaf.size <= LARGEST_ARRAY
         }
+
+    @functools.cached_property
+    def arrays_by_shape(self) -> dict[tuple[int, ...], list[str]]:
+        """The names of these arrays, first those that the cost reads; of many, only some."""
+        names: dict[tuple[int, ...], list[str]] = {}
+        for name in reversed(self.arrays):
+            same = names.setdefault(self.arrays[name].shape, [])
+            same += [name] * (len(same) < MOST_OF_A_SHAPE)
+        return names
 
     @functools.cached_property
     def factors(self) -> tuple[float, ...]:

@@ -125,16 +125,15 @@ def _arrays_like(case: Case) -> Iterator[list[str]]:
 
     Such are ``old["W"]`` and ``old["b"]``, ``W_old`` and ``b_old``, or ``old[0]`` and ``old[1]``.
     """
-    patterns: dict[str, dict[Mismatch, str]] = {}
-    for mismatch in case.mismatches:
-        # Only the index of an item is also that of an item of another list.
-        own = mismatch.name[max(mismatch.name.find("["), 0) :]
-        for name, array in case.numbers.arrays.items():
-            if own in name and array.shape == mismatch.parameter.shape:
-                patterns.setdefault(name.replace(own, "*", 1), {})[mismatch] = name
-    for found in patterns.values():
-        if len(found) == len(case.mismatches):
-            yield list(found.values())
+    arrays = case.numbers.arrays
+    # Only the index of an item is also that of an item of another list.
+    own = [m.name[max(m.name.find("["), 0) :] for m in case.mismatches]
+    shapes = [m.parameter.shape for m in case.mismatches]
+    for like_first in (name for name in arrays if own[0] in name):
+        before, _, after = like_first.partition(own[0])
+        names = (f"{before}{each}{after}" for each in own)
+        if all(n in arrays and arrays[n].shape == s for n, s in zip(names, shapes, strict=True)):
+            yield [f"{before}{each}{after}" for each in own]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

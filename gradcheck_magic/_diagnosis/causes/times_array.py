@@ -87,16 +87,16 @@ def _candidates(mismatch: Mismatch, case: Case) -> Iterator[tuple[str, int | Non
     theta, shape = mismatch.sample.theta, mismatch.parameter.shape
     yield mismatch.name, None, theta
     yield _exponential(mismatch), None, np.exp(theta)
-    for name, array in case.numbers.arrays.items():
-        if array.size < TELLING_ENTRIES:
-            continue
-        if array.shape == shape:
-            yield name, None, array.ravel()
-        elif array.ndim == 1:
-            for axis, length in enumerate(shape):
-                if length == array.size:
-                    beside = [length if k == axis else 1 for k in range(len(shape))]
-                    yield name, axis, np.broadcast_to(array.reshape(beside), shape).ravel()
+    arrays, by_shape = case.numbers.arrays, case.numbers.arrays_by_shape
+    # A single entry is some other one times a third by chance.
+    for name in by_shape.get(shape, ()) if mismatch.size > 1 else ():
+        yield name, None, arrays[name].ravel()
+    if len(shape) < 2:  # noqa: PLR2004 (rows and columns)
+        return
+    for axis, length in enumerate(shape):
+        beside = [length if k == axis else 1 for k in range(len(shape))]
+        for name in by_shape.get((length,), ()) if length > 1 else ():
+            yield name, axis, np.broadcast_to(arrays[name].reshape(beside), shape).ravel()
 
 
 def _exponential(mismatch: Mismatch) -> str:
