@@ -88,7 +88,7 @@ def _candidates(mismatch: Mismatch, case: Case) -> Iterator[tuple[str, int | Non
     yield mismatch.name, None, theta
     yield _exponential(mismatch), None, np.exp(theta)
     arrays, by_shape = case.numbers.arrays, case.numbers.arrays_by_shape
-    # A single entry is some other one times a third by chance.
+    # Of many numbers, one is the factor of a single entry by chance.
     for name in by_shape.get(shape, ()) if mismatch.size > 1 else ():
         yield name, None, arrays[name].ravel()
     if len(shape) < 2:  # noqa: PLR2004 (rows and columns)
