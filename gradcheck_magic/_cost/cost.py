@@ -158,6 +158,11 @@ class Cost:
         return (self._evaluator.seconds_each + OVERHEAD) / (self._pool.size if self._pool else 1)
 
     @property
+    def has_upstream(self) -> bool:
+        """True if the function returns an output whose dJ/d(output) is given."""
+        return self._evaluator.upstream is not None
+
+    @property
     def deadline(self) -> float:
         """The time, according to `time.perf_counter`, after which nothing more is evaluated."""
         return self._evaluator.deadline

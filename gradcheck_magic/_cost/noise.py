@@ -136,7 +136,11 @@ class _Line:
         """
         values = self.values(spacing)
         level, rise = noise_level(values), abs(values[-1] - values[0])
-        if not criteria.visible * level * len(values) < rise < criteria.most * max(map(abs, values)):
+        if (
+            not criteria.visible * level * len(values)
+            < rise
+            < criteria.most * max(map(abs, values))
+        ):
             return False
         others = (noise_level(self.values(each)) for each in (spacing / criteria.finer, -spacing))
         return all(other > criteria.part * level > 0 for other in others)

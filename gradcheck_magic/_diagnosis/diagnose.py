@@ -25,8 +25,10 @@ from gradcheck_magic._diagnosis.causes.mask import Mask
 from gradcheck_magic._diagnosis.causes.regularization import Regularization
 from gradcheck_magic._diagnosis.causes.scale import Multiple, Scale, Zero
 from gradcheck_magic._diagnosis.causes.slice import Slice
-from gradcheck_magic._diagnosis.causes.stale import PreviousCheck, Update
+from gradcheck_magic._diagnosis.causes.stale import OtherParameters, PreviousCheck, Update
 from gradcheck_magic._diagnosis.causes.swapped import Swapped
+from gradcheck_magic._diagnosis.causes.symmetrised import Symmetrised
+from gradcheck_magic._diagnosis.causes.times_array import TimesArray
 from gradcheck_magic._diagnosis.causes.transposed import Transposed
 from gradcheck_magic._diagnosis.causes.unknown import Unknown
 from gradcheck_magic._diagnosis.causes.upstream import Upstream
@@ -37,6 +39,7 @@ from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._diagnosis.scan_reasons import unlocated
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter
+from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.compare import Comparison
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.scan import Scan
@@ -154,9 +157,12 @@ CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
     Zero.each,
     Scale.each,
     Transposed.each,
+    Symmetrised.each,
     Regularization.each,
     AxisTooMany.each,
+    TimesArray.each,
     Mask.each,
+    Clipped.each,
     Slice.each,
     Entries.each,
     # What several parameters show.
@@ -166,6 +172,7 @@ CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
     # What a few more evaluations of the cost show.
     PreviousCheck.among,
     Update.among,
+    OtherParameters.among,
     BroadcastInCost.among,
     # What the order of the parameters shows.
     Upstream.among,
@@ -176,10 +183,11 @@ CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
 def _mismatches(
     pairing: Pairing, comparison: Comparison, measured: MeasuredEntries, scan: Scan | None
 ) -> Iterator[Mismatch]:
-    # At a kink, any value between the slopes on both sides is correct.
     half_gap = np.where(measured.kinked, measured.high - measured.low, 0.0) / 2
     numerical = np.where(measured.kinked, measured.low + half_gap, measured.numerical)
-    bars = measured.uncertainty + half_gap
+    # At a kink, any value between the slopes on both sides is correct, and none beyond them: a
+    # model may be off by `CLEAR` bars.
+    bars = measured.uncertainty + half_gap / CLEAR
     wrong = comparison.wrong | comparison.inspect
     parts = zip(measured.parts(pairing), pairing.gradient_names, pairing.gradients, strict=True)
     for i, ((parameter, part, ks), gradient_name, analytic) in enumerate(parts):
@@ -199,6 +207,7 @@ def _mismatches(
             sides=sides,
             right=right,
             dtype=pairing.gradient_dtypes[i],
+            half_gap=half_gap[part],
         )
 
 

@@ -9,15 +9,16 @@ belongs to J.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, norm
 
-__all__ = ["NOISE_BARS", "NoisyFunction", "is_gradient_of"]
+__all__ = ["NOISE_BARS", "NoisyFunction", "Patience", "is_gradient_of"]
 
 Vector = NDArray[np.float64]
 
@@ -36,6 +37,29 @@ LEAST_DIRECTIONS = 8
 BY_CHANCE = -6.0
 # Of more parameters than this, several share a direction: every evaluation goes through all of θ.
 MOST_DIRECTIONS = 64
+# An evaluation far from θ is slow if it takes this many times as long as the fastest one, and more
+# seconds than a busy machine may take from a fast one.
+FAR_SLOWER, LEAST_SLOW = 10.0, 0.5
+
+
+@dataclass
+class Patience:
+    """J(θ) far away, where a solver may need ages: after one slow evaluation, J is nan."""
+
+    evaluate: Callable[[Vector], float]
+    fastest: float = field(default=math.inf, init=False)
+    is_over: bool = field(default=False, init=False)
+
+    def __call__(self, theta: Vector) -> float:
+        """Return J(θ), unless an evaluation before this one was slow."""
+        if self.is_over:
+            return math.nan
+        started = time.perf_counter()
+        value = self.evaluate(theta)
+        seconds = time.perf_counter() - started
+        self.fastest = min(self.fastest, seconds)
+        self.is_over = seconds > max(FAR_SLOWER * self.fastest, LEAST_SLOW)
+        return value
 
 
 @dataclass(frozen=True)
@@ -80,11 +104,13 @@ def is_gradient_of(
         apart = abs(expected - float(sample.numerical @ v))
         step = STEP_OF_DIRECTION * max(1.0, float(np.max(np.abs(theta[part]))))
         near = function.slope(theta, direction, step)
-        if not abs(near - expected) <= DOUBTFUL * apart:
+        noise = NOISE_BARS * function.noise / step
+        # Where both gradients are zero, as before batch norm, noise is all that there is.
+        if not abs(near - expected) <= max(DOUBTFUL * apart, noise):
             return False
         far = function.slope(theta, direction, 2 * step)
         # The truncation error of the smaller step is a third of the difference between the two.
-        allowed = NOISE_BARS * function.noise / step + abs(far - near) + given * apart
+        allowed = noise + abs(far - near) + given * apart
         allowed += LEFT_OVER * norm(sample.analytic)
         if not abs(near - expected) <= allowed:
             return False

@@ -52,7 +52,8 @@ class Boundary:
     def is_numbered(self) -> bool:
         """True if names give the order, rather than the order of the arguments alone."""
         sides = [self.before] if self.after is None else [self.after, self.before]
-        return all(_numbers(side.name) for side in sides)
+        # The index of a list is the order of its items.
+        return all(_numbers(side.name) and not side.name.endswith("]") for side in sides)
 
 
 class Layers:
@@ -74,9 +75,13 @@ class Layers:
                 self.layers.append([mismatch])
         self._layer_of = {m: layer for layer in self.layers for m in layer}
 
+    def of(self, mismatch: Mismatch) -> Sequence[Mismatch]:
+        """Return the layer of a parameter."""
+        return self._layer_of.get(mismatch, ())
+
     def beside(self, mismatch: Mismatch) -> list[Mismatch]:
         """Return the other parameters of its layer, going by the numbers in the names."""
-        return [m for m in self._layer_of.get(mismatch, ()) if m is not mismatch]
+        return [m for m in self.of(mismatch) if m is not mismatch]
 
     def weights_of(self, bias: Mismatch) -> list[Mismatch]:
         """Return the matrices in the layer of a vector; none for a matrix."""
@@ -122,25 +127,56 @@ def boundary(layers: Layers, unexplained: Sequence[Mismatch]) -> Boundary | None
         if start > first_right:
             continue
         found = _boundary_in(layers.layers, last, wrong, order, start)
-        if found is not None and _is_established(found, is_everything=layers.is_everything):
-            beyond = itertools.chain(*layers.layers[last + 1 : last + 2])
-            # If the other side has an unexplained error, it may be the same one.
+        if found is not None and _is_established(found, order, layers):
+            # If the other side has an unexplained error, it may be the same one. Without numbers,
+            # these parameters are no chain if there is one anywhere further on.
+            furthest = last + 2 if found.is_numbered else None
+            beyond = itertools.chain(*layers.layers[last + 1 : furthest])
             return None if any(m in unexplained for m in beyond) else found
     return None
 
 
-def _is_established(place: Boundary, *, is_everything: bool) -> bool:
+def _is_established(place: Boundary, order: Sequence[Mismatch], layers: Layers) -> bool:
     """Return True if both sides are connected; at the very end, if nothing unchecked follows."""
+    if place.is_numbered:
+        # An error spreads to all units of the layers before it.
+        earlier = [m for m in place.explained if m not in layers.of(place.before)]
+        if any(map(_is_mostly_right, earlier)):
+            return False
+    elif all(map(_is_mostly_right, place.explained)):
+        return False
     if place.after is None:
-        return is_everything
+        return layers.is_everything
     if place.is_numbered:
         return True
+    if _are_side_by_side(place, order):
+        return False
     # Connected parameters share a length, or a length times a number of gates.
     return any(
         max(one, other) / min(one, other) in GATES
         for one in place.after.squeezed
         for m in place.explained
         for other in m.squeezed
+    )
+
+
+def _is_mostly_right(mismatch: Mismatch) -> bool:
+    """Return True if more than half of the entries with a gradient are correct."""
+    n_right = int((mismatch.right & mismatch.sample.is_nonzero).sum())
+    return n_right > int(mismatch.wrong.sum())
+
+
+def _are_side_by_side(place: Boundary, order: Sequence[Mismatch]) -> bool:
+    """Return True for matrices with the same input, such as those of several gates, or one unit.
+
+    In a chain, one that leads back comes before the next one from the same length to another.
+    """
+    if place.after is None or _are_one_unit(place.before, place.after):
+        return True
+    shape, shapes = place.after.squeezed, {m.squeezed for m in order}
+    is_matrix = len(shape) == 2  # noqa: PLR2004 (not a kernel)
+    return (
+        is_matrix and shape[::-1] not in shapes and shape in {m.squeezed for m in place.explained}
     )
 
 

@@ -18,7 +18,16 @@ from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._result.parameter_check import index_of
 
-__all__ = ["COINCIDENCE", "NO_GRADIENT", "TOLERANCE", "Mismatch", "Sample", "Sides", "norm"]
+__all__ = [
+    "COINCIDENCE",
+    "NO_GRADIENT",
+    "TOLERANCE",
+    "Mismatch",
+    "Sample",
+    "Sides",
+    "has_few_digits",
+    "norm",
+]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -35,6 +44,8 @@ COINCIDENCE = -5.0
 STANDS_OUT = 10.0
 # A value this small compared with the rest counts as zero: it is what rounding leaves of a zero.
 NO_GRADIENT = 1e-14
+# A number that is exact with so many digits is round.
+FEW_DIGITS = 3
 # The error bar of values measured to the last bit, in units of the largest value.
 LEAST_BAR = 1e-15
 
@@ -45,6 +56,11 @@ def norm(vector: Vector) -> float:
     if not 0 < largest < np.inf:
         return largest
     return largest * float(np.linalg.norm(vector / largest))
+
+
+def has_few_digits(number: float, digits: int = FEW_DIGITS) -> bool:
+    """Return True for a number that these digits give exactly, as far as a reader cares."""
+    return abs(number - float(f"{number:.{digits}g}")) <= TOLERANCE * abs(number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +131,9 @@ class Sample:
 
     def fitted(self, target: Vector, regressor: Vector, bar: Vector) -> tuple[float, float]:
         """Return c and its uncertainty in target ≈ c · regressor, weighted by the error bars."""
-        largest = float(np.max(np.abs(target), initial=0.0, where=self.known))
+        known = self.known & np.isfinite(bar) & np.isfinite(target)
+        largest = float(np.max(np.abs(target), initial=0.0, where=known))
         bar = np.maximum(bar, LEAST_BAR * max(largest, 1e-300))
-        known = np.isfinite(bar) & np.isfinite(target)
         if not known.any():
             return np.nan, np.inf
         # Scale by the narrowest bar, so that the squares do not overflow.
@@ -157,6 +173,12 @@ def _spread(analytic: Vector, numerical: Vector, bar: Vector) -> Vector:
     return np.full(len(analytic), max(typical, 1e-300))
 
 
+def _placed(values: Vector, places: NDArray[np.intp], size: int) -> Vector:
+    vector = np.zeros(size)
+    vector[places] = values
+    return vector
+
+
 @dataclass(frozen=True, eq=False)
 class Mismatch:
     """The gradient of one parameter, correct or wrong.
@@ -176,6 +198,8 @@ class Mismatch:
         The number of entries outside the sample that are known to be correct.
     dtype : dtype
         That of the gradient as it was given.
+    half_gap : ndarray, optional
+        Half the gap between the slopes on both sides of θ, where it is on a kink; 0 elsewhere.
     """
 
     parameter: Parameter
@@ -186,6 +210,7 @@ class Mismatch:
     is_bug: bool
     n_right_elsewhere: int = 0
     dtype: np.dtype[Any] = DOUBLES
+    half_gap: Vector | None = None
 
     @classmethod
     def of(
@@ -200,6 +225,7 @@ class Mismatch:
         sides: Sides | None = None,
         right: tuple[Mask, float] | None = None,
         dtype: np.dtype[Any] = DOUBLES,
+        half_gap: Vector | None = None,
     ) -> Self:
         """Return a mismatch from analytic and numerical values, error bars and rounding.
 
@@ -222,8 +248,10 @@ class Mismatch:
         rounding[places], everywhere[places] = values[3], wrong
         spread = _spread(analytic, numerical, bar)
         sample = Sample(analytic, numerical, theta.astype(np.float64), bar, rounding, spread)
+        if half_gap is not None:
+            half_gap = _placed(half_gap, places, len(chosen))
         known_as = parameter, gradient_name, sides, sample, everywhere, is_bug
-        return cls(*known_as, n_right_elsewhere, dtype)
+        return cls(*known_as, n_right_elsewhere, dtype, half_gap)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -273,7 +301,11 @@ class Mismatch:
         sample = self.sample
         off = sample.off[self.wrong & sample.known & np.isfinite(sample.analytic)]
         typical = norm(off) / np.sqrt(max(len(off), 1))
-        right: Mask = ~self.wrong & (STANDS_OUT * CLEAR * sample.allowed <= typical)
+        allowed = sample.allowed
+        if self.half_gap is not None:
+            # Between the slopes on both sides of a kink, any value is correct.
+            allowed = allowed - self.half_gap / CLEAR
+        right: Mask = ~self.wrong & (STANDS_OUT * CLEAR * allowed <= typical)
         return right
 
     @property
@@ -309,4 +341,6 @@ class Mismatch:
 
     def where(self, mask: Mask) -> Self:
         """Return a copy with only some of the entries."""
-        return replace(self, sample=self.sample.where(mask), wrong=self.wrong[mask])
+        half_gap = None if self.half_gap is None else self.half_gap[mask]
+        some = self.sample.where(mask)
+        return replace(self, sample=some, wrong=self.wrong[mask], half_gap=half_gap)

@@ -16,7 +16,7 @@ from gradcheck_magic._inputs.arrays import library_of
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Names, array_leaves
 
-__all__ = ["Factor", "NotebookNumbers", "Strength"]
+__all__ = ["WHOLE_WITHIN", "Factor", "NotebookNumbers", "Strength"]
 
 # The depth to which called functions, and containers, are searched for names.
 NAME_DEPTH = 2
@@ -24,6 +24,9 @@ NAME_DEPTH = 2
 LONGEST_LISTED = 32
 # The range of lengths that may be sizes of batches or layers.
 SHORTEST_LENGTH, LONGEST_LENGTH = 2, 1_000_000
+# Arrays of factors are smaller, and among so many of their shape.
+MOST_OF_A_SHAPE = 32
+LARGEST_ARRAY = 10_000
 # A factor this close to a whole number, or to the reciprocal of one, counts as that number.
 WHOLE_WITHIN = 1e-5
 # Larger factors have no meaning.
@@ -78,6 +81,12 @@ class NotebookNumbers:
 
     Variables that the cost reads come first, then the parameters themselves, then the rest of the
     namespace. The gradients, `grads`, are left out: they cannot explain themselves.
+
+    Attributes
+    ----------
+    arrays : dict of ndarray
+        The arrays that may hold a factor for each entry, row or column, or other values of the
+        parameters, by name.
     """
 
     def __init__(
@@ -107,6 +116,23 @@ class NotebookNumbers:
             if not _is_array(leaf) and (number := _finite(leaf)):
                 self._numbers.setdefault(label, number)
         self._read = {label for label, _ in in_cost}
+        own_arrays = [(label, parameter.array) for label, parameter in parameters]
+        self.arrays = {
+            label: leaf.astype(np.float64, copy=False)
+            for label, leaf in reversed((*in_cost, *own_arrays, *elsewhere))
+            if type(leaf) is np.ndarray
+            and leaf.dtype.kind in "fiu"
+            and 0 < leaf.size <= LARGEST_ARRAY
+        }
+
+    @functools.cached_property
+    def arrays_by_shape(self) -> dict[tuple[int, ...], list[str]]:
+        """The names of these arrays, first those that the cost reads; of many, only some."""
+        names: dict[tuple[int, ...], list[str]] = {}
+        for name in reversed(self.arrays):
+            same = names.setdefault(self.arrays[name].shape, [])
+            same += [name] * (len(same) < MOST_OF_A_SHAPE)
+        return names
 
     @functools.cached_property
     def factors(self) -> tuple[float, ...]:

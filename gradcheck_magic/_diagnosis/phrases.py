@@ -9,7 +9,7 @@ import numpy as np
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, norm
 from gradcheck_magic._wording import counted, listed
 
-__all__ = ["are", "digits", "factor_text", "gradients", "n_of", "numbered", "signed"]
+__all__ = ["are", "at_kinks", "digits", "factor_text", "gradients", "n_of", "numbered", "signed"]
 
 # The largest number of gradients that a sentence names; of more, it names only some.
 NAMED_GRADIENTS, NAMED_OF_MANY = 6, 3
@@ -45,6 +45,24 @@ def n_of(number: int, mismatch: Mismatch) -> str:
 def signed(number: str) -> str:
     """Return a formatted number with a minus sign in place of a hyphen."""
     return number.replace("-", "−")
+
+
+def at_kinks(mismatch: Mismatch) -> str:
+    """Say that all wrong entries are on kinks, and give the slopes at the first; empty if not."""
+    half_gap, wrong = mismatch.half_gap, np.flatnonzero(mismatch.wrong)
+    if half_gap is None or not len(wrong) or not half_gap[wrong].all():
+        return ""
+    k, sample = wrong[0], mismatch.sample
+    is_one, place = len(wrong) == 1, list(mismatch.index(int(k)))
+    middle, value = sample.numerical[k], sample.analytic[k]
+    low, high, found = (
+        signed(f"{x:.4g}") for x in (middle - half_gap[k], middle + half_gap[k], value)
+    )
+    return (
+        f" {'It is on a kink' if is_one else 'They are on kinks'} of the cost, where the gradient "
+        f"must lie between the slopes on both sides: {'' if is_one else f'at {place}, '}these are "
+        f"{low} and {high}, and it is {found}."
+    )
 
 
 def digits(sample: Sample) -> str:

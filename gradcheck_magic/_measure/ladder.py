@@ -432,7 +432,9 @@ def _kink_bound(rungs: list[Rung], k: int) -> float:
     """
     pairs = [rungs[i : i + 2] for i in (k - 1, k) if i >= 0 and i + 1 < len(rungs)]
     # Of two bounds, the one counts that is lower with all its noise.
-    bounds = [(gap + _noise_of_gap(*pair), gap) for pair in pairs for gap in [abs(gap_at_zero(*pair))]]
+    bounds = [
+        (gap + _noise_of_gap(*pair), gap) for pair in pairs for gap in [abs(gap_at_zero(*pair))]
+    ]
     bound = min(bounds)[1] if bounds else abs(rungs[k].gap) / 2
     return max(0.0, bound - 2 * rungs[k].round_off)
 

@@ -143,4 +143,3 @@ class Sampler:
             whole = tuple((0, length) for length in parameter.shape)
             n_tried = len(self.sampled.ks) - len(self.sampled.blank)
             self.sampled.regions.append(region_of(parameter, whole, n_wrong, n_tried))
-

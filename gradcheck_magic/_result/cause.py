@@ -47,8 +47,8 @@ class Diagnosis:
         The evidence, as `json` can represent it: numbers such as ``factor``, ``strength`` (the
         excess of a gradient over the correct one, in units of the parameter), ``learning_rate``
         and ``cosine``; ``indices`` or ``sides`` of the affected entries, or their ``dtype``;
-        ``axes`` and ``how`` they were mixed up; ``owners``, ``after`` and ``before``, which are
-        names of parameters.
+        ``axes`` and ``how`` they were mixed up; the ``array`` that holds the factors; ``owners``,
+        ``after`` and ``before``, which are names of parameters.
     """
 
     cause: Cause

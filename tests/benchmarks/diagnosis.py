@@ -159,7 +159,8 @@ PLANTED = {
         "activation's derivative is another": upstream("W2", "gamma beta"),
         "centre of the norm detached": upstream("gamma", "W1"),
         "spread of the norm detached": upstream("gamma", "W1"),
-        "gamma forgotten on the way back": upstream("gamma", "W1"),
+        # Each column then lacks its own factor.
+        "gamma forgotten on the way back": upstream("gamma", "W1", Cause.SCALE),
     },
     "residual": {
         "path around the block forgotten": upstream("W2", "V1"),
@@ -188,12 +189,16 @@ PLANTED = {
         "trace term forgotten": start("log_noise"),
         "only one of each pair moves an input": simple(Cause.SCALE, "inputs", factor=0.5),
         "square of the length forgotten": simple(Cause.SCALE, "inputs"),
+        "logarithm forgotten in the lengths": simple(Cause.SCALE, "log_length"),
     },
     "linear": {
         "loss's derivative is another": start("W b"),
         "exposure forgotten": start("W b"),
         "penalty forgotten": simple(Cause.REGULARIZATION, "W"),
         "penalty of the bias as well": simple(Cause.REGULARIZATION, "b"),
+    },
+    "springs": {
+        "logarithm forgotten in the stiffness": simple(Cause.SCALE, "log_stiffness"),
     },
     "lennard-jones cluster": {
         "repulsion's exponent halved": start("log_size"),

@@ -49,7 +49,12 @@ def outcome(*, wrong=False, stopped=None, is_done=False, diagnoses=(), scan=None
         "convention": Convention.FLAT, "passed_over": [], "n_evaluations": 12, **cost,
     }  # fmt: skip
     measurement = SimpleNamespace(
-        epsilon=1e-7, mode="full", scan=scan, choice="", is_done=is_done, so_far="4 of 5.",
+        epsilon=1e-7,
+        mode="full",
+        scan=scan,
+        choice="",
+        is_done=is_done,
+        so_far="4 of 5.",
         jumps=Jumps(),
     )
     comparison = compare(pairing, measured, DOUBLE_PRECISION)

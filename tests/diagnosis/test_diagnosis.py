@@ -106,6 +106,20 @@ def part(index, change):
     return changed
 
 
+def with_array(name, operation, array):
+    """Combine one gradient with an array that the parameters give."""
+    return lambda net, grads: {**grads, name: operation(grads[name], array(net.params))}
+
+
+def gamma_1(params):
+    return params["gamma1"]
+
+
+def after_an_update(net, grads):
+    """Compute the gradient at parameters that were updated, but are not those of the check."""
+    return net.grads(p=updated(net, grads, 0.03))
+
+
 def exchanged(one, other):
     return lambda net, grads: {**grads, one: grads[other], other: grads[one]}
 
@@ -301,6 +315,17 @@ PLANTED = {
     "another order": (Tied, lambda net, grads: [grads[1], grads[2], grads[0]]),
     "copied from another": (Tied, lambda net, grads: [grads[0], grads[0], grads[2]]),
     "exchanged numbers": (ClassicExercise, exchanged("db2", "dW3")),
+    "times itself": (Normalised, with_array("dgamma2", np.multiply, lambda p: p["gamma2"])),
+    "times itself, negative": (Smooth, with_array("dW1", np.multiply, lambda p: p["W1"])),
+    "by its exponential": (Smooth, with_array("dW1", np.divide, lambda p: np.exp(p["W1"]))),
+    "divided by itself": (Digits, with_array("db2", np.divide, lambda p: p["b2"])),
+    "a factor of columns forgotten": (
+        Normalised, with_array("dW3", np.divide, lambda p: p["gamma2"][:, None])
+    ),
+    "a factor of entries too many": (Normalised, with_array("dbeta1", np.multiply, gamma_1)),
+    "mean with the transpose": (Smooth, one("dW1", lambda g: (g + g.T) / 2)),
+    "sum with the transpose": (Smooth, one("dW1", lambda g: g + g.T - np.diag(np.diag(g)))),
+    "after an update": (Digits, after_an_update),
     "zero": (Digits, one("dW1", np.zeros_like)),
     "zero from one layer back": (Digits, every(np.zeros_like, "dW1", "db1")),
     "penalty missing": (Digits, penalised(lambda m: -1, *WEIGHTS)),
@@ -416,6 +441,13 @@ NEAR_MISSES = {
     "transposed, but for one entry": (
         Smooth, one("dW1", lambda g: part((2, 3), lambda x: x + SHIFT)(g.T))
     ),
+    "nearly times itself": (
+        Smooth, with_array("dW1", np.multiply, lambda p: p["W1"] + SHIFT)
+    ),
+    "nearly symmetrised": (Smooth, one("dW1", shifted(lambda g: (g + g.T) / 2))),
+    "nearly after an update": (
+        Digits, lambda net, grads: {n: g + SHIFT for n, g in after_an_update(net, grads).items()}
+    ),
     "two entries of one factor by chance": (Smooth, one("db2", lambda g: g * [1.7, 1.7])),
     "nearly exchanged": (Tied, lambda net, grads: [grads[2] + SHIFT, grads[1], grads[0] + SHIFT]),
     "the square of the parameter": (
@@ -456,6 +488,8 @@ def quadratic(change):
     [
         (np.zeros_like, Cause.ZERO),
         (lambda g: 1.25 * g, Cause.SCALE),
+        # It is also the gradient before an update with a learning rate of 0.1.
+        (lambda g: 1.2 * g, Cause.SCALE),
         (part((slice(None), 1), lambda g: 1.3 * g), Cause.SLICE),
         (part(([0, 2, 5], [1, 3, 0]), lambda g: 1.7 * g), Cause.ENTRIES),
     ],
@@ -570,6 +604,71 @@ def test_on_a_kink_no_digit_is_demanded():
     assert diagnosis.details["factor"] == pytest.approx(2)
 
 
+def lasso(*, excess, wrong):
+    """Return the diagnoses of a lasso with half its weights at zero, if some entries are wrong."""
+    random = np.random.default_rng(0)
+    X, y, w = random.normal(size=(20, 8)), random.normal(size=20), random.normal(size=8)
+    w[::2] = 0
+    dw = X.T @ (X @ w - y) / 20 + 0.1 * np.sign(w)
+    dw[wrong] += excess
+
+    def cost(w):
+        return np.mean((X @ w - y) ** 2) / 2 + 0.1 * np.abs(w).sum()
+
+    return check_gradients(w, dw, cost).diagnoses
+
+
+ON_KINKS = (
+    "`grads` is wrong in 4 of 8 entries, [0], [2], [4] and 1 more, and correct in the others. They "
+    "are on kinks of the cost, where the gradient must lie between the slopes on both sides: at "
+    "[0], these are −0.1369 and 0.0631, and it is 0.1631."
+)
+ON_ONE = (
+    "`grads` is wrong in 1 of 8 entries, [6], and correct in the others. It is on a kink of the "
+    "cost, where the gradient must lie between the slopes on both sides: these are 0.07426 and "
+    "0.2743, and it is 0.3743."
+)
+ON_NONE = (
+    "`grads` is wrong in 2 of 8 entries, [0] and [1], and correct in the others. Look at what "
+    "`grads` sums over, and at what is special about these entries."
+)
+
+
+@pytest.mark.parametrize(("excess", "wrong", "said"), [
+    pytest.param(0.2, np.s_[::2], ON_KINKS, id="HARD: beyond the slopes by half their gap"),
+    pytest.param(0.2, [6], ON_ONE, id="one of them"),
+    pytest.param(5.0, [0, 1], ON_NONE, id="HARD: not all are on kinks"),
+])  # fmt: skip
+def test_wrong_on_kinks(excess, wrong, said):
+    """The slopes on both sides are bounds, and the right entries elsewhere are no factor of 1."""
+    (diagnosis,) = lasso(excess=excess, wrong=wrong)
+    assert diagnosis.cause is Cause.ENTRIES
+    assert diagnosis.sentence == said
+
+
+@pytest.mark.parametrize(("where", "said"), [
+    pytest.param(np.s_[:, 0], "in column 0 of `dV` (7 of 35 entries)", id="a column"),
+    pytest.param(np.s_[:, 1:], "in columns 1, 2, 3 and 4 of `dV` (28 of 35 entries)", id="columns"),
+    pytest.param(np.s_[2:4, 1:3], "in `dV[2:4, 1:3]` (4 of 35 entries)", id="a block"),
+    pytest.param((slice(1), slice(1)), "everywhere but in `dV[0, 0]` (34 of 35 entries)",
+                 id="HARD: all but one"),
+    pytest.param(([0, 3, 5], [1, 2, 0]), "in 3 of 35 entries", id="HARD: here and there"),
+])  # fmt: skip
+def test_where_a_penalty_is(where, said):
+    random = np.random.default_rng(3)
+    A, T, V = (random.normal(size=shape) for shape in ((9, 7), (9, 5), (7, 5)))
+    dV, excess = 2 * A.T @ (A @ V - T) / 45, 0.1 * V
+    if said.startswith("everywhere"):
+        dV += excess
+        excess = -excess
+    dV[where] += excess[where]
+    (diagnosis,) = check_gradients(
+        {"V": V}, {"dV": dV}, lambda p: np.mean((A @ p["V"] - T) ** 2)
+    ).diagnoses
+    assert diagnosis.cause is Cause.REGULARIZATION
+    assert f"the parameter itself, {said}, while the others are correct" in diagnosis.sentence
+
+
 def test_single_precision_has_fewer_digits():
     net = Smooth()
     params = {name: value.astype(np.float32) for name, value in net.params.items()}
@@ -592,6 +691,40 @@ def test_a_factor_is_never_told_to_be_one():
     (diagnosis,) = check_gradients(params, grads, net.cost).diagnoses
     assert diagnosis.cause is Cause.SCALE
     assert diagnosis.sentence.startswith("`dW1` is 1.01")
+
+
+@pytest.mark.parametrize(("half", "formula"), [
+    pytest.param(lambda K: (K + K.T) / 2, "(G + G.T) / 2", id="both halves count half"),
+    pytest.param(lambda K: K + K.T - np.diag(np.diag(K)), "G + G.T - diag(G)", id="HARD: twice"),
+])  # fmt: skip
+def test_not_symmetrised(half, formula):
+    """If the cost makes a parameter symmetric, its gradient is symmetric as well."""
+    K, B = np.random.default_rng(0).normal(size=(2, 4, 4))
+    dK = (1 - np.tanh(half(K)) ** 2) * B
+    params, grads = {"K": K}, {"dK": dK}
+    (diagnosis,) = check_gradients(
+        params, grads, lambda p: np.sum(np.tanh(half(p["K"])) * B)
+    ).diagnoses
+    assert diagnosis.cause is Cause.TRANSPOSED
+    assert diagnosis.details == {"how": "symmetrised", "formula": formula, "is_missing": True}
+    assert diagnosis.sentence.startswith(f"`dK` is right if it is symmetrised: `{formula}`")
+
+
+def test_the_factor_of_a_single_entry():
+    """The standard deviation of a Gaussian is often one number, given by its logarithm."""
+    x, log_s = np.random.default_rng(0).normal(size=30), np.array([0.3214567])
+    ds = 1 / np.exp(log_s) - np.mean(x**2) / np.exp(3 * log_s)
+
+    def cost(p):
+        return np.mean(x**2) / (2 * np.exp(2 * p["log_s"][0])) + p["log_s"][0]
+
+    (diagnosis,) = check_gradients({"log_s": log_s}, {"dlog_s": ds}, cost).diagnoses
+    assert diagnosis.cause is Cause.SCALE
+    assert rounded(diagnosis.sentence) == (
+        "`dlog_s` is the numerical gradient divided by `np.exp(log_s)`, entry by entry, in the "
+        "only entry, to N digits: it is the derivative with respect to exp(log_s), not log_s. "
+        "Multiply it by `np.exp(log_s)`."
+    )
 
 
 # The order of the layers
@@ -699,6 +832,34 @@ def test_no_place_beside_what_nobody_knows():
     assert {d.cause for d in checked(net, grads).diagnoses} == {Cause.UNKNOWN}
 
 
+ASSERTED = "The error enters at the start of the backward pass"
+SUPPOSED = "If it is a single error, it enters at the start of the backward pass"
+OF_COST = "Look at the derivative of the cost with respect to the output and at the values kept"
+OF_OUTPUT = "Look at the derivative of the output itself, such as that of an activation, and at"
+
+
+@pytest.mark.parametrize(("names", "upstream", "start", "look"), [
+    pytest.param(("W1", "b1"), None, ASSERTED, OF_COST, id="numbered"),
+    pytest.param(("W", "b"), None, SUPPOSED, OF_COST, id="HARD: nobody knows the order"),
+    pytest.param(("W", "b"), np.ones((5, 4)), SUPPOSED, OF_OUTPUT, id="HARD: a layer"),
+])  # fmt: skip
+def test_at_the_start(names, upstream, start, look):
+    random = np.random.default_rng(0)
+    A, W, b = random.normal(size=(5, 3)), random.normal(size=(3, 4)), random.normal(size=4)
+
+    def layer(p):
+        output = np.tanh(A @ p[names[0]] + p[names[1]])
+        return output.sum() if upstream is None else output
+
+    wrong = 1 - np.tanh(A @ W + b)
+    grads = dict(zip([f"d{name}" for name in names], [A.T @ wrong, wrong.sum(axis=0)], strict=True))
+    params = dict(zip(names, [W, b], strict=True))
+    (diagnosis,) = check_gradients(params, grads, layer, upstream=upstream).diagnoses
+    assert diagnosis.cause is Cause.UPSTREAM
+    assert diagnosis.sentence.startswith(start)
+    assert look in diagnosis.sentence
+
+
 def test_towers_are_no_chain():
     """Parameters without a common length are no chain, unless numbers in their names say so."""
     random = np.random.default_rng(5)
@@ -745,6 +906,48 @@ def test_stale(activation, rate):
     assert all(np.array_equal(params[name], before[name]) for name in params)
 
 
+@pytest.mark.parametrize(("rate", "cause"), [
+    pytest.param(0.1, Cause.STALE, id="a number that people choose"),
+    pytest.param(0.0876543, Cause.SCALE, id="HARD: any number, as simple as the factor"),
+])  # fmt: skip
+def test_stale_after_many_updates(rate, cause):
+    """By then, the gradient changes its length alone, so that a factor near 1 fits as well."""
+    random = np.random.default_rng(0)
+    X, w = random.normal(size=(50, 3)) * [1, 1.5, 0.35], np.zeros(3)
+    y = X @ [1, -2, 0.5] + 0.1 * random.normal(size=50)
+    for _ in range(600):
+        dw = X.T @ (X @ w - y) / 50
+        w = w - rate * dw
+    check = check_gradients({"w": w}, {"dw": dw}, lambda p: np.mean((X @ p["w"] - y) ** 2) / 2)
+    assert [d.cause for d in check.diagnoses] == [cause]
+
+
+def by_signs(net):
+    """Return parameters after an update that leads in another direction than the gradient."""
+    return {n: v - 0.05 * np.sign(net.grads()[f"d{n}"]) for n, v in net.params.items()}
+
+
+SUFFIXES = {"W1_new", "b1_new", "W2_new"}
+
+
+@pytest.mark.parametrize(("names", "found"), [
+    pytest.param(lambda new: {"new": new}, {"new['W1']", "new['b1']", "new['W2']"}, id="a dict"),
+    pytest.param(lambda new: {f"{n}_new": v for n, v in new.items()}, SUFFIXES, id="names"),
+    pytest.param(lambda new: {"W1": new["W1"], "old": {**new, "b3": np.zeros((3, 1))}}, None,
+                 id="HARD: not all of them"),
+    pytest.param(lambda new: {"new": {n: v + 0.01 for n, v in new.items()}}, None,
+                 id="HARD: others"),
+])  # fmt: skip
+def test_correct_at_other_arrays_of_the_notebook(names, found):
+    net = Digits()
+    new = by_signs(net)
+    check = check_gradients(net.params, net.grads(p=new), net.cost, names=names(new))
+    said = {d.cause: d.sentence for d in check.diagnoses}
+    assert (Cause.STALE in said) == (found is not None)
+    if found:
+        assert found <= set(re.findall(r"`([^`]*)`", said[Cause.STALE]))
+
+
 def test_stale_and_wrong():
     """A gradient that is wrong before and after an update is not called stale."""
     net = Digits()
@@ -781,8 +984,9 @@ def test_previous():
         "have changed since. Compute the gradient again."
     )
     assert diagnosis.names == ("W1", "b1", "W2", "b2", "W3", "b3")
-    others = {d.cause for d in checked(net, grads, params).diagnoses}
-    assert Cause.STALE not in others
+    (other,) = checked(net, grads, params).diagnoses
+    assert "previous check" not in other.sentence
+    assert "other parameters in the notebook, `self.params['W1']`" in other.sentence
 
 
 def test_a_constant_of_few_digits():

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gradcheck_magic import check_gradients
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastInCost
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
@@ -128,6 +129,25 @@ def test_ignored_together(reads, ignored, evaluations):
         assert cost.n_evaluations - before == evaluations
     assert [finding.names for finding in found] == ["`W`", "`b`"]
     assert [isinstance(finding, Ignored) for finding in found] == ignored
+
+
+@pytest.mark.parametrize(("reads", "cause"), [
+    pytest.param(lambda w: 0.0, Cause.COST_IGNORES_PARAMETERS, id="none of them"),
+    pytest.param(lambda w: np.sin(w[::8]).sum(), Cause.ENTRIES, id="HARD: some of them"),
+])  # fmt: skip
+def test_ignored_in_a_scan(reads, cause):
+    """A scan measures a few entries, and one step with all of them shows that none is used."""
+    w, V = np.random.default_rng(0).normal(size=(2, 400))
+    right = np.zeros(400)
+    if cause is Cause.ENTRIES:
+        right[::8] = np.cos(w[::8])
+    wrong = right + (np.arange(400) % 3 if cause is Cause.COST_IGNORES_PARAMETERS else 0)
+    wrong[4] += 5.0
+    params, grads = {"w": w, "V": V}, {"dw": wrong, "dV": 2 * V}
+    check = check_gradients(
+        params, grads, lambda p: float(p["V"] @ p["V"] + reads(p["w"])), mode="scan"
+    )
+    assert [(d.cause, d.names) for d in check.diagnoses] == [(cause, ("w",))]
 
 
 # Gradients that were correct at the previous check

@@ -137,3 +137,21 @@ def test_many_parameters_share_directions(is_wrong):
     found = mismatches(analytic, 3 * theta, theta, [2] * 500)
     assert is_gradient_of(NoisyFunction(square, 1e-14), theta, found) is not is_wrong
     assert n_evaluations <= 4 * 64
+
+
+@pytest.mark.parametrize(("slope", "fits"), [
+    pytest.param(0.0, True, id="as before batch norm"),
+    pytest.param(1e-3, False, id="HARD: nearly"),
+])  # fmt: skip
+def test_a_parameter_without_a_gradient_may_fit(slope, fits):
+    """Noise is all that there is of a slope of zero, here and there."""
+    theta = np.random.default_rng(1).normal(size=7)
+    function, gradient = quadratic(0)
+    front, random = np.arange(7) < SIZES[0], np.random.default_rng(2)
+    analytic = gradient(theta * front) * front
+
+    def noisy(point):
+        return function(point * front) + slope * point[SIZES[0] :].sum() + 1e-12 * random.normal()
+
+    found = mismatches(analytic, 2 * analytic + front, theta)
+    assert is_gradient_of(NoisyFunction(noisy, 1e-12), theta, found) is fits

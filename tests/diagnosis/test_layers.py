@@ -151,6 +151,63 @@ def test_without_numbers_lengths_tell_the_chain(lengths, is_placed):
         assert not place.is_numbered
 
 
+GATE, SQUARE = (3, 4), (4, 4)
+
+
+def gates(*names, wrong):
+    """Return the parameters of gates that get the same input, and the output after them."""
+    shapes = [GATE, SQUARE, (4,)] * 3 + [(4, 2), (2,)]
+    return [mismatch(n, shape, n in wrong) for n, shape in zip(names, shapes, strict=True)]
+
+
+ITEMS = [f"p[{k}]" for k in range(11)]
+NAMED = ["Wz", "Uz", "bz", "Wr", "Ur", "br", "Wh", "Uh", "bh", "V", "c"]
+
+
+@pytest.mark.parametrize("names", [ITEMS, NAMED])
+@pytest.mark.parametrize(("wrong", "before"), [
+    pytest.param([0, 1, 2], None, id="one gate"),
+    pytest.param(range(6), None, id="two gates"),
+    pytest.param([0, 1, 2, 4, 5], None, id="HARD: some of two gates"),
+    pytest.param(range(9), 8, id="all that comes before the output"),
+])  # fmt: skip
+def test_gates_side_by_side_are_no_chain(names, wrong, before):
+    """Two matrices of the same shape, neither square nor with a way back, have the same input."""
+    place = placed(gates(*names, wrong=[names[k] for k in wrong]))
+    assert (place and place.before.name) == (before and names[before])
+    assert place is None or not place.is_numbered
+
+
+def test_a_way_back_makes_it_a_chain():
+    """The blocks of a residual network repeat their shapes."""
+    shapes = {"p[0]": (3, 8), "p[1]": (8, 3), "p[2]": (3, 8), "p[3]": (8, 3)}
+    mismatches = [mismatch(n, shape, n < "p[2]") for n, shape in shapes.items()]
+    assert placed(mismatches).before.name == "p[1]"
+
+
+def test_without_numbers_an_error_further_on_is_another_pattern():
+    """The weights of gates are followed by their biases."""
+    shapes = {"W": SQUARE, "V": SQUARE, "U": SQUARE, "b": (4,), "c": (4,), "d": (4,)}
+    mismatches = [mismatch(n, shape, n in {"W", "V", "b", "c"}) for n, shape in shapes.items()]
+    assert placed(mismatches) is None
+
+
+@pytest.mark.parametrize("names", [("A", "W", "b"), ("p[0]", "p[1]", "p[2]")])
+def test_no_place_between_weights_and_their_bias(names):
+    shapes = (5, 3), (3, 4), (4,)
+    mismatches = [mismatch(n, s, n != names[2]) for n, s in zip(names, shapes, strict=True)]
+    assert placed(mismatches) is None
+
+
+@pytest.mark.parametrize(("earlier", "is_placed"), [
+    pytest.param(np.s_[:], True, id="everywhere"),
+    pytest.param(np.s_[:, 0], False, id="HARD: in a column alone"),
+])  # fmt: skip
+def test_an_error_spreads_to_all_units_of_earlier_layers(earlier, is_placed):
+    mismatches = [mismatch("W1", wrong=earlier), mismatch("W2", wrong=np.s_[:, 0])]
+    assert (placed(mismatches) is not None) == is_placed
+
+
 def test_between_weights_and_their_normalisation():
     """The scale and the shift of a normalisation come after the weights, in the same layer."""
     shapes = {"W1": MATRIX, "gamma1": VECTOR, "beta1": VECTOR, "W2": (3, 3), "gamma2": VECTOR}

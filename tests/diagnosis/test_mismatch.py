@@ -130,6 +130,7 @@ def test_fitted(factor, regressor, unit):
     pytest.param([1, 1], [2, 2], [1, 1], 0.5, id="alike"),
     pytest.param([0, 1], [1, 1], [1, 0.1], 100 / 101, id="HARD: a narrow bar counts for more"),
     pytest.param([5, 1], [1, 1], [inf, 1], 1, id="HARD: without a bar it does not count"),
+    pytest.param([nan, 1], [1, 1], [1, 1], 1, id="HARD: nan does not count"),
     pytest.param([1, 1], [0, 0], [1, 1], nan, id="nothing to multiply"),
     pytest.param([1, 1], [1, 1], [inf, inf], nan, id="nothing known"),
 ])  # fmt: skip

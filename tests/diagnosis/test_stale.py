@@ -136,3 +136,40 @@ def test_where_the_secants_lead_nowhere(rate, names, thorough, is_found):
         theta, before, cost=kinked, gradient=kinked_gradient, names=names, thorough=thorough
     )
     assert found == (rate if is_found else None)
+
+
+@pytest.mark.parametrize("factor", [
+    pytest.param(-1.0, id="the sign reversed"),
+    pytest.param(1.5, id="too large"),
+    pytest.param(1e6, id="HARD: much too large"),
+])  # fmt: skip
+def test_the_search_stays_near(factor):
+    """An update never moves the parameters by much more than their length."""
+    distances = []
+
+    def cost(theta):
+        distances.append(np.linalg.norm(theta - START) / np.linalg.norm(START))
+        return smooth(theta)
+
+    analytic = factor * smooth_gradient(START) + 0.01
+    assert found_rate(START, analytic, cost=cost, names={"lr": 9.0, "step": 1e-9}) is None
+    assert 0 < max(distances) < 3
+
+
+@pytest.mark.parametrize(("seconds", "most_slow"), [
+    pytest.param(60.0, 1, id="ages"),
+    pytest.param(0.1, None, id="HARD: no longer than a busy machine may take"),
+])  # fmt: skip
+def test_a_solver_that_is_slow_far_away(clock, seconds, most_slow):
+    """After one evaluation that takes ages, no further learning rate is tried."""
+    slow = []
+
+    def cost(theta):
+        is_far = bool(np.linalg.norm(theta - START) > 0.05)
+        slow.extend([theta] * is_far)
+        clock.sleep(seconds if is_far else 0.001)
+        return smooth(theta)
+
+    found = found_rate(START, 1.5 * smooth_gradient(START) + 0.01, cost=cost)
+    assert found is None
+    assert len(slow) > 1 if most_slow is None else len(slow) == most_slow

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
+from gradcheck_magic._diagnosis.causes.scale import Scale, Zero
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding
 from gradcheck_magic._diagnosis.mismatch import NO_GRADIENT, Mismatch, Sample
-from gradcheck_magic._diagnosis.phrases import n_of
+from gradcheck_magic._diagnosis.phrases import at_kinks, factor_text, n_of, signed
 from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._wording import listed
 
@@ -96,28 +99,52 @@ class Clipped(Finding):
     cause = Cause.ENTRIES
 
     clipped: float
+    # True if there is no bound at the other end, −clipped.
+    one_sided: bool = False
 
     @classmethod
     def shared(cls, case: Case) -> list[Finding]:
         """Recognise one bound of all gradients; entries within it are correct."""
         if case.pool is None:
             return []
-        sample = Sample.pooled(m.sample for m in case.mismatches)
-        wrong = np.concatenate([m.wrong for m in case.mismatches])
-        bound = float(np.max(np.abs(sample.analytic)))
-        beyond = np.sign(sample.analytic) * sample.numerical > bound
-        at_bound = np.abs(np.abs(sample.analytic) - bound) <= NO_GRADIENT * bound
-        within = sample.stands_out & ~at_bound & ~wrong
-        is_telling = wrong.sum() >= TELLING_ENTRIES and within.sum() >= ANY_NUMBER
-        is_clipped = is_telling and np.all((at_bound & beyond)[wrong])
-        return [cls(case.open, clipped=bound)] if is_clipped else []
+        found = cls.of(case.mismatches)
+        return [] if found is None else [replace(found, mismatches=case.open)]
+
+    @classmethod
+    def recognise(cls, mismatch: Mismatch, case: Case) -> Self | None:
+        """Recognise a bound of one gradient alone."""
+        return cls.of((mismatch,))
+
+    @classmethod
+    def of(cls, mismatches: Sequence[Mismatch]) -> Self | None:
+        """Recognise the bound at which all wrong entries are."""
+        sample = Sample.pooled(m.sample for m in mismatches)
+        wrong = np.concatenate([m.wrong for m in mismatches])
+        at_bound = sample.analytic[wrong]
+        bound = float(np.max(np.abs(at_bound)))
+        # A bound for negative entries alone is negative.
+        side = float(at_bound[0]) if np.all(at_bound == at_bound[0]) else 0.0
+        one_sided = side != 0 and bool(np.any(-np.sign(side) * sample.analytic > bound))
+        inside = np.abs(sample.analytic) < bound * (1 - NO_GRADIENT)
+        if one_sided:
+            inside |= np.sign(sample.analytic) == -np.sign(side)
+        beyond = ~inside & (np.sign(sample.analytic) * sample.numerical > bound)
+        none_exceeds = np.abs(sample.analytic[~inside]) <= bound
+        within = sample.stands_out & inside & ~wrong
+        if wrong.sum() < TELLING_ENTRIES or within.sum() < ANY_NUMBER:
+            return None
+        if not (np.all(beyond[wrong]) and np.all(none_exceeds)):
+            return None
+        kept = tuple(m for m in mismatches if m.is_wrong)
+        return cls(kept, clipped=side if one_sided else bound, one_sided=one_sided)
 
     def sentence(self, case: Case) -> str:
         """Return the bound."""
+        bound = signed(f"{self.clipped:.6g}")
+        what = f"clipped at {bound}" if self.one_sided else f"clipped to ±{bound}"
         return (
-            f"{self.gradients} {self.are} clipped to ±{self.clipped:.6g}: entries "
-            "within this bound are correct, and those at the bound should be larger. Check the "
-            "gradient before it is clipped."
+            f"{self.gradients} {self.are} {what}: entries within this bound are correct, and those "
+            "at the bound should be larger. Check the gradient before it is clipped."
         )
 
 
@@ -130,8 +157,10 @@ class Entries(Finding):
     n_wrong: int
     n_right: int
     indices: Indices
-    # "ZERO" if all of them are zero.
+    # "ZERO", "SIGN" or "SCALE", if that explains all of them, and the factor.
     within: str | None = None
+    factor: float | None = None
+    factor_uncertainty: float = 0.0
 
     @classmethod
     def recognise(cls, mismatch: Mismatch, case: Case) -> Entries | None:
@@ -146,13 +175,15 @@ class Entries(Finding):
         # In a vector, or if there are many in a matrix, the wrong entries may be those of some
         # units: an error closer to the output may be confined to these.
         firm = len(mismatch.squeezed) > 1 and FEW_ENTRIES * n_wrong <= mismatch.size
+        part = mismatch.where(mismatch.wrong)
+        within = Zero.recognise(part, case) or Scale.of((part,), part.sample, case.numbers)
         return cls(
             (mismatch,),
             n_wrong=n_wrong,
             n_right=mismatch.n_right,
             indices=_indices(mismatch),
-            within=Cause.ZERO.name if is_zero else None,
             firm=firm,
+            **({"within": within.cause.name, **within.details} if within else {}),
         )
 
     def sentence(self, case: Case) -> str:
@@ -164,11 +195,18 @@ class Entries(Finding):
         n_right = "the" if n + self.n_right == mismatch.size else f"{self.n_right:,}"
         right = f"correct in {n_right} others"
         these = "that entry" if n == 1 else "these entries"
-        if self.within is None:
+        if self.factor is not None:
+            factor = factor_text(self.factor, self.factor_uncertainty)
             return (
-                f"{self.gradients} is wrong {which} and {right}. Look at what {self.gradients} "
-                f"sums over, and at what is special about {these}."
+                f"{self.gradients} is {factor} times the numerical gradient {which} and {right}. "
+                f"Look at what is special about {these}."
             )
+        if self.within is None:
+            look = (
+                f" Look at what {self.gradients} sums over, and at what is special about {these}."
+            )
+            kinks = at_kinks(self.mismatches[0])
+            return f"{self.gradients} is wrong {which} and {right}.{kinks or look}"
         return (
             f"{self.gradients} is zero {which} where the numerical gradient is not, and {right}. "
             f"{'Is' if n == 1 else 'Are'} {these} ever assigned?"

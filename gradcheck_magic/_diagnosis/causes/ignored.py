@@ -34,12 +34,18 @@ class Ignored(Finding):
         most = FLAT_FAR_AWAY * case.cost.best.noise if case.cost else 0.0
         # A cost that depends on none of them shows that in a single evaluation.
         is_any_used = len(flat) <= 1 or not _change_with(flat, case) <= most
-        return [
-            FlatHere((mismatch,), flat_to=float(mismatch.sample.bar.max()))
-            if is_any_used and most < _change_with([mismatch], case) < math.inf
-            else cls((mismatch,), within=float(mismatch.sample.bar.max()))
-            for mismatch in flat
-        ]
+        found: list[Finding] = []
+        for mismatch in flat:
+            sample = mismatch.sample
+            within = float(sample.bar[sample.known].max())
+            is_all_flat = mismatch.is_whole and bool(sample.known.all())
+            change = _change_with([mismatch], case) if is_any_used else 0.0
+            if most < change < math.inf:
+                found += [FlatHere((mismatch,), flat_to=within)] * is_all_flat
+            # A scan has measured only some entries, but the others change nothing, either.
+            elif is_all_flat or (case.cost is not None and change <= most):
+                found.append(cls((mismatch,), within=within))
+        return found
 
     def joined(self, other: Finding) -> Ignored | None:
         """Let all parameters that the cost does not depend on share a finding."""
@@ -61,9 +67,10 @@ class Ignored(Finding):
 
 
 def _is_flat(sample: Sample) -> bool:
+    known = sample.known
     flat = np.abs(sample.numerical) <= sample.bar
     sharp = sample.bar <= FLAT_SPREAD * norm(sample.analytic)
-    return bool(sample.known.all() and np.all(flat & sharp))
+    return bool(known.any() and np.all((flat & sharp)[known]))
 
 
 def _change_with(mismatches: Sequence[Mismatch], case: Case) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._diagnosis.causes.scale import Scale
+from gradcheck_magic._diagnosis.causes.slice import place_of
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding, is_same
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers, Strength
@@ -88,8 +89,11 @@ class Regularization(Finding):
         told = _penalty_error(strength, case.numbers.strength(strength, 2 * width))
         where = self.extent
         if self.n_wrong is not None:
-            size = self.mismatches[0].size
-            where = f"in {self.n_wrong:,} of {size:,} entries, while the others are correct"
+            (mismatch,) = self.mismatches
+            count = f"{self.n_wrong:,} of {mismatch.size:,} entries"
+            place = place_of(mismatch)
+            where = f"{place} ({count})" if place else f"in {count}"
+            where = f"{where}, while the others are correct"
         return (
             f"{self.gradients} {self.are} off by {factor_text(strength, width)} times the {what}, "
             f"{where}: {told}. Look at the term {term}, or one like it, in the gradient and in "

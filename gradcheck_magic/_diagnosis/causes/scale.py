@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding, is_same
 from gradcheck_magic._diagnosis.layers import boundary
-from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample
-from gradcheck_magic._diagnosis.notebook_numbers import Factor, NotebookNumbers
+from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, has_few_digits
+from gradcheck_magic._diagnosis.notebook_numbers import WHOLE_WITHIN, Factor, NotebookNumbers
 from gradcheck_magic._diagnosis.phrases import factor_text
 from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._wording import listed
@@ -119,16 +119,19 @@ class Scale(Multiple):
         cls, mismatches: tuple[Mismatch, ...], sample: Sample, numbers: NotebookNumbers
     ) -> Scale | None:
         """Recognise one factor that explains all entries of a sample."""
-        telling = int((sample.stands_out & (sample.analytic != 0)).sum())
-        if telling < TELLING_ENTRIES:
+        telling = _n_telling(sample)
+        if not telling:
             return None
         # The error bars scale with the factor, so a first estimate of it is needed.
         factor, _ = sample.fitted(sample.analytic, sample.numerical, sample.allowed)
         bar = abs(factor) * sample.bar + sample.rounding
         factor, width = sample.fitted(sample.analytic, sample.numerical, bar)
         meant = (*numbers.factors, *WHOLE_FACTORS) if width <= SHARPLY_KNOWN * abs(factor) else ()
+        if telling < TELLING_ENTRIES:
+            meant = _meant_by_one(sample, numbers)
         candidates = [(value, 0) for value in meant if abs(value - factor) <= 2 * width]
-        candidates += [(factor, 1)] * (telling >= ANY_NUMBER)
+        # A factor that may be 1 explains nothing.
+        candidates += [(factor, 1)] * (telling >= ANY_NUMBER and abs(factor - 1) > 2 * width)
         for value, free in candidates:
             if sample.explained_by(value * sample.numerical, abs(value) * sample.bar, free=free):
                 return _made(mismatches, value, width)
@@ -137,6 +140,11 @@ class Scale(Multiple):
     def is_doubtful(self, case: Case) -> bool:
         """Return True if the factor has no known meaning; everybody knows what a sign means."""
         return self.factor != -1 and case.numbers.factor(abs(self.factor)) is None
+
+    def may_come_from_upstream(self, case: Case) -> bool:
+        """Return True if a single entry tells: it may be the multiple of another by chance."""
+        is_one = sum(_n_telling(m.sample) for m in self.mismatches) < TELLING_ENTRIES
+        return is_one or self.is_doubtful(case)
 
     def sentence(self, case: Case) -> str:
         """Return the factor, and what it may mean."""
@@ -189,8 +197,23 @@ class Zero(Multiple):
 
 
 def _made(mismatches: tuple[Mismatch, ...], factor: float, uncertainty: float) -> Scale:
-    kind = Sign if factor == -1 else Scale
-    return kind(mismatches, factor=factor, factor_uncertainty=uncertainty)
+    if abs(factor + 1) <= WHOLE_WITHIN:
+        return Sign(mismatches, factor=-1.0, factor_uncertainty=uncertainty)
+    return Scale(mismatches, factor=factor, factor_uncertainty=uncertainty)
+
+
+def _n_telling(sample: Sample) -> int:
+    """Return the number of entries that tell a factor."""
+    return int((sample.stands_out & (sample.analytic != 0)).sum())
+
+
+def _meant_by_one(sample: Sample, numbers: NotebookNumbers) -> tuple[float, ...]:
+    """Return the factors that are no coincidence even in a single entry, if they fit exactly.
+
+    Values of few digits, as in an exercise made up by hand, often are multiples of each other.
+    """
+    (value,) = sample.numerical[sample.stands_out & (sample.analytic != 0)]
+    return (-1.0,) if has_few_digits(value) else numbers.factors
 
 
 def _penalty_beside(sample: Sample, factor: float) -> tuple[float, float] | None:

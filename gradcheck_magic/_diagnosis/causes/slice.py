@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from gradcheck_magic._diagnosis.causes.scale import Scale, Zero
 from gradcheck_magic._diagnosis.finding import Case, Finding
 from gradcheck_magic._diagnosis.mismatch import Mismatch
-from gradcheck_magic._diagnosis.phrases import factor_text, numbered
+from gradcheck_magic._diagnosis.phrases import at_kinks, factor_text, numbered
 from gradcheck_magic._result.cause import Cause
 
-__all__ = ["Slice"]
+__all__ = ["Slice", "place_of"]
 
 # If not every entry of a block was measured, the least number of wrong ones in each row or column.
 SUPPORT = 4
@@ -68,7 +68,8 @@ class Slice(Finding):
         part = _part_name(mismatch, self.sides)
         verb = "are" if part.startswith(("Rows", "Columns")) else "is"
         is_known = self.n_right + mismatch.wrong.sum() >= mismatch.size
-        what, look = "wrong", "Look at what is special about that part."
+        what = "wrong"
+        look = at_kinks(mismatch).strip() or "Look at what is special about that part."
         if self.within == Cause.ZERO.name:
             what, look = "zero where the numerical gradient is not", "Is that part ever assigned?"
         elif self.factor is not None:
@@ -79,6 +80,18 @@ class Slice(Finding):
             f"{'' if is_known else ' as far as it is known'} ({self.n_right:,} of "
             f"{mismatch.size:,} entries). {look}"
         )
+
+
+def place_of(mismatch: Mismatch) -> str:
+    """Return where the wrong entries are: a row, a block, or all but one; empty if neither."""
+    shape = mismatch.shape
+    for but, mask in (("", mismatch.wrong), ("everywhere but in ", ~mismatch.wrong)):
+        sides = [np.unique(indices) for indices in np.nonzero(mask.reshape(shape))]
+        if shape and mask.sum() == np.prod([len(side) for side in sides]):
+            places = [mismatch.places(axis, side) for axis, side in enumerate(sides)]
+            name = _part_name(mismatch, places)
+            return f"{but or 'in '}{name[0].lower()}{name[1:]}"
+    return ""
 
 
 def _block(mismatch: Mismatch) -> tuple[list[NDArray[np.intp]], NDArray[np.bool_]] | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding
+from gradcheck_magic._diagnosis.finding import TELLING_ENTRIES, Case, Finding
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample
 from gradcheck_magic._diagnosis.phrases import numbered
 from gradcheck_magic._result.cause import Cause
@@ -37,12 +37,14 @@ class Transposed(Finding):
     def recognise(cls, mismatch: Mismatch, case: Case) -> Transposed | None:
         """Recognise an arrangement that people choose by mistake, or else any other order."""
         sample = mismatch.sample
-        enough = TELLING_ENTRIES if len(mismatch.squeezed) > 1 else ANY_NUMBER
-        n_off = sample.stands_off.sum()
-        for how, axes, order in rearrangements(mismatch.shape) if n_off >= enough else ():
+        # A value that moves to the place of a zero tells no more than a count that is off.
+        if (sample.stands_off & sample.stands_out).sum() < TELLING_ENTRIES:
+            return None
+        for how, axes, order in rearrangements(mismatch.shape):
             if sample.explained_by(sample.numerical[order], sample.bar[order]):
                 return cls((mismatch,), how=how, axes=axes)
-        if n_off >= ANY_NUMBER and _is_reordered(sample):
+        # The others are in their places.
+        if _is_reordered(sample.where(mismatch.wrong)):
             return cls((mismatch,), how="reordered", axes=())
         return None
 

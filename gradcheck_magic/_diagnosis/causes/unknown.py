@@ -11,13 +11,15 @@ import numpy as np
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, Case, Finding
 from gradcheck_magic._diagnosis.layers import is_of_norm
 from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
-from gradcheck_magic._diagnosis.phrases import are, gradients, n_of, signed
+from gradcheck_magic._diagnosis.phrases import are, at_kinks, gradients, n_of, signed
 from gradcheck_magic._result.cause import Cause, Details
 
 __all__ = ["FlatHere", "NearlyRight", "Unknown"]
 
 # A smaller relative difference is given as a percentage: cosine and length ratio would round to 1.
 SMALL_DIFFERENCE = 0.1
+# A cosine closer to 1 or −1 would be rounded to it.
+ALIGNED = 5e-4
 # A gradient is nearly right if its cosine with the numerical one exceeds this in every parameter.
 NEARLY = 0.98
 
@@ -69,19 +71,28 @@ class Unknown(Finding):
             pattern = "; too few were measured to show a pattern"
         return (
             f"{self.gradients} is wrong in {n_of(self.n_wrong, mismatch)}{pattern}."
-            f"{_peers_hint(mismatch, case)}"
+            f"{at_kinks(mismatch) or _peers_hint(mismatch, case)}"
         )
 
 
 def compared(cosine: float, ratio: float) -> str:
     """Say how far a gradient is from the numerical one, given their cosine and length ratio."""
     # The law of cosines, without squares: a ratio may be as large as a float can be.
-    off = math.hypot(ratio - 1, math.sqrt(ratio) * math.sqrt(2 * (1 - min(cosine, 1.0))))
+    off = math.hypot(ratio - 1, math.sqrt(ratio) * math.sqrt(2 * (1 - min(abs(cosine), 1.0))))
     if off < SMALL_DIFFERENCE:
-        return f"it differs from the numerical gradient by {100 * off:.2g} %"
+        percent = f"by {100 * off:.2g} %"
+        if cosine < 0:
+            return f"it differs from −1 times the numerical gradient {percent}"
+        return f"it differs from the numerical gradient {percent}"
+    long = f"{ratio:.3g} times as long"
+    if abs(cosine) > 1 - ALIGNED:
+        direction = "the same direction as" if cosine > 0 else "the opposite direction of"
+        return f"it has nearly {direction} the numerical gradient, and is {long}"
+    if float(f"{ratio:.3g}") == 1:
+        long = "just as long"
     return (
         f"its cosine similarity with the numerical gradient is {signed(f'{cosine:z.3f}')}, and it "
-        f"is {ratio:.3g} times as long"
+        f"is {long}"
     )
 
 

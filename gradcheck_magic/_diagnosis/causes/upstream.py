@@ -70,11 +70,18 @@ class Upstream(Finding):
         wrong = f"{gradients(self.mismatches[::-1])} are wrong"
         spread = _cosines([known["cosine"] for known in self.evidence if "cosine" in known])
         if not self.after:
+            what, output = (
+                "The error enters",
+                "the derivative of the cost with respect to the output",
+            )
+            if not self.is_numbered:
+                what = "If it is a single error, it enters"
+            if case.cost is not None and case.cost.has_upstream:
+                output = "the derivative of the output itself, such as that of an activation,"
             return (
-                f"The error enters at the start of the backward pass: {wrong}. No simpler cause "
-                f"fits{spread}. Look at the derivative of the cost with respect to the output and "
-                "at the values kept from the forward pass, and check that the gradient and "
-                f"`{case.cost_name}` use the same data and parameters."
+                f"{what} at the start of the backward pass: {wrong}. No simpler cause "
+                f"fits{spread}. Look at {output} and at the values kept from the forward pass, and "
+                f"check that the gradient and `{case.cost_name}` use the same data and parameters."
             )
         fits = "No simpler cause fits"
         if self.right_after:
