@@ -56,10 +56,9 @@ PROBES = 4
 NOISE_STEPS = tuple(2e-13 * 8.0**k for k in range(11))
 STEADY_NOISE = 5.0
 BENT, STILL, STAIRCASE = 64.0, 2.0, 256.0
-# If J does not change near θ, these steps are tried until it changes or is not finite. It has jumped
-# if at least this part of the change is left after so many halvings. Then its noise shows at steps
-# that are these multiples of the first one. If it needs fewer decimals than this before
-# and after the change, it was rounded.
+# If J does not change near θ, these steps are tried until it changes or is not finite. It jumps if
+# at least this part of the change is left after so many halvings. Then its noise shows at steps
+# that are these multiples of the first one. If its values have fewer decimals, it was rounded.
 WIDE_STEPS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 HALVINGS, LEFT = 16, 1e-3
 WIDER, WIDEST = (1.0, 10.0), 1e-2
@@ -71,7 +70,6 @@ def measured_noise(around: Surroundings, precision: Precision) -> float:
 
     Near θ, the rounding of intermediate values in a lower precision would not be noticed.
     """
-
     line = _Line(around, precision)
     nearest = SPACING * float(np.finfo(precision.binding.dtype or around.theta.dtype).eps)
     near = noise_level(line.values(nearest))

@@ -87,8 +87,8 @@ def _inconclusive(evidence: Evidence) -> Iterator[str]:
     if meeting.any():
         yield (
             f"Several kinks of `{cost.name}` meet at θ in {evidence.labels(meeting)}: near by, the "
-            "slope takes many values, and the analytic one may be another of them. Check at another "
-            "point; a small random bias is enough to part the kinks."
+            "slope takes many values, and the analytic one may be another of them. Check at "
+            "another point; a small random bias is enough to part the kinks."
         )
     unknown = unknown & ~meeting
     if unknown.any():

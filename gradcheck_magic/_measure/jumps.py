@@ -25,11 +25,12 @@ __all__ = ["Jumps", "allow_for_jumps", "jumps_along"]
 
 Vector = NDArray[np.float64]
 
-# Errors beyond this part of their entry, and this part of the largest of its parameter, have another origin. So
-# do errors of no more than MOST of the entries, unless all are TINY beside the latter.
+# Errors beyond this part of their entry, and this part of the largest of its parameter, have
+# another origin. So do errors of no more than MOST of the entries, unless all are TINY beside the
+# largest.
 SMALL, LITTLE, MOST, TINY = 0.1, 1e-2, 0.3, 1e-4
-# The number of lines, the distances on either side of θ up to which J is followed, in units of θ, and
-# the number of steps on each side.
+# The number of lines, the distances on either side of θ up to which J is followed, in units of θ,
+# and the number of steps on each side.
 LINES, REACHES, STEPS = 3, (0.5, 0.03), 32
 # A jump shows in differences of this order, as PEAK times its height, while a smooth J makes them
 # small: it stands out from their median by this factor, and from the noise of J by this one.
@@ -38,8 +39,8 @@ ORDER, PEAK, STANDS_OUT, ABOVE_NOISE = 6, 10.0, 20.0, 100.0
 # that are FINER times as short only a jump is still as high, or at least this part of it. AROUND is
 # the number of such steps on either side, and CLOSER how often they become finer.
 CONFIRMED, FINER, AROUND, CLOSER, STILL = 3, 8, 16, 2, 0.25
-# Three digits are granted to the gradient of such a J. It may be off by more, by this many times the
-# drift that the jumps cause; up to DISPUTED times, it cannot be told.
+# Three digits are granted to the gradient of such a J. It may be off by more, by this many times
+# the drift that the jumps cause; up to DISPUTED times, it cannot be told.
 ALLOWED, DISPUTED = 4.0, 100.0
 
 
@@ -80,7 +81,7 @@ def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pair
 
 
 def _grant(table: MeasuredEntries, granted: Vector, drift: Vector) -> None:
-    """Widen the bars of a table by the least that explains an error, and dispute what is near it."""
+    """Widen the bars of a table by the least that explains errors, and dispute what is near."""
     off = np.abs(table.analytic - table.numerical)
     allowed = ALLOWED * drift
     table.uncertainty[:] += np.where(off <= granted, granted, allowed)
@@ -107,7 +108,7 @@ def _errors_are_small(tables: Sequence[MeasuredEntries], largest: Vector) -> boo
         beside = largest[table.positions]
         if np.any(wrong & ~(off <= np.maximum(SMALL * np.abs(table.numerical), LITTLE * beside))):
             return False
-        n_wrong += np.count_nonzero(wrong)
+        n_wrong += int(np.count_nonzero(wrong))
         are_tiny = are_tiny and not np.any(wrong & (off > TINY * beside))
     return are_tiny or n_wrong > MOST * sum(len(table.positions) for table in tables)
 
@@ -146,13 +147,14 @@ def _roughness(
 ) -> Vector:
     """Return the differences of high order, on a line with so many steps on either side."""
     places = middle + spacing * np.arange(-steps, steps + 1)
-    return np.abs(np.diff([along(place) for place in places.tolist()], ORDER))
+    rough: Vector = np.abs(np.diff([along(place) for place in places.tolist()], ORDER))
+    return rough
 
 
 def _confirmed(
     along: Callable[[float], float], place: float, spacing: float, height: float
 ) -> float:
-    """Return the height of a difference that stays with finer steps; 0.0 if there is only a kink."""
+    """Return the height of a difference that stays with finer steps; 0.0 for a kink."""
     for _ in range(CLOSER):
         spacing /= FINER
         rough = _roughness(along, place, spacing, AROUND)

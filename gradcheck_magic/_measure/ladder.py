@@ -537,12 +537,15 @@ def _best_side_slope(slopes: list[tuple[float, float, float]]) -> tuple[float, f
     """Return the best slope on one side and its error bar."""
     if len(slopes) < 2:  # noqa: PLR2004
         return slopes[0][1] if slopes else math.nan, math.inf
-    found = []
-    for (step, slope, round_off), (further, other, _) in pairwise(slopes):
+    found: list[tuple[float, float]] = []
+    for k, ((step, slope, round_off), (further, other, _)) in enumerate(pairwise(slopes)):
         ratio = further / step
         correction = (slope - other) / (ratio - 1)
         bar = 2 * round_off * (ratio + 1) / (ratio - 1) + abs(correction)
-        found.append((slope + correction, bar))
+        best = slope + correction
+        # Where it does not fit what all smaller steps show, this step has crossed something.
+        if all(abs(best - near) <= bar + 2 * noise for _, near, noise in slopes[:k]):
+            found.append((best, bar))
     return min(found, key=lambda known: known[1])
 
 

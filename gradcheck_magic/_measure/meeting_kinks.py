@@ -2,8 +2,8 @@
 
 There, the gradient need not lie between the two slopes along an entry. Any limit of gradients near
 by is right, and so is what lies between such limits (Clarke's generalised gradient): a unit may be
-shut for all examples, or open for all. So entries that look wrong beside kinks are measured again at
-places near by, at which the kinks have parted.
+shut for all examples, or open for all. So entries that look wrong beside kinks are measured again
+at places near by, at which the kinks have parted.
 
 References
 ----------
@@ -13,9 +13,9 @@ F. H. Clarke, Optimization and Nonsmooth Analysis (1983), section 2.5.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,8 @@ __all__ = ["part_kinks"]
 Vector = NDArray[np.float64]
 Places = NDArray[np.intp]
 
-# Slopes are the same if they differ by less than this part of the largest. A noisy J allows only the
-# second value: the kinks must part within FARTHEST of max(1, |θᵢ|).
+# Slopes are the same if they differ by less than this part of the largest. A noisy J allows only
+# the second value: the kinks must part within FARTHEST of max(1, |θᵢ|).
 SAME = (1e-5, 1e-2)
 FARTHEST = 1e-3
 # Entries move this many times as far as the step with which a slope is measured, so that the step
@@ -179,8 +179,14 @@ class _Nearby:
 
     def _is_right_nearby(self, entry: _Accused) -> bool:
         """Return True if the value of an entry is a slope near by, or between such slopes."""
-        nearest, best = math.inf, np.zeros(len(self._kinked))
-        for move in chain(self._moves(), self._wandering(lambda: best)):
+        best = np.zeros(len(self._kinked))
+        moves, nearest = chain(self._moves(), repeat(None, WANDERED)), math.inf
+        random = np.random.default_rng(0)
+        for planned in moves:
+            move = planned
+            if move is None:
+                move = best + random.choice(ORDERS) * random.normal(size=len(best))
+                move /= np.abs(move).max()
             slope = self._slope(entry, move)
             entry.slopes.append(slope)
             if entry.is_among(self.same):
@@ -200,13 +206,6 @@ class _Nearby:
         for move in (*self._groups, *alone):
             yield -move
             yield move
-
-    def _wandering(self, best: Callable[[], Vector]) -> Iterator[Vector]:
-        """Yield moves that differ at random from the best so far, if kinks hide behind others."""
-        random = np.random.default_rng(0)
-        for _ in range(WANDERED):
-            move = best() + random.choice(ORDERS) * random.normal(size=len(self._kinked))
-            yield move / np.abs(move).max()
 
     def _slope(self, entry: _Accused, move: Vector) -> float:
         """Return the central difference along an entry at a place near θ."""

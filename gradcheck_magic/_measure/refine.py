@@ -85,9 +85,9 @@ LARGE = 1e3
 # SHORTER, at most SHORTENED times.
 STEPS_PER_BEND, LITTLE = 30.0, 1e-10
 SHORTER, SHORTENED = 32.0, 6
-# Steps of a second look, in units of the length scale of an entry: the best one for a central difference in double
-# precision, and the largest first one, for when noise rules out smaller steps. (Rungs are a factor
-# of RATIO apart.)
+# Steps of a second look, in units of the length scale of an entry: the best one for a central
+# difference in double precision, and the largest first one, for when noise rules out smaller steps.
+# (Rungs are a factor of RATIO apart.)
 BEST_STEP = 6e-6
 FIRST_STEP = 1e-3
 # Where J is a staircase, this step is wider than most stairs; in units of the length scale.
@@ -179,7 +179,7 @@ class SteppedEntries:
     @property
     def smallest(self) -> Vector:
         """The smallest step that each entry can take without losing it to rounding."""
-        places = np.spacing(np.abs(self.values)).astype(np.float64)
+        places: Vector = np.spacing(np.abs(self.values)).astype(np.float64)
         return PLACES * np.maximum(places, LEAST_PLACE)
 
     def resolved(self, first: Rungs) -> Rungs:
@@ -197,7 +197,8 @@ class SteppedEntries:
         steps = first.step[bent]
         for _ in range(SHORTENED):
             steps = steps / SHORTER
-            bent, steps = (each[steps >= self.smallest[bent]] for each in (bent, steps))
+            possible = steps >= self.smallest[bent]
+            bent, steps = bent[possible], steps[possible]
             if not bent.size:
                 break
             nearer = self.rungs(bent, steps)
@@ -206,6 +207,7 @@ class SteppedEntries:
             on_kink[bent[kinked]] = True
             better = np.flatnonzero(~kinked & np.isfinite(nearer.central))
             first = first.replaced(bent[better], nearer.rows(better))
+            self.scale[bent[~kinked]] = np.minimum(self.scale[bent], steps * SHORTER)[~kinked]
             more = ~kinked & self._is_bent(nearer)
             bent, steps = bent[more], steps[more]
         self._shorten_scale(first, on_kink)

@@ -40,7 +40,8 @@ def outcome(*, wrong=False, stopped=None, is_done=False, diagnoses=(), scan=None
     numerical = pairing.analytic[:4] + np.array([0, 0, 1.0 * wrong, 0])
     measured = MeasuredEntries(
         np.arange(4), pairing.analytic[:4], numerical, numerical, np.full(4, BAR),
-        np.full(4, BAR / 2), np.full(4, 5.0), numerical, numerical, np.zeros(4, bool), np.ones(4, bool),
+        np.full(4, BAR / 2), np.full(4, 5.0), numerical, numerical, np.zeros(4, bool),
+        np.ones(4, bool),
     )  # fmt: skip
     own = SimpleNamespace(value=0.5, noise=1e-16, eps=2e-16)
     known = {

@@ -134,7 +134,7 @@ def test_curve(theta, gradient, cost, c, sentence):
     assert curve.errors == pytest.approx(abs(curve.values - curve.analytic), nan_ok=True)
     assert not curve.moved
     assert 20 < len(curve.steps) < 65
-    assert curve.n_evaluations < 160
+    assert curve.n_evaluations < 180
     json.dumps(curve.to_dict(), allow_nan=False)
     with pytest.raises(ValueError, match="read-only"):
         curve.values[0] = 0
