@@ -559,8 +559,9 @@ class _SecondLook:
             return False
         if estimate.is_flat:
             # A larger step narrows the bar, but never enough to show a value this small.
-            hopeless = 0 < abs(self._analytic) < HOPELESS * estimate.bar
-            return len(self._ladder.rungs) > 1 and (hopeless or estimate.bar <= self._aim.faint)
+            hopeless = abs(self._analytic) < HOPELESS * estimate.bar
+            is_known = hopeless if self._analytic else estimate.bar <= self._aim.faint
+            return len(self._ladder.rungs) > 1 and is_known
         if len(self._ladder.rungs) < 3:  # noqa: PLR2004 (three must agree)
             return False
         off = abs(self._analytic - estimate.nearest(self._analytic))
