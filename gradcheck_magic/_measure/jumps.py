@@ -127,8 +127,6 @@ def jumps_along(along: Callable[[float], float], noise: float, reach: float) -> 
     """
     spacing = reach / STEPS
     rough = _roughness(along, 0.0, spacing, STEPS)
-    # What is not finite is no jump.
-    rough[~np.isfinite(rough)] = 0.0
     least = max(STANDS_OUT * float(np.median(rough)), ABOVE_NOISE * noise)
     heights = [0.0]
     for _ in range(CONFIRMED):
@@ -147,8 +145,11 @@ def _roughness(
 ) -> Vector:
     """Return the differences of high order, on a line with so many steps on either side."""
     places = middle + spacing * np.arange(-steps, steps + 1)
-    rough: Vector = np.abs(np.diff([along(place) for place in places.tolist()], ORDER))
-    return rough
+    values = [along(place) for place in places.tolist()]
+    with np.errstate(invalid="ignore", over="ignore"):
+        rough: Vector = np.abs(np.diff(values, ORDER))
+    # What is not finite is no jump.
+    return np.where(np.isfinite(rough), rough, 0.0)
 
 
 def _confirmed(
