@@ -88,6 +88,13 @@ class Pairing:
         """The largest absolute value among the finite entries of the gradient."""
         return max(map(largest_entry, self.gradients), default=0.0)
 
+    def indices_of(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the indices into θ of some of the entries to check."""
+        which = np.searchsorted(self.starts, positions, side="right") - 1
+        moved = [p.start - start for p, start in zip(self.checked, self.starts, strict=False)]
+        indices: NDArray[np.intp] = positions + np.array(moved, dtype=np.intp)[which]
+        return indices
+
     def parts(self) -> Iterator[tuple[Parameter, slice]]:
         """Yield each checked parameter, and its slice of `indices`."""
         for parameter, (start, stop) in zip(self.checked, pairwise(self.starts), strict=True):

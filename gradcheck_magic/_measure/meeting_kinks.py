@@ -84,17 +84,21 @@ class _Accused:
 
     def excuse(self, same: float) -> None:
         """Let the table show that the value is right."""
-        self._widen()
+        self._widen(disputed=False)
         nearest = np.clip(self.analytic, min(self.slopes), max(self.slopes))
         self.table.numerical[self.row], self.table.uncertainty[self.row] = nearest, same
 
     def dispute(self) -> None:
         """Let the table show that it cannot be told if the value is right."""
-        self._widen()
-        self.table.disputed[self.row] = True
+        self._widen(disputed=True)
 
-    def _widen(self) -> None:
+    def accuse(self) -> None:
+        """Let the table show that the value is wrong."""
+        self.table.disputed[self.row] = False
+
+    def _widen(self, *, disputed: bool) -> None:
         self.table.low[self.row], self.table.high[self.row] = min(self.slopes), max(self.slopes)
+        self.table.disputed[self.row] = disputed
 
 
 def part_kinks(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pairing) -> None:
@@ -103,28 +107,41 @@ def part_kinks(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pairing) 
     Those that have the right gradient of a place near by are right. Of the others, those are
     disputed that take different slopes there, because not every place was tried.
     """
-    indices = pairing.indices
-    kinked = [indices[table.positions[table.kinked]] for table in tables]
-    accused = list(chain.from_iterable(_accused(table, indices) for table in tables))
-    if not (accused and any(map(len, kinked))):
+    rows = [np.flatnonzero(table.is_off & np.isfinite(table.low)) for table in tables]
+    kinked = [table.positions[table.kinked] for table in tables] if any(map(len, rows)) else []
+    if not any(map(len, kinked)):
         return
-    # Those on kinks come first: they are the most likely to be right.
-    accused.sort(key=lambda each: each.slopes[0] - each.slopes[1])
-    nearby = _Nearby(cost, pairing, np.concatenate(kinked), accused)
+    # An interrupt leaves it open which of them are right.
+    _dispute(tables, rows, disputed=True)
+    accused = _most_telling(tables, rows, pairing)
+    nearby = _Nearby(cost, pairing, pairing.indices_of(np.concatenate(kinked)), accused)
     if nearby.step is None:
-        for each in accused:
-            if each.is_on_kink:
-                each.dispute()
+        _dispute(
+            tables, [r[~t.kinked[r]] for t, r in zip(tables, rows, strict=True)], disputed=False
+        )
     elif nearby.has_other_slopes([*accused[: ENTRIES_TRIED - 1], accused[-1]]):
         nearby.judge(accused)
+    else:
+        _dispute(tables, rows, disputed=False)
 
 
-def _accused(table: MeasuredEntries, indices: Places) -> Iterator[_Accused]:
-    """Yield the entries of a table that look wrong."""
-    wrong = table.is_off & np.isfinite(table.analytic + table.low + table.high)
-    for row in np.flatnonzero(wrong).tolist():
-        slopes = [float(table.low[row]), float(table.high[row])]
-        yield _Accused(table, row, int(indices[table.positions[row]]), slopes)
+def _dispute(tables: Sequence[MeasuredEntries], rows: Sequence[Places], *, disputed: bool) -> None:
+    for table, some in zip(tables, rows, strict=True):
+        table.disputed[some] = disputed
+
+
+def _most_telling(
+    tables: Sequence[MeasuredEntries], rows: Sequence[Places], pairing: Pairing
+) -> list[_Accused]:
+    """Return some of the entries that look wrong, those on kinks first: they may well be right."""
+    accused = []
+    for table, some in zip(tables, rows, strict=True):
+        chosen = some[np.argsort(table.low[some] - table.high[some], kind="stable")][:MOST]
+        indices = pairing.indices_of(table.positions[chosen])
+        for row, index in zip(chosen.tolist(), indices.tolist(), strict=True):
+            slopes = [float(table.low[row]), float(table.high[row])]
+            accused.append(_Accused(table, row, index, slopes))
+    return sorted(accused, key=lambda each: each.slopes[0] - each.slopes[1])[:MOST]
 
 
 class _Nearby:
@@ -149,7 +166,7 @@ class _Nearby:
         self._groups = [1.0 * g for g in sorted(groups, key=np.count_nonzero) if g.any()]
         largest = max(abs(s) for each in accused for s in (*each.slopes, each.analytic))
         size = float(np.max(np.abs(self._theta), initial=1.0))
-        place = float(np.spacing(self._theta.dtype.type(size)) if not cost.is_single else 0.0)
+        place = max(float(np.spacing(a.dtype.type(size))) for a in cost.best.binding.saved)
         self.step = None
         for part in SAME:
             self.same = part * largest
@@ -169,13 +186,13 @@ class _Nearby:
 
     def judge(self, accused: Sequence[_Accused]) -> None:
         """Excuse entries that are right somewhere near by, and dispute what is not certain."""
-        for each in accused[:MOST]:
+        for each in accused:
             if each.is_among(self.same) or self._is_right_nearby(each):
                 each.excuse(self.same)
             elif each.has_others(self.same):
                 each.dispute()
-        for each in accused[MOST:]:
-            each.dispute()
+            else:
+                each.accuse()
 
     def _is_right_nearby(self, entry: _Accused) -> bool:
         """Return True if the value of an entry is a slope near by, or between such slopes."""

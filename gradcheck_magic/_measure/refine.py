@@ -229,6 +229,10 @@ class SteppedEntries:
             length = np.sqrt(self.cost.scale * first.step / gap)
             seen = (gap > REAL * first.round_off) & (length > 0) & ~on_kink
         self.scale = np.where(seen, np.minimum(self.scale, length), self.scale)
+        if seen.any():
+            # An entry along which J is flat is likely to have the unit of the others.
+            typical = float(np.median(self.scale[seen]))
+            self.scale = np.where(first.is_flat, np.minimum(self.scale, typical), self.scale)
 
     def _values(self, precision: Precision) -> NDArray[Any]:
         values: NDArray[Any] = precision.binding.slots[self._position][self._where]
@@ -363,17 +367,20 @@ class Refinement:
         One by one they would come to the same result; a dead layer has many such entries.
         """
         found = np.flatnonzero(open_ones & first.is_flat & (self._table.analytic == 0))
-        still = np.zeros(len(first), dtype=bool)
+        settled = np.zeros(len(first), dtype=bool)
         if found.size:
-            scale = self._entries.scale[found]
-            steps = np.maximum(FIRST_STEP * scale, RATIO * first.step[found])
-            second = self._entries.rungs(found, steps)
-            is_known = second.is_flat & (second.round_off <= self._aim.faint)
-            flat = found[is_known]
-            still[flat] = True
+            large = FIRST_STEP * self._entries.scale[found]
+            # In a small unit, the first step is a large one.
+            second = first.rows(found)
+            if np.any(second.step < large):
+                steps = np.maximum(large, RATIO * second.step)
+                second = self._entries.rungs(found, steps)
+            known = second.is_flat & (second.round_off <= self._aim.faint)
+            flat = found[known]
+            settled[flat] = True
             self._table.numerical[flat] = 0.0
-            self._table.uncertainty[flat] = second.round_off[is_known]
-        return still
+            self._table.uncertainty[flat] = second.round_off[known]
+        return settled
 
     def _worth_sharpening(self, first: Rungs, open_ones: Mask, gross: Mask) -> list[int]:
         """Return a few wrong entries whose error is not known precisely.

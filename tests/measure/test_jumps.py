@@ -1,0 +1,86 @@
+"""A cost that jumps, as a solver that stops early makes it: jumps are told from kinks and bends."""
+
+import math
+
+import numpy as np
+import pytest
+
+from gradcheck_magic import Verdict, check_gradients
+from gradcheck_magic._measure.jumps import jumps_along
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+def stairs(height, width):
+    """Return a sawtooth of a height, as long as this: it has jumps, and no drift of its own."""
+    return lambda x: math.sin(3 * x) + height * (x / width % 1.0)
+
+
+@pytest.mark.parametrize("reach", [0.5, 0.03])
+@pytest.mark.parametrize(
+    ("function", "height"),
+    [
+        pytest.param(math.exp, 0.0, id="smooth"),
+        pytest.param(lambda x: math.sin(8 * x), 0.0, id="bent"),
+        pytest.param(lambda x: abs(x - 0.011), 0.0, id="a kink"),
+        pytest.param(lambda x: abs(x - 0.011) + max(x, -0.02) ** 2, 0.0, id="two kinks"),
+        pytest.param(lambda x: 1e-3 * (x > 0.007) + math.exp(x), 1e-3, id="one jump"),
+        pytest.param(lambda x: 1e-6 * (x > 0.007) + math.exp(x), 1e-6, id="a small jump"),
+        pytest.param(lambda x: math.inf if x > 0 else 1.0, 0.0, id="not finite"),
+    ],
+)
+def test_height(function, height, reach):
+    found = jumps_along(function, EPS, reach)
+    assert found.height == pytest.approx(height, rel=0.3)
+    assert (found.drift > 0) == (height > 0)
+
+
+def test_drift():
+    """Several jumps count together, for each unit of distance."""
+    found = jumps_along(stairs(1e-5, 0.4), EPS, 0.5)
+    assert found.height == pytest.approx(1e-5, rel=0.3)
+    assert 1e-5 < found.drift < 4e-5
+
+
+def fixed_point(seed, tolerance):
+    """Return parameters, the exact gradient and the cost of z = tanh(W z + u), found by iteration."""
+    rng = np.random.default_rng(seed)
+    W, (u, t) = rng.normal(size=(4, 4)), rng.normal(size=(2, 4))
+    W *= 0.7 / np.linalg.norm(W, 2)
+
+    def solved(W, u, tolerance):
+        z = 0 * u
+        while np.abs((new := np.tanh(z @ W + u)) - z).max() > tolerance:
+            z = new
+        return new
+
+    def cost(p):
+        return float(np.sum((solved(p["W"], p["u"], tolerance) - t) ** 2))
+
+    z = solved(W, u, 1e-14)
+    da = (1 - z**2) * np.linalg.solve(np.eye(4) - W * (1 - z**2), 2 * (z - t))
+    return {"W": W, "u": u}, {"dW": np.outer(z, da), "du": da}, cost
+
+
+@pytest.mark.parametrize("tolerance", [1e-4, 1e-6, 1e-10])
+def test_a_solver_that_stops_early(tolerance):
+    said = [check_gradients(*fixed_point(seed, tolerance)) for seed in range(6)]
+    assert {check.verdict for check in said} <= {Verdict.CORRECT, Verdict.INCONCLUSIVE}
+    if tolerance == 1e-6:
+        told = [reason for check in said for reason in check.reasons]
+        assert any("is what a solver leaves that stops early" in reason for reason in told)
+
+
+@pytest.mark.parametrize("factor", [-1.0, 0.5, 1.02])
+def test_wrong_beside_a_solver(factor):
+    """Jumps of a millionth excuse no error of a hundredth."""
+    for seed in range(3):
+        params, grads, cost = fixed_point(seed, 1e-6)
+        grads["du"] = factor * grads["du"]
+        assert check_gradients(params, grads, cost).verdict is Verdict.BUG
+
+
+def test_a_small_error_of_a_smooth_cost_is_not_excused():
+    x = np.linspace(0.5, 2.0, 7)
+    found = check_gradients(x, np.cos(x) * (1 + 1e-4 * x), lambda x: float(np.sin(x).sum()))
+    assert found.verdict is Verdict.BUG

@@ -1,0 +1,110 @@
+"""Where several kinks meet, the gradient of any place near by is right."""
+
+import numpy as np
+import pytest
+
+from gradcheck_magic import Verdict, check_gradients
+
+RIGHT, OPEN, BUG = {Verdict.CORRECT}, {Verdict.CORRECT, Verdict.INCONCLUSIVE}, {Verdict.BUG}
+
+
+def network(seed, *, pruned, hidden=6, tie=0.0, unit=1.0):
+    """Return parameters, the gradient and the cost of a network with units that are all zero."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(9, 3)), rng.normal(size=9)
+    p = {"W": unit * rng.normal(size=(3, hidden)), "b": unit * rng.normal(size=hidden)}
+    p["v"] = rng.normal(size=hidden)
+    p["W"][:, pruned], p["b"][pruned] = 0.0, 0.0
+
+    def forward(p):
+        Z = (X @ p["W"] + p["b"]) / unit
+        return Z, np.maximum(Z, 0)
+
+    def cost(p):
+        return float(np.mean((forward(p)[1] @ p["v"] - y) ** 2))
+
+    Z, A = forward(p)
+    r = 2 * (A @ p["v"] - y) / 9
+    dZ = r[:, None] * p["v"] * np.where(Z == 0, tie, Z > 0) / unit
+    return p, {"dW": X.T @ dZ, "db": dZ.sum(axis=0), "dv": A.T @ r}, cost
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        pytest.param({"pruned": [2]}, RIGHT, id="relu'(0) = 0"),
+        pytest.param({"pruned": [2], "tie": 1.0}, RIGHT, id="relu'(0) = 1"),
+        pytest.param({"pruned": [2], "tie": 0.5}, RIGHT, id="relu'(0) = 1/2"),
+        pytest.param({"pruned": [0, 3, 4]}, RIGHT, id="three units"),
+        pytest.param({"pruned": range(6)}, RIGHT, id="not initialised yet"),
+        pytest.param({"pruned": [2], "unit": 1e-6}, OPEN, id="in a small unit"),
+    ],
+)
+def test_units_that_are_zero(made, expected, seed):
+    assert check_gradients(*network(seed, **made)).verdict in expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda g: {**g, "dv": -g["dv"]}, id="another parameter is wrong"),
+        pytest.param(lambda g: {**g, "dW": -g["dW"]}, id="its own parameter is wrong"),
+        pytest.param(lambda g: {**g, "db": 2 * g["db"]}, id="its bias is wrong"),
+    ],
+)
+def test_wrong_beside_units_that_are_zero(change):
+    """The other entries show what is wrong."""
+    for seed in range(4):
+        params, grads, cost = network(seed, pruned=[2])
+        assert check_gradients(params, change(grads), cost).verdict in BUG
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 5.0])
+def test_opposite_kinks(value):
+    """J is the larger one of two numbers: moving both moves nothing, and any weights are right."""
+    theta = np.array([1.0, 1.0])
+    found = check_gradients(theta, np.array([value, 1 - value]), lambda x: float(max(x)) + 0 * x[0])
+    assert found.verdict in (OPEN if value <= 1 else OPEN | BUG)
+
+
+def test_kinks_that_do_not_meet():
+    """At the kinks of a lasso, what is beyond the slopes on both sides remains wrong."""
+    rng = np.random.default_rng(0)
+    X, y, w = rng.normal(size=(20, 8)), rng.normal(size=20), rng.normal(size=8)
+    w[::2] = 0
+
+    def cost(w):
+        return float(np.mean((X @ w - y) ** 2) / 2 + 0.1 * np.abs(w).sum())
+
+    right = X.T @ (X @ w - y) / 20 + 0.1 * np.sign(w)
+    assert check_gradients(w, right, cost).verdict in RIGHT
+    off = np.where(w == 0, 0.2, 0.0)
+    found = check_gradients(w, right + off, cost)
+    assert found.verdict in BUG
+    assert {index for _, index in found.wrong_entries} == {(0,), (2,), (4,), (6,)}
+
+
+def test_what_is_said_where_it_cannot_be_told():
+    """So many kinks meet that not every place can be tried."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(40, 6))
+    found = check_gradients(
+        np.zeros(6), 0.9 * np.abs(X).sum(axis=0), lambda w: float(np.abs(X @ w).sum())
+    )
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reasons[0].startswith(
+        "Several kinks of `cost_function` meet at θ in all of `params`"
+    )
+
+
+def test_a_noisy_cost():
+    """With noise, the places are farther apart; if it is too large, nothing at a kink is accused."""
+    for noise, expected in ((1e-9, RIGHT), (1e-3, OPEN)):
+        params, grads, cost = network(1, pruned=[2])
+        table = noise * np.random.default_rng(0).normal(size=997)
+
+        def noisy(p, cost=cost, table=table):
+            return cost(p) + table[hash(p["W"].tobytes() + p["b"].tobytes()) % 997]
+
+        assert check_gradients(params, grads, noisy).verdict in expected | OPEN
