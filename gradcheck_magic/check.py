@@ -38,6 +38,7 @@ from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_fun
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.measurement import Measurement
+from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import relative_difference
 from gradcheck_magic.errors import GradientCheckInterrupted
@@ -313,6 +314,8 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
             measurement.run(cost, request.seed)
             judged = measurement.judged(cost)
             diagnoses = diagnosed(*judged, scan=measurement.scan, until=cost.deadline)
+            if measurement.jumps.may_be_far and all(d.cause is Cause.UNKNOWN for d in diagnoses):
+                judged, diagnoses = measurement.judged(cost, is_slight=True), ()
             stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
     except (KeyboardInterrupt, OutOfTime) as stop:
         judged = measurement.judged(cost)

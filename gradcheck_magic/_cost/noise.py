@@ -61,7 +61,7 @@ BENT, STILL, STAIRCASE = 64.0, 2.0, 256.0
 # that are these multiples of the first one. If its values have fewer decimals, it was rounded.
 WIDE_STEPS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 HALVINGS, LEFT = 16, 1e-3
-WIDER, WIDEST = (1.0, 10.0), 1e-2
+MULTIPLES, WIDEST = (1.0, 10.0), 1e-2
 DECIMALS = 10
 
 
@@ -158,7 +158,7 @@ def _noise_of_stairs(line: _Line) -> float:
             break
     if moved == line.value or not _jumps(line.at, (before, step), (line.value, moved)):
         return 0.0
-    spacings = dict.fromkeys(min(wider * step, max(step, WIDEST)) for wider in WIDER)
+    spacings = dict.fromkeys(min(wider * step, max(step, WIDEST)) for wider in MULTIPLES)
     noise = max(noise_level(line.values(spacing)) for spacing in spacings)
     decimals = max(map(_decimals, line.seen))
     rounded = 10.0**-decimals if decimals < DECIMALS else granularity(line.seen)

@@ -60,7 +60,7 @@ def _slightly_off(evidence: Evidence) -> str:
     return (
         f"The relative errors of {evidence.names(mask)} are up to {errors.max():.0e}: more than "
         "the error bars allow, but less than most bugs cause. Look for a constant with few digits, "
-        "such as 3.1416, and for a computation in single precision."
+        "such as 3.1416, for a computation in single precision, and for a solver that stops early."
     )
 
 

@@ -35,7 +35,7 @@ from gradcheck_magic._inputs.parameters import (
 from gradcheck_magic._wording import counted, did_you_mean, listed
 from gradcheck_magic.errors import InputError
 
-__all__ = ["Pairing", "has_gradients", "matched", "pair"]
+__all__ = ["Pairing", "has_gradients", "largest_entry", "matched", "pair"]
 
 Vector = NDArray[np.float64]
 # A gradient as the user gave it, and its name; or a `_Missing`, which is an error only if the

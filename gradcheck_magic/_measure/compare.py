@@ -101,13 +101,19 @@ class Comparison:
 
 
 def compare(
-    pairing: Pairing, measured: MeasuredEntries, tolerance: Tolerance, scan: Scan | None = None
+    pairing: Pairing,
+    measured: MeasuredEntries,
+    tolerance: Tolerance,
+    scan: Scan | None = None,
+    *,
+    is_slight: bool = False,
 ) -> Comparison:
     """Judge the analytic gradient by the numerical one.
 
     Every measured entry either disagrees beyond its error bar, clearly or not, or agrees; and an
     entry that agrees is known well enough, or not. The verdicts follow from that and not from the
-    difference. After a scan they also depend on what the residuals of each parameter leave open.
+    difference. After a scan they also depend on what the residuals of each parameter leave open. If
+    all errors are slight, they are worth inspecting, whatever they are in units of their entries.
     """
     analytic, numerical = measured.analytic, measured.numerical
     lost = _lost_in_rounding(pairing, measured, scan)
@@ -117,7 +123,8 @@ def compare(
     open_anyway = measured.disputed | (_faint(pairing, measured) & (off > 1))
     off = np.where(lost | open_anyway, 0.0, np.nan_to_num(off, posinf=np.inf))
     error = relative_error(numerical, analytic)
-    wrong = (off > CLEAR) & (error >= THRESHOLDS[1]) | ~np.isfinite(analytic)
+    least = math.inf if is_slight else THRESHOLDS[1]
+    wrong = (off > CLEAR) & (error >= least) | ~np.isfinite(analytic)
     # A disagreement this small must be all the clearer.
     inspect = (off > GROSS) & (error >= tolerance.error) & ~wrong
     unsure = (off > 1) & (error >= THRESHOLDS[1]) & ~wrong

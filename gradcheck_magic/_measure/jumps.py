@@ -26,19 +26,19 @@ __all__ = ["Jumps", "allow_for_jumps", "jumps_along"]
 Vector = NDArray[np.float64]
 
 # Errors beyond this part of their entry, and this part of the largest of its parameter, have
-# another origin. So do errors of no more than MOST of the entries, unless all are TINY beside the
+# another origin. So do errors of no more than MOST_ENTRIES of the entries, unless all are TINY beside the
 # largest.
-SMALL, LITTLE, MOST, TINY = 0.1, 1e-2, 0.3, 1e-4
+SMALL_ERROR, SMALL_BESIDE, MOST_ENTRIES, TINY = 0.1, 1e-2, 0.3, 1e-4
 # The number of lines, the distances on either side of θ up to which J is followed, in units of θ,
 # and the number of steps on each side.
 LINES, REACHES, STEPS = 3, (0.5, 0.03), 32
 # A jump shows in differences of this order, as PEAK times its height, while a smooth J makes them
 # small: it stands out from their median by this factor, and from the noise of J by this one.
-ORDER, PEAK, STANDS_OUT, ABOVE_NOISE = 6, 10.0, 20.0, 100.0
+ORDER, PEAK, CONSPICUOUS, ABOVE_NOISE = 6, 10.0, 20.0, 100.0
 # At most so many jumps are confirmed within each distance: a kink also stands out, but with steps
-# that are FINER times as short only a jump is still as high, or at least this part of it. AROUND is
+# that are FINER_STEPS times as short only a jump is still as high, or at least this part of it. AROUND is
 # the number of such steps on either side, and CLOSER how often they become finer.
-CONFIRMED, FINER, AROUND, CLOSER, STILL = 3, 8, 16, 2, 0.25
+MOST_JUMPS, FINER_STEPS, AROUND, CLOSER, LEFT_OF_JUMP = 3, 8, 16, 2, 0.25
 # Three digits are granted to the gradient of such a J. It may be off by more, by this many times
 # the drift that the jumps cause; up to DISPUTED times, it cannot be told.
 ALLOWED, DISPUTED = 4.0, 100.0
@@ -47,11 +47,13 @@ ALLOWED, DISPUTED = 4.0, 100.0
 class Jumps(NamedTuple):
     """The jumps of J near θ: the largest, and how far all of them together make J drift.
 
-    The drift is per unit of distance, along a line on which each entry moves by about its size.
+    The drift is per unit of distance, along a line on which each entry moves by about its size. If
+    none were found but most entries are off by next to nothing, there may be some farther away.
     """
 
     height: float = 0.0
     drift: float = 0.0
+    may_be_far: bool = False
 
 
 def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pairing) -> Jumps:
@@ -64,7 +66,9 @@ def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pair
         return jumps
     gradients = zip(pairing.checked, pairing.gradients, strict=True)
     largest = np.concatenate([np.full(p.size, largest_entry(g)) for p, g in gradients])
-    if not _errors_are_small(tables, largest):
+    n_off, are_tiny = _small_errors(tables, largest)
+    are_most = n_off > MOST_ENTRIES * pairing.size
+    if not (n_off and (are_tiny or are_most)):
         return jumps
     random = np.random.default_rng(0)
     theta = pairing.parameters.theta().astype(np.float64)
@@ -73,10 +77,11 @@ def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pair
         along, noise = partial(_at, cost, theta, line), cost.best.noise
         found = (jumps, *(jumps_along(along, noise, reach) for reach in REACHES))
         jumps = Jumps(*map(max, zip(*found, strict=True)))
-    if jumps.drift:
-        drift = np.concatenate([_drift(p, jumps.drift, cost.direction) for p in pairing.checked])
-        for table in tables:
-            _grant(table, VERIFIED * largest[table.positions], drift[table.positions])
+    if not jumps.drift:
+        return Jumps(may_be_far=are_tiny and are_most)
+    drift = np.concatenate([_drift(p, jumps.drift, cost.direction) for p in pairing.checked])
+    for table in tables:
+        _grant(table, VERIFIED * largest[table.positions], drift[table.positions])
     return jumps
 
 
@@ -100,17 +105,18 @@ def _at(cost: Cost, theta: Vector, line: Vector, distance: float) -> float:
     return cost.at(theta + distance * line)
 
 
-def _errors_are_small(tables: Sequence[MeasuredEntries], largest: Vector) -> bool:
-    """Return True if most entries are off, but none by much; or some, but by next to nothing."""
-    n_wrong, are_tiny = 0, True
+def _small_errors(tables: Sequence[MeasuredEntries], largest: Vector) -> tuple[int, bool]:
+    """Return how many entries are off, 0 if any is by much; and if all are by next to nothing."""
+    n_off, are_tiny = 0, True
     for table in tables:
-        off, wrong = np.abs(table.analytic - table.numerical), table.is_off
+        off, is_off = np.abs(table.analytic - table.numerical), table.is_off
         beside = largest[table.positions]
-        if np.any(wrong & ~(off <= np.maximum(SMALL * np.abs(table.numerical), LITTLE * beside))):
-            return False
-        n_wrong += int(np.count_nonzero(wrong))
-        are_tiny = are_tiny and not np.any(wrong & (off > TINY * beside))
-    return are_tiny or n_wrong > MOST * sum(len(table.positions) for table in tables)
+        much = np.maximum(SMALL_ERROR * np.abs(table.numerical), SMALL_BESIDE * beside)
+        if np.any(is_off & ~(off <= much)):
+            return 0, False
+        n_off += int(np.count_nonzero(is_off))
+        are_tiny = are_tiny and not np.any(is_off & (off > TINY * beside))
+    return n_off, are_tiny
 
 
 def jumps_along(along: Callable[[float], float], noise: float, reach: float) -> Jumps:
@@ -127,9 +133,9 @@ def jumps_along(along: Callable[[float], float], noise: float, reach: float) -> 
     """
     spacing = reach / STEPS
     rough = _roughness(along, 0.0, spacing, STEPS)
-    least = max(STANDS_OUT * float(np.median(rough)), ABOVE_NOISE * noise)
+    least = max(CONSPICUOUS * float(np.median(rough)), ABOVE_NOISE * noise)
     heights = [0.0]
-    for _ in range(CONFIRMED):
+    for _ in range(MOST_JUMPS):
         k = int(np.argmax(rough))
         if rough[k] <= least:
             break
@@ -157,10 +163,10 @@ def _confirmed(
 ) -> float:
     """Return the height of a difference that stays with finer steps; 0.0 for a kink."""
     for _ in range(CLOSER):
-        spacing /= FINER
+        spacing /= FINER_STEPS
         rough = _roughness(along, place, spacing, AROUND)
         k = int(np.argmax(rough))
-        if not rough[k] >= STILL * height:
+        if not rough[k] >= LEFT_OF_JUMP * height:
             return 0.0
         place += (k + ORDER / 2 - AROUND) * spacing
     return height

@@ -106,11 +106,11 @@ class Measurement:
         if self.scan is not None:
             self.scan.judge_again()
 
-    def judged(self, cost: Cost) -> tuple[Comparison, MeasuredEntries]:
+    def judged(self, cost: Cost, *, is_slight: bool = False) -> tuple[Comparison, MeasuredEntries]:
         """Judge the analytic gradient by what was measured, as far as that got."""
         measured = self._measured
         tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
-        return compare(self._pairing, measured, tolerance, self.scan), measured
+        return compare(self._pairing, measured, tolerance, self.scan, is_slight=is_slight), measured
 
     @property
     def _measured(self) -> MeasuredEntries:

@@ -33,7 +33,7 @@ Places = NDArray[np.intp]
 
 # Slopes are the same if they differ by less than this part of the largest. A noisy J allows only
 # the second value: the kinks must part within FARTHEST of max(1, |θᵢ|).
-SAME = (1e-5, 1e-2)
+SAME_SLOPE = (1e-5, 1e-2)
 FARTHEST = 1e-3
 # Entries move this many times as far as the step with which a slope is measured, so that the step
 # crosses no kink.
@@ -47,7 +47,7 @@ ORDERS = (1.0, 0.25, 0.0625)
 # If a few entries have the same slopes at the first few places, no kinks meet.
 ENTRIES_TRIED, PLACES_TRIED = 3, 8
 # The most entries that are measured at every place.
-MOST = 64
+MOST_ACCUSED = 64
 
 
 @dataclass
@@ -136,12 +136,12 @@ def _most_telling(
     """Return some of the entries that look wrong, those on kinks first: they may well be right."""
     accused = []
     for table, some in zip(tables, rows, strict=True):
-        chosen = some[np.argsort(table.low[some] - table.high[some], kind="stable")][:MOST]
+        chosen = some[np.argsort(table.low[some] - table.high[some], kind="stable")][:MOST_ACCUSED]
         indices = pairing.indices_of(table.positions[chosen])
         for row, index in zip(chosen.tolist(), indices.tolist(), strict=True):
             slopes = [float(table.low[row]), float(table.high[row])]
             accused.append(_Accused(table, row, index, slopes))
-    return sorted(accused, key=lambda each: each.slopes[0] - each.slopes[1])[:MOST]
+    return sorted(accused, key=lambda each: each.slopes[0] - each.slopes[1])[:MOST_ACCUSED]
 
 
 class _Nearby:
@@ -168,7 +168,7 @@ class _Nearby:
         size = float(np.max(np.abs(self._theta), initial=1.0))
         place = max(float(np.spacing(a.dtype.type(size))) for a in cost.best.binding.saved)
         self.step = None
-        for part in SAME:
+        for part in SAME_SLOPE:
             self.same = part * largest
             step = max(2 * NOISE_DEVIATIONS * cost.best.noise / self.same, PLACES * place)
             if step * BEYOND_STEP <= FARTHEST * size:

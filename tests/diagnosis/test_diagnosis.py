@@ -1002,8 +1002,8 @@ def test_a_constant_of_few_digits():
     (reason,) = check.reasons
     assert reason == (
         "The relative errors of `angle` are up to 4e-07: more than the error bars allow, but less "
-        "than most bugs cause. Look for a constant with few digits, such as 3.1416, and for a "
-        "computation in single precision."
+        "than most bugs cause. Look for a constant with few digits, such as 3.1416, for a "
+        "computation in single precision, and for a solver that stops early."
     )
 
 

@@ -107,6 +107,8 @@ def _is_reordered(sample: Sample) -> bool:
         # In their own places, the values are right but for signs, or inexact as 3.14159 is for π.
         return False
     order, places = np.argsort(sample.analytic), np.argsort(sample.numerical)
+    if np.array_equal(order, places):
+        return False
     # Neighbouring values are this close by chance.
     gap = max(float(np.median(np.diff(sample.numerical[places]))), 1e-300)
     ranked = replace(sample, analytic=sample.analytic[order], spread=np.full(len(sample), gap))
