@@ -26,9 +26,9 @@ __all__ = ["Jumps", "allow_for_jumps", "jumps_along"]
 Vector = NDArray[np.float64]
 
 # Errors beyond this part of their entry, and this part of the largest of its parameter, have
-# another origin. So do errors of no more than MOST_ENTRIES of the entries, unless all are TINY beside the
-# largest.
-SMALL_ERROR, SMALL_BESIDE, MOST_ENTRIES, TINY = 0.1, 1e-2, 0.3, 1e-4
+# another origin. So do errors of no more than MOST_OFF of the entries, unless all are TINY beside
+# the largest.
+SMALL_ERROR, SMALL_BESIDE, MOST_OFF, TINY = 0.1, 1e-2, 0.3, 1e-4
 # The number of lines, the distances on either side of θ up to which J is followed, in units of θ,
 # and the number of steps on each side.
 LINES, REACHES, STEPS = 3, (0.5, 0.03), 32
@@ -36,9 +36,9 @@ LINES, REACHES, STEPS = 3, (0.5, 0.03), 32
 # small: it stands out from their median by this factor, and from the noise of J by this one.
 ORDER, PEAK, CONSPICUOUS, ABOVE_NOISE = 6, 10.0, 20.0, 100.0
 # At most so many jumps are confirmed within each distance: a kink also stands out, but with steps
-# that are FINER_STEPS times as short only a jump is still as high, or at least this part of it. AROUND is
-# the number of such steps on either side, and CLOSER how often they become finer.
-MOST_JUMPS, FINER_STEPS, AROUND, CLOSER, LEFT_OF_JUMP = 3, 8, 16, 2, 0.25
+# that are FINER_STEP times as short only a jump is still as high, or at least this part of it.
+# AROUND is the number of such steps on either side, and CLOSER how often they become finer.
+MOST_JUMPS, FINER_STEP, AROUND, CLOSER, LEFT_OF_JUMP = 3, 8, 16, 2, 0.25
 # Three digits are granted to the gradient of such a J. It may be off by more, by this many times
 # the drift that the jumps cause; up to DISPUTED times, it cannot be told.
 ALLOWED, DISPUTED = 4.0, 100.0
@@ -67,7 +67,7 @@ def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pair
     gradients = zip(pairing.checked, pairing.gradients, strict=True)
     largest = np.concatenate([np.full(p.size, largest_entry(g)) for p, g in gradients])
     n_off, are_tiny = _small_errors(tables, largest)
-    are_most = n_off > MOST_ENTRIES * pairing.size
+    are_most = n_off > MOST_OFF * pairing.size
     if not (n_off and (are_tiny or are_most)):
         return jumps
     random = np.random.default_rng(0)
@@ -163,7 +163,7 @@ def _confirmed(
 ) -> float:
     """Return the height of a difference that stays with finer steps; 0.0 for a kink."""
     for _ in range(CLOSER):
-        spacing /= FINER_STEPS
+        spacing /= FINER_STEP
         rough = _roughness(along, place, spacing, AROUND)
         k = int(np.argmax(rough))
         if not rough[k] >= LEFT_OF_JUMP * height:

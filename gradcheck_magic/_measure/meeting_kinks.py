@@ -33,7 +33,7 @@ Places = NDArray[np.intp]
 
 # Slopes are the same if they differ by less than this part of the largest. A noisy J allows only
 # the second value: the kinks must part within FARTHEST of max(1, |θᵢ|).
-SAME_SLOPE = (1e-5, 1e-2)
+EQUAL_SLOPES = (1e-5, 1e-2)
 FARTHEST = 1e-3
 # Entries move this many times as far as the step with which a slope is measured, so that the step
 # crosses no kink.
@@ -168,7 +168,7 @@ class _Nearby:
         size = float(np.max(np.abs(self._theta), initial=1.0))
         place = max(float(np.spacing(a.dtype.type(size))) for a in cost.best.binding.saved)
         self.step = None
-        for part in SAME_SLOPE:
+        for part in EQUAL_SLOPES:
             self.same = part * largest
             step = max(2 * NOISE_DEVIATIONS * cost.best.noise / self.same, PLACES * place)
             if step * BEYOND_STEP <= FARTHEST * size:

@@ -81,9 +81,9 @@ STRAIGHT = 0.01
 # them.
 LARGE = 1e3
 # J bends within a step if the slopes on the two sides differ by more than 1/STEPS_PER_BEND of the
-# slope, and if J changes by more than LITTLE_CHANGE of its size because of that. The step is then made
+# slope, and if J changes by more than CHANGED of its size because of that. The step is then made
 # SHORTER, at most SHORTENED times.
-STEPS_PER_BEND, LITTLE_CHANGE = 30.0, 1e-10
+STEPS_PER_BEND, CHANGED = 30.0, 1e-10
 SHORTER, SHORTENED = 32.0, 6
 # Steps of a second look, in units of the length scale of an entry: the best one for a central
 # difference in double precision, and the largest first one, for when noise rules out smaller steps.
@@ -218,9 +218,7 @@ class SteppedEntries:
         gap, scale = np.abs(rungs.gap), self.cost.scale
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             # Near a stationary point, J is bent in comparison with its slope, but changes little.
-            least = np.maximum(
-                np.abs(rungs.central) / STEPS_PER_BEND, LITTLE_CHANGE * scale / rungs.step
-            )
+            least = np.maximum(np.abs(rungs.central) / STEPS_PER_BEND, CHANGED * scale / rungs.step)
             bent: Mask = gap > np.maximum(REAL * rungs.round_off, least)
         return bent | (np.isnan(rungs.central) & (rungs.step > 0))
 
