@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, repeat
+from itertools import chain, islice, product, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +42,11 @@ BEYOND_STEP = 32.0
 # different order, as one kink may hide behind another; then all of a parameter are moved together;
 # then the entries of the smallest one, one by one, if these are no more than MOST_ALONE. At last,
 # WANDERED times, a random step is taken from the place at which the slope was nearest.
-AT_RANDOM, MOST_ALONE, WANDERED = 6, 16, 40
+AT_RANDOM, MOST_ALONE, WANDERED = 10, 16, 40
 ORDERS = (1.0, 0.25, 0.0625)
+FEW = 3
 # If a few entries have the same slopes at the first few places, no kinks meet.
-ENTRIES_TRIED, PLACES_TRIED = 3, 8
+ENTRIES_TRIED, PLACES_TRIED = 3, 10
 # The most entries that are measured at every place.
 MOST_ACCUSED = 64
 
@@ -215,9 +216,11 @@ class _Nearby:
     def _moves(self) -> Iterator[Vector]:
         """Yield moves of the entries on kinks, the ones most likely to tell first."""
         random, size = np.random.default_rng(0), len(self._kinked)
-        for _ in range(AT_RANDOM):
-            orders = sum(random.choice(ORDERS) * group for group in self._groups)
-            yield orders * random.choice([-1.0, 1.0], size)
+        # Of a few signs, each combination is tried once, in any order.
+        few = random.permutation(list(product([-1.0, 1.0], repeat=size))) if size <= FEW else ()
+        for k in range(AT_RANDOM):
+            signs = few[k % len(few)] if len(few) else random.choice([-1.0, 1.0], size)
+            yield sum(random.choice(ORDERS) * group for group in self._groups) * signs
         first = self._groups[0]
         alone = np.eye(size)[first > 0] if np.count_nonzero(first) <= MOST_ALONE else ()
         for move in (*self._groups, *alone):
