@@ -38,6 +38,7 @@ from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_fun
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.measurement import Measurement
+from gradcheck_magic._measure.repeatability import require_repeatable
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import relative_difference
 from gradcheck_magic.errors import GradientCheckInterrupted
@@ -312,6 +313,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
             measurement.choose(cost, request.seconds_left)
             measurement.run(cost, request.seed)
             judged = measurement.judged(cost)
+            require_repeatable(cost, pairing, judged, measurement.epsilon, measurement.scan)
             diagnoses = diagnosed(*judged, scan=measurement.scan, until=cost.deadline)
             stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
     except (KeyboardInterrupt, OutOfTime) as stop:

@@ -11,14 +11,21 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.calling import FoundCall, find_call, working_calls
+from gradcheck_magic._cost.calling import (
+    FoundCall,
+    find_call,
+    is_random,
+    require_repeatable,
+    tolerance,
+    working_calls,
+)
 from gradcheck_magic._cost.convention import (
     Binding,
     Convention,
@@ -49,6 +56,10 @@ OVERHEAD = 2e-6
 CHUNK = 0.02
 # The number of repeated measurements in a batch, for each worker.
 LOOKS = 32
+# The number of further calls at the same parameters where the cost may be random.
+REPEATS = 8
+# The relative distance from θ within which J is a straight line, but for noise, kinks and chance.
+STRAIGHT = 1e-5
 
 
 class Cost:
@@ -103,7 +114,8 @@ class Cost:
     ------
     InputError
         On entering, if the function cannot be called, is random, changes its argument, or does
-        not return a finite number. Exceptions of the function itself at θ pass through.
+        not return a finite number. Exceptions of the function itself at θ pass through. On leaving
+        without an error, if it has changed its argument or returns another value than at first.
     """
 
     own: Precision
@@ -151,6 +163,8 @@ class Cost:
         self._pool = pool_of(workers)
         self._workers: Workers | None = None
         self._goes_forward = goes_forward
+        # What the last calls at θ have returned, if that is not what the first did.
+        self._in_the_end: list[float] = []
         self._stack = ExitStack()
 
     @property
@@ -167,6 +181,11 @@ class Cost:
     def n_evaluations(self) -> int:
         """The number of calls of the function."""
         return self._evaluator.n_evaluations
+
+    @property
+    def repeatable(self) -> float:
+        """The most that two values of J at the same parameters may differ."""
+        return tolerance(self.itemsize) * self.scale
 
     @property
     def at_once(self) -> int:
@@ -211,13 +230,26 @@ class Cost:
         self.scale = max(size for size in sizes if math.isfinite(size))
         self.itemsize = itemsize_around(around, found)
         self.constant = is_constant(around, found)
+        around.seen.clear()
         self.own = own_precision(around, found, self.itemsize)
+        self._require_same_nearby(around)
         self.best = in_double(around, self.own, constant=self.constant) or self.own
         self.noise = self.own.noise
         self.is_single = self.best is self.own and self.itemsize < DOUBLE
         # That a single evaluation was slow must not decide between a full check and a scan.
         typical = (time.perf_counter() - began) / (self.n_evaluations - n_before)
         self._evaluator.seconds_each = min(self._evaluator.seconds_each, typical)
+
+    def _require_same_nearby(self, around: Surroundings) -> None:
+        """Evaluate again what was not on a straight line near θ: it may have been by chance."""
+        near = sorted((x, value) for x, value in around.seen.items() if 0 < x < STRAIGHT)
+        if not near:
+            return
+        distances, values = np.array(near).T
+        line = self.value + (values[-1] - self.value) * distances / distances[-1]
+        odd = np.flatnonzero(np.abs(values - line) > self.repeatable)[:REPEATS]
+        again = [around.along(self.own.binding, x) for x in distances[odd].tolist()]
+        self.require_same(values[odd], np.array(again))
 
     def __exit__(self, kind: type[BaseException] | None, *details: Any) -> None:  # noqa: PYI036 (passed on)
         try:
@@ -228,6 +260,19 @@ class Cost:
             self._stack.__exit__(kind, *details)
             # It reports the progress to this object: a circle would keep θ in memory.
             del self._around
+        if self._in_the_end:
+            raise self._not_repeatable()
+
+    def _not_repeatable(self) -> InputError:
+        """Return the error for a cost that has not returned the same at the end."""
+        last = self._in_the_end[0]
+        if all(abs(value - last) <= self.repeatable for value in self._in_the_end):
+            return InputError(
+                f"`{self.name}` returned {self.value:.9g} when the check began, and {last:.9g} "
+                "from some call on, for the same parameters: something that it reads has changed "
+                "meanwhile, such as its data or a counter; let every call read the same."
+            )
+        return is_random(self.name, f"returned {self.value:.9g} and then {last:.9g}")
 
     def _restore(self) -> None:
         self._binding.restore()
@@ -239,7 +284,12 @@ class Cost:
             self._restore()
             # The time for it has been kept.
             self._evaluator.deadline = math.inf
-            self._evaluator.value_or_nan(self._binding)
+            # What the function raises here is not told: it has worked at these parameters.
+            with suppress(Exception):
+                last = self._evaluator.value(self._binding)
+                if kind is None and not abs(last - self.value) <= self.repeatable:
+                    more = [self._evaluator.value(self._binding) for _ in range(REPEATS)]
+                    self._in_the_end = [last, *more]
         if kind is None:
             self._tell()
 
@@ -268,6 +318,20 @@ class Cost:
 
         evaluating.each_pair(precision.binding, batch, take_and_tell)
         self._tell()
+
+    def require_same(self, before: Vector, again: Vector) -> None:
+        """Raise `InputError` if what should be the same values of J differs."""
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(before - again) > self.repeatable
+        if np.any(apart | (np.isfinite(before) != np.isfinite(again))):
+            require_unchanged(self.name, self.own.binding)
+            self.require_same_here()
+            raise is_random(self.name)
+
+    def require_same_here(self) -> None:
+        """Raise `InputError` if J(θ) differs in some more calls."""
+        binding, itemsize = self.own.binding, self.itemsize
+        require_repeatable(self._evaluator, binding, self.value, itemsize, REPEATS)
 
     def expect(self, n_more: int) -> None:
         """Expect more evaluations, besides those so far and the last one."""
