@@ -10,11 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.convention import Binding, Convention, possible_bindings
+from gradcheck_magic._cost.convention import (
+    Binding,
+    Convention,
+    changes_parameter,
+    possible_bindings,
+)
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._inputs.fingerprint import same_bits
 from gradcheck_magic._inputs.pairing import Pairing, matched
 from gradcheck_magic._inputs.parameters import (
     Names,
+    Parameter,
     Parameters,
     collect,
     is_function,
@@ -44,14 +51,17 @@ def pair_at(
     Raises
     ------
     InputError
-        If the function cannot be called, or no result is a gradient. An exception of the function
-        itself, called in the most likely way, passes through.
+        If the function cannot be called, no result is a gradient, or it changes the parameters,
+        which are then put back. An exception of the function itself, called in the most likely way,
+        passes through.
     """
     parameters = collect(params, only=only, names=names)
     if not is_function(grads):
         return matched(parameters, grads, names)
     name = variable_names(names).get(id(grads), "grads")
     errors: list[Exception] = []
+    # The function may change them although it gets copies.
+    own = [(parameter, parameter.array.copy()) for parameter in parameters.arrays]
     with InterruptGuard() as guard:
         guard.release()
         for binding in possible_bindings(grads, parameters, parameters.theta(), "auto", name):
@@ -64,12 +74,28 @@ def pair_at(
                     raise InputError(  # noqa: TRY301 (another way may work)
                         f"`{name}` returned a coroutine: pass a function that is not async."
                     )
-                return matched(parameters, result, names)
+                pairing = matched(parameters, result, names)
             except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
                 errors.append(error)
+            else:
+                _require_unchanged(name, own, binding)
+                return pairing
             finally:
                 binding.restore()
+                for parameter, before in own:
+                    if not same_bits(parameter.array, before):
+                        parameter.array[...] = before
         raise errors[0]
+
+
+def _require_unchanged(
+    name: str, own: list[tuple[Parameter, NDArray[Any]]], binding: Binding
+) -> None:
+    """Raise `InputError` if the gradient function has changed a parameter, or its copy of one."""
+    changed = next((p for p, before in own if not same_bits(p.array, before)), None)
+    is_copy = changed is None
+    if changed := changed or binding.changed():
+        raise changes_parameter("gradient function", name, changed, is_copy=is_copy)
 
 
 def go_forward(cost_function: Callable[..., Any], params: object, call: str) -> None:
