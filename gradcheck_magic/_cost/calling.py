@@ -31,7 +31,7 @@ __all__ = [
 REPEATABLE = 1e-8
 REPEATABLE_SINGLE = 1e-3
 # The number of further calls at θ that tell whether values differ by chance.
-REPEATS = 32
+MANY_REPEATS = 32
 # The number of copies after which one of them reuses the memory of another, if nothing holds them.
 COPIES = 8
 
@@ -219,7 +219,7 @@ def _require_agreement(around: Surroundings, trials: list[FoundCall]) -> None:
     _, values = around.nearest_finite(rivals)
     if all(is_same(values[0], value, itemsize) for value in values):
         return
-    require_repeatable(around.evaluator, rivals[0], trials[0].value, itemsize, REPEATS)
+    require_repeatable(around.evaluator, rivals[0], trials[0].value, itemsize, MANY_REPEATS)
     ways = ", ".join(
         f"{binding.convention.described} (J = {value:.6g})"
         for binding, value in zip(rivals, values, strict=True)
@@ -244,7 +244,7 @@ def _copied_if_kept(around: Surroundings, found: FoundCall) -> FoundCall:
     copied = replace(binding, fresh=True)
     if _confuses(around, copied, distance, itemsize):
         evaluator = around.evaluator
-        require_repeatable(evaluator, binding, found.value, itemsize, REPEATS)
+        require_repeatable(evaluator, binding, found.value, itemsize, MANY_REPEATS)
         if not _confuses(around, copied, distance, itemsize):
             raise is_random(evaluator.name)
         raise InputError(

@@ -22,7 +22,6 @@ from gradcheck_magic._cost.calling import (
     FoundCall,
     find_call,
     is_random,
-    require_repeatable,
     tolerance,
     working_calls,
 )
@@ -59,7 +58,7 @@ LOOKS = 32
 # The number of further calls at the same parameters where the cost may be random.
 REPEATS = 8
 # The relative distance from θ within which J is a straight line, but for noise, kinks and chance.
-STRAIGHT = 1e-5
+NEAREST_LINE = 1e-5
 
 
 class Cost:
@@ -163,8 +162,8 @@ class Cost:
         self._pool = pool_of(workers)
         self._workers: Workers | None = None
         self._goes_forward = goes_forward
-        # What the last calls at θ have returned, if that is not what the first did.
-        self._in_the_end: list[float] = []
+        # What is wrong if the last call at θ has not returned what the first did.
+        self._differs: InputError | None = None
         self._stack = ExitStack()
 
     @property
@@ -242,7 +241,7 @@ class Cost:
 
     def _require_same_nearby(self, around: Surroundings) -> None:
         """Evaluate again what was not on a straight line near θ: it may have been by chance."""
-        near = sorted((x, value) for x, value in around.seen.items() if 0 < x < STRAIGHT)
+        near = sorted((x, value) for x, value in around.seen.items() if 0 < x < NEAREST_LINE)
         if not near:
             return
         distances, values = np.array(near).T
@@ -260,19 +259,26 @@ class Cost:
             self._stack.__exit__(kind, *details)
             # It reports the progress to this object: a circle would keep θ in memory.
             del self._around
-        if self._in_the_end:
-            raise self._not_repeatable()
+        if self._differs:
+            raise self._differs
 
-    def _not_repeatable(self) -> InputError:
-        """Return the error for a cost that has not returned the same at the end."""
-        last = self._in_the_end[0]
-        if all(abs(value - last) <= self.repeatable for value in self._in_the_end):
+    def _again(self) -> list[float]:
+        """Return J(θ) from some more calls."""
+        return [self._evaluator.value(self.own.binding) for _ in range(REPEATS)]
+
+    def _difference(self, values: Sequence[float]) -> InputError | None:
+        """Return the error for a cost with these further values at θ; None if they are the same."""
+        others = [value for value in values if not abs(value - self.value) <= self.repeatable]
+        if not others:
+            return None
+        other = others[0]
+        if all(abs(value - other) <= self.repeatable for value in values):
             return InputError(
-                f"`{self.name}` returned {self.value:.9g} when the check began, and {last:.9g} "
+                f"`{self.name}` returned {self.value:.9g} when the check began, and {other:.9g} "
                 "from some call on, for the same parameters: something that it reads has changed "
                 "meanwhile, such as its data or a counter; let every call read the same."
             )
-        return is_random(self.name, f"returned {self.value:.9g} and then {last:.9g}")
+        return is_random(self.name, f"returned {self.value:.9g} and then {other:.9g}")
 
     def _restore(self) -> None:
         self._binding.restore()
@@ -287,9 +293,8 @@ class Cost:
             # What the function raises here is not told: it has worked at these parameters.
             with suppress(Exception):
                 last = self._evaluator.value(self._binding)
-                if kind is None and not abs(last - self.value) <= self.repeatable:
-                    more = [self._evaluator.value(self._binding) for _ in range(REPEATS)]
-                    self._in_the_end = [last, *more]
+                if kind is None and self._difference([last]):
+                    self._differs = self._difference([last, *self._again()])
         if kind is None:
             self._tell()
 
@@ -325,13 +330,12 @@ class Cost:
             apart = np.abs(before - again) > self.repeatable
         if np.any(apart | (np.isfinite(before) != np.isfinite(again))):
             require_unchanged(self.name, self.own.binding)
-            self.require_same_here()
-            raise is_random(self.name)
+            raise self._difference(self._again()) or is_random(self.name)
 
     def require_same_here(self) -> None:
         """Raise `InputError` if J(θ) differs in some more calls."""
-        binding, itemsize = self.own.binding, self.itemsize
-        require_repeatable(self._evaluator, binding, self.value, itemsize, REPEATS)
+        if error := self._difference(self._again()):
+            raise error
 
     def expect(self, n_more: int) -> None:
         """Expect more evaluations, besides those so far and the last one."""

@@ -91,7 +91,7 @@ def test_refused(kind, generator, mode):
             told.append(str(error))
         else:
             # A scan takes few evaluations, and does not repeat each that is odd.
-            assert mode == "scan" and check.verdict.name == "INCONCLUSIVE"
+            assert (mode, check.verdict.name) == ("scan", "INCONCLUSIVE")
     assert len(told) >= len(SEEDS) - 1
     for sentence in told:
         assert re.match(RANDOM, sentence), sentence
@@ -111,21 +111,19 @@ class Changing:
         return float(x @ x) + (self.calls > self.from_call)
 
 
-@pytest.mark.parametrize("before_the_end", [1, 2, 10, 20], ids=lambda n: f"{n} before the end")
+@pytest.mark.parametrize("before_the_end", [1, 2, 10, 25], ids=lambda n: f"{n} before the end")
 def test_changed_meanwhile(before_the_end):
-    """The last call at θ shows it, and that it is no chance."""
+    """The last call at θ shows it, if not those before, and some more show that it is no chance."""
     x = np.arange(1.0, 14.0)
     n = check_gradients(x, 2 * x, Changing(np.inf), mode="full").n_evaluations
     cost = Changing(n - before_the_end)
     with pytest.raises(InputError) as caught:
         check_gradients(x, 2 * x, cost, mode="full", names={"cost": cost})
-    assert str(caught.value) in {
+    assert str(caught.value) == (
         "`cost` returned 819 when the check began, and 820 from some call on, for the same "
         "parameters: something that it reads has changed meanwhile, such as its data or a counter; "
-        "let every call read the same.",
-        "`cost` returned 819 and then 820 for the same parameters: make it repeatable (no dropout, "
-        "a fixed seed, the same batch).",
-    }
+        "let every call read the same."
+    )
     assert np.array_equal(x, np.arange(1.0, 14.0))
 
 
