@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._cost.convention import require_unchanged
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._measure.central_differences import difference_quotients, textbook_batch
@@ -38,6 +39,8 @@ def require_repeatable(
         If the cost now returns other values than before.
     """
     comparison, measured = judged
+    # The diagnosis puts the argument back, as it moves all of it.
+    require_unchanged(cost.name, cost.own.binding)
     doubtful = _doubtful(cost, measured, epsilon)
     for parameter, here, ks in measured.parts(pairing):
         rows = doubtful[(doubtful >= here.start) & (doubtful < here.stop)]

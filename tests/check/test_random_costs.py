@@ -132,3 +132,27 @@ def test_stopped_checks_do_not_compare(clock):
     x = np.linspace(1, 2, 50)
     cost = clock.slow(Changing(75), 0.25)
     assert check_gradients(x, 2 * x, cost, mode="full", budget=19).interrupted
+
+
+@pytest.mark.parametrize("mode", ["full", "scan"])
+@pytest.mark.parametrize("factor", [1, 2], ids=["right", "wrong"])
+@pytest.mark.parametrize(("by", "plus"), [
+    pytest.param(1.1, 0, id="HARD: so far that a step has no length"),
+    pytest.param(1, 1e-9, id="HARD: hardly"),
+    pytest.param(1, 1, id="far"),
+    pytest.param(0, 0, id="to zero"),
+])  # fmt: skip
+def test_moves_its_argument_beside_theta(by, plus, factor, mode):
+    """At θ itself it does not: then it would be noticed at once."""
+    x = np.array([1.0, 2.0, 3.0])
+
+    def cost(params):
+        value = float(np.sum(params**4))
+        if not np.array_equal(params, [1, 2, 3]):
+            params *= by
+            params += plus
+        return value
+
+    names = {"cost": cost, "x": x}
+    with pytest.raises(InputError, match=r"^`cost` changes its argument `x`: a cost must not"):
+        check_gradients(x, factor * 4 * x**3, cost, mode=mode, names=names)
