@@ -17,6 +17,7 @@ from gradcheck_magic._cost.convention import (
     possible_bindings,
 )
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.threads import thread_at_work
 from gradcheck_magic._inputs.fingerprint import same_bits
 from gradcheck_magic._inputs.pairing import Pairing, matched
 from gradcheck_magic._inputs.parameters import (
@@ -32,6 +33,8 @@ from gradcheck_magic.errors import InputError
 
 __all__ = ["go_forward", "moved_in_place", "pair_at", "point_around"]
 
+# Parameters, each with its values before.
+Values = list[tuple[Parameter, NDArray[Any]]]
 # The relative distance of the other points from the given one.
 DISTANCE = 0.1
 
@@ -82,20 +85,28 @@ def pair_at(
                 return pairing
             finally:
                 binding.restore()
-                for parameter, before in own:
-                    if not same_bits(parameter.array, before):
-                        parameter.array[...] = before
+                for parameter, before in _changed(own):
+                    parameter.array[...] = before
         raise errors[0]
 
 
-def _require_unchanged(
-    name: str, own: list[tuple[Parameter, NDArray[Any]]], binding: Binding
-) -> None:
+def _require_unchanged(name: str, own: Values, binding: Binding) -> None:
     """Raise `InputError` if the gradient function has changed a parameter, or its copy of one."""
-    changed = next((p for p, before in own if not same_bits(p.array, before)), None)
-    is_copy = changed is None
-    if changed := changed or binding.changed():
-        raise changes_parameter("gradient function", name, changed, is_copy=is_copy)
+    changed = [parameter for parameter, _ in _changed(own)]
+    is_copy = not changed and binding.is_copied
+    if is_copy:
+        changed = [*filter(None, [binding.changed()])]
+    if changed:
+        raise changes_parameter("gradient function", name, changed[0], is_copy=is_copy)
+
+
+def _changed(own: Values) -> Values:
+    """Return the parameters of the notebook that have changed, unless another thread may do that.
+
+    What such a thread writes is kept.
+    """
+    changed = [(p, before) for p, before in own if not same_bits(p.array, before)]
+    return [] if changed and thread_at_work() else changed
 
 
 def go_forward(cost_function: Callable[..., Any], params: object, call: str) -> None:
