@@ -245,8 +245,9 @@ class Cost:
         if not near:
             return
         distances, values = np.array(near).T
-        line = self.value + (values[-1] - self.value) * distances / distances[-1]
-        odd = np.flatnonzero(np.abs(values - line) > self.repeatable)[:REPEATS]
+        with np.errstate(invalid="ignore"):  # inf − inf
+            line = self.value + (values[-1] - self.value) * distances / distances[-1]
+            odd = np.flatnonzero(np.abs(values - line) > self.repeatable)[:REPEATS]
         again = [around.along(self.own.binding, x) for x in distances[odd].tolist()]
         self.require_same(values[odd], np.array(again))
 
