@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost, require_dependence
@@ -39,11 +40,12 @@ from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid
 from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._result.cause import Cause
+from gradcheck_magic._measure.repeatability import require_repeatable
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import relative_difference
 from gradcheck_magic.errors import GradientCheckInterrupted
 
-__all__ = ["check_gradients", "gradient_checking"]
+__all__ = ["check_after_cell", "check_gradients", "gradient_checking"]
 
 # The part of a budget that is kept for the end of the check, once nothing more is evaluated: this
 # many times what it took to collect the parameters, as the verdict also reads every one of them.
@@ -240,8 +242,38 @@ def check_gradients(
     >>> check_gradients(params, grads, cost).wrong_entries
     (('b', (1,)),)
     """
+    return check_after_cell(
+        params,
+        grads,
+        cost_function,
+        names,
+        epsilon=None if epsilon is None else valid_step(epsilon),
+        mode=mode,
+        only=only,
+        call=call,
+        upstream=upstream,
+        points=points,
+        workers=workers,
+        budget=budget,
+        seed=seed,
+        progress=progress,
+        previous=previous,
+    )
+
+
+@frames_released
+def check_after_cell(
+    params: object,
+    grads: object,
+    cost_function: Callable[..., Any],
+    names: Names = None,
+    *,
+    before: NDArray[Any] | None = None,
+    **options: Any,
+) -> GradientCheck:
+    """Make the check of `check_gradients`; `before` is θ before the cell that makes it."""
     started = time.perf_counter()
-    check = None
+    check, previous = None, options["previous"]
     try:
         # The user need not hear about underflow in our own arithmetic.
         with (
@@ -249,24 +281,9 @@ def check_gradients(
             restored(params, cost_function, *filter(is_function, [grads])) as kept,
             np.errstate(under="ignore"),
         ):
-            request = Request(
-                cost_function,
-                grads,
-                epsilon=None if epsilon is None else valid_step(epsilon),
-                mode=mode,
-                only=only,
-                call=call,
-                upstream=upstream,
-                points=points,
-                workers=workers,
-                budget=budget,
-                seed=seed,
-                progress=progress,
-                previous=previous,
-                started=started,
-            )
-            check = _check_at(params, names, request)
-            if points > 1:
+            request = Request(cost_function, grads, **options, started=started)
+            check = _check_at(params, names, request, before=before)
+            if request.points > 1:
                 check = _check_around(params, names, request, check)
             check = with_lost(*kept.lost(), check)
     except GradientCheckInterrupted as interrupt:
@@ -279,7 +296,13 @@ def check_gradients(
     return with_changes(previous, check)
 
 
-def _check_at(params: object, names: Names, request: Request, point: int = 0) -> GradientCheck:
+def _check_at(
+    params: object,
+    names: Names,
+    request: Request,
+    point: int = 0,
+    before: NDArray[Any] | None = None,
+) -> GradientCheck:
     """Check the gradient at one point."""
     started = time.perf_counter()
     pairing = pair_at(params, request.grads, only=request.only, names=names)
@@ -305,6 +328,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
         numbers=partial(NotebookNumbers, request.cost_function, names, pairing, request.grads),
         cost=cost,
         previous=None if point else request.previous,
+        before=before,
     )
     stopped: BaseException | None = None
     try:
@@ -313,6 +337,7 @@ def _check_at(params: object, names: Names, request: Request, point: int = 0) ->
             measurement.choose(cost, request.seconds_left)
             measurement.run(cost, request.seed)
             judged = measurement.judged(cost)
+            require_repeatable(cost, pairing, judged, measurement.epsilon, measurement.scan)
             diagnoses = diagnosed(*judged, scan=measurement.scan, until=cost.deadline)
             if measurement.jumps.may_be_far and all(d.cause is Cause.UNKNOWN for d in diagnoses):
                 judged, diagnoses = measurement.judged(cost, is_slight=True), ()

@@ -20,13 +20,18 @@ __all__ = [
     "REPEATABLE_SINGLE",
     "FoundCall",
     "find_call",
+    "is_random",
     "is_same",
+    "require_repeatable",
+    "tolerance",
     "working_calls",
 ]
 
 # Two calls at the same θ may differ by this much, relatively, before the cost counts as random.
 REPEATABLE = 1e-8
 REPEATABLE_SINGLE = 1e-3
+# The number of further calls at θ that tell whether values differ by chance.
+MANY_REPEATS = 32
 # The number of copies after which one of them reuses the memory of another, if nothing holds them.
 COPIES = 8
 
@@ -78,8 +83,12 @@ def is_same(one: float, other: float, itemsize: int) -> bool:
     """Return True if two values of J, in numbers of some bytes, may come from the same θ."""
     if not (math.isfinite(one) and math.isfinite(other)):
         return math.isfinite(one) == math.isfinite(other)
-    tolerance = REPEATABLE if itemsize >= DOUBLE else REPEATABLE_SINGLE
-    return abs(one - other) <= tolerance * max(abs(one), abs(other))
+    return abs(one - other) <= tolerance(itemsize) * max(abs(one), abs(other))
+
+
+def tolerance(itemsize: int) -> float:
+    """Return how much two values of J from the same θ may differ, relative to the size of J."""
+    return REPEATABLE if itemsize >= DOUBLE else REPEATABLE_SINGLE
 
 
 def working_calls(evaluator: Evaluator, bindings: list[Binding]) -> list[FoundCall]:
@@ -169,16 +178,36 @@ def _lines_reached(error: Exception) -> tuple[float, ...]:
 def _require_repeatable(evaluator: Evaluator, found: FoundCall) -> float:
     """Call the function again at θ, and return the difference of the two values."""
     began = time.perf_counter()
-    again = evaluator.value(found.binding)
+    again = require_repeatable(evaluator, found.binding, found.value, found.itemsize)
     evaluator.seconds_each = time.perf_counter() - began
-    if not is_same(found.value, again, found.itemsize):
-        if not found.binding.is_copied:
-            require_unchanged(evaluator.name, found.binding)
-        raise InputError(
-            f"`{evaluator.name}` returned {found.value:.9g} and then {again:.9g} for the same "
-            "parameters: make it repeatable (no dropout, a fixed seed, the same batch)."
-        )
     return abs(found.value - again)
+
+
+def require_repeatable(
+    evaluator: Evaluator, binding: Binding, value: float, itemsize: int, times: int = 1
+) -> float:
+    """Call the function again at θ, and return the last value.
+
+    Raises
+    ------
+    InputError
+        If any of the values differs from the first one.
+    """
+    for _ in range(times):
+        again = evaluator.value(binding)
+        if not is_same(value, again, itemsize):
+            if not binding.is_copied:
+                require_unchanged(evaluator.name, binding)
+            raise is_random(evaluator.name, f"returned {value:.9g} and then {again:.9g}")
+    return again
+
+
+def is_random(name: str, what: str = "sometimes returns another value") -> InputError:
+    """Return the error for a cost that does `what` for the same parameters."""
+    return InputError(
+        f"`{name}` {what} for the same parameters: make it repeatable (no dropout, a fixed seed, "
+        "the same batch)."
+    )
 
 
 def _require_agreement(around: Surroundings, trials: list[FoundCall]) -> None:
@@ -186,10 +215,11 @@ def _require_agreement(around: Surroundings, trials: list[FoundCall]) -> None:
 
     At θ itself they often agree by accident: a function may ignore its arguments.
     """
-    rivals = [trial.binding for trial in trials]
+    rivals, itemsize = [trial.binding for trial in trials], trials[0].itemsize
     _, values = around.nearest_finite(rivals)
-    if all(is_same(values[0], value, trials[0].itemsize) for value in values):
+    if all(is_same(values[0], value, itemsize) for value in values):
         return
+    require_repeatable(around.evaluator, rivals[0], trials[0].value, itemsize, MANY_REPEATS)
     ways = ", ".join(
         f"{binding.convention.described} (J = {value:.6g})"
         for binding, value in zip(rivals, values, strict=True)
@@ -212,14 +242,25 @@ def _copied_if_kept(around: Surroundings, found: FoundCall) -> FoundCall:
     if is_same(value, anew, itemsize):
         return found
     copied = replace(binding, fresh=True)
-    # A function that remembers arrays by their id must not confuse them: sooner or later, a copy
-    # reuses the memory of another that was freed.
+    if _confuses(around, copied, distance, itemsize):
+        evaluator = around.evaluator
+        require_repeatable(evaluator, binding, found.value, itemsize, MANY_REPEATS)
+        if not _confuses(around, copied, distance, itemsize):
+            raise is_random(evaluator.name)
+        raise InputError(
+            f"`{evaluator.name}` returns different values for the same numbers in other arrays: if "
+            "it remembers arrays by their id(), let it use their contents (W.tobytes())."
+        )
+    return replace(found, binding=copied)
+
+
+def _confuses(around: Surroundings, copied: Binding, distance: float, itemsize: int) -> bool:
+    """Return True if a function that gets new copies returns other values for the same numbers.
+
+    One that remembers arrays by their id confuses them: sooner or later, a copy reuses the memory
+    of another that was freed.
+    """
     distances = [distance / k for k in range(1, COPIES + 1)]
     first = [around.along(copied, each) for each in distances]
     again = [around.along(copied, each) for each in reversed(distances)]
-    if not all(map(is_same, first, reversed(again), [itemsize] * COPIES)):
-        raise InputError(
-            f"`{around.evaluator.name}` returns different values for the same numbers in other "
-            "arrays: if it remembers arrays by their id(), let it use their contents (W.tobytes())."
-        )
-    return replace(found, binding=copied)
+    return not all(map(is_same, first, reversed(again), [itemsize] * COPIES))

@@ -23,7 +23,14 @@ from gradcheck_magic._inputs.parameters import Parameter, Parameters, array_leav
 from gradcheck_magic._inputs.shared_memory import in_shared_memory
 from gradcheck_magic.errors import InputError
 
-__all__ = ["Arguments", "Binding", "Convention", "possible_bindings", "require_unchanged"]
+__all__ = [
+    "Arguments",
+    "Binding",
+    "Convention",
+    "changes_parameter",
+    "possible_bindings",
+    "require_unchanged",
+]
 
 Array = NDArray[Any]
 Arguments = tuple[Sequence[Any], dict[str, Any]]
@@ -348,10 +355,15 @@ def require_unchanged(name: str, binding: Binding) -> None:
             f"keeps its new values: check again when nothing else changes `{parameter.name}`, or "
             f"make it an argument of `{name}`, which then gets copies."
         )
-    whose = "its argument" if binding.is_copied else "the notebook's"
-    raise InputError(
-        f"`{name}` changes {whose} `{parameter.name}`: a cost must not change the "
-        f"parameters; let it work on a copy ({parameter.name}.copy())."
+    raise changes_parameter("cost", name, parameter, is_copy=binding.is_copied)
+
+
+def changes_parameter(what: str, name: str, parameter: Parameter, *, is_copy: bool) -> InputError:
+    """Return the error for a function that changes a parameter."""
+    whose = "its argument" if is_copy else "the notebook's"
+    return InputError(
+        f"`{name}` changes {whose} `{parameter.name}`: a {what} must not change the parameters; "
+        f"let it work on a copy ({parameter.name}.copy())."
     )
 
 

@@ -11,14 +11,20 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.calling import FoundCall, find_call, working_calls
+from gradcheck_magic._cost.calling import (
+    FoundCall,
+    find_call,
+    is_random,
+    tolerance,
+    working_calls,
+)
 from gradcheck_magic._cost.convention import (
     Binding,
     Convention,
@@ -48,6 +54,10 @@ OVERHEAD = 2e-6
 CHUNK = 0.02
 # The number of repeated measurements in a batch, for each worker.
 LOOKS = 32
+# The number of further calls at the same parameters where the cost may be random.
+REPEATS = 8
+# The relative distance from θ within which J is a straight line, but for noise, kinks and chance.
+NEAREST_LINE = 1e-5
 
 
 class Cost:
@@ -102,7 +112,8 @@ class Cost:
     ------
     InputError
         On entering, if the function cannot be called, is random, changes its argument, or does
-        not return a finite number. Exceptions of the function itself at θ pass through.
+        not return a finite number. Exceptions of the function itself at θ pass through. On leaving
+        without an error, if it has changed its argument or returns another value than at first.
     """
 
     own: Precision
@@ -150,6 +161,8 @@ class Cost:
         self._pool = pool_of(workers)
         self._workers: Workers | None = None
         self._goes_forward = goes_forward
+        # What is wrong if the last call at θ has not returned what the first did.
+        self._differs: InputError | None = None
         self._stack = ExitStack()
 
     @property
@@ -171,6 +184,11 @@ class Cost:
     def n_evaluations(self) -> int:
         """The number of calls of the function."""
         return self._evaluator.n_evaluations
+
+    @property
+    def repeatable(self) -> float:
+        """The most that two values of J at the same parameters may differ."""
+        return tolerance(self.itemsize) * self.scale
 
     @property
     def at_once(self) -> int:
@@ -215,7 +233,9 @@ class Cost:
         self.scale = max(size for size in sizes if math.isfinite(size))
         self.itemsize = itemsize_around(around, found)
         self.constant = is_constant(around, found)
+        around.seen.clear()
         self.own = own_precision(around, found, self.itemsize)
+        self._require_same_nearby(around)
         self.best = in_double(around, self.own, constant=self.constant) or self.own
         self.noise = self.own.noise
         self.is_single = self.best is self.own and self.itemsize < DOUBLE
@@ -223,15 +243,49 @@ class Cost:
         typical = (time.perf_counter() - began) / (self.n_evaluations - n_before)
         self._evaluator.seconds_each = min(self._evaluator.seconds_each, typical)
 
+    def _require_same_nearby(self, around: Surroundings) -> None:
+        """Evaluate again what was not on a straight line near θ: it may have been by chance."""
+        near = sorted((x, value) for x, value in around.seen.items() if 0 < x < NEAREST_LINE)
+        if not near:
+            return
+        distances, values = np.array(near).T
+        with np.errstate(invalid="ignore"):  # inf − inf
+            line = self.value + (values[-1] - self.value) * distances / distances[-1]
+            odd = np.flatnonzero(np.abs(values - line) > self.repeatable)[:REPEATS]
+        again = [around.along(self.own.binding, x) for x in distances[odd].tolist()]
+        self.require_same(values[odd], np.array(again))
+
     def __exit__(self, kind: type[BaseException] | None, *details: Any) -> None:  # noqa: PYI036 (passed on)
         try:
-            if kind is None:
+            # A function that moves its argument can make a step so long that another has no length.
+            if kind is None or issubclass(kind, ArithmeticError):
                 require_unchanged(self.name, self.own.binding)
+            if kind is None:
                 self._evaluator.guard.release()
         finally:
             self._stack.__exit__(kind, *details)
             # It reports the progress to this object: a circle would keep θ in memory.
             del self._around
+        if self._differs:
+            raise self._differs
+
+    def _again(self) -> list[float]:
+        """Return J(θ) from some more calls."""
+        return [self._evaluator.value(self.own.binding) for _ in range(REPEATS)]
+
+    def _difference(self, values: Sequence[float]) -> InputError | None:
+        """Return the error for a cost with these further values at θ; None if they are the same."""
+        others = [value for value in values if not abs(value - self.value) <= self.repeatable]
+        if not others:
+            return None
+        other = others[0]
+        if all(abs(value - other) <= self.repeatable for value in values):
+            return InputError(
+                f"`{self.name}` returned {self.value:.9g} when the check began, and {other:.9g} "
+                "from some call on, for the same parameters: something that it reads has changed "
+                "meanwhile, such as its data or a counter; let every call read the same."
+            )
+        return is_random(self.name, f"returned {self.value:.9g} and then {other:.9g}")
 
     def _restore(self) -> None:
         self._binding.restore()
@@ -243,7 +297,11 @@ class Cost:
             self._restore()
             # The time for it has been kept.
             self._evaluator.deadline = math.inf
-            self._evaluator.value_or_nan(self._binding)
+            # What the function raises here is not told: it has worked at these parameters.
+            with suppress(Exception):
+                last = self._evaluator.value(self._binding)
+                if kind is None and self._difference([last]):
+                    self._differs = self._difference([last, *self._again()])
         if kind is None:
             self._tell()
 
@@ -272,6 +330,19 @@ class Cost:
 
         evaluating.each_pair(precision.binding, batch, take_and_tell)
         self._tell()
+
+    def require_same(self, before: Vector, again: Vector) -> None:
+        """Raise `InputError` if what should be the same values of J differs."""
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(before - again) > self.repeatable
+        if np.any(apart | (np.isfinite(before) != np.isfinite(again))):
+            require_unchanged(self.name, self.own.binding)
+            raise self._difference(self._again()) or is_random(self.name)
+
+    def require_same_here(self) -> None:
+        """Raise `InputError` if J(θ) differs in some more calls."""
+        if error := self._difference(self._again()):
+            raise error
 
     def expect(self, n_more: int) -> None:
         """Expect more evaluations, besides those so far and the last one."""

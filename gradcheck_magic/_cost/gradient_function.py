@@ -10,11 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.convention import Binding, Convention, possible_bindings
+from gradcheck_magic._cost.convention import (
+    Binding,
+    Convention,
+    changes_parameter,
+    possible_bindings,
+)
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.threads import thread_at_work
+from gradcheck_magic._inputs.fingerprint import same_bits
 from gradcheck_magic._inputs.pairing import Pairing, matched
 from gradcheck_magic._inputs.parameters import (
     Names,
+    Parameter,
     Parameters,
     collect,
     is_function,
@@ -25,6 +33,8 @@ from gradcheck_magic.errors import InputError
 
 __all__ = ["go_forward", "moved_in_place", "pair_at", "point_around"]
 
+# Parameters, each with its values before.
+Values = list[tuple[Parameter, NDArray[Any]]]
 # The relative distance of the other points from the given one.
 DISTANCE = 0.1
 
@@ -44,14 +54,17 @@ def pair_at(
     Raises
     ------
     InputError
-        If the function cannot be called, or no result is a gradient. An exception of the function
-        itself, called in the most likely way, passes through.
+        If the function cannot be called, no result is a gradient, or it changes the parameters,
+        which are then put back. An exception of the function itself, called in the most likely way,
+        passes through.
     """
     parameters = collect(params, only=only, names=names)
     if not is_function(grads):
         return matched(parameters, grads, names)
     name = variable_names(names).get(id(grads), "grads")
     errors: list[Exception] = []
+    # The function may change them although it gets copies.
+    own = [(parameter, parameter.array.copy()) for parameter in parameters.arrays]
     with InterruptGuard() as guard:
         guard.release()
         for binding in possible_bindings(grads, parameters, parameters.theta(), "auto", name):
@@ -64,12 +77,36 @@ def pair_at(
                     raise InputError(  # noqa: TRY301 (another way may work)
                         f"`{name}` returned a coroutine: pass a function that is not async."
                     )
-                return matched(parameters, result, names)
+                pairing = matched(parameters, result, names)
             except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
                 errors.append(error)
+            else:
+                _require_unchanged(name, own, binding)
+                return pairing
             finally:
                 binding.restore()
+                for parameter, before in _changed(own):
+                    parameter.array[...] = before
         raise errors[0]
+
+
+def _require_unchanged(name: str, own: Values, binding: Binding) -> None:
+    """Raise `InputError` if the gradient function has changed a parameter, or its copy of one."""
+    changed = [parameter for parameter, _ in _changed(own)]
+    is_copy = not changed and binding.is_copied
+    if is_copy:
+        changed = [*filter(None, [binding.changed()])]
+    if changed:
+        raise changes_parameter("gradient function", name, changed[0], is_copy=is_copy)
+
+
+def _changed(own: Values) -> Values:
+    """Return the parameters of the notebook that have changed, unless another thread may do that.
+
+    What such a thread writes is kept.
+    """
+    changed = [(p, before) for p, before in own if not same_bits(p.array, before)]
+    return [] if changed and thread_at_work() else changed
 
 
 def go_forward(cost_function: Callable[..., Any], params: object, call: str) -> None:

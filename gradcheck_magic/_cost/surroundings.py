@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,15 @@ class Surroundings:
         A function that reports the progress.
     direction : ndarray
         The line along which every entry moves in proportion to its size.
+    seen : dict
+        J at the distances on the line at which it was evaluated last.
     """
 
     evaluator: Evaluator
     theta: Array
     random: np.random.Generator
     tell: Callable[[], object]
+    seen: dict[float, float] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.direction = random_direction(self.theta, self.random)
@@ -79,7 +82,8 @@ class Surroundings:
             binding.moved_to(lambda part: start[part] + distance * line[part]),
             self.evaluator.quiet(),
         ):
-            return self.evaluator.value_or_nan(binding)
+            value = self.seen[distance] = self.evaluator.value_or_nan(binding)
+        return value
 
     def nearest_finite(self, bindings: Sequence[Binding]) -> tuple[float, list[float]]:
         """Return the first distance from θ at which J is finite for every binding, and its values.

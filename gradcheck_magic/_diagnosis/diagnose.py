@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._diagnosis.causes.broadcast import AxisTooMany, WrongAxis
 from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastInCost
+from gradcheck_magic._diagnosis.causes.changed_by_cell import ChangedByCell
 from gradcheck_magic._diagnosis.causes.entries import Clipped, CutToIntegers, Entries, NotFinite
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.mask import Mask
@@ -68,6 +70,7 @@ def diagnose(
     evaluate: bool = True,
     until: float = math.inf,
     previous: GradientCheck | None = None,
+    before: NDArray[Any] | None = None,
     scan: Scan | None = None,
 ) -> tuple[Diagnosis, ...]:
     """Name the cause for every parameter that has wrong entries.
@@ -89,6 +92,7 @@ def diagnose(
         cost.name,
         cost if evaluate else None,
         previous if is_of_same(previous, pairing) else None,
+        _if_changed(before, pairing),
         findings=tuple(Unknown.of(m) for m in mismatches if m.is_wrong),
     )
     # The squares of huge values overflow; a model that then becomes infinite explains nothing.
@@ -104,6 +108,14 @@ def diagnose(
             if finding.firm or any(mismatch.is_bug for mismatch in finding.mismatches)
         )
     return (*found, *elsewhere)
+
+
+def _if_changed(before: NDArray[Any] | None, pairing: Pairing) -> Vector | None:
+    """Return θ before the cell, if it has as many entries as θ and differs from it."""
+    theta = pairing.parameters.theta()
+    if before is None or before.shape != theta.shape or np.array_equal(before, theta):
+        return None
+    return before.astype(np.float64)
 
 
 def is_of_same(previous: GradientCheck | None, pairing: Pairing) -> bool:
@@ -173,6 +185,7 @@ CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
     PreviousCheck.among,
     Update.among,
     OtherParameters.among,
+    ChangedByCell.among,
     BroadcastInCost.among,
     # What the order of the parameters shows.
     Upstream.among,

@@ -151,6 +151,8 @@ class Case:
         The cost, already entered; None if it must not be called.
     earlier : GradientCheck, optional
         The check before this one, if it measured the same parameters.
+    before : ndarray, optional
+        θ before the cell that makes the check, if the cell has changed it.
     findings : tuple of Finding
         What was found so far, in the order of the parameters.
     """
@@ -162,6 +164,7 @@ class Case:
     cost_name: str
     cost: Cost | None = None
     earlier: GradientCheck | None = None
+    before: Vector | None = None
     findings: tuple[Finding, ...] = ()
 
     def with_findings(self, new: Sequence[Finding]) -> Case:

@@ -50,12 +50,15 @@ class Request:
 
     def __post_init__(self) -> None:
         budget, points = self.budget, self.points
+        # These could not hold the longest time, and would round every deadline.
+        budget = budget.item() if isinstance(budget, (np.float32, np.float16)) else budget
         if not (isinstance(self.mode, str) and self.mode in MODES):
             raise InputError(f"`mode` is {quoted(self.mode)}: expected {', '.join(MODES)}.")
         if budget is not None and not (is_number(budget, Real) and 0 < budget <= LONGEST):
             raise InputError(
-                f"`budget` is {quoted(budget)}: expected a number of seconds, such as 10."
+                f"`budget` is {quoted(self.budget)}: expected a number of seconds, such as 10."
             )
+        object.__setattr__(self, "budget", budget)
         if not (is_number(points, Integral) and points >= 1):
             raise InputError(f"`points` is {quoted(points)}: expected a positive integer.")
         if points > 1 and not is_function(self.grads):

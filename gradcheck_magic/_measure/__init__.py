@@ -8,6 +8,6 @@ the same where kinks meet (`meeting_kinks.py`) or where J jumps (`jumps.py`). Th
 for a million entries: `scan.py` looks along random directions, `residuals.py` measures them,
 `locate.py` finds what is wrong and `sampling.py` measures suspects individually.
 `measured_entries.py` is the table of entries that both fill, `analytic_gradient.py` the gradient
-under test, and `compare.py` judges one by the other. `step_curve.py` measures one entry with steps
-of every size.
+under test, and `compare.py` judges one by the other. `repeatability.py` evaluates again what a
+random cost may have done. `step_curve.py` measures one entry with steps of every size.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import os
 import signal
@@ -18,6 +19,7 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
+from numpy.typing import NDArray
 from traitlets import Any as Anything
 from traitlets import Bool, Float, Int, Union
 from traitlets.config import Config
@@ -25,7 +27,7 @@ from traitlets.config import Config
 from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.pairing import has_gradients
-from gradcheck_magic._inputs.parameters import mentioned_first, readable_key
+from gradcheck_magic._inputs.parameters import collect, mentioned_first, readable_key
 from gradcheck_magic._inputs.request import Progress
 from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cells import (
@@ -49,11 +51,12 @@ from gradcheck_magic._notebook.plain_cards import (
     say,
 )
 from gradcheck_magic._notebook.project import Project, read_project
+from gradcheck_magic._notebook.snapshot import MOST_BYTES, roots
 from gradcheck_magic._notebook.watch import News, Watch, subject_of
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import did_you_mean, first_line, quoted
-from gradcheck_magic.check import check_gradients
+from gradcheck_magic.check import check_after_cell
 from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted, InputError
 
 __all__ = ["GradcheckMagics", "load", "unload"]
@@ -144,6 +147,8 @@ class GradcheckMagics(Magics):
         self._cells = CellEvents(shell, self._after_cell)
         self._watch: Watch | None = None
         self._is_retired = False
+        # θ before the cell that is running: its gradient may be the one from then.
+        self._before: NDArray[Any] | None = None
         # The last check of each gradient, in memory only. The next check says what has changed
         # since, and recognises a gradient that was correct then.
         self._last: dict[tuple[str | None, ...], GradientCheck] = {}
@@ -173,6 +178,7 @@ class GradcheckMagics(Magics):
                 elif self.enabled:
                     require_no_other_cell()
             if cell is not None:
+                self._before = _theta(options, user_ns)
                 run_body(self.shell, cell)
             namespace = user_ns
             if local_ns is not None and local_ns is not user_ns:  # inside a function
@@ -190,6 +196,8 @@ class GradcheckMagics(Magics):
             show_from_user_code(self.shell, error)
             release_frames(error)
             raise
+        finally:
+            self._before = None
 
     gradcheck.__doc__ = _help(Project())
 
@@ -280,10 +288,10 @@ class GradcheckMagics(Magics):
         arguments = _arguments(options, namespace)
         try:
             with holding_cells(arguments["cost_function"]):
-                check = check_gradients(
+                check = check_after_cell(
                     **arguments, epsilon=options.epsilon, only=options.only, points=options.points,
-                    progress=progress, previous=self._last.get(subject), mode=options.mode,
-                    budget=options.budget, workers=workers,
+                    before=self._before, progress=progress, mode=options.mode,
+                    previous=self._last.get(subject), budget=options.budget, workers=workers,
                 )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)
@@ -437,6 +445,17 @@ def _arguments(options: argparse.Namespace, namespace: Namespace) -> dict[str, A
         "call": options.call,
         "seed": options.seed,
     }
+
+
+def _theta(options: argparse.Namespace, namespace: Namespace) -> NDArray[Any] | None:
+    """Return a copy of θ before the cell runs; None if it is computed, or not there yet."""
+    with contextlib.suppress(Exception):
+        tree = ast.parse(options.params.strip(), mode="eval").body
+        if roots(tree, namespace)[1]:
+            parameters = collect(_evaluated("params", options.params, namespace))
+            if sum(parameter.array.nbytes for parameter in parameters.arrays) <= MOST_BYTES:
+                return parameters.theta()
+    return None
 
 
 def _evaluated(option: str, expression: str, namespace: Namespace) -> Any:

@@ -28,7 +28,7 @@ from gradcheck_magic._inputs.arrays import library_of, requires_gradient
 from gradcheck_magic._inputs.fingerprint import digest
 from gradcheck_magic._inputs.parameters import is_function
 
-__all__ = ["Snapshot", "roots"]
+__all__ = ["MOST_BYTES", "Snapshot", "roots"]
 
 Namespace = dict[str, Any]
 Named = tuple[str, Any]

@@ -30,17 +30,58 @@ def test_only_some():
     assert [parameter.name for parameter in pairing.checked] == ["b"]
 
 
-def test_what_it_does_to_its_argument_is_not_seen():
+def updates_its_argument(p):
+    grads = {"dW": 2 * p["W"], "db": 3 * p["b"]}
+    p["W"] -= 0.1 * grads["dW"]
+    return grads
+
+
+def updates_first(p):
+    p["b"] *= 0.9
+    return {"dW": 2 * p["W"], "db": 3 * p["b"]}
+
+
+def replaces_an_array(p):
+    grads = {"dW": 2 * p["W"], "db": 3 * p["b"]}
+    p["b"] = p["b"] - 0.1 * grads["db"]
+    return grads
+
+
+def updates_the_notebook(p):
+    W[0] -= 1
+    return {"dW": 2 * p["W"], "db": 3 * p["b"]}
+
+
+def updates_without_arguments():
+    W[1] -= 1
+    return {"dW": 2 * W, "db": 3 * b}
+
+
+@pytest.mark.parametrize(("grads", "changed"), [
+    pytest.param(updates_its_argument, "its argument `W`", id="after it was computed"),
+    pytest.param(updates_first, "its argument `b`", id="before it is computed"),
+    pytest.param(replaces_an_array, "its argument `b`", id="by another array"),
+    pytest.param(updates_the_notebook, "the notebook's `W`", id="HARD: although it gets copies"),
+    pytest.param(updates_without_arguments, "the notebook's `W`", id="with nothing"),
+])  # fmt: skip
+def test_it_must_not_change_the_parameters(grads, changed):
     before = W.tobytes(), b.tobytes()
-
-    def spoils(p):
-        grads = {"dW": 2 * p["W"], "db": 3 * p["b"]}
-        p["W"][...] = 0
-        p["b"] = None
-        return grads
-
-    assert pair_at(PARAMS, spoils).gradients[0].tolist() == (2 * W).ravel().tolist()
+    with pytest.raises(InputError) as caught:
+        pair_at(PARAMS, grads, names={"backward": grads})
+    name = changed[-2]
+    assert str(caught.value) == (
+        f"`backward` changes {changed}: a gradient function must not change the parameters; let it "
+        f"work on a copy ({name}.copy())."
+    )
     assert (W.tobytes(), b.tobytes()) == before
+
+
+def test_what_it_adds_to_its_argument_is_not_seen():
+    def adds(p):
+        p["cache"] = p["W"] + 1
+        return {"dW": 2 * p["W"], "db": 3 * p["b"]}
+
+    assert pair_at(PARAMS, adds).gradients[0].tolist() == (2 * W).ravel().tolist()
 
 
 async def coroutine(p):

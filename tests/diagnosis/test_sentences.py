@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gradcheck_magic._diagnosis.causes.broadcast import AxisTooMany, WrongAxis
 from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastInCost
+from gradcheck_magic._diagnosis.causes.changed_by_cell import ChangedByCell
 from gradcheck_magic._diagnosis.causes.entries import Clipped, CutToIntegers, Entries, NotFinite
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.mask import Mask
@@ -139,6 +140,7 @@ SAID = {
                 {"dW", "W", "J", MEAN}, (12,)),
     "no sum": (Symmetrised, {"how": "symmetrised", "formula": SUM, "is_missing": True}, (W,),
                {"dW", "W", "J", SUM}, (12,)),
+    "by its cell": (ChangedByCell, {"changed": ["W"]}, (W, V), {"dW", "dV", "W"}, ()),
     "previous": (PreviousCheck, {}, (W,), {"dW"}, ()),
     "ignored": (Ignored, {"within": 3e-7}, (W,), {"W", "dW"}, (3e-7,)),
     "unknown": (Unknown, known(cosine=-0.125, ratio=2.5), (W,), {"dW"},

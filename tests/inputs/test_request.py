@@ -75,6 +75,12 @@ REFUSED = [
 ]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_small_floats_do_not_round_the_deadline(kind):
+    found = request(budget=kind(2), started=1e6 + 1 / 64)
+    assert found.deadline == 1e6 + 2 + 1 / 64
+
+
 @pytest.mark.parametrize(("options", "said"), REFUSED)
 def test_refused(options, said):
     with pytest.raises(InputError, match=said):

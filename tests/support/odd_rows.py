@@ -877,8 +877,12 @@ FUNCTIONS = [
 # Gradient functions, which should return [2.0, 4.0] and [[1.0]].
 GRADIENT_FUNCTIONS = [
     row("right", lambda: lambda p: gradient(p), "CORRECT"),
-    row("changes its argument", lambda: lambda p: (p["W"].__iadd__(1), gradient(p))[1], "BUG"),
-    row("clears its argument", lambda: lambda p: (gradient(p), p.clear())[0], "CORRECT"),
+    row("changes its argument", lambda: lambda p: (p["W"].__iadd__(1), gradient(p))[1],
+        "`grads` changes its argument `W`: a gradient function must not change the parameters; let "
+        "it work on a copy (W.copy())."),
+    row("clears its argument", lambda: lambda p: (gradient(p), p.clear())[0],
+        "`grads` changes its argument `W`: a gradient function must not change the parameters; let "
+        "it work on a copy (W.copy())."),
     row("returns its argument", lambda: lambda p: p, "BUG"),
     row("a list", lambda: lambda W, b: [2 * W, 2 * b], "CORRECT"),
     row("one vector", lambda: lambda theta: 2 * theta, "CORRECT"),
