@@ -39,8 +39,8 @@ from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_fun
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.measurement import Measurement
-from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._measure.repeatability import require_repeatable
+from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import relative_difference
 from gradcheck_magic.errors import GradientCheckInterrupted
