@@ -252,6 +252,9 @@ class Cost:
         with np.errstate(invalid="ignore"):  # inf − inf
             line = self.value + (values[-1] - self.value) * distances / distances[-1]
             odd = np.flatnonzero(np.abs(values - line) > self.repeatable)[:REPEATS]
+        if odd.size:
+            # Another thread may write to θ: then it is not moved again.
+            require_unchanged(self.name, self.own.binding)
         again = [around.along(self.own.binding, x) for x in distances[odd].tolist()]
         self.require_same(values[odd], np.array(again))
 
