@@ -92,8 +92,8 @@ def diagnose(
         cost.name,
         cost if evaluate else None,
         previous if is_of_same(previous, pairing) else None,
-        _if_changed(before, pairing),
         findings=tuple(Unknown.of(m) for m in mismatches if m.is_wrong),
+        before=_if_changed(before, pairing),
     )
     # The squares of huge values overflow; a model that then becomes infinite explains nothing.
     with np.errstate(all="ignore"):
@@ -184,8 +184,8 @@ CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
     # What a few more evaluations of the cost show.
     PreviousCheck.among,
     Update.among,
-    OtherParameters.among,
     ChangedByCell.among,
+    OtherParameters.among,
     BroadcastInCost.among,
     # What the order of the parameters shows.
     Upstream.among,

@@ -151,10 +151,10 @@ class Case:
         The cost, already entered; None if it must not be called.
     earlier : GradientCheck, optional
         The check before this one, if it measured the same parameters.
-    before : ndarray, optional
-        θ before the cell that makes the check, if the cell has changed it.
     findings : tuple of Finding
         What was found so far, in the order of the parameters.
+    before : ndarray, optional
+        θ before the cell that makes the check, if the cell has changed it.
     """
 
     pairing: Pairing
@@ -164,8 +164,8 @@ class Case:
     cost_name: str
     cost: Cost | None = None
     earlier: GradientCheck | None = None
-    before: Vector | None = None
     findings: tuple[Finding, ...] = ()
+    before: Vector | None = None
 
     def with_findings(self, new: Sequence[Finding]) -> Case:
         """Return the case with new findings, in place of older ones about the same parameters."""

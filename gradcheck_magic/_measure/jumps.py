@@ -29,6 +29,8 @@ Vector = NDArray[np.float64]
 # another origin. So do errors of no more than MOST_OFF of the entries, unless all are TINY beside
 # the largest.
 SMALL_ERROR, SMALL_BESIDE, MOST_OFF, TINY = 0.1, 1e-2, 0.3, 1e-4
+# If no jumps are found, more of them must be off to suspect some farther away.
+HALF = 0.5
 # The number of lines, the distances on either side of θ up to which J is followed, in units of θ,
 # and the number of steps on each side.
 LINES, REACHES, STEPS = 3, (0.5, 0.03), 32
@@ -66,9 +68,8 @@ def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pair
         return jumps
     gradients = zip(pairing.checked, pairing.gradients, strict=True)
     largest = np.concatenate([np.full(p.size, largest_entry(g)) for p, g in gradients])
-    n_off, are_tiny = _small_errors(tables, largest)
-    are_most = n_off > MOST_OFF * pairing.size
-    if not (n_off and (are_tiny or are_most)):
+    n_off, are_tiny, are_slight = _small_errors(tables, largest)
+    if not (n_off and (are_tiny or n_off > MOST_OFF * pairing.size)):
         return jumps
     random = np.random.default_rng(0)
     theta = pairing.parameters.theta().astype(np.float64)
@@ -78,7 +79,7 @@ def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pair
         found = (jumps, *(jumps_along(along, noise, reach) for reach in REACHES))
         jumps = Jumps(*map(max, zip(*found, strict=True)))
     if not jumps.drift:
-        return Jumps(may_be_far=are_tiny and are_most)
+        return Jumps(may_be_far=are_tiny and are_slight and n_off > HALF * pairing.size)
     drift = np.concatenate([_drift(p, jumps.drift, cost.direction) for p in pairing.checked])
     for table in tables:
         _grant(table, VERIFIED * largest[table.positions], drift[table.positions])
@@ -105,18 +106,22 @@ def _at(cost: Cost, theta: Vector, line: Vector, distance: float) -> float:
     return cost.at(theta + distance * line)
 
 
-def _small_errors(tables: Sequence[MeasuredEntries], largest: Vector) -> tuple[int, bool]:
-    """Return how many entries are off, 0 if any is by much; and if all are by next to nothing."""
-    n_off, are_tiny = 0, True
+def _small_errors(tables: Sequence[MeasuredEntries], largest: Vector) -> tuple[int, bool, bool]:
+    """Return how many entries are off, 0 if any is by much; and if they are off by little.
+
+    That is, beside the largest entry of their parameter, and beside themselves.
+    """
+    n_off, are_tiny, are_slight = 0, True, True
     for table in tables:
         off, is_off = np.abs(table.analytic - table.numerical), table.is_off
         beside = largest[table.positions]
         much = np.maximum(SMALL_ERROR * np.abs(table.numerical), SMALL_BESIDE * beside)
         if np.any(is_off & ~(off <= much)):
-            return 0, False
+            return 0, False, False
         n_off += int(np.count_nonzero(is_off))
-        are_tiny = are_tiny and not np.any(is_off & (off > TINY * beside))
-    return n_off, are_tiny
+        are_tiny &= not np.any(is_off & (off > TINY * beside))
+        are_slight &= not np.any(is_off & (off > SMALL_ERROR * np.abs(table.numerical)))
+    return n_off, are_tiny, are_slight
 
 
 def jumps_along(along: Callable[[float], float], noise: float, reach: float) -> Jumps:

@@ -44,7 +44,7 @@ BEYOND_STEP = 32.0
 # WANDERED times, a random step is taken from the place at which the slope was nearest.
 AT_RANDOM, MOST_ALONE, WANDERED = 10, 16, 40
 ORDERS = (1.0, 0.25, 0.0625)
-FEW = 3
+FEW_KINKS = 3
 # If a few entries have the same slopes at the first few places, no kinks meet.
 ENTRIES_TRIED, PLACES_TRIED = 3, 10
 # The most entries that are measured at every place.
@@ -217,7 +217,9 @@ class _Nearby:
         """Yield moves of the entries on kinks, the ones most likely to tell first."""
         random, size = np.random.default_rng(0), len(self._kinked)
         # Of a few signs, each combination is tried once, in any order.
-        few = random.permutation(list(product([-1.0, 1.0], repeat=size))) if size <= FEW else ()
+        few = (
+            random.permutation(list(product([-1.0, 1.0], repeat=size))) if size <= FEW_KINKS else ()
+        )
         for k in range(AT_RANDOM):
             signs = few[k % len(few)] if len(few) else random.choice([-1.0, 1.0], size)
             yield sum(random.choice(ORDERS) * group for group in self._groups) * signs

@@ -229,10 +229,6 @@ class SteppedEntries:
             length = np.sqrt(self.cost.scale * first.step / gap)
             seen = (gap > REAL * first.round_off) & (length > 0) & ~on_kink
         self.scale = np.where(seen, np.minimum(self.scale, length), self.scale)
-        if seen.any():
-            # An entry along which J is flat is likely to have the unit of the others.
-            typical = float(np.median(self.scale[seen]))
-            self.scale = np.where(first.is_flat, np.minimum(self.scale, typical), self.scale)
 
     def _values(self, precision: Precision) -> NDArray[Any]:
         values: NDArray[Any] = precision.binding.slots[self._position][self._where]
