@@ -12,7 +12,7 @@ from gradcheck_magic._cost.noise import level_at_large_steps, measured_noise
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._inputs.parameters import DOUBLE
 
-__all__ = ["in_double", "is_constant", "itemsize_around", "own_precision"]
+__all__ = ["SINGLE", "in_double", "is_constant", "itemsize_around", "own_precision"]
 
 SINGLE = np.dtype(np.float32).itemsize
 # Values with no more than 20 bits were rounded; they do not mean single precision.
