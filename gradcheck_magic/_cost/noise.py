@@ -103,24 +103,23 @@ def level_at_large_steps(around: Surroundings, precision: Precision) -> float:
 
 
 class _Line:
-    """J at equidistant points on a line that starts at θ.
-
-    Attributes
-    ----------
-    seen : set of float
-        All its values so far.
-    """
+    """J at equidistant points on a line that starts at θ."""
 
     def __init__(self, around: Surroundings, precision: Precision) -> None:
         self.value = precision.value
-        self.seen = {precision.value}
         self._along = partial(around.along, precision.binding)
+        self._known = {0.0: precision.value}
+
+    @property
+    def seen(self) -> set[float]:
+        """All its values so far."""
+        return set(self._known.values())
 
     def at(self, distance: float) -> float:
         """Return J at a distance from θ."""
-        value = self._along(distance)
-        self.seen.add(value)
-        return value
+        if distance not in self._known:
+            self._known[distance] = self._along(distance)
+        return self._known[distance]
 
     def values(self, spacing: float) -> list[float]:
         """Return J at points with some spacing, θ included."""
@@ -134,11 +133,8 @@ class _Line:
         """
         values = self.values(spacing)
         level, rise = noise_level(values), abs(values[-1] - values[0])
-        if (
-            not criteria.visible * level * len(values)
-            < rise
-            < criteria.most * max(map(abs, values))
-        ):
+        most = criteria.most * max(map(abs, values))
+        if not criteria.visible * level * len(values) < rise < most:
             return False
         others = (noise_level(self.values(each)) for each in (spacing / criteria.finer, -spacing))
         return all(other > criteria.part * level > 0 for other in others)
