@@ -41,9 +41,9 @@ ORDER, PEAK, CONSPICUOUS, ABOVE_NOISE = 6, 10.0, 20.0, 100.0
 # that are FINER_STEP times as short only a jump is still as high, or at least this part of it.
 # AROUND is the number of such steps on either side, and CLOSER how often they become finer.
 MOST_JUMPS, FINER_STEP, AROUND, CLOSER, LEFT_OF_JUMP = 3, 8, 16, 2, 0.25
-# Three digits are granted to the gradient of such a J. It may be off by more, by this many times
-# the drift that the jumps cause; up to DISPUTED times, it cannot be told.
-ALLOWED, DISPUTED = 4.0, 100.0
+# The gradient of such a J may be off by this many times the drift that the jumps cause; it is then
+# known to no more than three digits. If it is off by more, up to DISPUTED times, it cannot be told.
+ALLOWED, DISPUTED = 1.5, 100.0
 
 
 class Jumps(NamedTuple):
@@ -90,9 +90,8 @@ def _grant(table: MeasuredEntries, granted: Vector, drift: Vector) -> None:
     """Widen the bars of a table by the least that explains errors, and dispute what is near."""
     off = np.abs(table.analytic - table.numerical)
     allowed = ALLOWED * drift
-    table.uncertainty[:] += np.where(off <= granted, granted, allowed)
-    is_explained = off <= np.maximum(granted, allowed)
-    table.disputed[:] = ~is_explained & (table.disputed | (off < DISPUTED * drift))
+    table.uncertainty[:] += np.where(off <= allowed, np.maximum(off, granted), allowed)
+    table.disputed[:] = (off > allowed) & (table.disputed | (off < DISPUTED * drift))
 
 
 def _drift(parameter: Parameter, drift: float, direction: Vector) -> Vector:
