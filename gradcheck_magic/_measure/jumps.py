@@ -90,7 +90,7 @@ def _grant(table: MeasuredEntries, granted: Vector, drift: Vector) -> None:
     """Widen the bars of a table by the least that explains errors, and dispute what is near."""
     off = np.abs(table.analytic - table.numerical)
     allowed = ALLOWED * drift
-    table.uncertainty[:] += np.where(off <= allowed, np.maximum(off, granted), allowed)
+    table.uncertainty[:] += np.where(off <= np.minimum(granted, allowed), granted, allowed)
     table.disputed[:] = (off > allowed) & (table.disputed | (off < DISPUTED * drift))
 
 
