@@ -220,7 +220,7 @@ def _precision(evidence: Evidence) -> Iterator[str]:
 
 
 def _kinks(evidence: Evidence) -> Iterator[str]:
-    kinked = evidence.measured.kinked & ~evidence.comparison.wrong
+    kinked = evidence.measured.kinked & ~evidence.comparison.wrong & ~evidence.measured.disputed
     if not kinked.any():
         return
     k = int(np.flatnonzero(kinked)[0])
