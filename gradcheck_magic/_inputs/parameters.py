@@ -101,6 +101,12 @@ class Parameter:
         return self.start + self.size
 
     @cached_property
+    def mean_and_deviation(self) -> tuple[float, float]:
+        """The mean and the standard deviation of its entries."""
+        values = np.asarray(self.array, dtype=np.float64)
+        return float(np.mean(values)), float(np.std(values))
+
+    @cached_property
     def library(self) -> Library | None:
         """The library of the user's value; None for NumPy and for plain numbers."""
         return library_of(self.value)

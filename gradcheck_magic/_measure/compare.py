@@ -14,7 +14,7 @@ from gradcheck_magic._measure.analytic_gradient import ROUNDING
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import GROSS
-from gradcheck_magic._measure.scan import Scan
+from gradcheck_magic._measure.scan import NEGLIGIBLE, Scan
 from gradcheck_magic._result.parameter_check import (
     Entry,
     ParameterCheck,
@@ -35,8 +35,6 @@ __all__ = [
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# An entry is zero if it is known to be no more than this part of the largest of all.
-ZERO_BESIDE = 1e-3
 # The verdicts on entries that are wrong, to be inspected, unknown, or none of these.
 WORST_FIRST = (Verdict.BUG, Verdict.INSPECT, Verdict.INCONCLUSIVE, Verdict.CORRECT)
 # The share of the entries of a parameter for which its smallest detectable error holds.
@@ -226,7 +224,7 @@ def _unknown(
     unknown = np.zeros(len(sizes), dtype=bool)
     negligible = []
     largest = np.max(sizes, initial=0.0)
-    of_all, of_zero = tolerance.of_gradient * largest, ZERO_BESIDE * largest
+    of_all, of_zero = tolerance.of_gradient * largest, NEGLIGIBLE * largest
     for parameter, part, ks in measured.parts(pairing):
         if not len(ks):
             continue

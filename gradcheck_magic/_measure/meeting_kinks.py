@@ -65,11 +65,6 @@ class _Accused:
         """The value under test."""
         return float(self.table.analytic[self.row])
 
-    @property
-    def is_on_kink(self) -> bool:
-        """True if the two slopes along the entry itself differ."""
-        return self.slopes[0] < self.slopes[1]
-
     def has_others(self, same: float) -> bool:
         """Return True if it takes other slopes near by than on the two sides of its own kink.
 

@@ -10,7 +10,7 @@ import math
 from array import array
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -176,7 +176,7 @@ class SteppedEntries:
             table.store(first, GROSS / CLEAR)
         return first
 
-    @property
+    @cached_property
     def smallest(self) -> Vector:
         """The smallest step that each entry can take without losing it to rounding."""
         places: Vector = np.spacing(np.abs(self.values)).astype(np.float64)
@@ -243,9 +243,8 @@ def expected_scale(theta: Vector, parameter: Parameter) -> Vector:
     """
     scale: Vector = np.maximum(1.0, np.abs(theta))
     if scale.max(initial=1.0) > LARGE:
-        values = np.asarray(parameter.array, dtype=np.float64)
-        spread = float(np.std(values))
-        if 0 < spread < np.abs(np.mean(values)) / LARGE:
+        mean, spread = parameter.mean_and_deviation
+        if 0 < spread < abs(mean) / LARGE:
             return np.minimum(scale, max(1.0, spread))
     return scale
 

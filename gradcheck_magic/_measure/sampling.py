@@ -11,7 +11,6 @@ import numpy as np
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, box_size, contains
 from gradcheck_magic._inputs.parameters import Parameter
-from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import measure_parameter, planned_entries
 from gradcheck_magic._measure.residuals import Residuals
@@ -67,13 +66,13 @@ class Sampled:
 
     def judge(self, batch: MeasuredEntries, ks: Sequence[int]) -> None:
         """Note which of the first entries of a batch are wrong, or tell nothing."""
+        is_off = batch.is_off
         for i, k in enumerate(ks):
             analytic, numerical = float(batch.analytic[i]), float(batch.numerical[i])
             off, bar = abs(analytic - numerical), float(batch.uncertainty[i])
             if analytic == 0 and abs(numerical) <= bar:
                 self.blank.add(k)
-            is_wrong = off > CLEAR * (bar + float(batch.rounding[i])) and not batch.disputed[i]
-            if is_wrong or not math.isfinite(analytic):
+            if is_off[i] or not math.isfinite(analytic):
                 self.wrong.add(k)
             if off > bar:
                 self.changes[k] = (numerical - analytic, numerical, bar)

@@ -30,7 +30,7 @@ from gradcheck_magic._measure.sampling import Sampled, Sampler
 from gradcheck_magic._result.parameter_check import WrongRegion
 from gradcheck_magic._result.verdict import THRESHOLDS
 
-__all__ = ["ParameterScan", "Scan", "Scanner", "planned_scan"]
+__all__ = ["NEGLIGIBLE", "ParameterScan", "Scan", "Scanner", "planned_scan"]
 
 Vector = NDArray[np.float64]
 

@@ -4,6 +4,8 @@ The handwritten gradients take a derivative that is usual there: relu'(0) = 0, t
 numbers in a maximum, the cell that `floor` finds, sign(0) = 0.
 """
 
+from functools import partial
+
 import numpy as np
 
 from .elementwise import coarse, relu, sigmoid, step
@@ -350,19 +352,7 @@ def sorted_backward(p, data, bug):
     }
 
 
-def family(name, make, cost, backward, bugs, **more):
-    return Family(
-        name=name,
-        make=make,
-        cost=cost,
-        backward=backward,
-        bugs=bugs,
-        kind=KINKS_MEET,
-        ordinary=False,
-        kinks_meet=True,
-        **more,
-    )
-
+family = partial(Family, kind=KINKS_MEET, ordinary=False, kinks_meet=True)
 
 FAMILIES = (
     family("xor network", make_xor, xor_cost, xor_backward, NETWORK_BUGS,

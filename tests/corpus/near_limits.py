@@ -1,5 +1,7 @@
 """Losses of probabilities that are nearly 0 or 1, computed as people write them down."""
 
+from functools import partial
+
 import numpy as np
 
 from .elementwise import sigmoid, sigmoid_slope, softmax
@@ -112,18 +114,7 @@ def log_softmax_backward(p, data, bug):
     return {"W": data["X"].T @ dZ, "b": dZ.sum(axis=0)}
 
 
-def family(name, make, cost, backward, bugs, **more):
-    return Family(
-        name=name,
-        make=make,
-        cost=cost,
-        backward=backward,
-        bugs=bugs,
-        kind=NEAR_LIMITS,
-        ordinary=False,
-        **more,
-    )
-
+family = partial(Family, kind=NEAR_LIMITS, ordinary=False)
 
 FAMILIES = (
     family("focal loss", make_focal, focal_cost, focal_backward, FOCAL_BUGS,

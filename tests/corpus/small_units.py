@@ -1,5 +1,7 @@
 """Parameters in units of physics: mol/l, metres, farads, joules, and times far from zero."""
 
+from functools import partial
+
 import numpy as np
 
 from .elementwise import log_sum_exp, softmax
@@ -270,19 +272,8 @@ def circuit_backward(p, data, bug):
     }
 
 
-def family(name, make, cost, backward, bugs):
-    """Return a family whose parameters have lengths of their own; none of them is regularised."""
-    return Family(
-        name=name,
-        make=make,
-        cost=cost,
-        backward=backward,
-        bugs=bugs,
-        weights=(),
-        kind=LENGTH_SCALES,
-        ordinary=False,
-    )
-
+# Their parameters have lengths of their own; none of them is regularised.
+family = partial(Family, kind=LENGTH_SCALES, ordinary=False, weights=())
 
 FAMILIES = (
     family("binding constants", make_binding, square_cost(binding), binding_backward, BINDING_BUGS),

@@ -4,6 +4,8 @@ The true gradient is that of the solution itself: `exact` computes it, with many
 in a closed form, and the backward passes differentiate it by the implicit function theorem.
 """
 
+from functools import partial
+
 import numpy as np
 
 from .elementwise import softmax
@@ -467,20 +469,7 @@ def sinkhorn_backward(p, data, bug):
     }
 
 
-def family(name, make, *, cost, exact, backward, bugs, weights):
-    return Family(
-        name=name,
-        make=make,
-        cost=cost,
-        exact=exact,
-        backward=backward,
-        bugs=bugs,
-        kind=STOPS_EARLY,
-        ordinary=False,
-        averaged=False,
-        weights=weights,
-    )
-
+family = partial(Family, kind=STOPS_EARLY, ordinary=False, averaged=False)
 
 FAMILIES = (
     family(
