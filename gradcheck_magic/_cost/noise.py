@@ -12,6 +12,7 @@ import numpy as np
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 
 __all__ = [
+    "NOISE_DEVIATIONS",
     "granularity",
     "level_at_large_steps",
     "measured_noise",
@@ -20,6 +21,9 @@ __all__ = [
     "noise_of_large_steps",
 ]
 
+# The error bar of one value of J, in standard deviations of its noise. Both values in a difference
+# may be off by that much at once.
+NOISE_DEVIATIONS = 4.0
 # The number of points on the line along which the noise is estimated, θ included, and their spacing
 # in units in the last place: wide enough to change J, but so near that J is straight except for the
 # noise.
@@ -62,7 +66,7 @@ BENT, STILL, STAIRCASE = 64.0, 2.0, 256.0
 WIDE_STEPS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 HALVINGS, LEFT = 16, 1e-3
 MULTIPLES, WIDEST = (1.0, 10.0), 1e-2
-DECIMALS = 10
+DECIMALS, ONLY_ROUNDED = 10, 0.45
 
 
 def measured_noise(around: Surroundings, precision: Precision) -> float:
@@ -79,7 +83,10 @@ def measured_noise(around: Surroundings, precision: Precision) -> float:
     spacing, criteria = (STEP_SPACING, AT_STEP) if is_double else (WIDE_SPACING, WIDE)
     far = noise_level(line.values(spacing))
     if near == 0 and (not is_double or len(line.seen) <= FEW_VALUES):
-        far = _noise_of_stairs(line)
+        far, height = _noise_of_stairs(line)
+        if far <= ONLY_ROUNDED * height:
+            return height / 2 / NOISE_DEVIATIONS
+        far = max(far, height / 2)
     elif far > SUSPICIOUS * max(near, stored) and not line.is_noisy(spacing, criteria):
         # Kinks, and parameters to which J is very sensitive, look like noise along the line.
         far = min(far, noise_in_steps(around, precision))
@@ -140,12 +147,12 @@ class _Line:
         return all(other > criteria.part * level > 0 for other in others)
 
 
-def _noise_of_stairs(line: _Line) -> float:
-    """Return the noise of a cost that does not change near θ.
+def _noise_of_stairs(line: _Line) -> tuple[float, float]:
+    """Return the noise of a cost that does not change near θ, and the height of its stairs.
 
-    Its stairs are too wide for small steps to show them. If it is exactly 2.362 at θ and exactly
-    2.371 where it first changes, it was rounded to three decimals; if all its values are multiples
-    of 2⁻⁸, it was rounded to these. Otherwise something in it was.
+    They are too wide for small steps to show them. If J is exactly 2.362 at θ and exactly 2.371
+    where it first changes, it was rounded to three decimals; if all its values are multiples of
+    2⁻⁸, it was rounded to these. Otherwise something in it was.
     """
     before, step, moved = 0.0, 0.0, line.value
     for wider in WIDE_STEPS:
@@ -153,12 +160,13 @@ def _noise_of_stairs(line: _Line) -> float:
         if moved != line.value:
             break
     if moved == line.value or not _jumps(line.at, (before, step), (line.value, moved)):
-        return 0.0
+        return 0.0, 0.0
     spacings = dict.fromkeys(min(wider * step, max(step, WIDEST)) for wider in MULTIPLES)
     noise = max(noise_level(line.values(spacing)) for spacing in spacings)
     decimals = max(map(_decimals, line.seen))
-    rounded = 10.0**-decimals if decimals < DECIMALS else granularity(line.seen)
-    return max(noise, rounded / 2)
+    rounded = 10.0**-decimals if decimals < DECIMALS else 0.0
+    # A multiple of 2⁻⁴ has four decimals, too.
+    return noise, max(rounded, granularity(line.seen))
 
 
 def _jumps(

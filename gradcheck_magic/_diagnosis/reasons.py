@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
 from gradcheck_magic._cost.precision import SINGLE
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
 from gradcheck_magic._inputs.parameters import DOUBLE
-from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS
 from gradcheck_magic._result.parameter_check import relative_error
 from gradcheck_magic._result.verdict import Verdict, textbook_verdict
 from gradcheck_magic._wording import listed

@@ -88,6 +88,18 @@ class Pairing:
         """The largest absolute value among the finite entries of the gradient."""
         return max(map(largest_entry, self.gradients), default=0.0)
 
+    @cached_property
+    def largest_beside(self) -> tuple[float, ...]:
+        """The largest entry of the gradient as it compares with those of each checked parameter.
+
+        Gradients by parameters in different units, such as joules and kelvins, can be compared only
+        if each is multiplied by the size of its parameter. The lesser of both comparisons counts.
+        """
+        sizes = [parameter.magnitude for parameter in self.checked]
+        gradients = zip(self.gradients, sizes, strict=True)
+        change = max((largest_entry(g) * size for g, size in gradients), default=0.0)
+        return tuple(min(self.largest, change / size) for size in sizes)
+
     def indices_of(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the indices into θ of some of the entries to check."""
         which = np.searchsorted(self.starts, positions, side="right") - 1

@@ -107,6 +107,12 @@ class Parameter:
         return float(np.mean(values)), float(np.std(values))
 
     @cached_property
+    def magnitude(self) -> float:
+        """The largest absolute value of its entries; 1.0 if all are zero, or if there are none."""
+        values = np.asarray(self.array, dtype=np.float64)
+        return max(float(values.max(initial=0.0)), -float(values.min(initial=0.0))) or 1.0
+
+    @cached_property
     def library(self) -> Library | None:
         """The library of the user's value; None for NumPy and for plain numbers."""
         return library_of(self.value)

@@ -38,7 +38,7 @@ class Analytic:
     largest : float
         The largest absolute value among its finite entries.
     of_all : float
-        The same for the whole gradient, all parameters together.
+        The same for the whole gradient, in units that compare with this parameter.
     rounding : float
         A bound on the rounding error of any entry.
     """
@@ -64,4 +64,4 @@ def gradient_under_test(pairing: Pairing, i: int, cost: Cost) -> Analytic:
     amplified = min(float(relative), most) if np.isfinite(relative) else 0.0
     rounding = float(ROUNDING * max(pairing.gradient_eps[i], amplified) * largest)
     known = pairing.checked[i], pairing.starts[i], gradient
-    return Analytic(*known, largest, pairing.largest, rounding)
+    return Analytic(*known, largest, pairing.largest_beside[i], rounding)

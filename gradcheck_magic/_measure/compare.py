@@ -160,7 +160,7 @@ def _with_scan(
     """Add what a scan knows of the entries that were not measured individually."""
     each, verdict = scan.parameters[i], check.verdict
     if not (verdict in {Verdict.BUG, Verdict.INSPECT} or each.is_enumerated):
-        enough = max(tolerance.of_parameter * each.largest, tolerance.of_gradient * scan.largest)
+        enough = max(tolerance.of_parameter * each.largest, tolerance.of_gradient * each.of_all)
         known = each.detectable <= enough or scan.is_nothing(i) or scan.is_lost(i)
         is_right = each.is_explained and known and not is_open
         verdict = Verdict.CORRECT if is_right else Verdict.INCONCLUSIVE
@@ -186,15 +186,15 @@ def _verdict(masks: tuple[Mask, Mask, Mask], rows: slice = slice(None)) -> Verdi
     return next(found, Verdict.CORRECT)
 
 
+def _left_by_rounding(pairing: Pairing, measured: MeasuredEntries) -> Vector:
+    """Return what rounding the largest entries of the gradient may leave of each entry."""
+    return ROUNDING * max(pairing.gradient_eps) * measured.of_all
+
+
 def _faint(pairing: Pairing, measured: MeasuredEntries) -> Mask:
     """Return the entries that are not zero, but no more than rounding the others may leave."""
-    analytic = np.abs(measured.analytic)
-    largest = np.max(analytic, initial=0.0, where=np.isfinite(analytic))
-    eps = np.empty(len(analytic))
-    for own, (_, part, _) in zip(pairing.gradient_eps, measured.parts(pairing), strict=True):
-        eps[part] = own
-    rounding = ROUNDING * eps * largest
-    faint: Mask = (analytic > 0) & (np.maximum(analytic, np.abs(measured.numerical)) <= rounding)
+    sizes = np.maximum(np.abs(measured.analytic), np.abs(measured.numerical))
+    faint: Mask = (measured.analytic != 0) & (sizes <= _left_by_rounding(pairing, measured))
     return faint
 
 
@@ -203,10 +203,8 @@ def _lost_in_rounding(pairing: Pairing, measured: MeasuredEntries, scan: Scan | 
 
     The true gradient is zero there: backpropagation returns the sum of large terms that cancel.
     """
-    analytic, numerical = np.abs(measured.analytic), np.abs(measured.numerical)
-    largest = np.max(analytic, initial=0.0, where=np.isfinite(analytic))
-    rounding = ROUNDING * max(pairing.gradient_eps) * largest
-    zero = (analytic <= rounding) & (numerical <= CLEAR * measured.uncertainty)
+    zero = np.abs(measured.analytic) <= _left_by_rounding(pairing, measured)
+    zero &= np.abs(measured.numerical) <= CLEAR * measured.uncertainty
     lost = np.zeros(len(zero), dtype=bool)
     for i, (_, part, ks) in enumerate(measured.parts(pairing)):
         if not len(ks):
@@ -223,7 +221,7 @@ def _unknown(
     sizes = np.where(np.isfinite(sizes), sizes, 0.0)
     unknown = np.zeros(len(sizes), dtype=bool)
     negligible = []
-    largest = np.max(sizes, initial=0.0)
+    largest = np.where(measured.of_all > 0, measured.of_all, np.max(sizes, initial=0.0))
     of_all, of_zero = tolerance.of_gradient * largest, NEGLIGIBLE * largest
     for parameter, part, ks in measured.parts(pairing):
         if not len(ks):
@@ -231,10 +229,10 @@ def _unknown(
         enough = tolerance.of_parameter * np.max(sizes[part], initial=0.0)
         # Where both gradients are exactly zero, there are no three digits to be known: it must be
         # certain only that this is little beside the rest.
-        nothing = (sizes[part] == 0) & (measured.uncertainty[part] <= of_zero)
+        nothing = (sizes[part] == 0) & (measured.uncertainty[part] <= of_zero[part])
         nothing |= np.isfinite(measured.uncertainty[part]) & lost[part]
         wide = ~(measured.uncertainty[part] <= enough) & ~nothing
-        unknown[part] = wide & ~(measured.uncertainty[part] <= of_all)
+        unknown[part] = wide & ~(measured.uncertainty[part] <= of_all[part])
         if np.any(wide & ~unknown[part]):
             negligible.append(parameter.name)
     return unknown | ~measured.settled, tuple(negligible)

@@ -19,8 +19,9 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
+
 __all__ = [
-    "NOISE_DEVIATIONS",
     "RATIO",
     "REAL",
     "Estimate",
@@ -37,9 +38,6 @@ Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 
-# The error bar of one value of J, in standard deviations of its noise. Both values in a difference
-# may be off by that much at once.
-NOISE_DEVIATIONS = 4.0
 # The ratio of the steps of two neighbouring rungs, and the least ratio at which another step still
 # tells something new.
 RATIO = 8.0
@@ -353,7 +351,8 @@ class Ladder:
         above = _step_between(rungs[k], rungs[k + 1])
         if rungs[k].round_off >= bar / 2:
             # Rounding noise limits the estimate; otherwise curvature or a kink does.
-            return above if k < len(rungs) - 2 else self._if_new(rungs[-1].step * RATIO)
+            wider = None if k < len(rungs) - 2 else self._if_new(rungs[-1].step * RATIO)
+            return wider or above
         if above is not None and rungs[k + 1].step > 2 * RATIO * rungs[k].step:
             # The neighbour is too far away to confirm the best rung.
             return above

@@ -39,7 +39,7 @@ class MeasuredEntries:
     rounding : ndarray
         A bound on the rounding error of the analytic values.
     of_all : ndarray
-        The largest entry of the whole gradient under test.
+        The largest entry of the whole gradient under test, as it compares with this one.
     low, high : ndarray
         The slopes on the two sides of a kink at θ; equal where there is none.
     disputed : ndarray of bool

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
 from gradcheck_magic._inputs.pairing import Pairing
-from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import PLACES
 

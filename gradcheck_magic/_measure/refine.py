@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost, Precision, sides_of
 from gradcheck_magic._cost.evaluation import EntryBatch
-from gradcheck_magic._cost.noise import noise_in_steps, noise_of_large_steps
+from gradcheck_magic._cost.noise import NOISE_DEVIATIONS, noise_in_steps, noise_of_large_steps
 from gradcheck_magic._cost.surroundings import Surroundings
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import DOUBLE, Parameter
@@ -30,7 +30,6 @@ from gradcheck_magic._measure.central_differences import (
     textbook_batch,
 )
 from gradcheck_magic._measure.ladder import (
-    NOISE_DEVIATIONS,
     RATIO,
     REAL,
     Estimate,
@@ -263,7 +262,10 @@ def noise_of_pair(precision: Precision, plus: Any, minus: Any) -> Any:
     if not np.isfinite(largest := np.maximum(*sizes)).all():
         # What is not finite does not count.
         largest = np.maximum(*(np.where(np.isfinite(size), size, 0.0) for size in sizes))
-    return np.maximum(precision.noise, precision.eps / 2 * largest)
+    # Where J is only rounded at the end, its noise is less than half a unit in the last place.
+    least = precision.eps / 2 * abs(precision.value)
+    relative = precision.eps / 2 * min(1.0, precision.noise / least if least else 1.0)
+    return np.maximum(precision.noise, relative * largest)
 
 
 class Aim(NamedTuple):
@@ -596,13 +598,20 @@ def measure(tables: list[MeasuredEntries], cost: Cost, pairing: Pairing, epsilon
             ks, noise = range(start, min(start + ROWS, size)), cost.best.noise
             tables.append(planned_entries(analytic, ks))
             measure_parameter(tables[-1], cost, analytic.parameter, epsilon, ks)
-            if tables[-1].is_off.any():
+            if tables[-1].is_off.any() or _is_vague(tables[-1]):
                 doubtful.append((len(tables) - 1, analytic, ks, noise))
     for k, analytic, ks, noise in doubtful:
         if noise < cost.best.noise:
             # Meanwhile J turned out to be noisier than it was thought to be.
             tables[k] = planned_entries(analytic, ks)
             measure_parameter(tables[k], cost, analytic.parameter, epsilon, ks)
+
+
+def _is_vague(table: MeasuredEntries) -> bool:
+    """Return True if fewer than three digits are known of any entry, beside the largest."""
+    sizes = np.fmax(np.abs(table.analytic), np.abs(table.numerical))
+    largest = np.max(sizes, initial=0.0, where=np.isfinite(sizes))
+    return not np.all(table.uncertainty <= VERIFIED * largest)
 
 
 def planned_entries(analytic: Analytic, ks: Sequence[int]) -> MeasuredEntries:

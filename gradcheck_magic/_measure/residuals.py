@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, Direction, likely_magnitude
 from gradcheck_magic._cost.evaluation import Probe
+from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
 from gradcheck_magic._measure.analytic_gradient import Analytic
 from gradcheck_magic._measure.ladder import (
-    NOISE_DEVIATIONS,
     Ladder,
     Rung,
     Rungs,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +59,8 @@ class ParameterScan:
     ----------
     largest : float
         The largest absolute value in its analytic gradient.
+    of_all : float
+        The same for the whole gradient, in units that compare with this parameter.
     norm : float
         ‖g‖, the length of its analytic gradient without entries that are nan or inf.
     first : Residual or None
@@ -72,6 +73,7 @@ class ParameterScan:
 
     parameter: Parameter
     largest: float
+    of_all: float
     norm: float
     is_finite: bool = True
     first: Residual | None = None
@@ -258,18 +260,13 @@ class Scan:
         for each in self.parameters:
             each.sampled.judge_again(each.parameter)
 
-    @cached_property
-    def largest(self) -> float:
-        """The largest absolute value in the whole analytic gradient."""
-        return max(each.largest for each in self.parameters)
-
     def is_nothing(self, i: int) -> bool:
         """Return True if both gradients of a parameter are zero, to little beside the others."""
         each = self.parameters[i]
         first = each.first
         if first is None or first.on_kink or not each.largest == first.slope == 0:
             return False
-        return self.largest == 0 or self._is_negligible(each)
+        return each.of_all == 0 or self._is_negligible(each)
 
     def is_lost(self, i: int) -> bool:
         """Return True if the whole gradient of a parameter is rounding error from the others.
@@ -277,7 +274,7 @@ class Scan:
         The true gradient is zero there, as far as can be measured.
         """
         each = self.parameters[i]
-        if each.largest > ROUNDING * self.eps * self.largest or not each.is_explained:
+        if each.largest > ROUNDING * self.eps * each.of_all or not each.is_explained:
             return False
         if not self._is_negligible(each):
             return False
@@ -288,7 +285,7 @@ class Scan:
 
     def _is_negligible(self, each: ParameterScan) -> bool:
         """Return True if any error of a parameter would be little beside the whole gradient."""
-        return each.detectable <= NEGLIGIBLE * self.largest
+        return each.detectable <= NEGLIGIBLE * each.of_all
 
     @property
     def difference(self) -> tuple[float, float]:
@@ -330,14 +327,15 @@ def _difference(parameters: Sequence[ParameterScan]) -> tuple[float, float]:
 def planned_scan(pairing: Pairing) -> Scan:
     """Return a scan in which nothing has been measured yet."""
     found = []
-    for parameter, gradient in zip(pairing.checked, pairing.gradients, strict=True):
+    gradients = zip(pairing.gradients, pairing.largest_beside, strict=True)
+    for parameter, (gradient, of_all) in zip(pairing.checked, gradients, strict=True):
         largest = largest_entry(gradient)
         is_finite = bool(np.isfinite(gradient).all())
         finite = gradient if is_finite else gradient[np.isfinite(gradient)]
         # The squares of huge or tiny values would overflow or underflow; others need no copy.
         unit = 1.0 if SMALL_ENTRY < largest < LARGE_ENTRY else largest or 1.0
         length = unit * float(np.linalg.norm(finite if unit == 1 else finite / unit))
-        found.append(ParameterScan(parameter, largest, length, is_finite))
+        found.append(ParameterScan(parameter, largest, of_all, length, is_finite))
     return Scan(found, max(pairing.gradient_eps))
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import pair_at
+from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
@@ -42,7 +43,7 @@ from gradcheck_magic._measure.compare import (
     Tolerance,
     compare,
 )
-from gradcheck_magic._measure.ladder import NOISE_DEVIATIONS, RATIO, Estimate, Ladder, Rungs
+from gradcheck_magic._measure.ladder import RATIO, Estimate, Ladder, Rungs
 from gradcheck_magic._measure.refine import (
     BEST_STEP,
     PLACES,
