@@ -161,6 +161,8 @@ class Cost:
         self._pool = pool_of(workers)
         self._workers: Workers | None = None
         self._goes_forward = goes_forward
+        # The ways in which the noise was measured again.
+        self._examined: set[Callable[[Surroundings, Precision], float]] = set()
         # What is wrong if the last call at θ has not returned what the first did.
         self._differs: InputError | None = None
         self._stack = ExitStack()
@@ -378,8 +380,11 @@ class Cost:
         return self._around.direction
 
     def reexamine(self, measured: Callable[[Surroundings, Precision], float]) -> bool:
-        """Measure the noise again, in another way; return True if it is larger."""
+        """Measure the noise in another way, once; return True if it is larger."""
         best = self.best
+        if measured in self._examined:
+            return False
+        self._examined.add(measured)
         noise = measured(self._around, best)
         if noise <= best.noise:
             return False

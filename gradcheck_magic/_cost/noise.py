@@ -50,7 +50,8 @@ class Criteria(NamedTuple):
 
 
 AT_STEP, WIDE = Criteria(5.0, 0.01, 32.0, 0.08), Criteria(1.0, 0.5, 8.0, 0.25)
-# If J has no more values than this on the line, it may be rounded.
+# If J has no more values than this on the line, it may be rounded; so it is if its granularity is
+# that much more than what storing it loses.
 FEW_VALUES = 3
 # For the details, some entries are moved by these steps, the smallest first. From one step to the
 # next, the second difference grows 8 times for a kink in J, 64 times for curvature, and not at all
@@ -82,7 +83,8 @@ def measured_noise(around: Surroundings, precision: Precision) -> float:
     is_double = nearest < STEP_SPACING
     spacing, criteria = (STEP_SPACING, AT_STEP) if is_double else (WIDE_SPACING, WIDE)
     far = noise_level(line.values(spacing))
-    if near == 0 and (not is_double or len(line.seen) <= FEW_VALUES):
+    is_coarse = len(line.seen) <= FEW_VALUES or granularity(line.seen) > SUSPICIOUS * stored
+    if near == 0 and (is_coarse or not is_double):
         far, height = _noise_of_stairs(line)
         if far <= ONLY_ROUNDED * height:
             return height / 2 / NOISE_DEVIATIONS

@@ -266,7 +266,7 @@ class Ladder:
     def step_to_compare(self, off: float) -> float | None:
         """Return a step near the best one, at which a disagreement by `off` would show again."""
         rungs, k = self._finite, self._best
-        if len(rungs) < 2 or _stair_height(rungs) > 0:  # noqa: PLR2004
+        if len(rungs) < 2 or self.estimate.is_flat or _stair_height(rungs) > 0:  # noqa: PLR2004
             return None
         if k > 0:
             below = _step_between(rungs[k - 1], rungs[k])
