@@ -32,26 +32,26 @@ SPACING = 8
 # The spacing at the distance of a difference's step, in double precision, and that of large steps.
 STEP_SPACING, WIDE_SPACING = 1e-7, 1e-2
 # If the noise there exceeds the noise near θ by SUSPICIOUS, it is examined in more detail: see
-# `_Line.is_noisy`.
+# `_Line.noise_at`.
 SUSPICIOUS = 30.0
 
 
 class Criteria(NamedTuple):
     """What tells noise on a line.
 
-    The slope is `visible` in spite of it, J changes by no more than `most` of its size, and at
-    least the `part` of it stays with a spacing that is finer by a factor.
+    J changes by no more than `most` of its size. At least the `part` of the noise stays with a
+    spacing that is finer by a factor; and if the slope is not `visible` in spite of the noise, that
+    becomes no larger than 1/`part` of itself with a spacing that is wider by the same factor.
     """
 
     visible: float
     most: float
-    finer: float
+    factor: float
     part: float
 
 
 AT_STEP, WIDE = Criteria(5.0, 0.01, 32.0, 0.08), Criteria(1.0, 0.5, 8.0, 0.25)
-# If J has no more values than this on the line, it may be rounded; so it is if its granularity is
-# that much more than what storing it loses.
+# If J has no more values than this on the line, it may be rounded.
 FEW_VALUES = 3
 # For the details, some entries are moved by these steps, the smallest first. From one step to the
 # next, the second difference grows 8 times for a kink in J, 64 times for curvature, and not at all
@@ -63,7 +63,9 @@ STEADY_NOISE = 5.0
 BENT, STILL, STAIRCASE = 64.0, 2.0, 256.0
 # If J does not change near θ, these steps are tried until it changes or is not finite. It jumps if
 # at least this part of the change is left after so many halvings. Then its noise shows at steps
-# that are these multiples of the first one. If its values have fewer decimals, it was rounded.
+# that are these multiples of the first one. If its values have fewer decimals, it was rounded; at
+# the end and nowhere else, if the noise is no more than the last of these parts of the height of a
+# stair. (The standard deviation of rounding is 0.29 of it, and the error at most half of it.)
 WIDE_STEPS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 HALVINGS, LEFT = 16, 1e-3
 MULTIPLES, WIDEST = (1.0, 10.0), 1e-2
@@ -83,16 +85,16 @@ def measured_noise(around: Surroundings, precision: Precision) -> float:
     is_double = nearest < STEP_SPACING
     spacing, criteria = (STEP_SPACING, AT_STEP) if is_double else (WIDE_SPACING, WIDE)
     far = noise_level(line.values(spacing))
-    is_coarse = len(line.seen) <= FEW_VALUES or granularity(line.seen) > SUSPICIOUS * stored
-    if near == 0 and (is_coarse or not is_double):
-        far, height = _noise_of_stairs(line)
-        if far <= ONLY_ROUNDED * height:
+    height = 0.0
+    if near == 0:
+        is_flat = len(line.seen) <= FEW_VALUES or not is_double
+        far, height = _noise_of_stairs(line) if is_flat else (far, granularity(line.seen))
+        if height > 0 and far <= ONLY_ROUNDED * height:
             return height / 2 / NOISE_DEVIATIONS
-        far = max(far, height / 2)
-    elif far > SUSPICIOUS * max(near, stored) and not line.is_noisy(spacing, criteria):
+    if far > SUSPICIOUS * max(near, stored, height):
         # Kinks, and parameters to which J is very sensitive, look like noise along the line.
-        far = min(far, noise_in_steps(around, precision))
-    return max(stored, near, far)
+        far = line.noise_at(spacing, criteria) or min(far, noise_in_steps(around, precision))
+    return max(stored, near, far, height / 2)
 
 
 def noise_of_large_steps(around: Surroundings, precision: Precision) -> float:
@@ -100,10 +102,7 @@ def noise_of_large_steps(around: Surroundings, precision: Precision) -> float:
 
     It is if parts of J are computed in lower precision, so that small steps do not change them.
     """
-    line = _Line(around, precision)
-    if not line.is_noisy(WIDE_SPACING, WIDE):
-        return 0.0
-    return noise_level(line.values(WIDE_SPACING))
+    return _Line(around, precision).noise_at(WIDE_SPACING, WIDE)
 
 
 def level_at_large_steps(around: Surroundings, precision: Precision) -> float:
@@ -134,19 +133,26 @@ class _Line:
         """Return J at points with some spacing, θ included."""
         return [self.value, *(self.at(k * spacing) for k in range(1, POINTS_ON_LINE))]
 
-    def is_noisy(self, spacing: float, criteria: Criteria) -> bool:
-        """Return True if what looks like noise is that.
+    def level(self, spacing: float) -> float:
+        """Return the noise that J seems to have at points with some spacing."""
+        return noise_level(self.values(spacing))
 
-        Most kinks are on one side of θ only; what bends becomes less with a finer spacing; and if
-        the slope is not visible, or J changes by a lot, there may be nothing but bends.
+    def noise_at(self, spacing: float, criteria: Criteria) -> float:
+        """Return the noise at a distance; 0.0 if what looks like it may be something else.
+
+        Most kinks are on one side of θ only, and what bends becomes less with a finer spacing, and
+        more with a wider one.
         """
-        values = self.values(spacing)
-        level, rise = noise_level(values), abs(values[-1] - values[0])
-        most = criteria.most * max(map(abs, values))
-        if not criteria.visible * level * len(values) < rise < most:
-            return False
-        others = (noise_level(self.values(each)) for each in (spacing / criteria.finer, -spacing))
-        return all(other > criteria.part * level > 0 for other in others)
+        side = min(spacing, -spacing, key=self.level)
+        values, level = self.values(side), self.level(side)
+        rise, most = abs(values[-1] - values[0]), criteria.most * max(map(abs, values))
+        if not (level > 0 and rise < most):
+            return 0.0
+        if not self.level(spacing / criteria.factor) > criteria.part * level:
+            return 0.0
+        is_visible = criteria.visible * level * len(values) < rise
+        is_bounded = is_visible or self.level(criteria.factor * side) <= level / criteria.part
+        return level if is_bounded else 0.0
 
 
 def _noise_of_stairs(line: _Line) -> tuple[float, float]:
