@@ -205,7 +205,9 @@ class Cost:
             self._evaluator.require_time()
             function, theta = self._evaluator.function, self._parameters.theta()
             self._evaluator.require_time()
-            around = Surroundings(self._evaluator, theta, self._random, self._tell)
+            around = Surroundings(
+                self._evaluator, self._parameters, theta, self._random, self._tell
+            )
             self._evaluator.require_time()
             ways = possible_bindings(function, self._parameters, theta, self._call, self.name)
             trials = working_calls(self._evaluator, ways)

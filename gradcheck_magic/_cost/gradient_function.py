@@ -26,7 +26,6 @@ from gradcheck_magic._inputs.parameters import (
     Parameters,
     collect,
     is_function,
-    random_direction,
     variable_names,
 )
 from gradcheck_magic.errors import InputError
@@ -130,7 +129,7 @@ def go_forward(cost_function: Callable[..., Any], params: object, call: str) -> 
 def point_around(parameters: Parameters, random: np.random.Generator) -> NDArray[Any]:
     """Return a θ near the given one, with every entry moved by up to 10 % of its size."""
     theta = parameters.theta()
-    return theta + DISTANCE * random_direction(theta, random)
+    return theta + DISTANCE * parameters.random_direction(theta, random)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.convention import Binding
 from gradcheck_magic._cost.evaluation import Evaluator
-from gradcheck_magic._inputs.parameters import random_direction
+from gradcheck_magic._inputs.parameters import Parameters
 
 __all__ = ["Precision", "Surroundings"]
 
@@ -59,13 +59,14 @@ class Surroundings:
     """
 
     evaluator: Evaluator
+    parameters: Parameters
     theta: Array
     random: np.random.Generator
     tell: Callable[[], object]
     seen: dict[float, float] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self.direction = random_direction(self.theta, self.random)
+        self.direction = self.parameters.random_direction(self.theta, self.random)
 
     def at(
         self, binding: Binding, theta: Array, wrap: Callable[[Array], Array] | None = None

@@ -50,7 +50,6 @@ __all__ = [
     "is_positional",
     "joined_path",
     "mentioned_first",
-    "random_direction",
     "readable_key",
     "readable_names",
     "real_array",
@@ -62,6 +61,9 @@ __all__ = [
 Array = NDArray[Any]
 # The size of a double in bytes.
 DOUBLE = np.dtype(np.float64).itemsize
+# The entries of a parameter are large above this, and nearly the same if they differ by less than
+# 1/LARGE of themselves.
+LARGE = 1e3
 # The deepest nesting that is accepted; real parameters are never nested this deep.
 DEEPEST = 100
 # Names that take the article "an"; those with a u, such as uint8 and UserDict, take "a".
@@ -101,16 +103,24 @@ class Parameter:
         return self.start + self.size
 
     @cached_property
-    def mean_and_deviation(self) -> tuple[float, float]:
-        """The mean and the standard deviation of its entries."""
-        values = np.asarray(self.array, dtype=np.float64)
-        return float(np.mean(values)), float(np.std(values))
-
-    @cached_property
     def magnitude(self) -> float:
         """The largest absolute value of its entries; 1.0 if all are zero, or if there are none."""
         values = np.asarray(self.array, dtype=np.float64)
         return max(float(values.max(initial=0.0)), -float(values.min(initial=0.0))) or 1.0
+
+    @cached_property
+    def spread(self) -> float | None:
+        """How much its entries differ, at least 1.0, if they are large and nearly the same.
+
+        Times in seconds since 1970 are: a step in proportion to their size would be far too long.
+        None for all others.
+        """
+        if self.magnitude <= LARGE:
+            return None
+        values = np.asarray(self.array, dtype=np.float64)
+        deviation = float(np.std(values))
+        is_same = 0 < deviation < abs(float(np.mean(values))) / LARGE
+        return max(1.0, deviation) if is_same else None
 
     @cached_property
     def library(self) -> Library | None:
@@ -205,6 +215,27 @@ class Parameters:
         flat = [np.ravel(np.asarray(p.array)) for p in self.arrays]
         return np.concatenate(flat, dtype=self.dtype, casting="unsafe")
 
+    def random_direction(self, theta: Array, random: np.random.Generator) -> NDArray[np.float64]:
+        """Return a random step in proportion to each entry of θ, so that none changes its sign."""
+        with np.errstate(over="ignore", under="ignore"):  # of squares of what is huge, or tiny
+            direction = np.abs(theta, dtype=np.float64)
+            for parameter in self.arrays:
+                part = direction[parameter.start : parameter.stop]
+                if parameter.spread is not None:
+                    part[:] = parameter.spread
+                elif part.any():
+                    part[part == 0] = parameter.magnitude
+            typical = math.sqrt(float(direction @ direction) / max(theta.size, 1)) or 1.0
+        if not math.isfinite(typical):
+            typical = float(direction.max())
+        direction[direction == 0] = typical
+        # The steps are computed in place, so that few arrays of this size are in memory at once.
+        signs = random.integers(0, 2, size=theta.size)
+        np.negative(direction, out=direction, where=signs == 0)
+        del signs
+        direction *= random.uniform(0.5, 1.0, theta.size)
+        return direction
+
     def at(self, theta: Array) -> Any:
         """Return a container like the user's, with other values of the checked parameters."""
         return self.filled(_with_values(p, theta) for p in self.arrays)
@@ -258,22 +289,6 @@ def _with_values(parameter: Parameter, theta: Array) -> Any:
     own = parameter.array.dtype
     values = theta[parameter.start : parameter.stop].reshape(parameter.shape)
     return parameter.presented(values.astype(own if own.kind == "f" else np.float64))
-
-
-def random_direction(theta: Array, random: np.random.Generator) -> NDArray[np.float64]:
-    """Return a random step in proportion to each entry, so that no entry changes its sign."""
-    with np.errstate(over="ignore", under="ignore"):  # of squares of what is huge, or tiny
-        direction = np.abs(theta, dtype=np.float64)
-        typical = math.sqrt(float(direction @ direction) / max(theta.size, 1)) or 1.0
-    if not math.isfinite(typical):
-        typical = float(direction.max())
-    direction[direction == 0] = typical
-    # The steps are computed in place, so that few arrays of this size are in memory at once.
-    signs = random.integers(0, 2, size=theta.size)
-    np.negative(direction, out=direction, where=signs == 0)
-    del signs
-    direction *= random.uniform(0.5, 1.0, theta.size)
-    return direction
 
 
 def collect(

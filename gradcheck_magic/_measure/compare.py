@@ -186,15 +186,13 @@ def _verdict(masks: tuple[Mask, Mask, Mask], rows: slice = slice(None)) -> Verdi
     return next(found, Verdict.CORRECT)
 
 
-def _left_by_rounding(pairing: Pairing, measured: MeasuredEntries) -> Vector:
-    """Return what rounding the largest entries of the gradient may leave of each entry."""
-    return ROUNDING * max(pairing.gradient_eps) * measured.of_all
-
-
 def _faint(pairing: Pairing, measured: MeasuredEntries) -> Mask:
     """Return the entries that are not zero, but no more than rounding the others may leave."""
     sizes = np.maximum(np.abs(measured.analytic), np.abs(measured.numerical))
-    faint: Mask = (measured.analytic != 0) & (sizes <= _left_by_rounding(pairing, measured))
+    eps = np.empty(len(sizes))
+    for own, (_, part, _) in zip(pairing.gradient_eps, measured.parts(pairing), strict=True):
+        eps[part] = own
+    faint: Mask = (measured.analytic != 0) & (sizes <= ROUNDING * eps * measured.of_all)
     return faint
 
 
@@ -203,7 +201,8 @@ def _lost_in_rounding(pairing: Pairing, measured: MeasuredEntries, scan: Scan | 
 
     The true gradient is zero there: backpropagation returns the sum of large terms that cancel.
     """
-    zero = np.abs(measured.analytic) <= _left_by_rounding(pairing, measured)
+    rounding = ROUNDING * max(pairing.gradient_eps) * measured.of_all
+    zero = np.abs(measured.analytic) <= rounding
     zero &= np.abs(measured.numerical) <= CLEAR * measured.uncertainty
     lost = np.zeros(len(zero), dtype=bool)
     for i, (_, part, ks) in enumerate(measured.parts(pairing)):

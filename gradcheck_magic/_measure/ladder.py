@@ -361,7 +361,10 @@ class Ladder:
         below = _step_between(rungs[k - 1], rungs[k])
         if below is not None and rungs[k].round_off * rungs[k].step / below < bar / 2:
             return below
-        return above or self._if_new(rungs[0].step / RATIO)
+        # A shorter step would be of no use if it drowned in noise.
+        is_drowned = rungs[0].round_off * RATIO > bar
+        outside = rungs[-1].step * RATIO if is_drowned else rungs[0].step / RATIO
+        return above or self._if_new(outside)
 
     def _if_new(self, step: float) -> float | None:
         """Return the step, capped at the largest; None if it cannot be taken or is not new."""

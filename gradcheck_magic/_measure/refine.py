@@ -76,14 +76,11 @@ STEADY_VALUE = 0.25
 # The gap between the slopes on the two sides, relative to the entry, up to which the textbook pass
 # may settle it. This is more than noise, and less than truncation that would cost three digits.
 STRAIGHT = 0.01
-# The length scale of entries above LARGE is how much they differ if that is less than 1/LARGE of
-# them.
-LARGE = 1e3
 # J bends within a step if the slopes on the two sides differ by more than 1/STEPS_PER_BEND of the
 # slope, and if J changes by more than CHANGED of its size because of that. The step is then made
 # SHORTER, at most SHORTENED times.
 STEPS_PER_BEND, CHANGED = 30.0, 1e-10
-SHORTER, SHORTENED = 32.0, 6
+SHORTER, SHORTENED = 32.0, 14
 # Steps of a second look, in units of the length scale of an entry: the best one for a central
 # difference in double precision, and the largest first one, for when noise rules out smaller steps.
 # (Rungs are a factor of RATIO apart.)
@@ -237,15 +234,10 @@ class SteppedEntries:
 def expected_scale(theta: Vector, parameter: Parameter) -> Vector:
     """Return the length over which J is expected to bend, for some entries of a parameter.
 
-    It is max(1, |θᵢ|), unless all entries are large and nearly the same, as times in seconds since
-    1970 are: then it is how much they differ.
+    It is max(1, |θᵢ|), unless all entries are large and nearly the same: then it is their spread.
     """
     scale: Vector = np.maximum(1.0, np.abs(theta))
-    if scale.max(initial=1.0) > LARGE:
-        mean, spread = parameter.mean_and_deviation
-        if 0 < spread < abs(mean) / LARGE:
-            return np.minimum(scale, max(1.0, spread))
-    return scale
+    return scale if parameter.spread is None else np.minimum(scale, parameter.spread)
 
 
 def steps_taken(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vector]:

@@ -50,7 +50,7 @@ RESOLVED = 4000.0
 # parts, and if J changes because of that by more than the second part of itself. The step is then
 # made shorter by a factor, so many times at most.
 SAME_SLOPE, LITTLE_CHANGE = 0.1, 1e-8
-SHORTENED_BY, SHORTENINGS = 32.0, 6
+SHORTENED_BY, SHORTENINGS = 32.0, 14
 # The most steps that are taken along one direction, if its slope remains doubtful.
 RUNGS_OF_DIRECTION = 7
 # A residual of this many error bars needs no more than three steps.

@@ -13,6 +13,7 @@ from gradcheck_magic._cost.noise import (
     measured_noise,
     noise_in_steps,
     noise_level,
+    noise_of_large_steps,
 )
 from gradcheck_magic._cost.surroundings import Precision
 
@@ -147,3 +148,22 @@ def test_steps_in_a_few_entries_only():
     found.beside = beside
     assert noise_in_steps(found, precision) == 0.0
     assert len(asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("function", "low", "high"),
+    [
+        pytest.param(lambda x: math.sin(x) + hashed(1e-3)(x), 2e-4, 4e-3, id="beside a slope"),
+        pytest.param(hashed(1e-3), 2e-4, 4e-3, id="without a visible slope"),
+        pytest.param(lambda x: hashed(1e-3)(x) + max(x - 4, 0), 2e-4, 4e-3, id="and a kink"),
+        pytest.param(math.sin, 0.0, 1e-12, id="smooth"),
+        pytest.param(lambda x: abs(x - 4.01), 0.0, 1e-12, id="a kink"),
+        pytest.param(
+            lambda x: sum(abs(x - 4 - 7e-3 * k) for k in range(-6, 7)), 0.0, 0.0, id="many kinks"
+        ),
+    ],
+)  # fmt: skip
+def test_noise_of_large_steps(function, low, high):
+    """Noise does not grow with the distance; kinks and bends do."""
+    found = noise_of_large_steps(*around(lambda x: 5.0 + function(x)))
+    assert low <= found <= high

@@ -116,3 +116,21 @@ def test_shared_memory_is_noted():
 @pytest.mark.parametrize("params", [W, {"W": W}, [1.0, "tanh"], None])
 def test_numpy_has_no_gradients_of_its_own(params):
     assert not has_gradients(params)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "slopes", "expected"),
+    [
+        pytest.param([1.0, 2.0], [3.0, 0.5], (3.0, 1.5), id="of one size"),
+        # Joules and kelvins: each moves the cost by about 0.1.
+        pytest.param([1e-21, 300.0], [1e20, 4e-4], (1e20, 4e-4), id="in units of physics"),
+        pytest.param([0.0, 2.0], [3.0, 0.5], (3.0, 1.5), id="zero counts as 1"),
+        pytest.param([1.0, 1.0], [np.inf, 0.5], (0.5, 0.5), id="not finite"),
+        pytest.param([1.0, 1.0], [0.0, 0.0], (0.0, 0.0), id="no gradient"),
+    ],
+)
+def test_the_largest_of_all_in_the_units_of_each(sizes, slopes, expected):
+    """Gradients by parameters in different units are compared by what they move the cost."""
+    params = {name: np.array([size]) for name, size in zip("ab", sizes, strict=True)}
+    grads = {name: np.array([slope]) for name, slope in zip("ab", slopes, strict=True)}
+    assert pair(params, grads).largest_beside == pytest.approx(expected)

@@ -8,6 +8,7 @@ import pytest
 
 from gradcheck_magic import Verdict, check_gradients
 from gradcheck_magic._inputs.pairing import pair
+from gradcheck_magic._inputs.parameters import collect
 from gradcheck_magic._wording import did_you_mean
 
 
@@ -149,3 +150,41 @@ def test_gradients_are_copied():
 )
 def test_did_you_mean(name, candidates, expected):
     assert did_you_mean(name, candidates) == expected
+
+
+@pytest.mark.parametrize(
+    ("array", "magnitude", "spread"),
+    [
+        pytest.param([0.5, -2.0, 0.0], 2.0, None, id="weights"),
+        pytest.param([0.0, 0.0], 1.0, None, id="all zero"),
+        pytest.param([-3e-21, 1e-21], 3e-21, None, id="joules"),
+        pytest.param([1.7e9 - 3, 1.7e9 + 3], 1.7e9 + 3, 3.0, id="seconds since 1970"),
+        pytest.param([1e6, 1e6 + 1e-3], 1e6 + 1e-3, 1.0, id="nearly the same: 1 at least"),
+        pytest.param([1e6, -1e6], 1e6, None, id="large, but not the same"),
+        pytest.param([1.7e9], 1.7e9, None, id="one alone has no spread"),
+        pytest.param([5000, 5004], 5004.0, 2.0, id="integers"),
+    ],
+)
+def test_size_and_spread(array, magnitude, spread):
+    (parameter,) = collect(np.array(array)).arrays
+    assert parameter.magnitude == pytest.approx(magnitude)
+    assert parameter.spread == (None if spread is None else pytest.approx(spread))
+
+
+def test_a_random_direction_is_in_the_units_of_each_parameter():
+    """No step is long beside the length over which a cost may bend, and none is zero."""
+    params = {
+        "energies": np.array([1e-21, 0.0, -2e-21]),
+        "temperature": np.array([300.0]),
+        "times": 1.7e9 + np.array([-2.0, 2.0]),
+        "b": np.zeros(2),
+    }
+    parameters = collect(params)
+    found = parameters.random_direction(parameters.theta(), np.random.default_rng(0))
+    energies, temperature, times, b = np.split(np.abs(found), [3, 4, 6])
+    # Each step is between half and all of the size.
+    assert np.all((energies >= 0.5e-21) & (energies <= 2e-21))
+    assert 150 <= temperature[0] <= 300
+    assert np.all((times >= 1) & (times <= 2))
+    # What is zero altogether has no size of its own.
+    assert np.all((b > 1) & (b < 300))

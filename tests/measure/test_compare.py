@@ -42,7 +42,7 @@ def entries(analytic, numerical, uncertainty=1e-12, **columns):
         numerical=numerical,
         uncertainty=column(uncertainty),
         rounding=column(columns.get("rounding", 0.0)),
-        of_all=column(np.max(np.abs(analytic), initial=0.0)),
+        of_all=column(np.max(np.abs(analytic), initial=0.0, where=np.isfinite(analytic))),
         low=column(columns.get("low", numerical)),
         high=column(columns.get("high", numerical)),
         disputed=column(columns.get("disputed", False), bool),

@@ -34,7 +34,7 @@ def test_noise_level(sigma, slope):
     ("cost", "low", "high"),
     [
         pytest.param(lambda t: float(t @ t), 1e-17, 1e-14, id="double precision"),
-        pytest.param(lambda t: float(t @ t) + 1e8, 5e-9, 5e-8, id="a large constant"),
+        pytest.param(lambda t: float(t @ t) + 1e8, 1e-9, 5e-8, id="a large constant"),
         pytest.param(
             lambda t: float(np.sum(t.astype(np.float32) ** 2)) + 1e-9 * t[0], 1e-9, 1e-5,
             id="lower precision inside",
@@ -385,7 +385,7 @@ def test_a_rounded_cost_with_small_slopes(check, digits):
     right, wrong = check(x, 0.06 * x, cost), check(x, -0.06 * x, cost)
     assert right.verdict in {CORRECT, INCONCLUSIVE}
     assert right.noise > 0.1 ** (digits + 1)
-    assert wrong.verdict is (BUG if digits > 2 else INCONCLUSIVE)
+    assert wrong.verdict is (BUG if digits > 1 else INCONCLUSIVE)
 
 
 @pytest.mark.parametrize("height", [0.0, 0.5, 1.0, 2.5, 2.123456789012345], ids=str)

@@ -87,14 +87,16 @@ def test_steps_taken_in_single_precision():
     ("plus", "minus", "noise", "expected"),
     [
         pytest.param(1.0, 1.0, 1e-3, 1e-3, id="the noise of J"),
-        pytest.param(8.0, 1.0, 0.0, 4 * EPS, id="half a place of the larger value"),
-        pytest.param(1.0, -8.0, 0.0, 4 * EPS, id="by size"),
-        pytest.param(INF, 2.0, 0.0, EPS, id="what is not finite does not count"),
+        pytest.param(8.0, 1.0, EPS / 2, 4 * EPS, id="half a place of the larger value"),
+        pytest.param(1.0, -8.0, EPS / 2, 4 * EPS, id="by size"),
+        pytest.param(8.0, 1.0, EPS / 8, EPS, id="less, if J is only rounded at the end"),
+        pytest.param(INF, 2.0, EPS / 2, EPS, id="what is not finite does not count"),
         pytest.param(NAN, NAN, 0.0, 0.0, id="nothing is finite"),
     ],
 )
 def test_noise_of_pair(plus, minus, noise, expected):
-    assert noise_of_pair(SimpleNamespace(noise=noise, eps=EPS), plus, minus) == expected
+    precision = SimpleNamespace(value=1.0, noise=noise, eps=EPS)
+    assert noise_of_pair(precision, plus, minus) == expected
 
 
 def made(minus, value, plus, step=0.5, noise=0.0):
