@@ -143,8 +143,11 @@ class _Line:
         Most kinks are on one side of θ only, and what bends becomes less with a finer spacing, and
         more with a wider one.
         """
-        side = min(spacing, -spacing, key=self.level)
+        side, other = sorted([spacing, -spacing], key=self.level)
         values, level = self.values(side), self.level(side)
+        # What is no kink on the other side is noise as well, and two estimates are better than one.
+        if self.level(other) <= level / criteria.part:
+            level = self.level(other)
         rise, most = abs(values[-1] - values[0]), criteria.most * max(map(abs, values))
         if not (level > 0 and rise < most):
             return 0.0

@@ -460,27 +460,25 @@ def _richardson(near: Rung, far: Rung) -> float:
 def _stair_height(rungs: list[Rung]) -> float:
     """Return the height of the stairs where J is a staircase; inf where it may only look like one.
 
-    Small steps may stay on one stair while larger ones find a slope on both sides: then J is
-    rounded, or something in it is. (A dead unit that comes to life does so on one side only.)
+    Small steps may stay on one stair while the next larger ones find a slope on both sides: then J
+    is rounded, or something in it is. (A dead unit that comes to life does so on one side only.)
     """
-    slopes = [rung for rung in rungs if rung.forward * rung.backward > 0]
-    if not slopes:
-        return 0.0
-    slope = slopes[-1].central
-    hidden = [
-        rung
-        for rung in rungs
-        if _is_on_stairs(rung, slope)
-        and rung.step < slopes[-1].step
-        and abs(slope) > SEEN * rung.round_off
-    ]
-    if not hidden:
-        return 0.0
-    if len(slopes) < 2 or not _have_same_slope(*slopes[-2:]):  # noqa: PLR2004
+    slopes = [rung for rung in rungs if _has_slopes(rung)]
+    height = 0.0
+    for k, rung in enumerate(rungs):
+        slope = next((larger.central for larger in rungs[k + 1 :] if _has_slopes(larger)), 0.0)
+        if _is_on_stairs(rung, slope) and abs(slope) > SEEN * rung.round_off:
+            steepest = max(abs(rung.forward - slope), abs(rung.backward - slope))
+            height = max(height, rung.step * steepest)
+    if height and (len(slopes) < 2 or not _have_same_slope(*slopes[-2:])):  # noqa: PLR2004
         return math.inf
-    return max(
-        rung.step * max(abs(rung.forward - slope), abs(rung.backward - slope)) for rung in hidden
-    )
+    return height
+
+
+def _has_slopes(rung: Rung) -> bool:
+    """Return True if J has a slope on both sides, beyond noise, and in the same direction."""
+    least = min(abs(rung.forward), abs(rung.backward))
+    return rung.forward * rung.backward > 0 and least > 2 * rung.round_off
 
 
 def _is_on_stairs(rung: Rung, slope: float) -> bool:
