@@ -39,9 +39,9 @@ SUSPICIOUS = 30.0
 class Criteria(NamedTuple):
     """What tells noise on a line.
 
-    J changes by no more than `most` of its size. At least the `part` of the noise stays with a
-    spacing that is finer by a factor; and if the slope is not `visible` in spite of the noise, that
-    becomes no larger than 1/`part` of itself with a spacing that is wider by the same factor.
+    J changes by no more than `most` of its size. If the slope is `visible` in spite of the noise,
+    the `part` of this stays with a spacing that is finer by a factor; if not, it grows by no more
+    than the factor up to a spacing that is wider by it, which is the factor squared from there.
     """
 
     visible: float
@@ -85,15 +85,16 @@ def measured_noise(around: Surroundings, precision: Precision) -> float:
     is_double = nearest < STEP_SPACING
     spacing, criteria = (STEP_SPACING, AT_STEP) if is_double else (WIDE_SPACING, WIDE)
     far = noise_level(line.values(spacing))
-    height = 0.0
-    if near == 0:
-        is_flat = len(line.seen) <= FEW_VALUES or not is_double
-        far, height = _noise_of_stairs(line) if is_flat else (far, granularity(line.seen))
-        if height > 0 and far <= ONLY_ROUNDED * height:
-            return height / 2 / NOISE_DEVIATIONS
-    if far > SUSPICIOUS * max(near, stored, height):
-        # Kinks, and parameters to which J is very sensitive, look like noise along the line.
-        far = line.noise_at(spacing, criteria) or min(far, noise_in_steps(around, precision))
+    is_flat = near == 0 and (len(line.seen) <= FEW_VALUES or not is_double)
+    if is_flat:
+        far, height = _noise_of_stairs(line)
+    else:
+        height = granularity(line.seen) if near == 0 else 0.0
+        if far > SUSPICIOUS * max(near, stored, height):
+            # Kinks, and parameters to which J is very sensitive, look like noise along the line.
+            far = line.noise_at(spacing, criteria) or min(far, noise_in_steps(around, precision))
+    if height > 0 and far <= ONLY_ROUNDED * height:
+        return height / 2 / NOISE_DEVIATIONS
     return max(stored, near, far, height / 2)
 
 
@@ -151,10 +152,12 @@ class _Line:
         rise, most = abs(values[-1] - values[0]), criteria.most * max(map(abs, values))
         if not (level > 0 and rise < most):
             return 0.0
-        if not self.level(spacing / criteria.factor) > criteria.part * level:
-            return 0.0
+        finer = self.level(spacing / criteria.factor)
         is_visible = criteria.visible * level * len(values) < rise
-        is_bounded = is_visible or self.level(criteria.factor * side) <= level / criteria.part
+        if is_visible and finer > criteria.part * level:
+            return level
+        # The level of bends grows at least as fast as the distance, and that of noise does not.
+        is_bounded = self.level(criteria.factor * side) <= criteria.factor * finer
         return level if is_bounded else 0.0
 
 
