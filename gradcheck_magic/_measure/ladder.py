@@ -351,8 +351,8 @@ class Ladder:
         above = _step_between(rungs[k], rungs[k + 1])
         if rungs[k].round_off >= bar / 2:
             # Rounding noise limits the estimate; otherwise curvature or a kink does.
-            wider = None if k < len(rungs) - 2 else self._if_new(rungs[-1].step * RATIO)
-            return wider or above
+            wider = self._if_new(rungs[-1].step * RATIO)
+            return above or wider if k < len(rungs) - 2 else wider or above
         if above is not None and rungs[k + 1].step > 2 * RATIO * rungs[k].step:
             # The neighbour is too far away to confirm the best rung.
             return above
