@@ -73,6 +73,8 @@ class _Accused:
         The least and the greatest slope that was seen.
     turn : float
         The most that the slope turned back along a line.
+    meet : bool
+        True if several kinks crossed a line.
     nearest, place : float, ndarray
         How near a slope came to the value under test, and the move of entries at which it did.
     """
@@ -85,6 +87,7 @@ class _Accused:
     low: float
     high: float
     turn: float = 0.0
+    meet: bool = False
     nearest: float = math.inf
     place: Vector = field(default_factory=lambda: np.zeros(0))
 
@@ -108,7 +111,9 @@ class _Accused:
     @property
     def is_wrong(self) -> bool:
         """True if no sides that the kinks may take explain the value under test."""
-        margin = self.same + OF_TURN * self.turn + OF_RANGE * (self.high - self.low)
+        margin = self.same + OF_TURN * self.turn
+        if self.meet:
+            margin += OF_RANGE * (self.high - self.low)
         return not self.low - margin <= self.analytic <= self.high + margin
 
     def see(self, slopes: Vector) -> None:
@@ -121,6 +126,9 @@ class _Accused:
         self.turn = max(self.turn, float(min(rise, fall)))
         self.low = min(self.low, float(slopes.min()))
         self.high = max(self.high, float(slopes.max()))
+        # A single kink is within one step.
+        between = (slopes > self.low + 2 * self.same) & (slopes < self.high - 2 * self.same)
+        self.meet |= bool(np.count_nonzero(between) > 1)
 
     def excuse(self) -> None:
         """Let the table show that the value is right."""
