@@ -85,15 +85,84 @@ def test_kinks_that_do_not_meet():
     assert {index for _, index in found.wrong_entries} == {(0,), (2,), (4,), (6,)}
 
 
+def opposite(x):
+    return abs(x[0] + x[1]) - abs(x[0] - x[1]) / 2
+
+
+def largest_of_three(x):
+    return max(0.5 * x[0] + x[1], 2 * x[0] + x[1], 0.0)
+
+
+def sorted_sizes(x):
+    return float(np.sort(np.abs(x)) @ np.arange(1.0, len(x) + 1))
+
+
+def hinges(x):
+    return sum(max(0.0, 1 - label * (x[0] * a + x[1])) for a, label in ((1, 1), (2, 1), (-1, -1)))
+
+
+def clipped(x):
+    return (min(max(x[0] + x[1], -1.0), 1.0) - 2) ** 2 + min(max(x[0] - x[1], -1.0), 1.0)
+
+
+def two_layers(x):
+    first = np.maximum([x[0], -x[0] + x[1]], 0)
+    return float(np.maximum([first[0] - 2 * first[1] + x[2], first[1] + x[2]], 0) @ [1.0, -0.5])
+
+
+@pytest.mark.parametrize(
+    ("cost", "at", "right", "wrong"),
+    [
+        pytest.param(
+            largest_of_three, [0, 0], [[0.5, 1], [2, 1], [0, 0]], [[5, 1]], id="a maximum"
+        ),
+        pytest.param(
+            opposite, [0, 0], [[1.5, 0.5], [0.5, 1.5], [-0.5, -1.5]], [[9, 0]], id="opposite signs"
+        ),
+        pytest.param(
+            sorted_sizes, [0, 0, 0], [[1, 2, 3], [3, 1, 2], [0, 0, 0]], [[4, 1, 2]], id="sorted"
+        ),
+        pytest.param(hinges, [1, 0], [[0, 0], [-1, -1], [-2, 0]], [[1, 0], [-4, -1]], id="hinges"),
+        pytest.param(clipped, [1, 0], [[-1, -3], [0, 0], [1, -1]], [[9, 0]], id="clips"),
+        pytest.param(
+            two_layers,
+            [0, 0, 0],
+            [[0, 0, 0], [1, 0, 1], [2.5, -2.5, 0.5]],
+            [[0, 0, 9]],
+            id="layers",
+        ),
+    ],
+)
+def test_choices_at_a_tie(cost, at, right, wrong):
+    """What each kink by itself allows is not accused, and what no sides of kinks explain is."""
+    for grads, expected in ((right, OPEN), (wrong, BUG)):
+        for grad in grads:
+            theta = np.array(at, dtype=float)
+            assert check_gradients(theta, np.array(grad, dtype=float), cost).verdict in expected
+
+
+def test_wrong_where_several_kinks_meet():
+    """The slope never turns back where J is convex, so that its own two slopes are the bounds."""
+    rng = np.random.default_rng(0)
+    X, labels = rng.normal(size=(8, 3)), rng.integers(4, size=8)
+
+    def cost(W):
+        scores = X @ W + 1 - np.eye(4)[labels]
+        return float(np.mean(scores.max(axis=1) - (X * W.T[labels]).sum(axis=1)))
+
+    most = np.eye(4)[(1 - np.eye(4)[labels]).argmax(axis=1)]
+    right = X.T @ (most - np.eye(4)[labels]) / 8
+    assert check_gradients(np.zeros((3, 4)), right, cost).verdict in RIGHT
+    for wrong in (-right, 3 * right, X.T @ most / 8):
+        assert check_gradients(np.zeros((3, 4)), wrong, cost).verdict in BUG
+
+
 def test_what_is_said_where_it_cannot_be_told():
     """Other slopes are met near by, but not the value under test: not every place was tried."""
-
-    def cost(x):
-        return max(0.5 * x[0] + x[1], 2 * x[0] + x[1], 0.0)
-
-    found = check_gradients(np.zeros(2), np.array([5.0, 1.0]), cost)
+    found = check_gradients(np.zeros(2), np.array([3.0, 0.0]), opposite)
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert found.reasons[0].startswith("Several kinks of `cost` meet at θ in `params[0]`: near by,")
+    said = "Several kinks of `opposite` meet at θ in `params[0]`: near by,"
+    assert found.reasons[0].startswith(said)
 
 
 def test_a_noisy_cost():
