@@ -98,8 +98,9 @@ def compared(cosine: float, ratio: float) -> str:
 
 def _peers_hint(mismatch: Mismatch, case: Case) -> str:
     """Return where to look if everything else in the layer is correct."""
-    peers = [m for m in case.layers.beside(mismatch) if m.is_compared]
-    if not peers or any(m.is_wrong for m in peers):
+    beside = case.layers.beside(mismatch)
+    peers = [m for m in beside if m.is_right]
+    if not peers or any(m.is_wrong for m in beside):
         return ""
     normalised = all(is_of_norm(m.name) for m in peers) and not is_of_norm(mismatch.name)
     also = ", and at the normalisation after it" if normalised else ""
