@@ -422,6 +422,19 @@ def test_two_pairs_are_two_groups():
     assert list(itertools.chain(*groups)) == list("abcd")
 
 
+@pytest.mark.parametrize(("factors", "causes"), [
+    pytest.param((3.1, 3.2), {Cause.UPSTREAM}, id="nearly the same multiple"),
+    pytest.param((3.1, -3.2), {Cause.UNKNOWN}, id="HARD: another sign"),
+    pytest.param((1.0, 3.2), {Cause.UNKNOWN}, id="HARD: one is nearly right"),
+])  # fmt: skip
+def test_what_enters_at_the_start_is_alike_everywhere(factors, causes):
+    """Gradients that are nearly other multiples of the correct ones have causes of their own."""
+    nearly = 1 + 0.01 * THETA
+    mismatches = [mismatch(f * nearly * G, G, name=n) for f, n in zip(factors, "VW", strict=True)]
+    findings = searched(case_of(mismatches, NO_NUMBERS)).findings
+    assert {finding.cause for finding in findings} == causes
+
+
 def test_no_mask_if_other_entries_may_be_wrong():
     """Nobody knows if the others agree: where kinks meet, they need not be wrong."""
     numerical = put(G, (slice(None), 2), 0.0)

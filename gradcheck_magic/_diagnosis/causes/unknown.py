@@ -14,7 +14,7 @@ from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
 from gradcheck_magic._diagnosis.phrases import are, at_kinks, gradients, n_of, signed
 from gradcheck_magic._result.cause import Cause, Details
 
-__all__ = ["FlatHere", "NearlyRight", "Unknown"]
+__all__ = ["NEARLY", "FlatHere", "NearlyRight", "Unknown"]
 
 # A smaller relative difference is given as a percentage: cosine and length ratio would round to 1.
 SMALL_DIFFERENCE = 0.1
