@@ -354,6 +354,9 @@ def planted(plan, case) -> Planted | None:
     if bug.name == "square of the length forgotten" and case.params["log_length"].size > 1:
         # Each column has its own factor.
         return None
+    if bug.name.startswith("logarithm") and solved(*plan[:3])[0].units:
+        # The factors are those of the parameter in its own unit, which the notebook does not have.
+        return None
     if bug.inside:
         return PLANTED.get(kind_of(plan.family), {}).get(bug.name)
     if bug.decay != 1:
@@ -505,7 +508,10 @@ def is_true_anyway(plan, diagnosis) -> bool:
     """Return whether a diagnosis is true in any case.
 
     It says only where the gradient is wrong, or names a parameter that the cost does not depend on.
+    What all gradients are divided by may be so at the start of the backward pass.
     """
+    if plan.bug.kind == "by m" and diagnosis.cause is Cause.UPSTREAM:
+        return not diagnosis.details["after"]
     without = FAMILIES[plan.family].without_gradient
     ignored = diagnosis.cause is Cause.COST_IGNORES_PARAMETERS
     return diagnosis.cause in LOCAL or (ignored and set(diagnosis.names) <= set(without))
