@@ -413,7 +413,7 @@ def can_be_told(case, what: Planted) -> bool:
         and can_see(case, name, index, off / SHARPER)
     ]
     if main is Cause.UPSTREAM:
-        return len({name for name, _ in seen}) > 1 and _is_place_known(case, what, dict(seen))
+        return len({name for name, _ in seen}) > 1 and _is_place_known(case, what)
     if main in {Cause.ENTRIES, Cause.SLICE}:
         (name,) = where
         right = (deviation(case, name) == 0) & (case.upper[name] != 0)
@@ -429,16 +429,25 @@ def counts(case, name):
     return sizes[name] > NOTHING * max(sizes.values())
 
 
-def _is_place_known(case, what, seen):
+def _is_place_known(case, what):
     """Return whether the order of the parameters, and their gradients, tell the place."""
     if what.boundary is None:
         return True
     after, before = what.boundary
     names = list(case.params)
-    nearest = max((names.index(name) for name in before if name in seen), default=-1)
+    nearest = max((names.index(name) for name in before if _is_seen(case, name)), default=-1)
     ahead = (name for name in names[: nearest + 1] if np.any(case.upper[name]))
     is_chain = all(deviation(case, name).any() for name in ahead)
     return nearest >= 0 and is_chain and (bool(after - {""}) or not _is_nearly_right(case))
+
+
+def _is_seen(case, name):
+    """Return whether the difference can see that a parameter is wrong."""
+    if name not in case.params or not counts(case, name):
+        return False
+    off = np.abs(deviation(case, name))
+    index = np.unravel_index(off.argmax(), off.shape)
+    return off[index] > 0 and can_see(case, name, index, off[index])
 
 
 def _is_nearly_right(case):
