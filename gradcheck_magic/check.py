@@ -53,8 +53,8 @@ __all__ = ["check_after_cell", "check_gradients", "gradient_checking"]
 # The part of a budget that is kept for the end of the check, once nothing more is evaluated: this
 # many times what it took to collect the parameters, as the verdict also reads every one of them.
 CONCLUDING = 3.0
-# What is said of a gradient without a simple cause.
-WITHOUT_CAUSE = {Cause.UNKNOWN, Cause.UPSTREAM}
+# What is said of a gradient without a simple cause, and causes that only say where it is wrong.
+WITHOUT_CAUSE, PLACES = {Cause.UNKNOWN, Cause.UPSTREAM}, {Cause.ENTRIES, Cause.SLICE}
 
 Diagnoses = tuple[Diagnosis, ...]
 Judged = tuple[Comparison, MeasuredEntries]
@@ -376,8 +376,9 @@ def _despite_jumps(
         return None
     rough = measurement.judged(cost, blur=SMALL_BESIDE)
     told = diagnosed(*rough, evaluate=False)
-    is_same = {(d.cause, d.names) for d in told} == {(d.cause, d.names) for d in found}
-    if not told or is_same or not measurement.finds_jumps(cost):
+    now, before = ({name for d in each for name in d.names} for each in (told, found))
+    is_simple = all(d.cause not in WITHOUT_CAUSE | PLACES for d in told)
+    if not (told and (is_simple or now < before) and measurement.finds_jumps(cost)):
         return None
     judged = measurement.judged(cost)
     if judged[0].verdict is not Verdict.BUG:
