@@ -354,11 +354,11 @@ def planted(plan, case) -> Planted | None:
     if bug.name == "square of the length forgotten" and case.params["log_length"].size > 1:
         # Each column has its own factor.
         return None
-    if bug.name.startswith("logarithm") and solved(*plan[:3])[0].units:
-        # The factors are those of the parameter in its own unit, which the notebook does not have.
-        return None
     if bug.inside:
-        return PLANTED.get(kind_of(plan.family), {}).get(bug.name)
+        what = PLANTED.get(kind_of(plan.family), {}).get(bug.name)
+        is_other_unit = what and set(what.where) & set(solved(*plan[:3])[0].units)
+        # The factors of a logarithm are then those in its own unit, which no notebook has.
+        return None if is_other_unit and bug.name.startswith("logarithm") else what
     if bug.decay != 1:
         return simple(Cause.REGULARIZATION, *FAMILIES[plan.family].weights)
     return _slice(case, bug.where) if bug.kind.endswith("zero in") else _outside(bug, case)
