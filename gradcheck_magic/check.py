@@ -38,11 +38,14 @@ from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_function
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
+from gradcheck_magic._measure.compare import Comparison
+from gradcheck_magic._measure.jumps import SMALL_BESIDE
+from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._measure.repeatability import require_repeatable
-from gradcheck_magic._result.cause import Cause
+from gradcheck_magic._result.cause import Cause, Diagnosis
 from gradcheck_magic._result.gradient_check import GradientCheck
-from gradcheck_magic._result.verdict import relative_difference
+from gradcheck_magic._result.verdict import Verdict, relative_difference
 from gradcheck_magic.errors import GradientCheckInterrupted
 
 __all__ = ["check_after_cell", "check_gradients", "gradient_checking"]
@@ -50,6 +53,11 @@ __all__ = ["check_after_cell", "check_gradients", "gradient_checking"]
 # The part of a budget that is kept for the end of the check, once nothing more is evaluated: this
 # many times what it took to collect the parameters, as the verdict also reads every one of them.
 CONCLUDING = 3.0
+# What is said of a gradient without a simple cause, and causes that only say where it is wrong.
+WITHOUT_CAUSE, PLACES = {Cause.UNKNOWN, Cause.UPSTREAM}, {Cause.ENTRIES, Cause.SLICE}
+
+Diagnoses = tuple[Diagnosis, ...]
+Judged = tuple[Comparison, MeasuredEntries]
 
 
 @frames_released
@@ -341,6 +349,8 @@ def _check_at(
             diagnoses = diagnosed(*judged, scan=measurement.scan, until=cost.deadline)
             if measurement.jumps.may_be_far and all(d.cause is Cause.UNKNOWN for d in diagnoses):
                 judged, diagnoses = measurement.judged(cost, is_slight=True), ()
+            elif found := _despite_jumps(measurement, cost, diagnosed, diagnoses):
+                judged, diagnoses = found
             stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
     except (KeyboardInterrupt, OutOfTime) as stop:
         judged = measurement.judged(cost)
@@ -353,6 +363,27 @@ def _check_at(
     if isinstance(stopped, KeyboardInterrupt):
         raise GradientCheckInterrupted(check) from None
     return check
+
+
+def _despite_jumps(
+    measurement: Measurement, cost: Cost, diagnosed: Callable[..., Diagnoses], found: Diagnoses
+) -> tuple[Judged, Diagnoses] | None:
+    """Return what is wrong if J jumps, which hides a simple cause: it does not fit to all digits.
+
+    J is searched for jumps only if less would be wrong, or a cause would fit, to two digits.
+    """
+    if measurement.scan is not None or not any(d.cause in WITHOUT_CAUSE for d in found):
+        return None
+    rough = measurement.judged(cost, blur=SMALL_BESIDE)
+    told = diagnosed(*rough, evaluate=False)
+    now, before = ({name for d in each for name in d.names} for each in (told, found))
+    is_simple = all(d.cause not in WITHOUT_CAUSE | PLACES for d in told)
+    if not (told and (is_simple or now < before) and measurement.finds_jumps(cost)):
+        return None
+    judged = measurement.judged(cost)
+    if judged[0].verdict is not Verdict.BUG:
+        return rough, told
+    return judged, diagnosed(*judged, until=cost.deadline)
 
 
 def _check_elsewhere(params: object, names: Names, request: Request, point: int) -> GradientCheck:

@@ -185,8 +185,8 @@ class Case:
     @cached_property
     def right_lengths(self) -> set[int]:
         """The lengths of the axes of all matrices whose gradient is correct."""
-        right = (m for m in self.mismatches if len(m.squeezed) > 1 and not m.is_wrong)
-        return {length for m in right if m.is_compared for length in m.squeezed}
+        right = (m for m in self.mismatches if len(m.squeezed) > 1 and m.is_right)
+        return {length for m in right for length in m.squeezed}
 
     @property
     def open(self) -> tuple[Mismatch, ...]:

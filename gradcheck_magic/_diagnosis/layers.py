@@ -120,7 +120,7 @@ def boundary(layers: Layers, unexplained: Sequence[Mismatch]) -> Boundary | None
     wrong = _without_own_errors(unexplained, layers)
     order = list(itertools.chain(*layers.layers))
     # No parameter before the place may be correct.
-    right = (k for k, m in enumerate(order) if not m.is_wrong and m.is_compared)
+    right = (k for k, m in enumerate(order) if m.is_right)
     start, first_right = len(order), next(right, len(order))
     for last in reversed(range(len(layers.layers))):
         start -= len(layers.layers[last])
@@ -132,7 +132,7 @@ def boundary(layers: Layers, unexplained: Sequence[Mismatch]) -> Boundary | None
             # these parameters are no chain if there is one anywhere further on.
             furthest = last + 2 if found.is_numbered else None
             beyond = itertools.chain(*layers.layers[last + 1 : furthest])
-            return None if any(m in unexplained for m in beyond) else found
+            return None if any(m in unexplained or m.is_disputed.any() for m in beyond) else found
     return None
 
 
@@ -148,8 +148,8 @@ def _is_established(place: Boundary, order: Sequence[Mismatch], layers: Layers) 
     if place.after is None:
         return layers.is_everything
     if place.is_numbered:
-        return True
-    if _are_side_by_side(place, order):
+        return place.after.is_mostly_known
+    if not place.after.is_mostly_known or _are_side_by_side(place, order):
         return False
     # Connected parameters share a length, or a length times a number of gates.
     return any(
@@ -196,13 +196,15 @@ def _boundary_in(
         return None
     # The place may be within a layer: parameters before it are wrong, those after it are correct.
     within = layers[last].index(here[-1]) + 1
+    while any(m.is_disputed.any() for m in layers[last][within : within + 1]):
+        within += 1
     rest = layers[last][within:]
     if any(_are_one_unit(here[-1], m) for m in rest):
         # There is no place between weights and their bias: both are computed from the same array.
         return None
     earlier, later = order[: start + within], order[start + within :]
     explained = [m for m in earlier if m in wrong]
-    some_are_right = any(not m.is_wrong and m.is_compared for m in layers[last][:within])
+    some_are_right = any(m.is_right for m in layers[last][:within])
     if len(explained) < TELLING_PARAMETERS or some_are_right:
         return None
     return Boundary(
@@ -225,7 +227,7 @@ def _without_own_errors(unexplained: Sequence[Mismatch], layers: Layers) -> set[
     """
     pairs = itertools.chain(*map(itertools.pairwise, layers.layers))
     beside = [(weights, bias) for weights, bias in pairs if _are_one_unit(weights, bias)]
-    alone = {weights for weights, bias in beside if bias.is_compared and not bias.is_wrong}
+    alone = {weights for weights, bias in beside if bias.is_right}
     alone |= {bias for weights, bias in beside if weights.is_wrong and _are_disjoint(weights, bias)}
     return set(unexplained) - alone
 

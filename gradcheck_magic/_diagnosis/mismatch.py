@@ -22,6 +22,7 @@ __all__ = [
     "COINCIDENCE",
     "NO_GRADIENT",
     "TOLERANCE",
+    "Mask",
     "Mismatch",
     "Sample",
     "Sides",
@@ -42,6 +43,8 @@ TOLERANCE = 1e-6
 COINCIDENCE = -5.0
 # An entry counts as evidence only if it exceeds its error bar by this factor.
 STANDS_OUT = 10.0
+# Most of a gradient is at least this part of its length.
+MOSTLY = 0.9
 # A value this small compared with the rest counts as zero: it is what rounding leaves of a zero.
 NO_GRADIENT = 1e-14
 # A number that is exact with so many digits is round.
@@ -305,8 +308,16 @@ class Mismatch:
         if self.half_gap is not None:
             # Between the slopes on both sides of a kink, any value is correct.
             allowed = allowed - self.half_gap / CLEAR
-        right: Mask = ~self.wrong & (STANDS_OUT * CLEAR * allowed <= typical)
+        right: Mask = ~self.wrong & ~self.is_disputed & (STANDS_OUT * CLEAR * allowed <= typical)
         return right
+
+    @property
+    def is_disputed(self) -> Mask:
+        """True for entries that disagree, although nobody can say that they are wrong."""
+        with np.errstate(invalid="ignore"):
+            off = np.abs(self.sample.off) > CLEAR * self.sample.allowed
+        disputed: Mask = off & ~self.wrong
+        return disputed
 
     @property
     def is_zero(self) -> bool:
@@ -330,9 +341,18 @@ class Mismatch:
         return int(self.sample.known.sum()) + self.n_right_elsewhere >= self.size
 
     @property
-    def is_compared(self) -> bool:
-        """True if there was anything to compare."""
-        return bool(self.sample.stands_out.any())
+    def is_right(self) -> bool:
+        """True if everything agrees, and an error as large as the gradient would show."""
+        sample, known = self.sample, self.sample.known
+        would_show = CLEAR * norm(sample.allowed[known]) < norm(sample.numerical[known])
+        is_compared = would_show or bool(sample.stands_out.any())
+        return is_compared and not self.is_wrong and not self.is_disputed.any()
+
+    @property
+    def is_mostly_known(self) -> bool:
+        """True if most of the gradient clearly exceeds the error bars: an error would show."""
+        numerical = self.sample.numerical
+        return norm(numerical[self.sample.stands_out]) >= MOSTLY * norm(numerical)
 
     @property
     def squeezed(self) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import VERIFIED
 
-__all__ = ["Jumps", "allow_for_jumps", "jumps_along"]
+__all__ = ["SMALL_BESIDE", "Jumps", "allow_for_jumps", "jumps_along"]
 
 Vector = NDArray[np.float64]
 
@@ -58,10 +58,12 @@ class Jumps(NamedTuple):
     may_be_far: bool = False
 
 
-def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pairing) -> Jumps:
-    """Widen the error bars by what jumps of J explain, if all errors are small; return the jumps.
+def allow_for_jumps(
+    tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pairing, *, anyway: bool = False
+) -> Jumps:
+    """Widen the error bars by what jumps of J explain, if all errors are small, or `anyway`.
 
-    Errors that are not much larger than that are disputed.
+    Errors that are not much larger than that are disputed. Return the jumps.
     """
     jumps = Jumps()
     if not any(table.is_off.any() for table in tables):
@@ -69,7 +71,7 @@ def allow_for_jumps(tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pair
     gradients = zip(pairing.checked, pairing.gradients, strict=True)
     largest = np.concatenate([np.full(p.size, largest_entry(g)) for p, g in gradients])
     n_off, are_tiny, are_slight = _small_errors(tables, largest)
-    if not (n_off and (are_tiny or n_off > MOST_OFF * pairing.size)):
+    if not (anyway or (n_off and (are_tiny or n_off > MOST_OFF * pairing.size))):
         return jumps
     random = np.random.default_rng(0)
     theta = pairing.parameters.theta().astype(np.float64)

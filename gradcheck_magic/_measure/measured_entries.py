@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Self
 
@@ -115,6 +115,14 @@ class MeasuredEntries:
     def kinked(self) -> Mask:
         """True for entries where θ sits on a kink."""
         return self.low < self.high
+
+    def blurred(self, blur: float, pairing: Pairing) -> Self:
+        """Return a copy whose bars are at least this part of the largest entry of a parameter."""
+        bars = self.uncertainty.copy()
+        for _, part, _ in self.parts(pairing):
+            largest = np.max(np.abs(self.numerical[part]), initial=0.0)
+            bars[part] = np.maximum(bars[part], blur * largest)
+        return replace(self, uncertainty=bars)
 
     def parts(self, pairing: Pairing) -> Iterator[tuple[Parameter, slice, NDArray[np.intp]]]:
         """Yield each checked parameter, its rows in this table, and their positions in it."""

@@ -106,9 +106,23 @@ class Measurement:
         if self.scan is not None:
             self.scan.judge_again()
 
-    def judged(self, cost: Cost, *, is_slight: bool = False) -> tuple[Comparison, MeasuredEntries]:
-        """Judge the analytic gradient by what was measured, as far as that got."""
-        measured = self._measured
+    def finds_jumps(self, cost: Cost) -> bool:
+        """Search J for jumps, whatever the errors are; return True if it has some.
+
+        The error bars then allow for them.
+        """
+        if self.scan is None and not self.jumps.height:
+            self.jumps = allow_for_jumps(self._tables, cost, self._pairing, anyway=True)
+        return self.jumps.height > 0
+
+    def judged(
+        self, cost: Cost, *, is_slight: bool = False, blur: float = 0.0
+    ) -> tuple[Comparison, MeasuredEntries]:
+        """Judge the analytic gradient by what was measured, as far as that got.
+
+        The error bars are at least a `blur` times the largest entry of each parameter.
+        """
+        measured = self._measured.blurred(blur, self._pairing) if blur else self._measured
         tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
         return compare(self._pairing, measured, tolerance, self.scan, is_slight=is_slight), measured
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -162,6 +163,7 @@ def test_causes(analytic, numerical, cause, details):
     pytest.param([3.0, -3.0], [1.7, -1.7], {None}, id="HARD: two entries, a factor of no meaning"),
     pytest.param(-G, G * np.sign(RANDOM.normal(size=G.shape)), {None}, id="HARD: some signs"),
     pytest.param(G + 0.3, G, {None}, id="a constant"),
+    pytest.param(1e-8 * THETA, 1e5 * (G - G.mean()), {None}, id="HARD: nearly zero, as the sum is"),
     pytest.param(2.5 * G - 0.33 * THETA, G, {None}, id="HARD: a factor, a strength of no meaning"),
 ])  # fmt: skip
 def test_what_fits_nothing_stays_open(analytic, numerical, causes):
@@ -217,6 +219,27 @@ def test_two_entries_take_a_factor_with_a_meaning(numbers, factor):
     """50 is a length that one cost reads; for another cost it is an arbitrary number."""
     finding = found([COUNT, -2.0 * COUNT], [1.0, -2.0], numbers)
     assert (finding and finding.factor) == factor
+
+
+@pytest.mark.parametrize(("factor", "bar", "cause"), [
+    pytest.param(-1.01, 0.1, Cause.SIGN, id="a sign, known to two percent"),
+    pytest.param(2.01, 0.05, Cause.SCALE, id="twice, known to one percent"),
+    pytest.param(-1.3, 0.1, Cause.SCALE, id="HARD: too far from −1"),
+])  # fmt: skip
+def test_simple_factors_need_few_digits(factor, bar, cause):
+    """Nothing but a sign is this near to −1; nobody knows what 49 ± 1 means."""
+    finding = found(factor * G, G, bar=bar)
+    assert finding.cause is cause
+    is_simple = finding.factor in {-1.0, 2.0}
+    assert is_simple == (abs(factor) != 1.3)
+    assert found(49.6 * G, G, bar=bar).factor == pytest.approx(49.6)
+
+
+def test_entries_that_hardly_stand_out_are_no_evidence():
+    """Seven values with wide bars, and one with a narrower one, fit a sign by chance."""
+    bar, spread = np.array([0.09, *[0.125] * 7]), np.array([1.0, *[1.2] * 7])
+    assert found(-spread, spread, bar=bar) is None
+    assert found(-spread, spread, bar=bar / 1e6).cause is Cause.SIGN
 
 
 # Correct values in other places
@@ -397,6 +420,29 @@ def test_two_pairs_are_two_groups():
     groups = [[m.name for m in swap.mismatches] for swap in exchanged(every, every)]
     assert groups == [["a", "b"], ["c", "d"]]
     assert list(itertools.chain(*groups)) == list("abcd")
+
+
+@pytest.mark.parametrize(("factors", "causes"), [
+    pytest.param((3.1, 3.2), {Cause.UPSTREAM}, id="nearly the same multiple"),
+    pytest.param((3.1, -3.2), {Cause.UNKNOWN}, id="HARD: another sign"),
+    pytest.param((1.0, 3.2), {Cause.UNKNOWN}, id="HARD: one is nearly right"),
+])  # fmt: skip
+def test_what_enters_at_the_start_is_alike_everywhere(factors, causes):
+    """Gradients that are nearly other multiples of the correct ones have causes of their own."""
+    nearly = 1 + 0.01 * THETA
+    mismatches = [mismatch(f * nearly * G, G, name=n) for f, n in zip(factors, "VW", strict=True)]
+    findings = searched(case_of(mismatches, NO_NUMBERS)).findings
+    assert {finding.cause for finding in findings} == causes
+
+
+def test_no_mask_if_other_entries_may_be_wrong():
+    """Nobody knows if the others agree: where kinks meet, they need not be wrong."""
+    numerical = put(G, (slice(None), 2), 0.0)
+    masked = mismatch(G, numerical)
+    assert Mask.recognise(*alone(masked)).firm
+    off = mismatch(put(G, (0, 0), 9.0), numerical)
+    disputed = replace(off, wrong=masked.wrong)
+    assert Mask.recognise(*alone(disputed)) is None
 
 
 def test_a_stray_entry_is_no_mask():

@@ -10,19 +10,21 @@ from gradcheck_magic._diagnosis.mismatch import Mismatch
 from gradcheck_magic._inputs.parameters import Parameter
 
 MATRIX, VECTOR = (3, 4), (3,)
-FLAT = "flat"
+# A gradient that is zero, one that disagrees but may be right, and one that is hardly known.
+FLAT, DISPUTED, BLURRED = "flat", "disputed", "blurred"
 
 
 def mismatch(name, shape=None, wrong=False):
-    """Return a gradient of ones, wrong in no, some or all entries; or one that is zero."""
+    """Return a gradient of ones, wrong in no, some or all entries; or one of another kind."""
     shape = shape or (VECTOR if name.startswith("b") else MATRIX)
     size = int(np.prod(shape))
     is_wrong = np.zeros(shape, dtype=bool)
-    if wrong is not FLAT:
+    if not isinstance(wrong, str):
         is_wrong[() if wrong is True else (wrong or [])] = True
     is_wrong = is_wrong.ravel()
     numerical = np.full(size, 0.0 if wrong is FLAT else 1.0)
-    values = numerical + is_wrong, numerical, np.full(size, 1e-9), np.zeros(size)
+    bar = np.full(size, 1.0 if wrong is BLURRED else 1e-9)
+    values = numerical + (is_wrong | (wrong is DISPUTED)), numerical, bar, np.zeros(size)
     parameter = Parameter(name, None, np.ones(shape), 0)
     return Mismatch.of(parameter, f"d{name}", values, is_wrong, np.arange(size), is_bug=True)
 
@@ -125,6 +127,19 @@ def test_nothing_to_compare_is_not_right():
     assert placed(flat).before.name == "W2"
     right = [mismatch(n, wrong=n in {"W1", "W2", "b2"}) for n in order]
     assert placed(right) is None
+
+
+@pytest.mark.parametrize(("kinds", "before"), [
+    pytest.param({"W1": True, "b1": True, "W2": True, "b2": True}, "W2", id="between two layers"),
+    pytest.param({"W1": True, "b1": True, "W2": True, "b2": DISPUTED}, "W2", id="HARD: a bias may"),
+    pytest.param({"W1": True, "b1": True, "W2": DISPUTED}, None, id="HARD: the next one may"),
+    pytest.param({"W1": True, "b1": True, "W2": BLURRED}, None, id="HARD: the next is not known"),
+])  # fmt: skip
+def test_what_comes_after_is_known_to_be_right(kinds, before):
+    """An error further on would have made it wrong as well, and nobody could tell."""
+    order = ["W1", "b1", "W2", "b2", "W3", "b3"]
+    place = placed([mismatch(name, wrong=kinds.get(name, False)) for name in order])
+    assert (place and place.before.name) == before
 
 
 @pytest.mark.parametrize("is_everything", [True, False])

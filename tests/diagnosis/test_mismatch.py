@@ -27,7 +27,7 @@ def mismatch(numerical, wrong, *, ks=None, sides=None, bar=1e-6, analytic=None, 
     parameter = Parameter("W", None, np.arange(size, dtype=np.float64).reshape(shape), 5)
     ks = np.arange(size) if ks is None else np.array(ks)
     analytic = np.arange(size, dtype=np.float64) if analytic is None else analytic
-    values = analytic, np.array(numerical, float), np.full(len(ks), bar), np.zeros(len(ks))
+    values = analytic, np.array([*numerical], float), np.zeros(len(ks)) + bar, np.zeros(len(ks))
     wrong = np.isin(ks, wrong)
     return Mismatch.of(parameter, "dW", values, wrong, ks, is_bug=True, sides=sides, right=right)
 
@@ -184,12 +184,38 @@ def test_of_all_entries():
     m = mismatch([*range(11), 0], wrong=[11])
     assert (m.name, m.size, m.shape, m.part) == ("W", 12, (3, 4), slice(5, 17))
     assert m.is_wrong
-    assert m.is_compared
     assert m.index(11) == (2, 3)
     np.testing.assert_array_equal(np.flatnonzero(m.wrong), [11])
     # The spread is √(11² / 12), typical of the parameter.
     np.testing.assert_allclose(m.sample.spread, 11 / math.sqrt(12))
-    assert not mismatch(np.zeros(12), wrong=[]).is_compared
+
+
+@pytest.mark.parametrize(("numerical", "wrong", "is_right"), [
+    pytest.param([*range(12)], [], True, id="everything agrees"),
+    pytest.param([*range(11), 0], [11], False, id="an entry is wrong"),
+    pytest.param([*range(11), 0], [], False, id="HARD: an entry disagrees that may be right"),
+    pytest.param([*range(11), 11 + 1e-6], [], True, id="within two error bars"),
+    pytest.param(np.zeros(12), [], False, id="HARD: nothing to compare"),
+])  # fmt: skip
+def test_is_right(numerical, wrong, is_right):
+    analytic = None if np.any(numerical) else np.zeros(12)
+    assert mismatch(numerical, wrong, analytic=analytic).is_right is is_right
+
+
+def test_a_disputed_entry_is_not_right():
+    """Where kinks meet, nobody can say whether it is wrong; but it does not agree."""
+    m = mismatch([*range(10), 0, 0], wrong=[11])
+    np.testing.assert_array_equal(np.flatnonzero(m.is_disputed), [10])
+    np.testing.assert_array_equal(np.flatnonzero(m.right), range(10))
+
+
+@pytest.mark.parametrize(("bar", "is_known"), [
+    pytest.param(1e-3, True, id="narrow"),
+    pytest.param([0.02] * 6 + [9.0] * 6, False, id="HARD: some entries are, but not the largest"),
+    pytest.param([9.0] * 6 + [0.02] * 6, True, id="the largest ones are"),
+])  # fmt: skip
+def test_mostly_known(bar, is_known):
+    assert mismatch(range(12), wrong=[], bar=bar).is_mostly_known == is_known
 
 
 def test_of_some_entries():

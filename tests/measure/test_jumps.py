@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradcheck_magic import Verdict, check_gradients
+from gradcheck_magic import Cause, Verdict, check_gradients
 from gradcheck_magic._measure.jumps import jumps_along
 
 EPS = float(np.finfo(np.float64).eps)
@@ -84,3 +84,34 @@ def test_a_small_error_of_a_smooth_cost_is_not_excused():
     x = np.linspace(0.5, 2.0, 7)
     found = check_gradients(x, np.cos(x) * (1 + 1e-3 * x), lambda x: float(np.sin(x).sum()))
     assert found.verdict is Verdict.BUG
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        pytest.param(lambda g: {**g, "du": -g["du"]}, Cause.SIGN, id="one sign"),
+        pytest.param(lambda g: {**g, "dW": 2 * g["dW"]}, Cause.SCALE, id="twice one"),
+        pytest.param(lambda g: {k: g[k] / 4 for k in g}, Cause.SCALE, id="a mean too many"),
+        pytest.param(lambda g: {**g, "dW": g["dW"].T}, Cause.TRANSPOSED, id="transposed"),
+        pytest.param(lambda g: {**g, "du": 0 * g["du"]}, Cause.ZERO, id="nothing"),
+    ],
+)
+def test_jumps_hide_no_simple_cause(change, cause):
+    """What the jumps leave in the other gradients is no error, and no reason to say UNKNOWN."""
+    params, grads, cost = fixed_point(0, 1e-6)
+    wrong = change(grads)
+    check = check_gradients(params, wrong, cost)
+    assert check.verdict is Verdict.BUG
+    (diagnosis,) = check.diagnoses
+    assert diagnosis.cause is cause
+    assert set(diagnosis.names) == {name[1:] for name in wrong if wrong[name] is not grads[name]}
+
+
+def test_without_jumps_an_unknown_cause_costs_no_search():
+    """J is followed along lines only if a simple cause would explain more without its digits."""
+    random = np.random.default_rng(0)
+    params = {"W": random.normal(size=(4, 3)), "b": random.normal(size=3)}
+    wrong = {"dW": random.normal(size=(4, 3)), "db": random.normal(size=3)}
+    check = check_gradients(params, wrong, lambda p: float(np.sum(np.sin(p["W"]) @ p["b"])))
+    assert {diagnosis.cause for diagnosis in check.diagnoses} <= {Cause.UNKNOWN, Cause.UPSTREAM}
+    assert check.n_evaluations < 100

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, Case, Finding
-from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, norm
+from gradcheck_magic._diagnosis.mismatch import TOLERANCE, Mismatch, Sample, norm
 from gradcheck_magic._diagnosis.phrases import numbered, signed
 from gradcheck_magic._result.cause import Cause
 
@@ -32,9 +32,14 @@ class AxisTooMany(Finding):
         sample, shape = mismatch.sample, mismatch.shape
         if not sample.known.all() or sample.stands_out.sum() < ANY_NUMBER:
             return None
-        numerical, bar = (x.reshape(shape) for x in (sample.numerical, sample.bar))
+        numerical, bar, analytic = (
+            x.reshape(shape) for x in (sample.numerical, sample.bar, sample.analytic)
+        )
         counts = range(1, len(shape) + 1)
         for axes in (a for n in counts for a in itertools.combinations(range(len(shape)), n)):
+            mean = analytic.mean(axes, keepdims=True)
+            if np.any(np.abs(analytic - mean) > TOLERANCE * np.abs(mean)):
+                continue
             for how in ("sum", "mean"):
                 model, width = (
                     np.broadcast_to(getattr(x, how)(axes, keepdims=True), shape).ravel()

@@ -40,7 +40,7 @@ class Mask(Finding):
             closed = _closed(mismatch, axis)
             if 0 < closed.sum() < shape[axis]:
                 inside = closed[np.indices(shape)[axis].ravel()]
-                firm = not np.any(mismatch.wrong & ~inside)
+                firm = not np.any((mismatch.wrong | mismatch.is_disputed) & ~inside)
                 units = mismatch.places(axis, np.flatnonzero(closed))
                 # A gradient that is wrong everywhere is also nonzero where the correct one is zero.
                 length = (mismatch.parameter.shape[axis],)

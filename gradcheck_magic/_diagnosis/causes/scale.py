@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding, is_same
 from gradcheck_magic._diagnosis.layers import boundary
-from gradcheck_magic._diagnosis.mismatch import Mismatch, Sample, has_few_digits
+from gradcheck_magic._diagnosis.mismatch import Mask, Mismatch, Sample, has_few_digits
 from gradcheck_magic._diagnosis.notebook_numbers import WHOLE_WITHIN, Factor, NotebookNumbers
 from gradcheck_magic._diagnosis.phrases import factor_text
 from gradcheck_magic._result.cause import Cause
@@ -16,6 +16,8 @@ __all__ = ["Multiple", "Scale", "Sign", "Zero"]
 
 # A factor may be taken for one that has a meaning if its relative uncertainty is at most this.
 SHARPLY_KNOWN = 1e-2
+# With less certainty, only the simplest ones are.
+BLUNTLY_KNOWN, SIMPLEST = 0.1, (-1.0, 2.0, 0.5)
 # Small whole numbers and their reciprocals have a meaning, even if no axis has that length.
 WHOLE_FACTORS = (*map(float, range(3, 11)), *(1 / n for n in range(3, 11)))
 # A smaller factor may well be a typing mistake before 1/m, even if some axis has that length.
@@ -119,21 +121,25 @@ class Scale(Multiple):
         cls, mismatches: tuple[Mismatch, ...], sample: Sample, numbers: NotebookNumbers
     ) -> Scale | None:
         """Recognise one factor that explains all entries of a sample."""
-        telling = _n_telling(sample)
+        tells = _tells(sample)
+        telling = int(tells.sum())
         if not telling:
             return None
         # The error bars scale with the factor, so a first estimate of it is needed.
         factor, _ = sample.fitted(sample.analytic, sample.numerical, sample.allowed)
         bar = abs(factor) * sample.bar + sample.rounding
         factor, width = sample.fitted(sample.analytic, sample.numerical, bar)
-        meant = (*numbers.factors, *WHOLE_FACTORS) if width <= SHARPLY_KNOWN * abs(factor) else ()
+        meant = _meant(numbers, width / abs(factor)) if factor else ()
         if telling < TELLING_ENTRIES:
             meant = _meant_by_one(sample, numbers)
         candidates = [(value, 0) for value in meant if abs(value - factor) <= 2 * width]
         # A factor that may be 1 explains nothing.
         candidates += [(factor, 1)] * (telling >= ANY_NUMBER and abs(factor - 1) > 2 * width)
         for value, free in candidates:
-            if sample.explained_by(value * sample.numerical, abs(value) * sample.bar, free=free):
+            model, bar = value * sample.numerical, abs(value) * sample.bar
+            # If one entry tells it, the others must fit, but are no evidence.
+            is_known = telling > 1 or sample.where(tells).explained_by(model[tells], bar[tells])
+            if is_known and sample.explained_by(model, bar, free=free):
                 return _made(mismatches, value, width)
         return None
 
@@ -143,7 +149,7 @@ class Scale(Multiple):
 
     def may_come_from_upstream(self, case: Case) -> bool:
         """Return True if a single entry tells: it may be the multiple of another by chance."""
-        is_one = sum(_n_telling(m.sample) for m in self.mismatches) < TELLING_ENTRIES
+        is_one = sum(int(_tells(m.sample).sum()) for m in self.mismatches) < TELLING_ENTRIES
         return is_one or self.is_doubtful(case)
 
     def sentence(self, case: Case) -> str:
@@ -202,9 +208,17 @@ def _made(mismatches: tuple[Mismatch, ...], factor: float, uncertainty: float) -
     return Scale(mismatches, factor=factor, factor_uncertainty=uncertainty)
 
 
-def _n_telling(sample: Sample) -> int:
-    """Return the number of entries that tell a factor."""
-    return int((sample.stands_out & (sample.analytic != 0)).sum())
+def _tells(sample: Sample) -> Mask:
+    """Return True for the entries that tell a factor."""
+    telling: Mask = sample.stands_out & (sample.analytic != 0)
+    return telling
+
+
+def _meant(numbers: NotebookNumbers, width: float) -> tuple[float, ...]:
+    """Return the factors that may be meant by one that is known to this relative uncertainty."""
+    if width > SHARPLY_KNOWN:
+        return SIMPLEST if width <= BLUNTLY_KNOWN else ()
+    return (*numbers.factors, *WHOLE_FACTORS)
 
 
 def _meant_by_one(sample: Sample, numbers: NotebookNumbers) -> tuple[float, ...]:
@@ -212,7 +226,7 @@ def _meant_by_one(sample: Sample, numbers: NotebookNumbers) -> tuple[float, ...]
 
     Values of few digits, as in an exercise made up by hand, often are multiples of each other.
     """
-    (value,) = sample.numerical[sample.stands_out & (sample.analytic != 0)]
+    (value,) = sample.numerical[_tells(sample)]
     return (-1.0,) if has_few_digits(value) else numbers.factors
 
 

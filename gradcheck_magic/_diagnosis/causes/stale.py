@@ -156,7 +156,7 @@ class Update(Finding):
         if cost is None or not case.layers.is_everything or compared < ANY_NUMBER:
             return []
         # An update changes all parameters, and so all gradients.
-        if any(m.is_compared and not m.is_wrong for m in fitting):
+        if any(m.is_right for m in fitting):
             return []
         if not all(m.is_whole and m.sample.known.all() and m.is_finite for m in case.mismatches):
             return []

@@ -14,7 +14,7 @@ from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
 from gradcheck_magic._diagnosis.phrases import are, at_kinks, gradients, n_of, signed
 from gradcheck_magic._result.cause import Cause, Details
 
-__all__ = ["FlatHere", "NearlyRight", "Unknown"]
+__all__ = ["NEARLY", "FlatHere", "NearlyRight", "Unknown"]
 
 # A smaller relative difference is given as a percentage: cosine and length ratio would round to 1.
 SMALL_DIFFERENCE = 0.1
@@ -98,8 +98,9 @@ def compared(cosine: float, ratio: float) -> str:
 
 def _peers_hint(mismatch: Mismatch, case: Case) -> str:
     """Return where to look if everything else in the layer is correct."""
-    peers = [m for m in case.layers.beside(mismatch) if m.is_compared]
-    if not peers or any(m.is_wrong for m in peers):
+    beside = case.layers.beside(mismatch)
+    peers = [m for m in beside if m.is_right]
+    if not peers or any(m.is_wrong for m in beside):
         return ""
     normalised = all(is_of_norm(m.name) for m in peers) and not is_of_norm(mismatch.name)
     also = ", and at the normalisation after it" if normalised else ""

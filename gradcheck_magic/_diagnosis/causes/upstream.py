@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.mask import Mask
 from gradcheck_magic._diagnosis.causes.slice import Slice
-from gradcheck_magic._diagnosis.causes.unknown import NearlyRight, Unknown
+from gradcheck_magic._diagnosis.causes.unknown import NEARLY, NearlyRight, Unknown
 from gradcheck_magic._diagnosis.finding import Case, Finding
 from gradcheck_magic._diagnosis.layers import boundary, is_of_norm
 from gradcheck_magic._diagnosis.phrases import gradients, signed
@@ -18,6 +19,8 @@ __all__ = ["Upstream"]
 
 # A larger cosine would be rounded to 1.00.
 COSINE_ALIKE = 0.99
+# Factors are alike if none is larger than another by more than this factor.
+ALIKE = 1.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,6 +60,8 @@ class Upstream(Finding):
             is_numbered=place.is_numbered,
             evidence=evidence,
         )
+        if not place.after and _have_other_factors(known):
+            return []
         if not place.after and all(each.is_nearly_right for each in known):
             found = NearlyRight(place.explained, evidence=evidence)
         for mask in absorbed:
@@ -110,6 +115,18 @@ class Upstream(Finding):
             f"the derivative of the activation of layer {self.layer} and at how `dA{self.layer}` "
             "is computed"
         )
+
+
+def _have_other_factors(known: Sequence[Unknown]) -> bool:
+    """Return True if all gradients are nearly multiples, with factors that are not alike.
+
+    What enters at the start of the backward pass would give them the same.
+    """
+    # A single number has no direction.
+    arrays = [each for each in known if each.mismatches[0].size > 1]
+    factors = sorted(each.ratio * math.copysign(1.0, each.cosine) for each in arrays)
+    nearly = all(abs(each.cosine) > NEARLY for each in arrays)
+    return nearly and bool(arrays) and not 1 / ALIKE <= factors[0] / factors[-1] <= ALIKE
 
 
 def _cosines(cosines: Sequence[float]) -> str:
