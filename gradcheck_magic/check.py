@@ -54,7 +54,7 @@ __all__ = ["check_after_cell", "check_gradients", "gradient_checking"]
 # many times what it took to collect the parameters, as the verdict also reads every one of them.
 CONCLUDING = 3.0
 # What is said of a gradient without a simple cause, and causes that only say where it is wrong.
-WITHOUT_CAUSE, PLACES = {Cause.UNKNOWN, Cause.UPSTREAM}, {Cause.ENTRIES, Cause.SLICE}
+WITHOUT_CAUSE, SAYS_WHERE = {Cause.UNKNOWN, Cause.UPSTREAM}, {Cause.ENTRIES, Cause.SLICE}
 
 Diagnoses = tuple[Diagnosis, ...]
 Judged = tuple[Comparison, MeasuredEntries]
@@ -377,7 +377,7 @@ def _despite_jumps(
     rough = measurement.judged(cost, blur=SMALL_BESIDE)
     told = diagnosed(*rough, evaluate=False)
     now, before = ({name for d in each for name in d.names} for each in (told, found))
-    is_simple = all(d.cause not in WITHOUT_CAUSE | PLACES for d in told)
+    is_simple = all(d.cause not in WITHOUT_CAUSE | SAYS_WHERE for d in told)
     if not (told and (is_simple or now < before) and measurement.finds_jumps(cost)):
         return None
     judged = measurement.judged(cost)
