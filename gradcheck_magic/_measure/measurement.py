@@ -9,7 +9,7 @@ from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.central_differences import default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
-from gradcheck_magic._measure.jumps import Jumps, allow_for_jumps
+from gradcheck_magic._measure.jumps import Jumps, allow_for_jumps, may_be_smooth
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.meeting_kinks import part_kinks
 from gradcheck_magic._measure.refine import measure
@@ -105,6 +105,16 @@ class Measurement:
         self.jumps = allow_for_jumps(tables, cost, self._pairing)
         if self.scan is not None:
             self.scan.judge_again()
+
+    def may_be_solver(self, cost: Cost) -> bool:
+        """Return True if errors without a cause may be those of a solver; then they are disputed.
+
+        If they are next to nothing, they are not.
+        """
+        tables = self._tables if self.scan is None else self.scan.batches
+        if self.jumps.drift:
+            return may_be_smooth(tables, cost, self._pairing, self.jumps)
+        return self.jumps.may_be_far
 
     def judged(self, cost: Cost, *, is_slight: bool = False) -> tuple[Comparison, MeasuredEntries]:
         """Judge the analytic gradient by what was measured, as far as that got."""
