@@ -347,8 +347,10 @@ def _check_at(
             judged = measurement.judged(cost)
             require_repeatable(cost, pairing, judged, measurement.epsilon, measurement.scan)
             diagnoses = diagnosed(*judged, scan=measurement.scan, until=cost.deadline)
-            if measurement.jumps.may_be_far and all(d.cause is Cause.UNKNOWN for d in diagnoses):
-                judged, diagnoses = measurement.judged(cost, is_slight=True), ()
+            no_cause = all(diagnosis.cause is Cause.UNKNOWN for diagnosis in diagnoses)
+            if no_cause and measurement.may_be_solver(cost):
+                is_slight = measurement.jumps.may_be_far
+                judged, diagnoses = measurement.judged(cost, is_slight=is_slight), ()
             elif found := _despite_jumps(measurement, cost, diagnosed, diagnoses):
                 judged, diagnoses = found
             stopped = OutOfTime() if time.perf_counter() > cost.deadline else None

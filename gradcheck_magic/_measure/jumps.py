@@ -1,8 +1,9 @@
 """Jumps of J: what a solver that stops early leaves, or an adaptive step, or a lookup in a table.
 
 Between two jumps, J is smooth, so that no noise shows near θ. But its slope there is not quite that
-of the function it stands for: it may be off by as much as the jumps make J drift. Therefore, if a
-gradient seems only a little wrong, J is followed along a line through θ and searched for jumps.
+of the function it stands for: J drifts away from that, and jumps back. Therefore, if a gradient
+seems only a little wrong, J is followed along the line on which its errors add up. If they are the
+solver's, there are jumps that take them back; if they are the gradient's, there are none.
 """
 
 from __future__ import annotations
@@ -17,94 +18,128 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import Pairing, largest_entry
-from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import VERIFIED
 
-__all__ = ["SMALL_BESIDE", "Jumps", "allow_for_jumps", "jumps_along"]
+__all__ = ["SMALL_BESIDE", "Jumps", "allow_for_jumps", "jumps_along", "may_be_smooth"]
 
 Vector = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Along = Callable[[float], float]
+# A place on a line, and J there, or the height of its jump.
+Place = tuple[float, float]
 
-# Errors beyond this part of their entry, and this part of the largest of its parameter, have
-# another origin. So do errors of no more than MOST_OFF of the entries, unless all are TINY beside
-# the largest.
-SMALL_ERROR, SMALL_BESIDE, MOST_OFF, TINY = 0.1, 1e-2, 0.3, 1e-4
-# If no jumps are found, more of them must be off to suspect some farther away.
+# Errors beyond this part of their entry, and this one of the largest of its parameter, have another
+# origin. So do errors of no more than MOST_OFF of the entries, unless all are TINY beside the
+# largest.
+SMALL_ERROR, SMALL_BESIDE, MOST_OFF, TINY = 0.1, 0.03, 0.3, 1e-4
+# If the errors lead to no jump, and more of the entries are off than this, all of them are moved.
+# If that leads to none either, and the errors are tiny, there may be some farther away.
 HALF = 0.5
-# The number of lines, the distances on either side of θ up to which J is followed, in units of θ,
-# and the number of steps on each side.
-LINES, REACHES, STEPS = 3, (0.5, 0.03), 32
-# A jump shows in differences of this order, as PEAK times its height, while a smooth J makes them
-# small: it stands out from their median by this factor, and from the noise of J by this one.
-ORDER, PEAK, CONSPICUOUS, ABOVE_NOISE = 6, 10.0, 20.0, 100.0
-# At most so many jumps are confirmed within each distance: a kink also stands out, but with steps
-# that are FINER_STEP times as short only a jump is still as high, or at least this part of it.
-# AROUND is the number of such steps on either side, and CLOSER how often they become finer.
-MOST_JUMPS, FINER_STEP, AROUND, CLOSER, LEFT_OF_JUMP = 3, 8, 16, 2, 0.25
-# The gradient of such a J may be off by this many times the drift that the jumps cause; it is then
-# known to no more than three digits. If it is off by more, up to DISPUTED times, it cannot be told.
-ALLOWED, DISPUTED = 1.5, 100.0
+# The gradient of a J with jumps may be off by this many times the drift that they cause; it is then
+# known to no more than three digits. Jumps are TOO_LOW to count if they would have to cause so many
+# times their drift.
+ALLOWED, TOO_LOW = 3.0, 200.0
+# A solver's error may also be smooth, and larger than its jumps tell. Then J has another slope over
+# long distances, which takes so many pairs: it is the same if it differs by this part of an error.
+PAIRS, SAME_FAR = 12, 0.1
+# J is followed until an entry has moved by this part of its size, or J by CHANGES of its own.
+MOVED, CHANGES = 2.0, 2.0
+# The first steps, so many AROUND θ, are 1/FIRST_STEPS of that; if there is a jump among them, they
+# become shorter by this factor again, NEARER times at most. Then they grow by GROWTH each, up to
+# 1/STEPS of the whole; there are no more than MOST_STEPS on either side.
+AROUND, FIRST_STEPS, NEARER, GROWTH, STEPS, MOST_STEPS = 4, 256, 3, 1.5, 16, 60
+# The number of places that predict the next. J is not as predicted if it is off by so many times
+# its noise. Then the step is halved so often: of a jump at least this part is left, while a bend
+# disappears, and so does a kink, which is jumped over if the steps get shorter than 1/SHORTEST.
+PREDICTING, ABOVE_NOISE, HALVED, LEFT_OF_JUMP, SHORTEST = 6, 10.0, 16, 0.25, 64
 
 
 class Jumps(NamedTuple):
     """The jumps of J near θ: the largest, and how far all of them together make J drift.
 
-    The drift is per unit of distance, along a line on which each entry moves by about its size. If
-    none were found but most entries are off by next to nothing, there may be some farther away.
+    The drift is per unit of distance: that is what a single entry moves if it moves by its size. If
+    no jumps were found but most entries are off by next to nothing, there may be some farther away.
+    Errors are doubtful if those of most entries are small: a solver may cause them, with or without
+    jumps near by.
     """
 
     height: float = 0.0
     drift: float = 0.0
     may_be_far: bool = False
+    are_doubtful: bool = False
 
 
 def allow_for_jumps(
     tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pairing, *, anyway: bool = False
 ) -> Jumps:
-    """Widen the error bars by what jumps of J explain, if all errors are small, or `anyway`.
+    """Widen the error bars by what jumps explain, if all errors are small; return the jumps.
 
-    Errors that are not much larger than that are disputed. Return the jumps.
+    They may also be looked for `anyway`, whatever the other errors are.
     """
-    jumps = Jumps()
     if not any(table.is_off.any() for table in tables):
-        return jumps
+        return Jumps()
     gradients = zip(pairing.checked, pairing.gradients, strict=True)
     largest = np.concatenate([np.full(p.size, largest_entry(g)) for p, g in gradients])
     n_off, are_tiny, are_slight = _small_errors(tables, largest)
     if not (anyway or (n_off and (are_tiny or n_off > MOST_OFF * pairing.size))):
-        return jumps
-    random = np.random.default_rng(0)
-    theta = pairing.parameters.theta().astype(np.float64)
-    for _ in range(LINES):
-        line = cost.direction * random.choice([-1.0, 1.0], len(theta))
-        along, noise = partial(_at, cost, theta, line), cost.best.noise
-        found = (jumps, *(jumps_along(along, noise, reach) for reach in REACHES))
-        jumps = Jumps(*map(max, zip(*found, strict=True)))
+        return Jumps()
+    sizes, are_most = _sizes(cost, pairing), n_off > HALF * pairing.size
+    errors, slopes = _per_size(tables, sizes, largest)
+    size, jumps = float(np.linalg.norm(errors)), Jumps()
+    line = partial(_line, cost, pairing, sizes, slopes)
+    if size and not anyway:
+        jumps = jumps_along(*line(errors / size)[:2], cost.best.noise, size)
+    if not jumps.drift and (are_tiny or are_most or anyway):
+        random = np.random.default_rng(0).choice([-1.0, 1.0], pairing.size)
+        jumps = jumps_along(*line(random)[:2], cost.best.noise, 0.0 if anyway else size)
     if not jumps.drift:
-        return Jumps(may_be_far=are_tiny and are_slight and n_off > HALF * pairing.size)
-    drift = np.concatenate([_drift(p, jumps.drift, cost.direction) for p in pairing.checked])
+        return Jumps(may_be_far=are_tiny and are_slight and are_most, are_doubtful=are_most)
     for table in tables:
-        _grant(table, VERIFIED * largest[table.positions], drift[table.positions])
+        drift = jumps.drift / sizes[table.positions]
+        _grant(table, VERIFIED * largest[table.positions], ALLOWED * drift)
     return jumps
 
 
-def _grant(table: MeasuredEntries, granted: Vector, drift: Vector) -> None:
-    """Widen the bars of a table by the least that explains errors, and dispute what is near."""
+def may_be_smooth(
+    tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pairing, jumps: Jumps
+) -> bool:
+    """Dispute errors that a solver may also cause between its jumps; return whether any are.
+
+    They are not if J has the same slope over distances that are long beside those between jumps.
+    """
+    sizes = _sizes(cost, pairing)
+    errors, slopes = _per_size(tables, sizes, np.full(pairing.size, math.inf))
+    size = float(np.linalg.norm(errors))
+    if not size:
+        return False
+    along, reach, slope = _line(cost, pairing, sizes, slopes, errors / size)
+    far, bar = _slope_over(along, reach / 2, jumps.height)
+    if abs(far - slope) + bar <= SAME_FAR * size:
+        return False
+    for table in tables:
+        table.disputed[:] |= table.is_off
+    return True
+
+
+def _slope_over(along: Along, reach: float, height: float) -> tuple[float, float]:
+    """Return the slope of J at θ over a long distance, with jumps for noise, and its error bar."""
+    x = np.arange(1, PAIRS + 1) / PAIRS
+    odd = np.array([(along(reach * d) - along(-reach * d)) / 2 for d in x.tolist()])
+    if not np.isfinite(odd).all():
+        return 0.0, math.inf
+    powers = x[:, None] ** [1, 3, 5]
+    known = np.linalg.pinv(powers)
+    left = float(np.linalg.norm(odd - powers @ (known @ odd))) / math.sqrt(PAIRS - len(known))
+    bar = max(left, height / 2) * float(np.linalg.norm(known[0]))
+    return float(known[0] @ odd) / reach, bar / reach
+
+
+def _grant(table: MeasuredEntries, granted: Vector, allowed: Vector) -> None:
+    """Widen the bars of a table by the least that explains errors."""
     off = np.abs(table.analytic - table.numerical)
-    allowed = ALLOWED * drift
     table.uncertainty[:] += np.where(off <= np.minimum(granted, allowed), granted, allowed)
-    table.disputed[:] = (off > allowed) & (table.disputed | (off < DISPUTED * drift))
-
-
-def _drift(parameter: Parameter, drift: float, direction: Vector) -> Vector:
-    """Return how far the slope along each entry of a parameter may be off because of a drift."""
-    part = direction[parameter.start : parameter.stop]
-    size = math.sqrt(float(np.mean(np.square(part)))) if part.size else 1.0
-    return np.full(part.size, drift / size)
-
-
-def _at(cost: Cost, theta: Vector, line: Vector, distance: float) -> float:
-    return cost.at(theta + distance * line)
+    table.disputed[:] &= off > allowed
 
 
 def _small_errors(tables: Sequence[MeasuredEntries], largest: Vector) -> tuple[int, bool, bool]:
@@ -116,8 +151,7 @@ def _small_errors(tables: Sequence[MeasuredEntries], largest: Vector) -> tuple[i
     for table in tables:
         off, is_off = np.abs(table.analytic - table.numerical), table.is_off
         beside = largest[table.positions]
-        much = np.maximum(SMALL_ERROR * np.abs(table.numerical), SMALL_BESIDE * beside)
-        if np.any(is_off & ~(off <= much)):
+        if np.any(is_off & ~_is_small(table, beside)):
             return 0, False, False
         n_off += int(np.count_nonzero(is_off))
         are_tiny &= not np.any(is_off & (off > TINY * beside))
@@ -125,54 +159,144 @@ def _small_errors(tables: Sequence[MeasuredEntries], largest: Vector) -> tuple[i
     return n_off, are_tiny, are_slight
 
 
-def jumps_along(along: Callable[[float], float], noise: float, reach: float) -> Jumps:
-    """Return the jumps of J along a line.
+def _is_small(table: MeasuredEntries, beside: Vector) -> Mask:
+    """Return True for errors that a solver may cause, given the largest entries beside them."""
+    off, itself = np.abs(table.analytic - table.numerical), SMALL_ERROR * np.abs(table.numerical)
+    small: Mask = off <= np.maximum(itself, SMALL_BESIDE * beside)
+    return small
+
+
+def _sizes(cost: Cost, pairing: Pairing) -> Vector:
+    """Return how far each entry to check can be moved: by the size of its parameter."""
+    parts = [cost.direction[p.start : p.stop] for p in pairing.checked]
+    return np.concatenate([np.full(len(part), np.abs(part).mean()) for part in parts if len(part)])
+
+
+def _per_size(
+    tables: Sequence[MeasuredEntries], sizes: Vector, largest: Vector
+) -> tuple[Vector, Vector]:
+    """Return all errors that are small, and all slopes, for a move of each entry by its size."""
+    errors, slopes = np.zeros((2, len(sizes)))
+    for table in tables:
+        counts = table.is_off & _is_small(table, largest[table.positions])
+        off = np.where(counts, table.numerical - table.analytic, 0.0)
+        errors[table.positions] = off * sizes[table.positions]
+        slopes[table.positions] = np.nan_to_num(table.numerical) * sizes[table.positions]
+    return errors, slopes
+
+
+def _line(
+    cost: Cost, pairing: Pairing, sizes: Vector, slopes: Vector, line: Vector
+) -> tuple[Along, float, float]:
+    """Return J along a line through θ, given in units of the sizes, its reach, and its slope."""
+    theta = pairing.parameters.theta().astype(np.float64)
+    moves = np.zeros_like(theta)
+    moves[pairing.indices] = line * sizes
+    reach, slope = float(MOVED / np.max(np.abs(line))), float(slopes @ line)
+    if slope:
+        reach = min(reach, CHANGES * cost.scale / abs(slope))
+    return partial(_at, cost, theta, moves), reach, slope
+
+
+def _at(cost: Cost, theta: Vector, moves: Vector, distance: float) -> float:
+    return cost.at(theta + distance * moves)
+
+
+def jumps_along(along: Along, reach: float, noise: float, slope: float) -> Jumps:
+    """Return the jumps of J along a line: the nearest one on either side of θ.
 
     Parameters
     ----------
     along : callable
         J at a distance from θ on the line.
-    noise : float
-        The noise of J.
     reach : float
         The distance to follow it on either side.
+    noise : float
+        The noise of J.
+    slope : float
+        The slope that the jumps have to explain. Those that are far too low for that do not count.
     """
-    spacing = reach / STEPS
-    rough = _roughness(along, 0.0, spacing, STEPS)
-    least = max(CONSPICUOUS * float(np.median(rough)), ABOVE_NOISE * noise)
-    heights = [0.0]
-    for _ in range(MOST_JUMPS):
-        k = int(np.argmax(rough))
-        if rough[k] <= least:
+    for k in range(1, NEARER + 1):
+        step = reach / FIRST_STEPS**k
+        near = [(i * step, along(i * step)) for i in range(-AROUND, AROUND + 1)]
+        both = near, near[::-1]
+        sides = [_Side(along, noise, slope, places[:PREDICTING]) for places in both]
+        tested = [
+            (side, at)
+            for side, places in zip(sides, both, strict=True)
+            for at in places[PREDICTING:]
+        ]
+        if all(side.goes_on(*at) for side, at in tested):
             break
-        place = (k + ORDER / 2 - STEPS) * spacing
-        heights.append(_confirmed(along, place, spacing, float(rough[k])) / PEAK)
-        # The same jump shows in all differences that span it.
-        rough[max(0, k - ORDER) : k + ORDER + 1] = 0.0
-    return Jumps(max(heights), sum(heights) / (2 * reach))
+    found = [side.nearest_jump(reach) for side in sides]
+    heights = [height for _, height in found]
+    return Jumps(max(heights), sum(heights) / sum(abs(place) for place, _ in found))
 
 
-def _roughness(
-    along: Callable[[float], float], middle: float, spacing: float, steps: int
-) -> Vector:
-    """Return the differences of high order, on a line with so many steps on either side."""
-    places = middle + spacing * np.arange(-steps, steps + 1)
-    values = [along(place) for place in places.tolist()]
-    with np.errstate(invalid="ignore", over="ignore"):
-        rough: Vector = np.abs(np.diff(values, ORDER))
-    # What is not finite is no jump.
-    return np.where(np.isfinite(rough), rough, 0.0)
+class _Side:
+    """J on one side of θ: a polynomial through what is known of it predicts what comes next."""
 
+    def __init__(self, along: Along, noise: float, slope: float, known: Sequence[Place]) -> None:
+        self._along, self._noise, self._slope = along, noise, slope
+        self._known, self._left = list(known), MOST_STEPS
 
-def _confirmed(
-    along: Callable[[float], float], place: float, spacing: float, height: float
-) -> float:
-    """Return the height of a difference that stays with finer steps; 0.0 for a kink."""
-    for _ in range(CLOSER):
-        spacing /= FINER_STEP
-        rough = _roughness(along, place, spacing, AROUND)
-        k = int(np.argmax(rough))
-        if not rough[k] >= LEFT_OF_JUMP * height:
-            return 0.0
-        place += (k + ORDER / 2 - AROUND) * spacing
-    return height
+    def goes_on(self, place: float, value: float) -> bool:
+        """Return True if a value is as predicted, and so becomes known."""
+        is_smooth = self._miss(place, value) == 0
+        if is_smooth:
+            self._known.append((place, value))
+        return is_smooth
+
+    def nearest_jump(self, reach: float) -> Place:
+        """Return the place and the height of the nearest jump; or how far there is none, and 0."""
+        (before, _), (place, _) = self._known[-2:]
+        step, longest = place - before, reach / STEPS
+        while self._left > 0 and abs(place) < reach:
+            step = math.copysign(min(GROWTH * abs(step), longest, reach - abs(place)), step)
+            ahead = place + step, self._value(place + step)
+            if not math.isfinite(ahead[1]):
+                break
+            if not self.goes_on(*ahead):
+                end, height = self._narrowed(*ahead)
+                if height > 0:
+                    return end, height
+                step = end - self._known[-1][0]
+                if abs(step) < longest / SHORTEST:
+                    # A kink: the other side of it is predicted by nothing before it.
+                    places = (end + i * step for i in range(PREDICTING))
+                    self._known = [(place, self._value(place)) for place in places]
+            place = self._known[-1][0]
+        return place, 0.0
+
+    def _narrowed(self, place: float, value: float) -> Place:
+        """Return where J jumps before a place, and by how much; 0.0 for a bend or a kink."""
+        first = height = self._miss(place, value)
+        for _ in range(HALVED):
+            middle = (self._known[-1][0] + place) / 2
+            there = self._value(middle)
+            if self._miss(middle, there) < LEFT_OF_JUMP * height:
+                self._known.append((middle, there))
+            else:
+                place, value = middle, there
+            height = self._miss(place, value)
+            if height < LEFT_OF_JUMP * first:
+                return place, 0.0
+        return place, height
+
+    def _miss(self, place: float, value: float) -> float:
+        """Return how far a value is from its prediction, 0.0 if that does not matter."""
+        places, values = np.array(self._known[-PREDICTING:]).T
+        apart = places[:, None] - places + np.eye(len(places))
+        # What is not finite, or at the same place, predicts nothing.
+        with np.errstate(all="ignore"):
+            ratios = (place - places) / apart
+            np.fill_diagonal(ratios, 1.0)
+            weights = ratios.prod(axis=1)
+            noise = ABOVE_NOISE * self._noise * float(np.abs(weights).sum())
+            miss = abs(value - float(weights @ values))
+        matters = miss > max(noise, self._slope * abs(place) / TOO_LOW)
+        return miss if matters and math.isfinite(miss) else 0.0
+
+    def _value(self, place: float) -> float:
+        self._left -= 1
+        return self._along(place)

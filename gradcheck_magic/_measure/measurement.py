@@ -9,7 +9,7 @@ from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.central_differences import default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
-from gradcheck_magic._measure.jumps import Jumps, allow_for_jumps
+from gradcheck_magic._measure.jumps import Jumps, allow_for_jumps, may_be_smooth
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.meeting_kinks import part_kinks
 from gradcheck_magic._measure.refine import measure
@@ -114,6 +114,18 @@ class Measurement:
         if self.scan is None and not self.jumps.height:
             self.jumps = allow_for_jumps(self._tables, cost, self._pairing, anyway=True)
         return self.jumps.height > 0
+
+    def may_be_solver(self, cost: Cost) -> bool:
+        """Return True if errors without a cause may be those of a solver; then they are disputed.
+
+        If they are next to nothing, they are not.
+        """
+        tables = self._tables if self.scan is None else self.scan.batches
+        if self.jumps.may_be_far:
+            return True
+        if not (self.jumps.drift or self.jumps.are_doubtful):
+            return False
+        return may_be_smooth(tables, cost, self._pairing, self.jumps)
 
     def judged(
         self, cost: Cost, *, is_slight: bool = False, blur: float = 0.0

@@ -11,9 +11,8 @@ from gradcheck_magic._measure.jumps import jumps_along
 EPS = float(np.finfo(np.float64).eps)
 
 
-def stairs(height, width):
-    """Return a sawtooth of a height, as long as this: it has jumps, and no drift of its own."""
-    return lambda x: math.sin(3 * x) + height * (x / width % 1.0)
+def lorentzian(width):
+    return lambda x: 1 / (1 + (x / width) ** 2)
 
 
 @pytest.mark.parametrize("reach", [0.5, 0.03])
@@ -24,22 +23,48 @@ def stairs(height, width):
         pytest.param(lambda x: math.sin(8 * x), 0.0, id="bent"),
         pytest.param(lambda x: abs(x - 0.011), 0.0, id="a kink"),
         pytest.param(lambda x: abs(x - 0.011) + max(x, -0.02) ** 2, 0.0, id="two kinks"),
+        pytest.param(lorentzian(1e-2), 0.0, id="a peak"),
+        pytest.param(lorentzian(1e-4), 0.0, id="a peak that is far narrower than a step"),
+        pytest.param(lambda x: math.tanh((x - 0.01) / 1e-5), 0.0, id="a front, nearly a jump"),
         pytest.param(lambda x: 1e-3 * (x > 0.007) + math.exp(x), 1e-3, id="one jump"),
         pytest.param(lambda x: 1e-6 * (x > 0.007) + math.exp(x), 1e-6, id="a small jump"),
+        pytest.param(lambda x: 1e-6 * (x > 1e-5) + math.exp(x), 1e-6, id="within the first steps"),
+        pytest.param(lambda x: abs(x - 4e-3) + 1e-4 * (x > 0.02), 1e-4, id="behind a kink"),
         pytest.param(lambda x: math.inf if x > 0 else 1.0, 0.0, id="not finite"),
     ],
 )
 def test_height(function, height, reach):
-    found = jumps_along(function, EPS, reach)
-    assert found.height == pytest.approx(height, rel=0.3)
+    found = jumps_along(function, reach, EPS, 1e-5)
+    assert found.height == pytest.approx(height, rel=0.1)
     assert (found.drift > 0) == (height > 0)
 
 
-def test_drift():
-    """Several jumps count together, for each unit of distance."""
-    found = jumps_along(stairs(1e-5, 0.4), EPS, 0.5)
-    assert found.height == pytest.approx(1e-5, rel=0.3)
-    assert 1e-5 < found.drift < 4e-5
+@pytest.mark.parametrize("width", [0.3, 0.03, 0.003])
+def test_drift(width):
+    """A sawtooth drifts by its height from jump to jump; both of the nearest ones count."""
+
+    def sawtooth(x):
+        return math.sin(3 * x) + 1e-5 * ((x / width + 0.4) % 1.0)
+
+    found = jumps_along(sawtooth, 0.5, EPS, 1e-5)
+    assert found.height == pytest.approx(1e-5, rel=0.1)
+    assert found.drift == pytest.approx(2e-5 / width, rel=0.5)
+
+
+def test_what_is_too_low_to_matter_is_passed_over():
+    def steps(x):
+        return math.exp(x) + 1e-9 * (x > 0.1)
+
+    assert jumps_along(steps, 0.5, EPS, 1e-7).drift > 0
+    assert jumps_along(steps, 0.5, EPS, 1e-3).drift == 0
+
+
+def test_evaluations():
+    """A smooth J is followed in few steps, and so is one that jumps at once."""
+    for function in (math.exp, lambda x: math.exp(x) + 1e-6 * (abs(x) > 0.02)):
+        places = []
+        jumps_along(lambda x, f=function, p=places: p.append(x) or f(x), 0.5, EPS, 1e-5)
+        assert len(places) <= 70
 
 
 def fixed_point(seed, tolerance):
@@ -84,6 +109,69 @@ def test_a_small_error_of_a_smooth_cost_is_not_excused():
     x = np.linspace(0.5, 2.0, 7)
     found = check_gradients(x, np.cos(x) * (1 + 1e-3 * x), lambda x: float(np.sin(x).sum()))
     assert found.verdict is Verdict.BUG
+
+
+def newton(tolerance):
+    """Return θ = z of z³ + a z = c, and the derivatives of Σ z² by a and by c."""
+
+    def solved(a, c, tolerance):
+        z = c / (1 + a)
+        for _ in range(100):
+            change = (z**3 + a * z - c) / (3 * z**2 + a)
+            z = z - change
+            if np.abs(change).max() <= tolerance:
+                break
+        return z
+
+    rng = np.random.default_rng(0)
+    a, c = rng.uniform(1, 2, size=5), rng.normal(size=5) * 2
+    z = solved(a, c, 1e-14)
+    dc = 2 * z / (3 * z**2 + a)
+
+    def cost(p):
+        return float(np.sum(solved(p["a"], p["c"], tolerance) ** 2))
+
+    return {"a": a, "c": c}, {"da": -dc * z, "dc": dc}, cost
+
+
+def relaxed(tolerance):
+    """Return a linear system that is solved by Gauss and Seidel's method, and its gradient."""
+    rng = np.random.default_rng(1)
+    A, b, t = rng.normal(size=(4, 4)), *rng.normal(size=(2, 4))
+    A = A @ A.T / 4 + np.eye(4)
+
+    def cost(p):
+        x = np.zeros(4)
+        for _ in range(500):
+            before = x.copy()
+            for i in range(4):
+                x[i] += (p["b"][i] - p["A"][i] @ x) / p["A"][i, i]
+            if np.abs(x - before).max() <= tolerance:
+                break
+        return float(np.sum((x - t) ** 2))
+
+    x = np.linalg.solve(A, b)
+    db = np.linalg.solve(A.T, 2 * (x - t))
+    return {"A": A, "b": b}, {"dA": -np.outer(db, x), "db": db}, cost
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-6, 1e-9])
+@pytest.mark.parametrize("solver", [newton, relaxed])
+def test_other_solvers(solver, tolerance):
+    """A right gradient is no bug, and one with a wrong part is, as far as jumps leave it open."""
+    params, grads, cost = solver(tolerance)
+    found = check_gradients(params, grads, cost)
+    assert found.verdict is not Verdict.BUG
+    name = next(reversed(grads))
+    wrong = {**grads, name: 0.5 * grads[name]}
+    assert check_gradients(params, wrong, cost).verdict is Verdict.BUG
+
+
+def test_wrong_by_a_thousandth_beside_a_solver():
+    """The jumps are a thousand times too low to explain it."""
+    params, grads, cost = fixed_point(1, 1e-8)
+    grads = {**grads, "dW": 1.001 * grads["dW"]}
+    assert check_gradients(params, grads, cost).verdict is Verdict.BUG
 
 
 @pytest.mark.parametrize(
