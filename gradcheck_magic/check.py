@@ -347,12 +347,7 @@ def _check_at(
             judged = measurement.judged(cost)
             require_repeatable(cost, pairing, judged, measurement.epsilon, measurement.scan)
             diagnoses = diagnosed(*judged, scan=measurement.scan, until=cost.deadline)
-            no_cause = all(diagnosis.cause is Cause.UNKNOWN for diagnosis in diagnoses)
-            if no_cause and measurement.may_be_solver(cost):
-                is_slight = measurement.jumps.may_be_far
-                judged, diagnoses = measurement.judged(cost, is_slight=is_slight), ()
-            elif found := _despite_jumps(measurement, cost, diagnosed, diagnoses):
-                judged, diagnoses = found
+            judged, diagnoses = _reconsidered(measurement, cost, diagnosed, judged, diagnoses)
             stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
     except (KeyboardInterrupt, OutOfTime) as stop:
         judged = measurement.judged(cost)
@@ -367,21 +362,28 @@ def _check_at(
     return check
 
 
-def _despite_jumps(
-    measurement: Measurement, cost: Cost, diagnosed: Callable[..., Diagnoses], found: Diagnoses
-) -> tuple[Judged, Diagnoses] | None:
-    """Return what is wrong if J jumps, which hides a simple cause: it does not fit to all digits.
+def _reconsidered(
+    measurement: Measurement,
+    cost: Cost,
+    diagnosed: Callable[..., Diagnoses],
+    judged: Judged,
+    found: Diagnoses,
+) -> tuple[Judged, Diagnoses]:
+    """Return what is wrong, and why, if a solver that stops early may have a part in it.
 
-    J is searched for jumps only if less would be wrong, or a cause would fit, to two digits.
+    Without a cause, it may be the solver alone. It may also hide a cause, which does not fit to all
+    digits: J is searched for jumps if less would be wrong, or a cause would fit, to two digits.
     """
+    if all(d.cause is Cause.UNKNOWN for d in found) and measurement.may_be_solver(cost):
+        return measurement.judged(cost, is_slight=measurement.jumps.may_be_far), ()
     if measurement.scan is not None or not any(d.cause in WITHOUT_CAUSE for d in found):
-        return None
+        return judged, found
     rough = measurement.judged(cost, blur=SMALL_BESIDE)
     told = diagnosed(*rough, evaluate=False)
     now, before = ({name for d in each for name in d.names} for each in (told, found))
     is_simple = all(d.cause not in WITHOUT_CAUSE | SAYS_WHERE for d in told)
     if not (told and (is_simple or now < before) and measurement.finds_jumps(cost)):
-        return None
+        return judged, found
     judged = measurement.judged(cost)
     if judged[0].verdict is not Verdict.BUG:
         return rough, told

@@ -32,7 +32,7 @@ Place = tuple[float, float]
 # Errors beyond this part of their entry, and this one of the largest of its parameter, have another
 # origin. So do errors of no more than MOST_OFF of the entries, unless all are TINY beside the
 # largest.
-SMALL_ERROR, SMALL_BESIDE, MOST_OFF, TINY = 0.1, 0.03, 0.3, 1e-4
+SMALL_ERROR, SMALL_BESIDE, MOST_OFF, TINY = 0.1, 0.03, 0.3, 3e-4
 # If the errors lead to no jump, and more of the entries are off than this, all of them are moved.
 # If that leads to none either, and the errors are tiny, there may be some farther away.
 HALF = 0.5
@@ -43,8 +43,9 @@ ALLOWED, TOO_LOW = 3.0, 200.0
 # A solver's error may also be smooth, and larger than its jumps tell. Then J has another slope over
 # long distances, which takes so many pairs: it is the same if it differs by this part of an error.
 PAIRS, SAME_FAR = 12, 0.1
-# J is followed until an entry has moved by this part of its size, or J by CHANGES of its own.
-MOVED, CHANGES = 2.0, 2.0
+# J is followed until an entry has moved by this part of its size, or J by CHANGES of its own. Farther
+# away, a solver without a limit may never end.
+MOVED, CHANGES = 1.0, 2.0
 # The first steps, so many AROUND θ, are 1/FIRST_STEPS of that; if there is a jump among them, they
 # become shorter by this factor again, NEARER times at most. Then they grow by GROWTH each, up to
 # 1/STEPS of the whole; there are no more than MOST_STEPS on either side.
