@@ -43,8 +43,8 @@ ALLOWED, TOO_LOW = 3.0, 200.0
 # A solver's error may also be smooth, and larger than its jumps tell. Then J has another slope over
 # long distances, which takes so many pairs: it is the same if it differs by this part of an error.
 PAIRS, SAME_FAR = 12, 0.1
-# J is followed until an entry has moved by this part of its size, or J by CHANGES of its own. Farther
-# away, a solver without a limit may never end.
+# J is followed until an entry has moved by this part of its size, or J by CHANGES of its own. A
+# solver without a limit may never end farther away.
 MOVED, CHANGES = 1.0, 2.0
 # The first steps, so many AROUND θ, are 1/FIRST_STEPS of that; if there is a jump among them, they
 # become shorter by this factor again, NEARER times at most. Then they grow by GROWTH each, up to
