@@ -379,7 +379,7 @@ def _reconsidered(
     if measurement.scan is not None or not any(d.cause in WITHOUT_CAUSE for d in found):
         return judged, found
     rough = measurement.judged(cost, blur=SMALL_BESIDE)
-    told = diagnosed(*rough, evaluate=False)
+    told = diagnosed(*rough, evaluate=False, until=cost.deadline)
     now, before = ({name for d in each for name in d.names} for each in (told, found))
     is_simple = all(d.cause not in WITHOUT_CAUSE | SAYS_WHERE for d in told)
     if not (told and (is_simple or now < before) and measurement.finds_jumps(cost)):

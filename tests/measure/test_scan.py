@@ -399,7 +399,7 @@ def test_single_entries_tell_where_kinks_hide_everything(wrong, cause, theta):
     check = SCAN(w, wrong(data, penalty), cost)
     assert check.verdict is (Verdict.BUG if cause else Verdict.INCONCLUSIVE)
     assert [diagnosis.cause.name for diagnosis in check.diagnoses] == [cause] * bool(cause)
-    assert check.n_evaluations < 250
+    assert check.n_evaluations < 400
     if not cause:
         n = check.n_measured
         assert 8 <= n <= 16

@@ -52,7 +52,7 @@ NAMED_ARRAYS = 3
 SIMILAR = 1e-3
 # No learning rate is tried that would have moved θ by more than this many times its length. People
 # choose much smaller ones, and a solver may need ages so far away.
-FURTHEST = 0.5
+FURTHEST = 1.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
