@@ -18,8 +18,8 @@ from tests.corpus.golden import GOLDEN, Comparison, Golden, Line, arithmetic, ev
 from tests.corpus.planted import ROWS
 
 # Known limits of what was added to the corpus: right gradients that are accused, because a solver
-# stops early and its error is as smooth as a wrong gradient, or is off by percents; and the share of
-# those that cannot be told, most of them in half precision, which should be a hundredth one day.
+# stops early and its error is as smooth as that of a wrong gradient, or is off by percents; and the
+# share of those that cannot be told, most of them in half precision, which should be a hundredth.
 ACCUSED = {
     "adaptive steps | one gradient a millionth | 1",
     "adaptive steps | plain | 1",
