@@ -61,14 +61,11 @@ class Jumps(NamedTuple):
 
     The drift is per unit of distance: that is what a single entry moves if it moves by its size. If
     no jumps were found but most entries are off by next to nothing, there may be some farther away.
-    Errors are doubtful if those of most entries are small: a solver may cause them, with or without
-    jumps near by.
     """
 
     height: float = 0.0
     drift: float = 0.0
     may_be_far: bool = False
-    are_doubtful: bool = False
 
 
 def allow_for_jumps(
@@ -95,7 +92,7 @@ def allow_for_jumps(
         random = np.random.default_rng(0).choice([-1.0, 1.0], pairing.size)
         jumps = jumps_along(*line(random)[:2], cost.best.noise, 0.0 if anyway else size)
     if not jumps.drift:
-        return Jumps(may_be_far=are_tiny and are_slight and are_most, are_doubtful=are_most)
+        return Jumps(may_be_far=are_tiny and are_slight and are_most)
     for table in tables:
         drift = jumps.drift / sizes[table.positions]
         _grant(table, VERIFIED * largest[table.positions], ALLOWED * drift)

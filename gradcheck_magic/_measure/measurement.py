@@ -121,11 +121,9 @@ class Measurement:
         If they are next to nothing, they are not.
         """
         tables = self._tables if self.scan is None else self.scan.batches
-        if self.jumps.may_be_far:
-            return True
-        if not (self.jumps.drift or self.jumps.are_doubtful):
-            return False
-        return may_be_smooth(tables, cost, self._pairing, self.jumps)
+        if self.jumps.drift:
+            return may_be_smooth(tables, cost, self._pairing, self.jumps)
+        return self.jumps.may_be_far
 
     def judged(
         self, cost: Cost, *, is_slight: bool = False, blur: float = 0.0

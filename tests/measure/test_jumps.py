@@ -203,3 +203,23 @@ def test_without_jumps_an_unknown_cause_costs_no_search():
     check = check_gradients(params, wrong, lambda p: float(np.sum(np.sin(p["W"]) @ p["b"])))
     assert {diagnosis.cause for diagnosis in check.diagnoses} <= {Cause.UNKNOWN, Cause.UPSTREAM}
     assert check.n_evaluations < 100
+
+
+@pytest.mark.parametrize("size", [1e-3, 2e-2])
+@pytest.mark.parametrize("activation", [np.tanh, lambda z: np.maximum(z, 0)], ids=["tanh", "relu"])
+def test_small_errors_without_jumps_are_a_bug(activation, size):
+    """Neither bends nor kinks far away are taken for a solver, if most entries are slightly off."""
+    random = np.random.default_rng(0)
+    X, Y = random.normal(size=(20, 4)), random.normal(size=(20, 6))
+    params = {"W": random.normal(size=(4, 6)), "b": random.normal(size=6)}
+
+    def cost(p):
+        return float(np.mean((activation(X @ p["W"] + p["b"]) - Y) ** 2))
+
+    Z = X @ params["W"] + params["b"]
+    A = activation(Z)
+    dZ = 2 * (A - Y) / Y.size * (1 - A**2 if activation is np.tanh else Z > 0)
+    right = {"dW": X.T @ dZ, "db": dZ.sum(axis=0)}
+    wrong = {name: g * (1 + size * random.normal(size=g.shape)) for name, g in right.items()}
+    assert check_gradients(params, right, cost).verdict is Verdict.CORRECT
+    assert check_gradients(params, wrong, cost).verdict is Verdict.BUG
