@@ -105,8 +105,8 @@ class Parameter:
     @cached_property
     def magnitude(self) -> float:
         """The largest absolute value of its entries; 1.0 if all are zero, or if there are none."""
-        values = np.asarray(self.array, dtype=np.float64)
-        return max(float(values.max(initial=0.0)), -float(values.min(initial=0.0))) or 1.0
+        values = np.asarray(self.array)
+        return max(float(values.max(initial=0)), -float(values.min(initial=0))) or 1.0
 
     @cached_property
     def spread(self) -> float | None:
