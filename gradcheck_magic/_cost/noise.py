@@ -94,7 +94,8 @@ def measured_noise(around: Surroundings, precision: Precision) -> float:
             # Kinks, and parameters to which J is very sensitive, look like noise along the line.
             far = line.noise_at(spacing, criteria) or min(far, noise_in_steps(around, precision))
     if height > 0 and far <= ONLY_ROUNDED * height:
-        return height / 2 / NOISE_DEVIATIONS
+        # θ may be rounded as well, which no small step would show: a whole unit is granted.
+        return height / NOISE_DEVIATIONS
     return max(stored, near, far, height / 2)
 
 
