@@ -79,12 +79,12 @@ def measured_noise(around: Surroundings, precision: Precision) -> float:
     """
     line = _Line(around, precision)
     nearest = SPACING * float(np.finfo(precision.binding.dtype or around.theta.dtype).eps)
-    near = noise_level(line.values(nearest))
+    near = line.level(nearest)
     # However well J was computed, storing it loses half a unit in the last place.
     stored = precision.eps * abs(precision.value) / 2
     is_double = nearest < STEP_SPACING
     spacing, criteria = (STEP_SPACING, AT_STEP) if is_double else (WIDE_SPACING, WIDE)
-    far = noise_level(line.values(spacing))
+    far = line.level(spacing)
     is_flat = near == 0 and (len(line.seen) <= FEW_VALUES or not is_double)
     if is_flat:
         far, height = _noise_of_stairs(line)
@@ -109,7 +109,7 @@ def noise_of_large_steps(around: Surroundings, precision: Precision) -> float:
 
 def level_at_large_steps(around: Surroundings, precision: Precision) -> float:
     """Return the most that the noise can be at the distance of large steps: kinks look like it."""
-    return noise_level(_Line(around, precision).values(WIDE_SPACING))
+    return _Line(around, precision).level(WIDE_SPACING)
 
 
 class _Line:
@@ -177,7 +177,7 @@ def _noise_of_stairs(line: _Line) -> tuple[float, float]:
     if moved == line.value or not _jumps(line.at, (before, step), (line.value, moved)):
         return 0.0, 0.0
     spacings = dict.fromkeys(min(wider * step, max(step, WIDEST)) for wider in MULTIPLES)
-    noise = max(noise_level(line.values(spacing)) for spacing in spacings)
+    noise = max(line.level(spacing) for spacing in spacings)
     decimals = max(map(_decimals, line.seen))
     rounded = 10.0**-decimals if decimals < DECIMALS else 0.0
     # A multiple of 2⁻⁴ has four decimals, too.
