@@ -143,10 +143,12 @@ class _Line:
         """Return the noise at a distance; 0.0 if what looks like it may be something else.
 
         Most kinks are on one side of θ only, and what bends becomes less with a finer spacing, and
-        more with a wider one.
+        more with a wider one. Kinks right beside θ put θ alone off the line.
         """
         side, other = sorted([spacing, -spacing], key=self.level)
         values, level = self.values(side), self.level(side)
+        if noise_level(values[1:]) < criteria.part * level:
+            return 0.0
         # What is no kink on the other side is noise as well, and two estimates are better than one.
         if self.level(other) <= level / criteria.part:
             level = self.level(other)

@@ -93,6 +93,7 @@ SMOOTH = {
     "sin": math.sin,
     "exp": lambda x: math.exp(x / 3),
     "kink": lambda x: abs(x - 4 - 3e-8),
+    "kinks right beside": lambda x: x + abs(x - 4 - 4e-10) + abs(x - 4 + 8e-10),
     "wild": lambda x: math.sin(1e5 * x),
 }
 
