@@ -147,7 +147,8 @@ class _Line:
         """
         side, other = sorted([spacing, -spacing], key=self.level)
         values, level = self.values(side), self.level(side)
-        if noise_level(values[1:]) < criteria.part * level:
+        beside = max(noise_level(self.values(each)[1:]) for each in (side, other))
+        if SUSPICIOUS * beside < level:
             return 0.0
         # What is no kink on the other side is noise as well, and two estimates are better than one.
         if self.level(other) <= level / criteria.part:
