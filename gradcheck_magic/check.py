@@ -39,7 +39,7 @@ from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_fun
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.compare import Comparison
-from gradcheck_magic._measure.jumps import SMALL_BESIDE
+from gradcheck_magic._measure.jumps import SMALL_BESIDE, TINY
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._measure.repeatability import require_repeatable
@@ -371,18 +371,39 @@ def _reconsidered(
 ) -> tuple[Judged, Diagnoses]:
     """Return what is wrong, and why, if a solver that stops early may have a part in it.
 
-    Without a cause, it may be the solver alone. It may also hide a cause, which does not fit to all
-    digits: J is searched for jumps if less would be wrong, or a cause would fit, to two digits.
+    Without a cause, it may be the solver alone; or it hides the cause.
     """
-    if all(d.cause is Cause.UNKNOWN for d in found) and measurement.may_be_solver(cost):
-        return measurement.judged(cost, is_slight=measurement.jumps.may_be_far), ()
-    if measurement.scan is not None or not any(d.cause in WITHOUT_CAUSE for d in found):
-        return judged, found
+    causes = {d.cause for d in found}
+    if causes == {Cause.UNKNOWN} and measurement.jumps.may_be_far:
+        return measurement.judged(cost, is_slight=True), ()
+    if causes and causes <= WITHOUT_CAUSE and measurement.agrees_from_afar(cost):
+        return measurement.judged(cost), ()
+    if measurement.scan is None and causes & WITHOUT_CAUSE:
+        return _beside_a_solver(measurement, cost, diagnosed, judged, found)
+    return judged, found
+
+
+def _beside_a_solver(
+    measurement: Measurement,
+    cost: Cost,
+    diagnosed: Callable[..., Diagnoses],
+    judged: Judged,
+    found: Diagnoses,
+) -> tuple[Judged, Diagnoses]:
+    """Return what is wrong, and why, apart from the errors that a solver leaves.
+
+    A cause that explains all but tiny errors is taken. If it explains all but small ones, or if
+    less would be wrong without these, J must have jumps.
+    """
+    rough = measurement.judged(cost, blur=TINY)
+    told = diagnosed(*rough, evaluate=False, until=cost.deadline)
+    if told and not {d.cause for d in told} & WITHOUT_CAUSE:
+        return rough, diagnosed(*rough, until=cost.deadline)
     rough = measurement.judged(cost, blur=SMALL_BESIDE)
     told = diagnosed(*rough, evaluate=False, until=cost.deadline)
+    is_simple = told and not {d.cause for d in told} & (WITHOUT_CAUSE | SAYS_WHERE)
     now, before = ({name for d in each for name in d.names} for each in (told, found))
-    is_simple = all(d.cause not in WITHOUT_CAUSE | SAYS_WHERE for d in told)
-    if not (told and (is_simple or now < before) and measurement.finds_jumps(cost)):
+    if not ((is_simple or set() < now < before) and measurement.finds_jumps(cost)):
         return judged, found
     judged = measurement.judged(cost)
     if judged[0].verdict is not Verdict.BUG:

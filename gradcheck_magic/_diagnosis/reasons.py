@@ -122,6 +122,12 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
             f"`{cost.name}` jumps by up to {height:.1e} near θ, as a solver does that stops early: "
             f"{known}. Lower its tolerance, or let it make a fixed number of steps."
         )
+    if evidence.measurement.is_right_from_afar:
+        return (
+            f"Very close to θ, the slope of `{cost.name}` is not the one that it has over longer "
+            f"distances, and the gradient of {names} agrees with that: this is what a solver "
+            "leaves that stops early. Lower its tolerance, or let it make a fixed number of steps."
+        )
     if cost.is_single:
         return f"{carries}, in single precision: {known}. Compute the cost in float64."
     rounding = precision.eps / 2 * abs(precision.value)

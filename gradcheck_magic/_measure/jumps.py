@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import Pairing, largest_entry
+from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import VERIFIED
 
-__all__ = ["SMALL_BESIDE", "Jumps", "allow_for_jumps", "jumps_along", "may_be_smooth"]
+__all__ = ["SMALL_BESIDE", "TINY", "Jumps", "agree_from_afar", "allow_for_jumps", "jumps_along"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -34,15 +35,18 @@ Place = tuple[float, float]
 # largest.
 SMALL_ERROR, SMALL_BESIDE, MOST_OFF, TINY = 0.1, 0.03, 0.3, 3e-4
 # If the errors lead to no jump, and more of the entries are off than this, all of them are moved.
-# If that leads to none either, and the errors are tiny, there may be some farther away.
+# If that leads to none either, and the errors are tiny, there may be some farther away. Entries do
+# not count if their error bars would hide a typical error.
 HALF = 0.5
 # The gradient of a J with jumps may be off by this many times the drift that they cause; it is then
 # known to no more than three digits. Jumps are TOO_LOW to count if they would have to cause so many
 # times their drift.
 ALLOWED, TOO_LOW = 3.0, 200.0
 # A solver's error may also be smooth, and larger than its jumps tell. Then J has another slope over
-# long distances, which takes so many pairs: it is the same if it differs by this part of an error.
-PAIRS, SAME_FAR = 12, 0.1
+# long distances, which takes so many pairs: slopes are the same if they differ by these parts of an
+# error. Without a jump, it must be that of the gradient over two parts of the reach; or two pairs
+# show already that it is not.
+PAIRS, SAME_FAR, AS_GIVEN, PARTS = 12, 0.1, 0.3, (1 / 8, 1 / 32)
 # J is followed until an entry has moved by this part of its size, or J by CHANGES of its own. A
 # solver without a limit may never end farther away.
 MOVED, CHANGES = 1.0, 2.0
@@ -79,45 +83,67 @@ def allow_for_jumps(
         return Jumps()
     gradients = zip(pairing.checked, pairing.gradients, strict=True)
     largest = np.concatenate([np.full(p.size, largest_entry(g)) for p, g in gradients])
-    n_off, are_tiny, are_slight = _small_errors(tables, largest)
-    if not (anyway or (n_off and (are_tiny or n_off > MOST_OFF * pairing.size))):
+    small = _small_errors(MeasuredEntries.joined(tables), largest)
+    if not (anyway or (small.n_off and (small.are_tiny or small.share > MOST_OFF))):
         return Jumps()
-    sizes, are_most = _sizes(cost, pairing), n_off > HALF * pairing.size
+    sizes, are_most = _sizes(cost, pairing), small.share > HALF
     errors, slopes = _per_size(tables, sizes, largest)
     size, jumps = float(np.linalg.norm(errors)), Jumps()
     line = partial(_line, cost, pairing, sizes, slopes)
     if size and not anyway:
         jumps = jumps_along(*line(errors / size)[:2], cost.best.noise, size)
-    if not jumps.drift and (are_tiny or are_most or anyway):
+    if not jumps.drift and (small.are_tiny or are_most or anyway):
         random = np.random.default_rng(0).choice([-1.0, 1.0], pairing.size)
         jumps = jumps_along(*line(random)[:2], cost.best.noise, 0.0 if anyway else size)
     if not jumps.drift:
-        return Jumps(may_be_far=are_tiny and are_slight and are_most)
+        return Jumps(may_be_far=small.are_tiny and small.are_slight and are_most)
     for table in tables:
         drift = jumps.drift / sizes[table.positions]
         _grant(table, VERIFIED * largest[table.positions], ALLOWED * drift)
     return jumps
 
 
-def may_be_smooth(
+def agree_from_afar(
     tables: Sequence[MeasuredEntries], cost: Cost, pairing: Pairing, jumps: Jumps
 ) -> bool:
-    """Dispute errors that a solver may also cause between its jumps; return whether any are.
+    """Dispute errors that J does not have over long distances; return whether any are disputed.
 
-    They are not if J has the same slope over distances that are long beside those between jumps.
+    A solver may also cause errors between its jumps, and these may be large. If J jumps, the slope
+    over distances that are long beside those between jumps is then another one. If no jump was
+    found, it must be that of the gradient under test.
     """
     sizes = _sizes(cost, pairing)
     errors, slopes = _per_size(tables, sizes, np.full(pairing.size, math.inf))
-    size = float(np.linalg.norm(errors))
-    if not size:
+    with np.errstate(over="ignore"):
+        size = float(np.linalg.norm(errors))
+    if not 0.0 < size < math.inf:
         return False
     along, reach, slope = _line(cost, pairing, sizes, slopes, errors / size)
-    far, bar = _slope_over(along, reach / 2, jumps.height)
-    if abs(far - slope) + bar <= SAME_FAR * size:
-        return False
+    if jumps.drift:
+        far, bar = _slope_over(along, reach / 2, jumps.height)
+        agree = abs(far - slope) + bar > SAME_FAR * size
+    else:
+        # At a kink, J has another slope farther away, too.
+        agree = not any(np.any(table.is_off & table.kinked) for table in tables)
+        agree = agree and _is_as_given(along, reach, slope - size, size)
     for table in tables:
-        table.disputed[:] |= table.is_off
-    return True
+        table.disputed[:] |= table.is_off & agree
+    return agree
+
+
+def _is_as_given(along: Along, reach: float, given: float, off: float) -> bool:
+    """Return True if J has the slope that is given over long distances, to a part of an error."""
+    length, here = reach * min(PARTS), along(0.0)
+    moved = [(d, along(-d), along(d)) for d in (length / 2, length)]
+    near, far = ((plus - minus) / (2 * d) for d, minus, plus in moved)
+    # Where J bends on the way to where it is straight again, its slopes on both sides differ.
+    gap, farther = ((plus - 2 * here + minus) / d for d, minus, plus in moved)
+    if max(abs((4 * near - far) / 3 - given), abs(2 * gap - farther)) > off / 2:
+        return False
+    # Any bounded function has far slopes that are nearly zero.
+    enough = AS_GIVEN * min(off, abs(given))
+    over = (_slope_over(along, part * reach, 0.0) for part in PARTS)
+    return all(abs(slope - given) + bar <= enough for slope, bar in over)
 
 
 def _slope_over(along: Along, reach: float, height: float) -> tuple[float, float]:
@@ -140,21 +166,35 @@ def _grant(table: MeasuredEntries, granted: Vector, allowed: Vector) -> None:
     table.disputed[:] &= off > allowed
 
 
-def _small_errors(tables: Sequence[MeasuredEntries], largest: Vector) -> tuple[int, bool, bool]:
-    """Return how many entries are off, 0 if any is by much; and if they are off by little.
+class _SmallErrors(NamedTuple):
+    """How many entries are off, none if any is off by much, and by how little they are.
 
-    That is, beside the largest entry of their parameter, and beside themselves.
+    The share is that of the entries of which an error of that kind would be seen. Errors are tiny
+    beside the largest entry of their parameter, and slight beside the entry itself.
     """
-    n_off, are_tiny, are_slight = 0, True, True
-    for table in tables:
-        off, is_off = np.abs(table.analytic - table.numerical), table.is_off
-        beside = largest[table.positions]
-        if np.any(is_off & ~_is_small(table, beside)):
-            return 0, False, False
-        n_off += int(np.count_nonzero(is_off))
-        are_tiny &= not np.any(is_off & (off > TINY * beside))
-        are_slight &= not np.any(is_off & (off > SMALL_ERROR * np.abs(table.numerical)))
-    return n_off, are_tiny, are_slight
+
+    n_off: int = 0
+    share: float = 0.0
+    are_tiny: bool = False
+    are_slight: bool = False
+
+
+def _small_errors(measured: MeasuredEntries, largest: Vector) -> _SmallErrors:
+    """Return what is small about the errors, given the largest entries beside all entries."""
+    off, is_off = np.abs(measured.analytic - measured.numerical), measured.is_off
+    beside = largest[measured.positions]
+    if not is_off.any() or np.any(is_off & ~_is_small(measured, beside)):
+        return _SmallErrors()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = (off / beside)[is_off]
+    hidden = ~is_off & (CLEAR * measured.uncertainty > np.median(parts) * beside)
+    n_off = int(np.count_nonzero(is_off))
+    return _SmallErrors(
+        n_off,
+        n_off / (len(largest) - int(np.count_nonzero(hidden))),
+        bool(np.max(parts) <= TINY),
+        not np.any(is_off & (off > SMALL_ERROR * np.abs(measured.numerical))),
+    )
 
 
 def _is_small(table: MeasuredEntries, beside: Vector) -> Mask:

@@ -9,7 +9,7 @@ from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.central_differences import default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
-from gradcheck_magic._measure.jumps import Jumps, allow_for_jumps, may_be_smooth
+from gradcheck_magic._measure.jumps import Jumps, agree_from_afar, allow_for_jumps
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.meeting_kinks import part_kinks
 from gradcheck_magic._measure.refine import measure
@@ -45,6 +45,8 @@ class Measurement:
         chose, or if a full check takes next to no time.
     jumps : Jumps
         The jumps of J that were found, if small errors made it worthwhile to look for them.
+    is_right_from_afar : bool
+        True if J has over long distances the slope that the gradient says, but not near θ.
     scan : Scan or None
         The findings of the scan, in that mode.
     """
@@ -53,6 +55,7 @@ class Measurement:
         self.epsilon = default_step(8) if epsilon is None else epsilon
         self.choice = ""
         self.jumps = Jumps()
+        self.is_right_from_afar = False
         self.scan: Scan | None = planned_scan(pairing) if mode == "scan" else None
         self._requested_mode = mode
         self._pairing = pairing
@@ -115,15 +118,14 @@ class Measurement:
             self.jumps = allow_for_jumps(self._tables, cost, self._pairing, anyway=True)
         return self.jumps.height > 0
 
-    def may_be_solver(self, cost: Cost) -> bool:
-        """Return True if errors without a cause may be those of a solver; then they are disputed.
-
-        If they are next to nothing, they are not.
-        """
+    def agrees_from_afar(self, cost: Cost) -> bool:
+        """Return True if J may have no errors over long distances; then they are disputed."""
+        if self.scan is not None and not self.jumps.drift:
+            return False
         tables = self._tables if self.scan is None else self.scan.batches
-        if self.jumps.drift:
-            return may_be_smooth(tables, cost, self._pairing, self.jumps)
-        return self.jumps.may_be_far
+        agrees = agree_from_afar(tables, cost, self._pairing, self.jumps)
+        self.is_right_from_afar = agrees and not self.jumps.drift
+        return agrees
 
     def judged(
         self, cost: Cost, *, is_slight: bool = False, blur: float = 0.0

@@ -57,6 +57,6 @@ def test_the_search_for_the_cause_ends_in_time(clock, monkeypatch):
     assert check.notes[-1].startswith("The check was stopped early, and so was the search")
     asked.clear()
     whole = check_gradients(w, 3 * w, square, mode="full")
-    # Each is asked once more, whether it would fit to two digits.
-    assert len(asked) == 2 * len(causes)
+    # Each is asked again, whether it would fit but for tiny errors, and then for small ones.
+    assert len(asked) == 3 * len(causes)
     assert not any("stopped" in note for note in whole.notes)

@@ -66,7 +66,12 @@ def evidence(
     )  # fmt: skip
     comparison = compare(pairing, measured, SINGLE_PRECISION if itemsize < 8 else DOUBLE_PRECISION)
     measurement = SimpleNamespace(
-        epsilon=1e-7, scan=None, is_done=not stopped, so_far=stopped, jumps=Jumps()
+        epsilon=1e-7,
+        scan=None,
+        is_done=not stopped,
+        so_far=stopped,
+        jumps=Jumps(),
+        is_right_from_afar=False,
     )
     stop = KeyboardInterrupt() if stopped else None
     return Evidence(pairing, cost, measurement, comparison, measured, (None,) * diagnosed, stop)

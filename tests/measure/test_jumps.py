@@ -111,6 +111,51 @@ def test_a_small_error_of_a_smooth_cost_is_not_excused():
     assert found.verdict is Verdict.BUG
 
 
+X = np.linspace(0.5, 2.0, 7)
+
+
+def teeth(x):
+    """Return sines that are too steep by a third, and jump back after each 3e-3."""
+    return float(np.sum(np.sin(x) + 0.3 * ((x / 3e-3 + 0.2) % 1.0) * 3e-3))
+
+
+def bend(x):
+    """Return sines and hyperbolas that are as straight as absolute values after 1e-5."""
+    return float(np.sum(np.sin(x) + np.hypot(x - X + 1e-5, 1e-5)))
+
+
+def test_large_errors_that_end_very_near():
+    """The slope over long distances is that of the gradient: a solver may look like that."""
+    found = check_gradients(X, np.cos(X), teeth)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    (reason,) = found.reasons
+    assert reason == (
+        "Very close to θ, the slope of `teeth` is not the one that it has over longer distances, "
+        "and the gradient of `params` agrees with that: this is what a solver leaves that stops "
+        "early. Lower its tolerance, or let it make a fixed number of steps."
+    )
+
+
+@pytest.mark.parametrize(
+    ("grad", "cost"),
+    [
+        pytest.param(0.7 * np.cos(X), teeth, id="as wrong far away"),
+        pytest.param(np.cos(X), bend, id="HARD: a sharp bend, and straight beyond"),
+        pytest.param(0 * X, bend, id="HARD: nothing, and far slopes are smaller"),
+    ],
+)
+def test_large_errors_that_remain(grad, cost):
+    assert check_gradients(X, grad, cost).verdict is Verdict.BUG
+
+
+def test_tiny_errors_that_noise_hides_in_most_entries():
+    """Those that are known are all off, so it may be a solver in which no jumps are found."""
+    errors = 1e-5 * np.array([3.0, -3.0, 1.0, -1.0, 3.0, -1.0, 1.0])
+    found = check_gradients(X, np.cos(X) + errors, lambda x: float(1e4 + np.sum(np.sin(x))))
+    assert found.verdict is Verdict.INSPECT
+    assert found.parameters[0].n_wrong == 0
+
+
 def newton(tolerance):
     """Return θ = z of z³ + a z = c, and the derivatives of Σ z² by a and by c."""
 
