@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,6 +104,7 @@ def compare(
     measured: MeasuredEntries,
     tolerance: Tolerance,
     scan: Scan | None = None,
+    together: Collection[str] = (),
     *,
     is_slight: bool = False,
 ) -> Comparison:
@@ -112,6 +114,7 @@ def compare(
     entry that agrees is known well enough, or not. The verdicts follow from that and not from the
     difference. After a scan they also depend on what the residuals of each parameter leave open. If
     all errors are slight, they are worth inspecting, whatever they are in units of their entries.
+    Parameters may also be wrong if their entries are taken `together`: these are given by name.
     """
     analytic, numerical = measured.analytic, measured.numerical
     lost = _lost_in_rounding(pairing, measured, scan)
@@ -132,7 +135,9 @@ def compare(
     masks = wrong, inspect, unknown
     parts = list(measured.parts(pairing))
     checks = [_parameter_check(*part, measured, masks) for part in parts]
+    checks = [replace(c, verdict=Verdict.BUG) if c.name in together else c for c in checks]
     verdict, difference = _verdict(masks), (_difference(measured, slice(None)), 0.0)
+    verdict = Verdict.BUG if together else verdict
     sizes = np.fmax(np.abs(analytic), np.abs(numerical))
     is_zero = bool(np.all((sizes <= measured.uncertainty) & ~measured.kinked))
     if scan is not None:

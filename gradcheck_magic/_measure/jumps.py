@@ -9,7 +9,7 @@ solver's, there are jumps that take them back; if they are the gradient's, there
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import Pairing, largest_entry
 from gradcheck_magic._measure.central_differences import CLEAR
+from gradcheck_magic._measure.lines import Along, along_line
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import VERIFIED
 
@@ -26,7 +27,6 @@ __all__ = ["SMALL_BESIDE", "TINY", "Jumps", "agree_from_afar", "allow_for_jumps"
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Along = Callable[[float], float]
 # A place on a line, and J there, or the height of its jump.
 Place = tuple[float, float]
 
@@ -227,17 +227,10 @@ def _line(
     cost: Cost, pairing: Pairing, sizes: Vector, slopes: Vector, line: Vector
 ) -> tuple[Along, float, float]:
     """Return J along a line through θ, given in units of the sizes, its reach, and its slope."""
-    theta = pairing.parameters.theta().astype(np.float64)
-    moves = np.zeros_like(theta)
-    moves[pairing.indices] = line * sizes
     reach, slope = float(MOVED / np.max(np.abs(line))), float(slopes @ line)
     if slope:
         reach = min(reach, CHANGES * cost.scale / abs(slope))
-    return partial(_at, cost, theta, moves), reach, slope
-
-
-def _at(cost: Cost, theta: Vector, moves: Vector, distance: float) -> float:
-    return cost.at(theta + distance * moves)
+    return along_line(cost, pairing, line * sizes), reach, slope
 
 
 def jumps_along(along: Along, reach: float, noise: float, slope: float) -> Jumps:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.request import Mode
@@ -14,6 +16,8 @@ from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.meeting_kinks import part_kinks
 from gradcheck_magic._measure.refine import measure
 from gradcheck_magic._measure.scan import Scan, Scanner, planned_scan
+from gradcheck_magic._measure.together import Together, wrong_together
+from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import duration, some_were
 
 __all__ = ["FULL_LIMIT", "Measurement"]
@@ -47,6 +51,8 @@ class Measurement:
         The jumps of J that were found, if small errors made it worthwhile to look for them.
     is_right_from_afar : bool
         True if J has over long distances the slope that the gradient says, but not near θ.
+    together : dict
+        The parameters, by name, that only their entries together prove to be wrong.
     scan : Scan or None
         The findings of the scan, in that mode.
     """
@@ -56,6 +62,7 @@ class Measurement:
         self.choice = ""
         self.jumps = Jumps()
         self.is_right_from_afar = False
+        self.together: dict[str, Together] = {}
         self.scan: Scan | None = planned_scan(pairing) if mode == "scan" else None
         self._requested_mode = mode
         self._pairing = pairing
@@ -108,6 +115,16 @@ class Measurement:
         self.jumps = allow_for_jumps(tables, cost, self._pairing)
         if self.scan is not None:
             self.scan.judge_again()
+        else:
+            self._take_together(cost)
+
+    def _take_together(self, cost: Cost) -> None:
+        """Look for errors that are too small, or too badly known, to be seen one by one."""
+        comparison, measured = self.judged(cost)
+        # Jumps, and kinks that meet, change the slope along a line more than that of an entry.
+        is_blurred = self.jumps.drift or np.any(measured.kinked & measured.disputed)
+        if comparison.verdict is Verdict.INCONCLUSIVE and not is_blurred:
+            self.together = wrong_together(measured, comparison.unknown, cost, self._pairing)
 
     def finds_jumps(self, cost: Cost) -> bool:
         """Search J for jumps, whatever the errors are; return True if it has some.
@@ -136,7 +153,8 @@ class Measurement:
         """
         measured = self._measured.blurred(blur, self._pairing) if blur else self._measured
         tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
-        return compare(self._pairing, measured, tolerance, self.scan, is_slight=is_slight), measured
+        known = self.scan, self.together
+        return compare(self._pairing, measured, tolerance, *known, is_slight=is_slight), measured
 
     @property
     def _measured(self) -> MeasuredEntries:

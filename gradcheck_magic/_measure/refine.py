@@ -49,6 +49,7 @@ __all__ = [
     "VERIFIED",
     "Refinement",
     "SteppedEntries",
+    "expected_scale",
     "measure",
     "measure_parameter",
     "noise_of_pair",
