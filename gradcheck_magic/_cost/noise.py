@@ -145,24 +145,26 @@ class _Line:
         Most kinks are on one side of θ only, and what bends becomes less with a finer spacing, and
         more with a wider one. Kinks right beside θ put θ alone off the line.
         """
-        side, other = sorted([spacing, -spacing], key=self.level)
-        values, level = self.values(side), self.level(side)
-        beside = max(noise_level(self.values(each)[1:]) for each in (side, other))
-        if SUSPICIOUS * beside < level:
-            return 0.0
-        # What is no kink on the other side is noise as well, and two estimates are better than one.
-        if self.level(other) <= level / criteria.part:
-            level = self.level(other)
+        sides, factor = (spacing, -spacing), criteria.factor
+        values = self.values(min(sides, key=self.level))
         rise, most = abs(values[-1] - values[0]), criteria.most * max(map(abs, values))
-        if not (level > 0 and rise < most):
+        level, beside = self._on_both(spacing), max(noise_level(self.values(s)[1:]) for s in sides)
+        if not (0 < level <= SUSPICIOUS * beside and rise < most):
             return 0.0
-        finer = self.level(spacing / criteria.factor)
+        finer, finest = (self._on_both(spacing / factor**k) for k in (1, 2))
         is_visible = criteria.visible * level * len(values) < rise
-        if is_visible and finer > criteria.part * level:
-            return level
         # The level of bends grows at least as fast as the distance, and that of noise does not.
-        is_bounded = self.level(criteria.factor * side) <= criteria.factor * finer
-        return level if is_bounded else 0.0
+        is_noise = (
+            (is_visible and finer > criteria.part * level)
+            or max(level, finer) < factor * finest
+            or self._on_both(factor * spacing) <= factor * finer
+        )
+        levels = [self.level(side / part) for side in sides for part in (1, factor)]
+        return float(np.median(levels)) if is_noise else 0.0
+
+    def _on_both(self, spacing: float) -> float:
+        """Return the level on both sides of θ, as a geometric mean."""
+        return math.sqrt(self.level(spacing) * self.level(-spacing))
 
 
 def _noise_of_stairs(line: _Line) -> tuple[float, float]:
