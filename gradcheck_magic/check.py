@@ -38,10 +38,8 @@ from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_function
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
-from gradcheck_magic._measure.compare import Comparison
 from gradcheck_magic._measure.jumps import SMALL_BESIDE, TINY
-from gradcheck_magic._measure.measured_entries import MeasuredEntries
-from gradcheck_magic._measure.measurement import Measurement
+from gradcheck_magic._measure.measurement import Judged, Measurement
 from gradcheck_magic._measure.repeatability import require_repeatable
 from gradcheck_magic._result.cause import Cause, Diagnosis
 from gradcheck_magic._result.gradient_check import GradientCheck
@@ -57,7 +55,6 @@ CONCLUDING = 3.0
 WITHOUT_CAUSE, SAYS_WHERE = {Cause.UNKNOWN, Cause.UPSTREAM}, {Cause.ENTRIES, Cause.SLICE}
 
 Diagnoses = tuple[Diagnosis, ...]
-Judged = tuple[Comparison, MeasuredEntries]
 
 
 @frames_released
@@ -333,6 +330,7 @@ def _check_at(
     diagnosed = partial(
         diagnose,
         pairing,
+        measurement=measurement,
         numbers=partial(NotebookNumbers, request.cost_function, names, pairing, request.grads),
         cost=cost,
         previous=None if point else request.previous,
@@ -346,14 +344,13 @@ def _check_at(
             measurement.run(cost, request.seed)
             judged = measurement.judged(cost)
             require_repeatable(cost, pairing, judged, measurement.epsilon, measurement.scan)
-            diagnoses = diagnosed(*judged, scan=measurement.scan, until=cost.deadline)
+            judged = measurement.taken_together(cost, judged)
+            diagnoses = diagnosed(*judged, until=cost.deadline)
             judged, diagnoses = _reconsidered(measurement, cost, diagnosed, judged, diagnoses)
             stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
     except (KeyboardInterrupt, OutOfTime) as stop:
         judged = measurement.judged(cost)
-        diagnoses = diagnosed(
-            *judged, scan=measurement.scan, evaluate=False, until=request.deadline
-        )
+        diagnoses = diagnosed(*judged, evaluate=False, until=request.deadline)
         # Its traceback would keep this frame alive, and everything in it.
         stopped = stop.with_traceback(None)
     check = conclude(Evidence(pairing, cost, measurement, *judged, diagnoses, stopped), started)

@@ -38,12 +38,13 @@ from gradcheck_magic._diagnosis.finding import Case, Finding
 from gradcheck_magic._diagnosis.layers import Layers
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sides
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
-from gradcheck_magic._diagnosis.scan_reasons import unlocated
+from gradcheck_magic._diagnosis.unlocated import unlocated
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.compare import Comparison
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
+from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._measure.scan import Scan
 from gradcheck_magic._result.cause import Diagnosis
 from gradcheck_magic._result.gradient_check import GradientCheck
@@ -65,13 +66,13 @@ def diagnose(
     comparison: Comparison,
     measured: MeasuredEntries,
     *,
+    measurement: Measurement,
     numbers: Callable[[], NotebookNumbers],
     cost: Cost,
     evaluate: bool = True,
     until: float = math.inf,
     previous: GradientCheck | None = None,
     before: NDArray[Any] | None = None,
-    scan: Scan | None = None,
 ) -> tuple[Diagnosis, ...]:
     """Name the cause for every parameter that has wrong entries.
 
@@ -80,10 +81,10 @@ def diagnose(
     hypotheses that need more evaluations. No further cause is tried after the time `until`,
     according to `time.perf_counter`.
     """
-    elsewhere = () if scan is None else tuple(unlocated(pairing, comparison, scan, cost.name))
+    elsewhere = tuple(unlocated(pairing, comparison, measurement, cost.name))
     if not (comparison.wrong.any() or comparison.inspect.any()):
         return elsewhere
-    mismatches = tuple(_mismatches(pairing, comparison, measured, scan))
+    mismatches = tuple(_mismatches(pairing, comparison, measured, measurement.scan))
     case = Case(
         pairing,
         mismatches,

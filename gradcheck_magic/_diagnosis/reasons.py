@@ -42,7 +42,8 @@ def reasons(evidence: Evidence) -> Iterator[str]:
     elif evidence.scan is None:
         if evidence.verdict is Verdict.INSPECT and not evidence.diagnoses:
             yield _slightly_off(evidence)
-        if evidence.verdict is not textbook_verdict(evidence.comparison.difference[0]):
+        is_known = evidence.comparison.wrong.any() or not evidence.measurement.together
+        if is_known and evidence.verdict is not textbook_verdict(evidence.comparison.difference[0]):
             yield _why_not_textbook(evidence)
 
 

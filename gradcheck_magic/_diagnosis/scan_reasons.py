@@ -6,39 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 
 from gradcheck_magic._diagnosis.evidence import Evidence
-from gradcheck_magic._inputs.pairing import Pairing
-from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison
+from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION
 from gradcheck_magic._measure.residuals import Residual
 from gradcheck_magic._measure.scan import ParameterScan, Scan
-from gradcheck_magic._result.cause import Cause, Diagnosis
 from gradcheck_magic._result.parameter_check import WrongRegion
 from gradcheck_magic._result.verdict import Verdict, textbook_verdict
 from gradcheck_magic._wording import listed
 
-__all__ = ["scan_reasons", "unlocated"]
-
-
-def unlocated(
-    pairing: Pairing, comparison: Comparison, scan: Scan, cost_name: str
-) -> Iterator[Diagnosis]:
-    """Yield a diagnosis for each gradient that is wrong, but in no entry that was measured."""
-    parts = zip(scan.parameters, comparison.parameters, pairing.gradient_names, strict=True)
-    for each, check, gradient_name in parts:
-        rest = each.rest
-        if not (each.is_proven_wrong and rest is not None) or check.n_wrong:
-            continue
-        n_right = len(each.sampled.ks)
-        sampled = (
-            f": none of the {n_right:,} that were measured individually" if n_right > 1 else ""
-        )
-        yield Diagnosis(
-            Cause.UNKNOWN,
-            (check.name,),
-            f"`{gradient_name}` is wrong: along a random direction in `{check.name}`, the slope of "
-            f"`{cost_name}` is {rest.slope:.4g}, but {rest.slope - rest.value:.4g} according to "
-            f"the gradient. Which entries are wrong is not known{sampled}.",
-            {"n_wrong": 0},
-        )
+__all__ = ["scan_reasons"]
 
 
 def scan_reasons(evidence: Evidence, scan: Scan) -> Iterator[str]:

@@ -20,7 +20,10 @@ from gradcheck_magic._measure.together import Together, wrong_together
 from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import duration, some_were
 
-__all__ = ["FULL_LIMIT", "Measurement"]
+__all__ = ["FULL_LIMIT", "Judged", "Measurement"]
+
+# The judgement of a gradient, and what it was judged by.
+Judged = tuple[Comparison, MeasuredEntries]
 
 # The longest time that a full check may be expected to take, in seconds; a scan is made otherwise.
 FULL_LIMIT = 20.0
@@ -115,16 +118,15 @@ class Measurement:
         self.jumps = allow_for_jumps(tables, cost, self._pairing)
         if self.scan is not None:
             self.scan.judge_again()
-        else:
-            self._take_together(cost)
 
-    def _take_together(self, cost: Cost) -> None:
-        """Look for errors that are too small, or too badly known, to be seen one by one."""
-        comparison, measured = self.judged(cost)
+    def taken_together(self, cost: Cost, judged: Judged) -> Judged:
+        """Look for errors that are too badly known to be seen one by one; return what is wrong."""
+        comparison, measured = judged
         # Jumps, and kinks that meet, change the slope along a line more than that of an entry.
         is_blurred = self.jumps.drift or np.any(measured.kinked & measured.disputed)
-        if comparison.verdict is Verdict.INCONCLUSIVE and not is_blurred:
+        if self.scan is None and comparison.verdict is Verdict.INCONCLUSIVE and not is_blurred:
             self.together = wrong_together(measured, comparison.unknown, cost, self._pairing)
+        return self.judged(cost) if self.together else judged
 
     def finds_jumps(self, cost: Cost) -> bool:
         """Search J for jumps, whatever the errors are; return True if it has some.
@@ -144,9 +146,7 @@ class Measurement:
         self.is_right_from_afar = agrees and not self.jumps.drift
         return agrees
 
-    def judged(
-        self, cost: Cost, *, is_slight: bool = False, blur: float = 0.0
-    ) -> tuple[Comparison, MeasuredEntries]:
+    def judged(self, cost: Cost, *, is_slight: bool = False, blur: float = 0.0) -> Judged:
         """Judge the analytic gradient by what was measured, as far as that got.
 
         The error bars are at least a `blur` times the largest entry of each parameter.

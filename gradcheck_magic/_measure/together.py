@@ -28,7 +28,7 @@ Mask = NDArray[np.bool_]
 # those of one: kinks may make a bar too narrow, but hardly on both lines.
 PROVEN = 3.5
 # The first steps, in units of the expected scales, the least one, and the most.
-STEPS, LEAST_STEP, MOST_STEPS = (0.4, 0.1, 0.025, 0.00625), 1e-9, 8
+STEPS_TOGETHER, LEAST_TOGETHER, MOST_TOGETHER = (0.4, 0.1, 0.025, 0.00625), 1e-9, 8
 
 
 class Together(NamedTuple):
@@ -67,7 +67,8 @@ class _Errors:
 
     def disagreement(self, rows: slice) -> Together | None:
         """Return the slope along the errors of some rows, if the given one is beyond any doubt."""
-        size = float(np.linalg.norm(self._errors[rows]))
+        with np.errstate(over="ignore"):
+            size = float(np.linalg.norm(self._errors[rows]))
         if not 0.0 < size < np.inf:
             return None
         part = self._errors[rows] / size
@@ -85,10 +86,10 @@ class _Errors:
     def _ladder(self, along: Along) -> Ladder:
         """Return a ladder of steps along a line."""
         best = self._cost.best
-        ladder = Ladder(1.0, LEAST_STEP, abs(best.value))
-        steps = iter(STEPS)
-        for _ in range(MOST_STEPS):
-            step = next(steps, None) or ladder.next_step(STEPS[-1])
+        ladder = Ladder(1.0, LEAST_TOGETHER, abs(best.value))
+        steps = iter(STEPS_TOGETHER)
+        for _ in range(MOST_TOGETHER):
+            step = next(steps, None) or ladder.next_step(STEPS_TOGETHER[-1])
             if step is None:
                 break
             minus, plus, taken = (np.array([x]) for x in (along(-step), along(step), step))

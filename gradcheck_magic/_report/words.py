@@ -74,19 +74,18 @@ def parameter_verdict(check: ParameterCheck) -> str:
         # The row already begins with the name.
         places = [r.label.removeprefix(check.name) or "everywhere" for r in check.regions]
         return f"wrong, {listed(places, 3, code=False)}"
-    if check.is_scanned and is_wrong and not check.n_wrong:
+    if is_wrong and not check.n_wrong:
         return "wrong, entries not located"
     if check.is_scanned and is_wrong:
         return f"wrong, {entries_text(check.n_wrong)} found"
     if check.n_measured < check.size and not check.is_scanned:
         wrong = f"wrong, {check.n_wrong:,}, " if check.n_wrong else ""
         return f"{wrong}{check.n_measured:,} of {check.size:,} measured"
-    if is_wrong and check.n_wrong:
+    if is_wrong:
         return f"wrong, {check.n_wrong:,} of {check.size:,}"
     return {
         Verdict.CORRECT: "agrees",
         Verdict.INSPECT: "inspect",
-        Verdict.BUG: "differs",
         Verdict.INCONCLUSIVE: "cannot tell",
     }[check.verdict]
 

@@ -71,6 +71,7 @@ def evidence(
         is_done=not stopped,
         so_far=stopped,
         jumps=Jumps(),
+        together={},
         is_right_from_afar=False,
     )
     stop = KeyboardInterrupt() if stopped else None
