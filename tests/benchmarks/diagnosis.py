@@ -4,7 +4,8 @@
 
 **The rule.** A cause *can be told from its neighbours* if
 
-0. the verdict is not "cannot tell": the benchmark of the verdicts counts those;
+0. the verdict is not "cannot tell", which the benchmark of the verdicts counts, and some entry is
+   wrong by itself, not only all of them together;
 1. differences can see it (`tests/corpus/seeable.py`) in at least two entries that are on no kink,
    each to a thousandth of its error. One entry is always some factor of another, and some multiple
    of its parameter, so that sign, factor and regularisation of a 1 × 1 parameter cannot be told
@@ -529,7 +530,7 @@ def is_true_anyway(plan, diagnosis) -> bool:
 def judged(plan, case, check) -> Row:
     """Return the row of one case."""
     diagnoses, what = check.diagnoses, planted(plan, case)
-    silent = check.verdict is Verdict.INCONCLUSIVE
+    silent = check.verdict in {Verdict.INCONCLUSIVE, Verdict.BUG} and not check.wrong.any()
     told = what is not None and not silent and can_be_told(case, what)
     first = _first(case, what, diagnoses)
     named = first is not None and what is not None and what.names(first)
@@ -538,7 +539,7 @@ def judged(plan, case, check) -> Row:
         family=case.family,
         label=what.label if told else "",
         simple=_simple_label(plan, what) if told else "",
-        found=first.cause.name if first else "no verdict" if silent else "nothing",
+        found="no verdict" if silent else first.cause.name if first else "nothing",
         sentence=first.sentence if first else "",
         named=named,
         wrong=any(not (is_true_anyway(plan, d) or (what and what.names(d))) for d in diagnoses),
@@ -680,7 +681,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     told = sum(bool(row.label) for row in rows)
     silent = sum(row.found == "no verdict" for row in rows)
-    say(f"{len(rows)} wrong gradients, {silent} of them without a verdict")
+    say(f"{len(rows)} wrong gradients, {silent} of them without a wrong entry")
     say(f"in {told} the cause can be told from its neighbours")
     show_causes(rows)
     show_boundaries(rows)

@@ -13,20 +13,16 @@ pytest.importorskip("autograd")
 
 from gradcheck_magic._diagnosis.conclude import has_failed
 from tests.benchmarks.diagnosis import can_be_told, goals, judged, planted
+from tests.corpus.family import STOPS_EARLY
 from tests.corpus.generate import kind
 from tests.corpus.golden import GOLDEN, Comparison, Golden, Line, arithmetic, everything
 from tests.corpus.planted import ROWS
 
-# Known limits of what was added to the corpus: right gradients that are accused, because a solver
-# stops early and its error is as smooth as that of a wrong gradient, or is off by percents; and the
-# share of those that cannot be told, most of them in half precision, which should be a hundredth.
-ACCUSED = {
-    "adaptive steps | one gradient a millionth | 1",
-    "adaptive steps | plain | 1",
-    "adaptive steps | regularised | 1",
-    "conjugate gradients | offset 1e4 | 0",
-}
-UNSURE_SHARE = 0.03
+# Known limits of what was added to the corpus. A solver stops early, and its slope is off by 0.3 %,
+# with no jump within reach: the cost has that slope. And the share of gradients that cannot be told,
+# most of them in half precision or beside a solver; of the whole corpus it is a hundredth.
+ACCUSED = {"conjugate gradients | one gradient a millionth | 1"}
+UNSURE_SHARE = 0.02
 # The regimes in which the diagnoses are judged.
 REGIMES = ["plain", "plain, another size", "regularised", "offset 1e4", "single precision"]
 
@@ -77,7 +73,14 @@ def test_no_right_gradient_is_accused(of_the_corpus):
 
 def test_what_was_added(added):
     """Among the hardest cases, none of these known limits is exceeded."""
-    accused = {case.name for case, check in added if not case.bug and has_failed(check)}
+    accused = {
+        case.name
+        for case, check in added
+        if not case.bug
+        and has_failed(check)
+        # The gradient of a solution is worth inspecting if the solver stops early.
+        and not (case.kind == STOPS_EARLY and check.verdict is Verdict.INSPECT)
+    }
     unsure = [
         case for case, check in added if check.verdict is Verdict.INCONCLUSIVE and case.seeable()
     ]
