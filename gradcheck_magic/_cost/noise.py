@@ -148,10 +148,10 @@ class _Line:
         sides, factor = (spacing, -spacing), criteria.factor
         values = self.values(min(sides, key=self.level))
         rise, most = abs(values[-1] - values[0]), criteria.most * max(map(abs, values))
-        level, beside = self._on_both(spacing), max(noise_level(self.values(s)[1:]) for s in sides)
-        if not (0 < level <= SUSPICIOUS * beside and rise < most):
+        beside = max(noise_level(self.values(side)[1:]) for side in sides)
+        level, finer, finest = (self._on_both(spacing / factor**k) for k in range(3))
+        if not (max(level, finer) > 0 and level <= SUSPICIOUS * beside and rise < most):
             return 0.0
-        finer, finest = (self._on_both(spacing / factor**k) for k in (1, 2))
         is_visible = criteria.visible * level * len(values) < rise
         # The level of bends grows at least as fast as the distance, and that of noise does not.
         is_noise = (

@@ -157,6 +157,8 @@ def test_steps_in_a_few_entries_only():
         pytest.param(lambda x: math.sin(x) + hashed(1e-3)(x), 2e-4, 4e-3, id="beside a slope"),
         pytest.param(hashed(1e-3), 2e-4, 4e-3, id="without a visible slope"),
         pytest.param(lambda x: hashed(1e-3)(x) + max(x - 4, 0), 2e-4, 4e-3, id="and a kink"),
+        pytest.param(rounded(1e-2, float), 1e-3, 1e-2, id="in step with stairs"),
+        pytest.param(lambda x: hashed(1e-3)(round(x, 4)), 2e-4, 4e-3, id="nothing finer"),
         pytest.param(math.sin, 0.0, 1e-12, id="smooth"),
         pytest.param(lambda x: abs(x - 4.01), 0.0, 1e-12, id="a kink"),
         pytest.param(

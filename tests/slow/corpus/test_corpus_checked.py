@@ -19,8 +19,8 @@ from tests.corpus.golden import GOLDEN, Comparison, Golden, Line, arithmetic, ev
 from tests.corpus.planted import ROWS
 
 # Known limits of what was added to the corpus. A solver stops early, and its slope is off by 0.3 %,
-# with no jump within reach: the cost has that slope. And the share of gradients that cannot be told,
-# most of them in half precision or beside a solver; of the whole corpus it is a hundredth.
+# with no jump within reach: the cost has that slope. And the share of gradients that cannot be
+# told, most of them in half precision or beside a solver; of the whole corpus it is a hundredth.
 ACCUSED = {"conjugate gradients | one gradient a millionth | 1"}
 UNSURE_SHARE = 0.02
 # The regimes in which the diagnoses are judged.
