@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import Pairing, largest_entry
 from gradcheck_magic._measure.central_differences import CLEAR
+from gradcheck_magic._measure.ladder import Rung, gap_at_zero
 from gradcheck_magic._measure.lines import Along, along_line
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import VERIFIED
@@ -44,8 +45,8 @@ HALF = 0.5
 ALLOWED, TOO_LOW = 3.0, 200.0
 # A solver's error may also be smooth, and larger than its jumps tell. Then J has another slope over
 # long distances, which takes so many pairs: slopes are the same if they differ by these parts of an
-# error. Without a jump, it must be that of the gradient over two parts of the reach; or two pairs
-# show already that it is not.
+# error. Without a jump, it must be that of the gradient over two parts of the reach; in most cases,
+# two pairs show that it is not.
 PAIRS, SAME_FAR, AS_GIVEN, PARTS = 12, 0.1, 0.3, (1 / 8, 1 / 32)
 # J is followed until an entry has moved by this part of its size, or J by CHANGES of its own. A
 # solver without a limit may never end farther away.
@@ -124,26 +125,33 @@ def agree_from_afar(
         agree = abs(far - slope) + bar > SAME_FAR * size
     else:
         # At a kink, J has another slope farther away, too.
-        agree = not any(np.any(table.is_off & table.kinked) for table in tables)
-        agree = agree and _is_as_given(along, reach, slope - size, size)
+        is_kinked = any(np.any(table.is_off & table.kinked) for table in tables)
+        n_off = sum(np.count_nonzero(table.is_off) for table in tables)
+        agree = not is_kinked and n_off > MOST_OFF * pairing.size
+        agree = agree and _is_as_given(along, cost.best.value, reach, slope - size, size)
     for table in tables:
         table.disputed[:] |= table.is_off & agree
     return agree
 
 
-def _is_as_given(along: Along, reach: float, given: float, off: float) -> bool:
+def _is_as_given(along: Along, here: float, reach: float, given: float, off: float) -> bool:
     """Return True if J has the slope that is given over long distances, to a part of an error."""
-    length, here = reach * min(PARTS), along(0.0)
-    moved = [(d, along(-d), along(d)) for d in (length / 2, length)]
-    near, far = ((plus - minus) / (2 * d) for d, minus, plus in moved)
+    length = reach * min(PARTS)
+    near, far = (_rung(along, step, here) for step in (length / 2, length))
     # Where J bends on the way to where it is straight again, its slopes on both sides differ.
-    gap, farther = ((plus - 2 * here + minus) / d for d, minus, plus in moved)
-    if max(abs((4 * near - far) / 3 - given), abs(2 * gap - farther)) > off / 2:
+    off_there = (4 * near.central - far.central) / 3 - given
+    if max(abs(off_there), abs(gap_at_zero(near, far))) > off / 2:
         return False
     # Any bounded function has far slopes that are nearly zero.
     enough = AS_GIVEN * min(off, abs(given))
     over = (_slope_over(along, part * reach, 0.0) for part in PARTS)
     return all(abs(slope - given) + bar <= enough for slope, bar in over)
+
+
+def _rung(along: Along, step: float, here: float) -> Rung:
+    """Return a pair of values as a rung, given the value between them."""
+    minus, plus = along(-step), along(step)
+    return Rung(step, (plus - here) / step, (here - minus) / step, (plus - minus) / (2 * step), 0.0)
 
 
 def _slope_over(along: Along, reach: float, height: float) -> tuple[float, float]:
