@@ -126,7 +126,7 @@ def agree_from_afar(
     else:
         # At a kink, J has another slope farther away, too.
         is_kinked = any(np.any(table.is_off & table.kinked) for table in tables)
-        n_off = sum(np.count_nonzero(table.is_off) for table in tables)
+        n_off = sum(int(np.count_nonzero(table.is_off)) for table in tables)
         agree = not is_kinked and n_off > MOST_OFF * pairing.size
         agree = agree and _is_as_given(along, cost.best.value, reach, slope - size, size)
     for table in tables:
