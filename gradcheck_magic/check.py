@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -39,7 +40,7 @@ from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_fun
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.compare import Comparison
-from gradcheck_magic._measure.jumps import SMALL_BESIDE, TINY
+from gradcheck_magic._measure.jumps import SLIGHT_BESIDE, SMALL_BESIDE, TINY
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._measure.repeatability import require_repeatable
@@ -55,6 +56,9 @@ __all__ = ["check_after_cell", "check_gradients", "gradient_checking"]
 CONCLUDING = 3.0
 # What is said of a gradient without a simple cause, and causes that only say where it is wrong.
 WITHOUT_CAUSE, SAYS_WHERE = {Cause.UNKNOWN, Cause.UPSTREAM}, {Cause.ENTRIES, Cause.SLICE}
+SEEMS_WRONG = {Verdict.BUG, Verdict.INSPECT}
+# Causes that say what each value is.
+SAYS_HOW = {Cause.SIGN, Cause.SCALE, Cause.ZERO, Cause.TRANSPOSED, Cause.SWAPPED}
 
 Diagnoses = tuple[Diagnosis, ...]
 Judged = tuple[Comparison, MeasuredEntries]
@@ -392,23 +396,60 @@ def _beside_a_solver(
 ) -> tuple[Judged, Diagnoses]:
     """Return what is wrong, and why, apart from the errors that a solver leaves.
 
-    A cause that explains all but tiny errors is taken. If it explains all but small ones, or if
-    less would be wrong without these, J must have jumps.
+    A cause that leaves nothing but tiny errors is taken, and so is one without a fitted number that
+    leaves slight ones, if no parameter is right: a solver spares none. For small errors, J must
+    have jumps.
     """
-    rough = measurement.judged(cost, blur=TINY)
-    told = diagnosed(*rough, evaluate=False, until=cost.deadline)
-    if told and not {d.cause for d in told} & WITHOUT_CAUSE:
-        return rough, diagnosed(*rough, until=cost.deadline)
+    parameters = [each for each in judged[0].parameters if each.size]
+    if len(parameters) > 1 and all(each.verdict in SEEMS_WRONG for each in parameters):
+        for blur in SLIGHT_BESIDE:
+            rough = measurement.judged(cost, blur=blur)
+            if _are_exact(diagnosed(*rough, evaluate=False, until=cost.deadline), len(parameters)):
+                return rough, diagnosed(*rough, until=cost.deadline)
+    nearly = measurement.judged(cost, blur=TINY)
+    known = diagnosed(*nearly, evaluate=False, until=cost.deadline)
+    if known and not _names_of(known, WITHOUT_CAUSE):
+        return nearly, diagnosed(*nearly, until=cost.deadline)
     rough = measurement.judged(cost, blur=SMALL_BESIDE)
     told = diagnosed(*rough, evaluate=False, until=cost.deadline)
     is_simple = told and not {d.cause for d in told} & (WITHOUT_CAUSE | SAYS_WHERE)
     now, before = ({name for d in each for name in d.names} for each in (told, found))
     if not ((is_simple or set() < now < before) and measurement.finds_jumps(cost)):
-        return judged, found
+        return (nearly, known) if _explain_more(found, known) else (judged, found)
     judged = measurement.judged(cost)
-    if judged[0].verdict is not Verdict.BUG:
+    again = diagnosed(*judged, until=cost.deadline)
+    # Jumps may hide what is wrong, or tell too little of what a solver leaves.
+    is_worse = {name for d in again for name in d.names} - now
+    is_worse |= _names_of(again, WITHOUT_CAUSE if is_simple else set())
+    if judged[0].verdict is not Verdict.BUG or is_worse:
         return rough, told
-    return judged, diagnosed(*judged, until=cost.deadline)
+    return judged, again
+
+
+def _names_of(found: Diagnoses, causes: set[Cause]) -> set[str]:
+    """Return the names of the parameters that have one of these causes."""
+    return {name for d in found if d.cause in causes for name in d.names}
+
+
+def _are_exact(told: Diagnoses, n_parameters: int) -> bool:
+    """Return True for causes that say what each value is, with a factor that is no mere number.
+
+    What all parameters share may be another mistake, at the start of the backward pass, which is
+    nearly a factor.
+    """
+    causes = {d.cause for d in told}
+    factors = [abs(float(d.details.get("factor", 1.0))) for d in told]
+    wholes = [max(factor, 1 / factor) for factor in factors if factor]
+    are_whole = all(math.isclose(whole, round(whole)) for whole in wholes)
+    is_shared = len(_names_of(told, SAYS_HOW - {Cause.SWAPPED})) == n_parameters
+    return bool(told) and causes <= SAYS_HOW and are_whole and not is_shared
+
+
+def _explain_more(found: Diagnoses, told: Diagnoses) -> bool:
+    """Return True if fewer parameters have no cause, or not even a place, than before."""
+    kinds = WITHOUT_CAUSE, {Cause.UNKNOWN}
+    now, before = ([_names_of(each, causes) for causes in kinds] for each in (told, found))
+    return now != before and all(map(set.issubset, now, before))
 
 
 def _check_elsewhere(params: object, names: Names, request: Request, point: int) -> GradientCheck:

@@ -22,7 +22,15 @@ from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import VERIFIED
 
-__all__ = ["SMALL_BESIDE", "TINY", "Jumps", "agree_from_afar", "allow_for_jumps", "jumps_along"]
+__all__ = [
+    "SLIGHT_BESIDE",
+    "SMALL_BESIDE",
+    "TINY",
+    "Jumps",
+    "agree_from_afar",
+    "allow_for_jumps",
+    "jumps_along",
+]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -34,6 +42,8 @@ Place = tuple[float, float]
 # origin. So do errors of no more than MOST_OFF of the entries, unless all are TINY beside the
 # largest.
 SMALL_ERROR, SMALL_BESIDE, MOST_OFF, TINY = 0.1, 0.03, 0.3, 3e-4
+# Parts of the largest that are slight beside it, from tiny to almost small.
+SLIGHT_BESIDE = (TINY, 1e-3, 3e-3, 1e-2)
 # If the errors lead to no jump, and more of the entries are off than this, all of them are moved.
 # If that leads to none either, and the errors are tiny, there may be some farther away. Entries do
 # not count if their error bars would hide a typical error.
@@ -90,7 +100,7 @@ def allow_for_jumps(
     errors, slopes = _per_size(tables, sizes, largest)
     size, jumps = float(np.linalg.norm(errors)), Jumps()
     line = partial(_line, cost, pairing, sizes, slopes)
-    if size and not anyway:
+    if size:
         jumps = jumps_along(*line(errors / size)[:2], cost.best.noise, size)
     if not jumps.drift and (small.are_tiny or are_most or anyway):
         random = np.random.default_rng(0).choice([-1.0, 1.0], pairing.size)
