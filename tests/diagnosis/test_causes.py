@@ -239,6 +239,7 @@ def test_simple_factors_need_few_digits(factor, bar, cause):
     pytest.param(-1.0, 2, 1e-2, -1.0, id="HARD: the sign of two, to two digits"),
     pytest.param(3.0, 2, 1e-2, None, id="HARD: thrice two, to two digits"),
     pytest.param(0.66, 16, 0.1, None, id="HARD: two thirds, to 3 %"),
+    pytest.param(6.01, 16, 0.1, pytest.approx(6.01), id="about six, to 3 %"),
     pytest.param(1.001, 3, 5e-7, pytest.approx(1.001), id="HARD: hardly a factor, of three"),
 ])  # fmt: skip
 def test_factors_of_few_digits(factor, n, bar, said):

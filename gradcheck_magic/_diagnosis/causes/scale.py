@@ -142,12 +142,14 @@ class Scale(Multiple):
         candidates = [(value, 0) for value in meant if abs(value - factor) <= 2 * width]
         # A factor that may be 1 explains nothing.
         candidates += [(factor, 1)] * (telling >= ANY_NUMBER and abs(factor - 1) > 2 * width)
+        is_blunt = width > SHARPLY_KNOWN * abs(factor)
+        is_near = any(abs(value - factor) <= 2 * width for value in WHOLE_FACTORS)
         for value, free in candidates:
             model, bar = value * sample.numerical, abs(value) * sample.bar
             most = COINCIDENCE
             if value in SIMPLEST and telling > 1:
                 most = LIKELY
-            elif free and width > SHARPLY_KNOWN * abs(factor):
+            elif free and is_blunt and not is_near:
                 # Not even two digits are known of a number that means nothing.
                 most = 2 * COINCIDENCE
             # If one entry tells it, the others must fit, but are no evidence.
