@@ -412,15 +412,16 @@ def _beside_a_solver(
         return nearly, diagnosed(*nearly, until=cost.deadline)
     rough = measurement.judged(cost, blur=SMALL_BESIDE)
     told = diagnosed(*rough, evaluate=False, until=cost.deadline)
-    is_simple = told and not {d.cause for d in told} & (WITHOUT_CAUSE | SAYS_WHERE)
+    is_simple = bool(told) and not {d.cause for d in told} & (WITHOUT_CAUSE | SAYS_WHERE)
     now, before = ({name for d in each for name in d.names} for each in (told, found))
     if not ((is_simple or set() < now < before) and measurement.finds_jumps(cost)):
         return (nearly, known) if _explain_more(found, known) else (judged, found)
     judged = measurement.judged(cost)
     again = diagnosed(*judged, until=cost.deadline)
     # Jumps may hide what is wrong, or tell too little of what a solver leaves.
-    is_worse = {name for d in again for name in d.names} - now
-    is_worse |= _names_of(again, WITHOUT_CAUSE if is_simple else set())
+    is_worse = is_simple and bool(_names_of(again, WITHOUT_CAUSE))
+    if not _names_of(told, WITHOUT_CAUSE):
+        is_worse |= bool({name for d in again for name in d.names} - now)
     if judged[0].verdict is not Verdict.BUG or is_worse:
         return rough, told
     return judged, again
