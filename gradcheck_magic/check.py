@@ -450,7 +450,7 @@ def _explain_more(found: Diagnoses, told: Diagnoses) -> bool:
     """Return True if fewer parameters have no cause, or not even a place, than before."""
     kinds = WITHOUT_CAUSE, {Cause.UNKNOWN}
     now, before = ([_names_of(each, causes) for causes in kinds] for each in (told, found))
-    return now != before and all(map(set.issubset, now, before))
+    return bool(told) and now != before and all(map(set.issubset, now, before))
 
 
 def _check_elsewhere(params: object, names: Names, request: Request, point: int) -> GradientCheck:
