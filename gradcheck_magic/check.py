@@ -24,6 +24,7 @@ from gradcheck_magic._cost.gradient_function import (
 )
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
+from gradcheck_magic._diagnosis.beside_solver import reconsidered
 from gradcheck_magic._diagnosis.conclude import (
     conclude,
     has_failed,
@@ -38,12 +39,10 @@ from gradcheck_magic._inputs.pairing import pair
 from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_function
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
-from gradcheck_magic._measure.jumps import SMALL_BESIDE, TINY
-from gradcheck_magic._measure.measurement import Judged, Measurement
+from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._measure.repeatability import require_repeatable
-from gradcheck_magic._result.cause import Cause, Diagnosis
 from gradcheck_magic._result.gradient_check import GradientCheck
-from gradcheck_magic._result.verdict import Verdict, relative_difference
+from gradcheck_magic._result.verdict import relative_difference
 from gradcheck_magic.errors import GradientCheckInterrupted
 
 __all__ = ["check_after_cell", "check_gradients", "gradient_checking"]
@@ -51,10 +50,6 @@ __all__ = ["check_after_cell", "check_gradients", "gradient_checking"]
 # The part of a budget that is kept for the end of the check, once nothing more is evaluated: this
 # many times what it took to collect the parameters, as the verdict also reads every one of them.
 CONCLUDING = 3.0
-# What is said of a gradient without a simple cause, and causes that only say where it is wrong.
-WITHOUT_CAUSE, SAYS_WHERE = {Cause.UNKNOWN, Cause.UPSTREAM}, {Cause.ENTRIES, Cause.SLICE}
-
-Diagnoses = tuple[Diagnosis, ...]
 
 
 @frames_released
@@ -346,7 +341,7 @@ def _check_at(
             require_repeatable(cost, pairing, judged, measurement.epsilon, measurement.scan)
             judged = measurement.taken_together(cost, judged)
             diagnoses = diagnosed(*judged, until=cost.deadline)
-            judged, diagnoses = _reconsidered(measurement, cost, diagnosed, judged, diagnoses)
+            judged, diagnoses = reconsidered(measurement, cost, diagnosed, judged, diagnoses)
             stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
     except (KeyboardInterrupt, OutOfTime) as stop:
         judged = measurement.judged(cost)
@@ -357,55 +352,6 @@ def _check_at(
     if isinstance(stopped, KeyboardInterrupt):
         raise GradientCheckInterrupted(check) from None
     return check
-
-
-def _reconsidered(
-    measurement: Measurement,
-    cost: Cost,
-    diagnosed: Callable[..., Diagnoses],
-    judged: Judged,
-    found: Diagnoses,
-) -> tuple[Judged, Diagnoses]:
-    """Return what is wrong, and why, if a solver that stops early may have a part in it.
-
-    Without a cause, it may be the solver alone; or it hides the cause.
-    """
-    causes = {d.cause for d in found}
-    if causes == {Cause.UNKNOWN} and measurement.jumps.may_be_far:
-        return measurement.judged(cost, is_slight=True), ()
-    if causes and causes <= WITHOUT_CAUSE and measurement.agrees_from_afar(cost):
-        return measurement.judged(cost), ()
-    if measurement.scan is None and causes & WITHOUT_CAUSE:
-        return _beside_a_solver(measurement, cost, diagnosed, judged, found)
-    return judged, found
-
-
-def _beside_a_solver(
-    measurement: Measurement,
-    cost: Cost,
-    diagnosed: Callable[..., Diagnoses],
-    judged: Judged,
-    found: Diagnoses,
-) -> tuple[Judged, Diagnoses]:
-    """Return what is wrong, and why, apart from the errors that a solver leaves.
-
-    A cause that explains all but tiny errors is taken. If it explains all but small ones, or if
-    less would be wrong without these, J must have jumps.
-    """
-    rough = measurement.judged(cost, blur=TINY)
-    told = diagnosed(*rough, evaluate=False, until=cost.deadline)
-    if told and not {d.cause for d in told} & WITHOUT_CAUSE:
-        return rough, diagnosed(*rough, until=cost.deadline)
-    rough = measurement.judged(cost, blur=SMALL_BESIDE)
-    told = diagnosed(*rough, evaluate=False, until=cost.deadline)
-    is_simple = told and not {d.cause for d in told} & (WITHOUT_CAUSE | SAYS_WHERE)
-    now, before = ({name for d in each for name in d.names} for each in (told, found))
-    if not ((is_simple or set() < now < before) and measurement.finds_jumps(cost)):
-        return judged, found
-    judged = measurement.judged(cost)
-    if judged[0].verdict is not Verdict.BUG:
-        return rough, told
-    return judged, diagnosed(*judged, until=cost.deadline)
 
 
 def _check_elsewhere(params: object, names: Names, request: Request, point: int) -> GradientCheck:

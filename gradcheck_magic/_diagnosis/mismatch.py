@@ -20,6 +20,7 @@ from gradcheck_magic._result.parameter_check import index_of
 
 __all__ = [
     "COINCIDENCE",
+    "LIKELY",
     "NO_GRADIENT",
     "TOLERANCE",
     "Mask",
@@ -35,12 +36,14 @@ Mask = NDArray[np.bool_]
 Sides = tuple[NDArray[np.intp], ...]
 
 DOUBLES = np.dtype(np.float64)
-# The relative error that a model may leave unexplained besides the error bars. A second mistake is
-# rarely so small, and no reader would care about it.
+# The relative error that a model may leave unexplained, however narrow the error bars are. A second
+# mistake is rarely so small, and no reader would care about it.
 TOLERANCE = 1e-6
 # A model explains the values only if its probability of a chance fit (log₁₀) is at most this. About
 # thirty models are tried.
 COINCIDENCE = -5.0
+# A model that is by far the most likely of all may fit by chance so often.
+LIKELY = -3.0
 # An entry counts as evidence only if it exceeds its error bar by this factor.
 STANDS_OUT = 10.0
 # Most of a gradient is at least this part of its length.
@@ -121,7 +124,7 @@ class Sample:
         of its numbers were fitted to the same values.
         """
         with np.errstate(invalid="ignore", over="ignore"):
-            allowed = CLEAR * (bar + self.rounding + TOLERANCE * np.abs(model))
+            allowed = CLEAR * np.maximum(bar + self.rounding, TOLERANCE * np.abs(model))
             judged = np.isfinite(allowed) & np.isfinite(self.analytic)
             off = np.abs(self.analytic - model)[judged]
         allowed, spread = allowed[judged], self.spread[judged]
@@ -161,6 +164,13 @@ class Sample:
         """True for entries whose measured value exceeds its error bar, and so is not zero."""
         nonzero: Mask = np.abs(self.numerical) > self.allowed
         return nonzero
+
+    @property
+    def is_off(self) -> Mask:
+        """True for entries whose error is clearly larger than the error bars."""
+        with np.errstate(invalid="ignore"):
+            off: Mask = np.abs(self.off) > CLEAR * self.allowed
+        return off
 
     @property
     def stands_off(self) -> Mask:

@@ -24,7 +24,14 @@ from gradcheck_magic._measure.lines import Along, along_line
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import VERIFIED
 
-__all__ = ["SMALL_BESIDE", "TINY", "Jumps", "agree_from_afar", "allow_for_jumps", "jumps_along"]
+__all__ = [
+    "SMALL_BESIDE",
+    "TINY",
+    "Jumps",
+    "agree_from_afar",
+    "allow_for_jumps",
+    "jumps_along",
+]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -91,7 +98,7 @@ def allow_for_jumps(
     errors, slopes = _per_size(tables, sizes, largest)
     size, jumps = float(np.linalg.norm(errors)), Jumps()
     line = partial(_line, cost, pairing, sizes, slopes)
-    if size and not anyway:
+    if size:
         jumps = jumps_along(*line(errors / size)[:2], cost.best.noise, size)
     if not jumps.drift and (small.are_tiny or are_most or anyway):
         random = np.random.default_rng(0).choice([-1.0, 1.0], pairing.size)

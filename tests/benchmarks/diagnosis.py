@@ -11,7 +11,8 @@
    of its parameter, so that sign, factor and regularisation of a 1 × 1 parameter cannot be told
    apart. A number that has to be fitted (the strength of a regularisation, or a factor such as
    1.001 that is neither a whole number nor a part of one) takes three entries, so that two are left
-   to confirm it. A gradient that is zero can be told from one entry, as can one entry among others.
+   to confirm it. A penalty is a multiple of nothing that can be seen if a date was added to its
+   parameter. A gradient that is zero can be told from one entry, as can one entry among others.
    A parameter whose gradient is at most 1e-12 of the largest of all does not count: it may be what
    rounding leaves of the others, as in `seeable.py`;
 2. for some entries, a row or a column: other entries of the parameter are correct, and not zero.
@@ -296,7 +297,13 @@ PLANTED = {
         "logarithm forgotten": simple(Cause.SCALE, "log_slope"),
         "its sign": simple(Cause.SIGN, "log_slope"),
     },
+    "sorted errors": {
+        # Each weight goes to another error.
+        "weights not put back in order": simple(Cause.TRANSPOSED, "w", also=LOCAL),
+    },
     "power iteration": {
+        # With a vector that hardly moves, what is forgotten is nearly equal to what is there.
+        "one factor only": simple(Cause.SCALE, "L", also=(Cause.UNKNOWN,)),
         "vector's path forgotten": start("diagonal"),
         "other eigenvalues forgotten": start("diagonal"),
     },
@@ -315,7 +322,7 @@ PLANTED = {
     },
     "clipped probabilities": {
         # With probabilities near 1, the sign is nearly that of the whole gradient.
-        "sign of the class": upstream("", "b", Cause.SIGN),
+        "sign of the class": upstream("", "b", Cause.SIGN, Cause.SCALE),
         **{bug: start("b") for bug in ("clipping forgotten", "clipped at the other side only")},
     },
     "log of softmax": {
@@ -361,7 +368,7 @@ def planted(plan, case) -> Planted | None:
         # The factors of a logarithm are then those in its own unit, which no notebook has.
         return None if is_other_unit and bug.name.startswith("logarithm") else what
     if bug.decay != 1:
-        return simple(Cause.REGULARIZATION, *FAMILIES[plan.family].weights)
+        return _penalty(case, FAMILIES[plan.family].weights)
     return _slice(case, bug.where) if bug.kind.endswith("zero in") else _outside(bug, case)
 
 
@@ -382,6 +389,19 @@ def _outside(bug, case) -> Planted:
         "exchanged": (Cause.SWAPPED, None),
     }[bug.kind]
     return simple(cause, *where, factor=factor)
+
+
+def _penalty(case, names):
+    """Return the cause of a penalty that is forgotten or doubled.
+
+    If it is all there is to the gradient, that is also 0 or 2 times the correct one.
+    """
+    grads = [np.ravel(values[name]) for values in (case.grads, case.upper) for name in names]
+    given, true = np.split(np.concatenate(grads), 2)
+    for cause, factor in ((Cause.ZERO, 0.0), (Cause.SCALE, 2.0)):
+        if np.allclose(given, factor * true, rtol=1e-5, atol=0):
+            return simple(Cause.REGULARIZATION, *names, also=(cause,))
+    return simple(Cause.REGULARIZATION, *names)
 
 
 def _slice(case, name):
@@ -419,6 +439,8 @@ def can_be_told(case, what: Planted) -> bool:
         (name,) = where
         right = (deviation(case, name) == 0) & (case.upper[name] != 0)
         return bool(seen) and bool(right.any())
+    if main is Cause.REGULARIZATION and not _is_of_parameter(case, seen):
+        return False
     if main is Cause.REGULARIZATION or (main is Cause.SCALE and _is_fitted(case, seen)):
         return len(seen) >= 3
     return len(seen) >= (2 if main in TWO_ENTRIES else 1)
@@ -463,6 +485,17 @@ def _is_nearly_right(case):
         if given @ true <= NEARLY * lengths[0] * lengths[1]:
             return False
     return True
+
+
+def _is_of_parameter(case, seen):
+    """Return whether errors are a multiple of the parameter, or of its sign."""
+    off, theta = (
+        np.array([values[name][index] for name, index in seen])
+        for values in ({name: deviation(case, name) for name in case.params}, case.params)
+    )
+    with np.errstate(divide="ignore"):
+        ratios = off / theta, off / np.sign(theta)
+    return any(np.allclose(each, each[0], rtol=1e-3, atol=0) for each in ratios if each.size)
 
 
 def _is_fitted(case, seen):

@@ -235,6 +235,20 @@ def test_simple_factors_need_few_digits(factor, bar, cause):
     assert found(49.6 * G, G, bar=bar).factor == pytest.approx(49.6)
 
 
+@pytest.mark.parametrize(("factor", "n", "bar", "said"), [
+    pytest.param(-1.0, 2, 1e-2, -1.0, id="HARD: the sign of two, to two digits"),
+    pytest.param(3.0, 2, 1e-2, None, id="HARD: thrice two, to two digits"),
+    pytest.param(0.66, 16, 0.1, None, id="HARD: two thirds, to 3 %"),
+    pytest.param(6.01, 16, 0.1, pytest.approx(6.01), id="about six, to 3 %"),
+    pytest.param(1.001, 3, 5e-7, pytest.approx(1.001), id="HARD: hardly a factor, of three"),
+])  # fmt: skip
+def test_factors_of_few_digits(factor, n, bar, said):
+    """The simpler a factor, the less it takes to tell it; one without a meaning takes the most."""
+    some = np.resize(G, n)
+    finding = found(factor * some, some, NO_NUMBERS, bar=bar)
+    assert (finding and finding.details["factor"]) == said
+
+
 def test_entries_that_hardly_stand_out_are_no_evidence():
     """Seven values with wide bars, and one with a narrower one, fit a sign by chance."""
     bar, spread = np.array([0.09, *[0.125] * 7]), np.array([1.0, *[1.2] * 7])
@@ -290,6 +304,26 @@ def test_any_strength(strength, l1):
     finding = Regularization.recognise(*alone(mismatch(G + strength * penalty, G)))
     assert finding.strength == pytest.approx(strength, rel=1e-6)
     assert finding.l1 is l1
+
+
+def test_two_numbers_that_may_be_exchanged():
+    """With wide bars, nothing proves it; but then there is a simpler cause than a place."""
+    wide = {"theta": np.ones(1), "bar": 0.2}
+    one, two = mismatch([0.8], [2.5], name="a", **wide), mismatch([2.5], [0.8], name="b", **wide)
+    assert {f.cause for f in searched(case_of([one, two], NUMBERS)).findings} == {Cause.UNKNOWN}
+
+
+def test_a_penalty_to_one_digit():
+    """No entry is off by much more than its bar, but nothing else fits all of them."""
+    finding = found(G + 0.3 * THETA, G, bar=0.06)
+    assert finding.cause is Cause.REGULARIZATION
+
+
+def test_a_row_of_nothing_but_its_penalty():
+    """It is zero, which needs no strength."""
+    finding = found(put(G, 2, 0.0), put(G, 2, 0.3 * THETA[2]))
+    assert finding.cause is Cause.SLICE
+    assert finding.details["within"] == "ZERO"
 
 
 def test_parameters_that_are_all_alike_show_no_penalty():

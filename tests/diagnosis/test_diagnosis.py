@@ -463,6 +463,12 @@ NEAR_MISSES = {
     "random where most is zero": (
         DeadUnits, one("dW2", lambda g: g + np.sin(np.arange(g.size)).reshape(g.shape))
     ),
+    "one of them by next to nothing": (
+        Smooth, lambda net, grads: {
+            **{name: grad + SHIFT + grad**2 for name, grad in grads.items()},
+            "dW2": grads["dW2"] + SHIFT,
+        }
+    ),
     "another total": (Square, lambda net, grads: {**grads, "db2": net.wrong_axis() + SHIFT}),
 }  # fmt: skip
 

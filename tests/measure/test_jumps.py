@@ -268,3 +268,58 @@ def test_small_errors_without_jumps_are_a_bug(activation, size):
     wrong = {name: g * (1 + size * random.normal(size=g.shape)) for name, g in right.items()}
     assert check_gradients(params, right, cost).verdict is Verdict.CORRECT
     assert check_gradients(params, wrong, cost).verdict is Verdict.BUG
+
+
+def two_sines(a, b):
+    """Return a smooth cost."""
+    return float(np.sum(np.sin(a)) + np.sum(np.sin(b)))
+
+
+SLIGHT = 1e-3 * np.array([1.0, -2.0, 1.5, 2.0, -1.0, 0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "causes"),
+    [
+        pytest.param(-1, 1, {Cause.SIGN: ("a",)}, id="a sign"),
+        pytest.param(0.5, 1, {Cause.SCALE: ("a",)}, id="half"),
+        pytest.param(0, 1, {Cause.ZERO: ("a",)}, id="zero"),
+        pytest.param(2, 2, {Cause.UPSTREAM: ("a", "b")}, id="HARD: both"),
+        pytest.param(1.7, 1, {Cause.UNKNOWN: ("b",)}, id="HARD: a factor that was fitted"),
+    ],
+)
+def test_what_a_solver_leaves_beside_a_cause(a, b, causes):
+    """If no parameter is right, the slight errors of all have another origin than one's cause."""
+    grads = a * np.cos(X) + a * SLIGHT, b * np.cos(X) + SLIGHT[::-1]
+    check = check_gradients([X, X], list(grads), two_sines, names=["a", "b"])
+    assert check.verdict is Verdict.BUG
+    assert {d.cause: d.names for d in check.diagnoses} == causes
+
+
+def test_a_parameter_that_is_right_shows_that_there_is_no_solver():
+    grads = [SLIGHT - np.cos(X), np.cos(X)]
+    (diagnosis,) = check_gradients([X, X], grads, two_sines, names=["a", "b"]).diagnoses
+    assert diagnosis.cause is Cause.UNKNOWN
+
+
+def test_tiny_errors_do_not_hide_a_cause_beside_what_has_none():
+    grads = [1e-5 * SLIGHT - np.cos(X), np.cos(X) ** 2, (1 + 1e-6) * np.cos(X)]
+
+    def cost(a, b, c):
+        return two_sines(a, b) + float(np.sum(np.sin(c)))
+
+    found = check_gradients([X, X, X], grads, cost, names=["a", "b", "c"]).diagnoses
+    assert [(d.cause, d.names) for d in found] == [(Cause.SIGN, ("a",)), (Cause.UNKNOWN, ("b",))]
+
+
+def test_jumps_that_are_far_in_most_directions():
+    """They are met on the line on which the small errors add up, and allow for a fitted factor."""
+    x = np.linspace(0.2, 1.2, 12)
+
+    def cost(a, b):
+        moved = float(np.sum(a - x) + np.sum(b - x))
+        return two_sines(a, b) + 0.02 * ((moved + 4.0) % 8.0)
+
+    grads = [-3.7 * np.cos(x), np.cos(x)]
+    (diagnosis,) = check_gradients([x, x], grads, cost, names=["a", "b"]).diagnoses
+    assert (diagnosis.cause, diagnosis.names) == (Cause.SCALE, ("a",))

@@ -44,11 +44,12 @@ class Regularization(Finding):
         n_wrong = int(mismatch.wrong.sum())
         if found or n_wrong < ANY_NUMBER or not mismatch.n_right == mismatch.size - n_wrong >= 1:
             return found
-        # Some entries may be exempt from the penalty, as an intercept is. A factor is preferred.
-        some = mismatch.where(mismatch.wrong).sample
-        if Scale.of((mismatch,), some, case.numbers):
+        # Some entries may be exempt from the penalty, as an intercept is. A factor is preferred,
+        # also that of 0: the penalty may be all there is to the gradient.
+        some = mismatch.where(mismatch.wrong)
+        if some.is_zero or Scale.of((mismatch,), some.sample, case.numbers):
             return None
-        found = cls.of((mismatch,), some, case.numbers)
+        found = cls.of((mismatch,), some.sample, case.numbers)
         return found and replace(found, n_wrong=n_wrong)
 
     @classmethod
@@ -57,7 +58,7 @@ class Regularization(Finding):
     ) -> Self | None:
         """Recognise a penalty whose gradient explains the error of a sample."""
         # Entries that are zero tell nothing.
-        telling = (sample.stands_off & sample.stands_out).sum()
+        telling = (sample.is_off & sample.stands_out).sum()
         for l1, enough in ((False, TELLING_ENTRIES), (True, ANY_NUMBER)):
             penalty = _penalty(sample, l1=l1)
             if telling < enough or np.all(penalty == penalty[0]):

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER, TELLING_ENTRIES, Case, Finding, is_same
 from gradcheck_magic._diagnosis.layers import boundary
-from gradcheck_magic._diagnosis.mismatch import Mask, Mismatch, Sample, has_few_digits
+from gradcheck_magic._diagnosis.mismatch import (
+    COINCIDENCE,
+    LIKELY,
+    Mask,
+    Mismatch,
+    Sample,
+    has_few_digits,
+)
 from gradcheck_magic._diagnosis.notebook_numbers import WHOLE_WITHIN, Factor, NotebookNumbers
 from gradcheck_magic._diagnosis.phrases import factor_text
 from gradcheck_magic._result.cause import Cause
@@ -135,11 +142,19 @@ class Scale(Multiple):
         candidates = [(value, 0) for value in meant if abs(value - factor) <= 2 * width]
         # A factor that may be 1 explains nothing.
         candidates += [(factor, 1)] * (telling >= ANY_NUMBER and abs(factor - 1) > 2 * width)
+        is_blunt = width > SHARPLY_KNOWN * abs(factor)
+        is_near = any(abs(value - factor) <= 2 * width for value in WHOLE_FACTORS)
         for value, free in candidates:
             model, bar = value * sample.numerical, abs(value) * sample.bar
+            most = COINCIDENCE
+            if value in SIMPLEST and telling > 1:
+                most = LIKELY
+            elif free and is_blunt and not is_near:
+                # Not even two digits are known of a number that means nothing.
+                most = 2 * COINCIDENCE
             # If one entry tells it, the others must fit, but are no evidence.
             is_known = telling > 1 or sample.where(tells).explained_by(model[tells], bar[tells])
-            if is_known and sample.explained_by(model, bar, free=free):
+            if is_known and sample.chance(model, bar, free=free) <= most:
                 return _made(mismatches, value, width)
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import combinations, islice
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from gradcheck_magic._diagnosis.mismatch import COINCIDENCE, TOLERANCE, Mismatch
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._result.cause import Cause
 
-__all__ = ["Swapped"]
+__all__ = ["Swapped", "may_be_swapped"]
 
 # If more parameters than this may own a gradient, going by its first entry, the rest is not tried.
 MOST_OWNERS = 32
@@ -71,6 +71,16 @@ class Swapped(Finding):
             for m, owner in zip(self.mismatches, self.owners, strict=True)
         )
         return f"{self.gradients} are in the wrong order, {self.extent}: {each}. {look}"
+
+
+def may_be_swapped(mismatches: Sequence[Mismatch]) -> bool:
+    """Return True if two gradients fit each other's parameter, though it may be by chance."""
+    return any(
+        len(one.sample) == len(two.sample)
+        and one.sample.chance(two.sample.numerical, two.sample.bar) < 0
+        and two.sample.chance(one.sample.numerical, one.sample.bar) < 0
+        for one, two in combinations(mismatches, 2)
+    )
 
 
 class _FirstValues:

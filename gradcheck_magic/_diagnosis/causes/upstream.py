@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.mask import Mask
 from gradcheck_magic._diagnosis.causes.slice import Slice
+from gradcheck_magic._diagnosis.causes.swapped import may_be_swapped
 from gradcheck_magic._diagnosis.causes.unknown import NEARLY, NearlyRight, Unknown
 from gradcheck_magic._diagnosis.finding import Case, Finding
 from gradcheck_magic._diagnosis.layers import boundary, is_of_norm
+from gradcheck_magic._diagnosis.mismatch import Mismatch, norm
 from gradcheck_magic._diagnosis.phrases import gradients, signed
 from gradcheck_magic._result.cause import Cause, Details
 
@@ -21,6 +23,8 @@ __all__ = ["Upstream"]
 COSINE_ALIKE = 0.99
 # Factors are alike if none is larger than another by more than this factor.
 ALIKE = 1.5
+# One mistake hardly makes some gradients wrong by so many times as much as others.
+UNEQUAL = 100.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,6 +64,8 @@ class Upstream(Finding):
             is_numbered=place.is_numbered,
             evidence=evidence,
         )
+        if _are_unequal(place.explained) or may_be_swapped(place.explained):
+            return []
         if not place.after and _have_other_factors(known):
             return []
         if not place.after and all(each.is_nearly_right for each in known):
@@ -115,6 +121,19 @@ class Upstream(Finding):
             f"the derivative of the activation of layer {self.layer} and at how `dA{self.layer}` "
             "is computed"
         )
+
+
+def _are_unequal(mismatches: Sequence[Mismatch]) -> bool:
+    """Return True if some gradients are off by next to nothing, and others by far more.
+
+    What is next to nothing may be what a solver leaves.
+    """
+    errors = [
+        norm(m.sample.off[m.wrong]) / max(norm(m.sample.analytic), norm(m.sample.numerical), 1e-300)
+        for m in mismatches
+        if m.is_wrong and m.is_finite
+    ]
+    return bool(errors) and max(errors) > UNEQUAL * min(errors)
 
 
 def _have_other_factors(known: Sequence[Unknown]) -> bool:
