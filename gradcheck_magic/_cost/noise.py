@@ -149,14 +149,14 @@ class _Line:
         values = self.values(min(sides, key=self.level))
         rise, most = abs(values[-1] - values[0]), criteria.most * max(map(abs, values))
         beside = max(noise_level(self.values(side)[1:]) for side in sides)
-        level, finer, finest = (self._on_both(spacing / factor**k) for k in range(3))
+        level, finer = self._on_both(spacing), self._on_both(spacing / factor)
         if not (max(level, finer) > 0 and level <= SUSPICIOUS * beside and rise < most):
             return 0.0
         is_visible = criteria.visible * level * len(values) < rise
         # The level of bends grows at least as fast as the distance, and that of noise does not.
         is_noise = (
             (is_visible and finer > criteria.part * level)
-            or max(level, finer) < factor * finest
+            or max(level, finer) < factor * self._on_both(spacing / factor**2)
             or self._on_both(factor * spacing) <= factor * finer
         )
         levels = [self.level(side / part) for side in sides for part in (1, factor)]

@@ -28,7 +28,7 @@ Mask = NDArray[np.bool_]
 # those of one: kinks may make a bar too narrow, but hardly on both lines. And it is off by as much
 # as the errors add up to, in their direction, or less, as some of them are noise. Where it is off
 # by more, J has bent within the steps.
-PROVEN, MOST = 3.5, 1.5
+PROVEN, AT_MOST = 3.5, 1.5
 # The first steps, in units of the expected scales, the least one, and the most.
 STEPS_TOGETHER, LEAST_TOGETHER, MOST_TOGETHER = (0.4, 0.1, 0.025, 0.00625), 1e-9, 8
 
@@ -80,7 +80,7 @@ class _Errors:
         ladder = self._ladder(along_line(self._cost, self._pairing, line * self._scales))
         found = ladder.estimate
         off, bar = found.low - given, found.bar + rounding
-        if found.on_kink or found.is_flat or not PROVEN * bar < off < MOST * size + bar:
+        if found.on_kink or found.is_flat or not PROVEN * bar < off < AT_MOST * size + bar:
             return None
         is_proof = ladder.disagrees(found, given) and not ladder.may_hide_kink(off)
         return Together(found.low, given) if is_proof else None
