@@ -34,10 +34,11 @@ class Verdict(Enum):
         |numerical − analytic| / (|numerical| + |analytic|) of less than 1e-5.
     BUG
         Some entries disagree beyond their error bars by more than that, or are nan or infinite; or
-        a scan found the gradient clearly off along a random direction.
+        the gradient is clearly off along a random direction, in a scan, or along the errors of all
+        entries, where noise hides that of each.
     INCONCLUSIVE
         Nothing disagrees, but some entries could not be measured precisely enough; `reasons` says
-        why, and what to do.
+        why, and what to do. Or what disagrees may be what a solver leaves that stops early.
     """
 
     CORRECT = "Backpropagation is correct."
