@@ -48,8 +48,8 @@ SIDE, AWAY, ROUGH = 16, 4.0, 2
 # the slope was nearest to the value under test, of distances of these ORDERS.
 MOST_ALONE, WANDERED, ORDERS = 16, 40, (1.0, 0.25, 0.0625)
 # An entry is wrong if it is outside the bounds on so many lines, and has shown no slopes but its
-# own, at a single kink; otherwise, places are tried as well. The bounds are made wider by what the lines may have
-# missed: by this part of the turn, and of the distance between the extremes.
+# own, at a single kink; otherwise, places are tried as well. The bounds are made wider by what the
+# lines may have missed: by this part of the turn, and of the distance between the extremes.
 ENOUGH, OF_TURN, OF_RANGE = 4, 2.0, 0.04
 # The least divisor, in place of zero.
 LEAST = 1e-300

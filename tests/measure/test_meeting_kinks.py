@@ -45,6 +45,29 @@ def test_units_that_are_zero(made, expected, seed):
     assert check_gradients(*network(seed, **made)).verdict in expected
 
 
+def maxout(seed):
+    """Return parameters, the gradient and the cost of two units of three equal pieces each."""
+    rng = np.random.default_rng(seed)
+    X, Y = rng.normal(size=(6, 4)), rng.normal(size=(6, 2))
+    p = {"W": np.tile(rng.normal(size=(1, 4, 2)), (3, 1, 1)), "b": np.zeros((3, 2))}
+    V = rng.normal(size=(2, 2))
+
+    def cost(p):
+        Z = np.einsum("nd,kdh->nkh", X, p["W"]) + p["b"]
+        return float(np.sum((Z.max(axis=1) @ V - Y) ** 2) / 12)
+
+    dZ = (X @ p["W"][0] @ V - Y) / 6 @ V.T
+    first = np.array([1.0, 0.0, 0.0])
+    dW = first[:, None, None] * (X.T @ dZ)
+    return p, {"dW": dW, "db": np.outer(first, dZ.sum(axis=0))}, cost
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_pieces_that_are_equal(seed):
+    """Each example may choose any of them."""
+    assert check_gradients(*maxout(seed)).verdict not in BUG
+
+
 @pytest.mark.parametrize(
     "change",
     [

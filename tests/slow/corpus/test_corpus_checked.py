@@ -7,14 +7,15 @@ in one process. The benchmarks of verdicts and diagnoses say more about the same
 import numpy as np
 import pytest
 
-from gradcheck_magic import Verdict
+from gradcheck_magic import Verdict, check_gradients
 
 pytest.importorskip("autograd")
 
 from gradcheck_magic._diagnosis.conclude import has_failed
 from tests.benchmarks.diagnosis import can_be_told, goals, judged, planted
+from tests.corpus.bugs import RIGHT
 from tests.corpus.family import STOPS_EARLY
-from tests.corpus.generate import kind
+from tests.corpus.generate import Plan, build, kind
 from tests.corpus.golden import GOLDEN, Comparison, Golden, Line, arithmetic, everything
 from tests.corpus.planted import ROWS
 
@@ -87,6 +88,22 @@ def test_what_was_added(added):
     assert sum(not case.bug for case, _ in added) > 100
     assert accused <= ACCUSED
     assert len(unsure) < UNSURE_SHARE * sum(case.seeable() for case, _ in added)
+
+
+@pytest.mark.parametrize(
+    ("family", "regime", "seed"),
+    [
+        ("maxout of copies", "plain, another size", 4),
+        ("attention", "parameters of 1e-8", 4),
+        ("residual", "TF32 products", 6),
+        ("quantile regression", "TF32 products", 4),
+        ("autoencoder", "TF32 inside", 7),
+    ],
+)
+def test_right_gradients_of_other_seeds(family, regime, seed):
+    """Each of these was accused once, and stands for its kind."""
+    case = build(Plan(family, regime, seed, RIGHT))
+    assert check_gradients(case.params, case.grads, case.cost).verdict is not Verdict.BUG
 
 
 def test_no_wrong_gradient_passes(of_the_corpus, added):
