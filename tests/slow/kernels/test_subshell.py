@@ -39,9 +39,10 @@ said = lambda: " ".join(status.value for status in statuses)
 asked, n_calls, before = threading.Event(), 0, W.copy()
 print(json.dumps(buttons))
 """
-# It trains until the subshell has done what it was asked.
+# It trains until the subshell has done what it was asked, and says when it begins.
 TRAINING = """
 n_updates = 0
+print("training", flush=True)
 while not asked.wait(0.001):
     W -= 2.0**-20
     n_updates += 1
@@ -82,7 +83,7 @@ def pressed(button):
 def while_training(kernel, message):
     """Send a message to the subshell while a cell trains; return what that prints, and errors."""
     cell = kernel.send(*executed(TRAINING))
-    printed, errors, state = "", [], ""
+    printed, errors, state, is_asked = "", [], "", False
     while state != "idle":
         answer = kernel.client.get_iopub_msg(timeout=PATIENCE)
         kind, content = answer["msg_type"], answer["content"]
@@ -91,13 +92,14 @@ def while_training(kernel, message):
         if answer["parent_header"].get("msg_id") != cell:
             continue
         state = content.get("execution_state")
-        if kind == "execute_input":
+        if kind == "stream":
+            printed += content["text"]
+        if "training" in printed and not is_asked:
+            is_asked = True
             kernel.send(*message, subshell=kernel.subshell)
             # A subshell handles its messages one after the other.
             kernel.send(*executed("asked.set()"), subshell=kernel.subshell)
-        elif kind == "stream":
-            printed += content["text"]
-    return json.loads(printed), errors
+    return json.loads(printed.removeprefix("training\n")), errors
 
 
 def test_magic(kernel):
