@@ -35,7 +35,7 @@ from gradcheck_magic._diagnosis.conclude import (
 from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
-from gradcheck_magic._inputs.pairing import pair
+from gradcheck_magic._inputs.pairing import Pairing, pair
 from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_function
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
@@ -309,18 +309,9 @@ def _check_at(
     # The end of the check reads everything several times more often.
     reserve = CONCLUDING * (time.perf_counter() - started)
     measurement = Measurement(pairing, request.epsilon, request.mode)
-    cost = Cost(
-        request.cost_function,
-        pairing.parameters,
-        name=cost_name(request.cost_function, names),
-        call=request.call,
-        upstream=request.upstream,
-        seed=request.seed,
-        progress=request.progress_at(point),
-        expected=measurement.expected,
-        budget=request.seconds_before(reserve),
-        workers=request.workers,
-        goes_forward=not point,
+    budget = request.seconds_before(reserve)
+    cost = _cost_at(
+        pairing, names, request, point=point, budget=budget, expected=measurement.expected
     )
     diagnosed = partial(
         diagnose,
@@ -352,6 +343,31 @@ def _check_at(
     if isinstance(stopped, KeyboardInterrupt):
         raise GradientCheckInterrupted(check) from None
     return check
+
+
+def _cost_at(
+    pairing: Pairing,
+    names: Names,
+    request: Request,
+    *,
+    point: int,
+    budget: float | None,
+    expected: int,
+) -> Cost:
+    """Return the cost to evaluate at one point, with a budget in seconds."""
+    return Cost(
+        request.cost_function,
+        pairing.parameters,
+        name=cost_name(request.cost_function, names),
+        call=request.call,
+        upstream=request.upstream,
+        seed=request.seed,
+        progress=request.progress_at(point),
+        expected=expected,
+        budget=budget,
+        workers=request.workers,
+        goes_forward=not point,
+    )
 
 
 def _check_elsewhere(params: object, names: Names, request: Request, point: int) -> GradientCheck:

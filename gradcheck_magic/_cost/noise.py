@@ -40,8 +40,9 @@ class Criteria(NamedTuple):
     """What tells noise on a line.
 
     J changes by no more than `most` of its size. If the slope is `visible` in spite of the noise,
-    the `part` of this stays with a spacing that is finer by a factor; if not, it grows by no more
-    than the factor up to a spacing that is wider by it, which is the factor squared from there.
+    the `part` of this stays with a spacing that is finer by a factor. Otherwise, it grows by less
+    than the factor while the spacing grows by that squared: up to this spacing, or to one that is
+    wider by the factor.
     """
 
     visible: float

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
+from itertools import chain
 from typing import NamedTuple
 
 from gradcheck_magic._cost.cost import Cost
@@ -17,7 +18,7 @@ from gradcheck_magic._measure.measurement import Judged, Measurement
 from gradcheck_magic._result.cause import Cause, Diagnosis
 from gradcheck_magic._result.verdict import Verdict
 
-__all__ = ["Diagnoses", "reconsidered"]
+__all__ = ["reconsidered"]
 
 Diagnoses = tuple[Diagnosis, ...]
 
@@ -25,8 +26,8 @@ Diagnoses = tuple[Diagnosis, ...]
 # those that say what each of its values is.
 WITHOUT_CAUSE, SAYS_WHERE = {Cause.UNKNOWN, Cause.UPSTREAM}, {Cause.ENTRIES, Cause.SLICE}
 SAYS_WHAT = {Cause.SIGN, Cause.SCALE, Cause.ZERO, Cause.TRANSPOSED, Cause.SWAPPED}
-# Parts of the largest entry that are slight, from tiny to almost small.
-SLIGHT = (TINY, 1e-3, 3e-3, 1e-2)
+# Parts of the largest entry that are slight: more than tiny, and less than small.
+SLIGHT = (1e-3, 3e-3, 1e-2)
 
 
 def reconsidered(
@@ -71,13 +72,12 @@ def _beside(again: _Again, judged: Judged, found: Diagnoses) -> tuple[Judged, Di
     leaves slight ones, if no parameter is right: a solver spares none. For small errors, J must
     have jumps.
     """
+    nearly, known = again.without(TINY)
     parameters = [each.verdict for each in judged[0].parameters if each.size]
     if len(parameters) > 1 and set(parameters) <= {Verdict.BUG, Verdict.INSPECT}:
-        for blur in SLIGHT:
-            rough, told = again.without(blur)
+        for rough, told in chain([(nearly, known)], map(again.without, SLIGHT)):
             if _are_exact(told, len(parameters)):
                 return again.whole(rough)
-    nearly, known = again.without(TINY)
     if known and not _names(known, WITHOUT_CAUSE):
         return again.whole(nearly)
     rough, told = again.without(SMALL_BESIDE)

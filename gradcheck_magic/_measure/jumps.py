@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._cost.cost import Cost, Precision
 from gradcheck_magic._inputs.pairing import Pairing, largest_entry
 from gradcheck_magic._measure.central_differences import CLEAR
-from gradcheck_magic._measure.ladder import Rung, gap_at_zero
-from gradcheck_magic._measure.lines import Along, along_line
+from gradcheck_magic._measure.ladder import gap_at_zero
+from gradcheck_magic._measure.lines import Along, along_line, rung_along
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import VERIFIED
 
@@ -135,16 +135,18 @@ def agree_from_afar(
         is_kinked = any(np.any(table.is_off & table.kinked) for table in tables)
         n_off = sum(int(np.count_nonzero(table.is_off)) for table in tables)
         agree = not is_kinked and n_off > MOST_OFF * pairing.size
-        agree = agree and _is_as_given(along, cost.best.value, reach, slope - size, size)
+        agree = agree and _is_as_given(along, cost.best, reach, slope - size, size)
     for table in tables:
         table.disputed[:] |= table.is_off & agree
     return agree
 
 
-def _is_as_given(along: Along, here: float, reach: float, given: float, off: float) -> bool:
+def _is_as_given(
+    along: Along, precision: Precision, reach: float, given: float, off: float
+) -> bool:
     """Return True if J has the slope that is given over long distances, to a part of an error."""
     length = reach * min(PARTS)
-    near, far = (_rung(along, step, here) for step in (length / 2, length))
+    near, far = (rung_along(along, step, precision) for step in (length / 2, length))
     # Where J bends on the way to where it is straight again, its slopes on both sides differ.
     off_there = (4 * near.central - far.central) / 3 - given
     if max(abs(off_there), abs(gap_at_zero(near, far))) > off / 2:
@@ -153,12 +155,6 @@ def _is_as_given(along: Along, here: float, reach: float, given: float, off: flo
     enough = AS_GIVEN * min(off, abs(given))
     over = (_slope_over(along, part * reach, 0.0) for part in PARTS)
     return all(abs(slope - given) + bar <= enough for slope, bar in over)
-
-
-def _rung(along: Along, step: float, here: float) -> Rung:
-    """Return a pair of values as a rung, given the value between them."""
-    minus, plus = along(-step), along(step)
-    return Rung(step, (plus - here) / step, (here - minus) / step, (plus - minus) / (2 * step), 0.0)
 
 
 def _slope_over(along: Along, reach: float, height: float) -> tuple[float, float]:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import Pairing
-from gradcheck_magic._measure.ladder import Ladder, Rungs
-from gradcheck_magic._measure.lines import Along, along_line
+from gradcheck_magic._measure.ladder import Ladder
+from gradcheck_magic._measure.lines import Along, along_line, rung_along
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
-from gradcheck_magic._measure.refine import expected_scale, noise_of_pair
+from gradcheck_magic._measure.refine import expected_scale
 
 __all__ = ["Together", "wrong_together"]
 
@@ -92,10 +92,6 @@ class _Errors:
         steps = iter(STEPS_TOGETHER)
         for _ in range(MOST_TOGETHER):
             step = next(steps, None) or ladder.next_step(STEPS_TOGETHER[-1])
-            if step is None:
-                break
-            minus, plus, taken = (np.array([x]) for x in (along(-step), along(step), step))
-            noise = noise_of_pair(best, plus, minus)
-            if not ladder.add(Rungs.measured((minus, best.value, plus), (taken, taken), noise)[0]):
+            if step is None or not ladder.add(rung_along(along, step, best)):
                 break
         return ladder

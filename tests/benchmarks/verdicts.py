@@ -133,14 +133,18 @@ def checkers(*, ours_only: bool) -> tuple[dict[str, Callable], dict[str, str]]:
 # What is counted
 
 
-def is_accused(row: Row, outcome: Outcome) -> bool:
-    """Return whether a correct gradient was called BUG, or INSPECT without a reason.
+def accuses(kind: str, verdict: str) -> bool:
+    """Return whether a verdict on a correct gradient accuses it.
 
     That of a solution is worth inspecting where the cost has another one, because its solver stops
     early.
     """
-    wrongly = {"BUG"} if row.kind == STOPS_EARLY else {"BUG", "INSPECT"}
-    return not row.bug and outcome.verdict in wrongly
+    return verdict == "BUG" or (verdict == "INSPECT" and kind != STOPS_EARLY)
+
+
+def is_accused(row: Row, outcome: Outcome) -> bool:
+    """Return whether a correct gradient was accused."""
+    return not row.bug and accuses(row.kind, outcome.verdict)
 
 
 def is_passed(row: Row, outcome: Outcome) -> bool:

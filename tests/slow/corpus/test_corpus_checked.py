@@ -11,10 +11,9 @@ from gradcheck_magic import Verdict, check_gradients
 
 pytest.importorskip("autograd")
 
-from gradcheck_magic._diagnosis.conclude import has_failed
 from tests.benchmarks.diagnosis import can_be_told, goals, judged, planted
+from tests.benchmarks.verdicts import accuses
 from tests.corpus.bugs import RIGHT
-from tests.corpus.family import STOPS_EARLY
 from tests.corpus.generate import Plan, build, kind
 from tests.corpus.golden import GOLDEN, Comparison, Golden, Line, arithmetic, everything
 from tests.corpus.planted import ROWS
@@ -77,10 +76,7 @@ def test_what_was_added(added):
     accused = {
         case.name
         for case, check in added
-        if not case.bug
-        and has_failed(check)
-        # The gradient of a solution is worth inspecting if the solver stops early.
-        and not (case.kind == STOPS_EARLY and check.verdict is Verdict.INSPECT)
+        if not case.bug and accuses(case.kind, check.verdict.name)
     }
     unsure = [
         case for case, check in added if check.verdict is Verdict.INCONCLUSIVE and case.seeable()
