@@ -43,13 +43,13 @@ print(json.dumps(buttons))
 TRAINING = """
 n_updates = 0
 print("training", flush=True)
-while not asked.wait(0.001):
+while not n_updates or not asked.wait(0.001):
     W -= 2.0**-20
     n_updates += 1
 expected = before.copy()
 for _ in range(n_updates):
     expected -= 2.0**-20
-print(json.dumps([n_updates > 0, int((W != expected).sum()), n_calls, said()]))
+print(json.dumps([int((W != expected).sum()), n_calls, said()]))
 """
 SAID = (
     "A cell is running, and a check would move arrays that it may use: check again when it has "
@@ -103,9 +103,8 @@ def while_training(kernel, message):
 
 
 def test_magic(kernel):
-    (trained, *rest, _), errors = while_training(kernel, executed("%gradcheck"))
-    assert trained
-    assert rest == [0, 0], "nothing is lost, and nothing was evaluated"
+    (n_different, n_calls, _), errors = while_training(kernel, executed("%gradcheck"))
+    assert (n_different, n_calls) == (0, 0), "nothing is lost, and nothing was evaluated"
     assert errors == [f"InputError: {SAID}"]
 
 
@@ -113,9 +112,8 @@ def test_magic(kernel):
 def test_button(kernel, which):
     """It says so below the card, and works again afterwards."""
     message = pressed(kernel.buttons[which])
-    (trained, *rest, status), errors = while_training(kernel, message)
-    assert trained
-    assert rest == [0, 0], "nothing is lost, and nothing was evaluated"
+    (n_different, n_calls, status), errors = while_training(kernel, message)
+    assert (n_different, n_calls) == (0, 0), "nothing is lost, and nothing was evaluated"
     assert SAID in status
     assert errors == []
     kernel.run("W[...] = before")
