@@ -71,15 +71,15 @@ def looked():
         "no progress": "gc-running" not in shown(),
     }))
 """
-# What is done, how often it is interrupted, and the cell. A picture takes as long as twenty checks;
-# `tests/slow/report` interrupts each kind of picture.
+# What is done, how often an interrupt ends it, and the cell. A picture takes as long as twenty
+# checks; `tests/slow/report` interrupts each kind of picture.
 KINDS = [
-    ("cell", 350, "%%gradcheck --display text\n{}\ngrads = backward()"),
-    ("scan", 320, "{}\n%gradcheck --display text --mode scan"),
-    ("watch", 250, "{}\ngrads = backward()"),
-    ("workers", 40, "{}\n%gradcheck --display text --workers 2 --mode full"),
-    ("drawing", 20, "{}\n%gradcheck"),
-    ("button", 20, "{}\npanel._check_again(None); print(panel._check_status.value)"),
+    ("cell", 230, "%%gradcheck --display text\n{}\ngrads = backward()"),
+    ("scan", 210, "{}\n%gradcheck --display text --mode scan"),
+    ("watch", 150, "{}\ngrads = backward()"),
+    ("workers", 28, "{}\n%gradcheck --display text --workers 2 --mode full"),
+    ("drawing", 16, "{}\n%gradcheck"),
+    ("button", 16, "{}\npanel._check_again(None); print(panel._check_status.value)"),
 ]
 BEFORE = {
     "watch": "%gradcheck --watch -q",
@@ -152,14 +152,17 @@ def moments():
         yield Moments(kernel)
 
 
-@pytest.mark.parametrize(("kind", "n_moments", "cell"), KINDS)
-def test_at_any_moment(moments, kind, n_moments, cell, capsys):
+@pytest.mark.parametrize(("kind", "n_ended", "cell"), KINDS)
+def test_at_any_moment(moments, kind, n_ended, cell, capsys):
     moments.run(BEFORE.get(kind, ""))
     moments.run("disarm_after_each_cell()")
     longest = moments.seconds(cell)
     chosen = random.Random(kind)  # noqa: S311 (no secret)
-    outcomes = Counter(moments.outcome(cell, chosen.uniform(0, longest)) for _ in range(n_moments))
+    outcomes = Counter()
+    # On a busy machine, no time says when a cell ends: any number of interrupts may come too late.
+    while outcomes["one line"] < n_ended and outcomes.total() < 10 * n_ended:
+        outcomes[moments.outcome(cell, chosen.uniform(0, longest))] += 1
     with capsys.disabled():
         sys.stdout.write(f"\n{kind}, {longest:.2g} s: {dict(outcomes)}")
-    assert outcomes["one line"] > n_moments / 2
-    assert outcomes["traceback of the cell"] < n_moments / 4
+    assert outcomes["one line"] == n_ended
+    assert outcomes["traceback of the cell"] < n_ended / 2
