@@ -109,9 +109,10 @@ class Controls:
         if self._check is not None and name:
             close_up = self._check.close_up(name)
             proposed = [entry.label for entry in close_up.worst(MOST_PROPOSED)]
-            self._closer.value = close_up_card(close_up)
+            # Whoever sees the closer look may press the button, which takes the entry.
             self._entry.options = proposed
             self._entry.value = next(iter(proposed), "")
+            self._closer.value = close_up_card(close_up)
         self._close_up.layout.display = "" if name else "none"
 
     def _draw(self, _: object) -> None:
