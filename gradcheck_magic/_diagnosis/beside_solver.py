@@ -41,7 +41,8 @@ def reconsidered(
     causes = {d.cause for d in found}
     if causes == {Cause.UNKNOWN} and measurement.jumps.may_be_far:
         return measurement.judged(cost, is_slight=True), ()
-    if causes and causes <= WITHOUT_CAUSE and measurement.agrees_from_afar(cost):
+    is_open = bool(causes) and causes <= WITHOUT_CAUSE
+    if is_open and (measurement.agrees_from_afar(cost) or measurement.jumps_explain_all(cost)):
         return measurement.judged(cost), ()
     if measurement.scan is None and causes & WITHOUT_CAUSE:
         return _beside(_Again(measurement, cost, diagnosed), judged, found)
@@ -83,13 +84,16 @@ def _beside(again: _Again, judged: Judged, found: Diagnoses) -> tuple[Judged, Di
     rough, told = again.without(SMALL_BESIDE)
     is_simple = bool(told) and not _names(told, WITHOUT_CAUSE | SAYS_WHERE)
     is_less = set() < _names(told) < _names(found)
+    is_nearly_right = again.measurement.is_nearly_right
     if not ((is_simple or is_less) and again.measurement.finds_jumps(again.cost)):
         return (nearly, known) if _explain_more(known, found) else (judged, found)
     judged, found = again.whole(again.measurement.judged(again.cost))
-    # Jumps may hide what is wrong, or tell too little of what a solver leaves.
+    # Jumps may hide what is wrong, or tell too little of what a solver leaves; but they may be all
+    # there is.
     is_worse = is_simple and bool(_names(found, WITHOUT_CAUSE))
     is_more = not _names(told, WITHOUT_CAUSE) and bool(_names(found) - _names(told))
-    if judged[0].verdict is not Verdict.BUG or is_worse or is_more:
+    is_hidden = judged[0].verdict is not Verdict.BUG and (is_simple or not is_nearly_right)
+    if is_hidden or is_worse or is_more:
         return rough, told
     return judged, found
 

@@ -183,9 +183,9 @@ CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
     joined,
     WrongAxis.each,
     # What a few more evaluations of the cost show.
+    ChangedByCell.among,
     PreviousCheck.among,
     Update.among,
-    ChangedByCell.among,
     OtherParameters.among,
     BroadcastInCost.among,
     # What the order of the parameters shows.

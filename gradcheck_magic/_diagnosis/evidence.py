@@ -82,6 +82,12 @@ class Evidence:
         more = int(mask.sum()) - sum(count for _, count in named)
         return listed([name for name, _ in named] + [f"{more} more"] * (more > 0), code=False)
 
+    def places(self, mask: Mask) -> str:
+        """Return the names of parameters for whole parameters, and else those of entries."""
+        parts = [mask[part] for _, part, _ in self.measured.parts(self.pairing)]
+        are_whole = all(part.all() for part in parts if part.any())
+        return self.names(mask) if are_whole else self.labels(mask)
+
     def names(self, mask: Mask) -> str:
         """Return the names of the parameters in which a mask is true anywhere."""
         parts = self.measured.parts(self.pairing)

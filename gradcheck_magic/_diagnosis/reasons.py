@@ -111,10 +111,13 @@ def _stationary(evidence: Evidence) -> str:
 
 def _too_wide(evidence: Evidence, unknown: Mask) -> str:
     """Return what limits the error bars, and what to do about it."""
-    cost, names = evidence.cost, evidence.names(unknown)
-    precision = cost.best
-    bar = float(np.max(evidence.measured.uncertainty[unknown]))
-    size = float(np.max(np.abs(evidence.measured.numerical[unknown])))
+    cost, precision = evidence.cost, evidence.cost.best
+    measured = evidence.measured
+    # The slopes on which an entry might rest contradict each other.
+    apart = np.where(measured.disputed, np.abs(measured.analytic - measured.numerical), 0.0)
+    bar = float(np.max(np.fmax(measured.uncertainty, apart)[unknown]))
+    size = float(np.max(np.abs(measured.numerical[unknown])))
+    names = evidence.places(unknown)
     known = f"the numerical gradient of {names}, at most {size:.1e}, is known only to {bar:.1e}"
     carries = f"`{cost.name}` is {precision.value:.3g} and has noise of {precision.noise:.1e}"
     height = evidence.measurement.jumps.height
@@ -247,6 +250,7 @@ def _nothing_compared(evidence: Evidence) -> Iterator[str]:
         for parameter, part, ks in measured.parts(evidence.pairing)
         if len(ks) == parameter.size
         and measured.settled[part].all()
+        and not measured.kinked[part].any()
         and not (measured.analytic[part].any() or measured.numerical[part].any())
     ]
     if evidence.scan is not None:

@@ -134,6 +134,7 @@ def compare(
     unknown = unknown & ~wrong & ~inspect | is_open
     masks = wrong, inspect, unknown
     parts = list(measured.parts(pairing))
+    disagree = {parameter.name for parameter, rows, _ in parts if is_open[rows].any()}
     checks = [_parameter_check(*part, measured, masks) for part in parts]
     checks = [replace(c, verdict=Verdict.BUG) if c.name in together else c for c in checks]
     verdict, difference = _verdict(masks), (_difference(measured, slice(None)), 0.0)
@@ -155,7 +156,7 @@ def compare(
         difference,
         tuple(checks),
         *masks,
-        negligible,
+        tuple(name for name in negligible if name not in disagree),
     )
 
 
@@ -208,7 +209,9 @@ def _lost_in_rounding(pairing: Pairing, measured: MeasuredEntries, scan: Scan | 
     """
     rounding = ROUNDING * max(pairing.gradient_eps) * measured.of_all
     zero = np.abs(measured.analytic) <= rounding
-    zero &= np.abs(measured.numerical) <= CLEAR * measured.uncertainty
+    # A gradient that was forgotten is exactly zero: a bar must not exclude that, not even a little.
+    bars = np.where(measured.analytic == 0, 1.0, CLEAR) * measured.uncertainty
+    zero &= np.abs(measured.numerical) <= bars
     lost = np.zeros(len(zero), dtype=bool)
     for i, (_, part, ks) in enumerate(measured.parts(pairing)):
         if not len(ks):
@@ -233,11 +236,12 @@ def _unknown(
         enough = tolerance.of_parameter * np.max(sizes[part], initial=0.0)
         # Where both gradients are exactly zero, there are no three digits to be known: it must be
         # certain only that this is little beside the rest.
-        nothing = (sizes[part] == 0) & (measured.uncertainty[part] <= of_zero[part])
+        is_little = measured.uncertainty[part] <= of_zero[part]
+        nothing = (sizes[part] == 0) & is_little
         nothing |= np.isfinite(measured.uncertainty[part]) & lost[part]
         wide = ~(measured.uncertainty[part] <= enough) & ~nothing
         unknown[part] = wide & ~(measured.uncertainty[part] <= of_all[part])
-        if np.any(wide & ~unknown[part]):
+        if np.any(wide & ~unknown[part]) or np.any(nothing & ~is_little):
             negligible.append(parameter.name)
     return unknown | ~measured.settled, tuple(negligible)
 

@@ -11,7 +11,13 @@ from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.central_differences import default_step
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
-from gradcheck_magic._measure.jumps import Jumps, agree_from_afar, allow_for_jumps
+from gradcheck_magic._measure.jumps import (
+    Jumps,
+    agree_from_afar,
+    allow_for_jumps,
+    are_nearly_right,
+    jumps_that_explain,
+)
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.meeting_kinks import part_kinks
 from gradcheck_magic._measure.refine import measure
@@ -136,6 +142,20 @@ class Measurement:
         if self.scan is None and not self.jumps.height:
             self.jumps = allow_for_jumps(self._tables, cost, self._pairing, anyway=True)
         return self.jumps.height > 0
+
+    @property
+    def is_nearly_right(self) -> bool:
+        """True if no error is large beside its gradient: a solver may have caused them."""
+        return are_nearly_right(self._tables, self._pairing)
+
+    def jumps_explain_all(self, cost: Cost) -> bool:
+        """Return True if jumps may cause all errors, whatever their size; the bars allow for it."""
+        if self.scan is not None:
+            return False
+        jumps = jumps_that_explain(self._tables, cost, self._pairing)
+        if jumps.drift:
+            self.jumps = jumps
+        return jumps.drift > 0
 
     def agrees_from_afar(self, cost: Cost) -> bool:
         """Return True if J may have no errors over long distances; then they are disputed."""

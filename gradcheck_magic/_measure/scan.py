@@ -163,7 +163,8 @@ class ParameterScan:
 
     def known_right(self) -> NDArray[np.bool_]:
         """Return a mask of entries that are correct although not measured individually."""
-        right = np.full(self.parameter.shape, self.is_explained and not self.is_enumerated)
+        is_known = self.is_explained and not (self.is_enumerated or self.is_blind)
+        right = np.full(self.parameter.shape, is_known)
         for region in self.regions:
             right[tuple(slice(*side) for side in region.box)] = False
         flat: NDArray[np.bool_] = right.reshape(-1)

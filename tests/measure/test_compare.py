@@ -148,6 +148,13 @@ def test_negligible(tolerance, bar, verdict, negligible):
     assert [check.verdict for check in found.parameters] == [CORRECT, verdict]
 
 
+def test_what_may_be_forgotten_is_not_negligible():
+    """Its note would say that it agrees as far as can be told."""
+    found = judged(entries([1.0, 0.0], [1.0, 1e-5], [0, 0.9e-5]), [1, 1], SINGLE_PRECISION)
+    assert found.negligible == ()
+    assert [check.verdict for check in found.parameters] == [CORRECT, INCONCLUSIVE]
+
+
 @pytest.mark.parametrize(
     ("analytic", "numerical", "verdict"),
     [
@@ -155,6 +162,8 @@ def test_negligible(tolerance, bar, verdict, negligible):
         pytest.param(7e-15, 1.9e-13, CORRECT, id="the rounding of the others"),
         pytest.param(7e-15, 2.1e-13, BUG, id="J has a slope there"),
         pytest.param(7.2e-15, 1.9e-13, INCONCLUSIVE, id="more than their rounding"),
+        pytest.param(0.0, 0.9e-13, CORRECT, id="exactly zero"),
+        pytest.param(0.0, 1.1e-13, INCONCLUSIVE, id="HARD: forgotten, it may be"),
     ],
 )
 def test_lost_in_rounding(analytic, numerical, verdict):

@@ -1,6 +1,7 @@
 """A cost that jumps, as a solver that stops early makes it: jumps are told from kinks and bends."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -134,6 +135,43 @@ def test_large_errors_that_end_very_near():
         "and the gradient of `params` agrees with that: this is what a solver leaves that stops "
         "early. Lower its tolerance, or let it make a fixed number of steps."
     )
+
+
+@pytest.mark.parametrize("slope", [0.05, 0.1, 0.2])
+@pytest.mark.parametrize("width", [0.01, 0.03, 0.05, 0.1, 0.2])
+def test_errors_of_any_kind_that_jumps_take_back(slope, width):
+    """A slope that is off in most entries, and jumps that make up for it: nothing can be told.
+
+    Errors without them are a bug, and so are large ones.
+    """
+
+    def teeth(x):
+        return float(np.sum(np.sin(x) + slope * width * ((x / width + 0.2) % 1.0)))
+
+    found = check_gradients(X, np.cos(X), teeth)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert re.match("(`teeth` jumps by up to|Very close to θ)", found.reasons[0])
+    for wrong in (0.7 * np.cos(X), -np.cos(X), np.cos(X)[::-1], 0 * X):
+        assert check_gradients(X, wrong, teeth).verdict is Verdict.BUG
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_one_entry_on_a_staircase(seed):
+    """log(1 + exp(z)) has steps; over long distances, the slope is that of the gradient."""
+    random = np.random.default_rng(seed)
+    X, y = 6 * random.normal(size=(20, 3)), random.poisson(3, 20)
+    params = {"w": random.normal(size=3), "b": random.normal(size=1)}
+
+    def cost(p):
+        rate = np.log(1 + np.exp(X @ p["w"] + p["b"]))
+        return float(np.mean(rate - y * np.log(rate + 1e-10)))
+
+    z = X @ params["w"] + params["b"]
+    dz = (1 - y / (np.logaddexp(0, z) + 1e-10)) / (1 + np.exp(-z)) / 20
+    grads = {"dw": X.T @ dz, "db": dz.sum(keepdims=True)}
+    assert check_gradients(params, grads, cost).verdict is not Verdict.BUG
+    grads["db"] *= -1
+    assert check_gradients(params, grads, cost).verdict is Verdict.BUG
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import ACTIVATIONS, Network
 
-from gradcheck_magic import GradientCheckInterrupted, Verdict, check_gradients
+from gradcheck_magic import Cause, GradientCheckInterrupted, Verdict, check_gradients
 from gradcheck_magic._cost.directions import Direction, likely_magnitude
 
 SCAN = functools.partial(check_gradients, mode="scan")
@@ -407,6 +407,25 @@ def test_single_entries_tell_where_kinks_hide_everything(wrong, cause, theta):
             f"has kinks or sharp bends at θ, or very close to it. No error was found in {n} "
             in (check.reasons[0])
         )
+
+
+def test_where_kinks_hide_everything_the_others_are_not_known():
+    """What a dozen entries show is not said of a row, nor as a number of all wrong ones."""
+    random = np.random.default_rng(4)
+    X, Y = random.normal(size=(40, 60)), random.normal(size=(40, 10))
+    W = random.normal(size=(60, 10)) * (random.random((60, 10)) < 0.15)
+    right = X.T @ (X @ W - Y) / 200 + 0.05 * np.sign(W)
+
+    def cost(W):
+        return float(np.mean((X @ W - Y) ** 2) + 0.05 * np.abs(W).sum())
+
+    largest = np.argsort(-np.abs(right), axis=None)
+    for n, ks in ((8, largest[[1, 5, 9, 14, 20, 30, 40, 50]]), (150, largest[::4])):
+        wrong = right.copy()
+        wrong.reshape(-1)[ks] *= -1
+        (diagnosis,) = SCAN(W, wrong, cost).diagnoses
+        assert diagnosis.cause is not Cause.SLICE, n
+        assert " in at least " in diagnosis.sentence
 
 
 def test_what_is_neither_few_nor_many():

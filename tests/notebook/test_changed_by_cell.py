@@ -68,6 +68,16 @@ def test_not_named(checked, body):
     assert Cause.STALE not in causes
 
 
+def test_named_each_time(checked, shell):
+    """The gradient is that of the previous check as well, but computing it again would not help."""
+    step = GRADIENT + "for name in params: params[name] -= 0.1 * grads['d' + name]"
+    checked(step)
+    with capture_output():
+        shell.run_cell(f"%%gradcheck\n{step}").raise_error()
+    (diagnosis,) = shell.user_ns["_gradcheck"].diagnoses
+    assert re.search("The cell has changed .*: compute the gradient after that", diagnosis.sentence)
+
+
 def test_right_ones_are_right(checked):
     check, _ = checked("params['W1'] += 1\n" + GRADIENT)
     assert check.verdict is Verdict.CORRECT
