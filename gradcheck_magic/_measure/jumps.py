@@ -77,11 +77,13 @@ class Jumps(NamedTuple):
 
     The drift is per unit of distance: that is what a single entry moves if it moves by its size. If
     no jumps were found but most entries are off by next to nothing, there may be some farther away.
+    There are `none_along_all` if J was followed along all errors in vain: once is enough.
     """
 
     height: float = 0.0
     drift: float = 0.0
     may_be_far: bool = False
+    none_along_all: bool = False
 
 
 def allow_for_jumps(
@@ -107,7 +109,8 @@ def allow_for_jumps(
         random = np.random.default_rng(0).choice([-1.0, 1.0], pairing.size)
         jumps = jumps_along(*line(random)[:2], cost.best.noise, 0.0 if anyway else size)
     if not jumps.drift:
-        return Jumps(may_be_far=small.are_tiny and small.are_slight and are_most)
+        may_be_far = small.are_tiny and small.are_slight and are_most
+        return Jumps(may_be_far=may_be_far, none_along_all=small.n_off > 0)
     for table in tables:
         drift = jumps.drift / sizes[table.positions]
         _grant(table, VERIFIED * largest[table.positions], ALLOWED * drift)

@@ -149,8 +149,8 @@ class Measurement:
         return are_nearly_right(self._tables, self._pairing)
 
     def jumps_explain_all(self, cost: Cost) -> bool:
-        """Return True if jumps may cause all errors, whatever their size; the bars allow for it."""
-        if self.scan is not None:
+        """Return True if jumps may cause all errors, and none is large; the bars allow for it."""
+        if self.scan is not None or self.jumps.none_along_all:
             return False
         jumps = jumps_that_explain(self._tables, cost, self._pairing)
         if jumps.drift:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gradcheck_magic import Cause, Verdict, check_gradients
+from gradcheck_magic._measure import jumps
 from gradcheck_magic._measure.jumps import jumps_along
 
 EPS = float(np.finfo(np.float64).eps)
@@ -286,6 +287,21 @@ def test_without_jumps_an_unknown_cause_costs_no_search():
     check = check_gradients(params, wrong, lambda p: float(np.sum(np.sin(p["W"]) @ p["b"])))
     assert {diagnosis.cause for diagnosis in check.diagnoses} <= {Cause.UNKNOWN, Cause.UPSTREAM}
     assert check.n_evaluations < 100
+
+
+def test_no_line_is_followed_twice(monkeypatch):
+    """Small errors lead to no jump, and do so no more if a cause is not found either."""
+    lines = []
+
+    def followed(along, reach, noise, slope):
+        lines.append((reach, along(reach)))
+        return jumps_along(along, reach, noise, slope)
+
+    monkeypatch.setattr(jumps, "jumps_along", followed)
+    errors = 0.01 * np.random.default_rng(0).normal(size=7)
+    found = check_gradients(X, np.cos(X) * (1 + errors), lambda x: float(np.sum(np.sin(x))))
+    assert [diagnosis.cause for diagnosis in found.diagnoses] == [Cause.UNKNOWN]
+    assert len(lines) == len(set(lines)) == 2, "along the errors, and along a random line"
 
 
 @pytest.mark.parametrize("size", [1e-3, 2e-2])
