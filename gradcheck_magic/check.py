@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._backward.find import Recording, backward_pass
+from gradcheck_magic._backward.record import Recorder
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost, require_dependence
 from gradcheck_magic._cost.evaluation import OutOfTime
@@ -41,15 +43,35 @@ from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid
 from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._measure.repeatability import require_repeatable
+from gradcheck_magic._result.backward_pass import BackwardPass
 from gradcheck_magic._result.gradient_check import GradientCheck
-from gradcheck_magic._result.verdict import relative_difference
+from gradcheck_magic._result.verdict import Verdict, relative_difference
 from gradcheck_magic.errors import GradientCheckInterrupted
 
-__all__ = ["check_after_cell", "check_gradients", "gradient_checking"]
+__all__ = ["Seen", "check_after_cell", "check_gradients", "gradient_checking"]
 
 # The part of a budget that is kept for the end of the check, once nothing more is evaluated: this
 # many times what it took to collect the parameters, as the verdict also reads every one of them.
 CONCLUDING = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What has happened in the cell that makes a check.
+
+    Attributes
+    ----------
+    theta : ndarray or None
+        θ before the cell, if it was there.
+    recording : Recording or None
+        What the cell has computed.
+    place : callable
+        What to call a file, given the name that Python has for it: cells have files of their own.
+    """
+
+    theta: NDArray[Any] | None
+    recording: Recording | None
+    place: Callable[[str], str]
 
 
 @frames_released
@@ -130,6 +152,7 @@ def check_gradients(
     seed: int = 0,
     progress: Progress | None = None,
     previous: GradientCheck | None = None,
+    trace: bool = False,
 ) -> GradientCheck:
     """Compare a backpropagated gradient with central differences of the cost.
 
@@ -190,6 +213,9 @@ def check_gradients(
         seconds so far).
     previous : GradientCheck, optional
         The previous check: a wrong gradient may be the one that was correct then.
+    trace : bool
+        True to look at the backward pass statement by statement, whatever the verdict is. Without
+        it, that is done where there is a bug.
 
     Returns
     -------
@@ -258,6 +284,7 @@ def check_gradients(
         seed=seed,
         progress=progress,
         previous=previous,
+        trace=trace,
     )
 
 
@@ -268,10 +295,10 @@ def check_after_cell(
     cost_function: Callable[..., Any],
     names: Names = None,
     *,
-    before: NDArray[Any] | None = None,
+    seen: Seen | None = None,
     **options: Any,
 ) -> GradientCheck:
-    """Make the check of `check_gradients`; `before` is θ before the cell that makes it."""
+    """Make the check of `check_gradients`, knowing what has happened in the cell that makes it."""
     started = time.perf_counter()
     check, previous = None, options["previous"]
     try:
@@ -282,7 +309,7 @@ def check_after_cell(
             np.errstate(under="ignore"),
         ):
             request = Request(cost_function, grads, **options, started=started)
-            check = _check_at(params, names, request, before=before)
+            check = _check_at(params, names, request, seen=seen)
             if request.points > 1:
                 check = _check_around(params, names, request, check)
             check = with_lost(*kept.lost(), check)
@@ -293,6 +320,9 @@ def check_after_cell(
         if check is None:
             raise
         raise GradientCheckInterrupted(with_changes(previous, check)) from None
+    if previous and check.backward is None and previous.fingerprint == check.fingerprint:
+        # What has computed the gradient is known from then.
+        check = replace(check, backward=previous.backward)
     return with_changes(previous, check)
 
 
@@ -301,7 +331,8 @@ def _check_at(
     names: Names,
     request: Request,
     point: int = 0,
-    before: NDArray[Any] | None = None,
+    *,
+    seen: Seen | None = None,
 ) -> GradientCheck:
     """Check the gradient at one point."""
     started = time.perf_counter()
@@ -320,9 +351,11 @@ def _check_at(
         numbers=partial(NotebookNumbers, request.cost_function, names, pairing, request.grads),
         cost=cost,
         previous=None if point else request.previous,
-        before=before,
+        before=seen.theta if seen else None,
     )
     stopped: BaseException | None = None
+    check: GradientCheck | None = None
+    backward: BackwardPass | None = None
     try:
         with cost:
             require_dependence(cost, pairing)
@@ -334,15 +367,48 @@ def _check_at(
             diagnoses = diagnosed(*judged, until=cost.deadline)
             judged, diagnoses = reconsidered(measurement, cost, diagnosed, judged, diagnoses)
             stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
+            check = conclude(
+                Evidence(pairing, cost, measurement, *judged, diagnoses, stopped), started
+            )
+            if not stopped and (check.verdict is Verdict.BUG or request.trace):
+                recordings = _recordings(params, names, request, seen)
+                place = seen.place if seen else None
+                backward = backward_pass(check, pairing, cost, recordings, place)
     except (KeyboardInterrupt, OutOfTime) as stop:
-        judged = measurement.judged(cost)
-        diagnoses = diagnosed(*judged, evaluate=False, until=request.deadline)
         # Its traceback would keep this frame alive, and everything in it.
         stopped = stop.with_traceback(None)
-    check = conclude(Evidence(pairing, cost, measurement, *judged, diagnoses, stopped), started)
+        if check is None:
+            judged = measurement.judged(cost)
+            diagnoses = diagnosed(*judged, evaluate=False, until=request.deadline)
+            evidence = Evidence(pairing, cost, measurement, *judged, diagnoses, stopped)
+            check = conclude(evidence, started)
+    check = replace(
+        check,
+        n_evaluations=cost.n_evaluations,
+        seconds=time.perf_counter() - started,
+        backward=backward,
+    )
     if isinstance(stopped, KeyboardInterrupt):
         raise GradientCheckInterrupted(check) from None
     return check
+
+
+def _recordings(
+    params: object, names: Names, request: Request, seen: Seen | None
+) -> list[Callable[[], Recording | None]]:
+    """Return the ways to a recording of the backward pass, the best first."""
+
+    def called_again() -> Recording | None:
+        if not is_function(request.grads):
+            return None
+        with Recorder() as recorder:
+            pair_at(params, request.grads, only=request.only, names=names)
+        return Recording(recorder.bound, recorder.obstacle)
+
+    def in_cell() -> Recording | None:
+        return seen.recording if seen else None
+
+    return [called_again, in_cell]
 
 
 def _cost_at(

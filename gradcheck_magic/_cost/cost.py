@@ -376,6 +376,18 @@ class Cost:
         self._evaluator.guard.release()
         return self._around.at(self.best.binding, theta, wrap)
 
+    def buffers(self) -> list[tuple[str, Array]]:
+        """Return the name of each parameter, and the array through which the function gets it."""
+        binding = self.best.binding
+        names = [parameter.name for parameter in self._parameters.arrays]
+        return list(zip(names, binding.arrays, strict=True))
+
+    def here(self) -> float:
+        """Return J(θ) from another call, in its best precision; nan if the function raises."""
+        self._evaluator.guard.release()
+        with self._evaluator.quiet():
+            return self._evaluator.value_or_nan(self.best.binding)
+
     @property
     def direction(self) -> Vector:
         """A line along which every entry moves in proportion to its size."""

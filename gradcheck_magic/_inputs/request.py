@@ -47,6 +47,7 @@ class Request:
     progress: Progress | None
     previous: GradientCheck | None
     started: float
+    trace: bool = False
 
     def __post_init__(self) -> None:
         budget, points = self.budget, self.points

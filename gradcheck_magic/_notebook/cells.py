@@ -10,6 +10,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from types import CodeType, TracebackType
 from typing import NoReturn
 
@@ -28,11 +30,15 @@ __all__ = [
     "CellInterrupted",
     "CellSyntaxError",
     "WaitingCells",
+    "called_in_notebook",
     "holding_cells",
     "require_no_other_cell",
     "run_body",
     "show_from_user_code",
 ]
+
+# A context in which nothing else happens.
+NOTHING: AbstractContextManager[object] = contextlib.nullcontext()
 
 
 class CellEvents:
@@ -183,9 +189,12 @@ class CellSyntaxError(GradientCheckError):
         return self._lines
 
 
-def run_body(shell: InteractiveShell, body: str) -> None:
+def run_body(
+    shell: InteractiveShell, body: str, recorder: AbstractContextManager[object] = NOTHING
+) -> str:
     """Run the body of a cell magic as the shell runs a cell, with the same output and errors.
 
+    The recorder is open while it runs. Return the name of the file that Python takes it for.
     `shell.run_cell` is no alternative: it shows an error of the body, and then goes on.
     """
     # An empty first line, in place of the magic, keeps the line numbers of the cell.
@@ -215,8 +224,18 @@ def run_body(shell: InteractiveShell, body: str) -> None:
             "%%gradcheck cannot run a top-level `await`: put it in a cell of its own, and run "
             "%gradcheck in the next."
         )
-    for code in codes:
-        exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 (the user's own cell)
+    with recorder:
+        for code in codes:
+            exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 (the user's own cell)
+    return name
+
+
+def called_in_notebook(shell: InteractiveShell, own: str | None, file: str) -> str:
+    """Return what to call a file: a cell by its number, and the cell that makes a check "cell"."""
+    if file == own:
+        return "cell"
+    cell = shell.compile.format_code_name(file)
+    return f"cell {cell[1].removeprefix('In')}" if cell else Path(file).name
 
 
 def _display_of_target(node: ast.stmt) -> list[ast.stmt]:

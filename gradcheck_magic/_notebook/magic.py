@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from functools import partial
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -24,6 +25,8 @@ from traitlets import Any as Anything
 from traitlets import Bool, Float, Int, Union
 from traitlets.config import Config
 
+from gradcheck_magic._backward.find import Recording
+from gradcheck_magic._backward.record import Recorder
 from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._inputs.pairing import has_gradients
@@ -33,6 +36,7 @@ from gradcheck_magic._measure.step_curve import step_curve
 from gradcheck_magic._notebook.cells import (
     CellEvents,
     WaitingCells,
+    called_in_notebook,
     holding_cells,
     require_no_other_cell,
     run_body,
@@ -56,13 +60,15 @@ from gradcheck_magic._notebook.watch import News, Watch, subject_of
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import did_you_mean, first_line, quoted
-from gradcheck_magic.check import check_after_cell
+from gradcheck_magic.check import Seen, check_after_cell
 from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted, InputError
 
 __all__ = ["GradcheckMagics", "load", "unload"]
 
 RESULT = "_gradcheck"
 TURN_ON = "%config GradcheckMagics.enabled = True turns it on"
+# The part of the time of a cell that recording what it computes may take, unless it is asked for.
+SHARE = 0.03
 # Names of the shell, which nobody means.
 NOT_MEANT = {"In", "Out", "open", "exit", "quit", "get_ipython"}
 # Values of the environment variable CI that mean that this is no CI.
@@ -147,8 +153,8 @@ class GradcheckMagics(Magics):
         self._cells = CellEvents(shell, self._after_cell)
         self._watch: Watch | None = None
         self._is_retired = False
-        # θ before the cell that is running: its gradient may be the one from then.
-        self._before: NDArray[Any] | None = None
+        # What has happened in the cell that is running: its gradient may be that of θ before.
+        self._seen: Seen | None = None
         # The last check of each gradient, in memory only. The next check says what has changed
         # since, and recognises a gradient that was correct then.
         self._last: dict[tuple[str | None, ...], GradientCheck] = {}
@@ -178,8 +184,7 @@ class GradcheckMagics(Magics):
                 elif self.enabled:
                     require_no_other_cell()
             if cell is not None:
-                self._before = _theta(options, user_ns)
-                run_body(self.shell, cell)
+                self._seen = self._run(cell, options)
             namespace = user_ns
             if local_ns is not None and local_ns is not user_ns:  # inside a function
                 namespace = {**user_ns, **local_ns}
@@ -197,7 +202,15 @@ class GradcheckMagics(Magics):
             release_frames(error)
             raise
         finally:
-            self._before = None
+            self._seen = None
+
+    def _run(self, cell: str, options: argparse.Namespace) -> Seen:
+        """Run the body of a cell, and record on the side what it computes."""
+        theta = _theta(options, self.shell.user_ns)
+        recorder = Recorder() if options.trace else Recorder(share=SHARE)
+        own = run_body(self.shell, cell, recorder)
+        recording = Recording(recorder.bound, recorder.obstacle)
+        return Seen(theta, recording, partial(called_in_notebook, self.shell, own))
 
     gradcheck.__doc__ = _help(Project())
 
@@ -290,7 +303,7 @@ class GradcheckMagics(Magics):
             with holding_cells(arguments["cost_function"]):
                 check = check_after_cell(
                     **arguments, epsilon=options.epsilon, only=options.only, points=options.points,
-                    before=self._before, progress=progress, mode=options.mode,
+                    seen=self._seen, trace=options.trace, progress=progress, mode=options.mode,
                     previous=self._last.get(subject), budget=options.budget, workers=workers,
                 )  # fmt: skip
         except GradientCheckInterrupted as interrupt:

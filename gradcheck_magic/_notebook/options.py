@@ -234,6 +234,12 @@ OPTIONS = [
         "show [auto]",
         "KIND", default="auto",
     ),
+    Option(
+        "trace", SWITCH,
+        "show the backward pass statement by statement, whatever the verdict is [only where there "
+        "is a bug]",
+        default=False, is_setting=False,
+    ),
     Option("seed", _whole(0), "the seed of everything random in the check [0]", "N", default=0),
     Option(
         "out", _Kind("a name", _is_name), "bind the result to NAME as well as to _gradcheck",

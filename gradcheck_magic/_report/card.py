@@ -20,9 +20,12 @@ from gradcheck_magic._report.words import (
     progress_text,
     selectable,
     shown_first,
+    shown_steps,
     split_sentences,
+    step_rows,
     table_rows,
 )
+from gradcheck_magic._result.backward_pass import Fault
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import Entry, ParameterCheck
 from gradcheck_magic._result.verdict import THRESHOLDS
@@ -34,6 +37,12 @@ __all__ = ["NO_MATHS", "STYLE", "card", "entries_table", "in_code", "progress_ca
 RULER_START = -12
 # At most this many entries are listed for each diagnosis.
 ENTRIES_ON_CARD = 12
+# What the marks of the backward pass mean, and how each is coloured.
+STEPS_CAPTION = (
+    "✓ a gradient, but for the factor: whatever is not 1 must be divided by later · ✗ wrong · "
+    "· not looked at"
+)
+STEP_TONES = {"right": "correct", "wrong": "bug", "not looked at": "open"}
 # The colours of the scale where there is no style sheet, as in an output that is not trusted.
 BANDS = ("#d3ece2", "#fbe8bd", "#fbd3ba", "#f7bdb7")
 
@@ -62,6 +71,7 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
     verdict = check.verdict
     changes = in_code(f"Since last time: {check.changes}.")
     since = f'<div class="gc-since" style="margin-bottom:6px">{changes}</div>'
+    faults = check.backward.faults if check.backward else ()
     diagnoses, reasons = findings(check)
     told = [(d.sentence, check.entries_behind(d, ENTRIES_ON_CARD)) for d in diagnoses]
     told += [(reason, []) for reason in (*reasons, *more_findings(check))]
@@ -74,8 +84,8 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
         f'<b class="gc-verdict" style="font-size:16px">{verdict.symbol} {verdict.value}</b> '
         f'<span style="font-size:15px">difference <b class="gc-difference">'
         f"{check.difference_text}</b></span></div>"
-        f"{since if check.changes else ''}{_ruler(check.difference)}"
-        f"{''.join(starmap(_finding, told))}"
+        f"{since if check.changes else ''}{''.join(map(_fault, faults))}"
+        f"{_ruler(check.difference)}{''.join(starmap(_finding, told))}{_steps(check)}"
         f'<div class="gc-columns"><div class="gc-picture">{picture}</div>'
         # tabindex lets the keyboard scroll it, too.
         '<div class="gc-tables" role="group" aria-label="Tables" tabindex="0">'
@@ -123,6 +133,39 @@ def _ruler(difference: float) -> str:
         f'<div role="img" aria-label="{alt}" style="margin:2px 12px 10px 0">{pointer}'
         '<div class="gc-muted" style="font-size:11px;line-height:1.5;white-space:nowrap">'
         f"{bands}</div></div>"
+    )
+
+
+def _steps(check: GradientCheck) -> str:
+    """Return the backward pass, statement by statement, in a fold."""
+    shown, n_more = shown_steps(check)
+    if not shown:
+        return ""
+    rows = []
+    for row, step in zip(step_rows(shown), shown, strict=True):
+        cells = {head: as_html(text) for head, text in row.items()}
+        for head in ("statement", "value"):
+            cells[head] = f"<code>{cells[head]}</code>" if cells[head] else ""
+        tone = STEP_TONES[step.mark]
+        cells["gradient"] = f'<span class="gc-is-{tone}">{cells["gradient"]}</span>'
+        rows.append(cells)
+    more = in_code(f"And {n_more:,} more: `check.backward.steps` has them all.") if n_more else ""
+    return (
+        '<details class="gc-steps"><summary>The backward pass, statement by statement</summary>'
+        f'<div class="gc-scroll">{_table(rows, STEPS_CAPTION)}{more}</div></details>'
+    )
+
+
+def _fault(fault: Fault) -> str:
+    """Return a statement that is wrong: where, its text, and what is wrong there."""
+    first = fault.lines[0]
+    others = f'<div class="gc-muted">{in_code(fault.others)}</div>' if fault.others else ""
+    probably = "probably " if fault.others else ""
+    return (
+        '<div class="gc-diagnosis gc-fault" style="margin:0 0 8px;padding:6px 10px">'
+        f'<div class="gc-muted">{probably}{as_html(first.place)}</div>'
+        f'<div class="gc-statement"><code>{as_html(first.text)}</code></div>'
+        f"<b>{in_code(fault.outcome)}</b>{others}</div>"
     )
 
 

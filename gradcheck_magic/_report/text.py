@@ -22,6 +22,8 @@ from gradcheck_magic._report.words import (
     parameter_verdict,
     shape_text,
     shown_first,
+    shown_steps,
+    step_rows,
     table_rows,
 )
 from gradcheck_magic._result.close_up import CloseUp
@@ -38,7 +40,7 @@ ENTRIES_IN_TEXT = 3
 # A close-up lists at most this many entries.
 MOST_CLOSE = 8
 # The columns with names that the user has chosen.
-NAMES = {"parameter", "worst entry", "entry"}
+NAMES = {"parameter", "worst entry", "entry", "statement", "value"}
 
 
 def text_report(check: GradientCheck, style: TextStyle = PLAIN_STYLE) -> str:
@@ -50,6 +52,7 @@ def text_report(check: GradientCheck, style: TextStyle = PLAIN_STYLE) -> str:
     return _joined(
         _headline(check, style),
         _findings(check, style),
+        _backward_pass(check, style),
         _table(check, style),
         _histogram(check.relative_errors, f"relative error of {which}", style),
         _footer(check, style),
@@ -85,6 +88,8 @@ def _headline(check: GradientCheck, style: TextStyle) -> Iterator[str]:
 
 def _findings(check: GradientCheck, style: TextStyle) -> Iterator[str]:
     """Yield the diagnoses, and the reasons why there is no clear verdict."""
+    for fault in check.backward.faults if check.backward else ():
+        yield from style.broken(f"- {style.sentence(fault.sentence)}", "  ")
     diagnoses, reasons = findings(check)
     for diagnosis in diagnoses:
         yield from style.broken(f"- {style.sentence(diagnosis.sentence)}", "  ")
@@ -111,6 +116,18 @@ def _table(check: GradientCheck, style: TextStyle) -> Iterator[str]:
         yield "  ".join(line.values()).rstrip()
     if left_out:
         yield f"... and {left_out_text(left_out)}"
+
+
+def _backward_pass(check: GradientCheck, style: TextStyle) -> Iterator[str]:
+    """Yield the backward pass, a line for each value."""
+    shown, n_more = shown_steps(check)
+    if not shown:
+        return
+    yield style.sentence("the backward pass, statement by statement")
+    for row in _aligned(step_rows(shown), style):
+        yield "  ".join((row["line"], row["gradient"], row["statement"])).rstrip()
+    if n_more:
+        yield f"... and {n_more:,} more: check.backward.steps has them all"
 
 
 def _aligned(rows: Sequence[Row], style: TextStyle) -> Iterator[Row]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gradcheck_magic._measure.residuals import CERTAINTY
 from gradcheck_magic._report.error_counts import in_words
+from gradcheck_magic._result.backward_pass import Step
 from gradcheck_magic._result.cause import Diagnosis
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import Entry, ParameterCheck
@@ -33,7 +34,9 @@ __all__ = [
     "selectable",
     "shape_text",
     "shown_first",
+    "shown_steps",
     "split_sentences",
+    "step_rows",
     "table_rows",
 ]
 
@@ -58,6 +61,10 @@ FEW_ROWS, MOST_ROWS = 12, 40
 MOST_LISTED = 100
 # At most this many diagnoses are told, and as many reasons: nobody reads thousands.
 MOST_FINDINGS = 12
+# A table shows at most this many values of the backward pass, so many before the first wrong one.
+MOST_VALUES_SHOWN, BEFORE_FIRST = 60, 20
+# The signs for the marks of these values.
+MARKS = {"right": "✓", "wrong": "✗", "not looked at": "·"}
 # The words for the parameters that a table leaves out, the most severe first.
 LEFT_OUT = {
     Verdict.BUG: "wrong",
@@ -185,6 +192,8 @@ def brief(check: GradientCheck) -> str:
         parts += [f"{kind}{entries_text(check.size)}", f"{check.seconds:.2f} s"]
     else:
         parts += [_extent(check)] if check.interrupted else []
+        faults = check.backward.faults[:1] if check.backward else ()
+        parts += [f"{fault.lines[0].place}: {fault.lines[0].text}" for fault in faults]
         sentences = [*(d.sentence for d in check.diagnoses), *check.reasons, check.verdict.value]
         parts.append(split_sentences(sentences[0])[0])
     return SEPARATOR.join(parts)
@@ -242,6 +251,39 @@ def worst_values(worst: Entry | None) -> tuple[str, str, str]:
         return "", "", ""
     known = f" ± {worst.uncertainty:.0e}" if math.isfinite(worst.uncertainty) else ""
     return worst.label, f"{worst.analytic:.5e}", f"{worst.numerical:.5e}{known}"
+
+
+def step_rows(steps: Iterable[Step]) -> list[Row]:
+    """Return a row for each value of the backward pass: its statement, and what it is."""
+    return [
+        {
+            "line": str(step.line.line) if step.line.file == "cell" else step.line.place,
+            "statement": step.line.text,
+            "value": step.value,
+            "gradient": f"{MARKS[step.mark]} {step_text(step)}",
+        }
+        for step in steps
+    ]
+
+
+def step_text(step: Step) -> str:
+    """Return what a value of the backward pass is, in words."""
+    if step.mark == "wrong" or not step.of:
+        return step.mark
+    factor = "" if step.factor == 1 else f"{step.factor:.4g} × "
+    return f"{factor}gradient of {step.of}"
+
+
+def shown_steps(check: GradientCheck) -> tuple[Sequence[Step], int]:
+    """Return the values of the backward pass that are shown, and how many are not.
+
+    They are those around the first that is wrong, or else the first ones.
+    """
+    steps = check.backward.steps if check.backward else ()
+    wrong = next((k for k, step in enumerate(steps) if step.mark == "wrong"), 0)
+    start = max(0, min(wrong - BEFORE_FIRST, len(steps) - MOST_VALUES_SHOWN))
+    shown = steps[start : start + MOST_VALUES_SHOWN]
+    return shown, len(steps) - len(shown)
 
 
 def findings(check: GradientCheck) -> tuple[Sequence[Diagnosis], Sequence[str]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._result.backward_pass import BackwardPass
 from gradcheck_magic._result.cause import Diagnosis
 from gradcheck_magic._result.close_up import CloseUp
 from gradcheck_magic._result.display import Displayed, renderers
@@ -106,6 +107,9 @@ class GradientCheck(Displayed):
     fingerprint : str
         Two hashes, one of θ and one of the gradient. They tell `step_curve` whether either has
         changed.
+    backward : BackwardPass or None
+        The backward pass, statement by statement, and which one is wrong; None if it was not
+        looked at, or could not be.
 
     Examples
     --------
@@ -145,6 +149,7 @@ class GradientCheck(Displayed):
     point: int = 0
     changes: str = ""
     fingerprint: str = ""
+    backward: BackwardPass | None = None
 
     @property
     def passed(self) -> bool:
@@ -216,9 +221,10 @@ class GradientCheck(Displayed):
             raise GradientCheckFailed(self.headline(), self)
 
     def headline(self) -> str:
-        """Return the verdict, the difference and the first diagnosis or reason, in one line."""
+        """Return the verdict, the difference, the wrong statement and a diagnosis, in one line."""
         sentences = [diagnosis.sentence for diagnosis in self.diagnoses] + list(self.reasons)
-        first = " ".join(sentences[:1])
+        faults = self.backward.faults if self.backward else ()
+        first = " ".join([*(fault.sentence for fault in faults[:1]), *sentences[:1]])
         return f"{self.verdict.value} The difference is {self.difference_text}. {first}".rstrip()
 
     def worst_entries(self, most: int = ENTRIES_IN_DICT) -> list[Entry]:

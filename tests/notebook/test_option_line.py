@@ -101,7 +101,7 @@ NO_OPTION = {
     "--epsilom 1e-6": f"there is no option `--epsilom` (did you mean `--epsilon`?).{SEE}",
     "--Mode=scan": f"there is no option `--Mode` (did you mean `--mode`?).{SEE}",
     "--no-mode": f"there is no option `--no-mode` (did you mean `--mode`?).{SEE}",
-    "--tolerance 1": f"there is no option `--tolerance`.{SEE}",
+    "--verbosity 1": f"there is no option `--verbosity`.{SEE}",
     "-- strict": f"`--` has no option before it.{SEE}",
     "-x": f"there is no option `-x`.{SEE}",
     "-m scan": f"there is no option `-m` (did you mean `--mode`?).{SEE}",

@@ -19,8 +19,8 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 # Each room, and each module beside the rooms, imports only from those before it.
 ORDER = [
-    "_wording", "errors", "_result", "_inputs", "_cost", "_measure", "_diagnosis", "check",
-    "_report", "_notebook", "demo", "__main__", "__init__",
+    "_wording", "errors", "_result", "_inputs", "_cost", "_measure", "_diagnosis", "_backward",
+    "check", "_report", "_notebook", "demo", "__main__", "__init__",
 ]  # fmt: skip
 ROOMS = [name for name in ORDER if (PACKAGE / name).is_dir()]
 # The one import from a package above: a result imports its renderers when it is shown.
@@ -80,11 +80,11 @@ def module_path(name):
 
 
 def test_few_rooms():
-    """There are at most seven rooms and eight files beside them; each room describes its files."""
+    """There are at most eight rooms and eight files beside them; each room describes its files."""
     rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     beside = [path for path in PACKAGE.iterdir() if path.is_file()]
     assert rooms == set(ROOMS)
-    assert len(rooms) <= 7
+    assert len(rooms) <= 8
     assert len(beside) <= 8
     assert {path.stem for path in beside if path.suffix == ".py"} == set(ORDER) - rooms
     for room in rooms:
@@ -244,13 +244,13 @@ def test_answers_are_true(what, where, name):
 
 
 def test_enough_questions():
-    assert len(QUESTIONS) == 20
+    assert len(QUESTIONS) == 22
 
 
 def test_files_to_touch_are_there():
     """Every file exists that CONTRIBUTING names for adding something."""
     rows = rows_after("### To add …")
-    assert len(rows) == 5
+    assert len(rows) == 6
     for _, files in rows:
         for name in re.findall(r"`([\w/.]+)`", files):
             assert any((base / name).exists() for base in (PACKAGE, ROOT, ROOT / "tests/corpus",

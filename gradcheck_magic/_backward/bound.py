@@ -1,0 +1,140 @@
+"""A value that a statement has bound."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._backward.statements import Statement
+
+__all__ = ["KINDS", "MOST_ITEMS", "Bound", "Origin", "Reads", "leaves"]
+
+Array = NDArray[Any]
+# A statement, and which part of it.
+Origin = tuple[Statement, int]
+# The values that are read, each with its place in the container that holds it.
+Reads = dict[int, tuple[Any, ...]]
+# At most this many items of a container are looked at, and containers in it this deep.
+MOST_ITEMS = 64
+DEPTH = 3
+# The kinds of dtypes that are recorded.
+KINDS = "fiub"
+
+
+@dataclass(eq=False)
+class Bound:
+    """A value that a statement has bound.
+
+    Attributes
+    ----------
+    statement : Statement
+        The statement.
+    label : str
+        What it is bound to, as it is written: ``dZ2``, ``self.dW`` or ``grads["dW2"]``; empty for a
+        value that a function returns.
+    name : str
+        The last name in the label.
+    reads : dict
+        The values that the statement may have read, by their indices, with their places in the
+        containers that hold them: () for what it has read by itself.
+    call : int
+        The number of the call of the function in which this happened.
+    callers : tuple of Statement
+        The statements that have led to the call, the outermost first.
+    owner : int
+        Which object's attribute it is; 0 if it is none.
+    place : tuple
+        How often the statement had ended then, which part of it this is, and the place in what
+        that has bound.
+    index : int
+        The place in the order of all.
+    shape : tuple of int
+        Its shape; () for a number.
+    value : ndarray
+        A copy, flat.
+    alias_of : int, optional
+        The value that it is another name for.
+    replaced_by : int, optional
+        The value that has taken its place, and was made from it.
+    changes : bool
+        True if the statement has changed an array rather than bound another one.
+    is_name, is_zero : bool
+        True if the statement only gives another name to a value, or only sets something to zero.
+    is_argument : bool
+        True for an argument of a function, bound by the statement that calls it.
+    is_inside : bool
+        True for a value inside an expression.
+    is_parameter : bool
+        True for a parameter, which is there before anything runs.
+    """
+
+    statement: Statement
+    label: str
+    name: str
+    reads: Reads
+    call: int
+    callers: tuple[Statement, ...] = ()
+    owner: int = 0
+    place: tuple[int, int, tuple[Any, ...]] = (0, 0, ())
+    index: int = -1
+    shape: tuple[int, ...] = ()
+    value: Array = field(default_factory=lambda: np.zeros(0))
+    alias_of: int | None = None
+    replaced_by: int | None = None
+    changes: bool = False
+    is_name: bool = False
+    is_argument: bool = False
+    is_zero: bool = False
+    is_inside: bool = False
+    is_parameter: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return len(self.value)
+
+    @property
+    def surely(self) -> list[int]:
+        """The values that the statement has read by themselves, not in a container."""
+        return [index for index, place in self.reads.items() if not place]
+
+    @property
+    def origin(self) -> Origin:
+        """The part of the statement that has bound it."""
+        return self.statement, self.place[1]
+
+
+def leaves(
+    value: Any, depth: int = DEPTH, *, objects: bool = False
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield the arrays and numbers in a value, each with its place; of objects only if asked."""
+    kind = type(value)
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in KINDS and value.size:
+            yield (), value
+    elif kind in {float, int} or isinstance(value, np.number):
+        yield (), value
+    elif depth:
+        for place, item in _items(value, objects=objects and depth == DEPTH):
+            for path, leaf in leaves(item, depth - 1, objects=objects):
+                yield (place, *path), leaf
+
+
+def _items(value: Any, *, objects: bool) -> Iterator[tuple[Any, Any]]:
+    """Yield the first items of a container, or the attributes of an object of the user's."""
+    kind = type(value)
+    if isinstance(value, (list, tuple)):
+        yield from enumerate(value[:MOST_ITEMS])
+    elif isinstance(value, dict):
+        yield from islice(value.items(), MOST_ITEMS)
+    elif objects and not isinstance(value, (type, ModuleType)):
+        held = getattr(value, "__dict__", None)
+        if isinstance(held, dict) and kind.__module__ not in sys.stdlib_module_names:
+            yield from islice(held.items(), MOST_ITEMS)

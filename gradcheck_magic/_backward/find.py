@@ -1,0 +1,156 @@
+"""Finds the statement of the backward pass that is wrong: the entrance to this room."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gradcheck_magic._backward.blame import Suspicion, is_wrong_name, suspicions
+from gradcheck_magic._backward.bound import Bound
+from gradcheck_magic._backward.forward import ForwardPass
+from gradcheck_magic._backward.match import Backward, Node
+from gradcheck_magic._backward.statements import Statement
+from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._result.backward_pass import BackwardPass, Fault, Line, Step
+from gradcheck_magic._result.gradient_check import GradientCheck
+from gradcheck_magic._wording import listed, printable, shortened
+
+__all__ = ["Recording", "backward_pass"]
+
+# It may take as long as the check before it, but at least this long, in seconds.
+LEAST_TIME = 3.0
+# A sentence names at most this many gradients that are right.
+MOST_INPUTS = 3
+# A statement is shown with at most this many characters.
+LONGEST_STATEMENT = 160
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What some code has bound while it ran.
+
+    Attributes
+    ----------
+    bound : sequence of Bound
+        The values.
+    obstacle : str
+        Why not everything was recorded; empty if it was.
+    """
+
+    bound: Sequence[Bound]
+    obstacle: str = ""
+
+
+def backward_pass(
+    check: GradientCheck,
+    pairing: Pairing,
+    cost: Cost,
+    recordings: Sequence[Callable[[], Recording | None]],
+    place: Callable[[str], str] | None = None,
+) -> BackwardPass | None:
+    """Return the backward pass with what is wrong in it; None if none was seen.
+
+    Parameters
+    ----------
+    recordings : sequence of callable
+        The ways to a recording of it, the best first. If none has the gradients under test, they
+        may be computed by the cost itself.
+    place : callable, optional
+        What to call a file, given the name that Python has for it.
+    """
+    n_before = cost.n_evaluations
+    until = min(cost.deadline, time.perf_counter() + max(LEAST_TIME, check.seconds))
+    forward = ForwardPass(cost, until)
+    # The user need not hear about an overflow in our own arithmetic.
+    with np.errstate(all="ignore"):
+        forward.follow()
+        backward, notes = _recorded(recordings, forward, check, pairing)
+        if backward is None:
+            n_evaluations = cost.n_evaluations - n_before
+            return BackwardPass((), (), n_evaluations, tuple(notes)) if notes else None
+        backward.match(check)
+        found = [] if forward.is_late else suspicions(backward, check, pairing)
+    if forward.is_late:
+        notes.append("There was no time to look at the whole backward pass.")
+    shown = _Shown(place or (lambda file: Path(file).name))
+    faults = tuple(map(shown.fault, found))
+    steps = tuple(shown.steps(backward, [suspicion.wrong for suspicion in found]))
+    return BackwardPass(faults, steps, cost.n_evaluations - n_before, tuple(notes))
+
+
+def _recorded(
+    recordings: Sequence[Callable[[], Recording | None]],
+    forward: ForwardPass,
+    check: GradientCheck,
+    pairing: Pairing,
+) -> tuple[Backward | None, list[str]]:
+    """Return the first recording that has the gradients under test, and what was not followed."""
+
+    def of_cost() -> Recording:
+        return Recording([b for b in forward.bound if not (b.is_inside or b.is_parameter)])
+
+    notes = []
+    for recorded in (*recordings, of_cost):
+        recording = recorded()
+        if recording is None:
+            continue
+        if recording.obstacle:
+            notes.append(f"The backward pass was not followed: {recording.obstacle}.")
+        backward = Backward.of(recording.bound, forward, check, pairing)
+        if any(node.parameter is not None for node in backward.nodes):
+            return backward, notes
+    return None, notes
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Turns what was found into plain data."""
+
+    place: Callable[[str], str]
+
+    def line(self, statement: Statement) -> Line:
+        """Return a statement as plain data."""
+        # A sentence sets it in backticks.
+        text = shortened(printable(statement.text.replace("`", "'")), LONGEST_STATEMENT)
+        where = self.place(statement.file), statement.line, statement.last_line
+        return Line(*where, statement.function, text)
+
+    def fault(self, suspicion: Suspicion) -> Fault:
+        """Return a suspicion as plain data, and in words."""
+        lines = tuple(map(self.line, suspicion.statements))
+        value = suspicion.wrong.bound.label
+        inputs = tuple(dict.fromkeys(n.bound.label for n in suspicion.inputs if n.bound.label))
+        parameters = tuple(
+            dict.fromkeys(n.parameter.name for n in suspicion.explains if n.parameter)
+        )
+        outcome = _outcome(value, inputs, suspicion.factor)
+        return Fault(lines, value, inputs, suspicion.factor, parameters, outcome)
+
+    def steps(self, backward: Backward, wrong: Sequence[Node]) -> Iterator[Step]:
+        """Yield what the backward pass has bound, without other names for the same."""
+        for node in backward.nodes:
+            bound = node.bound
+            if bound.alias_of is not None or node.is_operand or bound.value.dtype.kind != "f":
+                continue
+            mark = "right" if node.is_gradient else "not looked at"
+            is_wrong = node in wrong or (node.parameter and not node.is_gradient)
+            if is_wrong or is_wrong_name(node):
+                mark = "wrong"
+            yield Step(self.line(bound.statement), bound.label, mark, node.factor, node.of)
+
+
+def _outcome(value: str, inputs: Sequence[str], factor: float) -> str:
+    """Say what is right and what is wrong at the first wrong statement."""
+    result = f"`{value}`" if value else "what it returns"
+    by = "" if math.isnan(factor) else f": it is {factor:.4g} times what it should be"
+    if not inputs:
+        return f"{result[0].upper()}{result[1:]} is the first gradient that is wrong{by}."
+    named = listed(inputs[:MOST_INPUTS])
+    are = "is" if len(inputs) == 1 else "are"
+    return f"{named}, from which it starts, {are} right; {result} is not{by}."

@@ -1,0 +1,307 @@
+"""The forward pass: J by each array that it binds, moved in place at the moment it is bound."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._backward.bound import Bound, leaves
+from gradcheck_magic._backward.inner import inner_of, is_array
+from gradcheck_magic._backward.record import Recorder, bound_value
+from gradcheck_magic._backward.references import names_in
+from gradcheck_magic._backward.sources import Source, source_of
+from gradcheck_magic._backward.statements import Part, Statement
+from gradcheck_magic._backward.trace import Call, StatementTracer
+from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._measure.ladder import Estimate, Ladder
+from gradcheck_magic._measure.lines import rung_along
+
+__all__ = ["ForwardPass", "direction"]
+
+Vector = NDArray[np.float64]
+
+# The first step, in units of the typical entry of an array, and the least and the most rungs.
+STEP_OF_ARRAY = 1e-5
+SMALLEST_STEP = 1e-10
+MOST_RUNGS = 4
+# The place of a value inside an expression.
+WITHIN = "inside"
+# A slope is known well enough if its error bar is at most this part of it.
+KNOWN_TO = 1e-4
+
+
+@lru_cache(maxsize=64)
+def direction(size: int, number: int) -> Vector:
+    """Return one of the random directions for arrays of a size, always the same."""
+    if size == 1:
+        return np.ones(1)
+    vector = np.random.default_rng([size, number]).standard_normal(size)
+    vector.setflags(write=False)
+    return vector
+
+
+@dataclass(eq=False)
+class ForwardPass:
+    """What one evaluation of J binds, and the slopes of J by it.
+
+    Attributes
+    ----------
+    bound : list of Bound
+        What it binds, in order.
+    obstacle : str
+        Why J could not be followed; empty if it was.
+    is_late : bool
+        True if there was no time for a slope that was asked for.
+    end : int
+        The place of J itself: what is bound later is not needed for it.
+    """
+
+    cost: Cost
+    until: float
+    bound: list[Bound] = field(default_factory=list)
+    obstacle: str = ""
+    end: int = 0
+    is_late: bool = False
+    _slopes: dict[tuple[int, int], Estimate | None] = field(default_factory=dict)
+
+    def follow(self) -> None:
+        """Evaluate J once, and record what it binds."""
+        with ForwardRecorder() as recorder:
+            for parameter, array in self.cost.buffers():
+                recorder.add_parameter(parameter, array)
+            self.cost.here()
+        self.bound, self.obstacle = recorder.bound, recorder.obstacle
+        last = [b.index for b in self.bound if b.size == 1 and b.value[0] == self.cost.value]
+        self.end = last[-1] if last else len(self.bound)
+
+    def slope(self, k: int, number: int) -> Estimate | None:
+        """Return the slope of J by the k-th array along a direction; None if there is none."""
+        if (k, number) not in self._slopes:
+            known = None
+            self.is_late = self.is_late or time.perf_counter() > self.until
+            if not self.is_late:
+                known = self._measured(self.bound[k], direction(self.bound[k].size, number))
+            self._slopes[k, number] = known
+        return self._slopes[k, number]
+
+    def _measured(self, bound: Bound, along: Vector) -> Estimate | None:
+        scale = float(np.sqrt(np.mean(np.square(bound.value, dtype=np.float64)))) or 1.0
+        if not math.isfinite(scale):
+            return None
+        precision = self.cost.best
+        ladder = Ladder(scale, SMALLEST_STEP * scale, abs(self.cost.value))
+        noise = (precision.noise / max(abs(self.cost.value), 1e-300)) ** (1 / 3)
+        step: float | None = scale * min(max(STEP_OF_ARRAY, noise), 0.1)
+        while step is not None and len(ladder.rungs) < MOST_RUNGS:
+            if not ladder.add(rung_along(self._along(bound, along), step, precision)):
+                break
+            estimate = ladder.estimate
+            if estimate.bar <= KNOWN_TO * abs(estimate.low):
+                break
+            step = ladder.next_step(step * 8)
+        estimate = ladder.estimate
+        return estimate if math.isfinite(estimate.bar) and not estimate.on_kink else None
+
+    def _along(self, bound: Bound, along: Vector) -> Callable[[float], float]:
+        return lambda distance: self._moved(bound, distance * along)
+
+    def _moved(self, bound: Bound, move: Vector) -> float:
+        """Return J with an array moved when it is bound; nan if it is not bound as before."""
+        with Mover(bound, move) as mover:
+            value = self.cost.here()
+        return value if mover.has_moved else math.nan
+
+    def origin(self, k: int) -> int:
+        """Return where the k-th value was bound first."""
+        alias_of = self.bound[k].alias_of
+        return k if alias_of is None else self.origin(alias_of)
+
+    def matters(self, k: int) -> bool:
+        """Return True if J depends on the k-th array."""
+        if k > self.end:
+            return False
+        if (origin := self.origin(k)) != k:
+            return self.matters(origin)
+        if self.bound[k].value.dtype.kind != "f":
+            return False
+        known = self.slope(k, 0)
+        return known is not None and abs(known.low) > known.bar
+
+    @cached_property
+    def by_size(self) -> dict[int, list[int]]:
+        """The arrays that J may depend on, by their size."""
+        found: dict[int, list[int]] = {}
+        for bound in self.bound[: self.end + 1]:
+            is_own = bound.alias_of is None and not bound.is_parameter
+            if is_own and bound.value.dtype.kind == "f":
+                found.setdefault(bound.size, []).append(bound.index)
+        return found
+
+    @cached_property
+    def _inside(self) -> dict[tuple[Statement, int], list[int]]:
+        """The values inside the expression of a statement, each time it ran."""
+        found: dict[tuple[Statement, int], list[int]] = {}
+        for bound in self.bound:
+            if bound.is_inside:
+                found.setdefault((bound.statement, bound.place[0]), []).append(bound.index)
+        return found
+
+    @cached_property
+    def _readers(self) -> dict[int, set[tuple[Statement, int]]]:
+        """What reads each value."""
+        found: dict[int, set[tuple[Statement, int]]] = {}
+        for bound in self.bound:
+            for read in bound.reads if not bound.is_argument else ():
+                found.setdefault(self.origin(read), set()).add((bound.statement, bound.place[0]))
+        return found
+
+    def operands(self, k: int) -> list[int]:
+        """Return the values that the k-th one was computed from, the nearest first."""
+        bound = self.bound[k]
+        inside = self._inside.get((bound.statement, bound.place[0]), [])
+        nested = [i for i in reversed(inside) if i < k]
+        reads = bound.reads
+        if bound.is_inside:
+            whole = [
+                b.reads
+                for b in self.bound[k : k + len(inside) + 2]
+                if b.statement is bound.statement and not b.is_inside
+            ]
+            reads = whole[0] if whole else {}
+        return list(dict.fromkeys([*nested, *map(self.origin, reads)]))
+
+    def parameter(self, name: str) -> list[int]:
+        """Return the place of a parameter."""
+        return [b.index for b in self.bound if b.is_parameter and b.name == name]
+
+    @cached_property
+    def _made_by(self) -> dict[tuple[Statement, int], list[int]]:
+        """What each statement has bound each time it ran, with the values inside its expression."""
+        found: dict[tuple[Statement, int], list[int]] = {}
+        for bound in self.bound:
+            if bound.alias_of is None:
+                found.setdefault((bound.statement, bound.place[0]), []).append(bound.index)
+        return found
+
+    def consumers(self, k: int) -> set[int]:
+        """Return the values that are computed from the k-th one by the statements that read it."""
+        return {i for reader in self._readers.get(k, ()) for i in self._made_by.get(reader, ())}
+
+    def is_used_once(self, k: int) -> bool:
+        """Return True if only one statement reads the k-th value."""
+        return self.bound[k].is_inside or len(self._readers.get(k, ())) == 1
+
+
+class ForwardRecorder(Recorder):
+    """A context that also records the values inside the expressions of a forward pass."""
+
+    def add_parameter(self, name: str, array: NDArray[Any]) -> None:
+        """Record a parameter before the function runs."""
+        nowhere = Statement("", 0, 0, name, "", ())
+        new = Bound(nowhere, name, name, {}, 0, is_parameter=True)
+        if array.size:
+            self.keep(new, array)
+
+    def begins(self, call: Call, frame: FrameType) -> None:
+        """Record the values inside the expressions of the statement."""
+        super().begins(call, frame)
+        statement = call.statement
+        for number, part in enumerate(statement.parts if statement else ()):
+            inner = inner_of(part)
+            if inner is None or statement is None:
+                continue
+            found: dict[int, Any] = {}
+            inner.evaluated(frame, found.setdefault)
+            for k, value in found.items():
+                if is_array(value):
+                    new = Bound(statement, inner.texts[k], "", {}, call.number, call.callers)
+                    new.is_inside = True
+                    new.place = self._n_ended[statement] + 1, number, (WITHIN, k)
+                    self.keep(new, value.copy())
+
+
+class Mover(StatementTracer):
+    """A context in which a value is moved when it is bound; in the end, it is put back.
+
+    Only the function that binds it is traced, and only until then.
+    """
+
+    def __init__(self, bound: Bound, move: Vector) -> None:
+        super().__init__()
+        self.has_moved = False
+        self._bound, self._move = bound, move
+        self._n_ended = 0
+        self._instead: Any = None
+        self._put_back: Callable[[], object] | None = None
+
+    def __exit__(self, *details: object) -> None:
+        super().__exit__(*details)
+        if self._put_back is not None:
+            self._put_back()
+
+    def wants(self, code: CodeType) -> Source | None:
+        """Return the statements of the function that binds the value."""
+        statement = self._bound.statement
+        if code.co_filename != statement.file or code.co_name != statement.code_name:
+            return None
+        return source_of(code)
+
+    @property
+    def _part(self) -> Part:
+        return self._bound.statement.parts[self._bound.place[1]]
+
+    def begins(self, call: Call, frame: FrameType) -> None:
+        """Compute the expression with a part of it moved, if that is to be moved now."""
+        number, _, path = self._bound.place
+        if call.statement is not self._bound.statement or self._n_ended + 1 < number:
+            return
+        inner = inner_of(self._part) if path[:1] == (WITHIN,) else None
+        if inner is not None:
+
+            def hook(k: int, value: Any) -> Any:
+                return value + self._move.reshape(value.shape) if k == path[1] else value
+
+            self._instead = inner.evaluated(frame, hook)
+
+    def ended(self, call: Call, frame: FrameType, returned: Any) -> None:
+        """Move the value if it was bound now."""
+        bound = self._bound
+        if call.statement is not bound.statement:
+            return
+        self._n_ended += 1
+        number, _, path = bound.place
+        if self._n_ended < number:
+            return
+        self.stop()
+        part, names = self._part, names_in(frame)
+        if path[:1] == (WITHIN,):
+            self._replace(bound_value(part, names, returned))
+            return
+        leaf = dict(leaves(bound_value(part, names, returned))).get(path)
+        if isinstance(leaf, np.ndarray) and leaf.shape == bound.shape:
+            before = leaf.copy()
+            self._put_back = partial(np.copyto, leaf, before)
+            leaf += self._move.reshape(leaf.shape)
+            self.has_moved = True
+        elif isinstance(leaf, float) and part.target is not None and not (path or part.path):
+            target = part.target
+            self._put_back = partial(target.assign, names, leaf)
+            target.assign(names, type(leaf)(leaf + self._move[0]))
+            self.has_moved = True
+
+    def _replace(self, value: Any) -> None:
+        """Give an array the value that the statement would have bound."""
+        instead = self._instead
+        if is_array(value) and isinstance(instead, np.ndarray) and instead.shape == value.shape:
+            before = value.copy()
+            self._put_back = partial(np.copyto, value, before)
+            np.copyto(value, instead)
+            self.has_moved = True

@@ -1,0 +1,149 @@
+"""The values inside an expression, such as ``W @ x + b`` in ``np.tanh(W @ x + b)``.
+
+The forward pass need not bind what the backward pass has a gradient of. An expression that calls
+nothing but NumPy's functions is evaluated again, with one of its parts recorded or moved.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import lru_cache
+from types import CodeType, FrameType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from gradcheck_magic._backward.references import NOWHERE
+from gradcheck_magic._backward.statements import Part
+
+__all__ = ["Inner", "inner_of", "is_array"]
+
+HOOK = "__inner__"
+# The methods of arrays that an expression may call.
+METHODS = {
+    "T", "astype", "clip", "conj", "copy", "cumsum", "dot", "flatten", "max", "mean", "min", "prod",
+    "ravel", "repeat", "reshape", "squeeze", "std", "sum", "swapaxes", "take", "transpose", "var",
+}  # fmt: skip
+# What is no pure function of NumPy's.
+NOT_PURE = {"random", "save", "load", "put", "copyto", "at"}
+# What has code of its own, or runs only a part of it.
+NOT_PLAIN = (
+    ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.IfExp, ast.BoolOp,
+    ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Inner:
+    """An expression whose parts can be moved.
+
+    Attributes
+    ----------
+    code : code
+        The expression, in which each part passes through a hook.
+    texts : tuple of str
+        The parts as they are written.
+    modules : tuple of str
+        The names that must be those of modules of NumPy.
+    """
+
+    code: CodeType
+    texts: tuple[str, ...]
+    modules: tuple[str, ...]
+
+    def evaluated(self, frame: FrameType, hook: Callable[[int, Any], Any]) -> Any:
+        """Return the value of the expression; `NOWHERE` if it may do more than compute."""
+        local: Mapping[str, Any] = frame.f_locals
+        for name in self.modules:
+            module = local.get(name, frame.f_globals.get(name))
+            if not (isinstance(module, ModuleType) and module.__name__.startswith("numpy")):
+                return NOWHERE
+        try:
+            return eval(self.code, {**frame.f_globals, HOOK: hook}, local)  # noqa: S307 (NumPy only)
+        except Exception:  # noqa: BLE001 (the user will see it)
+            return NOWHERE
+
+
+@lru_cache(maxsize=4096)
+def inner_of(part: Part) -> Inner | None:
+    """Return the expression that a part of a statement binds, if it has parts of its own."""
+    if part.value is None or part.path or part.changes:
+        return None
+    wrapping = _Wrapping()
+    try:
+        tree = wrapping.visit(deepcopy(part.value))
+    except _NotPureError:
+        return None
+    # The whole is what the statement binds.
+    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == HOOK:
+        tree = tree.args[1]
+        wrapping.texts.pop()
+    if not wrapping.texts:
+        return None
+    code = compile(ast.fix_missing_locations(ast.Expression(tree)), "<inner>", "eval")
+    return Inner(code, tuple(wrapping.texts), tuple(wrapping.modules))
+
+
+class _NotPureError(Exception):
+    pass
+
+
+class _Wrapping(ast.NodeTransformer):
+    """Wraps each part of an expression in a call of the hook, the innermost first."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.modules: dict[str, None] = {}
+
+    def visit(self, node: ast.AST) -> Any:
+        """Refuse what has code of its own, or runs only a part of it."""
+        if isinstance(node, NOT_PLAIN):
+            raise _NotPureError
+        return super().visit(node)
+
+    def _wrapped(self, node: ast.expr, text: str) -> ast.expr:
+        self.texts.append(text)
+        number = ast.Constant(len(self.texts) - 1)
+        return ast.Call(ast.Name(HOOK, ast.Load()), [number, node], [])
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        text = ast.unparse(node)
+        return self._wrapped(self.generic_visit(node), text)  # type: ignore[arg-type]
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        text = ast.unparse(node)
+        return self._wrapped(self.generic_visit(node), text)  # type: ignore[arg-type]
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        text = ast.unparse(node)
+        if not isinstance(node.func, ast.Attribute):
+            raise _NotPureError
+        names = [part for part in ast.unparse(node.func).split(".") if part.isidentifier()]
+        if NOT_PURE & set(names):
+            raise _NotPureError
+        if isinstance(node.func.value, ast.Name) and node.func.attr not in METHODS:
+            self.modules[node.func.value.id] = None
+        elif node.func.attr not in METHODS:
+            raise _NotPureError
+        node.args = [self.visit(each) for each in node.args]
+        if node.func.attr in METHODS:
+            node.func.value = self.visit(node.func.value)
+        for keyword in node.keywords:
+            if keyword.arg == "out":
+                raise _NotPureError
+        return self._wrapped(node, text)
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        text = ast.unparse(node)
+        if any(isinstance(each, ast.Call) for each in ast.walk(node.slice)):
+            raise _NotPureError
+        node.value = self.visit(node.value)
+        return self._wrapped(node, text)
+
+
+def is_array(value: Any) -> bool:
+    """Return True for what can be moved."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 0

@@ -1,0 +1,263 @@
+"""Records the value of everything that the user's code binds while it runs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._backward.bound import KINDS, Bound, Reads, leaves
+from gradcheck_magic._backward.memory import Memory
+from gradcheck_magic._backward.references import NOWHERE, Names, Reference, names_in
+from gradcheck_magic._backward.statements import Part, Statement
+from gradcheck_magic._backward.trace import Call, StatementTracer
+
+__all__ = ["Recorder", "bound_value"]
+
+Array = NDArray[Any]
+# At most this many values are recorded, and bytes of arrays.
+MOST_VALUES = 20_000
+MOST_RECORDED_BYTES = 1 << 28
+# Arguments that are larger are not recorded by themselves.
+LARGEST_ARGUMENT = 1_000_000
+# The time in seconds that recording may take in any case.
+ALLOWANCE = 0.05
+# The time is looked at after so many statements.
+OFTEN = 64
+
+
+class Recorder(StatementTracer):
+    """A context that records what the user's code binds.
+
+    Parameters
+    ----------
+    share : float
+        The part of the time of the user's code that recording may take, after `ALLOWANCE`; inf for
+        no limit.
+
+    Attributes
+    ----------
+    bound : list of Bound
+        What was bound, in order.
+    """
+
+    def __init__(self, *, share: float = math.inf) -> None:
+        super().__init__()
+        self.bound: list[Bound] = []
+        self.memory = Memory()
+        self._share = share
+        self._last: dict[tuple[int, str], int] = {}
+        self._owners: list[Any] = []
+        self._n_ended: Counter[Statement] = Counter()
+        self._n_bytes = self._n_begun = 0
+        self._started = time.perf_counter()
+
+    def __exit__(self, *details: object) -> None:
+        super().__exit__(*details)
+        # What stays are copies.
+        self.memory.clear()
+        self._owners.clear()
+
+    def called(self, call: Call, frame: FrameType) -> None:
+        """Record the arguments of a call as other names of what they are."""
+        code = frame.f_code
+        above = self.calls[-1] if self.calls else None
+        if not code.co_argcount or above is None or above.statement is None:
+            return
+        local = frame.f_locals
+        for name in code.co_varnames[: code.co_argcount]:
+            leaf: Any = local.get(name)
+            call.arguments.add(id(leaf))
+            is_array = isinstance(leaf, np.ndarray) and leaf.dtype.kind in KINDS
+            if is_array and np.size(leaf) > LARGEST_ARGUMENT:
+                continue
+            if is_array or type(leaf) in {float, int}:
+                before = self.memory.index_of(leaf)
+                reads = self._reads_for(above, leaf, before)
+                new = Bound(above.statement, name, name, reads, call.number, call.callers)
+                new.is_argument = True
+                self.keep(new, leaf, before)
+
+    def _reads_for(self, above: Call, leaf: Any, before: int | None) -> Reads:
+        """Return what the statement of a caller has read to make an argument."""
+        read = {k: () for part in above.reads for k in part}
+        if before is not None:
+            # The latest name that the caller has given to it.
+            return {next((k for k in read if self.bound[k].alias_of == before), before): ()}
+        return {} if id(leaf) in above.loaded else dict(read)
+
+    def begins(self, call: Call, frame: FrameType) -> None:
+        """Note what the statement is about to read."""
+        self._require_time()
+        call.loaded.clear()
+        call.returned.clear()
+        names = names_in(frame)
+        parts = call.statement.parts if call.statement else ()
+        call.reads = [self._known(_loaded(part, names), names, call) for part in parts]
+
+    def _require_time(self) -> None:
+        self._n_begun += 1
+        if self._n_begun % OFTEN:
+            return
+        others = time.perf_counter() - self._started - self.seconds
+        if self.seconds > ALLOWANCE + self._share * others:
+            self.stop("it runs too many statements to be followed on the side")
+
+    def _known(self, loads: tuple[Reference, ...], names: Names, call: Call) -> Reads:
+        """Return what was recorded of what a statement reads, with its place in a container."""
+        found: Reads = {}
+        for load in loads:
+            value = load.value_in(names)
+            call.loaded.add(id(value))
+            if isinstance(value, int):
+                # Small numbers are the same objects everywhere.
+                known = self._last.get((call.number, load.text))
+                found.update({} if known is None else {known: ()})
+            here = call.number
+            alias = self._last.get((here, load.text), self._last.get((here, load.root)))
+            for path, leaf in leaves(value, objects=True):
+                where = list(self.memory.where(leaf))
+                if alias is not None and self.bound[alias].alias_of in where:
+                    where = [alias]
+                for index in where:
+                    found.setdefault(index, path)
+        return found
+
+    def ended(self, call: Call, frame: FrameType, returned: Any) -> None:
+        """Record what the statement has bound."""
+        statement = call.statement
+        if statement is None:
+            return
+        self._n_ended[statement] += 1
+        names = names_in(frame)
+        for k, part in enumerate(statement.parts):
+            reads = dict.fromkeys(call.returned, ())
+            reads.update(call.reads[k] if k < len(call.reads) else {})
+            for path, leaf in leaves(bound_value(part, names, returned)):
+                new = self._bound_by(call, statement, part, path, names)
+                new.reads = _of_item(reads, part, path)
+                self._record(call, part, new, leaf)
+        call.returned.clear()
+        if statement.is_return and len(self.calls) > 1 and self.calls[-1] is call:
+            above = self.calls[-2]
+            for _, leaf in leaves(returned):
+                above.returned += self._latest(leaf)
+
+    def _bound_by(
+        self, call: Call, statement: Statement, part: Part, path: tuple[Any, ...], names: Names
+    ) -> Bound:
+        """Return what a part of a statement has bound, still without its value."""
+        label, name = _labelled(part, path, names)
+        new = Bound(statement, label, name, {}, call.number, call.callers)
+        holder, last = part.target.owner_in(names) if part.target else (None, None)
+        if last is not None and last[0] == "attribute" and not path:
+            new.owner = id(holder)
+            self._owners.append(holder)
+        new.changes = part.changes or (part.is_item and isinstance(holder, np.ndarray))
+        new.is_name, new.is_zero = part.is_name, part.is_zero
+        new.place = self._n_ended[statement], statement.parts.index(part), path
+        return new
+
+    def _record(self, call: Call, part: Part, new: Bound, leaf: Any) -> None:
+        """Record what was bound, unless it is known and has no new name."""
+        before = None if new.changes else self.memory.index_of(leaf)
+        if before is not None:
+            # A new name for what is known; what a function only hands on is its argument.
+            is_new = part.is_name and (part.target is not None or id(leaf) in call.arguments)
+            returned = [k for k in call.returned if self.bound[k].alias_of == before]
+            if not is_new and not (returned and part.target is not None):
+                return
+            new.reads = dict.fromkeys(returned, ()) or new.reads
+        self.keep(new, leaf, before)
+
+    def keep(self, new: Bound, leaf: Any, before: int | None = None) -> None:
+        """Add what was bound to the record, with a copy of its value if it was not there before."""
+        is_array = isinstance(leaf, np.ndarray)
+        if before is not None:
+            new.value = self.bound[before].value
+        else:
+            dtype = leaf.dtype if is_array else None
+            new.value = np.array(leaf, dtype, order="C").reshape(-1)
+            self._n_bytes += 2 * new.value.nbytes
+        if len(self.bound) >= MOST_VALUES or self._n_bytes > MOST_RECORDED_BYTES:
+            self.stop("it binds too many arrays to keep a copy of each")
+            return
+        new.index, new.alias_of = len(self.bound), before
+        new.shape = leaf.shape if is_array else ()
+        self.bound.append(new)
+        self._replace(new, leaf if is_array and before is None else None)
+        if before is None:
+            self.memory.add(leaf, new.index)
+
+    def _latest(self, leaf: Any) -> list[int]:
+        """Return what was recorded of a value last: if it was only returned, that."""
+        where = list(self.memory.where(leaf))
+        last = self.bound[-1] if self.bound else None
+        is_last = last is not None and last.statement.is_return and last.alias_of in where
+        return [last.index] if last is not None and is_last else where
+
+    def _replace(self, new: Bound, array: Array | None) -> None:
+        """Note which values the new one has taken the place of: of the same name, or memory."""
+        key = (new.owner or new.call, new.label)
+        before = {self._last.get(key)} if new.label else set()
+        if array is not None:
+            before |= self.memory.overlapping(array)
+        for read in new.reads:
+            if read in before or (self.bound[read].alias_of or -1) in before:
+                self.bound[read].replaced_by = new.index
+        self._last[key] = new.index
+
+
+def bound_value(part: Part, names: Names, returned: Any) -> Any:
+    """Return the value that a part of a statement has just bound."""
+    value = returned if part.target is None else part.target.value_in(names)
+    for key in part.path:
+        value = _item(value, key)
+    if part.is_last:
+        value = value[-1] if type(value) is list and value else NOWHERE
+    return value
+
+
+def _loaded(part: Part, names: Names) -> tuple[Reference, ...]:
+    """Return what a part reads: of an array of which it changes scattered entries, the array."""
+    if part.is_item and part.target is not None:
+        holder, _ = part.target.owner_in(names)
+        if isinstance(holder, np.ndarray) and part.target.value_in(names) is holder:
+            return (part.target, *part.loads)
+    return part.loads
+
+
+def _item(value: Any, key: Any) -> Any:
+    try:
+        return value[key] if type(value) in {tuple, list, dict} else NOWHERE
+    except (LookupError, TypeError):
+        return NOWHERE
+
+
+def _of_item(reads: Reads, part: Part, path: tuple[Any, ...]) -> Reads:
+    """Return what an item of a list is made from, if each is made from the items in its place."""
+    if not (part.is_itemwise and path):
+        return reads
+    return {k: () if place else place for k, place in reads.items() if place[:1] in {(), path[:1]}}
+
+
+def _labelled(part: Part, path: tuple[Any, ...], names: Names) -> tuple[str, str]:
+    """Return what a value is called, and the last name in it."""
+    keys = [*part.path, *path]
+    label = "" if part.target is None else part.target.text
+    name = "" if part.target is None else part.target.last_name_in(names)
+    for key in keys:
+        if isinstance(key, str):
+            name = key
+        label += f"[{key!r}]" if label else ""
+    if not label:
+        label = next((k for k in reversed(keys) if isinstance(k, str)), "")
+    if part.target is None and not name and len(part.loads) == 1 and part.is_name:
+        # The variable that a function returns.
+        label, name = part.loads[0].text, part.loads[0].last_name_in(names)
+    return label, name

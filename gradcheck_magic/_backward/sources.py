@@ -1,0 +1,201 @@
+"""The statements of a function or a cell, found in the text that it was made from."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import CodeType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from gradcheck_magic._backward.statements import Part, Statement, loads_of, parts_of, statement_of
+from gradcheck_magic._cost.ownership import is_in_library
+
+__all__ = ["Source", "source_of"]
+
+# Code that calls these would notice that something else refers to its arrays.
+COUNTS_REFERENCES = {"resize", "getrefcount"}
+
+
+@dataclass(eq=False)
+class Source:
+    """The statements of one code object.
+
+    Attributes
+    ----------
+    by_line : dict
+        The statement on each line, if no line has two, and no statement has two lines.
+    by_offset : list, optional
+        Otherwise, the statement of each instruction.
+    """
+
+    by_line: dict[int, Statement | None] = field(default_factory=dict)
+    by_offset: list[Statement | None] | None = None
+
+
+def source_of(code: CodeType) -> Source | None:
+    """Return the statements of a code object; None if it is not the user's, or has no text."""
+    lines = linecache.getlines(code.co_filename)
+    known = SOURCES.get(code)
+    if known is None or known[0] is not lines:
+        SOURCES[code] = known = lines, _source(code)
+    return known[1]
+
+
+def _source(code: CodeType) -> Source | None:
+    if is_in_library(code.co_filename) or COUNTS_REFERENCES & set(code.co_names):
+        return None
+    if code.co_name in {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}:
+        return None
+    file = _parsed(code.co_filename)
+    node = None if file is None else file.node_of(code)
+    if file is None or node is None:
+        return None
+    statements = list(_statements(node, file))
+    by_line: dict[int, Statement | None] = {}
+    is_simple = True
+    for _, own, first, last in statements:
+        for line in range(first, last + 1):
+            is_simple &= line not in by_line
+            by_line[line] = own
+        is_simple &= last == first or own is None
+    source = Source(by_line)
+    if not is_simple:
+        source.by_offset = _by_offset(code, statements)
+    return source
+
+
+Span = tuple[ast.AST, Statement | None, int, int]
+
+
+@dataclass(eq=False)
+class _File:
+    name: str
+    text: list[str]
+    tree: ast.Module
+
+    @cached_property
+    def source(self) -> str:
+        """Its text."""
+        return "".join(self.text)
+
+    @cached_property
+    def functions(self) -> dict[tuple[str, int], list[ast.AST]]:
+        """The functions by their name and first line."""
+        found: dict[tuple[str, int], list[ast.AST]] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+                found.setdefault((node.name, first), []).append(node)
+            elif isinstance(node, ast.Lambda):
+                found.setdefault(("<lambda>", node.lineno), []).append(node)
+        return found
+
+    def node_of(self, code: CodeType) -> ast.AST | None:
+        """Return the part of the file that a code object was made from, if the text still fits."""
+        if code.co_name == "<module>":
+            return self.tree
+        nodes = self.functions.get((code.co_name, code.co_firstlineno), [])
+        lines = {line for _, _, line in code.co_lines() if line}
+        fitting = [
+            node
+            for node in nodes
+            if [a.arg for a in _arguments(node)] == list(code.co_varnames[: len(_arguments(node))])
+            and max(lines, default=0) <= (getattr(node, "end_lineno", 0) or 0)
+        ]
+        return fitting[0] if len(fitting) == 1 else None
+
+
+def _arguments(node: Any) -> list[ast.arg]:
+    return [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+
+
+SOURCES: WeakKeyDictionary[CodeType, tuple[list[str], Source | None]] = WeakKeyDictionary()
+PARSED: dict[str, tuple[list[str], _File | None]] = {}
+
+
+def _parsed(name: str) -> _File | None:
+    """Return a file or cell as a tree; it is parsed again if its text has changed."""
+    lines = linecache.getlines(name)
+    if not lines:
+        return None
+    known = PARSED.get(name)
+    if known is None or known[0] is not lines:
+        try:
+            found = _File(name, lines, ast.parse("".join(lines)))
+        except (SyntaxError, ValueError, RecursionError):
+            found = None
+        PARSED[name] = known = lines, found
+    return known[1]
+
+
+def _statements(node: ast.AST, file: _File) -> Iterator[Span]:
+    """Yield each statement with its lines; of what has a body, only the head."""
+    if isinstance(node, ast.Lambda):
+        part = Part(None, (), tuple(loads_of(node.body)), value=node.body)
+        own = statement_of(node.body, file.name, file.source, "<lambda>", (part,))
+        own = replace(own, is_return=True)
+        yield node.body, own, own.line, own.last_line
+        return
+    function = "" if isinstance(node, ast.Module) else node.name  # type: ignore[attr-defined]
+    yield from _in_body(node, file, function, None, in_branch=False)
+
+
+def _in_body(
+    node: ast.AST, file: _File, function: str, loop: Statement | None, *, in_branch: bool
+) -> Iterator[Span]:
+    in_branch = in_branch or isinstance(node, (ast.If, ast.match_case))
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for child in getattr(node, name, ()):
+            body = getattr(child, "body", None)
+            if not (isinstance(body, list) and body):
+                own = statement_of(child, file.name, file.source, function, tuple(parts_of(child)))
+                is_return = isinstance(child, ast.Return)
+                own = replace(own, is_return=is_return, loop=loop, in_branch=in_branch)
+                yield child, own, own.line, own.last_line
+                continue
+            first = _first(child)
+            last = body[0].lineno - 1 if body[0].lineno > first else first
+            yield child, None, first, last
+            if isinstance(child, (ast.For, ast.While)):
+                head = _head(child, file, function)
+                yield from _in_body(child, file, function, head, in_branch=in_branch)
+            elif not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                yield from _in_body(child, file, function, loop, in_branch=in_branch)
+
+
+def _head(node: ast.For | ast.While, file: _File, function: str) -> Statement:
+    last = (node.iter if isinstance(node, ast.For) else node.test).end_lineno or node.lineno
+    text = " ".join(line.strip() for line in file.text[node.lineno - 1 : last])
+    return Statement(file.name, node.lineno, last, text, function, ())
+
+
+def _first(node: Any) -> int:
+    """Return the first line of the head of what has a body."""
+    own = getattr(node, "pattern", node)
+    first: int = min([own.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+    return first
+
+
+def _by_offset(code: CodeType, spans: list[Span]) -> list[Statement | None]:
+    """Return the statement of each instruction of a code object."""
+    found: list[Statement | None] = []
+    for line, _, column, _ in code.co_positions():
+        if line is None or column is None:
+            found.append(found[-1] if found else None)
+            continue
+        around = [
+            (node.end_lineno - node.lineno, own)  # type: ignore[attr-defined]
+            for node, own, _, _ in spans
+            if "lineno" in vars(node) and _holds(node, line, column)
+        ]
+        found.append(min(around, key=lambda each: each[0])[1] if around else None)
+    return found
+
+
+def _holds(node: Any, line: int, column: int) -> bool:
+    start, end = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+    return bool(start <= (line, column) < end)

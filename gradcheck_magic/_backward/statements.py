@@ -1,0 +1,266 @@
+"""What a statement binds, and what it reads, from its syntax tree."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gradcheck_magic._backward.references import Reference, item_step, reference_of
+
+__all__ = ["Part", "Statement", "loads_of", "parts_of", "statement_of"]
+
+# Methods and functions that change their owner, or their first argument.
+CHANGES_OWNER = {"fill", "sort", "put", "itemset", "partition"}
+CHANGES_FIRST = {"at", "copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis"}
+# Methods that add an item to the end of a list.
+ADDS_LAST = {"append"}
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one part of a statement binds: several in ``dW, db = dZ @ A.T, dZ.sum(1)``.
+
+    Attributes
+    ----------
+    target : Reference, optional
+        What it binds; None for the value that a function returns.
+    path : tuple
+        Where in the value the part is, such as (1,) or ("dW",), if the value is written out.
+    loads : tuple of Reference
+        What it reads.
+    changes : bool
+        True if it changes an array rather than binding another one.
+    is_item : bool
+        True if it binds an item, which changes the array that the item is part of.
+    is_name : bool
+        True if it only gives another name to something.
+    is_last : bool
+        True if it binds the last item of a list.
+    is_zero : bool
+        True if it only sets something to zero, to which more is added later.
+    is_itemwise : bool
+        True if it makes a list item by item.
+    value : ast.expr, optional
+        The expression that it binds.
+    """
+
+    target: Reference | None
+    path: tuple[Any, ...]
+    loads: tuple[Reference, ...]
+    changes: bool = False
+    is_item: bool = False
+    is_name: bool = False
+    is_last: bool = False
+    is_zero: bool = False
+    is_itemwise: bool = False
+    value: ast.expr | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """A statement of the user's code.
+
+    Attributes
+    ----------
+    file : str
+        The name of its file, or of what IPython has compiled its cell as.
+    line, last_line : int
+        Its first and its last line, from 1.
+    text : str
+        Its text in one line.
+    function : str
+        The name of the function that it is in; empty at the top level.
+    parts : tuple of Part
+        What it binds.
+    loop : Statement, optional
+        The head of the loop that it is in.
+    in_branch : bool
+        True if it runs only under a condition.
+    is_product : bool
+        True if it only multiplies values that others have computed.
+    """
+
+    file: str
+    line: int
+    last_line: int
+    text: str
+    function: str
+    parts: tuple[Part, ...]
+    is_return: bool = False
+    loop: Statement | None = None
+    in_branch: bool = False
+    is_product: bool = False
+
+    @property
+    def code_name(self) -> str:
+        """The name of the code that it is in."""
+        return self.function or "<module>"
+
+
+def statement_of(
+    node: Any, file: str, source: str, function: str, parts: tuple[Part, ...]
+) -> Statement:
+    """Return a statement, given its node, the file and its source, and the function around it."""
+    text = ast.get_source_segment(source, node) or ""
+    text = " ".join(line.strip() for line in text.splitlines())
+    is_product = _is_product(getattr(node, "value", None))
+    return Statement(
+        file, node.lineno, node.end_lineno, text, function, parts, is_product=is_product
+    )
+
+
+def _is_product(value: ast.expr | None) -> bool:
+    """Return True for a product of what is there already."""
+    match value:
+        case ast.BinOp(op=ast.Mult(), left=left, right=right):
+            factors: list[ast.expr] = [left, right]
+        case ast.Call(func=ast.Attribute(attr="multiply"), args=factors):
+            pass
+        case _:
+            return False
+    return all(_is_name(f) or isinstance(f, ast.Call) or _is_product(f) for f in factors)
+
+
+def parts_of(node: ast.stmt) -> Iterator[Part]:
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            for target in targets:
+                yield from _bound(target, value)
+            yield from _outputs(value)
+        case ast.AnnAssign(target=target, value=value) if value is not None:
+            yield from _bound(target, value)
+        case ast.AugAssign(target=target, value=value):
+            reference = reference_of(target)
+            if reference is not None:
+                yield Part(reference, (), (reference, *loads_of(value)), changes=True)
+        case ast.Return(value=value) if value is not None:
+            yield from _written_out(None, value)
+            yield from _outputs(value)
+        case ast.Expr(value=ast.Call() as call):
+            yield from _outputs(call)
+            yield from _called(call)
+
+
+def _bound(target: ast.expr, value: ast.expr) -> Iterator[Part]:
+    targets: list[ast.expr] | None = getattr(target, "elts", None)
+    if targets is not None:
+        values: list[ast.expr] = getattr(value, "elts", [])
+        is_starred = any(isinstance(each, ast.Starred) for each in [*targets, *values])
+        is_matched = len(values) == len(targets) and not is_starred
+        for k, each in enumerate(targets):
+            if isinstance(each, ast.Starred):
+                continue
+            for part in _bound(each, values[k] if is_matched else value):
+                # An item of something is no new value.
+                yield part if is_matched else replace(part, is_name=False, value=None)
+        return
+    reference = reference_of(target)
+    if reference is None:
+        return
+    if isinstance(target, ast.Subscript):
+        loads = (*loads_of(value), *loads_of(target.slice))
+        yield Part(reference, (), loads, is_item=True, is_name=_is_name(value), value=value)
+        return
+    yield from _written_out(reference, value)
+
+
+def _written_out(target: Reference | None, value: ast.expr) -> Iterator[Part]:
+    """Yield a part for each item of a dict, list or tuple that is written out."""
+    match value:
+        case ast.Dict(keys=keys, values=values) if values and all(
+            isinstance(key, ast.Constant) for key in keys
+        ):
+            items = [(key.value, item) for key, item in zip(keys, values, strict=True)]  # type: ignore[union-attr]
+        case ast.Tuple(elts=values) | ast.List(elts=values) if values and not any(
+            isinstance(item, ast.Starred) for item in values
+        ):
+            items = list(enumerate(values))
+        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if keywords:
+            items = [(keyword.arg, keyword.value) for keyword in keywords]
+        case _:
+            yield Part(
+                target,
+                (),
+                tuple(loads_of(value)),
+                is_name=_is_name(value),
+                is_zero=_is_zero(value),
+                is_itemwise=isinstance(value, ast.ListComp) and len(value.generators) == 1,
+                value=value,
+            )
+            return
+    for key, item in items:
+        yield Part(
+            target, (key,), tuple(loads_of(item)), is_name=_is_name(item), is_zero=_is_zero(item)
+        )
+
+
+def _is_name(value: ast.expr) -> bool:
+    if isinstance(value, ast.IfExp):
+        return _is_name(value.body) or _is_name(value.orelse)
+    return isinstance(value, (ast.Name, ast.Attribute)) or (
+        isinstance(value, ast.Subscript) and reference_of(value) is not None
+    )
+
+
+def _is_zero(value: ast.expr) -> bool:
+    match value:
+        case ast.Constant(value=0):
+            return True
+        case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)):
+            return name in {"zeros", "zeros_like", "empty", "empty_like"}
+    return False
+
+
+def _outputs(value: ast.expr) -> Iterator[Part]:
+    """Yield a part for each ``out=`` of a call."""
+    for node in ast.walk(value):
+        for keyword in node.keywords if isinstance(node, ast.Call) else ():
+            if keyword.arg == "out" and (reference := reference_of(keyword.value)):
+                yield Part(reference, (), tuple(loads_of(value)), changes=True)
+
+
+def _called(call: ast.Call) -> Iterator[Part]:
+    """Yield what a call changes whose result is not used."""
+    if not isinstance(call.func, ast.Attribute):
+        return
+    name, owner = call.func.attr, reference_of(call.func.value)
+    loads = tuple(loads_of(call))
+    if name in ADDS_LAST and owner is not None:
+        yield Part(owner, (), tuple(loads_of(call.args[0])) if call.args else loads, is_last=True)
+    elif name == "update" and owner is not None:
+        for keyword in call.keywords:
+            if keyword.arg:
+                steps = *owner.steps, item_step(keyword.arg)
+                item = Reference(owner.root, steps, f"{owner.text}[{keyword.arg!r}]")
+                yield Part(item, (), tuple(loads_of(keyword.value)))
+        for argument in call.args:
+            yield from _written_out(owner, argument)
+    elif name in CHANGES_OWNER and owner is not None and owner.root != "np":
+        yield Part(owner, (), loads, changes=True)
+    elif name in CHANGES_FIRST and call.args and (first := reference_of(call.args[0])):
+        yield Part(first, (), loads, changes=True)
+
+
+def loads_of(value: ast.AST) -> Iterator[Reference]:
+    """Yield what an expression reads: each variable, attribute or item in full."""
+    match value:
+        case ast.Call(func=func, args=arguments, keywords=keywords):
+            # A function is no value, but what a method belongs to is.
+            owner = func.value if isinstance(func, ast.Attribute) else ast.Constant(None)
+            values: list[ast.expr] = [owner, *arguments, *(keyword.value for keyword in keywords)]
+            for each in values:
+                yield from loads_of(each)
+        case ast.Name() | ast.Attribute() | ast.Subscript():
+            reference = reference_of(value)
+            if reference is not None:
+                yield reference
+                value = value.slice if isinstance(value, ast.Subscript) else ast.Constant(0)
+            for child in ast.iter_child_nodes(value):
+                yield from loads_of(child)
+        case ast.Lambda():
+            return
+        case _:
+            for child in ast.iter_child_nodes(value):
+                yield from loads_of(child)

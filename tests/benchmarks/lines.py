@@ -1,0 +1,122 @@
+"""Check, over backward passes in many styles, that the statement with a planted slip is named.
+
+    python -m tests.benchmarks.lines
+
+Each pass of `tests/corpus/passes` is run in a notebook's shell, once as it is and once with each of
+its slips. The slip is
+
+first   if its statement is named first, or is the only one;
+range   if another one is named first, and this one among those that may be to blame instead;
+none    if no statement is named;
+WRONG   if only others are named.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+from tests.benchmarks.harness import (
+    Goal,
+    parsed,
+    progress,
+    run_on_all_cores,
+    say,
+    show_goals,
+    show_table,
+)
+from tests.support.passes import Pass, Slip, checked, passes
+
+OUTCOMES = ("only", "first", "range", "none", "WRONG")
+# The part of the slips whose statement must be named first.
+FIRST = 0.95
+
+
+class Row(NamedTuple):
+    """What was found in one pass, with one slip."""
+
+    name: str
+    line: str
+    was: str
+    outcome: str
+    named: str
+    n_evaluations: int
+    seconds: float
+
+
+def run_shard(options: argparse.Namespace, shard: int) -> list[Row]:
+    """Return the rows of every k-th case."""
+    cases = [(each, slip) for each in passes(options.name) for slip in (None, *each.slips)]
+    rows = []
+    for each, slip in cases[shard :: options.workers]:
+        rows.append(_row(each, slip))
+        progress(len(rows))
+    return rows
+
+
+def _row(backward: Pass, slip: Slip | None) -> Row:
+    began = time.perf_counter()
+    check = checked(backward, slip)
+    seconds = time.perf_counter() - began
+    found = check.backward
+    faults = found.faults if found else ()
+    lines = [line for fault in faults for line in fault.lines]
+    named = "; ".join(f"{line.place}: {line.text}" for line in lines[:3])
+    n_evaluations = found.n_evaluations if found else 0
+    if slip is None:
+        outcome = "WRONG" if faults else "only"
+        return Row(backward.name, "", "", outcome, named, n_evaluations, seconds)
+    place = backward.place(slip)
+    hits = [line.file == place.file and line.line <= place.line <= line.last_line for line in lines]
+    places = {(line.file, line.line) for line in lines}
+    if not lines:
+        outcome = "none"
+    elif not any(hits):
+        outcome = "WRONG"
+    elif not hits[0]:
+        outcome = "range"
+    else:
+        outcome = "only" if len(places) == 1 else "first"
+    was = backward.lines[slip.at].strip()
+    return Row(backward.name, slip.line.strip(), was, outcome, named, n_evaluations, seconds)
+
+
+def main(arguments: Sequence[str] | None = None) -> bool:
+    """Print the tables, and return whether the goals are met."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.lines")
+    parser.add_argument("--name", default="", help="only passes whose names contain this")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--show", nargs="*", default=["WRONG", "none"], help="outcomes to list")
+    options = parsed(parser, arguments)
+    rows = run_on_all_cores(run_shard, options)
+    slips = [row for row in rows if row.line]
+    for row in slips:
+        if row.outcome in options.show:
+            say(f"{row.name}  {row.outcome}  {row.line}   # was {row.was}\n    -> {row.named}")
+    table = []
+    for name in dict.fromkeys(row.name for row in slips):
+        own = [row for row in slips if row.name == name]
+        counts = Counter(row.outcome for row in own)
+        table.append((
+            name, len(own), *(counts[outcome] for outcome in OUTCOMES),
+            f"{median(row.n_evaluations for row in own):.0f}",
+            f"{max(row.seconds for row in own):.1f} s",
+        ))  # fmt: skip
+    head = ("pass", "slips", *OUTCOMES, "evaluations", "longest cell")
+    show_table("Slips, by how their statement is named", head, table)
+    counts = Counter(row.outcome for row in slips)
+    n_first = counts["only"] + counts["first"]
+    accused = [row.name for row in rows if not row.line and row.outcome == "WRONG"]
+    return show_goals([
+        Goal(f"at least {FIRST:.0%} named first", f"{n_first} of {len(slips)}",
+             n_first >= FIRST * len(slips)),
+        Goal("only others named: none", str(counts["WRONG"]), not counts["WRONG"]),
+        Goal("right passes accused: none", ", ".join(accused) or "none", not accused),
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(not main())
