@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from gradcheck_magic._backward.bound import Bound, leaves
 from gradcheck_magic._backward.inner import inner_of, is_array
 from gradcheck_magic._backward.record import Recorder, bound_value
-from gradcheck_magic._backward.references import names_in
+from gradcheck_magic._backward.references import Names, names_in
 from gradcheck_magic._backward.sources import Source, source_of
 from gradcheck_magic._backward.statements import Part, Statement
 from gradcheck_magic._backward.trace import Call, StatementTracer
 from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._cost.ownership import is_in_library
 from gradcheck_magic._measure.ladder import Estimate, Ladder
 from gradcheck_magic._measure.lines import rung_along
 
@@ -117,6 +118,8 @@ class ForwardPass:
         """Return J with an array moved when it is bound; nan if it is not bound as before."""
         with Mover(bound, move) as mover:
             value = self.cost.here()
+        if mover.cost is not None:
+            return mover.cost
         return value if mover.has_moved else math.nan
 
     def origin(self, k: int) -> int:
@@ -232,11 +235,19 @@ class Mover(StatementTracer):
     """A context in which a value is moved when it is bound; in the end, it is put back.
 
     Only the function that binds it is traced, and only until then.
+
+    Attributes
+    ----------
+    has_moved : bool
+        True if the value was bound as before, and moved.
+    cost : float, optional
+        J, if it is computed by the very expression in which a value is moved.
     """
 
     def __init__(self, bound: Bound, move: Vector) -> None:
         super().__init__()
         self.has_moved = False
+        self.cost: float | None = None
         self._bound, self._move = bound, move
         self._n_ended = 0
         self._instead: Any = None
@@ -283,7 +294,7 @@ class Mover(StatementTracer):
         self.stop()
         part, names = self._part, names_in(frame)
         if path[:1] == (WITHIN,):
-            self._replace(bound_value(part, names, returned))
+            self._replace(bound_value(part, names, returned), frame, names)
             return
         leaf = dict(leaves(bound_value(part, names, returned))).get(path)
         if isinstance(leaf, np.ndarray) and leaf.shape == bound.shape:
@@ -297,9 +308,18 @@ class Mover(StatementTracer):
             target.assign(names, type(leaf)(leaf + self._move[0]))
             self.has_moved = True
 
-    def _replace(self, value: Any) -> None:
-        """Give an array the value that the statement would have bound."""
-        instead = self._instead
+    def _replace(self, value: Any, frame: FrameType, names: Names) -> None:
+        """Give an array or a number the value that the statement would have bound."""
+        instead, target = self._instead, self._part.target
+        above = frame.f_back
+        if isinstance(value, float) and isinstance(instead, float):
+            if target is not None:
+                self._put_back = partial(target.assign, names, value)
+                target.assign(names, type(value)(instead))
+                self.has_moved = True
+            elif above is not None and is_in_library(above.f_code.co_filename):
+                # It is what the cost itself returns.
+                self.cost = float(instead)
         if is_array(value) and isinstance(instead, np.ndarray) and instead.shape == value.shape:
             before = value.copy()
             self._put_back = partial(np.copyto, value, before)

@@ -14,9 +14,9 @@ from weakref import WeakKeyDictionary
 from gradcheck_magic._backward.statements import Part, Statement, loads_of, parts_of, statement_of
 from gradcheck_magic._cost.ownership import is_in_library
 
-__all__ = ["Source", "source_of"]
+__all__ = ["Source", "counts_references", "source_of"]
 
-# Code that calls these would notice that something else refers to its arrays.
+# These count the references to an array, and Python holds one more while code is traced.
 COUNTS_REFERENCES = {"resize", "getrefcount"}
 
 
@@ -36,6 +36,12 @@ class Source:
     by_offset: list[Statement | None] | None = None
 
 
+def counts_references(code: CodeType) -> bool:
+    """Return True for code of the user's that would notice that it is traced."""
+    found = COUNTS_REFERENCES & set(code.co_names)
+    return bool(found) and not is_in_library(code.co_filename)
+
+
 def source_of(code: CodeType) -> Source | None:
     """Return the statements of a code object; None if it is not the user's, or has no text."""
     lines = linecache.getlines(code.co_filename)
@@ -46,7 +52,7 @@ def source_of(code: CodeType) -> Source | None:
 
 
 def _source(code: CodeType) -> Source | None:
-    if is_in_library(code.co_filename) or COUNTS_REFERENCES & set(code.co_names):
+    if is_in_library(code.co_filename):
         return None
     if code.co_name in {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}:
         return None
@@ -188,12 +194,17 @@ def _by_offset(code: CodeType, spans: list[Span]) -> list[Statement | None]:
             found.append(found[-1] if found else None)
             continue
         around = [
-            (node.end_lineno - node.lineno, own)  # type: ignore[attr-defined]
+            (_extent(node), own)
             for node, own, _, _ in spans
             if "lineno" in vars(node) and _holds(node, line, column)
         ]
         found.append(min(around, key=lambda each: each[0])[1] if around else None)
     return found
+
+
+def _extent(node: Any) -> tuple[int, int]:
+    """Return how long a node is, in lines and columns."""
+    return node.end_lineno - node.lineno, node.end_col_offset - node.col_offset
 
 
 def _holds(node: Any, line: int, column: int) -> bool:

@@ -14,7 +14,7 @@ from types import CodeType, FrameType
 from typing import Any, Self
 
 from gradcheck_magic._backward.references import NOWHERE
-from gradcheck_magic._backward.sources import Source, source_of
+from gradcheck_magic._backward.sources import Source, counts_references, source_of
 from gradcheck_magic._backward.statements import Statement
 
 __all__ = ["Call", "StatementTracer"]
@@ -109,6 +109,9 @@ class StatementTracer:
         try:
             source = self._sources[code]
         except KeyError:
+            if counts_references(code):
+                self.stop("it calls a function that counts references to arrays, such as resize")
+                return None
             source = self._sources[code] = self._safely(self.wants, code)
         if source is None:
             return None

@@ -2,7 +2,6 @@
 # %%
 import numpy as np
 
-
 def affine_forward(x, w, b):
     return x.dot(w) + b, (x, w, b)
 
@@ -123,19 +122,19 @@ def batchnorm_backward(dout, cache):
 
 # %%
 def model_loss(p):
-    a1, fc1 = affine_forward(X, p["W1"], p["b1"])
-    bn, bn1 = batchnorm_forward(a1, p["gamma1"], p["beta1"])
+    a1, fc1 = affine_forward(X, p['W1'], p['b1'])
+    bn, bn1 = batchnorm_forward(a1, p['gamma1'], p['beta1'])
     r1 = np.maximum(0, bn)
-    out, fc2 = affine_forward(r1, p["W2"], p["b2"])
+    out, fc2 = affine_forward(r1, p['W2'], p['b2'])
     return np.sum((out - T) ** 2) / len(T), (a1, fc1, bn, bn1, r1, fc2, out)
 
 np.random.seed(12)
 X = np.random.randn(9, 5)
 T = np.random.randn(9, 3)
 params = {
-    "W1": np.random.randn(5, 6), "b1": np.random.randn(6),
-    "gamma1": 1 + 0.3 * np.random.randn(6), "beta1": 0.3 * np.random.randn(6),
-    "W2": np.random.randn(6, 3), "b2": np.random.randn(3),
+    'W1': np.random.randn(5, 6), 'b1': np.random.randn(6),
+    'gamma1': 1 + 0.3 * np.random.randn(6), 'beta1': 0.3 * np.random.randn(6),
+    'W2': np.random.randn(6, 3), 'b2': np.random.randn(3),
 }
 
 # %% gradcheck -c model_loss
@@ -145,15 +144,15 @@ dout = 2 * (out - T) / len(T)
 #! dout = (out - T) / len(T)
 #! dout = 2 * (out - T) / T.size
 #! dout = 2 * (T - out) / len(T)
-dr1, grads["W2"], grads["b2"] = affine_backward(dout, fc2)
+dr1, grads['W2'], grads['b2'] = affine_backward(dout, fc2)
 #! dr1, grads['W2'], grads['b2'] = affine_backward(out, fc2)
 dbn = dr1 * (bn > 0)
 #! dbn = dr1 * (a1 > 0)
 #! dbn = dr1 * (dr1 > 0)
 #! dbn = dr1
 #! dbn = dr1 * r1
-da1, grads["gamma1"], grads["beta1"] = batchnorm_backward(dbn, bn1)
+da1, grads['gamma1'], grads['beta1'] = batchnorm_backward(dbn, bn1)
 #! da1, grads['gamma1'], grads['beta1'] = batchnorm_backward(dr1, bn1)
 #! da1, grads['beta1'], grads['gamma1'] = batchnorm_backward(dbn, bn1)
-dx, grads["W1"], grads["b1"] = affine_backward(da1, fc1)
+dx, grads['W1'], grads['b1'] = affine_backward(da1, fc1)
 #! dx, grads['W1'], grads['b1'] = affine_backward(dbn, fc1)

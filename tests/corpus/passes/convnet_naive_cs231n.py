@@ -2,7 +2,6 @@
 # %%
 import numpy as np
 
-
 # %%
 def affine_forward(x, w, b):
     out = x.reshape(x.shape[0], -1).dot(w) + b
@@ -146,7 +145,7 @@ def conv_relu_backward(dout, cache):
     return dx, dw, db
 
 
-class ThreeLayerConvNet:
+class ThreeLayerConvNet(object):
     """
     conv - relu - conv - relu - avg pool - affine - softmax
     """

@@ -182,6 +182,8 @@ class Pooling:
 # %%
 from collections import OrderedDict
 
+import numpy as np
+
 from layers import *
 
 
@@ -192,20 +194,20 @@ class SimpleConvNet:
         np.random.seed(5)
         C, H, W = input_dim
         self.params = {}
-        self.params["W1"] = 0.4 * np.random.randn(4, C, 3, 2)
-        self.params["b1"] = 0.1 * np.random.randn(4)
-        self.params["W2"] = 0.4 * np.random.randn(3, 4, 2, 3)
-        self.params["b2"] = 0.1 * np.random.randn(3)
-        self.params["W3"] = 0.4 * np.random.randn(3 * 4 * 4, n_class)
-        self.params["b3"] = np.zeros(n_class)
+        self.params['W1'] = 0.4 * np.random.randn(4, C, 3, 2)
+        self.params['b1'] = 0.1 * np.random.randn(4)
+        self.params['W2'] = 0.4 * np.random.randn(3, 4, 2, 3)
+        self.params['b2'] = 0.1 * np.random.randn(3)
+        self.params['W3'] = 0.4 * np.random.randn(3 * 4 * 4, n_class)
+        self.params['b3'] = np.zeros(n_class)
 
         self.layers = OrderedDict()
-        self.layers["Conv1"] = Convolution(self.params["W1"], self.params["b1"], pad=1)
-        self.layers["Relu1"] = Relu()
-        self.layers["Pool1"] = Pooling(pool_h=2, pool_w=3, stride=2)
-        self.layers["Conv2"] = Convolution(self.params["W2"], self.params["b2"], pad=1)
-        self.layers["Relu2"] = Relu()
-        self.layers["Affine1"] = Affine(self.params["W3"], self.params["b3"])
+        self.layers['Conv1'] = Convolution(self.params['W1'], self.params['b1'], pad=1)
+        self.layers['Relu1'] = Relu()
+        self.layers['Pool1'] = Pooling(pool_h=2, pool_w=3, stride=2)
+        self.layers['Conv2'] = Convolution(self.params['W2'], self.params['b2'], pad=1)
+        self.layers['Relu2'] = Relu()
+        self.layers['Affine1'] = Affine(self.params['W3'], self.params['b3'])
         self.last_layer = SoftmaxWithLoss()
 
     def predict(self, x):
@@ -232,11 +234,11 @@ class SimpleConvNet:
             dout = layer.backward(dout)
 
         grads = {}
-        grads["W1"], grads["b1"] = self.layers["Conv1"].dW, self.layers["Conv1"].db
+        grads['W1'], grads['b1'] = self.layers['Conv1'].dW, self.layers['Conv1'].db
         #! grads['W1'], grads['b1'] = self.layers['Conv1'].dW[:, :, ::-1, ::-1], self.layers['Conv1'].db
-        grads["W2"], grads["b2"] = self.layers["Conv2"].dW, self.layers["Conv2"].db
+        grads['W2'], grads['b2'] = self.layers['Conv2'].dW, self.layers['Conv2'].db
         #! grads['W2'], grads['b2'] = self.layers['Conv2'].dW, self.layers['Affine1'].db
-        grads["W3"], grads["b3"] = self.layers["Affine1"].dW, self.layers["Affine1"].db
+        grads['W3'], grads['b3'] = self.layers['Affine1'].dW, self.layers['Affine1'].db
         #! grads['W3'], grads['b3'] = self.layers['Affine1'].dW, self.layers['Conv2'].db
         return grads
 

@@ -1,11 +1,10 @@
 """A cs231n student's two-layer net: a class whose loss() returns (loss, grads), ReLU, softmax and an L2 term, everything in one method."""
 # %%
 import numpy as np
-
 np.random.seed(231)
 
 # %%
-class TwoLayerNet:
+class TwoLayerNet(object):
     """
     A two-layer fully-connected neural network. input - fully connected layer -
     ReLU - fully connected layer - softmax
@@ -13,15 +12,15 @@ class TwoLayerNet:
 
     def __init__(self, input_size, hidden_size, output_size, std=1e-4):
         self.params = {}
-        self.params["W1"] = std * np.random.randn(input_size, hidden_size)
-        self.params["b1"] = np.zeros(hidden_size)
-        self.params["W2"] = std * np.random.randn(hidden_size, output_size)
-        self.params["b2"] = np.zeros(output_size)
+        self.params['W1'] = std * np.random.randn(input_size, hidden_size)
+        self.params['b1'] = np.zeros(hidden_size)
+        self.params['W2'] = std * np.random.randn(hidden_size, output_size)
+        self.params['b2'] = np.zeros(output_size)
 
     def loss(self, X, y=None, reg=0.0):
         # Unpack variables from the params dictionary
-        W1, b1 = self.params["W1"], self.params["b1"]
-        W2, b2 = self.params["W2"], self.params["b2"]
+        W1, b1 = self.params['W1'], self.params['b1']
+        W2, b2 = self.params['W2'], self.params['b2']
         N, D = X.shape
 
         # Compute the forward pass
@@ -58,10 +57,10 @@ class TwoLayerNet:
         #! dscores *= N
 
         # W2 and b2
-        grads["W2"] = np.dot(hidden.T, dscores)
+        grads['W2'] = np.dot(hidden.T, dscores)
         #! grads['W2'] = np.dot((hidden > 0).T, dscores)
         #! grads['W2'] = np.dot(hidden.T, dscores) / N
-        grads["b2"] = np.sum(dscores, axis=0)
+        grads['b2'] = np.sum(dscores, axis=0)
         #! grads['b2'] = np.mean(dscores, axis=0)
         #! grads['b2'] = np.sum(dscores, axis=0) + 2 * reg * np.sum(W2, axis=0)
         #! grads['b2'] = dscores[0]
@@ -76,21 +75,21 @@ class TwoLayerNet:
         #! dhidden[hidden < 0] = 0
         #! dhidden[hidden <= 0.5] = 0
         # finally into W,b
-        grads["W1"] = np.dot(X.T, dhidden)
+        grads['W1'] = np.dot(X.T, dhidden)
         #! grads['W1'] = np.dot(X.T, hidden)
         #! grads['W1'] = np.dot(np.abs(X.T), dhidden)
-        grads["b1"] = np.sum(dhidden, axis=0)
+        grads['b1'] = np.sum(dhidden, axis=0)
         #! grads['b1'] = np.sum(dhidden * (hidden > 1), axis=0)
         #! grads['b1'] = np.sum(hidden, axis=0)
         #! grads['b1'] = np.mean(dhidden, axis=0)
 
         # add regularization gradient contribution
-        grads["W2"] += 2 * reg * W2
+        grads['W2'] += 2 * reg * W2
         #! grads['W2'] += reg * W2
         #! grads['W2'] += 2 * W2
         #! grads['W2'] = 2 * reg * W2
         #! grads['W1'] += 2 * reg * W1
-        grads["W1"] += 2 * reg * W1
+        grads['W1'] += 2 * reg * W1
         #! grads['W1'] += reg * W1
         #! grads['W1'] -= 2 * reg * W1
         #! grads['W2'] += 2 * reg * W2

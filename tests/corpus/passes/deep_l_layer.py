@@ -3,6 +3,7 @@
 import numpy as np
 
 # %% file dnn_utils.py
+import numpy as np
 
 def sigmoid(Z):
     A = 1 / (1 + np.exp(-Z))
@@ -53,8 +54,7 @@ def sigmoid_backward(dA, cache):
     return dZ
 
 # %%
-from dnn_utils import relu, relu_backward, sigmoid, sigmoid_backward
-
+from dnn_utils import sigmoid, sigmoid_backward, relu, relu_backward
 
 def initialize_parameters_deep(layer_dims):
     np.random.seed(3)
@@ -62,8 +62,8 @@ def initialize_parameters_deep(layer_dims):
     L = len(layer_dims)  # number of layers in the network
 
     for l in range(1, L):
-        parameters["W" + str(l)] = np.random.randn(layer_dims[l], layer_dims[l - 1]) / np.sqrt(layer_dims[l - 1])
-        parameters["b" + str(l)] = np.random.randn(layer_dims[l], 1) * 0.1
+        parameters['W' + str(l)] = np.random.randn(layer_dims[l], layer_dims[l - 1]) / np.sqrt(layer_dims[l - 1])
+        parameters['b' + str(l)] = np.random.randn(layer_dims[l], 1) * 0.1
     return parameters
 
 def linear_forward(A, W, b):
@@ -89,10 +89,10 @@ def L_model_forward(X, parameters):
 
     for l in range(1, L):
         A_prev = A
-        A, cache = linear_activation_forward(A_prev, parameters["W" + str(l)], parameters["b" + str(l)], activation="relu")
+        A, cache = linear_activation_forward(A_prev, parameters['W' + str(l)], parameters['b' + str(l)], activation="relu")
         caches.append(cache)
 
-    AL, cache = linear_activation_forward(A, parameters["W" + str(L)], parameters["b" + str(L)], activation="sigmoid")
+    AL, cache = linear_activation_forward(A, parameters['W' + str(L)], parameters['b' + str(L)], activation="sigmoid")
     caches.append(cache)
     return AL, caches
 

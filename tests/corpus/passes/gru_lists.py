@@ -26,10 +26,10 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 def forward(E, Wz, Uz, bz, Wr, Ur, br, Wg, Ug, bg, Why, by, h0):
-    S = {"x": [], "h": [h0], "z": [], "r": [], "g": [], "p": []}
+    S = {'x': [], 'h': [h0], 'z': [], 'r': [], 'g': [], 'p': []}
     loss = 0
     for ix, target in zip(inputs, targets):
-        x, h = E[ix], S["h"][-1]
+        x, h = E[ix], S['h'][-1]
         z = sigmoid(Wz @ x + Uz @ h + bz)
         r = sigmoid(Wr @ x + Ur @ h + br)
         g = np.tanh(Wg @ x + Ug @ (r * h) + bg)
@@ -38,7 +38,7 @@ def forward(E, Wz, Uz, bz, Wr, Ur, br, Wg, Ug, bg, Why, by, h0):
         p = np.exp(y - y.max())
         p /= p.sum()
         loss += -np.log(p[target])
-        for name, value in zip("xhzrgp", (x, h, z, r, g, p)):
+        for name, value in zip('xhzrgp', (x, h, z, r, g, p)):
             S[name].append(value)
     return loss, S
 
@@ -46,7 +46,7 @@ def forward(E, Wz, Uz, bz, Wr, Ur, br, Wg, Ug, bg, Why, by, h0):
 def backward(S):
     T = len(inputs)
     dE, dWhy, dby = np.zeros_like(E), np.zeros_like(Why), np.zeros_like(by)
-    gates = {"z": [], "r": [], "g": []}       # gradients of the pre-activations, last step first
+    gates = {'z': [], 'r': [], 'g': []}       # gradients of the pre-activations, last step first
     dUz, dUr, dUg = np.zeros_like(Uz), np.zeros_like(Ur), np.zeros_like(Ug)
     dhnext = np.zeros(hidden_size)
     #! dhnext = np.ones(hidden_size)
@@ -54,7 +54,7 @@ def backward(S):
 
     dys = []
     for t in range(T):
-        dy = S["p"][t].copy()
+        dy = S['p'][t].copy()
         dy[targets[t]] -= 1
         #! dy[inputs[t]] -= 1
         #! dy[targets[t]] = -1
@@ -64,10 +64,10 @@ def backward(S):
         #! dys.append(-dy)
 
     for t in reversed(range(T)):
-        x, h, hprev = S["x"][t], S["h"][t + 1], S["h"][t]
+        x, h, hprev = S['x'][t], S['h'][t + 1], S['h'][t]
         #! x, h, hprev = S['x'][t], S['h'][t], S['h'][t]
         #! x, h, hprev = S['x'][t], S['h'][t + 1], S['h'][t + 1]
-        z, r, g = S["z"][t], S["r"][t], S["g"][t]
+        z, r, g = S['z'][t], S['r'][t], S['g'][t]
         #! z, r, g = S['z'][t], S['r'][t - 1], S['g'][t]
         dWhy += np.outer(dys[t], h)
         #! dWhy += np.outer(dys[t], hprev)
@@ -106,7 +106,7 @@ def backward(S):
         #! dar *= r
         #! dar *= 1 - r * r
 
-        for name, da in zip("zrg", (daz, dar, dag)):
+        for name, da in zip('zrg', (daz, dar, dag)):
         #! for name, da in zip('rzg', (daz, dar, dag)):
             gates[name].append(da)
         dUz += np.outer(daz, hprev)
@@ -136,12 +136,12 @@ def backward(S):
         #! dhnext += Ur.T @ daz
         #! dhnext -= Ur.T @ dar
 
-    xs = S["x"][::-1]
+    xs = S['x'][::-1]
     #! xs = S['x']
-    dWz, dWr, dWg = (sum(np.outer(da, x) for da, x in zip(gates[k], xs)) for k in "zrg")
+    dWz, dWr, dWg = (sum(np.outer(da, x) for da, x in zip(gates[k], xs)) for k in 'zrg')
     #! dWz, dWr, dWg = (sum(np.outer(da, x) for da, x in zip(gates[k], xs)) for k in 'rzg')
     #! dWz, dWr, dWg = (sum(np.outer(da, x) for da, x in zip(gates[k], xs)) / T for k in 'zrg')
-    dbz, dbr, dbg = (np.sum(gates[k], axis=0) for k in "zrg")
+    dbz, dbr, dbg = (np.sum(gates[k], axis=0) for k in 'zrg')
     #! dbz, dbr, dbg = (np.mean(gates[k], axis=0) for k in 'zrg')
     #! dbz, dbr, dbg = (gates[k][0] for k in 'zrg')
     return dE, dWz, dUz, dbz, dWr, dUr, dbr, dWg, dUg, dbg, dWhy, dby, dhnext

@@ -66,7 +66,7 @@ def softmax_loss(x, y):
     return loss, dx
 
 
-class Layer:
+class Layer(object):
     """Base class: what has no parameters needs no more than forward and backward."""
 
     def __init__(self):
@@ -116,8 +116,8 @@ class ReLU(Layer):
         #! return relu_backward(self.cache, dout)
 
 # %%
+import numpy as np
 from mylayers import Affine, ReLU, softmax_loss
-
 
 # %%
 class Net:

@@ -2,7 +2,6 @@
 # %%
 import numpy as np
 
-
 # %%
 class Layer:
     def __init__(self):

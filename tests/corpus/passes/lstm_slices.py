@@ -1,7 +1,6 @@
 """A signal-processing engineer's LSTM: time in the columns of plain arrays, four gates stacked in one matrix, terse lines with semicolons, names from the paper."""
 # %%
 import numpy as np
-
 sig = lambda v: 1.0/(1.0 + np.exp(-v))
 
 # %%

@@ -3,10 +3,11 @@
 import math
 import random
 
+import numpy as np
 
 class Value:
 
-    def __init__(self, data, _children=(), _op="", label=""):
+    def __init__(self, data, _children=(), _op='', label=''):
         self.data = data
         self.grad = 0.0
         self._backward = lambda: None
@@ -19,7 +20,7 @@ class Value:
 
     def __add__(self, other):
         other = other if isinstance(other, Value) else Value(other)
-        out = Value(self.data + other.data, (self, other), "+")
+        out = Value(self.data + other.data, (self, other), '+')
 
         def _backward():
             self.grad += 1.0 * out.grad
@@ -34,7 +35,7 @@ class Value:
 
     def __mul__(self, other):
         other = other if isinstance(other, Value) else Value(other)
-        out = Value(self.data * other.data, (self, other), "*")
+        out = Value(self.data * other.data, (self, other), '*')
 
         def _backward():
             self.grad += other.data * out.grad
@@ -51,7 +52,7 @@ class Value:
 
     def __pow__(self, other):
         assert isinstance(other, (int, float)), "only supporting int/float powers for now"
-        out = Value(self.data**other, (self,), f"**{other}")
+        out = Value(self.data**other, (self,), f'**{other}')
 
         def _backward():
             self.grad += other * (self.data ** (other - 1)) * out.grad
@@ -65,7 +66,7 @@ class Value:
     def tanh(self):
         x = self.data
         t = (math.exp(2*x) - 1)/(math.exp(2*x) + 1)
-        out = Value(t, (self, ), "tanh")
+        out = Value(t, (self, ), 'tanh')
 
         def _backward():
             self.grad += (1 - t**2) * out.grad
@@ -78,7 +79,7 @@ class Value:
 
     def exp(self):
         x = self.data
-        out = Value(math.exp(x), (self, ), "exp")
+        out = Value(math.exp(x), (self, ), 'exp')
 
         def _backward():
             self.grad += out.data * out.grad
@@ -90,7 +91,7 @@ class Value:
         return out
 
     def relu(self):
-        out = Value(max(self.data, 0), (self,), "ReLU")
+        out = Value(0 if self.data < 0 else self.data, (self,), 'ReLU')
 
         def _backward():
             self.grad += (out.data > 0) * out.grad
@@ -195,7 +196,7 @@ def loss_of(model):
     margin = sum((1 + -yi*si).relu() for yi, si in zip(ys, scores)) * (1.0 / len(xs))
     probs = [(1 + (-si).exp())**-1 for si in scores]
     brier = sum((p - (yi + 1) / 2)**2 for p, yi in zip(probs, ys))
-    reg = 0.01 * sum(p*p for p in model.parameters())
+    reg = 0.01 * sum((p*p for p in model.parameters()))
     return margin + brier + reg
 
 def cost_function(theta):

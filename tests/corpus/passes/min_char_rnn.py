@@ -1,11 +1,10 @@
 """A character-level RNN in the style of a well-known short script: dicts by time step, dhnext, accumulation with +=, several arrays in one assignment, a clip at the end."""
 # %%
 import numpy as np
-
 np.random.seed(0)
 
 # data I/O
-data = "hello world, hold the door"
+data = 'hello world, hold the door'
 chars = sorted(set(data))
 data_size, vocab_size = len(data), len(chars)
 char_to_ix = { ch:i for i,ch in enumerate(chars) }

@@ -1,11 +1,12 @@
 """A reader of Michael Nielsen's book: column vectors, self.weights and self.biases lists, delta notation, cross-entropy or quadratic cost classes, per-sample accumulation of nabla_w with zip."""
 # %% file network2.py
 """network2.py, rewritten after http://neuralnetworksanddeeplearning.com/chap3.html"""
+import random
 
 import numpy as np
 
 
-class QuadraticCost:
+class QuadraticCost(object):
 
     @staticmethod
     def fn(a, y):
@@ -21,7 +22,7 @@ class QuadraticCost:
         #! return 2*(a-y) * sigmoid_prime(z)
 
 
-class Network:
+class Network(object):
 
     def __init__(self, sizes, cost=QuadraticCost, seed=0):
         rng = np.random.RandomState(seed)
@@ -128,6 +129,7 @@ def sigmoid_prime(z):
     #! return sigmoid(z)*(1+sigmoid(z))
 
 # %%
+import numpy as np
 
 import network2
 

@@ -2,7 +2,6 @@
 # %%
 import numpy as np
 
-
 def loss_and_grad(w1, b1, w2, b2, X, y):
     """Log-cosh loss of a two-layer network; X is (n_samples, n_features), y is (n_samples,)."""
     n = len(y)

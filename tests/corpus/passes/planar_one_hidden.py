@@ -51,10 +51,10 @@ def sigmoid(x):
 # GRADED FUNCTION: forward_propagation
 def forward_propagation(X, parameters):
     # Retrieve each parameter from the dictionary "parameters"
-    W1 = parameters["W1"]
-    b1 = parameters["b1"]
-    W2 = parameters["W2"]
-    b2 = parameters["b2"]
+    W1 = parameters['W1']
+    b1 = parameters['b1']
+    W2 = parameters['W2']
+    b2 = parameters['b2']
 
     # Implement Forward Propagation to calculate A2 (probabilities)
     Z1 = np.dot(W1, X) + b1
@@ -85,13 +85,13 @@ def backward_propagation(parameters, cache, X, Y):
     #! m = X.shape[0]
 
     # First, retrieve W1 and W2 from the dictionary "parameters".
-    W1 = parameters["W1"]
-    W2 = parameters["W2"]
+    W1 = parameters['W1']
+    W2 = parameters['W2']
 
     # Retrieve also A1 and A2 from dictionary "cache".
-    A1 = cache["A1"]
+    A1 = cache['A1']
     #! A1 = cache['Z1']
-    A2 = cache["A2"]
+    A2 = cache['A2']
     #! A2 = cache['Z2']
 
     # Backward propagation: calculate dW1, db1, dW2, db2.

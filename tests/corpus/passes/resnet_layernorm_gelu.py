@@ -1,12 +1,12 @@
 """A software engineer's pre-norm residual MLP: type hints, frozen dataclass and NamedTuple caches, GELU (tanh approximation), grads collected with update and dict comprehensions."""
 # %% file resmlp.py
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
 Array = np.ndarray
-Params = dict[str, Array]
+Params = Dict[str, Array]
 
 SQRT_2_OVER_PI = np.sqrt(2.0 / np.pi)
 EPS = 1e-5
@@ -29,7 +29,7 @@ class BlockCache:
 @dataclass
 class NetCache:
     inputs: Array
-    blocks: list[BlockCache]
+    blocks: List[BlockCache]
     final_ln: LNCache
     features: Array
     prediction: Array
@@ -38,14 +38,14 @@ class NetCache:
 # ----------------------------------------------------------------- primitives
 
 
-def layer_norm(x: Array, gamma: Array, beta: Array) -> tuple[Array, LNCache]:
+def layer_norm(x: Array, gamma: Array, beta: Array) -> Tuple[Array, LNCache]:
     mean = x.mean(axis=-1, keepdims=True)
     inv_std = 1.0 / np.sqrt(x.var(axis=-1, keepdims=True) + EPS)
     xhat = (x - mean) * inv_std
     return gamma * xhat + beta, LNCache(xhat, inv_std, gamma)
 
 
-def layer_norm_backward(dy: Array, cache: LNCache) -> tuple[Array, Params]:
+def layer_norm_backward(dy: Array, cache: LNCache) -> Tuple[Array, Params]:
     grads = {
         "gamma": (dy * cache.xhat).sum(axis=0),
         #! "gamma": dy.sum(axis=0),
@@ -93,14 +93,14 @@ def gelu_grad(x: Array) -> Array:
 # --------------------------------------------------------------------- blocks
 
 
-def block_forward(x: Array, p: Params) -> tuple[Array, BlockCache]:
+def block_forward(x: Array, p: Params) -> Tuple[Array, BlockCache]:
     normed, ln_cache = layer_norm(x, p["gamma"], p["beta"])
     pre = normed @ p["w_up"] + p["b_up"]
     act = gelu(pre)
     return x + act @ p["w_down"] + p["b_down"], BlockCache(ln_cache, normed, pre, act)
 
 
-def block_backward(dout: Array, p: Params, cache: BlockCache) -> tuple[Array, Params]:
+def block_backward(dout: Array, p: Params, cache: BlockCache) -> Tuple[Array, Params]:
     grads: Params = {}
     grads.update(w_down=cache.act.T @ dout, b_down=dout.sum(axis=0))
     #! grads.update(w_down=cache.pre.T @ dout, b_down=dout.sum(axis=0))
@@ -147,7 +147,7 @@ class ResMLP:
         params |= {"w_out": rng.normal(size=(d_model, d_out)), "b_out": np.zeros(d_out)}
         return params
 
-    def forward(self, params: Params, x: Array) -> tuple[Array, NetCache]:
+    def forward(self, params: Params, x: Array) -> Tuple[Array, NetCache]:
         h = x @ params["w_in"] + params["b_in"]
         blocks = []
         for i in range(self.depth):
@@ -187,6 +187,7 @@ class ResMLP:
 
 # %%
 import numpy as np
+
 from resmlp import ResMLP
 
 rng = np.random.default_rng(2024)

@@ -190,6 +190,7 @@ class Tensor:
             v._backward()
 
 # %%
+import numpy as np
 
 from tinytensor import Tensor
 

@@ -1,7 +1,6 @@
 """Somebody who plays in a scratch notebook: two layers with softmax, samples in rows, no functions but the loss, every step a statement of the cell."""
 # %%
 import numpy as np
-
 rng = np.random.default_rng(42)
 
 # %%

@@ -1,7 +1,7 @@
 """A PhD student's VAE in plain functions: Bernoulli decoder, KL with beta, fixed eps, features in columns; one long backward with short names."""
 # %%
 import numpy as np
-from numpy import exp, tanh
+from numpy import exp, log, tanh, zeros
 
 rs = np.random.RandomState(42)
 n, D, H, Z, G = 9, 7, 5, 2, 6      # batch, pixels, encoder, latent, decoder
@@ -29,14 +29,14 @@ def sigm(a):
 
 def elbo(th, x, eps):
     """negative ELBO per example"""
-    he = tanh(x @ th["We"] + th["be"])
-    mu = he @ th["Wm"] + th["bm"]
-    logvar = he @ th["Wl"] + th["bl"]
+    he = tanh(x @ th['We'] + th['be'])
+    mu = he @ th['Wm'] + th['bm']
+    logvar = he @ th['Wl'] + th['bl']
     std = exp(.5 * logvar)
     z = mu + std * eps
-    ad = z @ th["Wd"] + th["bd"]
+    ad = z @ th['Wd'] + th['bd']
     hd = softplus(ad)
-    lx = hd @ th["Wx"] + th["bx"]
+    lx = hd @ th['Wx'] + th['bx']
     rec = (softplus(lx) - x * lx).sum(1)
     kl = -.5 * (1 + logvar - mu ** 2 - exp(logvar)).sum(1)
     return (rec + beta * kl).mean(), (he, mu, logvar, std, z, ad, hd, lx)
@@ -57,20 +57,20 @@ def backward(th, x, eps, cache):
     #! dlx = (sigm(lx) - x) / x.size
     #! dlx = (lx - x) / N
     #! dlx = (sigm(lx) - x) * sigm(lx) * (1 - sigm(lx)) / N
-    g["Wx"] = hd.T @ dlx
+    g['Wx'] = hd.T @ dlx
     #! g['Wx'] = ad.T @ dlx
-    g["bx"] = dlx.sum(0)
-    dhd = dlx @ th["Wx"].T
+    g['bx'] = dlx.sum(0)
+    dhd = dlx @ th['Wx'].T
     dad = dhd * sigm(ad)
     #! dad = dhd * sigm(hd)
     #! dad = dhd * sigm(ad) * (1 - sigm(ad))
     #! dad = dhd * (ad > 0)
-    g["Wd"] = z.T @ dad
+    g['Wd'] = z.T @ dad
     #! g['Wd'] = mu.T @ dad
     #! g['Wd'] = (mu + exp(logvar) * eps).T @ dad
-    g["bd"] = dad.sum(0)
+    g['bd'] = dad.sum(0)
     #! g['bd'] = dhd.sum(0)
-    dz = dad @ th["Wd"].T
+    dz = dad @ th['Wd'].T
     #! dz = dhd @ th['Wd'].T
 
     # --- reparameterisation + KL
@@ -93,11 +93,11 @@ def backward(th, x, eps, cache):
     #! dlogvar += beta * .5 * exp(logvar) / N
 
     # --- heads
-    g["Wm"], g["bm"] = he.T @ dmu, dmu.sum(0)
+    g['Wm'], g['bm'] = he.T @ dmu, dmu.sum(0)
     #! g['Wm'], g['bm'] = he.T @ dz, dmu.sum(0)
-    g["Wl"], g["bl"] = he.T @ dlogvar, dlogvar.sum(0)
+    g['Wl'], g['bl'] = he.T @ dlogvar, dlogvar.sum(0)
     #! g['Wl'], g['bl'] = he.T @ dlogvar, dmu.sum(0)
-    dhe = dmu @ th["Wm"].T + dlogvar @ th["Wl"].T
+    dhe = dmu @ th['Wm'].T + dlogvar @ th['Wl'].T
     #! dhe = dmu @ th['Wm'].T
     #! dhe = dmu @ th['Wm'].T + dlogvar @ th['Wm'].T
     #! dhe = dmu @ th['Wl'].T + dlogvar @ th['Wm'].T
@@ -107,8 +107,8 @@ def backward(th, x, eps, cache):
     #! dae = dhe * (1 - tanh(he) ** 2)
     #! dae = dhe * (1 - he)
     #! dae = dhe * he * (1 - he)
-    g["We"] = x.T @ dae
-    g["be"] = dae.sum(0)
+    g['We'] = x.T @ dae
+    g['be'] = dae.sum(0)
     #! g['be'] = dae.mean(0)
     return g
 

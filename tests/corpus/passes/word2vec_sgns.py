@@ -2,7 +2,7 @@
 # %%
 import numpy as np
 
-text = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "the", "fox", "sleeps"]
+text = "the quick brown fox jumps over the lazy dog the fox sleeps".split()
 vocab = sorted(set(text))
 word2id = {w: i for i, w in enumerate(vocab)}
 tokens = [word2id[w] for w in text]
