@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._backward.bound import Origin
 from gradcheck_magic._backward.forward import ForwardPass
-from gradcheck_magic._backward.match import Backward, Node, multiple_of, verdict_of
+from gradcheck_magic._backward.match import Backward, Node, is_natural, multiple_of, verdict_of
 from gradcheck_magic._backward.statements import Statement
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER
 from gradcheck_magic._inputs.pairing import Pairing
@@ -57,7 +58,21 @@ def suspicions(backward: Backward, check: GradientCheck, pairing: Pairing) -> li
     while search.wrong:
         suspicion = search.next()
         found.append(replace(suspicion, explains=search.leave_out(suspicion)))
-    return sorted(found, key=lambda suspicion: suspicion.wrong.bound.index)
+    return _independent(sorted(found, key=lambda suspicion: suspicion.wrong.bound.index))
+
+
+def _independent(found: Sequence[Suspicion]) -> list[Suspicion]:
+    """Return the suspicions that are not about what was made from what an earlier one is about."""
+    kept: list[Suspicion] = []
+    for suspicion in found:
+        before = {node.bound.statement for node in ancestors(suspicion.wrong)}
+        causes = [k for k, each in enumerate(kept) if each.statements[0] in before]
+        if not causes:
+            kept.append(suspicion)
+            continue
+        cause = kept[causes[0]]
+        kept[causes[0]] = replace(cause, explains=(*cause.explains, *suspicion.explains))
+    return kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +151,8 @@ class _Search:
             if read.is_gradient or read.bound.size != node.bound.size:
                 continue
             missing = close_up.numerical - read.bound.value
-            if not math.isnan(multiple_of(missing, of_theta, close_up.uncertainty)):
+            # A penalty pulls the parameter towards zero; what is too much is no missing penalty.
+            if multiple_of(missing, of_theta, close_up.uncertainty) > 0:
                 self.cleared.add(read)
             elif _are_parallel(of_theta, node.bound.value - read.bound.value):
                 self.regularizing.add(node)
@@ -181,17 +197,22 @@ class _Search:
         common = self._common([slices[node].origins for node in order(slices)])
         # A name is no proof, but tells where to look first.
         likely = [n for n in first.suspects if n.bound.origin in common]
-        surely = [n for n in likely if self._is_surely_wrong(n)]
-        expected = [n for n in likely if self._fills_a_gap(n)]
-        named = order({*surely, *expected}) or [n for n in likely if self._is_wrong(n)]
-        surely = [n for n in surely if n is named[0]]
-        wrong = named[0] if named else order(slices)[0]
+        within = [n for n in likely if not n.is_final]
+        meant = [n for n in within if self._is_meant(n)]
+        wrong = meant[0] if meant else order(slices)[0]
         nearest = self._slice(wrong)
         statements = self._ranked(nearest.suspects, common)
-        rest = () if surely else self._ranked(first.suspects, common)
-        return Suspicion(
-            wrong, tuple(dict.fromkeys([*statements, *rest])), tuple(nearest.inputs or first.inputs)
-        )
+        is_sure = bool(meant) and self._is_surely_wrong(wrong)
+        rest = () if is_sure else self._ranked(first.suspects, common)
+        ranked = tuple(dict.fromkeys([*statements, *rest]))
+        # What the most likely statement has bound is told, unless it only serves for something else.
+        bound = [n for n in first.suspects if n.bound.statement is ranked[0]]
+        told = next((n for n in bound if _gradients_read(n)), wrong)
+        return Suspicion(told, ranked, _gradients_read(told))
+
+    def _is_meant(self, node: Node) -> bool:
+        """Return True if a value is probably meant to be a gradient, and is none."""
+        return self._is_surely_wrong(node) or self._fills_a_gap(node) or self._is_wrong(node)
 
     def _is_surely_wrong(self, node: Node) -> bool:
         """Return True if the statement has bound a gradient in another call, not in this one."""
@@ -245,19 +266,19 @@ class _Search:
                     found[read] = arrays if is_part else self._arrays_of(read)
                     waiting.append(read)
                 elif self._is_other_gradient(read, arrays):
-                    found[read] = set()
+                    found.update(dict.fromkeys(_same_values(read), frozenset[int]()))
                 else:
                     inputs[read] = None
         suspects = [n for n in found if n is node or not _is_handed_on(n)]
         return _Slice(order(suspects), list(inputs))
 
-    def _arrays_of(self, node: Node) -> set[int]:
+    def _arrays_of(self, node: Node) -> AbstractSet[int]:
         """Return the array of the forward pass whose gradient a value should be, if it is clear."""
         if node.parameter is not None:
             return set(self.forward.parameter(node.parameter.name))
         return set(node.named) if len(set(node.named)) == 1 else set()
 
-    def _is_other_gradient(self, read: Node, arrays: set[int]) -> bool:
+    def _is_other_gradient(self, read: Node, arrays: AbstractSet[int]) -> bool:
         """Return True for the gradient by something that was not computed from these arrays."""
         consumers = {k for array in arrays for k in self.forward.consumers(array)}
         return bool(consumers and read.matched) and not consumers & set(read.matched)
@@ -323,7 +344,7 @@ class _Search:
         return None
 
     def _changed_factor(self, node: Node) -> Suspicion:
-        before = tuple(read for read in node.reads if read.is_gradient)
+        before = _gradients_read(node)
         ratio = node.factor / before[0].factor if before else node.factor
         self.odd.discard(node)
         part = self._slice(node)
@@ -344,7 +365,7 @@ class _Search:
         changes = [n for n in region if self._changes_factor(n, factor)]
         exact = [n for n in changes if n in self.wrong or n.factor == factor]
         likely = (exact or changes or region[::-1])[0]
-        inputs = tuple(read for read in likely.reads if read.is_gradient)
+        inputs = _gradients_read(likely)
         rest = [n.bound.statement for n in reversed(region) if n not in exact]
         ranked = tuple(dict.fromkeys([likely.bound.statement, *rest]))
         return Suspicion(likely, ranked, inputs, factor)
@@ -368,16 +389,11 @@ class _Search:
 
 def _is_odd(node: Node) -> bool:
     """Return True if a statement changes the factor of a gradient by what nobody wants."""
-    if not node.is_gradient or node.bound.alias_of is not None or node.parameter:
+    if not node.is_gradient or node.bound.alias_of is not None or node.is_final:
         return False
     before = [read for read in node.reads if read.is_gradient]
     ratios = [node.factor / read.factor for read in before] or [node.factor]
     return not any(is_natural(ratio) or is_natural(1 / ratio) for ratio in ratios)
-
-
-def is_natural(factor: float) -> bool:
-    """Return True for a factor that people divide by later: 1, or how many there are."""
-    return factor >= 1 and factor == round(factor)
 
 
 def is_wrong_name(node: Node) -> bool:
@@ -406,6 +422,18 @@ def _is_handed_on(node: Node) -> bool:
         # What was given to it had the wrong name already.
         return any(read.is_misnamed for read in node.reads)
     return bound.alias_of is not None and (bound.is_argument or not bound.is_name)
+
+
+def _gradients_read(node: Node) -> tuple[Node, ...]:
+    return tuple(read for read in node.reads if read.is_gradient)
+
+
+def _same_values(node: Node) -> list[Node]:
+    """Return a value, and what it is another name for, one after the other."""
+    chain = [node]
+    while chain[-1].bound.alias_of is not None and chain[-1].surely:
+        chain.append(chain[-1].surely[0])
+    return chain
 
 
 def _is_copy(node: Node) -> bool:

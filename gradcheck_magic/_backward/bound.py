@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,8 @@ class Bound:
         True if the statement only gives another name to a value, or only sets something to zero.
     is_argument : bool
         True for an argument of a function, bound by the statement that calls it.
+    code : code, optional
+        That of the function whose argument it is, if the call itself has computed it.
     is_inside : bool
         True for a value inside an expression.
     is_parameter : bool
@@ -92,6 +94,7 @@ class Bound:
     is_name: bool = False
     is_argument: bool = False
     is_zero: bool = False
+    code: CodeType | None = None
     is_inside: bool = False
     is_parameter: bool = False
 

@@ -122,6 +122,11 @@ class ForwardPass:
             return mover.cost
         return value if mover.has_moved else math.nan
 
+    def label(self, k: int) -> str:
+        """Return what to call the k-th array: what a function returns has no name."""
+        bound = self.bound[k]
+        return bound.label or f"what {bound.statement.function or 'the cell'} returns"
+
     def origin(self, k: int) -> int:
         """Return where the k-th value was bound first."""
         alias_of = self.bound[k].alias_of
@@ -143,7 +148,8 @@ class ForwardPass:
         """The arrays that J may depend on, by their size."""
         found: dict[int, list[int]] = {}
         for bound in self.bound[: self.end + 1]:
-            is_own = bound.alias_of is None and not bound.is_parameter
+            is_given = bound.is_parameter or (bound.is_argument and bound.code is None)
+            is_own = bound.alias_of is None and not is_given
             if is_own and bound.value.dtype.kind == "f":
                 found.setdefault(bound.size, []).append(bound.index)
         return found
@@ -162,7 +168,8 @@ class ForwardPass:
         """What reads each value."""
         found: dict[int, set[tuple[Statement, int]]] = {}
         for bound in self.bound:
-            for read in bound.reads if not bound.is_argument else ():
+            is_passed_on = bound.is_argument and bound.code is None
+            for read in () if is_passed_on or bound.alias_of is not None else bound.reads:
                 found.setdefault(self.origin(read), set()).add((bound.statement, bound.place[0]))
         return found
 
@@ -260,10 +267,28 @@ class Mover(StatementTracer):
 
     def wants(self, code: CodeType) -> Source | None:
         """Return the statements of the function that binds the value."""
+        if self._bound.code is not None:
+            return source_of(code) if code == self._bound.code else None
         statement = self._bound.statement
         if code.co_filename != statement.file or code.co_name != statement.code_name:
             return None
         return source_of(code)
+
+    def called(self, call: Call, frame: FrameType) -> None:  # noqa: ARG002 (that of any tracer)
+        """Move an argument if it was passed now."""
+        if self._bound.code is None:
+            return
+        self._n_ended += 1
+        number, _, (name,) = self._bound.place
+        if self._n_ended == number:
+            self.stop()
+            self._move_array(frame.f_locals.get(name))
+
+    def _move_array(self, leaf: Any) -> None:
+        if is_array(leaf) and leaf.shape == self._bound.shape:
+            self._put_back = partial(np.copyto, leaf, leaf.copy())
+            leaf += self._move.reshape(leaf.shape)
+            self.has_moved = True
 
     @property
     def _part(self) -> Part:
@@ -297,12 +322,8 @@ class Mover(StatementTracer):
             self._replace(bound_value(part, names, returned), frame, names)
             return
         leaf = dict(leaves(bound_value(part, names, returned))).get(path)
-        if isinstance(leaf, np.ndarray) and leaf.shape == bound.shape:
-            before = leaf.copy()
-            self._put_back = partial(np.copyto, leaf, before)
-            leaf += self._move.reshape(leaf.shape)
-            self.has_moved = True
-        elif isinstance(leaf, float) and part.target is not None and not (path or part.path):
+        self._move_array(leaf)
+        if isinstance(leaf, float) and part.target is not None and not (path or part.path):
             target = part.target
             self._put_back = partial(target.assign, names, leaf)
             target.assign(names, type(leaf)(leaf + self._move[0]))

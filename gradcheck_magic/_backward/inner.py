@@ -113,10 +113,6 @@ class _Wrapping(ast.NodeTransformer):
         text = ast.unparse(node)
         return self._wrapped(self.generic_visit(node), text)  # type: ignore[arg-type]
 
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
-        text = ast.unparse(node)
-        return self._wrapped(self.generic_visit(node), text)  # type: ignore[arg-type]
-
     def visit_Call(self, node: ast.Call) -> ast.expr:
         text = ast.unparse(node)
         if not isinstance(node.func, ast.Attribute):

@@ -18,7 +18,7 @@ from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.parameter_check import ParameterCheck
 
-__all__ = ["Backward", "Node", "multiple_of", "verdict_of"]
+__all__ = ["Backward", "Node", "is_natural", "multiple_of", "verdict_of"]
 
 Vector = NDArray[np.float64]
 
@@ -72,6 +72,7 @@ class Node:
     matched: list[int] = field(default_factory=list)
     is_other: bool = False
     is_operand: bool = False
+    is_final: bool = False
     parameter: ParameterCheck | None = None
     part: slice = field(default_factory=lambda: slice(None))
 
@@ -128,11 +129,16 @@ class Backward:
         for gradient, parameter in zip(pairing.gradients, check.parameters, strict=True):
             parts = {node: _part_of(node.bound.value, gradient) for node in self.nodes}
             equal = {node: part for node, part in parts.items() if part is not None}
+            # What is only handed on was made before.
+            made = {n: p for n, p in equal.items() if n.bound.alias_of is None or n.bound.is_name}
+            equal = made or equal
             named = [n for n in equal if _plain(parameter.name) in _named_after(n.bound.name)]
             if not np.any(gradient):
                 equal = {node: equal[node] for node in named}
             whole = [n for n, part in equal.items() if part == slice(0, len(gradient))]
             own = [n for n in whole if n in named] or whole[-1:] or list(equal)
+            for node in equal:
+                node.is_final = True
             for node in own:
                 node.parameter, node.part = parameter, equal[node]
 
@@ -165,17 +171,22 @@ class Backward:
             is_given = node.bound.is_argument and not node.reads
             if node.is_operand or is_given or node.bound.value.dtype.kind != "f":
                 continue
-            tried: set[int] = set()
-            for k in self._candidates(node):
-                if k in tried:
-                    continue
-                tried.add(k)
-                if node.is_gradient and (not node.named or set(node.named) & set(node.matched)):
-                    break
-                factor = self.factor_of(node.bound.value, k)
-                if not math.isnan(factor):
-                    node.factor, node.of = factor, self.forward.bound[k].label
-                    node.matched.append(k)
+            self._match(node)
+
+    def _match(self, node: Node) -> None:
+        """Find the array whose gradient a value is: one that its name says, if there is one.
+
+        Of several, that counts which needs no odd factor: x and −x have opposite gradients.
+        """
+        for k in dict.fromkeys(self._candidates(node)):
+            has_name = not node.named or set(node.named) & set(node.matched)
+            if is_natural(node.factor) and has_name:
+                return
+            factor = self.factor_of(node.bound.value, k)
+            if not math.isnan(factor):
+                node.matched.append(k)
+                if not node.is_gradient or not is_natural(node.factor):
+                    node.factor, node.of = factor, self.forward.label(k)
 
     def _candidates(self, node: Node) -> Iterator[int]:
         """Yield the arrays whose gradient a value may be, the most likely first."""
@@ -263,24 +274,39 @@ class _Known:
     pairing: Pairing
 
     def __post_init__(self) -> None:
-        self.by_size: dict[int, list[tuple[int, Vector]]] = {}
+        self.by_size: dict[int, list[tuple[int, Vector, float]]] = {}
         self.by_name: dict[str, list[int]] = {}
         for bound in self.forward.bound:
             if bound.is_parameter:
                 continue
-            self.by_size.setdefault(bound.size, []).append((bound.index, bound.value))
+            self._add(bound.index, bound.value)
             if bound.name:
                 self.by_name.setdefault(_plain(bound.name), []).append(bound.index)
         for parameter in self.pairing.parameters.arrays:
-            value = np.ravel(np.asarray(parameter.array))
-            self.by_size.setdefault(parameter.size, []).append((-1, value))
+            self._add(-1, np.ravel(np.asarray(parameter.array)))
+
+    def _add(self, place: int, value: Vector) -> None:
+        # A product with a random vector tells at once that most values are others.
+        product = float(value @ direction(len(value), 0)) if len(value) else 0.0
+        self.by_size.setdefault(len(value), []).append((place, value, product))
+
+    def same(self, value: Vector) -> list[int]:
+        """Return which values of the forward pass this one is, or -1 for a parameter."""
+        known = self.by_size.get(len(value), ())
+        if not known:
+            return []
+        along = direction(len(value), 0)
+        product = float(value @ along)
+        slack = 2 * SAME_VALUE * float(np.abs(value) @ np.abs(along))
+        return [
+            place
+            for place, other, its in known
+            if abs(its - product) <= slack and np.allclose(other, value, rtol=SAME_VALUE, atol=0)
+        ]
 
     def is_parameter(self, bound: Bound) -> bool:
         """Return True for the value of a parameter."""
-        return any(
-            place < 0 and np.array_equal(value, bound.value)
-            for place, value in self.by_size.get(bound.size, ())
-        )
+        return -1 in self.same(bound.value)
 
     def place_of(self, bound: Bound) -> int | None:
         """Return which value of the forward pass this is, -1 for a parameter; None if it is none.
@@ -290,11 +316,9 @@ class _Known:
         """
         is_gradient = is_gradient_name(bound.name)
         named = set(self.by_name.get(_plain(bound.name), ()))
-        places = [
-            place
-            for place, value in self.by_size.get(bound.size, ())
-            if np.allclose(value, bound.value, rtol=SAME_VALUE, atol=0)
-        ]
+        places = self.same(bound.value)
+        # Of the same values, the one that the same statement has bound is meant.
+        places.sort(key=lambda place: not self._is_same(place, bound))
         for place in places:
             if place < 0:
                 return None if is_gradient else place
@@ -307,6 +331,9 @@ class _Known:
             if place <= self.forward.end and (not is_gradient or self.forward.matters(place)):
                 return place
         return None
+
+    def _is_same(self, place: int, bound: Bound) -> bool:
+        return place >= 0 and self.forward.bound[place].statement is bound.statement
 
     def is_operand(self, bound: Bound, place: int) -> bool:
         """Return True for a value of the forward pass that the backward pass has chosen by itself.
@@ -323,8 +350,7 @@ class _Known:
     def is_other(self, bound: Bound) -> bool:
         """Return True for a value of the forward pass that has the name of another one."""
         named = self.by_name.get(_plain(bound.name), ())
-        values = self.by_size.get(bound.size, ())
-        same = {k for k, v in values if np.allclose(v, bound.value, rtol=SAME_VALUE, atol=0)}
+        same = set(self.same(bound.value))
         return bool(same and named) and not same & set(named)
 
 
@@ -357,6 +383,11 @@ def _rounded(factor: float) -> float:
         if whole and abs(number - whole) <= 1e-4 * abs(whole):
             return float(whole) if number is factor else 1.0 / whole
     return factor
+
+
+def is_natural(factor: float) -> bool:
+    """Return True for a factor that people divide by later: 1, or how many there are."""
+    return factor >= 1 and factor == round(factor)
 
 
 def is_gradient_name(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,7 @@ class Recorder(StatementTracer):
         self._last: dict[tuple[int, str], int] = {}
         self._owners: list[Any] = []
         self._n_ended: Counter[Statement] = Counter()
+        self._n_called: Counter[CodeType] = Counter()
         self._n_bytes = self._n_begun = 0
         self._started = time.perf_counter()
 
@@ -69,6 +70,7 @@ class Recorder(StatementTracer):
         above = self.calls[-1] if self.calls else None
         if not code.co_argcount or above is None or above.statement is None:
             return
+        self._n_called[code] += 1
         local = frame.f_locals
         for name in code.co_varnames[: code.co_argcount]:
             leaf: Any = local.get(name)
@@ -81,6 +83,8 @@ class Recorder(StatementTracer):
                 reads = self._reads_for(above, leaf, before)
                 new = Bound(above.statement, name, name, reads, call.number, call.callers)
                 new.is_argument = True
+                if before is None and id(leaf) not in above.loaded:
+                    new.code, new.place = code, (self._n_called[code], 0, (name,))
                 self.keep(new, leaf, before)
 
     def _reads_for(self, above: Call, leaf: Any, before: int | None) -> Reads:
@@ -168,11 +172,12 @@ class Recorder(StatementTracer):
         before = None if new.changes else self.memory.index_of(leaf)
         if before is not None:
             # A new name for what is known; what a function only hands on is its argument.
-            is_new = part.is_name and (part.target is not None or id(leaf) in call.arguments)
-            returned = [k for k in call.returned if self.bound[k].alias_of == before]
-            if not is_new and not (returned and part.target is not None):
+            is_handed_on = part.is_name and id(leaf) in call.arguments
+            if part.target is None and not is_handed_on:
                 return
-            new.reads = dict.fromkeys(returned, ()) or new.reads
+            if not part.is_name:
+                same = [k for k in call.returned if self.bound[k].alias_of == before]
+                new.reads = dict.fromkeys(same or [before], ())
         self.keep(new, leaf, before)
 
     def keep(self, new: Bound, leaf: Any, before: int | None = None) -> None:

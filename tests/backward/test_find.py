@@ -134,7 +134,7 @@ def slip(backward, was, line):
         ("cs231n_two_layer", "dhidden[hidden <= 0] = 0", "dhidden[dhidden <= 0] = 0"),
         ("cs231n_two_layer", "grads['W2'] += 2 * reg * W2", "grads['W2'] += reg * W2"),
         ("imported_layers", "dx = dout * mask", "dx = dout * ~mask"),
-        ("one_function", "dw2 = dz2[:, None] * h", "dw2 = dz2[:, None] + h"),
+        ("one_function", "dw2 = u.T @ df + 0.02 * w2", "dw2 = h.T @ df + 0.02 * w2"),
         ("min_char_rnn", "dhraw = (1 - hs[t] * hs[t]) * dh # backprop through tanh nonlinearity",
          "dhraw = (1 - hs[t]) * dh"),
     ],
