@@ -205,7 +205,7 @@ class _Search:
         is_sure = bool(meant) and self._is_surely_wrong(wrong)
         rest = () if is_sure else self._ranked(first.suspects, common)
         ranked = tuple(dict.fromkeys([*statements, *rest]))
-        # What the most likely statement has bound is told, unless it only serves for something else.
+        # What the most likely statement has bound is told, if it starts from a gradient.
         bound = [n for n in first.suspects if n.bound.statement is ranked[0]]
         told = next((n for n in bound if _gradients_read(n)), wrong)
         return Suspicion(told, ranked, _gradients_read(told))

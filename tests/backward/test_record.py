@@ -31,7 +31,7 @@ def told(recorder):
     return [
         (bound.label, bound.statement.line, bound.value.tolist())
         for bound in recorder.bound
-        if bound.value.dtype.kind == "f" and bound.alias_of is None
+        if bound.value.dtype.kind == "f" and bound.alias_of is None and not bound.is_argument
     ]
 
 
