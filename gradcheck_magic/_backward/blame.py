@@ -54,6 +54,8 @@ class Suspicion:
 def suspicions(backward: Backward, check: GradientCheck, pairing: Pairing) -> list[Suspicion]:
     """Return what may be wrong, each suspicion independent of the others, the first first."""
     search = _Search.of(backward, check, pairing)
+    for node in search.odd - search.right if search.wrong else ():
+        node.is_odd = True
     found: list[Suspicion] = []
     while search.wrong:
         suspicion = search.next()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -114,10 +113,8 @@ class Bound:
         return self.statement, self.place[1]
 
 
-def leaves(
-    value: Any, depth: int = DEPTH, *, objects: bool = False
-) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yield the arrays and numbers in a value, each with its place; of objects only if asked."""
+def leaves(value: Any, depth: int = DEPTH) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield the arrays and numbers in a value, each with its place in its containers."""
     kind = type(value)
     if isinstance(value, np.ndarray):
         if value.dtype.kind in KINDS and value.size:
@@ -125,19 +122,14 @@ def leaves(
     elif kind in {float, int} or isinstance(value, np.number):
         yield (), value
     elif depth:
-        for place, item in _items(value, objects=objects and depth == DEPTH):
-            for path, leaf in leaves(item, depth - 1, objects=objects):
+        for place, item in _items(value):
+            for path, leaf in leaves(item, depth - 1):
                 yield (place, *path), leaf
 
 
-def _items(value: Any, *, objects: bool) -> Iterator[tuple[Any, Any]]:
-    """Yield the first items of a container, or the attributes of an object of the user's."""
-    kind = type(value)
+def _items(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the first items of a container."""
     if isinstance(value, (list, tuple)):
         yield from enumerate(value[:MOST_ITEMS])
     elif isinstance(value, dict):
         yield from islice(value.items(), MOST_ITEMS)
-    elif objects and not isinstance(value, (type, ModuleType)):
-        held = getattr(value, "__dict__", None)
-        if isinstance(held, dict) and kind.__module__ not in sys.stdlib_module_names:
-            yield from islice(held.items(), MOST_ITEMS)

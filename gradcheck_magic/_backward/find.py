@@ -101,7 +101,7 @@ def _recorded(
         if recording is None:
             continue
         if recording.obstacle:
-            notes.append(f"The backward pass was not followed: {recording.obstacle}.")
+            notes.append(f"The cell was not followed to its end: {recording.obstacle}.")
         backward = Backward.of(recording.bound, forward, check, pairing)
         if any(node.parameter is not None for node in backward.nodes):
             return backward, notes
@@ -140,7 +140,7 @@ class _Shown:
                 continue
             mark = "right" if node.is_gradient else "not looked at"
             is_wrong = node in wrong or (node.parameter and not node.is_gradient)
-            if is_wrong or is_wrong_name(node):
+            if is_wrong or node.is_odd or is_wrong_name(node):
                 mark = "wrong"
             yield Step(self.line(bound.statement), bound.label, mark, node.factor, node.of)
 

@@ -59,8 +59,20 @@ class Node:
         The array whose gradient it is; empty if none is known.
     named : list of int
         The arrays of the forward pass whose gradient it should be, by its name.
+    matched : list of int
+        Those whose gradient it is, but for a factor.
+    is_other : bool
+        True for a value of the forward pass that has the name of another one.
+    is_operand : bool
+        True for a value of the forward pass that the backward pass has chosen by itself.
+    is_final : bool
+        True for the gradient under test of a parameter, or another name for it.
+    is_odd : bool
+        True if its factor is not that of what it was made from, as nobody wants.
     parameter : ParameterCheck, optional
         The parameter whose gradient under test it is.
+    part : slice
+        Which part of that it is.
     """
 
     bound: Bound
@@ -73,6 +85,7 @@ class Node:
     is_other: bool = False
     is_operand: bool = False
     is_final: bool = False
+    is_odd: bool = False
     parameter: ParameterCheck | None = None
     part: slice = field(default_factory=lambda: slice(None))
 

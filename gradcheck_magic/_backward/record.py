@@ -23,12 +23,15 @@ Array = NDArray[Any]
 # At most this many values are recorded, and bytes of arrays.
 MOST_VALUES = 20_000
 MOST_RECORDED_BYTES = 1 << 28
+# While the time is limited, this many.
+BYTES_ON_THE_SIDE = 1 << 26
 # Arguments that are larger are not recorded by themselves.
 LARGEST_ARGUMENT = 1_000_000
 # The time in seconds that recording may take in any case.
 ALLOWANCE = 0.05
-# The time is looked at after so many statements.
-OFTEN = 64
+# So many bytes can be copied in a second, to memory that was not used before.
+COPIED_PER_SECOND = 1e9
+TOO_SLOW = "to record all that it binds would slow it down; %%gradcheck --trace takes that time"
 
 
 class Recorder(StatementTracer):
@@ -55,7 +58,7 @@ class Recorder(StatementTracer):
         self._owners: list[Any] = []
         self._n_ended: Counter[Statement] = Counter()
         self._n_called: Counter[CodeType] = Counter()
-        self._n_bytes = self._n_begun = 0
+        self._n_bytes = 0
         self._started = time.perf_counter()
 
     def __exit__(self, *details: object) -> None:
@@ -97,20 +100,23 @@ class Recorder(StatementTracer):
 
     def begins(self, call: Call, frame: FrameType) -> None:
         """Note what the statement is about to read."""
-        self._require_time()
+        if not self._has_time():
+            return
         call.loaded.clear()
         call.returned.clear()
         names = names_in(frame)
         parts = call.statement.parts if call.statement else ()
         call.reads = [self._known(_loaded(part, names), names, call) for part in parts]
 
-    def _require_time(self) -> None:
-        self._n_begun += 1
-        if self._n_begun % OFTEN:
-            return
+    def _has_time(self, more: float = 0.0) -> bool:
+        """Return True if some more time may be taken; otherwise, record no further."""
+        if math.isinf(self._share):
+            return True
         others = time.perf_counter() - self._started - self.seconds
-        if self.seconds > ALLOWANCE + self._share * others:
-            self.stop("it runs too many statements to be followed on the side")
+        has_time = self.seconds + more <= ALLOWANCE + self._share * others
+        if not has_time:
+            self.stop(TOO_SLOW)
+        return has_time
 
     def _known(self, loads: tuple[Reference, ...], names: Names, call: Call) -> Reads:
         """Return what was recorded of what a statement reads, with its place in a container."""
@@ -124,7 +130,7 @@ class Recorder(StatementTracer):
                 found.update({} if known is None else {known: ()})
             here = call.number
             alias = self._last.get((here, load.text), self._last.get((here, load.root)))
-            for path, leaf in leaves(value, objects=True):
+            for path, leaf in leaves(value):
                 where = list(self.memory.where(leaf))
                 if alias is not None and self.bound[alias].alias_of in where:
                     where = [alias]
@@ -186,11 +192,17 @@ class Recorder(StatementTracer):
         if before is not None:
             new.value = self.bound[before].value
         else:
+            if is_array and not self._has_time(leaf.nbytes / COPIED_PER_SECOND):
+                return
             dtype = leaf.dtype if is_array else None
             new.value = np.array(leaf, dtype, order="C").reshape(-1)
             self._n_bytes += 2 * new.value.nbytes
         if len(self.bound) >= MOST_VALUES or self._n_bytes > MOST_RECORDED_BYTES:
             self.stop("it binds too many arrays to keep a copy of each")
+            return
+        if math.isfinite(self._share) and self._n_bytes > BYTES_ON_THE_SIDE:
+            # Memory that was not used before makes the cell's own operations slower.
+            self.stop(TOO_SLOW)
             return
         new.index, new.alias_of = len(self.bound), before
         new.shape = leaf.shape if is_array else ()

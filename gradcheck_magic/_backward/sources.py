@@ -84,11 +84,6 @@ class _File:
     tree: ast.Module
 
     @cached_property
-    def source(self) -> str:
-        """Its text."""
-        return "".join(self.text)
-
-    @cached_property
     def functions(self) -> dict[tuple[str, int], list[ast.AST]]:
         """The functions by their name and first line."""
         found: dict[tuple[str, int], list[ast.AST]] = {}
@@ -142,7 +137,7 @@ def _statements(node: ast.AST, file: _File) -> Iterator[Span]:
     """Yield each statement with its lines; of what has a body, only the head."""
     if isinstance(node, ast.Lambda):
         part = Part(None, (), tuple(loads_of(node.body)), value=node.body)
-        own = statement_of(node.body, file.name, file.source, "<lambda>", (part,))
+        own = statement_of(node.body, file.name, file.text, "<lambda>", (part,))
         own = replace(own, is_return=True)
         yield node.body, own, own.line, own.last_line
         return
@@ -158,7 +153,7 @@ def _in_body(
         for child in getattr(node, name, ()):
             body = getattr(child, "body", None)
             if not (isinstance(body, list) and body):
-                own = statement_of(child, file.name, file.source, function, tuple(parts_of(child)))
+                own = statement_of(child, file.name, file.text, function, tuple(parts_of(child)))
                 is_return = isinstance(child, ast.Return)
                 own = replace(own, is_return=is_return, loop=loop, in_branch=in_branch)
                 yield child, own, own.line, own.last_line

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,11 +100,14 @@ class Statement:
 
 
 def statement_of(
-    node: Any, file: str, source: str, function: str, parts: tuple[Part, ...]
+    node: Any, file: str, lines: Sequence[str], function: str, parts: tuple[Part, ...]
 ) -> Statement:
-    """Return a statement, given its node, the file and its source, and the function around it."""
-    text = ast.get_source_segment(source, node) or ""
-    text = " ".join(line.strip() for line in text.splitlines())
+    """Return a statement, given its node, the file and its lines, and the function around it."""
+    # `ast.get_source_segment` splits the whole source each time. Columns are counted in bytes.
+    own = [line.encode() for line in lines[node.lineno - 1 : node.end_lineno]]
+    own[-1] = own[-1][: node.end_col_offset]
+    own[0] = own[0][node.col_offset :]
+    text = " ".join(line.decode().strip() for line in own)
     is_product = _is_product(getattr(node, "value", None))
     return Statement(
         file, node.lineno, node.end_lineno, text, function, parts, is_product=is_product

@@ -63,7 +63,7 @@ from gradcheck_magic._wording import did_you_mean, first_line, quoted
 from gradcheck_magic.check import Seen, check_after_cell
 from gradcheck_magic.errors import GradientCheckError, GradientCheckInterrupted, InputError
 
-__all__ = ["GradcheckMagics", "load", "unload"]
+__all__ = ["SHARE", "GradcheckMagics", "load", "unload"]
 
 RESULT = "_gradcheck"
 TURN_ON = "%config GradcheckMagics.enabled = True turns it on"

@@ -40,7 +40,7 @@ ENTRIES_ON_CARD = 12
 # What the marks of the backward pass mean, and how each is coloured.
 STEPS_CAPTION = (
     "✓ a gradient, but for the factor: whatever is not 1 must be divided by later · ✗ wrong · "
-    "· not looked at"
+    "– not looked at"
 )
 STEP_TONES = {"right": "correct", "wrong": "bug", "not looked at": "open"}
 # The colours of the scale where there is no style sheet, as in an output that is not trusted.

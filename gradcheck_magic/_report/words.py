@@ -64,7 +64,7 @@ MOST_FINDINGS = 12
 # A table shows at most this many values of the backward pass, so many before the first wrong one.
 MOST_VALUES_SHOWN, BEFORE_FIRST = 60, 20
 # The signs for the marks of these values.
-MARKS = {"right": "✓", "wrong": "✗", "not looked at": "·"}
+MARKS = {"right": "✓", "wrong": "✗", "not looked at": "–"}
 # The words for the parameters that a table leaves out, the most severe first.
 LEFT_OUT = {
     Verdict.BUG: "wrong",
@@ -268,10 +268,11 @@ def step_rows(steps: Iterable[Step]) -> list[Row]:
 
 def step_text(step: Step) -> str:
     """Return what a value of the backward pass is, in words."""
-    if step.mark == "wrong" or not step.of:
+    if not step.of:
         return step.mark
+    wrong = "wrong: " if step.mark == "wrong" else ""
     factor = "" if step.factor == 1 else f"{step.factor:.4g} × "
-    return f"{factor}gradient of {step.of}"
+    return f"{wrong}{factor}gradient of {step.of}"
 
 
 def shown_steps(check: GradientCheck) -> tuple[Sequence[Step], int]:
