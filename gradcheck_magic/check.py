@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -401,7 +402,8 @@ def _recordings(
     def called_again() -> Recording | None:
         if not is_function(request.grads):
             return None
-        with Recorder() as recorder:
+        # It has worked before.
+        with Recorder() as recorder, suppress(Exception):
             pair_at(params, request.grads, only=request.only, names=names)
         return Recording(recorder.bound, recorder.obstacle)
 

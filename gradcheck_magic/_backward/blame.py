@@ -59,7 +59,10 @@ def suspicions(backward: Backward, check: GradientCheck, pairing: Pairing) -> li
     found: list[Suspicion] = []
     while search.wrong:
         suspicion = search.next()
-        found.append(replace(suspicion, explains=search.leave_out(suspicion)))
+        explains = search.leave_out(suspicion)
+        if not explains:
+            break
+        found.append(replace(suspicion, explains=explains))
     return _independent(sorted(found, key=lambda suspicion: suspicion.wrong.bound.index))
 
 
@@ -104,6 +107,8 @@ class _Search:
         What the right gradient of a parameter was made from: its factor is right.
     cleared : set of Node
         What any right gradient was made from, and must be right for that.
+    regularizing : set of Node
+        What only adds a multiple of the parameter to what is wrong already.
     """
 
     nodes: list[Node]

@@ -150,7 +150,9 @@ def _outcome(value: str, inputs: Sequence[str], factor: float) -> str:
     result = f"`{value}`" if value else "what it returns"
     by = "" if math.isnan(factor) else f": it is {factor:.4g} times what it should be"
     if not inputs:
-        return f"{result[0].upper()}{result[1:]} is the first gradient that is wrong{by}."
+        return (
+            f"{result[0].upper()}{result[1:]} is the first gradient that is known to be wrong{by}."
+        )
     named = listed(inputs[:MOST_INPUTS])
     are = "is" if len(inputs) == 1 else "are"
     return f"{named}, from which it starts, {are} right; {result} is not{by}."

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import linecache
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,6 +20,8 @@ __all__ = ["Source", "counts_references", "source_of"]
 
 # These count the references to an array, and Python holds one more while code is traced.
 COUNTS_REFERENCES = {"resize", "getrefcount"}
+HIDES_VARIABLES = (3, 12)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @dataclass(eq=False)
@@ -42,6 +46,16 @@ def counts_references(code: CodeType) -> bool:
     return bool(found) and not is_in_library(code.co_filename)
 
 
+def _is_changed_by_tracing(code: CodeType) -> bool:
+    """Return True for a cell with a comprehension in Python 3.12.
+
+    The variable of the comprehension is a hidden one of the cell, and after each event Python sets
+    it to None, as it is not among the variables that a trace function sees.
+    """
+    is_function = code.co_flags & inspect.CO_OPTIMIZED
+    return sys.version_info[:2] == HIDES_VARIABLES and not is_function and code.co_nlocals > 0
+
+
 def source_of(code: CodeType) -> Source | None:
     """Return the statements of a code object; None if it is not the user's, or has no text."""
     lines = linecache.getlines(code.co_filename)
@@ -52,7 +66,7 @@ def source_of(code: CodeType) -> Source | None:
 
 
 def _source(code: CodeType) -> Source | None:
-    if is_in_library(code.co_filename):
+    if is_in_library(code.co_filename) or _is_changed_by_tracing(code):
         return None
     if code.co_name in {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}:
         return None
@@ -62,7 +76,8 @@ def _source(code: CodeType) -> Source | None:
         return None
     statements = list(_statements(node, file))
     by_line: dict[int, Statement | None] = {}
-    is_simple = True
+    # From Python 3.12 on, each round of a comprehension is reported like another statement.
+    is_simple = not any(isinstance(each, COMPREHENSIONS) for each in ast.walk(node))
     for _, own, first, last in statements:
         for line in range(first, last + 1):
             is_simple &= line not in by_line

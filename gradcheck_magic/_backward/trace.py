@@ -120,8 +120,6 @@ class StatementTracer:
         above = self.calls[-1] if self.calls else None
         callers = (*above.callers, above.statement) if above and above.statement else ()
         call = Call(source, 0 if is_cell else self._n_calls, callers)
-        if source.by_offset is not None:
-            frame.f_trace_opcodes, frame.f_trace_lines = True, False
         self._safely(self.called, call, frame)
         self.calls.append(call)
 
@@ -129,6 +127,12 @@ class StatementTracer:
             self._safely(self._on_event, call, frame, event, arg)
             return on_event
 
+        if source.by_offset is not None:
+            # From Python 3.12 on, this has an effect only once the frame has a trace function.
+            frame.f_trace = on_event
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+            # Python 3.12 itself needs to be told once more.
+            sys.settrace(self._on_call)
         return on_event
 
     def _safely(self, function: Callable[..., Any], *arguments: Any) -> Any:

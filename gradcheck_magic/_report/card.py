@@ -12,6 +12,7 @@ from gradcheck_magic._report.words import (
     MOST_LISTED,
     NUMBER_COLUMNS,
     Row,
+    all_notes,
     entry_rows,
     findings,
     footer,
@@ -75,7 +76,7 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
     diagnoses, reasons = findings(check)
     told = [(d.sentence, check.entries_behind(d, ENTRIES_ON_CARD)) for d in diagnoses]
     told += [(reason, []) for reason in (*reasons, *more_findings(check))]
-    notes = "".join(f"<div>{in_code(note)}</div>" for note in check.notes)
+    notes = "".join(f"<div>{in_code(note)}</div>" for note in all_notes(check))
     return (
         f"<style>{STYLE}</style>"
         f'<div class="gc gc-card gc-{verdict.name.lower()} {classes} {NO_MATHS}" role="region" '

@@ -14,6 +14,7 @@ from gradcheck_magic._report.text_style import MUTED, PLAIN_STYLE, TONES, TextSt
 from gradcheck_magic._report.words import (
     NUMBER_COLUMNS,
     Row,
+    all_notes,
     entry_rows,
     findings,
     footer,
@@ -161,6 +162,6 @@ def _histogram(errors: NDArray[np.float64], title: str, style: TextStyle) -> Ite
 
 
 def _footer(check: GradientCheck, style: TextStyle) -> Iterator[str]:
-    for sentence in (footer(check), *(f"Note: {note}" for note in check.notes)):
+    for sentence in (footer(check), *(f"Note: {note}" for note in all_notes(check))):
         for line in style.broken(style.sentence(sentence), "  "):
             yield style.painted(line, MUTED)

@@ -21,6 +21,7 @@ __all__ = [
     "NUMBER_COLUMNS",
     "SEPARATOR",
     "Row",
+    "all_notes",
     "brief",
     "entries_text",
     "entry_rows",
@@ -285,6 +286,11 @@ def shown_steps(check: GradientCheck) -> tuple[Sequence[Step], int]:
     start = max(0, min(wrong - BEFORE_FIRST, len(steps) - MOST_VALUES_SHOWN))
     shown = steps[start : start + MOST_VALUES_SHOWN]
     return shown, len(steps) - len(shown)
+
+
+def all_notes(check: GradientCheck) -> Sequence[str]:
+    """Return the notes on the check, and on what could not be seen of the backward pass."""
+    return (*check.notes, *(check.backward.notes if check.backward else ()))
 
 
 def findings(check: GradientCheck) -> tuple[Sequence[Diagnosis], Sequence[str]]:

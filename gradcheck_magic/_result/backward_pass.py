@@ -76,7 +76,8 @@ class Fault:
     def sentence(self) -> str:
         """The finding in words."""
         first = self.lines[0]
-        start = f"{'Probably ' if self.others else ''}{first.place}"
+        within = "" if first.place.startswith("line") else "in "
+        start = f"{'probably ' if self.others else ''}{within}{first.place}"
         parts = [f"{start[0].upper()}{start[1:]}: `{first.text}`.", self.outcome, self.others]
         return " ".join(filter(None, parts))
 

@@ -26,6 +26,12 @@ def run(source, recorder=None, **names):
     return recorder, namespace
 
 
+def require_visible(source):
+    """Skip a cell with a comprehension in Python 3.12: see `sources.HIDES_VARIABLES`."""
+    if sys.version_info[:2] == (3, 12) and " for " in source and "[" in source:
+        pytest.skip("Python 3.12 hides the variables of comprehensions")
+
+
 def told(recorder):
     """Return the label, the line and the value of everything that was bound."""
     return [
@@ -99,6 +105,7 @@ X = np.array([1.0, 2.0])
     }.values(),
 )  # fmt: skip
 def test_bound(source, expected):
+    require_visible(source)
     recorder, _ = run(source, X=X)
     assert told(recorder) == expected
     assert not recorder.obstacle
@@ -126,6 +133,7 @@ def test_bound(source, expected):
     }.values(),
 )  # fmt: skip
 def test_reads(source, expected):
+    require_visible(source)
     recorder, _ = run(source, X=X)
     for label, reads in expected.items():
         made = [b for b in recorder.bound if b.label == label][-1]
