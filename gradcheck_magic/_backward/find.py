@@ -64,13 +64,18 @@ def backward_pass(
     place : callable, optional
         What to call a file, given the name that Python has for it.
     """
+    recorded = [recording for get in recordings if (recording := get()) is not None]
+    if not (recorded or cost.returns_more):
+        return None
     n_before = cost.n_evaluations
     until = min(cost.deadline, time.perf_counter() + max(LEAST_TIME, check.seconds))
     forward = ForwardPass(cost, until)
     # The user need not hear about an overflow in our own arithmetic.
     with np.errstate(all="ignore"):
         forward.follow()
-        backward, notes = _recorded(recordings, forward, check, pairing)
+        of_cost = [b for b in forward.bound if not (b.is_inside or b.is_parameter)]
+        recorded.append(Recording(of_cost))
+        backward, notes = _with_gradients(recorded, forward, check, pairing)
         if backward is None:
             n_evaluations = cost.n_evaluations - n_before
             return BackwardPass((), (), n_evaluations, tuple(notes)) if notes else None
@@ -84,22 +89,12 @@ def backward_pass(
     return BackwardPass(faults, steps, cost.n_evaluations - n_before, tuple(notes))
 
 
-def _recorded(
-    recordings: Sequence[Callable[[], Recording | None]],
-    forward: ForwardPass,
-    check: GradientCheck,
-    pairing: Pairing,
+def _with_gradients(
+    recorded: Sequence[Recording], forward: ForwardPass, check: GradientCheck, pairing: Pairing
 ) -> tuple[Backward | None, list[str]]:
     """Return the first recording that has the gradients under test, and what was not followed."""
-
-    def of_cost() -> Recording:
-        return Recording([b for b in forward.bound if not (b.is_inside or b.is_parameter)])
-
     notes = []
-    for recorded in (*recordings, of_cost):
-        recording = recorded()
-        if recording is None:
-            continue
+    for recording in recorded:
         if recording.obstacle:
             notes.append(f"The cell was not followed to its end: {recording.obstacle}.")
         backward = Backward.of(recording.bound, forward, check, pairing)

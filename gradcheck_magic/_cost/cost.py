@@ -178,6 +178,11 @@ class Cost:
         return self._evaluator.upstream is not None
 
     @property
+    def returns_more(self) -> bool:
+        """True if the function has returned more than the cost, such as (cost, gradients)."""
+        return self._evaluator.returns_more
+
+    @property
     def deadline(self) -> float:
         """The time, according to `time.perf_counter`, after which nothing more is evaluated."""
         return self._evaluator.deadline

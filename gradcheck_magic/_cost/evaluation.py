@@ -105,6 +105,8 @@ class Evaluator:
         The duration of one evaluation.
     in_thread : bool
         True if other threads may evaluate the same function at the same time.
+    returns_more : bool
+        True if the function has returned more than the cost, such as (cost, gradients).
     """
 
     function: Callable[..., Any]
@@ -115,6 +117,7 @@ class Evaluator:
     guard: InterruptGuard = field(default_factory=InterruptGuard)
     seconds_each: float = 0.0
     in_thread: bool = False
+    returns_more: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker has a guard and a time of its own.
@@ -205,6 +208,7 @@ class Evaluator:
     def first(self, value: Any) -> Any:
         """Return the first item of (cost, cache) or [cost, cache], or else the value itself."""
         while isinstance(value, tuple) and value:
+            self.returns_more = self.returns_more or len(value) > 1
             value = value[0]
         if isinstance(value, list) and value and self.upstream is None and _is_single(value[0]):
             value = value[0]
