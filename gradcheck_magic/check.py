@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -25,6 +24,7 @@ from gradcheck_magic._cost.gradient_function import (
     pair_at,
     point_around,
 )
+from gradcheck_magic._cost.interrupt import comes_from_handler
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._diagnosis.beside_solver import reconsidered
@@ -402,9 +402,14 @@ def _recordings(
     def called_again() -> Recording | None:
         if not is_function(request.grads):
             return None
-        # It has worked before.
-        with Recorder() as recorder, suppress(Exception):
-            pair_at(params, request.grads, only=request.only, names=names)
+        recorder = Recorder()
+        try:
+            with recorder:
+                pair_at(params, request.grads, only=request.only, names=names)
+        except Exception as error:
+            # It has worked before, and need not work twice.
+            if comes_from_handler(error):
+                raise
         return Recording(recorder.bound, recorder.obstacle)
 
     def in_cell() -> Recording | None:

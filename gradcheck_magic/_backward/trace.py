@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import CodeType, FrameType
@@ -16,6 +17,7 @@ from typing import Any, Self
 from gradcheck_magic._backward.references import NOWHERE
 from gradcheck_magic._backward.sources import Source, counts_references, source_of
 from gradcheck_magic._backward.statements import Statement
+from gradcheck_magic._cost.ownership import is_in_library
 
 __all__ = ["Call", "StatementTracer"]
 
@@ -136,11 +138,17 @@ class StatementTracer:
         return on_event
 
     def _safely(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function of ours: the user's code must go on, whatever happens in it."""
+        """Call a function of ours: the user's code must go on, whatever happens in it.
+
+        What the handler of a signal raises meanwhile passes through, as in any code of the user's.
+        """
         began = time.perf_counter()
         try:
             return function(*arguments)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+            if not is_in_library(innermost.f_code.co_filename):
+                raise
             self.stop(f"following it failed ({type(error).__name__}: {error})")
             return None
         finally:

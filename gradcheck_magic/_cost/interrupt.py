@@ -13,12 +13,13 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
 
-__all__ = ["FromOutside", "InterruptGuard"]
+__all__ = ["FromOutside", "InterruptGuard", "comes_from_handler"]
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -191,6 +192,13 @@ class InterruptGuard:
         """Return True in a process that was forked from ours, where nothing is to be restored."""
         # Ctrl-C reaches all processes of a terminal, but only the first one handles it.
         return os.getpid() != self._process and number != signal.SIGINT
+
+
+def comes_from_handler(error: Exception) -> bool:
+    """Return True if the handler of a signal has raised an exception, or a time limit has."""
+    ours = {InterruptGuard._handle.__code__, InterruptGuard._deliver.__code__}  # noqa: SLF001
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return _is_from_outside(error) or any(frame.f_code in ours for frame in frames)
 
 
 def _is_from_outside(error: Exception) -> bool:

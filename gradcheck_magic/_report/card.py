@@ -163,7 +163,7 @@ def _fault(fault: Fault) -> str:
     others = f'<div class="gc-muted">{in_code(fault.others)}</div>' if fault.others else ""
     probably = "probably " if fault.others else ""
     return (
-        '<div class="gc-diagnosis gc-fault" style="margin:0 0 8px;padding:6px 10px">'
+        '<div class="gc-fault" style="margin:0 0 8px;padding:6px 10px">'
         f'<div class="gc-muted">{probably}{as_html(first.place)}</div>'
         f'<div class="gc-statement"><code>{as_html(first.text)}</code></div>'
         f"<b>{in_code(fault.outcome)}</b>{others}</div>"
