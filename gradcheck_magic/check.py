@@ -374,7 +374,9 @@ def _check_at(
             if not stopped and (check.verdict is Verdict.BUG or request.trace):
                 recordings = _recordings(params, names, request, seen)
                 place = seen.place if seen else None
-                backward = backward_pass(check, pairing, cost, recordings, place)
+                backward = backward_pass(
+                    check, pairing, cost, recordings, place, is_asked=request.trace
+                )
     except (KeyboardInterrupt, OutOfTime) as stop:
         # Its traceback would keep this frame alive, and everything in it.
         stopped = stop.with_traceback(None)

@@ -5,10 +5,23 @@ In comes what the user's code has bound while it ran, the cost, and the check; o
 slopes by it; a value of the backward pass that has these slopes is its gradient. The first
 statement whose inputs are gradients, and whose result is none although it should be, is wrong.
 
-`find.py` is the entrance. `trace.py` says when a statement begins and has ended, and `sources.py`
-which statement that is, by its text; `statements.py` says what a statement binds and reads, and
-`references.py` looks that up. `record.py` records the values, as `bound.py` describes them, and
-`memory.py` finds them again. `forward.py` moves the arrays of the forward pass, and `inner.py`
-those inside its expressions. `match.py` says which value is the gradient by which array, and
-`blame.py` which statement is to blame.
+`find.py` is the entrance. What happens between it and the answer, in order:
+
+Recording. `trace.py` says when a statement begins and has ended, and `sources.py` which statement
+that is, by its text; `statements.py` says what a statement binds and reads, and `references.py`
+looks that up. `record.py` records the values, as `bound.py` describes them, and `memory.py` finds
+them again.
+
+Slopes. `forward.py` moves the arrays of the forward pass, for all of their uses or for one, and
+`inner.py` those inside its expressions.
+
+Matching. `nodes.py` has the values of the backward pass, `names.py` says what their names tell, and
+`known.py` which of them are of the forward pass. `under_test.py` finds the gradients under test
+among them, and `match.py` says which value is the gradient by which array. `again.py` evaluates a
+statement again, and so `mend.py` finds what would make a wrong value right.
+
+Blaming. `evidence.py` collects what is right and what is wrong; `slices.py` goes back from a wrong
+gradient, up to what is right; `factors.py` finds where it was scaled, and `ranks.py` puts the
+likeliest statement first. `blame.py` puts this together to a `suspicion.py`, and `further.py` adds
+what those statements depend on.
 """

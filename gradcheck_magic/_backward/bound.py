@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._backward.references import Reference
 from gradcheck_magic._backward.statements import Statement
 
-__all__ = ["KINDS", "MOST_ITEMS", "Bound", "Origin", "Reads", "leaves"]
+__all__ = ["KINDS", "MOST_ITEMS", "Bound", "Origin", "Read", "Reads", "Run", "leaves"]
 
 Array = NDArray[Any]
 # A statement, and which part of it.
 Origin = tuple[Statement, int]
-# The values that are read, each with its place in the container that holds it.
-Reads = dict[int, tuple[Any, ...]]
+# A statement, and for which time it ran.
+Run = tuple[Statement, int]
+
+
+class Read(NamedTuple):
+    """How a statement has read a value, or a part of it.
+
+    It has read it by a name, from a place in a container, with a shape.
+    """
+
+    path: tuple[Any, ...] = ()
+    load: Reference | None = None
+    shape: tuple[int, ...] = ()
+
+
+# How each value was read, by its index.
+Reads = dict[int, Read]
 # At most this many items of a container are looked at, and containers in it this deep.
 MOST_ITEMS = 64
 DEPTH = 3
@@ -41,27 +58,37 @@ class Bound:
     name : str
         The last name in the label.
     reads : dict
-        The values that the statement may have read, by their indices, with their places in the
-        containers that hold them: () for what it has read by itself.
+        The values that the statement may have read, by their indices. The path is () for what it
+        has read by itself, not in a container.
+    constants : dict
+        What else it has read: numbers and strings, by their names.
+    binders : tuple of Statement
+        The statements that have bound what it has read and is not recorded, such as a slice.
     call : int
         The number of the call of the function in which this happened.
     callers : tuple of Statement
         The statements that have led to the call, the outermost first.
     owner : int
         Which object's attribute it is; 0 if it is none.
+    ran : int
+        For which time the statement ran.
     place : tuple
-        How often the statement had ended then, which part of it this is, and the place in what
-        that has bound.
+        By which it is found again: how often the statement, or the function whose argument it is,
+        had run then, which part of the statement this is, and the place in what that has bound.
     index : int
         The place in the order of all.
     shape : tuple of int
         Its shape; () for a number.
     value : ndarray
         A copy, flat.
+    before : ndarray, optional
+        What was there before, if the statement has changed it.
     alias_of : int, optional
         The value that it is another name for.
     replaced_by : int, optional
         The value that has taken its place, and was made from it.
+    overwrites : bool
+        True if an attribute had another value, from which it was not made.
     changes : bool
         True if the statement has changed an array rather than bound another one.
     is_name, is_zero : bool
@@ -70,6 +97,8 @@ class Bound:
         True for an argument of a function, bound by the statement that calls it.
     code : code, optional
         That of the function whose argument it is, if the call itself has computed it.
+    is_part : bool
+        True for a part of an array, as a statement has read it.
     is_inside : bool
         True for a value inside an expression.
     is_parameter : bool
@@ -82,18 +111,24 @@ class Bound:
     reads: Reads
     call: int
     callers: tuple[Statement, ...] = ()
+    constants: dict[str, Any] = field(default_factory=dict)
+    binders: tuple[Statement, ...] = ()
     owner: int = 0
+    ran: int = 0
     place: tuple[int, int, tuple[Any, ...]] = (0, 0, ())
     index: int = -1
     shape: tuple[int, ...] = ()
     value: Array = field(default_factory=lambda: np.zeros(0))
+    before: Array | None = None
     alias_of: int | None = None
     replaced_by: int | None = None
+    overwrites: bool = False
     changes: bool = False
     is_name: bool = False
     is_argument: bool = False
     is_zero: bool = False
     code: CodeType | None = None
+    is_part: bool = False
     is_inside: bool = False
     is_parameter: bool = False
 
@@ -103,14 +138,32 @@ class Bound:
         return len(self.value)
 
     @property
+    def is_own(self) -> bool:
+        """True if a statement, or a call, has computed it: it is not only handed in."""
+        is_passed_on = self.is_argument and self.code is None
+        return not (self.is_parameter or self.is_part or is_passed_on)
+
+    @property
+    def variable(self) -> str:
+        """The variable in the label."""
+        return re.split(r"[.\[]", self.label, maxsplit=1)[0]
+
+    @property
     def surely(self) -> list[int]:
         """The values that the statement has read by themselves, not in a container."""
-        return [index for index, place in self.reads.items() if not place]
+        return [index for index, read in self.reads.items() if not read.path]
+
+    @property
+    def run(self) -> Run:
+        """The statement that has bound it, and for which time it ran."""
+        return self.statement, self.ran
 
     @property
     def origin(self) -> Origin:
-        """The part of the statement that has bound it."""
-        return self.statement, self.place[1]
+        """The part of the statement that has bound it; the first, if one call has made several."""
+        parts, k = self.statement.parts, self.place[1]
+        is_item = bool(parts) and parts[k].value is None and not parts[k].path
+        return self.statement, 0 if is_item else k
 
 
 def leaves(value: Any, depth: int = DEPTH) -> Iterator[tuple[tuple[Any, ...], Any]]:

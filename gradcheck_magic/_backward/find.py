@@ -10,21 +10,27 @@ from pathlib import Path
 
 import numpy as np
 
-from gradcheck_magic._backward.blame import Suspicion, is_wrong_name, suspicions
+from gradcheck_magic._backward.blame import suspicions
 from gradcheck_magic._backward.bound import Bound
 from gradcheck_magic._backward.forward import ForwardPass
-from gradcheck_magic._backward.match import Backward, Node
+from gradcheck_magic._backward.match import Backward
+from gradcheck_magic._backward.nodes import Node
 from gradcheck_magic._backward.statements import Statement
+from gradcheck_magic._backward.suspicion import Suspicion
 from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._cost.interrupt import comes_from_handler
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._result.backward_pass import BackwardPass, Fault, Line, Step
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._wording import listed, printable, shortened
 
-__all__ = ["Recording", "backward_pass"]
+__all__ = ["FAILED", "Recording", "backward_pass"]
 
-# It may take as long as the check before it, but at least this long, in seconds.
-LEAST_TIME = 3.0
+# It may take as long as the check before it, but at least this long, in seconds; and longer, if it
+# was asked for.
+LEAST_TIME, TIME_IF_ASKED = 3.0, 20.0
+# The note about a mistake of our own begins like this.
+FAILED = "To find the statement that is wrong has failed"
 # A sentence names at most this many gradients that are right.
 MOST_INPUTS = 3
 # A statement is shown with at most this many characters.
@@ -53,6 +59,8 @@ def backward_pass(
     cost: Cost,
     recordings: Sequence[Callable[[], Recording | None]],
     place: Callable[[str], str] | None = None,
+    *,
+    is_asked: bool = False,
 ) -> BackwardPass | None:
     """Return the backward pass with what is wrong in it; None if none was seen.
 
@@ -63,12 +71,15 @@ def backward_pass(
         may be computed by the cost itself.
     place : callable, optional
         What to call a file, given the name that Python has for it.
+    is_asked : bool
+        True if the user has asked for it.
     """
     recorded = [recording for get in recordings if (recording := get()) is not None]
     if not (recorded or cost.returns_more):
         return None
     n_before = cost.n_evaluations
-    until = min(cost.deadline, time.perf_counter() + max(LEAST_TIME, check.seconds))
+    least = TIME_IF_ASKED if is_asked else LEAST_TIME
+    until = min(cost.deadline, time.perf_counter() + max(least, check.seconds))
     forward = ForwardPass(cost, until)
     # The user need not hear about an overflow in our own arithmetic.
     with np.errstate(all="ignore"):
@@ -79,8 +90,15 @@ def backward_pass(
         if backward is None:
             n_evaluations = cost.n_evaluations - n_before
             return BackwardPass((), (), n_evaluations, tuple(notes)) if notes else None
-        backward.match(check)
-        found = [] if forward.is_late else suspicions(backward, check, pairing)
+        found: list[Suspicion] = []
+        try:
+            backward.match(check)
+            found = [] if forward.is_late else suspicions(backward, check, pairing)
+        except Exception as error:
+            # The verdict stands, whatever happens here.
+            if comes_from_handler(error):
+                raise
+            notes.append(f"{FAILED} ({type(error).__name__}: {error}).")
     if forward.is_late:
         notes.append("There was no time to look at the whole backward pass.")
     shown = _Shown(place or (lambda file: Path(file).name))
@@ -118,14 +136,17 @@ class _Shown:
 
     def fault(self, suspicion: Suspicion) -> Fault:
         """Return a suspicion as plain data, and in words."""
-        lines = tuple(map(self.line, suspicion.statements))
+        statements = *suspicion.statements, *suspicion.further
+        lines = tuple(map(self.line, statements))
         value = suspicion.wrong.bound.label
         inputs = tuple(dict.fromkeys(n.bound.label for n in suspicion.inputs if n.bound.label))
         parameters = tuple(
             dict.fromkeys(n.parameter.name for n in suspicion.explains if n.parameter)
         )
-        outcome = _outcome(value, inputs, suspicion.factor)
-        return Fault(lines, value, inputs, suspicion.factor, parameters, outcome)
+        is_made_here = suspicion.wrong.bound.statement is suspicion.statements[0]
+        outcome = _outcome(value, inputs, suspicion.factor, is_made_here=is_made_here)
+        n_likely = len(suspicion.statements)
+        return Fault(lines, n_likely, value, inputs, suspicion.factor, parameters, outcome)
 
     def steps(self, backward: Backward, wrong: Sequence[Node]) -> Iterator[Step]:
         """Yield what the backward pass has bound, without other names for the same."""
@@ -135,14 +156,16 @@ class _Shown:
                 continue
             mark = "right" if node.is_gradient else "not looked at"
             is_wrong = node in wrong or (node.parameter and not node.is_gradient)
-            if is_wrong or node.is_odd or is_wrong_name(node):
+            if is_wrong or node.is_odd or (node.named and node.is_amiss):
                 mark = "wrong"
             yield Step(self.line(bound.statement), bound.label, mark, node.factor, node.of)
 
 
-def _outcome(value: str, inputs: Sequence[str], factor: float) -> str:
-    """Say what is right and what is wrong at the first wrong statement."""
+def _outcome(value: str, inputs: Sequence[str], factor: float, *, is_made_here: bool) -> str:
+    """Say what is right and what is wrong at the first wrong statement, or after it."""
     result = f"`{value}`" if value else "what it returns"
+    if factor == 0:
+        return f"{result[0].upper()}{result[1:]} is set to 0, and nothing is added to it."
     by = "" if math.isnan(factor) else f": it is {factor:.4g} times what it should be"
     if not inputs:
         return (
@@ -150,4 +173,6 @@ def _outcome(value: str, inputs: Sequence[str], factor: float) -> str:
         )
     named = listed(inputs[:MOST_INPUTS])
     are = "is" if len(inputs) == 1 else "are"
+    if not is_made_here:
+        return f"{named} {are} right; {result}, for which this is used, is not{by}."
     return f"{named}, from which it starts, {are} right; {result} is not{by}."

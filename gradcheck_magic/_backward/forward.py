@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from types import CodeType, FrameType
 from typing import Any
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._backward.bound import Bound, leaves
+from gradcheck_magic._backward.bound import Bound, Read, Run, leaves
 from gradcheck_magic._backward.inner import inner_of, is_array
 from gradcheck_magic._backward.record import Recorder, bound_value
-from gradcheck_magic._backward.references import Names, names_in
+from gradcheck_magic._backward.references import Names, Reference, names_in
 from gradcheck_magic._backward.sources import Source, source_of
 from gradcheck_magic._backward.statements import Part, Statement
 from gradcheck_magic._backward.trace import Call, StatementTracer
@@ -25,9 +25,11 @@ from gradcheck_magic._cost.ownership import is_in_library
 from gradcheck_magic._measure.ladder import Estimate, Ladder
 from gradcheck_magic._measure.lines import rung_along
 
-__all__ = ["ForwardPass", "direction"]
+__all__ = ["ForwardPass", "Use", "direction"]
 
 Vector = NDArray[np.float64]
+# An array, and a value made from it by the statement that uses it; None for all of its uses.
+Use = tuple[int, int | None]
 
 # The first step, in units of the typical entry of an array, and the least and the most rungs.
 STEP_OF_ARRAY = 1e-5
@@ -71,7 +73,7 @@ class ForwardPass:
     obstacle: str = ""
     end: int = 0
     is_late: bool = False
-    _slopes: dict[tuple[int, int], Estimate | None] = field(default_factory=dict)
+    _slopes: dict[tuple[int, int, int | None], Estimate | None] = field(default_factory=dict)
 
     def follow(self) -> None:
         """Evaluate J once, and record what it binds."""
@@ -83,17 +85,64 @@ class ForwardPass:
         last = [b.index for b in self.bound if b.size == 1 and b.value[0] == self.cost.value]
         self.end = last[-1] if last else len(self.bound)
 
-    def slope(self, k: int, number: int) -> Estimate | None:
-        """Return the slope of J by the k-th array along a direction; None if there is none."""
-        if (k, number) not in self._slopes:
-            known = None
-            self.is_late = self.is_late or time.perf_counter() > self.until
-            if not self.is_late:
-                known = self._measured(self.bound[k], direction(self.bound[k].size, number))
-            self._slopes[k, number] = known
-        return self._slopes[k, number]
+    def slope(self, k: int, number: int, user: int | None = None) -> Estimate | None:
+        """Return the slope of J by the k-th array along a direction; None if there is none.
 
-    def _measured(self, bound: Bound, along: Vector) -> Estimate | None:
+        Given a user, the array is moved only while the statement runs that binds that value.
+        """
+        key = k, number, user
+        if key not in self._slopes:
+            self._slopes[key] = None
+            self.is_late = self.is_late or time.perf_counter() > self.until
+            mover = self._mover(k, user)
+            if mover is not None and not self.is_late:
+                along = direction(self.size((k, user)), number)
+                slope = self._measured(self.bound[k], mover, along)
+                self._slopes[key] = self._without_nested(k, number, user, slope)
+        return self._slopes[key]
+
+    def _without_nested(
+        self, k: int, number: int, user: int | None, slope: Estimate | None
+    ) -> Estimate | None:
+        """Return the slope by a use without those by the uses in the calls of the statement."""
+        nested = [] if user is None else self._nested(k, user)
+        for use in nested if slope else ():
+            other = self.slope(k, number, use)
+            if slope is None or other is None:
+                return None
+            low, high = slope.low - other.low, slope.high - other.low
+            slope = replace(slope, low=low, high=high, bar=slope.bar + other.bar)
+        return slope
+
+    def _nested(self, k: int, user: int) -> list[int]:
+        """Return the uses of an array by what a statement calls that uses it, too."""
+        statement, ran = self.bound[user].run
+        # The statement may have run before, and its calls have used the array then.
+        earlier = [i for i in self.made_by(statement) if self.bound[i].ran < ran]
+        uses = [u for _, u in self.uses(k) if u is not None and max(earlier, default=-1) < u < user]
+        return [u for u in uses if statement in self.bound[u].callers]
+
+    def _mover(self, k: int, user: int | None) -> Callable[[Vector], Mover] | None:
+        """Return what moves the k-th array; None if nothing binds it, or reads it by a name."""
+        if user is None:
+            return partial(Mover, self.bound[k]) if self.bound[k].is_own else None
+        read = self._read(k, user)
+        return read and partial(UseMover, self.bound[k], self.bound[user], read)
+
+    def _read(self, k: int, user: int) -> Read | None:
+        """Return how a value was made from the k-th one, if that was read by a name."""
+        reads = [read for i, read in self.bound[user].reads.items() if self.origin(i) == k]
+        return next((read for read in reads if read.load is not None), None)
+
+    def size(self, use: Use) -> int:
+        """Return how many entries of an array are used."""
+        k, user = use
+        read = None if user is None else self._read(k, user)
+        return self.bound[k].size if read is None else math.prod(read.shape)
+
+    def _measured(
+        self, bound: Bound, mover: Callable[[Vector], Mover], along: Vector
+    ) -> Estimate | None:
         scale = float(np.sqrt(np.mean(np.square(bound.value, dtype=np.float64)))) or 1.0
         if not math.isfinite(scale):
             return None
@@ -102,7 +151,7 @@ class ForwardPass:
         noise = (precision.noise / max(abs(self.cost.value), 1e-300)) ** (1 / 3)
         step: float | None = scale * min(max(STEP_OF_ARRAY, noise), 0.1)
         while step is not None and len(ladder.rungs) < MOST_RUNGS:
-            if not ladder.add(rung_along(self._along(bound, along), step, precision)):
+            if not ladder.add(rung_along(self._along(mover, along), step, precision)):
                 break
             estimate = ladder.estimate
             if estimate.bar <= KNOWN_TO * abs(estimate.low):
@@ -111,12 +160,12 @@ class ForwardPass:
         estimate = ladder.estimate
         return estimate if math.isfinite(estimate.bar) and not estimate.on_kink else None
 
-    def _along(self, bound: Bound, along: Vector) -> Callable[[float], float]:
-        return lambda distance: self._moved(bound, distance * along)
+    def _along(self, mover: Callable[[Vector], Mover], along: Vector) -> Callable[[float], float]:
+        return lambda distance: self._moved(mover(distance * along))
 
-    def _moved(self, bound: Bound, move: Vector) -> float:
-        """Return J with an array moved when it is bound; nan if it is not bound as before."""
-        with Mover(bound, move) as mover:
+    def _moved(self, mover: Mover) -> float:
+        """Return J with an array moved; nan if it is not bound as before."""
+        with mover:
             value = self.cost.here()
         if mover.cost is not None:
             return mover.cost
@@ -148,35 +197,33 @@ class ForwardPass:
         """The arrays that J may depend on, by their size."""
         found: dict[int, list[int]] = {}
         for bound in self.bound[: self.end + 1]:
-            is_given = bound.is_parameter or (bound.is_argument and bound.code is None)
-            is_own = bound.alias_of is None and not is_given
-            if is_own and bound.value.dtype.kind == "f":
+            if bound.is_own and bound.alias_of is None and bound.value.dtype.kind == "f":
                 found.setdefault(bound.size, []).append(bound.index)
         return found
 
     @cached_property
-    def _inside(self) -> dict[tuple[Statement, int], list[int]]:
+    def _inside(self) -> dict[Run, list[int]]:
         """The values inside the expression of a statement, each time it ran."""
-        found: dict[tuple[Statement, int], list[int]] = {}
+        found: dict[Run, list[int]] = {}
         for bound in self.bound:
             if bound.is_inside:
-                found.setdefault((bound.statement, bound.place[0]), []).append(bound.index)
+                found.setdefault(bound.run, []).append(bound.index)
         return found
 
     @cached_property
-    def _readers(self) -> dict[int, set[tuple[Statement, int]]]:
+    def _readers(self) -> dict[int, set[Run]]:
         """What reads each value."""
-        found: dict[int, set[tuple[Statement, int]]] = {}
+        found: dict[int, set[Run]] = {}
         for bound in self.bound:
-            is_passed_on = bound.is_argument and bound.code is None
-            for read in () if is_passed_on or bound.alias_of is not None else bound.reads:
-                found.setdefault(self.origin(read), set()).add((bound.statement, bound.place[0]))
+            is_new = bound.is_own and bound.alias_of is None
+            for read in bound.reads if is_new else ():
+                found.setdefault(self.origin(read), set()).add(bound.run)
         return found
 
     def operands(self, k: int) -> list[int]:
         """Return the values that the k-th one was computed from, the nearest first."""
         bound = self.bound[k]
-        inside = self._inside.get((bound.statement, bound.place[0]), [])
+        inside = self._inside.get(bound.run, [])
         nested = [i for i in reversed(inside) if i < k]
         reads = bound.reads
         if bound.is_inside:
@@ -193,13 +240,26 @@ class ForwardPass:
         return [b.index for b in self.bound if b.is_parameter and b.name == name]
 
     @cached_property
-    def _made_by(self) -> dict[tuple[Statement, int], list[int]]:
+    def _made_by(self) -> dict[Run, list[int]]:
         """What each statement has bound each time it ran, with the values inside its expression."""
-        found: dict[tuple[Statement, int], list[int]] = {}
+        found: dict[Run, list[int]] = {}
         for bound in self.bound:
             if bound.alias_of is None:
-                found.setdefault((bound.statement, bound.place[0]), []).append(bound.index)
+                found.setdefault(bound.run, []).append(bound.index)
         return found
+
+    @cached_property
+    def _by_statement(self) -> dict[Statement, list[int]]:
+        """What each statement has made."""
+        found: dict[Statement, list[int]] = {}
+        for (statement, _), made in self._made_by.items():
+            whole = [k for k in made if not self.bound[k].is_inside and self.bound[k].is_own]
+            found.setdefault(statement, []).extend(whole)
+        return found
+
+    def made_by(self, statement: Statement) -> list[int]:
+        """Return the values that a statement has made."""
+        return self._by_statement.get(statement, [])
 
     def consumers(self, k: int) -> set[int]:
         """Return the values that are computed from the k-th one by the statements that read it."""
@@ -208,6 +268,16 @@ class ForwardPass:
     def is_used_once(self, k: int) -> bool:
         """Return True if only one statement reads the k-th value."""
         return self.bound[k].is_inside or len(self._readers.get(k, ())) == 1
+
+    def uses(self, k: int, users: Iterable[int] | None = None) -> list[Use]:
+        """Return the uses of the k-th array by what makes these values; all if none are given."""
+        users = sorted(self.consumers(k)) if users is None else users
+        found: list[Use] = []
+        for run in dict.fromkeys(self.bound[user].run for user in users):
+            made = [self.bound[i] for i in self._made_by.get(run, ())]
+            reading = (b.index for b in made if k in map(self.origin, b.reads))
+            found += [(k, i) for i in reading][:1]
+        return found
 
 
 class ForwardRecorder(Recorder):
@@ -234,7 +304,8 @@ class ForwardRecorder(Recorder):
                 if is_array(value):
                     new = Bound(statement, inner.texts[k], "", {}, call.number, call.callers)
                     new.is_inside = True
-                    new.place = self._n_ended[statement] + 1, number, (WITHIN, k)
+                    new.ran = self._n_ended[statement] + 1
+                    new.place = new.ran, number, (WITHIN, k)
                     self.keep(new, value.copy())
 
 
@@ -258,12 +329,16 @@ class Mover(StatementTracer):
         self._bound, self._move = bound, move
         self._n_ended = 0
         self._instead: Any = None
-        self._put_back: Callable[[], object] | None = None
+        self._undo: Callable[[], object] | None = None
 
     def __exit__(self, *details: object) -> None:
         super().__exit__(*details)
-        if self._put_back is not None:
-            self._put_back()
+        self._put_back()
+
+    def _put_back(self) -> None:
+        if self._undo is not None:
+            self._undo()
+        self._undo = None
 
     def wants(self, code: CodeType) -> Source | None:
         """Return the statements of the function that binds the value."""
@@ -282,13 +357,23 @@ class Mover(StatementTracer):
         number, _, (name,) = self._bound.place
         if self._n_ended == number:
             self.stop()
-            self._move_array(frame.f_locals.get(name))
+            leaf = frame.f_locals.get(name)
+            self._move_array(leaf, self._bound.shape)
+            if isinstance(leaf, float):
+                # It is an argument of this call only.
+                names_in(frame).assign(name, type(leaf)(leaf + self._move[0]))
+                self.has_moved = True
 
-    def _move_array(self, leaf: Any) -> None:
-        if is_array(leaf) and leaf.shape == self._bound.shape:
-            self._put_back = partial(np.copyto, leaf, leaf.copy())
+    def _move_array(self, leaf: Any, shape: tuple[int, ...]) -> None:
+        if is_array(leaf) and leaf.shape == shape:
+            self._undo = partial(np.copyto, leaf, leaf.copy())
             leaf += self._move.reshape(leaf.shape)
             self.has_moved = True
+
+    def _move_number(self, target: Reference, number: float, names: Names) -> None:
+        self._undo = partial(target.assign, names, number)
+        target.assign(names, type(number)(number + self._move[0]))
+        self.has_moved = True
 
     @property
     def _part(self) -> Part:
@@ -322,12 +407,9 @@ class Mover(StatementTracer):
             self._replace(bound_value(part, names, returned), frame, names)
             return
         leaf = dict(leaves(bound_value(part, names, returned))).get(path)
-        self._move_array(leaf)
+        self._move_array(leaf, bound.shape)
         if isinstance(leaf, float) and part.target is not None and not (path or part.path):
-            target = part.target
-            self._put_back = partial(target.assign, names, leaf)
-            target.assign(names, type(leaf)(leaf + self._move[0]))
-            self.has_moved = True
+            self._move_number(part.target, leaf, names)
 
     def _replace(self, value: Any, frame: FrameType, names: Names) -> None:
         """Give an array or a number the value that the statement would have bound."""
@@ -335,7 +417,7 @@ class Mover(StatementTracer):
         above = frame.f_back
         if isinstance(value, float) and isinstance(instead, float):
             if target is not None:
-                self._put_back = partial(target.assign, names, value)
+                self._undo = partial(target.assign, names, value)
                 target.assign(names, type(value)(instead))
                 self.has_moved = True
             elif above is not None and is_in_library(above.f_code.co_filename):
@@ -343,6 +425,45 @@ class Mover(StatementTracer):
                 self.cost = float(instead)
         if is_array(value) and isinstance(instead, np.ndarray) and instead.shape == value.shape:
             before = value.copy()
-            self._put_back = partial(np.copyto, value, before)
+            self._undo = partial(np.copyto, value, before)
             np.copyto(value, instead)
             self.has_moved = True
+
+
+class UseMover(Mover):
+    """A context in which an array is moved only while one statement runs that reads it."""
+
+    def __init__(self, bound: Bound, user: Bound, read: Read, move: Vector) -> None:
+        super().__init__(bound, move)
+        self._user, self._read = user, read
+
+    def wants(self, code: CodeType) -> Source | None:
+        """Return the statements of the function that reads the value."""
+        statement = self._user.statement
+        if code.co_filename != statement.file or code.co_name != statement.code_name:
+            return None
+        return source_of(code)
+
+    def called(self, call: Call, frame: FrameType) -> None:
+        """Do nothing: arguments are moved by the statements that read them."""
+
+    def begins(self, call: Call, frame: FrameType) -> None:
+        """Move the value if it is read now."""
+        load, path = self._read.load, self._read.path
+        is_it = call.statement is self._user.statement and self._n_ended + 1 == self._user.ran
+        if not is_it or self.has_moved or load is None:
+            return
+        names = names_in(frame)
+        leaf = dict(leaves(load.value_in(names))).get(path)
+        self._move_array(leaf, self._read.shape)
+        if isinstance(leaf, float) and not path:
+            self._move_number(load, leaf, names)
+
+    def ended(self, call: Call, frame: FrameType, returned: Any) -> None:  # noqa: ARG002 (ditto)
+        """Put the value back, now that it was read."""
+        if call.statement is not self._user.statement:
+            return
+        self._n_ended += 1
+        if self.has_moved:
+            self._put_back()
+            self.stop()

@@ -19,7 +19,7 @@ import numpy as np
 from gradcheck_magic._backward.references import NOWHERE
 from gradcheck_magic._backward.statements import Part
 
-__all__ = ["Inner", "inner_of", "is_array"]
+__all__ = ["METHODS", "NOT_PLAIN", "NOT_PURE", "Inner", "inner_of", "is_array"]
 
 HOOK = "__inner__"
 # The methods of arrays that an expression may call.

@@ -54,11 +54,12 @@ class Memory:
                 yield index
 
     def index_of(self, leaf: Any) -> int | None:
-        """Return where this very array or number was recorded last."""
+        """Return where this very array or number was recorded, if it was not changed since."""
         if isinstance(leaf, np.ndarray):
-            views = self._views.get(id(_root(leaf)), [])
-            if not any(_is_same_view(view, leaf) for view, _ in views):
-                return None
+            # What was recorded of a part of it later has changed it.
+            views = reversed(self._views.get(id(_root(leaf)), []))
+            last = next(((view, k) for view, k in views if _overlap(view, leaf)), None)
+            return last[1] if last is not None and _is_same_view(last[0], leaf) else None
         return next(self.where(leaf), None)
 
     def overlapping(self, leaf: Array) -> set[int]:

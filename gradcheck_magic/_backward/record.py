@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._backward.bound import KINDS, Bound, Reads, leaves
+from gradcheck_magic._backward.bound import KINDS, Bound, Read, Reads, leaves
 from gradcheck_magic._backward.memory import Memory
 from gradcheck_magic._backward.references import NOWHERE, Names, Reference, names_in
 from gradcheck_magic._backward.statements import Part, Statement
@@ -27,6 +27,10 @@ MOST_RECORDED_BYTES = 1 << 28
 BYTES_ON_THE_SIDE = 1 << 26
 # Arguments that are larger are not recorded by themselves.
 LARGEST_ARGUMENT = 1_000_000
+# Of larger parts of an array that are read, no copy is kept.
+LARGEST_PART = 10_000
+# What is no array and is kept, too.
+CONSTANTS = {int, float, bool, str, tuple, type(None), np.float64, np.float32, np.int64}
 # The time in seconds that recording may take in any case.
 ALLOWANCE = 0.05
 # So many bytes can be copied in a second, to memory that was not used before.
@@ -55,6 +59,9 @@ class Recorder(StatementTracer):
         self.memory = Memory()
         self._share = share
         self._last: dict[tuple[int, str], int] = {}
+        self._renamed: dict[tuple[int, int], int] = {}
+        self._parts: dict[tuple[int, str], Bound] = {}
+        self._unrecorded: dict[tuple[int, str], Statement] = {}
         self._owners: list[Any] = []
         self._n_ended: Counter[Statement] = Counter()
         self._n_called: Counter[CodeType] = Counter()
@@ -81,22 +88,22 @@ class Recorder(StatementTracer):
             is_array = isinstance(leaf, np.ndarray) and leaf.dtype.kind in KINDS
             if is_array and np.size(leaf) > LARGEST_ARGUMENT:
                 continue
-            if is_array or type(leaf) in {float, int}:
+            if is_array or isinstance(leaf, (float, np.floating)) or type(leaf) is int:
                 before = self.memory.index_of(leaf)
                 reads = self._reads_for(above, leaf, before)
                 new = Bound(above.statement, name, name, reads, call.number, call.callers)
-                new.is_argument = True
+                new.is_argument, new.ran = True, self._n_ended[above.statement] + 1
                 if before is None and id(leaf) not in above.loaded:
                     new.code, new.place = code, (self._n_called[code], 0, (name,))
                 self.keep(new, leaf, before)
 
     def _reads_for(self, above: Call, leaf: Any, before: int | None) -> Reads:
         """Return what the statement of a caller has read to make an argument."""
-        read = {k: () for part in above.reads for k in part}
+        read = [k for part in above.reads for k in part]
         if before is not None:
             # The latest name that the caller has given to it.
-            return {next((k for k in read if self.bound[k].alias_of == before), before): ()}
-        return {} if id(leaf) in above.loaded else dict(read)
+            return {next((k for k in read if self.bound[k].alias_of == before), before): Read()}
+        return {} if id(leaf) in above.loaded else dict.fromkeys(read, Read())
 
     def begins(self, call: Call, frame: FrameType) -> None:
         """Note what the statement is about to read."""
@@ -104,9 +111,23 @@ class Recorder(StatementTracer):
             return
         call.loaded.clear()
         call.returned.clear()
+        call.constants, call.binders = {}, []
         names = names_in(frame)
         parts = call.statement.parts if call.statement else ()
         call.reads = [self._known(_loaded(part, names), names, call) for part in parts]
+        call.before = [self._changed(part, names) for part in parts]
+
+    def _changed(self, part: Part, names: Names) -> Array | None:
+        """Return a copy of what a part of a statement is about to change."""
+        if part.target is None or not (part.changes or part.is_item):
+            return None
+        value = part.target.value_in(names)
+        is_number = isinstance(value, (float, np.floating)) and part.changes
+        if not (is_number or (isinstance(value, np.ndarray) and value.dtype.kind == "f")):
+            return None
+        if not is_number and not self._has_time(value.nbytes / COPIED_PER_SECOND):
+            return None
+        return np.array(value).reshape(-1)
 
     def _has_time(self, more: float = 0.0) -> bool:
         """Return True if some more time may be taken; otherwise, record no further."""
@@ -124,19 +145,65 @@ class Recorder(StatementTracer):
         for load in loads:
             value = load.value_in(names)
             call.loaded.add(id(value))
+            if type(value) in CONSTANTS:
+                call.constants[load.text] = value
             if isinstance(value, int):
                 # Small numbers are the same objects everywhere.
                 known = self._last.get((call.number, load.text))
-                found.update({} if known is None else {known: ()})
+                found.update({} if known is None else {known: Read()})
             here = call.number
+            if (binder := self._unrecorded.get((here, load.text))) is not None:
+                call.binders.append(binder)
             alias = self._last.get((here, load.text), self._last.get((here, load.root)))
             for path, leaf in leaves(value):
-                where = list(self.memory.where(leaf))
+                where = list(self.memory.where(leaf)) or self._where_item(load, names, value)
                 if alias is not None and self.bound[alias].alias_of in where:
                     where = [alias]
+                elif path:
+                    where = [self._in_container(call, load, value, path, k) for k in where]
+                shape = np.shape(leaf)
+                parts = [k for k in where if not path and self.bound[k].shape != shape]
+                if parts and np.size(leaf) <= LARGEST_PART:
+                    where = [k for k in where if k not in parts]
+                    where.append(self._part(call, load, names, leaf, parts))
                 for index in where:
-                    found.setdefault(index, path)
+                    found.setdefault(index, Read(path, load, shape))
         return found
+
+    def _in_container(
+        self, call: Call, load: Reference, container: Any, path: tuple[Any, ...], k: int
+    ) -> int:
+        """Return by which name a value was put in a container, here or in what has passed it on."""
+        label = load.text + "".join(f"[{key!r}]" for key in path)
+        named = self._last.get((call.number, label))
+        if named is not None and self.bound[named].alias_of == k:
+            return named
+        is_argument = id(container) in call.arguments and len(self.calls) > 1
+        return self._renamed.get((self.calls[-2 if is_argument else -1].number, k), k)
+
+    def _where_item(self, load: Reference, names: Names, value: Any) -> list[int]:
+        """Return what was recorded of the array of which a number is an entry."""
+        holder, last = load.owner_in(names)
+        is_entry = isinstance(value, np.floating) and isinstance(holder, np.ndarray)
+        return list(self.memory.where(holder)) if is_entry and last is not None else []
+
+    def _part(self, call: Call, load: Reference, names: Names, leaf: Any, whole: list[int]) -> int:
+        """Record the part of an array that a statement reads, unless it was read before."""
+        statement = call.statement
+        known = self._parts.get((call.number, load.text))
+        value = np.array(leaf).reshape(-1)
+        if known is not None and [*known.reads] == whole and np.array_equal(known.value, value):
+            return known.index
+        if statement is None or not self._has_room(value.nbytes):
+            return whole[0]
+        reads = dict.fromkeys(whole, Read())
+        name = load.last_name_in(names)
+        new = Bound(statement, load.text, name, reads, call.number, call.callers)
+        new.is_part, new.alias_of, new.value, new.shape = True, whole[0], value, np.shape(leaf)
+        new.index = len(self.bound)
+        self.bound.append(new)
+        self._parts[call.number, load.text] = new
+        return new.index
 
     def ended(self, call: Call, frame: FrameType, returned: Any) -> None:
         """Record what the statement has bound."""
@@ -146,9 +213,12 @@ class Recorder(StatementTracer):
         self._n_ended[statement] += 1
         names = names_in(frame)
         for k, part in enumerate(statement.parts):
-            reads = dict.fromkeys(call.returned, ())
+            reads = dict.fromkeys(call.returned, Read())
             reads.update(call.reads[k] if k < len(call.reads) else {})
-            for path, leaf in leaves(bound_value(part, names, returned)):
+            found = list(leaves(bound_value(part, names, returned)))
+            if part.target is not None and not found:
+                self._unrecorded[call.number, part.target.text] = statement
+            for path, leaf in found:
                 new = self._bound_by(call, statement, part, path, names)
                 new.reads = _of_item(reads, part, path)
                 self._record(call, part, new, leaf)
@@ -156,7 +226,7 @@ class Recorder(StatementTracer):
         if statement.is_return and len(self.calls) > 1 and self.calls[-1] is call:
             above = self.calls[-2]
             for _, leaf in leaves(returned):
-                above.returned += self._latest(leaf)
+                above.returned += self._latest(leaf, call)
 
     def _bound_by(
         self, call: Call, statement: Statement, part: Part, path: tuple[Any, ...], names: Names
@@ -169,8 +239,12 @@ class Recorder(StatementTracer):
             new.owner = id(holder)
             self._owners.append(holder)
         new.changes = part.changes or (part.is_item and isinstance(holder, np.ndarray))
-        new.is_name, new.is_zero = part.is_name, part.is_zero
-        new.place = self._n_ended[statement], statement.parts.index(part), path
+        k = statement.parts.index(part)
+        new.before = call.before[k] if new.changes and k < len(call.before) else None
+        new.is_name, new.is_zero = part.is_name, part.is_zero and not new.changes
+        new.ran, new.constants = self._n_ended[statement], call.constants
+        new.binders = tuple(call.binders)
+        new.place = new.ran, k, path
         return new
 
     def _record(self, call: Call, part: Part, new: Bound, leaf: Any) -> None:
@@ -182,8 +256,9 @@ class Recorder(StatementTracer):
             if part.target is None and not is_handed_on:
                 return
             if not part.is_name:
-                same = [k for k in call.returned if self.bound[k].alias_of == before]
-                new.reads = dict.fromkeys(same or [before], ())
+                read = [k for k in (*new.reads, *call.returned) if k != before]
+                same = [k for k in read if self.bound[k].alias_of == before]
+                new.reads = dict.fromkeys(same[-1:] or [before], Read())
         self.keep(new, leaf, before)
 
     def keep(self, new: Bound, leaf: Any, before: int | None = None) -> None:
@@ -196,13 +271,7 @@ class Recorder(StatementTracer):
                 return
             dtype = leaf.dtype if is_array else None
             new.value = np.array(leaf, dtype, order="C").reshape(-1)
-            self._n_bytes += 2 * new.value.nbytes
-        if len(self.bound) >= MOST_VALUES or self._n_bytes > MOST_RECORDED_BYTES:
-            self.stop("it binds too many arrays to keep a copy of each")
-            return
-        if math.isfinite(self._share) and self._n_bytes > BYTES_ON_THE_SIDE:
-            # Memory that was not used before makes the cell's own operations slower.
-            self.stop(TOO_SLOW)
+        if not self._has_room(0 if before is not None else new.value.nbytes):
             return
         new.index, new.alias_of = len(self.bound), before
         new.shape = leaf.shape if is_array else ()
@@ -210,18 +279,37 @@ class Recorder(StatementTracer):
         self._replace(new, leaf if is_array and before is None else None)
         if before is None:
             self.memory.add(leaf, new.index)
+        else:
+            self._renamed[new.call, before] = new.index
 
-    def _latest(self, leaf: Any) -> list[int]:
-        """Return what was recorded of a value last: if it was only returned, that."""
+    def _has_room(self, n_bytes: int) -> bool:
+        """Return True if another value may be recorded; otherwise, record no further."""
+        self._n_bytes += 2 * n_bytes
+        if len(self.bound) >= MOST_VALUES or self._n_bytes > MOST_RECORDED_BYTES:
+            self.stop("it binds too many arrays to keep a copy of each")
+            return False
+        if math.isfinite(self._share) and self._n_bytes > BYTES_ON_THE_SIDE:
+            # Memory that was not used before makes the cell's own operations slower.
+            self.stop(TOO_SLOW)
+            return False
+        return True
+
+    def _latest(self, leaf: Any, call: Call) -> list[int]:
+        """Return what was recorded of a value that a call returns, by its last name there."""
         where = list(self.memory.where(leaf))
         last = self.bound[-1] if self.bound else None
-        is_last = last is not None and last.statement.is_return and last.alias_of in where
-        return [last.index] if last is not None and is_last else where
+        if last is not None and last.statement.is_return and last.alias_of in where:
+            return [last.index]
+        return [self._renamed.get((call.number, k), k) for k in where]
 
     def _replace(self, new: Bound, array: Array | None) -> None:
         """Note which values the new one has taken the place of: of the same name, or memory."""
         key = (new.owner or new.call, new.label)
-        before = {self._last.get(key)} if new.label else set()
+        last = self._last.get(key) if new.label else None
+        if last is not None and new.owner and not new.is_zero:
+            known = {k for read in new.reads for k in (read, self.bound[read].alias_of)}
+            new.overwrites = last not in known and bool(np.any(self.bound[last].value))
+        before = {last}
         if array is not None:
             before |= self.memory.overlapping(array)
         for read in new.reads:
@@ -260,7 +348,9 @@ def _of_item(reads: Reads, part: Part, path: tuple[Any, ...]) -> Reads:
     """Return what an item of a list is made from, if each is made from the items in its place."""
     if not (part.is_itemwise and path):
         return reads
-    return {k: () if place else place for k, place in reads.items() if place[:1] in {(), path[:1]}}
+    return {
+        k: read._replace(path=()) for k, read in reads.items() if read.path[:1] in {(), path[:1]}
+    }
 
 
 def _labelled(part: Part, path: tuple[Any, ...], names: Names) -> tuple[str, str]:

@@ -157,36 +157,41 @@ def _statements(node: ast.AST, file: _File) -> Iterator[Span]:
         yield node.body, own, own.line, own.last_line
         return
     function = "" if isinstance(node, ast.Module) else node.name  # type: ignore[attr-defined]
-    yield from _in_body(node, file, function, None, in_branch=False)
+    yield from _in_body(node, file, function, ())
 
 
 def _in_body(
-    node: ast.AST, file: _File, function: str, loop: Statement | None, *, in_branch: bool
+    node: ast.AST, file: _File, function: str, heads: tuple[Statement, ...]
 ) -> Iterator[Span]:
-    in_branch = in_branch or isinstance(node, (ast.If, ast.match_case))
     for name in ("body", "orelse", "finalbody", "handlers", "cases"):
         for child in getattr(node, name, ()):
-            body = getattr(child, "body", None)
+            body = getattr(child, "cases", getattr(child, "body", None))
             if not (isinstance(body, list) and body):
                 own = statement_of(child, file.name, file.text, function, tuple(parts_of(child)))
-                is_return = isinstance(child, ast.Return)
-                own = replace(own, is_return=is_return, loop=loop, in_branch=in_branch)
+                own = replace(own, is_return=isinstance(child, ast.Return), heads=heads)
                 yield child, own, own.line, own.last_line
                 continue
             first = _first(child)
-            last = body[0].lineno - 1 if body[0].lineno > first else first
+            last = max(_first(body[0]) - 1, first)
             yield child, None, first, last
-            if isinstance(child, (ast.For, ast.While)):
-                head = _head(child, file, function)
-                yield from _in_body(child, file, function, head, in_branch=in_branch)
-            elif not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                yield from _in_body(child, file, function, loop, in_branch=in_branch)
+            if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                yield from _in_body(child, file, function, (*_head(child, file, function), *heads))
 
 
-def _head(node: ast.For | ast.While, file: _File, function: str) -> Statement:
-    last = (node.iter if isinstance(node, ast.For) else node.test).end_lineno or node.lineno
-    text = " ".join(line.strip() for line in file.text[node.lineno - 1 : last])
-    return Statement(file.name, node.lineno, last, text, function, ())
+def _head(node: Any, file: _File, function: str) -> Iterator[Statement]:
+    """Yield the head of a loop, or of what runs only under a condition."""
+    match node:
+        case ast.For(iter=last):
+            is_loop = True
+        case ast.While(test=last):
+            is_loop = True
+        case ast.If(test=last) | ast.match_case(pattern=last):
+            is_loop = False
+        case _:
+            return
+    first, end = _first(node), last.end_lineno or node.lineno
+    text = " ".join(line.strip() for line in file.text[first - 1 : end])
+    yield Statement(file.name, first, end, text, function, (), is_loop=is_loop)
 
 
 def _first(node: Any) -> int:

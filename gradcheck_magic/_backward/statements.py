@@ -44,6 +44,8 @@ class Part:
         True if it makes a list item by item.
     value : ast.expr, optional
         The expression that it binds.
+    terms : frozenset of str
+        What it adds up, as it is written, as far as it has names.
     """
 
     target: Reference | None
@@ -56,6 +58,7 @@ class Part:
     is_zero: bool = False
     is_itemwise: bool = False
     value: ast.expr | None = None
+    terms: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +77,10 @@ class Statement:
         The name of the function that it is in; empty at the top level.
     parts : tuple of Part
         What it binds.
-    loop : Statement, optional
-        The head of the loop that it is in.
-    in_branch : bool
-        True if it runs only under a condition.
+    heads : tuple of Statement
+        The heads of the loops and conditions that it is in, the innermost first.
+    is_loop : bool
+        True for the head of a loop.
     is_product : bool
         True if it only multiplies values that others have computed.
     """
@@ -89,9 +92,19 @@ class Statement:
     function: str
     parts: tuple[Part, ...]
     is_return: bool = False
-    loop: Statement | None = None
-    in_branch: bool = False
+    heads: tuple[Statement, ...] = ()
+    is_loop: bool = False
     is_product: bool = False
+
+    @property
+    def loop(self) -> Statement | None:
+        """The head of the loop that it is in."""
+        return next((head for head in self.heads if head.is_loop), None)
+
+    @property
+    def in_branch(self) -> bool:
+        """True if it runs only under a condition."""
+        return not all(head.is_loop for head in self.heads)
 
     @property
     def code_name(self) -> str:
@@ -134,10 +147,14 @@ def parts_of(node: ast.stmt) -> Iterator[Part]:
             yield from _outputs(value)
         case ast.AnnAssign(target=target, value=value) if value is not None:
             yield from _bound(target, value)
-        case ast.AugAssign(target=target, value=value):
+        case ast.AugAssign(target=target, op=op, value=value):
             reference = reference_of(target)
             if reference is not None:
-                yield Part(reference, (), (reference, *loads_of(value)), changes=True)
+                index = target.slice if isinstance(target, ast.Subscript) else ast.Constant(0)
+                loads = reference, *loads_of(value), *loads_of(index)
+                whole = ast.BinOp(_loaded(target), op, value)
+                terms = frozenset(_terms(whole))
+                yield Part(reference, (), loads, changes=True, value=whole, terms=terms)
         case ast.Return(value=value) if value is not None:
             yield from _written_out(None, value)
             yield from _outputs(value)
@@ -164,7 +181,17 @@ def _bound(target: ast.expr, value: ast.expr) -> Iterator[Part]:
         return
     if isinstance(target, ast.Subscript):
         loads = (*loads_of(value), *loads_of(target.slice))
-        yield Part(reference, (), loads, is_item=True, is_name=_is_name(value), value=value)
+        terms = frozenset(_terms(value))
+        yield Part(
+            reference,
+            (),
+            loads,
+            is_item=True,
+            is_name=_is_name(value),
+            is_zero=_is_zero(value),
+            value=value,
+            terms=terms,
+        )
         return
     yield from _written_out(reference, value)
 
@@ -191,12 +218,42 @@ def _written_out(target: Reference | None, value: ast.expr) -> Iterator[Part]:
                 is_zero=_is_zero(value),
                 is_itemwise=isinstance(value, ast.ListComp) and len(value.generators) == 1,
                 value=value,
+                terms=frozenset(_terms(value)),
             )
             return
     for key, item in items:
         yield Part(
-            target, (key,), tuple(loads_of(item)), is_name=_is_name(item), is_zero=_is_zero(item)
+            target,
+            (key,),
+            tuple(loads_of(item)),
+            is_name=_is_name(item),
+            is_zero=_is_zero(item),
+            terms=frozenset(_terms(item)),
         )
+
+
+def _terms(value: ast.expr) -> Iterator[str]:
+    """Yield the terms of a sum that are names, attributes or items."""
+    match value:
+        case ast.BinOp(op=ast.Add() | ast.Sub(), left=left, right=right):
+            terms: list[ast.expr] = [left, right]
+        case ast.BinOp(op=ast.Mult() | ast.Div(), left=left, right=right):
+            # A sum may be scaled.
+            terms = [each for each in (left, right) if _is_sum(each)]
+        case ast.Call(func=ast.Attribute(attr="add" | "subtract" | "at"), args=terms):
+            pass
+        case ast.Call(func=ast.Attribute(attr="copy", value=inner)):
+            terms = [inner]
+        case _:
+            terms = []
+            if _is_name(value):
+                yield ast.unparse(value)
+    for term in terms:
+        yield from _terms(term)
+
+
+def _is_sum(value: ast.expr) -> bool:
+    return isinstance(value, ast.BinOp) and isinstance(value.op, (ast.Add, ast.Sub))
 
 
 def _is_name(value: ast.expr) -> bool:
@@ -218,10 +275,19 @@ def _is_zero(value: ast.expr) -> bool:
 
 def _outputs(value: ast.expr) -> Iterator[Part]:
     """Yield a part for each ``out=`` of a call."""
-    for node in ast.walk(value):
-        for keyword in node.keywords if isinstance(node, ast.Call) else ():
+    calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+    for node in calls:
+        for keyword in node.keywords:
             if keyword.arg == "out" and (reference := reference_of(keyword.value)):
-                yield Part(reference, (), tuple(loads_of(value)), changes=True)
+                terms, loads = frozenset(_terms(value)), tuple(loads_of(value))
+                keywords = [each for each in node.keywords if each is not keyword]
+                whole = ast.Call(node.func, node.args, keywords) if node is value else None
+                yield Part(reference, (), loads, changes=True, value=whole, terms=terms)
+
+
+def _loaded(target: ast.expr) -> ast.expr:
+    """Return what an expression that is assigned to reads."""
+    return ast.parse(ast.unparse(target), mode="eval").body
 
 
 def _called(call: ast.Call) -> Iterator[Part]:
@@ -243,27 +309,35 @@ def _called(call: ast.Call) -> Iterator[Part]:
     elif name in CHANGES_OWNER and owner is not None and owner.root != "np":
         yield Part(owner, (), loads, changes=True)
     elif name in CHANGES_FIRST and call.args and (first := reference_of(call.args[0])):
-        yield Part(first, (), loads, changes=True)
+        yield Part(first, (), loads, changes=True, terms=frozenset(_terms(call)))
 
 
-def loads_of(value: ast.AST) -> Iterator[Reference]:
-    """Yield what an expression reads: each variable, attribute or item in full."""
+def loads_of(value: ast.AST, hidden: frozenset[str] = frozenset()) -> Iterator[Reference]:
+    """Yield what an expression reads: each variable, attribute or item in full.
+
+    Hidden are the variables of comprehensions, which nobody knows outside of them.
+    """
     match value:
         case ast.Call(func=func, args=arguments, keywords=keywords):
             # A function is no value, but what a method belongs to is.
             owner = func.value if isinstance(func, ast.Attribute) else ast.Constant(None)
-            values: list[ast.expr] = [owner, *arguments, *(keyword.value for keyword in keywords)]
-            for each in values:
-                yield from loads_of(each)
+            children: list[ast.AST] = [owner, *arguments, *(keyword.value for keyword in keywords)]
+        case ast.Attribute(attr="T", value=owner):
+            children = [owner]
         case ast.Name() | ast.Attribute() | ast.Subscript():
             reference = reference_of(value)
-            if reference is not None:
+            names = {node.id for node in ast.walk(value) if isinstance(node, ast.Name)}
+            children = list(ast.iter_child_nodes(value))
+            if reference is not None and not names & hidden:
                 yield reference
-                value = value.slice if isinstance(value, ast.Subscript) else ast.Constant(0)
-            for child in ast.iter_child_nodes(value):
-                yield from loads_of(child)
+                children = [value.slice] if isinstance(value, ast.Subscript) else []
         case ast.Lambda():
             return
+        case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            targets = (node for each in value.generators for node in ast.walk(each.target))
+            hidden |= {node.id for node in targets if isinstance(node, ast.Name)}
+            children = list(ast.iter_child_nodes(value))
         case _:
-            for child in ast.iter_child_nodes(value):
-                yield from loads_of(child)
+            children = list(ast.iter_child_nodes(value))
+    for child in children:
+        yield from loads_of(child, hidden)

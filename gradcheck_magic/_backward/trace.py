@@ -35,7 +35,13 @@ class Call:
     callers : tuple of Statement
         The statements that have led here, the outermost first.
     reads : list of dict
-        What each part of the statement has read, with its place in a container.
+        What each part of the statement has read.
+    before : list of ndarray
+        What was there before, of what each part of the statement changes.
+    constants : dict
+        The numbers and strings that the statement reads.
+    binders : list of Statement
+        The statements that have bound what it reads and is not recorded.
     arguments : set of int
         The identities of its arguments.
     loaded : set of int
@@ -49,7 +55,10 @@ class Call:
     callers: tuple[Statement, ...] = ()
     statement: Statement | None = None
     offset: int = -1
-    reads: list[dict[int, tuple[Any, ...]]] = field(default_factory=list)
+    reads: list[dict[int, Any]] = field(default_factory=list)
+    before: list[Any] = field(default_factory=list)
+    constants: dict[str, Any] = field(default_factory=dict)
+    binders: list[Statement] = field(default_factory=list)
     arguments: set[int] = field(default_factory=set)
     loaded: set[int] = field(default_factory=set)
     returned: list[int] = field(default_factory=list)
@@ -142,7 +151,8 @@ class StatementTracer:
 
         What the handler of a signal raises meanwhile passes through, as in any code of the user's.
         """
-        began = time.perf_counter()
+        # On a busy machine, what others take does not count.
+        began = time.thread_time()
         try:
             return function(*arguments)
         except Exception as error:
@@ -152,7 +162,7 @@ class StatementTracer:
             self.stop(f"following it failed ({type(error).__name__}: {error})")
             return None
         finally:
-            self.seconds += time.perf_counter() - began
+            self.seconds += time.thread_time() - began
 
     def _on_event(self, call: Call, frame: FrameType, event: str, arg: Any) -> None:
         if event == "exception":

@@ -161,10 +161,9 @@ def _fault(fault: Fault) -> str:
     """Return a statement that is wrong: where, its text, and what is wrong there."""
     first = fault.lines[0]
     others = f'<div class="gc-muted">{in_code(fault.others)}</div>' if fault.others else ""
-    probably = "probably " if fault.others else ""
     return (
         '<div class="gc-fault" style="margin:0 0 8px;padding:6px 10px">'
-        f'<div class="gc-muted">{probably}{as_html(first.place)}</div>'
+        f'<div class="gc-muted">{fault.probably}{as_html(first.place)}</div>'
         f'<div class="gc-statement"><code>{as_html(first.text)}</code></div>'
         f"<b>{in_code(fault.outcome)}</b>{others}</div>"
     )

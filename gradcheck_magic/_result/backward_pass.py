@@ -52,7 +52,11 @@ class Fault:
     Attributes
     ----------
     lines : tuple of Line
-        The statements one of which is wrong, the most likely first. If there is only one, it is.
+        The statements one of which is wrong, the most likely first. After what may itself be wrong
+        come the statements that it depends on: those that have bound what it reads, and the loops,
+        conditions and calls that it is in.
+    n_likely : int
+        How many of them may themselves be wrong; if it is only one, it is.
     value : str
         What the first wrong statement has bound, such as ``dZ1``; empty if a function returns it.
     inputs : tuple of str
@@ -66,6 +70,7 @@ class Fault:
     """
 
     lines: tuple[Line, ...]
+    n_likely: int
     value: str
     inputs: tuple[str, ...]
     factor: float
@@ -77,9 +82,14 @@ class Fault:
         """The finding in words."""
         first = self.lines[0]
         within = "" if first.place.startswith("line") else "in "
-        start = f"{'probably ' if self.others else ''}{within}{first.place}"
+        start = f"{self.probably}{within}{first.place}"
         parts = [f"{start[0].upper()}{start[1:]}: `{first.text}`.", self.outcome, self.others]
         return " ".join(filter(None, parts))
+
+    @property
+    def probably(self) -> str:
+        """The word for it before the place of the first statement; empty if nothing else may be."""
+        return "probably " if self.n_likely > 1 else ""
 
     @property
     def others(self) -> str:

@@ -132,3 +132,50 @@ def test_an_interrupt_leaves_nothing_moved():
     with pytest.raises(KeyboardInterrupt):
         look()
     assert np.array_equal(data, X)
+
+
+def used_twice(p):
+    h = p["W1"] @ X
+    a = np.tanh(h)
+    first = h[:1] * a[:1]
+    return np.sum(a**2) + np.sum(first)
+
+
+def used_within_a_call(p):
+    """The statement calls a function that uses the same array."""
+    h = p["W1"] @ X
+
+    def squares():
+        return np.sum(h**2)
+
+    p["total"] = squares() + np.sum(np.sin(h))
+    return p["total"]
+
+
+@pytest.mark.parametrize(
+    ("cost", "by_uses"),
+    {
+        "a whole array, and a part of it": (
+            used_twice,
+            lambda h: {"a": (2 * np.tanh(h) + (np.arange(4) == 0)[:, None] * h) / np.cosh(h) ** 2,
+                       "first": np.tanh(h)[:1]},
+        ),
+        "HARD: in a statement, and in what it calls": (
+            used_within_a_call,
+            lambda h: {"p['total']": np.cos(h), "": 2 * h},
+        ),
+    }.values(),
+)  # fmt: skip
+def test_slopes_by_one_use_only(cost, by_uses):
+    """An array is moved only while one statement reads it."""
+    by_use = by_uses(PARAMS["W1"] @ X)
+    with Cost(cost, collect(PARAMS)) as opened:
+        forward = ForwardPass(opened, np.inf)
+        forward.follow()
+        (k,) = [b.index for b in forward.bound if b.label == "h" and not b.is_argument]
+        for name, gradient in by_use.items():
+            (use,) = [use for use in forward.uses(k) if forward.bound[use[1]].label == name]
+            assert forward.size(use) == gradient.size
+            known = forward.slope(k, 0, use[1])
+            expected = float(gradient.ravel() @ direction(gradient.size, 0))
+            assert abs(known.low - expected) <= known.bar + 1e-6 * np.linalg.norm(gradient)

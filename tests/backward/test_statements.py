@@ -26,19 +26,19 @@ def told(source):
         "a name": ("dZ = dA * (1 - A)", [("dZ", (), ["A", "dA"])]),
         "an item by a computed key": (
             "grads['dW' + str(l)] = dZ @ A.T",
-            [("grads['dW' + str(l)]", (), ["A.T", "dZ", "l"])],
+            [("grads['dW' + str(l)]", (), ["A", "dZ", "l"])],
         ),
-        "an attribute": ("self.dW = x.T @ dout", [("self.dW", (), ["dout", "x.T"])]),
+        "an attribute": ("self.dW = x.T @ dout", [("self.dW", (), ["dout", "x"])]),
         "HARD: two at once": (
             "dW, db = dZ @ A.T, dZ.sum(1)",
-            [("dW", (), ["A.T", "dZ"]), ("db", (), ["dZ"])],
+            [("dW", (), ["A", "dZ"]), ("db", (), ["dZ"])],
         ),
         "HARD: two from one call": (
             "dx, dw = backward(dout, cache)",
             [("dx", (), ["cache", "dout"]), ("dw", (), ["cache", "dout"])],
         ),
         "HARD: what it is added to is read": ("dW += dz", [("dW", (), ["dW", "dz"])]),
-        "HARD: a slice": ("dh[:, t] = V.T @ e", [("dh[:, t]", (), ["V.T", "e", "t"])]),
+        "HARD: a slice": ("dh[:, t] = V.T @ e", [("dh[:, t]", (), ["V", "e", "t"])]),
         "HARD: a mask": ("dZ[Z <= 0] = 0", [("dZ[Z <= 0]", (), ["Z"])]),
         "HARD: scattered": (
             "np.add.at(dE, ids, dx)",
@@ -50,16 +50,20 @@ def told(source):
         ),
         "HARD: a dict that is written out": (
             "grads = {'dW': dZ @ A.T, 'db': dZ.sum(1)}",
-            [("grads", ("dW",), ["A.T", "dZ"]), ("grads", ("db",), ["dZ"])],
+            [("grads", ("dW",), ["A", "dZ"]), ("grads", ("db",), ["dZ"])],
         ),
         "HARD: keywords": (
             "grads.update(dW=dZ @ A.T)",
-            [("grads['dW']", (), ["A.T", "dZ"])],
+            [("grads['dW']", (), ["A", "dZ"])],
         ),
         "an item more": ("deltas.append(delta * sp)", [("deltas", (), ["delta", "sp"])]),
-        "a comprehension": (
+        "HARD: the variables of a comprehension are its own": (
             "dWs = [d @ a.T for d, a in zip(ds, As)]",
-            [("dWs", (), ["As", "a", "a.T", "d", "ds"])],
+            [("dWs", (), ["As", "ds"])],
+        ),
+        "HARD: an item by one of them": (
+            "dWs = [d[k] @ a[j].T for k in keys]",
+            [("dWs", (), ["a[j]", "d", "j", "keys"])],
         ),
         "what is printed binds nothing": ("print(dW)", []),
         "nor does a function": ("def f(): pass", []),

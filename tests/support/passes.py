@@ -92,18 +92,19 @@ def passes(names: str = "") -> Iterator[Pass]:
     """Yield the backward passes whose names contain a text."""
     for path in sorted(PASSES.glob("*.py")):
         if names in path.stem:
-            yield _read(path)
+            yield read(path.stem, path.read_text(encoding="utf-8"))
 
 
-def _read(path: Path) -> Pass:
+def read(name: str, text: str) -> Pass:
+    """Return a backward pass, given its text."""
     lines: list[str] = []
     slips: list[Slip] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         if slip := SLIP.fullmatch(line):
             slips.append(Slip(len(lines) - 1, slip["indent"] + slip["text"]))
         else:
             lines.append(line)
-    return Pass(path.stem, lines[0].strip('"'), tuple(lines), tuple(slips))
+    return Pass(name, lines[0].strip('"'), tuple(lines), tuple(slips))
 
 
 def checked(backward: Pass, slip: Slip | None = None, options: str = "") -> GradientCheck:

@@ -1,0 +1,153 @@
+"""What would be a gradient, if it was made from another value than from what it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._backward.again import RETURNED, Again, local_slopes
+from gradcheck_magic._backward.bound import Bound
+from gradcheck_magic._backward.forward import Use
+from gradcheck_magic._backward.match import DIRECTIONS, Backward
+from gradcheck_magic._backward.names import plain
+from gradcheck_magic._backward.nodes import Node, are_parallel, is_natural, needed, order
+
+__all__ = ["Mender"]
+
+Vector = NDArray[np.float64]
+
+# Of statements that make larger arrays, nothing is looked for that would mend them.
+LARGEST_MENDED = 10_000
+
+
+class Other(NamedTuple):
+    """What may stand in place of something in a statement."""
+
+    label: str
+    name: str
+    value: Vector
+
+
+@dataclass(eq=False)
+class Mender:
+    """Looks for what has made the values of a backward pass wrong."""
+
+    backward: Backward
+
+    def mend(self, terminals: Iterable[Node]) -> None:
+        """Find what would be a gradient with another value in place of one that it was made from.
+
+        That may be any value of the forward pass, or a slope of one of its statements.
+        """
+        mended: set[Node] = set()
+        for node in order(needed(terminals)):
+            made_from = [read for read in node.reads if read is not node.before]
+            if mended & set(made_from) or any(read.is_amiss for read in made_from):
+                # What is made from what is wrong need not be looked at.
+                mended.add(node)
+            elif not (node.is_gradient or node.is_operand or node.bound.value.dtype.kind != "f"):
+                self._mend(node)
+                mended |= {node} if node.mended_by else set()
+
+    def _mend(self, node: Node) -> None:
+        targets = self._targets(node)
+        if not targets or not DIRECTIONS <= node.bound.size <= LARGEST_MENDED:
+            return
+        for reads, other, mended in self._changed(node):
+            values = [other.value.reshape(-1), *(read.bound.value for read in node.reads)]
+            is_known = any(are_parallel(value, mended) for value in values)
+            if is_known or len(mended) != node.bound.size:
+                continue
+            # Without one of its terms, a sum is often a part of a gradient.
+            fitting = [use for use in targets if use[1] is None or other.label != "0"]
+            if any(is_natural(self.backward.factor_of(mended, use)) for use in fitting):
+                is_chosen = all(self._is_chosen(read, other, node) for read in reads)
+                node.mended_by, node.instead = [node] if is_chosen else reads, other.label
+                return
+
+    def _is_chosen(self, read: Node, other: Other, node: Node) -> bool:
+        """Return True if a statement should have read something else, rather than what is wrong.
+
+        So it is if what it has read is what its name says, and the right value is called otherwise
+        or was at hand.
+        """
+        is_other = plain(read.bound.name) != plain(other.name)
+        is_at_hand = read.is_operand and self._is_at_hand(other.value, node.bound)
+        return read.bound.is_part or (read.is_same and is_other) or is_at_hand
+
+    def _changed(self, node: Node) -> Iterator[tuple[list[Node], Other, Vector]]:
+        """Yield what a value would be with others in place of what it was made from."""
+        value, before = node.bound.value, node.bound.before
+        if before is not None and before.shape == value.shape:
+            reads = [node.before] if node.before and not node.before.is_gradient else []
+            for other in self.others.get(node.bound.shape, ()) if reads else ():
+                yield reads, other, value - before + other.value.reshape(-1)
+        again = Again.of(node.bound, self.backward.recorded)
+        for text, array in again.arrays if again else ():
+            loads = node.bound.reads.items()
+            read = [k for k, each in loads if text == (each.load.text if each.load else RETURNED)]
+            reads = [each for each in map(self._node_of, read) if each is not None]
+            if again and text in again.changed:
+                reads = [node.before] if node.before else []
+            is_right = any(each.is_gradient for each in reads)
+            for other in () if is_right else self.others.get(array.shape, ()):
+                mended = again.value(text, other.value) if again else None
+                if mended is not None:
+                    yield reads, other, mended
+
+    def _node_of(self, k: int) -> Node | None:
+        """Return the k-th value that was recorded, or what it was called before, if it is there."""
+        while k not in self._by_index:
+            bound = self.backward.recorded[k]
+            if bound.alias_of is None:
+                return None
+            k = max({bound.alias_of, *bound.reads})
+        return self._by_index[k]
+
+    @cached_property
+    def _by_index(self) -> dict[int, Node]:
+        return {node.bound.index: node for node in self.backward.nodes}
+
+    def _is_at_hand(self, value: Vector, bound: Bound) -> bool:
+        """Return True if the function that binds something has bound a value before."""
+        flat = value.reshape(-1)
+        here = [
+            b
+            for b in self.backward.recorded.values()
+            if b.call == bound.call and b.index < bound.index
+        ]
+        return any(np.array_equal(each.value, flat) for each in here)
+
+    def _targets(self, node: Node) -> list[Use]:
+        """Return the arrays and uses whose gradient a value may have been meant to be."""
+        if node.is_misshapen:
+            return []
+        arrays = [*node.named] or [k for read in node.reads for k in read.matched]
+        arrays += (
+            [] if node.named else [i for k in arrays for i in self.backward.forward.operands(k)]
+        )
+        whole: list[Use] = [(k, None) for k in dict.fromkeys(arrays)]
+        of_size = [use for use in whole if self.backward.forward.size(use) == node.bound.size]
+        return [*of_size, *self.backward.uses_of(node)]
+
+    @cached_property
+    def others(self) -> dict[tuple[int, ...], list[Other]]:
+        """What may stand in place of something in a statement, by its shape."""
+        found: dict[tuple[int, ...], list[Other]] = {}
+        for each in self.backward.forward.bound[: self.backward.forward.end + 1]:
+            if each.alias_of is None and each.size > 1 and not each.is_parameter:
+                other = Other(each.label, each.name, each.value.reshape(each.shape))
+                found.setdefault(each.shape, []).append(other)
+        for _, slopes in local_slopes(self.backward.forward.bound):
+            found.setdefault(slopes.shape, []).append(Other("", "", slopes))
+        for node in self.backward.nodes:
+            # A sum may begin with what is not zero.
+            others = found.setdefault(node.bound.shape, [])
+            if not others or others[-1].label != "0":
+                others.append(Other("0", "0", np.zeros(node.bound.shape)))
+        return found
