@@ -110,7 +110,11 @@ class _Search:
         )
         return [
             Suspicion(
-                self.evidence.zeros[0], tuple(statements), (), 0.0, tuple(self.evidence.zeros)
+                self.evidence.zeros[0],
+                tuple(statements),
+                (),
+                0.0,
+                explains=tuple(self.evidence.zeros),
             )
         ]
 
@@ -144,7 +148,8 @@ class _Search:
         bound = [n for n in first.suspects if n.bound.statement is ranked[0]]
         made = [n for n in order(self.evidence.nodes) if set(n.mended_by) & set(bound)]
         told = next((n for n in (*bound, *made) if gradients_read(n)), wrong)
-        return Suspicion(told, ranked, gradients_read(told))
+        is_part = told in self.evidence.incomplete
+        return Suspicion(told, ranked, gradients_read(told), is_part=is_part)
 
     def _shared_input(self, slices: dict[Node, Slice]) -> Node | None:
         """Return a gradient by another array than it is used for, if it explains all by itself.

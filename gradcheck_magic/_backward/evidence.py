@@ -20,13 +20,12 @@ from gradcheck_magic._backward.nodes import (
     are_parallel,
     breaks_a_sum,
     copied,
-    gradients_read,
     is_copy,
     is_natural,
     is_odd,
     same_values,
 )
-from gradcheck_magic._backward.under_test import multiple_of, verdict_of
+from gradcheck_magic._backward.under_test import is_meant_for, multiple_of, verdict_of
 from gradcheck_magic._diagnosis.finding import ANY_NUMBER
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._result.gradient_check import GradientCheck
@@ -90,7 +89,7 @@ class Evidence:
             evidence.wrong.pop(node, None)
         backward.match_uses(evidence.wrong)
         Mender(backward).mend(evidence.wrong)
-        evidence.incomplete = {node for node in evidence.wrong if node.uses}
+        evidence.incomplete |= {node for node in evidence.wrong if node.uses}
         made = [node for node in evidence.nodes if node.bound.alias_of is None]
         evidence.added = {read for n in made for read in n.reads if evidence.adds_part(n, read)}
         for node in evidence.wrong:
@@ -107,15 +106,26 @@ class Evidence:
         for node in [node for node in self.nodes if node.parameter is not None]:
             is_wrong, factor = verdict_of(node, check)
             if is_wrong:
+                is_gradient = bool(node.matched) and is_natural(node.factor)
+                is_part = is_gradient and self._is_by_parameter(node)
                 # The gradient by another array was only given the wrong name.
-                is_other = bool(node.matched) and is_natural(node.factor)
-                wrong = (is_other and backward.hand_on(node)) or node
+                is_meant = node.parameter is not None and is_meant_for(node, node.parameter)
+                is_renamed = is_gradient and not (is_part or is_meant)
+                wrong = (is_renamed and backward.hand_on(node)) or node
                 self.wrong[wrong] = factor
+                self.incomplete |= {wrong} if is_part else set()
                 wrong.factor = math.nan
             elif not math.isnan(factor):
                 node.factor, node.of = 1.0, node.parameter.name if node.parameter else ""
                 right.append(node)
         return right
+
+    def _is_by_parameter(self, node: Node) -> bool:
+        """Return True for the gradient by a value of the parameter, where that is read."""
+        names = self.forward.parameter(node.parameter.name) if node.parameter else []
+        values = [self.forward.bound[k].value for k in names]
+        its = [self.forward.bound[k].value for k in node.matched]
+        return any(np.array_equal(one, other) for one in values for other in its)
 
     def _clear_all(self) -> None:
         """Note which values must be right, as right gradients were made from them."""
@@ -212,8 +222,11 @@ class Evidence:
 
 def _is_left_at_zero(node: Node) -> bool:
     """Return True for a gradient under test to which nothing was added."""
-    is_zero = node.bound.is_zero or not np.any(node.bound.value)
-    return is_zero and node.parameter is not None and not gradients_read(node)
+    if node.parameter is None or np.any(node.bound.value):
+        return False
+    # What was computed from zeros is wrong for another reason.
+    made = [read for read in node.reads if read.bound.value.dtype.kind == "f"]
+    return node.bound.is_zero or all(np.any(read.bound.value) for read in made)
 
 
 def _chosen(node: Node) -> Node:

@@ -95,7 +95,8 @@ class Factors:
         likely = (exact or changes or own[::-1] or region)[0]
         counts = [n.bound.statement for n in self._wrong_counts(region, factor)]
         inputs = gradients_read(likely)
-        rest = [n.bound.statement for n in reversed(region) if n not in exact]
+        is_sure = bool(inputs) and all(node.factor == 1 for node in inputs) and not counts
+        rest = [] if is_sure else [n.bound.statement for n in reversed(region) if n not in exact]
         ranked = tuple(dict.fromkeys([*counts, likely.bound.statement, *rest]))
         return Suspicion(likely, ranked, inputs, factor)
 

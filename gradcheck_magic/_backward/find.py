@@ -19,6 +19,7 @@ from gradcheck_magic._backward.statements import Statement
 from gradcheck_magic._backward.suspicion import Suspicion
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.interrupt import comes_from_handler
+from gradcheck_magic._diagnosis.phrases import signed
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._result.backward_pass import BackwardPass, Fault, Line, Step
 from gradcheck_magic._result.gradient_check import GradientCheck
@@ -29,6 +30,10 @@ __all__ = ["FAILED", "Recording", "backward_pass"]
 # It may take as long as the check before it, but at least this long, in seconds; and longer, if it
 # was asked for.
 LEAST_TIME, TIME_IF_ASKED = 3.0, 20.0
+NOT_COMPUTED = (
+    "The cell does not compute the gradients: if the code that does is put into it, "
+    "the statement that is wrong can be named."
+)
 # The note about a mistake of our own begins like this.
 FAILED = "To find the statement that is wrong has failed"
 # A sentence names at most this many gradients that are right.
@@ -84,10 +89,13 @@ def backward_pass(
     # The user need not hear about an overflow in our own arithmetic.
     with np.errstate(all="ignore"):
         forward.follow()
-        of_cost = [b for b in forward.bound if not (b.is_inside or b.is_parameter)]
-        recorded.append(Recording(of_cost))
+        recorded.append(Recording(forward.bound))
         backward, notes = _with_gradients(recorded, forward, check, pairing)
         if backward is None:
+            # What other libraries compute is not followed.
+            is_numpy = all(parameter.library is None for parameter in pairing.checked)
+            is_elsewhere = len(recorded) > 1 and is_numpy and bool(check.wrong.any())
+            notes += [NOT_COMPUTED] if is_elsewhere and not notes else []
             n_evaluations = cost.n_evaluations - n_before
             return BackwardPass((), (), n_evaluations, tuple(notes)) if notes else None
         found: list[Suspicion] = []
@@ -145,6 +153,8 @@ class _Shown:
         )
         is_made_here = suspicion.wrong.bound.statement is suspicion.statements[0]
         outcome = _outcome(value, inputs, suspicion.factor, is_made_here=is_made_here)
+        if suspicion.is_part:
+            outcome = f"{_named(value)[0]} is right as far as it goes, but a part is missing."
         n_likely = len(suspicion.statements)
         return Fault(lines, n_likely, value, inputs, suspicion.factor, parameters, outcome)
 
@@ -161,16 +171,20 @@ class _Shown:
             yield Step(self.line(bound.statement), bound.label, mark, node.factor, node.of)
 
 
+def _named(value: str) -> tuple[str, str]:
+    """Return what to call a value at the start of a sentence, and within it."""
+    return (f"`{value}`", f"`{value}`") if value else ("What it returns", "what it returns")
+
+
 def _outcome(value: str, inputs: Sequence[str], factor: float, *, is_made_here: bool) -> str:
     """Say what is right and what is wrong at the first wrong statement, or after it."""
-    result = f"`{value}`" if value else "what it returns"
+    at_start, result = _named(value)
     if factor == 0:
-        return f"{result[0].upper()}{result[1:]} is set to 0, and nothing is added to it."
-    by = "" if math.isnan(factor) else f": it is {factor:.4g} times what it should be"
+        return f"{at_start} is set to 0, and nothing is added to it."
+    times = signed(f"{factor:.4g}")
+    by = "" if math.isnan(factor) else f": it is {times} times what it should be"
     if not inputs:
-        return (
-            f"{result[0].upper()}{result[1:]} is the first gradient that is known to be wrong{by}."
-        )
+        return f"{at_start} is the first gradient that is known to be wrong{by}."
     named = listed(inputs[:MOST_INPUTS])
     are = "is" if len(inputs) == 1 else "are"
     if not is_made_here:

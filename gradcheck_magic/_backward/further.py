@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gradcheck_magic._backward.bound import Bound
@@ -10,7 +10,6 @@ from gradcheck_magic._backward.nodes import (
     Node,
     ancestors,
     needed,
-    order,
 )
 from gradcheck_magic._backward.slices import Slices
 from gradcheck_magic._backward.statements import Statement
@@ -36,15 +35,24 @@ class Further:
         nodes |= {n for node in explained for n in self.slices.of(node).found} | needed(explained)
         known = {n.bound.index for n in nodes}
         nodes |= {n for n in before if n.bound.alias_of in known}
-        made = [node.bound for node in order(nodes)[::-1]]
+        here = suspicion.wrong.bound.index
+        nearest = sorted((n.bound for n in nodes), key=lambda bound: abs(bound.index - here))
+        yield from self._and_more([bound for bound in nearest if bound.index <= here])
+        # What comes later only suffers, unless another statement is wrong.
+        later = [bound for bound in nearest if bound.index > here]
+        inputs = [node.bound for node in suspicion.inputs if node not in nodes]
+        yield from self._and_more([*later, *inputs])
+
+    def _and_more(self, made: Sequence[Bound]) -> Iterator[Statement]:
+        """Yield the statements that have made some values, and what these depend on."""
+        found = dict.fromkeys(made)
         for more in (self._read_by(made), self._of_same_variable(made)):
-            made += [each for each in more if each not in made]
-        made += [node.bound for node in suspicion.inputs if node not in nodes]
-        yield from (bound.statement for bound in made)
-        for bound in made:
+            found |= dict.fromkeys(more)
+        yield from (bound.statement for bound in found)
+        for bound in found:
             yield from bound.binders
             yield from bound.statement.heads
-        for bound in made:
+        for bound in found:
             yield from reversed(bound.callers)
 
     def _of_same_variable(self, made: Iterable[Bound]) -> list[Bound]:

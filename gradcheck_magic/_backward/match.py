@@ -49,6 +49,8 @@ class Backward:
         These values.
     recorded : dict
         All that was recorded, by its index.
+    known : Known
+        The values of the forward pass.
     usual : set of float
         The factors of gradients that are arrays, and 1.
     """
@@ -56,6 +58,7 @@ class Backward:
     nodes: list[Node]
     forward: ForwardPass
     recorded: dict[int, Bound]
+    known: Known
     usual: set[float] = field(default_factory=lambda: {1.0})
 
     @classmethod
@@ -67,10 +70,12 @@ class Backward:
         by_index: dict[int, Node] = {}
         owners: dict[int, int] = {}
         for each in bound:
+            if each.is_inside or each.is_parameter:
+                continue
             place = known.place_of(each)
             if place is None or known.is_operand(each, place):
                 node = Node(each, is_operand=place is not None)
-                node.is_other, node.is_same = known.is_other(each), known.is_same(each)
+                node.is_other = known.is_other(each)
                 node.is_known = known.is_known(each)
                 by_index[each.index] = node
             elif each.owner and place >= 0:
@@ -80,7 +85,8 @@ class Backward:
             node.reads = [by_index[r] for r in {*node.bound.reads, *same} if r in by_index]
             sure = {*node.bound.surely, *same}
             node.surely = [read for read in node.reads if read.bound.index in sure]
-        backward = cls(list(by_index.values()), forward, {each.index: each for each in bound})
+        recorded = {each.index: each for each in bound}
+        backward = cls(list(by_index.values()), forward, recorded, known)
         backward._find_parameters(check, pairing)
         backward._name(owners, known)
         return backward
@@ -146,7 +152,9 @@ class Backward:
         by_index = {node.bound.index: node for node in self.nodes}
         for node in self.nodes:
             if node.bound.alias_of in by_index:
-                by_index[node.bound.alias_of].hinted += node.named
+                origin = by_index[node.bound.alias_of]
+                origin.hinted += node.named
+                origin.is_called |= bool(node.named) and not node.bound.is_argument
 
     def match(self, check: GradientCheck) -> None:
         """Find the gradient that each value is; numbers come last, with the factors of arrays."""

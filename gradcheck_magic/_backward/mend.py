@@ -33,6 +33,13 @@ class Other(NamedTuple):
     value: Vector
 
 
+class Instead(NamedTuple):
+    """A value in whose place another one may stand, and by which names it was rightly called."""
+
+    node: Node
+    right_names: frozenset[str]
+
+
 @dataclass(eq=False)
 class Mender:
     """Looks for what has made the values of a backward pass wrong."""
@@ -58,56 +65,59 @@ class Mender:
         targets = self._targets(node)
         if not targets or not DIRECTIONS <= node.bound.size <= LARGEST_MENDED:
             return
-        for reads, other, mended in self._changed(node):
-            values = [other.value.reshape(-1), *(read.bound.value for read in node.reads)]
+        for read, other, mended in self._changed(node):
+            values = [other.value.reshape(-1), *(each.bound.value for each in node.reads)]
             is_known = any(are_parallel(value, mended) for value in values)
             if is_known or len(mended) != node.bound.size:
                 continue
             # Without one of its terms, a sum is often a part of a gradient.
             fitting = [use for use in targets if use[1] is None or other.label != "0"]
             if any(is_natural(self.backward.factor_of(mended, use)) for use in fitting):
-                is_chosen = all(self._is_chosen(read, other, node) for read in reads)
-                node.mended_by, node.instead = [node] if is_chosen else reads, other.label
+                is_chosen = all(self._is_chosen(each, other, node) for each in read)
+                node.mended_by = [node] if is_chosen else [each.node for each in read]
+                node.instead = other.label
                 return
 
-    def _is_chosen(self, read: Node, other: Other, node: Node) -> bool:
+    def _is_chosen(self, read: Instead, other: Other, node: Node) -> bool:
         """Return True if a statement should have read something else, rather than what is wrong.
 
         So it is if what it has read is what its name says, and the right value is called otherwise
         or was at hand.
         """
-        is_other = plain(read.bound.name) != plain(other.name)
-        is_at_hand = read.is_operand and self._is_at_hand(other.value, node.bound)
-        return read.bound.is_part or (read.is_same and is_other) or is_at_hand
+        has_name = bool(read.right_names) and plain(other.name) not in read.right_names
+        is_at_hand = read.node.is_operand and self._is_at_hand(other.value, node.bound)
+        return read.node.bound.is_part or has_name or is_at_hand
 
-    def _changed(self, node: Node) -> Iterator[tuple[list[Node], Other, Vector]]:
+    def _changed(self, node: Node) -> Iterator[tuple[list[Instead], Other, Vector]]:
         """Yield what a value would be with others in place of what it was made from."""
         value, before = node.bound.value, node.bound.before
-        if before is not None and before.shape == value.shape:
-            reads = [node.before] if node.before and not node.before.is_gradient else []
-            for other in self.others.get(node.bound.shape, ()) if reads else ():
-                yield reads, other, value - before + other.value.reshape(-1)
+        was = [Instead(node.before, frozenset())] if node.before else []
+        if before is not None and before.shape == value.shape and not _is_right(was):
+            for other in self.others.get(node.bound.shape, ()) if was else ():
+                yield was, other, value - before + other.value.reshape(-1)
         again = Again.of(node.bound, self.backward.recorded)
         for text, array in again.arrays if again else ():
             loads = node.bound.reads.items()
             read = [k for k, each in loads if text == (each.load.text if each.load else RETURNED)]
-            reads = [each for each in map(self._node_of, read) if each is not None]
+            found = [each for each in map(self._read, read) if each is not None]
             if again and text in again.changed:
-                reads = [node.before] if node.before else []
-            is_right = any(each.is_gradient for each in reads)
-            for other in () if is_right else self.others.get(array.shape, ()):
+                found = was
+            for other in () if _is_right(found) else self.others.get(array.shape, ()):
                 mended = again.value(text, other.value) if again else None
                 if mended is not None:
-                    yield reads, other, mended
+                    yield found, other, mended
 
-    def _node_of(self, k: int) -> Node | None:
+    def _read(self, k: int) -> Instead | None:
         """Return the k-th value that was recorded, or what it was called before, if it is there."""
-        while k not in self._by_index:
+        right = set[str]()
+        while True:
             bound = self.backward.recorded[k]
+            right |= {plain(bound.name)} if self.backward.known.is_same(bound) else set()
+            if k in self._by_index:
+                return Instead(self._by_index[k], frozenset(right))
             if bound.alias_of is None:
                 return None
             k = max({bound.alias_of, *bound.reads})
-        return self._by_index[k]
 
     @cached_property
     def _by_index(self) -> dict[int, Node]:
@@ -151,3 +161,7 @@ class Mender:
             if not others or others[-1].label != "0":
                 others.append(Other("0", "0", np.zeros(node.bound.shape)))
         return found
+
+
+def _is_right(read: list[Instead]) -> bool:
+    return any(each.node.is_gradient for each in read)

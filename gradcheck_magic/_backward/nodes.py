@@ -63,6 +63,8 @@ class Node:
         The arrays of the forward pass whose gradient it should be, by its name.
     hinted : list of int
         Those of its other names.
+    is_called : bool
+        True if a variable has been named after one of these.
     is_misshapen : bool
         True if no array of that name has its size.
     matched : list of int
@@ -71,8 +73,6 @@ class Node:
         True for a value of the forward pass that has the name of another one.
     is_known : bool
         True for a value of the forward pass.
-    is_same : bool
-        True for one that has the same name there.
     is_operand : bool
         True for one that the backward pass has chosen by itself.
     is_final : bool
@@ -103,10 +103,10 @@ class Node:
     named: list[int] = field(default_factory=list)
     matched: list[int] = field(default_factory=list)
     hinted: list[int] = field(default_factory=list)
+    is_called: bool = False
     is_misshapen: bool = False
     is_other: bool = False
     is_known: bool = False
-    is_same: bool = False
     is_operand: bool = False
     is_final: bool = False
     is_odd: bool = False
@@ -130,7 +130,8 @@ class Node:
     def is_amiss(self) -> bool:
         """True if its name says that it should be a gradient, and it is none."""
         is_new = self.bound.alias_of is None and not self.is_operand
-        return bool(self.named or self.is_misshapen) and is_new and not self.is_gradient
+        has_name = bool(self.named) or self.is_called or self.is_misshapen
+        return has_name and is_new and not self.is_gradient
 
     @property
     def has_no_effect(self) -> bool:

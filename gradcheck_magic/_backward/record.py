@@ -238,7 +238,9 @@ class Recorder(StatementTracer):
         if last is not None and last[0] == "attribute" and not path:
             new.owner = id(holder)
             self._owners.append(holder)
-        new.changes = part.changes or (part.is_item and isinstance(holder, np.ndarray))
+        # What a dict has got from another one is the same as before.
+        is_own = not path or part.is_last
+        new.changes = is_own and (part.changes or (part.is_item and isinstance(holder, np.ndarray)))
         k = statement.parts.index(part)
         new.before = call.before[k] if new.changes and k < len(call.before) else None
         new.is_name, new.is_zero = part.is_name, part.is_zero and not new.changes

@@ -25,6 +25,8 @@ class Suspicion:
         The right gradients that it starts from.
     factor : float
         It is this many times what it should be; nan if it is no multiple.
+    is_part : bool
+        True if something is missing: it is the gradient by some uses of an array only.
     explains : tuple of Node
         The gradients of parameters that are wrong because of it.
     further : tuple of Statement
@@ -35,5 +37,6 @@ class Suspicion:
     statements: tuple[Statement, ...]
     inputs: tuple[Node, ...]
     factor: float = math.nan
+    is_part: bool = False
     explains: tuple[Node, ...] = ()
     further: tuple[Statement, ...] = ()

@@ -18,6 +18,7 @@ from gradcheck_magic._result.parameter_check import ParameterCheck
 __all__ = [
     "SAME_TO",
     "TOO_VAGUE",
+    "is_meant_for",
     "is_named",
     "multiple_of",
     "multiples",
@@ -39,6 +40,16 @@ def is_named(node: Node, parameter: ParameterCheck) -> bool:
     """Return True if a value is called the gradient of a parameter, or as the parameter is."""
     name = node.bound.name
     return plain(parameter.name) in {plain(name), *named_after(name)}
+
+
+def is_meant_for(node: Node, parameter: ParameterCheck) -> bool:
+    """Return True if a value is called the gradient of a part of a parameter's name, at least.
+
+    So it is for ``dgamma`` and ``gamma1``, or ``"gamma"`` and ``block0.gamma``.
+    """
+    whole, name = plain(parameter.name), node.bound.name
+    parts = {plain(name), *named_after(name)} - {""}
+    return any(whole.startswith(part) or whole.endswith(part) for part in parts)
 
 
 def part_of(value: Vector, gradient: Vector) -> slice | None:

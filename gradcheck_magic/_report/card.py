@@ -13,6 +13,7 @@ from gradcheck_magic._report.words import (
     NUMBER_COLUMNS,
     Row,
     all_notes,
+    diagnosis_text,
     entry_rows,
     findings,
     footer,
@@ -74,7 +75,10 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
     since = f'<div class="gc-since" style="margin-bottom:6px">{changes}</div>'
     faults = check.backward.faults if check.backward else ()
     diagnoses, reasons = findings(check)
-    told = [(d.sentence, check.entries_behind(d, ENTRIES_ON_CARD)) for d in diagnoses]
+    told = [
+        (diagnosis_text(check, each), check.entries_behind(each, ENTRIES_ON_CARD))
+        for each in diagnoses
+    ]
     told += [(reason, []) for reason in (*reasons, *more_findings(check))]
     notes = "".join(f"<div>{in_code(note)}</div>" for note in all_notes(check))
     return (

@@ -15,6 +15,7 @@ from gradcheck_magic._report.words import (
     NUMBER_COLUMNS,
     Row,
     all_notes,
+    diagnosis_text,
     entry_rows,
     findings,
     footer,
@@ -93,7 +94,8 @@ def _findings(check: GradientCheck, style: TextStyle) -> Iterator[str]:
         yield from style.broken(f"- {style.sentence(fault.sentence)}", "  ")
     diagnoses, reasons = findings(check)
     for diagnosis in diagnoses:
-        yield from style.broken(f"- {style.sentence(diagnosis.sentence)}", "  ")
+        told = diagnosis_text(check, diagnosis)
+        yield from style.broken(f"- {style.sentence(told)}", "  ")
         yield from _entries(check.entries_behind(diagnosis, ENTRIES_IN_TEXT), style)
     for reason in (*reasons, *more_findings(check)):
         yield from style.broken(f"- {style.sentence(reason)}", "  ")

@@ -23,6 +23,7 @@ __all__ = [
     "Row",
     "all_notes",
     "brief",
+    "diagnosis_text",
     "entries_text",
     "entry_rows",
     "findings",
@@ -60,6 +61,8 @@ MANY_ROWS = 20
 FEW_ROWS, MOST_ROWS = 12, 40
 # A card lists at most this many parameters, with those in the fold below its table.
 MOST_LISTED = 100
+# A sentence that says where to look.
+LOOK = re.compile(r"\blook at\b", re.IGNORECASE)
 # At most this many diagnoses are told, and as many reasons: nobody reads thousands.
 MOST_FINDINGS = 12
 # A table shows at most this many values of the backward pass, so many before the first wrong one.
@@ -298,6 +301,19 @@ def findings(check: GradientCheck) -> tuple[Sequence[Diagnosis], Sequence[str]]:
     return check.diagnoses[:MOST_FINDINGS], check.reasons[:MOST_FINDINGS]
 
 
+def diagnosis_text(check: GradientCheck, diagnosis: Diagnosis) -> str:
+    """Return a diagnosis in words; where to look is left out if the statement is named."""
+    faults = check.backward.faults if check.backward else ()
+    explained = {name for fault in faults for name in fault.parameters}
+    if not explained.issuperset(diagnosis.names):
+        return diagnosis.sentence
+    kept, rest = [], diagnosis.sentence
+    while rest:
+        sentence, rest = split_sentences(rest)
+        kept += [] if LOOK.search(sentence) else [sentence]
+    return " ".join(kept)
+
+
 def more_findings(check: GradientCheck) -> Iterator[str]:
     """Yield how many diagnoses and reasons are not told, and where they are."""
     for name, of_kind in (("diagnoses", check.diagnoses), ("reasons", check.reasons)):
@@ -340,5 +356,5 @@ def left_out_text(left_out: Sequence[ParameterCheck]) -> str:
 def split_sentences(text: str) -> tuple[str, str]:
     """Return the first sentence and the rest, which may be empty."""
     # A full stop in code ends no sentence.
-    split = re.fullmatch(r"((?:`[^`]*`|[^`])*?\.) (.*)", text, flags=re.DOTALL)
+    split = re.fullmatch(r"((?:`[^`]*`|[^`])*?[.?]) (.*)", text, flags=re.DOTALL)
     return (split[1], split[2]) if split else (text, "")

@@ -93,11 +93,19 @@ class Fault:
 
     @property
     def others(self) -> str:
-        """Which other statements may be to blame instead, in words; empty if there are none."""
-        told = "; ".join(f"{line.place}: `{line.text}`" for line in self.lines[1 : MOST_OTHERS + 1])
-        more = len(self.lines) - 1 - MOST_OTHERS
-        rest = f"; and {more} more" if more > 0 else ""
-        return f"If that statement is right, look at {told}{rest}." if told else ""
+        """Which other statements may be to blame instead, in words; empty if there are none.
+
+        Of what the statements depend on, only the places are told.
+        """
+        likely, further = self.lines[1 : self.n_likely], self.lines[self.n_likely :]
+        told = [f"{line.place}: `{line.text}`" for line in likely]
+        told += [line.place for line in further]
+        more = len(told) - MOST_OTHERS
+        told = [*told[:MOST_OTHERS], *([f"{more} more"] if more > 0 else [])]
+        if len(told) > 1:
+            told[-1] = f"and {told[-1]}"
+        separator = "; " if likely else ", "
+        return f"If that statement is right, look at {separator.join(told)}." if told else ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 from gradcheck_magic import Verdict, check_gradients
 from gradcheck_magic.errors import GradientCheckFailed
-from tests.support.passes import Slip, checked, passes
+from tests.support.passes import Slip, checked, passes, read
 
 rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(3, 7)), rng.normal(size=(2, 7))
@@ -95,6 +95,28 @@ def test_cost_that_computes_the_gradient():
     assert [line.text for line in fault.lines][:1] == ["dZ1 = dA1 * (1 - A1)"]
     assert fault.n_likely == 1
     assert fault.outcome == "`dA1`, from which it starts, is right; `dZ1` is not."
+
+
+def test_gradients_that_were_computed_before():
+    """Only what the cell itself runs can be followed, and that is said."""
+    source = """
+# %%
+import numpy as np
+
+x = np.arange(3.0)
+W = np.ones(3)
+dW = 2 * W * x
+
+# %% gradcheck -p W -g dW -c "lambda W: np.sum((W * x) ** 2)"
+checked = True
+"""
+    check = checked(read("computed before", '""""""' + source))
+    assert not check.backward.faults
+    (note,) = check.backward.notes
+    assert note == (
+        "The cell does not compute the gradients: if the code that does is put into it, "
+        "the statement that is wrong can be named."
+    )
 
 
 def test_no_trace_function_is_left():

@@ -31,8 +31,17 @@ right = exercise.grads()
 %gradcheck -g right
 """,
     "bug": """
-wrong = exercise.grads(bugs=True)
-%gradcheck -g wrong
+%%gradcheck
+A1, A2, A3 = exercise.forward(params)
+dZ3 = (A3 - exercise.Y) / 3
+dW3, db3 = dZ3 @ A2.T, dZ3.sum(axis=1, keepdims=True)
+dZ2 = (params["W3"].T @ dZ3) * (A2 > 0)
+dW2 = 2 * dZ2 @ A1.T
+db2 = dZ2.sum(axis=1, keepdims=True)
+dZ1 = (params["W2"].T @ dZ2) * (A1 > 0)
+dW1 = dZ1 @ exercise.X.T
+db1 = 4 * dZ1.sum(axis=1, keepdims=True)
+grads = {"dW1": dW1, "db1": db1, "dW2": dW2, "db2": db2, "dW3": dW3, "db3": db3}
 """,
     # The gradient uses 3.14159 for π, which is almost correct.
     "inspect": """
