@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -230,13 +230,14 @@ def _are_same(one: Array | None, other: Array) -> bool:
     return one is not None and one.shape == other.shape and np.allclose(one, other, SAME_AGAIN, 0)
 
 
-def local_slopes(bound: Sequence[Bound]) -> Iterator[tuple[str, Array]]:
+def local_slopes(
+    bound: Iterable[Bound], others: Mapping[int, Bound]
+) -> Iterator[tuple[str, Array]]:
     """Yield the slopes of each statement that computes entry by entry, by each array it reads."""
-    by_index = {each.index: each for each in bound}
     for each in bound:
         if each.alias_of is not None or each.value.dtype.kind != "f" or each.size < 2:  # noqa: PLR2004
             continue
-        again = Again.of(each, by_index)
+        again = Again.of(each, others)
         if again is None:
             continue
         for text, array in again.arrays:

@@ -93,7 +93,7 @@ class ForwardPass:
         key = k, number, user
         if key not in self._slopes:
             self._slopes[key] = None
-            self.is_late = self.is_late or time.perf_counter() > self.until
+            self.is_late = self.is_late or self.is_over
             mover = self._mover(k, user)
             if mover is not None and not self.is_late:
                 along = direction(self.size((k, user)), number)
@@ -121,6 +121,11 @@ class ForwardPass:
         earlier = [i for i in self.made_by(statement) if self.bound[i].ran < ran]
         uses = [u for _, u in self.uses(k) if u is not None and max(earlier, default=-1) < u < user]
         return [u for u in uses if statement in self.bound[u].callers]
+
+    @property
+    def is_over(self) -> bool:
+        """True if the time is over."""
+        return time.perf_counter() > self.until
 
     def _mover(self, k: int, user: int | None) -> Callable[[Vector], Mover] | None:
         """Return what moves the k-th array; None if nothing binds it, or reads it by a name."""

@@ -53,6 +53,8 @@ class Mender:
         """
         mended: set[Node] = set()
         for node in order(needed(terminals)):
+            if self.backward.forward.is_over:
+                break
             made_from = [read for read in node.reads if read is not node.before]
             if mended & set(made_from) or any(read.is_amiss for read in made_from):
                 # What is made from what is wrong need not be looked at.
@@ -149,11 +151,13 @@ class Mender:
     def others(self) -> dict[tuple[int, ...], list[Other]]:
         """What may stand in place of something in a statement, by its shape."""
         found: dict[tuple[int, ...], list[Other]] = {}
-        for each in self.backward.forward.bound[: self.backward.forward.end + 1]:
-            if each.alias_of is None and each.size > 1 and not each.is_parameter:
+        forward = self.backward.forward
+        bound = [b for b in forward.bound[: forward.end + 1] if 1 < b.size <= LARGEST_MENDED]
+        for each in bound:
+            if each.alias_of is None and not each.is_parameter:
                 other = Other(each.label, each.name, each.value.reshape(each.shape))
                 found.setdefault(each.shape, []).append(other)
-        for _, slopes in local_slopes(self.backward.forward.bound):
+        for _, slopes in local_slopes(bound, {each.index: each for each in forward.bound}):
             found.setdefault(slopes.shape, []).append(Other("", "", slopes))
         for node in self.backward.nodes:
             # A sum may begin with what is not zero.

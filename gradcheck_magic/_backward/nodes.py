@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +119,7 @@ class Node:
     mended_by: list[Node] = field(default_factory=list)
     instead: str = ""
 
-    @property
+    @cached_property
     def before(self) -> Node | None:
         """What was there before, if the statement has changed it."""
         if self.bound.before is None:
@@ -222,6 +223,7 @@ def ancestors(node: Node, beyond: Collection[Node] = ()) -> set[Node]:
 
 
 def gradients_read(node: Node) -> tuple[Node, ...]:
+    """Return the gradients that a value was made from."""
     return tuple(read for read in node.reads if read.is_gradient)
 
 
@@ -255,6 +257,7 @@ def is_copy(node: Node) -> bool:
 
 
 def is_renamed(node: Node) -> bool:
+    """Return True for another name of a value, or of an item."""
     return node.bound.alias_of is not None or node.bound.is_name
 
 
