@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._backward.autograd import differentiated
 from gradcheck_magic._backward.find import Recording, backward_pass
 from gradcheck_magic._backward.record import Recorder
 from gradcheck_magic._cost.convention import Convention
@@ -372,7 +373,7 @@ def _check_at(
                 Evidence(pairing, cost, measurement, *judged, diagnoses, stopped), started
             )
             if not stopped and (check.verdict is Verdict.BUG or request.trace):
-                recordings = _recordings(params, names, request, seen)
+                recordings = _recordings(params, names, request, seen, cost)
                 place = seen.place if seen else None
                 backward = backward_pass(
                     check, pairing, cost, recordings, place, is_asked=request.trace
@@ -397,7 +398,7 @@ def _check_at(
 
 
 def _recordings(
-    params: object, names: Names, request: Request, seen: Seen | None
+    params: object, names: Names, request: Request, seen: Seen | None, cost: Cost
 ) -> list[Callable[[], Recording | None]]:
     """Return the ways to a recording of the backward pass, the best first."""
 
@@ -417,7 +418,18 @@ def _recordings(
     def in_cell() -> Recording | None:
         return seen.recording if seen else None
 
-    return [called_again, in_cell]
+    def of_cost() -> Recording | None:
+        if request.grads is not None:
+            return None
+        try:
+            return differentiated(cost)
+        except Exception as error:
+            # It may have freed what it has noted.
+            if comes_from_handler(error):
+                raise
+        return None
+
+    return [called_again, in_cell, of_cost]
 
 
 def _cost_at(

@@ -1,34 +1,42 @@
 """Statements evaluated again, from what they have read, with another value in place of one of it.
 
 If that makes the result right, the statement is, and what it has read is not. Nothing of the user's
-runs: only expressions that call nothing but NumPy's functions are evaluated, with copies.
+runs: only expressions that call nothing but functions of NumPy, torch and JAX are evaluated, with
+copies.
 """
 
 from __future__ import annotations
 
 import ast
-import math
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import CodeType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._backward.arrays import as_array, as_numpy
 from gradcheck_magic._backward.bound import Bound
-from gradcheck_magic._backward.inner import METHODS, NOT_PLAIN, NOT_PURE
+from gradcheck_magic._backward.inner import METHODS, METHODS_OF_TENSORS, NOT_PLAIN, is_pure
 from gradcheck_magic._backward.references import Reference, reference_of
 from gradcheck_magic._backward.statements import Part
+from gradcheck_magic._backward.variants import SPARE, variants_of
 
 __all__ = ["RETURNED", "Again", "local_slopes"]
 
 Array = NDArray[Any]
 
-# The names of modules whose functions only compute.
-MODULES = {"np": np, "numpy": np, "math": math}
+# What modules are called whose functions only compute.
+MODULES = {
+    "np": "numpy", "numpy": "numpy", "math": "math", "torch": "torch", "F": "torch.nn.functional",
+    "jnp": "jax.numpy",
+}  # fmt: skip
+# Functions that are no module's.
+PLAIN_FUNCTIONS = {"abs", "float", "int", "len", "range"}
 # The place of what a function of the user's has returned.
 RETURNED = "()"
 # The name of the function that sets items of a copy.
@@ -41,7 +49,7 @@ SAME_AGAIN = 1e-9
 ENTRYWISE = 1e-5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Expression:
     """An expression in which all that it reads has a name: ``v0``, ``v1``, ...
 
@@ -51,22 +59,30 @@ class _Expression:
         The expression.
     texts : tuple of str
         What it reads, as it is written.
+    tree : ast.expr
+        The same, as a tree.
     """
 
     code: CodeType
     texts: tuple[str, ...]
+    tree: ast.expr
+
+    @cached_property
+    def variants(self) -> list[CodeType]:
+        """The same, with one slip mended each."""
+        return [_code(tree) for tree in variants_of(self.tree)]
 
 
 @lru_cache(maxsize=4096)
 def _expressions_of(part: Part) -> tuple[_Expression, ...]:
     """Return what gives the value of a part: its expression, or the whole array with it put in."""
-    if part.value is None or part.path:
+    if part.value is None:
         return ()
     naming = _Naming()
     try:
         value = naming.visit(deepcopy(part.value))
         found = [_compiled(value, naming)]
-        if part.target is not None and part.target.steps:
+        if part.target is not None and part.target.steps and not part.path:
             found += _put_in(ast.parse(part.target.text, mode="eval").body, value, naming)
     except _NotPureError:
         return ()
@@ -85,12 +101,16 @@ def _put_in(target: ast.expr, value: ast.expr, naming: _Naming) -> Iterator[_Exp
 
 
 def _compiled(tree: ast.expr, naming: _Naming) -> _Expression:
-    whole = ast.fix_missing_locations(ast.Expression(tree))
-    return _Expression(compile(whole, "<again>", "eval"), tuple(naming.texts))
+    return _Expression(_code(tree), tuple(naming.texts), tree)
 
 
-def _put(array: Array, index: Any, value: Any) -> Array:
-    array = np.array(array)
+def _code(tree: ast.expr) -> CodeType:
+    whole = ast.fix_missing_locations(ast.Expression(deepcopy(tree)))
+    return compile(whole, "<again>", "eval")
+
+
+def _put(array: Any, index: Any, value: Any) -> Any:
+    array = array.copy() if isinstance(array, np.ndarray) else array.clone()
     array[index] = value
     return array
 
@@ -125,13 +145,13 @@ class _Naming(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         root, *names = ast.unparse(node.func).split(".")
-        if NOT_PURE & set(names) or any(keyword.arg == "out" for keyword in node.keywords):
+        if not is_pure(names) or any(keyword.arg == "out" for keyword in node.keywords):
             raise _NotPureError
         if isinstance(node.func, ast.Attribute) and root not in MODULES:
-            if node.func.attr not in METHODS:
+            if node.func.attr not in METHODS | METHODS_OF_TENSORS:
                 return self._named(RETURNED)
             node.func.value = self.visit(node.func.value)
-        elif isinstance(node.func, ast.Name):
+        elif isinstance(node.func, ast.Name) and root not in PLAIN_FUNCTIONS:
             if not callable(vars(np).get(root)):
                 return self._named(RETURNED)
             node.func = ast.Attribute(ast.Name("np", ast.Load()), root, ast.Load())
@@ -163,11 +183,14 @@ class Again:
         What it has read.
     changed : frozenset of str
         How that is written which it has changed.
+    read : dict
+        How that is written which it has read, by where it was recorded.
     """
 
     bound: Bound
     values: Mapping[str, Any]
     changed: frozenset[str]
+    read: Mapping[int, str]
     _expression: _Expression
 
     @classmethod
@@ -180,22 +203,23 @@ class Again:
         if not expressions:
             return None
         known: dict[str, Any] = dict(bound.constants)
+        texts: dict[int, str] = {}
         for index, read in bound.reads.items():
             its = others[index]
             text = RETURNED if read.load is None else read.load.text
             if read.path or text in known:
                 continue
             if read.load is None or its.shape == read.shape:
-                known[text] = its.value.reshape(its.shape)[()]
+                known[text], texts[index] = _as_read(its, its.value), text
         changed = frozenset[str]()
         if bound.before is not None and part.target is not None:
             # That of an item is the whole array, unless the item is one by itself.
-            before = bound.before.reshape(bound.shape)[()]
             changed = frozenset(_texts(part.target))
-            known |= dict.fromkeys(changed, before)
+            known |= dict.fromkeys(changed, _as_read(bound, bound.before))
         for each in expressions:
             if all(text in known for text in each.texts):
-                again = cls(bound, {text: known[text] for text in each.texts}, changed, each)
+                values = {text: known[text] for text in each.texts}
+                again = cls(bound, values, changed, texts, each)
                 if _are_same(again.value(), bound.value):
                     return again
         return None
@@ -204,18 +228,61 @@ class Again:
     def arrays(self) -> Iterator[tuple[str, Array]]:
         """The arrays that it has read, by their names."""
         for text, value in self.values.items():
-            if isinstance(value, np.ndarray) and value.dtype.kind in "fb" and value.size > 1:
-                yield text, value
+            array = as_array(value)
+            if array is not None and array.dtype.kind in "fb" and array.size > 1:
+                yield text, array
 
     def value(self, text: str = "", instead: Any = None) -> Array | None:
         """Return its value, flat, perhaps with another value of what it has read."""
-        values = {**self.values, text: instead} if text else self.values
+        value = self.value_with({text: instead} if text else {})
+        return None if value is None else value.reshape(-1)
+
+    def value_with(self, others: Mapping[str, Any]) -> Array | None:
+        """Return its value, in its shape, with other values of what it has read."""
+        alike = {text: _alike(self.values[text], other) for text, other in others.items()}
+        return self._evaluated(self._expression.code, {**self.values, **alike})
+
+    def variants(self, spares: Sequence[Array] | None = None) -> Iterator[Array]:
+        """Yield what it would be, in its shape, with one slip in it mended.
+
+        That is where something was taken for another; or, given values, where one of them is
+        missing.
+        """
+        for code in self._expression.variants:
+            if (SPARE in code.co_names) is (spares is None):
+                continue
+            for spare in [None] if spares is None else spares:
+                value = self._evaluated(code, self.values, {SPARE: spare})
+                # What is missing does not make it larger.
+                if value is not None and (spare is None or value.shape == self.bound.shape):
+                    yield value
+
+    def _evaluated(
+        self, code: CodeType, values: Mapping[str, Any], more: Mapping[str, Any] | None = None
+    ) -> Array | None:
         names = {f"v{k}": values[each] for k, each in enumerate(self._expression.texts)}
+        modules = {name: sys.modules.get(module) for name, module in MODULES.items()}
         try:
-            found = eval(self._expression.code, {**MODULES, PUT: _put}, names)  # noqa: S307 (NumPy only)
-            return np.array(found, float).reshape(-1)
+            found = eval(code, {**modules, PUT: _put, **(more or {})}, names)  # noqa: S307 (they only compute)
+            return np.array(as_numpy(found), float)
         except Exception:  # noqa: BLE001 (what takes the place of a value need not fit)
             return None
+
+
+def _as_read(bound: Bound, value: Array) -> Any:
+    """Return a value as the statement has read it: in its shape, and of its library."""
+    array = value.reshape(bound.shape)[()]
+    return _tensor(array) if bound.is_tensor else array
+
+
+def _alike(value: Any, other: Array) -> Any:
+    """Return another value, of the same library as the first."""
+    return other if isinstance(value, (np.ndarray, np.generic)) else _tensor(other)
+
+
+def _tensor(array: Array) -> Any:
+    torch: Any = sys.modules["torch"]
+    return torch.from_numpy(np.array(array))
 
 
 def _texts(target: Reference) -> Iterator[str]:

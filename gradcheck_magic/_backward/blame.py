@@ -92,6 +92,7 @@ class _Search:
             node
             for node in self.evidence.wrong
             if node is suspicion.wrong
+            or node in suspicion.explains
             or any({n.bound.statement, *n.bound.callers} & statements for n in ancestors(node))
         )
         for node in explained:
@@ -127,6 +128,10 @@ class _Search:
         first = slices[order(slices)[0]]
         if odd := self.factors.unlike_input(first):
             return self.factors.changed_factor(odd)
+        if unused := self._unused(terminals):
+            rest = self.ranks.ranked(first.suspects, first.origins)
+            ranked = tuple(dict.fromkeys([unused.bound.statement, *rest]))
+            return Suspicion(unused, ranked, gradients_read(unused), explains=tuple(terminals))
         if shared := self._shared_input(slices):
             rest = self.ranks.ranked(first.suspects, first.origins)
             ranked = tuple(dict.fromkeys([shared.bound.statement, *rest]))
@@ -140,7 +145,12 @@ class _Search:
         meant = [n for n in likely if n in culprits] or [n for n in within if self._is_meant(n)]
         wrong = meant[0] if meant else order(slices)[0]
         nearest = self.slices.of(wrong)
-        statements = self.ranks.ranked(nearest.suspects, common)
+        # What explains all that is wrong comes first.
+        wrong_ones = {n for part in slices.values() for n in part.suspects if self._is_wrong(n)}
+        origins = ({n.bound.origin for n in ancestors(wrong)} for wrong in wrong_ones)
+        explaining = set(common).intersection(*origins)
+        foremost = self.ranks.ranked(nearest.suspects, [o for o in common if o in explaining])
+        statements = (*foremost, *self.ranks.ranked(nearest.suspects, common))
         is_sure = bool(meant) and self._is_surely_wrong(wrong)
         rest = () if is_sure else self.ranks.ranked(first.suspects, common)
         ranked = tuple(dict.fromkeys([*statements, *rest]))
@@ -165,6 +175,16 @@ class _Search:
             if is_shared and not needed_for & set(node.matched):
                 return [node, *self.slices.taken_for_another(node)][-1]
         return None
+
+    def _unused(self, terminals: Sequence[Node]) -> Node | None:
+        """Return a gradient that a call has returned, and the next one needs, but has never got."""
+        needed_for = {k for node in terminals for k in self._next_to(node)}
+        start = min(node.bound.index for node in terminals)
+        calls = {caller for node in terminals for caller in node.bound.callers}
+        read = {read for node in self.evidence.nodes for read in node.reads}
+        before = (n for n in self.evidence.nodes if n.bound.index < start and n not in read)
+        returned = (n for n in before if n.bound.statement in calls)
+        return next((n for n in returned if n.is_gradient and needed_for & set(n.matched)), None)
 
     def _next_to(self, node: Node) -> set[int]:
         """Return what is computed from a parameter at once."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._backward.arrays import as_array
 from gradcheck_magic._backward.references import Reference
 from gradcheck_magic._backward.statements import Statement
 
@@ -61,7 +62,9 @@ class Bound:
         The values that the statement may have read, by their indices. The path is () for what it
         has read by itself, not in a container.
     constants : dict
-        What else it has read: numbers and strings, by their names.
+        What else it has read, by its name: numbers, strings, and arrays that were bound before.
+    passed_on : tuple of Statement
+        The statement by which a function has returned it that has not made it.
     binders : tuple of Statement
         The statements that have bound what it has read and is not recorded, such as a slice.
     call : int
@@ -99,6 +102,10 @@ class Bound:
         That of the function whose argument it is, if the call itself has computed it.
     is_part : bool
         True for a part of an array, as a statement has read it.
+    is_tensor : bool
+        True for a tensor of torch.
+    is_handed_in : bool
+        True for an argument that a library has computed, unseen.
     is_inside : bool
         True for a value inside an expression.
     is_parameter : bool
@@ -112,6 +119,7 @@ class Bound:
     call: int
     callers: tuple[Statement, ...] = ()
     constants: dict[str, Any] = field(default_factory=dict)
+    passed_on: tuple[Statement, ...] = ()
     binders: tuple[Statement, ...] = ()
     owner: int = 0
     ran: int = 0
@@ -129,6 +137,8 @@ class Bound:
     is_zero: bool = False
     code: CodeType | None = None
     is_part: bool = False
+    is_tensor: bool = False
+    is_handed_in: bool = False
     is_inside: bool = False
     is_parameter: bool = False
 
@@ -169,8 +179,9 @@ class Bound:
 def leaves(value: Any, depth: int = DEPTH) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Yield the arrays and numbers in a value, each with its place in its containers."""
     kind = type(value)
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind in KINDS and value.size:
+    array = as_array(value)
+    if array is not None:
+        if array.dtype.kind in KINDS and array.size:
             yield (), value
     elif kind in {float, int} or isinstance(value, np.number):
         yield (), value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -84,17 +85,22 @@ class Evidence:
             node.reads = [read for read in node.reads if not read.bound.is_zero]
             node.surely = [read for read in node.surely if not read.bound.is_zero]
         right = evidence._sort(backward, check)
+        for node in evidence.nodes:
+            if node.misreturned is not None:
+                evidence.wrong[node], node.factor = node.misreturned[1], math.nan
         evidence.zeros = [n for n in backward.nodes if _is_left_at_zero(n)]
         for node in evidence.zeros:
             evidence.wrong.pop(node, None)
         backward.match_uses(evidence.wrong)
-        Mender(backward).mend(evidence.wrong)
-        evidence.incomplete |= {node for node in evidence.wrong if node.uses}
+        # A multiple of the whole gradient is no part of it.
+        parts = {n for n, factor in evidence.wrong.items() if n.uses and math.isnan(factor)}
+        evidence.incomplete |= parts
         made = [node for node in evidence.nodes if node.bound.alias_of is None]
         evidence.added = {read for n in made for read in n.reads if evidence.adds_part(n, read)}
         for node in evidence.wrong:
             evidence._set_regularization_apart(node, check, pairing)
-        evidence._clear_all()
+        evidence._clear_all(backward.helpers)
+        Mender(backward, evidence.cleared).mend(evidence.wrong)
         evidence._acquit_helpers()
         for node in right:
             evidence.right |= ancestors(node, evidence.odd)
@@ -127,8 +133,11 @@ class Evidence:
         its = [self.forward.bound[k].value for k in node.matched]
         return any(np.array_equal(one, other) for one in values for other in its)
 
-    def _clear_all(self) -> None:
-        """Note which values must be right, as right gradients were made from them."""
+    def _clear_all(self, helpers: Iterable[Node]) -> None:
+        """Note which values must be right, as what is right was made from them."""
+        for node in helpers:
+            self.cleared.add(node)
+            self._clear(node)
         for node in self.nodes:
             if is_natural(-node.factor) and self.is_of_cost(node.bound):
                 # J is computed from what is the opposite of it.
@@ -193,8 +202,15 @@ class Evidence:
         """Return what would make something right, if it was another value."""
         found = {culprit for node in self.nodes for culprit in node.mended_by}
         found |= {n.before for n in self.nodes if n.before and adds_to_what_is_wrong(n)}
+        found |= self._unlike
         wrong = {n for n in self.nodes if n.is_amiss or breaks_a_sum(n)}
         return {_chosen(copied(n)) for n in found if not wrong & set(n.reads)}
+
+    @cached_property
+    def _unlike(self) -> set[Node]:
+        """What is called like a value of the forward pass, and is the first to be another one."""
+        unlike = {node for node in self.nodes if node.is_unlike}
+        return {node for node in unlike if not unlike & (ancestors(node) - {node})}
 
     def arrays_of(self, node: Node) -> AbstractSet[int]:
         """Return the array of the forward pass whose gradient a value should be, if it is clear."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gradcheck_magic._backward.bound import Origin
 from gradcheck_magic._backward.evidence import Evidence
+from gradcheck_magic._backward.names import has_gradient_name
 from gradcheck_magic._backward.nodes import (
     Node,
     ancestors,
@@ -84,11 +85,16 @@ class Factors:
                 return self.changed_factor(odd)
         first = order(multiples)[0]
         factor = multiples[first]
-        regions = [self._scaled_before(n) for n, f in multiples.items() if f == factor]
-        origins = [[n.bound.origin for n in region] for region in regions]
+        regions = {n: self._scaled_before(n) for n in order(multiples) if multiples[n] == factor}
+        origins = [[n.bound.origin for n in region] for region in regions.values()]
         origins.sort(key=lambda each: first.bound.origin not in each)
         common = most_common(origins)
-        region = [n for n in self._scaled_before(first) if n.bound.origin in common] or [first]
+        in_common = {
+            node: [n for n in region if n.bound.origin in common]
+            for node, region in regions.items()
+        }
+        first, region = next(pair for pair in in_common.items() if pair[1])
+        region = [n for n in region if not self._scales_so_elsewhere(n)] or [first]
         changes = [n for n in region if self._changes_factor(n, factor)]
         exact = [n for n in changes if n in self.evidence.wrong or n.factor == factor]
         own = [n for n in region if not (is_renamed(n) or n.is_operand)]
@@ -107,7 +113,8 @@ class Factors:
         } - {1}
         found = []
         for node in nodes:
-            if node.bound.size == 1 and not node.is_gradient:
+            is_count = not (node.is_gradient or has_gradient_name(node.bound))
+            if node.bound.size == 1 and is_count:
                 number = float(node.bound.value[0])
                 found += (
                     [node] if {rounded(number * factor), rounded(number / factor)} & lengths else []
@@ -119,16 +126,21 @@ class Factors:
         found, waiting = {node}, [node]
         while waiting:
             for read in waiting.pop().reads:
-                if (
-                    read not in self.evidence.right
-                    and read not in self.evidence.cleared
-                    and read not in found
-                ):
+                if read not in self.evidence.right and read not in found:
                     found.add(read)
                     waiting.append(read)
         kept = [n for n in found if n is node or not is_handed_on(n)]
         # What is only given another name was made before.
         return sorted(order(kept), key=lambda n: is_renamed(n) or n.is_operand)
+
+    def _scales_so_elsewhere(self, node: Node) -> bool:
+        """Return True if the statement changes the factor in the same way where it goes right."""
+        own = self.evidence.wrong.get(node, node.factor)
+        ratios = {own / read.factor for read in gradients_read(node)}
+        same = self.evidence.went_right.get(node.bound.origin, [])
+        right = [n for n in same if n in self.evidence.right]
+        others = {n.factor / read.factor for n in right for read in gradients_read(n)}
+        return bool(ratios & others)
 
     def _changes_factor(self, node: Node, factor: float) -> bool:
         """Return True if the factors are natural with this statement mended."""

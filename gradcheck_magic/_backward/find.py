@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from gradcheck_magic._backward.bound import Bound
 from gradcheck_magic._backward.forward import ForwardPass
 from gradcheck_magic._backward.match import Backward
 from gradcheck_magic._backward.nodes import Node
+from gradcheck_magic._backward.returned import judge_returned
 from gradcheck_magic._backward.statements import Statement
 from gradcheck_magic._backward.suspicion import Suspicion
 from gradcheck_magic._cost.cost import Cost
@@ -29,7 +31,7 @@ __all__ = ["FAILED", "Recording", "backward_pass"]
 
 # It may take as long as the check before it, but at least this long, in seconds; and longer, if it
 # was asked for.
-LEAST_TIME, TIME_IF_ASKED = 3.0, 20.0
+LEAST_TIME, TIME_IF_ASKED = 8.0, 30.0
 NOT_COMPUTED = (
     "The cell does not compute the gradients: if the code that does is put into it, "
     "the statement that is wrong can be named."
@@ -87,7 +89,8 @@ def backward_pass(
     until = min(cost.deadline, time.perf_counter() + max(least, check.seconds))
     forward = ForwardPass(cost, until)
     # The user need not hear about an overflow in our own arithmetic.
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         forward.follow()
         recorded.append(Recording(forward.bound))
         backward, notes = _with_gradients(recorded, forward, check, pairing)
@@ -101,12 +104,17 @@ def backward_pass(
         found: list[Suspicion] = []
         try:
             backward.match(check)
-            found = [] if forward.is_late else suspicions(backward, check, pairing)
+            is_of_cost = not check.wrong.any() or judge_returned(backward, check)
+            is_judged = is_of_cost and not forward.is_late
+            judged = suspicions(backward, check, pairing) if is_judged else []
+            found = [suspicion for suspicion in judged if suspicion.statements[0].line]
         except Exception as error:
             # The verdict stands, whatever happens here.
             if comes_from_handler(error):
                 raise
             notes.append(f"{FAILED} ({type(error).__name__}: {error}).")
+        if not (found or notes or backward.has_parameters):
+            return None
     if forward.is_late:
         notes.append("There was no time to look at the whole backward pass.")
     shown = _Shown(place or (lambda file: Path(file).name))
@@ -124,7 +132,7 @@ def _with_gradients(
         if recording.obstacle:
             notes.append(f"The cell was not followed to its end: {recording.obstacle}.")
         backward = Backward.of(recording.bound, forward, check, pairing)
-        if any(node.parameter is not None for node in backward.nodes):
+        if backward.has_parameters or forward.custom_calls:
             return backward, notes
     return None, notes
 
@@ -144,8 +152,10 @@ class _Shown:
 
     def fault(self, suspicion: Suspicion) -> Fault:
         """Return a suspicion as plain data, and in words."""
-        statements = *suspicion.statements, *suspicion.further
-        lines = tuple(map(self.line, statements))
+        # What a library computes by itself is no statement of the user's.
+        likely = [statement for statement in suspicion.statements if statement.line]
+        further = [statement for statement in suspicion.further if statement.line]
+        lines = tuple(map(self.line, (*likely, *further)))
         value = suspicion.wrong.bound.label
         inputs = tuple(dict.fromkeys(n.bound.label for n in suspicion.inputs if n.bound.label))
         parameters = tuple(
@@ -155,14 +165,16 @@ class _Shown:
         outcome = _outcome(value, inputs, suspicion.factor, is_made_here=is_made_here)
         if suspicion.is_part:
             outcome = f"{_named(value)[0]} is right as far as it goes, but a part is missing."
-        n_likely = len(suspicion.statements)
-        return Fault(lines, n_likely, value, inputs, suspicion.factor, parameters, outcome)
+        return Fault(lines, len(likely), value, inputs, suspicion.factor, parameters, outcome)
 
     def steps(self, backward: Backward, wrong: Sequence[Node]) -> Iterator[Step]:
         """Yield what the backward pass has bound, without other names for the same."""
         for node in backward.nodes:
             bound = node.bound
+            is_seen = bound.statement.line > 0
             if bound.alias_of is not None or node.is_operand or bound.value.dtype.kind != "f":
+                continue
+            if not is_seen:
                 continue
             mark = "right" if node.is_gradient else "not looked at"
             is_wrong = node in wrong or (node.parameter and not node.is_gradient)

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._backward.arrays import as_array, is_foreign, moved, writable
 from gradcheck_magic._backward.bound import Bound, Read, Run, leaves
+from gradcheck_magic._backward.custom import CustomCall, custom_call
 from gradcheck_magic._backward.inner import inner_of, is_array
 from gradcheck_magic._backward.record import Recorder, bound_value
 from gradcheck_magic._backward.references import Names, Reference, names_in
@@ -65,6 +67,8 @@ class ForwardPass:
         True if there was no time for a slope that was asked for.
     end : int
         The place of J itself: what is bound later is not needed for it.
+    custom_calls : list of CustomCall
+        The calls of custom functions of torch and JAX.
     """
 
     cost: Cost
@@ -73,6 +77,7 @@ class ForwardPass:
     obstacle: str = ""
     end: int = 0
     is_late: bool = False
+    custom_calls: list[CustomCall] = field(default_factory=list)
     _slopes: dict[tuple[int, int, int | None], Estimate | None] = field(default_factory=dict)
 
     def follow(self) -> None:
@@ -80,8 +85,9 @@ class ForwardPass:
         with ForwardRecorder() as recorder:
             for parameter, array in self.cost.buffers():
                 recorder.add_parameter(parameter, array)
-            self.cost.here()
+            self.cost.here(self.cost.own)
         self.bound, self.obstacle = recorder.bound, recorder.obstacle
+        self.custom_calls = recorder.custom_calls
         last = [b.index for b in self.bound if b.size == 1 and b.value[0] == self.cost.value]
         self.end = last[-1] if last else len(self.bound)
 
@@ -284,9 +290,37 @@ class ForwardPass:
             found += [(k, i) for i in reading][:1]
         return found
 
+    def uses_in_call(self, use: Use) -> frozenset[Use]:
+        """Return all uses of an array in the call of a function in which one of them is."""
+        k, user = use
+        call = None if user is None else self.bound[user].call
+        every = self.uses(k) if call else []
+        return frozenset((k, i) for _, i in every if i is not None and self.bound[i].call == call)
+
 
 class ForwardRecorder(Recorder):
-    """A context that also records the values inside the expressions of a forward pass."""
+    """A context that also records the values inside the expressions of a forward pass.
+
+    Attributes
+    ----------
+    custom_calls : list of CustomCall
+        The calls of custom functions of torch and JAX.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.custom_calls: list[CustomCall] = []
+
+    def called(self, call: Call, frame: FrameType) -> None:
+        """Record the arguments of a call; those of a custom function can be moved for it alone."""
+        n_before = len(self.bound)
+        super().called(call, frame)
+        custom = custom_call(call.number, frame) if call.is_callback else None
+        if custom is not None:
+            self.custom_calls.append(custom)
+            for new in self.bound[n_before:]:
+                new.code = frame.f_code
+                new.place = self._n_called[new.code], 0, (new.name,)
 
     def add_parameter(self, name: str, array: NDArray[Any]) -> None:
         """Record a parameter before the function runs."""
@@ -311,7 +345,7 @@ class ForwardRecorder(Recorder):
                     new.is_inside = True
                     new.ran = self._n_ended[statement] + 1
                     new.place = new.ran, number, (WITHIN, k)
-                    self.keep(new, value.copy())
+                    self.keep(new, np.array(as_array(value)))
 
 
 class Mover(StatementTracer):
@@ -362,22 +396,25 @@ class Mover(StatementTracer):
         number, _, (name,) = self._bound.place
         if self._n_ended == number:
             self.stop()
-            leaf = frame.f_locals.get(name)
-            self._move_array(leaf, self._bound.shape)
-            if isinstance(leaf, float):
-                # It is an argument of this call only.
-                names_in(frame).assign(name, type(leaf)(leaf + self._move[0]))
+            # Another one takes its place in this call: it is moved for no one else.
+            names = names_in(frame)
+            leaf = names.get(name)
+            array = as_array(leaf)
+            if isinstance(leaf, float) or (array is not None and array.shape == self._bound.shape):
+                names.assign(name, moved(leaf, self._move))
                 self.has_moved = True
 
     def _move_array(self, leaf: Any, shape: tuple[int, ...]) -> None:
-        if is_array(leaf) and leaf.shape == shape:
-            self._undo = partial(np.copyto, leaf, leaf.copy())
-            leaf += self._move.reshape(leaf.shape)
+        array = writable(leaf)
+        if array is not None and array.shape == shape:
+            self._undo = partial(np.copyto, array, array.copy())
+            array += self._move.reshape(array.shape)
             self.has_moved = True
 
-    def _move_number(self, target: Reference, number: float, names: Names) -> None:
-        self._undo = partial(target.assign, names, number)
-        target.assign(names, type(number)(number + self._move[0]))
+    def _move_value(self, target: Reference, value: Any, names: Names) -> None:
+        """Move what cannot be changed in place: another one takes its place."""
+        self._undo = partial(target.assign, names, value)
+        target.assign(names, moved(value, self._move))
         self.has_moved = True
 
     @property
@@ -393,7 +430,7 @@ class Mover(StatementTracer):
         if inner is not None:
 
             def hook(k: int, value: Any) -> Any:
-                return value + self._move.reshape(value.shape) if k == path[1] else value
+                return moved(value, self._move) if k == path[1] else value
 
             self._instead = inner.evaluated(frame, hook)
 
@@ -413,8 +450,9 @@ class Mover(StatementTracer):
             return
         leaf = dict(leaves(bound_value(part, names, returned))).get(path)
         self._move_array(leaf, bound.shape)
-        if isinstance(leaf, float) and part.target is not None and not (path or part.path):
-            self._move_number(part.target, leaf, names)
+        is_value = isinstance(leaf, float) or is_foreign(leaf)
+        if is_value and not self.has_moved and part.target is not None and not (path or part.path):
+            self._move_value(part.target, leaf, names)
 
     def _replace(self, value: Any, frame: FrameType, names: Names) -> None:
         """Give an array or a number the value that the statement would have bound."""
@@ -428,10 +466,15 @@ class Mover(StatementTracer):
             elif above is not None and is_in_library(above.f_code.co_filename):
                 # It is what the cost itself returns.
                 self.cost = float(instead)
-        if is_array(value) and isinstance(instead, np.ndarray) and instead.shape == value.shape:
-            before = value.copy()
-            self._undo = partial(np.copyto, value, before)
-            np.copyto(value, instead)
+        array, other = writable(value), as_array(instead)
+        if array is not None and other is not None and other.shape == array.shape:
+            before = array.copy()
+            self._undo = partial(np.copyto, array, before)
+            np.copyto(array, other)
+            self.has_moved = True
+        elif array is None and target is not None and is_foreign(instead):
+            self._undo = partial(target.assign, names, value)
+            target.assign(names, instead)
             self.has_moved = True
 
 
@@ -461,8 +504,9 @@ class UseMover(Mover):
         names = names_in(frame)
         leaf = dict(leaves(load.value_in(names))).get(path)
         self._move_array(leaf, self._read.shape)
-        if isinstance(leaf, float) and not path:
-            self._move_number(load, leaf, names)
+        is_value = isinstance(leaf, float) or is_foreign(leaf)
+        if is_value and not (self.has_moved or path):
+            self._move_value(load, leaf, names)
 
     def ended(self, call: Call, frame: FrameType, returned: Any) -> None:  # noqa: ARG002 (ditto)
         """Put the value back, now that it was read."""

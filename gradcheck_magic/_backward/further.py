@@ -53,7 +53,9 @@ class Further:
             yield from bound.binders
             yield from bound.statement.heads
         for bound in found:
-            yield from reversed(bound.callers)
+            for caller in reversed(bound.callers):
+                yield caller
+                yield from caller.heads
 
     def _of_same_variable(self, made: Iterable[Bound]) -> list[Bound]:
         """Return what was bound to, or put into, the same variables."""

@@ -97,13 +97,16 @@ class Known:
         It may be another one than was meant, if the forward pass has several of this name, or if
         the backward pass has computed it once more.
         """
+        if self.is_unlike(bound):
+            return True
         if place < 0 or bound.is_argument or bound.value.dtype.kind != "f":
             return False
         if self.forward.bound[place].statement is bound.statement:
             return False
         named = self.by_name.get(plain(bound.name), ())
-        is_new = bound.alias_of is None and bound.is_own
-        return is_new or len({self.forward.origin(k) for k in named}) != 1
+        if len({self.forward.origin(k) for k in named}) != 1:
+            return True
+        return bound.alias_of is None and bound.is_own and not self.is_same(bound)
 
     def is_known(self, bound: Bound) -> bool:
         """Return True for a value that another statement has bound in the forward pass."""
@@ -123,6 +126,15 @@ class Known:
         is_renamed = bound.alias_of is not None and bound.is_name and is_variable
         has_name = bool(named) and not bound.is_part
         return has_name and bool(same or is_renamed) and not same & set(named)
+
+    def is_unlike(self, bound: Bound) -> bool:
+        """Return True for what is called like one value of the forward pass, and is another one."""
+        named = {self.forward.origin(k) for k in self.by_exact_name.get(bound.name, ())}
+        is_new = bound.is_own and bound.value.dtype.kind == "f"
+        if not (is_new and len(named) == 1 and bound.label.isidentifier()):
+            return False
+        its = self.forward.bound[named.pop()]
+        return its.shape == bound.shape and not _are_close(its.value, bound.value)
 
 
 def _product(known: tuple[float, int, Vector]) -> float:

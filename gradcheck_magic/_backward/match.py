@@ -51,6 +51,8 @@ class Backward:
         All that was recorded, by its index.
     known : Known
         The values of the forward pass.
+    helpers : list of Node
+        Values from which values of the forward pass were made: they are right.
     usual : set of float
         The factors of gradients that are arrays, and 1.
     """
@@ -59,6 +61,7 @@ class Backward:
     forward: ForwardPass
     recorded: dict[int, Bound]
     known: Known
+    helpers: list[Node] = field(default_factory=list)
     usual: set[float] = field(default_factory=lambda: {1.0})
 
     @classmethod
@@ -69,27 +72,42 @@ class Backward:
         known = Known(forward, pairing)
         by_index: dict[int, Node] = {}
         owners: dict[int, int] = {}
+        helpers: dict[int, None] = {}
+        places: dict[int, int] = {}
         for each in bound:
             if each.is_inside or each.is_parameter:
                 continue
             place = known.place_of(each)
+            if place is not None and place >= 0:
+                places[each.index] = place
             if place is None or known.is_operand(each, place):
                 node = Node(each, is_operand=place is not None)
                 node.is_other = known.is_other(each)
                 node.is_known = known.is_known(each)
+                node.is_unlike = known.is_unlike(each)
                 by_index[each.index] = node
-            elif each.owner and place >= 0:
+                continue
+            # What only has another name may have been chosen wrongly.
+            helpers |= dict.fromkeys(each.surely if each.alias_of is None else ())
+            if each.owner and place >= 0:
                 owners[each.owner] = place
         for node in by_index.values():
             same = () if node.bound.alias_of is None else (node.bound.alias_of,)
             node.reads = [by_index[r] for r in {*node.bound.reads, *same} if r in by_index]
             sure = {*node.bound.surely, *same}
             node.surely = [read for read in node.reads if read.bound.index in sure]
+            node.beside = [places[r] for r in node.bound.reads if r in places]
         recorded = {each.index: each for each in bound}
         backward = cls(list(by_index.values()), forward, recorded, known)
+        backward.helpers = [by_index[k] for k in helpers if k in by_index]
         backward._find_parameters(check, pairing)
         backward._name(owners, known)
         return backward
+
+    @property
+    def has_parameters(self) -> bool:
+        """True if it has gradients under test."""
+        return any(node.parameter is not None for node in self.nodes)
 
     def _find_parameters(self, check: GradientCheck, pairing: Pairing) -> None:
         """Find the gradients under test among the values: the last of each."""
@@ -172,13 +190,15 @@ class Backward:
 
         Of several, that counts which needs no odd factor: x and −x have opposite gradients.
         """
-        is_given = node.bound.is_argument and not node.reads
+        is_given = node.bound.is_argument and not (node.reads or node.bound.code)
         is_chosen = node.is_operand and node.bound.alias_of is not None
-        if is_chosen or is_given or node.bound.value.dtype.kind != "f":
+        if is_chosen or is_given or node.is_unlike or node.bound.value.dtype.kind != "f":
             return
         for k in dict.fromkeys(self._candidates(node)):
-            has_name = not node.named or set(node.named) & set(node.matched)
-            if is_natural(node.factor) and has_name:
+            has_name = bool(set(node.named) & set(node.matched))
+            if has_name and k not in node.named:
+                return
+            if is_natural(node.factor) and (has_name or not node.named):
                 return
             factor = self.factor_of(node.bound.value, (k, None))
             if not math.isnan(factor):
@@ -192,7 +212,12 @@ class Backward:
         Where an array is used several times, people add up what comes from each of its uses.
         """
         for node in order(needed(terminals)):
-            if not (node.is_gradient or node.is_operand or node.bound.value.dtype.kind != "f"):
+            its = next((r for r in node.reads if r.bound.index == node.bound.alias_of), None)
+            if node.is_gradient or node.is_operand or node.bound.value.dtype.kind != "f":
+                continue
+            if its is not None and its.uses and not node.bound.is_part:
+                node.factor, node.uses, node.of = its.factor, its.uses, its.of
+            else:
                 self._match_uses(node)
 
     def _match_uses(self, node: Node) -> None:
@@ -200,7 +225,8 @@ class Backward:
         terms = [read for read in node.reads if node.adds(read)]
         for use in uses:
             others = frozenset[Use]().union(*(self._uses_by(term, use[0]) for term in terms))
-            for each in {frozenset({use}), others, others | {use}} - {frozenset()}:
+            together = self.forward.uses_in_call(use)
+            for each in {frozenset({use}), others, others | {use}, together} - {frozenset()}:
                 factor = self.factor_of(node.bound.value, *each)
                 if not math.isnan(factor):
                     node.factor, node.uses = factor, each
@@ -254,6 +280,8 @@ class Backward:
         for read in node.reads:
             for k in read.matched:
                 likely += [k, *self.forward.operands(k)]
+        for k in node.beside:
+            likely += [k, *self.forward.consumers(k), *self.forward.operands(k)]
         yield from (k for k in likely if self.forward.bound[k].size == size)
         after = max(
             (k for read in node.reads for k in read.matched), default=len(self.forward.bound)
@@ -297,7 +325,9 @@ class Backward:
         """Return c if a value is c times the gradient of J by some uses; nan if it is not."""
         size = len(value)
         slopes, bars, products = [], [], []
-        lengths = float(np.linalg.norm(value)) or 1.0
+        length = float(np.linalg.norm(value)) or 1.0
+        if not math.isfinite(length):
+            return math.nan
         for number in range(min(DIRECTIONS, size)):
             product = float(value @ direction(size, number))
             known = [self.forward.slope(k, number, user) for k, user in uses]
@@ -306,11 +336,14 @@ class Backward:
             slopes.append(math.fsum(each.low for each in known if each))
             bars.append(math.fsum(each.bar for each in known if each))
             products.append(product)
-            if number and not self._agree(products, slopes, bars, lengths, value):
+            if number and not self._agree(products, slopes, bars, length, value):
                 return math.nan
-        if not self._agree(products, slopes, bars, lengths, value):
+        if not self._agree(products, slopes, bars, length, value):
             return math.nan
-        return rounded(_fitted(products, slopes))
+        factor = _fitted(products, slopes)
+        # In single precision, a slope is not known as well as a factor can be told.
+        is_one = abs(abs(factor) - 1) <= CLEAR * max(bars) / math.hypot(*slopes)
+        return math.copysign(1.0, factor) if is_one else rounded(factor)
 
     def _agree(
         self,

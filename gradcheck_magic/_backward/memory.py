@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._backward.arrays import as_array, memory_of
 from gradcheck_magic._backward.bound import MOST_ITEMS
 
 __all__ = ["Memory"]
@@ -34,44 +35,42 @@ class Memory:
 
     def add(self, leaf: Any, index: int) -> None:
         """Remember an array, or a number that is an object of its own."""
-        if isinstance(leaf, np.ndarray):
-            self._views.setdefault(id(_root(leaf)), []).append((leaf, index))
+        array = as_array(leaf)
+        if array is not None:
+            self._views.setdefault(memory_of(array)[0], []).append((array, index))
         elif not isinstance(leaf, int):
             self._numbers[id(leaf)] = leaf, index
 
     def where(self, leaf: Any) -> Iterator[int]:
         """Yield what was recorded of an array, the latest first; of its memory, if it is a view."""
-        if not isinstance(leaf, np.ndarray):
+        array = as_array(leaf)
+        if array is None:
             known = self._numbers.get(id(leaf))
             if known is not None and known[0] is leaf:
                 yield known[1]
             return
-        for view, index in reversed(self._views.get(id(_root(leaf)), [])[-MOST_ITEMS:]):
-            if _is_same_view(view, leaf) or view.size >= _root(leaf).size:
+        memory, n_bytes = memory_of(array)
+        for view, index in reversed(self._views.get(memory, [])[-MOST_ITEMS:]):
+            if _is_same_view(view, array) or view.nbytes >= n_bytes:
                 yield index
                 return
-            if _overlap(view, leaf):
+            if _overlap(view, array):
                 yield index
 
     def index_of(self, leaf: Any) -> int | None:
         """Return where this very array or number was recorded, if it was not changed since."""
-        if isinstance(leaf, np.ndarray):
+        array = as_array(leaf)
+        if array is not None:
             # What was recorded of a part of it later has changed it.
-            views = reversed(self._views.get(id(_root(leaf)), []))
-            last = next(((view, k) for view, k in views if _overlap(view, leaf)), None)
-            return last[1] if last is not None and _is_same_view(last[0], leaf) else None
+            views = reversed(self._views.get(memory_of(array)[0], []))
+            last = next(((view, k) for view, k in views if _overlap(view, array)), None)
+            return last[1] if last is not None and _is_same_view(last[0], array) else None
         return next(self.where(leaf), None)
 
     def overlapping(self, leaf: Array) -> set[int]:
         """Return what was recorded of the memory of an array."""
-        views = self._views.get(id(_root(leaf)), ())
+        views = self._views.get(memory_of(leaf)[0], ())
         return {index for view, index in views if _overlap(view, leaf)}
-
-
-def _root(array: Array) -> Array:
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
 
 
 def _is_same_view(one: Array, other: Array) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +18,16 @@ from gradcheck_magic._backward.forward import Use
 from gradcheck_magic._backward.match import DIRECTIONS, Backward
 from gradcheck_magic._backward.names import plain
 from gradcheck_magic._backward.nodes import Node, are_parallel, is_natural, needed, order
+from gradcheck_magic._backward.rewrite import LARGEST_MENDED, Rewriter
 
 __all__ = ["Mender"]
 
 Vector = NDArray[np.float64]
 
-# Of statements that make larger arrays, nothing is looked for that would mend them.
-LARGEST_MENDED = 10_000
+# A statement goes back at most so many steps of the forward pass.
+FURTHEST_OPERAND = 2
+# Slopes that differ by at most this part are the same.
+SAME_SLOPE = 1e-5
 
 
 class Other(NamedTuple):
@@ -42,31 +47,44 @@ class Instead(NamedTuple):
 
 @dataclass(eq=False)
 class Mender:
-    """Looks for what has made the values of a backward pass wrong."""
+    """Looks for what has made the values of a backward pass wrong.
+
+    Attributes
+    ----------
+    cleared : set of Node
+        What is known to be right.
+    """
 
     backward: Backward
+    cleared: AbstractSet[Node]
 
     def mend(self, terminals: Iterable[Node]) -> None:
         """Find what would be a gradient with another value in place of one that it was made from.
 
         That may be any value of the forward pass, or a slope of one of its statements.
         """
-        mended: set[Node] = set()
+        # What is made from what is mended, or is wrong by its name, need not be looked at.
+        mended, amiss = set[Node](), set[Node]()
         for node in order(needed(terminals)):
             if self.backward.forward.is_over:
                 break
             made_from = [read for read in node.reads if read is not node.before]
-            if mended & set(made_from) or any(read.is_amiss for read in made_from):
-                # What is made from what is wrong need not be looked at.
+            is_scaled = any(read.is_gradient and not is_natural(read.factor) for read in made_from)
+            is_amiss = any(read.is_amiss or read in amiss for read in made_from)
+            if mended & set(node.reads):
                 mended.add(node)
+            elif is_scaled or is_amiss:
+                amiss.add(node)
             elif not (node.is_gradient or node.is_operand or node.bound.value.dtype.kind != "f"):
-                self._mend(node)
+                targets = self._targets(node)
+                if targets and DIRECTIONS <= node.bound.size <= LARGEST_MENDED:
+                    self._mend(node, targets)
+                    if not node.mended_by:
+                        is_right = partial(self._is_meant, node, targets)
+                        node.mended_by = self._rewriter.culprits(node, is_right)
                 mended |= {node} if node.mended_by else set()
 
-    def _mend(self, node: Node) -> None:
-        targets = self._targets(node)
-        if not targets or not DIRECTIONS <= node.bound.size <= LARGEST_MENDED:
-            return
+    def _mend(self, node: Node, targets: Sequence[Use]) -> None:
         for read, other, mended in self._changed(node):
             values = [other.value.reshape(-1), *(each.bound.value for each in node.reads)]
             is_known = any(are_parallel(value, mended) for value in values)
@@ -75,10 +93,22 @@ class Mender:
             # Without one of its terms, a sum is often a part of a gradient.
             fitting = [use for use in targets if use[1] is None or other.label != "0"]
             if any(is_natural(self.backward.factor_of(mended, use)) for use in fitting):
-                is_chosen = all(self._is_chosen(each, other, node) for each in read)
-                node.mended_by = [node] if is_chosen else [each.node for each in read]
-                node.instead = other.label
+                if all(self._is_chosen(each, other, node) for each in read):
+                    node.mended_by = [node]
+                    return
+                is_right = partial(_are_same, other.value.reshape(-1))
+                wrong = [each.node for each in read]
+                before = [c for n in wrong for c in self._rewriter.culprits(n, is_right)]
+                node.mended_by = wrong if set(wrong) & set(before) else before or wrong
                 return
+
+    def _is_meant(self, node: Node, targets: Sequence[Use], value: Vector) -> bool:
+        """Return True if what a value might be is one of some gradients, and that is news."""
+        whole = [use for use in targets if use[1] is None]
+        if not any(is_natural(self.backward.factor_of(value, use)) for use in whole):
+            return False
+        gradients = (n.bound.value for n in self.backward.nodes if n.is_gradient)
+        return not any(are_parallel(one, value) for one in (node.bound.value, *gradients))
 
     def _is_chosen(self, read: Instead, other: Other, node: Node) -> bool:
         """Return True if a statement should have read something else, rather than what is wrong.
@@ -139,13 +169,18 @@ class Mender:
         """Return the arrays and uses whose gradient a value may have been meant to be."""
         if node.is_misshapen:
             return []
+        if node.misreturned is not None:
+            return [(node.misreturned[0], None)]
         arrays = [*node.named] or [k for read in node.reads for k in read.matched]
-        arrays += (
-            [] if node.named else [i for k in arrays for i in self.backward.forward.operands(k)]
-        )
+        for _ in range(0 if node.named else FURTHEST_OPERAND):
+            arrays += [i for k in arrays for i in self.backward.forward.operands(k)]
         whole: list[Use] = [(k, None) for k in dict.fromkeys(arrays)]
         of_size = [use for use in whole if self.backward.forward.size(use) == node.bound.size]
         return [*of_size, *self.backward.uses_of(node)]
+
+    @cached_property
+    def _rewriter(self) -> Rewriter:
+        return Rewriter(self.backward, self.cleared)
 
     @cached_property
     def others(self) -> dict[tuple[int, ...], list[Other]]:
@@ -165,6 +200,12 @@ class Mender:
             if not others or others[-1].label != "0":
                 others.append(Other("0", "0", np.zeros(node.bound.shape)))
         return found
+
+
+def _are_same(one: Vector, other: Vector) -> bool:
+    """Return True if two values are the same, as far as local slopes are known."""
+    off = float(np.linalg.norm(one - other)) if len(one) == len(other) else math.inf
+    return off <= SAME_SLOPE * float(np.linalg.norm(one))
 
 
 def _is_right(read: list[Instead]) -> bool:

@@ -42,8 +42,8 @@ Vector = NDArray[np.float64]
 
 # Larger factors, and smaller ones than its inverse, are none.
 LARGEST_FACTOR = 1e9
-# A value is a multiple of another one if it agrees to this part.
-PARALLEL = 1e-9
+# A value is a multiple of another one if it agrees to this part; its cosine is larger than this.
+PARALLEL, ALMOST_PARALLEL = 1e-9, 0.999
 
 
 @dataclass(eq=False)
@@ -56,6 +56,8 @@ class Node:
         The values that it was made from, without those of the forward pass.
     surely : list of Node
         Those among them that were read by themselves.
+    beside : list of int
+        The values of the forward pass that it was made from.
     factor : float
         It is this many times a gradient; nan if it is none that is known.
     of : str
@@ -72,6 +74,8 @@ class Node:
         Those whose gradient it is, but for a factor.
     is_other : bool
         True for a value of the forward pass that has the name of another one.
+    is_unlike : bool
+        True for what is called like a value of the forward pass, and is another one.
     is_known : bool
         True for a value of the forward pass.
     is_operand : bool
@@ -80,6 +84,9 @@ class Node:
         True for the gradient under test of a parameter, or another name for it.
     is_odd : bool
         True if its factor is not that of what it was made from, as nobody wants.
+    misreturned : (int, float), optional
+        If a custom function has returned it, and it is not the gradient that it must be: the array
+        of that, and how many times that it is; nan if it is no multiple.
     parameter : ParameterCheck, optional
         The parameter whose gradient under test it is.
     part : slice
@@ -92,13 +99,12 @@ class Node:
         That use.
     mended_by : list of Node
         The values that have made it wrong: with others in their place, it would be a gradient.
-    instead : str
-        What should stand in their place, if that has a name.
     """
 
     bound: Bound
     reads: list[Node] = field(default_factory=list)
     surely: list[Node] = field(default_factory=list)
+    beside: list[int] = field(default_factory=list)
     factor: float = math.nan
     of: str = ""
     named: list[int] = field(default_factory=list)
@@ -107,17 +113,18 @@ class Node:
     is_called: bool = False
     is_misshapen: bool = False
     is_other: bool = False
+    is_unlike: bool = False
     is_known: bool = False
     is_operand: bool = False
     is_final: bool = False
     is_odd: bool = False
+    misreturned: tuple[int, float] | None = None
     parameter: ParameterCheck | None = None
     part: slice = field(default_factory=lambda: slice(None))
     uses: frozenset[Use] = frozenset()
     added: float = math.nan
     added_use: Use | None = None
     mended_by: list[Node] = field(default_factory=list)
-    instead: str = ""
 
     @cached_property
     def before(self) -> Node | None:
@@ -174,8 +181,11 @@ def are_parallel(one: Vector, other: Vector) -> bool:
     """Return True if the second value is a multiple of the first."""
     if len(one) != len(other) or len(one) == 1 or "f" not in one.dtype.kind + other.dtype.kind:
         return False
-    square = float(one @ one)
-    factor = float(one @ other) / square if square else 0.0
+    square, product = float(one @ one), float(one @ other)
+    # `np.allclose` takes ten times as long.
+    if abs(product) < ALMOST_PARALLEL * math.sqrt(square * float(other @ other)):
+        return False
+    factor = product / square if square else 0.0
     return bool(np.allclose(other, factor * one, rtol=PARALLEL, atol=0))
 
 
@@ -268,7 +278,8 @@ def is_handed_on(node: Node) -> bool:
         # What was given to it had the wrong name already.
         return any(read.is_misnamed for read in node.reads)
     is_passed_on = bound.is_argument or bound.is_part or not bound.is_name
-    return bound.alias_of is not None and is_passed_on
+    is_alias = bound.alias_of is not None and node.misreturned is None
+    return bound.is_handed_in or (is_alias and is_passed_on)
 
 
 def is_right_in_itself(node: Node) -> bool:

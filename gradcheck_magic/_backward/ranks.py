@@ -28,9 +28,9 @@ class Ranks:
 
         Those are in common to what is wrong; then come loops and calls that may be wrong instead.
         """
-        # What is missing in a sum is missing where the sum begins, or where it is renamed.
+        # What is missing in a sum is missing where it is added up, where it begins, or is renamed.
         incomplete = [n for n in suspects if n in self.evidence.incomplete]
-        incomplete.sort(key=lambda n: not n.bound.is_name)
+        incomplete.sort(key=lambda n: (not _adds_up(n), not n.bound.is_name))
         sums = [n.bound.origin for n in incomplete]
         likely = [*sums, *(n.bound.origin for n in reversed(suspects))]
         levels = self._levels(suspects) | dict.fromkeys(sums, 0)
@@ -41,7 +41,11 @@ class Ranks:
         callers = [caller for node in concerned for caller in self._callers(node)]
         loops = [o[0].loop for o in common if likely.count(o) > 1]
         missing = [o[0].loop for o in sums if sums.count(o) > 1]
-        statements = [*missing, *special, *(o[0] for o in ranked), *callers, *loops]
+        # It may have been left out where a part of it was returned, last of all.
+        parts = {n.bound.index for n in incomplete}
+        names = [n.bound for n in reversed(self.evidence.nodes) if n.bound.alias_of in parts]
+        passed_on = [statement for each in names for statement in each.passed_on]
+        statements = [*missing, *passed_on, *special, *(o[0] for o in ranked), *callers, *loops]
         return tuple(dict.fromkeys(filter(None, statements)))
 
     def _levels(self, suspects: Sequence[Node]) -> dict[Origin, int]:
@@ -82,3 +86,9 @@ class Ranks:
             if caller.in_branch and caller not in right:
                 found += [caller, *filter(None, [above])]
         return found
+
+
+def _adds_up(node: Node) -> bool:
+    """Return True if parts of a gradient are added up."""
+    terms = [read for read in node.reads if read.uses and node.adds(read)]
+    return node.bound.alias_of is None and len(terms) > 1

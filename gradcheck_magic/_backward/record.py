@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._backward.arrays import as_array, as_numpy, is_foreign, is_tensor
 from gradcheck_magic._backward.bound import KINDS, Bound, Read, Reads, leaves
+from gradcheck_magic._backward.custom import is_called_by_library
 from gradcheck_magic._backward.memory import Memory
 from gradcheck_magic._backward.references import NOWHERE, Names, Reference, names_in
+from gradcheck_magic._backward.sources import Source
 from gradcheck_magic._backward.statements import Part, Statement
 from gradcheck_magic._backward.trace import Call, StatementTracer
 
@@ -37,6 +40,9 @@ ALLOWANCE = 0.05
 COPIED_PER_SECOND = 1e9
 TOO_SLOW = "to record all that it binds would slow it down; %%gradcheck --trace takes that time"
 
+# What calls the functions that no statement of the user's calls.
+LIBRARY = Statement("", 0, 0, "", "", ())
+
 
 class Recorder(StatementTracer):
     """A context that records what the user's code binds.
@@ -58,11 +64,13 @@ class Recorder(StatementTracer):
         self.bound: list[Bound] = []
         self.memory = Memory()
         self._share = share
+        self._library = Call(Source(), 0, statement=LIBRARY)
         self._last: dict[tuple[int, str], int] = {}
         self._renamed: dict[tuple[int, int], int] = {}
         self._parts: dict[tuple[int, str], Bound] = {}
         self._unrecorded: dict[tuple[int, str], Statement] = {}
         self._owners: list[Any] = []
+        self._copies: dict[int, Array] = {}
         self._n_ended: Counter[Statement] = Counter()
         self._n_called: Counter[CodeType] = Counter()
         self._n_bytes = 0
@@ -73,20 +81,25 @@ class Recorder(StatementTracer):
         # What stays are copies.
         self.memory.clear()
         self._owners.clear()
+        self._copies.clear()
 
     def called(self, call: Call, frame: FrameType) -> None:
         """Record the arguments of a call as other names of what they are."""
         code = frame.f_code
-        above = self.calls[-1] if self.calls else None
-        if not code.co_argcount or above is None or above.statement is None:
+        above = self.calls[-1] if self.calls else self._library
+        if not code.co_argcount or above.statement is None:
             return
         self._n_called[code] += 1
+        call.is_callback = is_called_by_library(frame)
         local = frame.f_locals
         for name in code.co_varnames[: code.co_argcount]:
             leaf: Any = local.get(name)
             call.arguments.add(id(leaf))
-            is_array = isinstance(leaf, np.ndarray) and leaf.dtype.kind in KINDS
-            if is_array and np.size(leaf) > LARGEST_ARGUMENT:
+            array = as_array(leaf)
+            is_array = array is not None and array.dtype.kind in KINDS
+            if array is not None and array.size > LARGEST_ARGUMENT:
+                continue
+            if above is self._library and not is_foreign(leaf):
                 continue
             if is_array or isinstance(leaf, (float, np.floating)) or type(leaf) is int:
                 before = self.memory.index_of(leaf)
@@ -95,15 +108,20 @@ class Recorder(StatementTracer):
                 new.is_argument, new.ran = True, self._n_ended[above.statement] + 1
                 if before is None and id(leaf) not in above.loaded:
                     new.code, new.place = code, (self._n_called[code], 0, (name,))
+                    if call.is_callback and is_foreign(leaf):
+                        # What else the library has called may have computed a part of it.
+                        new.is_handed_in = True
+                        new.reads.update(dict.fromkeys(above.returned, Read()))
                 self.keep(new, leaf, before)
 
     def _reads_for(self, above: Call, leaf: Any, before: int | None) -> Reads:
         """Return what the statement of a caller has read to make an argument."""
-        read = [k for part in above.reads for k in part]
+        read = {k: how._replace(path=()) for part in above.reads for k, how in part.items()}
         if before is not None:
             # The latest name that the caller has given to it.
-            return {next((k for k in read if self.bound[k].alias_of == before), before): Read()}
-        return {} if id(leaf) in above.loaded else dict.fromkeys(read, Read())
+            names = [*above.returned, *read]
+            return {next((k for k in names if self.bound[k].alias_of == before), before): Read()}
+        return {} if id(leaf) in above.loaded else read
 
     def begins(self, call: Call, frame: FrameType) -> None:
         """Note what the statement is about to read."""
@@ -111,6 +129,7 @@ class Recorder(StatementTracer):
             return
         call.loaded.clear()
         call.returned.clear()
+        call.passed_on.clear()
         call.constants, call.binders = {}, []
         names = names_in(frame)
         parts = call.statement.parts if call.statement else ()
@@ -123,11 +142,11 @@ class Recorder(StatementTracer):
             return None
         value = part.target.value_in(names)
         is_number = isinstance(value, (float, np.floating)) and part.changes
-        if not (is_number or (isinstance(value, np.ndarray) and value.dtype.kind == "f")):
+        array = np.asarray(value) if is_number else as_array(value)
+        if array is None or array.dtype.kind != "f":
             return None
-        if not is_number and not self._has_time(value.nbytes / COPIED_PER_SECOND):
-            return None
-        return np.array(value).reshape(-1)
+        has_time = self._has_time(array.nbytes / COPIED_PER_SECOND)
+        return array.copy().reshape(-1) if has_time else None
 
     def _has_time(self, more: float = 0.0) -> bool:
         """Return True if some more time may be taken; otherwise, record no further."""
@@ -145,8 +164,7 @@ class Recorder(StatementTracer):
         for load in loads:
             value = load.value_in(names)
             call.loaded.add(id(value))
-            if type(value) in CONSTANTS:
-                call.constants[load.text] = value
+            self._keep_constant(load, value, call)
             if isinstance(value, int):
                 # Small numbers are the same objects everywhere.
                 known = self._last.get((call.number, load.text))
@@ -161,14 +179,26 @@ class Recorder(StatementTracer):
                     where = [alias]
                 elif path:
                     where = [self._in_container(call, load, value, path, k) for k in where]
-                shape = np.shape(leaf)
+                shape = as_numpy(leaf).shape
                 parts = [k for k in where if not path and self.bound[k].shape != shape]
-                if parts and np.size(leaf) <= LARGEST_PART:
+                if parts and math.prod(shape) <= LARGEST_PART:
                     where = [k for k in where if k not in parts]
                     where.append(self._part(call, load, names, leaf, parts))
                 for index in where:
                     found.setdefault(index, Read(path, load, shape))
         return found
+
+    def _keep_constant(self, load: Reference, value: Any, call: Call) -> None:
+        """Keep what the statement reads and nothing recorded has bound."""
+        if type(value) in CONSTANTS:
+            call.constants[load.text] = value
+        is_array = type(value) is np.ndarray and value.size <= LARGEST_PART
+        if is_array and not [*self.memory.where(value)]:
+            known = self._copies.get(id(value))
+            if known is None or not np.array_equal(known, value):
+                self._copies[id(value)] = known = value.copy()
+                self._n_bytes += value.nbytes
+            call.constants[load.text] = known
 
     def _in_container(
         self, call: Call, load: Reference, container: Any, path: tuple[Any, ...], k: int
@@ -191,7 +221,8 @@ class Recorder(StatementTracer):
         """Record the part of an array that a statement reads, unless it was read before."""
         statement = call.statement
         known = self._parts.get((call.number, load.text))
-        value = np.array(leaf).reshape(-1)
+        array = as_numpy(leaf)
+        value = array.reshape(-1).copy()
         if known is not None and [*known.reads] == whole and np.array_equal(known.value, value):
             return known.index
         if statement is None or not self._has_room(value.nbytes):
@@ -199,7 +230,8 @@ class Recorder(StatementTracer):
         reads = dict.fromkeys(whole, Read())
         name = load.last_name_in(names)
         new = Bound(statement, load.text, name, reads, call.number, call.callers)
-        new.is_part, new.alias_of, new.value, new.shape = True, whole[0], value, np.shape(leaf)
+        new.is_part, new.alias_of, new.value, new.shape = True, whole[0], value, array.shape
+        new.is_tensor = is_tensor(leaf)
         new.index = len(self.bound)
         self.bound.append(new)
         self._parts[call.number, load.text] = new
@@ -213,7 +245,9 @@ class Recorder(StatementTracer):
         self._n_ended[statement] += 1
         names = names_in(frame)
         for k, part in enumerate(statement.parts):
-            reads = dict.fromkeys(call.returned, Read())
+            has_place = part.is_itemwise and not part.calls_for_items
+            places = call.returned.items()
+            reads = {index: Read(path if has_place else ()) for index, path in places}
             reads.update(call.reads[k] if k < len(call.reads) else {})
             found = list(leaves(bound_value(part, names, returned)))
             if part.target is not None and not found:
@@ -223,10 +257,16 @@ class Recorder(StatementTracer):
                 new.reads = _of_item(reads, part, path)
                 self._record(call, part, new, leaf)
         call.returned.clear()
-        if statement.is_return and len(self.calls) > 1 and self.calls[-1] is call:
-            above = self.calls[-2]
-            for _, leaf in leaves(returned):
-                above.returned += self._latest(leaf, call)
+        call.passed_on.clear()
+        if statement.is_return and self.calls and self.calls[-1] is call:
+            above = self.calls[-2] if len(self.calls) > 1 else self._library
+            own = statement.function
+            for path, leaf in leaves(returned):
+                latest = self._latest(leaf, call)
+                above.returned.update(dict.fromkeys(latest, path))
+                made = [self.bound[self.bound[k].alias_of or k].statement.function for k in latest]
+                others = [k for k, where in zip(latest, made, strict=True) if where != own]
+                above.passed_on |= dict.fromkeys(others, statement)
 
     def _bound_by(
         self, call: Call, statement: Statement, part: Part, path: tuple[Any, ...], names: Names
@@ -240,7 +280,7 @@ class Recorder(StatementTracer):
             self._owners.append(holder)
         # What a dict has got from another one is the same as before.
         is_own = not path or part.is_last
-        new.changes = is_own and (part.changes or (part.is_item and isinstance(holder, np.ndarray)))
+        new.changes = is_own and (part.changes or (part.is_item and as_array(holder) is not None))
         k = statement.parts.index(part)
         new.before = call.before[k] if new.changes and k < len(call.before) else None
         new.is_name, new.is_zero = part.is_name, part.is_zero and not new.changes
@@ -255,30 +295,33 @@ class Recorder(StatementTracer):
         if before is not None:
             # A new name for what is known; what a function only hands on is its argument.
             is_handed_on = part.is_name and id(leaf) in call.arguments
-            if part.target is None and not is_handed_on:
+            is_result = part.target is None and call.is_callback and is_foreign(leaf)
+            if part.target is None and not (is_handed_on or is_result):
                 return
+            # What a library gets is no new name.
+            new.is_name &= not is_result
             if not part.is_name:
                 read = [k for k in (*new.reads, *call.returned) if k != before]
                 same = [k for k in read if self.bound[k].alias_of == before]
                 new.reads = dict.fromkeys(same[-1:] or [before], Read())
+                new.passed_on = tuple(call.passed_on[k] for k in new.reads if k in call.passed_on)
         self.keep(new, leaf, before)
 
     def keep(self, new: Bound, leaf: Any, before: int | None = None) -> None:
         """Add what was bound to the record, with a copy of its value if it was not there before."""
-        is_array = isinstance(leaf, np.ndarray)
+        array = as_array(leaf)
         if before is not None:
             new.value = self.bound[before].value
         else:
-            if is_array and not self._has_time(leaf.nbytes / COPIED_PER_SECOND):
+            if array is not None and not self._has_time(array.nbytes / COPIED_PER_SECOND):
                 return
-            dtype = leaf.dtype if is_array else None
-            new.value = np.array(leaf, dtype, order="C").reshape(-1)
+            new.value = np.array(as_numpy(leaf), order="C").reshape(-1)
         if not self._has_room(0 if before is not None else new.value.nbytes):
             return
         new.index, new.alias_of = len(self.bound), before
-        new.shape = leaf.shape if is_array else ()
+        new.shape, new.is_tensor = () if array is None else array.shape, is_tensor(leaf)
         self.bound.append(new)
-        self._replace(new, leaf if is_array and before is None else None)
+        self._replace(new, array if before is None else None)
         if before is None:
             self.memory.add(leaf, new.index)
         else:
@@ -334,7 +377,7 @@ def _loaded(part: Part, names: Names) -> tuple[Reference, ...]:
     """Return what a part reads: of an array of which it changes scattered entries, the array."""
     if part.is_item and part.target is not None:
         holder, _ = part.target.owner_in(names)
-        if isinstance(holder, np.ndarray) and part.target.value_in(names) is holder:
+        if as_array(holder) is not None and part.target.value_in(names) is holder:
             return (part.target, *part.loads)
     return part.loads
 

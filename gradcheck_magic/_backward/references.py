@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck_magic._backward.arrays import is_foreign, is_tensor
+
 __all__ = ["NOWHERE", "Names", "Reference", "item_step", "names_in", "reference_of"]
 
 NOWHERE = object()
@@ -20,6 +22,8 @@ INDEX_NODES = (
     ast.Constant, ast.Name, ast.Tuple, ast.Slice, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop,
     ast.JoinedStr, ast.FormattedValue, ast.expr_context,
 )  # fmt: skip
+# The attributes of an array of torch or JAX that are it, seen in another way.
+OTHER_VIEWS = {"T", "mT", "data"}
 # The functions that an index may call, and the types of the values that it may read.
 INDEX_CALLS = {"str": str, "len": len, "range": range, "int": int}
 INDEX_TYPES = {int, str, bool, float, slice, tuple, list, range, type(None), np.int64, np.intp}
@@ -111,12 +115,12 @@ def _followed(value: Any, step: tuple[str, Any], names: Mapping[str, Any]) -> An
     if kind == "attribute":
         return _attribute(value, what)
     if what is None:
-        return value if type(value) is np.ndarray else NOWHERE
-    if type(value) not in {list, tuple, dict, np.ndarray} and not _is_plain_dict(value):
+        return value if _is_array(value) else NOWHERE
+    if type(value) not in {list, tuple, dict} and not (_is_array(value) or _is_plain_dict(value)):
         return NOWHERE
     try:
         index = _index(what, names)
-        if type(value) is np.ndarray and _is_fancy(index):
+        if _is_array(value) and (_is_fancy(index) or _is_constant(value)):
             # That would be a copy.
             return value
         return value[index]
@@ -128,9 +132,18 @@ def _is_plain_dict(value: Any) -> bool:
     return isinstance(value, dict) and type(value).__getitem__ is dict.__getitem__
 
 
+def _is_array(value: Any) -> bool:
+    return type(value) is np.ndarray or is_foreign(value)
+
+
+def _is_constant(value: Any) -> bool:
+    """Return True for an array of JAX, of which each item is a copy."""
+    return is_foreign(value) and not is_tensor(value)
+
+
 def _is_fancy(index: Any) -> bool:
     parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(part, (list, range, np.ndarray, bool)) for part in parts)
+    return any(isinstance(p, (list, range, np.ndarray, bool)) or is_foreign(p) for p in parts)
 
 
 def _attribute(value: Any, name: str) -> Any:
@@ -146,13 +159,16 @@ def _attribute(value: Any, name: str) -> Any:
             return NOWHERE
     if name == "T" and type(value) is np.ndarray:
         return value.T
-    return NOWHERE
+    if name == "grad" and is_tensor(value) and value.is_leaf:
+        return value.grad
+    # Other views of the same memory; in JAX, copies of the same values.
+    return value if name in OTHER_VIEWS and is_foreign(value) else NOWHERE
 
 
 def _index(code: CodeType, names: Mapping[str, Any]) -> Any:
     read = {name: names[name] for name in code.co_names if name in names}
     for name, value in read.items():
-        if type(value) not in INDEX_TYPES and type(value) is not np.ndarray:
+        if type(value) not in INDEX_TYPES and not _is_array(value):
             raise TypeError(name)
     return eval(code, {"__builtins__": INDEX_CALLS}, read)  # noqa: S307 (made of INDEX_NODES)
 

@@ -76,12 +76,31 @@ class Slices:
         """Return True if what a value was made from may be wrong itself."""
         is_part = self.evidence.adds_part(made, read) or read in self.evidence.added
         is_whole = made in self.evidence.incomplete or not is_part
-        if read.uses and is_whole:
+        if read.uses and is_whole and not self._may_complete(made, read):
             self.evidence.incomplete.add(read)
             return True
         is_left = read is made.before and adds_to_what_is_wrong(made)
-        is_misnamed = has_odd_name(read) and not self._is_needed(made, read, arrays)
+        is_passed_on = read.bound.is_argument and any(n.is_misnamed for n in same_values(read))
+        has_name = has_odd_name(read) or is_passed_on
+        is_misnamed = has_name and not self._is_needed(made, read, arrays)
         return is_left or is_misnamed or read.has_no_effect or not read.is_gradient
+
+    def _may_complete(self, made: Node, read: Node) -> bool:
+        """Return True if what a part of a gradient lacks is of another kind than what it has.
+
+        A penalty, for example, is added to the gradient by all samples, and may be missing here.
+        """
+        own = {array for array, _ in read.uses}
+        fitting = self.evidence.arrays_of(made) | {array for array, _ in made.uses}
+        if made.bound.alias_of is not None or not own <= fitting:
+            return False
+        forward = self.evidence.forward
+        lacking = {use for array in own for use in forward.uses(array)} - read.uses
+        kinds, others = (
+            {forward.bound[user].statement for _, user in uses if user is not None}
+            for uses in (read.uses, lacking)
+        )
+        return bool(others) and not kinds & others
 
     def _taken_by(self, made: Node, read: Node, arrays: AbstractSet[int]) -> list[Node]:
         """Return by which names the gradient by another array was taken for what is needed."""
@@ -116,8 +135,19 @@ class Slices:
         consumers = {k for array in arrays for k in self.evidence.forward.consumers(array)}
         return made.bound.alias_of is None and bool(consumers & set(read.matched))
 
+    def _was_used_before(self, made: Node, read: Node) -> bool:
+        """Return True if an earlier round of a loop has rightly started from the same gradient."""
+        same = self.evidence.went_right.get(made.bound.origin, ())
+        rounds = [n for n in same if n.bound.callers == made.bound.callers]
+        return any(set(read.matched) & set(r.matched) for n in rounds for r in n.reads)
+
     def _is_other_gradient(self, made: Node, read: Node, arrays: AbstractSet[int]) -> bool:
         """Return True for the gradient by something that was not computed from these arrays."""
+        if made.bound.alias_of is not None:
+            # Nothing was computed from it: it is taken as it is.
+            return bool(arrays and read.matched) and not arrays & set(read.matched)
+        if self._was_used_before(made, read):
+            return True
         consumers, last = set[int](), set(arrays)
         # A statement that goes right elsewhere needs the gradient of what comes next.
         for _ in range(1 if made.bound.origin in self.evidence.went_right else FURTHEST_USE):

@@ -39,6 +39,11 @@ class Source:
     by_line: dict[int, Statement | None] = field(default_factory=dict)
     by_offset: list[Statement | None] | None = None
 
+    @property
+    def statements(self) -> set[Statement]:
+        """All of them."""
+        return {*filter(None, self.by_line.values()), *filter(None, self.by_offset or ())}
+
 
 def counts_references(code: CodeType) -> bool:
     """Return True for code of the user's that would notice that it is traced."""
@@ -58,6 +63,9 @@ def _is_changed_by_tracing(code: CodeType) -> bool:
 
 def source_of(code: CodeType) -> Source | None:
     """Return the statements of a code object; None if it is not the user's, or has no text."""
+    # To read all files of a library takes long.
+    if is_in_library(code.co_filename):
+        return None
     lines = linecache.getlines(code.co_filename)
     known = SOURCES.get(code)
     if known is None or known[0] is not lines:
@@ -66,7 +74,7 @@ def source_of(code: CodeType) -> Source | None:
 
 
 def _source(code: CodeType) -> Source | None:
-    if is_in_library(code.co_filename) or _is_changed_by_tracing(code):
+    if _is_changed_by_tracing(code):
         return None
     if code.co_name in {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}:
         return None
@@ -74,18 +82,10 @@ def _source(code: CodeType) -> Source | None:
     node = None if file is None else file.node_of(code)
     if file is None or node is None:
         return None
-    statements = list(_statements(node, file))
-    by_line: dict[int, Statement | None] = {}
-    # From Python 3.12 on, each round of a comprehension is reported like another statement.
-    is_simple = not any(isinstance(each, COMPREHENSIONS) for each in ast.walk(node))
-    for _, own, first, last in statements:
-        for line in range(first, last + 1):
-            is_simple &= line not in by_line
-            by_line[line] = own
-        is_simple &= last == first or own is None
+    by_line, is_simple = file.lines(node)
     source = Source(by_line)
     if not is_simple:
-        source.by_offset = _by_offset(code, statements)
+        source.by_offset = _by_offset(code, file.spans(node))
     return source
 
 
@@ -97,6 +97,29 @@ class _File:
     name: str
     text: list[str]
     tree: ast.Module
+    # IPython compiles each statement of a cell by itself, and asks for each.
+    _spans: dict[ast.AST, list[Span]] = field(default_factory=dict)
+    _lines: dict[ast.AST, tuple[dict[int, Statement | None], bool]] = field(default_factory=dict)
+
+    def spans(self, node: ast.AST) -> list[Span]:
+        """Return the statements of a part of the file."""
+        if node not in self._spans:
+            self._spans[node] = list(_statements(node, self))
+        return self._spans[node]
+
+    def lines(self, node: ast.AST) -> tuple[dict[int, Statement | None], bool]:
+        """Return the statement of each line of a part of the file, and if there is only one."""
+        if node not in self._lines:
+            # From Python 3.12 on, each round of a comprehension is reported like another statement.
+            is_simple = not any(isinstance(each, COMPREHENSIONS) for each in ast.walk(node))
+            by_line: dict[int, Statement | None] = {}
+            for _, own, first, last in self.spans(node):
+                for line in range(first, last + 1):
+                    is_simple &= line not in by_line
+                    by_line[line] = own
+                is_simple &= last == first or own is None
+            self._lines[node] = by_line, is_simple
+        return self._lines[node]
 
     @cached_property
     def functions(self) -> dict[tuple[str, int], list[ast.AST]]:
@@ -204,16 +227,21 @@ def _first(node: Any) -> int:
 def _by_offset(code: CodeType, spans: list[Span]) -> list[Statement | None]:
     """Return the statement of each instruction of a code object."""
     found: list[Statement | None] = []
+    # Several instructions have the same place.
+    known: dict[tuple[int, int], Statement | None] = {}
     for line, _, column, _ in code.co_positions():
         if line is None or column is None:
             found.append(found[-1] if found else None)
             continue
-        around = [
-            (_extent(node), own)
-            for node, own, _, _ in spans
-            if "lineno" in vars(node) and _holds(node, line, column)
-        ]
-        found.append(min(around, key=lambda each: each[0])[1] if around else None)
+        if (line, column) not in known:
+            around = [
+                (_extent(node), own)
+                for node, own, first, last in spans
+                if first <= line <= last and "lineno" in vars(node) and _holds(node, line, column)
+            ]
+            innermost = min(around, key=lambda each: each[0], default=(None, None))
+            known[line, column] = innermost[1]
+        found.append(known[line, column])
     return found
 
 

@@ -11,7 +11,7 @@ from gradcheck_magic._backward.references import Reference, item_step, reference
 
 __all__ = ["Part", "Statement", "loads_of", "parts_of", "statement_of"]
 
-# Methods and functions that change their owner, or their first argument.
+# Methods and functions that change their owner, or their first argument; torch's end with "_".
 CHANGES_OWNER = {"fill", "sort", "put", "itemset", "partition"}
 CHANGES_FIRST = {"at", "copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis"}
 # Methods that add an item to the end of a list.
@@ -42,6 +42,8 @@ class Part:
         True if it only sets something to zero, to which more is added later.
     is_itemwise : bool
         True if it makes a list item by item.
+    calls_for_items : bool
+        True if it calls something for each of them.
     value : ast.expr, optional
         The expression that it binds.
     terms : frozenset of str
@@ -57,6 +59,7 @@ class Part:
     is_last: bool = False
     is_zero: bool = False
     is_itemwise: bool = False
+    calls_for_items: bool = False
     value: ast.expr | None = None
     terms: frozenset[str] = frozenset()
 
@@ -82,7 +85,7 @@ class Statement:
     is_loop : bool
         True for the head of a loop.
     is_product : bool
-        True if it only multiplies values that others have computed.
+        True if it only multiplies values that others have computed, or adds lists of them.
     """
 
     file: str
@@ -128,12 +131,14 @@ def statement_of(
 
 
 def _is_product(value: ast.expr | None) -> bool:
-    """Return True for a product of what is there already."""
+    """Return True for a product, or a sum of lists, of what is there already."""
     match value:
         case ast.BinOp(op=ast.Mult(), left=left, right=right):
             factors: list[ast.expr] = [left, right]
         case ast.Call(func=ast.Attribute(attr="multiply"), args=factors):
             pass
+        case ast.ListComp(elt=ast.BinOp(op=ast.Add(), left=left, right=right)):
+            factors = [left, right]
         case _:
             return False
     return all(_is_name(f) or isinstance(f, ast.Call) or _is_product(f) for f in factors)
@@ -217,6 +222,7 @@ def _written_out(target: Reference | None, value: ast.expr) -> Iterator[Part]:
                 is_name=_is_name(value),
                 is_zero=_is_zero(value),
                 is_itemwise=isinstance(value, ast.ListComp) and len(value.generators) == 1,
+                calls_for_items=isinstance(value, ast.ListComp) and _calls(value.elt),
                 value=value,
                 terms=frozenset(_terms(value)),
             )
@@ -228,6 +234,7 @@ def _written_out(target: Reference | None, value: ast.expr) -> Iterator[Part]:
             tuple(loads_of(item)),
             is_name=_is_name(item),
             is_zero=_is_zero(item),
+            value=item,
             terms=frozenset(_terms(item)),
         )
 
@@ -244,12 +251,30 @@ def _terms(value: ast.expr) -> Iterator[str]:
             pass
         case ast.Call(func=ast.Attribute(attr="copy", value=inner)):
             terms = [inner]
+        case ast.ListComp(elt=item, generators=[ast.comprehension() as each]):
+            sources = _sources(each)
+            yield from (sources[term] for term in _terms(item) if term in sources)
+            return
         case _:
             terms = []
             if _is_name(value):
                 yield ast.unparse(value)
     for term in terms:
         yield from _terms(term)
+
+
+def _sources(each: ast.comprehension) -> dict[str, str]:
+    """Return the lists from which the variables of a comprehension come, as they are written."""
+    match each.iter:
+        case ast.Call(func=ast.Name(id="zip"), args=sources):
+            targets: list[ast.expr] = getattr(each.target, "elts", [])
+        case _:
+            targets, sources = [each.target], [each.iter]
+    return {ast.unparse(t): ast.unparse(s) for t, s in zip(targets, sources, strict=False)}
+
+
+def _calls(value: ast.expr) -> bool:
+    return any(isinstance(each, ast.Call) for each in ast.walk(value))
 
 
 def _is_sum(value: ast.expr) -> bool:
@@ -306,7 +331,7 @@ def _called(call: ast.Call) -> Iterator[Part]:
                 yield Part(item, (), tuple(loads_of(keyword.value)))
         for argument in call.args:
             yield from _written_out(owner, argument)
-    elif name in CHANGES_OWNER and owner is not None and owner.root != "np":
+    elif (name in CHANGES_OWNER or name.endswith("_")) and owner is not None and owner.root != "np":
         yield Part(owner, (), loads, changes=True)
     elif name in CHANGES_FIRST and call.args and (first := reference_of(call.args[0])):
         yield Part(first, (), loads, changes=True, terms=frozenset(_terms(call)))

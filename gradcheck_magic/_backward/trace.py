@@ -6,6 +6,7 @@ line has several statements, or a statement several lines, each instruction is r
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 import traceback
@@ -39,15 +40,19 @@ class Call:
     before : list of ndarray
         What was there before, of what each part of the statement changes.
     constants : dict
-        The numbers and strings that the statement reads.
+        What the statement reads and is not recorded: numbers, strings, arrays bound before.
     binders : list of Statement
         The statements that have bound what it reads and is not recorded.
     arguments : set of int
         The identities of its arguments.
     loaded : set of int
         The identities of what the statement reads.
-    returned : list of int
-        What functions have returned that the statement has called.
+    returned : dict
+        What functions have returned that the statement has called, with its place in a container.
+    passed_on : dict
+        The statements by which they have returned what they have not made themselves.
+    is_callback : bool
+        True if a library has called it.
     """
 
     source: Source
@@ -61,7 +66,9 @@ class Call:
     binders: list[Statement] = field(default_factory=list)
     arguments: set[int] = field(default_factory=set)
     loaded: set[int] = field(default_factory=set)
-    returned: list[int] = field(default_factory=list)
+    returned: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    passed_on: dict[int, Statement] = field(default_factory=dict)
+    is_callback: bool = False
 
 
 class StatementTracer:
@@ -79,15 +86,19 @@ class StatementTracer:
         self.seconds = 0.0
         self._n_calls = 0
         self._sources: dict[CodeType, Source | None] = {}
+        self._collecting = 0.0
 
     def __enter__(self) -> Self:
         self.obstacle = _who_traces()
         if not self.obstacle:
+            gc.callbacks.append(self._on_collection)
             sys.settrace(self._on_call)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        if self._on_collection in gc.callbacks:
+            gc.callbacks.remove(self._on_collection)
         self.calls.clear()
         self._sources.clear()
 
@@ -152,7 +163,7 @@ class StatementTracer:
         What the handler of a signal raises meanwhile passes through, as in any code of the user's.
         """
         # On a busy machine, what others take does not count.
-        began = time.thread_time()
+        began, collecting = time.thread_time(), self._collecting
         try:
             return function(*arguments)
         except Exception as error:
@@ -162,7 +173,11 @@ class StatementTracer:
             self.stop(f"following it failed ({type(error).__name__}: {error})")
             return None
         finally:
-            self.seconds += time.thread_time() - began
+            self.seconds += time.thread_time() - began - (self._collecting - collecting)
+
+    def _on_collection(self, phase: str, _info: dict[str, int]) -> None:
+        """Measure the garbage collections: it is chance which of them fall into our own time."""
+        self._collecting += time.thread_time() * (1 if phase == "stop" else -1)
 
     def _on_event(self, call: Call, frame: FrameType, event: str, arg: Any) -> None:
         if event == "exception":

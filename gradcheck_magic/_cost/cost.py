@@ -382,16 +382,25 @@ class Cost:
         return self._around.at(self.best.binding, theta, wrap)
 
     def buffers(self) -> list[tuple[str, Array]]:
-        """Return the name of each parameter, and the array through which the function gets it."""
-        binding = self.best.binding
+        """Return the name of each parameter, and the array through which the function gets it.
+
+        That is the one in the user's own precision.
+        """
+        binding = self.own.binding
         names = [parameter.name for parameter in self._parameters.arrays]
         return list(zip(names, binding.arrays, strict=True))
 
-    def here(self) -> float:
+    def here(self, precision: Precision | None = None) -> float:
         """Return J(θ) from another call, in its best precision; nan if the function raises."""
         self._evaluator.guard.release()
         with self._evaluator.quiet():
-            return self._evaluator.value_or_nan(self.best.binding)
+            return self._evaluator.value_or_nan((precision or self.best).binding)
+
+    def output(self) -> tuple[Any, Array | None]:
+        """Return what the function returns at θ, as it is, and the upstream gradient, if any."""
+        self._evaluator.guard.release()
+        with self._evaluator.quiet():
+            return self._evaluator.output(self.own.binding), self._evaluator.upstream
 
     @property
     def direction(self) -> Vector:

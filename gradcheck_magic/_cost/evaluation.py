@@ -141,6 +141,10 @@ class Evaluator:
         except Exception:  # noqa: BLE001 (the user's function may raise anything)
             return math.nan
 
+    def output(self, binding: Binding) -> Any:
+        """Return what the function returns, without the rest of (cost, cache)."""
+        return self.first(self.called(binding.arguments()))
+
     @contextmanager
     def quiet(self) -> Iterator[None]:
         """Ignore warnings in this context."""

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -210,7 +211,11 @@ class GradcheckMagics(Magics):
         recorder = Recorder() if options.trace else Recorder(share=SHARE)
         own = run_body(self.shell, cell, recorder)
         recording = Recording(recorder.bound, recorder.obstacle)
-        return Seen(theta, recording, partial(called_in_notebook, self.shell, own))
+        return Seen(theta, recording, self._place(own))
+
+    def _place(self, own: str | None) -> Callable[[str], str]:
+        """Return what tells what to call a file, given that of the cell that makes the check."""
+        return partial(called_in_notebook, self.shell, own)
 
     gradcheck.__doc__ = _help(Project())
 
@@ -303,7 +308,8 @@ class GradcheckMagics(Magics):
             with holding_cells(arguments["cost_function"]):
                 check = check_after_cell(
                     **arguments, epsilon=options.epsilon, only=options.only, points=options.points,
-                    seen=self._seen, trace=options.trace, progress=progress, mode=options.mode,
+                    seen=self._seen or Seen(None, None, self._place(None)), trace=options.trace,
+                    progress=progress, mode=options.mode,
                     previous=self._last.get(subject), budget=options.budget, workers=workers,
                 )  # fmt: skip
         except GradientCheckInterrupted as interrupt:

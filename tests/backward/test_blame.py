@@ -169,6 +169,118 @@ grads = X.T @ delta2, delta2.sum(0), A1.T @ delta3, delta3.sum(0)
 grad = np.concatenate([each.ravel() for each in grads])
 """
 
+NORMALIZED = """
+# %%
+def forward(p):
+    H = X @ p["W1"] + p["b1"]
+    C = H - H.mean(1, keepdims=True)
+    var = (C ** 2).mean(1, keepdims=True)
+    inv = 1 / np.sqrt(var + 1e-5)
+    N = C * inv
+    return C, inv, N, N @ p["W2"] + p["b2"]
+
+def cost(p):
+    return np.sum((forward(p)[-1] - Y) ** 2) / (2 * len(X))
+
+# %% gradcheck -c cost
+C, inv, N, out = forward(params)
+dout = (out - Y) / len(X)
+dN = dout @ params["W2"].T
+dinv = (dN * C).sum(1, keepdims=True)
+#! dinv = (dN * N).sum(1, keepdims=True)
+#! dinv = (dN * C).mean(1, keepdims=True)
+dvar = -0.5 * dinv * inv ** 3
+#! dvar = -0.5 * dinv * inv ** 2
+#! dvar = 0.5 * dinv * inv ** 3
+dC = dN * inv + 2 * C * dvar / C.shape[1]
+#! dC = dN * inv + C * dvar / C.shape[1]
+#! dC = dN * inv - 2 * C * dvar / C.shape[1]
+#! dC = dN * inv + 2 * C * dvar
+dH = dC - dC.mean(1, keepdims=True)
+#! dH = dC + dC.mean(1, keepdims=True)
+#! dH = dC - dC.mean(0, keepdims=True)
+#! dH = dC
+grads = {"W1": X.T @ dH, "b1": dH.sum(0), "W2": N.T @ dout, "b2": dout.sum(0)}
+#! grads = {"W1": X.T @ dH, "b1": dH.mean(0), "W2": N.T @ dout, "b2": dout.sum(0)}
+"""
+
+RECOMPUTED = """
+# %% gradcheck -c cost
+def backward(p):
+    Z1 = X @ p["W1"] + p["b1"]
+    #! Z1 = X @ p["W1"]
+    A1 = np.tanh(Z1)
+    #! A1 = 1 / (1 + np.exp(-Z1))
+    #! A1 = np.tanh(X @ p["W1"])
+    Z2 = A1 @ p["W2"] + p["b2"]
+    #! Z2 = A1 @ p["W2"]
+    #! Z2 = np.tanh(A1 @ p["W2"] + p["b2"])
+    dZ2 = (Z2 - Y) / len(X)
+    dZ1 = dZ2 @ p["W2"].T * (1 - A1 ** 2)
+    return {"W1": X.T @ dZ1, "b1": dZ1.sum(0), "W2": A1.T @ dZ2, "b2": dZ2.sum(0)}
+
+grads = backward(params)
+"""
+
+SAMPLE_BY_SAMPLE = """
+# %% gradcheck -c cost
+def of_sample(x, y, p):
+    a = np.tanh(x @ p["W1"] + p["b1"])
+    d2 = a @ p["W2"] + p["b2"] - y
+    #! d2 = a @ p["W2"] - y
+    d1 = d2 @ p["W2"].T * (1 - a * a)
+    #! d1 = d2 @ p["W2"].T * (1 - a)
+    return [np.outer(x, d1), d1, np.outer(a, d2), d2]
+
+total = [np.zeros_like(array) for array in params.values()]
+for x, y in zip(X, Y):
+    total = [each + more for each, more in zip(total, of_sample(x, y, params))]
+    #! total = [each - more for each, more in zip(total, of_sample(x, y, params))]
+total = [each / len(X) for each in total]
+#! total = [each / X.size for each in total]
+grads = dict(zip(params, total))
+"""
+
+RESIDUAL = """
+# %%
+T = rng.normal(size=(6, 4))
+params = {f"{kind}{k}": rng.normal(size=(4, 4)[: 2 if kind == "W" else 1])
+          for k in (1, 2, 3) for kind in "Wb"}
+
+def block(x, W, b):
+    h = np.tanh(x @ W + b)
+    return x + h, (x, W, h)
+
+def forward(p):
+    x, caches = X, []
+    for k in (1, 2, 3):
+        x, cache = block(x, p[f"W{k}"], p[f"b{k}"])
+        caches.append(cache)
+    return x, caches
+
+def cost(p):
+    return np.sum((forward(p)[0] - T) ** 2) / 2
+
+def affine_backward(dz, x, W):
+    dx = dz @ W.T
+    return dx, x.T @ dz, dz.sum(0)
+
+def block_backward(dout, cache):
+    x, W, h = cache
+    dx, dW, db = affine_backward(dout * (1 - h ** 2), x, W)
+    return dout + dx, dW, db
+    #! return dx, dW, db
+    #! return dout, dW, db
+
+# %% gradcheck -c cost
+x, caches = forward(params)
+dx, grads = x - T, {}
+for k in (3, 2, 1):
+    dx, grads[f"W{k}"], grads[f"b{k}"] = block_backward(dx, caches[k - 1])
+    #! _, grads[f"W{k}"], grads[f"b{k}"] = block_backward(dx, caches[k - 1])
+    #! dx, grads[f"W{k}"], grads[f"b{k}"] = block_backward(dx, caches[-1])
+"""
+
 NUMBERS = """
 # %%
 class Value:
@@ -223,6 +335,10 @@ PASSES = {
     "HARD: an array that is used twice, and a penalty": SUMS,
     "HARD: the same functions for all layers": LAYERS,
     "HARD: one flat gradient": FLAT,
+    "HARD: the same statistics for several entries": NORMALIZED,
+    "HARD: the forward pass once more": RECOMPUTED,
+    "HARD: the sum of lists over samples": SAMPLE_BY_SAMPLE,
+    "HARD: blocks with a shortcut": RESIDUAL,
     "HARD: numbers that are objects": NUMBERS,
 }
 # Numbers do not tell the right one here: it is among those that may be wrong instead.
@@ -230,6 +346,7 @@ ONLY_IN_RANGE = {
     "HARD: an array that is used twice, and a penalty: 2",
     "HARD: the same functions for all layers: 2",
     "HARD: one flat gradient: 1",
+    "HARD: blocks with a shortcut: 3",
 }
 CASES = {
     f"{name}: {k}": (name, k) for name, body in PASSES.items() for k in range(body.count("#!"))

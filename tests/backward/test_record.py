@@ -1,5 +1,6 @@
 """Everything that the user's code binds is recorded while it runs, and nothing is changed by it."""
 
+import ast
 import gc
 import linecache
 import sys
@@ -8,6 +9,7 @@ import weakref
 import numpy as np
 import pytest
 
+from gradcheck_magic._backward import sources, trace
 from gradcheck_magic._backward.record import Recorder
 
 n_files = 0
@@ -152,8 +154,45 @@ def test_nothing_is_kept_alive():
 
 
 def test_trace_function_is_put_back():
+    before = gc.callbacks[:]
     run("a = 2 * X", X=X)
     assert sys.gettrace() is None
+    assert gc.callbacks == before
+
+
+def test_garbage_collection_is_not_our_time(monkeypatch):
+    """It is chance into whose time it falls, and in a large process it takes long."""
+    clock = [0.0]
+    monkeypatch.setattr(trace.time, "thread_time", lambda: clock[0])
+
+    def takes_long(phase, _):
+        clock[0] += 5 * (phase == "stop")
+
+    recorder = Recorder()
+    monkeypatch.setattr(recorder, "called", lambda *_: gc.collect())
+    gc.callbacks.insert(0, takes_long)
+    try:
+        run("def f():\n    return 1\nf()", recorder)
+    finally:
+        gc.callbacks.remove(takes_long)
+    assert clock[0] >= 5
+    assert recorder.seconds == 0
+
+
+def test_statements_of_a_cell_are_made_once(monkeypatch):
+    """IPython compiles each statement of a cell by itself."""
+    made = []
+    make = sources.statement_of
+    monkeypatch.setattr(sources, "statement_of", lambda *a: made.append(a) or make(*a))
+    source = "".join(f"a{k} = {k}.0 * X; b{k} = a{k} + X\n" for k in range(30))
+    name = "<cell by statements>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    namespace = {"X": X}
+    cell = compile(source, name, "exec", flags=ast.PyCF_ONLY_AST)
+    with Recorder() as recorder:
+        for node in cell.body:
+            exec(compile(ast.Module([node], []), name, "exec"), namespace)  # noqa: S102 (a cell)
+    assert len(told(recorder)) == len(made) == 60
 
 
 def test_another_tracer_is_left_alone():

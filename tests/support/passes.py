@@ -1,6 +1,7 @@
 """Backward passes in the styles in which people write them, each with slips to plant.
 
-A pass is a file in `tests/corpus/passes`. Its first line says whose style it is. Cells begin with
+A pass is a file in `tests/corpus/passes`; one in torch or JAX is in a folder of that name. Its
+first line says whose style it is. Cells begin with
 ``# %%``; one that begins with ``# %% file NAME`` is written to a file that later cells import. The
 last cell begins with ``# %% gradcheck``, followed by the options of the magic, and is run as the
 body of ``%%gradcheck``.
@@ -12,6 +13,7 @@ none.
 import atexit
 import contextlib
 import importlib
+import importlib.util
 import io
 import os
 import re
@@ -89,9 +91,10 @@ class Pass:
 
 
 def passes(names: str = "") -> Iterator[Pass]:
-    """Yield the backward passes whose names contain a text."""
-    for path in sorted(PASSES.glob("*.py")):
-        if names in path.stem:
+    """Yield the backward passes whose names contain a text, if their library is installed."""
+    for path in sorted(PASSES.glob("*.py")) + sorted(PASSES.glob("*/*.py")):
+        library = path.parent.name
+        if names in path.stem and (path.parent == PASSES or importlib.util.find_spec(library)):
             yield read(path.stem, path.read_text(encoding="utf-8"))
 
 

@@ -1,0 +1,84 @@
+"""The arrays of a backward pass, NumPy's or not, seen as NumPy's."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._inputs.arrays import library_of, torch_class
+
+__all__ = ["as_array", "as_numpy", "is_foreign", "is_tensor", "memory_of", "moved", "writable"]
+
+Array = NDArray[Any]
+
+
+def is_tensor(value: Any) -> bool:
+    """Return True for a tensor of torch in this memory."""
+    # A subclass of the user's may run code of its own.
+    is_plain = type(value) in {torch_class("Tensor"), torch_class("nn.Parameter")}
+    return is_plain and value.device.type == "cpu"
+
+
+def is_foreign(value: Any) -> bool:
+    """Return True for a tensor of torch in this memory, and for an array of JAX that has values."""
+    if not str(type(value).__module__).startswith("jax"):
+        return is_tensor(value)
+    jax: Any = sys.modules.get("jax")
+    return isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)
+
+
+def as_array(value: Any) -> Array | None:
+    """Return an array as one of NumPy's, in the same memory; None for what is no array."""
+    if isinstance(value, np.ndarray):
+        return value
+    library = library_of(value) if is_foreign(value) else None
+    if library is None:
+        return None
+    try:
+        return library.array(value)
+    except Exception:  # noqa: BLE001 (sparse, a dtype of its own, or without values while torch traces)
+        return None
+
+
+def as_numpy(leaf: Any) -> Array:
+    """Return an array, or a number, as an array of NumPy's."""
+    array = as_array(leaf)
+    return np.asarray(leaf) if array is None else array
+
+
+def writable(value: Any) -> Array | None:
+    """Return an array of floats, through which it can be changed in place; None if it cannot."""
+    array = as_array(value)
+    if array is None or array.dtype.kind != "f" or not array.size or not array.flags.writeable:
+        return None
+    # What torch expands has the same entry in many places.
+    layout = zip(array.shape, array.strides, strict=True)
+    return None if any(n > 1 and not step for n, step in layout) else array
+
+
+def moved(value: Any, move: Array) -> Any:
+    """Return another array of the same library, or number, some way from the first."""
+    array = as_array(value)
+    if array is None:
+        return type(value)(value + move[0])
+    there = array + move.reshape(array.shape)
+    if is_tensor(value):
+        # Only torch does not mix precisions; in a lower one, steps are rounded.
+        there = there.astype(array.dtype)
+    library = library_of(value)
+    return there if library is None else library.like(value, there)
+
+
+def memory_of(array: Array) -> tuple[int, int]:
+    """Return which memory an array is part of, and how many bytes that has."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    if isinstance(array.base, torch_class("Tensor")):
+        storage: Any = array.base.untyped_storage()
+        return storage.data_ptr(), storage.nbytes()
+    # NumPy makes a new array whenever it looks at JAX's.
+    is_own = array.base is None
+    return id(array) if is_own else array.__array_interface__["data"][0], array.nbytes
