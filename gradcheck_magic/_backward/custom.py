@@ -19,7 +19,7 @@ from gradcheck_magic._inputs.arrays import torch_class
 __all__ = ["CustomCall", "custom_call", "is_called_by_library"]
 
 # A library calls the user's code through at most this many functions of its own.
-FURTHEST = 12
+MOST_ABOVE = 12
 # The classes of torch: of custom functions, and of what they note for the backward pass.
 FUNCTION, CONTEXT = "autograd.Function", "autograd.function.FunctionCtx"
 
@@ -87,7 +87,7 @@ def _backward_of(frame: FrameType) -> tuple[Callable[..., Any] | None, CodeType]
     """
     jax: Any = sys.modules.get("jax")
     above = frame.f_back
-    for _ in range(FURTHEST):
+    for _ in range(MOST_ABOVE):
         if above is None or not is_in_library(above.f_code.co_filename):
             break
         if above.f_code.co_name == "apply":

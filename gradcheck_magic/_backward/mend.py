@@ -27,7 +27,7 @@ Vector = NDArray[np.float64]
 # A statement goes back at most so many steps of the forward pass.
 FURTHEST_OPERAND = 2
 # Slopes that differ by at most this part are the same.
-SAME_SLOPE = 1e-5
+SAME_LOCAL_SLOPE = 1e-5
 
 
 class Other(NamedTuple):
@@ -205,7 +205,7 @@ class Mender:
 def _are_same(one: Vector, other: Vector) -> bool:
     """Return True if two values are the same, as far as local slopes are known."""
     off = float(np.linalg.norm(one - other)) if len(one) == len(other) else math.inf
-    return off <= SAME_SLOPE * float(np.linalg.norm(one))
+    return off <= SAME_LOCAL_SLOPE * float(np.linalg.norm(one))
 
 
 def _is_right(read: list[Instead]) -> bool:

@@ -26,7 +26,7 @@ from gradcheck_magic._result.gradient_check import GradientCheck
 __all__ = ["judge_returned"]
 
 # Slopes that differ by at most this part are the same. Those of other costs differ by factors.
-SAME_SLOPE = 1e-3
+SAME_CHANGE = 1e-3
 
 
 def judge_returned(backward: Backward, check: GradientCheck) -> bool:
@@ -134,7 +134,7 @@ def _goes_with_arguments(backward: Backward, call: CustomCall, one: _Pass) -> bo
         moves = [(above - below) / (2 * step) for above, below in zip(*steps, strict=True)]
         told = sum(node.bound.value @ move for node, move in zip(one.given, moves, strict=True))
         slope = forward.slope(k, 0)
-        return slope is not None and abs(told - slope.low) <= slope.bar + SAME_SLOPE * abs(told)
+        return slope is not None and abs(told - slope.low) <= slope.bar + SAME_CHANGE * abs(told)
     return None
 
 

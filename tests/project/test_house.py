@@ -244,7 +244,7 @@ def test_answers_are_true(what, where, name):
 
 
 def test_enough_questions():
-    assert len(QUESTIONS) == 22
+    assert len(QUESTIONS) == 24
 
 
 def test_files_to_touch_are_there():
