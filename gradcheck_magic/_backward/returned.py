@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import CodeType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck_magic._backward.arrays import as_array
 from gradcheck_magic._backward.bound import Bound, leaves
@@ -24,6 +26,8 @@ from gradcheck_magic._backward.under_test import TOO_VAGUE
 from gradcheck_magic._result.gradient_check import GradientCheck
 
 __all__ = ["judge_returned"]
+
+Vector = NDArray[Any]
 
 # Slopes that differ by at most this part are the same. Those of other costs differ by factors.
 SAME_CHANGE = 1e-3
@@ -120,22 +124,27 @@ def _goes_with_arguments(backward: Backward, call: CustomCall, one: _Pass) -> bo
     places = _places(forward, call)
     for position, name in call.arguments.items():
         k = places.get(name)
-        if k is None or not _is_steep(forward, k):
+        slope = forward.slope(k, 0) if k is not None and _is_steep(forward, k) else None
+        if k is None or slope is None:
             continue
-        size, steps = forward.bound[k].size, []
-        value = forward.bound[k].value
-        step = float(np.cbrt(np.finfo(value.dtype).eps) * (np.abs(value).max() or 1.0))
-        for sign in (1, -1):
-            result = call.value_with(position, sign * step * direction(size, 0))
-            arrays = [array for _, leaf in leaves(result) if (array := as_array(leaf)) is not None]
-            steps.append([np.ravel(array).astype(np.float64) for array in arrays])
-        if [len(above) for above in steps[0]] != [node.bound.size for node in one.given]:
+        moves = _moves(call, position, forward.bound[k].value)
+        if [len(move) for move in moves] != [node.bound.size for node in one.given]:
             return None
-        moves = [(above - below) / (2 * step) for above, below in zip(*steps, strict=True)]
-        told = sum(node.bound.value @ move for node, move in zip(one.given, moves, strict=True))
-        slope = forward.slope(k, 0)
-        return slope is not None and abs(told - slope.low) <= slope.bar + SAME_CHANGE * abs(told)
+        pairs = zip(one.given, moves, strict=True)
+        told = math.fsum(float(node.bound.value @ move) for node, move in pairs)
+        return abs(told - slope.low) <= slope.bar + SAME_CHANGE * abs(told)
     return None
+
+
+def _moves(call: CustomCall, position: int, value: Vector) -> list[Vector]:
+    """Return how fast each result of a call moves if an argument moves along a direction."""
+    step = float(np.cbrt(np.finfo(value.dtype).eps) * (np.abs(value).max() or 1.0))
+    results = []
+    for sign in (1, -1):
+        result = call.value_with(position, sign * step * direction(value.size, 0))
+        arrays = [array for _, leaf in leaves(result) if (array := as_array(leaf)) is not None]
+        results.append([np.ravel(array).astype(np.float64) for array in arrays])
+    return [(above - below) / (2 * step) for above, below in zip(*results, strict=True)]
 
 
 def _places(forward: ForwardPass, call: CustomCall) -> dict[str, int]:
