@@ -6,7 +6,6 @@ line has several statements, or a statement several lines, each instruction is r
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 import traceback
@@ -86,19 +85,15 @@ class StatementTracer:
         self.seconds = 0.0
         self._n_calls = 0
         self._sources: dict[CodeType, Source | None] = {}
-        self._collecting = 0.0
 
     def __enter__(self) -> Self:
         self.obstacle = _who_traces()
         if not self.obstacle:
-            gc.callbacks.append(self._on_collection)
             sys.settrace(self._on_call)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        if self._on_collection in gc.callbacks:
-            gc.callbacks.remove(self._on_collection)
         self.calls.clear()
         self._sources.clear()
 
@@ -163,7 +158,7 @@ class StatementTracer:
         What the handler of a signal raises meanwhile passes through, as in any code of the user's.
         """
         # On a busy machine, what others take does not count.
-        began, collecting = time.thread_time(), self._collecting
+        began = time.thread_time()
         try:
             return function(*arguments)
         except Exception as error:
@@ -173,11 +168,7 @@ class StatementTracer:
             self.stop(f"following it failed ({type(error).__name__}: {error})")
             return None
         finally:
-            self.seconds += time.thread_time() - began - (self._collecting - collecting)
-
-    def _on_collection(self, phase: str, _info: dict[str, int]) -> None:
-        """Measure the garbage collections: it is chance which of them fall into our own time."""
-        self._collecting += time.thread_time() * (1 if phase == "stop" else -1)
+            self.seconds += time.thread_time() - began
 
     def _on_event(self, call: Call, frame: FrameType, event: str, arg: Any) -> None:
         if event == "exception":
