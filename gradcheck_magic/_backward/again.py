@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import CodeType
@@ -23,7 +22,7 @@ from gradcheck_magic._backward.arrays import as_array, as_numpy
 from gradcheck_magic._backward.bound import Bound
 from gradcheck_magic._backward.inner import METHODS, METHODS_OF_TENSORS, NOT_PLAIN, is_pure
 from gradcheck_magic._backward.references import Reference, reference_of
-from gradcheck_magic._backward.statements import Part
+from gradcheck_magic._backward.statements import Part, fresh
 from gradcheck_magic._backward.variants import SPARE, variants_of
 
 __all__ = ["RETURNED", "Again", "local_slopes"]
@@ -80,11 +79,12 @@ def _expressions_of(part: Part) -> tuple[_Expression, ...]:
         return ()
     naming = _Naming()
     try:
-        value = naming.visit(deepcopy(part.value))
+        value = naming.visit(fresh(part.value))
         found = [_compiled(value, naming)]
         if part.target is not None and part.target.steps and not part.path:
             found += _put_in(ast.parse(part.target.text, mode="eval").body, value, naming)
-    except _NotPureError:
+    except (_NotPureError, SyntaxError):
+        # A starred item is no expression by itself.
         return ()
     return tuple(found)
 
@@ -93,8 +93,8 @@ def _put_in(target: ast.expr, value: ast.expr, naming: _Naming) -> Iterator[_Exp
     """Yield the expression for a whole array with some items set, as in ``dZ[Z < 0] = 0``."""
     if isinstance(target, ast.Subscript):
         own = naming.name_of(ast.unparse(target))
-        holder, index = naming.visit(deepcopy(target.value)), naming.visit(deepcopy(target.slice))
-        value = _Replacing(own, ast.Subscript(holder, index, ast.Load())).visit(deepcopy(value))
+        holder, index = naming.visit(target.value), naming.visit(target.slice)
+        value = _Replacing(own, ast.Subscript(holder, index, ast.Load())).visit(fresh(value))
         numpy = ast.Attribute(ast.Name("np", ast.Load()), "s_", ast.Load())
         index = ast.Subscript(numpy, index, ast.Load())
         yield _compiled(ast.Call(ast.Name(PUT, ast.Load()), [holder, index, value], []), naming)
@@ -105,8 +105,7 @@ def _compiled(tree: ast.expr, naming: _Naming) -> _Expression:
 
 
 def _code(tree: ast.expr) -> CodeType:
-    whole = ast.fix_missing_locations(ast.Expression(deepcopy(tree)))
-    return compile(whole, "<again>", "eval")
+    return compile(ast.unparse(tree), "<again>", "eval")
 
 
 def _put(array: Any, index: Any, value: Any) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, FrameType, ModuleType
@@ -17,7 +16,7 @@ from typing import Any
 
 from gradcheck_magic._backward.arrays import as_array
 from gradcheck_magic._backward.references import NOWHERE
-from gradcheck_magic._backward.statements import Part
+from gradcheck_magic._backward.statements import Part, fresh
 
 __all__ = ["METHODS", "METHODS_OF_TENSORS", "NOT_PLAIN", "Inner", "inner_of", "is_array", "is_pure"]
 
@@ -88,7 +87,7 @@ def inner_of(part: Part) -> Inner | None:
         return None
     wrapping = _Wrapping()
     try:
-        tree = wrapping.visit(deepcopy(part.value))
+        tree = wrapping.visit(fresh(part.value))
     except _NotPureError:
         return None
     # The whole is what the statement binds.

@@ -9,7 +9,7 @@ from typing import Any
 
 from gradcheck_magic._backward.references import Reference, item_step, reference_of
 
-__all__ = ["Part", "Statement", "loads_of", "parts_of", "statement_of"]
+__all__ = ["Part", "Statement", "fresh", "loads_of", "parts_of", "statement_of"]
 
 # Methods and functions that change their owner, or their first argument; torch's end with "_".
 CHANGES_OWNER = {"fill", "sort", "put", "itemset", "partition"}
@@ -128,6 +128,15 @@ def statement_of(
     return Statement(
         file, node.lineno, node.end_lineno, text, function, parts, is_product=is_product
     )
+
+
+def fresh(value: ast.expr) -> ast.expr:
+    """Return the same expression as a tree of its own.
+
+    A deep copy may copy other trees as well: all trees share the nodes of operators and contexts,
+    in which libraries note their parents, as the one does that IPython's tracebacks use.
+    """
+    return ast.parse(ast.unparse(value), mode="eval").body
 
 
 def _is_product(value: ast.expr | None) -> bool:

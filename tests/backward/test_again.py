@@ -1,5 +1,7 @@
 """A recorded statement is evaluated again, with another value in place of one that it read."""
 
+import ast
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,28 @@ def test_value_with_another_in_place(function, label, text, expected):
 def test_only_what_computes_is_evaluated(function):
     known = recorded(function)
     assert Again.of(last(known, ""), known) is None
+
+
+class _OtherTree:
+    def __deepcopy__(self, _):
+        raise AssertionError("the tree of somebody else is copied")
+
+
+def shifted(A, B):
+    return A + B * 3
+
+
+def test_other_trees_are_not_copied():
+    """IPython's tracebacks note the parent in each node, and trees share the nodes of contexts."""
+    shared = ast.parse("a", mode="eval").body.ctx
+    shared.parent = _OtherTree()
+    try:
+        known = recorded(shifted)
+        again = Again.of(last(known, ""), known)
+        np.testing.assert_allclose(again.value("A", NEW), np.ravel(NEW + B * 3))
+        assert list(again.variants())
+    finally:
+        del shared.parent
 
 
 def test_what_does_not_fit_gives_nothing():
