@@ -193,7 +193,9 @@ class StatementTracer:
             return call.source.by_line.get(frame.f_lineno), True
         offset = frame.f_lasti // 2
         statement = offsets[offset] if offset < len(offsets) else None
-        is_new = statement is not call.statement or offset <= call.offset
+        # In a comprehension, Python 3.12 goes back within a statement, which does not begin again.
+        is_start = not offset or offsets[offset - 1] is not statement
+        is_new = statement is not call.statement or (offset <= call.offset and is_start)
         call.offset = offset
         return statement, is_new
 

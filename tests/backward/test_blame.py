@@ -232,13 +232,16 @@ def of_sample(x, y, p):
     #! d1 = d2 @ p["W2"].T * (1 - a)
     return [np.outer(x, d1), d1, np.outer(a, d2), d2]
 
-total = [np.zeros_like(array) for array in params.values()]
-for x, y in zip(X, Y):
-    total = [each + more for each, more in zip(total, of_sample(x, y, params))]
-    #! total = [each - more for each, more in zip(total, of_sample(x, y, params))]
-total = [each / len(X) for each in total]
-#! total = [each / X.size for each in total]
-grads = dict(zip(params, total))
+def gradient(p):
+    total = [np.zeros_like(array) for array in p.values()]
+    for x, y in zip(X, Y):
+        total = [each + more for each, more in zip(total, of_sample(x, y, p))]
+        #! total = [each - more for each, more in zip(total, of_sample(x, y, p))]
+    total = [each / len(X) for each in total]
+    #! total = [each / X.size for each in total]
+    return dict(zip(p, total))
+
+grads = gradient(params)
 """
 
 RESIDUAL = """
