@@ -17,6 +17,9 @@ Array = NDArray[Any]
 
 def is_tensor(value: Any) -> bool:
     """Return True for a tensor of torch in this memory."""
+    # It is asked of all that the user's code binds, which is seldom one.
+    if not str(type(value).__module__).startswith("torch"):
+        return False
     # A subclass of the user's may run code of its own.
     is_plain = type(value) in {torch_class("Tensor"), torch_class("nn.Parameter")}
     return is_plain and value.device.type == "cpu"
@@ -76,7 +79,7 @@ def memory_of(array: Array) -> tuple[int, int]:
     """Return which memory an array is part of, and how many bytes that has."""
     while isinstance(array.base, np.ndarray):
         array = array.base
-    if isinstance(array.base, torch_class("Tensor")):
+    if array.base is not None and isinstance(array.base, torch_class("Tensor")):
         storage: Any = array.base.untyped_storage()
         return storage.data_ptr(), storage.nbytes()
     # NumPy makes a new array whenever it looks at JAX's.

@@ -171,10 +171,8 @@ class _Shown:
         """Yield what the backward pass has bound, without other names for the same."""
         for node in backward.nodes:
             bound = node.bound
-            is_seen = bound.statement.line > 0
-            if bound.alias_of is not None or node.is_operand or bound.value.dtype.kind != "f":
-                continue
-            if not is_seen:
+            is_shown = bound.alias_of is None and not node.is_operand and bound.statement.line > 0
+            if not is_shown or bound.value.dtype.kind != "f":
                 continue
             mark = "right" if node.is_gradient else "not looked at"
             is_wrong = node in wrong or (node.parameter and not node.is_gradient)

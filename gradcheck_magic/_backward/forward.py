@@ -29,6 +29,7 @@ from gradcheck_magic._measure.lines import rung_along
 
 __all__ = ["ForwardPass", "Use", "direction"]
 
+Array = NDArray[Any]
 Vector = NDArray[np.float64]
 # An array, and a value made from it by the statement that uses it; None for all of its uses.
 Use = tuple[int, int | None]
@@ -404,17 +405,24 @@ class Mover(StatementTracer):
                 names.assign(name, moved(leaf, self._move))
                 self.has_moved = True
 
-    def _move_array(self, leaf: Any, shape: tuple[int, ...]) -> None:
+    def _move_leaf(
+        self, leaf: Any, shape: tuple[int, ...], target: Reference | None, names: Names
+    ) -> None:
+        """Move an array in place; of what cannot be changed, another one takes its place."""
         array = writable(leaf)
         if array is not None and array.shape == shape:
-            self._undo = partial(np.copyto, array, array.copy())
-            array += self._move.reshape(array.shape)
-            self.has_moved = True
+            self._fill(array, array + self._move.reshape(shape))
+        elif target is not None and (isinstance(leaf, float) or is_foreign(leaf)):
+            self._assign(target, leaf, moved(leaf, self._move), names)
 
-    def _move_value(self, target: Reference, value: Any, names: Names) -> None:
-        """Move what cannot be changed in place: another one takes its place."""
+    def _fill(self, array: Array, instead: Array) -> None:
+        self._undo = partial(np.copyto, array, array.copy())
+        np.copyto(array, instead)
+        self.has_moved = True
+
+    def _assign(self, target: Reference, value: Any, instead: Any, names: Names) -> None:
         self._undo = partial(target.assign, names, value)
-        target.assign(names, moved(value, self._move))
+        target.assign(names, instead)
         self.has_moved = True
 
     @property
@@ -449,10 +457,7 @@ class Mover(StatementTracer):
             self._replace(bound_value(part, names, returned), frame, names)
             return
         leaf = dict(leaves(bound_value(part, names, returned))).get(path)
-        self._move_array(leaf, bound.shape)
-        is_value = isinstance(leaf, float) or is_foreign(leaf)
-        if is_value and not self.has_moved and part.target is not None and not (path or part.path):
-            self._move_value(part.target, leaf, names)
+        self._move_leaf(leaf, bound.shape, None if path or part.path else part.target, names)
 
     def _replace(self, value: Any, frame: FrameType, names: Names) -> None:
         """Give an array or a number the value that the statement would have bound."""
@@ -460,22 +465,15 @@ class Mover(StatementTracer):
         above = frame.f_back
         if isinstance(value, float) and isinstance(instead, float):
             if target is not None:
-                self._undo = partial(target.assign, names, value)
-                target.assign(names, type(value)(instead))
-                self.has_moved = True
+                self._assign(target, value, type(value)(instead), names)
             elif above is not None and is_in_library(above.f_code.co_filename):
                 # It is what the cost itself returns.
                 self.cost = float(instead)
         array, other = writable(value), as_array(instead)
         if array is not None and other is not None and other.shape == array.shape:
-            before = array.copy()
-            self._undo = partial(np.copyto, array, before)
-            np.copyto(array, other)
-            self.has_moved = True
+            self._fill(array, other)
         elif array is None and target is not None and is_foreign(instead):
-            self._undo = partial(target.assign, names, value)
-            target.assign(names, instead)
-            self.has_moved = True
+            self._assign(target, value, instead, names)
 
 
 class UseMover(Mover):
@@ -503,10 +501,7 @@ class UseMover(Mover):
             return
         names = names_in(frame)
         leaf = dict(leaves(load.value_in(names))).get(path)
-        self._move_array(leaf, self._read.shape)
-        is_value = isinstance(leaf, float) or is_foreign(leaf)
-        if is_value and not (self.has_moved or path):
-            self._move_value(load, leaf, names)
+        self._move_leaf(leaf, self._read.shape, None if path else load, names)
 
     def ended(self, call: Call, frame: FrameType, returned: Any) -> None:  # noqa: ARG002 (ditto)
         """Put the value back, now that it was read."""

@@ -22,7 +22,7 @@ from gradcheck_magic._backward.match import DIRECTIONS, Backward
 from gradcheck_magic._backward.names import named_after, plain
 from gradcheck_magic._backward.nodes import Node
 from gradcheck_magic._backward.sources import source_of
-from gradcheck_magic._backward.under_test import TOO_VAGUE
+from gradcheck_magic._backward.under_test import TOO_VAGUE, places
 from gradcheck_magic._result.gradient_check import GradientCheck
 
 __all__ = ["judge_returned"]
@@ -63,14 +63,8 @@ def judge_returned(backward: Backward, check: GradientCheck) -> bool:
 def _has_right_gradient(check: GradientCheck) -> bool:
     """Return True if the gradient of some parameter is right: not all have a factor."""
     telling = np.abs(check.numerical) > check.uncertainty / TOO_VAGUE
-    return any(
-        telling[here].any() and not check.wrong[here].any()
-        for parameter in check.parameters
-        for here in [
-            (check.measured >= parameter.start)
-            & (check.measured < parameter.start + parameter.size)
-        ]
-    )
+    every = (places(parameter, check) for parameter in check.parameters)
+    return any(telling[here].any() and not check.wrong[here].any() for here in every)
 
 
 @dataclass(frozen=True, eq=False)

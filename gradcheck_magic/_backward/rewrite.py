@@ -90,9 +90,7 @@ class Rewriter:
             reads = {*bound.reads, bound.alias_of, each.before and each.before.bound.index}
             if bound.index > slip.bound.index and not reads.isdisjoint(made):
                 made[bound.index] = each
-        return (
-            [each for each in made.values() if each is not slip] if node in made.values() else None
-        )
+        return list(made.values())[1:] if node.bound.index in made else None
 
     def _follow(self, node: Node, changed: dict[int, Array]) -> None:
         """Note what a value would be if what it was made from was changed."""
