@@ -22,6 +22,7 @@ from gradcheck_magic._backward.nodes import (
     order,
 )
 from gradcheck_magic._backward.ranks import Ranks
+from gradcheck_magic._backward.repair import Repairs
 from gradcheck_magic._backward.slices import Slice, Slices
 from gradcheck_magic._backward.suspicion import Suspicion
 from gradcheck_magic._inputs.pairing import Pairing
@@ -36,6 +37,7 @@ def suspicions(backward: Backward, check: GradientCheck, pairing: Pairing) -> li
     search = _Search.of(evidence)
     for node in evidence.odd - evidence.right if evidence.wrong else ():
         node.is_odd = True
+    wrong = [*evidence.wrong]
     found: list[Suspicion] = []
     while evidence.wrong:
         suspicion = search.next()
@@ -46,7 +48,19 @@ def suspicions(backward: Backward, check: GradientCheck, pairing: Pairing) -> li
         rest = tuple(each for each in further if each not in suspicion.statements)
         found.append(replace(suspicion, further=rest, explains=explains))
     found += search.left_at_zero()
-    return _independent(sorted(found, key=lambda suspicion: suspicion.wrong.bound.index))
+    found = _independent(sorted(found, key=lambda suspicion: suspicion.wrong.bound.index))
+    return _repaired(found, Repairs(backward, check, wrong)) if found else []
+
+
+def _repaired(found: list[Suspicion], repairs: Repairs) -> list[Suspicion]:
+    """Put the statements first that would make all right if they were written differently."""
+    first = found[0]
+    better = repairs.instead_of(first.statements, first.further)
+    if not better:
+        return found
+    statements = tuple(dict.fromkeys([*better, *first.statements]))
+    further = tuple(each for each in first.further if each not in statements)
+    return [replace(first, statements=statements, further=further), *found[1:]]
 
 
 def _independent(found: Sequence[Suspicion]) -> list[Suspicion]:

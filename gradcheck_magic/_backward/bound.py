@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from types import CodeType
@@ -16,7 +16,17 @@ from gradcheck_magic._backward.arrays import as_array
 from gradcheck_magic._backward.references import Reference
 from gradcheck_magic._backward.statements import Statement
 
-__all__ = ["KINDS", "MOST_ITEMS", "Bound", "Origin", "Read", "Reads", "Run", "leaves"]
+__all__ = [
+    "KINDS",
+    "MOST_ITEMS",
+    "Bound",
+    "Origin",
+    "Read",
+    "Reads",
+    "Run",
+    "leaves",
+    "named_before",
+]
 
 Array = NDArray[Any]
 # A statement, and which part of it.
@@ -98,8 +108,15 @@ class Bound:
         True if the statement only gives another name to a value, or only sets something to zero.
     is_argument : bool
         True for an argument of a function, bound by the statement that calls it.
+    called : code, optional
+        That of the function whose argument it is.
     code : code, optional
-        That of the function whose argument it is, if the call itself has computed it.
+        The same, if the call itself has computed the argument.
+    at_hand : dict
+        What else a closure knows of its objects: by how it is written, where it was recorded, or
+        −1 and its value.
+    memory : (int, tuple of int), optional
+        Where the array is in memory, and its strides.
     is_part : bool
         True for a part of an array, as a statement has read it.
     is_tensor : bool
@@ -141,6 +158,9 @@ class Bound:
     is_handed_in: bool = False
     is_inside: bool = False
     is_parameter: bool = False
+    called: CodeType | None = None
+    at_hand: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    memory: tuple[int, tuple[int, ...]] | None = None
 
     @property
     def size(self) -> int:
@@ -174,6 +194,13 @@ class Bound:
         parts, k = self.statement.parts, self.place[1]
         is_item = bool(parts) and parts[k].value is None and not parts[k].path
         return self.statement, 0 if is_item else k
+
+
+def named_before(bound: Bound, others: Mapping[int, Bound]) -> int:
+    """Return what a value was called before it got another name."""
+    known = bound.alias_of
+    same = (k for k in bound.reads if known in {k, others[k].alias_of})
+    return max(same, default=bound.index if known is None else known)
 
 
 def leaves(value: Any, depth: int = DEPTH) -> Iterator[tuple[tuple[Any, ...], Any]]:

@@ -127,7 +127,7 @@ class Mender:
         if before is not None and before.shape == value.shape and not _is_right(was):
             for other in self.others.get(node.bound.shape, ()) if was else ():
                 yield was, other, value - before + other.value.reshape(-1)
-        again = Again.of(node.bound, self.backward.recorded)
+        again = Again.of_statement(node.bound, self.backward.recorded)
         for text, array in again.arrays if again else ():
             loads = node.bound.reads.items()
             read = [k for k, each in loads if text == (each.load.text if each.load else RETURNED)]
@@ -192,7 +192,7 @@ class Mender:
             if each.alias_of is None and not each.is_parameter:
                 other = Other(each.label, each.name, each.value.reshape(each.shape))
                 found.setdefault(each.shape, []).append(other)
-        for _, slopes in local_slopes(bound, {each.index: each for each in forward.bound}):
+        for _, _, slopes in local_slopes(bound, {each.index: each for each in forward.bound}):
             found.setdefault(slopes.shape, []).append(Other("", "", slopes))
         for node in self.backward.nodes:
             # A sum may begin with what is not zero.

@@ -23,6 +23,7 @@ __all__ = [
     "copied",
     "gradients_read",
     "has_odd_name",
+    "is_as_meant",
     "is_copy",
     "is_divided",
     "is_handed_on",
@@ -42,6 +43,8 @@ Vector = NDArray[np.float64]
 
 # Larger factors, and smaller ones than its inverse, are none.
 LARGEST_FACTOR = 1e9
+# Fewer entries may agree by accident.
+FEWEST_ENTRIES = 3
 # A value is a multiple of another one if it agrees to this part; its cosine is larger than this.
 PARALLEL, ALMOST_PARALLEL = 1e-9, 0.999
 
@@ -293,6 +296,13 @@ def has_odd_name(node: Node) -> bool:
     """Return True if a gradient has the name of another one, or was only given a new name."""
     is_renamed = node.bound.alias_of is not None and not is_handed_on(node)
     return node.is_misnamed or is_renamed
+
+
+def is_as_meant(node: Node) -> bool:
+    """Return True for the whole gradient of an array, under no wrong name: it needs no mending."""
+    is_new = node.bound.alias_of is None and node.bound.size >= FEWEST_ENTRIES
+    is_whole = node.factor == 1 and bool(node.matched) and not node.uses
+    return is_new and is_whole and not node.is_misnamed
 
 
 def is_own(node: Node) -> bool:

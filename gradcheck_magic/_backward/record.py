@@ -12,10 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._backward.arrays import as_array, as_numpy, is_foreign, is_tensor
-from gradcheck_magic._backward.bound import KINDS, Bound, Read, Reads, leaves
+from gradcheck_magic._backward.bound import KINDS, MOST_ITEMS, Bound, Read, Reads, leaves
 from gradcheck_magic._backward.custom import is_called_by_library
 from gradcheck_magic._backward.memory import Memory
-from gradcheck_magic._backward.references import NOWHERE, Names, Reference, names_in
+from gradcheck_magic._backward.references import (
+    NOWHERE,
+    Names,
+    Reference,
+    attribute_of,
+    attributes_of,
+    names_in,
+)
 from gradcheck_magic._backward.sources import Source
 from gradcheck_magic._backward.statements import Part, Statement
 from gradcheck_magic._backward.trace import Call, StatementTracer
@@ -33,9 +40,11 @@ LARGEST_ARGUMENT = 1_000_000
 # Of larger parts of an array that are read, no copy is kept.
 LARGEST_PART = 10_000
 # What is no array and is kept, too.
-CONSTANTS = {int, float, bool, str, tuple, type(None), np.float64, np.float32, np.int64}
+CONSTANTS = {int, float, bool, str, tuple, type(None), np.float64, np.float32, np.int64, slice}
 # The time in seconds that recording may take in any case.
 ALLOWANCE = 0.05
+# Of each object, at most this many attributes are looked at.
+MOST_ATTRIBUTES = 8
 # So many bytes can be copied in a second, to memory that was not used before.
 COPIED_PER_SECOND = 1e9
 TOO_SLOW = "to record all that it binds would slow it down; %%gradcheck --trace takes that time"
@@ -87,6 +96,8 @@ class Recorder(StatementTracer):
         """Record the arguments of a call as other names of what they are."""
         code = frame.f_code
         above = self.calls[-1] if self.calls else self._library
+        if code.co_freevars:
+            call.at_hand = self._of_closure(frame)
         if not code.co_argcount or above.statement is None:
             return
         self._n_called[code] += 1
@@ -106,6 +117,7 @@ class Recorder(StatementTracer):
                 reads = self._reads_for(above, leaf, before)
                 new = Bound(above.statement, name, name, reads, call.number, call.callers)
                 new.is_argument, new.ran = True, self._n_ended[above.statement] + 1
+                new.called, new.constants = code, above.constants
                 if before is None and id(leaf) not in above.loaded:
                     new.code, new.place = code, (self._n_called[code], 0, (name,))
                     if call.is_callback and is_foreign(leaf):
@@ -113,6 +125,21 @@ class Recorder(StatementTracer):
                         new.is_handed_in = True
                         new.reads.update(dict.fromkeys(above.returned, Read()))
                 self.keep(new, leaf, before)
+
+    def _of_closure(self, frame: FrameType) -> dict[str, tuple[int, Any]]:
+        """Return the attributes of a closure's objects: where they were recorded, or what."""
+        found: dict[str, tuple[int, Any]] = {}
+        for name in frame.f_code.co_freevars:
+            owner = frame.f_locals.get(name)
+            for attribute in attributes_of(owner)[:MOST_ATTRIBUTES]:
+                leaf = attribute_of(owner, attribute)
+                k = self.memory.index_of(leaf)
+                is_small = type(leaf) is np.ndarray and leaf.size <= LARGEST_PART
+                if k is not None:
+                    found[f"{name}.{attribute}"] = k, None
+                elif type(leaf) is float or is_small:
+                    found[f"{name}.{attribute}"] = -1, np.array(leaf)[()]
+        return found
 
     def _reads_for(self, above: Call, leaf: Any, before: int | None) -> Reads:
         """Return what the statement of a caller has read to make an argument."""
@@ -168,7 +195,7 @@ class Recorder(StatementTracer):
             if isinstance(value, int):
                 # Small numbers are the same objects everywhere.
                 known = self._last.get((call.number, load.text))
-                found.update({} if known is None else {known: Read()})
+                found.update({} if known is None else {known: Read((), load)})
             here = call.number
             if (binder := self._unrecorded.get((here, load.text))) is not None:
                 call.binders.append(binder)
@@ -192,13 +219,26 @@ class Recorder(StatementTracer):
         """Keep what the statement reads and nothing recorded has bound."""
         if type(value) in CONSTANTS:
             call.constants[load.text] = value
-        is_array = type(value) is np.ndarray and value.size <= LARGEST_PART
-        if is_array and not [*self.memory.where(value)]:
-            known = self._copies.get(id(value))
-            if known is None or not np.array_equal(known, value):
-                self._copies[id(value)] = known = value.copy()
-                self._n_bytes += value.nbytes
-            call.constants[load.text] = known
+        elif type(value) in {list, dict}:
+            # Only its length may be asked for.
+            call.constants[load.text] = range(len(value))
+            parts = call.statement.parts if call.statement else ()
+            is_itemwise = type(value) is list and any(part.is_itemwise for part in parts)
+            for k, item in enumerate(value[:MOST_ITEMS] if is_itemwise else ()):
+                if type(item) is np.ndarray and not [*self.memory.where(item)]:
+                    self._keep_array(f"{load.text}[{k}]", item, call)
+        elif type(value) is np.ndarray and not [*self.memory.where(value)]:
+            self._keep_array(load.text, value, call)
+
+    def _keep_array(self, text: str, value: Array, call: Call) -> None:
+        """Keep a copy of an array, unless it is large."""
+        if value.size > LARGEST_PART:
+            return
+        known = self._copies.get(id(value))
+        if known is None or not np.array_equal(known, value):
+            self._copies[id(value)] = known = value.copy()
+            self._n_bytes += value.nbytes
+        call.constants[text] = known
 
     def _in_container(
         self, call: Call, load: Reference, container: Any, path: tuple[Any, ...], k: int
@@ -232,6 +272,8 @@ class Recorder(StatementTracer):
         new = Bound(statement, load.text, name, reads, call.number, call.callers)
         new.is_part, new.alias_of, new.value, new.shape = True, whole[0], value, array.shape
         new.is_tensor = is_tensor(leaf)
+        entry = load.entry_in(names) if isinstance(leaf, np.generic) else leaf
+        new.memory = _place_in_memory(as_array(entry))
         new.index = len(self.bound)
         self.bound.append(new)
         self._parts[call.number, load.text] = new
@@ -286,6 +328,7 @@ class Recorder(StatementTracer):
         new.is_name, new.is_zero = part.is_name, part.is_zero and not new.changes
         new.ran, new.constants = self._n_ended[statement], call.constants
         new.binders = tuple(call.binders)
+        new.at_hand = call.at_hand
         new.place = new.ran, k, path
         return new
 
@@ -320,6 +363,7 @@ class Recorder(StatementTracer):
             return
         new.index, new.alias_of = len(self.bound), before
         new.shape, new.is_tensor = () if array is None else array.shape, is_tensor(leaf)
+        new.memory = _place_in_memory(array)
         self.bound.append(new)
         self._replace(new, array if before is None else None)
         if before is None:
@@ -363,9 +407,20 @@ class Recorder(StatementTracer):
         self._last[key] = new.index
 
 
+def _place_in_memory(array: Array | None) -> tuple[int, tuple[int, ...]] | None:
+    if array is None:
+        return None
+    start: int = array.__array_interface__["data"][0]
+    return start, array.strides
+
+
 def bound_value(part: Part, names: Names, returned: Any) -> Any:
     """Return the value that a part of a statement has just bound."""
     value = returned if part.target is None else part.target.value_in(names)
+    if part.target is not None and isinstance(value, np.generic):
+        # That of an array is found again by its memory.
+        entry = part.target.entry_in(names)
+        value = value if entry is NOWHERE else entry
     for key in part.path:
         value = _item(value, key)
     if part.is_last:

@@ -13,7 +13,16 @@ import numpy as np
 
 from gradcheck_magic._backward.arrays import is_foreign, is_tensor
 
-__all__ = ["NOWHERE", "Names", "Reference", "item_step", "names_in", "reference_of"]
+__all__ = [
+    "NOWHERE",
+    "Names",
+    "Reference",
+    "attribute_of",
+    "attributes_of",
+    "item_step",
+    "names_in",
+    "reference_of",
+]
 
 NOWHERE = object()
 # What an index may be made of. To look at what a statement binds, its index is evaluated again, and
@@ -24,6 +33,8 @@ INDEX_NODES = (
 )  # fmt: skip
 # The attributes of an array of torch or JAX that are it, seen in another way.
 OTHER_VIEWS = {"T", "mT", "data"}
+# What an array says of its size.
+SIZES = {"shape", "size", "ndim"}
 # The functions that an index may call, and the types of the values that it may read.
 INDEX_CALLS = {"str": str, "len": len, "range": range, "int": int}
 INDEX_TYPES = {int, str, bool, float, slice, tuple, list, range, type(None), np.int64, np.intp}
@@ -78,6 +89,17 @@ class Reference:
         owner, last = self.owner_in(names)
         return owner if last is None else _followed(owner, last, names)
 
+    def entry_in(self, names: Mapping[str, Any]) -> Any:
+        """Return the entry of an array that it refers to as a view of its memory; else `NOWHERE`."""
+        owner, last = self.owner_in(names)
+        if last is None or last[0] != "item" or type(owner) is not np.ndarray or last[1] is None:
+            return NOWHERE
+        try:
+            index = _index(last[1], names)
+            return owner[(*index, ...) if isinstance(index, tuple) else (index, ...)]
+        except Exception:  # noqa: BLE001 (as in `_followed`)
+            return NOWHERE
+
     def owner_in(self, names: Mapping[str, Any]) -> tuple[Any, tuple[str, Any] | None]:
         """Return the object that holds it, and the last step from there; None for a variable."""
         try:
@@ -113,7 +135,7 @@ class Reference:
 def _followed(value: Any, step: tuple[str, Any], names: Mapping[str, Any]) -> Any:
     kind, what = step
     if kind == "attribute":
-        return _attribute(value, what)
+        return attribute_of(value, what)
     if what is None:
         return value if _is_array(value) else NOWHERE
     if type(value) not in {list, tuple, dict} and not (_is_array(value) or _is_plain_dict(value)):
@@ -146,7 +168,14 @@ def _is_fancy(index: Any) -> bool:
     return any(isinstance(p, (list, range, np.ndarray, bool)) or is_foreign(p) for p in parts)
 
 
-def _attribute(value: Any, name: str) -> Any:
+def attributes_of(value: Any) -> list[str]:
+    """Return the names of the attributes that an object of the user's has by itself."""
+    slots = getattr(type(value), "__slots__", ())
+    held = getattr(value, "__dict__", None)
+    return [*(slots if type(slots) in {tuple, list} else ()), *(held if type(held) is dict else ())]
+
+
+def attribute_of(value: Any, name: str) -> Any:
     """Return an attribute that is there by itself, and no property, which would run code."""
     held = getattr(value, "__dict__", None)
     if isinstance(held, Mapping) and name in held:
@@ -157,8 +186,8 @@ def _attribute(value: Any, name: str) -> Any:
             return slot.__get__(value)  # type: ignore[union-attr]
         except AttributeError:
             return NOWHERE
-    if name == "T" and type(value) is np.ndarray:
-        return value.T
+    if name in {"T", *SIZES} and type(value) is np.ndarray:
+        return getattr(value, name)
     if name == "grad" and is_tensor(value) and value.is_leaf:
         return value.grad
     # Other views of the same memory; in JAX, copies of the same values.

@@ -111,7 +111,7 @@ class Rewriter:
 
     def _again(self, node: Node) -> Again | None:
         if node not in self._evaluable:
-            self._evaluable[node] = Again.of(node.bound, self.backward.recorded)
+            self._evaluable[node] = Again.of_statement(node.bound, self.backward.recorded)
         return self._evaluable[node]
 
     def _gradients_at_hand(self, node: Node) -> list[Array]:

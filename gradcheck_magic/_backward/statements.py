@@ -9,7 +9,7 @@ from typing import Any
 
 from gradcheck_magic._backward.references import Reference, item_step, reference_of
 
-__all__ = ["Part", "Statement", "fresh", "loads_of", "parts_of", "statement_of"]
+__all__ = ["Part", "Statement", "fresh", "loads_of", "parts_of", "sources_of", "statement_of"]
 
 # Methods and functions that change their owner, or their first argument; torch's end with "_".
 CHANGES_OWNER = {"fill", "sort", "put", "itemset", "partition"}
@@ -173,8 +173,9 @@ def parts_of(node: ast.stmt) -> Iterator[Part]:
             yield from _written_out(None, value)
             yield from _outputs(value)
         case ast.Expr(value=ast.Call() as call):
-            yield from _outputs(call)
-            yield from _called(call)
+            parts = [*_outputs(call), *_called(call)]
+            # What it gives to a function, that binds.
+            yield from parts or [Part(None, (), tuple(loads_of(call)))]
 
 
 def _bound(target: ast.expr, value: ast.expr) -> Iterator[Part]:
@@ -261,7 +262,7 @@ def _terms(value: ast.expr) -> Iterator[str]:
         case ast.Call(func=ast.Attribute(attr="copy", value=inner)):
             terms = [inner]
         case ast.ListComp(elt=item, generators=[ast.comprehension() as each]):
-            sources = _sources(each)
+            sources = sources_of(each)
             yield from (sources[term] for term in _terms(item) if term in sources)
             return
         case _:
@@ -272,7 +273,7 @@ def _terms(value: ast.expr) -> Iterator[str]:
         yield from _terms(term)
 
 
-def _sources(each: ast.comprehension) -> dict[str, str]:
+def sources_of(each: ast.comprehension) -> dict[str, str]:
     """Return the lists from which the variables of a comprehension come, as they are written."""
     match each.iter:
         case ast.Call(func=ast.Name(id="zip"), args=sources):
@@ -337,13 +338,15 @@ def _called(call: ast.Call) -> Iterator[Part]:
             if keyword.arg:
                 steps = *owner.steps, item_step(keyword.arg)
                 item = Reference(owner.root, steps, f"{owner.text}[{keyword.arg!r}]")
-                yield Part(item, (), tuple(loads_of(keyword.value)))
+                value, loads = keyword.value, tuple(loads_of(keyword.value))
+                yield Part(item, (), loads, is_name=_is_name(value), value=value)
         for argument in call.args:
             yield from _written_out(owner, argument)
     elif (name in CHANGES_OWNER or name.endswith("_")) and owner is not None and owner.root != "np":
         yield Part(owner, (), loads, changes=True)
     elif name in CHANGES_FIRST and call.args and (first := reference_of(call.args[0])):
-        yield Part(first, (), loads, changes=True, terms=frozenset(_terms(call)))
+        added: ast.expr | None = call if name == "at" else None
+        yield Part(first, (), loads, changes=True, value=added, terms=frozenset(_terms(call)))
 
 
 def loads_of(value: ast.AST, hidden: frozenset[str] = frozenset()) -> Iterator[Reference]:

@@ -68,6 +68,7 @@ class Call:
     returned: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     passed_on: dict[int, Statement] = field(default_factory=dict)
     is_callback: bool = False
+    at_hand: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
 
 class StatementTracer:

@@ -20,6 +20,7 @@ __all__ = [
     "TOO_VAGUE",
     "is_meant_for",
     "is_named",
+    "is_right_as",
     "multiple_of",
     "multiples",
     "part_of",
@@ -96,6 +97,19 @@ def verdict_of(node: Node, check: GradientCheck) -> tuple[bool, float]:
     return True, multiple_of(
         check.analytic[known], check.numerical[known], check.uncertainty[known]
     )
+
+
+def is_right_as(node: Node, value: Vector, check: GradientCheck) -> bool:
+    """Return True if a value would be right as the gradient under test that a node is."""
+    if node.parameter is None or len(value) != node.bound.size:
+        return False
+    start = node.parameter.start + node.part.start
+    stop = node.parameter.start + node.part.stop
+    here = (check.measured >= start) & (check.measured < stop) & np.isfinite(check.uncertainty)
+    mine = value[check.measured[here] - start]
+    measured = check.numerical[here]
+    allowed = CLEAR * check.uncertainty[here] + SAME_TO * np.max(np.abs(measured), initial=0)
+    return bool(np.all(np.abs(mine - measured) <= allowed))
 
 
 def places(parameter: ParameterCheck, check: GradientCheck) -> slice:

@@ -154,7 +154,7 @@ def test_what_does_not_fit_gives_nothing():
 def test_local_slopes():
     """Of what is computed entry by entry, the slopes are those by hand."""
     known = recorded(product)
-    *_, by_a = [slopes for text, slopes in local_slopes(known.values(), known) if text == "A"]
-    *_, by_b = [slopes for text, slopes in local_slopes(known.values(), known) if text == "B"]
+    *_, by_a = [slopes for _, text, slopes in local_slopes(known.values(), known) if text == "A"]
+    *_, by_b = [slopes for _, text, slopes in local_slopes(known.values(), known) if text == "B"]
     np.testing.assert_allclose(by_a, 1 - B**2, rtol=1e-8)
     np.testing.assert_allclose(by_b, -2 * A * B, rtol=1e-8)
