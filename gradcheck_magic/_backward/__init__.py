@@ -19,12 +19,14 @@ Slopes. `forward.py` moves the arrays of the forward pass, for all of their uses
 Matching. `nodes.py` has the values of the backward pass, `names.py` says what their names tell, and
 `known.py` which of them are of the forward pass. `under_test.py` finds the gradients under test
 among them, and `match.py` says which value is the gradient by which array. `returned.py` judges
-what custom functions return. `again.py` evaluates a statement again, and so `mend.py` finds what
-would make a wrong value right: another value in it; or, by `rewrite.py`, a statement that is
-written a little differently, as `variants.py` says how.
+what custom functions return. `again.py` evaluates a statement again, as `expressions.py` writes it,
+and so `mend.py` finds what would make a wrong value right: another value in it; or, by
+`rewrite.py`, a statement that is written a little differently, as `edits.py` says how.
 
 Blaming. `evidence.py` collects what is right and what is wrong; `slices.py` goes back from a wrong
 gradient, up to what is right; `factors.py` finds where it was scaled, and `ranks.py` puts the
 likeliest statement first. `blame.py` puts this together to a `suspicion.py`, and `further.py` adds
-what those statements depend on.
+what those statements depend on. `repair.py` puts it to the test: it writes a statement differently,
+perhaps with a value that was `at_hand.py`, and `replay.py` computes again all that follows, unless a
+`checkpoint.py` stops it early. What makes all gradients right at once comes first.
 """

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._backward.arrays import as_array, is_tensor
 from gradcheck_magic._backward.bound import Bound, named_before
-from gradcheck_magic._backward.edits import SPARE
 from gradcheck_magic._backward.expressions import (
     RETURNED,
     Edited,
@@ -132,20 +131,25 @@ class Again:
         alike = {text: _alike(self.values[text], other) for text, other in others.items()}
         return self._evaluated(self._expression.code, {**self.values, **alike})
 
-    def variants(self, spares: Sequence[Array] | None = None) -> Iterator[Array]:
+    def mended(self, spares: Sequence[Array] | None = None) -> Iterator[Array]:
         """Yield what it would be, in its shape, with one slip in it mended.
 
         That is where something was taken for another; or, given values, where one of them is
         missing.
         """
-        for code in self._expression.variants:
-            if (SPARE in code.co_names) is (spares is None):
+        for k, edit in enumerate(self.edits):
+            if edit.needs_spare is (spares is None) or edit.is_bare:
                 continue
             for spare in [None] if spares is None else spares:
-                value = self._evaluated(code, self.values, spare)
+                value = self.edited(k, {}, spare)
                 # What is missing does not make it larger.
                 if value is not None and (spare is None or value.shape == self.bound.shape):
                     yield value
+
+    @property
+    def is_name(self) -> bool:
+        """True if it only gives another name to what it has read."""
+        return self._expression.is_name
 
     @property
     def edits(self) -> list[Edited]:

@@ -49,7 +49,7 @@ def suspicions(backward: Backward, check: GradientCheck, pairing: Pairing) -> li
         found.append(replace(suspicion, further=rest, explains=explains))
     found += search.left_at_zero()
     found = _independent(sorted(found, key=lambda suspicion: suspicion.wrong.bound.index))
-    return _repaired(found, Repairs(backward, check, wrong)) if found else []
+    return _repaired(found, Repairs(evidence, check, wrong)) if found else []
 
 
 def _repaired(found: list[Suspicion], repairs: Repairs) -> list[Suspicion]:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._backward.bound import Origin
+from gradcheck_magic._backward.evidence import Evidence
 from gradcheck_magic._backward.forward import ForwardPass, direction
-from gradcheck_magic._backward.match import DIRECTIONS, Backward
+from gradcheck_magic._backward.match import DIRECTIONS
 from gradcheck_magic._backward.nodes import Node, is_as_meant
 from gradcheck_magic._backward.statements import Statement
 
@@ -77,11 +78,11 @@ class Checkpoint(NamedTuple):
 class Checkpoints:
     """Finds the first value that must become a gradient."""
 
-    backward: Backward
+    evidence: Evidence
 
     def first(self, steps: Sequence[int], ends: Container[int]) -> Checkpoint | None:
         """Return the first of some values that is no gradient, but is one in other rounds."""
-        bound = self.backward.forward.bound
+        bound = self.evidence.forward.bound
         for k in steps:
             node = self._by_index.get(k)
             if node is None or node.is_gradient or node.bound.is_argument or k in ends:
@@ -89,19 +90,19 @@ class Checkpoints:
             arrays = self._meant.get(_loop(node), ())
             own = [a for a in arrays if bound[a].size == node.bound.size]
             if own:
-                return Checkpoint.of(k, own, self.backward.forward)
+                return Checkpoint.of(k, own, self.evidence.forward)
         return None
 
     @cached_property
     def _by_index(self) -> dict[int, Node]:
-        return {node.bound.index: node for node in self.backward.nodes}
+        return {node.bound.index: node for node in self.evidence.nodes}
 
     @cached_property
     def _meant(self) -> dict[Loop, list[int]]:
         """The arrays whose gradients a statement makes in a loop, as far as it is right there."""
-        forward = self.backward.forward.bound
+        forward = self.evidence.forward.bound
         found: dict[Loop, set[Origin]] = {}
-        for node in filter(is_as_meant, self.backward.nodes):
+        for node in filter(is_as_meant, self.evidence.nodes):
             found.setdefault(_loop(node), set()).update(forward[k].origin for k in node.matched)
         own = [b for b in forward if b.alias_of is None]
         return {key: [b.index for b in own if b.origin in its] for key, its in found.items()}

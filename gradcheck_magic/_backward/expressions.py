@@ -23,7 +23,6 @@ from gradcheck_magic._backward.edits import ADD_AT, PUT_IN, SPARE, SUBTRACT_AT, 
 from gradcheck_magic._backward.inner import METHODS, METHODS_OF_TENSORS, NOT_PLAIN, is_pure
 from gradcheck_magic._backward.references import Reference, reference_of
 from gradcheck_magic._backward.statements import Part, fresh, sources_of
-from gradcheck_magic._backward.variants import variants_of
 
 __all__ = [
     "RETURNED",
@@ -94,11 +93,6 @@ class Expression:
         return isinstance(self.tree, ast.Name)
 
     @cached_property
-    def variants(self) -> list[CodeType]:
-        """The same, with one slip mended each."""
-        return [_code(tree) for tree in variants_of(self.tree)]
-
-    @cached_property
     def edits(self) -> list[Edited]:
         """The same, with one change each."""
         found = []
@@ -109,7 +103,7 @@ class Expression:
         return found
 
     def evaluated(self, values: Mapping[str, Any], code: CodeType, spare: Any = None) -> Any:
-        """Return its value, or that of one of its variants, given what it reads."""
+        """Return its value, or that of one of its edits, given what it reads."""
         names = {name: values[text] for name, text in self._names}
         names[SPARE] = spare
         found = eval(code, self._functions, names)  # noqa: S307 (they only compute)
@@ -122,7 +116,7 @@ class Expression:
     @cached_property
     def _functions(self) -> dict[str, Any]:
         modules = {name: sys.modules.get(module) for name, module in MODULES.items()}
-        return modules | CHANGES
+        return modules | CHANGING
 
 
 @lru_cache(maxsize=4096)
@@ -222,7 +216,7 @@ def _at(function: np.ufunc, array: Array, index: Any, value: Any) -> Array:
 
 
 # Functions that take the place of what changes an array.
-CHANGES = {
+CHANGING = {
     PUT_IN: _put_in_copy,
     ADD_AT: partial(_at, np.add),
     SUBTRACT_AT: partial(_at, np.subtract),

@@ -90,7 +90,7 @@ class Reference:
         return owner if last is None else _followed(owner, last, names)
 
     def entry_in(self, names: Mapping[str, Any]) -> Any:
-        """Return the entry of an array that it refers to as a view of its memory; else `NOWHERE`."""
+        """Return the entry of an array that it refers to as a view of that; else `NOWHERE`."""
         owner, last = self.owner_in(names)
         if last is None or last[0] != "item" or type(owner) is not np.ndarray or last[1] is None:
             return NOWHERE

@@ -15,8 +15,8 @@ from gradcheck_magic._backward.at_hand import LARGEST, AtHand, Spare
 from gradcheck_magic._backward.bound import Bound
 from gradcheck_magic._backward.checkpoint import Checkpoint, Checkpoints
 from gradcheck_magic._backward.edits import FAR_FETCHED, STAGES, WRITTEN_OUT
-from gradcheck_magic._backward.evidence import MOST_OF_STATEMENT
-from gradcheck_magic._backward.match import DIRECTIONS, Backward
+from gradcheck_magic._backward.evidence import Evidence
+from gradcheck_magic._backward.match import DIRECTIONS
 from gradcheck_magic._backward.nodes import Node, is_as_meant
 from gradcheck_magic._backward.replay import Replay
 from gradcheck_magic._backward.statements import Statement
@@ -31,7 +31,7 @@ Changed = dict[int, Array]
 Place = tuple[Statement, int, str]
 
 # At most so many statements are evaluated, in about three seconds.
-MOST_EVALUATED = 300_000
+MOST_REPLAYED = 300_000
 
 
 class _Runs(NamedTuple):
@@ -55,15 +55,15 @@ class Repairs:
         The gradients that are wrong.
     """
 
-    backward: Backward
+    evidence: Evidence
     check: GradientCheck
     wrong: Sequence[Node]
-    _n_left: int = MOST_EVALUATED
+    _n_left: int = MOST_REPLAYED
 
     def __post_init__(self) -> None:
-        self._replay = Replay(self.backward.recorded)
-        self._at_hand = AtHand(self.backward.recorded, self.backward.forward)
-        self._checkpoints = Checkpoints(self.backward)
+        self._replay = Replay(self.evidence.recorded)
+        self._at_hand = AtHand(self.evidence.recorded, self.evidence.forward)
+        self._checkpoints = Checkpoints(self.evidence)
 
     def instead_of(
         self, likely: Sequence[Statement], further: Sequence[Statement]
@@ -108,7 +108,7 @@ class Repairs:
     def _places(self) -> list[Place]:
         """What the wrong gradients were made from, the last first."""
         made = sorted(self._replay.ancestors(self._ends_wrong), reverse=True)
-        places = dict.fromkeys(_place(self.backward.recorded[k]) for k in made)
+        places = dict.fromkeys(_place(self.evidence.recorded[k]) for k in made)
         return [place for place in places if place[0].line and place in self._by_place]
 
     def _last_name(self, node: Node) -> int:
@@ -117,17 +117,17 @@ class Repairs:
 
     @cached_property
     def _last_names(self) -> dict[int, int]:
-        bound = self.backward.recorded.values()
+        bound = self.evidence.recorded.values()
         return {b.alias_of: b.index for b in bound if b.alias_of is not None and not b.is_part}
 
     @cached_property
     def _ends(self) -> dict[int, Node]:
-        return {self._last_name(n): n for n in self.backward.nodes if n.parameter is not None}
+        return {self._last_name(n): n for n in self.evidence.nodes if n.parameter is not None}
 
     @cached_property
     def _by_place(self) -> dict[Place, list[Bound]]:
         found: dict[Place, list[Bound]] = {}
-        for bound in self.backward.recorded.values():
+        for bound in self.evidence.recorded.values():
             if not (bound.is_part or bound.is_inside or bound.is_parameter):
                 found.setdefault(_place(bound), []).append(bound)
         return found
@@ -167,12 +167,11 @@ class Repairs:
 
     def _is_of_cost(self, bound: Bound) -> bool:
         """Return True if J itself depends on the statement: it defines what is right."""
-        its = self.backward.forward.made_by(bound.statement)[:MOST_OF_STATEMENT]
-        return not bound.is_argument and any(map(self.backward.forward.matters, its))
+        return not bound.is_argument and self.evidence.is_of_cost(bound)
 
     @cached_property
     def _by_index(self) -> dict[int, Node]:
-        return {node.bound.index: node for node in self.backward.nodes}
+        return {node.bound.index: node for node in self.evidence.nodes}
 
     def _is_repaired(self, runs: _Runs, stage: int) -> bool:
         own = {b.index: n for n, b in enumerate(runs.bound)}
@@ -189,13 +188,13 @@ class Repairs:
         spares = self._at_hand.spares(runs.bound)
         known = {first.value.astype(float).tobytes()}
         for k, edit in enumerate(again.edits):
-            # Whoever hands a value on hardly means to compute with it.
-            is_returned = first.statement.is_return and edit.stage == WRITTEN_OUT
-            is_handed_on = first.alias_of is not None and (first.is_argument or is_returned)
-            is_far = is_handed_on and not edit.is_bare
+            # Whoever gives another name to a value hardly means to compute with it.
+            is_computed = first.is_argument or edit.stage == WRITTEN_OUT
+            if again.is_name and is_computed and not edit.is_bare:
+                continue
             for spare in spares if edit.needs_spare else [None]:
                 is_length = spare is not None and spare.is_length
-                if (FAR_FETCHED if is_far or is_length else edit.stage) != stage:
+                if (FAR_FETCHED if is_length else edit.stage) != stage:
                     continue
                 self._n_left -= 1
                 value = self._edited(runs, 0, k, spare, {})

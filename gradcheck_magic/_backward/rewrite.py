@@ -46,7 +46,9 @@ class Rewriter:
             r for n in (*made_from, node) for r in n.reads if r.is_gradient and r.is_misnamed
         ]
         between = order({*made_from, *renamed})
-        suspects = [n for n in (node, *reversed(between)) if n not in self.cleared]
+        # What is a value of the forward pass is right.
+        right = self.cleared | {n for n in between if n.is_known}
+        suspects = [n for n in (node, *reversed(between)) if n not in right]
         # What is only written differently comes before what is missing.
         for is_missing in (False, True):
             found = []
@@ -71,7 +73,7 @@ class Rewriter:
         if again is None or later is None or slip.bound.size > LARGEST_MENDED:
             return
         spares = self._gradients_at_hand(slip) if is_missing else None
-        for value in again.variants(spares):
+        for value in again.mended(spares):
             self._n_left -= 2 + len(later)
             if self._n_left < 0:
                 return

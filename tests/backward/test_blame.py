@@ -332,6 +332,112 @@ out, leaves = value(theta)
 out.backward()
 """
 
+RECURRENCE = """
+# %%
+T = 5
+xs, ys = rng.normal(size=(T, 3, 1)), rng.normal(size=(T, 2, 1))
+params = {name: rng.normal(size=shape) / 2
+          for name, shape in {"W": (4, 3), "U": (4, 4), "V": (2, 4)}.items()}
+
+def forward(p):
+    hs, outs = [np.zeros((4, 1))], []
+    for t in range(T):
+        hs.append(np.tanh(p["W"] @ xs[t] + p["U"] @ hs[t]))
+        outs.append(p["V"] @ hs[t + 1])
+    return hs, outs
+
+def cost(p):
+    _, outs = forward(p)
+    return sum(np.sum((out - y) ** 2) for out, y in zip(outs, ys)) / (2 * T)
+
+def tanh_backward(dh, h):
+    return dh * (1 - h * h)
+
+# %% gradcheck -c cost
+hs, outs = forward(params)
+W, U, V = params["W"], params["U"], params["V"]
+dW, dU, dV = np.zeros_like(W), np.zeros_like(U), np.zeros_like(V)
+dh_next = np.zeros((4, 1))
+#! dh_next = np.ones((4, 1))
+for t in reversed(range(T)):
+    dout = (outs[t] - ys[t]) / T
+    #! dout = outs[t] - ys[t]
+    #! dout = (ys[t] - outs[t]) / T
+    dV += dout @ hs[t + 1].T
+    dh = V.T @ dout + dh_next
+    #! dh = V.T @ dout
+    dz = tanh_backward(dh, hs[t + 1])
+    #! dz = tanh_backward(dh, hs[t])
+    dW += dz @ xs[t].T
+    dU += dz @ hs[t].T
+    #! dU += dh @ hs[t].T
+    #! dU = dz @ hs[t].T
+    dh_next = U.T @ dz
+    #! dh_next = dz
+    #! dh_next = U.T @ dh
+    #! dh_next = U @ dz
+grads = {"W": dW, "U": dU, "V": dV}
+"""
+
+ENGINE = """
+# %%
+class Tensor:
+    def __init__(self, data):
+        self.data, self.grad = np.asarray(data), 0.0
+        self.back = lambda: None
+
+def product(a, b):
+    out = Tensor(a.data @ b.data)
+    def back():
+        a.grad = a.grad + out.grad @ b.data.T
+        b.grad = b.grad + a.data.T @ out.grad
+        #! b.grad = a.data.T @ out.grad
+        #! b.grad = b.grad - a.data.T @ out.grad
+    out.back = back
+    return out
+
+def tanh(a):
+    out = Tensor(np.tanh(a.data))
+    def back():
+        a.grad = a.grad + out.grad * (1 - out.data ** 2)
+        #! a.grad = a.grad + out.grad * (1 - a.data ** 2)
+        #! a.grad = a.grad + out.grad
+    out.back = back
+    return out
+
+def squares(a, y):
+    out = Tensor(np.sum((a.data - y) ** 2) / len(y))
+    def back():
+        a.grad = a.grad + 2 * (a.data - y) / len(y)
+        #! a.grad = a.grad + 2 * (a.data - y)
+        #! a.grad = a.grad + 2 * (y - a.data) / len(y)
+    out.back = back
+    return out
+
+shapes = {"W1": (4, 5), "W2": (5, 5), "W3": (5, 3)}
+params = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+def run(p):
+    leaves = {name: Tensor(value) for name, value in p.items()}
+    steps = [product(Tensor(X), leaves["W1"])]
+    steps.append(tanh(steps[-1]))
+    for _ in range(2):
+        steps.append(product(steps[-1], leaves["W2"]))
+        steps.append(tanh(steps[-1]))
+    steps.append(product(steps[-1], leaves["W3"]))
+    steps.append(squares(steps[-1], Y))
+    return leaves, steps
+
+def cost(p):
+    return run(p)[1][-1].data
+
+# %% gradcheck -c cost
+leaves, steps = run(params)
+for step in reversed(steps):
+    step.back()
+grads = {name: leaf.grad for name, leaf in leaves.items()}
+"""
+
 PASSES = {
     "two layers, at the top level": TWO_LAYERS,
     "HARD: in place": IN_PLACE,
@@ -343,6 +449,8 @@ PASSES = {
     "HARD: the sum of lists over samples": SAMPLE_BY_SAMPLE,
     "HARD: blocks with a shortcut": RESIDUAL,
     "HARD: numbers that are objects": NUMBERS,
+    "HARD: a recurrence": RECURRENCE,
+    "HARD: arrays that are objects": ENGINE,
 }
 # Numbers do not tell the right one here: it is among those that may be wrong instead.
 ONLY_IN_RANGE = {
@@ -350,6 +458,7 @@ ONLY_IN_RANGE = {
     "HARD: the same functions for all layers: 2",
     "HARD: one flat gradient: 1",
     "HARD: blocks with a shortcut: 3",
+    "HARD: a recurrence: 6",
 }
 CASES = {
     f"{name}: {k}": (name, k) for name, body in PASSES.items() for k in range(body.count("#!"))

@@ -33,7 +33,9 @@ def written(expression, *, is_change=False):
     """Return all edits of an expression, as text, each with how far-fetched it is."""
     tree = ast.parse(expression, mode="eval").body
     edits = edits_of(tree, is_change=is_change)
-    return {ast.unparse(ast.fix_missing_locations(each)): stage for stage, each in reversed([*edits])}
+    return {
+        ast.unparse(ast.fix_missing_locations(each)): stage for stage, each in reversed([*edits])
+    }
 
 
 @pytest.mark.parametrize(
