@@ -26,7 +26,7 @@ and so `mend.py` finds what would make a wrong value right: another value in it;
 Blaming. `evidence.py` collects what is right and what is wrong; `slices.py` goes back from a wrong
 gradient, up to what is right; `factors.py` finds where it was scaled, and `ranks.py` puts the
 likeliest statement first. `blame.py` puts this together to a `suspicion.py`, and `further.py` adds
-what those statements depend on. `repair.py` puts it to the test: it writes a statement differently,
-perhaps with a value that was `at_hand.py`, and `replay.py` computes again all that follows, unless a
+what those statements depend on. `repair.py` tests this: it writes a statement differently, perhaps
+with a value that was `at_hand.py`, and `replay.py` computes again all that follows, unless a
 `checkpoint.py` stops it early. What makes all gradients right at once comes first.
 """

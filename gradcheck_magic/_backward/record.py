@@ -134,11 +134,9 @@ class Recorder(StatementTracer):
             for attribute in attributes_of(owner)[:MOST_ATTRIBUTES]:
                 leaf = attribute_of(owner, attribute)
                 k = self.memory.index_of(leaf)
-                is_small = type(leaf) is np.ndarray and leaf.size <= LARGEST_PART
-                if k is not None:
-                    found[f"{name}.{attribute}"] = k, None
-                elif type(leaf) is float or is_small:
-                    found[f"{name}.{attribute}"] = -1, np.array(leaf)[()]
+                value = leaf if type(leaf) is float or k is not None else self._copied(leaf)
+                if value is not None:
+                    found[f"{name}.{attribute}"] = (-1, value) if k is None else (k, None)
         return found
 
     def _reads_for(self, above: Call, leaf: Any, before: int | None) -> Reads:
@@ -231,14 +229,18 @@ class Recorder(StatementTracer):
             self._keep_array(load.text, value, call)
 
     def _keep_array(self, text: str, value: Array, call: Call) -> None:
-        """Keep a copy of an array, unless it is large."""
-        if value.size > LARGEST_PART:
-            return
+        if (known := self._copied(value)) is not None:
+            call.constants[text] = known
+
+    def _copied(self, value: Any) -> Array | None:
+        """Return a copy of an array that was not recorded, unless it is large."""
+        if type(value) is not np.ndarray or value.size > LARGEST_PART:
+            return None
         known = self._copies.get(id(value))
         if known is None or not np.array_equal(known, value):
             self._copies[id(value)] = known = value.copy()
             self._n_bytes += value.nbytes
-        call.constants[text] = known
+        return known
 
     def _in_container(
         self, call: Call, load: Reference, container: Any, path: tuple[Any, ...], k: int

@@ -176,7 +176,7 @@ class Repairs:
     def _is_repaired(self, runs: _Runs, stage: int) -> bool:
         own = {b.index: n for n, b in enumerate(runs.bound)}
         for k, spare in self._edits(runs, stage):
-            if self._n_left < 0:
+            if self._n_left < 0 or self.evidence.forward.is_over:
                 return False
             if self._mends(runs, own, k, spare):
                 return True

@@ -353,7 +353,7 @@ def cost(p):
 def tanh_backward(dh, h):
     return dh * (1 - h * h)
 
-# %% gradcheck -c cost
+# %% gradcheck -c cost --trace
 hs, outs = forward(params)
 W, U, V = params["W"], params["U"], params["V"]
 dW, dU, dV = np.zeros_like(W), np.zeros_like(U), np.zeros_like(V)
@@ -431,7 +431,7 @@ def run(p):
 def cost(p):
     return run(p)[1][-1].data
 
-# %% gradcheck -c cost
+# %% gradcheck -c cost --trace
 leaves, steps = run(params)
 for step in reversed(steps):
     step.back()
