@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._backward.again import local_slopes
-from gradcheck_magic._backward.bound import Bound
+from gradcheck_magic._backward.bound import Bound, grouped
 from gradcheck_magic._backward.forward import ForwardPass
 from gradcheck_magic._backward.statements import Statement
 
@@ -178,17 +178,11 @@ class AtHand:
 
     @cached_property
     def _by_call(self) -> dict[int, list[Bound]]:
-        found: dict[int, list[Bound]] = {}
-        for b in self.recorded.values():
-            found.setdefault(b.call, []).append(b)
-        return found
+        return grouped(self.recorded.values(), lambda bound: bound.call)
 
     @cached_property
     def _by_statement(self) -> dict[Statement, list[Bound]]:
-        found: dict[Statement, list[Bound]] = {}
-        for b in self.recorded.values():
-            found.setdefault(b.statement, []).append(b)
-        return found
+        return grouped(self.recorded.values(), lambda bound: bound.statement)
 
     @cached_property
     def _readers(self) -> dict[int, list[Bound]]:

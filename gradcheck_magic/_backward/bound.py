@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,13 @@ __all__ = [
     "Read",
     "Reads",
     "Run",
+    "grouped",
     "leaves",
     "named_before",
 ]
 
 Array = NDArray[Any]
+K = TypeVar("K")
 # A statement, and which part of it.
 Origin = tuple[Statement, int]
 # A statement, and for which time it ran.
@@ -194,6 +196,14 @@ class Bound:
         parts, k = self.statement.parts, self.place[1]
         is_item = bool(parts) and parts[k].value is None and not parts[k].path
         return self.statement, 0 if is_item else k
+
+
+def grouped(bounds: Iterable[Bound], key: Callable[[Bound], K]) -> dict[K, list[Bound]]:
+    """Return values by a key."""
+    found: dict[K, list[Bound]] = {}
+    for bound in bounds:
+        found.setdefault(key(bound), []).append(bound)
+    return found
 
 
 def named_before(bound: Bound, others: Mapping[int, Bound]) -> int:

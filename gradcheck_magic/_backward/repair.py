@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._backward.again import Again
 from gradcheck_magic._backward.at_hand import LARGEST, AtHand, Spare
-from gradcheck_magic._backward.bound import Bound
+from gradcheck_magic._backward.bound import Bound, grouped
 from gradcheck_magic._backward.checkpoint import Checkpoint, Checkpoints
 from gradcheck_magic._backward.edits import FAR_FETCHED, STAGES, WRITTEN_OUT
 from gradcheck_magic._backward.evidence import Evidence
@@ -126,11 +126,9 @@ class Repairs:
 
     @cached_property
     def _by_place(self) -> dict[Place, list[Bound]]:
-        found: dict[Place, list[Bound]] = {}
-        for bound in self.evidence.recorded.values():
-            if not (bound.is_part or bound.is_inside or bound.is_parameter):
-                found.setdefault(_place(bound), []).append(bound)
-        return found
+        bound = self.evidence.recorded.values()
+        own = (b for b in bound if not (b.is_part or b.is_inside or b.is_parameter))
+        return grouped(own, _place)
 
     def _explains_all(self, place: Place) -> bool:
         """Return True if a statement is not right, and all that is wrong was made from it."""
