@@ -19,8 +19,8 @@ from gradcheck_magic._backward.statements import Statement
 __all__ = ["LARGEST", "AtHand", "Spare"]
 
 Array = NDArray[Any]
-# What has changed, by the index of what was recorded.
-Changed = Mapping[int, Array]
+# A value, and where it was recorded; −1 if it was not.
+Known = tuple[Any, int]
 
 # Larger arrays are not looked at.
 LARGEST = 10_000
@@ -36,13 +36,13 @@ class Spare:
 
     Attributes
     ----------
-    value : callable
-        Gives it, for the n-th time, given what has changed; None if it was not there.
+    known : callable
+        Gives it for the n-th time; None if it was not there.
     is_length : bool
         True for a length of an array, for which the function need have no name.
     """
 
-    value: Callable[[int, Changed], Any]
+    known: Callable[[int], Known | None]
     is_length: bool = False
 
 
@@ -52,7 +52,7 @@ class AtHand:
 
     recorded: Mapping[int, Bound]
     forward: ForwardPass
-    _known: dict[int, dict[str, tuple[Any, int]]] = field(default_factory=dict)
+    _known: dict[int, dict[str, Known]] = field(default_factory=dict)
 
     def spares(self, runs: Sequence[Bound]) -> list[Spare]:
         """Return what may stand in a statement, given what it has bound each time that it ran."""
@@ -62,9 +62,8 @@ class AtHand:
         for name in self._names_at(runs[0]):
             yield Spare(partial(self._named, runs, name), is_length=name.isdigit())
 
-    def _named(self, runs: Sequence[Bound], name: str, n: int, changed: Changed) -> Any:
-        value, k = self._names_at(runs[n]).get(name, (None, -1))
-        return changed.get(k, value)
+    def _named(self, runs: Sequence[Bound], name: str, n: int) -> Known | None:
+        return self._names_at(runs[n]).get(name)
 
     def _of_rounds(self, runs: Sequence[Bound]) -> Iterator[Spare]:
         """Yield what a statement of J has bound in as many rounds, in the same or reverse order."""
@@ -84,13 +83,13 @@ class AtHand:
         for value in (*data, *self._parameters):
             yield Spare(partial(_always, value))
 
-    def _names_at(self, bound: Bound) -> dict[str, tuple[Any, int]]:
+    def _names_at(self, bound: Bound) -> dict[str, Known]:
         """Return what else a function knew, by how it is written: the value, and where it is.
 
         What it reads later is what it could have read before, if it was there; the nearest counts.
         """
         if bound.index not in self._known:
-            found: dict[str, tuple[Any, int]] = {}
+            found: dict[str, Known] = {}
             around = self._around(bound)
             near = self._near(around.call, around.index + 1) if around is not None else []
             for each in (*self._near(self._call_of(bound), bound.index), *near):
@@ -101,7 +100,7 @@ class AtHand:
             self._known[bound.index] = found | {f"{n}": (n, -1) for n in lengths}
         return self._known[bound.index]
 
-    def _known_to(self, bound: Bound, until: int) -> Iterator[tuple[str, tuple[Any, int]]]:
+    def _known_to(self, bound: Bound, until: int) -> Iterator[tuple[str, Known]]:
         """Yield what a statement has bound and read that was there before something."""
         if bound.index < until and bound.label:
             yield bound.label, (_shaped(bound), bound.index)
@@ -193,12 +192,12 @@ class AtHand:
         return found
 
 
-def _of_round(values: Sequence[Array], n: int, changed: Changed) -> Array:  # noqa: ARG001 (of J)
-    return values[n]
+def _of_round(values: Sequence[Array], n: int) -> Known:
+    return values[n], -1
 
 
-def _always(value: Array, n: int, changed: Changed) -> Array:  # noqa: ARG001 (as any spare)
-    return value
+def _always(value: Array, n: int) -> Known:  # noqa: ARG001 (as any spare)
+    return value, -1
 
 
 def _reads(bound: Bound) -> set[tuple[int, str]]:

@@ -85,7 +85,7 @@ class Checkpoints:
         bound = self.evidence.forward.bound
         for k in steps:
             node = self._by_index.get(k)
-            if node is None or node.is_gradient or node.bound.is_argument or k in ends:
+            if node is None or node.is_gradient or k in ends or _is_handed_on(node):
                 continue
             arrays = self._meant.get(_loop(node), ())
             own = [a for a in arrays if bound[a].size == node.bound.size]
@@ -106,6 +106,12 @@ class Checkpoints:
             found.setdefault(_loop(node), set()).update(forward[k].origin for k in node.matched)
         own = [b for b in forward if b.alias_of is None]
         return {key: [b.index for b in own if b.origin in its] for key, its in found.items()}
+
+
+def _is_handed_on(node: Node) -> bool:
+    """Return True for an argument, and for a sum to which more is added."""
+    bound = node.bound
+    return bound.is_argument or bound.before is not None or bound.replaced_by is not None
 
 
 def _loop(node: Node) -> Loop:

@@ -42,6 +42,7 @@ class _Runs(NamedTuple):
     steps: list[int]
     ends: dict[int, Node]
     wrong: set[int]
+    later: set[int]
     checkpoint: Checkpoint | None
 
 
@@ -90,7 +91,12 @@ class Repairs:
         return []
 
     def _may_be_it(self, statement: Statement) -> bool:
-        """Return True if a statement would make all right, or if that can't be told."""
+        """Return True if a statement would make all right, or if that can't be told.
+
+        The head of a loop binds nothing: if another statement makes all right, it is not wrong.
+        """
+        if not statement.parts:
+            return False
         own = [place for place in self._places if place[0] is statement and _has_expression(place)]
         runs = [self._runs_of(place) for place in own if self._explains_all(place)]
         is_of_cost = any(self._is_of_cost(self._by_place[place][0]) for place in own)
@@ -161,7 +167,8 @@ class Repairs:
         wrong = ends.keys() & self._ends_wrong
         if sum(ends[k].bound.size for k in wrong) < DIRECTIONS:
             return None
-        return _Runs(bound, agains, steps, ends, wrong, self._checkpoints.first(steps, self._ends))
+        checkpoint = self._checkpoints.first(steps, self._ends)
+        return _Runs(bound, agains, steps, ends, wrong, self._replay.descendants(own), checkpoint)
 
     def _is_of_cost(self, bound: Bound) -> bool:
         """Return True if J itself depends on the statement: it defines what is right."""
@@ -233,10 +240,25 @@ class Repairs:
     ) -> Array | None:
         """Return what the statement would have bound for the n-th time, with an edit."""
         others = self._replay.others(runs.bound[n].index, changed)
-        value = None if spare is None else spare.value(n, changed)
-        if spare is not None and value is None:
-            return None
+        known = None if spare is None else spare.known(n)
+        if known is None:
+            return runs.agains[n].edited(k, others, None) if spare is None else None
+        value, place = known
+        if place in runs.later:
+            value = self._as_it_is_now(place, runs, changed, value)
         return runs.agains[n].edited(k, others, value)
+
+    def _as_it_is_now(self, k: int, runs: _Runs, changed: Changed, was: Any) -> Any:
+        """Return a value that need not lead to the gradients, given what has changed before it."""
+        if k not in changed:
+            sources = self._sources(k)
+            for each in sources & runs.later - changed.keys():
+                self._as_it_is_now(each, runs, changed, None)
+            value = None if changed.keys().isdisjoint(sources) else self._replay.value(k, changed)
+            if value is None:
+                return was
+            changed[k] = value
+        return changed[k]
 
     def _sources(self, k: int) -> set[int]:
         if k not in self._all_sources:

@@ -58,6 +58,14 @@ class Replay:
                 found.append(k)
         return found
 
+    def descendants(self, first: Collection[int]) -> set[int]:
+        """Return what was made from some values, whatever it was used for."""
+        made, start = set(first), min(first)
+        for k in self.recorded:
+            if k > start and not made.isdisjoint(self.sources(k)):
+                made.add(k)
+        return made
+
     def lost(self, steps: Collection[int], changed: Collection[int]) -> set[int]:
         """Return what can't be computed again if some of what it was made from changes."""
         found = set[int]()
