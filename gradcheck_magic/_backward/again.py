@@ -128,8 +128,7 @@ class Again:
 
     def value_with(self, others: Mapping[str, Any]) -> Array | None:
         """Return its value, in its shape, with other values of what it has read."""
-        alike = {text: _alike(self.values[text], other) for text, other in others.items()}
-        return self._evaluated(self._expression.code, {**self.values, **alike})
+        return self._evaluated(self._expression.code, others)
 
     def mended(self, spares: Sequence[Array] | None = None) -> Iterator[Array]:
         """Yield what it would be, in its shape, with one slip in it mended.
@@ -158,14 +157,14 @@ class Again:
 
     def edited(self, k: int, others: Mapping[str, Any], spare: Any) -> Array | None:
         """Return what it would be, written differently, with other values of what it has read."""
-        alike = {text: _alike(self.values[text], other) for text, other in others.items()}
-        return self._evaluated(self.edits[k].code, {**self.values, **alike}, spare)
+        return self._evaluated(self.edits[k].code, others, spare)
 
     def _evaluated(
-        self, code: CodeType, values: Mapping[str, Any], spare: Any = None
+        self, code: CodeType, others: Mapping[str, Any], spare: Any = None
     ) -> Array | None:
+        alike = {text: _alike(self.values[text], other) for text, other in others.items()}
         try:
-            found: Array = self._expression.evaluated(values, code, spare)
+            found: Array = self._expression.evaluated({**self.values, **alike}, code, spare)
         except Exception:  # noqa: BLE001 (what takes the place of a value need not fit)
             return None
         return found

@@ -84,7 +84,7 @@ class Checkpoints:
         """Return the first of some values that is no gradient, but is one in other rounds."""
         bound = self.evidence.forward.bound
         for k in steps:
-            node = self._by_index.get(k)
+            node = self.evidence.by_index.get(k)
             if node is None or node.is_gradient or k in ends or _is_handed_on(node):
                 continue
             arrays = self._meant.get(_loop(node), ())
@@ -92,10 +92,6 @@ class Checkpoints:
             if own:
                 return Checkpoint.of(k, own, self.evidence.forward)
         return None
-
-    @cached_property
-    def _by_index(self) -> dict[int, Node]:
-        return {node.bound.index: node for node in self.evidence.nodes}
 
     @cached_property
     def _meant(self) -> dict[Loop, list[int]]:

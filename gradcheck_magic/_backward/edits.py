@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import copy
 from itertools import permutations
 from typing import NamedTuple
@@ -20,6 +20,7 @@ __all__ = [
     "SUBTRACT_AT",
     "WRITTEN_OUT",
     "Edit",
+    "Replacing",
     "edits_of",
 ]
 
@@ -95,15 +96,18 @@ def _renamed(tree: ast.expr) -> Iterator[Edit]:
     names = [node.id for node in ast.walk(tree) if _is_variable(node)]  # type: ignore[attr-defined]
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
-            yield Edit(AT_HAND, _Renaming(name).visit(fresh(tree)))
+            spare = ast.Name(SPARE, ast.Load())
+            yield Edit(AT_HAND, Replacing({name: spare}).visit(fresh(tree)))
 
 
-class _Renaming(ast.NodeTransformer):
-    def __init__(self, name: str) -> None:
-        self.name = name
+class Replacing(ast.NodeTransformer):
+    """Puts expressions in the place of names."""
+
+    def __init__(self, instead: Mapping[str, ast.expr]) -> None:
+        self.instead = instead
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        return ast.Name(SPARE, ast.Load()) if node.id == self.name else node
+        return self.instead.get(node.id, node)
 
 
 def _edited(tree: ast.expr) -> Iterator[Edit]:

@@ -188,6 +188,11 @@ class Evidence:
                 waiting.append(read)
 
     @cached_property
+    def by_index(self) -> dict[int, Node]:
+        """The values by where they were recorded."""
+        return {node.bound.index: node for node in self.nodes}
+
+    @cached_property
     def went_right(self) -> dict[Origin, list[Node]]:
         """The gradients that are right, by what has bound them."""
         found: dict[Origin, list[Node]] = {}

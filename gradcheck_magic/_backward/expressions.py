@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._backward.arrays import as_numpy
-from gradcheck_magic._backward.edits import ADD_AT, PUT_IN, SPARE, SUBTRACT_AT, edits_of
+from gradcheck_magic._backward.edits import ADD_AT, PUT_IN, SPARE, SUBTRACT_AT, Replacing, edits_of
 from gradcheck_magic._backward.inner import METHODS, METHODS_OF_TENSORS, NOT_PLAIN, is_pure
 from gradcheck_magic._backward.references import Reference, reference_of
 from gradcheck_magic._backward.statements import Part, fresh, sources_of
@@ -151,7 +151,7 @@ def items_of(part: Part, k: int) -> tuple[Expression, ...]:
         name: ast.Subscript(ast.parse(text, mode="eval").body, ast.Constant(k), ast.Load())
         for name, text in sources_of(part.value.generators[0]).items()
     }
-    return tuple(_expressions(_Replacing(items).visit(fresh(part.value.elt))))
+    return tuple(_expressions(Replacing(items).visit(fresh(part.value.elt))))
 
 
 def lists_of(part: Part) -> list[str]:
@@ -186,7 +186,7 @@ def _put_in(target: ast.expr, value: ast.expr, naming: _Naming) -> Iterator[Expr
         own = naming.name_of(ast.unparse(target))
         holder, index = naming.visit(target.value), naming.visit(target.slice)
         was = ast.Subscript(holder, index, ast.Load())
-        value = _Replacing({own: was}).visit(fresh(value))
+        value = Replacing({own: was}).visit(fresh(value))
         numpy = ast.Attribute(ast.Name("np", ast.Load()), "s_", ast.Load())
         index = ast.Subscript(numpy, index, ast.Load())
         yield _compiled(ast.Call(ast.Name(PUT_IN, ast.Load()), [holder, index, value], []), naming)
@@ -282,13 +282,3 @@ class _Naming(ast.NodeTransformer):
         for keyword in node.keywords:
             keyword.value = self.visit(keyword.value)
         return node
-
-
-class _Replacing(ast.NodeTransformer):
-    """Puts expressions in the place of names."""
-
-    def __init__(self, instead: Mapping[str, ast.expr]) -> None:
-        self.instead = instead
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self.instead.get(node.id, node)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -60,6 +60,7 @@ class Repairs:
     check: GradientCheck
     wrong: Sequence[Node]
     _n_left: int = MOST_REPLAYED
+    _all_reached: dict[Place, set[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._replay = Replay(self.evidence.recorded)
@@ -139,7 +140,7 @@ class Repairs:
     def _explains_all(self, place: Place) -> bool:
         """Return True if a statement is not right, and all that is wrong was made from it."""
         bound = self._by_place[place]
-        nodes = [self._by_index.get(each.index) for each in bound]
+        nodes = [self.evidence.by_index.get(each.index) for each in bound]
         if self._is_of_cost(bound[0]) or all(node and is_as_meant(node) for node in nodes):
             return False
         return self._ends_wrong <= self._reached(place)
@@ -150,10 +151,6 @@ class Repairs:
             own = {bound.index for bound in self._by_place[place]}
             self._all_reached[place] = own.union(self._replay.made_from(own, self._ends))
         return self._all_reached[place]
-
-    @cached_property
-    def _all_reached(self) -> dict[Place, set[int]]:
-        return {}
 
     def _runs_of(self, place: Place) -> _Runs | None:
         """Return the runs of a statement; None if they can't be evaluated again."""
@@ -173,10 +170,6 @@ class Repairs:
     def _is_of_cost(self, bound: Bound) -> bool:
         """Return True if J itself depends on the statement: it defines what is right."""
         return not bound.is_argument and self.evidence.is_of_cost(bound)
-
-    @cached_property
-    def _by_index(self) -> dict[int, Node]:
-        return {node.bound.index: node for node in self.evidence.nodes}
 
     def _is_repaired(self, runs: _Runs, stage: int) -> bool:
         own = {b.index: n for n, b in enumerate(runs.bound)}
@@ -218,7 +211,7 @@ class Repairs:
             self._n_left -= 1
             if step in own:
                 value = self._edited(runs, own[step], k, spare, changed)
-            elif changed.keys().isdisjoint(self._sources(step)):
+            elif changed.keys().isdisjoint(self._replay.sources(step)):
                 continue
             else:
                 value = self._replay.value(step, changed)
@@ -251,7 +244,7 @@ class Repairs:
     def _as_it_is_now(self, k: int, runs: _Runs, changed: Changed, was: Any) -> Any:
         """Return a value that need not lead to the gradients, given what has changed before it."""
         if k not in changed:
-            sources = self._sources(k)
+            sources = self._replay.sources(k)
             for each in sources & runs.later - changed.keys():
                 self._as_it_is_now(each, runs, changed, None)
             value = None if changed.keys().isdisjoint(sources) else self._replay.value(k, changed)
@@ -259,15 +252,6 @@ class Repairs:
                 return was
             changed[k] = value
         return changed[k]
-
-    def _sources(self, k: int) -> set[int]:
-        if k not in self._all_sources:
-            self._all_sources[k] = self._replay.sources(k)
-        return self._all_sources[k]
-
-    @cached_property
-    def _all_sources(self) -> dict[int, set[int]]:
-        return {}
 
 
 def _has_expression(place: Place) -> bool:

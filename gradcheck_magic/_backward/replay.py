@@ -25,6 +25,7 @@ class Replay:
     recorded: Mapping[int, Bound]
     _statements: dict[int, Again | None] = field(default_factory=dict)
     _links: dict[int, list[tuple[int, list[str]]]] = field(default_factory=dict)
+    _sources: dict[int, set[int]] = field(default_factory=dict)
     _unread: dict[int, set[int]] = field(default_factory=dict)
 
     def again(self, k: int) -> Again | None:
@@ -35,10 +36,12 @@ class Replay:
 
     def sources(self, k: int) -> set[int]:
         """Return what a value was made from; of a new name, what it was called before."""
-        bound = self.recorded[k]
-        if bound.alias_of is None or bound.is_part:
-            return {self._as_read(j, bound) for j in bound.reads}
-        return {self._as_read(named_before(bound, self.recorded), bound)}
+        if k not in self._sources:
+            bound = self.recorded[k]
+            is_name = bound.alias_of is not None and not bound.is_part
+            read = [named_before(bound, self.recorded)] if is_name else bound.reads
+            self._sources[k] = {self._as_read(j, bound) for j in read}
+        return self._sources[k]
 
     def ancestors(self, last: Collection[int], first: int = 0) -> set[int]:
         """Return some values and what they were made from, as far as it was bound after a place."""
@@ -96,23 +99,25 @@ class Replay:
         if bound.is_part:
             return self._put_together(bound, changed)
         if bound.alias_of is not None:
-            return changed[self._as_read(named_before(bound, self.recorded), bound)]
+            (before,) = self.sources(k)
+            return changed[before]
         again = self.again(k)
         if again is not None and self._covers(again, bound, changed):
             return again.value_with(self.others(k, changed))
-        before = self._only_before(bound, changed)
-        if before is None or bound.before is None or changed[before].size != bound.size:
+        added_to = self._only_before(bound, changed)
+        if added_to is None or bound.before is None or changed[added_to].size != bound.size:
             return None
         added = (bound.value - bound.before).reshape(bound.shape)
-        return np.asarray(changed[before].reshape(bound.shape) + added)
+        return np.asarray(changed[added_to].reshape(bound.shape) + added)
 
     def _is_known(self, bound: Bound, changed: Collection[int]) -> bool:
         if bound.is_part:
             return all(self.recorded[k].memory for k in (*bound.reads, bound.index))
-        again = None if bound.alias_of is not None else self.again(bound.index)
+        if bound.alias_of is not None:
+            return True
+        again = self.again(bound.index)
         is_covered = again is not None and self._covers(again, bound, changed)
-        is_name = bound.alias_of is not None
-        return is_name or is_covered or self._only_before(bound, changed) is not None
+        return is_covered or self._only_before(bound, changed) is not None
 
     def _covers(self, again: Again, bound: Bound, changed: Collection[int]) -> bool:
         """Return True if a statement can be evaluated with all that has changed of its reads."""
