@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,7 @@ from gradcheck_magic._backward.record import Recorder
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost, require_dependence
 from gradcheck_magic._cost.evaluation import OutOfTime
+from gradcheck_magic._cost.filled import Available, filled, filled_gradient
 from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import (
     go_forward,
@@ -155,6 +156,7 @@ def check_gradients(
     progress: Progress | None = None,
     previous: GradientCheck | None = None,
     trace: bool = False,
+    arguments: Mapping[str, object] | None = None,
 ) -> GradientCheck:
     """Compare a backpropagated gradient with central differences of the cost.
 
@@ -218,6 +220,9 @@ def check_gradients(
     trace : bool
         True to look at the backward pass statement by statement, whatever the verdict is. Without
         it, that is done where there is a bug.
+    arguments : mapping, optional
+        What `cost_function` takes besides the parameters, by the names of its arguments; other
+        names in it are ignored. The same holds for `grads`, if it is a function.
 
     Returns
     -------
@@ -270,10 +275,12 @@ def check_gradients(
     >>> check_gradients(params, grads, cost).wrong_entries
     (('b', (1,)),)
     """
+    available = None if arguments is None else Available(arguments)
+    called = filled(cost_function, params, names, available)
     return check_after_cell(
         params,
-        grads,
-        cost_function,
+        filled_gradient(grads, params, names, available),
+        called.function,
         names,
         epsilon=None if epsilon is None else valid_step(epsilon),
         mode=mode,
@@ -287,6 +294,7 @@ def check_gradients(
         progress=progress,
         previous=previous,
         trace=trace,
+        notes=called.notes,
     )
 
 
@@ -338,7 +346,8 @@ def _check_at(
 ) -> GradientCheck:
     """Check the gradient at one point."""
     started = time.perf_counter()
-    pairing = pair_at(params, request.grads, only=request.only, names=names)
+    pairing, source = pair_at(params, request.sources, only=request.only, names=names)
+    request = replace(request, **_taken_from(source, request))
     # The end of the check reads everything several times more often.
     reserve = CONCLUDING * (time.perf_counter() - started)
     measurement = Measurement(pairing, request.epsilon, request.mode)
@@ -397,6 +406,14 @@ def _check_at(
     return check
 
 
+def _taken_from(source: object, request: Request) -> dict[str, Any]:
+    """Return what is known of the request once the source of the gradients is."""
+    notes = [*request.notes]
+    if source is request.cost_function:
+        notes.append("The gradients are those that the cost returns besides its value.")
+    return {"grads": source, "is_chosen": True, "notes": notes}
+
+
 def _recordings(
     params: object, names: Names, request: Request, seen: Seen | None, cost: Cost
 ) -> list[Callable[[], Recording | None]]:
@@ -408,7 +425,7 @@ def _recordings(
         recorder = Recorder()
         try:
             with recorder:
-                pair_at(params, request.grads, only=request.only, names=names)
+                pair_at(params, request.sources, only=request.only, names=names)
         except Exception as error:
             # It has worked before, and need not work twice.
             if comes_from_handler(error):
@@ -454,6 +471,7 @@ def _cost_at(
         budget=budget,
         workers=request.workers,
         goes_forward=not point,
+        notes=request.notes,
     )
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._backward.arrays import as_array, is_foreign, is_tensor, moved
-from gradcheck_magic._cost.ownership import is_in_library
 from gradcheck_magic._inputs.arrays import torch_class
+from gradcheck_magic._inputs.ownership import is_in_library
 
 __all__ = ["CustomCall", "custom_call", "is_called_by_library"]
 

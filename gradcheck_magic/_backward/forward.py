@@ -23,7 +23,7 @@ from gradcheck_magic._backward.sources import Source, source_of
 from gradcheck_magic._backward.statements import Part, Statement
 from gradcheck_magic._backward.trace import Call, StatementTracer
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.ownership import is_in_library
+from gradcheck_magic._inputs.ownership import is_in_library
 from gradcheck_magic._measure.ladder import Estimate, Ladder
 from gradcheck_magic._measure.lines import rung_along
 

@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from gradcheck_magic._backward.statements import Part, Statement, loads_of, parts_of, statement_of
-from gradcheck_magic._cost.ownership import is_in_library
+from gradcheck_magic._inputs.ownership import is_in_library
 
 __all__ = ["Source", "counts_references", "source_of"]
 

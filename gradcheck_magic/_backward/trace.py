@@ -17,7 +17,7 @@ from typing import Any, Self
 from gradcheck_magic._backward.references import NOWHERE
 from gradcheck_magic._backward.sources import Source, counts_references, source_of
 from gradcheck_magic._backward.statements import Statement
-from gradcheck_magic._cost.ownership import is_in_library
+from gradcheck_magic._inputs.ownership import is_in_library
 
 __all__ = ["Call", "StatementTracer"]
 

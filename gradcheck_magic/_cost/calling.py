@@ -7,11 +7,12 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gradcheck_magic._cost.convention import Binding, Convention, require_unchanged
-from gradcheck_magic._cost.evaluation import Evaluator
-from gradcheck_magic._cost.ownership import PACKAGE
+from gradcheck_magic._cost.evaluation import Evaluator, position_of_cost
 from gradcheck_magic._cost.surroundings import Surroundings
+from gradcheck_magic._inputs.ownership import PACKAGE
 from gradcheck_magic._inputs.parameters import DOUBLE
 from gradcheck_magic._wording import first_line
 from gradcheck_magic.errors import InputError
@@ -154,10 +155,15 @@ def _tried(evaluator: Evaluator, binding: Binding) -> FoundCall | Exception:
         # The next call must not find what this one has left.
         binding = replace(binding, fresh=True)
     itemsize = array.dtype.itemsize if array.dtype.kind == "f" else DOUBLE
-    what = "cost" if evaluator.upstream is None else "output"
-    note = f"`{evaluator.name}` returns several values: the first was used as the {what}."
-    notes = [note] if evaluator.first(returned) is not returned else []
+    notes = [] if evaluator.first(returned) is returned else [_which_was_used(evaluator, returned)]
     return FoundCall(binding, min(binding.parameters.itemsize, itemsize), notes, value)
+
+
+def _which_was_used(evaluator: Evaluator, returned: Any) -> str:
+    what = "cost" if evaluator.upstream is None else "output"
+    is_later = evaluator.upstream is None and isinstance(returned, tuple)
+    which = "only number" if is_later and position_of_cost(returned) else "first"
+    return f"`{evaluator.name}` returns several values: the {which} was used as the {what}."
 
 
 def _lines_reached(error: Exception) -> tuple[float, ...]:

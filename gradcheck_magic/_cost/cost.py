@@ -83,6 +83,8 @@ class Cost:
         The seconds from now after which `OutOfTime` is raised.
     goes_forward : bool
         False if the caller will call the function at the user's parameters afterwards.
+    notes : sequence of str
+        What is known about the function already.
 
     Attributes
     ----------
@@ -135,6 +137,7 @@ class Cost:
         budget: float | None = None,
         workers: int | Executor | None = None,
         goes_forward: bool = True,
+        notes: Sequence[str] = (),
     ) -> None:
         if not callable(function):
             raise InputError(
@@ -148,7 +151,7 @@ class Cost:
         self.convention: Convention | None = None
         self.itemsize = parameters.itemsize
         self.passed_over: Sequence[tuple[Convention, Exception]] = ()
-        self.notes: list[str] = []
+        self.notes = [*notes]
         self._parameters = parameters
         self._call = call
         self._started = self._reported = time.perf_counter()
@@ -236,7 +239,8 @@ class Cost:
     def _explore(self, around: Surroundings, found: FoundCall) -> None:
         """Find out how large and how precise J is, and how long it takes."""
         self.convention, self.value = found.binding.convention, found.value
-        self.passed_over, self.notes = found.passed_over, found.notes
+        self.passed_over = found.passed_over
+        self.notes += found.notes
         began, n_before = time.perf_counter(), self.n_evaluations
         sizes = abs(found.value), abs(found.nearby)
         self.scale = max(size for size in sizes if math.isfinite(size))

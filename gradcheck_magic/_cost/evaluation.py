@@ -34,6 +34,8 @@ __all__ = [
     "Pair",
     "Probe",
     "Take",
+    "is_one_number",
+    "position_of_cost",
 ]
 
 Array = NDArray[Any]
@@ -210,11 +212,11 @@ class Evaluator:
             return float(np.sum(array * self.upstream, dtype=np.float64))
 
     def first(self, value: Any) -> Any:
-        """Return the first item of (cost, cache) or [cost, cache], or else the value itself."""
+        """Return the cost of (cost, cache), [cost, cache] or (grads, cost), or else the value."""
         while isinstance(value, tuple) and value:
             self.returns_more = self.returns_more or len(value) > 1
-            value = value[0]
-        if isinstance(value, list) and value and self.upstream is None and _is_single(value[0]):
+            value = value[position_of_cost(value) if self.upstream is None else 0]
+        if isinstance(value, list) and value and self.upstream is None and is_one_number(value[0]):
             value = value[0]
         return value
 
@@ -294,8 +296,20 @@ def _fast(slot: Any) -> Any:
     return slot.data if is_plain else slot
 
 
-def _is_single(value: Any) -> bool:
+def position_of_cost(returned: tuple[Any, ...]) -> int:
+    """Return the position of the cost in what a function returns: the first number, else 0."""
+    for k, value in enumerate(returned):
+        if isinstance(value, tuple) or is_one_number(value):
+            return k
+    return 0
+
+
+def is_one_number(value: Any) -> bool:
+    """Return True for a number, and for an array of any library that holds one."""
+    if isinstance(value, (*PLAIN_FLOATS, int, np.number)):
+        return True
     try:
-        return np.ndim(value) == 0
+        array = np.asarray(from_library(value, ""))
     except Exception:  # noqa: BLE001 (lists of different lengths, or anything of the user's)
         return False
+    return array.size == 1 and array.dtype.kind in "fiub"

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from gradcheck_magic._cost.ownership import PACKAGE
+from gradcheck_magic._inputs.ownership import PACKAGE
 
 __all__ = ["connected", "frames_released", "release_frames"]
 

@@ -16,15 +16,19 @@ from gradcheck_magic._cost.convention import (
     changes_parameter,
     possible_bindings,
 )
-from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.evaluation import position_of_cost
+from gradcheck_magic._cost.interrupt import InterruptGuard, comes_from_handler
 from gradcheck_magic._cost.threads import thread_at_work
+from gradcheck_magic._inputs.arrays import share
 from gradcheck_magic._inputs.fingerprint import same_bits
 from gradcheck_magic._inputs.pairing import Pairing, matched
 from gradcheck_magic._inputs.parameters import (
     Names,
     Parameter,
     Parameters,
+    array_leaves,
     collect,
+    is_constant,
     is_function,
     variable_names,
 )
@@ -40,43 +44,59 @@ DISTANCE = 0.1
 
 def pair_at(
     params: object,
-    grads: object,
+    sources: Sequence[object],
     *,
     only: Sequence[str] | None = None,
     names: Names = None,
-) -> Pairing:
-    """Match every parameter with its gradient at θ; if `grads` is a function, call it first.
+) -> tuple[Pairing, object]:
+    """Match every parameter with its gradient at θ; return the source of the gradient, too.
 
-    The function is called in the same ways as a cost, until one of them gives a gradient for every
-    parameter. It gets copies, unless it reads the notebook's own arrays.
+    Parameters
+    ----------
+    params : object
+        The user's parameters.
+    sources : sequence of object
+        Where the gradients may be, the likeliest first: the first is used that has one for every
+        parameter. None stands for those that the parameters hold themselves. A function is called
+        in the same ways as a cost, until one of them gives a gradient for every parameter; it may
+        be the cost itself, if it returns ``(cost, gradients)``. It gets copies, unless it reads the
+        notebook's own arrays.
+    only, names
+        As in `collect`.
 
     Raises
     ------
     InputError
-        If the function cannot be called, no result is a gradient, or it changes the parameters,
+        If no source has the gradients, a function cannot be called, or it changes the parameters,
         which are then put back. An exception of the function itself, called in the most likely way,
-        passes through.
+        passes through. What is wrong with the first source is told.
     """
     parameters = collect(params, only=only, names=names)
-    if not is_function(grads):
-        return matched(parameters, grads, names)
-    name = variable_names(names).get(id(grads), "grads")
+    errors: list[Exception] = []
+    for source in sources:
+        try:
+            if is_function(source):
+                return _called(source, parameters, names), source
+            return matched(parameters, source, names), source
+        except Exception as error:
+            if len(sources) == 1 or comes_from_handler(error):
+                raise
+            errors.append(error)
+    raise errors[0]
+
+
+def _called(function: Callable[..., Any], parameters: Parameters, names: Names) -> Pairing:
+    """Match the parameters with the gradient that a function returns."""
+    name = variable_names(names).get(id(function), "grads")
     errors: list[Exception] = []
     # The function may change them although it gets copies.
     own = [(parameter, parameter.array.copy()) for parameter in parameters.arrays]
     with InterruptGuard() as guard:
         guard.release()
-        for binding in possible_bindings(grads, parameters, parameters.theta(), "auto", name):
+        for binding in possible_bindings(function, parameters, parameters.theta(), "auto", name):
             arguments = binding.arguments()
             try:
-                result = guard.call(grads, *arguments)
-                if inspect.iscoroutine(result):
-                    # Nobody will await the coroutine, and Python would warn about that.
-                    result.close()
-                    raise InputError(  # noqa: TRY301 (another way may work)
-                        f"`{name}` returned a coroutine: pass a function that is not async."
-                    )
-                pairing = matched(parameters, result, names)
+                pairing = _returned(guard.call(function, *arguments), parameters, names, binding)
             except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
                 errors.append(error)
             else:
@@ -87,6 +107,41 @@ def pair_at(
                 for parameter, before in _changed(own):
                     parameter.array[...] = before
         raise errors[0]
+
+
+def _returned(returned: Any, parameters: Parameters, names: Names, binding: Binding) -> Pairing:
+    """Match the parameters with what a function has returned, or with a part of it."""
+    if inspect.iscoroutine(returned):
+        # Nobody will await the coroutine, and Python would warn about that.
+        returned.close()
+        raise InputError("`grads` returned a coroutine: pass a function that is not async.")
+    errors = []
+    for candidate in _candidates(returned):
+        try:
+            pairing = matched(parameters, candidate, names)
+        except InputError as error:
+            errors.append(error)
+        else:
+            if not _holds_parameters(candidate, binding):
+                return pairing
+    raise errors[0]
+
+
+def _candidates(returned: Any) -> Iterator[Any]:
+    """Yield what may be the gradients: all that is returned, or what is returned beside a cost."""
+    yield returned
+    if isinstance(returned, tuple) and len(returned) > 1:
+        k = position_of_cost(returned)
+        beside = [*returned[:k], *returned[k + 1 :]]
+        # A loop over time returns its last state as well: `loss, gradients, a_last`.
+        yield from (each for each in beside if not is_constant(each))
+        yield beside
+
+
+def _holds_parameters(candidate: object, binding: Binding) -> bool:
+    """Return True for a cache, which holds the very arrays that the function was given."""
+    held = [leaf for _, leaf in array_leaves(candidate) if isinstance(leaf, np.ndarray)]
+    return any(share(leaf, array) for leaf in held for array in binding.arrays)
 
 
 def _require_unchanged(name: str, own: Values, binding: Binding) -> None:

@@ -8,12 +8,9 @@ random generators that they hold.
 
 from __future__ import annotations
 
-import builtins
 import functools
 import inspect
 import random
-import sys
-import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -37,9 +34,9 @@ from gradcheck_magic._cost.free_variables import (
     modules_imported,
     names_in,
 )
-from gradcheck_magic._cost.ownership import is_in_library
 from gradcheck_magic._inputs.arrays import library_of, torch_class
 from gradcheck_magic._inputs.containers import is_module
+from gradcheck_magic._inputs.ownership import is_in_library, is_users_class, is_users_module
 
 __all__ = [
     "PLAIN",
@@ -113,7 +110,8 @@ class Kind:
     def _of(cls, value: object) -> Kind:
         kind = type(value)
         state, generator = holds_state(value), is_generator(value)
-        is_librarys = library_of(value) is not None
+        library = library_of(value)
+        is_librarys = library is not None and not library.is_users
         inside = [inside for kinds, inside in INSIDE if issubclass(kind, kinds)]
         # A class of the user's may be derived from any of these.
         if not state:
@@ -189,7 +187,7 @@ def _inside_partial(each: Reached) -> Iterator[Reached]:
 
 def _inside_class(each: Reached) -> Iterator[Reached]:
     kind = each.value
-    if not _is_users_class(kind):
+    if not is_users_class(kind):
         return
     for name, value in vars(kind).items():
         # A method or property is looked for in what wraps it.
@@ -235,7 +233,7 @@ def modules_read(function: FunctionType) -> Iterator[tuple[str, ModuleType]]:
         if not issubclass(type(module), ModuleType) or id(module) in seen:
             continue
         seen.add(id(module))
-        if _is_users(module.__name__):
+        if is_users_module(module.__name__):
             yield name, module
             held = vars(module)
             names = names_in(function.__code__) & held.keys()
@@ -294,7 +292,7 @@ def _is_known(held: object) -> bool:
 def holds_state(value: object) -> bool:
     """Return True for an object of the user's own classes, and for others that keep anything."""
     kind = type(value)
-    return (kind.__module__, kind.__name__) in KEEPERS or _is_users_class(kind) or is_module(value)
+    return (kind.__module__, kind.__name__) in KEEPERS or is_users_class(kind) or is_module(value)
 
 
 def slots_of(slots: dict[str, Any], value: object) -> Iterator[tuple[str, Any]]:
@@ -322,26 +320,6 @@ def is_generator(value: object) -> bool:
         return False
     numpys = (np.random.Generator, np.random.RandomState, np.random.BitGenerator)
     return issubclass(kind, (*numpys, random.Random, torch_class("Generator")))
-
-
-def _is_users_class(kind: type) -> bool:
-    """Return True for a class of the user's own."""
-    # Classes made by `exec` without the name of a module, or by `make_dataclass`, seem to be
-    # Python's own.
-    for module in (builtins, types):
-        if kind.__module__ == module.__name__:
-            is_made = isinstance(vars(kind).get("__module__"), str)
-            return is_made and vars(module).get(kind.__name__) is not kind
-    return _is_users(kind.__module__)
-
-
-@functools.lru_cache(maxsize=4096)
-def _is_users(module: str) -> bool:
-    """Return True if a module is the user's own: a notebook, or a file of theirs."""
-    if module == "__main__":
-        return True
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return module not in sys.builtin_module_names and not is_in_library(file or "")
 
 
 # What looks inside an object, by its type; any other is looked at as an object of some class.

@@ -20,7 +20,7 @@ from typing import Any
 from weakref import ref
 
 from gradcheck_magic._cost.interrupt import InterruptGuard
-from gradcheck_magic._cost.ownership import is_in_library
+from gradcheck_magic._inputs.ownership import is_in_library
 from gradcheck_magic._inputs.parameters import cost_name
 from gradcheck_magic.errors import InputError
 

@@ -9,6 +9,7 @@ The array API standard, https://data-apis.org/array-api/2023.12/.
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -29,12 +30,15 @@ __all__ = [
     "library_of",
     "overlapping",
     "requires_gradient",
+    "share",
     "torch_class",
 ]
 
 Array = NDArray[Any]
 # The addresses where an array starts and stops, its number, its name, and the array.
 Part = tuple[int, int, int, str, Array]
+# The modules of classes that are Python's own.
+BUILT_IN = {None, "builtins", "types"}
 # Of at most so many arrays in the same stretch of memory, every two are compared.
 FEW = 32
 # The most work spent on finding out if two strided arrays overlap; real layouts need far less.
@@ -52,6 +56,8 @@ class Library:
     in_double = "use dtype=float64"
     # True if the arrays can be changed in place.
     is_writable = True
+    # True if their class is the user's own.
+    is_users = False
 
     def double_precision(self) -> AbstractContextManager[object]:
         """Return a context in which new arrays of doubles keep double precision."""
@@ -129,7 +135,36 @@ class _Jax(Library):
         return enabled
 
 
-_TORCH, _ARRAY_API, _JAX = _Torch(), Library(), _Jax()
+class _Engine(Library):
+    """Scalars and tensors of an autograd engine of one's own, with a ``.data`` and a ``.grad``.
+
+    Those of micrograd hold a float, and others an array of NumPy.
+    """
+
+    noun = "object with .data and .grad"
+    is_users = True
+
+    def array(self, value: Any) -> Array:
+        return np.asarray(value.data)
+
+    def like(self, value: Any, array: Array) -> Any:
+        other = copy.copy(value)
+        other.data = array if self.shares(value) else array.item()
+        # A backward pass in the cost would add to the user's own gradient.
+        other.grad = copy.copy(value.grad)
+        return other
+
+    def shares(self, value: Any) -> bool:
+        return isinstance(value.data, np.ndarray)
+
+    def write(self, value: Any, array: Array) -> None:
+        if self.shares(value):
+            value.data[...] = array
+        else:
+            value.data = array.item()
+
+
+_TORCH, _ARRAY_API, _JAX, _ENGINE = _Torch(), Library(), _Jax(), _Engine()
 
 
 def torch_class(name: str) -> Any:
@@ -154,7 +189,19 @@ def library_of(value: object) -> Library | None:
         return _JAX if isinstance(value, sys.modules["jax"].Array) else None
     if hasattr(kind, "__array_namespace__") or hasattr(kind, "__cuda_array_interface__"):
         return _ARRAY_API
-    return None
+    return _ENGINE if _has_data_and_grad(value) else None
+
+
+def _has_data_and_grad(value: object) -> bool:
+    """Return True for a leaf of an autograd engine of the user's own."""
+    own = type(value).__dict__
+    if own.get("__module__") in BUILT_IN or not {"__dict__", "__slots__"} & own.keys():
+        return False
+    try:
+        held = [object.__getattribute__(value, name) for name in ("data", "grad")]
+    except AttributeError:
+        return False
+    return isinstance(held[0], (float, np.floating, np.ndarray))
 
 
 def from_library(value: Any, name: str) -> Any:
@@ -176,8 +223,9 @@ def from_library(value: Any, name: str) -> Any:
 
 
 def requires_gradient(value: object) -> bool:
-    """Return True for a tensor for which torch computes a gradient."""
-    return library_of(value) is _TORCH and bool(value.requires_grad)  # type: ignore[attr-defined]
+    """Return True for a tensor for which torch, or an engine of one's own, computes a gradient."""
+    library = library_of(value)
+    return library in {_TORCH, _ENGINE} and bool(getattr(value, "requires_grad", True))
 
 
 def overlapping(named: Iterable[tuple[str, Array]]) -> Iterator[tuple[str, str]]:
@@ -201,7 +249,7 @@ def overlapping(named: Iterable[tuple[str, Array]]) -> Iterator[tuple[str, str]]
                 # The arrays are sorted, so all that follow begin even later.
                 if start >= high:
                     break
-                if _share(array, other):
+                if share(array, other):
                     yield (name, other_name) if k < other_k else (other_name, name)
 
 
@@ -243,7 +291,8 @@ def _addresses(array: Array) -> NDArray[np.intp]:
     return offsets.reshape(-1)
 
 
-def _share(one: Array, other: Array) -> bool:
+def share(one: Array, other: Array) -> bool:
+    """Return True if two arrays share an entry, as far as that can be told in a short time."""
     try:
         return np.shares_memory(one, other, max_work=MOST_WORK)  # type: ignore[arg-type]
     except TooHardError:

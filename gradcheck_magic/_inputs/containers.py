@@ -1,4 +1,4 @@
-"""Containers of arrays: nested lists, tuples and dicts, PyTorch modules, and JAX pytrees."""
+"""Containers of arrays: lists, tuples, dicts, PyTorch modules, JAX pytrees, and objects."""
 
 from __future__ import annotations
 
@@ -12,8 +12,17 @@ from typing import Any
 import numpy as np
 
 from gradcheck_magic._inputs.arrays import torch_class
+from gradcheck_magic._inputs.objects import held_by, rebuilt_object
 
-__all__ = ["children", "is_module", "is_pytree", "module_of", "rebuilt", "without_generators"]
+__all__ = [
+    "children",
+    "is_module",
+    "is_named_tuple",
+    "is_pytree",
+    "module_of",
+    "rebuilt",
+    "without_generators",
+]
 
 # Methods of torch.nn.Module that return generators, which can be called again.
 MODULES_GENERATORS = {"parameters", "named_parameters"}
@@ -33,6 +42,11 @@ def without_generators(params: Any) -> Any:
     if type(params) is list and params and all(map(_is_named, params)):
         return dict(params)
     return params
+
+
+def is_named_tuple(value: object) -> bool:
+    """Return True for a tuple whose items have names."""
+    return issubclass(type(value), tuple) and hasattr(type(value), "_fields")
 
 
 def is_module(value: object) -> bool:
@@ -66,12 +80,16 @@ def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
         return held
     if issubclass(type(node), dict):
         held = node.items()
+    elif is_named_tuple(node):
+        held = zip(node._fields, node, strict=True)
     elif issubclass(type(node), (list, tuple)):
         held = enumerate(node)
     elif is_module(node):
         held = node.named_parameters()
     elif is_pytree(node):
         held = [(_key(path), child) for path, child in _flattened(node)[0]]
+    elif (own := held_by(node)) is not None:
+        held = own.parameters.items()
     return held
 
 
@@ -98,6 +116,8 @@ def rebuilt(node: Any, held: Sequence[Any]) -> Any:
             if parameter is not new:  # TorchScript has copied the old one, without that dict
                 parameter.data = new.data
         return copied
+    if not is_pytree(node):
+        return rebuilt_object(node, held)
     return _flattened(node)[1].unflatten(held)
 
 

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._inputs.arrays import from_library, overlapping, requires_gradient
-from gradcheck_magic._inputs.containers import children, without_generators
+from gradcheck_magic._inputs.containers import children, is_named_tuple, without_generators
+from gradcheck_magic._inputs.objects import STYLES as OBJECT_STYLES
+from gradcheck_magic._inputs.objects import gradients_of
 from gradcheck_magic._inputs.parameters import (
     Names,
     Parameter,
@@ -35,15 +37,15 @@ from gradcheck_magic._inputs.parameters import (
 from gradcheck_magic._wording import counted, did_you_mean, listed
 from gradcheck_magic.errors import InputError
 
-__all__ = ["Pairing", "has_gradients", "largest_entry", "matched", "pair"]
+__all__ = ["Missing", "Pairing", "largest_entry", "matched", "pair"]
 
 Vector = NDArray[np.float64]
-# A gradient as the user gave it, and its name; or a `_Missing`, which is an error only if the
+# A gradient as the user gave it, and its name; or a `Missing`, which is an error only if the
 # parameter is to be checked.
 Match = tuple[str, object]
 
 # Possible names of a gradient, given its parameter's name; the first style that fits best is used.
-STYLES = ("d{}", "{}", "grad_{}", "{}_grad", "d_{}", "grad{}")
+STYLES = (OBJECT_STYLES[0], "{}", *OBJECT_STYLES[1:])
 # The number of pairs of arrays that are noted as sharing memory.
 MOST_NOTED = 3
 
@@ -144,12 +146,15 @@ def pair(
 
 def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
     """Match parameters that were collected before with their gradients, as `pair` does."""
+    if isinstance(grads, Missing):
+        raise grads.error()
     variables = variable_names(names)
     root = variables.get(id(grads), "grads")
     if grads is None and any(requires_gradient(p.value) for p in parameters.arrays):
         parameters, matches, notes = _torch_gradients(parameters)
     else:
         with while_reading(root):
+            grads = gradients_of(parameters.container) if grads is None else grads
             matches, notes = _matches(parameters, grads, root)
     found = []
     for parameter, (name, value) in zip(parameters.arrays, matches, strict=True):
@@ -178,7 +183,9 @@ def _torch_gradients(parameters: Parameters) -> tuple[Parameters, list[Match], l
     held = set(fixed)
     arrays = tuple(replace(p, checked=p.checked and p.name not in held) for p in parameters.arrays)
     parameters = replace(parameters, arrays=arrays)
-    grads = [p.value.grad if p.checked and p.value.is_leaf else None for p in arrays]
+    grads = [
+        p.value.grad if p.checked and getattr(p.value, "is_leaf", True) else None for p in arrays
+    ]
     unused = [p.name for p, grad in zip(arrays, grads, strict=True) if p.checked and grad is None]
     if len(unused) == len(parameters.checked):
         raise InputError(
@@ -199,12 +206,6 @@ def _torch_gradients(parameters: Parameters) -> tuple[Parameters, list[Match], l
     return parameters, matches, notes
 
 
-def has_gradients(params: object) -> bool:
-    """Return True if `params` holds tensors for which torch computes gradients."""
-    leaves = array_leaves(without_generators(params))
-    return any(requires_gradient(leaf) for _, leaf in leaves)
-
-
 def _matches(parameters: Parameters, grads: object, root: str) -> tuple[list[Match], list[str]]:
     """Return a gradient for every parameter, and a note if the kinds of container differ."""
     params, path = parameters.container, parameters.name
@@ -216,6 +217,7 @@ def _matches(parameters: Parameters, grads: object, root: str) -> tuple[list[Mat
         raise InputError(f"`{root}` is a function: call it, and pass its result.")
     grads = without_generators(grads)
     refuse_iterators(grads, root)
+    params, grads = _alike(params, grads)
     if _kind(params) is _kind(grads):
         return list(_walk(params, grads, root, path, top=True)), []
     if _kind(params) is None or _kind(grads) is not dict:
@@ -223,7 +225,7 @@ def _matches(parameters: Parameters, grads: object, root: str) -> tuple[list[Mat
     # A sequence is matched with a dict by the names of its variables.
     named = {parameter.name: parameter.value for parameter in parameters.arrays}
     matches = list(_walk(named, grads, root, path, top=True))
-    if all(isinstance(value, _Missing) for _, value in matches):
+    if all(isinstance(value, Missing) for _, value in matches):
         raise InputError(
             f"`{root}` is a dict, but `{path}` is {describe_type(params)}: give both as dicts, or "
             "both as lists."
@@ -233,9 +235,18 @@ def _matches(parameters: Parameters, grads: object, root: str) -> tuple[list[Mat
 
 def _kind(node: object) -> type | None:
     """Return `list` for what is matched by position, `dict` for what is by name, else None."""
-    if issubclass(type(node), (list, tuple)):
+    if issubclass(type(node), (list, tuple)) and not is_named_tuple(node):
         return list
     return None if children(node) is None else dict
+
+
+def _alike(params: object, grads: object) -> tuple[object, object]:
+    """Return both as they are, or without the names of a named tuple if only one has names."""
+    one, other = (
+        tuple(node) if is_named_tuple(node) and _kind(beside) is list else node  # type: ignore[arg-type]
+        for node, beside in ((params, grads), (grads, params))
+    )
+    return one, other
 
 
 def _is_left_out(node: object) -> bool:
@@ -247,6 +258,7 @@ def _walk(
     params: object, grads: object, name: str, path: str, *, top: bool = False
 ) -> Iterator[Match]:
     """Walk through `params` and `grads` side by side, in the order of the parameters."""
+    params, grads = _alike(params, grads)
     kind = _kind(params)
     if kind is None:
         if not is_constant(params):
@@ -273,7 +285,7 @@ def _walk(
             below = joined_path(name, styled(key), top=top), joined_path(path, key, top=top)
             yield from _walk(held[key], given[styled(key)], *below)
         else:
-            missing = _Missing(partial(_missing, key, name, given, keys, styled))
+            missing = Missing(partial(_missing, key, name, given, keys, styled))
             yield from ((name, missing) for _ in array_leaves(held[key]))
 
 
@@ -310,8 +322,8 @@ def _best_style(keys: list[Any], grads: dict[Any, Any]) -> Callable[[Any], Any]:
 
 
 @dataclass(frozen=True)
-class _Missing:
-    """In place of a gradient that is missing: a function that returns the error."""
+class Missing:
+    """In place of gradients that are missing: a function that returns the error."""
 
     error: Callable[[], InputError]
 
@@ -341,7 +353,7 @@ def _fitting(
     Also return the spacing of numbers next to 1 in its own precision, its dtype, and a note if the
     shapes differ by axes of length 1.
     """
-    if isinstance(value, _Missing):
+    if isinstance(value, Missing):
         raise value.error()
     if value is None:
         raise InputError(f"`{name}` is None: give a gradient for `{parameter.name}`.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from array import ArrayType
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Val
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -24,6 +26,7 @@ from gradcheck_magic._inputs.containers import (
     rebuilt,
     without_generators,
 )
+from gradcheck_magic._inputs.objects import held_by
 from gradcheck_magic._result.parameter_check import index_of, label
 from gradcheck_magic._wording import (
     counted,
@@ -38,6 +41,7 @@ from gradcheck_magic.errors import GradientCheckError, InputError
 
 __all__ = [
     "DOUBLE",
+    "Mentioned",
     "Names",
     "Parameter",
     "Parameters",
@@ -49,7 +53,6 @@ __all__ = [
     "is_function",
     "is_positional",
     "joined_path",
-    "mentioned_first",
     "readable_key",
     "readable_names",
     "real_array",
@@ -254,6 +257,8 @@ def variable_names(names: Names) -> dict[int, str]:
     found: dict[int, str] = {}
     if not isinstance(names, Mapping):
         return found
+    if isinstance(names, Mentioned):
+        found.update((id(value), name) for name, value in names.parts)
     with while_reading("names"):
         named: list[tuple[str, Any]] = [
             (readable_key(k), v) for k, v in names.items() if isinstance(k, str)
@@ -263,9 +268,12 @@ def variable_names(names: Names) -> dict[int, str]:
         if is_module(value):
             for path, parameter in value.named_parameters():
                 found.setdefault(id(parameter), f"{name}.{path}")
+        elif held_by(value) is not None:
+            for path, leaf in array_leaves(value):
+                found.setdefault(id(leaf), f"{name}.{path}")
     for name, value in named:
         # If an array has several names, the one with a gradient is preferred.
-        is_better = id(value) not in found or f"d{name}" in names
+        is_better = id(value) not in found or (f"d{name}" in names and "." in found[id(value)])
         if is_better and _is_nameable(value) and not name.startswith("_"):
             found[id(value)] = readable_key(name)
     return found
@@ -274,13 +282,34 @@ def variable_names(names: Names) -> dict[int, str]:
 def _is_nameable(value: object) -> bool:
     # The type is examined, not the value: a proxy in the notebook may raise.
     own = issubclass(type(value), (np.ndarray, dict, list, tuple)) or callable(value)
-    return own or library_of(value) is not None or is_pytree(value)
+    return own or library_of(value) is not None or is_pytree(value) or held_by(value) is not None
 
 
-def mentioned_first(expressions: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the names that occur in some expressions first: an array may have several names."""
-    words = re.findall(r"[^\W\d]\w*", expressions)
-    return {**{word: namespace[word] for word in words if word in namespace}, **namespace}
+class Mentioned(dict[str, Any]):
+    """A namespace, and what the expressions of a check say of it.
+
+    Attributes
+    ----------
+    parts : list of (str, object)
+        What parts of the expressions stand for: ``layer1.W`` in ``[layer1.W, layer1.b]``.
+    """
+
+    def __init__(self, values: Mapping[str, Any], expressions: Mapping[str, object]) -> None:
+        words = re.findall(r"[^\W\d]\w*", " ".join(expressions))
+        # The names that occur come first: an array may have several.
+        super().__init__({word: values[word] for word in words if word in values})
+        self.update({name: value for name, value in values.items() if name not in self})
+        self.parts = [part for each in expressions.items() for part in _parts_of(*each)]
+
+
+def _parts_of(expression: str, value: object) -> Iterator[tuple[str, object]]:
+    tree = ast.parse(expression.strip(), mode="eval").body
+    whole = [(tree, value)]
+    if isinstance(tree, (ast.List, ast.Tuple)) and isinstance(value, (list, tuple)):
+        whole = list(zip(tree.elts, value, strict=False))
+    for part, held in whole:
+        if isinstance(part, (ast.Name, ast.Attribute, ast.Subscript)):
+            yield ast.unparse(part), held
 
 
 def _with_values(parameter: Parameter, theta: Array) -> Any:
@@ -308,7 +337,7 @@ def collect(
     container = without_generators(params)
     refuse_iterators(container, root)
     with while_reading(root):
-        leaves = list(array_leaves(container, root))
+        leaves = list(array_leaves(container, root, variables))
     if not leaves:
         raise InputError(f"`{root}` contains no arrays: there is nothing to check.")
     if names is None or isinstance(names, Mapping):
@@ -330,12 +359,16 @@ def collect(
 
 
 def array_leaves(
-    node: object, path: str = "", above: tuple[object, ...] = ()
+    node: object,
+    path: str = "",
+    variables: Mapping[int, str] = MappingProxyType({}),
+    above: tuple[object, ...] = (),
 ) -> Iterator[tuple[str, object]]:
     """Yield every leaf that is not a constant, with its path: ``W1``, ``layers[0].W``.
 
-    The keys of the outermost dict are used without a prefix; `above` are the containers around a
-    node. An `InputError` is raised if a container contains itself, or is nested too deep.
+    The keys of the outermost dict are used without a prefix. `variables` are the names of
+    containers by their `id`, used in place of positions, and `above` the containers around a node.
+    An `InputError` is raised if a container contains itself, or is nested too deep.
     """
     held = children(node)
     if held is not None and any(node is container for container in above):
@@ -349,7 +382,10 @@ def array_leaves(
     if held is None and not is_constant(node):
         yield path, node
     for key, child in held or ():
-        yield from array_leaves(child, joined_path(path, key, top=not above), (*above, node))
+        below = joined_path(path, key, top=not above)
+        if is_positional(below) and children(child) is not None:
+            below = variables.get(id(child), below)
+        yield from array_leaves(child, below, variables, (*above, node))
 
 
 def joined_path(path: str, key: object, *, top: bool) -> str:
@@ -446,9 +482,7 @@ def _wanted_names(only: Sequence[str], known: list[str]) -> list[str]:
 def readable_names(leaves: Sequence[tuple[str, object]], variables: dict[int, str]) -> list[str]:
     """Return a unique name for each array: the user's own name for it if possible."""
     paths = [path for path, _ in leaves]
-    spoken = [
-        variables.get(id(leaf), path) if is_positional(path) else path for path, leaf in leaves
-    ]
+    spoken = [_spoken(path, variables.get(id(leaf), path)) for path, leaf in leaves]
     counts = Counter(spoken)
     names = [name if counts[name] == 1 else path for name, path in zip(spoken, paths, strict=True)]
     # A key such as "a.b" may look like the path of another array.
@@ -458,6 +492,11 @@ def readable_names(leaves: Sequence[tuple[str, object]], variables: dict[int, st
         so_far[name] += 1
         unique.append(name if so_far[name] == 1 else f"{name} ({so_far[name]})")
     return unique
+
+
+def _spoken(path: str, variable: str) -> str:
+    """Return the name of a variable in place of a position, unless it only repeats the path."""
+    return variable if is_positional(path) and not variable.endswith(f".{path}") else path
 
 
 def real_array(value: object, name: str) -> Array:

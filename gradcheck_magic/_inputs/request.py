@@ -18,7 +18,7 @@ from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._wording import quoted
 from gradcheck_magic.errors import InputError
 
-__all__ = ["MODES", "Call", "Mode", "Progress", "Request", "is_number", "valid_step"]
+__all__ = ["MODES", "Call", "Mode", "Progress", "Request", "is_number", "sources_of", "valid_step"]
 
 # A function of (evaluations so far, evaluations expected in total, seconds so far).
 Progress = Callable[[int, int, float], object]
@@ -48,6 +48,10 @@ class Request:
     previous: GradientCheck | None
     started: float
     trace: bool = False
+    # Whether the user has asked for these gradients, or they only have the usual name.
+    is_chosen: bool = True
+    # How the cost is called, each a sentence for the card.
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         budget, points = self.budget, self.points
@@ -62,7 +66,7 @@ class Request:
         object.__setattr__(self, "budget", budget)
         if not (is_number(points, Integral) and points >= 1):
             raise InputError(f"`points` is {quoted(points)}: expected a positive integer.")
-        if points > 1 and not is_function(self.grads):
+        if points > 1 and not any(map(is_function, self.sources)):
             raise InputError(
                 f"`points` is {quoted(points)}, but `grads` is the gradient at the given point "
                 "only: pass `grads` as a function of the parameters."
@@ -77,6 +81,11 @@ class Request:
                 f"`progress` is {describe_type(self.progress)}: expected a function of "
                 "(evaluations so far, evaluations expected, seconds so far)."
             )
+
+    @property
+    def sources(self) -> list[object]:
+        """Where the gradients may be, the likeliest first; see `sources_of`."""
+        return sources_of(self.grads, self.cost_function, self.upstream, is_chosen=self.is_chosen)
 
     @property
     def seconds_left(self) -> float | None:
@@ -105,6 +114,20 @@ class Request:
             return report(point * total + done, (self.points + 1) * total, seconds)
 
         return of_all
+
+
+def sources_of(
+    grads: object, cost_function: object, upstream: object, *, is_chosen: bool = True
+) -> list[object]:
+    """Return where the gradients may be, the likeliest first.
+
+    None stands for those that the parameters hold themselves, and the cost for those that it
+    returns. If `is_chosen`, the user has asked for `grads`; else it only has the usual name.
+    """
+    given = [] if grads is None else [grads]
+    if given and is_chosen:
+        return given
+    return [*given, None, *([] if upstream is not None else [cost_function])]
 
 
 def is_number(value: object, kind: type | tuple[type, ...]) -> bool:

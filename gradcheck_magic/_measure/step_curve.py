@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import index as whole
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
+from gradcheck_magic._cost.filled import Available, filled, filled_gradient
 from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import pair_at
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
@@ -34,7 +35,7 @@ from gradcheck_magic._inputs.parameters import (
     describe_type,
     is_function,
 )
-from gradcheck_magic._inputs.request import Call, Progress, valid_step
+from gradcheck_magic._inputs.request import Call, Progress, sources_of, valid_step
 from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
 from gradcheck_magic._measure.central_differences import CLEAR, TEXTBOOK_STEPS, default_step
 from gradcheck_magic._measure.compare import (
@@ -57,7 +58,7 @@ from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import did_you_mean, listed, quoted
 from gradcheck_magic.errors import InputError
 
-__all__ = ["step_curve"]
+__all__ = ["curve_of", "step_curve"]
 
 Vector = NDArray[np.float64]
 
@@ -88,6 +89,7 @@ def step_curve(
     epsilon: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    arguments: Mapping[str, object] | None = None,
 ) -> StepCurve:
     """Compare one entry of a gradient with central differences for steps of every size.
 
@@ -114,7 +116,7 @@ def step_curve(
         The check that the entry belongs to. The curve uses its step and its best value, and says
         what has changed since.
     names, call, upstream : sequence of str or mapping, str, array_like
-        As in `check_gradients`.
+        As in `check_gradients`, like `arguments`, a mapping.
     epsilon : float, optional
         The step to be marked as the one used; by default that of `check`, or the one that
         `check_gradients` would use.
@@ -160,6 +162,41 @@ def step_curve(
     >>> bool(np.allclose(curve.truncation, curve.steps**2))
     True
     """
+    available = None if arguments is None else Available(arguments)
+    return curve_of(
+        params,
+        filled_gradient(grads, params, names, available),
+        filled(cost_function, params, names, available).function,
+        name,
+        index,
+        check=check,
+        names=names,
+        call=call,
+        upstream=upstream,
+        epsilon=epsilon,
+        seed=seed,
+        progress=progress,
+    )
+
+
+@frames_released
+def curve_of(
+    params: object,
+    grads: object,
+    cost_function: Callable[..., Any],
+    name: str,
+    index: int | Sequence[int],
+    *,
+    check: GradientCheck | None,
+    names: Names,
+    call: Call,
+    upstream: object,
+    seed: int,
+    progress: Progress | None,
+    epsilon: float | None = None,
+    is_chosen: bool = True,
+) -> StepCurve:
+    """Return the curve of `step_curve`, for a cost that takes the parameters alone."""
     started = time.perf_counter()
     # The user need not hear about underflow in our own arithmetic.
     with (
@@ -170,7 +207,8 @@ def step_curve(
         parameters = collect(params, names=names)
         name, index = _place(parameters, name, index)
         only = _names_to_pair(parameters, name, check)
-        pairing = pair_at(params, grads, only=only, names=names)
+        sources = sources_of(grads, cost_function, upstream, is_chosen=is_chosen)
+        pairing, _ = pair_at(params, sources, only=only, names=names)
         cost = Cost(
             cost_function,
             pairing.parameters,

@@ -20,8 +20,8 @@ from IPython.core.error import InputRejected
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 from gradcheck_magic._cost.frames import connected
-from gradcheck_magic._cost.ownership import PACKAGE
 from gradcheck_magic._cost.threads import one_at_a_time, other_threads, wait_for_check
+from gradcheck_magic._inputs.ownership import PACKAGE
 from gradcheck_magic._notebook.plain_cards import say
 from gradcheck_magic.errors import GradientCheckError, InputError
 

@@ -23,8 +23,8 @@ from IPython.core.completer import (
 from IPython.core.interactiveshell import InteractiveShell
 
 from gradcheck_magic._inputs.parameters import (
+    Mentioned,
     array_leaves,
-    mentioned_first,
     readable_names,
     variable_names,
 )
@@ -160,7 +160,7 @@ def _known_parameters(params: str, namespace: Namespace) -> list[str]:
         return []
     value = parts if isinstance(tree, (ast.List, ast.Tuple)) else parts[0]
     arrays = {name: each for name, each in namespace.items() if _holds_arrays(each)}
-    variables = variable_names(mentioned_first(params, arrays))
+    variables = variable_names(Mentioned(arrays, {params: value}))
     leaves = array_leaves(value, variables.get(id(value), "params"))
     return readable_names(list(islice(leaves, MOST_PARAMETERS)), variables)
 

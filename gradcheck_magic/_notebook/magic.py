@@ -6,6 +6,7 @@ import argparse
 import ast
 import contextlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -28,12 +29,13 @@ from traitlets.config import Config
 
 from gradcheck_magic._backward.find import Recording
 from gradcheck_magic._backward.record import Recorder
+from gradcheck_magic._cost.filled import Available, filled, filled_gradient
 from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
-from gradcheck_magic._inputs.pairing import has_gradients
-from gradcheck_magic._inputs.parameters import collect, mentioned_first, readable_key
+from gradcheck_magic._inputs.pairing import Missing
+from gradcheck_magic._inputs.parameters import Mentioned, collect, readable_key
 from gradcheck_magic._inputs.request import Progress
-from gradcheck_magic._measure.step_curve import step_curve
+from gradcheck_magic._measure.step_curve import curve_of
 from gradcheck_magic._notebook.cells import (
     CellEvents,
     WaitingCells,
@@ -76,6 +78,8 @@ NOT_MEANT = {"In", "Out", "open", "exit", "quit", "get_ipython"}
 NOT_CI = {"", "0", "false", "no", "off"}
 # At most this many checks are remembered, each of another gradient.
 MOST_REMEMBERED = 8
+# The line of a cell magic; what follows is Python.
+CELL_MAGIC = re.compile(r"\A\s*%%.*\n?")
 Namespace = dict[str, Any]
 Card = TextCard | StaticCard
 
@@ -156,6 +160,8 @@ class GradcheckMagics(Magics):
         self._is_retired = False
         # What has happened in the cell that is running: its gradient may be that of θ before.
         self._seen: Seen | None = None
+        # The variables before that cell, and its code.
+        self._before: tuple[Namespace, str | None] = {}, None
         # The last check of each gradient, in memory only. The next check says what has changed
         # since, and recognises a gradient that was correct then.
         self._last: dict[tuple[str | None, ...], GradientCheck] = {}
@@ -204,10 +210,12 @@ class GradcheckMagics(Magics):
             raise
         finally:
             self._seen = None
+            self._before = {}, None
 
     def _run(self, cell: str, options: argparse.Namespace) -> Seen:
         """Run the body of a cell, and record on the side what it computes."""
         theta = _theta(options, self.shell.user_ns)
+        self._before = {**self.shell.user_ns}, cell
         recorder = Recorder() if options.trace else Recorder(share=SHARE)
         own = run_body(self.shell, cell, recorder)
         recording = Recording(recorder.bound, recorder.obstacle)
@@ -222,6 +230,9 @@ class GradcheckMagics(Magics):
     def options_of(self, line: str) -> argparse.Namespace:
         """Return the options of a line, with the configured defaults."""
         options = read_options(line)
+        # Without `-g`, the gradients may be elsewhere.
+        usual = SETTINGS["grads"].default
+        options.is_chosen = options.grads is not None or getattr(self, "grads", usual) != usual
         for name, option in SETTINGS.items():
             if getattr(options, name, None) is None:
                 value = option.checked(getattr(self, name), f"`GradcheckMagics.{name}`")
@@ -303,7 +314,7 @@ class GradcheckMagics(Magics):
         workers, subject = options.workers, subject_of(options)
         if isinstance(workers, str):
             workers = _evaluated("workers", workers, namespace)
-        arguments = _arguments(options, namespace)
+        arguments, notes = self._arguments(options, namespace)
         try:
             with holding_cells(arguments["cost_function"]):
                 check = check_after_cell(
@@ -311,6 +322,7 @@ class GradcheckMagics(Magics):
                     seen=self._seen or Seen(None, None, self._place(None)), trace=options.trace,
                     progress=progress, mode=options.mode,
                     previous=self._last.get(subject), budget=options.budget, workers=workers,
+                    notes=notes,
                 )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)
@@ -320,6 +332,48 @@ class GradcheckMagics(Magics):
         remembered = [*self._last.items(), (subject, check)]
         self._last = dict(latest(remembered, MOST_REMEMBERED, lambda each: each[1].n_measured))
         return check
+
+    def _arguments(
+        self, options: argparse.Namespace, namespace: Namespace
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Return the arguments that a check and a step curve have in common, and notes on them."""
+        params = _evaluated("params", options.params, namespace)
+        grads: object = None
+        try:
+            grads = _evaluated("grads", options.grads, namespace)
+        except InputError as error:
+            # Without it, the parameters may hold their gradients, or the cost may return them.
+            if options.is_chosen:
+                raise
+            grads = Missing(partial(_same, error))
+        cost_function = _evaluated("cost", options.cost, namespace)
+        upstream = None
+        if options.upstream is not None:
+            upstream = _evaluated("upstream", options.upstream, namespace)
+        expressions = {options.params: params, options.grads: grads, options.cost: cost_function}
+        names = Mentioned(namespace, expressions)
+        available = self._available(namespace)
+        called = filled(cost_function, params, names, available, options.cost)
+        arguments = {
+            "params": params,
+            "grads": filled_gradient(grads, params, names, available, options.grads),
+            "cost_function": called.function,
+            "upstream": upstream,
+            "names": names,
+            "call": options.call,
+            "seed": options.seed,
+            "is_chosen": options.is_chosen,
+        }
+        return arguments, called.notes
+
+    def _available(self, namespace: Namespace) -> Available:
+        """Return what a cost may be called with, and the cells that have computed it."""
+        values = {name: value for name, value in namespace.items() if name not in NOT_MEANT}
+        history = self.shell.history_manager
+        cells = [] if history is None else list(map(str, history.input_hist_raw[1:]))
+        before, body = self._before
+        code = [*map(_without_magic, cells), *([] if body is None else [body])]
+        return Available(values, before, [self.shell.transform_cell(cell) for cell in code])
 
     def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
         """Bind a result to ``_gradcheck``, and to another name if there is one."""
@@ -350,11 +404,9 @@ class GradcheckMagics(Magics):
             check: GradientCheck, name: str, index: tuple[int, ...], progress: Progress
         ) -> StepCurve:
             require_no_other_cell()
-            arguments = _arguments(options, namespace)
+            arguments, _ = self._arguments(options, namespace)
             with holding_cells(arguments["cost_function"]):
-                return step_curve(
-                    **arguments, name=name, index=index, check=check, progress=progress
-                )
+                return curve_of(**arguments, name=name, index=index, check=check, progress=progress)
 
         requests = Requests(again, curve, options.mode, options.epsilon)
         card = WidgetCard(Published, requests)
@@ -443,27 +495,13 @@ class GradcheckMagics(Magics):
             say(news.sentence)
 
 
-def _arguments(options: argparse.Namespace, namespace: Namespace) -> dict[str, Any]:
-    """Return the arguments that a check and a step curve have in common."""
-    params = _evaluated("params", options.params, namespace)
-    is_there = options.grads in namespace or not options.grads.isidentifier()
-    grads = upstream = None
-    # `grads` may not exist: torch accumulates gradients in the parameters themselves.
-    if is_there or not has_gradients(params):
-        grads = _evaluated("grads", options.grads, namespace)
-    cost_function = _evaluated("cost", options.cost, namespace)
-    if options.upstream is not None:
-        upstream = _evaluated("upstream", options.upstream, namespace)
-    expressions = f"{options.params} {options.grads} {options.cost}"
-    return {
-        "params": params,
-        "grads": grads,
-        "cost_function": cost_function,
-        "upstream": upstream,
-        "names": mentioned_first(expressions, namespace),
-        "call": options.call,
-        "seed": options.seed,
-    }
+def _same(error: InputError) -> InputError:
+    return error
+
+
+def _without_magic(cell: str) -> str:
+    """Return the code of a cell without the line of a cell magic."""
+    return CELL_MAGIC.sub("", cell)
 
 
 def _theta(options: argparse.Namespace, namespace: Namespace) -> NDArray[Any] | None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradcheck_magic import InputError
-from gradcheck_magic._inputs.pairing import has_gradients, pair
+from gradcheck_magic._inputs.pairing import pair
 
 PARAMS = {"a": np.zeros(2), "W": np.zeros((2, 3)), "b": np.zeros(4), "c": 0.5}
 SIZES = {"a": 2, "W": 6, "b": 4, "c": 1}
@@ -111,11 +111,6 @@ def test_shared_memory_is_noted():
     theta = np.zeros(6)
     pairing = pair({"a": theta[:4], "b": theta[2:]}, {"a": np.ones(4), "b": np.ones(4)})
     assert pairing.notes == ("`a` and `b` share memory: each was moved individually, in a copy.",)
-
-
-@pytest.mark.parametrize("params", [W, {"W": W}, [1.0, "tanh"], None])
-def test_numpy_has_no_gradients_of_its_own(params):
-    assert not has_gradients(params)
 
 
 @pytest.mark.parametrize(

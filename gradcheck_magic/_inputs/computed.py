@@ -1,0 +1,278 @@
+"""How the cells of a notebook have computed a value: the statements that lead to it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+__all__ = ["Computed", "Statement", "leading_to", "names_read"]
+
+# At most this many cells are looked at, the last ones.
+MOST_CELLS = 200
+# What does not change if parameters are moved.
+OF_SHAPE = {"shape", "size", "ndim", "dtype"}
+LOOPS = (ast.For, ast.While, ast.With, ast.If, ast.Try)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+# Methods that change parameters or their gradients: a loop with one of them trains a network.
+TRAINING = {"backward", "step", "fit", "train", "update"}
+
+IsParameter = Callable[[str], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """A statement that a cell runs by itself.
+
+    Attributes
+    ----------
+    node : ast.stmt
+        The statement.
+    cell : int
+        The number of the cell.
+    assigned : frozenset of str
+        The variables that it binds anew.
+    changed : frozenset of str
+        The variables that it may change or bind: ``x += 1``, ``x[0] = 1``, ``layer.forward(x)``.
+    """
+
+    node: ast.stmt
+    cell: int
+    assigned: frozenset[str]
+    changed: frozenset[str]
+
+    @cached_property
+    def read(self) -> frozenset[str]:
+        """The variables that it reads."""
+        is_definition = isinstance(self.node, DEFINITIONS)
+        return frozenset() if is_definition else frozenset(names_read(self.node))
+
+    @cached_property
+    def values_read(self) -> frozenset[str]:
+        """Those of which it does not only read the shape."""
+        is_definition = isinstance(self.node, DEFINITIONS)
+        return frozenset() if is_definition else frozenset(_names(self.node, shapes=False))
+
+    @property
+    def bound(self) -> frozenset[str]:
+        """All variables that it binds or changes."""
+        return self.assigned | self.changed
+
+
+class Computed:
+    """The statements of the cells of a notebook.
+
+    Parameters
+    ----------
+    cells : sequence of str
+        The code of the cells, in the order in which they ran. What is no Python is left out.
+    """
+
+    def __init__(self, cells: Sequence[str]) -> None:
+        # Of a cell that ran more than once, the last run counts.
+        last = {cell: k for k, cell in enumerate(cells)}
+        self._cells = [cell for k, cell in enumerate(cells) if last[cell] == k][-MOST_CELLS:]
+
+    @cached_property
+    def _parsed(self) -> list[tuple[int, ast.stmt]]:
+        found = []
+        for k, cell in enumerate(self._cells):
+            with suppress(SyntaxError, ValueError, RecursionError):
+                found += [(k, node) for node in ast.parse(cell).body]
+        return found
+
+    def statements(self, is_own: IsParameter) -> list[Statement]:
+        """Return all statements in order; a loop that trains the network stands for one round.
+
+        `is_own` returns True for the name of a parameter.
+        """
+        return [
+            _statement(each, cell) for cell, node in self._parsed for each in _opened(node, is_own)
+        ]
+
+    def calls(self, statements: Sequence[Statement]) -> Iterator[tuple[int, ast.Call]]:
+        """Yield the calls in the last cell, the last first, with the positions of statements."""
+        for k in reversed(range(len(statements))):
+            statement = statements[k]
+            if statement.cell != len(self._cells) - 1:
+                return
+            if not isinstance(statement.node, DEFINITIONS):
+                for node in ast.walk(statement.node):
+                    if isinstance(node, ast.Call):
+                        yield k, node
+
+
+def leading_to(
+    tree: ast.AST, before: Sequence[Statement], is_parameter: IsParameter, is_own: IsParameter
+) -> list[Statement]:
+    """Return the statements that compute what an expression reads from the parameters.
+
+    Parameters
+    ----------
+    tree : ast.AST
+        The expression.
+    before : sequence of Statement
+        The statements that ran before it.
+    is_parameter : callable
+        Returns True for the name of a parameter, or of an object that holds or reads some.
+    is_own : callable
+        Returns True for the name of a parameter: nothing that binds one is run again.
+    """
+    usable = [k for k, each in enumerate(before) if not any(map(is_own, each.bound))]
+    relevant = _relevant(set(names_read(tree)), before, usable)
+    derived = _derived(before, relevant, is_parameter)
+    chosen = []
+    needed, must = set(names_read(tree)), set[str]()
+    for k in reversed(relevant):
+        statement = before[k]
+        is_needed = bool(statement.bound & needed & (derived[k] | must))
+        needed -= {name for name in statement.assigned if not is_parameter(name)}
+        must -= statement.assigned
+        if is_needed:
+            chosen.append(statement)
+            needed |= statement.read
+            must |= statement.changed
+    return chosen[::-1]
+
+
+def _relevant(needed: set[str], before: Sequence[Statement], usable: Sequence[int]) -> list[int]:
+    """Return the positions of statements that may have to do with some variables."""
+    found = []
+    for k in reversed(usable):
+        if before[k].bound & needed:
+            found.append(k)
+            needed = needed | before[k].read
+    return found[::-1]
+
+
+def _derived(
+    before: Sequence[Statement], relevant: Iterable[int], is_parameter: IsParameter
+) -> dict[int, set[str]]:
+    """Return which of the variables that each statement binds come from parameters then."""
+    now: dict[str, int] = {}
+    after: dict[int, set[str]] = {}
+    for k in relevant:
+        statement = before[k]
+        # What one cell makes of its own last result, such as a state, is data for the next.
+        reads = [
+            name
+            for name in statement.values_read
+            if is_parameter(name)
+            or (name in now and not (name in statement.bound and now[name] != statement.cell))
+        ]
+        for name in statement.assigned:
+            now.pop(name, None)
+        if reads:
+            now.update(dict.fromkeys(statement.bound, statement.cell))
+        after[k] = {name for name in statement.bound if name in now}
+    return after
+
+
+def _opened(node: ast.stmt, is_own: IsParameter) -> Iterator[ast.stmt]:
+    """Yield a statement, or what is inside a loop that trains."""
+    if not (isinstance(node, LOOPS) and _trains(node, is_own)):
+        yield node
+        return
+    for part in ("body", "orelse", "finalbody"):
+        for inner in getattr(node, part, ()):
+            yield from _opened(inner, is_own)
+
+
+def _trains(node: ast.stmt, is_own: IsParameter) -> bool:
+    calls = {
+        each.func.attr
+        for each in ast.walk(node)
+        if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute)
+    }
+    return bool(calls & TRAINING) or any(map(is_own, _statement(node, 0).bound))
+
+
+def _statement(node: ast.stmt, cell: int) -> Statement:
+    assigned, changed = set[str](), set[str]()
+    match node:
+        case ast.Assign(targets=targets):
+            for target in targets:
+                _add_target(target, assigned, changed)
+        case ast.AnnAssign(target=target, value=ast.expr()):
+            _add_target(target, assigned, changed)
+        case ast.AugAssign(target=target):
+            _add_target(target, changed, changed)
+        case ast.Expr(value=ast.Call() as call):
+            changed.update(_changed_by(call))
+    if isinstance(node, DEFINITIONS):
+        assigned.add(node.name)
+    elif isinstance(node, LOOPS):
+        changed.update(_bound_inside(node))
+    return Statement(node, cell, frozenset(assigned), frozenset(changed - assigned))
+
+
+def _changed_by(call: ast.Call) -> Iterator[str]:
+    """Yield what a call may change: ``layer.forward(x)`` keeps something in `layer`."""
+    if isinstance(call.func, ast.Attribute):
+        yield from _base(call.func)
+        # `np.add.at(x, k, y)` changes `x`.
+        if ast.unparse(call.func).startswith("np.") and call.args:
+            yield from _base(call.args[0])
+
+
+def _bound_inside(node: ast.stmt) -> Iterator[str]:
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+            yield inner.id
+        elif isinstance(inner, ast.stmt) and inner is not node:
+            yield from _statement(inner, 0).bound
+
+
+def _add_target(target: ast.expr, assigned: set[str], changed: set[str]) -> None:
+    match target:
+        case ast.Name(id=name):
+            assigned.add(name)
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            for part in parts:
+                _add_target(part, assigned, changed)
+        case ast.Starred(value=part):
+            _add_target(part, assigned, changed)
+        case _:
+            changed.update(_base(target))
+
+
+def _base(node: ast.expr) -> Iterator[str]:
+    """Yield the variable to which an attribute or an item belongs."""
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    if isinstance(node, ast.Name):
+        yield node.id
+
+
+def names_read(tree: ast.AST) -> Iterator[str]:
+    """Yield the names of the variables that some code reads, each once."""
+    yield from dict.fromkeys(_names(tree, shapes=True))
+
+
+def _names(tree: ast.AST, *, shapes: bool) -> Iterator[str]:
+    match tree:
+        case ast.Name(id=name, ctx=ast.Load()):
+            yield name
+        case ast.AugAssign(target=ast.Name(id=name), value=value):
+            yield name
+            yield from _names(value, shapes=shapes)
+        case ast.Attribute(attr=attribute) if attribute in OF_SHAPE and not shapes:
+            pass
+        case ast.Call(func=ast.Name(id="len")) if not shapes:
+            pass
+        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+            own = {name for each in tree.generators for name in _stored(each.target)}
+            for part in ast.iter_child_nodes(tree):
+                yield from (name for name in _names(part, shapes=shapes) if name not in own)
+        case ast.Lambda(args=arguments, body=body):
+            own = {each.arg for each in ast.walk(arguments) if isinstance(each, ast.arg)}
+            yield from (name for name in _names(body, shapes=shapes) if name not in own)
+        case _:
+            for part in ast.iter_child_nodes(tree):
+                yield from _names(part, shapes=shapes)
+
+
+def _stored(tree: ast.AST) -> Iterator[str]:
+    yield from (each.id for each in ast.walk(tree) if isinstance(each, ast.Name))

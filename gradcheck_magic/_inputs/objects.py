@@ -1,0 +1,189 @@
+"""Objects of the user's own classes that hold parameters: networks, layers, records.
+
+A network may keep its parameters in ``self.params`` and their gradients in ``self.grads``. A layer
+has attributes in pairs, such as `W` and `dW`, or `weights` and `grad_weights`. Either may hold
+other objects that do, or scalars with a ``.grad``. A dataclass, or a class made by attrs, is a
+record of parameters.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import dis
+import functools
+import inspect
+from collections.abc import Sequence
+from contextlib import suppress
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from gradcheck_magic._inputs.arrays import library_of, requires_gradient
+from gradcheck_magic._inputs.ownership import is_users_class
+
+__all__ = ["STYLES", "Held", "gradients_of", "held_by", "rebuilt_object"]
+
+# Possible names of a gradient, given its parameter's name.
+STYLES = ("d{}", "grad_{}", "{}_grad", "d_{}", "grad{}", "{}_gradient", "gradient_{}")
+# The names under which a network keeps all its parameters, and all gradients.
+PARAMETERS = ("params", "parameters")
+GRADIENTS = ("grads", "gradients", "grad")
+# The methods of a forward pass, which keep activations. These have gradients, too.
+FORWARD = ("forward", "__call__", "predict")
+# Longer lists are data.
+MOST_ITEMS = 1000
+CONTAINERS = (dict, list, tuple)
+
+
+class Held(NamedTuple):
+    """The parameters in an object.
+
+    Attributes
+    ----------
+    parameters : dict
+        Arrays, or what holds arrays, by their names.
+    gradients : object
+        Their gradients, by the names that the object has for them; None if it has none.
+    inside : str
+        The attribute that holds the parameters; empty if each is an attribute of its own.
+    nested : sequence of str
+        The attributes with objects that hold parameters, and gradients, themselves.
+    """
+
+    parameters: dict[Any, Any]
+    gradients: Any = None
+    inside: str = ""
+    nested: Sequence[str] = ()
+
+
+def held_by(node: object) -> Held | None:
+    """Return the parameters that an object of the user's holds; None if it holds none.
+
+    The object is not asked for anything but its stored attributes.
+    """
+    return _held(node, {})
+
+
+def gradients_of(node: object) -> Any:
+    """Return the gradients that objects hold, in the structure of their parameters, or None."""
+    if issubclass(type(node), CONTAINERS):
+        inside = {key: gradients_of(value) for key, value in _items(node).items()}
+        is_dict = issubclass(type(node), dict)
+        found = [each for each in inside.values() if each is not None]
+        return (inside if is_dict else list(inside.values())) if found else None
+    held = held_by(node)
+    if held is None or not held.nested:
+        return held and held.gradients
+    return {**held.gradients, **{k: gradients_of(held.parameters[k]) for k in held.nested}}
+
+
+def rebuilt_object(node: Any, values: Sequence[Any]) -> Any:
+    """Return a copy of an object with other parameters."""
+    held = held_by(node)
+    if held is None:
+        return node
+    copied = copy.copy(node)
+    changed = dict(zip(held.parameters, values, strict=True))
+    if held.inside:
+        container = attributes(node)[held.inside]
+        is_dict = issubclass(type(container), dict)
+        changed = {held.inside: {**container, **changed} if is_dict else type(container)(values)}
+    for name, value in changed.items():
+        # A dataclass may be frozen.
+        object.__setattr__(copied, name, value)
+    return copied
+
+
+def attributes(node: object) -> dict[str, Any]:
+    """Return the stored attributes of an object, in slots or not."""
+    found: dict[str, Any] = {}
+    with suppress(Exception):  # an object may answer with anything
+        for base in reversed(type(node).__mro__):
+            for name, member in vars(base).items() if "__slots__" in vars(base) else ():
+                if inspect.ismemberdescriptor(member):
+                    with suppress(AttributeError):  # it has no value yet
+                        found[name] = member.__get__(node)
+        found.update(object.__getattribute__(node, "__dict__"))
+    return found
+
+
+def _held(node: object, seen: dict[int, object]) -> Held | None:
+    kind = type(node)
+    if id(node) in seen or not is_users_class(kind) or _is_array(node):
+        return None
+    # What is kept here is not visited twice: objects may refer to each other in circles.
+    seen[id(node)] = node
+    own = attributes(node)
+    return _in_container(own) or _in_attributes(kind, own, seen) or _in_record(kind, own)
+
+
+def _in_container(own: dict[str, Any]) -> Held | None:
+    """Return what a network keeps in ``self.params``."""
+    for name in PARAMETERS:
+        container = own.get(name)
+        items = _items(container)
+        if any(_is_array(value) or isinstance(value, CONTAINERS) for value in items.values()):
+            gradients = next((own[each] for each in GRADIENTS if own.get(each) is not None), None)
+            return Held(items, gradients, name)
+    return None
+
+
+def _in_attributes(kind: type, own: dict[str, Any], seen: dict[int, object]) -> Held | None:
+    """Return the attributes that have a gradient, and those that hold such objects."""
+    parameters, gradients, nested = dict[str, Any](), dict[str, Any](), []
+    kept = _kept_by_forward(kind)
+    for name, value in own.items():
+        gradient = _gradient_name(name, own)
+        if name in kept:
+            continue
+        if gradient is not None:
+            parameters[name], gradients[gradient] = value, own[gradient]
+        elif _holds_some(value, seen):
+            parameters[name] = value
+            nested.append(name)
+    return Held(parameters, gradients, nested=nested) if parameters else None
+
+
+def _in_record(kind: type, own: dict[str, Any]) -> Held | None:
+    """Return the fields of a dataclass, or of a class made by attrs."""
+    is_record = dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
+    return Held(own) if is_record and own else None
+
+
+def _items(value: object) -> dict[Any, Any]:
+    if issubclass(type(value), dict):
+        return value  # type: ignore[return-value]
+    if issubclass(type(value), (list, tuple)):
+        return dict(enumerate(value[:MOST_ITEMS]))  # type: ignore[index]
+    return {}
+
+
+def _gradient_name(name: str, own: dict[str, Any]) -> str | None:
+    """Return the name of the attribute that is the gradient of another."""
+    styled = (style.format(name) for style in STYLES)
+    return next((each for each in styled if own.get(each) is not None), None)
+
+
+def _holds_some(value: object, seen: dict[int, object]) -> bool:
+    """Return True for objects with parameters, in lists or not, and for what has its own `grad`."""
+    if issubclass(type(value), CONTAINERS):
+        return any(_holds_some(each, seen) for each in _items(value).values())
+    return requires_gradient(value) or _held(value, seen) is not None
+
+
+def _is_array(node: object) -> bool:
+    kind = type(node)
+    return hasattr(kind, "__array__") or library_of(node) is not None
+
+
+@functools.lru_cache(maxsize=1024)
+def _kept_by_forward(kind: type) -> frozenset[str]:
+    """Return the attributes that the forward pass of a class assigns."""
+    methods = (vars(base).get(name) for base in kind.__mro__ for name in FORWARD)
+    codes = [method.__code__ for method in methods if isinstance(method, FunctionType)]
+    return frozenset(
+        instruction.argval
+        for code in codes
+        for instruction in dis.get_instructions(code)
+        if instruction.opname == "STORE_ATTR"
+    )
