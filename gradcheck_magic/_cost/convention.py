@@ -119,7 +119,8 @@ class Binding:
         arrays = self.parameters.arrays
         if self.convention is not Convention.FLAT:
             return arrays
-        like = arrays[0].value if self.parameters.library else self.theta
+        library = self.parameters.library
+        like = arrays[0].value if library and not library.is_users else self.theta
         return [Parameter("θ", like, self.theta, 0)]
 
     @cached_property

@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
 from gradcheck_magic._cost.reached import reached
-from gradcheck_magic._inputs.arrays import share
+from gradcheck_magic._inputs.arrays import is_users_array, share
 from gradcheck_magic._inputs.computed import Computed, Statement, leading_to, names_read
 from gradcheck_magic._inputs.parameters import (
     Names,
@@ -122,9 +123,7 @@ def filled(
     """
     if available is None:
         return Filled(function)
-    arguments = _arguments(function)
-    required = [each.name for each in arguments if _is_required(each)]
-    if callable(function) and (not required or _takes_params(required, params, available)):
+    if callable(function) and _takes_params_alone(function, params, available):
         return Filled(function)
     parameters = collect(params, names=names)
     name = cost_name(function, names) if callable(function) else text
@@ -138,10 +137,14 @@ def filled_gradient(
     return filled(grads, params, names, available, text).function if is_function(grads) else grads
 
 
-def _takes_params(required: Sequence[str], params: object, available: Available) -> bool:
+def _takes_params_alone(function: object, params: object, available: Available) -> bool:
     """Return True if the only argument has the name of the parameters: by far most functions."""
-    name, *others = required
-    return not others and available.values.get(name) is params
+    arguments = _arguments(function)
+    required = [each.name for each in arguments if _is_required(each)]
+    if not required:
+        # A module of torch takes anything.
+        return not arguments and isinstance(function, (FunctionType, MethodType))
+    return len(required) == 1 and available.values.get(required[0]) is params
 
 
 def _arguments(function: object) -> list[inspect.Parameter]:
@@ -228,6 +231,8 @@ class _Reader:
     # By the names of its arguments
 
     def _by_name(self) -> Filled:
+        if not self.required:
+            return self._without_arguments()
         takes = self._named_like_parameters()
         passed = self._passed(takes or ())
         unknown = [each for each in self.required if each not in {*passed, *(takes or ())}]
@@ -242,6 +247,12 @@ class _Reader:
         if unknown:
             raise self._misses(takes, unknown)
         return self._call_with({**passed, **self._names_of(takes)}, takes)
+
+    def _without_arguments(self) -> Filled:
+        """Call a function whose arguments are all optional without any, if it reads θ itself."""
+        if not (self.arguments and self._reaches_own()):
+            return Filled(self.function)
+        return Filled(self._made([], [], self._call({}), {}))
 
     def _named_like_parameters(self) -> list[str] | None:
         """Return the arguments that have the names of the parameters: of all of them."""
@@ -258,7 +269,8 @@ class _Reader:
         # Another function of the cell may have been called with arguments of the same names.
         for _, call in self.available.computed.calls(self._statements):
             bound = self._bound_in(call)
-            found.update({each: bound[each] for each in self.required if each in bound})
+            names = [each.name for each in self.arguments if each.name in bound]
+            found.update({each: bound[each] for each in names})
         return {name: value for name, value in found.items() if name not in takes}
 
     def _bound_in(self, call: ast.Call) -> dict[str, ast.expr]:
@@ -333,7 +345,9 @@ class _Reader:
     def _reaches(self, value: object) -> bool:
         own = self.parameters.arrays
         ids = {id(parameter.value) for parameter in own if not parameter.is_number}
-        return any(id(each.value) in ids or _shares(each.value, own) for each in reached(value))
+        # A result may remember what it was computed from, without being a parameter.
+        walk = reached(value, enters=lambda held: not (is_users_array(held)))
+        return any(id(each.value) in ids or _shares(each.value, own) for each in walk)
 
     # The call
 

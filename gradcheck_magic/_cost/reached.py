@@ -145,8 +145,11 @@ class Reached:
     kind: Kind = field(init=False)
 
 
-def reached(*roots: object) -> Iterator[Reached]:
-    """Yield everything that some functions, or objects, reach, each once."""
+def reached(*roots: object, enters: Callable[[object], bool] = lambda _: True) -> Iterator[Reached]:
+    """Yield everything that some functions, or objects, reach, each once.
+
+    What is inside an object is only looked at if `enters` is true for it.
+    """
     # They are kept, so that no `id` is used twice.
     seen: dict[int, object] = {}
     kinds: dict[type, Kind] = {}
@@ -164,6 +167,8 @@ def reached(*roots: object) -> Iterator[Reached]:
         each.kind = kinds[kind]
         seen[id(each.value)] = each.value
         yield each
+        if not enters(each.value):
+            continue
         with odd:
             for inside in each.kind.inside:
                 waiting.extend(inside(each))

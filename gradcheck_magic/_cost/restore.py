@@ -35,7 +35,7 @@ from gradcheck_magic._cost.reached import (
     slots_of,
 )
 from gradcheck_magic._cost.threads import thread_at_work
-from gradcheck_magic._inputs.arrays import library_of, requires_gradient, torch_class
+from gradcheck_magic._inputs.arrays import is_tensor, library_of, torch_class
 from gradcheck_magic._inputs.containers import module_of, without_generators
 from gradcheck_magic._inputs.fingerprint import digest, same_bits
 from gradcheck_magic._inputs.parameters import array_leaves
@@ -429,7 +429,8 @@ def _own_randomness(generator: Any) -> Restore:
 def _torch_state(found: list[Reached], theta: list[Any]) -> Iterator[Restore]:
     """Yield functions that restore gradients, running means and modes, each once."""
     arrays = [each.value for each in found if each.kind.is_array]
-    tensors = {id(value): value for value in (*arrays, *theta) if requires_gradient(value)}
+    every = filter(is_tensor, (*arrays, *theta))
+    tensors = {id(value): value for value in every if value.requires_grad}
     modules: dict[int, Any] = {}
     for each in found:
         if each.kind.is_module and id(each.value) not in modules:

@@ -27,6 +27,10 @@ from gradcheck_magic.errors import InputError
 __all__ = [
     "Library",
     "from_library",
+    "is_leaf",
+    "is_real",
+    "is_tensor",
+    "is_users_array",
     "library_of",
     "overlapping",
     "requires_gradient",
@@ -145,7 +149,7 @@ class _Engine(Library):
     is_users = True
 
     def array(self, value: Any) -> Array:
-        return np.asarray(value.data)
+        return value.data if self.shares(value) else np.asarray(value.data, np.float64)
 
     def like(self, value: Any, array: Array) -> Any:
         other = copy.copy(value)
@@ -201,7 +205,12 @@ def _has_data_and_grad(value: object) -> bool:
         held = [object.__getattribute__(value, name) for name in ("data", "grad")]
     except AttributeError:
         return False
-    return isinstance(held[0], (float, np.floating, np.ndarray))
+    return is_real(held[0]) or isinstance(held[0], np.ndarray)
+
+
+def is_real(value: object) -> bool:
+    """Return True for a plain number; True and False are none."""
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def from_library(value: Any, name: str) -> Any:
@@ -220,6 +229,21 @@ def from_library(value: Any, name: str) -> Any:
             f"`{name}` is a {library.noun}{of}, which NumPy cannot read ({first_line(error)}): "
             "expected a dense array of float32 or float64."
         ) from error
+
+
+def is_tensor(value: object) -> bool:
+    """Return True for a tensor of PyTorch."""
+    return library_of(value) is _TORCH
+
+
+def is_users_array(value: object) -> bool:
+    """Return True for a scalar or tensor of an autograd engine of the user's own."""
+    return library_of(value) is _ENGINE
+
+
+def is_leaf(value: Any) -> bool:
+    """Return False for a tensor that torch has computed, and which has no gradient of its own."""
+    return bool(getattr(value, "is_leaf", True))
 
 
 def requires_gradient(value: object) -> bool:

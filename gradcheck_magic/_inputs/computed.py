@@ -123,18 +123,28 @@ def leading_to(
     usable = [k for k, each in enumerate(before) if not any(map(is_own, each.bound))]
     relevant = _relevant(set(names_read(tree)), before, usable)
     derived = _derived(before, relevant, is_parameter)
-    chosen = []
+    chosen: list[Statement] = []
     needed, must = set(names_read(tree)), set[str]()
     for k in reversed(relevant):
         statement = before[k]
+        held = {name for name in statement.bound if is_parameter(name)}
+        # A layer's `forward` keeps what comes next; whatever else is done to it has been done.
+        if held and not (isinstance(statement.node, ast.Expr) and _is_beside(statement, chosen)):
+            continue
         is_needed = bool(statement.bound & needed & (derived[k] | must))
-        needed -= {name for name in statement.assigned if not is_parameter(name)}
+        needed -= statement.assigned
         must -= statement.assigned
         if is_needed:
             chosen.append(statement)
             needed |= statement.read
-            must |= statement.changed
+            # What is changed must begin anew each time; parameters are moved where they are.
+            must |= statement.changed - held
     return chosen[::-1]
+
+
+def _is_beside(statement: Statement, chosen: Sequence[Statement]) -> bool:
+    """Return True for a statement in the cell of those that were chosen before."""
+    return not chosen or statement.cell == chosen[0].cell
 
 
 def _relevant(needed: set[str], before: Sequence[Statement], usable: Sequence[int]) -> list[int]:

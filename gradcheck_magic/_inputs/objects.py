@@ -18,7 +18,7 @@ from contextlib import suppress
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from gradcheck_magic._inputs.arrays import library_of, requires_gradient
+from gradcheck_magic._inputs.arrays import library_of, requires_gradient, torch_class
 from gradcheck_magic._inputs.ownership import is_users_class
 
 __all__ = ["STYLES", "Held", "gradients_of", "held_by", "rebuilt_object"]
@@ -71,10 +71,25 @@ def gradients_of(node: object) -> Any:
         is_dict = issubclass(type(node), dict)
         found = [each for each in inside.values() if each is not None]
         return (inside if is_dict else list(inside.values())) if found else None
+    if isinstance(node, torch_class("nn.Module")):
+        return _of_module(node)
     held = held_by(node)
     if held is None or not held.nested:
         return held and held.gradients
-    return {**held.gradients, **{k: gradients_of(held.parameters[k]) for k in held.nested}}
+    nested = {name: gradients_of(held.parameters[name]) for name in held.nested}
+    found = {**held.gradients, **{k: each for k, each in nested.items() if each is not None}}
+    return found or None
+
+
+def _of_module(module: Any) -> dict[str, Any] | None:
+    """Return the gradients that a module of torch holds as attributes, by the parameters' names."""
+    found = {}
+    for path, _ in module.named_parameters():
+        owner, _, name = path.rpartition(".")
+        own = attributes(module.get_submodule(owner))
+        if (gradient := _gradient_name(name, own)) is not None:
+            found[path] = own[gradient]
+    return found or None
 
 
 def rebuilt_object(node: Any, values: Sequence[Any]) -> Any:

@@ -13,7 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._inputs.arrays import from_library, overlapping, requires_gradient
+from gradcheck_magic._inputs.arrays import (
+    from_library,
+    is_leaf,
+    overlapping,
+    requires_gradient,
+)
 from gradcheck_magic._inputs.containers import children, is_named_tuple, without_generators
 from gradcheck_magic._inputs.objects import STYLES as OBJECT_STYLES
 from gradcheck_magic._inputs.objects import gradients_of
@@ -150,11 +155,13 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
         raise grads.error()
     variables = variable_names(names)
     root = variables.get(id(grads), "grads")
+    if grads is None:
+        with while_reading(root):
+            grads = gradients_of(parameters.container)
     if grads is None and any(requires_gradient(p.value) for p in parameters.arrays):
         parameters, matches, notes = _torch_gradients(parameters)
     else:
         with while_reading(root):
-            grads = gradients_of(parameters.container) if grads is None else grads
             matches, notes = _matches(parameters, grads, root)
     found = []
     for parameter, (name, value) in zip(parameters.arrays, matches, strict=True):
@@ -183,9 +190,7 @@ def _torch_gradients(parameters: Parameters) -> tuple[Parameters, list[Match], l
     held = set(fixed)
     arrays = tuple(replace(p, checked=p.checked and p.name not in held) for p in parameters.arrays)
     parameters = replace(parameters, arrays=arrays)
-    grads = [
-        p.value.grad if p.checked and getattr(p.value, "is_leaf", True) else None for p in arrays
-    ]
+    grads = [p.value.grad if p.checked and is_leaf(p.value) else None for p in arrays]
     unused = [p.name for p, grad in zip(arrays, grads, strict=True) if p.checked and grad is None]
     if len(unused) == len(parameters.checked):
         raise InputError(

@@ -27,6 +27,7 @@ from gradcheck_magic._inputs.containers import (
     without_generators,
 )
 from gradcheck_magic._inputs.objects import held_by
+from gradcheck_magic._inputs.ownership import is_users_class
 from gradcheck_magic._result.parameter_check import index_of, label
 from gradcheck_magic._wording import (
     counted,
@@ -71,6 +72,8 @@ LARGE = 1e3
 DEEPEST = 100
 # Names that take the article "an"; those with a u, such as uint8 and UserDict, take "a".
 SPOKEN_WITH_VOWEL = re.compile("[aeio]|xarray", re.IGNORECASE)
+# Objects of classes that are derived from these are no settings.
+OF_PYTHON = (int, float, complex, list, tuple, dict, Mapping, Sequence, Iterator, ValuesView)
 # The names of the arrays, in order; or a namespace in which the arrays are looked up.
 Names = Sequence[str] | Mapping[str, object] | None
 
@@ -257,8 +260,6 @@ def variable_names(names: Names) -> dict[int, str]:
     found: dict[int, str] = {}
     if not isinstance(names, Mapping):
         return found
-    if isinstance(names, Mentioned):
-        found.update((id(value), name) for name, value in names.parts)
     with while_reading("names"):
         named: list[tuple[str, Any]] = [
             (readable_key(k), v) for k, v in names.items() if isinstance(k, str)
@@ -273,9 +274,11 @@ def variable_names(names: Names) -> dict[int, str]:
                 found.setdefault(id(leaf), f"{name}.{path}")
     for name, value in named:
         # If an array has several names, the one with a gradient is preferred.
-        is_better = id(value) not in found or (f"d{name}" in names and "." in found[id(value)])
+        is_better = id(value) not in found or f"d{name}" in names
         if is_better and _is_nameable(value) and not name.startswith("_"):
             found[id(value)] = readable_key(name)
+    if isinstance(names, Mentioned):
+        found.update((id(value), name) for name, value in names.parts)
     return found
 
 
@@ -419,7 +422,11 @@ def is_constant(value: object) -> bool:
     if value is None or isinstance(value, (str, bool, np.bool_)):
         return True
     # The type is examined, as Python does for special methods: an object may have any attribute.
-    return callable(value) and not hasattr(type(value), "__array__")
+    if hasattr(type(value), "__array__"):
+        return False
+    # A layer without parameters is an object that holds none.
+    is_object = is_users_class(type(value)) and not issubclass(type(value), OF_PYTHON)
+    return callable(value) or (is_object and library_of(value) is None)
 
 
 def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:

@@ -373,7 +373,8 @@ class GradcheckMagics(Magics):
         cells = [] if history is None else list(map(str, history.input_hist_raw[1:]))
         before, body = self._before
         code = [*map(_without_magic, cells), *([] if body is None else [body])]
-        return Available(values, before, [self.shell.transform_cell(cell) for cell in code])
+        code = [self.shell.transform_cell(cell).strip() for cell in code]
+        return Available(values, before, code)
 
     def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
         """Bind a result to ``_gradcheck``, and to another name if there is one."""

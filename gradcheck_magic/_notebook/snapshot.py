@@ -24,7 +24,7 @@ from gradcheck_magic._cost.free_variables import (
     global_variables,
     instance_attributes,
 )
-from gradcheck_magic._inputs.arrays import library_of, requires_gradient
+from gradcheck_magic._inputs.arrays import is_leaf, library_of, requires_gradient
 from gradcheck_magic._inputs.fingerprint import digest
 from gradcheck_magic._inputs.parameters import is_function
 
@@ -113,7 +113,7 @@ class Snapshot:
             return hash(value)
         if not _is_array(value):
             return None
-        if requires_gradient(value) and value.is_leaf:
+        if requires_gradient(value) and is_leaf(value):
             self._tensors.append((name, value))
         # An array may take half of what is left, so that there is always something left.
         most = self._bytes_left // 2
