@@ -187,7 +187,8 @@ def check_gradients(
         of six parameters, however large they are. "auto" measures every entry if that fits the
         budget.
     only : sequence of str, optional
-        The names of the parameters to check. The others are held fixed and need no gradient.
+        The names of the parameters to check. The others are held fixed and need no gradient; the
+        verdict says that they were not checked.
     names : sequence of str, or mapping, optional
         The names of the arrays, in order; or a namespace, such as ``globals()``, in which the
         arrays are looked up.

@@ -8,6 +8,6 @@ whose parts are in `phrases.py`. `layers.py` finds the place at which an error e
 `gradient_of_other_cost.py` tells if a gradient is right for another function, and
 `notebook_numbers.py` finds the number in the notebook that a factor may be. `unlocated.py` is for
 gradients that are wrong in no entry that is known, and `beside_solver.py` looks again at those that
-seem wrong beside a solver that stops early. `reasons.py` and `scan_reasons.py` explain the verdict
-from the evidence (`evidence.py`).
+seem wrong beside a solver that stops early. `reasons.py`, `scan_reasons.py` and `shapes.py` explain
+the verdict from the evidence (`evidence.py`).
 """

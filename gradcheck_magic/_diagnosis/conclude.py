@@ -25,6 +25,12 @@ from gradcheck_magic._wording import first_line, listed
 
 __all__ = ["conclude", "has_failed", "most_telling", "with_changes", "with_lost"]
 
+# What is said of the given point if another one tells more.
+BEFORE = {
+    Verdict.CORRECT: "passes",
+    Verdict.INSPECT: "is worth inspecting",
+    Verdict.INCONCLUSIVE: "is inconclusive",
+}
 CUT_SHORT = (
     "The check was stopped early, and so was the search for the cause: it made no further "
     "evaluations of the cost."
@@ -62,8 +68,10 @@ def with_lost(lost: list[str], thread: str | None, check: GradientCheck) -> Grad
 
 
 def has_failed(check: GradientCheck) -> bool:
-    """Return True if something is wrong, or worth inspecting."""
-    return check.verdict in {Verdict.BUG, Verdict.INSPECT}
+    """Return True if values are wrong, or worth inspecting: a shape is the same at all points."""
+    if check.verdict is not Verdict.INSPECT:
+        return check.verdict is Verdict.BUG
+    return any(p.verdict is Verdict.INSPECT and p.keeps_shape for p in check.parameters)
 
 
 def most_telling(checks: list[GradientCheck], request: Request) -> GradientCheck:
@@ -75,10 +83,10 @@ def most_telling(checks: list[GradientCheck], request: Request) -> GradientCheck
     around = f"parameters moved by up to 10 %, seed {request.seed}"
     reasons, notes = telling.reasons, telling.notes
     if point:
-        before = "passes" if checks[0] else "is inconclusive"
+        before = BEFORE[checks[0].verdict]
         where = f"This is point {point} of {request.points} around the given point ({around})"
         reasons = (f"{where}; the given point {before}.", *reasons)
-    elif telling:
+    elif telling.verdict is not Verdict.INCONCLUSIVE and not has_failed(telling):
         where = f"at {request.points} points around the given one ({around})"
         notes = (*notes, f"The gradient was also checked {where}.")
     return replace(
@@ -100,7 +108,7 @@ def conclude(evidence: Evidence, started: float) -> GradientCheck:
         verdict=evidence.verdict,
         difference=difference,
         difference_uncertainty=uncertainty,
-        parameters=comparison.parameters,
+        parameters=evidence.parameters,
         diagnoses=evidence.diagnoses,
         measured=_frozen(np.concatenate([p.start + ks for p, _, ks in measured.parts(pairing)])),
         analytic=_frozen(measured.analytic),
@@ -121,6 +129,7 @@ def conclude(evidence: Evidence, started: float) -> GradientCheck:
         reasons=tuple(reasons(evidence)),
         notes=tuple(_notes(evidence)),
         fingerprint=fingerprint(pairing),
+        not_checked=pairing.not_checked,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._measure.scan import Scan
 from gradcheck_magic._result.cause import Diagnosis
+from gradcheck_magic._result.parameter_check import ParameterCheck
 from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import listed
 
@@ -67,7 +68,18 @@ class Evidence:
         """The overall verdict."""
         verdict = self.comparison.verdict
         is_bug = verdict is Verdict.BUG
-        return Verdict.INCONCLUSIVE if self.is_cut_short and not is_bug else verdict
+        if self.is_cut_short and not is_bug:
+            return Verdict.INCONCLUSIVE
+        keep_shape = all(check.keeps_shape for check in self.comparison.parameters)
+        return _with_shape(verdict, keeps_shape=keep_shape)
+
+    @property
+    def parameters(self) -> tuple[ParameterCheck, ...]:
+        """The result for each parameter, with what the shape of its gradient tells."""
+        return tuple(
+            replace(check, verdict=_with_shape(check.verdict, keeps_shape=check.keeps_shape))
+            for check in self.comparison.parameters
+        )
 
     def labels(self, mask: Mask) -> str:
         """Return the names of the first few entries where a mask is true."""
@@ -92,3 +104,8 @@ class Evidence:
         """Return the names of the parameters in which a mask is true anywhere."""
         parts = self.measured.parts(self.pairing)
         return listed(p.name for p, part, _ in parts if mask[part].any())
+
+
+def _with_shape(verdict: Verdict, *, keeps_shape: bool) -> Verdict:
+    """Return a verdict on values, or INSPECT if they are right, but not the shape of them."""
+    return verdict if keeps_shape or verdict is not Verdict.CORRECT else Verdict.INSPECT

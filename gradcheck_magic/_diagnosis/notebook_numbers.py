@@ -40,14 +40,18 @@ KNOWN = 1e-5
 ROUGHLY_KNOWN = 1e-2
 # Names of IPython's own history.
 NOT_THE_USERS = {"In", "Out"}
-# Words in the names of numbers that suggest a strength of regularisation or a learning rate, and
-# words that rule it out.
+# Words in the names of numbers that suggest a strength of regularisation, a learning rate or a
+# length, and words that rule it out.
 STRENGTHS = re.compile(
     r"lam\w*|lmb\w*|reg\w*|penal\w*|strength|ridge|lasso|decay|alpha|beta|l1|l2|wd|c"
 )
 OTHER_STRENGTHS = re.compile(r"lr|learning\w*")
 RATES = re.compile(r"lr|learning\w*|alpha|eta|step\w*")
 OTHER_RATES = re.compile(r"drop\w*|decay|momentum|keep|epochs|n")
+LENGTHS = re.compile(
+    r"[bcdhmn]\d*|num|size|batch|dim|count|length|samples|examples|classes|features|hidden|units"
+)
+OTHER_LENGTHS = re.compile(r"epochs?|iter\w*|steps?|seed")
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,9 @@ class Factor:
 
     kind: Literal["whole", "part", "root", "part of root"]
     number: int
-    # The axis in the notebook that has this length, such as ``X.shape[1]``; empty if none has.
+    # What has this length in the notebook, such as ``m`` or ``X.shape[1]``; empty if nothing has.
     length: str
-    # The axis whose length is its square, unless the number is too small to mean anything.
+    # What has its square as a length, unless the number is too small to mean anything.
     square: str = ""
 
 
@@ -116,6 +120,13 @@ class NotebookNumbers:
             if not _is_array(leaf) and (number := _finite(leaf)):
                 self._numbers.setdefault(label, number)
         self._read = {label for label, _ in in_cost}
+        # A length that has a name of its own is called by that, best by one that the cost reads.
+        named: dict[int, str] = {}
+        for label in sorted(self._numbers, key=self._read.__contains__, reverse=True):
+            is_size = label in self._read or _is_called(label, LENGTHS, OTHER_LENGTHS)
+            if is_size and (number := self._numbers[label]) in self._lengths:
+                named.setdefault(int(number), label)
+        self._lengths |= named
         own_arrays = [(label, parameter.array) for label, parameter in parameters]
         self.arrays = {
             label: leaf.astype(np.float64, copy=False)

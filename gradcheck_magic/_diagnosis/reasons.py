@@ -11,6 +11,7 @@ from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
 from gradcheck_magic._cost.precision import SINGLE
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
+from gradcheck_magic._diagnosis.shapes import harmless_shapes, wrong_shapes
 from gradcheck_magic._inputs.parameters import DOUBLE
 from gradcheck_magic._result.parameter_check import relative_error
 from gradcheck_magic._result.verdict import Verdict, textbook_verdict
@@ -32,27 +33,36 @@ LARGE_COST = 1e4
 def reasons(evidence: Evidence) -> Iterator[str]:
     """Yield the reasons for the verdict, where the difference alone does not explain it."""
     told = [evidence.stopped] if evidence.stopped else []
-    if evidence.scan is not None:
-        told += scan_reasons(evidence, evidence.scan)
     yield from told
-    if told:
-        return
-    if evidence.verdict is Verdict.INCONCLUSIVE:
-        yield from _inconclusive(evidence)
-    elif evidence.scan is None:
-        if evidence.verdict is Verdict.INSPECT and not evidence.diagnoses:
-            yield _slightly_off(evidence)
-        is_known = evidence.comparison.wrong.any() or not evidence.measurement.together
-        if is_known and evidence.verdict is not textbook_verdict(evidence.comparison.difference[0]):
-            yield _why_not_textbook(evidence)
+    yield from wrong_shapes(evidence)
+    if evidence.scan is not None:
+        scanned = list(scan_reasons(evidence, evidence.scan))
+        yield from scanned
+        told += scanned
+    if not told:
+        yield from _of_values(evidence)
 
 
 def notes(evidence: Evidence) -> Iterator[str]:
-    """Yield notes on anything else that is unusual about the numbers or the point."""
+    """Yield notes on anything else that is unusual about the shapes, the numbers or the point."""
+    yield from harmless_shapes(evidence)
     yield from _precision(evidence)
     yield from _kinks(evidence)
     yield from _nothing_compared(evidence)
     yield from _symmetric(evidence)
+
+
+def _of_values(evidence: Evidence) -> Iterator[str]:
+    """Yield the reasons for the verdict on the values, if all of them were compared."""
+    verdict = evidence.comparison.verdict
+    if verdict is Verdict.INCONCLUSIVE:
+        yield from _inconclusive(evidence)
+    elif evidence.scan is None:
+        if verdict is Verdict.INSPECT and not evidence.diagnoses:
+            yield _slightly_off(evidence)
+        is_known = evidence.comparison.wrong.any() or not evidence.measurement.together
+        if is_known and verdict is not textbook_verdict(evidence.comparison.difference[0]):
+            yield _why_not_textbook(evidence)
 
 
 def _slightly_off(evidence: Evidence) -> str:
@@ -158,9 +168,10 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
 
 def _why_not_textbook(evidence: Evidence) -> str:
     difference, _ = evidence.comparison.difference
-    if evidence.verdict is Verdict.CORRECT:
+    verdict, measured = evidence.comparison.verdict, evidence.measured
+    if verdict is Verdict.CORRECT:
         return _why_correct(evidence, difference)
-    is_bug, measured = evidence.verdict is Verdict.BUG, evidence.measured
+    is_bug = verdict is Verdict.BUG
     mask = evidence.comparison.wrong if is_bug else evidence.comparison.inspect
     analytic, numerical = measured.analytic[mask], measured.numerical[mask]
     sizes = np.maximum(np.abs(analytic), np.abs(numerical))

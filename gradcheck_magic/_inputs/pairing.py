@@ -42,7 +42,7 @@ from gradcheck_magic._inputs.parameters import (
 from gradcheck_magic._wording import counted, did_you_mean, listed
 from gradcheck_magic.errors import InputError
 
-__all__ = ["Missing", "Pairing", "largest_entry", "matched", "pair"]
+__all__ = ["Pairing", "Undefined", "largest_entry", "matched", "pair"]
 
 Vector = NDArray[np.float64]
 # A gradient as the user gave it, and its name; or a `Missing`, which is an error only if the
@@ -53,6 +53,8 @@ Match = tuple[str, object]
 STYLES = (OBJECT_STYLES[0], "{}", *OBJECT_STYLES[1:])
 # The number of pairs of arrays that are noted as sharing memory.
 MOST_NOTED = 3
+# An error lists at most this many names that the user may copy.
+MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,11 @@ class Pairing:
     gradient_names: tuple[str, ...]
     # The spacing of numbers next to 1 in the precision of each gradient as it was given.
     gradient_eps: tuple[float, ...]
-    # The dtype of each gradient as it was given.
+    # The dtype and the shape of each gradient as it was given.
     gradient_dtypes: tuple[np.dtype[Any], ...]
+    gradient_shapes: tuple[tuple[int, ...], ...]
+    # The names of the parameters that the user has left out with `only`.
+    not_checked: tuple[str, ...]
     # The assumptions that were made, each a sentence for the card.
     notes: tuple[str, ...]
 
@@ -151,10 +156,11 @@ def pair(
 
 def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
     """Match parameters that were collected before with their gradients, as `pair` does."""
-    if isinstance(grads, Missing):
+    if isinstance(grads, Undefined):
         raise grads.error()
     variables = variable_names(names)
     root = variables.get(id(grads), "grads")
+    not_checked = tuple(p.name for p in parameters.arrays if not p.checked)
     if grads is None:
         with while_reading(root):
             grads = gradients_of(parameters.container)
@@ -164,21 +170,22 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
         with while_reading(root):
             matches, notes = _matches(parameters, grads, root)
     found = []
-    for parameter, (name, value) in zip(parameters.arrays, matches, strict=True):
-        if not parameter.checked:
-            continue
+    pairs = [pair for pair in zip(parameters.arrays, matches, strict=True) if pair[0].checked]
+    with while_reading(root):
+        _require_all(pairs)
+    for parameter, (name, value) in pairs:
         spoken = variables.get(id(value), name) if is_positional(name) else name
         with while_reading(spoken):
             found.append((spoken, *_fitting(parameter, spoken, value)))
-    gradient_names, gradients, eps, dtypes, ignored = zip(*found, strict=True)
+    gradient_names, gradients, eps, dtypes, shapes = zip(*found, strict=True)
     shared = islice(overlapping((p.name, p.array) for p in parameters.checked), MOST_NOTED)
     sharing = [
         f"`{one}` and `{other}` share memory: each was moved individually, in a copy."
         for one, other in shared
         if one != other
     ]
-    notes = [*sharing, *notes, *filter(None, ignored)]
-    return Pairing(parameters, gradients, gradient_names, eps, dtypes, tuple(notes))
+    as_given = gradient_names, eps, dtypes, shapes
+    return Pairing(parameters, gradients, *as_given, not_checked, (*sharing, *notes))
 
 
 def _torch_gradients(parameters: Parameters) -> tuple[Parameters, list[Match], list[str]]:
@@ -287,10 +294,14 @@ def _walk(
     styled = _best_style(keys, given)
     for key in keys:
         if styled(key) in given:
-            below = joined_path(name, styled(key), top=top), joined_path(path, key, top=top)
-            yield from _walk(held[key], given[styled(key)], *below)
+            own, below = joined_path(path, key, top=top), joined_path(name, styled(key), top=top)
+            if top and isinstance(key, str) and styled(key) == key:
+                # A gradient must not have the name of its parameter.
+                is_dict = issubclass(type(grads), dict)
+                below = f"{name}['{own}']" if is_dict else f"{name}.{own}"
+            yield from _walk(held[key], given[styled(key)], below, own)
         else:
-            missing = Missing(partial(_missing, key, name, given, keys, styled))
+            missing = _Missing(partial(_missing, key, name, given, keys, styled))
             yield from ((name, missing) for _ in array_leaves(held[key]))
 
 
@@ -327,10 +338,37 @@ def _best_style(keys: list[Any], grads: dict[Any, Any]) -> Callable[[Any], Any]:
 
 
 @dataclass(frozen=True)
-class Missing:
-    """In place of gradients that are missing: a function that returns the error."""
+class Undefined:
+    """In place of all gradients: a function that returns the error."""
 
     error: Callable[[], InputError]
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """In place of a gradient that is missing: a function that says so.
+
+    It returns the error as a sentence, and what may have been meant, if anything.
+    """
+
+    sentence: Callable[[], tuple[str, str]]
+
+
+def _require_all(pairs: Sequence[tuple[Parameter, Match]]) -> None:
+    """Raise `InputError` if the gradient of a parameter is missing."""
+    missing = {p.name: value for p, (_, value) in pairs if type(value) is _Missing}
+    if not missing:
+        return
+    given = [p.name for p, _ in pairs if p.name not in missing]
+    name, first = next(iter(missing.items()))
+    sentence, meant = first.sentence()
+    if given and not meant:
+        option, value = "--only", "[...]"
+        if len(given) <= MOST_NAMED:
+            option, value = " ".join([option, *given]), f"{given}"
+        others = f"check the others with {option} (in Python, only={value})"
+        sentence = f"{sentence} If `{name}` needs none, {others}."
+    raise InputError(sentence)
 
 
 def _missing(
@@ -339,27 +377,25 @@ def _missing(
     grads: dict[Any, Any],
     keys: Sequence[Any],
     styled: Callable[[Any], Any],
-) -> InputError:
+) -> tuple[str, str]:
     taken = set(map(styled, keys))
     free = [readable_key(other) for other in grads if other not in taken]
     own = readable_key(key)
     expected = f"d{own}" if isinstance(key, str) else own
-    return InputError(
-        f"`{name}` has no gradient for `{own}`: expected `{expected}`"
-        f"{did_you_mean(expected, free)}, found {listed(map(readable_key, grads))}."
-    )
+    meant = did_you_mean(expected, free)
+    found = listed(map(readable_key, grads))
+    wanted = f"expected `{expected}`{meant}"
+    return f"`{name}` has no gradient for `{own}`: {wanted}, found {found}.", meant
 
 
 def _fitting(
     parameter: Parameter, name: str, value: object
-) -> tuple[Vector, float, np.dtype[Any], str]:
+) -> tuple[Vector, float, np.dtype[Any], tuple[int, ...]]:
     """Return a gradient that fits the shape of its parameter as a flat float64 vector.
 
-    Also return the spacing of numbers next to 1 in its own precision, its dtype, and a note if the
-    shapes differ by axes of length 1.
+    Axes of length 1 do not count. Also return the spacing of numbers next to 1 in its own
+    precision, its dtype and its own shape.
     """
-    if isinstance(value, Missing):
-        raise value.error()
     if value is None:
         raise InputError(f"`{name}` is None: give a gradient for `{parameter.name}`.")
     if isinstance(value, list):
@@ -371,13 +407,11 @@ def _fitting(
     # A signalling nan would cause a warning at every use.
     flat[np.isnan(flat)] = np.nan
     eps = float(np.finfo(array.dtype if array.dtype.kind == "f" else np.float64).eps)
-    if array.shape == parameter.shape:
-        return flat, eps, array.dtype, ""
-    given = f"`{name}` has shape {array.shape}"
-    wanted = f"`{parameter.name}` has shape {parameter.shape}"
     if np.asarray(array).squeeze().shape == np.asarray(parameter.array).squeeze().shape:
-        note = f"{given} and {wanted}: axes of length 1 were ignored."
-        return flat, eps, array.dtype, note
+        return flat, eps, array.dtype, array.shape
     transposed = array.shape == parameter.shape[::-1]
     advice = "is it transposed?" if transposed else "a gradient must have its parameter's shape."
-    raise InputError(f"{given}, but {wanted}: {advice}")
+    raise InputError(
+        f"`{name}` has shape {array.shape}, but `{parameter.name}` has shape {parameter.shape}: "
+        f"{advice}"
+    )

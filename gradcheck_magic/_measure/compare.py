@@ -135,7 +135,10 @@ def compare(
     masks = wrong, inspect, unknown
     parts = list(measured.parts(pairing))
     disagree = {parameter.name for parameter, rows, _ in parts if is_open[rows].any()}
-    checks = [_parameter_check(*part, measured, masks) for part in parts]
+    checks = [
+        replace(_parameter_check(*part, measured, masks), gradient_shape=shape)
+        for part, shape in zip(parts, pairing.gradient_shapes, strict=True)
+    ]
     checks = [replace(c, verdict=Verdict.BUG) if c.name in together else c for c in checks]
     verdict, difference = _verdict(masks), (_difference(measured, slice(None)), 0.0)
     verdict = Verdict.BUG if together else verdict

@@ -32,7 +32,7 @@ from gradcheck_magic._backward.record import Recorder
 from gradcheck_magic._cost.filled import Available, filled, filled_gradient
 from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
-from gradcheck_magic._inputs.pairing import Missing
+from gradcheck_magic._inputs.pairing import Undefined
 from gradcheck_magic._inputs.parameters import Mentioned, collect, readable_key
 from gradcheck_magic._inputs.request import Progress
 from gradcheck_magic._measure.step_curve import curve_of
@@ -345,7 +345,7 @@ class GradcheckMagics(Magics):
             # Without it, the parameters may hold their gradients, or the cost may return them.
             if options.is_chosen:
                 raise
-            grads = Missing(partial(_same, error))
+            grads = Undefined(partial(_same, error))
         cost_function = _evaluated("cost", options.cost, namespace)
         upstream = None
         if options.upstream is not None:

@@ -70,7 +70,8 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
     can_choose : bool
         True if the names in the table are buttons that choose a parameter in the controls.
     """
-    verdict = check.verdict
+    verdict, sentence = check.verdict, check.verdict_text
+    spoken = as_html(sentence.replace("`", ""))
     changes = in_code(f"Since last time: {check.changes}.")
     since = f'<div class="gc-since" style="margin-bottom:6px">{changes}</div>'
     faults = check.backward.faults if check.backward else ()
@@ -84,9 +85,9 @@ def card(check: GradientCheck, picture: str, *, classes: str = "", can_choose: b
     return (
         f"<style>{STYLE}</style>"
         f'<div class="gc gc-card gc-{verdict.name.lower()} {classes} {NO_MATHS}" role="region" '
-        f'aria-label="Gradient check: {verdict.value} Difference {check.difference_text}.">'
+        f'aria-label="Gradient check: {spoken} Difference {check.difference_text}.">'
         '<div class="gc-head" role="status">'
-        f'<b class="gc-verdict" style="font-size:16px">{verdict.symbol} {verdict.value}</b> '
+        f'<b class="gc-verdict" style="font-size:16px">{verdict.symbol} {in_code(sentence)}</b> '
         f'<span style="font-size:15px">difference <b class="gc-difference">'
         f"{check.difference_text}</b></span></div>"
         f"{since if check.changes else ''}{''.join(map(_fault, faults))}"

@@ -81,7 +81,7 @@ def _joined(*blocks: Iterable[str]) -> str:
 
 def _headline(check: GradientCheck, style: TextStyle) -> Iterator[str]:
     """Yield the verdict, the difference, and what has changed since the last check."""
-    verdict = style.sentence(f"{check.verdict.symbol} {check.verdict.value}")
+    verdict = style.sentence(f"{check.verdict.symbol} {check.verdict_text}")
     difference = style.sentence(f"difference {check.difference_text}")
     yield f"{style.painted(verdict, TONES[check.verdict])}   {difference}"
     if check.changes:

@@ -96,7 +96,7 @@ def parameter_verdict(check: ParameterCheck) -> str:
         return f"wrong, {check.n_wrong:,} of {check.size:,}"
     return {
         Verdict.CORRECT: "agrees",
-        Verdict.INSPECT: "inspect",
+        Verdict.INSPECT: "inspect" if check.keeps_shape else "inspect the shape",
         Verdict.INCONCLUSIVE: "cannot tell",
     }[check.verdict]
 
@@ -191,6 +191,8 @@ def picture_alt(check: GradientCheck) -> str:
 def brief(check: GradientCheck) -> str:
     """Return a result in a few words: its extent if it passed, else the first finding."""
     parts = [f"{check.verdict.symbol} {check.difference_text}"]
+    if check.passed and check.not_checked:
+        parts.append(check.verdict_text.rstrip("."))
     if check.passed:
         kind = "scan of " if check.mode == "scan" else ""
         parts += [f"{kind}{entries_text(check.size)}", f"{check.seconds:.2f} s"]
@@ -198,7 +200,7 @@ def brief(check: GradientCheck) -> str:
         parts += [_extent(check)] if check.interrupted else []
         faults = check.backward.faults[:1] if check.backward else ()
         parts += [f"{fault.lines[0].place}: {fault.lines[0].text}" for fault in faults]
-        sentences = [*(d.sentence for d in check.diagnoses), *check.reasons, check.verdict.value]
+        sentences = [*(d.sentence for d in check.diagnoses), *check.reasons, check.verdict_text]
         parts.append(split_sentences(sentences[0])[0])
     return SEPARATOR.join(parts)
 

@@ -110,6 +110,8 @@ class GradientCheck(Displayed):
     backward : BackwardPass or None
         The backward pass, statement by statement, and which one is wrong; None if it was not
         looked at, or could not be.
+    not_checked : tuple of str
+        The names of the parameters that were left out with `only`.
 
     Examples
     --------
@@ -150,11 +152,23 @@ class GradientCheck(Displayed):
     changes: str = ""
     fingerprint: str = ""
     backward: BackwardPass | None = None
+    not_checked: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
         """True if the verdict is CORRECT."""
         return self.verdict is Verdict.CORRECT
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict as a sentence; if `only` left out some parameters, it says which."""
+        if not self.not_checked:
+            return self.verdict.value
+        are = "is" if len(self.parameters) == 1 else "are"
+        subject = f"{listed(parameter.name for parameter in self.parameters)} {are}"
+        text = self.verdict.value.replace("Backpropagation is", subject).rstrip(".")
+        were = "was" if len(self.not_checked) == 1 else "were"
+        return f"{text}; {listed(self.not_checked)} {were} not checked."
 
     @property
     def difference_text(self) -> str:
@@ -225,7 +239,7 @@ class GradientCheck(Displayed):
         sentences = [diagnosis.sentence for diagnosis in self.diagnoses] + list(self.reasons)
         faults = self.backward.faults if self.backward else ()
         first = " ".join([*(fault.sentence for fault in faults[:1]), *sentences[:1]])
-        return f"{self.verdict.value} The difference is {self.difference_text}. {first}".rstrip()
+        return f"{self.verdict_text} The difference is {self.difference_text}. {first}".rstrip()
 
     def worst_entries(self, most: int = ENTRIES_IN_DICT) -> list[Entry]:
         """Return the entries with the largest errors: the wrong ones first, each group worst first.

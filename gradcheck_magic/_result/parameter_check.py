@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -122,6 +123,8 @@ class ParameterCheck:
         with probability 0.999, provided that it is also more than 2e-5 of the entry.
     regions : tuple of WrongRegion
         After a scan, the regions with too many wrong entries to list them.
+    gradient_shape : tuple of int
+        The shape of its gradient as it was given, which may differ by axes of length 1.
     """
 
     name: str
@@ -139,6 +142,19 @@ class ParameterCheck:
     typical: float = math.nan
     detectable: float = math.nan
     regions: tuple[WrongRegion, ...] = ()
+    gradient_shape: tuple[int, ...] = ()
+
+    @property
+    def updated_shape(self) -> tuple[int, ...] | None:
+        """The shape of the parameter minus its gradient; None if both cannot be broadcast."""
+        with suppress(ValueError):
+            return np.broadcast_shapes(self.shape, self.gradient_shape)
+        return None
+
+    @property
+    def keeps_shape(self) -> bool:
+        """True if an update by the gradient does not change the shape of the parameter."""
+        return self.updated_shape == self.shape
 
 
 # As a decorator, it is also undone if Ctrl-C strikes between the last line and the end of a `with`.

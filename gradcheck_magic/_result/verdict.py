@@ -31,7 +31,9 @@ class Verdict(Enum):
         of the parameter's largest entry, or a twentieth in single precision.
     INSPECT
         Some entries disagree beyond their error bars, but by a relative error
-        |numerical − analytic| / (|numerical| + |analytic|) of less than 1e-5.
+        |numerical − analytic| / (|numerical| + |analytic|) of less than 1e-5. Or all agree, but a
+        gradient has a shape with which an update would fail, or change that of its parameter: if
+        ``db`` is (8,) and ``b`` is (8, 1), ``b - lr * db`` becomes (8, 8).
     BUG
         Some entries disagree beyond their error bars by more than that, or are nan or infinite; or
         the gradient is clearly off along a random direction, in a scan, or along the errors of all

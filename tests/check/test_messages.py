@@ -64,6 +64,32 @@ PAIRS = [
         id="a gradient misnamed",
     ),
     pytest.param(
+        {"X": ones(2), "W1": ones(2), "b1": ones(1), "mean": ones(1)},
+        {"dW1": ones(2), "db1": ones(1)},
+        "`grads` has no gradient for `X`: expected `dX`, found `dW1` and `db1`. If `X` needs none, "
+        "check the others with --only W1 b1 (in Python, only=['W1', 'b1']).",
+        id="HARD: arrays that are no parameters",
+    ),
+    pytest.param(
+        {"X": ones(2), **{f"W{k}": ones(2) for k in range(9)}},
+        {f"dW{k}": ones(2) for k in range(9)},
+        "`grads` has no gradient for `X`: expected `dX`, found `dW0`, `dW1`, `dW2`, `dW3`, `dW4`, "
+        "`dW5`, `dW6`, `dW7` and 1 more. If `X` needs none, check the others with --only (in "
+        "Python, only=[...]).",
+        id="more than anybody copies",
+    ),
+    pytest.param(
+        {"W1": ones(2)}, {"b1": ones(2)},
+        "`grads` has no gradient for `W1`: expected `dW1`, found `b1`.",
+        id="HARD: nothing that could be checked",
+    ),
+    pytest.param(
+        {"W1": ones(8, 12)}, {"W1": ones()},
+        "`grads['W1']` has shape (), but `W1` has shape (8, 12): a gradient must have its "
+        "parameter's shape.",
+        id="HARD: a gradient with its parameter's name",
+    ),
+    pytest.param(
         {"W1": ones(2)}, {"dW1": None},
         "`dW1` is None: give a gradient for `W1`.",
         id="a gradient never set",

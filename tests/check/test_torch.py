@@ -532,7 +532,7 @@ ERRORS = {
     "shapes": (
         {"W": torch.zeros(2, 3)},
         {"W": torch.zeros(3, 2)},
-        "`W` has shape (3, 2), but `W` has shape (2, 3): is it transposed?",
+        "`grads['W']` has shape (3, 2), but `W` has shape (2, 3): is it transposed?",
     ),
     "an empty module": (nn.Tanh(), None, "`params` contains no arrays: there is nothing to check."),
 }

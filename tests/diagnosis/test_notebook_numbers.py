@@ -93,6 +93,35 @@ def test_whose_length(read, namespace, n, name):
     assert (factor and factor.length) == name
 
 
+@pytest.mark.parametrize(("read", "namespace", "n", "name"), [
+    pytest.param({"X": X}, {"m": 40}, 40, "m", id="called like a length"),
+    pytest.param({"X": X}, {"n_samples": 40.0}, 40, "n_samples", id="HARD: in floating point"),
+    pytest.param({"X": X, "many": 40}, {"m": 40}, 40, "many", id="HARD: read by the cost"),
+    pytest.param({"X": X}, {"sizes": {"m": 40}}, 40, "sizes['m']", id="in a dict"),
+    pytest.param({"X": X}, {"m": 40, "N": 40}, 40, "m", id="the first of two"),
+    pytest.param({}, {"n": 7}, 7, "n", id="of a parameter"),
+    pytest.param({"X": X}, {"epochs": 40, "n_iter": 40, "i": 40}, 40, "X.shape[1]",
+        id="HARD: numbers that happen to be equal"),
+    pytest.param({"X": X}, {"m": 40.5}, 40, "X.shape[1]", id="HARD: nearly equal"),
+    pytest.param({"X": X}, {"m": 41}, 41, "", id="HARD: of no array"),
+])  # fmt: skip
+def test_the_name_of_a_number_is_preferred(read, namespace, n, name):
+    """A user who has written ``m = 40`` thinks of `m`, and not of ``X.shape[1]``."""
+    numbers = known(reading(**read), **namespace)
+    assert numbers.factor(n).length == name
+    assert numbers.factor(1 / n).length == name
+
+
+@pytest.mark.parametrize(("value", "expected"), [
+    (0.7 / 40, Strength("reg / m")), (0.7 - 0.7 / 40, Strength("reg / m", "reg")),
+    (0.7 / 3, Strength("reg / X.shape[0]")),
+])  # fmt: skip
+def test_formulas_have_it_too(value, expected):
+    numbers = known(reading(X=X, reg=0.7), m=40)
+    assert numbers.strength(value, 1e-9 * value) == expected
+    assert known(reading(X=np.zeros(6400)), m=6400).factor(80).square == "m"
+
+
 def test_gradients_explain_nothing():
     """A length is no explanation if only the gradient under test has it."""
     grads = {"dW": np.ones((7, 3)), "db": np.ones(7), "extra": np.ones(23)}

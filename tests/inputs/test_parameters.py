@@ -67,11 +67,6 @@ NOTED = [
         [W1, b1], np.concatenate([dW1.ravel(), db1])[:, None],
         "`grads` is one vector: it was split in the order of `params`.", id="one column for all",
     ),
-    pytest.param(
-        {"W1": W1, "b1": b1}, {"dW1": dW1, "db1": db1[:, None]},
-        "`db1` has shape (3, 1) and `b1` has shape (3,): axes of length 1 were ignored.",
-        id="(n, 1), (n,)",
-    ),
 ]  # fmt: skip
 
 

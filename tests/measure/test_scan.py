@@ -166,7 +166,7 @@ def test_region(plant, where, cause, activation):
 
 
 @pytest.mark.parametrize(
-    ("plant", "where"), [(row, "Row 20 of `W1`"), (column, "Column 7 of `W2`")]
+    ("plant", "where"), [(row, "Row 20 of `grads['W1']`"), (column, "Column 7 of `grads['W2']`")]
 )
 def test_a_line_is_called_a_line(plant, where):
     """A wrong row or column is named as such, not by the entries that were sampled."""

@@ -79,7 +79,11 @@ def of_name(text):
 
 
 def of_check(name):
-    check = replace(checked(name), changes=f"0.2 → 0.1: `{of_name(name)}` now wrong")
+    check = replace(
+        checked(name),
+        changes=f"0.2 → 0.1: `{of_name(name)}` now wrong",
+        not_checked=(of_name(name),),
+    )
     return card(check, in_words(None, of_name(name)), can_choose=True)
 
 

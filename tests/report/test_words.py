@@ -66,6 +66,10 @@ def test_numbers_of_a_verdict(check, told):
 def test_each_verdict_has_words_of_its_own():
     words = {parameter_verdict(parameter(v, v is BUG)) for v in Verdict}
     assert len(words) == len(Verdict)
+    misshapen = {
+        parameter_verdict(parameter(v, v is BUG, gradient_shape=(40, 30))) for v in Verdict
+    }
+    assert misshapen - words == {"inspect the shape"}
     assert words >= {
         parameter_verdict(parameter(v, 0, 5, is_scanned=True)) for v in (CORRECT, OPEN)
     }
@@ -178,6 +182,8 @@ def test_smallest_detectable_error(limits, text, mode):
 
 @pytest.mark.parametrize(("check", "told"), [
     pytest.param(RIGHT, ["✓", "13", "1.25"], id="right"),
+    pytest.param(replace(RIGHT, parameters=RIGHT.parameters[2:3], not_checked=("W",)),
+                 ["✓", "`V` is correct; `W` was not checked · 13 entries"], id="some of it"),
     pytest.param(HAND, ["✗", "13", "20", "2.000"], id="wrong, and stopped"),
     pytest.param(replace(NOISY, reasons=("Too `a. b` noisy. More.",)), ["?", "Too `a. b` noisy."],
                  id="HARD: a reason"),

@@ -2,13 +2,14 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from reports import result_by_hand
 
-from gradcheck_magic import GradientCheckFailed, InputError, Verdict
+from gradcheck_magic import GradientCheckFailed, InputError, Verdict, check_gradients
 from gradcheck_magic._result.gradient_check import GradientCheck, jsonable
 
 NAN, INF = math.nan, math.inf
@@ -78,6 +79,31 @@ def test_headline(changes, last):
     """A headline ends with one diagnosis, or else with one reason, or with the difference."""
     assert check(**changes).headline().startswith("There is a bug in backpropagation. The diff")
     assert check(**changes).headline().endswith(last)
+
+
+@pytest.mark.parametrize(("verdict", "names", "not_checked", "text"), [
+    (Verdict.CORRECT, "V", ("W", "b"), "`V` is correct; `W` and `b` were not checked."),
+    (Verdict.CORRECT, "VU", ("W",), "`V` and `U` are correct; `W` was not checked."),
+    (Verdict.INSPECT, "U", ("W",),
+        "`U` is mostly correct, but worth inspecting; `W` was not checked."),
+    (Verdict.BUG, "W", ("V",), "There is a bug in backpropagation; `V` was not checked."),
+    (Verdict.INCONCLUSIVE, "T", ("V",), "The finite differences cannot tell; `V` was not checked."),
+    pytest.param(Verdict.CORRECT, "V", (), "Backpropagation is correct.", id="HARD: all of it"),
+])  # fmt: skip
+def test_a_verdict_on_some_parameters(verdict, names, not_checked, text):
+    """A check of some parameters says nothing of the others, wherever the verdict is told."""
+    params = {name: np.ones(2) for name in sorted({*names, *not_checked}, key="VUWTb".index)}
+    grads = {name: 2 * array for name, array in params.items()}
+    only = check_gradients(params, grads, lambda p: sum(map(np.sum, p.values())), only=[*names])
+    found = replace(only, verdict=verdict)
+    assert found.verdict_text == text
+    assert found.headline().startswith(f"{text} The difference is")
+    assert str(found).startswith(f"{verdict.symbol} {text}   difference")
+    spoken = text.replace("`", "")
+    assert f'aria-label="Gradient check: {spoken} Difference' in found._repr_html_()
+    coded = re.sub("`(.)`", r"<code>\1</code>", text)
+    assert f"{verdict.symbol} {coded}</b>" in found._repr_html_()
+    assert found.to_dict()["not_checked"] == list(not_checked)
 
 
 def labels(entries):

@@ -104,6 +104,20 @@ def inspect():
     return checked(net, {**grads, "dW2": grads["dW2"] * (1 + 4e-6)})
 
 
+def wrong_shape():
+    """Check a column of parameters whose gradient is flat, and one of several parameters."""
+    net = Smooth()
+    params = {**net.params, "b1": net.params["b1"][:, None]}
+    return settled(
+        check_gradients(
+            params,
+            net.grads(),
+            lambda p: net.cost({**p, "b1": p["b1"][:, 0]}),
+            only=["W1", "b1"],
+        )
+    )
+
+
 def upstream():
     """Check a gradient that lacks the derivative of an activation."""
     net = Digits()
@@ -277,8 +291,8 @@ def result_by_hand():
 REPORTS = {
     make.__name__: make
     for make in (
-        correct, inspect, upstream, two_bugs, inconclusive, scan, scan_of_wrong_rows, interrupted,
-        not_finite, kinks, one_fixed_of_two, many_parameters, many_wrong_parameters, names,
-        result_by_hand,
+        correct, inspect, wrong_shape, upstream, two_bugs, inconclusive, scan, scan_of_wrong_rows,
+        interrupted, not_finite, kinks, one_fixed_of_two, many_parameters, many_wrong_parameters,
+        names, result_by_hand,
     )
 }  # fmt: skip

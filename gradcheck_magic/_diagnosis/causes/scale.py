@@ -275,5 +275,6 @@ def _meaning(factor: Factor) -> str:
         return f"A factor of {n}, and {axis} is {n}: was the mean over the examples forgotten?"
     or_mean = ", or was a mean forgotten" + root
     if factor.length:
-        or_mean = f"? Or, as {axis} is {n}, was a mean over that axis forgotten"
+        over = "that axis" if ".shape[" in factor.length else "that many"
+        or_mean = f"? Or, as {axis} is {n}, was a mean over {over} forgotten"
     return f"A factor of {n}: is {n}/m used in place of 1/m{or_mean}?"
