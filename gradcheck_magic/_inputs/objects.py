@@ -69,8 +69,9 @@ def gradients_of(node: object) -> Any:
     if issubclass(type(node), CONTAINERS):
         inside = {key: gradients_of(value) for key, value in _items(node).items()}
         is_dict = issubclass(type(node), dict)
-        found = [each for each in inside.values() if each is not None]
-        return (inside if is_dict else list(inside.values())) if found else None
+        if all(each is None for each in inside.values()):
+            return None
+        return inside if is_dict else list(inside.values())
     if isinstance(node, torch_class("nn.Module")):
         return _of_module(node)
     held = held_by(node)

@@ -237,7 +237,7 @@ def _matches(parameters: Parameters, grads: object, root: str) -> tuple[list[Mat
     # A sequence is matched with a dict by the names of its variables.
     named = {parameter.name: parameter.value for parameter in parameters.arrays}
     matches = list(_walk(named, grads, root, path, top=True))
-    if all(isinstance(value, Missing) for _, value in matches):
+    if all(isinstance(value, _Missing) for _, value in matches):
         raise InputError(
             f"`{root}` is a dict, but `{path}` is {describe_type(params)}: give both as dicts, or "
             "both as lists."
