@@ -40,6 +40,7 @@ from gradcheck_magic._diagnosis.conclude import (
 from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
+from gradcheck_magic._inputs.objects import held_by
 from gradcheck_magic._inputs.pairing import Pairing, pair
 from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_function
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
@@ -129,7 +130,8 @@ def gradient_checking(
     """
     with one_at_a_time(cost_function), restored(params, cost_function):
         pairing = pair(params, grads)
-        call = "flat" if isinstance(params, (dict, list, tuple)) else "structured"
+        is_container = isinstance(params, (dict, list, tuple)) or held_by(params) is not None
+        call = "flat" if is_container else "structured"
         epsilon = valid_step(epsilon)
         name = cost_name(cost_function, None)
         with Cost(cost_function, pairing.parameters, name=name, call=call) as cost:
@@ -347,7 +349,7 @@ def _check_at(
 ) -> GradientCheck:
     """Check the gradient at one point."""
     started = time.perf_counter()
-    pairing, source = pair_at(params, request.sources, only=request.only, names=names)
+    pairing, source = _paired(params, names, request)
     request = replace(request, **_taken_from(source, request))
     # The end of the check reads everything several times more often.
     reserve = CONCLUDING * (time.perf_counter() - started)
@@ -407,6 +409,16 @@ def _check_at(
     return check
 
 
+def _paired(params: object, names: Names, request: Request) -> tuple[Pairing, object]:
+    return pair_at(
+        params,
+        request.sources,
+        cost_function=request.cost_function,
+        only=request.only,
+        names=names,
+    )
+
+
 def _taken_from(source: object, request: Request) -> dict[str, Any]:
     """Return what is known of the request once the source of the gradients is."""
     notes = [*request.notes]
@@ -426,7 +438,7 @@ def _recordings(
         recorder = Recorder()
         try:
             with recorder:
-                pair_at(params, request.sources, only=request.only, names=names)
+                _paired(params, names, request)
         except Exception as error:
             # It has worked before, and need not work twice.
             if comes_from_handler(error):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.convention import Arguments, Binding, require_unchanged
 from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._cost.interrupt import InterruptGuard
-from gradcheck_magic._inputs.arrays import from_library
+from gradcheck_magic._inputs.arrays import from_library, library_of
 from gradcheck_magic._inputs.parameters import describe_type
 from gradcheck_magic.errors import InputError
 
@@ -297,9 +297,9 @@ def _fast(slot: Any) -> Any:
 
 
 def position_of_cost(returned: tuple[Any, ...]) -> int:
-    """Return the position of the cost in what a function returns: the first number, else 0."""
+    """Return the position of the cost in what a function returns: after gradients, if any."""
     for k, value in enumerate(returned):
-        if isinstance(value, tuple) or is_one_number(value):
+        if is_one_number(value) or not (isinstance(value, (dict, list)) or _is_array(value)):
             return k
     return 0
 
@@ -308,8 +308,11 @@ def is_one_number(value: Any) -> bool:
     """Return True for a number, and for an array of any library that holds one."""
     if isinstance(value, (*PLAIN_FLOATS, int, np.number)):
         return True
-    try:
-        array = np.asarray(from_library(value, ""))
-    except Exception:  # noqa: BLE001 (lists of different lengths, or anything of the user's)
+    if not _is_array(value):
         return False
+    array = np.asarray(from_library(value, ""))
     return array.size == 1 and array.dtype.kind in "fiub"
+
+
+def _is_array(value: object) -> bool:
+    return isinstance(value, np.ndarray) or library_of(value) is not None

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck_magic._cost.reached import reached
-from gradcheck_magic._inputs.arrays import is_users_array, share
+from gradcheck_magic._inputs.arrays import is_users_array, library_of, share
 from gradcheck_magic._inputs.computed import Computed, Statement, leading_to, names_read
 from gradcheck_magic._inputs.parameters import (
     Names,
@@ -40,7 +40,7 @@ from gradcheck_magic.errors import InputError
 __all__ = ["Available", "Filled", "filled", "filled_gradient"]
 
 # The name under which a written function finds the user's.
-FUNCTION = "__function__"
+USERS = "__function__"
 # Arguments that are passed one by one.
 PASSED = (
     inspect.Parameter.POSITIONAL_ONLY,
@@ -48,7 +48,7 @@ PASSED = (
     inspect.Parameter.KEYWORD_ONLY,
 )
 # Longer code is not quoted.
-LONGEST = 100
+LONGEST_QUOTED = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +193,7 @@ class _Reader:
         self.root = root if is_own else ""
         # The variables that are parameters.
         held = {parameter.name: parameter.value for parameter in parameters.arrays}
-        self.own = {name for name, value in held.items() if values.get(name, MISSING) is value}
+        self.own = {name for name, value in held.items() if values.get(name, UNBOUND) is value}
         self.own |= {self.root} if self.root in values else set()
         self._known: dict[str, bool] = {}
 
@@ -335,12 +335,20 @@ class _Reader:
         if name in self.own:
             return True
         if name not in self._known:
-            value = self.function if name == FUNCTION else self.available.values.get(name)
+            value = self.function if name == USERS else self.available.values.get(name)
             self._known[name] = not inspect.ismodule(value) and self._reaches(value)
         return self._known[name]
 
+    def _is_object(self, name: str) -> bool:
+        """Return True for an object of the user's own, such as a layer, that holds parameters."""
+        value = self.available.values.get(name)
+        kinds = (list, tuple, dict, set, np.ndarray)
+        return (
+            not isinstance(value, kinds) and library_of(value) is None and self._is_parameter(name)
+        )
+
     def _reaches_own(self) -> bool:
-        return self._is_parameter(FUNCTION)
+        return self._is_parameter(USERS)
 
     def _reaches(self, value: object) -> bool:
         own = self.parameters.arrays
@@ -359,7 +367,7 @@ class _Reader:
 
     def _call(self, passed: Mapping[str, ast.expr]) -> ast.Call:
         """Return a call with these expressions for some arguments."""
-        call = ast.Call(_name(FUNCTION), [], [])
+        call = ast.Call(_name(USERS), [], [])
         for each in self.arguments:
             if each.name not in passed:
                 continue
@@ -380,7 +388,11 @@ class _Reader:
         """
         is_own = (self.own | set(takes)).__contains__
         leading = leading_to(
-            tree, before, lambda name: is_own(name) or self._is_parameter(name), is_own
+            tree,
+            before,
+            lambda name: is_own(name) or self._is_parameter(name),
+            is_own,
+            self._is_object,
         )
         bound = {name for each in leading for name in each.assigned}
         read = {*names_read(tree), *(name for each in leading for name in each.read)} - bound
@@ -419,22 +431,22 @@ class _Reader:
         scope: dict[str, Any],
     ) -> Callable[..., Any]:
         """Return a function that runs some statements, and returns the value of an expression."""
-        module = ast.parse(f"def {FUNCTION}({', '.join(takes)}): pass")
+        module = ast.parse(f"def {USERS}({', '.join(takes)}): pass")
         body = [*(each.node for each in leading), ast.Return(tree)]
         module.body[0].body = copy.deepcopy(body)  # type: ignore[attr-defined]
         code = compile(ast.fix_missing_locations(module), "<--cost>", "exec")
         # Only what it reads: the rest of the notebook need not be kept alive.
-        scope = {**scope, FUNCTION: self.function, "__name__": "__main__"}
+        scope = {**scope, USERS: self.function, "__name__": "__main__"}
         local: dict[str, Any] = {}
         exec(code, scope, local)  # noqa: S102 (the user's own statements)
-        function: Callable[..., Any] = local[FUNCTION]
+        function: Callable[..., Any] = local[USERS]
         function.__name__ = function.__qualname__ = self.name
         return function
 
     # Sentences
 
     def _spoken(self, tree: ast.AST) -> str:
-        return ast.unparse(tree).replace(FUNCTION, self.name)
+        return ast.unparse(tree).replace(USERS, self.name)
 
     def _note(self, tree: ast.expr, leading: Sequence[Statement], by_name: Iterable[str]) -> str:
         parts = [f"`{self._spoken(tree)}` was evaluated"]
@@ -444,7 +456,7 @@ class _Reader:
             parts.append(f"with the notebook's {listed(taken)}")
         if leading:
             code = ast.unparse(leading[-1].node)
-            is_short = len(leading) == 1 and len(code) <= LONGEST and "\n" not in code
+            is_short = len(leading) == 1 and len(code) <= LONGEST_QUOTED and "\n" not in code
             what = f"`{code}`" if is_short else f"the {counted(len(leading), 'statement')} before"
             parts.append(f"after {what}" if is_short else f"after {what} it that matter")
         return f"{', '.join(parts)}."
@@ -482,7 +494,7 @@ class _Reader:
         )
 
 
-MISSING = object()
+UNBOUND = object()
 
 
 def _name(name: str) -> ast.expr:

@@ -46,6 +46,7 @@ def pair_at(
     params: object,
     sources: Sequence[object],
     *,
+    cost_function: object = None,
     only: Sequence[str] | None = None,
     names: Names = None,
 ) -> tuple[Pairing, object]:
@@ -58,9 +59,10 @@ def pair_at(
     sources : sequence of object
         Where the gradients may be, the likeliest first: the first is used that has one for every
         parameter. None stands for those that the parameters hold themselves. A function is called
-        in the same ways as a cost, until one of them gives a gradient for every parameter; it may
-        be the cost itself, if it returns ``(cost, gradients)``. It gets copies, unless it reads the
-        notebook's own arrays.
+        in the same ways as a cost, until one of them gives a gradient for every parameter. It gets
+        copies, unless it reads the notebook's own arrays.
+    cost_function : callable, optional
+        The source that is the cost itself: it returns ``(cost, gradients)``.
     only, names
         As in `collect`.
 
@@ -76,7 +78,8 @@ def pair_at(
     for source in sources:
         try:
             if is_function(source):
-                return _called(source, parameters, names), source
+                is_cost = source is cost_function
+                return _called(source, parameters, names, is_cost=is_cost), source
             return matched(parameters, source, names), source
         except Exception as error:
             if len(sources) == 1 or comes_from_handler(error):
@@ -85,7 +88,9 @@ def pair_at(
     raise errors[0]
 
 
-def _called(function: Callable[..., Any], parameters: Parameters, names: Names) -> Pairing:
+def _called(
+    function: Callable[..., Any], parameters: Parameters, names: Names, *, is_cost: bool
+) -> Pairing:
     """Match the parameters with the gradient that a function returns."""
     name = variable_names(names).get(id(function), "grads")
     errors: list[Exception] = []
@@ -96,7 +101,11 @@ def _called(function: Callable[..., Any], parameters: Parameters, names: Names) 
         for binding in possible_bindings(function, parameters, parameters.theta(), "auto", name):
             arguments = binding.arguments()
             try:
-                pairing = _returned(guard.call(function, *arguments), parameters, names, binding)
+                returned = guard.call(function, *arguments)
+                if is_cost:
+                    pairing = _beside_cost(returned, parameters, names, binding)
+                else:
+                    pairing = matched(parameters, _finished(returned, name), names)
             except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
                 errors.append(error)
             else:
@@ -109,33 +118,27 @@ def _called(function: Callable[..., Any], parameters: Parameters, names: Names) 
         raise errors[0]
 
 
-def _returned(returned: Any, parameters: Parameters, names: Names, binding: Binding) -> Pairing:
-    """Match the parameters with what a function has returned, or with a part of it."""
+def _finished(returned: Any, name: str) -> Any:
+    """Return what a function has returned, unless that has yet to be computed."""
     if inspect.iscoroutine(returned):
         # Nobody will await the coroutine, and Python would warn about that.
         returned.close()
-        raise InputError("`grads` returned a coroutine: pass a function that is not async.")
-    errors = []
-    for candidate in _candidates(returned):
-        try:
-            pairing = matched(parameters, candidate, names)
-        except InputError as error:
-            errors.append(error)
-        else:
-            if not _holds_parameters(candidate, binding):
-                return pairing
-    raise errors[0]
+        raise InputError(f"`{name}` returned a coroutine: pass a function that is not async.")
+    return returned
 
 
-def _candidates(returned: Any) -> Iterator[Any]:
-    """Yield what may be the gradients: all that is returned, or what is returned beside a cost."""
-    yield returned
+def _beside_cost(returned: Any, parameters: Parameters, names: Names, binding: Binding) -> Pairing:
+    """Match the parameters with the gradients that a cost has returned besides its value."""
     if isinstance(returned, tuple) and len(returned) > 1:
         k = position_of_cost(returned)
         beside = [*returned[:k], *returned[k + 1 :]]
         # A loop over time returns its last state as well: `loss, gradients, a_last`.
-        yield from (each for each in beside if not is_constant(each))
-        yield beside
+        for candidate in (*(each for each in beside if not is_constant(each)), beside):
+            with suppress(InputError):
+                pairing = matched(parameters, candidate, names)
+                if not _holds_parameters(candidate, binding):
+                    return pairing
+    return matched(parameters, returned, names)
 
 
 def _holds_parameters(candidate: object, binding: Binding) -> bool:

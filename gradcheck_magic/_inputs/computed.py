@@ -34,14 +34,20 @@ class Statement:
         The number of the cell.
     assigned : frozenset of str
         The variables that it binds anew.
-    changed : frozenset of str
-        The variables that it may change or bind: ``x += 1``, ``x[0] = 1``, ``layer.forward(x)``.
+    rebound : frozenset of str
+        The variables that it may bind, or binds to what is made of them: ``x += 1``.
+    mutated : frozenset of str
+        The variables to whose objects it assigns: ``x[0] = 1``.
+    called : frozenset of str
+        The variables whose methods it calls for their effect: ``layer.forward(x)``.
     """
 
     node: ast.stmt
     cell: int
     assigned: frozenset[str]
-    changed: frozenset[str]
+    rebound: frozenset[str]
+    mutated: frozenset[str]
+    called: frozenset[str]
 
     @cached_property
     def read(self) -> frozenset[str]:
@@ -59,6 +65,11 @@ class Statement:
     def bound(self) -> frozenset[str]:
         """All variables that it binds or changes."""
         return self.assigned | self.changed
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """Those that may keep something of what they were."""
+        return (self.rebound | self.mutated | self.called) - self.assigned
 
 
 class Computed:
@@ -105,7 +116,11 @@ class Computed:
 
 
 def leading_to(
-    tree: ast.AST, before: Sequence[Statement], is_parameter: IsParameter, is_own: IsParameter
+    tree: ast.AST,
+    before: Sequence[Statement],
+    is_parameter: IsParameter,
+    is_own: IsParameter,
+    is_object: IsParameter,
 ) -> list[Statement]:
     """Return the statements that compute what an expression reads from the parameters.
 
@@ -119,6 +134,8 @@ def leading_to(
         Returns True for the name of a parameter, or of an object that holds or reads some.
     is_own : callable
         Returns True for the name of a parameter: nothing that binds one is run again.
+    is_object : callable
+        Returns True for the name of an object, such as a layer, that holds some.
     """
     usable = [k for k, each in enumerate(before) if not any(map(is_own, each.bound))]
     relevant = _relevant(set(names_read(tree)), before, usable)
@@ -127,9 +144,10 @@ def leading_to(
     needed, must = set(names_read(tree)), set[str]()
     for k in reversed(relevant):
         statement = before[k]
-        held = {name for name in statement.bound if is_parameter(name)}
         # A layer's `forward` keeps what comes next; whatever else is done to it has been done.
-        if held and not (isinstance(statement.node, ast.Expr) and _is_beside(statement, chosen)):
+        if any(map(is_object, statement.mutated)):
+            continue
+        if any(map(is_object, statement.called)) and not _is_beside(statement, chosen):
             continue
         is_needed = bool(statement.bound & needed & (derived[k] | must))
         needed -= statement.assigned
@@ -138,7 +156,7 @@ def leading_to(
             chosen.append(statement)
             needed |= statement.read
             # What is changed must begin anew each time; parameters are moved where they are.
-            must |= statement.changed - held
+            must |= {name for name in statement.changed if not is_object(name)}
     return chosen[::-1]
 
 
@@ -200,22 +218,26 @@ def _trains(node: ast.stmt, is_own: IsParameter) -> bool:
 
 
 def _statement(node: ast.stmt, cell: int) -> Statement:
-    assigned, changed = set[str](), set[str]()
+    assigned, rebound, mutated, called = set[str](), set[str](), set[str](), set[str]()
     match node:
         case ast.Assign(targets=targets):
             for target in targets:
-                _add_target(target, assigned, changed)
+                _add_target(target, assigned, mutated)
         case ast.AnnAssign(target=target, value=ast.expr()):
-            _add_target(target, assigned, changed)
+            _add_target(target, assigned, mutated)
         case ast.AugAssign(target=target):
-            _add_target(target, changed, changed)
+            _add_target(target, rebound, mutated)
         case ast.Expr(value=ast.Call() as call):
-            changed.update(_changed_by(call))
+            called.update(_changed_by(call))
     if isinstance(node, DEFINITIONS):
         assigned.add(node.name)
     elif isinstance(node, LOOPS):
-        changed.update(_bound_inside(node))
-    return Statement(node, cell, frozenset(assigned), frozenset(changed - assigned))
+        for inner in _inside(node):
+            rebound |= inner.assigned | inner.rebound
+            mutated |= inner.mutated
+            called |= inner.called
+        rebound |= _stored(node)
+    return Statement(node, cell, *map(frozenset, (assigned, rebound, mutated, called)))
 
 
 def _changed_by(call: ast.Call) -> Iterator[str]:
@@ -227,25 +249,29 @@ def _changed_by(call: ast.Call) -> Iterator[str]:
             yield from _base(call.args[0])
 
 
-def _bound_inside(node: ast.stmt) -> Iterator[str]:
+def _inside(node: ast.stmt) -> Iterator[Statement]:
     for inner in ast.walk(node):
-        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
-            yield inner.id
-        elif isinstance(inner, ast.stmt) and inner is not node:
-            yield from _statement(inner, 0).bound
+        if isinstance(inner, ast.stmt) and inner is not node and not isinstance(inner, LOOPS):
+            yield _statement(inner, 0)
 
 
-def _add_target(target: ast.expr, assigned: set[str], changed: set[str]) -> None:
+def _stored(tree: ast.AST) -> set[str]:
+    """Return the variables that some code binds by their names."""
+    names = (each for each in ast.walk(tree) if isinstance(each, ast.Name))
+    return {each.id for each in names if isinstance(each.ctx, ast.Store)}
+
+
+def _add_target(target: ast.expr, named: set[str], mutated: set[str]) -> None:
     match target:
         case ast.Name(id=name):
-            assigned.add(name)
+            named.add(name)
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
             for part in parts:
-                _add_target(part, assigned, changed)
+                _add_target(part, named, mutated)
         case ast.Starred(value=part):
-            _add_target(part, assigned, changed)
+            _add_target(part, named, mutated)
         case _:
-            changed.update(_base(target))
+            mutated.update(_base(target))
 
 
 def _base(node: ast.expr) -> Iterator[str]:
@@ -282,7 +308,3 @@ def _names(tree: ast.AST, *, shapes: bool) -> Iterator[str]:
         case _:
             for part in ast.iter_child_nodes(tree):
                 yield from _names(part, shapes=shapes)
-
-
-def _stored(tree: ast.AST) -> Iterator[str]:
-    yield from (each.id for each in ast.walk(tree) if isinstance(each, ast.Name))

@@ -15,23 +15,23 @@ import functools
 import inspect
 from collections.abc import Sequence
 from contextlib import suppress
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from gradcheck_magic._inputs.arrays import library_of, requires_gradient, torch_class
 from gradcheck_magic._inputs.ownership import is_users_class
 
-__all__ = ["STYLES", "Held", "gradients_of", "held_by", "rebuilt_object"]
+__all__ = ["GRADIENT_STYLES", "Held", "gradients_of", "held_by", "rebuilt_object"]
 
 # Possible names of a gradient, given its parameter's name.
-STYLES = ("d{}", "grad_{}", "{}_grad", "d_{}", "grad{}", "{}_gradient", "gradient_{}")
+GRADIENT_STYLES = ("d{}", "grad_{}", "{}_grad", "d_{}", "grad{}", "{}_gradient", "gradient_{}")
 # The names under which a network keeps all its parameters, and all gradients.
 PARAMETERS = ("params", "parameters")
 GRADIENTS = ("grads", "gradients", "grad")
 # The methods of a forward pass, which keep activations. These have gradients, too.
 FORWARD = ("forward", "__call__", "predict")
 # Longer lists are data.
-MOST_ITEMS = 1000
+LONGEST_LIST = 1000
 CONTAINERS = (dict, list, tuple)
 
 
@@ -85,9 +85,10 @@ def gradients_of(node: object) -> Any:
 def _of_module(module: Any) -> dict[str, Any] | None:
     """Return the gradients that a module of torch holds as attributes, by the parameters' names."""
     found = {}
+    parts = dict(module.named_modules())
     for path, _ in module.named_parameters():
         owner, _, name = path.rpartition(".")
-        own = attributes(module.get_submodule(owner))
+        own = attributes(parts[owner])
         if (gradient := _gradient_name(name, own)) is not None:
             found[path] = own[gradient]
     return found or None
@@ -125,7 +126,8 @@ def attributes(node: object) -> dict[str, Any]:
 
 def _held(node: object, seen: dict[int, object]) -> Held | None:
     kind = type(node)
-    if id(node) in seen or not is_users_class(kind) or _is_array(node):
+    is_known = kind is SimpleNamespace or is_users_class(kind)
+    if id(node) in seen or not is_known or _is_array(node):
         return None
     # What is kept here is not visited twice: objects may refer to each other in circles.
     seen[id(node)] = node
@@ -161,8 +163,9 @@ def _in_attributes(kind: type, own: dict[str, Any], seen: dict[int, object]) -> 
 
 
 def _in_record(kind: type, own: dict[str, Any]) -> Held | None:
-    """Return the fields of a dataclass, or of a class made by attrs."""
+    """Return the fields of a dataclass, of a class made by attrs, or of a namespace."""
     is_record = dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
+    is_record = is_record or kind is SimpleNamespace
     return Held(own) if is_record and own else None
 
 
@@ -170,13 +173,13 @@ def _items(value: object) -> dict[Any, Any]:
     if issubclass(type(value), dict):
         return value  # type: ignore[return-value]
     if issubclass(type(value), (list, tuple)):
-        return dict(enumerate(value[:MOST_ITEMS]))  # type: ignore[index]
+        return dict(enumerate(value[:LONGEST_LIST]))  # type: ignore[index]
     return {}
 
 
 def _gradient_name(name: str, own: dict[str, Any]) -> str | None:
     """Return the name of the attribute that is the gradient of another."""
-    styled = (style.format(name) for style in STYLES)
+    styled = (style.format(name) for style in GRADIENT_STYLES)
     return next((each for each in styled if own.get(each) is not None), None)
 
 

@@ -20,8 +20,7 @@ from gradcheck_magic._inputs.arrays import (
     requires_gradient,
 )
 from gradcheck_magic._inputs.containers import children, is_named_tuple, without_generators
-from gradcheck_magic._inputs.objects import STYLES as OBJECT_STYLES
-from gradcheck_magic._inputs.objects import gradients_of
+from gradcheck_magic._inputs.objects import GRADIENT_STYLES, gradients_of
 from gradcheck_magic._inputs.parameters import (
     Names,
     Parameter,
@@ -50,7 +49,7 @@ Vector = NDArray[np.float64]
 Match = tuple[str, object]
 
 # Possible names of a gradient, given its parameter's name; the first style that fits best is used.
-STYLES = (OBJECT_STYLES[0], "{}", *OBJECT_STYLES[1:])
+STYLES = (GRADIENT_STYLES[0], "{}", *GRADIENT_STYLES[1:])
 # The number of pairs of arrays that are noted as sharing memory.
 MOST_NOTED = 3
 # An error lists at most this many names that the user may copy.

@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._inputs.arrays import Library, from_library, library_of
+from gradcheck_magic._inputs.arrays import Library, from_library, is_users_array, library_of
 from gradcheck_magic._inputs.containers import (
     children,
     is_module,
@@ -27,7 +27,6 @@ from gradcheck_magic._inputs.containers import (
     without_generators,
 )
 from gradcheck_magic._inputs.objects import held_by
-from gradcheck_magic._inputs.ownership import is_users_class
 from gradcheck_magic._result.parameter_check import index_of, label
 from gradcheck_magic._wording import (
     counted,
@@ -72,8 +71,6 @@ LARGE = 1e3
 DEEPEST = 100
 # Names that take the article "an"; those with a u, such as uint8 and UserDict, take "a".
 SPOKEN_WITH_VOWEL = re.compile("[aeio]|xarray", re.IGNORECASE)
-# Objects of classes that are derived from these are no settings.
-OF_PYTHON = (int, float, complex, list, tuple, dict, Mapping, Sequence, Iterator, ValuesView)
 # The names of the arrays, in order; or a namespace in which the arrays are looked up.
 Names = Sequence[str] | Mapping[str, object] | None
 
@@ -269,21 +266,32 @@ def variable_names(names: Names) -> dict[int, str]:
         if is_module(value):
             for path, parameter in value.named_parameters():
                 found.setdefault(id(parameter), f"{name}.{path}")
-        elif held_by(value) is not None:
-            for path, leaf in array_leaves(value):
-                found.setdefault(id(leaf), f"{name}.{path}")
     for name, value in named:
         # If an array has several names, the one with a gradient is preferred.
         is_better = id(value) not in found or f"d{name}" in names
         if is_better and _is_nameable(value) and not name.startswith("_"):
             found[id(value)] = readable_key(name)
-    if isinstance(names, Mentioned):
-        found.update((id(value), name) for name, value in names.parts)
+    for identity, name in _names_inside(named):
+        found.setdefault(identity, name)
+    # A number is only called what the user calls it in an expression.
+    others = names.parts if isinstance(names, Mentioned) else ()
+    for name, value in (*others, *((k, v) for k, v in named if is_users_array(v))):
+        found.setdefault(id(value), name)
     return found
+
+
+def _names_inside(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[int, str]]:
+    """Yield the `id` and the name of each array in the objects of a namespace."""
+    for name, value in named:
+        with suppress(InputError):  # objects that refer to each other in a circle
+            if held_by(value) is not None:
+                yield from ((id(leaf), f"{name}.{path}") for path, leaf in array_leaves(value))
 
 
 def _is_nameable(value: object) -> bool:
     # The type is examined, not the value: a proxy in the notebook may raise.
+    if is_users_array(value):
+        return False
     own = issubclass(type(value), (np.ndarray, dict, list, tuple)) or callable(value)
     return own or library_of(value) is not None or is_pytree(value) or held_by(value) is not None
 
@@ -311,8 +319,9 @@ def _parts_of(expression: str, value: object) -> Iterator[tuple[str, object]]:
     if isinstance(tree, (ast.List, ast.Tuple)) and isinstance(value, (list, tuple)):
         whole = list(zip(tree.elts, value, strict=False))
     for part, held in whole:
-        if isinstance(part, (ast.Name, ast.Attribute, ast.Subscript)):
-            yield ast.unparse(part), held
+        spoken = ast.unparse(part)
+        if isinstance(part, (ast.Name, ast.Attribute, ast.Subscript)) and spoken[0] != "_":
+            yield spoken, held
 
 
 def _with_values(parameter: Parameter, theta: Array) -> Any:
@@ -425,8 +434,7 @@ def is_constant(value: object) -> bool:
     if hasattr(type(value), "__array__"):
         return False
     # A layer without parameters is an object that holds none.
-    is_object = is_users_class(type(value)) and not issubclass(type(value), OF_PYTHON)
-    return callable(value) or (is_object and library_of(value) is None)
+    return callable(value) or (hasattr(type(value), "backward") and library_of(value) is None)
 
 
 def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:

@@ -208,7 +208,7 @@ def curve_of(
         name, index = _place(parameters, name, index)
         only = _names_to_pair(parameters, name, check)
         sources = sources_of(grads, cost_function, upstream, is_chosen=is_chosen)
-        pairing, _ = pair_at(params, sources, only=only, names=names)
+        pairing, _ = pair_at(params, sources, cost_function=cost_function, only=only, names=names)
         cost = Cost(
             cost_function,
             pairing.parameters,

@@ -21,12 +21,12 @@ CALLS = [
 
 @pytest.mark.parametrize("grads", CALLS)
 def test_called_as_it_wants(grads):
-    pairing = pair_at(PARAMS, grads)
+    pairing, _ = pair_at(PARAMS, [grads])
     assert [g.tolist() for g in pairing.gradients] == [(2 * W).ravel().tolist(), (3 * b).tolist()]
 
 
 def test_only_some():
-    pairing = pair_at(PARAMS, lambda p: {"db": 3 * p["b"]}, only=["b"])
+    pairing, _ = pair_at(PARAMS, [lambda p: {"db": 3 * p["b"]}], only=["b"])
     assert [parameter.name for parameter in pairing.checked] == ["b"]
 
 
@@ -67,7 +67,7 @@ def updates_without_arguments():
 def test_it_must_not_change_the_parameters(grads, changed):
     before = W.tobytes(), b.tobytes()
     with pytest.raises(InputError) as caught:
-        pair_at(PARAMS, grads, names={"backward": grads})
+        pair_at(PARAMS, [grads], names={"backward": grads})
     name = changed[-2]
     assert str(caught.value) == (
         f"`backward` changes {changed}: a gradient function must not change the parameters; let it "
@@ -81,7 +81,7 @@ def test_what_it_adds_to_its_argument_is_not_seen():
         p["cache"] = p["W"] + 1
         return {"dW": 2 * p["W"], "db": 3 * p["b"]}
 
-    assert pair_at(PARAMS, adds).gradients[0].tolist() == (2 * W).ravel().tolist()
+    assert pair_at(PARAMS, [adds])[0].gradients[0].tolist() == (2 * W).ravel().tolist()
 
 
 async def coroutine(p):
@@ -101,7 +101,7 @@ async def coroutine(p):
 def test_what_is_said(grads, error, said):
     """The error is that of the most likely way to call it, whatever the other ways raise."""
     with pytest.raises(error, match=said):
-        pair_at(PARAMS, grads)
+        pair_at(PARAMS, [grads])
 
 
 def test_point_around():

@@ -751,8 +751,8 @@ def test_a_class_with_an_odd_module(name):
 def test_a_type_is_asked_once(monkeypatch):
     """A network has many layers, but of few types: asking each of them would take long."""
     asked = []
-    is_users = reached._is_users_class
-    monkeypatch.setattr(reached, "_is_users_class", lambda t: asked.append(t) or is_users(t))
+    is_users = reached.is_users_class
+    monkeypatch.setattr(reached, "is_users_class", lambda t: asked.append(t) or is_users(t))
     layers = [Layer(3, 3) for _ in range(50)]
     list(reached.reached(lambda: layers))
     # Once for the kind of the layers, and once for their class itself.

@@ -32,7 +32,7 @@ nested = st.recursive(
         ({"W": 1, 2: 3}, [("W", 1), (2, 3)]),
         ([5, None], [(0, 5), (1, None)]),
         ((), []),
-        (Layer(1, 2), [(0, 1), (1, 2)]),
+        (Layer(1, 2), [("W", 1), ("b", 2)]),
         (OrderedDict(b=1, a=2), [("b", 1), ("a", 2)]),
         pytest.param(3, None, id="a number"),
         pytest.param("ab", None, id="a string"),

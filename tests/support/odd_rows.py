@@ -218,9 +218,10 @@ PARAMETERS = [
         "`W` is a collections.UserList: expected a NumPy array or a number; convert it with "
         "list(W)."),
     row("a namespace", lambda: types.SimpleNamespace(W=1.0),
-        "`W` is a types.SimpleNamespace: expected a NumPy array or a number."),
+        "`dW` is a numpy.ndarray, but `W` is a types.SimpleNamespace: give both the same "
+        "structure."),
     row("a dataclass", lambda: odd.Data(1.0),
-        "`W` is an odd_things.Data: expected a NumPy array or a number."),
+        "`dW` is a numpy.ndarray, but `W` is an odd_things.Data: give both the same structure."),
     row("an object", lambda: object(), "`W` is an object: expected a NumPy array or a number."),
     row("an ellipsis", lambda: ..., "`W` is an ellipsis: expected a NumPy array or a number."),
     row("a module", lambda: math, "`W` is a module: expected a NumPy array or a number."),
@@ -348,12 +349,9 @@ CONTAINERS = [
     row("gradients in a mapping proxy", lambda: ({"W": W()}, types.MappingProxyType({"dW": dW()})),
         "`grads` is a mappingproxy: expected a NumPy array or a number; convert it with "
         "dict(grads)."),
-    row("a namespace", lambda: (types.SimpleNamespace(W=W()), {"dW": dW()}),
-        "`params` is a types.SimpleNamespace: expected a NumPy array or a number."),
-    row("a dataclass", lambda: (odd.Data(W()), odd.Data(dW())),
-        "`params` is an odd_things.Data: expected a NumPy array or a number."),
-    row("a dataclass in a dict", lambda: ({"l": odd.Data(W())}, {"l": odd.Data(dW())}),
-        "`l` is an odd_things.Data: expected a NumPy array or a number."),
+    row("a namespace", lambda: (types.SimpleNamespace(W=W()), {"dW": dW()}), "CORRECT"),
+    row("a dataclass", lambda: (odd.Data(W()), odd.Data(dW())), "CORRECT"),
+    row("a dataclass in a dict", lambda: ({"l": odd.Data(W())}, {"l": odd.Data(dW())}), "CORRECT"),
     row("a named tuple", lambda: (odd.Layer(W(), W()), odd.Layer(dW(), dW())), "CORRECT"),
     row("a named tuple that is made otherwise", lambda: (odd.Tied(W()), odd.Tied(dW())), "CORRECT"),
     row("no items", lambda: (odd.Items(W=W()), {"dW": dW()}),
