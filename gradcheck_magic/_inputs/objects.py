@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from gradcheck_magic._inputs.arrays import library_of, requires_gradient, torch_class
 from gradcheck_magic._inputs.ownership import is_users_class
 
-__all__ = ["GRADIENT_STYLES", "Held", "gradients_of", "held_by", "rebuilt_object"]
+__all__ = ["GRADIENT_STYLES", "Held", "gradients_of", "held_by", "holds_objects", "rebuilt_object"]
 
 # Possible names of a gradient, given its parameter's name.
 GRADIENT_STYLES = ("d{}", "grad_{}", "{}_grad", "d_{}", "grad{}", "{}_gradient", "gradient_{}")
@@ -62,6 +62,12 @@ def held_by(node: object) -> Held | None:
     The object is not asked for anything but its stored attributes.
     """
     return _held(node, {})
+
+
+def holds_objects(node: object) -> bool:
+    """Return True for a container of objects that hold parameters, such as a list of layers."""
+    is_container = issubclass(type(node), (dict, list))
+    return is_container and any(held_by(each) is not None for each in _items(node).values())
 
 
 def gradients_of(node: object) -> Any:

@@ -26,7 +26,7 @@ from gradcheck_magic._inputs.containers import (
     rebuilt,
     without_generators,
 )
-from gradcheck_magic._inputs.objects import held_by
+from gradcheck_magic._inputs.objects import held_by, holds_objects
 from gradcheck_magic._result.parameter_check import index_of, label
 from gradcheck_magic._wording import (
     counted,
@@ -286,6 +286,8 @@ def _names_inside(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[int, str]]
         with suppress(InputError):  # objects that refer to each other in a circle
             if held_by(value) is not None:
                 yield from ((id(leaf), f"{name}.{path}") for path, leaf in array_leaves(value))
+            elif holds_objects(value):
+                yield from ((id(leaf), path) for path, leaf in array_leaves(value, name))
 
 
 def _is_nameable(value: object) -> bool:
