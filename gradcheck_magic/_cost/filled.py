@@ -451,7 +451,7 @@ class _Reader:
     def _note(self, tree: ast.expr, leading: Sequence[Statement], by_name: Iterable[str]) -> str:
         parts = [f"`{self._spoken(tree)}` was evaluated"]
         anew = {name for each in leading for name in each.bound}
-        taken = [name for name in by_name if name not in anew and not self._is_called(tree, name)]
+        taken = [name for name in by_name if name not in anew and self._is_data(name)]
         if taken:
             parts.append(f"with the notebook's {listed(taken)}")
         if leading:
@@ -461,10 +461,9 @@ class _Reader:
             parts.append(f"after {what}" if is_short else f"after {what} it that matter")
         return f"{', '.join(parts)}."
 
-    def _is_called(self, tree: ast.expr, name: str) -> bool:
-        return any(
-            name in names_read(each.func) for each in ast.walk(tree) if isinstance(each, ast.Call)
-        )
+    def _is_data(self, name: str) -> bool:
+        value = self.available.values[name]
+        return not (inspect.ismodule(value) or callable(value))
 
     def _misses(self, takes: Sequence[str], missing: Sequence[str]) -> InputError:
         shown = {each: _name(each) for each in self.required}

@@ -167,7 +167,9 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
         parameters, matches, notes = _torch_gradients(parameters)
     else:
         with while_reading(root):
+            parameters, split = _split_like(parameters, grads, root, variables)
             matches, notes = _matches(parameters, grads, root)
+            notes = [*split, *notes]
     found = []
     pairs = [pair for pair in zip(parameters.arrays, matches, strict=True) if pair[0].checked]
     with while_reading(root):
@@ -185,6 +187,47 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
     ]
     as_given = gradient_names, eps, dtypes, shapes
     return Pairing(parameters, gradients, *as_given, not_checked, (*sharing, *notes))
+
+
+def _split_like(
+    parameters: Parameters, grads: object, root: str, variables: dict[int, str]
+) -> tuple[Parameters, list[str]]:
+    """Split a flat θ as its gradients are, which makes rows and columns of it; note that, too."""
+    if parameters.is_container or parameters.arrays[0].array.ndim != 1 or is_function(grads):
+        return parameters, []
+    (flat,) = parameters.arrays
+    leaves = [
+        (variables.get(id(value), name) if is_positional(name) else name, from_library(value, name))
+        for name, value in array_leaves(without_generators(grads), root)
+    ]
+    shapes = [np.shape(value) if isinstance(value, np.ndarray) else () for _, value in leaves]
+    sizes = [math.prod(shape) for shape in shapes]
+    is_same = len(leaves) == 1 and math.prod(shapes[0]) == max(shapes[0], default=1)
+    if is_same or flat.library is not None or () in shapes or sum(sizes) != flat.size:
+        return parameters, []
+    stops = list(accumulate(sizes))
+    views = [
+        flat.array[a:b].reshape(s) for a, b, s in zip([0, *stops], stops, shapes, strict=False)
+    ]
+    names = [_without_style(name) or f"{flat.name}[{k}]" for k, (name, _) in enumerate(leaves)]
+    if len(set(names)) < len(names):
+        names = [f"{flat.name}[{k}]" for k in range(len(names))]
+    arrays = [
+        replace(flat, name=name, value=view, array=view, start=stop - view.size)
+        for name, view, stop in zip(names, views, stops, strict=True)
+    ]
+    note = f"`{flat.name}` was split like `{root}`, row by row."
+    return Parameters(views, parameters.name, tuple(arrays)), [note]
+
+
+def _without_style(name: str) -> str:
+    """Return the name of a parameter, given that of its gradient; empty if it has no style."""
+    for style in GRADIENT_STYLES:
+        before, after = style.split("{}")
+        inside = name.removeprefix(before).removesuffix(after)
+        if inside.isidentifier() and style.format(inside) == name:
+            return inside
+    return ""
 
 
 def _torch_gradients(parameters: Parameters) -> tuple[Parameters, list[Match], list[str]]:
@@ -229,7 +272,8 @@ def _matches(parameters: Parameters, grads: object, root: str) -> tuple[list[Mat
     grads = without_generators(grads)
     refuse_iterators(grads, root)
     params, grads = _alike(params, grads)
-    if _kind(params) is _kind(grads):
+    is_flat = not parameters.is_container and _is_flattened(grads, parameters.arrays[0])
+    if _kind(params) is _kind(grads) and not is_flat:
         return list(_walk(params, grads, root, path, top=True)), []
     if _kind(params) is None or _kind(grads) is not dict:
         return _by_order(parameters, grads, root)
@@ -308,22 +352,29 @@ def _by_order(parameters: Parameters, grads: object, root: str) -> tuple[list[Ma
     """Match containers of different kinds: array by array, or with one vector for all."""
     arrays, path = parameters.arrays, parameters.name
     found = list(array_leaves(grads, root))
-    if len(found) == len(arrays):
+    whole = from_library(found[0][1], root) if len(found) == 1 else None
+    if len(found) == len(arrays) and not _is_flattened(whole, arrays[0]):
         note = f"`{path}` and `{root}` were matched in the order of their arrays."
         return found, [note] if len(arrays) > 1 else []
     if not parameters.is_container and isinstance(grads, list):
         return [(root, grads)], []
-    whole = from_library(found[0][1], root) if len(found) == 1 else None
     if whole is not None and np.size(whole) == parameters.size:
         flat = np.ravel(np.asarray(whole))
         parts: list[Match] = [
             (f"{root}[{p.start}:{p.stop}]", flat[p.start : p.stop].reshape(p.shape)) for p in arrays
         ]
-        return parts, [f"`{root}` is one vector: it was split in the order of `{path}`."]
+        what = "split in the order" if len(arrays) > 1 else "read row by row, in the shape"
+        return parts, [f"`{root}` is one vector: it was {what} of `{path}`."]
     raise InputError(
         f"`{path}` has {counted(len(arrays), 'array')}, but `{root}` has {len(found)}: "
         "give one gradient for each parameter."
     )
+
+
+def _is_flattened(value: object, parameter: Parameter) -> bool:
+    """Return True for a vector with as many entries as a matrix."""
+    is_vector = isinstance(value, np.ndarray) and value.ndim == 1 and value.size == parameter.size
+    return is_vector and np.asarray(parameter.array).squeeze().ndim > 1
 
 
 def _best_style(keys: list[Any], grads: dict[Any, Any]) -> Callable[[Any], Any]:
