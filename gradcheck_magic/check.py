@@ -26,6 +26,7 @@ from gradcheck_magic._cost.gradient_function import (
     point_around,
 )
 from gradcheck_magic._cost.interrupt import comes_from_handler
+from gradcheck_magic._cost.random_states import starts
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._diagnosis.beside_solver import reconsidered
@@ -155,6 +156,7 @@ def check_gradients(
     progress: Progress | None = None,
     previous: GradientCheck | None = None,
     trace: bool = False,
+    reseed: bool = False,
 ) -> GradientCheck:
     """Compare a backpropagated gradient with central differences of the cost.
 
@@ -175,7 +177,7 @@ def check_gradients(
         left the gradients in ``.grad``.
     cost_function : callable
         A function that returns the cost or ``(cost, cache)``; or, with `upstream`, an array. It
-        must return the same cost for the same parameters.
+        must return the same cost for the same parameters; see `reseed` if it is random.
     epsilon : float, optional
         The step ε of the textbook's pass: 1e-7, or 5e-3 if θ or the cost is in single precision
         (0.1 in half). Entries that this step cannot settle are measured again with other steps.
@@ -218,6 +220,12 @@ def check_gradients(
     trace : bool
         True to look at the backward pass statement by statement, whatever the verdict is. Without
         it, that is done where there is a bug.
+    reseed : bool
+        True for a cost that is random, such as one with dropout. Then the random states of NumPy,
+        Python and PyTorch, and of all generators that the functions use, are put back before each
+        call of the cost, and of `grads` if that is a function, to what they were at the start of
+        the check. A gradient that is given as arrays must belong to the same random numbers: for
+        example, call ``np.random.seed(0)`` before the forward pass, and again before the check.
 
     Returns
     -------
@@ -287,6 +295,7 @@ def check_gradients(
         progress=progress,
         previous=previous,
         trace=trace,
+        reseed=reseed,
     )
 
 
@@ -298,9 +307,13 @@ def check_after_cell(
     names: Names = None,
     *,
     seen: Seen | None = None,
+    reseed: object = False,
     **options: Any,
 ) -> GradientCheck:
-    """Make the check of `check_gradients`, knowing what has happened in the cell that makes it."""
+    """Make the check of `check_gradients`, knowing what has happened in the cell that makes it.
+
+    `reseed` may then be the list of the random states before each statement of the cell.
+    """
     started = time.perf_counter()
     check, previous = None, options["previous"]
     try:
@@ -310,7 +323,8 @@ def check_after_cell(
             restored(params, cost_function, *filter(is_function, [grads])) as kept,
             np.errstate(under="ignore"),
         ):
-            request = Request(cost_function, grads, **options, started=started)
+            begin = starts(reseed, kept.states, grads)
+            request = Request(cost_function, grads, **options, started=started, starts=begin)
             check = _check_at(params, names, request, seen=seen)
             if request.points > 1:
                 check = _check_around(params, names, request, check)
@@ -338,7 +352,7 @@ def _check_at(
 ) -> GradientCheck:
     """Check the gradient at one point."""
     started = time.perf_counter()
-    pairing = pair_at(params, request.grads, only=request.only, names=names)
+    pairing = pair_at(params, request.grads, only=request.only, names=names, states=request.states)
     # The end of the check reads everything several times more often.
     reserve = CONCLUDING * (time.perf_counter() - started)
     measurement = Measurement(pairing, request.epsilon, request.mode)
@@ -408,7 +422,9 @@ def _recordings(
         recorder = Recorder()
         try:
             with recorder:
-                pair_at(params, request.grads, only=request.only, names=names)
+                pair_at(
+                    params, request.grads, only=request.only, names=names, states=request.states
+                )
         except Exception as error:
             # It has worked before, and need not work twice.
             if comes_from_handler(error):
@@ -454,12 +470,14 @@ def _cost_at(
         budget=budget,
         workers=request.workers,
         goes_forward=not point,
+        starts=request.starts,
+        pairing=pairing,
     )
 
 
 def _check_elsewhere(params: object, names: Names, request: Request, point: int) -> GradientCheck:
     """Check the gradient at another point, where it finds the activations of that point."""
-    go_forward(request.cost_function, params, request.call)
+    go_forward(request.cost_function, params, request.call, request.states)
     check = _check_at(params, names, request, point)
     return replace(check, n_evaluations=check.n_evaluations + 1)
 
@@ -488,12 +506,12 @@ def _check_around(
                 check = _check_elsewhere(there, same_names, request, len(checks))
         except Exception as error:
             error.add_note(f"This happened at point {len(checks)} of {request.points} around θ.")
-            go_forward(request.cost_function, params, request.call)
+            go_forward(request.cost_function, params, request.call, request.states)
             raise
         checks.append(check)
     telling = most_telling(checks, request)
     if len(checks) == 1:
         return telling
     # A backward pass then finds the activations of the given point.
-    go_forward(request.cost_function, params, request.call)
+    go_forward(request.cost_function, params, request.call, request.states)
     return replace(telling, n_evaluations=telling.n_evaluations + 1)

@@ -198,15 +198,21 @@ def require_repeatable(
         if not is_same(value, again, itemsize):
             if not binding.is_copied:
                 require_unchanged(evaluator.name, binding)
-            raise is_random(evaluator.name, f"returned {value:.9g} and then {again:.9g}")
+            raise is_random(evaluator, f"returned {value:.9g} and then {again:.9g}")
     return again
 
 
-def is_random(name: str, what: str = "sometimes returns another value") -> InputError:
+def is_random(evaluator: Evaluator, what: str = "sometimes returns another value") -> InputError:
     """Return the error for a cost that does `what` for the same parameters."""
+    does = f"`{evaluator.name}` {what} for the same parameters"
+    if evaluator.states is not None:
+        return InputError(
+            f"{does}, although every call began with the same random state: it may make a "
+            "generator without a seed, count its calls, or read what changes meanwhile."
+        )
     return InputError(
-        f"`{name}` {what} for the same parameters: make it repeatable (no dropout, a fixed seed, "
-        "the same batch)."
+        f"{does}: it is random. Make it repeatable (no dropout, a fixed seed, the same batch), or "
+        "let every call draw the same random numbers with --reseed (in Python, reseed=True)."
     )
 
 
@@ -246,7 +252,7 @@ def _copied_if_kept(around: Surroundings, found: FoundCall) -> FoundCall:
         evaluator = around.evaluator
         require_repeatable(evaluator, binding, found.value, itemsize, MANY_REPEATS)
         if not _confuses(around, copied, distance, itemsize):
-            raise is_random(evaluator.name)
+            raise is_random(evaluator)
         raise InputError(
             f"`{evaluator.name}` returns different values for the same numbers in other arrays: if "
             "it remembers arrays by their id(), let it use their contents (W.tobytes())."

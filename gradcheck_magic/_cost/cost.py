@@ -33,6 +33,7 @@ from gradcheck_magic._cost.convention import (
 )
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, OutOfTime, Pair, Take
 from gradcheck_magic._cost.precision import in_double, is_constant, itemsize_around, own_precision
+from gradcheck_magic._cost.random_states import RandomStates
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._cost.threads import show_progress
 from gradcheck_magic._cost.workers import Workers, pool_of
@@ -58,6 +59,9 @@ LOOKS = 32
 REPEATS = 8
 # The relative distance from θ within which J is a straight line, but for noise, kinks and chance.
 NEAREST_LINE = 1e-5
+# The most parameters whose slopes tell with which random states a gradient was computed, the step
+# along them, relative to θ, and the least by which a slope is said to miss the gradient.
+MOST_SLOPES, STEP_OF_SLOPES, LEAST_MISS = 8, 1e-4, 1e-9
 
 
 class Cost:
@@ -83,6 +87,11 @@ class Cost:
         The seconds from now after which `OutOfTime` is raised.
     goes_forward : bool
         False if the caller will call the function at the user's parameters afterwards.
+    starts : sequence of RandomStates
+        The random states that may be put back before each call, if any are. Among several, those
+        are put back with which the gradient was computed.
+    pairing : Pairing, optional
+        That gradient.
 
     Attributes
     ----------
@@ -105,6 +114,8 @@ class Cost:
         The size in bytes of the least precise among the parameters and J: 8 in double precision.
     passed_over : sequence of (Convention, Exception)
         More likely ways of calling the function that failed.
+    is_random : bool
+        True if the function is repeatable only because random states are put back.
     notes : list of str
         The assumptions that were made, each a sentence for the card.
 
@@ -135,6 +146,8 @@ class Cost:
         budget: float | None = None,
         workers: int | Executor | None = None,
         goes_forward: bool = True,
+        starts: Sequence[RandomStates] = (),
+        pairing: Pairing | None = None,
     ) -> None:
         if not callable(function):
             raise InputError(
@@ -144,7 +157,7 @@ class Cost:
             raise InputError(f"`call` is {quoted(call)}: expected auto, {', '.join(Convention)}.")
         self.name = name
         self.value = self.noise = self.scale = np.nan
-        self.constant = self.is_single = False
+        self.constant = self.is_single = self.is_random = False
         self.convention: Convention | None = None
         self.itemsize = parameters.itemsize
         self.passed_over: Sequence[tuple[Convention, Exception]] = ()
@@ -153,7 +166,10 @@ class Cost:
         self._call = call
         self._started = self._reported = time.perf_counter()
         deadline = math.inf if budget is None else self._started + budget
-        self._evaluator = Evaluator(function, name, _upstream_array(upstream), deadline)
+        self._starts, self._pairing = starts, pairing
+        self._evaluator = Evaluator(
+            function, name, _upstream_array(upstream), next(iter(starts), None), deadline
+        )
         self._random = _generator(seed)
         self._progress = progress
         self._expected = expected
@@ -193,6 +209,11 @@ class Cost:
         return self._evaluator.n_evaluations
 
     @property
+    def states(self) -> RandomStates | None:
+        """The random states that are put back before each call, if there are any."""
+        return self._evaluator.states
+
+    @property
     def repeatable(self) -> float:
         """The most that two values of J at the same parameters may differ."""
         return tolerance(self.itemsize) * self.scale
@@ -225,7 +246,10 @@ class Cost:
             self._binding = found.binding
             # Those that are not chosen have buffers, too.
             del ways, trials
+            if len(self._starts) > 1 and self._pairing is not None:
+                found = self._started_where_gradient_is(self._pairing, around, found)
             self._explore(around, found)
+            self.is_random = bool(self.states) and self._differs_without_states()
             if self._pool is not None:
                 evaluator, binding = self._evaluator, found.binding
                 self._workers = Workers(self._pool, evaluator, binding, self.itemsize)
@@ -251,6 +275,40 @@ class Cost:
         # That a single evaluation was slow must not decide between a full check and a scan.
         typical = (time.perf_counter() - began) / (self.n_evaluations - n_before)
         self._evaluator.seconds_each = min(self._evaluator.seconds_each, typical)
+
+    def _started_where_gradient_is(
+        self, pairing: Pairing, around: Surroundings, found: FoundCall
+    ) -> FoundCall:
+        """From now on, put those states back with which J has the slopes that a gradient says.
+
+        The gradient may be wrong, but hardly that of every parameter.
+        """
+        gradients = list(zip(pairing.checked, pairing.gradients, strict=True))
+        tried = gradients[:: math.ceil(len(gradients) / MOST_SLOPES)]
+
+        def miss(states: RandomStates) -> float:
+            self._evaluator.states = states
+            total = 0.0
+            for parameter, gradient in tried:
+                here = slice(parameter.start, parameter.stop)
+                step = np.zeros(len(around.theta))
+                step[here] = STEP_OF_SLOPES * around.direction[here]
+                sides = [around.at(found.binding, around.theta + s * step) for s in (1.0, -1.0)]
+                rise, told = sides[0] - sides[1], 2 * float(step[here] @ gradient)
+                total += math.log(abs(rise - told) / (abs(rise) + abs(told) or 1.0) + LEAST_MISS)
+            return math.inf if math.isnan(total) else total
+
+        self._evaluator.states = min(self._starts, key=miss)
+        value = self._evaluator.value(found.binding)
+        return replace(found, value=value, nearby=around.along(found.binding, found.distance))
+
+    def _differs_without_states(self) -> bool:
+        """Return True if J(θ) is another value where random states are not put back."""
+        states, self._evaluator.states = self.states, None
+        try:
+            return self._difference(self._again()) is not None
+        finally:
+            self._evaluator.states = states
 
     def _require_same_nearby(self, around: Surroundings) -> None:
         """Evaluate again what was not on a straight line near θ: it may have been by chance."""
@@ -297,7 +355,7 @@ class Cost:
                 "from some call on, for the same parameters: something that it reads has changed "
                 "meanwhile, such as its data or a counter; let every call read the same."
             )
-        return is_random(self.name, f"returned {self.value:.9g} and then {other:.9g}")
+        return is_random(self._evaluator, f"returned {self.value:.9g} and then {other:.9g}")
 
     def _restore(self) -> None:
         self._binding.restore()
@@ -349,7 +407,7 @@ class Cost:
             apart = np.abs(before - again) > self.repeatable
         if np.any(apart | (np.isfinite(before) != np.isfinite(again))):
             require_unchanged(self.name, self.own.binding)
-            raise self._difference(self._again()) or is_random(self.name)
+            raise self._difference(self._again()) or is_random(self._evaluator)
 
     def require_same_here(self) -> None:
         """Raise `InputError` if J(θ) differs in some more calls."""

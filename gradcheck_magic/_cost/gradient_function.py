@@ -17,6 +17,7 @@ from gradcheck_magic._cost.convention import (
     possible_bindings,
 )
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.random_states import RandomStates
 from gradcheck_magic._cost.threads import thread_at_work
 from gradcheck_magic._inputs.fingerprint import same_bits
 from gradcheck_magic._inputs.pairing import Pairing, matched
@@ -44,11 +45,13 @@ def pair_at(
     *,
     only: Sequence[str] | None = None,
     names: Names = None,
+    states: RandomStates | None = None,
 ) -> Pairing:
     """Match every parameter with its gradient at θ; if `grads` is a function, call it first.
 
     The function is called in the same ways as a cost, until one of them gives a gradient for every
-    parameter. It gets copies, unless it reads the notebook's own arrays.
+    parameter. It gets copies, unless it reads the notebook's own arrays. If there are random
+    `states`, each call begins with these.
 
     Raises
     ------
@@ -69,6 +72,8 @@ def pair_at(
         for binding in possible_bindings(grads, parameters, parameters.theta(), "auto", name):
             arguments = binding.arguments()
             try:
+                if states is not None:
+                    states.put_back()
                 result = guard.call(grads, *arguments)
                 if inspect.iscoroutine(result):
                     # Nobody will await the coroutine, and Python would warn about that.
@@ -108,7 +113,12 @@ def _changed(own: Values) -> Values:
     return [] if changed and thread_at_work() else changed
 
 
-def go_forward(cost_function: Callable[..., Any], params: object, call: str) -> None:
+def go_forward(
+    cost_function: Callable[..., Any],
+    params: object,
+    call: str,
+    states: RandomStates | None = None,
+) -> None:
     """Call the cost, so that a backward pass finds the activations of these parameters.
 
     What the cost raises here is not told: it has worked at these parameters, or is called next.
@@ -120,6 +130,8 @@ def go_forward(cost_function: Callable[..., Any], params: object, call: str) -> 
         binding = possible_bindings(cost_function, parameters, theta, call, "cost_function")[0]
         arguments = binding.arguments()
         try:
+            if states is not None:
+                states.put_back()
             with suppress(Exception):
                 guard.call(cost_function, *arguments)
         finally:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
 from gradcheck_magic._cost.precision import SINGLE
+from gradcheck_magic._cost.random_states import Origin
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
 from gradcheck_magic._inputs.parameters import DOUBLE
@@ -25,12 +26,31 @@ Mask = NDArray[np.bool_]
 ORDINARY_NOISE = 100.0
 # An analytic value smaller than this fraction of its error bar counts as zero.
 ZERO = 1e-2
+# The random state with which each evaluation began, and what lets the gradient begin with it.
+BEGAN_WITH = {
+    Origin.CHECK: "from the start of the check",
+    Origin.CELL: "from before the cell",
+    Origin.STATEMENT: "that fits the gradient best, of those that the cell had",
+    Origin.FUNCTION: "with which the gradient function began",
+}
+IN_CELL = (
+    "the forward pass in the cell must draw what the cost draws, in the same order; or pass "
+    "`grads` as a function of the parameters"
+)
+REMEDIES = {
+    Origin.CHECK: "compute it in a cell with %%gradcheck --reseed, pass `grads` as a function of "
+    "the parameters, or call np.random.seed(0) both before the forward pass and before the check",
+    Origin.CELL: IN_CELL,
+    Origin.STATEMENT: IN_CELL,
+}
 # A cost that exceeds its gradient by this factor hides it in rounding noise.
 LARGE_COST = 1e4
 
 
 def reasons(evidence: Evidence) -> Iterator[str]:
     """Yield the reasons for the verdict, where the difference alone does not explain it."""
+    if evidence.verdict in {Verdict.BUG, Verdict.INSPECT}:
+        yield from _other_random_numbers(evidence)
     told = [evidence.stopped] if evidence.stopped else []
     if evidence.scan is not None:
         told += scan_reasons(evidence, evidence.scan)
@@ -49,6 +69,7 @@ def reasons(evidence: Evidence) -> Iterator[str]:
 
 def notes(evidence: Evidence) -> Iterator[str]:
     """Yield notes on anything else that is unusual about the numbers or the point."""
+    yield from _began_with(evidence)
     yield from _precision(evidence)
     yield from _kinks(evidence)
     yield from _nothing_compared(evidence)
@@ -64,6 +85,30 @@ def _slightly_off(evidence: Evidence) -> str:
         "the error bars allow, but less than most bugs cause. Look for a constant with few digits, "
         "such as 3.1416, for a computation in single precision, and for a solver that stops early."
     )
+
+
+# Random costs
+
+
+def _began_with(evidence: Evidence) -> Iterator[str]:
+    """Yield the random state with which each evaluation of a random cost began."""
+    cost = evidence.cost
+    if cost.is_random and cost.states:
+        yield (
+            f"`{cost.name}` is random: each call of it began with the random state "
+            f"{BEGAN_WITH[cost.states.origin]}."
+        )
+
+
+def _other_random_numbers(evidence: Evidence) -> Iterator[str]:
+    """Yield that a gradient which was computed before may belong to other random numbers."""
+    cost = evidence.cost
+    remedy = REMEDIES.get(cost.states.origin) if cost.is_random and cost.states else None
+    if remedy:
+        yield (
+            f"`{cost.name}` is random, and the gradient must have been computed with the same "
+            f"random numbers, such as the same dropout mask: {remedy}."
+        )
 
 
 # Reasons for an inconclusive verdict

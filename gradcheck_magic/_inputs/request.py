@@ -48,6 +48,8 @@ class Request:
     previous: GradientCheck | None
     started: float
     trace: bool = False
+    # The random states that may be put back before each evaluation, if any are.
+    starts: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         budget, points = self.budget, self.points
@@ -77,6 +79,11 @@ class Request:
                 f"`progress` is {describe_type(self.progress)}: expected a function of "
                 "(evaluations so far, evaluations expected, seconds so far)."
             )
+
+    @property
+    def states(self) -> Any:
+        """The random states that are put back before a gradient function is called, if any are."""
+        return next(iter(self.starts), None)
 
     @property
     def seconds_left(self) -> float | None:

@@ -21,6 +21,7 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import pair_at
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
+from gradcheck_magic._cost.random_states import starts
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
@@ -88,6 +89,7 @@ def step_curve(
     epsilon: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    reseed: bool = False,
 ) -> StepCurve:
     """Compare one entry of a gradient with central differences for steps of every size.
 
@@ -123,6 +125,8 @@ def step_curve(
     progress : callable, optional
         A function that is called now and then with (evaluations so far, evaluations expected,
         seconds so far).
+    reseed : bool
+        As in `check_gradients`.
 
     Returns
     -------
@@ -164,13 +168,15 @@ def step_curve(
     # The user need not hear about underflow in our own arithmetic.
     with (
         one_at_a_time(cost_function),
-        restored(params, cost_function, *filter(is_function, [grads])),
+        restored(params, cost_function, *filter(is_function, [grads])) as kept,
         np.errstate(under="ignore"),
     ):
         parameters = collect(params, names=names)
         name, index = _place(parameters, name, index)
         only = _names_to_pair(parameters, name, check)
-        pairing = pair_at(params, grads, only=only, names=names)
+        begin = starts(reseed, kept.states, grads)
+        states = begin[0] if begin else None
+        pairing = pair_at(params, grads, only=only, names=names, states=states)
         cost = Cost(
             cost_function,
             pairing.parameters,
@@ -180,6 +186,8 @@ def step_curve(
             seed=seed,
             progress=progress,
             expected=SET_UP_EVALUATIONS + 2 * STEPS_OF_CURVE,
+            starts=begin,
+            pairing=pairing,
         )
         with cost:
             step = _used_step(epsilon, check, cost)

@@ -190,12 +190,16 @@ class CellSyntaxError(GradientCheckError):
 
 
 def run_body(
-    shell: InteractiveShell, body: str, recorder: AbstractContextManager[object] = NOTHING
+    shell: InteractiveShell,
+    body: str,
+    recorder: AbstractContextManager[object] = NOTHING,
+    after_each: Callable[[], object] | None = None,
 ) -> str:
     """Run the body of a cell magic as the shell runs a cell, with the same output and errors.
 
-    The recorder is open while it runs. Return the name of the file that Python takes it for.
-    `shell.run_cell` is no alternative: it shows an error of the body, and then goes on.
+    The recorder is open while it runs, and `after_each` is called after each statement. Return the
+    name of the file that Python takes it for. `shell.run_cell` is no alternative: it shows an error
+    of the body, and then goes on.
     """
     # An empty first line, in place of the magic, keeps the line numbers of the cell.
     source = "\n" + shell.transform_cell(body)
@@ -227,6 +231,8 @@ def run_body(
     with recorder:
         for code in codes:
             exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 (the user's own cell)
+            if after_each is not None:
+                after_each()
     return name
 
 

@@ -30,6 +30,7 @@ from gradcheck_magic._backward.find import Recording
 from gradcheck_magic._backward.record import Recorder
 from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.random_states import RandomStates, StatesOfCell
 from gradcheck_magic._inputs.pairing import has_gradients
 from gradcheck_magic._inputs.parameters import collect, mentioned_first, readable_key
 from gradcheck_magic._inputs.request import Progress
@@ -156,6 +157,8 @@ class GradcheckMagics(Magics):
         self._is_retired = False
         # What has happened in the cell that is running: its gradient may be that of θ before.
         self._seen: Seen | None = None
+        # The random states before each of its statements, if random states are to be put back.
+        self._states: list[RandomStates] = []
         # The last check of each gradient, in memory only. The next check says what has changed
         # since, and recognises a gradient that was correct then.
         self._last: dict[tuple[str | None, ...], GradientCheck] = {}
@@ -203,13 +206,18 @@ class GradcheckMagics(Magics):
             release_frames(error)
             raise
         finally:
-            self._seen = None
+            self._seen, self._states = None, []
 
     def _run(self, cell: str, options: argparse.Namespace) -> Seen:
         """Run the body of a cell, and record on the side what it computes."""
         theta = _theta(options, self.shell.user_ns)
         recorder = Recorder() if options.trace else Recorder(share=SHARE)
-        own = run_body(self.shell, cell, recorder)
+        after_each = None
+        if options.reseed:
+            states = StatesOfCell(self.shell.user_ns)
+            self._states, after_each = states.taken, states.take
+            states.take()
+        own = run_body(self.shell, cell, recorder, after_each)
         recording = Recording(recorder.bound, recorder.obstacle)
         return Seen(theta, recording, self._place(own))
 
@@ -228,6 +236,11 @@ class GradcheckMagics(Magics):
                 setattr(options, name, value)
         if options.watch and options.unwatch:
             raise InputError("%gradcheck: --watch and --unwatch were given together: use only one.")
+        if options.watch and options.reseed:
+            raise InputError(
+                "%gradcheck: --watch and --reseed were given together, but later cells compute the "
+                "gradient with random states that a watch does not know: use only one."
+            )
         if options.strict == "ci":
             options.strict = _is_ci()
         return options
@@ -266,7 +279,7 @@ class GradcheckMagics(Magics):
         """Make a check and show it: once there is a result, no signal keeps it from being shown."""
         with InterruptGuard() as guard:
             card = self._card(options, namespace)
-            check = self._checked_on(card, options, namespace)
+            check = self._checked_on(card, options, namespace, self._states)
             if not options.quiet:
                 card.show(check)
             else:
@@ -281,11 +294,15 @@ class GradcheckMagics(Magics):
                 raise GradientCheckInterrupted(check) from None
 
     def _checked_on(
-        self, card: Card, options: argparse.Namespace, namespace: Namespace
+        self,
+        card: Card,
+        options: argparse.Namespace,
+        namespace: Namespace,
+        states: list[RandomStates],
     ) -> GradientCheck:
         """Make a check with its progress on a card, which also shows how far it got if it stops."""
         try:
-            return self._make_check(options, namespace, card.progress)
+            return self._make_check(options, namespace, card.progress, states)
         except GradientCheckInterrupted as interrupt:
             card.show(interrupt.check)
             raise
@@ -298,6 +315,7 @@ class GradcheckMagics(Magics):
         options: argparse.Namespace,
         namespace: Namespace,
         progress: Progress | None = None,
+        states: list[RandomStates] | None = None,
     ) -> GradientCheck:
         """Make a check, bind the result to its names, and return it."""
         workers, subject = options.workers, subject_of(options)
@@ -311,6 +329,7 @@ class GradcheckMagics(Magics):
                     seen=self._seen or Seen(None, None, self._place(None)), trace=options.trace,
                     progress=progress, mode=options.mode,
                     previous=self._last.get(subject), budget=options.budget, workers=workers,
+                    reseed=states or options.reseed,
                 )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)
@@ -340,11 +359,13 @@ class GradcheckMagics(Magics):
 
     def _live_card(self, options: argparse.Namespace, namespace: Namespace) -> WidgetCard:
         """Return a live card, whose controls can check again and draw step curves."""
+        states = self._states
+        reseed: Any = states or options.reseed
 
         def again(mode: str, epsilon: float | None) -> None:
             require_no_other_cell()
             changed = argparse.Namespace(**{**vars(options), "mode": mode, "epsilon": epsilon})
-            card.show(self._checked_on(card, changed, namespace))
+            card.show(self._checked_on(card, changed, namespace, states))
 
         def curve(
             check: GradientCheck, name: str, index: tuple[int, ...], progress: Progress
@@ -353,8 +374,9 @@ class GradcheckMagics(Magics):
             arguments = _arguments(options, namespace)
             with holding_cells(arguments["cost_function"]):
                 return step_curve(
-                    **arguments, name=name, index=index, check=check, progress=progress
-                )
+                    **arguments, name=name, index=index, check=check, progress=progress,
+                    reseed=reseed,
+                )  # fmt: skip
 
         requests = Requests(again, curve, options.mode, options.epsilon)
         card = WidgetCard(Published, requests)
