@@ -26,6 +26,7 @@ from gradcheck_magic._cost.gradient_function import (
     point_around,
 )
 from gradcheck_magic._cost.interrupt import comes_from_handler
+from gradcheck_magic._cost.printed import PrintedOnce
 from gradcheck_magic._cost.random_states import starts
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
@@ -36,6 +37,7 @@ from gradcheck_magic._diagnosis.conclude import (
     most_telling,
     with_changes,
     with_lost,
+    with_notes,
 )
 from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.evidence import Evidence
@@ -127,14 +129,16 @@ def gradient_checking(
     >>> gradient_checking(np.array([3.0, 4.0]), np.array([6.0, 8.0]), lambda x: x @ x) < 1e-7
     True
     """
-    with one_at_a_time(cost_function), restored(params, cost_function):
+    printed = PrintedOnce()
+    with one_at_a_time(cost_function), restored(params, cost_function), printed:
         pairing = pair(params, grads)
         call = "flat" if isinstance(params, (dict, list, tuple)) else "structured"
         epsilon = valid_step(epsilon)
         name = cost_name(cost_function, None)
         with Cost(cost_function, pairing.parameters, name=name, call=call) as cost:
             found = [textbook_differences(cost, each, epsilon) for each in pairing.checked]
-        return relative_difference(np.concatenate(found), pairing.analytic)
+    printed.tell()
+    return relative_difference(np.concatenate(found), pairing.analytic)
 
 
 @frames_released
@@ -315,12 +319,13 @@ def check_after_cell(
     `reseed` may then be the list of the random states before each statement of the cell.
     """
     started = time.perf_counter()
-    check, previous = None, options["previous"]
+    check, previous, printed = None, options["previous"], PrintedOnce()
     try:
         # The user need not hear about underflow in our own arithmetic.
         with (
             one_at_a_time(cost_function),
             restored(params, cost_function, *filter(is_function, [grads])) as kept,
+            printed,
             np.errstate(under="ignore"),
         ):
             begin = starts(reseed, kept.states, grads)
@@ -329,8 +334,9 @@ def check_after_cell(
             if request.points > 1:
                 check = _check_around(params, names, request, check)
             check = with_lost(*kept.lost(), check)
+        check = with_notes(check, printed.notes)
     except GradientCheckInterrupted as interrupt:
-        interrupt.check = with_changes(previous, interrupt.check)
+        interrupt.check = with_changes(previous, with_notes(interrupt.check, printed.notes))
         raise
     except KeyboardInterrupt:
         if check is None:

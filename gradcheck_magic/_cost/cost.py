@@ -33,6 +33,7 @@ from gradcheck_magic._cost.convention import (
 )
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, OutOfTime, Pair, Take
 from gradcheck_magic._cost.precision import in_double, is_constant, itemsize_around, own_precision
+from gradcheck_magic._cost.printed import followed
 from gradcheck_magic._cost.random_states import RandomStates
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._cost.threads import show_progress
@@ -226,10 +227,13 @@ class Cost:
     def __enter__(self) -> Self:
         show_progress(self._evaluator)
         with ExitStack() as stack:
-            stack.enter_context(self._evaluator.guard).release()
+            guard, function = self._evaluator.guard, self._evaluator.function
+            stack.enter_context(guard)
+            stack.enter_context(followed(function, self.name, guard))
+            guard.release()
             # Copying a large θ takes a while, too, and so does finding a direction.
             self._evaluator.require_time()
-            function, theta = self._evaluator.function, self._parameters.theta()
+            theta = self._parameters.theta()
             self._evaluator.require_time()
             around = Surroundings(
                 self._evaluator, self._parameters, theta, self._random, self._tell

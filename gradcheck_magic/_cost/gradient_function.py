@@ -17,6 +17,7 @@ from gradcheck_magic._cost.convention import (
     possible_bindings,
 )
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.printed import followed
 from gradcheck_magic._cost.random_states import RandomStates
 from gradcheck_magic._cost.threads import thread_at_work
 from gradcheck_magic._inputs.fingerprint import same_bits
@@ -26,6 +27,7 @@ from gradcheck_magic._inputs.parameters import (
     Parameter,
     Parameters,
     collect,
+    cost_name,
     is_function,
     variable_names,
 )
@@ -67,7 +69,7 @@ def pair_at(
     errors: list[Exception] = []
     # The function may change them although it gets copies.
     own = [(parameter, parameter.array.copy()) for parameter in parameters.arrays]
-    with InterruptGuard() as guard:
+    with InterruptGuard() as guard, followed(grads, name, guard):
         guard.release()
         for binding in possible_bindings(grads, parameters, parameters.theta(), "auto", name):
             arguments = binding.arguments()
@@ -125,7 +127,8 @@ def go_forward(
     """
     parameters = collect(params)
     theta = parameters.theta()
-    with InterruptGuard() as guard:
+    name = cost_name(cost_function, None)
+    with InterruptGuard() as guard, followed(cost_function, name, guard):
         guard.release()
         binding = possible_bindings(cost_function, parameters, theta, call, "cost_function")[0]
         arguments = binding.arguments()

@@ -73,6 +73,8 @@ class InterruptGuard:
         one raises, the guard is closed: the code that runs next may be ours.
     has_raised : bool
         True if the handler of a signal has raised something during the last `call`.
+    n_calls : int
+        The number of calls so far.
     pending : list of int
         The signals that are being held back.
     """
@@ -81,6 +83,7 @@ class InterruptGuard:
         self.open = False
         self.pending: list[int] = []
         self.has_raised = False
+        self.n_calls = 0
         # The handlers that were in place before this guard, and those before all guards.
         self._previous: dict[int, Handler] = {}
         self._users: dict[int, Handler] = {}
@@ -170,6 +173,7 @@ class InterruptGuard:
         try:
             try:
                 self.has_raised = False
+                self.n_calls += 1
                 self.open = True
                 return function(*args, **kwargs)
             finally:

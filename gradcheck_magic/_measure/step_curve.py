@@ -21,6 +21,7 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import pair_at
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
+from gradcheck_magic._cost.printed import PrintedOnce
 from gradcheck_magic._cost.random_states import starts
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
@@ -164,11 +165,12 @@ def step_curve(
     >>> bool(np.allclose(curve.truncation, curve.steps**2))
     True
     """
-    started = time.perf_counter()
+    started, printed = time.perf_counter(), PrintedOnce()
     # The user need not hear about underflow in our own arithmetic.
     with (
         one_at_a_time(cost_function),
         restored(params, cost_function, *filter(is_function, [grads])) as kept,
+        printed,
         np.errstate(under="ignore"),
     ):
         parameters = collect(params, names=names)
@@ -196,7 +198,9 @@ def step_curve(
             k = int(np.ravel_multi_index(index, analytic.parameter.shape)) if index else 0
             moved = SteppedEntries(cost, analytic.parameter, [k])
             taken = _with_all_steps(moved, step, label(name, index))
-        return _conclude(analytic, moved, taken, pairing, check=check, step=step, started=started)
+        curve = _conclude(analytic, moved, taken, pairing, check=check, step=step, started=started)
+    printed.tell()
+    return curve
 
 
 def _place(parameters: Parameters, name: str, index: Any) -> tuple[str, tuple[int, ...]]:

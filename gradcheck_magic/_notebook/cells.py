@@ -9,11 +9,11 @@ import itertools
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import CodeType, TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.error import InputRejected
@@ -21,6 +21,7 @@ from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 from gradcheck_magic._cost.frames import connected
 from gradcheck_magic._cost.ownership import PACKAGE
+from gradcheck_magic._cost.printed import hides_display
 from gradcheck_magic._cost.threads import one_at_a_time, other_threads, wait_for_check
 from gradcheck_magic._notebook.plain_cards import say
 from gradcheck_magic.errors import GradientCheckError, InputError
@@ -31,6 +32,7 @@ __all__ = [
     "CellSyntaxError",
     "WaitingCells",
     "called_in_notebook",
+    "displayed_once",
     "holding_cells",
     "require_no_other_cell",
     "run_body",
@@ -160,6 +162,25 @@ def holding_cells(cost_function: object) -> contextlib.ExitStack:
         # A cell that begins from now on waits.
         require_no_other_cell()
         return stack.pop_all()
+
+
+@contextlib.contextmanager
+def displayed_once(shell: InteractiveShell) -> Iterator[None]:
+    """Let a kernel show what the user's functions display only if it would show what they print."""
+
+    def passed_on(message: object) -> object:
+        return None if hides_display() else message
+
+    publisher: Any = shell.display_pub
+    # A terminal prints what is displayed.
+    is_kernels = hasattr(publisher, "register_hook")
+    if is_kernels:
+        publisher.register_hook(passed_on)
+    try:
+        yield
+    finally:
+        if is_kernels:
+            publisher.unregister_hook(passed_on)
 
 
 def require_no_other_cell() -> None:

@@ -39,6 +39,7 @@ from gradcheck_magic._notebook.cells import (
     CellEvents,
     WaitingCells,
     called_in_notebook,
+    displayed_once,
     holding_cells,
     require_no_other_cell,
     run_body,
@@ -323,7 +324,7 @@ class GradcheckMagics(Magics):
             workers = _evaluated("workers", workers, namespace)
         arguments = _arguments(options, namespace)
         try:
-            with holding_cells(arguments["cost_function"]):
+            with holding_cells(arguments["cost_function"]), displayed_once(self.shell):
                 check = check_after_cell(
                     **arguments, epsilon=options.epsilon, only=options.only, points=options.points,
                     seen=self._seen or Seen(None, None, self._place(None)), trace=options.trace,
@@ -372,7 +373,7 @@ class GradcheckMagics(Magics):
         ) -> StepCurve:
             require_no_other_cell()
             arguments = _arguments(options, namespace)
-            with holding_cells(arguments["cost_function"]):
+            with holding_cells(arguments["cost_function"]), displayed_once(self.shell):
                 return step_curve(
                     **arguments, name=name, index=index, check=check, progress=progress,
                     reseed=reseed,

@@ -1,0 +1,241 @@
+"""What the user's functions print: a check shows it once, and counts the lines from then on.
+
+A cost that prints would do so hundreds of times. The streams are replaced for the whole check, so
+that an evaluation takes no longer. What is written while no function of the user's runs, such as
+the progress, is shown, and so is everything that other threads print.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, Self
+
+from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._wording import counted
+from gradcheck_magic.errors import GradientCheckError
+
+__all__ = ["PrintedOnce", "as_outside", "followed", "hides_display", "hushed_thread"]
+
+STREAMS = ("stdout", "stderr")
+# At most this many pieces of the latest call are kept, to be shown if it raises.
+MOST_PIECES = 1000
+# The modules that print for the user to see, and to answer, whoever calls them. Python's filters
+# see to it that a warning is not repeated.
+ALWAYS_SHOWN = {
+    "bdb", "cmd", "code", "pdb", "warnings", "_py_warnings", "IPython.core.debugger",
+    "IPython.terminal.debugger",
+}  # fmt: skip
+# The checks that run now, each inside the one before it.
+_open: list[PrintedOnce] = []
+
+
+class Followed:
+    """A function of the user's, and how much of what it prints was not shown.
+
+    Attributes
+    ----------
+    guards : list of InterruptGuard
+        Those that are open while it runs.
+    shown : int
+        The number of the call that is shown, which is the first one that prints; 0 before that.
+    hidden : int
+        The number of lines that were not shown.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.guards: list[InterruptGuard] = []
+        self.shown = self.hidden = self._n_before = 0
+
+    @property
+    def is_running(self) -> bool:
+        """True during a call."""
+        return any(guard.open for guard in self.guards)
+
+    @property
+    def n_calls(self) -> int:
+        """The number of calls so far."""
+        return self._n_before + sum(guard.n_calls for guard in self.guards)
+
+    def end(self, guard: InterruptGuard) -> None:
+        """Do not follow calls for which this guard is open any longer."""
+        self._n_before += guard.n_calls
+        self.guards.remove(guard)
+
+
+class PrintedOnce:
+    """A context in which each function that is followed prints once.
+
+    If it ends with an exception of the user's, all that the last call has printed is shown.
+    """
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+        self._functions: dict[int, Followed] = {}
+        # The function that runs in each thread of a pool.
+        self.threads: dict[int, Followed] = {}
+        # What the latest call has printed that was not shown.
+        self._latest: tuple[Followed, int] | None = None
+        self._pieces: deque[tuple[Any, str]] = deque(maxlen=MOST_PIECES)
+        self._streams: dict[str, _Stream] = {}
+
+    def __enter__(self) -> Self:
+        _open.append(self)
+        self._replace()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        _open.remove(self)
+        self._put_back()
+        if kind is not None and not issubclass(kind, GradientCheckError):
+            self._show_latest()
+
+    def _replace(self) -> None:
+        for name in STREAMS:
+            stream = getattr(sys, name)
+            if stream is not None:
+                self._streams[name] = _Stream(stream, self)
+                setattr(sys, name, self._streams[name])
+
+    def _put_back(self) -> None:
+        for name, stream in self._streams.items():
+            # If somebody has kept it, it only passes on what is written.
+            stream.prints = None
+            if getattr(sys, name) is stream:
+                setattr(sys, name, stream.stream)
+        self._streams.clear()
+
+    @contextmanager
+    def put_back(self) -> Iterator[None]:
+        """Have the streams in their places for a while."""
+        self._put_back()
+        try:
+            yield
+        finally:
+            self._replace()
+
+    def follow(self, function: object, name: str) -> Followed:
+        """Return what is known of a function."""
+        return self._functions.setdefault(id(function), Followed(name))
+
+    def hides(self, stream: Any, text: str, lines: int) -> bool:
+        """Return True if something that is written now is not to be shown, and count it."""
+        thread = threading.get_ident()
+        running = [each for each in self._functions.values() if each.is_running]
+        function = running[0] if running and thread == self._thread else self.threads.get(thread)
+        if function is None:
+            return False
+        if thread == self._thread:
+            call = function.n_calls
+            function.shown = function.shown or call
+            if function.shown == call:
+                return False
+            if self._latest != (function, call):
+                self._latest = function, call
+                self._pieces.clear()
+            if _is_for_user():
+                self._show_latest()
+                return False
+            self._pieces.append((stream, text))
+        function.hidden += lines
+        return True
+
+    def _show_latest(self) -> None:
+        """Show what the latest call has printed, if no other call has followed."""
+        if self._latest is not None and self._latest[1] == self._latest[0].n_calls:
+            for stream, text in self._pieces:
+                # It may be closed by now.
+                with suppress(Exception):
+                    stream.write(text)
+        self._pieces.clear()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each function of which something was not shown."""
+        return tuple(
+            f"{counted(each.hidden, 'more line')} printed by `{each.name}` "
+            f"{'was' if each.hidden == 1 else 'were'} not shown."
+            for each in self._functions.values()
+            if each.hidden
+        )
+
+    def tell(self) -> None:
+        """Print these sentences."""
+        for note in self.notes:
+            print(note)  # noqa: T201 (one line for the user)
+
+
+class _Stream:
+    """A stream in place of another, which gets everything that is to be shown."""
+
+    def __init__(self, stream: Any, prints: PrintedOnce) -> None:
+        self.stream = stream
+        self.prints: PrintedOnce | None = prints
+
+    def write(self, text: str) -> Any:
+        if self.prints is not None and isinstance(text, str):
+            # A progress bar begins its line anew.
+            lines = text.replace("\r\n", "\n").replace("\r", "\n").count("\n")
+            if self.prints.hides(self.stream, text, lines):
+                return len(text)
+        return self.stream.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def followed(function: object, name: str, guard: InterruptGuard) -> Iterator[None]:
+    """Let the check that runs now follow a function, in calls for which a guard is open."""
+    each = _open[-1].follow(function, name) if _open else Followed(name)
+    each.guards.append(guard)
+    try:
+        yield
+    finally:
+        each.end(guard)
+
+
+@contextmanager
+def hushed_thread(function: object, name: str) -> Iterator[None]:
+    """Hide what a function prints in this thread of a pool, if the check runs in this process."""
+    threads = _open[-1].threads if _open else {}
+    if _open:
+        threads[threading.get_ident()] = _open[-1].follow(function, name)
+    try:
+        yield
+    finally:
+        threads.pop(threading.get_ident(), None)
+
+
+def hides_display() -> bool:
+    """Return True if an output that is displayed now is not to be shown."""
+    return bool(_open) and _open[-1].hides(None, "", 1)
+
+
+@contextmanager
+def as_outside() -> Iterator[None]:
+    """Have the streams as they are outside of all checks."""
+    if not _open:
+        yield
+        return
+    with _open[-1].put_back():
+        yield
+
+
+def _is_for_user() -> bool:
+    """Return True if a debugger writes, or a warning is shown."""
+    frame: FrameType | None = sys._getframe(3)  # noqa: SLF001 (documented, and fast)
+    while frame is not None and frame.f_code is not InterruptGuard.call.__code__:
+        if frame.f_globals.get("__name__") in ALWAYS_SHOWN:
+            return True
+        frame = frame.f_back
+    return False
