@@ -34,7 +34,7 @@ from gradcheck_magic._cost.convention import (
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, OutOfTime, Pair, Take
 from gradcheck_magic._cost.precision import in_double, is_constant, itemsize_around, own_precision
 from gradcheck_magic._cost.printed import followed
-from gradcheck_magic._cost.random_states import RandomStates
+from gradcheck_magic._cost.random_states import Origin, RandomStates
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._cost.threads import show_progress
 from gradcheck_magic._cost.workers import Workers, pool_of
@@ -115,8 +115,8 @@ class Cost:
         The size in bytes of the least precise among the parameters and J: 8 in double precision.
     passed_over : sequence of (Convention, Exception)
         More likely ways of calling the function that failed.
-    is_random : bool
-        True if the function is repeatable only because random states are put back.
+    began : Origin or None
+        The origin of the random state with which each call began, if the function is random.
     notes : list of str
         The assumptions that were made, each a sentence for the card.
 
@@ -158,7 +158,8 @@ class Cost:
             raise InputError(f"`call` is {quoted(call)}: expected auto, {', '.join(Convention)}.")
         self.name = name
         self.value = self.noise = self.scale = np.nan
-        self.constant = self.is_single = self.is_random = False
+        self.constant = self.is_single = False
+        self.began: Origin | None = None
         self.convention: Convention | None = None
         self.itemsize = parameters.itemsize
         self.passed_over: Sequence[tuple[Convention, Exception]] = ()
@@ -210,11 +211,6 @@ class Cost:
         return self._evaluator.n_evaluations
 
     @property
-    def states(self) -> RandomStates | None:
-        """The random states that are put back before each call, if there are any."""
-        return self._evaluator.states
-
-    @property
     def repeatable(self) -> float:
         """The most that two values of J at the same parameters may differ."""
         return tolerance(self.itemsize) * self.scale
@@ -253,7 +249,8 @@ class Cost:
             if len(self._starts) > 1 and self._pairing is not None:
                 found = self._started_where_gradient_is(self._pairing, around, found)
             self._explore(around, found)
-            self.is_random = bool(self.states) and self._differs_without_states()
+            if (states := self._evaluator.states) and self._differs_without_states():
+                self.began = states.origin
             if self._pool is not None:
                 evaluator, binding = self._evaluator, found.binding
                 self._workers = Workers(self._pool, evaluator, binding, self.itemsize)
@@ -308,7 +305,7 @@ class Cost:
 
     def _differs_without_states(self) -> bool:
         """Return True if J(θ) is another value where random states are not put back."""
-        states, self._evaluator.states = self.states, None
+        states, self._evaluator.states = self._evaluator.states, None
         try:
             return self._difference(self._again()) is not None
         finally:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from types import FrameType
 from typing import Any, Self
 
@@ -86,38 +86,31 @@ class PrintedOnce:
 
     def __enter__(self) -> Self:
         _open.append(self)
-        self._replace()
+        self.replace()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         _open.remove(self)
-        self._put_back()
+        self.put_back()
         if kind is not None and not issubclass(kind, GradientCheckError):
             self._show_latest()
 
-    def _replace(self) -> None:
+    def replace(self) -> None:
+        """Replace the streams."""
         for name in STREAMS:
             stream = getattr(sys, name)
             if stream is not None:
                 self._streams[name] = _Stream(stream, self)
                 setattr(sys, name, self._streams[name])
 
-    def _put_back(self) -> None:
+    def put_back(self) -> None:
+        """Put the streams back in their places."""
         for name, stream in self._streams.items():
             # If somebody has kept it, it only passes on what is written.
             stream.prints = None
             if getattr(sys, name) is stream:
                 setattr(sys, name, stream.stream)
         self._streams.clear()
-
-    @contextmanager
-    def put_back(self) -> Iterator[None]:
-        """Have the streams in their places for a while."""
-        self._put_back()
-        try:
-            yield
-        finally:
-            self._replace()
 
     def follow(self, function: object, name: str) -> Followed:
         """Return what is known of a function."""
@@ -193,42 +186,44 @@ class _Stream:
         return getattr(self.stream, name)
 
 
-@contextmanager
-def followed(function: object, name: str, guard: InterruptGuard) -> Iterator[None]:
-    """Let the check that runs now follow a function, in calls for which a guard is open."""
-    each = _open[-1].follow(function, name) if _open else Followed(name)
-    each.guards.append(guard)
-    try:
-        yield
-    finally:
-        each.end(guard)
+# As a context, a generator would set an attribute of the user's exceptions, which these may refuse.
 
 
-@contextmanager
-def hushed_thread(function: object, name: str) -> Iterator[None]:
-    """Hide what a function prints in this thread of a pool, if the check runs in this process."""
-    threads = _open[-1].threads if _open else {}
+def followed(function: object, name: str, guard: InterruptGuard) -> ExitStack:
+    """Return a context in which a function is followed, in calls for which a guard is open."""
+    stack = ExitStack()
     if _open:
-        threads[threading.get_ident()] = _open[-1].follow(function, name)
-    try:
-        yield
-    finally:
-        threads.pop(threading.get_ident(), None)
+        each = _open[-1].follow(function, name)
+        each.guards.append(guard)
+        stack.callback(each.end, guard)
+    return stack
+
+
+def hushed_thread(function: object, name: str) -> ExitStack:
+    """Return a context that hides what a function prints in this thread of a pool.
+
+    In the processes of a pool, no check runs, and nothing is hidden.
+    """
+    stack = ExitStack()
+    if _open:
+        thread, threads = threading.get_ident(), _open[-1].threads
+        threads[thread] = _open[-1].follow(function, name)
+        stack.callback(threads.pop, thread, None)
+    return stack
+
+
+def as_outside() -> ExitStack:
+    """Return a context in which the streams are as they are outside of all checks."""
+    stack = ExitStack()
+    for each in reversed(_open):
+        each.put_back()
+        stack.callback(each.replace)
+    return stack
 
 
 def hides_display() -> bool:
     """Return True if an output that is displayed now is not to be shown."""
     return bool(_open) and _open[-1].hides(None, "", 1)
-
-
-@contextmanager
-def as_outside() -> Iterator[None]:
-    """Have the streams as they are outside of all checks."""
-    if not _open:
-        yield
-        return
-    with _open[-1].put_back():
-        yield
 
 
 def _is_for_user() -> bool:

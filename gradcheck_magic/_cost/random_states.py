@@ -55,8 +55,6 @@ class RandomStates:
 
     Attributes
     ----------
-    generators : list
-        The user's own generators.
     states : dict
         For each generator, the function that sets its state, and the state.
     origin : Origin
@@ -64,12 +62,11 @@ class RandomStates:
     """
 
     def __init__(self, generators: Iterable[Any] = ()) -> None:
-        self.generators = [*generators]
         self.states: dict[object, tuple[Callable[[Any], object], Any]] = {}
         self.origin = Origin.CHECK
         for key, (get, put) in _shared().items():
             self.states[key] = put, get()
-        for each in self.generators:
+        for each in generators:
             # What an object of the user's answers with is not ours to trust.
             with suppress(Exception):
                 get, put = _own(each)
@@ -90,10 +87,6 @@ class RandomStates:
         return self.states.keys() == others.states.keys() and all(
             _is_same(state, others.states[key][1]) for key, (_, state) in self.states.items()
         )
-
-    def have_changed(self) -> bool:
-        """Return True if the generators are in other states now."""
-        return not self.are_same(RandomStates(self.generators))
 
     def before(self, earlier: RandomStates) -> Self:
         """Return the states of the same generators in a cell, as far as they are known earlier."""

@@ -30,7 +30,7 @@ ZERO = 1e-2
 BEGAN_WITH = {
     Origin.CHECK: "from the start of the check",
     Origin.CELL: "from before the cell",
-    Origin.STATEMENT: "that fits the gradient best, of those that the cell had",
+    Origin.STATEMENT: "from before a later statement of the cell",
     Origin.FUNCTION: "with which the gradient function began",
 }
 IN_CELL = (
@@ -93,21 +93,20 @@ def _slightly_off(evidence: Evidence) -> str:
 def _began_with(evidence: Evidence) -> Iterator[str]:
     """Yield the random state with which each evaluation of a random cost began."""
     cost = evidence.cost
-    if cost.is_random and cost.states:
+    if cost.began:
         yield (
             f"`{cost.name}` is random: each call of it began with the random state "
-            f"{BEGAN_WITH[cost.states.origin]}."
+            f"{BEGAN_WITH[cost.began]}."
         )
 
 
 def _other_random_numbers(evidence: Evidence) -> Iterator[str]:
     """Yield that a gradient which was computed before may belong to other random numbers."""
     cost = evidence.cost
-    remedy = REMEDIES.get(cost.states.origin) if cost.is_random and cost.states else None
-    if remedy:
+    if cost.began in REMEDIES:
         yield (
             f"`{cost.name}` is random, and the gradient must have been computed with the same "
-            f"random numbers, such as the same dropout mask: {remedy}."
+            f"random numbers, such as the same dropout mask: {REMEDIES[cost.began]}."
         )
 
 

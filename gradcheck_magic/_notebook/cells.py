@@ -9,7 +9,7 @@ import itertools
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import CodeType, TracebackType
@@ -164,23 +164,19 @@ def holding_cells(cost_function: object) -> contextlib.ExitStack:
         return stack.pop_all()
 
 
-@contextlib.contextmanager
-def displayed_once(shell: InteractiveShell) -> Iterator[None]:
-    """Let a kernel show what the user's functions display only if it would show what they print."""
+def displayed_once(shell: InteractiveShell) -> contextlib.ExitStack:
+    """Return a context in which a kernel shows what a function displays only in its first call."""
 
     def passed_on(message: object) -> object:
         return None if hides_display() else message
 
+    stack = contextlib.ExitStack()
     publisher: Any = shell.display_pub
     # A terminal prints what is displayed.
-    is_kernels = hasattr(publisher, "register_hook")
-    if is_kernels:
+    if hasattr(publisher, "register_hook"):
         publisher.register_hook(passed_on)
-    try:
-        yield
-    finally:
-        if is_kernels:
-            publisher.unregister_hook(passed_on)
+        stack.callback(publisher.unregister_hook, passed_on)
+    return stack
 
 
 def require_no_other_cell() -> None:

@@ -330,7 +330,7 @@ class GradcheckMagics(Magics):
                     seen=self._seen or Seen(None, None, self._place(None)), trace=options.trace,
                     progress=progress, mode=options.mode,
                     previous=self._last.get(subject), budget=options.budget, workers=workers,
-                    reseed=states or options.reseed,
+                    reseed=states or bool(options.reseed),
                 )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)
@@ -361,7 +361,7 @@ class GradcheckMagics(Magics):
     def _live_card(self, options: argparse.Namespace, namespace: Namespace) -> WidgetCard:
         """Return a live card, whose controls can check again and draw step curves."""
         states = self._states
-        reseed: Any = states or options.reseed
+        reseed: Any = states or bool(options.reseed)
 
         def again(mode: str, epsilon: float | None) -> None:
             require_no_other_cell()
