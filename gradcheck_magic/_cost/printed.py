@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from types import FrameType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._wording import counted
@@ -24,12 +24,10 @@ __all__ = ["PrintedOnce", "as_outside", "followed", "hides_display", "hushed_thr
 STREAMS = ("stdout", "stderr")
 # At most this many pieces of the latest call are kept, to be shown if it raises.
 MOST_PIECES = 1000
-# The modules that print for the user to see, and to answer, whoever calls them. Python's filters
-# see to it that a warning is not repeated.
-ALWAYS_SHOWN = {
-    "bdb", "cmd", "code", "pdb", "warnings", "_py_warnings", "IPython.core.debugger",
-    "IPython.terminal.debugger",
-}  # fmt: skip
+# The modules that print what is to be answered at once, and those that print what Python's filters
+# do not let through twice.
+DEBUGGERS = {"bdb", "cmd", "code", "pdb", "IPython.core.debugger", "IPython.terminal.debugger"}
+WARNINGS = {"warnings", "_py_warnings"}
 # The checks that run now, each inside the one before it.
 _open: list[PrintedOnce] = []
 
@@ -43,6 +41,8 @@ class Followed:
         Those that are open while it runs.
     shown : int
         The number of the call that is shown, which is the first one that prints; 0 before that.
+    failed : int
+        The number of the last call that has raised an exception; 0 if none has.
     hidden : int
         The number of lines that were not shown.
     """
@@ -50,7 +50,7 @@ class Followed:
     def __init__(self, name: str) -> None:
         self.name = name
         self.guards: list[InterruptGuard] = []
-        self.shown = self.hidden = self._n_before = 0
+        self.shown = self.failed = self.hidden = self._n_before = 0
 
     @property
     def is_running(self) -> bool:
@@ -64,14 +64,33 @@ class Followed:
 
     def end(self, guard: InterruptGuard) -> None:
         """Do not follow calls for which this guard is open any longer."""
+        if guard.failed:
+            self.failed = self._n_before + guard.failed
         self._n_before += guard.n_calls
         self.guards.remove(guard)
+
+
+class Hidden(NamedTuple):
+    """What a call has printed that was not shown, piece by piece, each with its stream."""
+
+    function: Followed
+    call: int
+    pieces: deque[tuple[Any, str]]
+
+    def show(self) -> None:
+        """Show it now."""
+        for stream, text in self.pieces:
+            # It may be closed by now.
+            with suppress(Exception):
+                stream.write(text)
+        self.pieces.clear()
 
 
 class PrintedOnce:
     """A context in which each function that is followed prints once.
 
-    If it ends with an exception of the user's, all that the last call has printed is shown.
+    If it ends with an exception of the user's, all that the call has printed which raised it is
+    shown.
     """
 
     def __init__(self) -> None:
@@ -79,9 +98,8 @@ class PrintedOnce:
         self._functions: dict[int, Followed] = {}
         # The function that runs in each thread of a pool.
         self.threads: dict[int, Followed] = {}
-        # What the latest call has printed that was not shown.
-        self._latest: tuple[Followed, int] | None = None
-        self._pieces: deque[tuple[Any, str]] = deque(maxlen=MOST_PIECES)
+        # What the latest calls have printed that was not shown: after an error, there is one more.
+        self._latest: deque[Hidden] = deque(maxlen=2)
         self._streams: dict[str, _Stream] = {}
 
     def __enter__(self) -> Self:
@@ -92,8 +110,12 @@ class PrintedOnce:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         _open.remove(self)
         self.put_back()
-        if kind is not None and not issubclass(kind, GradientCheckError):
-            self._show_latest()
+        if kind is None or issubclass(kind, GradientCheckError):
+            return
+        for each in self._latest:
+            last = each.function.failed if issubclass(kind, Exception) else each.function.n_calls
+            if each.call == last:
+                each.show()
 
     def replace(self) -> None:
         """Replace the streams."""
@@ -128,24 +150,16 @@ class PrintedOnce:
             function.shown = function.shown or call
             if function.shown == call:
                 return False
-            if self._latest != (function, call):
-                self._latest = function, call
-                self._pieces.clear()
-            if _is_for_user():
-                self._show_latest()
+            if not self._latest or self._latest[-1][:2] != (function, call):
+                self._latest.append(Hidden(function, call, deque(maxlen=MOST_PIECES)))
+            if writing := _modules_writing():
+                if writing & DEBUGGERS:
+                    # What was printed before, in this call, may explain it.
+                    self._latest[-1].show()
                 return False
-            self._pieces.append((stream, text))
+            self._latest[-1].pieces.append((stream, text))
         function.hidden += lines
         return True
-
-    def _show_latest(self) -> None:
-        """Show what the latest call has printed, if no other call has followed."""
-        if self._latest is not None and self._latest[1] == self._latest[0].n_calls:
-            for stream, text in self._pieces:
-                # It may be closed by now.
-                with suppress(Exception):
-                    stream.write(text)
-        self._pieces.clear()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -226,11 +240,11 @@ def hides_display() -> bool:
     return bool(_open) and _open[-1].hides(None, "", 1)
 
 
-def _is_for_user() -> bool:
-    """Return True if a debugger writes, or a warning is shown."""
+def _modules_writing() -> set[object]:
+    """Return which of the modules that are always shown are writing now."""
+    names = set[object]()
     frame: FrameType | None = sys._getframe(3)  # noqa: SLF001 (documented, and fast)
     while frame is not None and frame.f_code is not InterruptGuard.call.__code__:
-        if frame.f_globals.get("__name__") in ALWAYS_SHOWN:
-            return True
+        names.add(frame.f_globals.get("__name__"))
         frame = frame.f_back
-    return False
+    return names & (DEBUGGERS | WARNINGS)
