@@ -136,6 +136,7 @@ def gradient_checking(
         epsilon = valid_step(epsilon)
         name = cost_name(cost_function, None)
         with Cost(cost_function, pairing.parameters, name=name, call=call) as cost:
+            cost.require_no_noise()
             found = [textbook_differences(cost, each, epsilon) for each in pairing.checked]
     printed.tell()
     return relative_difference(np.concatenate(found), pairing.analytic)
@@ -181,7 +182,8 @@ def check_gradients(
         left the gradients in ``.grad``.
     cost_function : callable
         A function that returns the cost or ``(cost, cache)``; or, with `upstream`, an array. It
-        must return the same cost for the same parameters; see `reseed` if it is random.
+        must return the same cost for the same parameters; see `reseed` if it is random. Noise of
+        up to 1e-4 of the cost, as threads leave it that add up in any order, is measured instead.
     epsilon : float, optional
         The step ε of the textbook's pass: 1e-7, or 5e-3 if θ or the cost is in single precision
         (0.1 in half). Entries that this step cannot settle are measured again with other steps.

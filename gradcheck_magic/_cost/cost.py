@@ -211,9 +211,14 @@ class Cost:
         return self._evaluator.n_evaluations
 
     @property
+    def is_noisy(self) -> bool:
+        """True if J(θ) varies a little from call to call."""
+        return self._evaluator.jitter > 0
+
+    @property
     def repeatable(self) -> float:
         """The most that two values of J at the same parameters may differ."""
-        return tolerance(self.itemsize) * self.scale
+        return max(tolerance(self.itemsize) * self.scale, self._evaluator.jitter)
 
     @property
     def at_once(self) -> int:
@@ -262,6 +267,11 @@ class Cost:
         """Find out how large and how precise J is, and how long it takes."""
         self.convention, self.value = found.binding.convention, found.value
         self.passed_over, self.notes = found.passed_over, found.notes
+        if self._evaluator.jitter:
+            self.notes.append(
+                f"`{self.name}` is not exactly repeatable: it varies by about {found.gap:.0e} from "
+                "call to call, so larger steps were used."
+            )
         began, n_before = time.perf_counter(), self.n_evaluations
         sizes = abs(found.value), abs(found.nearby)
         self.scale = max(size for size in sizes if math.isfinite(size))
@@ -409,6 +419,11 @@ class Cost:
         if np.any(apart | (np.isfinite(before) != np.isfinite(again))):
             require_unchanged(self.name, self.own.binding)
             raise self._difference(self._again()) or is_random(self._evaluator)
+
+    def require_no_noise(self) -> None:
+        """Raise `InputError` if J(θ) varies from call to call, however little."""
+        if self.is_noisy:
+            raise is_random(self._evaluator)
 
     def require_same_here(self) -> None:
         """Raise `InputError` if J(θ) differs in some more calls."""

@@ -108,6 +108,8 @@ class Evaluator:
         The duration of one evaluation.
     in_thread : bool
         True if other threads may evaluate the same function at the same time.
+    jitter : float
+        The most that two values at the same θ may differ, if the function is not repeatable.
     returns_more : bool
         True if the function has returned more than the cost, such as (cost, gradients).
     """
@@ -121,6 +123,7 @@ class Evaluator:
     guard: InterruptGuard = field(default_factory=InterruptGuard)
     seconds_each: float = 0.0
     in_thread: bool = False
+    jitter: float = 0.0
     returns_more: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:

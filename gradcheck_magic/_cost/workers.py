@@ -238,7 +238,7 @@ class Workers:
                     part.error.add_note(f"This happened in a worker; here `{name}` works.")
                     raise part.error
                 for one, other in zip(chain(*here), chain(*part.pairs), strict=True):
-                    if not is_same(one, other, itemsize):
+                    if not is_same(one, other, itemsize, self._evaluator.jitter):
                         raise InputError(
                             f"`{name}` is {other:.9g} in a worker, but {one:.9g} here: it may read "
                             "arrays of an imported module, or arrays of which `params` contains "

@@ -24,6 +24,15 @@ Mask = NDArray[np.bool_]
 # The noise of an ordinary sum, in units of the rounding of its result. More noise than that has
 # another origin than the size of the cost.
 ORDINARY_NOISE = 100.0
+# What noise may come from, and what to do about it.
+NOT_REPEATABLE = (
+    "{}, as it varies from call to call: {}. Make it repeatable, or less noisy, such as by "
+    "--reseed, by a single thread or by more samples."
+)
+NOT_ROUNDING = (
+    "{}, far more than float64 causes: {}. Look for rounding, a computation in lower precision, a "
+    "solver that stops early, or large terms that cancel."
+)
 # An analytic value smaller than this fraction of its error bar counts as zero.
 ZERO = 1e-2
 # The random state with which each evaluation began, and what lets the gradient begin with it.
@@ -179,11 +188,8 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
     if cost.is_single:
         return f"{carries}, in single precision: {known}. Compute the cost in float64."
     rounding = precision.eps / 2 * abs(precision.value)
-    if precision.noise > ORDINARY_NOISE * rounding:
-        return (
-            f"{carries}, far more than float64 causes: {known}. Look for rounding, a computation "
-            "in lower precision, a solver that stops early, or large terms that cancel."
-        )
+    if cost.is_noisy or precision.noise > ORDINARY_NOISE * rounding:
+        return (NOT_REPEATABLE if cost.is_noisy else NOT_ROUNDING).format(carries, known)
     if abs(precision.value) > LARGE_COST * size:
         return (
             f"{carries}: {known}. Subtract the constant part of the cost, check a smaller batch, "
