@@ -45,11 +45,14 @@ class Followed:
         The number of the last call that has raised an exception; 0 if none has.
     hidden : int
         The number of lines that were not shown.
+    is_hidden : bool
+        True if any text was not shown: a line that does not end is one, too.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.guards: list[InterruptGuard] = []
+        self.is_hidden = False
         self.shown = self.failed = self.hidden = self._n_before = 0
 
     @property
@@ -159,17 +162,19 @@ class PrintedOnce:
                 return False
             self._latest[-1].pieces.append((stream, text))
         function.hidden += lines
+        function.is_hidden |= bool(text)
         return True
 
     @property
     def notes(self) -> tuple[str, ...]:
         """A sentence for each function of which something was not shown."""
-        return tuple(
-            f"{counted(each.hidden, 'more line')} printed by `{each.name}` "
-            f"{'was' if each.hidden == 1 else 'were'} not shown."
-            for each in self._functions.values()
-            if each.hidden
-        )
+        told = []
+        for each in self._functions.values():
+            if n := max(each.hidden, int(each.is_hidden)):
+                were = "was" if n == 1 else "were"
+                lines = counted(n, "more line")
+                told.append(f"{lines} printed by `{each.name}` {were} not shown.")
+        return tuple(told)
 
     def tell(self) -> None:
         """Print these sentences."""

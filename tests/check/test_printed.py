@@ -98,6 +98,14 @@ def test_one_more(capsys):
     assert capsys.readouterr().out == "1\n"
 
 
+def test_a_line_that_does_not_end(capsys):
+    cost, _ = quadratic(lambda n: print(".", end=""))
+    assert check_gradients(X, 2 * X, cost).notes == (
+        "1 more line printed by `cost` was not shown.",
+    )
+    assert capsys.readouterr().out == "."
+
+
 def test_elsewhere_it_is_printed(capsys):
     """A step curve and a plain difference have no notes."""
     cost, calls = quadratic(print)
