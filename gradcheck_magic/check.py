@@ -27,6 +27,8 @@ from gradcheck_magic._cost.gradient_function import (
     point_around,
 )
 from gradcheck_magic._cost.interrupt import comes_from_handler
+from gradcheck_magic._cost.printed import PrintedOnce
+from gradcheck_magic._cost.random_states import starts
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._diagnosis.beside_solver import reconsidered
@@ -36,6 +38,7 @@ from gradcheck_magic._diagnosis.conclude import (
     most_telling,
     with_changes,
     with_lost,
+    with_notes,
 )
 from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.evidence import Evidence
@@ -128,15 +131,18 @@ def gradient_checking(
     >>> gradient_checking(np.array([3.0, 4.0]), np.array([6.0, 8.0]), lambda x: x @ x) < 1e-7
     True
     """
-    with one_at_a_time(cost_function), restored(params, cost_function):
+    printed = PrintedOnce()
+    with one_at_a_time(cost_function), restored(params, cost_function), printed:
         pairing = pair(params, grads)
         is_container = isinstance(params, (dict, list, tuple)) or held_by(params) is not None
         call = "flat" if is_container else "structured"
         epsilon = valid_step(epsilon)
         name = cost_name(cost_function, None)
         with Cost(cost_function, pairing.parameters, name=name, call=call) as cost:
+            cost.require_no_noise()
             found = [textbook_differences(cost, each, epsilon) for each in pairing.checked]
-        return relative_difference(np.concatenate(found), pairing.analytic)
+    printed.tell()
+    return relative_difference(np.concatenate(found), pairing.analytic)
 
 
 @frames_released
@@ -159,6 +165,7 @@ def check_gradients(
     previous: GradientCheck | None = None,
     trace: bool = False,
     arguments: Mapping[str, object] | None = None,
+    reseed: bool = False,
 ) -> GradientCheck:
     """Compare a backpropagated gradient with central differences of the cost.
 
@@ -179,7 +186,8 @@ def check_gradients(
         left the gradients in ``.grad``.
     cost_function : callable
         A function that returns the cost or ``(cost, cache)``; or, with `upstream`, an array. It
-        must return the same cost for the same parameters.
+        must return the same cost for the same parameters; see `reseed` if it is random. Noise of
+        up to 1e-4 of the cost, as threads leave it that add up in any order, is measured instead.
     epsilon : float, optional
         The step ε of the textbook's pass: 1e-7, or 5e-3 if θ or the cost is in single precision
         (0.1 in half). Entries that this step cannot settle are measured again with other steps.
@@ -226,6 +234,12 @@ def check_gradients(
     arguments : mapping, optional
         What `cost_function` takes besides the parameters, by the names of its arguments; other
         names in it are ignored. The same holds for `grads`, if it is a function.
+    reseed : bool
+        True for a cost that is random, such as one with dropout. Then the random states of NumPy,
+        Python and PyTorch, and of all generators that the functions use, are put back before each
+        call of the cost, and of `grads` if that is a function, to what they were at the start of
+        the check. A gradient that is given as arrays must belong to the same random numbers: for
+        example, call ``np.random.seed(0)`` before the forward pass, and again before the check.
 
     Returns
     -------
@@ -298,6 +312,7 @@ def check_gradients(
         previous=previous,
         trace=trace,
         notes=called.notes,
+        reseed=reseed,
     )
 
 
@@ -309,25 +324,32 @@ def check_after_cell(
     names: Names = None,
     *,
     seen: Seen | None = None,
+    reseed: object = False,
     **options: Any,
 ) -> GradientCheck:
-    """Make the check of `check_gradients`, knowing what has happened in the cell that makes it."""
+    """Make the check of `check_gradients`, knowing what has happened in the cell that makes it.
+
+    `reseed` may then be the list of the random states before each statement of the cell.
+    """
     started = time.perf_counter()
-    check, previous = None, options["previous"]
+    check, previous, printed = None, options["previous"], PrintedOnce()
     try:
         # The user need not hear about underflow in our own arithmetic.
         with (
             one_at_a_time(cost_function),
             restored(params, cost_function, *filter(is_function, [grads])) as kept,
+            printed,
             np.errstate(under="ignore"),
         ):
-            request = Request(cost_function, grads, **options, started=started)
+            begin = starts(reseed, kept.states, grads)
+            request = Request(cost_function, grads, **options, started=started, starts=begin)
             check = _check_at(params, names, request, seen=seen)
             if request.points > 1:
                 check = _check_around(params, names, request, check)
             check = with_lost(*kept.lost(), check)
+        check = with_notes(check, printed.notes)
     except GradientCheckInterrupted as interrupt:
-        interrupt.check = with_changes(previous, interrupt.check)
+        interrupt.check = with_changes(previous, with_notes(interrupt.check, printed.notes))
         raise
     except KeyboardInterrupt:
         if check is None:
@@ -416,6 +438,7 @@ def _paired(params: object, names: Names, request: Request) -> tuple[Pairing, ob
         cost_function=request.cost_function,
         only=request.only,
         names=names,
+        states=request.states,
     )
 
 
@@ -485,12 +508,14 @@ def _cost_at(
         workers=request.workers,
         goes_forward=not point,
         notes=request.notes,
+        starts=request.starts,
+        pairing=pairing,
     )
 
 
 def _check_elsewhere(params: object, names: Names, request: Request, point: int) -> GradientCheck:
     """Check the gradient at another point, where it finds the activations of that point."""
-    go_forward(request.cost_function, params, request.call)
+    go_forward(request.cost_function, params, request.call, request.states)
     check = _check_at(params, names, request, point)
     return replace(check, n_evaluations=check.n_evaluations + 1)
 
@@ -519,12 +544,12 @@ def _check_around(
                 check = _check_elsewhere(there, same_names, request, len(checks))
         except Exception as error:
             error.add_note(f"This happened at point {len(checks)} of {request.points} around θ.")
-            go_forward(request.cost_function, params, request.call)
+            go_forward(request.cost_function, params, request.call, request.states)
             raise
         checks.append(check)
     telling = most_telling(checks, request)
     if len(checks) == 1:
         return telling
     # A backward pass then finds the activations of the given point.
-    go_forward(request.cost_function, params, request.call)
+    go_forward(request.cost_function, params, request.call, request.states)
     return replace(telling, n_evaluations=telling.n_evaluations + 1)

@@ -10,5 +10,6 @@ calls a gradient that is a function. `restore.py` restores everything, and `inte
 that no signal prevents that. `threads.py` lets one thread check at a time, and `frames.py` lets no
 error keep arrays in memory. `free_variables.py` lists the variables that a function reads besides
 its arguments, and `reached.py` all that is inside them, as far as it is the user's own, which
-`ownership.py` knows.
+`ownership.py` knows. `random_states.py` puts random states back before each call of a random cost,
+and `printed.py` shows what a cost prints only once.
 """

@@ -9,6 +9,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from gradcheck_magic._cost.convention import Binding, Convention, require_unchanged
 from gradcheck_magic._cost.evaluation import Evaluator, position_of_cost
 from gradcheck_magic._cost.surroundings import Surroundings
@@ -31,8 +33,17 @@ __all__ = [
 # Two calls at the same θ may differ by this much, relatively, before the cost counts as random.
 REPEATABLE = 1e-8
 REPEATABLE_SINGLE = 1e-3
+# If they differ by this, relatively, it may be noise, as threads leave it that add up in any order,
+# or an average over many samples; less than the first does not matter.
+UNNOTICED, MOST_NOISE = 1e-12, 1e-4
 # The number of further calls at θ that tell whether values differ by chance.
 MANY_REPEATS = 32
+# The noise is at least this part of the largest deviation among them, and two values that differ by
+# more than so many times the noise are not the same but for noise.
+PART_OF_LARGEST, NOISE_APART = 0.5, 10.0
+# The means of the first and the second half may differ by this many times their noise: otherwise
+# the cost drifts.
+DRIFT = 4.0
 # The number of copies after which one of them reuses the memory of another, if nothing holds them.
 COPIES = 8
 
@@ -80,11 +91,14 @@ def find_call(around: Surroundings, trials: list[FoundCall]) -> FoundCall:
     return _copied_if_kept(around, trials[0])
 
 
-def is_same(one: float, other: float, itemsize: int) -> bool:
-    """Return True if two values of J, in numbers of some bytes, may come from the same θ."""
+def is_same(one: float, other: float, itemsize: int, jitter: float = 0.0) -> bool:
+    """Return True if two values of J, in numbers of some bytes, may come from the same θ.
+
+    They may differ by the `jitter` of a cost that is not repeatable.
+    """
     if not (math.isfinite(one) and math.isfinite(other)):
         return math.isfinite(one) == math.isfinite(other)
-    return abs(one - other) <= tolerance(itemsize) * max(abs(one), abs(other))
+    return abs(one - other) <= max(tolerance(itemsize) * max(abs(one), abs(other)), jitter)
 
 
 def tolerance(itemsize: int) -> float:
@@ -184,9 +198,30 @@ def _lines_reached(error: Exception) -> tuple[float, ...]:
 def _require_repeatable(evaluator: Evaluator, found: FoundCall) -> float:
     """Call the function again at θ, and return the difference of the two values."""
     began = time.perf_counter()
-    again = require_repeatable(evaluator, found.binding, found.value, found.itemsize)
+    again = evaluator.value(found.binding)
     evaluator.seconds_each = time.perf_counter() - began
-    return abs(found.value - again)
+    apart, size = abs(found.value - again), abs(found.value)
+    if found.itemsize >= DOUBLE and UNNOTICED * size < apart <= MOST_NOISE * size:
+        noise = _jitter(evaluator, found.binding, found.value)
+        if noise is not None:
+            evaluator.jitter = NOISE_APART * noise
+            return noise
+    if not is_same(found.value, again, found.itemsize):
+        raise _unrepeatable(evaluator, found.binding, found.value, again)
+    return apart
+
+
+def _jitter(evaluator: Evaluator, binding: Binding, value: float) -> float | None:
+    """Return the noise of J(θ) in many calls; None if it is more than that."""
+    values = np.array([evaluator.value(binding) for _ in range(MANY_REPEATS)])
+    if not np.all(np.isfinite(values)):
+        return None
+    off = float(np.max(np.abs(values - np.median(values))))
+    noise = max(float(np.std(values)), PART_OF_LARGEST * off)
+    first, second = np.split(values, 2)
+    drift = abs(float(np.mean(first) - np.mean(second)))
+    is_steady = drift <= DRIFT * noise * math.sqrt(4 / MANY_REPEATS)
+    return noise if is_steady and off <= MOST_NOISE * abs(value) else None
 
 
 def require_repeatable(
@@ -201,18 +236,29 @@ def require_repeatable(
     """
     for _ in range(times):
         again = evaluator.value(binding)
-        if not is_same(value, again, itemsize):
-            if not binding.is_copied:
-                require_unchanged(evaluator.name, binding)
-            raise is_random(evaluator.name, f"returned {value:.9g} and then {again:.9g}")
+        if not is_same(value, again, itemsize, evaluator.jitter):
+            raise _unrepeatable(evaluator, binding, value, again)
     return again
 
 
-def is_random(name: str, what: str = "sometimes returns another value") -> InputError:
+def _unrepeatable(evaluator: Evaluator, binding: Binding, value: float, again: float) -> InputError:
+    """Return the error for a cost with two values at θ; raise another if something moved θ."""
+    if not binding.is_copied:
+        require_unchanged(evaluator.name, binding)
+    return is_random(evaluator, f"returned {value:.9g} and then {again:.9g}")
+
+
+def is_random(evaluator: Evaluator, what: str = "sometimes returns another value") -> InputError:
     """Return the error for a cost that does `what` for the same parameters."""
+    does = f"`{evaluator.name}` {what} for the same parameters"
+    if evaluator.states is not None:
+        return InputError(
+            f"{does}, although every call began with the same random state: it may make a "
+            "generator without a seed, count its calls, or read what changes meanwhile."
+        )
     return InputError(
-        f"`{name}` {what} for the same parameters: make it repeatable (no dropout, a fixed seed, "
-        "the same batch)."
+        f"{does}: it is random. Make it repeatable (no dropout, a fixed seed, the same batch), or "
+        "let every call draw the same random numbers with --reseed (in Python, reseed=True)."
     )
 
 
@@ -223,7 +269,8 @@ def _require_agreement(around: Surroundings, trials: list[FoundCall]) -> None:
     """
     rivals, itemsize = [trial.binding for trial in trials], trials[0].itemsize
     _, values = around.nearest_finite(rivals)
-    if all(is_same(values[0], value, itemsize) for value in values):
+    jitter = around.evaluator.jitter
+    if all(is_same(values[0], value, itemsize, jitter) for value in values):
         return
     require_repeatable(around.evaluator, rivals[0], trials[0].value, itemsize, MANY_REPEATS)
     ways = ", ".join(
@@ -245,14 +292,14 @@ def _copied_if_kept(around: Surroundings, found: FoundCall) -> FoundCall:
         return replace(found, distance=distance, nearby=value)
     anew = around.along(replace(binding), distance)
     found = replace(found, distance=distance, nearby=anew)
-    if is_same(value, anew, itemsize):
+    if is_same(value, anew, itemsize, around.evaluator.jitter):
         return found
     copied = replace(binding, fresh=True)
     if _confuses(around, copied, distance, itemsize):
         evaluator = around.evaluator
         require_repeatable(evaluator, binding, found.value, itemsize, MANY_REPEATS)
         if not _confuses(around, copied, distance, itemsize):
-            raise is_random(evaluator.name)
+            raise is_random(evaluator)
         raise InputError(
             f"`{evaluator.name}` returns different values for the same numbers in other arrays: if "
             "it remembers arrays by their id(), let it use their contents (W.tobytes())."
@@ -269,4 +316,6 @@ def _confuses(around: Surroundings, copied: Binding, distance: float, itemsize: 
     distances = [distance / k for k in range(1, COPIES + 1)]
     first = [around.along(copied, each) for each in distances]
     again = [around.along(copied, each) for each in reversed(distances)]
-    return not all(map(is_same, first, reversed(again), [itemsize] * COPIES))
+    jitter = around.evaluator.jitter
+    pairs = zip(first, reversed(again), strict=True)
+    return not all(is_same(*pair, itemsize, jitter) for pair in pairs)

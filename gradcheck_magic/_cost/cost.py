@@ -33,6 +33,8 @@ from gradcheck_magic._cost.convention import (
 )
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, OutOfTime, Pair, Take
 from gradcheck_magic._cost.precision import in_double, is_constant, itemsize_around, own_precision
+from gradcheck_magic._cost.printed import followed
+from gradcheck_magic._cost.random_states import Origin, RandomStates
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._cost.threads import show_progress
 from gradcheck_magic._cost.workers import Workers, pool_of
@@ -58,6 +60,9 @@ LOOKS = 32
 REPEATS = 8
 # The relative distance from θ within which J is a straight line, but for noise, kinks and chance.
 NEAREST_LINE = 1e-5
+# The most parameters whose slopes tell with which random states a gradient was computed, the step
+# along them, relative to θ, and the least by which a slope is said to miss the gradient.
+MOST_SLOPES, STEP_OF_SLOPES, LEAST_MISS = 8, 1e-4, 1e-9
 
 
 class Cost:
@@ -85,6 +90,11 @@ class Cost:
         False if the caller will call the function at the user's parameters afterwards.
     notes : sequence of str
         What is known about the function already.
+    starts : sequence of RandomStates
+        The random states that may be put back before each call, if any are. Among several, those
+        are put back with which the gradient was computed.
+    pairing : Pairing, optional
+        That gradient.
 
     Attributes
     ----------
@@ -107,6 +117,8 @@ class Cost:
         The size in bytes of the least precise among the parameters and J: 8 in double precision.
     passed_over : sequence of (Convention, Exception)
         More likely ways of calling the function that failed.
+    began : Origin or None
+        The origin of the random state with which each call began, if the function is random.
     notes : list of str
         The assumptions that were made, each a sentence for the card.
 
@@ -138,6 +150,8 @@ class Cost:
         workers: int | Executor | None = None,
         goes_forward: bool = True,
         notes: Sequence[str] = (),
+        starts: Sequence[RandomStates] = (),
+        pairing: Pairing | None = None,
     ) -> None:
         if not callable(function):
             raise InputError(
@@ -148,6 +162,7 @@ class Cost:
         self.name = name
         self.value = self.noise = self.scale = np.nan
         self.constant = self.is_single = False
+        self.began: Origin | None = None
         self.convention: Convention | None = None
         self.itemsize = parameters.itemsize
         self.passed_over: Sequence[tuple[Convention, Exception]] = ()
@@ -156,7 +171,10 @@ class Cost:
         self._call = call
         self._started = self._reported = time.perf_counter()
         deadline = math.inf if budget is None else self._started + budget
-        self._evaluator = Evaluator(function, name, _upstream_array(upstream), deadline)
+        self._starts, self._pairing = starts, pairing
+        self._evaluator = Evaluator(
+            function, name, _upstream_array(upstream), next(iter(starts), None), deadline
+        )
         self._random = _generator(seed)
         self._progress = progress
         self._expected = expected
@@ -196,9 +214,14 @@ class Cost:
         return self._evaluator.n_evaluations
 
     @property
+    def is_noisy(self) -> bool:
+        """True if J(θ) varies a little from call to call."""
+        return self._evaluator.jitter > 0
+
+    @property
     def repeatable(self) -> float:
         """The most that two values of J at the same parameters may differ."""
-        return tolerance(self.itemsize) * self.scale
+        return max(tolerance(self.itemsize) * self.scale, self._evaluator.jitter)
 
     @property
     def at_once(self) -> int:
@@ -208,10 +231,13 @@ class Cost:
     def __enter__(self) -> Self:
         show_progress(self._evaluator)
         with ExitStack() as stack:
-            stack.enter_context(self._evaluator.guard).release()
+            guard, function = self._evaluator.guard, self._evaluator.function
+            stack.enter_context(guard)
+            stack.enter_context(followed(function, self.name, guard))
+            guard.release()
             # Copying a large θ takes a while, too, and so does finding a direction.
             self._evaluator.require_time()
-            function, theta = self._evaluator.function, self._parameters.theta()
+            theta = self._parameters.theta()
             self._evaluator.require_time()
             around = Surroundings(
                 self._evaluator, self._parameters, theta, self._random, self._tell
@@ -228,7 +254,11 @@ class Cost:
             self._binding = found.binding
             # Those that are not chosen have buffers, too.
             del ways, trials
+            if len(self._starts) > 1 and self._pairing is not None:
+                found = self._started_where_gradient_is(self._pairing, around, found)
             self._explore(around, found)
+            if (states := self._evaluator.states) and self._differs_without_states():
+                self.began = states.origin
             if self._pool is not None:
                 evaluator, binding = self._evaluator, found.binding
                 self._workers = Workers(self._pool, evaluator, binding, self.itemsize)
@@ -241,6 +271,11 @@ class Cost:
         self.convention, self.value = found.binding.convention, found.value
         self.passed_over = found.passed_over
         self.notes += found.notes
+        if self._evaluator.jitter:
+            self.notes.append(
+                f"`{self.name}` is not exactly repeatable: it varies by about {found.gap:.0e} from "
+                "call to call, so larger steps were used."
+            )
         began, n_before = time.perf_counter(), self.n_evaluations
         sizes = abs(found.value), abs(found.nearby)
         self.scale = max(size for size in sizes if math.isfinite(size))
@@ -255,6 +290,40 @@ class Cost:
         # That a single evaluation was slow must not decide between a full check and a scan.
         typical = (time.perf_counter() - began) / (self.n_evaluations - n_before)
         self._evaluator.seconds_each = min(self._evaluator.seconds_each, typical)
+
+    def _started_where_gradient_is(
+        self, pairing: Pairing, around: Surroundings, found: FoundCall
+    ) -> FoundCall:
+        """From now on, put those states back with which J has the slopes that a gradient says.
+
+        The gradient may be wrong, but hardly that of every parameter.
+        """
+        gradients = list(zip(pairing.checked, pairing.gradients, strict=True))
+        tried = gradients[:: math.ceil(len(gradients) / MOST_SLOPES)]
+
+        def miss(states: RandomStates) -> float:
+            self._evaluator.states = states
+            total = 0.0
+            for parameter, gradient in tried:
+                here = slice(parameter.start, parameter.stop)
+                step = np.zeros(len(around.theta))
+                step[here] = STEP_OF_SLOPES * around.direction[here]
+                sides = [around.at(found.binding, around.theta + s * step) for s in (1.0, -1.0)]
+                rise, told = sides[0] - sides[1], 2 * float(step[here] @ gradient)
+                total += math.log(abs(rise - told) / (abs(rise) + abs(told) or 1.0) + LEAST_MISS)
+            return math.inf if math.isnan(total) else total
+
+        self._evaluator.states = min(self._starts, key=miss)
+        value = self._evaluator.value(found.binding)
+        return replace(found, value=value, nearby=around.along(found.binding, found.distance))
+
+    def _differs_without_states(self) -> bool:
+        """Return True if J(θ) is another value where random states are not put back."""
+        states, self._evaluator.states = self._evaluator.states, None
+        try:
+            return self._difference(self._again()) is not None
+        finally:
+            self._evaluator.states = states
 
     def _require_same_nearby(self, around: Surroundings) -> None:
         """Evaluate again what was not on a straight line near θ: it may have been by chance."""
@@ -301,7 +370,7 @@ class Cost:
                 "from some call on, for the same parameters: something that it reads has changed "
                 "meanwhile, such as its data or a counter; let every call read the same."
             )
-        return is_random(self.name, f"returned {self.value:.9g} and then {other:.9g}")
+        return is_random(self._evaluator, f"returned {self.value:.9g} and then {other:.9g}")
 
     def _restore(self) -> None:
         self._binding.restore()
@@ -353,7 +422,12 @@ class Cost:
             apart = np.abs(before - again) > self.repeatable
         if np.any(apart | (np.isfinite(before) != np.isfinite(again))):
             require_unchanged(self.name, self.own.binding)
-            raise self._difference(self._again()) or is_random(self.name)
+            raise self._difference(self._again()) or is_random(self._evaluator)
+
+    def require_no_noise(self) -> None:
+        """Raise `InputError` if J(θ) varies from call to call, however little."""
+        if self.is_noisy:
+            raise is_random(self._evaluator)
 
     def require_same_here(self) -> None:
         """Raise `InputError` if J(θ) differs in some more calls."""

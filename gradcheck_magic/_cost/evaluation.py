@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.convention import Arguments, Binding, require_unchanged
 from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.random_states import DRAWING, RandomStates
 from gradcheck_magic._inputs.arrays import from_library, library_of
 from gradcheck_magic._inputs.parameters import describe_type
 from gradcheck_magic.errors import InputError
@@ -97,6 +98,8 @@ class Evaluator:
         The user's name for the function.
     upstream : ndarray, optional
         dJ/d(output), for a function that returns an array.
+    states : RandomStates, optional
+        The random states that are put back before each call.
     deadline : float
         The time, according to `time.perf_counter`, by which all evaluations must have ended.
     n_evaluations : int
@@ -107,6 +110,8 @@ class Evaluator:
         The duration of one evaluation.
     in_thread : bool
         True if other threads may evaluate the same function at the same time.
+    jitter : float
+        The most that two values at the same θ may differ, if the function is not repeatable.
     returns_more : bool
         True if the function has returned more than the cost, such as (cost, gradients).
     """
@@ -114,16 +119,18 @@ class Evaluator:
     function: Callable[..., Any]
     name: str
     upstream: Array | None = None
+    states: RandomStates | None = None
     deadline: float = math.inf
     n_evaluations: int = 0
     guard: InterruptGuard = field(default_factory=InterruptGuard)
     seconds_each: float = 0.0
     in_thread: bool = False
+    jitter: float = 0.0
     returns_more: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker has a guard and a time of its own.
-        return Evaluator, (self.function, self.name, self.upstream)
+        return Evaluator, (self.function, self.name, self.upstream, self.states)
 
     def value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
         """Return J at the θ that a binding holds."""
@@ -161,7 +168,11 @@ class Evaluator:
         if self.deadline < math.inf:
             self.require_time()
         self.n_evaluations += 1
-        return self.guard.call(self.function, args, kwargs)
+        if self.states is None:
+            return self.guard.call(self.function, args, kwargs)
+        with DRAWING:
+            self.states.put_back()
+            return self.guard.call(self.function, args, kwargs)
 
     def require_time(self) -> None:
         """Raise `OutOfTime` if there is no time for another evaluation, and the last one at θ."""

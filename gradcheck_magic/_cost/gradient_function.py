@@ -18,6 +18,8 @@ from gradcheck_magic._cost.convention import (
 )
 from gradcheck_magic._cost.evaluation import position_of_cost
 from gradcheck_magic._cost.interrupt import InterruptGuard, comes_from_handler
+from gradcheck_magic._cost.printed import followed
+from gradcheck_magic._cost.random_states import RandomStates
 from gradcheck_magic._cost.threads import thread_at_work
 from gradcheck_magic._inputs.arrays import share
 from gradcheck_magic._inputs.fingerprint import same_bits
@@ -28,6 +30,7 @@ from gradcheck_magic._inputs.parameters import (
     Parameters,
     array_leaves,
     collect,
+    cost_name,
     is_constant,
     is_function,
     variable_names,
@@ -49,6 +52,7 @@ def pair_at(
     cost_function: object = None,
     only: Sequence[str] | None = None,
     names: Names = None,
+    states: RandomStates | None = None,
 ) -> tuple[Pairing, object]:
     """Match every parameter with its gradient at θ; return the source of the gradient, too.
 
@@ -65,6 +69,8 @@ def pair_at(
         The source that is the cost itself: it returns ``(cost, gradients)``.
     only, names
         As in `collect`.
+    states : RandomStates, optional
+        The random states with which each call begins.
 
     Raises
     ------
@@ -79,7 +85,8 @@ def pair_at(
         try:
             if is_function(source):
                 is_cost = source is cost_function
-                return _called(source, parameters, names, is_cost=is_cost), source
+                found = _called(source, parameters, names, is_cost=is_cost, states=states)
+                return found, source
             return matched(parameters, source, names), source
         except Exception as error:
             if len(sources) == 1 or comes_from_handler(error):
@@ -89,18 +96,25 @@ def pair_at(
 
 
 def _called(
-    function: Callable[..., Any], parameters: Parameters, names: Names, *, is_cost: bool
+    function: Callable[..., Any],
+    parameters: Parameters,
+    names: Names,
+    *,
+    is_cost: bool,
+    states: RandomStates | None,
 ) -> Pairing:
     """Match the parameters with the gradient that a function returns."""
     name = variable_names(names).get(id(function), "grads")
     errors: list[Exception] = []
     # The function may change them although it gets copies.
     own = [(parameter, parameter.array.copy()) for parameter in parameters.arrays]
-    with InterruptGuard() as guard:
+    with InterruptGuard() as guard, followed(function, name, guard):
         guard.release()
         for binding in possible_bindings(function, parameters, parameters.theta(), "auto", name):
             arguments = binding.arguments()
             try:
+                if states is not None:
+                    states.put_back()
                 returned = guard.call(function, *arguments)
                 if is_cost:
                     pairing = _beside_cost(returned, parameters, names, binding)
@@ -166,18 +180,26 @@ def _changed(own: Values) -> Values:
     return [] if changed and thread_at_work() else changed
 
 
-def go_forward(cost_function: Callable[..., Any], params: object, call: str) -> None:
+def go_forward(
+    cost_function: Callable[..., Any],
+    params: object,
+    call: str,
+    states: RandomStates | None = None,
+) -> None:
     """Call the cost, so that a backward pass finds the activations of these parameters.
 
     What the cost raises here is not told: it has worked at these parameters, or is called next.
     """
     parameters = collect(params)
     theta = parameters.theta()
-    with InterruptGuard() as guard:
+    name = cost_name(cost_function, None)
+    with InterruptGuard() as guard, followed(cost_function, name, guard):
         guard.release()
         binding = possible_bindings(cost_function, parameters, theta, call, "cost_function")[0]
         arguments = binding.arguments()
         try:
+            if states is not None:
+                states.put_back()
             with suppress(Exception):
                 guard.call(cost_function, *arguments)
         finally:

@@ -73,6 +73,8 @@ class InterruptGuard:
         one raises, the guard is closed: the code that runs next may be ours.
     has_raised : bool
         True if the handler of a signal has raised something during the last `call`.
+    n_calls, failed : int
+        The number of calls so far, and of the last one that has raised an exception.
     pending : list of int
         The signals that are being held back.
     """
@@ -81,6 +83,7 @@ class InterruptGuard:
         self.open = False
         self.pending: list[int] = []
         self.has_raised = False
+        self.n_calls = self.failed = 0
         # The handlers that were in place before this guard, and those before all guards.
         self._previous: dict[int, Handler] = {}
         self._users: dict[int, Handler] = {}
@@ -170,11 +173,13 @@ class InterruptGuard:
         try:
             try:
                 self.has_raised = False
+                self.n_calls += 1
                 self.open = True
                 return function(*args, **kwargs)
             finally:
                 self.open = False
         except Exception as error:
+            self.failed = self.n_calls
             if self.has_raised or _is_from_outside(error):
                 raise FromOutside(error) from None
             raise

@@ -8,7 +8,6 @@ and the gradients that PyTorch accumulates.
 from __future__ import annotations
 
 import operator
-import random
 import sys
 from bisect import bisect_left
 from collections import OrderedDict, deque
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.free_variables import attributes_assigned, global_variables_assigned
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.random_states import RandomStates
 from gradcheck_magic._cost.reached import (
     PLAIN,
     Reached,
@@ -72,6 +72,8 @@ class Restored(ExitStack):
         self.large: list[tuple[str, Array, str]] = []
         # The lists and deques in plain variables, each with its length before.
         self.logs: list[tuple[Any, int]] = []
+        # The random states before.
+        self.states = RandomStates()
         # Another thread that runs the user's code at the end, if there is one.
         self.thread: str | None = None
 
@@ -115,24 +117,21 @@ def restored(params: object, *functions: object) -> Restored:
     try:
         # First of all, as what a signal raises must not be taken for an error of a user's object.
         stack.enter_context(InterruptGuard())
-        stack.push(partial(_restore_all, stack, *_everything(params, functions, stack)))
+        stack.push(partial(_restore_all, stack, _everything(params, functions, stack)))
     except BaseException:
         stack.__exit__(*sys.exc_info())
         raise
     return stack
 
 
-def _everything(
-    params: object, functions: Iterable[object], stack: Restored
-) -> tuple[list[Restore], list[Restore]]:
-    """Return what restores random states, and what restores everything that is kept."""
+def _everything(params: object, functions: Iterable[object], stack: Restored) -> list[Restore]:
+    """Take the random states, and return what restores everything else."""
     found = [*reached(*functions, module_of(params))]
-    states, kept = [*_global_randomness()], list[Restore]()
+    stack.states = RandomStates(each.value for each in found if each.kind.is_generator)
+    kept: list[Restore] = []
     for each in found:
         # What an object of the user's answers with is not ours to trust.
         with suppress(Exception):
-            if each.kind.is_generator:
-                states.append(_own_randomness(each.value))
             kept += _restores(each)
     stack.logs += [
         (each.value, len(each.value))
@@ -146,18 +145,16 @@ def _everything(
     kept += _contents(found, theta, stack)
     if torch_class("Tensor"):
         kept += _torch_state(found, theta)
-    return states, kept
+    return kept
 
 
-def _restore_all(
-    stack: Restored, states: list[Restore], kept: list[Restore], error: object, *_: object
-) -> None:
+def _restore_all(stack: Restored, kept: list[Restore], error: object, *_: object) -> None:
     """Restore everything, and raise only then what went wrong with one of them."""
     errors: list[Exception] = []
     # After an error or an interrupt, the last call was not at θ.
     is_any_restored = bool(error) and stack.shorten_logs()
     is_alone = not (stack.thread or thread_at_work(waiting=False))
-    _run_all(states, errors)
+    _run_all(stack.states.restores, errors)
     if is_alone:
         is_any_restored |= _run_all(kept, errors)
         if is_any_restored:
@@ -398,29 +395,6 @@ def _restore_numbers(value: Any, array: Array, saved: Array) -> bool:
         return False
     array[...] = saved
     return True
-
-
-# Random states
-
-
-def _global_randomness() -> Iterator[Restore]:
-    yield partial(random.setstate, random.getstate())
-    yield partial(np.random.set_state, np.random.get_state(legacy=False))  # noqa: NPY002 (the user's)
-    torch: Any = sys.modules.get("torch")
-    if hasattr(torch, "get_rng_state"):
-        yield partial(torch.set_rng_state, torch.get_rng_state())
-        if torch.cuda.is_initialized():
-            yield partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
-
-
-def _own_randomness(generator: Any) -> Restore:
-    if isinstance(generator, np.random.Generator):
-        generator = generator.bit_generator
-    if isinstance(generator, np.random.BitGenerator):
-        return partial(setattr, generator, "state", generator.state)
-    if isinstance(generator, random.Random):
-        return partial(generator.setstate, generator.getstate())
-    return partial(generator.set_state, generator.get_state())
 
 
 # PyTorch

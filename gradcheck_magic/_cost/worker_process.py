@@ -21,6 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from gradcheck_magic._cost.convention import Binding
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair
 from gradcheck_magic._cost.interrupt import FromOutside
+from gradcheck_magic._cost.printed import hushed_thread
 from gradcheck_magic._wording import first_line
 
 __all__ = [
@@ -109,7 +110,8 @@ def result_of(recipe: Recipe, task: Task) -> TaskResult:
     pairs: list[Pair] = []
     error, began = None, time.perf_counter()
     try:
-        with np.errstate(**floating), memory_not_trimmed():
+        hushed = hushed_thread(evaluator.function, evaluator.name)
+        with np.errstate(**floating), memory_not_trimmed(), hushed:
             evaluator.each_pair(replace(binding, dtype=task.dtype), task.batch, pairs.append)
     except FromOutside as outside:
         error = _sendable(outside.error)

@@ -32,6 +32,7 @@ from gradcheck_magic._cost.convention import Binding
 from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, Pair, Probe, Take
 from gradcheck_magic._cost.interrupt import FromOutside
+from gradcheck_magic._cost.printed import as_outside
 from gradcheck_magic._cost.worker_process import (
     KEEPING,
     Recipe,
@@ -237,7 +238,7 @@ class Workers:
                     part.error.add_note(f"This happened in a worker; here `{name}` works.")
                     raise part.error
                 for one, other in zip(chain(*here), chain(*part.pairs), strict=True):
-                    if not is_same(one, other, itemsize):
+                    if not is_same(one, other, itemsize, self._evaluator.jitter):
                         raise InputError(
                             f"`{name}` is {other:.9g} in a worker, but {one:.9g} here: it may read "
                             "arrays of an imported module, or arrays of which `params` contains "
@@ -350,7 +351,9 @@ def _pickled(recipe: Recipe) -> NDArray[np.uint8]:
             f"`workers` needs cloudpickle to send `{name}`: {PARALLEL_EXTRA}."
         ) from None
     try:
-        pickled = cloudpickle.dumps(recipe)
+        # It knows the streams by their places.
+        with as_outside():
+            pickled = cloudpickle.dumps(recipe)
     except Exception as error:
         raise InputError(
             f"`{name}` cannot be sent to `workers`: {first_line(error)}. Create that "

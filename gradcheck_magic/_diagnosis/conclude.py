@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import Verdict
 from gradcheck_magic._wording import first_line, listed
 
-__all__ = ["conclude", "has_failed", "most_telling", "with_changes", "with_lost"]
+__all__ = ["conclude", "has_failed", "most_telling", "with_changes", "with_lost", "with_notes"]
 
 # What is said of the given point if another one tells more.
 BEFORE = {
@@ -51,9 +51,14 @@ def _briefly(check: GradientCheck) -> str:
     return "unknown" if math.isnan(check.difference) else f"{bound}{check.difference:.2g}"
 
 
+def with_notes(check: GradientCheck, more: Iterable[str]) -> GradientCheck:
+    """Return the same check with more notes."""
+    return replace(check, notes=(*check.notes, *more))
+
+
 def with_lost(lost: list[str], thread: str | None, check: GradientCheck) -> GradientCheck:
     """Return the same check with notes on what stays changed, or as another thread left it."""
-    notes = list(check.notes)
+    notes = []
     if lost:
         notes.append(
             f"The cost changes {listed(lost)}, too large to be copied before a check: what is "
@@ -64,7 +69,7 @@ def with_lost(lost: list[str], thread: str | None, check: GradientCheck) -> Grad
             f"The thread {thread} was running meanwhile, and may use what the cost keeps: that is "
             "as the last call, at the parameters, has left it, and not put back."
         )
-    return replace(check, notes=tuple(notes))
+    return with_notes(check, notes)
 
 
 def has_failed(check: GradientCheck) -> bool:

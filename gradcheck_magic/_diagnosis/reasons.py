@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
 from gradcheck_magic._cost.precision import SINGLE
+from gradcheck_magic._cost.random_states import Origin
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
 from gradcheck_magic._diagnosis.shapes import harmless_shapes, wrong_shapes
@@ -24,14 +25,42 @@ Mask = NDArray[np.bool_]
 # The noise of an ordinary sum, in units of the rounding of its result. More noise than that has
 # another origin than the size of the cost.
 ORDINARY_NOISE = 100.0
+# What noise may come from, and what to do about it.
+NOT_REPEATABLE = (
+    "{}, as it varies from call to call: {}. Make it repeatable, or less noisy, such as by "
+    "--reseed, by a single thread or by more samples."
+)
+NOT_ROUNDING = (
+    "{}, far more than float64 causes: {}. Look for rounding, a computation in lower precision, a "
+    "solver that stops early, or large terms that cancel."
+)
 # An analytic value smaller than this fraction of its error bar counts as zero.
 ZERO = 1e-2
+# The random state with which each evaluation began, and what lets the gradient begin with it.
+BEGAN_WITH = {
+    Origin.CHECK: "from the start of the check",
+    Origin.CELL: "from before the cell",
+    Origin.STATEMENT: "from before a later statement of the cell",
+    Origin.FUNCTION: "with which the gradient function began",
+}
+IN_CELL = (
+    "the forward pass in the cell must draw what the cost draws, in the same order; or pass "
+    "`grads` as a function of the parameters"
+)
+REMEDIES = {
+    Origin.CHECK: "compute it in a cell with %%gradcheck --reseed, pass `grads` as a function of "
+    "the parameters, or call np.random.seed(0) both before the forward pass and before the check",
+    Origin.CELL: IN_CELL,
+    Origin.STATEMENT: IN_CELL,
+}
 # A cost that exceeds its gradient by this factor hides it in rounding noise.
 LARGE_COST = 1e4
 
 
 def reasons(evidence: Evidence) -> Iterator[str]:
     """Yield the reasons for the verdict, where the difference alone does not explain it."""
+    if evidence.verdict in {Verdict.BUG, Verdict.INSPECT}:
+        yield from _other_random_numbers(evidence)
     told = [evidence.stopped] if evidence.stopped else []
     yield from told
     yield from wrong_shapes(evidence)
@@ -46,6 +75,7 @@ def reasons(evidence: Evidence) -> Iterator[str]:
 def notes(evidence: Evidence) -> Iterator[str]:
     """Yield notes on anything else that is unusual about the shapes, the numbers or the point."""
     yield from harmless_shapes(evidence)
+    yield from _began_with(evidence)
     yield from _precision(evidence)
     yield from _kinks(evidence)
     yield from _nothing_compared(evidence)
@@ -74,6 +104,29 @@ def _slightly_off(evidence: Evidence) -> str:
         "the error bars allow, but less than most bugs cause. Look for a constant with few digits, "
         "such as 3.1416, for a computation in single precision, and for a solver that stops early."
     )
+
+
+# Random costs
+
+
+def _began_with(evidence: Evidence) -> Iterator[str]:
+    """Yield the random state with which each evaluation of a random cost began."""
+    cost = evidence.cost
+    if cost.began:
+        yield (
+            f"`{cost.name}` is random: each call of it began with the random state "
+            f"{BEGAN_WITH[cost.began]}."
+        )
+
+
+def _other_random_numbers(evidence: Evidence) -> Iterator[str]:
+    """Yield that a gradient which was computed before may belong to other random numbers."""
+    cost = evidence.cost
+    if cost.began in REMEDIES:
+        yield (
+            f"`{cost.name}` is random, and the gradient must have been computed with the same "
+            f"random numbers, such as the same dropout mask: {REMEDIES[cost.began]}."
+        )
 
 
 # Reasons for an inconclusive verdict
@@ -145,11 +198,8 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
     if cost.is_single:
         return f"{carries}, in single precision: {known}. Compute the cost in float64."
     rounding = precision.eps / 2 * abs(precision.value)
-    if precision.noise > ORDINARY_NOISE * rounding:
-        return (
-            f"{carries}, far more than float64 causes: {known}. Look for rounding, a computation "
-            "in lower precision, a solver that stops early, or large terms that cancel."
-        )
+    if cost.is_noisy or precision.noise > ORDINARY_NOISE * rounding:
+        return (NOT_REPEATABLE if cost.is_noisy else NOT_ROUNDING).format(carries, known)
     if abs(precision.value) > LARGE_COST * size:
         return (
             f"{carries}: {known}. Subtract the constant part of the cost, check a smaller batch, "

@@ -52,6 +52,8 @@ class Request:
     is_chosen: bool = True
     # How the cost is called, each a sentence for the card.
     notes: Sequence[str] = ()
+    # The random states that may be put back before each evaluation, if any are.
+    starts: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         budget, points = self.budget, self.points
@@ -86,6 +88,11 @@ class Request:
     def sources(self) -> list[object]:
         """Where the gradients may be, the likeliest first; see `sources_of`."""
         return sources_of(self.grads, self.cost_function, self.upstream, is_chosen=self.is_chosen)
+
+    @property
+    def states(self) -> Any:
+        """The random states that are put back before a gradient function is called, if any are."""
+        return next(iter(self.starts), None)
 
     @property
     def seconds_left(self) -> float | None:

@@ -22,6 +22,8 @@ from gradcheck_magic._cost.filled import Available, filled, filled_gradient
 from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import pair_at
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
+from gradcheck_magic._cost.printed import PrintedOnce
+from gradcheck_magic._cost.random_states import starts
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
@@ -90,6 +92,7 @@ def step_curve(
     seed: int = 0,
     progress: Progress | None = None,
     arguments: Mapping[str, object] | None = None,
+    reseed: bool = False,
 ) -> StepCurve:
     """Compare one entry of a gradient with central differences for steps of every size.
 
@@ -125,6 +128,8 @@ def step_curve(
     progress : callable, optional
         A function that is called now and then with (evaluations so far, evaluations expected,
         seconds so far).
+    reseed : bool
+        As in `check_gradients`.
 
     Returns
     -------
@@ -176,6 +181,7 @@ def step_curve(
         epsilon=epsilon,
         seed=seed,
         progress=progress,
+        reseed=reseed,
     )
 
 
@@ -194,21 +200,34 @@ def curve_of(
     seed: int,
     progress: Progress | None,
     epsilon: float | None = None,
+    reseed: object = False,
     is_chosen: bool = True,
 ) -> StepCurve:
-    """Return the curve of `step_curve`, for a cost that takes the parameters alone."""
-    started = time.perf_counter()
+    """Return the curve of `step_curve`, for a cost that takes the parameters alone.
+
+    `reseed` may be the list of the random states before each statement of a cell.
+    """
+    started, printed = time.perf_counter(), PrintedOnce()
     # The user need not hear about underflow in our own arithmetic.
     with (
         one_at_a_time(cost_function),
-        restored(params, cost_function, *filter(is_function, [grads])),
+        restored(params, cost_function, *filter(is_function, [grads])) as kept,
+        printed,
         np.errstate(under="ignore"),
     ):
         parameters = collect(params, names=names)
         name, index = _place(parameters, name, index)
         only = _names_to_pair(parameters, name, check)
+        begin = starts(reseed, kept.states, grads)
         sources = sources_of(grads, cost_function, upstream, is_chosen=is_chosen)
-        pairing, _ = pair_at(params, sources, cost_function=cost_function, only=only, names=names)
+        pairing, _ = pair_at(
+            params,
+            sources,
+            cost_function=cost_function,
+            only=only,
+            names=names,
+            states=begin[0] if begin else None,
+        )
         cost = Cost(
             cost_function,
             pairing.parameters,
@@ -218,6 +237,8 @@ def curve_of(
             seed=seed,
             progress=progress,
             expected=SET_UP_EVALUATIONS + 2 * STEPS_OF_CURVE,
+            starts=begin,
+            pairing=pairing,
         )
         with cost:
             step = _used_step(epsilon, check, cost)
@@ -226,7 +247,9 @@ def curve_of(
             k = int(np.ravel_multi_index(index, analytic.parameter.shape)) if index else 0
             moved = SteppedEntries(cost, analytic.parameter, [k])
             taken = _with_all_steps(moved, step, label(name, index))
-        return _conclude(analytic, moved, taken, pairing, check=check, step=step, started=started)
+        curve = _conclude(analytic, moved, taken, pairing, check=check, step=step, started=started)
+    printed.tell()
+    return curve
 
 
 def _place(parameters: Parameters, name: str, index: Any) -> tuple[str, tuple[int, ...]]:

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import CodeType, TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.error import InputRejected
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 from gradcheck_magic._cost.frames import connected
+from gradcheck_magic._cost.printed import hides_display
 from gradcheck_magic._cost.threads import one_at_a_time, other_threads, wait_for_check
 from gradcheck_magic._inputs.ownership import PACKAGE
 from gradcheck_magic._notebook.plain_cards import say
@@ -31,6 +32,7 @@ __all__ = [
     "CellSyntaxError",
     "WaitingCells",
     "called_in_notebook",
+    "displayed_once",
     "holding_cells",
     "require_no_other_cell",
     "run_body",
@@ -162,6 +164,21 @@ def holding_cells(cost_function: object) -> contextlib.ExitStack:
         return stack.pop_all()
 
 
+def displayed_once(shell: InteractiveShell) -> contextlib.ExitStack:
+    """Return a context in which a kernel shows what a function displays only in its first call."""
+
+    def passed_on(message: object) -> object:
+        return None if hides_display() else message
+
+    stack = contextlib.ExitStack()
+    publisher: Any = shell.display_pub
+    # A terminal prints what is displayed.
+    if hasattr(publisher, "register_hook"):
+        publisher.register_hook(passed_on)
+        stack.callback(publisher.unregister_hook, passed_on)
+    return stack
+
+
 def require_no_other_cell() -> None:
     """Raise `InputError` if a cell runs in another thread, which may use the same arrays.
 
@@ -190,12 +207,16 @@ class CellSyntaxError(GradientCheckError):
 
 
 def run_body(
-    shell: InteractiveShell, body: str, recorder: AbstractContextManager[object] = NOTHING
+    shell: InteractiveShell,
+    body: str,
+    recorder: AbstractContextManager[object] = NOTHING,
+    after_each: Callable[[], object] | None = None,
 ) -> str:
     """Run the body of a cell magic as the shell runs a cell, with the same output and errors.
 
-    The recorder is open while it runs. Return the name of the file that Python takes it for.
-    `shell.run_cell` is no alternative: it shows an error of the body, and then goes on.
+    The recorder is open while it runs, and `after_each` is called after each statement. Return the
+    name of the file that Python takes it for. `shell.run_cell` is no alternative: it shows an error
+    of the body, and then goes on.
     """
     # An empty first line, in place of the magic, keeps the line numbers of the cell.
     source = "\n" + shell.transform_cell(body)
@@ -227,6 +248,8 @@ def run_body(
     with recorder:
         for code in codes:
             exec(code, shell.user_global_ns, shell.user_ns)  # noqa: S102 (the user's own cell)
+            if after_each is not None:
+                after_each()
     return name
 
 

@@ -32,6 +32,7 @@ from gradcheck_magic._backward.record import Recorder
 from gradcheck_magic._cost.filled import Available, filled, filled_gradient
 from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.random_states import RandomStates, StatesOfCell
 from gradcheck_magic._inputs.pairing import Undefined
 from gradcheck_magic._inputs.parameters import Mentioned, collect, readable_key
 from gradcheck_magic._inputs.request import Progress
@@ -40,6 +41,7 @@ from gradcheck_magic._notebook.cells import (
     CellEvents,
     WaitingCells,
     called_in_notebook,
+    displayed_once,
     holding_cells,
     require_no_other_cell,
     run_body,
@@ -162,6 +164,8 @@ class GradcheckMagics(Magics):
         self._seen: Seen | None = None
         # The variables before that cell, and its code.
         self._before: tuple[Namespace, str | None] = {}, None
+        # The random states before each of its statements, if random states are to be put back.
+        self._states: list[RandomStates] = []
         # The last check of each gradient, in memory only. The next check says what has changed
         # since, and recognises a gradient that was correct then.
         self._last: dict[tuple[str | None, ...], GradientCheck] = {}
@@ -209,7 +213,7 @@ class GradcheckMagics(Magics):
             release_frames(error)
             raise
         finally:
-            self._seen = None
+            self._seen, self._states = None, []
             self._before = {}, None
 
     def _run(self, cell: str, options: argparse.Namespace) -> Seen:
@@ -217,7 +221,12 @@ class GradcheckMagics(Magics):
         theta = _theta(options, self.shell.user_ns)
         self._before = {**self.shell.user_ns}, cell
         recorder = Recorder() if options.trace else Recorder(share=SHARE)
-        own = run_body(self.shell, cell, recorder)
+        after_each = None
+        if options.reseed:
+            states = StatesOfCell(self.shell.user_ns)
+            self._states, after_each = states.taken, states.take
+            states.take()
+        own = run_body(self.shell, cell, recorder, after_each)
         recording = Recording(recorder.bound, recorder.obstacle)
         return Seen(theta, recording, self._place(own))
 
@@ -239,6 +248,11 @@ class GradcheckMagics(Magics):
                 setattr(options, name, value)
         if options.watch and options.unwatch:
             raise InputError("%gradcheck: --watch and --unwatch were given together: use only one.")
+        if options.watch and options.reseed:
+            raise InputError(
+                "%gradcheck: --watch and --reseed were given together, but later cells compute the "
+                "gradient with random states that a watch does not know: use only one."
+            )
         if options.strict == "ci":
             options.strict = _is_ci()
         return options
@@ -277,7 +291,7 @@ class GradcheckMagics(Magics):
         """Make a check and show it: once there is a result, no signal keeps it from being shown."""
         with InterruptGuard() as guard:
             card = self._card(options, namespace)
-            check = self._checked_on(card, options, namespace)
+            check = self._checked_on(card, options, namespace, self._states)
             if not options.quiet:
                 card.show(check)
             else:
@@ -292,11 +306,15 @@ class GradcheckMagics(Magics):
                 raise GradientCheckInterrupted(check) from None
 
     def _checked_on(
-        self, card: Card, options: argparse.Namespace, namespace: Namespace
+        self,
+        card: Card,
+        options: argparse.Namespace,
+        namespace: Namespace,
+        states: list[RandomStates],
     ) -> GradientCheck:
         """Make a check with its progress on a card, which also shows how far it got if it stops."""
         try:
-            return self._make_check(options, namespace, card.progress)
+            return self._make_check(options, namespace, card.progress, states)
         except GradientCheckInterrupted as interrupt:
             card.show(interrupt.check)
             raise
@@ -309,6 +327,7 @@ class GradcheckMagics(Magics):
         options: argparse.Namespace,
         namespace: Namespace,
         progress: Progress | None = None,
+        states: list[RandomStates] | None = None,
     ) -> GradientCheck:
         """Make a check, bind the result to its names, and return it."""
         workers, subject = options.workers, subject_of(options)
@@ -316,13 +335,14 @@ class GradcheckMagics(Magics):
             workers = _evaluated("workers", workers, namespace)
         arguments, notes = self._arguments(options, namespace)
         try:
-            with holding_cells(arguments["cost_function"]):
+            with holding_cells(arguments["cost_function"]), displayed_once(self.shell):
                 check = check_after_cell(
                     **arguments, epsilon=options.epsilon, only=options.only, points=options.points,
                     seen=self._seen or Seen(None, None, self._place(None)), trace=options.trace,
                     progress=progress, mode=options.mode,
                     previous=self._last.get(subject), budget=options.budget, workers=workers,
                     notes=notes,
+                    reseed=states or bool(options.reseed),
                 )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
             self._bind(interrupt.check, options.out)
@@ -395,19 +415,24 @@ class GradcheckMagics(Magics):
 
     def _live_card(self, options: argparse.Namespace, namespace: Namespace) -> WidgetCard:
         """Return a live card, whose controls can check again and draw step curves."""
+        states = self._states
+        reseed: Any = states or bool(options.reseed)
 
         def again(mode: str, epsilon: float | None) -> None:
             require_no_other_cell()
             changed = argparse.Namespace(**{**vars(options), "mode": mode, "epsilon": epsilon})
-            card.show(self._checked_on(card, changed, namespace))
+            card.show(self._checked_on(card, changed, namespace, states))
 
         def curve(
             check: GradientCheck, name: str, index: tuple[int, ...], progress: Progress
         ) -> StepCurve:
             require_no_other_cell()
             arguments, _ = self._arguments(options, namespace)
-            with holding_cells(arguments["cost_function"]):
-                return curve_of(**arguments, name=name, index=index, check=check, progress=progress)
+            with holding_cells(arguments["cost_function"]), displayed_once(self.shell):
+                return curve_of(
+                    **arguments, name=name, index=index, check=check, progress=progress,
+                    reseed=reseed,
+                )  # fmt: skip
 
         requests = Requests(again, curve, options.mode, options.epsilon)
         card = WidgetCard(Published, requests)

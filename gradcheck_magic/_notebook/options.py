@@ -240,6 +240,12 @@ OPTIONS = [
         "is a bug]",
         default=False, is_setting=False,
     ),
+    Option(
+        "reseed", SWITCH,
+        "put random states back before each evaluation, for a cost with dropout; as a cell magic, "
+        "to what they were when the cell began [off]",
+        default=False, is_setting=False,
+    ),
     Option("seed", _whole(0), "the seed of everything random in the check [0]", "N", default=0),
     Option(
         "out", _Kind("a name", _is_name), "bind the result to NAME as well as to _gradcheck",

@@ -250,7 +250,7 @@ def test_random_state(process, cost, expected):
 @pytest.mark.parametrize("cost", [odd.draws, odd.drops_out], ids=lambda cost: cost.__name__)
 def test_random_cost(process, cost):
     np.random.seed(3)
-    with pytest.raises(InputError, match="for the same parameters: make it repeatable"):
+    with pytest.raises(InputError, match="for the same parameters: it is random"):
         check_gradients(params(), grads(), cost)
 
 

@@ -267,8 +267,9 @@ COSTS = [
     ),
     pytest.param(
         draws(),
-        "`cost` returned 5 and then 5.15 for the same parameters: make it repeatable (no dropout, "
-        "a fixed seed, the same batch).",
+        "`cost` returned 5 and then 5.15 for the same parameters: it is random. Make it repeatable "
+        "(no dropout, a fixed seed, the same batch), or let every call draw the same random "
+        "numbers with --reseed (in Python, reseed=True).",
         id="random",
     ),
     pytest.param(

@@ -63,7 +63,7 @@ def evidence(
     best = SimpleNamespace(value=value, noise=noise, eps=2e-16) if in_double else own
     cost = SimpleNamespace(
         name="J", value=value, noise=noise, itemsize=itemsize, own=own, best=best,
-        is_single=itemsize < 8 and not in_double,
+        is_single=itemsize < 8 and not in_double, began=None, is_noisy=False,
     )  # fmt: skip
     comparison = compare(pairing, measured, SINGLE_PRECISION if itemsize < 8 else DOUBLE_PRECISION)
     measurement = SimpleNamespace(

@@ -27,8 +27,8 @@ def gradient_of(p): return net.grads()
 """
 LONG = [
     "--params", "--grads", "--cost", "--upstream", "--mode", "--budget", "--only", "--epsilon",
-    "--call", "--points", "--workers", "--display", "--trace", "--seed", "--out",
-    "--quiet", "--no-quiet", "--strict", "--no-strict", "--watch", "--unwatch",
+    "--call", "--points", "--workers", "--display", "--trace", "--reseed", "--seed",
+    "--out", "--quiet", "--no-quiet", "--strict", "--no-strict", "--watch", "--unwatch",
 ]  # fmt: skip
 SHORT = ["-p", "-g", "-c", "-u", "-o", "-q"]
 

@@ -718,8 +718,9 @@ COSTS = [
         "copy (W.copy())."),
     row("adds one at evaluation 0", lambda: odd.once(0, odd.adds_one), "CORRECT"),
     row("adds one at evaluation 2", lambda: odd.once(2, odd.adds_one),
-        "`cost` returned 5.25 and then 13.25 for the same parameters: make it repeatable (no "
-        "dropout, a fixed seed, the same batch)."),
+        "`cost` returned 5.25 and then 13.25 for the same parameters: it is random. Make it "
+        "repeatable (no dropout, a fixed seed, the same batch), or let every call draw the same "
+        "random numbers with --reseed (in Python, reseed=True)."),
     row("adds one at evaluation 3", lambda: odd.once(3, odd.adds_one),
         "`cost` can be called in 2 ways that differ around θ: with the container (J = 13.3365), "
         "with the flat θ (J = 5.30575); choose one with --call structured or --call flat (in "

@@ -60,6 +60,28 @@ def processes():
         yield executor
 
 
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize("name", ["ours", "processes"])
+def test_random_states(processes, name, factor):
+    """Each process puts back the states of its own generators."""
+    own, theta = np.random.default_rng(0), np.linspace(1, 2, 40)
+
+    def mask():
+        return (np.random.random(40) < 0.7) * own.random(40)
+
+    def gradient(theta):
+        return factor * 2 * theta * mask()
+
+    def cost(theta):
+        return float(np.sum(theta**2 * mask()))
+
+    workers = processes if name == "processes" else 2
+    alone = check_gradients(theta, gradient, cost, mode="full", reseed=True)
+    check = check_gradients(theta, gradient, cost, mode="full", reseed=True, workers=workers)
+    assert check.passed == (factor == 1)
+    assert np.array_equal(check.numerical, alone.numerical)
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """Yield a cluster of Dask's, which does not repeat a task if its worker dies."""

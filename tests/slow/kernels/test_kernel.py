@@ -55,6 +55,29 @@ def test_interrupted_in_a_kernel(kernel, first):
     kernel.run("predict = kept")
 
 
+PRINTS = """
+import sys
+streams = sys.stdout, sys.stderr
+
+def prints(p):
+    print("line")
+    print("error", file=sys.stderr)
+    display({"text/plain": "shown"}, raw=True, display_id=True)
+    return float(np.mean((X @ p["w"] + p["b"] - y) ** 2))
+"""
+
+
+def test_printed_and_displayed_once(kernel):
+    """What the cost prints and displays is an output of the cell once, besides the card."""
+    kernel.run(PRINTS)
+    printed, shown = kernel.run("%gradcheck --unwatch\n%gradcheck -c prints")
+    assert sorted(printed.splitlines()) == ["error", "line"]
+    assert [each["text/plain"] for each in shown if "text/html" not in each] == ["shown", ""]
+    told = "more lines printed by `prints` were not shown."
+    assert sum(told in each["text/plain"] for each in shown) == 1
+    assert kernel.run("assert (sys.stdout, sys.stderr) == streams\ndel prints, streams") == ("", [])
+
+
 def test_completions(kernel):
     """Completions work as a notebook asks for them: with the whole cell and a position."""
     kernel.run("params = {'W1': 1.0, 'b1': 2.0}\nprices = 1")
