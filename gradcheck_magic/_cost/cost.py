@@ -38,7 +38,8 @@ from gradcheck_magic._cost.random_states import Origin, RandomStates
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._cost.threads import show_progress
 from gradcheck_magic._cost.workers import Workers, pool_of
-from gradcheck_magic._inputs.arrays import from_library
+from gradcheck_magic._inputs.arrays import from_library, is_array
+from gradcheck_magic._inputs.containers import children
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import DOUBLE, Parameter, Parameters, describe_type
 from gradcheck_magic._inputs.request import Progress, is_number
@@ -173,7 +174,7 @@ class Cost:
         deadline = math.inf if budget is None else self._started + budget
         self._starts, self._pairing = starts, pairing
         self._evaluator = Evaluator(
-            function, name, _upstream_array(upstream), next(iter(starts), None), deadline
+            function, name, _upstream(upstream), next(iter(starts), None), deadline
         )
         self._random = _generator(seed)
         self._progress = progress
@@ -475,10 +476,16 @@ class Cost:
             return self._evaluator.value_or_nan((precision or self.best).binding)
 
     def output(self) -> tuple[Any, Array | None]:
-        """Return what the function returns at θ, as it is, and the upstream gradient, if any."""
+        """Return what the function returns at θ, as it is, and the upstream gradient, if any.
+
+        Both are None for several outputs.
+        """
         self._evaluator.guard.release()
         with self._evaluator.quiet():
-            return self._evaluator.output(self.own.binding), self._evaluator.upstream
+            upstream = self._evaluator.upstream
+            if isinstance(upstream, dict):
+                return None, None
+            return self._evaluator.output(self.own.binding), upstream
 
     @property
     def direction(self) -> Vector:
@@ -506,22 +513,30 @@ def sides_of(costs: array[float]) -> tuple[Vector, Vector]:
     return plus, minus
 
 
-def _upstream_array(upstream: object) -> Array | None:
-    """Return a copy, because it may be one of the arrays that are perturbed."""
+def _upstream(upstream: object) -> Array | dict[Any, Array] | None:
+    """Return copies, because they may be among the arrays that are perturbed."""
     if upstream is None:
         return None
-    upstream = from_library(upstream, "upstream")
+    # A function that returns several arrays; None stands for those without a gradient.
+    several = {k: each for k, each in children(upstream) or () if each is not None}
+    if any(map(is_array, several.values())):
+        return {k: _upstream_array(each, f"upstream[{k!r}]") for k, each in several.items()}
+    return _upstream_array(upstream, "upstream")
+
+
+def _upstream_array(upstream: object, name: str) -> Array:
+    upstream = from_library(upstream, name)
     try:
         array = np.array(upstream)
     except Exception:  # noqa: BLE001 (the user's own may raise anything)
         array = np.array(None)
     if isinstance(upstream, np.ma.MaskedArray):
         raise InputError(
-            "`upstream` is a masked array: pass a plain array, such as upstream.filled(0)."
+            f"`{name}` is a masked array: pass a plain array, such as {name}.filled(0)."
         )
     if array.dtype.kind not in "fiub":
         raise InputError(
-            f"`upstream` is {describe_type(upstream)} ({array.dtype}): expected dJ/d(output), an "
+            f"`{name}` is {describe_type(upstream)} ({array.dtype}): expected dJ/d(output), an "
             "array of real numbers."
         )
     return array

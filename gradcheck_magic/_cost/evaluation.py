@@ -23,8 +23,9 @@ from gradcheck_magic._cost.convention import Arguments, Binding, require_unchang
 from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._cost.random_states import DRAWING, RandomStates
-from gradcheck_magic._inputs.arrays import from_library, library_of
+from gradcheck_magic._inputs.arrays import from_library, is_array
 from gradcheck_magic._inputs.parameters import describe_type
+from gradcheck_magic._wording import quoted
 from gradcheck_magic.errors import InputError
 
 __all__ = [
@@ -96,8 +97,9 @@ class Evaluator:
     ----------
     name : str
         The user's name for the function.
-    upstream : ndarray, optional
-        dJ/d(output), for a function that returns an array.
+    upstream : ndarray or dict of ndarray, optional
+        dJ/d(output), for a function that returns an array, or for some of several arrays by their
+        positions or keys.
     states : RandomStates, optional
         The random states that are put back before each call.
     deadline : float
@@ -118,7 +120,7 @@ class Evaluator:
 
     function: Callable[..., Any]
     name: str
-    upstream: Array | None = None
+    upstream: Array | dict[Any, Array] | None = None
     states: RandomStates | None = None
     deadline: float = math.inf
     n_evaluations: int = 0
@@ -183,7 +185,27 @@ class Evaluator:
 
     def as_array(self, value: Any) -> Array:
         """Convert the value that the function returned to an array: one number, or the output."""
-        first = self.first(value)
+        if isinstance(self.upstream, dict):
+            return np.array(self._over_outputs(value, self.upstream))
+        return self._array(self.first(value))
+
+    def _over_outputs(self, returned: Any, upstream: dict[Any, Array]) -> float:
+        """Return the weighted sum of several outputs."""
+        total = 0.0
+        for key, weights in upstream.items():
+            try:
+                output = returned[key]
+            except Exception:  # noqa: BLE001 (the user's own may raise anything)
+                raise InputError(
+                    f"`upstream` is for output {quoted(key)}, but `{self.name}` returned "
+                    f"{describe_type(returned)} without it: give dJ/d(output) in the structure of "
+                    "what the function returns, with None for what has none."
+                ) from None
+            what = f"upstream[{key!r}]"
+            total += self._weighted(self._array(output), weights, what, f"output {quoted(key)} of ")
+        return total
+
+    def _array(self, first: Any) -> Array:
         if first is None:
             raise InputError(f"`{self.name}` returned None: is a `return` missing?")
         first = from_library(first, self.name)
@@ -207,23 +229,31 @@ class Evaluator:
 
     def as_number(self, array: Array) -> float:
         """Return the number in an array, or the weighted sum of an output."""
-        if self.upstream is None:
+        if not isinstance(self.upstream, np.ndarray):
             if array.size != 1:
                 raise InputError(
                     f"`{self.name}` returned an array of shape {array.shape}: expected one number. "
                     "If it is a layer's output, pass dJ/d(output) with --upstream (upstream=...)."
                 )
             return float(array.item())
-        if array.shape != self.upstream.shape:
+        return self._weighted(array, self.upstream)
+
+    def _weighted(
+        self, output: Array, upstream: Array, name: str = "upstream", which: str = ""
+    ) -> float:
+        if output.shape != upstream.shape:
             raise InputError(
-                f"`upstream` has shape {self.upstream.shape}, but `{self.name}` returned an array "
-                f"of shape {array.shape}: dJ/d(output) must have the shape of the output."
+                f"`{name}` has shape {upstream.shape}, but {which}`{self.name}` "
+                f"{'has' if which else 'returned an array of'} shape {output.shape}: dJ/d(output) "
+                "must have the shape of the output."
             )
         with np.errstate(all="ignore"):
-            return float(np.sum(array * self.upstream, dtype=np.float64))
+            return float(np.sum(output * upstream, dtype=np.float64))
 
     def first(self, value: Any) -> Any:
         """Return the cost of (cost, cache), [cost, cache] or (grads, cost), or else the value."""
+        if isinstance(self.upstream, dict):
+            return value
         while isinstance(value, tuple) and value:
             self.returns_more = self.returns_more or len(value) > 1
             value = value[position_of_cost(value) if self.upstream is None else 0]
@@ -310,7 +340,7 @@ def _fast(slot: Any) -> Any:
 def position_of_cost(returned: tuple[Any, ...]) -> int:
     """Return the position of the cost in what a function returns: after gradients, if any."""
     for k, value in enumerate(returned):
-        if is_one_number(value) or not (isinstance(value, (dict, list)) or _is_array(value)):
+        if is_one_number(value) or not (isinstance(value, (dict, list)) or is_array(value)):
             return k
     return 0
 
@@ -319,11 +349,7 @@ def is_one_number(value: Any) -> bool:
     """Return True for a number, and for an array of any library that holds one."""
     if isinstance(value, (*PLAIN_FLOATS, int, np.number)):
         return True
-    if not _is_array(value):
+    if not is_array(value):
         return False
     array = np.asarray(from_library(value, ""))
     return array.size == 1 and array.dtype.kind in "fiub"
-
-
-def _is_array(value: object) -> bool:
-    return isinstance(value, np.ndarray) or library_of(value) is not None

@@ -27,6 +27,7 @@ from gradcheck_magic.errors import InputError
 __all__ = [
     "Library",
     "from_library",
+    "is_array",
     "is_leaf",
     "is_real",
     "is_tensor",
@@ -229,6 +230,11 @@ def from_library(value: Any, name: str) -> Any:
             f"`{name}` is a {library.noun}{of}, which NumPy cannot read ({first_line(error)}): "
             "expected a dense array of float32 or float64."
         ) from error
+
+
+def is_array(value: object) -> bool:
+    """Return True for an array of any library."""
+    return isinstance(value, np.ndarray) or library_of(value) is not None
 
 
 def is_tensor(value: object) -> bool:

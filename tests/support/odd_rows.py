@@ -1230,7 +1230,7 @@ OPTIONS = [
         "`upstream` is a numpy.ndarray (complex128): expected dJ/d(output), an array of real "
         "numbers."),
     row("upstream, 4", lambda: {"upstream": [[1], [1, 2]]},
-        "`upstream` is a list (object): expected dJ/d(output), an array of real numbers."),
+        "`upstream[1]` is a list (object): expected dJ/d(output), an array of real numbers."),
     row("upstream, 5", lambda: {"upstream": math.nan},
         "`square` is nan at the given parameters: the gradient can only be checked if the cost is "
         "finite."),
@@ -1272,7 +1272,7 @@ OPTIONS = [
         "`upstream` is a numpy.datetime64 (datetime64[Y]): expected dJ/d(output), an array of "
         "real numbers."),
     row("upstream, 21", lambda: {"upstream": odd.endless_list()},
-        "`upstream` is a list (object): expected dJ/d(output), an array of real numbers."),
+        "`upstream[1]` is a list (object): expected dJ/d(output), an array of real numbers."),
     row("progress, 0", lambda: {"progress": 3},
         "`progress` is an int: expected a function of (evaluations so far, evaluations "
         "expected, seconds so far)."),
