@@ -214,19 +214,29 @@ class _Reader:
         """Return the call in the cell that makes the check, if there is one."""
         if len(self.required) == 1 and self.required[0] not in self.available:
             return None
-        calls = [
-            (k, call)
+        calls = {
+            ast.unparse(call): (k, call)
             for k, call in self.available.computed.calls(self._statements)
             if ast.unparse(call.func) in {self.text, self.name}
-        ]
+        }
         # A call with the parameters themselves is likelier than one with a copy that was moved.
-        calls.sort(key=lambda each: not self.own & set(names_read(each[1])))
-        for k, call in calls:
-            if len(self.required) == 1 and self.own & set(names_read(call)):
-                return Filled(self.function)
-            if (found := self._written(call, self._statements[:k])) is not None:
-                return found
-        return None
+        direct = {text: each for text, each in calls.items() if self._passes_own(each[1])}
+        plain = {f"{self.text}({', '.join(own)})" for own in ([self.root], self.arrays)}
+        if plain & direct.keys():
+            return Filled(self.function)
+        found = {
+            text: self._written(call, self._statements[:k])
+            for text, (k, call) in (direct or calls).items()
+        }
+        found = {text: each for text, each in found.items() if each is not None}
+        if len(found) > 1:
+            raise self._called_differently(found)
+        return next(iter(found.values()), None)
+
+    def _passes_own(self, call: ast.Call) -> bool:
+        """Return True if a call passes a parameter as it is."""
+        passed = [*call.args, *(each.value for each in call.keywords)]
+        return any(isinstance(each, ast.Name) and each.id in self.own for each in passed)
 
     # By the names of its arguments
 
@@ -483,6 +493,14 @@ class _Reader:
             f"`{call}` does not take `{self.parameters.name}`, and nothing that it takes was "
             f'computed from it in a cell: say how, with -c "lambda '
             f'{self.root or "params"}: ..." (in Python, pass such a function).'
+        )
+
+    def _called_differently(self, calls: Iterable[str]) -> InputError:
+        root = self.root or ", ".join(self.arrays)
+        lines = " or ".join(f'-c "lambda {root}: {call}"' for call in calls)
+        return InputError(
+            f"The cell calls `{self.name}` in more than one way: say which is the cost, with "
+            f"{lines}."
         )
 
     def _ambiguous(self, alike: Sequence[str]) -> InputError:

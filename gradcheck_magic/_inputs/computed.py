@@ -104,15 +104,22 @@ class Computed:
         ]
 
     def calls(self, statements: Sequence[Statement]) -> Iterator[tuple[int, ast.Call]]:
-        """Yield the calls in the last cell, the last first, with the positions of statements."""
-        for k in reversed(range(len(statements))):
-            statement = statements[k]
-            if statement.cell != len(self._cells) - 1:
+        """Yield the calls in the last cell, the last first, with the positions of statements.
+
+        A cell that only calls a magic does not count.
+        """
+        own = [k for k, each in enumerate(statements) if not _is_magic(each.node)]
+        for k in reversed(own):
+            if statements[k].cell != statements[own[-1]].cell:
                 return
-            if not isinstance(statement.node, DEFINITIONS):
-                for node in ast.walk(statement.node):
+            if not isinstance(statements[k].node, DEFINITIONS):
+                for node in ast.walk(statements[k].node):
                     if isinstance(node, ast.Call):
                         yield k, node
+
+
+def _is_magic(node: ast.stmt) -> bool:
+    return ast.unparse(node).startswith("get_ipython().run_")
 
 
 def leading_to(

@@ -1230,7 +1230,7 @@ OPTIONS = [
         "`upstream` is a numpy.ndarray (complex128): expected dJ/d(output), an array of real "
         "numbers."),
     row("upstream, 4", lambda: {"upstream": [[1], [1, 2]]},
-        "`upstream[1]` is a list (object): expected dJ/d(output), an array of real numbers."),
+        "`upstream` is a list (object): expected dJ/d(output), an array of real numbers."),
     row("upstream, 5", lambda: {"upstream": math.nan},
         "`square` is nan at the given parameters: the gradient can only be checked if the cost is "
         "finite."),
