@@ -25,6 +25,8 @@ from gradcheck_magic.errors import InputError
 
 __all__ = [
     "Library",
+    "densified",
+    "densifying",
     "from_library",
     "library_of",
     "overlapping",
@@ -173,6 +175,23 @@ def from_library(value: Any, name: str) -> Any:
             f"`{name}` is a {library.noun}{of}, which NumPy cannot read ({first_line(error)}): "
             "expected a dense array of float32 or float64."
         ) from error
+
+
+def densifying(value: object) -> str:
+    """Return the method that makes a sparse array dense: torch's or SciPy's; "" if it is dense."""
+    kind = type(value)
+    if issubclass(kind, torch_class("Tensor")):
+        return "to_dense" if "sparse" in str(value.layout) else ""  # type: ignore[attr-defined]
+    return "toarray" if hasattr(kind, "toarray") else ""
+
+
+def densified(value: object) -> object:
+    """Return a dense copy of a sparse array, in which repeated entries are added up.
+
+    Anything else is returned unchanged.
+    """
+    method = densifying(value)
+    return getattr(value, method)() if method else value
 
 
 def requires_gradient(value: object) -> bool:

@@ -13,7 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._inputs.arrays import from_library, overlapping, requires_gradient
+from gradcheck_magic._inputs.arrays import (
+    densified,
+    from_library,
+    overlapping,
+    requires_gradient,
+)
 from gradcheck_magic._inputs.containers import children, without_generators
 from gradcheck_magic._inputs.parameters import (
     Names,
@@ -286,7 +291,7 @@ def _by_order(parameters: Parameters, grads: object, root: str) -> tuple[list[Ma
         return found, [note] if len(arrays) > 1 else []
     if not parameters.is_container and isinstance(grads, list):
         return [(root, grads)], []
-    whole = from_library(found[0][1], root) if len(found) == 1 else None
+    whole = from_library(densified(found[0][1]), root) if len(found) == 1 else None
     if whole is not None and np.size(whole) == parameters.size:
         flat = np.ravel(np.asarray(whole))
         parts: list[Match] = [
@@ -348,7 +353,7 @@ def _fitting(
     if isinstance(value, list):
         with suppress(ValueError):  # lists of different lengths
             value = np.asarray(value)
-    array = real_array(value, name)
+    array = real_array(densified(value), name)
     with np.errstate(over="ignore"):  # of a long double, or of a whole number
         flat = np.array(array, dtype=np.float64).ravel()
     # A signalling nan would cause a warning at every use.

@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._inputs.arrays import Library, from_library, library_of
+from gradcheck_magic._inputs.arrays import Library, densifying, from_library, library_of
 from gradcheck_magic._inputs.containers import (
     children,
     is_module,
@@ -274,7 +274,8 @@ def variable_names(names: Names) -> dict[int, str]:
 def _is_nameable(value: object) -> bool:
     # The type is examined, not the value: a proxy in the notebook may raise.
     own = issubclass(type(value), (np.ndarray, dict, list, tuple)) or callable(value)
-    return own or library_of(value) is not None or is_pytree(value)
+    is_array = library_of(value) is not None or bool(densifying(value))
+    return own or is_array or is_pytree(value)
 
 
 def mentioned_first(expressions: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -532,6 +533,13 @@ def describe_type(value: object) -> str:
 
 def _finite_array(value: object, name: str) -> Array:
     """Return a parameter as `real_array` does, if all its entries are finite."""
+    if method := densifying(value):
+        kind = describe_type(value).partition(" ")[2]
+        raise InputError(
+            f"`{name}` is a sparse array ({kind}), and a parameter must be dense: pass "
+            f"{name}.{method}(), or its stored values alone, and let the cost make a sparse array "
+            "of them."
+        )
     array = real_array(value, name)
     flat = np.ravel(np.asarray(array))
     with np.errstate(over="ignore"):  # a long double may be infinite as a double

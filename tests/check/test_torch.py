@@ -133,6 +133,71 @@ def test_torchscript(compiled, dtype):
     assert check_gradients(model, None, cost).wrong_entries == (("0.weight", (1, 2)),)
 
 
+def embedding():
+    """Return a module with a sparse gradient, a cost that adds to it, and that gradient."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(6, 3, sparse=True), nn.Linear(3, 2)).double()
+    words, Y = torch.tensor([1, 2, 2, 4, 1]), torch.randn(5, 2, dtype=torch.float64)
+
+    def cost(model=model):
+        loss = ((model(words) - Y) ** 2).mean()
+        loss.backward()
+        return loss
+
+    cost()
+    return model, cost, model[0].weight.grad
+
+
+@pytest.mark.parametrize("call", ["closure", "structured"])
+def test_sparse_gradient(call):
+    """Repeated words are added up, and the sparse tensor of the user's stays as it is."""
+    model, cost, gradient = embedding()
+    held = gradient.clone()
+    assert check_gradients(model, None, cost, call=call).passed
+    assert model[0].weight.grad is gradient
+    assert not gradient.is_coalesced()
+    assert torch.equal(gradient._indices(), held._indices())
+    assert torch.equal(gradient._values(), held._values())
+
+    model[0].weight.grad = 2 * gradient
+    check = check_gradients(model, None, cost, call=call)
+    assert check.verdict is Verdict.BUG
+    assert [(d.cause, d.names) for d in check.diagnoses] == [(Cause.SCALE, ("0.weight",))]
+
+
+def uncoalesced(values):
+    """Return a sparse tensor in which every entry occurs twice."""
+    half = (values / 2).to_sparse()
+    indices, halves = half.indices().repeat(1, 2), half.values().repeat(2)
+    return torch.sparse_coo_tensor(indices, halves, half.shape, is_coalesced=False)
+
+
+SPARSE = {
+    "coo": torch.Tensor.to_sparse,
+    "HARD: uncoalesced": uncoalesced,
+    "csr": torch.Tensor.to_sparse_csr,
+    "csc": torch.Tensor.to_sparse_csc,
+    "bsr": lambda values: values.to_sparse_bsr((2, 2)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+@pytest.mark.parametrize("layout", SPARSE)
+def test_sparse_gradients_of_all_layouts(layout):
+    """They may also be given."""
+    W = torch.linspace(-1, 1, 8, dtype=torch.float64).reshape(4, 2)
+    used = torch.tensor([[1.0], [0.0], [1.0], [0.0]])
+
+    def cost(params):
+        return (used * params["W"] ** 2).sum()
+
+    for factor, causes in ((1, []), (-1, [(Cause.SIGN, ("W",))])):
+        gradient = SPARSE[layout](factor * 2 * used * W)
+        check = check_gradients({"W": W}, {"dW": gradient}, cost)
+        assert check.passed is not bool(causes)
+        assert [(d.cause, d.names) for d in check.diagnoses] == causes
+
+
 @pytest.mark.parametrize(("calls", "often"), [(2, "twice"), (3, "3 times")])
 def test_gradients_add_up(calls, often):
     """The message names the mistake that everybody makes once."""
@@ -522,7 +587,7 @@ ERRORS = {
     "sparse": (
         {"W": torch.zeros(2, 2).to_sparse()},
         {"W": torch.zeros(2, 2)},
-        "`W` is a PyTorch tensor of torch.float32, which NumPy cannot read",
+        "`W` is a sparse array (torch.Tensor), and a parameter must be dense: pass W.to_dense(), or",
     ),
     "complex": (
         {"W": torch.zeros(2, dtype=torch.complex64)},
