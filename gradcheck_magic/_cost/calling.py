@@ -12,7 +12,8 @@ from gradcheck_magic._cost.convention import Binding, Convention, require_unchan
 from gradcheck_magic._cost.evaluation import Evaluator
 from gradcheck_magic._cost.ownership import PACKAGE
 from gradcheck_magic._cost.surroundings import Surroundings
-from gradcheck_magic._inputs.parameters import DOUBLE
+from gradcheck_magic._inputs.arrays import library_of
+from gradcheck_magic._inputs.precision import DOUBLE, eps_of, significant_bits
 from gradcheck_magic._wording import first_line
 from gradcheck_magic.errors import InputError
 
@@ -27,9 +28,11 @@ __all__ = [
     "working_calls",
 ]
 
-# Two calls at the same θ may differ by this much, relatively, before the cost counts as random.
+# Two calls at the same θ may differ by this much, relatively, before the cost counts as random; in
+# low precision, at least by this many units in the last place.
 REPEATABLE = 1e-8
 REPEATABLE_SINGLE = 1e-3
+PLACES_APART = 2
 # The number of further calls at θ that tell whether values differ by chance.
 MANY_REPEATS = 32
 # The number of copies after which one of them reuses the memory of another, if nothing holds them.
@@ -44,8 +47,8 @@ class FoundCall:
     ----------
     binding : Binding
         The arguments.
-    itemsize : int
-        The size in bytes of the least precise among the parameters and J: 8 in double precision.
+    bits : int
+        The significant bits of the least precise among the parameters and J.
     notes : list of str
         The assumptions that were made about the returned value.
     value, gap : float
@@ -57,7 +60,7 @@ class FoundCall:
     """
 
     binding: Binding
-    itemsize: int
+    bits: int
     notes: list[str]
     value: float
     # What follows is found out only for the way that is chosen.
@@ -79,16 +82,16 @@ def find_call(around: Surroundings, trials: list[FoundCall]) -> FoundCall:
     return _copied_if_kept(around, trials[0])
 
 
-def is_same(one: float, other: float, itemsize: int) -> bool:
-    """Return True if two values of J, in numbers of some bytes, may come from the same θ."""
+def is_same(one: float, other: float, bits: int) -> bool:
+    """Return True if two values of J, with some significant bits, may come from the same θ."""
     if not (math.isfinite(one) and math.isfinite(other)):
         return math.isfinite(one) == math.isfinite(other)
-    return abs(one - other) <= tolerance(itemsize) * max(abs(one), abs(other))
+    return abs(one - other) <= tolerance(bits) * max(abs(one), abs(other))
 
 
-def tolerance(itemsize: int) -> float:
+def tolerance(bits: int) -> float:
     """Return how much two values of J from the same θ may differ, relative to the size of J."""
-    return REPEATABLE if itemsize >= DOUBLE else REPEATABLE_SINGLE
+    return REPEATABLE if bits == DOUBLE else max(REPEATABLE_SINGLE, PLACES_APART * eps_of(bits))
 
 
 def working_calls(evaluator: Evaluator, bindings: list[Binding]) -> list[FoundCall]:
@@ -153,11 +156,12 @@ def _tried(evaluator: Evaluator, binding: Binding) -> FoundCall | Exception:
     if binding.has_grown():
         # The next call must not find what this one has left.
         binding = replace(binding, fresh=True)
-    itemsize = array.dtype.itemsize if array.dtype.kind == "f" else DOUBLE
+    first = evaluator.first(returned)
+    bits = significant_bits(array if library_of(first) is None else first)
     what = "cost" if evaluator.upstream is None else "output"
     note = f"`{evaluator.name}` returns several values: the first was used as the {what}."
-    notes = [note] if evaluator.first(returned) is not returned else []
-    return FoundCall(binding, min(binding.parameters.itemsize, itemsize), notes, value)
+    notes = [note] if first is not returned else []
+    return FoundCall(binding, min(binding.parameters.bits, bits), notes, value)
 
 
 def _lines_reached(error: Exception) -> tuple[float, ...]:
@@ -178,13 +182,13 @@ def _lines_reached(error: Exception) -> tuple[float, ...]:
 def _require_repeatable(evaluator: Evaluator, found: FoundCall) -> float:
     """Call the function again at θ, and return the difference of the two values."""
     began = time.perf_counter()
-    again = require_repeatable(evaluator, found.binding, found.value, found.itemsize)
+    again = require_repeatable(evaluator, found.binding, found.value, found.bits)
     evaluator.seconds_each = time.perf_counter() - began
     return abs(found.value - again)
 
 
 def require_repeatable(
-    evaluator: Evaluator, binding: Binding, value: float, itemsize: int, times: int = 1
+    evaluator: Evaluator, binding: Binding, value: float, bits: int, times: int = 1
 ) -> float:
     """Call the function again at θ, and return the last value.
 
@@ -195,7 +199,7 @@ def require_repeatable(
     """
     for _ in range(times):
         again = evaluator.value(binding)
-        if not is_same(value, again, itemsize):
+        if not is_same(value, again, bits):
             if not binding.is_copied:
                 require_unchanged(evaluator.name, binding)
             raise is_random(evaluator.name, f"returned {value:.9g} and then {again:.9g}")
@@ -215,11 +219,11 @@ def _require_agreement(around: Surroundings, trials: list[FoundCall]) -> None:
 
     At θ itself they often agree by accident: a function may ignore its arguments.
     """
-    rivals, itemsize = [trial.binding for trial in trials], trials[0].itemsize
+    rivals, bits = [trial.binding for trial in trials], trials[0].bits
     _, values = around.nearest_finite(rivals)
-    if all(is_same(values[0], value, itemsize) for value in values):
+    if all(is_same(values[0], value, bits) for value in values):
         return
-    require_repeatable(around.evaluator, rivals[0], trials[0].value, itemsize, MANY_REPEATS)
+    require_repeatable(around.evaluator, rivals[0], trials[0].value, bits, MANY_REPEATS)
     ways = ", ".join(
         f"{binding.convention.described} (J = {value:.6g})"
         for binding, value in zip(rivals, values, strict=True)
@@ -233,19 +237,19 @@ def _require_agreement(around: Surroundings, trials: list[FoundCall]) -> None:
 
 def _copied_if_kept(around: Surroundings, found: FoundCall) -> FoundCall:
     """Let the function get new copies if it remembers the arrays it was given."""
-    binding, itemsize = found.binding, found.itemsize
+    binding, bits = found.binding, found.bits
     distance, (value,) = around.nearest_finite([binding])
     if binding.fresh or not binding.is_copied:
         return replace(found, distance=distance, nearby=value)
     anew = around.along(replace(binding), distance)
     found = replace(found, distance=distance, nearby=anew)
-    if is_same(value, anew, itemsize):
+    if is_same(value, anew, bits):
         return found
     copied = replace(binding, fresh=True)
-    if _confuses(around, copied, distance, itemsize):
+    if _confuses(around, copied, distance, bits):
         evaluator = around.evaluator
-        require_repeatable(evaluator, binding, found.value, itemsize, MANY_REPEATS)
-        if not _confuses(around, copied, distance, itemsize):
+        require_repeatable(evaluator, binding, found.value, bits, MANY_REPEATS)
+        if not _confuses(around, copied, distance, bits):
             raise is_random(evaluator.name)
         raise InputError(
             f"`{evaluator.name}` returns different values for the same numbers in other arrays: if "
@@ -254,7 +258,7 @@ def _copied_if_kept(around: Surroundings, found: FoundCall) -> FoundCall:
     return replace(found, binding=copied)
 
 
-def _confuses(around: Surroundings, copied: Binding, distance: float, itemsize: int) -> bool:
+def _confuses(around: Surroundings, copied: Binding, distance: float, bits: int) -> bool:
     """Return True if a function that gets new copies returns other values for the same numbers.
 
     One that remembers arrays by their id confuses them: sooner or later, a copy reuses the memory
@@ -263,4 +267,4 @@ def _confuses(around: Surroundings, copied: Binding, distance: float, itemsize: 
     distances = [distance / k for k in range(1, COPIES + 1)]
     first = [around.along(copied, each) for each in distances]
     again = [around.along(copied, each) for each in reversed(distances)]
-    return not all(map(is_same, first, reversed(again), [itemsize] * COPIES))
+    return not all(map(is_same, first, reversed(again), [bits] * COPIES))

@@ -373,7 +373,7 @@ def _view(value: Any) -> Iterator[Array]:
         if isinstance(value, np.ndarray):
             array = value.view(np.ndarray)
         elif (library := library_of(value)) and library.is_writable and library.shares(value):
-            array = library.array(value)
+            array = library.memory(value)
         else:
             return
         if array.size and array.flags.writeable and not array.dtype.hasobject:
