@@ -131,6 +131,7 @@ class _Torch(Library):
         return np.asarray((value.float() if is_low(value) else value).numpy())
 
     def memory(self, value: Any) -> Array:
+        value = value.detach()
         return self.array(value.view(sys.modules["torch"].int16) if is_low(value) else value)
 
     def like(self, value: Any, array: Array) -> Any:

@@ -144,8 +144,10 @@ class Parameter:
 
     @cached_property
     def memory(self) -> Array:
-        """An array of any dtype that has the memory of the user's value, if it has any."""
-        return self.array if self.library is None else self.library.memory(self.value)
+        """The same array, or one of any dtype that has the memory of numbers in bfloat16."""
+        if self.library is None or self.bits != BFLOAT16:
+            return self.array
+        return self.library.memory(self.value)
 
     @property
     def present(self) -> Array:

@@ -272,15 +272,17 @@ def test_forms_of_bfloat16():
 def test_what_a_cost_writes_in_bfloat16():
     """A cost that copies its argument to the user's own tensor, and keeps state in bfloat16."""
     w, kept = (torch.tensor([1.3, -0.7], dtype=torch.bfloat16) for _ in range(2))
+    parameter = nn.Parameter(kept.clone())
 
     def cost(argument):
         w.copy_(argument)
         kept.add_(1)
+        parameter.data.mul_(2)
         return (argument.double() ** 2).sum()
 
-    before = w.tolist(), kept.tolist()
+    before = [each.tolist() for each in (w, kept, parameter)]
     assert check_gradients(w, 2 * w, cost, call="structured").passed
-    assert (w.tolist(), kept.tolist()) == before
+    assert [each.tolist() for each in (w, kept, parameter)] == before
 
 
 def test_points_in_bfloat16():

@@ -134,6 +134,37 @@ def test_as_cupy(closure):
     assert W.get().tobytes() == values.tobytes()
 
 
+def test_points_as_cupy():
+    """Arrays on another device are moved for a gradient that reads them."""
+    values = np.array([0.3, -1.0])
+    W = OnDevice(values.copy(), Device())
+    seen = set()
+
+    def gradient():
+        seen.add(W.get().tobytes())
+        return 3 * W.get() ** 2
+
+    def cost():
+        return (W * W * W).sum()
+
+    assert check_gradients(W, gradient, cost, points=2).passed
+    assert len(seen) == 3
+    assert W.get().tobytes() == values.tobytes()
+
+
+def test_what_a_cost_writes_as_cupy():
+    """A cost may copy its argument to the user's own array, which is put back."""
+    values = np.array([0.3, -1.0])
+    W = OnDevice(values.copy(), Device())
+
+    def cost(given):
+        W[...] = given
+        return (given * given * given).sum()
+
+    assert check_gradients(W, 3 * values**2, cost, call="structured").passed
+    assert W.get().tobytes() == values.tobytes()
+
+
 def test_not_dense():
     """The error names an array that NumPy cannot read."""
     broken = OnDevice(np.ones(2), Device())
