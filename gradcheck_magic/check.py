@@ -190,7 +190,8 @@ def check_gradients(
         up to 1e-4 of the cost, as threads leave it that add up in any order, is measured instead.
     epsilon : float, optional
         The step ε of the textbook's pass: 1e-7, or 5e-3 if θ or the cost is in single precision
-        (0.1 in half). Entries that this step cannot settle are measured again with other steps.
+        (0.1 in float16, 0.3 in bfloat16). Entries that this step cannot settle are measured again
+        with other steps.
     mode : {"auto", "full", "scan"}
         "full" measures every entry, with two evaluations each. "scan" looks along random
         directions and locates the wrong entries; it takes about fifty evaluations for a network

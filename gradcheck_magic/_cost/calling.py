@@ -14,8 +14,9 @@ import numpy as np
 from gradcheck_magic._cost.convention import Binding, Convention, require_unchanged
 from gradcheck_magic._cost.evaluation import Evaluator, position_of_cost
 from gradcheck_magic._cost.surroundings import Surroundings
+from gradcheck_magic._inputs.arrays import library_of
 from gradcheck_magic._inputs.ownership import PACKAGE
-from gradcheck_magic._inputs.parameters import DOUBLE
+from gradcheck_magic._inputs.precision import DOUBLE, eps_of, significant_bits
 from gradcheck_magic._wording import first_line
 from gradcheck_magic.errors import InputError
 
@@ -30,9 +31,11 @@ __all__ = [
     "working_calls",
 ]
 
-# Two calls at the same θ may differ by this much, relatively, before the cost counts as random.
+# Two calls at the same θ may differ by this much, relatively, before the cost counts as random; in
+# low precision, at least by this many units in the last place.
 REPEATABLE = 1e-8
 REPEATABLE_SINGLE = 1e-3
+PLACES_APART = 2
 # If they differ by this, relatively, it may be noise, as threads leave it that add up in any order,
 # or an average over many samples; less than the first does not matter.
 UNNOTICED, MOST_NOISE = 1e-12, 1e-4
@@ -56,8 +59,8 @@ class FoundCall:
     ----------
     binding : Binding
         The arguments.
-    itemsize : int
-        The size in bytes of the least precise among the parameters and J: 8 in double precision.
+    bits : int
+        The significant bits of the least precise among the parameters and J.
     notes : list of str
         The assumptions that were made about the returned value.
     value, gap : float
@@ -69,7 +72,7 @@ class FoundCall:
     """
 
     binding: Binding
-    itemsize: int
+    bits: int
     notes: list[str]
     value: float
     # What follows is found out only for the way that is chosen.
@@ -91,19 +94,19 @@ def find_call(around: Surroundings, trials: list[FoundCall]) -> FoundCall:
     return _copied_if_kept(around, trials[0])
 
 
-def is_same(one: float, other: float, itemsize: int, jitter: float = 0.0) -> bool:
-    """Return True if two values of J, in numbers of some bytes, may come from the same θ.
+def is_same(one: float, other: float, bits: int, jitter: float = 0.0) -> bool:
+    """Return True if two values of J, with some significant bits, may come from the same θ.
 
     They may differ by the `jitter` of a cost that is not repeatable.
     """
     if not (math.isfinite(one) and math.isfinite(other)):
         return math.isfinite(one) == math.isfinite(other)
-    return abs(one - other) <= max(tolerance(itemsize) * max(abs(one), abs(other)), jitter)
+    return abs(one - other) <= max(tolerance(bits) * max(abs(one), abs(other)), jitter)
 
 
-def tolerance(itemsize: int) -> float:
+def tolerance(bits: int) -> float:
     """Return how much two values of J from the same θ may differ, relative to the size of J."""
-    return REPEATABLE if itemsize >= DOUBLE else REPEATABLE_SINGLE
+    return REPEATABLE if bits == DOUBLE else max(REPEATABLE_SINGLE, PLACES_APART * eps_of(bits))
 
 
 def working_calls(evaluator: Evaluator, bindings: list[Binding]) -> list[FoundCall]:
@@ -168,9 +171,10 @@ def _tried(evaluator: Evaluator, binding: Binding) -> FoundCall | Exception:
     if binding.has_grown():
         # The next call must not find what this one has left.
         binding = replace(binding, fresh=True)
-    itemsize = array.dtype.itemsize if array.dtype.kind == "f" else DOUBLE
-    notes = [] if evaluator.first(returned) is returned else [_which_was_used(evaluator, returned)]
-    return FoundCall(binding, min(binding.parameters.itemsize, itemsize), notes, value)
+    first = evaluator.first(returned)
+    bits = significant_bits(array if library_of(first) is None else first)
+    notes = [] if first is returned else [_which_was_used(evaluator, returned)]
+    return FoundCall(binding, min(binding.parameters.bits, bits), notes, value)
 
 
 def _which_was_used(evaluator: Evaluator, returned: Any) -> str:
@@ -201,12 +205,12 @@ def _require_repeatable(evaluator: Evaluator, found: FoundCall) -> float:
     again = evaluator.value(found.binding)
     evaluator.seconds_each = time.perf_counter() - began
     apart, size = abs(found.value - again), abs(found.value)
-    if found.itemsize >= DOUBLE and UNNOTICED * size < apart <= MOST_NOISE * size:
+    if found.bits == DOUBLE and UNNOTICED * size < apart <= MOST_NOISE * size:
         noise = _jitter(evaluator, found.binding, found.value)
         if noise is not None:
             evaluator.jitter = NOISE_APART * noise
             return noise
-    if not is_same(found.value, again, found.itemsize):
+    if not is_same(found.value, again, found.bits):
         raise _unrepeatable(evaluator, found.binding, found.value, again)
     return apart
 
@@ -225,7 +229,7 @@ def _jitter(evaluator: Evaluator, binding: Binding, value: float) -> float | Non
 
 
 def require_repeatable(
-    evaluator: Evaluator, binding: Binding, value: float, itemsize: int, times: int = 1
+    evaluator: Evaluator, binding: Binding, value: float, bits: int, times: int = 1
 ) -> float:
     """Call the function again at θ, and return the last value.
 
@@ -236,7 +240,7 @@ def require_repeatable(
     """
     for _ in range(times):
         again = evaluator.value(binding)
-        if not is_same(value, again, itemsize, evaluator.jitter):
+        if not is_same(value, again, bits, evaluator.jitter):
             raise _unrepeatable(evaluator, binding, value, again)
     return again
 
@@ -267,12 +271,12 @@ def _require_agreement(around: Surroundings, trials: list[FoundCall]) -> None:
 
     At θ itself they often agree by accident: a function may ignore its arguments.
     """
-    rivals, itemsize = [trial.binding for trial in trials], trials[0].itemsize
+    rivals, bits = [trial.binding for trial in trials], trials[0].bits
     _, values = around.nearest_finite(rivals)
     jitter = around.evaluator.jitter
-    if all(is_same(values[0], value, itemsize, jitter) for value in values):
+    if all(is_same(values[0], value, bits, jitter) for value in values):
         return
-    require_repeatable(around.evaluator, rivals[0], trials[0].value, itemsize, MANY_REPEATS)
+    require_repeatable(around.evaluator, rivals[0], trials[0].value, bits, MANY_REPEATS)
     ways = ", ".join(
         f"{binding.convention.described} (J = {value:.6g})"
         for binding, value in zip(rivals, values, strict=True)
@@ -286,19 +290,19 @@ def _require_agreement(around: Surroundings, trials: list[FoundCall]) -> None:
 
 def _copied_if_kept(around: Surroundings, found: FoundCall) -> FoundCall:
     """Let the function get new copies if it remembers the arrays it was given."""
-    binding, itemsize = found.binding, found.itemsize
+    binding, bits = found.binding, found.bits
     distance, (value,) = around.nearest_finite([binding])
     if binding.fresh or not binding.is_copied:
         return replace(found, distance=distance, nearby=value)
     anew = around.along(replace(binding), distance)
     found = replace(found, distance=distance, nearby=anew)
-    if is_same(value, anew, itemsize, around.evaluator.jitter):
+    if is_same(value, anew, bits, around.evaluator.jitter):
         return found
     copied = replace(binding, fresh=True)
-    if _confuses(around, copied, distance, itemsize):
+    if _confuses(around, copied, distance, bits):
         evaluator = around.evaluator
-        require_repeatable(evaluator, binding, found.value, itemsize, MANY_REPEATS)
-        if not _confuses(around, copied, distance, itemsize):
+        require_repeatable(evaluator, binding, found.value, bits, MANY_REPEATS)
+        if not _confuses(around, copied, distance, bits):
             raise is_random(evaluator)
         raise InputError(
             f"`{evaluator.name}` returns different values for the same numbers in other arrays: if "
@@ -307,7 +311,7 @@ def _copied_if_kept(around: Surroundings, found: FoundCall) -> FoundCall:
     return replace(found, binding=copied)
 
 
-def _confuses(around: Surroundings, copied: Binding, distance: float, itemsize: int) -> bool:
+def _confuses(around: Surroundings, copied: Binding, distance: float, bits: int) -> bool:
     """Return True if a function that gets new copies returns other values for the same numbers.
 
     One that remembers arrays by their id confuses them: sooner or later, a copy reuses the memory
@@ -318,4 +322,4 @@ def _confuses(around: Surroundings, copied: Binding, distance: float, itemsize: 
     again = [around.along(copied, each) for each in reversed(distances)]
     jitter = around.evaluator.jitter
     pairs = zip(first, reversed(again), strict=True)
-    return not all(is_same(*pair, itemsize, jitter) for pair in pairs)
+    return not all(is_same(*pair, bits, jitter) for pair in pairs)

@@ -20,6 +20,7 @@ from gradcheck_magic._cost.directions import Direction, blocks_of, box_size
 from gradcheck_magic._cost.threads import thread_at_work
 from gradcheck_magic._inputs.arrays import overlapping
 from gradcheck_magic._inputs.parameters import Parameter, Parameters, array_leaves
+from gradcheck_magic._inputs.precision import BFLOAT16, DOUBLE, eps_of
 from gradcheck_magic._inputs.shared_memory import in_shared_memory
 from gradcheck_magic.errors import InputError
 
@@ -37,7 +38,7 @@ Arguments = tuple[Sequence[Any], dict[str, Any]]
 # The units in the last place by which the sum of two numbers and a step back may differ from them.
 MOST_ROUNDING = 4
 # The relative rounding of an argument that the function copies in half precision.
-COPIED_TO = 1e-3
+COPIED_TO = eps_of(BFLOAT16)
 
 
 class Convention(StrEnum):
@@ -119,8 +120,9 @@ class Binding:
         arrays = self.parameters.arrays
         if self.convention is not Convention.FLAT:
             return arrays
+        finest = max(arrays, key=lambda parameter: parameter.bits)
         library = self.parameters.library
-        like = arrays[0].value if library and not library.is_users else self.theta
+        like = finest.value if library and not library.is_users else self.theta
         return [Parameter("θ", like, self.theta, 0)]
 
     @cached_property
@@ -136,6 +138,17 @@ class Binding:
         if self.convention is not Convention.FLAT:
             return views
         return [views[0][p.start : p.stop].reshape(p.shape) for p in self.parameters.arrays]
+
+    def bits(self, position: int) -> int:
+        """Return the significant bits in which the function gets a parameter."""
+        if self.dtype is not None:
+            return DOUBLE
+        return self._passed[0 if self.convention is Convention.FLAT else position].bits
+
+    @property
+    def eps(self) -> float:
+        """The spacing of numbers next to 1 in the most precise of what the function gets."""
+        return eps_of(max(map(self.bits, range(len(self.parameters.arrays)))))
 
     @cached_property
     def slots(self) -> list[Any]:
@@ -165,7 +178,7 @@ class Binding:
             return self._arguments
         arguments: Arguments = (), {}
         if not self.is_copied:
-            _write_through(self.parameters, self.arrays)
+            self._write_through()
         else:
             buffers = [buffer.copy() if self.fresh else buffer for buffer, _ in self._memory]
             if wrap is not None and all(isinstance(p.value, np.ndarray) for p in self._passed):
@@ -206,6 +219,8 @@ class Binding:
         try:
             for position, where, here, there in self._blocks(values):
                 self._replace(position, where, here, there)
+            if not self.is_copied:
+                self._write_through()
             yield
         finally:
             if self.is_copied:
@@ -214,7 +229,7 @@ class Binding:
             else:
                 for position, where, here, there in self._blocks(values):
                     self._replace(position, where, there, here)
-                _write_through(self.parameters, self.arrays)
+                self._write_through()
 
     def _blocks(self, values: Callable[[slice], Array]) -> Iterator[tuple[int, Any, Array, Array]]:
         """Yield a block of a parameter at a time, as it is at θ and with other values."""
@@ -288,7 +303,7 @@ class Binding:
     def _find_written(self) -> None:
         both = zip(self.parameters.arrays, self.arrays, self.saved, strict=True)
         for k, (parameter, moved, saved) in enumerate(both):
-            own = parameter.array
+            own = parameter.present
             if np.array_equal(own, saved):
                 continue
             with np.errstate(all="ignore"):  # of a cast to a narrower dtype
@@ -308,7 +323,7 @@ class Binding:
         if "_memory" not in vars(self):
             return
         for k in self.written:
-            self.parameters.arrays[k].array[...] = self.saved[k]
+            self.parameters.arrays[k].put(self.saved[k])
         if self.is_copied or not (self.disturbed or thread_at_work()):
             for array, saved, p in zip(
                 self.arrays, self.saved, self.parameters.arrays, strict=True
@@ -317,7 +332,13 @@ class Binding:
                 if p.checked or not np.array_equal(array, saved):
                     array[...] = saved
         if not self.is_copied:
-            _write_through(self.parameters, self.arrays)
+            self._write_through()
+
+    def _write_through(self) -> None:
+        """Copy the buffers to arrays with memory of their own, such as on another device."""
+        for parameter, buffer in zip(self.parameters.arrays, self.arrays, strict=True):
+            if parameter.checked and parameter.is_apart:
+                parameter.put(buffer)
 
     def changed(self) -> Parameter | None:
         """Return a parameter that the function has changed or replaced; None if there is none."""
@@ -370,13 +391,6 @@ def changes_parameter(what: str, name: str, parameter: Parameter, *, is_copy: bo
 
 def _identities(container: object) -> list[int]:
     return [id(leaf) for _, leaf in array_leaves(container)]
-
-
-def _write_through(parameters: Parameters, buffers: Sequence[Array]) -> None:
-    """Copy the buffers to arrays with memory of their own, such as on another device."""
-    for parameter, buffer in zip(parameters.arrays, buffers, strict=True):
-        if parameter.checked and parameter.library is not None and parameter.is_apart:
-            parameter.library.write(parameter.value, buffer)
 
 
 def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
@@ -455,7 +469,7 @@ def _closure_obstacle(parameters: Parameters) -> str | None:
                 f"`{parameter.name}` ({reason}) from the notebook, where it is perturbed in place: "
                 "make it a writable array of floats, or an argument of the function"
             )
-    named = [(parameter.name, parameter.array) for parameter in parameters.checked]
+    named = [(parameter.name, parameter.memory) for parameter in parameters.checked]
     for name in in_shared_memory(named):
         return (
             f"`{name}` from the notebook, where it would be perturbed in place, but its memory is "
@@ -477,7 +491,7 @@ def _fixed_because(parameter: Parameter) -> str:
         return f"an immutable {parameter.library.noun}"
     if parameter.array.dtype.kind != "f":
         return str(parameter.array.dtype)
-    return "" if parameter.array.flags.writeable else "read-only"
+    return "" if parameter.memory.flags.writeable else "read-only"
 
 
 def _by_keyword(signature: inspect.Signature | None, parameters: Parameters) -> bool:

@@ -32,7 +32,7 @@ from gradcheck_magic._cost.convention import (
     require_unchanged,
 )
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, OutOfTime, Pair, Take
-from gradcheck_magic._cost.precision import in_double, is_constant, itemsize_around, own_precision
+from gradcheck_magic._cost.precision import bits_around, in_double, is_constant, own_precision
 from gradcheck_magic._cost.printed import followed
 from gradcheck_magic._cost.random_states import Origin, RandomStates
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
@@ -41,7 +41,8 @@ from gradcheck_magic._cost.workers import Workers, pool_of
 from gradcheck_magic._inputs.arrays import from_library, is_array
 from gradcheck_magic._inputs.containers import children
 from gradcheck_magic._inputs.pairing import Pairing
-from gradcheck_magic._inputs.parameters import DOUBLE, Parameter, Parameters, describe_type
+from gradcheck_magic._inputs.parameters import Parameter, Parameters, describe_type
+from gradcheck_magic._inputs.precision import DOUBLE
 from gradcheck_magic._inputs.request import Progress, is_number
 from gradcheck_magic._wording import quoted
 from gradcheck_magic.errors import InputError
@@ -114,8 +115,8 @@ class Cost:
         The size of J around θ; at θ itself it may be zero by accident.
     constant : bool
         True if J had the same value at all points that were tried, near and far.
-    itemsize : int
-        The size in bytes of the least precise among the parameters and J: 8 in double precision.
+    bits : int
+        The significant bits of the least precise among the parameters and J.
     passed_over : sequence of (Convention, Exception)
         More likely ways of calling the function that failed.
     began : Origin or None
@@ -165,7 +166,7 @@ class Cost:
         self.constant = self.is_single = False
         self.began: Origin | None = None
         self.convention: Convention | None = None
-        self.itemsize = parameters.itemsize
+        self.bits = parameters.bits
         self.passed_over: Sequence[tuple[Convention, Exception]] = ()
         self.notes = [*notes]
         self._parameters = parameters
@@ -222,7 +223,7 @@ class Cost:
     @property
     def repeatable(self) -> float:
         """The most that two values of J at the same parameters may differ."""
-        return max(tolerance(self.itemsize) * self.scale, self._evaluator.jitter)
+        return max(tolerance(self.bits) * self.scale, self._evaluator.jitter)
 
     @property
     def at_once(self) -> int:
@@ -262,7 +263,7 @@ class Cost:
                 self.began = states.origin
             if self._pool is not None:
                 evaluator, binding = self._evaluator, found.binding
-                self._workers = Workers(self._pool, evaluator, binding, self.itemsize)
+                self._workers = Workers(self._pool, evaluator, binding, self.bits)
             self._around = around
             self._stack = stack.pop_all()
         return self
@@ -280,14 +281,14 @@ class Cost:
         began, n_before = time.perf_counter(), self.n_evaluations
         sizes = abs(found.value), abs(found.nearby)
         self.scale = max(size for size in sizes if math.isfinite(size))
-        self.itemsize = itemsize_around(around, found)
+        self.bits = bits_around(around, found)
         self.constant = is_constant(around, found)
         around.seen.clear()
-        self.own = own_precision(around, found, self.itemsize)
+        self.own = own_precision(around, found, self.bits)
         self._require_same_nearby(around)
         self.best = in_double(around, self.own, constant=self.constant) or self.own
         self.noise = self.own.noise
-        self.is_single = self.best is self.own and self.itemsize < DOUBLE
+        self.is_single = self.best is self.own and self.bits < DOUBLE
         # That a single evaluation was slow must not decide between a full check and a scan.
         typical = (time.perf_counter() - began) / (self.n_evaluations - n_before)
         self._evaluator.seconds_each = min(self._evaluator.seconds_each, typical)

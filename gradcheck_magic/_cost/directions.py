@@ -11,7 +11,7 @@ else is computed block by block.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -144,7 +144,7 @@ class Direction:
         array[where] = theta[where]
 
     def predicted(
-        self, gradient: Vector, theta: Array, step: float, dtype: Any
+        self, gradient: Vector, theta: Array, step: float, passed: Callable[[Array], Array]
     ) -> tuple[float, float, float]:
         """Return what a gradient predicts for J at θ ± step · v.
 
@@ -157,15 +157,15 @@ class Direction:
             The gradient and the values of the parameter, in its shape.
         step : float
             The step.
-        dtype : dtype
-            The precision to which θ ± step · v is rounded.
+        passed : callable
+            A function that rounds θ ± step · v to the precision in which the cost gets it.
         """
         slope = plus = minus = 0.0
         for where, v in self._blocks():
             g, here = gradient[where].ravel(), theta[where].astype(np.float64)
             slope += float(g @ v.ravel())
-            plus += float(g @ _rounding_error(here, step * v, dtype).ravel())
-            minus += float(g @ _rounding_error(here, -step * v, dtype).ravel())
+            plus += float(g @ _rounding_error(here, step * v, passed).ravel())
+            minus += float(g @ _rounding_error(here, -step * v, passed).ravel())
         return slope, plus, minus
 
     def _blocks(self) -> Iterator[tuple[tuple[slice, ...], Vector]]:
@@ -200,9 +200,9 @@ def _cut(box: Box) -> Iterator[Box]:
         yield from _cut((*box[:axis], (first, min(first + rows, stop)), *rest))
 
 
-def _rounding_error(theta: Vector, step: Vector, dtype: Any) -> Vector:
-    """Return the rounding error of θ + step in float64 and then in a dtype."""
-    moved: Vector = (theta + step).astype(dtype).astype(np.float64)
+def _rounding_error(theta: Vector, step: Vector, passed: Callable[[Array], Array]) -> Vector:
+    """Return the rounding error of θ + step in float64, and then in another precision."""
+    moved: Vector = passed(theta + step).astype(np.float64)
     moved -= theta
     moved -= step
     return moved

@@ -128,7 +128,7 @@ def _called(
             finally:
                 binding.restore()
                 for parameter, before in _changed(own):
-                    parameter.array[...] = before
+                    parameter.put(before)
         raise errors[0]
 
 
@@ -176,7 +176,7 @@ def _changed(own: Values) -> Values:
 
     What such a thread writes is kept.
     """
-    changed = [(p, before) for p, before in own if not same_bits(p.array, before)]
+    changed = [(p, before) for p, before in own if not same_bits(p.present, before)]
     return [] if changed and thread_at_work() else changed
 
 

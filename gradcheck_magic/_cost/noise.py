@@ -79,7 +79,7 @@ def measured_noise(around: Surroundings, precision: Precision) -> float:
     Near θ, the rounding of intermediate values in a lower precision would not be noticed.
     """
     line = _Line(around, precision)
-    nearest = SPACING * float(np.finfo(precision.binding.dtype or around.theta.dtype).eps)
+    nearest = SPACING * precision.binding.eps
     near = line.level(nearest)
     # However well J was computed, storing it loses half a unit in the last place.
     stored = precision.eps * abs(precision.value) / 2

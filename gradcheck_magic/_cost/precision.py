@@ -10,11 +10,10 @@ import numpy as np
 from gradcheck_magic._cost.calling import REPEATABLE_SINGLE, FoundCall
 from gradcheck_magic._cost.noise import level_at_large_steps, measured_noise
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
-from gradcheck_magic._inputs.parameters import DOUBLE
+from gradcheck_magic._inputs.precision import DOUBLE, SINGLE, eps_of, spacing
 
-__all__ = ["SINGLE", "in_double", "is_constant", "itemsize_around", "own_precision"]
+__all__ = ["bits_around", "in_double", "is_constant", "own_precision"]
 
-SINGLE = np.dtype(np.float32).itemsize
 # Values with no more than 20 bits were rounded; they do not mean single precision.
 ROUNDED_BITS = 2**20
 # The multiples of θ, and the number of other points of its size, at which J is evaluated to find
@@ -30,15 +29,15 @@ BETTER = 30.0
 COARSE = 30.0
 
 
-def itemsize_around(around: Surroundings, found: FoundCall) -> int:
-    """Return the size in bytes of the numbers in which J is computed, whatever it returns.
+def bits_around(around: Surroundings, found: FoundCall) -> int:
+    """Return the significant bits of the numbers in which J is computed, whatever it returns.
 
     Values computed in single precision use the 24 bits of a float32 and no more; values with far
     fewer bits were rounded.
     """
     values = {found.value, found.nearby, around.along(found.binding, found.distance / 3)}
-    if found.itemsize != DOUBLE or len(values) <= 2:  # noqa: PLR2004 (one may be round by chance)
-        return found.itemsize
+    if found.bits != DOUBLE or len(values) <= 2:  # noqa: PLR2004 (one may be round by chance)
+        return found.bits
     array = np.array(list(values))
     with np.errstate(over="ignore", invalid="ignore"):
         if not np.all(array.astype(np.float32) == array):
@@ -63,32 +62,30 @@ def is_constant(around: Surroundings, found: FoundCall) -> bool:
     return all(value == found.value for value in values if math.isfinite(value))
 
 
-def own_precision(around: Surroundings, found: FoundCall, itemsize: int) -> Precision:
+def own_precision(around: Surroundings, found: FoundCall, bits: int) -> Precision:
     """Return J in the precision that the user chose, and measure its noise."""
-    eps = float(np.finfo(f"f{itemsize}").eps)
-    own = Precision(found.binding, found.value, found.gap, eps)
+    own = Precision(found.binding, found.value, found.gap, eps_of(bits))
     return replace(own, noise=max(found.gap, measured_noise(around, own)))
 
 
 def in_double(around: Surroundings, own: Precision, *, constant: bool) -> Precision | None:
     """Return J in double precision, if θ is single and the function accepts it."""
-    single = around.theta.dtype
-    if single.itemsize >= DOUBLE or not own.binding.is_copied:
+    parameters, theta = around.parameters, around.theta
+    if theta.dtype.itemsize >= np.dtype(np.float64).itemsize or not own.binding.is_copied:
         return None
     binding = replace(own.binding, dtype=np.float64)
-    value = around.at(binding, around.theta)
-    tolerance = max(REPEATABLE_SINGLE, ROUNDED * float(np.finfo(single).eps))
+    value = around.at(binding, theta)
+    tolerance = max(REPEATABLE_SINGLE, ROUNDED * eps_of(parameters.bits))
     apart = abs(value - own.value)
     if math.isnan(apart) or apart > tolerance * abs(own.value) + ROUNDED * own.noise:
         return None
     # A step that rounding θ to its own precision would remove.
-    places = np.spacing(np.abs(around.theta)).astype(np.float64)
-    step = 0.3 * places * np.sign(around.direction)
-    if around.at(binding, around.theta + step) == value and not constant:
+    places = [spacing(theta[p.start : p.stop], p.bits) for p in parameters.arrays]
+    step = 0.3 * np.concatenate(places) * np.sign(around.direction)
+    if around.at(binding, theta + step) == value and not constant:
         # The function itself converts θ back to the lower precision.
         return None
-    eps = float(np.finfo(np.float64).eps)
-    double = Precision(binding, value, own.noise, eps)
+    double = Precision(binding, value, own.noise, eps_of(DOUBLE))
     noise = measured_noise(around, double)
     if own.noise > COARSE * own.eps * abs(own.value):
         # Something in J is computed in a precision that is even lower, whatever θ is given in.

@@ -35,7 +35,7 @@ from gradcheck_magic._cost.reached import (
     slots_of,
 )
 from gradcheck_magic._cost.threads import thread_at_work
-from gradcheck_magic._inputs.arrays import is_tensor, library_of, torch_class
+from gradcheck_magic._inputs.arrays import densifying, is_tensor, library_of, torch_class
 from gradcheck_magic._inputs.containers import module_of, without_generators
 from gradcheck_magic._inputs.fingerprint import digest, same_bits
 from gradcheck_magic._inputs.parameters import array_leaves
@@ -365,7 +365,7 @@ def _view(value: Any) -> Iterator[Array]:
         if isinstance(value, np.ndarray):
             array = value.view(np.ndarray)
         elif (library := library_of(value)) and library.is_writable and library.shares(value):
-            array = library.array(value)
+            array = library.memory(value)
         else:
             return
         if array.size and array.flags.writeable and not array.dtype.hasobject:
@@ -427,7 +427,10 @@ def _torch_state(found: list[Reached], theta: list[Any]) -> Iterator[Restore]:
 
 def _restore_gradient(tensor: Any, grad: Any, values: Any) -> None:
     """Restore the gradient: the same tensor, with the same numbers."""
-    if grad is not None:
-        # `data` is used so that autograd does not notice the change: a graph may still be needed.
+    # `data` is used so that autograd does not notice the change: a graph may still be needed.
+    if grad is not None and densifying(grad):
+        # A sparse tensor has more entries than before, in other memory.
+        grad.data = values
+    elif grad is not None:
         grad.data.copy_(values)
     tensor.grad = grad

@@ -178,8 +178,8 @@ class Workers:
         The user's function; evaluations in workers are counted in it.
     binding : Binding
         θ, unmoved, in the form in which the function is called.
-    itemsize : int
-        The size in bytes of the numbers in which J is computed.
+    bits : int
+        The significant bits of the numbers in which J is computed.
 
     Raises
     ------
@@ -193,7 +193,7 @@ class Workers:
         pool: Pool,
         evaluator: Evaluator,
         binding: Binding,
-        itemsize: int,
+        bits: int,
     ) -> None:
         self.size = pool.size
         self._pool = pool
@@ -218,15 +218,15 @@ class Workers:
         probes = [[], *_probes(binding)]
         here = evaluator.pairs(binding, probes)
         try:
-            self._compare(probes, here, itemsize)
+            self._compare(probes, here, bits)
         except Exception:
             if not pool.is_ours:
                 raise
             pool.executor.shutdown(wait=True, kill_workers=True)
             self._pool = _processes(pool.size)
-            self._compare(probes, here, itemsize)
+            self._compare(probes, here, bits)
 
-    def _compare(self, probes: list[Probe], here: list[Pair], itemsize: int) -> None:
+    def _compare(self, probes: list[Probe], here: list[Pair], bits: int) -> None:
         """Let every idle worker evaluate some probes, and compare the values with those here."""
         name = self._evaluator.name
         try:
@@ -238,7 +238,7 @@ class Workers:
                     part.error.add_note(f"This happened in a worker; here `{name}` works.")
                     raise part.error
                 for one, other in zip(chain(*here), chain(*part.pairs), strict=True):
-                    if not is_same(one, other, itemsize, self._evaluator.jitter):
+                    if not is_same(one, other, bits, self._evaluator.jitter):
                         raise InputError(
                             f"`{name}` is {other:.9g} in a worker, but {one:.9g} here: it may read "
                             "arrays of an imported module, or arrays of which `params` contains "

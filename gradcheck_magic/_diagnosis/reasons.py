@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
-from gradcheck_magic._cost.precision import SINGLE
 from gradcheck_magic._cost.random_states import Origin
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
 from gradcheck_magic._diagnosis.shapes import harmless_shapes, wrong_shapes
-from gradcheck_magic._inputs.parameters import DOUBLE
+from gradcheck_magic._inputs.precision import DOUBLE, PRECISIONS, SINGLE
 from gradcheck_magic._result.parameter_check import relative_error
 from gradcheck_magic._result.verdict import Verdict, textbook_verdict
 from gradcheck_magic._wording import listed
@@ -156,7 +156,15 @@ def _inconclusive(evidence: Evidence) -> Iterator[str]:
             "another point; a small random bias is enough to part the kinks."
         )
     unknown = unknown & ~meeting
-    if unknown.any():
+    if not unknown.any():
+        return
+    if evidence.measurement.is_rounded:
+        yield (
+            "In half precision, rounding moves all that the backward pass starts from: the "
+            f"gradient of {evidence.places(unknown)} changes so much near θ that its errors may "
+            "come from that. Compute the gradient in float32 or float64."
+        )
+    else:
         yield _too_wide(evidence, unknown)
 
 
@@ -196,7 +204,7 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
             "leaves that stops early. Lower its tolerance, or let it make a fixed number of steps."
         )
     if cost.is_single:
-        return f"{carries}, in single precision: {known}. Compute the cost in float64."
+        return f"{carries}, in {_low(cost)} precision: {known}. Compute the cost in float64."
     rounding = precision.eps / 2 * abs(precision.value)
     if cost.is_noisy or precision.noise > ORDINARY_NOISE * rounding:
         return (NOT_REPEATABLE if cost.is_noisy else NOT_ROUNDING).format(carries, known)
@@ -249,8 +257,8 @@ def _why_correct(evidence: Evidence, difference: float) -> str:
             f"{off} comes from {evidence.labels(kinked)}, where θ is at a kink of `{cost.name}`: "
             "there, the gradient lies between the slopes on both sides; it agrees everywhere else."
         )
-    if cost.itemsize < DOUBLE:
-        return f"{off} comes from single precision: {noise}; {agree}."
+    if cost.bits < DOUBLE:
+        return f"{off} comes from {_low(cost)} precision: {noise}; {agree}."
     if height := evidence.measurement.jumps.height:
         return (
             f"{off} is what a solver leaves that stops early: `{cost.name}` jumps by up to "
@@ -265,17 +273,21 @@ def _why_correct(evidence: Evidence, difference: float) -> str:
     )
 
 
+def _low(cost: Cost) -> str:
+    return "single" if cost.bits == SINGLE else "half"
+
+
 # Notes on what is unusual
 
 
 def _precision(evidence: Evidence) -> Iterator[str]:
     cost, library = evidence.cost, evidence.pairing.parameters.library
-    if cost.itemsize >= DOUBLE:
+    if cost.bits == DOUBLE:
         return
     # No library computes in half precision unless it is told to.
-    is_default = library and library.default and cost.itemsize == SINGLE
+    is_default = library and library.default and cost.bits == SINGLE
     default = f", {library.default}" if library and is_default else ""
-    known = "the gradient is checked to single precision"
+    known = f"the gradient is checked to {_low(cost)} precision"
     if cost.best is cost.own:
         how = f": {library.in_double}" if library else ""
         known = f"{known}. Compute in float64 for a more precise check{how}"
@@ -285,7 +297,7 @@ def _precision(evidence: Evidence) -> Iterator[str]:
             f"noise of {cost.best.noise:.1e}; {known}"
         )
     yield (
-        f"Single precision (float{8 * cost.itemsize}{default}): the step is "
+        f"{_low(cost).capitalize()} precision ({PRECISIONS[cost.bits]}{default}): the step is "
         f"{evidence.measurement.epsilon:g}, and {known}."
     )
 

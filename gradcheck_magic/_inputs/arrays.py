@@ -21,11 +21,14 @@ from numpy.exceptions import TooHardError
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
+from gradcheck_magic._inputs.precision import is_low
 from gradcheck_magic._wording import first_line
 from gradcheck_magic.errors import InputError
 
 __all__ = [
     "Library",
+    "densified",
+    "densifying",
     "from_library",
     "is_array",
     "is_leaf",
@@ -69,25 +72,39 @@ class Library:
         return nullcontext()
 
     def array(self, value: Any) -> Array:
-        """Return the value as a NumPy array: a view of the same memory, if `shares` is true."""
+        """Return the value as a NumPy array: a view of the same memory, if `shares` is true.
+
+        Numbers in bfloat16 become a copy in float32.
+        """
+        array = self.memory(value)
+        return array.astype(np.float32) if is_low(array) else array
+
+    def memory(self, value: Any) -> Array:
+        """Return the same, but for the dtype, as a view also of numbers in bfloat16."""
         # CuPy converts its arrays to NumPy's only on request.
         return np.asarray(value.get() if hasattr(value, "get") else value)
 
     def like(self, value: Any, array: Array) -> Any:
-        """Return a NumPy array as an array of the library, to replace `value`."""
+        """Return a NumPy array as an array of the library, to replace `value`.
+
+        One in float32 stands for a value in bfloat16, if that is one.
+        """
         if hasattr(value, "__array_namespace__"):
             library = value.__array_namespace__()
         else:
             library = sys.modules[type(value).__module__.partition(".")[0]]
         # The array is copied because JAX may keep reading the memory that it was given.
-        array = array.copy()
+        array = array.astype(value.dtype) if _stands_for(array, value) else array.copy()
         if hasattr(value, "get"):
             with value.device:
                 return library.asarray(array)
         return library.asarray(array, device=value.device)
 
     def shares(self, _: Any) -> bool:
-        """Return True if `array` and `like` return views of the same memory, not copies."""
+        """Return True if `array` and `like` return views of the same memory, not copies.
+
+        They copy numbers in bfloat16, even then.
+        """
         return False
 
     def write(self, value: Any, array: Array) -> None:
@@ -95,21 +112,45 @@ class Library:
         value[...] = self.like(value, array)
 
 
+class _BFloat16(Library):
+    """NumPy's arrays with the bfloat16 of ml_dtypes, which NumPy does not know as a float."""
+
+    noun = "NumPy array"
+
+    def like(self, value: Any, array: Array) -> Any:
+        array = array.astype(value.dtype) if _stands_for(array, value) else array
+        return array if self.is_writable else array[()]
+
+
+class _BFloat16Number(_BFloat16):
+    """What an operation on such arrays returns if it is a single number."""
+
+    noun = "number in bfloat16"
+    is_writable = False
+
+
 class _Torch(Library):
     """PyTorch's tensors, and the parameters of its modules."""
 
     noun = "PyTorch tensor"
     default = "PyTorch's default"
-    in_double = "use model.double(), X.double(), etc."
+    in_double = "use model.double() and X.double()"
 
     def array(self, value: Any) -> Array:
         # A tensor on another device is copied to this memory.
-        return np.asarray(value.detach().cpu().numpy())
+        value = value.detach().cpu()
+        return np.asarray((value.float() if is_low(value) else value).numpy())
+
+    def memory(self, value: Any) -> Array:
+        value = value.detach()
+        return self.array(value.view(sys.modules["torch"].int16) if is_low(value) else value)
 
     def like(self, value: Any, array: Array) -> Any:
         torch = sys.modules["torch"]
         tensor = torch.from_numpy(array)
-        if not self.shares(value):
+        if _stands_for(array, value):
+            tensor = tensor.to(value.device, value.dtype)
+        elif not self.shares(value):
             tensor = tensor.to(value.device, copy=True)
         if isinstance(value, torch.nn.Parameter):
             return torch.nn.Parameter(tensor, requires_grad=value.requires_grad)
@@ -170,6 +211,12 @@ class _Engine(Library):
 
 
 _TORCH, _ARRAY_API, _JAX, _ENGINE = _Torch(), Library(), _Jax(), _Engine()
+_BFLOAT16, _BFLOAT16_NUMBER = _BFloat16(), _BFloat16Number()
+
+
+def _stands_for(array: Array, value: object) -> bool:
+    """Return True if an array holds what is to be numbers in bfloat16, as those of a value are."""
+    return array.dtype == np.float32 and is_low(value)
 
 
 def torch_class(name: str) -> Any:
@@ -183,11 +230,16 @@ def torch_class(name: str) -> Any:
 
 
 def library_of(value: object) -> Library | None:
-    """Return the library that an array belongs to; None for NumPy's, and for other objects."""
+    """Return the library that an array belongs to; None for NumPy's, and for other objects.
+
+    That of NumPy's arrays is None, but for those in bfloat16.
+    """
     # The type is examined, not the value: a proxy may raise when it is asked for its class.
     kind = type(value)
     if issubclass(kind, (np.ndarray, np.generic)):
-        return None
+        if not (value.dtype.kind == "V" and is_low(value)):  # type: ignore[attr-defined]
+            return None
+        return _BFLOAT16 if issubclass(kind, np.ndarray) else _BFLOAT16_NUMBER
     if issubclass(kind, torch_class("Tensor")):
         return _TORCH
     if str(kind.__module__).startswith("jax"):
@@ -250,6 +302,23 @@ def is_users_array(value: object) -> bool:
 def is_leaf(value: Any) -> bool:
     """Return False for a tensor that torch has computed, and which has no gradient of its own."""
     return bool(getattr(value, "is_leaf", True))
+
+
+def densifying(value: object) -> str:
+    """Return the method that makes a sparse array dense: torch's or SciPy's; "" if it is dense."""
+    kind = type(value)
+    if issubclass(kind, torch_class("Tensor")):
+        return "to_dense" if "sparse" in str(value.layout) else ""  # type: ignore[attr-defined]
+    return "toarray" if hasattr(kind, "toarray") else ""
+
+
+def densified(value: object) -> object:
+    """Return a dense copy of a sparse array, in which repeated entries are added up.
+
+    Anything else is returned unchanged.
+    """
+    method = densifying(value)
+    return getattr(value, method)() if method else value
 
 
 def requires_gradient(value: object) -> bool:

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._inputs.arrays import (
+    densified,
     from_library,
     is_leaf,
+    library_of,
     overlapping,
     requires_gradient,
 )
@@ -38,6 +40,7 @@ from gradcheck_magic._inputs.parameters import (
     variable_names,
     while_reading,
 )
+from gradcheck_magic._inputs.precision import eps_of, is_low, significant_bits
 from gradcheck_magic._wording import counted, did_you_mean, listed
 from gradcheck_magic.errors import InputError
 
@@ -179,7 +182,7 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
         with while_reading(spoken):
             found.append((spoken, *_fitting(parameter, spoken, value)))
     gradient_names, gradients, eps, dtypes, shapes = zip(*found, strict=True)
-    shared = islice(overlapping((p.name, p.array) for p in parameters.checked), MOST_NOTED)
+    shared = islice(overlapping((p.name, p.memory) for p in parameters.checked), MOST_NOTED)
     sharing = [
         f"`{one}` and `{other}` share memory: each was moved individually, in a copy."
         for one, other in shared
@@ -352,7 +355,8 @@ def _by_order(parameters: Parameters, grads: object, root: str) -> tuple[list[Ma
     """Match containers of different kinds: array by array, or with one vector for all."""
     arrays, path = parameters.arrays, parameters.name
     found = list(array_leaves(grads, root))
-    whole = from_library(found[0][1], root) if len(found) == 1 else None
+    given = densified(found[0][1]) if len(found) == 1 else None
+    whole = from_library(given, root)
     if len(found) == len(arrays) and not _is_flattened(whole, arrays[0]):
         note = f"`{path}` and `{root}` were matched in the order of their arrays."
         return found, [note] if len(arrays) > 1 else []
@@ -360,9 +364,13 @@ def _by_order(parameters: Parameters, grads: object, root: str) -> tuple[list[Ma
         return [(root, grads)], []
     if whole is not None and np.size(whole) == parameters.size:
         flat = np.ravel(np.asarray(whole))
-        parts: list[Match] = [
-            (f"{root}[{p.start}:{p.stop}]", flat[p.start : p.stop].reshape(p.shape)) for p in arrays
-        ]
+        # The parts of a vector in bfloat16 are given in bfloat16 again.
+        library = library_of(given) if is_low(given) else None
+        parts: list[Match] = []
+        for p in arrays:
+            part = flat[p.start : p.stop].reshape(p.shape)
+            part = library.like(given, part) if library else part
+            parts.append((f"{root}[{p.start}:{p.stop}]", part))
         what = "split in the order" if len(arrays) > 1 else "read row by row, in the shape"
         return parts, [f"`{root}` is one vector: it was {what} of `{path}`."]
     raise InputError(
@@ -451,12 +459,13 @@ def _fitting(
     if isinstance(value, list):
         with suppress(ValueError):  # lists of different lengths
             value = np.asarray(value)
+    value = densified(value)
     array = real_array(value, name)
     with np.errstate(over="ignore"):  # of a long double, or of a whole number
         flat = np.array(array, dtype=np.float64).ravel()
     # A signalling nan would cause a warning at every use.
     flat[np.isnan(flat)] = np.nan
-    eps = float(np.finfo(array.dtype if array.dtype.kind == "f" else np.float64).eps)
+    eps = eps_of(significant_bits(value))
     if np.asarray(array).squeeze().shape == np.asarray(parameter.array).squeeze().shape:
         return flat, eps, array.dtype, array.shape
     transposed = array.shape == parameter.shape[::-1]

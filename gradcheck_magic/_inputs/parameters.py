@@ -17,7 +17,13 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._inputs.arrays import Library, from_library, is_users_array, library_of
+from gradcheck_magic._inputs.arrays import (
+    Library,
+    densifying,
+    from_library,
+    is_users_array,
+    library_of,
+)
 from gradcheck_magic._inputs.containers import (
     children,
     is_module,
@@ -27,6 +33,7 @@ from gradcheck_magic._inputs.containers import (
     without_generators,
 )
 from gradcheck_magic._inputs.objects import held_by, holds_objects
+from gradcheck_magic._inputs.precision import BFLOAT16, significant_bits
 from gradcheck_magic._result.parameter_check import index_of, label
 from gradcheck_magic._wording import (
     counted,
@@ -40,7 +47,6 @@ from gradcheck_magic._wording import (
 from gradcheck_magic.errors import GradientCheckError, InputError
 
 __all__ = [
-    "DOUBLE",
     "Mentioned",
     "Names",
     "Parameter",
@@ -62,8 +68,6 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-# The size of a double in bytes.
-DOUBLE = np.dtype(np.float64).itemsize
 # The entries of a parameter are large above this, and nearly the same if they differ by less than
 # 1/LARGE of themselves.
 LARGE = 1e3
@@ -83,7 +87,7 @@ class Parameter:
     name: str
     value: Any
     # The value as a NumPy array: the user's own, a view of another library's memory, or a copy if
-    # there is no memory to share.
+    # there is no memory to share, or if NumPy does not know the numbers in it.
     array: Array
     # The position of its first entry in θ.
     start: int
@@ -136,9 +140,39 @@ class Parameter:
         return not isinstance(self.value, np.ndarray) and self.library is None
 
     @cached_property
+    def bits(self) -> int:
+        """The significant bits of the user's numbers."""
+        return significant_bits(self.value)
+
+    @cached_property
     def is_apart(self) -> bool:
         """True if `array` does not share memory with the user's value."""
-        return self.is_number or not (self.library is None or self.library.shares(self.value))
+        if self.library is None:
+            return self.is_number
+        return not self.library.shares(self.value) or self.bits == BFLOAT16
+
+    @cached_property
+    def memory(self) -> Array:
+        """The same array, or one of any dtype that has the memory of numbers in bfloat16."""
+        if self.library is None or self.bits != BFLOAT16:
+            return self.array
+        return self.library.memory(self.value)
+
+    @property
+    def present(self) -> Array:
+        """The values that the user's object has now."""
+        return self._writing.array(self.value) if self._writing else self.array
+
+    def put(self, array: Array) -> None:
+        """Change the user's object in place."""
+        self.array[...] = array
+        if self._writing:
+            self._writing.write(self.value, self.array)
+
+    @property
+    def _writing(self) -> Library | None:
+        """The library that writes to the user's object, if `array` is not in the same memory."""
+        return self.library if self.is_apart and self.library and self.library.is_writable else None
 
     def presented(self, array: Array) -> Any:
         """Convert an array to the type of the user's value."""
@@ -208,10 +242,9 @@ class Parameters:
         return dtype if dtype.kind == "f" else np.dtype(np.float64)
 
     @property
-    def itemsize(self) -> int:
-        """The size in bytes of the least precise floats among the parameters, at most a double."""
-        floats = [p.array.itemsize for p in self.arrays if p.array.dtype.kind == "f"]
-        return min([*floats, DOUBLE])
+    def bits(self) -> int:
+        """The significant bits of the least precise floats among the parameters."""
+        return min(parameter.bits for parameter in self.arrays)
 
     def theta(self) -> Array:
         """Return θ as a new flat vector."""
@@ -295,7 +328,8 @@ def _is_nameable(value: object) -> bool:
     if is_users_array(value):
         return False
     own = issubclass(type(value), (np.ndarray, dict, list, tuple)) or callable(value)
-    return own or library_of(value) is not None or is_pytree(value) or held_by(value) is not None
+    is_array = library_of(value) is not None or bool(densifying(value))
+    return own or is_array or is_pytree(value) or held_by(value) is not None
 
 
 class Mentioned(dict[str, Any]):
@@ -588,10 +622,17 @@ def describe_type(value: object) -> str:
 
 def _finite_array(value: object, name: str) -> Array:
     """Return a parameter as `real_array` does, if all its entries are finite."""
+    if method := densifying(value):
+        kind = describe_type(value).partition(" ")[2]
+        raise InputError(
+            f"`{name}` is a sparse array ({kind}), and a parameter must be dense: pass "
+            f"{name}.{method}(), or its stored values alone, and let the cost make a sparse array "
+            "of them."
+        )
     array = real_array(value, name)
     flat = np.ravel(np.asarray(array))
     with np.errstate(over="ignore"):  # a long double may be infinite as a double
-        double = flat.astype(np.float64) if flat.dtype.itemsize > DOUBLE else flat
+        double = flat.astype(np.float64) if flat.dtype == np.longdouble else flat
     finite = np.isfinite(double)
     if not finite.all():
         k = int(np.argmin(finite))

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.evaluation import EntryBatch
-from gradcheck_magic._inputs.parameters import DOUBLE, Parameter
+from gradcheck_magic._inputs.parameters import Parameter
+from gradcheck_magic._inputs.precision import BFLOAT16, DOUBLE, FLOAT16, SINGLE
 
 __all__ = [
     "CLEAR",
     "TEXTBOOK_STEPS",
-    "default_step",
     "difference_quotients",
     "textbook_batch",
     "textbook_differences",
@@ -22,19 +22,14 @@ __all__ = [
 
 Vector = NDArray[np.float64]
 
-# The textbook step for numbers of 8, 4 and 2 bytes, in the units of θ. Double precision follows the
-# textbook. Single and half precision round θ and J so coarsely that only the step with the least
-# total error, about (3 eps)^(1/3), is of use.
-TEXTBOOK_STEPS = {8: 1e-7, 4: 5e-3, 2: 1e-1}
+# The textbook step for numbers of so many significant bits, in the units of θ. Double precision
+# follows the textbook. The others round θ and J so coarsely that only the step with the least total
+# error, about (3 eps)^(1/3), is of use.
+TEXTBOOK_STEPS = {DOUBLE: 1e-7, SINGLE: 5e-3, FLOAT16: 1e-1, BFLOAT16: 3e-1}
 
 
 # A disagreement counts from this many error bars on; between one and this it remains open.
 CLEAR = 2.0
-
-
-def default_step(itemsize: int) -> float:
-    """Return the step ε for numbers of `itemsize` bytes: 1e-7 in double precision."""
-    return TEXTBOOK_STEPS.get(itemsize, TEXTBOOK_STEPS[DOUBLE])
 
 
 def textbook_batch(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter
-from gradcheck_magic._measure.analytic_gradient import ROUNDING
+from gradcheck_magic._measure.analytic_gradient import rounding_part
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import GROSS
@@ -198,10 +198,10 @@ def _verdict(masks: tuple[Mask, Mask, Mask], rows: slice = slice(None)) -> Verdi
 def _faint(pairing: Pairing, measured: MeasuredEntries) -> Mask:
     """Return the entries that are not zero, but no more than rounding the others may leave."""
     sizes = np.maximum(np.abs(measured.analytic), np.abs(measured.numerical))
-    eps = np.empty(len(sizes))
-    for own, (_, part, _) in zip(pairing.gradient_eps, measured.parts(pairing), strict=True):
-        eps[part] = own
-    faint: Mask = (measured.analytic != 0) & (sizes <= ROUNDING * eps * measured.of_all)
+    rounding = np.empty(len(sizes))
+    for eps, (_, part, _) in zip(pairing.gradient_eps, measured.parts(pairing), strict=True):
+        rounding[part] = rounding_part(eps)
+    faint: Mask = (measured.analytic != 0) & (sizes <= rounding * measured.of_all)
     return faint
 
 
@@ -210,7 +210,7 @@ def _lost_in_rounding(pairing: Pairing, measured: MeasuredEntries, scan: Scan | 
 
     The true gradient is zero there: backpropagation returns the sum of large terms that cancel.
     """
-    rounding = ROUNDING * max(pairing.gradient_eps) * measured.of_all
+    rounding = rounding_part(max(pairing.gradient_eps)) * measured.of_all
     zero = np.abs(measured.analytic) <= rounding
     # A gradient that was forgotten is exactly zero: a bar must not exclude that, not even a little.
     bars = np.where(measured.analytic == 0, 1.0, CLEAR) * measured.uncertainty

@@ -8,9 +8,11 @@ import numpy as np
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._inputs.precision import DOUBLE
 from gradcheck_magic._inputs.request import Mode
-from gradcheck_magic._measure.central_differences import default_step
+from gradcheck_magic._measure.central_differences import TEXTBOOK_STEPS
 from gradcheck_magic._measure.compare import DOUBLE_PRECISION, SINGLE_PRECISION, Comparison, compare
+from gradcheck_magic._measure.half_precision import allow_for_half
 from gradcheck_magic._measure.jumps import (
     Jumps,
     agree_from_afar,
@@ -60,6 +62,8 @@ class Measurement:
         The jumps of J that were found, if small errors made it worthwhile to look for them.
     is_right_from_afar : bool
         True if J has over long distances the slope that the gradient says, but not near θ.
+    is_rounded : bool
+        True if entries of a gradient in half precision are off by no more than it changes near θ.
     together : dict
         The parameters, by name, that only their entries together prove to be wrong.
     scan : Scan or None
@@ -67,10 +71,10 @@ class Measurement:
     """
 
     def __init__(self, pairing: Pairing, epsilon: float | None, mode: Mode) -> None:
-        self.epsilon = default_step(8) if epsilon is None else epsilon
+        self.epsilon = TEXTBOOK_STEPS[DOUBLE] if epsilon is None else epsilon
         self.choice = ""
         self.jumps = Jumps()
-        self.is_right_from_afar = False
+        self.is_right_from_afar = self.is_rounded = False
         self.together: dict[str, Together] = {}
         self.scan: Scan | None = planned_scan(pairing) if mode == "scan" else None
         self._requested_mode = mode
@@ -93,7 +97,7 @@ class Measurement:
     def choose(self, cost: Cost, budget: float | None) -> None:
         """Choose between a full check and a scan, with a budget in seconds."""
         if not self._epsilon_is_given:
-            self.epsilon = default_step(cost.itemsize)
+            self.epsilon = TEXTBOOK_STEPS[cost.bits]
         if self._requested_mode != "auto":
             return
         n_evaluations = 2 * self._pairing.size
@@ -120,6 +124,7 @@ class Measurement:
         else:
             Scanner(self.scan, cost, self._pairing, seed, self.epsilon).run()
         tables = self._tables if self.scan is None else self.scan.batches
+        self.is_rounded = allow_for_half(tables, cost, self._pairing)
         part_kinks(tables, cost, self._pairing)
         self.jumps = allow_for_jumps(tables, cost, self._pairing)
         if self.scan is not None:
@@ -128,8 +133,10 @@ class Measurement:
     def taken_together(self, cost: Cost, judged: Judged) -> Judged:
         """Look for errors that are too badly known to be seen one by one; return what is wrong."""
         comparison, measured = judged
-        # Jumps, and kinks that meet, change the slope along a line more than that of an entry.
-        is_blurred = self.jumps.drift or np.any(measured.kinked & measured.disputed)
+        # Jumps, kinks that meet, and rounding change the slope along a line more than that of an
+        # entry.
+        meeting = bool(np.any(measured.kinked & measured.disputed))
+        is_blurred = self.jumps.drift or meeting or self.is_rounded
         if self.scan is None and comparison.verdict is Verdict.INCONCLUSIVE and not is_blurred:
             self.together = wrong_together(measured, comparison.unknown, cost, self._pairing)
         return self.judged(cost) if self.together else judged

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
 from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._inputs.precision import spacing
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.refine import PLACES
 
@@ -204,7 +205,11 @@ class _Beside:
         self._in_order = [1.0 * g for g in groups if g.any()]
         self._groups = [1.0 * g for g in sorted(groups, key=np.count_nonzero) if g.any()]
         size = float(np.max(np.abs(self._theta[moved]), initial=1.0))
-        place = max(float(np.spacing(a.dtype.type(size))) for a in cost.best.binding.arrays)
+        binding = cost.best.binding
+        place = max(
+            float(spacing(np.asarray(size, array.dtype), binding.bits(k)))
+            for k, array in enumerate(binding.arrays)
+        )
         self._least_spacing = PLACES * place
 
     def resolution(self, largest: float) -> tuple[float, float]:

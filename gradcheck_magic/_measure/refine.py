@@ -21,7 +21,8 @@ from gradcheck_magic._cost.evaluation import EntryBatch
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS, noise_in_steps, noise_of_large_steps
 from gradcheck_magic._cost.surroundings import Surroundings
 from gradcheck_magic._inputs.pairing import Pairing
-from gradcheck_magic._inputs.parameters import DOUBLE, Parameter
+from gradcheck_magic._inputs.parameters import Parameter
+from gradcheck_magic._inputs.precision import BFLOAT16, DOUBLE, PRECISIONS, rounded, spacing
 from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
 from gradcheck_magic._measure.central_differences import (
     CLEAR,
@@ -143,13 +144,23 @@ class SteppedEntries:
         """The values of the entries, in the precision in which they take steps."""
         return self._values(self.cost.best)
 
+    @property
+    def bits(self) -> int:
+        """The significant bits with which they take steps."""
+        return self._bits(self.cost.best)
+
+    @property
+    def precision(self) -> str:
+        """The name of their precision."""
+        return PRECISIONS[BFLOAT16] if self.bits == BFLOAT16 else str(self.values.dtype)
+
     def rungs(self, which: NDArray[np.intp], steps: Vector) -> Rungs:
         """Return J with steps of some of the entries, as rungs in the best precision."""
         best, ks = self.cost.best, [self.ks[k] for k in which.tolist()]
         batch = EntryBatch(self._position, ks, steps.tolist(), quiet=True)
         plus, minus = self.cost.pairs(best, batch)
         noise = noise_of_pair(best, plus, minus)
-        taken = steps_taken(self.values[which], steps)
+        taken = steps_taken(self.values[which], steps, self.bits)
         return Rungs.measured((minus, best.value, plus), taken, noise)
 
     def textbook_pass(self, table: MeasuredEntries, epsilon: float) -> Rungs:
@@ -167,7 +178,7 @@ class SteppedEntries:
             plus, minus = sides_of(costs)
             known = slice(len(plus))
             table.textbook[known] = difference_quotients(plus, minus, epsilon)
-            taken = steps_taken(self._values(own)[known], epsilon)
+            taken = steps_taken(self._values(own)[known], epsilon, self._bits(own))
             noise = noise_of_pair(own, plus, minus)
             first = Rungs.measured((minus, own.value, plus), taken, noise)
             table.store(first, GROSS / CLEAR)
@@ -176,7 +187,7 @@ class SteppedEntries:
     @cached_property
     def smallest(self) -> Vector:
         """The smallest step that each entry can take without losing it to rounding."""
-        places: Vector = np.spacing(np.abs(self.values)).astype(np.float64)
+        places = spacing(self.values, self.bits)
         return PLACES * np.maximum(places, LEAST_PLACE)
 
     def resolved(self, first: Rungs) -> Rungs:
@@ -227,6 +238,9 @@ class SteppedEntries:
             seen = (gap > REAL * first.round_off) & (length > 0) & ~on_kink
         self.scale = np.where(seen, np.minimum(self.scale, length), self.scale)
 
+    def _bits(self, precision: Precision) -> int:
+        return precision.binding.bits(self._position)
+
     def _values(self, precision: Precision) -> NDArray[Any]:
         values: NDArray[Any] = precision.binding.slots[self._position][self._where]
         return values
@@ -241,10 +255,15 @@ def expected_scale(theta: Vector, parameter: Parameter) -> Vector:
     return scale if parameter.spread is None else np.minimum(scale, parameter.spread)
 
 
-def steps_taken(values: NDArray[Any], step: float | Vector) -> tuple[Vector, Vector]:
-    """Return the steps really taken down and up, which differ from the nominal step by rounding."""
+def steps_taken(
+    values: NDArray[Any], step: float | Vector, bits: int = DOUBLE
+) -> tuple[Vector, Vector]:
+    """Return the steps really taken down and up, which differ from the nominal step by rounding.
+
+    `bits` are the significant bits in which the function gets the values.
+    """
     step = np.asarray(step, dtype=values.dtype)
-    down, up = values - step, values + step
+    down, up = rounded(values - step, bits), rounded(values + step, bits)
     wide = values.astype(np.float64)
     return wide - down.astype(np.float64), up.astype(np.float64) - wide
 

@@ -19,6 +19,7 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import Box, Direction, likely_magnitude
 from gradcheck_magic._cost.evaluation import Probe
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
+from gradcheck_magic._inputs.precision import eps_of, rounded
 from gradcheck_magic._measure.analytic_gradient import Analytic
 from gradcheck_magic._measure.ladder import (
     Ladder,
@@ -164,12 +165,13 @@ class Residuals:
         ).reshape(parameter.shape)
         binding = cost.best.binding
         self._theta = binding.saved[self._position]
-        self._dtype = binding.arrays[self._position].dtype
+        bits, dtype = binding.bits(self._position), binding.arrays[self._position].dtype
+        self._passed = lambda theta: rounded(theta.astype(dtype), bits)
         length = float(np.linalg.norm(self._theta))
         self.scale = max(1.0, length) if math.isfinite(length) else 1.0
         # The least an entry may move, because of rounding; this matters if θ is large or in single
         # precision.
-        self._least_move = PLACES * float(np.finfo(self._dtype).eps) * length / math.sqrt(self.size)
+        self._least_move = PLACES * eps_of(bits) * length / math.sqrt(self.size)
         self.corrections: dict[tuple[int, ...], tuple[float, float]] = {}
         self.holes: list[Box] = []
         self.step = self._first_step()
@@ -248,7 +250,7 @@ class Residuals:
 
     def predicted(self, direction: Direction, step: float) -> tuple[float, float, float]:
         """Return what the gradient, as it was given, predicts: see `Direction.predicted`."""
-        return direction.predicted(self._gradient, self._theta, step, self._dtype)
+        return direction.predicted(self._gradient, self._theta, step, self._passed)
 
     def _first_step(self) -> float:
         """Return the step that reveals an entry wrong by a small part of the largest one."""

@@ -20,7 +20,7 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.directions import forget_numbers
 from gradcheck_magic._inputs.pairing import Pairing, largest_entry
 from gradcheck_magic._inputs.parameters import Parameter
-from gradcheck_magic._measure.analytic_gradient import ROUNDING, gradient_under_test
+from gradcheck_magic._measure.analytic_gradient import gradient_under_test, rounding_part
 from gradcheck_magic._measure.central_differences import CLEAR
 from gradcheck_magic._measure.locate import FEW_SUSPECTS, RegionSearch
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
@@ -275,7 +275,7 @@ class Scan:
         The true gradient is zero there, as far as can be measured.
         """
         each = self.parameters[i]
-        if each.largest > ROUNDING * self.eps * each.of_all or not each.is_explained:
+        if each.largest > rounding_part(self.eps) * each.of_all or not each.is_explained:
             return False
         if not self._is_negligible(each):
             return False

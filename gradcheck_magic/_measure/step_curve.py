@@ -29,7 +29,6 @@ from gradcheck_magic._cost.threads import one_at_a_time
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import (
-    DOUBLE,
     Names,
     Parameters,
     collect,
@@ -37,9 +36,10 @@ from gradcheck_magic._inputs.parameters import (
     describe_type,
     is_function,
 )
+from gradcheck_magic._inputs.precision import DOUBLE, spacing
 from gradcheck_magic._inputs.request import Call, Progress, sources_of, valid_step
 from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
-from gradcheck_magic._measure.central_differences import CLEAR, TEXTBOOK_STEPS, default_step
+from gradcheck_magic._measure.central_differences import CLEAR, TEXTBOOK_STEPS
 from gradcheck_magic._measure.compare import (
     DOUBLE_PRECISION,
     SINGLE_PRECISION,
@@ -309,13 +309,13 @@ def _used_step(epsilon: float | None, check: GradientCheck | None, cost: Cost) -
     if cost.best is not cost.own:
         # Single precision is measured again in double precision.
         return TEXTBOOK_STEPS[DOUBLE]
-    return check.epsilon if check is not None else default_step(cost.itemsize)
+    return check.epsilon if check is not None else TEXTBOOK_STEPS[cost.bits]
 
 
 def _with_all_steps(moved: SteppedEntries, used: float, name: str) -> Rungs:
     """Take steps of every size; the one that was used is among them."""
     theta = moved.values
-    place = float(np.spacing(np.abs(theta) if theta[0] else np.ones_like(theta))[0])
+    place = float(spacing(theta if theta[0] else np.ones_like(theta), moved.bits)[0])
     least, most, middle = map(math.log10, (PLACES * place, float(moved.scale[0]), used))
     least = max(least, most - STEPS_OF_CURVE)
     ratio = 1 / min(PER_DECADE, int(STEPS_OF_CURVE / (most - least)))
@@ -323,11 +323,11 @@ def _with_all_steps(moved: SteppedEntries, used: float, name: str) -> Rungs:
     # If the entry is huge, the largest step may overflow.
     with np.errstate(over="ignore", invalid="ignore"):
         steps = used * 10.0 ** (ratio * np.union1d(multiples, [0.0]))
-        down, up = steps_taken(theta, steps := steps.astype(theta.dtype))
+        down, up = steps_taken(theta, steps := steps.astype(theta.dtype), moved.bits)
         fitting = steps[(down > 0) & (up > 0) & np.isfinite(up + down)]
         if not fitting.size:
             raise InputError(
-                f"`{name}` is {theta[0]}, where {theta.dtype} has no room for a step on "
+                f"`{name}` is {theta[0]}, where {moved.precision} has no room for a step on "
                 "both sides: give it a smaller value."
             )
         moved.cost.expect(2 * len(fitting))
@@ -377,7 +377,7 @@ def _conclude(
         wrong=bool(wrong[0]),
         enough=_sufficient_bar(max(analytic.largest, abs(float(best[0]))), tolerance, moved),
         changed=changed,
-        precision=str(moved.values.dtype),
+        precision=moved.precision,
         n_evaluations=cost.n_evaluations,
         seconds=time.perf_counter() - started,
     )

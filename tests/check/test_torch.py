@@ -133,6 +133,218 @@ def test_torchscript(compiled, dtype):
     assert check_gradients(model, None, cost).wrong_entries == (("0.weight", (1, 2)),)
 
 
+def embedding():
+    """Return a module with a sparse gradient, a cost that adds to it, and that gradient."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(6, 3, sparse=True), nn.Linear(3, 2)).double()
+    words, Y = torch.tensor([1, 2, 2, 4, 1]), torch.randn(5, 2, dtype=torch.float64)
+
+    def cost(model=model):
+        loss = ((model(words) - Y) ** 2).mean()
+        loss.backward()
+        return loss
+
+    cost()
+    return model, cost, model[0].weight.grad
+
+
+@pytest.mark.parametrize("call", ["closure", "structured"])
+def test_sparse_gradient(call):
+    """Repeated words are added up, and the sparse tensor of the user's stays as it is."""
+    model, cost, gradient = embedding()
+    held = gradient.clone()
+    assert check_gradients(model, None, cost, call=call).passed
+    assert model[0].weight.grad is gradient
+    assert not gradient.is_coalesced()
+    assert torch.equal(gradient._indices(), held._indices())
+    assert torch.equal(gradient._values(), held._values())
+
+    model[0].weight.grad = 2 * gradient
+    check = check_gradients(model, None, cost, call=call)
+    assert check.verdict is Verdict.BUG
+    assert [(d.cause, d.names) for d in check.diagnoses] == [(Cause.SCALE, ("0.weight",))]
+
+
+def halved(dtype):
+    """Return a module in half precision, its costs, and what must stay, bit for bit."""
+    torch.manual_seed(0)
+    X, Y = torch.randn(20, 4, dtype=dtype), torch.randn(20, 2, dtype=dtype)
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2)).to(dtype)
+
+    def cost(model=model, dtype=dtype):
+        return ((model(X.to(dtype)) - Y.to(dtype)) ** 2).mean()
+
+    def any_precision(model):
+        return cost(model, model[0].weight.dtype)
+
+    def bits():
+        tensors = [part for p in model.parameters() for part in (p, p.grad)]
+        return [(id(t), t.detach().view(torch.int16).numpy().tobytes()) for t in tensors]
+
+    cost().backward()
+    return model, cost, any_precision, bits
+
+
+HALVES = {torch.float16: "float16", torch.bfloat16: "bfloat16"}
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_half_precision(dtype):
+    """If the cost goes along in double precision, half precision tells the cause."""
+    model, _, cost, bits = halved(dtype)
+    before = bits()
+    check = check_gradients(model, None, cost)
+    assert check.passed, str(check)
+    assert bits() == before
+    assert check.notes[0].startswith(f"Half precision ({HALVES[dtype]}): the step is ")
+    assert "measured again with θ in float64" in check.notes[0]
+    for factor, cause in ((-1, Cause.SIGN), (2, Cause.SCALE)):
+        right = model[0].weight.grad
+        model[0].weight.grad = factor * right
+        check = check_gradients(model, None, cost)
+        assert check.verdict is Verdict.BUG
+        assert [(d.cause, d.names) for d in check.diagnoses] == [(cause, ("0.weight",))]
+        model[0].weight.grad = right
+
+
+@pytest.mark.parametrize("call", ["closure", "structured"])
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_half_precision_throughout(dtype, call):
+    """Data in half precision keep the cost there: little can be told, and nothing is accused."""
+    model, cost, _, bits = halved(dtype)
+    before = bits()
+    check = check_gradients(model, None, cost, call=call)
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert bits() == before
+    (note,) = check.notes
+    assert note == (
+        f"Half precision ({HALVES[dtype]}): the step is {check.epsilon:g}, and the gradient is "
+        "checked to half precision. Compute in float64 for a more precise check: use "
+        "model.double() and X.double()."
+    )
+    # Every entry is moved to numbers that there are, and the step is what lies between them.
+    off = np.abs(check.numerical - check.analytic)
+    assert np.all(off <= check.uncertainty)
+    model[2].bias.grad *= -10
+    assert check_gradients(model, None, cost, call=call).verdict is Verdict.BUG
+
+
+def test_steps_in_bfloat16():
+    """HARD: each step is rounded in its own way, and the cost is linear: any tells the slope."""
+    w = torch.tensor([1.3, -0.7, 100.0], dtype=torch.bfloat16)
+    C = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    given = []
+
+    def cost():
+        given.append(w.tolist())
+        return (C * w).sum()
+
+    before = w.tolist()
+    check = check_gradients(w, C, cost)
+    assert np.abs(check.numerical - C.numpy()).max() < 1e-9
+    assert w.tolist() == before
+    assert len({values[2] for values in given}) > 2
+
+
+def test_forms_of_bfloat16():
+    """One vector, the flat θ, a gradient of float32, parameters of several precisions."""
+    low = {"a": torch.randn(3).bfloat16(), "b": torch.randn(3)}
+
+    def cost(p):
+        return sum(((v.double() - 1) ** 2).sum() for v in p.values())
+
+    grads = {f"d{k}": 2 * (v - 1) for k, v in low.items()}
+    assert check_gradients(low, grads, cost).passed
+    assert check_gradients(low, {k: v.double() for k, v in grads.items()}, cost).passed
+    both = torch.cat([g.double() for g in grads.values()])
+    assert check_gradients(low, both, cost).passed
+    assert not check_gradients(low, -both.bfloat16(), cost).passed
+    seen = []
+
+    def flat(theta):
+        seen.append(theta.dtype)
+        return ((theta.double() - 1) ** 2).sum()
+
+    assert check_gradients(list(low.values()), both.bfloat16(), flat, call="flat").passed
+    assert set(seen) == {torch.float32, torch.float64}
+
+
+def test_what_a_cost_writes_in_bfloat16():
+    """A cost that copies its argument to the user's own tensor, and keeps state in bfloat16."""
+    w, kept = (torch.tensor([1.3, -0.7], dtype=torch.bfloat16) for _ in range(2))
+    parameter = nn.Parameter(kept.clone())
+
+    def cost(argument):
+        w.copy_(argument)
+        kept.add_(1)
+        parameter.data.mul_(2)
+        return (argument.double() ** 2).sum()
+
+    before = [each.tolist() for each in (w, kept, parameter)]
+    assert check_gradients(w, 2 * w, cost, call="structured").passed
+    assert [each.tolist() for each in (w, kept, parameter)] == before
+
+
+def test_points_in_bfloat16():
+    w = torch.tensor([1.3, -0.7], dtype=torch.bfloat16)
+    before, seen = w.tolist(), set()
+
+    def gradient():
+        seen.add(tuple(w.tolist()))
+        return 2 * w.double()
+
+    def cost():
+        return (w.double() ** 2).sum()
+
+    check_gradients(w, gradient, cost, points=3)
+    assert w.tolist() == before
+    assert len(seen) == 4
+
+
+def test_views_in_bfloat16():
+    """Two parameters in the same memory cannot be moved one by one, in any precision."""
+    w = torch.ones(4, dtype=torch.bfloat16)
+
+    def cost():
+        return (w**2).sum()
+
+    with pytest.raises(InputError, match="`a` and `b` from the notebook, but some entries share"):
+        check_gradients({"a": w, "b": w[1:]}, {"a": w, "b": w[1:]}, cost)
+
+
+def uncoalesced(values):
+    """Return a sparse tensor in which every entry occurs twice."""
+    half = (values / 2).to_sparse()
+    indices, halves = half.indices().repeat(1, 2), half.values().repeat(2)
+    return torch.sparse_coo_tensor(indices, halves, half.shape, is_coalesced=False)
+
+
+SPARSE = {
+    "coo": torch.Tensor.to_sparse,
+    "HARD: uncoalesced": uncoalesced,
+    "csr": torch.Tensor.to_sparse_csr,
+    "csc": torch.Tensor.to_sparse_csc,
+    "bsr": lambda values: values.to_sparse_bsr((2, 2)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+@pytest.mark.parametrize("layout", SPARSE)
+def test_sparse_gradients_of_all_layouts(layout):
+    """They may also be given."""
+    W = torch.linspace(-1, 1, 8, dtype=torch.float64).reshape(4, 2)
+    used = torch.tensor([[1.0], [0.0], [1.0], [0.0]])
+
+    def cost(params):
+        return (used * params["W"] ** 2).sum()
+
+    for factor, causes in ((1, []), (-1, [(Cause.SIGN, ("W",))])):
+        gradient = SPARSE[layout](factor * 2 * used * W)
+        check = check_gradients({"W": W}, {"dW": gradient}, cost)
+        assert check.passed is not bool(causes)
+        assert [(d.cause, d.names) for d in check.diagnoses] == causes
+
+
 @pytest.mark.parametrize(("calls", "often"), [(2, "twice"), (3, "3 times")])
 def test_gradients_add_up(calls, often):
     """The message names the mistake that everybody makes once."""
@@ -502,7 +714,6 @@ def test_points():
     assert check.passed
 
 
-HALF = torch.zeros(2, dtype=torch.bfloat16)
 ERRORS = {
     "no backward": (
         nn.Linear(2, 1),
@@ -514,15 +725,10 @@ ERRORS = {
         None,
         "`grads` is None: is a `return` missing in the function that computes it?",
     ),
-    "bfloat16": (
-        HALF,
-        HALF,
-        "`params` is a PyTorch tensor of torch.bfloat16, which NumPy cannot read (Got unsupported",
-    ),
     "sparse": (
         {"W": torch.zeros(2, 2).to_sparse()},
         {"W": torch.zeros(2, 2)},
-        "`W` is a PyTorch tensor of torch.float32, which NumPy cannot read",
+        "`W` is a sparse array (torch.Tensor), and a parameter must be dense: pass W.to_dense(),",
     ),
     "complex": (
         {"W": torch.zeros(2, dtype=torch.complex64)},

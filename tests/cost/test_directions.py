@@ -153,7 +153,7 @@ def test_in_blocks(shape):
     assert (numbers[1] == 0).all()
     assert np.count_nonzero(numbers) == direction.size
     gradient = np.random.default_rng(1).normal(size=shape)
-    slope, _, _ = direction.predicted(gradient, theta, 0.25, np.float64)
+    slope, _, _ = direction.predicted(gradient, theta, 0.25, lambda there: there)
     assert slope == pytest.approx(float(np.sum(gradient * numbers)), rel=1e-9)
 
 
@@ -167,7 +167,9 @@ def test_prediction_of_a_linear_function(direction, step, dtype):
     random = np.random.default_rng(1)
     theta = random.normal(size=direction.shape).astype(dtype)
     gradient = random.normal(size=direction.shape)
-    slope, plus, minus = direction.predicted(gradient, theta, step, np.dtype(dtype))
+    slope, plus, minus = direction.predicted(
+        gradient, theta, step, lambda there: there.astype(dtype)
+    )
 
     def change(side):
         array = theta.copy()

@@ -73,12 +73,12 @@ def test_not_a_number(value, upstream, said):
 
 
 @pytest.mark.parametrize(
-    ("value", "itemsize"), [(1.0, 8), (np.float32(1), 4), (np.float16(1), 2), (1, 8)]
+    ("value", "bits"), [(1.0, 53), (np.float32(1), 24), (np.float16(1), 11), (1, 53)]
 )
-def test_precision_of_what_comes_back(value, itemsize):
+def test_precision_of_what_comes_back(value, bits):
     parameters = pair(np.ones(2), np.ones(2)).parameters
     with Cost(lambda x: value, parameters) as cost:
-        assert cost.itemsize == itemsize
+        assert cost.bits == bits
 
 
 # Calls

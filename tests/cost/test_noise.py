@@ -29,7 +29,7 @@ def around(function, eps=EPS, size=4):
         theta=np.ones(size),
         random=np.random.default_rng(0),
     )
-    return found, Precision(SimpleNamespace(dtype=None), function(size), math.nan, eps)
+    return found, Precision(SimpleNamespace(eps=EPS), function(size), math.nan, eps)
 
 
 def rounded(grid, function):

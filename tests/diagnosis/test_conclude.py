@@ -45,7 +45,7 @@ def outcome(*, wrong=False, stopped=None, is_done=False, diagnoses=(), scan=None
     )  # fmt: skip
     own = SimpleNamespace(value=0.5, noise=1e-16, eps=2e-16)
     known = {
-        "name": "J", "value": 0.5, "noise": 1e-16, "itemsize": 8, "is_single": False,
+        "name": "J", "value": 0.5, "noise": 1e-16, "bits": 53, "is_single": False,
         "own": own, "best": own, "notes": ["A note of the cost."], "began": None, "is_noisy": False,
         "convention": Convention.FLAT, "passed_over": [], "n_evaluations": 12, **cost,
     }  # fmt: skip

@@ -41,7 +41,7 @@ def at(*changed, of=ONES):
 
 def evidence(
     analytic=ONES, numerical=ONES, *, bar=1e-10, textbook=None, kink=None, value=1.0, noise=1e-16,
-    itemsize=8, in_double=False, stopped="", diagnosed=False, params=None,
+    bits=53, in_double=False, stopped="", diagnosed=False, params=None,
 ):  # fmt: skip
     """Return the evidence for a gradient and measured values."""
     params = {n: np.arange(1.0, k + 1) for n, k in SHAPES.items()} if params is None else params
@@ -59,13 +59,13 @@ def evidence(
         np.broadcast_to(np.float64(bar), n), np.zeros(n), np.zeros(n), low, high, np.zeros(n, bool),
         np.ones(n, bool),
     )  # fmt: skip
-    own = SimpleNamespace(value=value, noise=noise, eps=float(np.finfo(f"f{itemsize}").eps))
+    own = SimpleNamespace(value=value, noise=noise, eps=2.0 ** (1 - bits))
     best = SimpleNamespace(value=value, noise=noise, eps=2e-16) if in_double else own
     cost = SimpleNamespace(
-        name="J", value=value, noise=noise, itemsize=itemsize, own=own, best=best,
-        is_single=itemsize < 8 and not in_double, began=None, is_noisy=False,
+        name="J", value=value, noise=noise, bits=bits, own=own, best=best,
+        is_single=bits < 53 and not in_double, began=None, is_noisy=False,
     )  # fmt: skip
-    comparison = compare(pairing, measured, SINGLE_PRECISION if itemsize < 8 else DOUBLE_PRECISION)
+    comparison = compare(pairing, measured, SINGLE_PRECISION if bits < 53 else DOUBLE_PRECISION)
     measurement = SimpleNamespace(
         epsilon=1e-7,
         scan=None,
@@ -74,6 +74,7 @@ def evidence(
         jumps=Jumps(),
         together={},
         is_right_from_afar=False,
+        is_rounded=False,
     )
     stop = KeyboardInterrupt() if stopped else None
     return Evidence(pairing, cost, measurement, comparison, measured, (None,) * diagnosed, stop)
@@ -100,7 +101,7 @@ HIDDEN = {"analytic": at((4, 2e-9)), "numerical": at((4, 1e-9))}
     pytest.param({"textbook": at((0, 1.1))}, CORRECT, [], id="HARD: the step is off"),
     pytest.param({"textbook": at((0, 1 + 1e-5)), "noise": 1e-12}, CORRECT, [], id="round-off"),
     pytest.param({"textbook": at((2, 0.5)), "kink": 2}, CORRECT, ["W[2]"], id="HARD: on a kink"),
-    pytest.param({"textbook": at((0, 1.1)), "itemsize": 4}, CORRECT, [], id="single precision"),
+    pytest.param({"textbook": at((0, 1.1)), "bits": 24}, CORRECT, [], id="single precision"),
     pytest.param({"analytic": at((3, 1 + 1e-6))}, INSPECT, ["b"], id="slightly off"),
     pytest.param(SLIGHTLY, INSPECT, None,
                  id="slightly off, with a diagnosis"),
@@ -114,7 +115,7 @@ HIDDEN = {"analytic": at((4, 2e-9)), "numerical": at((4, 1e-9))}
                  id="drowned by a large cost"),
     pytest.param({"bar": BLURRED, "noise": 1e-3}, OPEN, ["b[0]"], id="noise"),
     pytest.param({"bar": BLURRED}, OPEN, ["b[0]"], id="HARD: kinks near"),
-    pytest.param({"bar": 0.5, "itemsize": 4}, OPEN, ["W", "b", "c"], id="blurred, in single"),
+    pytest.param({"bar": 0.5, "bits": 24}, OPEN, ["W", "b", "c"], id="blurred, in single"),
     pytest.param({**HIDDEN, "stopped": "Stopped."}, BUG, [], id="HARD: stopped"),
 ])  # fmt: skip
 def test_reasons(known, verdict, names):
@@ -146,11 +147,11 @@ def test_two_ways_of_knowing_nothing_are_told_apart():
 def test_each_reason_is_another():
     """The same verdict has a different sentence for each limit of the precision."""
     blurred = {"bar": BLURRED}
-    causes = ({}, {"value": 1e8}, {"noise": 1e-3}, {"itemsize": 4})
+    causes = ({}, {"value": 1e8}, {"noise": 1e-3}, {"bits": 24})
     told = {next(reasons(evidence(**blurred, **cause))) for cause in causes}
     assert len(told) == len(causes)
     off = {"textbook": at((0, 1 + 1e-5))}
-    causes = ({}, {"noise": 1e-12}, {"itemsize": 4}, {"kink": 0})
+    causes = ({}, {"noise": 1e-12}, {"bits": 24}, {"kink": 0})
     told = {next(reasons(evidence(**off, **cause))) for cause in causes}
     assert len(told) == len(causes)
 
@@ -170,8 +171,8 @@ W = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 
 @pytest.mark.parametrize(("known", "names"), [
     pytest.param({}, None, id="nothing"),
-    pytest.param({"itemsize": 4}, [], id="single precision"),
-    pytest.param({"itemsize": 4, "in_double": True}, [], id="single, and measured in double"),
+    pytest.param({"bits": 24}, [], id="single precision"),
+    pytest.param({"bits": 24, "in_double": True}, [], id="single, and measured in double"),
     pytest.param({"kink": 2}, ["W[2]"], id="a kink"),
     pytest.param({"analytic": at((2, 9.0)), "kink": 2}, None, id="HARD: wrong on a kink"),
     pytest.param({"analytic": at((5, 0)), "numerical": at((5, 0))}, ["c"], id="nothing compared"),
@@ -195,6 +196,6 @@ def test_notes(known, names):
 def test_a_gradient_too_small_to_matter():
     """In single precision, a gradient below the error bars of the others is excused, and named."""
     tiny = at((5, 1e-7))
-    known = evidence(tiny, tiny, bar=at((5, 1e-7), of=1e-4 * ONES), itemsize=4)
+    known = evidence(tiny, tiny, bar=at((5, 1e-7), of=1e-4 * ONES), bits=24)
     assert known.comparison.negligible == ("c",)
     assert named(notes(known)) == ["c"]

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from needed import require
 
-from gradcheck_magic import InputError, check_gradients
+from gradcheck_magic import Cause, InputError, check_gradients
 
-require("autograd", "array_api_strict", hint="pip install -e '.[test]'")
+require("autograd", "array_api_strict", "scipy", hint="pip install -e '.[test]'")
 import array_api_strict as xp  # noqa: E402
 import autograd  # noqa: E402
 import autograd.numpy as anp  # noqa: E402
+import scipy.sparse as sp  # noqa: E402
 
 
 def test_autograd():
@@ -133,6 +134,37 @@ def test_as_cupy(closure):
     assert W.get().tobytes() == values.tobytes()
 
 
+def test_points_as_cupy():
+    """Arrays on another device are moved for a gradient that reads them."""
+    values = np.array([0.3, -1.0])
+    W = OnDevice(values.copy(), Device())
+    seen = set()
+
+    def gradient():
+        seen.add(W.get().tobytes())
+        return 3 * W.get() ** 2
+
+    def cost():
+        return (W * W * W).sum()
+
+    assert check_gradients(W, gradient, cost, points=2).passed
+    assert len(seen) == 3
+    assert W.get().tobytes() == values.tobytes()
+
+
+def test_what_a_cost_writes_as_cupy():
+    """A cost may copy its argument to the user's own array, which is put back."""
+    values = np.array([0.3, -1.0])
+    W = OnDevice(values.copy(), Device())
+
+    def cost(given):
+        W[...] = given
+        return (given * given * given).sum()
+
+    assert check_gradients(W, 3 * values**2, cost, call="structured").passed
+    assert W.get().tobytes() == values.tobytes()
+
+
 def test_not_dense():
     """The error names an array that NumPy cannot read."""
     broken = OnDevice(np.ones(2), Device())
@@ -142,4 +174,32 @@ def test_not_dense():
     assert str(error.value) == (
         "`W` is a foreign array of float64, which NumPy cannot read (division by zero): "
         "expected a dense array of float32 or float64."
+    )
+
+
+SPARSE = [sp.csr_matrix, sp.csc_array, sp.coo_array, sp.lil_matrix]
+
+
+@pytest.mark.parametrize("kind", SPARSE, ids=lambda kind: kind.__name__)
+def test_sparse_gradients(kind):
+    """A dense parameter may have a sparse gradient."""
+    W = np.linspace(-1, 1, 8).reshape(4, 2)
+    used = np.array([[1.0], [0.0], [1.0], [0.0]])
+
+    def cost(W):
+        return np.sum(used * W**2)
+
+    gradient = kind(2 * used * W)
+    assert check_gradients(W, gradient, cost).passed
+    assert check_gradients({"W": W}, {"dW": gradient}, cost, call="arguments").passed
+    check = check_gradients({"W": W}, {"dW": -gradient}, cost, call="arguments")
+    assert [(d.cause, d.names) for d in check.diagnoses] == [(Cause.SIGN, ("W",))]
+
+
+def test_sparse_parameters():
+    with pytest.raises(InputError) as error:
+        check_gradients({"W": sp.csr_matrix(np.eye(2))}, {"W": np.eye(2)}, lambda p: 0.0)
+    assert str(error.value) == (
+        "`W` is a sparse array (scipy.csr_matrix), and a parameter must be dense: pass "
+        "W.toarray(), or its stored values alone, and let the cost make a sparse array of them."
     )

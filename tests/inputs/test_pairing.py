@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from needed import require
 
 from gradcheck_magic import InputError
 from gradcheck_magic._inputs.pairing import pair
+
+require("ml_dtypes", hint="pip install -e '.[test]'")
+from ml_dtypes import bfloat16  # noqa: E402
 
 PARAMS = {"a": np.zeros(2), "W": np.zeros((2, 3)), "b": np.zeros(4), "c": 0.5}
 SIZES = {"a": 2, "W": 6, "b": 4, "c": 1}
@@ -89,10 +93,20 @@ def test_flat_in_c_order(gradient):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "eps"), [("f8", 2.0**-52), ("f4", 2.0**-23), ("f2", 2.0**-10), ("i8", 2.0**-52)]
+    ("dtype", "eps"),
+    [
+        ("f8", 2.0**-52),
+        ("f4", 2.0**-23),
+        ("f2", 2.0**-10),
+        (bfloat16, 2.0**-7),
+        ("i8", 2.0**-52),
+    ],
 )
 def test_precision(dtype, eps):
     assert pair(W, W.astype(dtype)).gradient_eps == (eps,)
+    # One vector for all is as precise as its parts.
+    both = np.concatenate([W, W]).ravel().astype(dtype)
+    assert pair([W, W], both).gradient_eps == (eps, eps)
 
 
 MISFITS = [

@@ -215,7 +215,8 @@ def test_single_precision_is_judged_for_what_it_is(check, dtype, inside, again):
     right = check(w, gradient, cost)
     assert right.verdict is CORRECT
     assert right.epsilon > 1e-7
-    assert right.notes[0].startswith("Single precision (float")
+    kind = "Half precision (float16)" if dtype is np.float16 else "Single precision (float32)"
+    assert right.notes[0].startswith(kind)
     assert ("measured again with θ in float64" in right.notes[0]) is again
     for wrong in (2 * gradient, -gradient, gradient[::-1], 0 * gradient):
         assert check(w, wrong, cost).verdict is BUG

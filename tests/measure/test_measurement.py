@@ -21,7 +21,7 @@ def pairing(size=1000):
 def chosen(mode, seconds_each, budget=None, **options):
     """Choose for 1000 entries, which take 2000 evaluations in all."""
     found = Measurement(pairing(), options.get("epsilon"), mode)
-    cost = SimpleNamespace(seconds_each=seconds_each, itemsize=options.get("itemsize", 8))
+    cost = SimpleNamespace(seconds_each=seconds_each, bits=options.get("bits", 53))
     found.choose(cost, budget)
     return found
 
@@ -53,11 +53,11 @@ def test_choice(mode, seconds, budget, expected, said):
 
 
 @pytest.mark.parametrize(
-    ("epsilon", "itemsize", "expected"),
-    [(None, 8, 1e-7), (None, 4, 5e-3), (None, 2, 0.1), (1e-4, 4, 1e-4)],
+    ("epsilon", "bits", "expected"),
+    [(None, 53, 1e-7), (None, 24, 5e-3), (None, 11, 0.1), (None, 8, 0.3), (1e-4, 24, 1e-4)],
 )
-def test_step(epsilon, itemsize, expected):
-    assert chosen("auto", 1e-6, epsilon=epsilon, itemsize=itemsize).epsilon == expected
+def test_step(epsilon, bits, expected):
+    assert chosen("auto", 1e-6, epsilon=epsilon, bits=bits).epsilon == expected
 
 
 @pytest.mark.parametrize(
