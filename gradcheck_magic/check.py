@@ -18,7 +18,7 @@ from gradcheck_magic._backward.record import Recorder
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost, require_dependence
 from gradcheck_magic._cost.evaluation import OutOfTime
-from gradcheck_magic._cost.filled import Available, filled, filled_gradient
+from gradcheck_magic._cost.filled import filled, filled_gradient
 from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import (
     go_forward,
@@ -31,6 +31,7 @@ from gradcheck_magic._cost.printed import PrintedOnce
 from gradcheck_magic._cost.random_states import starts
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
+from gradcheck_magic._cost.written import Available
 from gradcheck_magic._diagnosis.beside_solver import reconsidered
 from gradcheck_magic._diagnosis.conclude import (
     conclude,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.filled import Available, filled, filled_gradient
+from gradcheck_magic._cost.filled import filled, filled_gradient
 from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import pair_at
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
@@ -26,6 +26,7 @@ from gradcheck_magic._cost.printed import PrintedOnce
 from gradcheck_magic._cost.random_states import starts
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
+from gradcheck_magic._cost.written import Available
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import (

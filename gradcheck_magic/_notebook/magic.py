@@ -29,10 +29,11 @@ from traitlets.config import Config
 
 from gradcheck_magic._backward.find import Recording
 from gradcheck_magic._backward.record import Recorder
-from gradcheck_magic._cost.filled import Available, filled, filled_gradient
+from gradcheck_magic._cost.filled import filled, filled_gradient
 from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._cost.random_states import RandomStates, StatesOfCell
+from gradcheck_magic._cost.written import Available
 from gradcheck_magic._inputs.pairing import Undefined
 from gradcheck_magic._inputs.parameters import Mentioned, collect, readable_key
 from gradcheck_magic._inputs.request import Progress
@@ -372,8 +373,10 @@ class GradcheckMagics(Magics):
             upstream = _evaluated("upstream", options.upstream, namespace)
         expressions = {options.params: params, options.grads: grads, options.cost: cost_function}
         names = Mentioned(namespace, expressions)
-        available = self._available(namespace)
+        available = self._available(options, namespace)
         called = filled(cost_function, params, names, available, options.cost)
+        if self._watch is not None and self._watch.options is options:
+            self._watch.also_reads(called.reads)
         arguments = {
             "params": params,
             "grads": filled_gradient(grads, params, names, available, options.grads),
@@ -386,15 +389,21 @@ class GradcheckMagics(Magics):
         }
         return arguments, called.notes
 
-    def _available(self, namespace: Namespace) -> Available:
+    def _available(self, options: argparse.Namespace, namespace: Namespace) -> Available:
         """Return what a cost may be called with, and the cells that have computed it."""
+        before, body = self._before
+        if not hasattr(options, "cells"):
+            # A watch, and the buttons of a card, call the cost as this check does.
+            options.cells = self._cells_so_far(body)
         values = {name: value for name, value in namespace.items() if name not in NOT_MEANT}
+        return Available(values, before, options.cells)
+
+    def _cells_so_far(self, body: str | None) -> list[str]:
+        """Return the code of the cells, as Python, with the body of this one at the end."""
         history = self.shell.history_manager
         cells = [] if history is None else list(map(str, history.input_hist_raw[1:]))
-        before, body = self._before
         code = [*map(_without_magic, cells), *([] if body is None else [body])]
-        code = [self.shell.transform_cell(cell).strip() for cell in code]
-        return Available(values, before, code)
+        return [self.shell.transform_cell(cell).strip() for cell in code]
 
     def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
         """Bind a result to ``_gradcheck``, and to another name if there is one."""
