@@ -177,9 +177,9 @@ def check_gradients(
     Parameters
     ----------
     params : array, or nested lists, tuples and dicts of arrays
-        The point θ; also tensors, a ``torch.nn.Module``, or any JAX pytree. It is never changed,
-        except if the cost reads these very arrays (see `call`): then they are perturbed in place
-        and restored, bit for bit.
+        The point θ; also tensors, a ``torch.nn.Module``, any JAX pytree, dataclasses, and objects
+        that hold parameters as attributes. It is never changed, except if the cost reads these very
+        arrays (see `call`): then they are perturbed in place and restored, bit for bit.
     grads : array, a container with the structure of `params`, or a callable
         The gradient under test, or a function of the parameters that returns it. Dicts are
         matched by name (``W1`` with ``dW1`` or ``W1``), and any other keys are ignored. The
@@ -207,9 +207,9 @@ def check_gradients(
     call : {"auto", "flat", "structured", "arguments", "closure"}
         The way to call `cost_function`: with one flat vector, with a container like `params`,
         with the arrays one by one, or without arguments because it reads the parameters itself.
-    upstream : array_like, optional
+    upstream : array_like, or tuple, list or dict of arrays, optional
         The gradient dJ/d(output), in the shape of the array that `cost_function` returns: then
-        J = Σ output · upstream.
+        J = Σ output · upstream. If it returns several, one for each, or None.
     points : int
         If more than 1, and if `grads` is a function, this many points around the given one are
         checked as well, until one fails: every entry is moved by up to 10 % of its size.

@@ -92,8 +92,8 @@ def step_curve(
     epsilon: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-    arguments: Mapping[str, object] | None = None,
     reseed: bool = False,
+    arguments: Mapping[str, object] | None = None,
 ) -> StepCurve:
     """Compare one entry of a gradient with central differences for steps of every size.
 
@@ -120,7 +120,7 @@ def step_curve(
         The check that the entry belongs to. The curve uses its step and its best value, and says
         what has changed since.
     names, call, upstream : sequence of str or mapping, str, array_like
-        As in `check_gradients`, like `arguments`, a mapping.
+        As in `check_gradients`.
     epsilon : float, optional
         The step to be marked as the one used; by default that of `check`, or the one that
         `check_gradients` would use.
@@ -130,6 +130,8 @@ def step_curve(
         A function that is called now and then with (evaluations so far, evaluations expected,
         seconds so far).
     reseed : bool
+        As in `check_gradients`.
+    arguments : mapping, optional
         As in `check_gradients`.
 
     Returns
