@@ -653,7 +653,8 @@ def test_wrong_on_kinks(excess, wrong, said):
 
 
 @pytest.mark.parametrize(("wrong", "which"), [
-    pytest.param([*range(40), *range(80, 85)], "45 of 120 entries, 0–39 and 80–84", id="two ranges"),
+    pytest.param([*range(40), *range(80, 85)], "45 of 120 entries, 0–39 and 80–84",
+                 id="two ranges"),
     pytest.param([*range(9), 50], "10 of 120 entries, 0–8 and 50", id="a range and an entry"),
     pytest.param([0, 7, 14, 21], "4 of 120 entries, [0], [7], [14] and 1 more",
                  id="HARD: in no range"),
