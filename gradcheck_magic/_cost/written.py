@@ -41,13 +41,13 @@ class Available:
         The values by name, such as the variables of a notebook.
     before : mapping
         The same before the cell ran that makes the check.
-    cells : sequence of str
-        The code of the cells that have run; that of this cell is the last.
+    cells : callable
+        Returns the code of the cells that have run; that of this cell is the last.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     before: Mapping[str, Any] = field(default_factory=dict)
-    cells: Sequence[str] = ()
+    cells: Callable[[], Sequence[str]] = list
 
     def __contains__(self, name: object) -> bool:
         # Such a name is that of nothing in particular: IPython's last result is in `_`.
@@ -56,7 +56,7 @@ class Available:
     @cached_property
     def computed(self) -> Computed:
         """How the values were computed."""
-        return Computed(self.cells)
+        return Computed(self.cells())
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -401,16 +401,15 @@ class GradcheckMagics(Magics):
         before, body = self._before
         if not hasattr(options, "cells"):
             # A watch, and the buttons of a card, call the cost as this check does.
-            options.cells = self._cells_so_far(body)
+            history = self.shell.history_manager
+            cells = [] if history is None else history.input_hist_raw[1:]
+            options.cells = [*map(str, cells), *([] if body is None else [body])]
         values = {name: value for name, value in namespace.items() if name not in NOT_MEANT}
-        return Available(values, before, options.cells)
+        return Available(values, before, partial(self._as_python, options.cells))
 
-    def _cells_so_far(self, body: str | None) -> list[str]:
-        """Return the code of the cells, as Python, with the body of this one at the end."""
-        history = self.shell.history_manager
-        cells = [] if history is None else list(map(str, history.input_hist_raw[1:]))
-        code = [*map(_without_magic, cells), *([] if body is None else [body])]
-        return [self.shell.transform_cell(cell).strip() for cell in code]
+    def _as_python(self, cells: Sequence[str]) -> list[str]:
+        """Return the code of cells as Python, without the lines of cell magics."""
+        return [self.shell.transform_cell(CELL_MAGIC.sub("", cell)).strip() for cell in cells]
 
     def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
         """Bind a result to ``_gradcheck``, and to another name if there is one."""
@@ -539,11 +538,6 @@ class GradcheckMagics(Magics):
 
 def _same(error: InputError) -> InputError:
     return error
-
-
-def _without_magic(cell: str) -> str:
-    """Return the code of a cell without the line of a cell magic."""
-    return CELL_MAGIC.sub("", cell)
 
 
 def _theta(options: argparse.Namespace, namespace: Namespace) -> NDArray[Any] | None:
