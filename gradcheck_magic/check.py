@@ -449,7 +449,7 @@ def _taken_from(source: object, request: Request) -> dict[str, Any]:
     notes = [*request.notes]
     if source is request.cost_function:
         notes.append("The gradients are those that the cost returns besides its value.")
-    return {"grads": source, "is_chosen": True, "notes": notes}
+    return {"grads": source, "standing": "chosen", "notes": notes}
 
 
 def _recordings(

@@ -38,7 +38,7 @@ from gradcheck_magic._inputs.parameters import (
     is_function,
 )
 from gradcheck_magic._inputs.precision import DOUBLE, spacing
-from gradcheck_magic._inputs.request import Call, Progress, sources_of, valid_step
+from gradcheck_magic._inputs.request import Call, Progress, Standing, sources_of, valid_step
 from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
 from gradcheck_magic._measure.central_differences import CLEAR, TEXTBOOK_STEPS
 from gradcheck_magic._measure.compare import (
@@ -204,7 +204,7 @@ def curve_of(
     progress: Progress | None,
     epsilon: float | None = None,
     reseed: object = False,
-    is_chosen: bool = True,
+    standing: Standing = "chosen",
 ) -> StepCurve:
     """Return the curve of `step_curve`, for a cost that takes the parameters alone.
 
@@ -222,7 +222,7 @@ def curve_of(
         name, index = _place(parameters, name, index)
         only = _names_to_pair(parameters, name, check)
         begin = starts(reseed, kept.states, grads)
-        sources = sources_of(grads, cost_function, upstream, is_chosen=is_chosen)
+        sources = sources_of(grads, cost_function, upstream, standing)
         pairing, _ = pair_at(
             params,
             sources,

@@ -36,7 +36,7 @@ from gradcheck_magic._cost.random_states import RandomStates, StatesOfCell
 from gradcheck_magic._cost.written import Available
 from gradcheck_magic._inputs.pairing import Undefined
 from gradcheck_magic._inputs.parameters import Mentioned, collect, readable_key
-from gradcheck_magic._inputs.request import Progress
+from gradcheck_magic._inputs.request import Progress, Standing
 from gradcheck_magic._measure.step_curve import curve_of
 from gradcheck_magic._notebook.cells import (
     CellEvents,
@@ -371,7 +371,7 @@ class GradcheckMagics(Magics):
             grads = _evaluated("grads", options.grads, namespace)
         except InputError as error:
             # Without it, the parameters may hold their gradients, or the cost may return them.
-            if options.is_chosen:
+            if options.standing == "chosen":
                 raise
             grads = Undefined(partial(_same, error))
         cost_function = _evaluated("cost", options.cost, namespace)
@@ -392,9 +392,16 @@ class GradcheckMagics(Magics):
             "names": names,
             "call": options.call,
             "seed": options.seed,
-            "is_chosen": options.is_chosen,
+            "standing": self._standing(options, grads),
         }
         return arguments, called.notes
+
+    def _standing(self, options: argparse.Namespace, grads: object) -> Standing:
+        """Return if the user has asked for the gradients, and if they are those of this cell."""
+        before, body = self._before
+        is_old = body is not None and before.get(options.grads) is grads
+        standing: Standing = "old" if options.standing == "named" and is_old else options.standing
+        return standing
 
     def _available(self, options: argparse.Namespace, namespace: Namespace) -> Available:
         """Return what a cost may be called with, and the cells that have computed it."""
