@@ -249,7 +249,8 @@ class GradcheckMagics(Magics):
         options = read_options(line)
         # Without `-g`, the gradients may be elsewhere.
         usual = SETTINGS["grads"].default
-        options.is_chosen = options.grads is not None or getattr(self, "grads", usual) != usual
+        is_chosen = options.grads is not None or getattr(self, "grads", usual) != usual
+        options.standing = "chosen" if is_chosen else "named"
         for name, option in SETTINGS.items():
             if getattr(options, name, None) is None:
                 value = option.checked(getattr(self, name), f"`GradcheckMagics.{name}`")
