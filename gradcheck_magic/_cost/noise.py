@@ -63,12 +63,13 @@ NOISE_STEPS = tuple(2e-13 * 8.0**k for k in range(11))
 STEADY_NOISE = 5.0
 BENT, STILL, STAIRCASE = 64.0, 2.0, 256.0
 # If J does not change near θ, these steps are tried until it changes or is not finite. It jumps if
-# at least this part of the change is left after so many halvings. Then its noise shows at steps
-# that are these multiples of the first one. If its values have fewer decimals, it was rounded; at
-# the end and nowhere else, if the noise is no more than the last of these parts of the height of a
-# stair. (The standard deviation of rounding is 0.29 of it, and the error at most half of it.)
+# at least this part of the change is left after so many halvings (after more of them, where J has
+# a slope as well). Then its noise shows at steps that are these multiples of the first one. If its
+# values have fewer decimals, it was rounded; at the end and nowhere else, if the noise is no more
+# than the last of these parts of the height of a stair. (The standard deviation of rounding is 0.29
+# of it, and the error at most half of it.)
 WIDE_STEPS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-HALVINGS, LEFT = 16, 1e-3
+HALVINGS, HALVINGS_OF_SLOPE, LEFT = 16, 40, 1e-3
 MULTIPLES, WIDEST = (1.0, 10.0), 1e-2
 DECIMALS, ONLY_ROUNDED = 10, 0.45
 
@@ -104,8 +105,11 @@ def noise_of_large_steps(around: Surroundings, precision: Precision) -> float:
     """Return the noise at the distance of large steps, where it is more than near θ; or 0.0.
 
     It is if parts of J are computed in lower precision, so that small steps do not change them.
+    Then these parts jump somewhere, which kinks beside θ do not, however much alike they look.
     """
-    return _Line(around, precision).noise_at(WIDE_SPACING, WIDE)
+    line = _Line(around, precision)
+    noise = line.noise_at(WIDE_SPACING, WIDE)
+    return noise if noise and line.jumps_within(WIDE_SPACING, LEFT * noise) else 0.0
 
 
 def level_at_large_steps(around: Surroundings, precision: Precision) -> float:
@@ -118,6 +122,7 @@ class _Line:
 
     def __init__(self, around: Surroundings, precision: Precision) -> None:
         self.value = precision.value
+        self._stored = precision.eps * abs(precision.value) / 2
         self._along = partial(around.along, precision.binding)
         self._known = {0.0: precision.value}
 
@@ -163,6 +168,12 @@ class _Line:
         levels = [self.level(side / part) for side in sides for part in (1, factor)]
         return float(np.median(levels)) if is_noise else 0.0
 
+    def jumps_within(self, distance: float, least: float) -> bool:
+        """Return True if J has a jump of more than so much, besides the slope that it has at θ."""
+        slope = (self.at(STEP_SPACING) - self.value) / STEP_SPACING
+        jump = _largest_jump(lambda x: self.at(x) - slope * x, (0.0, distance), HALVINGS_OF_SLOPE)
+        return jump > least + BENT * self._stored
+
     def _on_both(self, spacing: float) -> float:
         """Return the level on both sides of θ, as a geometric mean."""
         return math.sqrt(self.level(spacing) * self.level(-spacing))
@@ -180,7 +191,8 @@ def _noise_of_stairs(line: _Line) -> tuple[float, float]:
         before, step, moved = step, wider, line.at(wider)
         if moved != line.value:
             break
-    if moved == line.value or not _jumps(line.at, (before, step), (line.value, moved)):
+    change = abs(moved - line.value)
+    if not change or not _largest_jump(line.at, (before, step)) > LEFT * change:
         return 0.0, 0.0
     spacings = dict.fromkeys(min(wider * step, max(step, WIDEST)) for wider in MULTIPLES)
     noise = max(line.level(spacing) for spacing in spacings)
@@ -190,19 +202,20 @@ def _noise_of_stairs(line: _Line) -> tuple[float, float]:
     return noise, max(rounded, granularity(line.seen))
 
 
-def _jumps(
-    along: Callable[[float], float], places: tuple[float, float], values: tuple[float, float]
-) -> bool:
-    """Return True if J jumps between two places, instead of leaving a level at a kink."""
-    (start, end), (level, value) = places, values
-    first = value - level
-    for _ in range(HALVINGS):
+def _largest_jump(
+    along: Callable[[float], float], places: tuple[float, float], halvings: int = HALVINGS
+) -> float:
+    """Return what halvings leave of a change between two places: next to nothing at a kink."""
+    start, end = places
+    before, after = along(start), along(end)
+    for _ in range(halvings):
         middle = (start + end) / 2
-        if (moved := along(middle)) == level:
-            start = middle
+        between = along(middle)
+        if abs(between - before) > abs(after - between):
+            end, after = middle, between
         else:
-            end, value = middle, moved
-    return abs(value - level) > LEFT * abs(first)
+            start, before = middle, between
+    return abs(after - before)
 
 
 def granularity(values: Iterable[float]) -> float:

@@ -255,8 +255,10 @@ class Ladder:
             return self._if_new(first) or self._if_new(top * RATIO)
         if self.estimate.is_flat:
             return self._if_new(top * RATIO**2) or self._if_new(top * RATIO)
-        if _stair_height(rungs) > 0:
-            return self._if_new(top * RATIO) or _step_between(*rungs[-2:])
+        if stairs := _stair_height(rungs):
+            step = self._if_new(top * RATIO) or _step_between(*rungs[-2:])
+            if step or stairs < math.inf:
+                return step
         if not _has_kink(rungs):
             return self._improving_step()
         # The slope on each side is extrapolated from two steps: the better ones are too short.
@@ -282,7 +284,9 @@ class Ladder:
             return 0, Estimate(slope, slope, bar)
         if all(rung.forward == rung.backward == 0 for rung in rungs):
             return 0, Estimate(0.0, 0.0, rungs[-1].round_off, is_flat=True)
-        if (stairs := _stair_height(rungs)) > 0:
+        stairs = _stair_height(rungs)
+        # What even the largest steps do not show to be a staircase is flat near θ, up to kinks.
+        if stairs and (stairs < math.inf or self._if_new(rungs[-1].step * RATIO)):
             near, far = rungs[-2:]
             bar = NOISE_DEVIATIONS * stairs / far.step + abs(far.central - near.central)
             return len(rungs) - 1, Estimate(far.central, far.central, bar)
@@ -307,8 +311,9 @@ class Ladder:
         Two steps may agree with each other by luck.
         """
         rungs = self._finite
-        if estimate.on_kink or (len(rungs) > 1 and _stair_height(rungs) > 0):
-            return True
+        stairs = _stair_height(rungs) if len(rungs) > 1 else 0.0
+        if estimate.on_kink or stairs:
+            return stairs < math.inf
         off = abs(estimate.low - value)
         in_a_row = 0
         for rung in rungs:
@@ -476,9 +481,13 @@ def _stair_height(rungs: list[Rung]) -> float:
 
 
 def _has_slopes(rung: Rung) -> bool:
-    """Return True if J has a slope on both sides, beyond noise, and in the same direction."""
-    least = min(abs(rung.forward), abs(rung.backward))
-    return rung.forward * rung.backward > 0 and least > 2 * rung.round_off
+    """Return True if J has a slope on both sides, beyond noise, and about the same.
+
+    A kink on one side may be all that J has got there, apart from a slight regularization.
+    """
+    least, steepest = sorted((abs(rung.forward), abs(rung.backward)))
+    is_alike = rung.forward * rung.backward > 0 and steepest <= JUMP * least
+    return is_alike and least > 2 * rung.round_off
 
 
 def _is_on_stairs(rung: Rung, slope: float) -> bool:
@@ -500,19 +509,26 @@ def _hidden_noise(rungs: list[Rung], most: float) -> float:
     Larger steps agree on a slope, and smaller ones miss it by more the smaller they are. That is
     how noise looks, or a staircase in a part of J, such as log(1 − a) with a close to 1. Curvature
     looks different, because it disturbs larger steps more; so does a kink, because it makes the
-    slopes on the two sides differ. A change of more than `most` is how J behaves.
+    slopes on the two sides differ, or leaves one of them as it is. A change of more than `most` is
+    how J behaves.
     """
     found = 0.0
     for k in range(1, len(rungs) - 1):
         near, far = rungs[k : k + 2]
-        doubt = max(8 * abs(near.central - far.central), 2 * abs(gap_at_zero(near, far)))
+        doubt = max(8 * abs(near.central - far.central), 4 * abs(gap_at_zero(near, far)))
         misses = [(abs(rung.central - near.central), rung) for rung in rungs[:k]]
         if max(miss * rung.step for miss, rung in misses) > most:
             continue
         for miss, rung in misses:
-            if miss > doubt + 2 * (rung.round_off + near.round_off):
+            on_both = min(miss, *_missed_sides(rung, near))
+            if on_both > doubt + 2 * (rung.round_off + near.round_off):
                 found = max(found, miss * rung.step)
     return found
+
+
+def _missed_sides(rung: Rung, other: Rung) -> tuple[float, float]:
+    """Return how far the slope of a step on each side is from that of another step."""
+    return abs(rung.forward - other.forward), abs(rung.backward - other.backward)
 
 
 def _has_kink(rungs: list[Rung]) -> bool:
