@@ -198,6 +198,9 @@ class Ladder:
     ----------
     estimate : Estimate
         The slope with the smallest error bar that fits all smaller steps.
+    unhidden : Estimate
+        The same if nothing hides from small steps: J has neither more noise than is known nor
+        stairs, but kinks may look like them.
     """
 
     def __init__(self, scale: float, smallest: float, cost: float) -> None:
@@ -209,6 +212,7 @@ class Ladder:
         # gives the best estimate.
         self._finite: list[Rung] = []
         self._best, self.estimate = 0, Estimate(math.nan, math.nan, math.inf)
+        self.unhidden = self.estimate
 
     def add(self, rung: Rung) -> bool:
         """Add a rung and return True, unless there is already one with nearly the same step."""
@@ -216,10 +220,11 @@ class Ladder:
             return False
         insort(self.rungs, rung)
         finite = [rung for rung in self.rungs if math.isfinite(rung.central)]
+        self.unhidden = self._best_of(finite)[1]
         if bar := NOISE_DEVIATIONS * _hidden_noise(finite, self._most_noise):
             finite = [replace(r, round_off=max(r.round_off, bar / r.step)) for r in finite]
         self._finite = finite
-        self._best, self.estimate = self._best_of(finite)
+        self._best, self.estimate = self._on_stairs(finite) or self._best_of(finite)
         return True
 
     def climb(
@@ -284,12 +289,6 @@ class Ladder:
             return 0, Estimate(slope, slope, bar)
         if all(rung.forward == rung.backward == 0 for rung in rungs):
             return 0, Estimate(0.0, 0.0, rungs[-1].round_off, is_flat=True)
-        stairs = _stair_height(rungs)
-        # What even the largest steps do not show to be a staircase is flat near θ, up to kinks.
-        if stairs and (stairs < math.inf or self._if_new(rungs[-1].step * RATIO)):
-            near, far = rungs[-2:]
-            bar = NOISE_DEVIATIONS * stairs / far.step + abs(far.central - near.central)
-            return len(rungs) - 1, Estimate(far.central, far.central, bar)
         if len(rungs) > 1 and _has_kink(rungs):
             (low, one), (high, other) = sorted(map(_best_side_slope, _sides(rungs)))
             # Until no step can come nearer, the kink may be only near θ.
@@ -304,6 +303,15 @@ class Ladder:
             if all(abs(slope - rung.central) <= bar + rung.round_off for rung in rungs[:k]):
                 found.append((k, estimate))
         return min(found, key=lambda known: known[1].bar)
+
+    def _on_stairs(self, rungs: list[Rung]) -> tuple[int, Estimate] | None:
+        """Return what a staircase shows; None if J is none, as far as the largest steps show."""
+        stairs = _stair_height(rungs)
+        if not stairs or (stairs == math.inf and self._if_new(rungs[-1].step * RATIO) is None):
+            return None
+        near, far = rungs[-2:]
+        bar = NOISE_DEVIATIONS * stairs / far.step + abs(far.central - near.central)
+        return len(rungs) - 1, Estimate(far.central, far.central, bar)
 
     def disagrees(self, estimate: Estimate, value: float) -> bool:
         """Return True if three steps in a row show the same disagreement with a value.
