@@ -29,6 +29,7 @@ NOISE_DEVIATIONS = 4.0
 # noise.
 POINTS_ON_LINE = 7
 SPACING = 8
+NEAREST = SPACING * float(np.finfo(np.float64).eps)
 # The spacing at the distance of a difference's step, in double precision, and that of large steps.
 STEP_SPACING, WIDE_SPACING = 1e-7, 1e-2
 # If the noise there exceeds the noise near θ by SUSPICIOUS, it is examined in more detail: see
@@ -63,13 +64,13 @@ NOISE_STEPS = tuple(2e-13 * 8.0**k for k in range(11))
 STEADY_NOISE = 5.0
 BENT, STILL, STAIRCASE = 64.0, 2.0, 256.0
 # If J does not change near θ, these steps are tried until it changes or is not finite. It jumps if
-# at least this part of the change is left after so many halvings (after more of them, where J has
-# a slope as well). Then its noise shows at steps that are these multiples of the first one. If its
+# at least this part of the change is left after so many halvings, or down to the NEAREST places if J
+# has a slope as well. Then its noise shows at steps that are these multiples of the first one. If its
 # values have fewer decimals, it was rounded; at the end and nowhere else, if the noise is no more
 # than the last of these parts of the height of a stair. (The standard deviation of rounding is 0.29
 # of it, and the error at most half of it.)
 WIDE_STEPS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-HALVINGS, HALVINGS_OF_SLOPE, LEFT = 16, 40, 1e-3
+HALVINGS, LEFT = 16, 1e-3
 MULTIPLES, WIDEST = (1.0, 10.0), 1e-2
 DECIMALS, ONLY_ROUNDED = 10, 0.45
 
@@ -105,11 +106,8 @@ def noise_of_large_steps(around: Surroundings, precision: Precision) -> float:
     """Return the noise at the distance of large steps, where it is more than near θ; or 0.0.
 
     It is if parts of J are computed in lower precision, so that small steps do not change them.
-    Then these parts jump somewhere, which kinks beside θ do not, however much alike they look.
     """
-    line = _Line(around, precision)
-    noise = line.noise_at(WIDE_SPACING, WIDE)
-    return noise if noise and line.jumps_within(WIDE_SPACING, LEFT * noise) else 0.0
+    return _Line(around, precision).noise_at(WIDE_SPACING, WIDE)
 
 
 def level_at_large_steps(around: Surroundings, precision: Precision) -> float:
@@ -166,12 +164,15 @@ class _Line:
             or self._on_both(factor * spacing) <= factor * finer
         )
         levels = [self.level(side / part) for side in sides for part in (1, factor)]
-        return float(np.median(levels)) if is_noise else 0.0
+        noise = float(np.median(levels)) if is_noise else 0.0
+        # Noise and rounding jump somewhere. Kinks near θ do not, however much alike they look.
+        return noise if noise and self._jumps_within(spacing, LEFT * noise) else 0.0
 
-    def jumps_within(self, distance: float, least: float) -> bool:
+    def _jumps_within(self, distance: float, least: float) -> bool:
         """Return True if J has a jump of more than so much, besides the slope that it has at θ."""
         slope = (self.at(STEP_SPACING) - self.value) / STEP_SPACING
-        jump = _largest_jump(lambda x: self.at(x) - slope * x, (0.0, distance), HALVINGS_OF_SLOPE)
+        halvings = int(math.log2(distance / NEAREST))
+        jump = _largest_jump(lambda x: self.at(x) - slope * x, (0.0, distance), halvings)
         return jump > least + BENT * self._stored
 
     def _on_both(self, spacing: float) -> float:
