@@ -26,7 +26,7 @@ __all__ = [
 NOISE_DEVIATIONS = 4.0
 # The number of points on the line along which the noise is estimated, θ included, and their spacing
 # in units in the last place: wide enough to change J, but so near that J is straight except for the
-# noise.
+# noise. Nearer places than that are not told apart.
 POINTS_ON_LINE = 7
 SPACING = 8
 NEAREST = SPACING * float(np.finfo(np.float64).eps)
@@ -64,11 +64,10 @@ NOISE_STEPS = tuple(2e-13 * 8.0**k for k in range(11))
 STEADY_NOISE = 5.0
 BENT, STILL, STAIRCASE = 64.0, 2.0, 256.0
 # If J does not change near θ, these steps are tried until it changes or is not finite. It jumps if
-# at least this part of the change is left after so many halvings, or down to the NEAREST places if J
-# has a slope as well. Then its noise shows at steps that are these multiples of the first one. If its
-# values have fewer decimals, it was rounded; at the end and nowhere else, if the noise is no more
-# than the last of these parts of the height of a stair. (The standard deviation of rounding is 0.29
-# of it, and the error at most half of it.)
+# at least this part of the change is left after so many halvings. Then its noise shows at steps
+# that are these multiples of the first one. If its values have fewer decimals, it was rounded; at
+# the end and nowhere else, if the noise is no more than the last of these parts of the height of a
+# stair. (The standard deviation of rounding is 0.29 of it, and the error at most half of it.)
 WIDE_STEPS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 HALVINGS, LEFT = 16, 1e-3
 MULTIPLES, WIDEST = (1.0, 10.0), 1e-2
@@ -193,7 +192,7 @@ def _noise_of_stairs(line: _Line) -> tuple[float, float]:
         if moved != line.value:
             break
     change = abs(moved - line.value)
-    if not change or not _largest_jump(line.at, (before, step)) > LEFT * change:
+    if not change or not _largest_jump(line.at, (before, step), HALVINGS) > LEFT * change:
         return 0.0, 0.0
     spacings = dict.fromkeys(min(wider * step, max(step, WIDEST)) for wider in MULTIPLES)
     noise = max(line.level(spacing) for spacing in spacings)
@@ -204,7 +203,7 @@ def _noise_of_stairs(line: _Line) -> tuple[float, float]:
 
 
 def _largest_jump(
-    along: Callable[[float], float], places: tuple[float, float], halvings: int = HALVINGS
+    along: Callable[[float], float], places: tuple[float, float], halvings: int
 ) -> float:
     """Return what halvings leave of a change between two places: next to nothing at a kink."""
     start, end = places

@@ -198,9 +198,6 @@ class Ladder:
     ----------
     estimate : Estimate
         The slope with the smallest error bar that fits all smaller steps.
-    unhidden : Estimate
-        The same if nothing hides from small steps: J has neither more noise than is known nor
-        stairs, but kinks may look like them.
     """
 
     def __init__(self, scale: float, smallest: float, cost: float) -> None:
@@ -212,20 +209,30 @@ class Ladder:
         # gives the best estimate.
         self._finite: list[Rung] = []
         self._best, self.estimate = 0, Estimate(math.nan, math.nan, math.inf)
-        self.unhidden = self.estimate
 
     def add(self, rung: Rung) -> bool:
         """Add a rung and return True, unless there is already one with nearly the same step."""
         if any(0.8 < known.step / rung.step < 1.25 for known in self.rungs):  # noqa: PLR2004
             return False
         insort(self.rungs, rung)
-        finite = [rung for rung in self.rungs if math.isfinite(rung.central)]
-        self.unhidden = self._best_of(finite)[1]
+        finite = self._with_slopes
         if bar := NOISE_DEVIATIONS * _hidden_noise(finite, self._most_noise):
             finite = [replace(r, round_off=max(r.round_off, bar / r.step)) for r in finite]
         self._finite = finite
         self._best, self.estimate = self._on_stairs(finite) or self._best_of(finite)
         return True
+
+    @property
+    def unhidden(self) -> Estimate:
+        """The estimate if nothing hides from small steps: no unknown noise, and no stairs.
+
+        Kinks may look like them.
+        """
+        return self._best_of(self._with_slopes)[1]
+
+    @property
+    def _with_slopes(self) -> list[Rung]:
+        return [rung for rung in self.rungs if math.isfinite(rung.central)]
 
     def climb(
         self,
@@ -319,8 +326,9 @@ class Ladder:
         Two steps may agree with each other by luck.
         """
         rungs = self._finite
-        stairs = _stair_height(rungs) if len(rungs) > 1 else 0.0
-        if estimate.on_kink or stairs:
+        if estimate.on_kink:
+            return True
+        if len(rungs) > 1 and (stairs := _stair_height(rungs)):
             return stairs < math.inf
         off = abs(estimate.low - value)
         in_a_row = 0
@@ -528,15 +536,10 @@ def _hidden_noise(rungs: list[Rung], most: float) -> float:
         if max(miss * rung.step for miss, rung in misses) > most:
             continue
         for miss, rung in misses:
-            on_both = min(miss, *_missed_sides(rung, near))
-            if on_both > doubt + 2 * (rung.round_off + near.round_off):
+            sides = rung.forward - near.forward, rung.backward - near.backward
+            if min(miss, *map(abs, sides)) > doubt + 2 * (rung.round_off + near.round_off):
                 found = max(found, miss * rung.step)
     return found
-
-
-def _missed_sides(rung: Rung, other: Rung) -> tuple[float, float]:
-    """Return how far the slope of a step on each side is from that of another step."""
-    return abs(rung.forward - other.forward), abs(rung.backward - other.backward)
 
 
 def _has_kink(rungs: list[Rung]) -> bool:
