@@ -12,6 +12,7 @@ from gradcheck_magic._cost.precision import SINGLE
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
 from gradcheck_magic._inputs.parameters import DOUBLE
+from gradcheck_magic._measure.central_differences import TEXTBOOK_STEPS
 from gradcheck_magic._result.parameter_check import relative_error
 from gradcheck_magic._result.verdict import Verdict, textbook_verdict
 from gradcheck_magic._wording import listed
@@ -27,6 +28,8 @@ ORDINARY_NOISE = 100.0
 ZERO = 1e-2
 # A cost that exceeds its gradient by this factor hides it in rounding noise.
 LARGE_COST = 1e4
+# A bar that noise causes is at most this many times the noise at the textbook's step.
+NOTABLE = 10.0
 
 
 def reasons(evidence: Evidence) -> Iterator[str]:
@@ -140,7 +143,9 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
             f"{carries}, far more than float64 causes: {known}. Look for rounding, a computation "
             "in lower precision, a solver that stops early, or large terms that cancel."
         )
-    if abs(precision.value) > LARGE_COST * size:
+    # A wider bar has another reason: noise allows for steps as short as the textbook's.
+    noise_at_step = NOISE_DEVIATIONS * precision.noise / TEXTBOOK_STEPS[DOUBLE]
+    if abs(precision.value) > LARGE_COST * size and bar <= NOTABLE * noise_at_step:
         return (
             f"{carries}: {known}. Subtract the constant part of the cost, check a smaller batch, "
             "or check at a point where the gradient is larger."
