@@ -29,7 +29,7 @@ NOISE_DEVIATIONS = 4.0
 # noise. Nearer places than that are not told apart.
 POINTS_ON_LINE = 7
 SPACING = 8
-NEAREST = SPACING * float(np.finfo(np.float64).eps)
+NEAREST_SPACING = SPACING * float(np.finfo(np.float64).eps)
 # The spacing at the distance of a difference's step, in double precision, and that of large steps.
 STEP_SPACING, WIDE_SPACING = 1e-7, 1e-2
 # If the noise there exceeds the noise near θ by SUSPICIOUS, it is examined in more detail: see
@@ -164,15 +164,17 @@ class _Line:
         )
         levels = [self.level(side / part) for side in sides for part in (1, factor)]
         noise = float(np.median(levels)) if is_noise else 0.0
+        if noise <= BENT * self._stored:
+            return noise
         # Noise and rounding jump somewhere. Kinks near θ do not, however much alike they look.
-        return noise if noise and self._jumps_within(spacing, LEFT * noise) else 0.0
+        return noise if self._jumps_within(spacing, LEFT * noise) else 0.0
 
     def _jumps_within(self, distance: float, least: float) -> bool:
         """Return True if J has a jump of more than so much, besides the slope that it has at θ."""
         slope = (self.at(STEP_SPACING) - self.value) / STEP_SPACING
-        halvings = int(math.log2(distance / NEAREST))
+        halvings = int(math.log2(distance / NEAREST_SPACING))
         jump = _largest_jump(lambda x: self.at(x) - slope * x, (0.0, distance), halvings)
-        return jump > least + BENT * self._stored
+        return jump > least + STILL * self._stored
 
     def _on_both(self, spacing: float) -> float:
         """Return the level on both sides of θ, as a geometric mean."""
