@@ -137,8 +137,7 @@ class _Reader:
         }
         # A call with the parameters themselves is likelier than one with a copy that was moved.
         direct = {text: each for text, each in calls.items() if self._passes_own(each[1])}
-        plain = {f"{self.text}({', '.join(own)})" for own in ([writer.root], writer.arrays)}
-        if plain & direct.keys():
+        if any(self._passes_them_alone(call) for _, call in direct.values()):
             return Filled(self.function)
         found = {}
         for text, (k, call) in (direct or calls).items():
@@ -152,6 +151,11 @@ class _Reader:
         """Return True if a call passes a parameter as it is."""
         passed = [*call.args, *(each.value for each in call.keywords)]
         return any(isinstance(each, ast.Name) and each.id in self.writer.own for each in passed)
+
+    def _passes_them_alone(self, call: ast.Call) -> bool:
+        """Return True if a call passes the parameters, and nothing else."""
+        passed = [ast.unparse(each) for each in call.args]
+        return not call.keywords and passed in ([self.writer.root], self.writer.arrays)
 
     # By the names of its arguments
 
@@ -206,7 +210,10 @@ class _Reader:
 
     def _all_known(self, passed: dict[str, ast.expr]) -> Filled:
         """Read a function none of whose arguments is called like a parameter."""
-        if (found := self.writer.written(self._call(passed), self.writer.statements)) is not None:
+        call = self._call(passed)
+        if self._passes_them_alone(call):
+            return Filled(self.function)
+        if (found := self.writer.written(call, self.writer.statements)) is not None:
             return found
         if self._is_plain():
             return Filled(self.function)
