@@ -14,7 +14,7 @@ __all__ = ["Computed", "Statement", "leading_to", "names_read"]
 MOST_CELLS = 200
 # What does not change if parameters are moved.
 OF_SHAPE = {"shape", "size", "ndim", "dtype"}
-LOOPS = (ast.For, ast.While, ast.With, ast.If, ast.Try)
+LOOPS = (ast.For, ast.While, ast.With, ast.If, ast.Try, ast.Match)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # Methods that change parameters or their gradients: a loop with one of them trains a network.
 TRAINING = {"backward", "step", "fit", "train", "update"}
@@ -310,6 +310,7 @@ def _names(tree: ast.AST, *, shapes: bool) -> Iterator[str]:
             for part in ast.iter_child_nodes(tree):
                 yield from (name for name in _names(part, shapes=shapes) if name not in own)
         case ast.Lambda(args=arguments, body=body):
+            yield from _names(arguments, shapes=shapes)  # the defaults
             own = {each.arg for each in ast.walk(arguments) if isinstance(each, ast.arg)}
             yield from (name for name in _names(body, shapes=shapes) if name not in own)
         case _:
