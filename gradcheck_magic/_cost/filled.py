@@ -256,7 +256,7 @@ class _Reader:
             return Filled(self.function)
         if unknown:
             raise self._misses(takes, unknown)
-        return self._call_with({**passed, **self._names_of(takes)}, takes)
+        return self._call_with(passed, takes)
 
     def _without_arguments(self) -> Filled:
         """Call a function whose arguments are all optional without any, if it reads θ itself."""
@@ -291,11 +291,11 @@ class _Reader:
             return inspect.signature(called).bind(*call.args, **keywords).arguments
         return {}
 
-    def _names_of(self, takes: Sequence[str]) -> dict[str, ast.expr]:
-        """Return the expressions for the arguments that are parameters."""
+    def _names_of(self, takes: Sequence[str]) -> dict[str, str]:
+        """Return the names of the parameters that are passed for some arguments."""
         if len(takes) == 1 and self.root:
-            return {takes[0]: _name(self.root)}
-        return {each: _name(each) for each in takes}
+            return {takes[0]: self.root}
+        return {each: each for each in takes}
 
     def _is_plain(self) -> bool:
         """Return True if the function can be called with the parameters alone."""
@@ -310,7 +310,7 @@ class _Reader:
         alike = [each for each in self.required if self._is_alike(each)]
         if len(alike) != 1:
             raise self._ambiguous(alike) if alike else self._takes_none()
-        return self._call_with({**passed, **self._names_of(alike)}, alike)
+        return self._call_with(passed, alike)
 
     def _is_alike(self, name: str) -> bool:
         """Return True if a value of the notebook may be the parameters, as far as shapes tell."""
@@ -370,7 +370,9 @@ class _Reader:
     # The call
 
     def _call_with(self, passed: Mapping[str, ast.expr], takes: Sequence[str]) -> Filled:
-        found = self._written(self._call(passed), self._statements, takes)
+        own = self._names_of(takes)
+        call = self._call({**passed, **{argument: _name(own[argument]) for argument in own}})
+        found = self._written(call, self._statements, [*own.values()])
         if found is None:
             raise self._takes_none()
         return found
