@@ -206,24 +206,24 @@ class _Reader:
 
     @cached_property
     def _statements(self) -> list[Statement]:
-        return self.available.computed.statements(self.own.__contains__)
+        return self.available.computed.statements(self.own.__contains__, self._is_object)
 
     # As it is called in the cell
 
     def _as_called(self) -> Filled | None:
         """Return the call in the cell that makes the check, if there is one."""
-        if len(self.required) == 1 and self.required[0] not in self.available:
-            return None
         calls = {
             ast.unparse(call): (k, call)
             for k, call in self.available.computed.calls(self._statements)
             if ast.unparse(call.func) in {self.text, self.name}
         }
+        plain = {f"{self.text}({', '.join(own)})" for own in ([self.root], self.arrays)}
+        if plain & calls.keys():
+            return Filled(self.function)
+        if len(self.required) == 1 and self.required[0] not in self.available:
+            return None
         # A call with the parameters themselves is likelier than one with a copy that was moved.
         direct = {text: each for text, each in calls.items() if self._passes_own(each[1])}
-        plain = {f"{self.text}({', '.join(own)})" for own in ([self.root], self.arrays)}
-        if plain & direct.keys():
-            return Filled(self.function)
         found = {
             text: self._written(call, self._statements[:k])
             for text, (k, call) in (direct or calls).items()
