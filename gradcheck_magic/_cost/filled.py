@@ -305,12 +305,18 @@ class _Reader:
         """Read a function none of whose arguments is called like a parameter."""
         if (found := self._written(self._call(passed), self._statements)) is not None:
             return found
-        if self._is_plain():
+        if self._is_plain() and self._fits():
             return Filled(self.function)
         alike = [each for each in self.required if self._is_alike(each)]
         if len(alike) != 1:
             raise self._ambiguous(alike) if alike else self._takes_none()
         return self._call_with(passed, alike)
+
+    def _fits(self) -> bool:
+        """Return False if several arguments are unlike the parameters, array by array."""
+        shapes = [np.shape(self.available.values[each]) for each in self.required]
+        own = [parameter.shape for parameter in self.parameters.arrays]
+        return len(shapes) == 1 or shapes == own
 
     def _is_alike(self, name: str) -> bool:
         """Return True if a value of the notebook may be the parameters, as far as shapes tell."""

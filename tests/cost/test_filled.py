@@ -132,6 +132,12 @@ BY_NAME = [
         "parameters", "grads", "cost", None, id="HARD: it takes nothing else",
     ),
     pytest.param(
+        "def cost(one, other):\n    return half(one @ X + other - Y)\n"
+        "one, other = np.zeros_like(W), np.zeros_like(b)",
+        "[W, b]", "[grads['dW'], grads['db']]", "cost", None,
+        id="HARD: the notebook has arrays like the parameters",
+    ),
+    pytest.param(
         "cost = lambda: half(W @ X + b - Y)", "parameters", "grads", "cost", None,
         id="HARD: it takes nothing",
     ),
@@ -452,6 +458,13 @@ ERRORS = [
         "function).",
         None, id="HARD: nothing was computed from the parameters",
     ),
+    pytest.param(
+        "A = np.ones((2, 5))", "compute_cost", GRADS,
+        "`compute_cost(A, Y)` does not take `parameters`, and nothing that it takes was computed "
+        'from it in a cell: say how, with -c "lambda parameters: ..." (in Python, pass such a '
+        "function).",
+        None, id="HARD: although it takes as many arrays as there are",
+    ),
 ]  # fmt: skip
 
 
@@ -460,7 +473,7 @@ ERRORS = [
 def test_what_is_said_can_be_pasted(cells, row, slip, verdict):
     """The last line that is suggested makes the check, once its dots are replaced."""
     code, cost, body, said, dots = row
-    cells(f"slip = {slip}\n{START}\n{code}")
+    cells(f"slip = {slip}\n{START}\n{STEPS}\n{code}")
     with pytest.raises(InputError) as caught:
         cells(f"%%gradcheck -p parameters -c {cost}\n{body}")
     assert str(caught.value) == said
