@@ -224,9 +224,10 @@ class _Reader:
             return None
         # A call with the parameters themselves is likelier than one with a copy that was moved.
         direct = {text: each for text, each in calls.items() if self._passes_own(each[1])}
+        if direct or self._named_like_parameters() is not None:
+            calls = direct
         found = {
-            text: self._written(call, self._statements[:k])
-            for text, (k, call) in (direct or calls).items()
+            text: self._written(call, self._statements[:k]) for text, (k, call) in calls.items()
         }
         found = {text: each for text, each in found.items() if each is not None}
         if len(found) > 1:

@@ -290,6 +290,12 @@ OF_CELLS = [
         id="HARD: not that with a copy which was moved",
     ),
     pytest.param(
+        "", "-p parameters -c cost",
+        GRADS + "\nplus = {'W': W + 1e-3, 'b': b}\nJ_plus = cost(plus, X, Y)",
+        "`cost(parameters, X, Y)` was evaluated, with the notebook's `X` and `Y`.",
+        id="HARD: although there is no other call",
+    ),
+    pytest.param(
         "", "-p parameters -c loss", "A = W @ X + b\nloss = half(A - Y)\n" + GRADS,
         "`loss` was evaluated, after the 2 statements before it that matter.", id="a number",
     ),
