@@ -315,13 +315,13 @@ class _Reader:
 
     def _fits(self) -> bool:
         """Return False if several arguments are unlike the parameters, array by array."""
-        shapes = [np.shape(self.available.values[each]) for each in self.required]
+        shapes = [np.shape(self.available.values.get(each)) for each in self.required]
         own = [parameter.shape for parameter in self.parameters.arrays]
         return len(shapes) == 1 or shapes == own
 
     def _is_alike(self, name: str) -> bool:
         """Return True if a value of the notebook may be the parameters, as far as shapes tell."""
-        container, value = self.parameters.container, self.available.values[name]
+        container, value = self.parameters.container, self.available.values.get(name)
         if isinstance(container, dict) and isinstance(value, dict):
             return container.keys() == value.keys()
         return np.ndim(value) > 0 and np.size(value) == self.parameters.size

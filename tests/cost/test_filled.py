@@ -471,6 +471,14 @@ ERRORS = [
         "function).",
         None, id="HARD: although it takes as many arrays as there are",
     ),
+    pytest.param(
+        "def cost(E, other):\n    return half(E) + other\ndef likewise(E, other):\n    return 0",
+        "cost", "likewise(1, 2)\n" + GRADS,
+        "`cost(E, other)` does not take `parameters`, and nothing that it takes was computed from "
+        'it in a cell: say how, with -c "lambda parameters: ..." (in Python, pass such a '
+        "function).",
+        None, id="HARD: what it takes is only known from another call",
+    ),
 ]  # fmt: skip
 
 
