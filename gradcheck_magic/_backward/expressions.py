@@ -104,8 +104,8 @@ class Expression:
 
     def evaluated(self, values: Mapping[str, Any], code: CodeType, spare: Any = None) -> Any:
         """Return its value, or that of one of its edits, given what it reads."""
-        names = {name: values[text] for name, text in self._names}
-        names[SPARE] = spare
+        names = {name: _not_repeated(values[text]) for name, text in self._names}
+        names[SPARE] = _not_repeated(spare)
         found = eval(code, self._functions, names)  # noqa: S307 (they only compute)
         return np.array(as_numpy(found), float)
 
@@ -117,6 +117,17 @@ class Expression:
     def _functions(self) -> dict[str, Any]:
         modules = {name: sys.modules.get(module) for name, module in MODULES.items()}
         return modules | CHANGING
+
+
+class _Shape(tuple[Any, ...]):
+    """A tuple that is not repeated: ``np.zeros(x.shape * 12)`` would fill all memory."""
+
+    __slots__ = ()
+    __mul__ = __rmul__ = None  # type: ignore[assignment]
+
+
+def _not_repeated(value: Any) -> Any:
+    return _Shape(value) if type(value) is tuple else value
 
 
 @lru_cache(maxsize=4096)

@@ -127,20 +127,22 @@ class _Reader:
 
     def _as_called(self) -> Filled | None:
         """Return the call in the cell that makes the check, if there is one."""
-        if len(self.required) == 1 and self.required[0] not in self.available:
-            return None
         writer = self.writer
         calls = {
             ast.unparse(call): (k, call)
             for k, call in self.available.computed.calls(writer.statements)
             if ast.unparse(call.func) in {self.text, writer.name}
         }
+        if any(self._passes_them_alone(call) for _, call in calls.values()):
+            return Filled(self.function)
+        if len(self.required) == 1 and self.required[0] not in self.available:
+            return None
         # A call with the parameters themselves is likelier than one with a copy that was moved.
         direct = {text: each for text, each in calls.items() if self._passes_own(each[1])}
-        if any(self._passes_them_alone(call) for _, call in direct.values()):
-            return Filled(self.function)
+        if direct or self._named_like_parameters() is not None:
+            calls = direct
         found = {}
-        for text, (k, call) in (direct or calls).items():
+        for text, (k, call) in calls.items():
             if (written := writer.written(call, writer.statements[:k])) is not None:
                 found[text] = written
         if len(found) > 1:
@@ -215,19 +217,27 @@ class _Reader:
             return Filled(self.function)
         if (found := self.writer.written(call, self.writer.statements)) is not None:
             return found
-        if self._is_plain():
+        if self._is_plain() and self._fits():
             return Filled(self.function)
         alike = [each for each in self.required if self._is_alike(each)]
         if len(alike) != 1:
             raise self._ambiguous(alike) if alike else self._takes_none()
         return self._call_with(passed, alike)
 
+    def _fits(self) -> bool:
+        """Return False if several arguments are unlike the parameters, array by array."""
+        values: list[Any] = [self.available.values.get(each) for each in self.required]
+        shapes = list(map(np.shape, values))
+        own = [parameter.shape for parameter in self.parameters.arrays]
+        return len(shapes) == 1 or shapes == own
+
     def _is_alike(self, name: str) -> bool:
         """Return True if a value of the notebook may be the parameters, as far as shapes tell."""
-        container, value = self.parameters.container, self.available.values[name]
+        container = self.parameters.container
+        value: Any = self.available.values.get(name)
         if isinstance(container, dict) and isinstance(value, dict):
             return container.keys() == value.keys()
-        return np.ndim(value) > 0 and np.size(value) == self.parameters.size
+        return np.shape(value) != () and np.size(value) == self.parameters.size
 
     def _without_arguments(self) -> Filled:
         """Call a function whose arguments are all optional without any, if it reads θ itself."""

@@ -119,7 +119,7 @@ class Writer:
     @cached_property
     def statements(self) -> list[Statement]:
         """The statements of the cells."""
-        return self.available.computed.statements(self.own.__contains__)
+        return self.available.computed.statements(self.own.__contains__, self._is_object)
 
     def is_parameter(self, name: str) -> bool:
         """Return True for a variable that is a parameter, or that holds or reads some."""
@@ -228,7 +228,8 @@ class Writer:
         if leading:
             code = ast.unparse(leading[-1].node)
             is_short = len(leading) == 1 and len(code) <= LONGEST_QUOTED and "\n" not in code
-            many = f"the {counted(len(leading), 'statement')} of the notebook that lead to it"
+            lead = "lead" if len(leading) > 1 else "leads"
+            many = f"the {counted(len(leading), 'statement')} of the notebook that {lead} to it"
             parts.append(f"after `{code}`" if is_short else f"after {many}")
         return f"{', '.join(parts)}."
 

@@ -251,8 +251,9 @@ def library_of(value: object) -> Library | None:
 
 def _has_data_and_grad(value: object) -> bool:
     """Return True for a leaf of an autograd engine of the user's own."""
-    own = type(value).__dict__
-    if own.get("__module__") in BUILT_IN or not {"__dict__", "__slots__"} & own.keys():
+    kind = type(value)
+    has_attributes = any({"__dict__", "__slots__"} & vars(base).keys() for base in kind.__mro__)
+    if vars(kind).get("__module__") in BUILT_IN or not has_attributes:
         return False
     try:
         held = [object.__getattribute__(value, name) for name in ("data", "grad")]

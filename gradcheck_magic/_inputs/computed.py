@@ -14,9 +14,10 @@ __all__ = ["Computed", "Statement", "leading_to", "names_read"]
 MOST_CELLS = 200
 # What does not change if parameters are moved.
 OF_SHAPE = {"shape", "size", "ndim", "dtype"}
-LOOPS = (ast.For, ast.While, ast.With, ast.If, ast.Try)
+LOOPS = (ast.For, ast.While, ast.With, ast.If, ast.Try, ast.Match)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-# Methods that change parameters or their gradients: a loop with one of them trains a network.
+# Methods that change parameters or their gradients: a loop with one of them trains a network. Dicts
+# have an `update`, too.
 TRAINING = {"backward", "step", "fit", "train", "update"}
 
 IsParameter = Callable[[str], bool]
@@ -94,13 +95,15 @@ class Computed:
                 found += [(k, node) for node in ast.parse(cell).body]
         return found
 
-    def statements(self, is_own: IsParameter) -> list[Statement]:
+    def statements(self, is_own: IsParameter, is_object: IsParameter) -> list[Statement]:
         """Return all statements in order; a loop that trains the network stands for one round.
 
-        `is_own` returns True for the name of a parameter.
+        `is_own` and `is_object` are those of `leading_to`.
         """
         return [
-            _statement(each, cell) for cell, node in self._parsed for each in _opened(node, is_own)
+            _statement(each, cell)
+            for cell, node in self._parsed
+            for each in _opened(node, is_own, is_object)
         ]
 
     def calls(self, statements: Sequence[Statement]) -> Iterator[tuple[int, ast.Call]]:
@@ -144,7 +147,7 @@ def leading_to(
     is_object : callable
         Returns True for the name of an object, such as a layer, that holds some.
     """
-    usable = [k for k, each in enumerate(before) if not any(map(is_own, each.bound))]
+    usable = [k for k, each in enumerate(before) if not _trains(each.node, is_own, is_object)]
     relevant = _relevant(set(names_read(tree)), before, usable)
     derived = _derived(before, relevant, is_parameter)
     chosen: list[Statement] = []
@@ -205,23 +208,32 @@ def _derived(
     return after
 
 
-def _opened(node: ast.stmt, is_own: IsParameter) -> Iterator[ast.stmt]:
+def _opened(node: ast.stmt, is_own: IsParameter, is_object: IsParameter) -> Iterator[ast.stmt]:
     """Yield a statement, or what is inside a loop that trains."""
-    if not (isinstance(node, LOOPS) and _trains(node, is_own)):
+    if not (isinstance(node, LOOPS) and _trains(node, is_own, is_object)):
         yield node
         return
     for part in ("body", "orelse", "finalbody"):
         for inner in getattr(node, part, ()):
-            yield from _opened(inner, is_own)
+            yield from _opened(inner, is_own, is_object)
 
 
-def _trains(node: ast.stmt, is_own: IsParameter) -> bool:
-    calls = {
-        each.func.attr
-        for each in ast.walk(node)
-        if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute)
-    }
-    return bool(calls & TRAINING) or any(map(is_own, _statement(node, 0).bound))
+def _trains(node: ast.stmt, is_own: IsParameter, is_object: IsParameter) -> bool:
+    """Return True for a statement that changes parameters or gradients, but for what it returns."""
+    statement = _statement(node, 0)
+    # A layer keeps what it computes.
+    changed = statement.bound - {name for name in statement.called if is_object(name)}
+    changed |= statement.mutated
+    calls = (each.value for each in ast.walk(node) if isinstance(each, ast.Expr))
+    return any(map(is_own, changed)) or any(_is_training(each, is_object) for each in calls)
+
+
+def _is_training(call: ast.expr, is_object: IsParameter) -> bool:
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+        return False
+    name = call.func.attr
+    is_needed = name == "update" and not any(map(is_object, _base(call.func)))
+    return name in TRAINING and not is_needed
 
 
 def _statement(node: ast.stmt, cell: int) -> Statement:
@@ -310,6 +322,7 @@ def _names(tree: ast.AST, *, shapes: bool) -> Iterator[str]:
             for part in ast.iter_child_nodes(tree):
                 yield from (name for name in _names(part, shapes=shapes) if name not in own)
         case ast.Lambda(args=arguments, body=body):
+            yield from _names(arguments, shapes=shapes)  # the defaults
             own = {each.arg for each in ast.walk(arguments) if isinstance(each, ast.arg)}
             yield from (name for name in _names(body, shapes=shapes) if name not in own)
         case _:

@@ -30,7 +30,7 @@ PARAMETERS = ("params", "parameters")
 GRADIENTS = ("grads", "gradients", "grad")
 # The methods of a forward pass, which keep activations. These have gradients, too.
 FORWARD = ("forward", "__call__", "predict")
-# Longer lists are data.
+# Longer lists are data, unless they are called parameters.
 LONGEST_LIST = 1000
 CONTAINERS = (dict, list, tuple)
 
@@ -67,7 +67,8 @@ def held_by(node: object) -> Held | None:
 def holds_objects(node: object) -> bool:
     """Return True for a container of objects that hold parameters, such as a list of layers."""
     is_container = issubclass(type(node), (dict, list))
-    return is_container and any(held_by(each) is not None for each in _items(node).values())
+    items = _items(node, LONGEST_LIST) if is_container else {}
+    return any(held_by(each) is not None for each in items.values())
 
 
 def gradients_of(node: object) -> Any:
@@ -108,9 +109,12 @@ def rebuilt_object(node: Any, values: Sequence[Any]) -> Any:
     copied = copy.copy(node)
     changed = dict(zip(held.parameters, values, strict=True))
     if held.inside:
-        container = attributes(node)[held.inside]
-        is_dict = issubclass(type(container), dict)
-        changed = {held.inside: {**container, **changed} if is_dict else type(container)(values)}
+        container = copy.copy(attributes(node)[held.inside])
+        if issubclass(type(container), dict):
+            container.update(changed)
+        else:
+            container = getattr(container, "_make", type(container))(values)
+        changed = {held.inside: container}
     for name, value in changed.items():
         # A dataclass may be frozen.
         object.__setattr__(copied, name, value)
@@ -175,11 +179,11 @@ def _in_record(kind: type, own: dict[str, Any]) -> Held | None:
     return Held(own) if is_record and own else None
 
 
-def _items(value: object) -> dict[Any, Any]:
+def _items(value: object, most: int | None = None) -> dict[Any, Any]:
     if issubclass(type(value), dict):
         return value  # type: ignore[return-value]
     if issubclass(type(value), (list, tuple)):
-        return dict(enumerate(value[:LONGEST_LIST]))  # type: ignore[index]
+        return dict(enumerate(value[:most]))  # type: ignore[index]
     return {}
 
 
@@ -192,7 +196,7 @@ def _gradient_name(name: str, own: dict[str, Any]) -> str | None:
 def _holds_some(value: object, seen: dict[int, object]) -> bool:
     """Return True for objects with parameters, in lists or not, and for what has its own `grad`."""
     if issubclass(type(value), CONTAINERS):
-        return any(_holds_some(each, seen) for each in _items(value).values())
+        return any(_holds_some(each, seen) for each in _items(value, LONGEST_LIST).values())
     return requires_gradient(value) or _held(value, seen) is not None
 
 

@@ -212,15 +212,17 @@ def _split_like(
     views = [
         flat.array[a:b].reshape(s) for a, b, s in zip([0, *stops], stops, shapes, strict=False)
     ]
-    names = [_without_style(name) or f"{flat.name}[{k}]" for k, (name, _) in enumerate(leaves)]
-    if len(set(names)) < len(names):
-        names = [f"{flat.name}[{k}]" for k in range(len(names))]
+    is_dict = issubclass(type(grads), dict)
+    plain = [name if is_dict else f"{flat.name}[{k}]" for k, (name, _) in enumerate(leaves)]
+    names = [_without_style(name) or own for (name, _), own in zip(leaves, plain, strict=True)]
+    names = names if len(set(names)) == len(names) else plain
     arrays = [
         replace(flat, name=name, value=view, array=view, start=stop - view.size)
         for name, view, stop in zip(names, views, stops, strict=True)
     ]
     note = f"`{flat.name}` was split like `{root}`, row by row."
-    return Parameters(views, parameters.name, tuple(arrays)), [note]
+    container = dict(zip(names, views, strict=True)) if is_dict else views
+    return Parameters(container, parameters.name, tuple(arrays)), [note]
 
 
 def _without_style(name: str) -> str:

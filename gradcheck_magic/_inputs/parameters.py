@@ -477,7 +477,8 @@ def is_constant(value: object) -> bool:
     if hasattr(type(value), "__array__"):
         return False
     # A layer without parameters is an object that holds none.
-    return callable(value) or (hasattr(type(value), "backward") and library_of(value) is None)
+    is_layer = any(hasattr(type(value), name) for name in ("forward", "backward"))
+    return callable(value) or (is_layer and library_of(value) is None)
 
 
 def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:

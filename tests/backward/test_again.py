@@ -158,3 +158,16 @@ def test_local_slopes():
     *_, by_b = [slopes for _, text, slopes in local_slopes(known.values(), known) if text == "B"]
     np.testing.assert_allclose(by_a, 1 - B**2, rtol=1e-8)
     np.testing.assert_allclose(by_b, -2 * A * B, rtol=1e-8)
+
+
+def in_the_shape_of(A, B):
+    return np.zeros(A.shape) + B
+
+
+def test_a_shape_is_not_repeated():
+    """HARD: ``np.zeros(A.shape * 12)`` would be an array of two billion numbers."""
+    known = recorded(in_the_shape_of)
+    again = Again.of(last(known, ""), known)
+    edited = [again.edited(k, {}, 12) for k, edit in enumerate(again.edits) if edit.needs_spare]
+    assert any(each is not None for each in edited)
+    assert all(each is None or each.size <= 72 for each in edited)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradcheck_magic import InputError
+from gradcheck_magic import InputError, Verdict, check_gradients
 from gradcheck_magic._cost.gradient_function import moved_in_place, pair_at, point_around
 from gradcheck_magic._inputs.pairing import pair
 
@@ -140,3 +140,175 @@ def test_moved_in_place(error):
     assert (seen[1] == own["b"] + 1).all()
     assert (seen[2] == 1).all()
     assert [array.tobytes() for array in own.values()] == before
+
+
+def value(p):
+    return np.sum(p["W"] ** 2) + 1.5 * np.sum(p["b"] ** 2)
+
+
+def slopes(p, factor=1.0):
+    return {"dW": 2 * p["W"], "db": 3 * factor * p["b"]}
+
+
+def returning(what):
+    """Return a cost that returns something made of its value, the parameters and the gradients."""
+    return lambda p, factor=1.0: what(value(p), p, slopes(p, factor))
+
+
+FIRST = "the first was used as the cost"
+LATER = "the only number was used as the cost"
+RETURNED = [
+    pytest.param(lambda j, p, g: (j, g), FIRST, id="a dict"),
+    pytest.param(lambda j, p, g: (j, g["dW"], g["db"]), FIRST, id="one by one"),
+    pytest.param(lambda j, p, g: (j, list(g.values())), FIRST, id="a list"),
+    pytest.param(lambda j, p, g: (j, tuple(g.values())), FIRST, id="a tuple"),
+    pytest.param(
+        lambda j, p, g: (j, np.append(g["dW"], g["db"])), FIRST, id="one vector",
+    ),
+    pytest.param(lambda j, p, g: (g, j), LATER, id="the cost last"),
+    pytest.param(lambda j, p, g: (g["dW"], g["db"], j), LATER, id="HARD: one by one before it"),
+    pytest.param(lambda j, p, g: (j, g, np.ones(3)), FIRST, id="and the last state"),
+    pytest.param(lambda j, p, g: (j, np.ones(3), g), FIRST, id="after a state"),
+    pytest.param(lambda j, p, g: (j, 0.5, g), FIRST, id="after the accuracy"),
+    pytest.param(lambda j, p, g: (j, None, "cost", g), FIRST, id="after nothing in particular"),
+    pytest.param(lambda j, p, g: ((j, 0.5), g), FIRST, id="beside a tuple"),
+    pytest.param(lambda j, p, g: (np.array([[j]]), g), FIRST, id="HARD: the cost is an array"),
+    pytest.param(lambda j, p, g: (j, dict(p), g), FIRST, id="HARD: after a cache of parameters"),
+    pytest.param(
+        lambda j, p, g: (j, (p["W"], p["b"]), g), FIRST, id="HARD: in a tuple",
+    ),
+    pytest.param(
+        lambda j, p, g: (j, [p["W"].T.T, p["b"][:]], g), FIRST, id="HARD: of views",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "used"), RETURNED)
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, Verdict.CORRECT), (1.1, Verdict.BUG)])
+def test_gradients_that_the_cost_returns(what, used, factor, verdict):
+    cost = returning(what)
+    before = W.tobytes(), b.tobytes()
+    check = check_gradients(PARAMS, None, lambda p: cost(p, factor))
+    assert check.verdict is verdict
+    assert {name for name, _ in check.wrong_entries} == (set() if factor == 1 else {"b"})
+    *_, source, value = check.notes
+    assert source == "The gradients are those that the cost returns besides its value."
+    assert value == f"`cost_function` returns several values: {used}."
+    assert (W.tobytes(), b.tobytes()) == before
+
+
+NOT_RETURNED = [
+    pytest.param(lambda j, p, g: j, id="only the cost"),
+    pytest.param(lambda j, p, g: (j, p), id="HARD: a cache of the parameters"),
+    pytest.param(lambda j, p, g: (j, (p["W"], g["db"])), id="HARD: one of which is a parameter"),
+    pytest.param(lambda j, p, g: (j, p["W"][::-1], g["db"]), id="HARD: or a view of one"),
+    pytest.param(lambda j, p, g: (j, g["dW"]), id="one is missing"),
+    pytest.param(lambda j, p, g: (j, {"dW": g["dW"]}), id="one is missing in a dict"),
+    pytest.param(lambda j, p, g: (j, g["dW"].T, g["db"][:1]), id="of other shapes"),
+    pytest.param(lambda j, p, g: (j, None), id="None"),
+]
+
+
+@pytest.mark.parametrize("what", NOT_RETURNED)
+def test_what_is_no_gradient(what):
+    with pytest.raises(InputError) as caught:
+        check_gradients(PARAMS, None, returning(what))
+    assert str(caught.value) == (
+        "`grads` is None: is a `return` missing in the function that computes it?"
+    )
+
+
+STALE = {"dW1": np.ones((3, 3)), "db1": np.ones(3)}
+WRONG = {"dW": 3 * W, "db": 3 * b}
+
+
+def returned(pairing):
+    return [gradient.tolist() for gradient in pairing.gradients]
+
+
+@pytest.mark.parametrize(
+    ("grads", "used"),
+    [
+        pytest.param(STALE, "cost", id="of another network"),
+        pytest.param({"dW": np.ones((3, 3)), "db": b}, "cost", id="of other shapes"),
+        pytest.param("a string", "cost", id="no gradients at all"),
+        pytest.param(WRONG, "grads", id="HARD: wrong, but they fit"),
+    ],
+)
+def test_what_does_not_fit_gives_way(grads, used):
+    """Unless the user has asked for it, `grads` is only the likeliest of several sources."""
+    cost = returning(lambda j, p, g: (j, g))
+    pairing, source = pair_at(PARAMS, [grads, None, cost], cost_function=cost)
+    assert source is (cost if used == "cost" else grads)
+    expected = slopes(PARAMS) if used == "cost" else WRONG
+    assert returned(pairing) == [value.ravel().tolist() for value in expected.values()]
+
+
+GIVEN = [
+    pytest.param(
+        STALE,
+        "`grads` has no gradient for `W`: expected `dW` (did you mean `dW1`?), found `dW1` and "
+        "`db1`.",
+        id="of another network",
+    ),
+    pytest.param(
+        {"dW": np.ones((3, 3)), "db": b},
+        "`dW` has shape (3, 3), but `W` has shape (2, 2): a gradient must have its parameter's "
+        "shape.",
+        id="of other shapes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("grads", "said"), GIVEN)
+@pytest.mark.parametrize("is_returned", [True, False])
+def test_what_is_said_of_the_first(grads, said, is_returned):
+    """What the user has named is meant; and if nothing fits, the first is what is told."""
+    cost = returning(lambda j, p, g: (j, g) if is_returned else j)
+    sources = [grads] if is_returned else [grads, None, cost]
+    with pytest.raises(InputError) as caught:
+        pair_at(PARAMS, sources, cost_function=cost)
+    assert str(caught.value) == said
+
+
+NOTEBOOK = """
+import numpy as np
+params = {"W": np.array([[1.0, -2.0], [3.0, 0.5]]), "b": np.array([0.25, -4.0])}
+
+def cost(params):
+    W, b = params["W"], params["b"]
+    return np.sum(W**2) + 1.5 * np.sum(b**2), {"dW": 2 * W, "db": slip * b}
+"""
+
+
+@pytest.mark.parametrize(
+    ("grads", "line", "said"),
+    [
+        pytest.param("", "", "", id="there are none"),
+        pytest.param("grads = {'dW1': np.ones(3)}", "", "", id="of another network"),
+        pytest.param(
+            "grads = {'dW1': np.ones(3)}",
+            "-g grads",
+            "`grads` has no gradient for `W`: expected `dW` (did you mean `dW1`?), found `dW1`.",
+            id="HARD: but asked for",
+        ),
+        pytest.param(
+            "",
+            "-g grads",
+            "`grads` is not defined: assign it before the check, or name what to use with --grads.",
+            id="HARD: asked for, and not there",
+        ),
+        pytest.param("J, grads = cost(params)", "", "", id="unpacked before"),
+    ],
+)
+@pytest.mark.parametrize("slip", [3.0, 3.5])
+def test_in_a_notebook(run, grads, line, said, slip):
+    run(f"slip = {slip}\n{NOTEBOOK}\n{grads}")
+    if said:
+        with pytest.raises(InputError) as caught:
+            run(f"%gradcheck {line} -c cost")
+        assert str(caught.value) == said
+        return
+    check = run(f"%gradcheck {line} -c cost")
+    assert check.verdict is (Verdict.BUG if slip > 3 else Verdict.CORRECT)
+    assert {name for name, _ in check.wrong_entries} == ({"b"} if slip > 3 else set())

@@ -160,3 +160,81 @@ def test_the_largest_of_all_in_the_units_of_each(sizes, slopes, expected):
     params = {name: np.array([size]) for name, size in zip("ab", sizes, strict=True)}
     grads = {name: np.array([slope]) for name, slope in zip("ab", slopes, strict=True)}
     assert pair(params, grads).largest_beside == pytest.approx(expected)
+
+
+THETA = np.arange(10.0)
+MATRIX, COLUMN = np.arange(6.0).reshape(2, 3), np.arange(6.0, 10).reshape(4, 1)
+SPLIT = [
+    pytest.param([MATRIX, COLUMN], None, ["theta[0]", "theta[1]"], id="a list"),
+    pytest.param((MATRIX, COLUMN), None, ["theta[0]", "theta[1]"], id="a tuple"),
+    pytest.param({"dW": MATRIX, "db": COLUMN}, None, ["W", "b"], id="a dict"),
+    pytest.param([MATRIX, COLUMN], {"dW": MATRIX, "db": COLUMN}, ["W", "b"], id="of variables"),
+    pytest.param(
+        {"Theta1_grad": MATRIX, "Theta2_grad": COLUMN}, None, ["Theta1", "Theta2"],
+        id="in another style",
+    ),
+    pytest.param({"W": MATRIX, "b": COLUMN}, None, ["W", "b"], id="HARD: in no style"),
+    pytest.param(
+        {"dW": MATRIX, "W_grad": COLUMN}, None, ["dW", "W_grad"], id="HARD: two of the same name",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("grads", "variables", "expected"), SPLIT)
+def test_a_flat_vector_is_split_like_its_gradients(grads, variables, expected):
+    names = {"theta": THETA, "grads": grads} | (variables or {})
+    pairing = pair(THETA, grads, names=names)
+    assert [parameter.name for parameter in pairing.checked] == expected
+    assert [parameter.shape for parameter in pairing.checked] == [(2, 3), (4, 1)]
+    assert pairing.analytic.tolist() == THETA.tolist() == pairing.parameters.theta().tolist()
+    assert pairing.notes[0] == "`theta` was split like `grads`, row by row."
+    # They are parts of the user's own vector.
+    assert all(np.shares_memory(parameter.array, THETA) for parameter in pairing.checked)
+
+
+NOT_SPLIT = [
+    pytest.param(THETA, THETA.copy(), id="one vector"),
+    pytest.param(THETA, [THETA.copy()], id="in a list"),
+    pytest.param(THETA, THETA.reshape(-1, 1), id="HARD: a column"),
+    pytest.param(THETA, THETA.tolist(), id="HARD: a list of numbers"),
+]
+
+
+@pytest.mark.parametrize(("theta", "grads"), NOT_SPLIT)
+def test_what_is_not_split(theta, grads):
+    pairing = pair(theta, grads, names={"theta": theta})
+    assert [parameter.name for parameter in pairing.checked] == ["theta"]
+    assert pairing.analytic.tolist() == theta.tolist()
+    assert pairing.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("grads", "said"),
+    [
+        pytest.param(
+            [MATRIX, COLUMN[:3]],
+            "`grads` is a list: expected a NumPy array or a number.",
+            id="too few",
+        ),
+        pytest.param(
+            {"dW": MATRIX},
+            "`dW` has shape (2, 3), but `theta` has shape (10,): a gradient must have its "
+            "parameter's shape.",
+            id="one is missing",
+        ),
+    ],
+)
+def test_what_cannot_be_split(grads, said):
+    with pytest.raises(InputError) as caught:
+        pair(THETA, grads, names={"theta": THETA, "grads": grads})
+    assert str(caught.value) == said
+
+
+def test_a_flat_gradient_of_a_matrix():
+    pairing = pair(MATRIX, MATRIX.ravel(), names={"W": MATRIX})
+    assert pairing.notes == ("`grads` is one vector: it was read row by row, in the shape of `W`.",)
+    assert pairing.analytic.tolist() == MATRIX.ravel().tolist()
+    # HARD: column by column, it is another gradient.
+    assert pair(MATRIX, MATRIX.T.ravel()).analytic.tolist() != pairing.analytic.tolist()
+    # HARD: a row or a column is no matrix.
+    assert pair(COLUMN, COLUMN.ravel()).notes == ()
