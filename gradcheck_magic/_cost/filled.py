@@ -14,6 +14,7 @@ import ast
 import copy
 import dis
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -315,7 +316,7 @@ class _Reader:
 
     def _fits(self) -> bool:
         """Return False if several arguments are unlike the parameters, array by array."""
-        shapes = [np.shape(self.available.values.get(each)) for each in self.required]
+        shapes = [_shape_of(self.available.values.get(each)) for each in self.required]
         own = [parameter.shape for parameter in self.parameters.arrays]
         return len(shapes) == 1 or shapes == own
 
@@ -324,7 +325,8 @@ class _Reader:
         container, value = self.parameters.container, self.available.values.get(name)
         if isinstance(container, dict) and isinstance(value, dict):
             return container.keys() == value.keys()
-        return np.ndim(value) > 0 and np.size(value) == self.parameters.size
+        shape = _shape_of(value)
+        return bool(shape) and math.prod(shape) == self.parameters.size
 
     def _in_place(self, arguments: Sequence[str]) -> Filled | None:
         """Pass the user's own parameters to a function that does not read its argument.
@@ -525,6 +527,13 @@ UNBOUND = object()
 
 def _name(name: str) -> ast.expr:
     return ast.Name(name, ast.Load())
+
+
+def _shape_of(value: Any) -> tuple[int, ...]:
+    """Return the shape of an array or a number; that of anything else is empty, too."""
+    with suppress(Exception):  # lists of different lengths, or the user's own
+        return np.shape(value)
+    return ()
 
 
 def _parts(value: object) -> tuple[object, ...]:
