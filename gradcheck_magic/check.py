@@ -18,7 +18,7 @@ from gradcheck_magic._backward.record import Recorder
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost, require_dependence
 from gradcheck_magic._cost.evaluation import OutOfTime
-from gradcheck_magic._cost.filled import Available, filled, filled_gradient
+from gradcheck_magic._cost.filled import filled, filled_gradient
 from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import (
     go_forward,
@@ -31,6 +31,7 @@ from gradcheck_magic._cost.printed import PrintedOnce
 from gradcheck_magic._cost.random_states import starts
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
+from gradcheck_magic._cost.written import Available
 from gradcheck_magic._diagnosis.beside_solver import reconsidered
 from gradcheck_magic._diagnosis.conclude import (
     conclude,
@@ -176,9 +177,9 @@ def check_gradients(
     Parameters
     ----------
     params : array, or nested lists, tuples and dicts of arrays
-        The point θ; also tensors, a ``torch.nn.Module``, or any JAX pytree. It is never changed,
-        except if the cost reads these very arrays (see `call`): then they are perturbed in place
-        and restored, bit for bit.
+        The point θ; also tensors, a ``torch.nn.Module``, any JAX pytree, dataclasses, and objects
+        that hold parameters as attributes. It is never changed, except if the cost reads these very
+        arrays (see `call`): then they are perturbed in place and restored, bit for bit.
     grads : array, a container with the structure of `params`, or a callable
         The gradient under test, or a function of the parameters that returns it. Dicts are
         matched by name (``W1`` with ``dW1`` or ``W1``), and any other keys are ignored. The
@@ -206,9 +207,9 @@ def check_gradients(
     call : {"auto", "flat", "structured", "arguments", "closure"}
         The way to call `cost_function`: with one flat vector, with a container like `params`,
         with the arrays one by one, or without arguments because it reads the parameters itself.
-    upstream : array_like, optional
+    upstream : array_like, or tuple, list or dict of arrays, optional
         The gradient dJ/d(output), in the shape of the array that `cost_function` returns: then
-        J = Σ output · upstream.
+        J = Σ output · upstream. If it returns several, one for each, or None.
     points : int
         If more than 1, and if `grads` is a function, this many points around the given one are
         checked as well, until one fails: every entry is moved by up to 10 % of its size.
@@ -448,7 +449,7 @@ def _taken_from(source: object, request: Request) -> dict[str, Any]:
     notes = [*request.notes]
     if source is request.cost_function:
         notes.append("The gradients are those that the cost returns besides its value.")
-    return {"grads": source, "is_chosen": True, "notes": notes}
+    return {"grads": source, "standing": "chosen", "notes": notes}
 
 
 def _recordings(

@@ -26,9 +26,10 @@ __all__ = [
 NOISE_DEVIATIONS = 4.0
 # The number of points on the line along which the noise is estimated, θ included, and their spacing
 # in units in the last place: wide enough to change J, but so near that J is straight except for the
-# noise.
+# noise. Nearer places than that are not told apart.
 POINTS_ON_LINE = 7
 SPACING = 8
+NEAREST_SPACING = SPACING * float(np.finfo(np.float64).eps)
 # The spacing at the distance of a difference's step, in double precision, and that of large steps.
 STEP_SPACING, WIDE_SPACING = 1e-7, 1e-2
 # If the noise there exceeds the noise near θ by SUSPICIOUS, it is examined in more detail: see
@@ -118,6 +119,7 @@ class _Line:
 
     def __init__(self, around: Surroundings, precision: Precision) -> None:
         self.value = precision.value
+        self._stored = precision.eps * abs(precision.value) / 2
         self._along = partial(around.along, precision.binding)
         self._known = {0.0: precision.value}
 
@@ -161,7 +163,18 @@ class _Line:
             or self._on_both(factor * spacing) <= factor * finer
         )
         levels = [self.level(side / part) for side in sides for part in (1, factor)]
-        return float(np.median(levels)) if is_noise else 0.0
+        noise = float(np.median(levels)) if is_noise else 0.0
+        if noise <= BENT * self._stored:
+            return noise
+        # Noise and rounding jump somewhere. Kinks near θ do not, however much alike they look.
+        return noise if self._jumps_within(spacing, LEFT * noise) else 0.0
+
+    def _jumps_within(self, distance: float, least: float) -> bool:
+        """Return True if J has a jump of more than so much, besides the slope that it has at θ."""
+        slope = (self.at(STEP_SPACING) - self.value) / STEP_SPACING
+        halvings = int(math.log2(distance / NEAREST_SPACING))
+        jump = _largest_jump(lambda x: self.at(x) - slope * x, (0.0, distance), halvings)
+        return jump > least + STILL * self._stored
 
     def _on_both(self, spacing: float) -> float:
         """Return the level on both sides of θ, as a geometric mean."""
@@ -180,7 +193,8 @@ def _noise_of_stairs(line: _Line) -> tuple[float, float]:
         before, step, moved = step, wider, line.at(wider)
         if moved != line.value:
             break
-    if moved == line.value or not _jumps(line.at, (before, step), (line.value, moved)):
+    change = abs(moved - line.value)
+    if not change or not _largest_jump(line.at, (before, step), HALVINGS) > LEFT * change:
         return 0.0, 0.0
     spacings = dict.fromkeys(min(wider * step, max(step, WIDEST)) for wider in MULTIPLES)
     noise = max(line.level(spacing) for spacing in spacings)
@@ -190,19 +204,20 @@ def _noise_of_stairs(line: _Line) -> tuple[float, float]:
     return noise, max(rounded, granularity(line.seen))
 
 
-def _jumps(
-    along: Callable[[float], float], places: tuple[float, float], values: tuple[float, float]
-) -> bool:
-    """Return True if J jumps between two places, instead of leaving a level at a kink."""
-    (start, end), (level, value) = places, values
-    first = value - level
-    for _ in range(HALVINGS):
+def _largest_jump(
+    along: Callable[[float], float], places: tuple[float, float], halvings: int
+) -> float:
+    """Return what halvings leave of a change between two places: next to nothing at a kink."""
+    start, end = places
+    before, after = along(start), along(end)
+    for _ in range(halvings):
         middle = (start + end) / 2
-        if (moved := along(middle)) == level:
-            start = middle
+        between = along(middle)
+        if abs(between - before) > abs(after - between):
+            end, after = middle, between
         else:
-            end, value = middle, moved
-    return abs(value - level) > LEFT * abs(first)
+            start, before = middle, between
+    return abs(after - before)
 
 
 def granularity(values: Iterable[float]) -> float:

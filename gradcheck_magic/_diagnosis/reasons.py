@@ -14,6 +14,7 @@ from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
 from gradcheck_magic._diagnosis.shapes import harmless_shapes, wrong_shapes
 from gradcheck_magic._inputs.precision import DOUBLE, PRECISIONS, SINGLE
+from gradcheck_magic._measure.central_differences import TEXTBOOK_STEPS
 from gradcheck_magic._result.parameter_check import relative_error
 from gradcheck_magic._result.verdict import Verdict, textbook_verdict
 from gradcheck_magic._wording import listed
@@ -55,6 +56,8 @@ REMEDIES = {
 }
 # A cost that exceeds its gradient by this factor hides it in rounding noise.
 LARGE_COST = 1e4
+# A bar that noise causes is at most this many times the noise at the textbook's step.
+NOTABLE = 10.0
 
 
 def reasons(evidence: Evidence) -> Iterator[str]:
@@ -208,7 +211,9 @@ def _too_wide(evidence: Evidence, unknown: Mask) -> str:
     rounding = precision.eps / 2 * abs(precision.value)
     if cost.is_noisy or precision.noise > ORDINARY_NOISE * rounding:
         return (NOT_REPEATABLE if cost.is_noisy else NOT_ROUNDING).format(carries, known)
-    if abs(precision.value) > LARGE_COST * size:
+    # A wider bar has another reason: noise allows for steps as short as the textbook's.
+    noise_at_step = NOISE_DEVIATIONS * precision.noise / TEXTBOOK_STEPS[DOUBLE]
+    if abs(precision.value) > LARGE_COST * size and bar <= NOTABLE * noise_at_step:
         return (
             f"{carries}: {known}. Subtract the constant part of the cost, check a smaller batch, "
             "or check at a point where the gradient is larger."

@@ -287,9 +287,15 @@ def variable_names(names: Names) -> dict[int, str]:
 
     There are none if `names` is no namespace.
     """
+    if isinstance(names, Mentioned):
+        return names.by_id
+    return _variable_names(names, ()) if isinstance(names, Mapping) else {}
+
+
+def _variable_names(
+    names: Mapping[str, object], parts: Iterable[tuple[str, object]]
+) -> dict[int, str]:
     found: dict[int, str] = {}
-    if not isinstance(names, Mapping):
-        return found
     with while_reading("names"):
         named: list[tuple[str, Any]] = [
             (readable_key(k), v) for k, v in names.items() if isinstance(k, str)
@@ -307,8 +313,7 @@ def variable_names(names: Names) -> dict[int, str]:
     for identity, name in _names_inside(named):
         found.setdefault(identity, name)
     # A number is only called what the user calls it in an expression.
-    others = names.parts if isinstance(names, Mentioned) else ()
-    for name, value in (*others, *((k, v) for k, v in named if is_users_array(v))):
+    for name, value in (*parts, *((k, v) for k, v in named if is_users_array(v))):
         found.setdefault(id(value), name)
     return found
 
@@ -333,12 +338,9 @@ def _is_nameable(value: object) -> bool:
 
 
 class Mentioned(dict[str, Any]):
-    """A namespace, and what the expressions of a check say of it.
+    """A namespace at the time of a check, and what parts of its expressions stand for in it.
 
-    Attributes
-    ----------
-    parts : list of (str, object)
-        What parts of the expressions stand for: ``layer1.W`` in ``[layer1.W, layer1.b]``.
+    Such a part is ``layer1.W`` in ``[layer1.W, layer1.b]``.
     """
 
     def __init__(self, values: Mapping[str, Any], expressions: Mapping[str, object]) -> None:
@@ -346,7 +348,12 @@ class Mentioned(dict[str, Any]):
         # The names that occur come first: an array may have several.
         super().__init__({word: values[word] for word in words if word in values})
         self.update({name: value for name, value in values.items() if name not in self})
-        self.parts = [part for each in expressions.items() for part in _parts_of(*each)]
+        self._parts = [part for each in expressions.items() for part in _parts_of(*each)]
+
+    @cached_property
+    def by_id(self) -> dict[int, str]:
+        """The names of the variables by the `id` of their values."""
+        return _variable_names(self, self._parts)
 
 
 def _parts_of(expression: str, value: object) -> Iterator[tuple[str, object]]:

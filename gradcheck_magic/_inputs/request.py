@@ -18,7 +18,17 @@ from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._wording import quoted
 from gradcheck_magic.errors import InputError
 
-__all__ = ["MODES", "Call", "Mode", "Progress", "Request", "is_number", "sources_of", "valid_step"]
+__all__ = [
+    "MODES",
+    "Call",
+    "Mode",
+    "Progress",
+    "Request",
+    "Standing",
+    "is_number",
+    "sources_of",
+    "valid_step",
+]
 
 # A function of (evaluations so far, evaluations expected in total, seconds so far).
 Progress = Callable[[int, int, float], object]
@@ -27,6 +37,9 @@ LONGEST = sys.float_info.max
 Mode = Literal["auto", "full", "scan"]
 MODES = ("auto", "full", "scan")
 Call = Literal["auto", "flat", "structured", "arguments", "closure"]
+# The user has asked for these gradients; or they only have the usual name, and may be those that an
+# earlier cell has computed.
+Standing = Literal["chosen", "named", "old"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +61,7 @@ class Request:
     previous: GradientCheck | None
     started: float
     trace: bool = False
-    # Whether the user has asked for these gradients, or they only have the usual name.
-    is_chosen: bool = True
+    standing: Standing = "chosen"
     # How the cost is called, each a sentence for the card.
     notes: Sequence[str] = ()
     # The random states that may be put back before each evaluation, if any are.
@@ -87,7 +99,7 @@ class Request:
     @property
     def sources(self) -> list[object]:
         """Where the gradients may be, the likeliest first; see `sources_of`."""
-        return sources_of(self.grads, self.cost_function, self.upstream, is_chosen=self.is_chosen)
+        return sources_of(self.grads, self.cost_function, self.upstream, self.standing)
 
     @property
     def states(self) -> Any:
@@ -124,17 +136,18 @@ class Request:
 
 
 def sources_of(
-    grads: object, cost_function: object, upstream: object, *, is_chosen: bool = True
+    grads: object, cost_function: object, upstream: object, standing: Standing = "chosen"
 ) -> list[object]:
     """Return where the gradients may be, the likeliest first.
 
     None stands for those that the parameters hold themselves, and the cost for those that it
-    returns. If `is_chosen`, the user has asked for `grads`; else it only has the usual name.
+    returns.
     """
     given = [] if grads is None else [grads]
-    if given and is_chosen:
+    if given and standing == "chosen":
         return given
-    return [*given, None, *([] if upstream is not None else [cost_function])]
+    first = [None, *given] if standing == "old" else [*given, None]
+    return [*first, *([] if upstream is not None else [cost_function])]
 
 
 def is_number(value: object, kind: type | tuple[type, ...]) -> bool:

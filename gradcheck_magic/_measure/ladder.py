@@ -215,12 +215,24 @@ class Ladder:
         if any(0.8 < known.step / rung.step < 1.25 for known in self.rungs):  # noqa: PLR2004
             return False
         insort(self.rungs, rung)
-        finite = [rung for rung in self.rungs if math.isfinite(rung.central)]
+        finite = self._with_slopes
         if bar := NOISE_DEVIATIONS * _hidden_noise(finite, self._most_noise):
             finite = [replace(r, round_off=max(r.round_off, bar / r.step)) for r in finite]
         self._finite = finite
-        self._best, self.estimate = self._best_of(finite)
+        self._best, self.estimate = self._on_stairs(finite) or self._best_of(finite)
         return True
+
+    @property
+    def unhidden(self) -> Estimate:
+        """The estimate if nothing hides from small steps: no unknown noise, and no stairs.
+
+        Kinks may look like them.
+        """
+        return self._best_of(self._with_slopes)[1]
+
+    @property
+    def _with_slopes(self) -> list[Rung]:
+        return [rung for rung in self.rungs if math.isfinite(rung.central)]
 
     def climb(
         self,
@@ -255,8 +267,10 @@ class Ladder:
             return self._if_new(first) or self._if_new(top * RATIO)
         if self.estimate.is_flat:
             return self._if_new(top * RATIO**2) or self._if_new(top * RATIO)
-        if _stair_height(rungs) > 0:
-            return self._if_new(top * RATIO) or _step_between(*rungs[-2:])
+        if stairs := _stair_height(rungs):
+            step = self._if_new(top * RATIO) or _step_between(*rungs[-2:])
+            if step or stairs < math.inf:
+                return step
         if not _has_kink(rungs):
             return self._improving_step()
         # The slope on each side is extrapolated from two steps: the better ones are too short.
@@ -282,10 +296,6 @@ class Ladder:
             return 0, Estimate(slope, slope, bar)
         if all(rung.forward == rung.backward == 0 for rung in rungs):
             return 0, Estimate(0.0, 0.0, rungs[-1].round_off, is_flat=True)
-        if (stairs := _stair_height(rungs)) > 0:
-            near, far = rungs[-2:]
-            bar = NOISE_DEVIATIONS * stairs / far.step + abs(far.central - near.central)
-            return len(rungs) - 1, Estimate(far.central, far.central, bar)
         if len(rungs) > 1 and _has_kink(rungs):
             (low, one), (high, other) = sorted(map(_best_side_slope, _sides(rungs)))
             # Until no step can come nearer, the kink may be only near θ.
@@ -301,14 +311,25 @@ class Ladder:
                 found.append((k, estimate))
         return min(found, key=lambda known: known[1].bar)
 
+    def _on_stairs(self, rungs: list[Rung]) -> tuple[int, Estimate] | None:
+        """Return what a staircase shows; None if J is none, as far as the largest steps show."""
+        stairs = _stair_height(rungs)
+        if not stairs or (stairs == math.inf and self._if_new(rungs[-1].step * RATIO) is None):
+            return None
+        near, far = rungs[-2:]
+        bar = NOISE_DEVIATIONS * stairs / far.step + abs(far.central - near.central)
+        return len(rungs) - 1, Estimate(far.central, far.central, bar)
+
     def disagrees(self, estimate: Estimate, value: float) -> bool:
         """Return True if three steps in a row show the same disagreement with a value.
 
         Two steps may agree with each other by luck.
         """
         rungs = self._finite
-        if estimate.on_kink or (len(rungs) > 1 and _stair_height(rungs) > 0):
+        if estimate.on_kink:
             return True
+        if len(rungs) > 1 and (stairs := _stair_height(rungs)):
+            return stairs < math.inf
         off = abs(estimate.low - value)
         in_a_row = 0
         for rung in rungs:
@@ -476,9 +497,13 @@ def _stair_height(rungs: list[Rung]) -> float:
 
 
 def _has_slopes(rung: Rung) -> bool:
-    """Return True if J has a slope on both sides, beyond noise, and in the same direction."""
-    least = min(abs(rung.forward), abs(rung.backward))
-    return rung.forward * rung.backward > 0 and least > 2 * rung.round_off
+    """Return True if J has a slope on both sides, beyond noise, and about the same.
+
+    A kink on one side may be all that J has got there, apart from a slight regularization.
+    """
+    least, steepest = sorted((abs(rung.forward), abs(rung.backward)))
+    is_alike = rung.forward * rung.backward > 0 and steepest <= JUMP * least
+    return is_alike and least > 2 * rung.round_off
 
 
 def _is_on_stairs(rung: Rung, slope: float) -> bool:
@@ -500,17 +525,19 @@ def _hidden_noise(rungs: list[Rung], most: float) -> float:
     Larger steps agree on a slope, and smaller ones miss it by more the smaller they are. That is
     how noise looks, or a staircase in a part of J, such as log(1 − a) with a close to 1. Curvature
     looks different, because it disturbs larger steps more; so does a kink, because it makes the
-    slopes on the two sides differ. A change of more than `most` is how J behaves.
+    slopes on the two sides differ, or leaves one of them as it is. A change of more than `most` is
+    how J behaves.
     """
     found = 0.0
     for k in range(1, len(rungs) - 1):
         near, far = rungs[k : k + 2]
-        doubt = max(8 * abs(near.central - far.central), 2 * abs(gap_at_zero(near, far)))
+        doubt = max(8 * abs(near.central - far.central), 4 * abs(gap_at_zero(near, far)))
         misses = [(abs(rung.central - near.central), rung) for rung in rungs[:k]]
         if max(miss * rung.step for miss, rung in misses) > most:
             continue
         for miss, rung in misses:
-            if miss > doubt + 2 * (rung.round_off + near.round_off):
+            sides = rung.forward - near.forward, rung.backward - near.backward
+            if min(miss, *map(abs, sides)) > doubt + 2 * (rung.round_off + near.round_off):
                 found = max(found, miss * rung.step)
     return found
 

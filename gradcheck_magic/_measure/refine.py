@@ -479,20 +479,27 @@ class _SecondLook:
     @property
     def is_beyond(self) -> bool:
         """True if the analytic value is clearly off."""
-        estimate = self.estimate
-        off = abs(self._analytic - estimate.nearest(self._analytic))
-        return off > CLEAR * (estimate.bar + self._rounding)
+        return self._is_off(self.estimate)
 
     @property
     def is_disputed(self) -> bool:
-        """True if the entry looks wrong, but on the evidence of fewer than three steps."""
+        """True if the entry looks wrong, but on the evidence of fewer than three steps.
+
+        Or it is right unless something hides from small steps.
+        """
         if not self.is_beyond:
             return False
+        if not self._is_off(self._ladder.unhidden):
+            return True
         if _is_drowned(self._cost) or not self._ladder.disagrees(self.estimate, self._analytic):
             return True
         estimate = self.estimate
         off = abs(self._analytic - estimate.nearest(self._analytic))
         return not estimate.on_kink and self._ladder.may_hide_kink(off)
+
+    def _is_off(self, estimate: Estimate) -> bool:
+        off = abs(self._analytic - estimate.nearest(self._analytic))
+        return off > CLEAR * (estimate.bar + self._rounding)
 
     def apart(self) -> Steps:
         """Return how far another step moves a gross disagreement; inf if it contradicts it."""

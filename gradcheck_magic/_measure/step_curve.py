@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._cost.filled import Available, filled, filled_gradient
+from gradcheck_magic._cost.filled import filled, filled_gradient
 from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import pair_at
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
@@ -26,6 +26,7 @@ from gradcheck_magic._cost.printed import PrintedOnce
 from gradcheck_magic._cost.random_states import starts
 from gradcheck_magic._cost.restore import restored
 from gradcheck_magic._cost.threads import one_at_a_time
+from gradcheck_magic._cost.written import Available
 from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import (
@@ -37,7 +38,7 @@ from gradcheck_magic._inputs.parameters import (
     is_function,
 )
 from gradcheck_magic._inputs.precision import DOUBLE, spacing
-from gradcheck_magic._inputs.request import Call, Progress, sources_of, valid_step
+from gradcheck_magic._inputs.request import Call, Progress, Standing, sources_of, valid_step
 from gradcheck_magic._measure.analytic_gradient import Analytic, gradient_under_test
 from gradcheck_magic._measure.central_differences import CLEAR, TEXTBOOK_STEPS
 from gradcheck_magic._measure.compare import (
@@ -91,8 +92,8 @@ def step_curve(
     epsilon: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-    arguments: Mapping[str, object] | None = None,
     reseed: bool = False,
+    arguments: Mapping[str, object] | None = None,
 ) -> StepCurve:
     """Compare one entry of a gradient with central differences for steps of every size.
 
@@ -119,7 +120,7 @@ def step_curve(
         The check that the entry belongs to. The curve uses its step and its best value, and says
         what has changed since.
     names, call, upstream : sequence of str or mapping, str, array_like
-        As in `check_gradients`, like `arguments`, a mapping.
+        As in `check_gradients`.
     epsilon : float, optional
         The step to be marked as the one used; by default that of `check`, or the one that
         `check_gradients` would use.
@@ -129,6 +130,8 @@ def step_curve(
         A function that is called now and then with (evaluations so far, evaluations expected,
         seconds so far).
     reseed : bool
+        As in `check_gradients`.
+    arguments : mapping, optional
         As in `check_gradients`.
 
     Returns
@@ -201,7 +204,7 @@ def curve_of(
     progress: Progress | None,
     epsilon: float | None = None,
     reseed: object = False,
-    is_chosen: bool = True,
+    standing: Standing = "chosen",
 ) -> StepCurve:
     """Return the curve of `step_curve`, for a cost that takes the parameters alone.
 
@@ -219,7 +222,7 @@ def curve_of(
         name, index = _place(parameters, name, index)
         only = _names_to_pair(parameters, name, check)
         begin = starts(reseed, kept.states, grads)
-        sources = sources_of(grads, cost_function, upstream, is_chosen=is_chosen)
+        sources = sources_of(grads, cost_function, upstream, standing)
         pairing, _ = pair_at(
             params,
             sources,

@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,13 +29,14 @@ from traitlets.config import Config
 
 from gradcheck_magic._backward.find import Recording
 from gradcheck_magic._backward.record import Recorder
-from gradcheck_magic._cost.filled import Available, filled, filled_gradient
+from gradcheck_magic._cost.filled import filled, filled_gradient
 from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._cost.random_states import RandomStates, StatesOfCell
+from gradcheck_magic._cost.written import Available
 from gradcheck_magic._inputs.pairing import Undefined
 from gradcheck_magic._inputs.parameters import Mentioned, collect, readable_key
-from gradcheck_magic._inputs.request import Progress
+from gradcheck_magic._inputs.request import Progress, Standing
 from gradcheck_magic._measure.step_curve import curve_of
 from gradcheck_magic._notebook.cells import (
     CellEvents,
@@ -109,7 +110,14 @@ is bound to `_gradcheck`. Other names and options:
 
 `cost_function` may take `params` as it is, the flat vector of all parameters,
 the arrays one by one, or nothing at all. In the last case it reads the
-notebook's own arrays, which are changed in place and restored bit for bit.
+notebook's own arrays, which are changed in place and restored bit for bit. Its
+other arguments are those of the call in the cell, or variables of their names:
+
+    %%gradcheck -p W -c svm_loss
+    loss, grads = svm_loss(W, X, y, reg)
+
+It may also be a number that the cell computes, such as `loss`. Leave `-g` out if
+the cost returns the gradients, or if the objects in `params` hold them.
 
 Put a value with spaces in quotes, unless it is in brackets already. Put a value
 that begins with `-` and a letter in quotes, or write it after `=`.
@@ -241,7 +249,8 @@ class GradcheckMagics(Magics):
         options = read_options(line)
         # Without `-g`, the gradients may be elsewhere.
         usual = SETTINGS["grads"].default
-        options.is_chosen = options.grads is not None or getattr(self, "grads", usual) != usual
+        is_chosen = options.grads is not None or getattr(self, "grads", usual) != usual
+        options.standing = "chosen" if is_chosen else "named"
         for name, option in SETTINGS.items():
             if getattr(options, name, None) is None:
                 value = option.checked(getattr(self, name), f"`GradcheckMagics.{name}`")
@@ -363,7 +372,7 @@ class GradcheckMagics(Magics):
             grads = _evaluated("grads", options.grads, namespace)
         except InputError as error:
             # Without it, the parameters may hold their gradients, or the cost may return them.
-            if options.is_chosen:
+            if options.standing == "chosen":
                 raise
             grads = Undefined(partial(_same, error))
         cost_function = _evaluated("cost", options.cost, namespace)
@@ -372,8 +381,10 @@ class GradcheckMagics(Magics):
             upstream = _evaluated("upstream", options.upstream, namespace)
         expressions = {options.params: params, options.grads: grads, options.cost: cost_function}
         names = Mentioned(namespace, expressions)
-        available = self._available(namespace)
+        available = self._available(options, namespace)
         called = filled(cost_function, params, names, available, options.cost)
+        if self._watch is not None and self._watch.options is options:
+            self._watch.also_reads(called.reads)
         arguments = {
             "params": params,
             "grads": filled_gradient(grads, params, names, available, options.grads),
@@ -382,19 +393,31 @@ class GradcheckMagics(Magics):
             "names": names,
             "call": options.call,
             "seed": options.seed,
-            "is_chosen": options.is_chosen,
+            "standing": self._standing(options, grads),
         }
         return arguments, called.notes
 
-    def _available(self, namespace: Namespace) -> Available:
-        """Return what a cost may be called with, and the cells that have computed it."""
-        values = {name: value for name, value in namespace.items() if name not in NOT_MEANT}
-        history = self.shell.history_manager
-        cells = [] if history is None else list(map(str, history.input_hist_raw[1:]))
+    def _standing(self, options: argparse.Namespace, grads: object) -> Standing:
+        """Return if the user has asked for the gradients, and if they are those of this cell."""
         before, body = self._before
-        code = [*map(_without_magic, cells), *([] if body is None else [body])]
-        code = [self.shell.transform_cell(cell).strip() for cell in code]
-        return Available(values, before, code)
+        is_old = body is not None and before.get(options.grads) is grads
+        standing: Standing = "old" if options.standing == "named" and is_old else options.standing
+        return standing
+
+    def _available(self, options: argparse.Namespace, namespace: Namespace) -> Available:
+        """Return what a cost may be called with, and the cells that have computed it."""
+        before, body = self._before
+        if not hasattr(options, "cells"):
+            # A watch, and the buttons of a card, call the cost as this check does.
+            history = self.shell.history_manager
+            cells = [] if history is None else history.input_hist_raw[1:]
+            options.cells = [*map(str, cells), *([] if body is None else [body])]
+        values = {name: value for name, value in namespace.items() if name not in NOT_MEANT}
+        return Available(values, before, partial(self._as_python, options.cells))
+
+    def _as_python(self, cells: Sequence[str]) -> list[str]:
+        """Return the code of cells as Python, without the lines of cell magics."""
+        return [self.shell.transform_cell(CELL_MAGIC.sub("", cell)).strip() for cell in cells]
 
     def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
         """Bind a result to ``_gradcheck``, and to another name if there is one."""
@@ -523,11 +546,6 @@ class GradcheckMagics(Magics):
 
 def _same(error: InputError) -> InputError:
     return error
-
-
-def _without_magic(cell: str) -> str:
-    """Return the code of a cell without the line of a cell magic."""
-    return CELL_MAGIC.sub("", cell)
 
 
 def _theta(options: argparse.Namespace, namespace: Namespace) -> NDArray[Any] | None:

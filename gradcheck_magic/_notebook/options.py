@@ -184,7 +184,7 @@ OPTIONS = [
     ),
     Option("grads", EXPRESSION, "the backpropagated gradients [grads]", "EXPR", "-g", "grads"),
     Option(
-        "cost", EXPRESSION, "the function that returns the cost [cost_function]",
+        "cost", EXPRESSION, "the function that returns the cost, or the cost [cost_function]",
         "EXPR", "-c", "cost_function",
     ),
     Option(

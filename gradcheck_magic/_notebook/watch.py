@@ -9,7 +9,7 @@ import io
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from gradcheck_magic._inputs.parameters import readable_key
@@ -98,6 +98,7 @@ class Watch:
             for name, text in texts.items()
             if text is not None
         }
+        self._cost = self._trees["cost"]
         self._namespace = namespace
         self._last: GradientCheck | None = None
         self._pace = _Pace()
@@ -113,6 +114,11 @@ class Watch:
         # A strict watch checks whenever they may have changed.
         names = () if self.options.strict else self._seen.overlooked
         return f"in-place changes of {listed(names)} may go unnoticed" if names else ""
+
+    def also_reads(self, names: Sequence[str]) -> None:
+        """Watch variables that the cost is called with, as well."""
+        own = [ast.Name(name, ast.Load()) for name in names if name in self._namespace]
+        self._trees["cost"] = ast.Tuple([self._cost, *own], ast.Load())
 
     def remember(self, options: argparse.Namespace, check: GradientCheck | None) -> None:
         """Take the present state as checked, if a check with these options is of this gradient."""

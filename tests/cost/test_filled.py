@@ -257,7 +257,7 @@ OF_CELLS = [
         "", "-p parameters -c compute_cost",
         "Z = parameters['W'] @ X\nA = Z + parameters['b']\n" + GRADS,
         "`compute_cost(A, Y)` was evaluated, with the notebook's `Y`, after the 2 statements "
-        "before it that matter.",
+        "of the notebook that lead to it.",
         id="by several statements",
     ),
     pytest.param(
@@ -297,7 +297,7 @@ OF_CELLS = [
     ),
     pytest.param(
         "", "-p parameters -c loss", "A = W @ X + b\nloss = half(A - Y)\n" + GRADS,
-        "`loss` was evaluated, after the 2 statements before it that matter.", id="a number",
+        "`loss` was evaluated, after the 2 statements of the notebook that lead to it.", id="a number",
     ),
     pytest.param(
         "", "-p W,b -g grads['dW'],grads['db'] -c loss", "loss = half(W @ X + b - Y)\n" + GRADS,
@@ -319,18 +319,18 @@ OF_CELLS = [
         "", "-p parameters -c loss",
         "loss = 0.0\nfor k in range(5):\n    loss += half(W @ X[:, k:k+1] + b - Y[:, k:k+1])\n"
         + GRADS,
-        "`loss` was evaluated, after the 2 statements before it that matter.", id="a loop",
+        "`loss` was evaluated, after the 2 statements of the notebook that lead to it.", id="a loop",
     ),
     pytest.param(
         "losses = []", "-p parameters -c losses[-1]",
         "losses.append(half(W @ X + b - Y))\n" + GRADS,
-        "`losses[-1]` was evaluated, after the 2 statements before it that matter.",
+        "`losses[-1]` was evaluated, after the 2 statements of the notebook that lead to it.",
         id="HARD: a list that grows",
     ),
     pytest.param(
         "history = {}", "-p parameters -c loss",
         "history['A'] = W @ X + b\nhistory['n'] = 1\nloss = half(history['A'] - Y)\n" + GRADS,
-        "`loss` was evaluated, after the 4 statements before it that matter.",
+        "`loss` was evaluated, after the 4 statements of the notebook that lead to it.",
         id="HARD: a dict that is filled",
     ),
     pytest.param(

@@ -89,11 +89,19 @@ def test_what_storing_loses(value):
         assert measured_noise(*around(lambda _: value / 3, eps)) == eps * abs(value / 3) / 2
 
 
+def kinks_from(nearest, n, seed):
+    """Return a function with kinks beside 4, the weaker the farther away."""
+    away = np.outer(nearest * 3.0 ** np.arange(n), [1, -1]).ravel()
+    gaps = nearest / 100 / np.abs(away) * np.random.default_rng(seed).choice([-1, 1], len(away))
+    return lambda x: x / 9 + float(np.abs(x - 4 - away) @ gaps)
+
+
 SMOOTH = {
     "sin": math.sin,
     "exp": lambda x: math.exp(x / 3),
     "kink": lambda x: abs(x - 4 - 3e-8),
     "kinks right beside": lambda x: x + abs(x - 4 - 4e-10) + abs(x - 4 + 8e-10),
+    "HARD: kinks at all distances": kinks_from(1e-9, 16, seed=5),
     "wild": lambda x: math.sin(1e5 * x),
 }
 
@@ -164,6 +172,7 @@ def test_steps_in_a_few_entries_only():
         pytest.param(
             lambda x: sum(abs(x - 4 - 7e-3 * k) for k in range(-6, 7)), 0.0, 0.0, id="many kinks"
         ),
+        pytest.param(kinks_from(1e-6, 10, seed=6), 0.0, 0.0, id="HARD: kinks at all distances"),
     ],
 )  # fmt: skip
 def test_noise_of_large_steps(function, low, high):

@@ -652,6 +652,27 @@ def test_wrong_on_kinks(excess, wrong, said):
     assert diagnosis.sentence == said
 
 
+@pytest.mark.parametrize(("wrong", "which"), [
+    pytest.param([*range(40), *range(80, 85)], "45 of 120 entries, 0–39 and 80–84",
+                 id="two ranges"),
+    pytest.param([*range(9), 50], "10 of 120 entries, 0–8 and 50", id="a range and an entry"),
+    pytest.param([0, 7, 14, 21], "4 of 120 entries, [0], [7], [14] and 1 more",
+                 id="HARD: in no range"),
+    pytest.param([k for k in range(100) if k % 10 < 4],
+                 "40 of 120 entries, 0–3, 10–13, 20–23 and 7 more ranges", id="HARD: ten ranges"),
+])  # fmt: skip
+def test_wrong_in_ranges(wrong, which):
+    """The parts of a flat vector are those of the arrays that it consists of."""
+    theta, off = np.random.default_rng(0).normal(size=(2, 120))
+    gradient = 3 * theta**2 + 2 * theta.sum()
+    gradient[wrong] += off[wrong]
+    (diagnosis,) = check_gradients(
+        theta, gradient, lambda t: np.sum(t**3) + np.sum(t) ** 2
+    ).diagnoses
+    assert diagnosis.cause is Cause.ENTRIES
+    assert diagnosis.sentence.startswith(f"`grads` is wrong in {which}, and correct in the others.")
+
+
 @pytest.mark.parametrize(("where", "said"), [
     pytest.param(np.s_[:, 0], "in column 0 of `dV` (7 of 35 entries)", id="a column"),
     pytest.param(np.s_[:, 1:], "in columns 1, 2, 3 and 4 of `dV` (28 of 35 entries)", id="columns"),

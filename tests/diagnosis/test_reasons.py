@@ -111,7 +111,7 @@ HIDDEN = {"analytic": at((4, 2e-9)), "numerical": at((4, 1e-9))}
     pytest.param({"analytic": 0 * ONES, "numerical": 1e-11 * ONES}, OPEN, [], id="at a minimum"),
     pytest.param({"numerical": at((5, nan)), "bar": NOTHING}, OPEN, ["c[0]"],
                  id="not finite"),
-    pytest.param({"bar": BLURRED, "value": 1e8}, OPEN, ["b[0]"],
+    pytest.param({"bar": BLURRED, "value": 1e8, "noise": 1e-8}, OPEN, ["b[0]"],
                  id="drowned by a large cost"),
     pytest.param({"bar": BLURRED, "noise": 1e-3}, OPEN, ["b[0]"], id="noise"),
     pytest.param({"bar": BLURRED}, OPEN, ["b[0]"], id="HARD: kinks near"),
@@ -147,7 +147,7 @@ def test_two_ways_of_knowing_nothing_are_told_apart():
 def test_each_reason_is_another():
     """The same verdict has a different sentence for each limit of the precision."""
     blurred = {"bar": BLURRED}
-    causes = ({}, {"value": 1e8}, {"noise": 1e-3}, {"bits": 24})
+    causes = ({}, {"value": 1e8, "noise": 1e-8}, {"noise": 1e-3}, {"bits": 24})
     told = {next(reasons(evidence(**blurred, **cause))) for cause in causes}
     assert len(told) == len(causes)
     off = {"textbook": at((0, 1 + 1e-5))}

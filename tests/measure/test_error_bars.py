@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import ClassicExercise, Smooth, relu, sigmoid
 
-from gradcheck_magic import Verdict, check_gradients
+from gradcheck_magic import Cause, Verdict, check_gradients
 from gradcheck_magic._cost.noise import noise_level
 from gradcheck_magic._measure.ladder import Ladder, Rungs
 
@@ -164,6 +164,67 @@ def test_a_kink_in_a_network(check):
         assert found.verdict is CORRECT
         assert found.kinked.all()
     assert check(w, v * x, cost).verdict is BUG
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("slope", [0.05, -0.05])
+@pytest.mark.parametrize("far", [0.003, 0.03, 0.3])
+@pytest.mark.parametrize("wrong", [0.0, 1e-9, 6.9e-4])
+def test_a_dead_unit_with_regularization(side, slope, far, wrong):
+    """HARD: far from θ the unit comes to life, which looks like a staircase if J sinks there."""
+
+    def cost(p):
+        b, w = p
+        return 1e-4 * (b * b + w * w) + slope * max(side * b - far, 0.0) + float(np.sin(w))
+
+    theta = np.array([0.0, 0.8])
+    found = check_gradients(theta, np.array([wrong, 2e-4 * 0.8 + np.cos(0.8)]), cost)
+    assert found.verdict is (BUG if wrong else CORRECT)
+    assert abs(found.numerical[0]) <= found.uncertainty[0] < 1e-10 + wrong
+
+
+def deep(seed, forgotten=None, sizes=(6, 6, 6, 6, 6, 6, 4)):
+    """Return a network whose weights are so small that its last layers are nearly zero.
+
+    Their kinks are nearer to θ than most steps. The mask of one layer may be forgotten.
+    """
+    rng = np.random.default_rng(seed)
+    X, labels = rng.normal(size=(2, sizes[0])), rng.integers(sizes[-1], size=2)
+    layers = range(1, len(sizes))
+    p = {f"W{n}": 0.05 * rng.normal(size=(sizes[n - 1], sizes[n])) for n in layers}
+    p |= {f"b{n}": np.zeros(sizes[n]) for n in layers}
+
+    def forward(p):
+        A = [X]
+        for n in layers:
+            Z = A[-1] @ p[f"W{n}"] + p[f"b{n}"]
+            A.append(relu(Z) if n < layers[-1] else Z)
+        return A
+
+    def cost(p):
+        scores = forward(p)[-1]
+        return float(np.mean(np.log(np.exp(scores).sum(axis=1)) - scores[range(2), labels]))
+
+    A, grads = forward(p), {}
+    shares = np.exp(A[-1]) / np.exp(A[-1]).sum(axis=1, keepdims=True)
+    dZ = (shares - np.eye(sizes[-1])[labels]) / 2
+    for n in reversed(layers):
+        grads |= {f"dW{n}": A[n - 1].T @ dZ, f"db{n}": dZ.sum(axis=0)}
+        mask = 1.0 if n - 1 == forgotten else A[n - 1] > 0
+        dZ = dZ @ p[f"W{n}"].T * mask
+    return p, grads, cost
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_deep_network_with_small_weights(seed):
+    """HARD: kinks at every distance from θ are not the noise that they look like."""
+    found = check_gradients(*deep(seed))
+    assert found.verdict is CORRECT
+    assert found.noise < 1e-15
+    found = check_gradients(*deep(seed, forgotten=3))
+    assert found.verdict is BUG
+    assert {d.cause for d in found.diagnoses} <= {Cause.MASK, Cause.UPSTREAM}
+    assert {name[1:] for name, _ in found.wrong_entries} <= {"1", "2", "3"}
 
 
 # Parameters of very different size

@@ -174,6 +174,39 @@ def test_staircase():
     assert abs(found.low - 3.0) <= found.bar < 0.3
 
 
+def taken(function, *steps):
+    """Take some steps from zero."""
+    ladder = Ladder(1.0, 1e-14, 1.0)
+    for step in steps:
+        ladder.add(rung(function, 0.0, step, 1e-16))
+    return ladder.estimate
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(lambda x: max(x - 0.03, 0), id="rising on one side"),
+        pytest.param(lambda x: -max(x - 0.03, 0), id="HARD: sinking on one side"),
+        pytest.param(lambda x: max(x - 0.03, 0) - max(-x - 0.1, 0) / 2, id="HARD: on both"),
+    ],
+)
+def test_a_valley_with_kinks_beside_it(function):
+    """It is no staircase: that has the same slope on both sides, and with any large step."""
+    found = taken(lambda x: 1 + 1e-4 * x * x + function(x), 1e-7, 1e-3, 8e-3, 6.4e-2, 0.4)
+    assert found.low == 0.0
+    assert found.bar < 1e-12
+
+
+def test_kinks_are_no_noise():
+    """HARD: larger steps agree on a slope, and smaller ones miss it; but on one side only."""
+    found = taken(
+        lambda x: 0.0207 * max(x - 1e-6, 0) - 0.018 * max(x - 2e-7, 0),
+        *(1e-8, 3e-8, 1e-7, 1e-6, 1e-5, 3e-5, 1e-4, 1e-3, 8e-3),
+    )
+    assert found.low == 0.0
+    assert found.bar < 1e-7
+
+
 @pytest.mark.parametrize("side", [1, -1])
 def test_edge_of_the_domain(side):
     """If J exists on one side only, that side gives the slope."""

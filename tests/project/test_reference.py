@@ -127,7 +127,7 @@ RENAMED = {"cost": "cost_function"}
 # Only the magic has these: how a result is shown, and when a check is made.
 OF_NOTEBOOKS = {"display", "out", "quiet", "strict", "watch", "unwatch"}
 # Only the function has these: the magic finds them out, or shows them, by itself.
-OF_PROGRAMS = {"names", "progress", "previous"}
+OF_PROGRAMS = {"names", "progress", "previous", "arguments"}
 OPTIONS = {option.name: option for option in options()}
 SHARED = [name for name in OPTIONS if name not in OF_NOTEBOOKS]
 

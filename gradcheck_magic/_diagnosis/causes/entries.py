@@ -24,6 +24,8 @@ Indices = list[tuple[int, ...]]
 FEW_ENTRIES = 8
 # The largest number of indices in the details, and in a sentence.
 MOST_INDICES, MOST_TOLD = 100, 3
+# Ranges are told if there are at most a third as many of them.
+SHORTER = 3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -189,9 +191,7 @@ class Entries(Finding):
     def sentence(self, case: Case) -> str:
         """Return which entries they are."""
         n, mismatch = self.n_wrong, self.mismatches[0]
-        labels = [str(list(index)) for index in self.indices[:MOST_TOLD]]
-        labels += [f"{n - len(labels):,} more"] * (n > len(labels))
-        which = f"in {n_of(n, mismatch)}, {listed(labels, code=False)},"
+        which = f"in {n_of(n, mismatch)}, {listed(self._labels(), code=False)},"
         n_right = "the" if n + self.n_right == mismatch.size else f"{self.n_right:,}"
         right = f"correct in {n_right} others"
         these = "that entry" if n == 1 else "these entries"
@@ -211,6 +211,29 @@ class Entries(Finding):
             f"{self.gradients} is zero {which} where the numerical gradient is not, and {right}. "
             f"{'Is' if n == 1 else 'Are'} {these} ever assigned?"
         )
+
+    def _labels(self) -> list[str]:
+        """Return the first indices, or the ranges of indices in a vector."""
+        mismatch = self.mismatches[0]
+        wrong = [mismatch.index(int(k)) for k in np.flatnonzero(mismatch.wrong)]
+        ranges = _ranges([k for (k,) in wrong]) if len(wrong[0]) == 1 else []
+        if ranges and len(ranges) <= len(wrong) / SHORTER:
+            more = len(ranges) - MOST_TOLD
+            return ranges[:MOST_TOLD] + [f"{more:,} more ranges"] * (more > 0)
+        labels = [str(list(index)) for index in self.indices[:MOST_TOLD]]
+        return labels + [f"{self.n_wrong - len(labels):,} more"] * (self.n_wrong > len(labels))
+
+
+def _ranges(numbers: Sequence[int]) -> list[str]:
+    """Return sorted numbers as ranges.
+
+    Examples
+    --------
+    >>> _ranges([0, 1, 2, 7, 80, 81])
+    ['0–2', '7', '80–81']
+    """
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return [f"{part[0]}–{part[-1]}" if len(part) > 1 else f"{part[0]}" for part in parts]
 
 
 def _indices(mismatch: Mismatch) -> Indices:
