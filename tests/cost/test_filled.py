@@ -297,7 +297,8 @@ OF_CELLS = [
     ),
     pytest.param(
         "", "-p parameters -c loss", "A = W @ X + b\nloss = half(A - Y)\n" + GRADS,
-        "`loss` was evaluated, after the 2 statements of the notebook that lead to it.", id="a number",
+        "`loss` was evaluated, after the 2 statements of the notebook that lead to it.",
+        id="a number",
     ),
     pytest.param(
         "", "-p W,b -g grads['dW'],grads['db'] -c loss", "loss = half(W @ X + b - Y)\n" + GRADS,
@@ -319,7 +320,8 @@ OF_CELLS = [
         "", "-p parameters -c loss",
         "loss = 0.0\nfor k in range(5):\n    loss += half(W @ X[:, k:k+1] + b - Y[:, k:k+1])\n"
         + GRADS,
-        "`loss` was evaluated, after the 2 statements of the notebook that lead to it.", id="a loop",
+        "`loss` was evaluated, after the 2 statements of the notebook that lead to it.",
+        id="a loop",
     ),
     pytest.param(
         "losses = []", "-p parameters -c losses[-1]",
