@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import dis
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import FunctionType, MethodType
@@ -127,18 +128,18 @@ class _Reader:
 
     def _as_called(self) -> Filled | None:
         """Return the call in the cell that makes the check, if there is one."""
+        if len(self.required) == 1 and self.required[0] not in self.available:
+            return None
         writer = self.writer
         calls = {
             ast.unparse(call): (k, call)
             for k, call in self.available.computed.calls(writer.statements)
             if ast.unparse(call.func) in {self.text, writer.name}
         }
-        if any(self._passes_them_alone(call) for _, call in calls.values()):
-            return Filled(self.function)
-        if len(self.required) == 1 and self.required[0] not in self.available:
-            return None
         # A call with the parameters themselves is likelier than one with a copy that was moved.
         direct = {text: each for text, each in calls.items() if self._passes_own(each[1])}
+        if any(self._passes_them_alone(call) for _, call in direct.values()):
+            return Filled(self.function)
         if direct or self._named_like_parameters() is not None:
             calls = direct
         found = {}
@@ -226,8 +227,7 @@ class _Reader:
 
     def _fits(self) -> bool:
         """Return False if several arguments are unlike the parameters, array by array."""
-        values: list[Any] = [self.available.values.get(each) for each in self.required]
-        shapes = list(map(np.shape, values))
+        shapes = [_shape_of(self.available.values.get(each)) for each in self.required]
         own = [parameter.shape for parameter in self.parameters.arrays]
         return len(shapes) == 1 or shapes == own
 
@@ -237,7 +237,8 @@ class _Reader:
         value: Any = self.available.values.get(name)
         if isinstance(container, dict) and isinstance(value, dict):
             return container.keys() == value.keys()
-        return np.shape(value) != () and np.size(value) == self.parameters.size
+        shape = _shape_of(value)
+        return bool(shape) and math.prod(shape) == self.parameters.size
 
     def _without_arguments(self) -> Filled:
         """Call a function whose arguments are all optional without any, if it reads θ itself."""
@@ -334,6 +335,13 @@ class _Reader:
 
 def _name(name: str) -> ast.expr:
     return ast.Name(name, ast.Load())
+
+
+def _shape_of(value: Any) -> tuple[int, ...]:
+    """Return the shape of an array or a number; that of anything else is empty, too."""
+    with suppress(Exception):  # lists of different lengths, or the user's own
+        return np.shape(value)
+    return ()
 
 
 def _parts(value: object) -> tuple[object, ...]:

@@ -460,7 +460,7 @@ ERRORS = [
         "", id="HARD: two that may be the parameters",
     ),
     pytest.param(
-        "A = np.ones((2, 5))\ndef cost(A, X, Y):\n    return half(A - Y)", "cost", GRADS,
+        "A = [[1], [2, 3]]\ndef cost(A, X, Y):\n    return half(A[0] - Y)", "cost", GRADS,
         "`cost(A, X, Y)` does not take `parameters`, and nothing that it takes was computed from "
         'it in a cell: say how, with -c "lambda parameters: ..." (in Python, pass such a '
         "function).",
