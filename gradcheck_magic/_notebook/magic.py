@@ -116,8 +116,8 @@ other arguments are those of the call in the cell, or variables of their names:
     %%gradcheck -p W -c svm_loss
     loss, grads = svm_loss(W, X, y, reg)
 
-It may also be a number that the cell computes, such as `loss`. Leave `-g` out if
-the cost returns the gradients, or if the objects in `params` hold them.
+It may also be a number that the cell computes, such as `loss`. Leave `-g` out
+if the cost returns the gradients, or if the objects in `params` hold them.
 
 Put a value with spaces in quotes, unless it is in brackets already. Put a value
 that begins with `-` and a letter in quotes, or write it after `=`.

@@ -25,7 +25,7 @@ FEW_ENTRIES = 8
 # The largest number of indices in the details, and in a sentence.
 MOST_INDICES, MOST_TOLD = 100, 3
 # Ranges are told if there are at most a third as many of them.
-SHORTER = 3
+FEWER_RANGES = 3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -217,7 +217,7 @@ class Entries(Finding):
         mismatch = self.mismatches[0]
         wrong = [mismatch.index(int(k)) for k in np.flatnonzero(mismatch.wrong)]
         ranges = _ranges([k for (k,) in wrong]) if len(wrong[0]) == 1 else []
-        if ranges and len(ranges) <= len(wrong) / SHORTER:
+        if ranges and len(ranges) <= len(wrong) / FEWER_RANGES:
             more = len(ranges) - MOST_TOLD
             return ranges[:MOST_TOLD] + [f"{more:,} more ranges"] * (more > 0)
         labels = [str(list(index)) for index in self.indices[:MOST_TOLD]]
