@@ -54,13 +54,15 @@ from gradcheck_magic._measure.repeatability import require_repeatable
 from gradcheck_magic._result.backward_pass import BackwardPass
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import Verdict, relative_difference
-from gradcheck_magic.errors import GradientCheckInterrupted
+from gradcheck_magic.errors import GradientCheckInterrupted, InputError
 
 __all__ = ["Seen", "check_after_cell", "check_gradients", "gradient_checking"]
 
 # The part of a budget that is kept for the end of the check, once nothing more is evaluated: this
 # many times what it took to collect the parameters, as the verdict also reads every one of them.
 CONCLUDING = 3.0
+# The cost in the notebook, and as it is computed again, may differ by this much, relatively.
+CLOSE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,6 +316,7 @@ def check_gradients(
         previous=previous,
         trace=trace,
         notes=called.notes,
+        expected=called.expected,
         reseed=reseed,
     )
 
@@ -396,6 +399,8 @@ def _check_at(
     backward: BackwardPass | None = None
     try:
         with cost:
+            if not point:
+                _require_as_expected(cost, pairing, request, seen)
             require_dependence(cost, pairing)
             measurement.choose(cost, request.seconds_left)
             measurement.run(cost, request.seed)
@@ -431,6 +436,26 @@ def _check_at(
     if isinstance(stopped, KeyboardInterrupt):
         raise GradientCheckInterrupted(check) from None
     return check
+
+
+def _require_as_expected(cost: Cost, pairing: Pairing, request: Request, seen: Seen | None) -> None:
+    """Raise `InputError` if J(θ) is another number than in the notebook, for the same θ."""
+    expected = request.expected
+    if (
+        expected is None
+        or request.starts
+        or abs(cost.value - expected) <= max(cost.repeatable, CLOSE * abs(expected))
+    ):
+        return
+    before = seen.theta if seen else None
+    if before is not None and not np.array_equal(before, pairing.parameters.theta()):
+        # The cell has moved θ since, which the diagnosis tells.
+        return
+    raise InputError(
+        f"`{cost.name}` was {expected:.9g} in the notebook, and is {cost.value:.9g} when it is "
+        "computed again: something that it reads has changed since, such as its data or the "
+        "parameters. Change nothing between the cost and the check, or name a function with -c."
+    )
 
 
 def _paired(params: object, names: Names, request: Request) -> tuple[Pairing, object]:

@@ -15,11 +15,11 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
+from gradcheck_magic._cost.evaluation import is_one_number
 from gradcheck_magic._cost.written import USERS, Available, Filled, Writer
 from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_function
 from gradcheck_magic._wording import listed
@@ -69,7 +69,13 @@ def filled(
     writer = Writer(function, name, collect(params, names=names), available)
     if not callable(function):
         tree = ast.parse(text.strip(), mode="eval").body
-        return writer.written(tree, writer.statements) or Filled(function)
+        if (found := writer.written(tree)) is None and is_one_number(function):
+            raise InputError(
+                f"`{text}` is a number, and no statement is known that computes it from "
+                f"`{writer.parameters.name}`: compute it in the cell of the check, or name a "
+                "function with -c."
+            )
+        return found or Filled(function)
     return _Reader(function, text or name, writer).read()
 
 
@@ -82,12 +88,14 @@ def filled_gradient(
 
 def _takes_params_alone(function: object, params: object, available: Available) -> bool:
     """Return True if the only argument has the name of the parameters: by far most functions."""
-    arguments = _arguments(function)
-    required = [each.name for each in arguments if _is_required(each)]
-    if not required:
-        # A module of torch takes anything.
-        return not arguments and isinstance(function, (FunctionType, MethodType))
-    return len(required) == 1 and available.values.get(required[0]) is params
+    with suppress(Exception):  # the user's own may raise anything
+        arguments = [*inspect.signature(function).parameters.values()]  # type: ignore[arg-type]
+        if not arguments:
+            return True
+        (argument,) = arguments
+        is_passed = argument.kind in PASSED and _is_required(argument)
+        return is_passed and available.values.get(argument.name) is params
+    return False
 
 
 def _arguments(function: object) -> list[inspect.Parameter]:
@@ -133,7 +141,7 @@ class _Reader:
         writer = self.writer
         calls = {
             ast.unparse(call): (k, call)
-            for k, call in self.available.computed.calls(writer.statements)
+            for k, call in map(self._unwrapped, self.available.computed.calls(writer.statements))
             if ast.unparse(call.func) in {self.text, writer.name}
         }
         # A call with the parameters themselves is likelier than one with a copy that was moved.
@@ -144,11 +152,20 @@ class _Reader:
             calls = direct
         found = {}
         for text, (k, call) in calls.items():
-            if (written := writer.written(call, writer.statements[:k])) is not None:
+            if (written := writer.written(call, k)) is not None:
                 found[text] = written
         if len(found) > 1:
-            raise self._called_differently(found)
+            raise self._called_differently(found.values())
         return next(iter(found.values()), None)
+
+    def _unwrapped(self, found: tuple[int, ast.Call]) -> tuple[int, ast.Call]:
+        """Return a call such as ``value_and_grad(cost)(params, X, y)`` as one of the cost."""
+        k, call = found
+        if isinstance(call.func, ast.Call):
+            for passed in call.func.args:
+                if ast.unparse(passed) in {self.text, self.writer.name}:
+                    return k, ast.Call(passed, call.args, call.keywords)
+        return found
 
     def _passes_own(self, call: ast.Call) -> bool:
         """Return True if a call passes a parameter as it is."""
@@ -191,20 +208,27 @@ class _Reader:
 
     def _passed(self, takes: Sequence[str]) -> dict[str, ast.expr]:
         """Return what the other arguments are, as far as that is known."""
-        found = {each: _name(each) for each in self.required if each in self.available}
+        found: dict[str, ast.expr | None] = {
+            each: _name(each) for each in self.required if each in self.available
+        }
         # Another function of the cell may have been called with arguments of the same names.
         for _, call in self.available.computed.calls(self.writer.statements):
             bound = self._bound_in(call)
             names = [each.name for each in self.arguments if each.name in bound]
             found.update({each: bound[each] for each in names})
-        return {name: value for name, value in found.items() if name not in takes}
+        return {k: each for k, each in found.items() if each is not None and k not in takes}
 
-    def _bound_in(self, call: ast.Call) -> dict[str, ast.expr]:
-        """Return the expressions in a call by the names of the arguments."""
+    def _bound_in(self, call: ast.Call) -> Mapping[str, ast.expr | None]:
+        """Return the expressions in a call by the names of the arguments.
+
+        With ``*args``, it is not known which they are.
+        """
         with suppress(Exception):  # it may be a function of anything, or none any more
-            called = self.available.values[ast.unparse(call.func)]
+            called = inspect.signature(self.available.values[ast.unparse(call.func)])
             keywords = {each.arg or "": each.value for each in call.keywords}
-            return inspect.signature(called).bind(*call.args, **keywords).arguments
+            if "" in keywords or any(isinstance(each, ast.Starred) for each in call.args):
+                return dict.fromkeys(called.parameters)
+            return called.bind(*call.args, **keywords).arguments
         return {}
 
     def _is_plain(self) -> bool:
@@ -216,7 +240,7 @@ class _Reader:
         call = self._call(passed)
         if self._passes_them_alone(call):
             return Filled(self.function)
-        if (found := self.writer.written(call, self.writer.statements)) is not None:
+        if (found := self.writer.written(call)) is not None:
             return found
         if self._is_plain() and self._fits():
             return Filled(self.function)
@@ -274,9 +298,7 @@ class _Reader:
         if len(takes) == 1 and self.writer.root:
             own = {takes[0]: _name(self.writer.root)}
         call = self._call({**passed, **own})
-        found = self.writer.written(
-            call, self.writer.statements, list(map(ast.unparse, own.values()))
-        )
+        found = self.writer.written(call, takes=list(map(ast.unparse, own.values())))
         if found is None:
             raise self._takes_none()
         return found
@@ -317,9 +339,8 @@ class _Reader:
             "function)."
         )
 
-    def _called_differently(self, calls: Iterable[str]) -> InputError:
-        root = self.writer.root or ", ".join(self.writer.arrays)
-        lines = " or ".join(f'-c "lambda {root}: {call}"' for call in calls)
+    def _called_differently(self, found: Iterable[Filled]) -> InputError:
+        lines = " or ".join(f'-c "{each.line}"' for each in found)
         return InputError(
             f"The cell calls `{self.writer.name}` in more than one way: say which is the cost, "
             f"with {lines}."

@@ -147,7 +147,8 @@ def _beside_cost(returned: Any, parameters: Parameters, names: Names, binding: B
         k = position_of_cost(returned)
         beside = [*returned[:k], *returned[k + 1 :]]
         # A loop over time returns its last state as well: `loss, gradients, a_last`.
-        for candidate in (*(each for each in beside if not is_constant(each)), beside):
+        one_each = beside[: len(parameters.arrays)]
+        for candidate in (*(each for each in beside if not is_constant(each)), beside, one_each):
             with suppress(InputError):
                 pairing = matched(parameters, candidate, names)
                 if not _holds_parameters(candidate, binding):

@@ -9,18 +9,27 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from gradcheck_magic._cost.evaluation import is_one_number
 from gradcheck_magic._cost.reached import reached
-from gradcheck_magic._inputs.arrays import is_users_array, library_of, share
-from gradcheck_magic._inputs.computed import Computed, Statement, leading_to, names_read
+from gradcheck_magic._inputs.arrays import from_library, is_users_array, library_of, share
+from gradcheck_magic._inputs.computed import (
+    Computed,
+    Leading,
+    Roles,
+    Statement,
+    leading_to,
+    names_read,
+)
 from gradcheck_magic._inputs.parameters import Parameter, Parameters
 from gradcheck_magic._wording import counted, listed
+from gradcheck_magic.errors import InputError
 
 __all__ = ["USERS", "Available", "Filled", "Writer"]
 
@@ -28,6 +37,8 @@ __all__ = ["USERS", "Available", "Filled", "Writer"]
 USERS = "__function__"
 # Longer code is not quoted.
 LONGEST_QUOTED = 100
+# And that under which it finds what copies a value.
+COPY = "__copy__"
 UNBOUND = object()
 
 
@@ -71,11 +82,17 @@ class Filled:
         How the user's own is called, if it is another.
     reads : list of str
         The variables of the notebook that it reads.
+    line : str
+        The function as a lambda, without the statements that come before.
+    expected : float or None
+        What it returned in the notebook, if that is known.
     """
 
     function: Any
     notes: list[str] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
+    line: str = ""
+    expected: float | None = None
 
 
 class Writer:
@@ -119,7 +136,12 @@ class Writer:
     @cached_property
     def statements(self) -> list[Statement]:
         """The statements of the cells."""
-        return self.available.computed.statements(self.own.__contains__, self._is_object)
+        return self.available.computed.statements(self._roles(self.own))
+
+    def _roles(self, own: Container[str]) -> Roles:
+        return Roles(
+            lambda name: name in own or self.is_parameter(name), own.__contains__, self._is_object
+        )
 
     def is_parameter(self, name: str) -> bool:
         """Return True for a variable that is a parameter, or that holds or reads some."""
@@ -144,7 +166,7 @@ class Writer:
         return any(id(each.value) in ids or _shares(each.value, own) for each in walk)
 
     def written(
-        self, tree: ast.expr, before: Sequence[Statement], takes: Sequence[str] = ()
+        self, tree: ast.expr, stop: int | None = None, takes: Sequence[str] = ()
     ) -> Filled | None:
         """Return a function that evaluates an expression; None if it depends on no parameter.
 
@@ -152,32 +174,100 @@ class Writer:
         ----------
         tree : ast.expr
             The expression.
-        before : sequence of Statement
-            The statements before it.
+        stop : int, optional
+            The number of statements before it; by default, all are.
         takes : sequence of str
             The arguments of the function, as far as they are known.
+
+        Raises
+        ------
+        InputError
+            If it depends on a parameter, and on something else that an earlier cell has computed
+            from one: that may be held fixed, or not.
         """
-        own = self.own | set(takes)
-        leading = leading_to(
-            tree,
-            before,
-            lambda name: name in own or self.is_parameter(name),
-            own.__contains__,
-            self._is_object,
-        )
-        bound = {name for each in leading for name in each.assigned}
-        read = dict.fromkeys([*names_read(tree), *(n for each in leading for n in each.read)])
-        free = [name for name in read if name not in bound]
-        named = own & set(free)
-        reads_elsewhere = any(self.is_parameter(name) for name in free if name not in named)
-        if not (named or reads_elsewhere):
-            return None
+        own, stop = self.own | set(takes), len(self.statements) if stop is None else stop
+        leading, old = self._leading(tree, stop, own, anywhere=False)
+        free = self._free(tree, leading)
+        if self._depends(free, own):
+            if (held := self._from_earlier_cells(tree, stop, own, free)) is not None:
+                raise self._held_or_not(tree, held)
+        else:
+            leading, old = self._leading(tree, stop, own, anywhere=True)
+            free = self._free(tree, leading)
+            if not self._depends(free, own):
+                return None
+        named = [name for name in free if name in own]
+        reads_elsewhere = self._depends([name for name in free if name not in own], set())
         if reads_elsewhere or not takes:
-            takes = [] if reads_elsewhere else self._taking(named)
-        scope = {n: self._value(n, before) for n in free if n in self.available.values}
+            takes = [] if reads_elsewhere else self._taking(set(named))
+        values, before = self.available.values, self.available.before
+        scope = {name: values[name] for name in free if name in values}
+        scope |= {name: before[name] for name in free if name in old and name in before}
         made = self.made(takes, leading, tree, scope)
         data = [name for name in names_read(tree) if name in scope and name not in named]
-        return Filled(made, [self._note(tree, leading, filter(self._is_data, data))], [*scope])
+        note = self._note(tree, leading, filter(self._is_data, data))
+        line = f"lambda {', '.join(takes)}: {self.spoken(tree)}".replace("lambda :", "lambda:")
+        return Filled(made, [note], [*scope], line, self._expected(tree, stop))
+
+    def _leading(self, tree: ast.expr, stop: int, own: set[str], *, anywhere: bool) -> Leading:
+        """Return the statements before an expression, of its own cell or of all."""
+        was_there = {name for each in self.statements for name in each.bound}
+        was_there |= self.available.before.keys()
+        return leading_to(
+            tree,
+            self.statements,
+            stop,
+            self._roles(own),
+            here=None if anywhere else self._cell(stop),
+            deleted=was_there - self.available.values.keys(),
+        )
+
+    def _cell(self, stop: int) -> int:
+        """Return the cell of the statement at a position, or the last one."""
+        return self.statements[min(stop, len(self.statements) - 1)].cell if self.statements else 0
+
+    def _from_earlier_cells(
+        self, tree: ast.expr, stop: int, own: set[str], free: Sequence[str]
+    ) -> str | None:
+        """Return a variable that an earlier cell has computed from the parameters, if there is one.
+
+        It may be meant to be held fixed, or not.
+        """
+        earlier: set[str] = set()
+        statements = self._leading(tree, stop, own, anywhere=True).statements
+        for each in statements:
+            if each.cell == self._cell(stop):
+                break
+            if self._depends(each.values_read - earlier, own) or each.values_read & earlier:
+                earlier |= each.assigned
+        return next((n for n in free if n in earlier and not self.is_parameter(n)), None)
+
+    def _free(self, tree: ast.expr, leading: Sequence[Statement]) -> list[str]:
+        """Return the variables whose values come from the notebook."""
+        bound, free = set[str](), dict[str, None]()
+        for part in (*leading, None):
+            read = names_read(tree) if part is None else part.read
+            free.update((name, None) for name in read if name not in bound)
+            bound |= part.assigned if part else set()
+        return [*free]
+
+    def _depends(self, names: Iterable[str], own: set[str]) -> bool:
+        return any(name in own or self.is_parameter(name) for name in names)
+
+    def _expected(self, tree: ast.expr, stop: int) -> float | None:
+        """Return the number that an expression was in the notebook, if it is there still."""
+        values, after = self.available.values, self.statements[stop:]
+        if isinstance(tree, ast.Name) and not callable(values.get(tree.id)):
+            return _as_number(values.get(tree.id))
+        if not (after and isinstance(after[0].node, ast.Assign) and after[0].node.value is tree):
+            return None
+        (target, *_), rebound = after[0].node.targets, {n for each in after[1:] for n in each.bound}
+        names = target.elts if isinstance(target, ast.Tuple) else [target]
+        if not all(isinstance(each, ast.Name) and each.id not in rebound for each in names):
+            return None
+        held = [values.get(each.id) for each in names if isinstance(each, ast.Name)]
+        numbers = [number for number in map(_as_number, held) if number is not None]
+        return numbers[0] if numbers else None
 
     def _taking(self, named: set[str]) -> list[str]:
         """Return the arguments of a function that reads some of the parameters by name."""
@@ -188,13 +278,6 @@ class Writer:
         # It reads the notebook's own arrays, which are moved in place.
         return []
 
-    def _value(self, name: str, before: Sequence[Statement]) -> Any:
-        """Return the value of a variable when the expression was evaluated in the cell."""
-        after = self.statements[len(before) :]
-        if name in self.available.before and any(name in each.assigned for each in after):
-            return self.available.before[name]
-        return self.available.values[name]
-
     def made(
         self,
         takes: Sequence[str],
@@ -204,16 +287,28 @@ class Writer:
     ) -> Callable[..., Any]:
         """Return a function that runs some statements, and returns the value of an expression."""
         module = ast.parse(f"def {USERS}({', '.join(takes)}): pass")
-        body = [*(each.node for each in leading), ast.Return(tree)]
+        # What is changed before it is bound begins with the notebook's value, in a copy.
+        bound = {name for each in leading for name in each.assigned | each.rebound}
+        first = [name for name in self._free(tree, leading) if name in bound & scope.keys()]
+        scope = {**scope, COPY: copy.copy, **{f"{USERS}{name}": scope[name] for name in first}}
+        code = "\n".join(f"{name} = {COPY}({USERS}{name})" for name in first)
+        body = [*ast.parse(code).body, *(each.node for each in leading), ast.Return(tree)]
         module.body[0].body = copy.deepcopy(body)  # type: ignore[attr-defined]
-        code = compile(ast.fix_missing_locations(module), "<--cost>", "exec")
+        compiled = compile(ast.fix_missing_locations(module), "<--cost>", "exec")
         # Only what it reads: the rest of the notebook need not be kept alive.
         scope = {**scope, USERS: self.function, "__name__": "__main__"}
         local: dict[str, Any] = {}
-        exec(code, scope, local)  # noqa: S102 (the user's own statements)
+        exec(compiled, scope, local)  # noqa: S102 (the user's own statements)
         function: Callable[..., Any] = local[USERS]
         function.__name__ = function.__qualname__ = self.name
         return function
+
+    def _held_or_not(self, tree: ast.expr, name: str) -> InputError:
+        return InputError(
+            f"`{name}` in `{self.spoken(tree)}` was computed from `{self.parameters.name}` in an "
+            "earlier cell: compute it in the cell of the check, or hold it fixed with -c "
+            f'"lambda {", ".join(self._taking(self.own)) or "..."}: {self.spoken(tree)}".'
+        )
 
     def spoken(self, tree: ast.AST) -> str:
         """Return code as the user would write it."""
@@ -236,6 +331,12 @@ class Writer:
     def _is_data(self, name: str) -> bool:
         value = self.available.values[name]
         return not (inspect.ismodule(value) or callable(value))
+
+
+def _as_number(value: Any) -> float | None:
+    if not is_one_number(value):
+        return None
+    return float(np.asarray(from_library(value, "")).item())
 
 
 def _shares(value: object, parameters: Sequence[Parameter]) -> bool:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
-__all__ = ["Computed", "Statement", "leading_to", "names_read"]
+__all__ = ["Computed", "Leading", "Roles", "Statement", "leading_to", "names_read"]
 
 # At most this many cells are looked at, the last ones.
 MOST_CELLS = 200
 # What does not change if parameters are moved.
 OF_SHAPE = {"shape", "size", "ndim", "dtype"}
+# Methods whose results no longer change with what they were computed from.
+COPYING = {"copy", "deepcopy", "detach"}
 LOOPS = (ast.For, ast.While, ast.With, ast.If, ast.Try, ast.Match)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # Methods that change parameters or their gradients: a loop with one of them trains a network. Dicts
@@ -95,15 +98,10 @@ class Computed:
                 found += [(k, node) for node in ast.parse(cell).body]
         return found
 
-    def statements(self, is_own: IsParameter, is_object: IsParameter) -> list[Statement]:
-        """Return all statements in order; a loop that trains the network stands for one round.
-
-        `is_own` and `is_object` are those of `leading_to`.
-        """
+    def statements(self, roles: Roles) -> list[Statement]:
+        """Return all statements in order; a loop that trains the network stands for one round."""
         return [
-            _statement(each, cell)
-            for cell, node in self._parsed
-            for each in _opened(node, is_own, is_object)
+            _statement(each, cell) for cell, node in self._parsed for each in _opened(node, roles)
         ]
 
     def calls(self, statements: Sequence[Statement]) -> Iterator[tuple[int, ast.Call]]:
@@ -125,21 +123,12 @@ def _is_magic(node: ast.stmt) -> bool:
     return ast.unparse(node).startswith("get_ipython().run_")
 
 
-def leading_to(
-    tree: ast.AST,
-    before: Sequence[Statement],
-    is_parameter: IsParameter,
-    is_own: IsParameter,
-    is_object: IsParameter,
-) -> list[Statement]:
-    """Return the statements that compute what an expression reads from the parameters.
+@dataclass(frozen=True)
+class Roles:
+    """What the names of a notebook stand for.
 
-    Parameters
+    Attributes
     ----------
-    tree : ast.AST
-        The expression.
-    before : sequence of Statement
-        The statements that ran before it.
     is_parameter : callable
         Returns True for the name of a parameter, or of an object that holds or reads some.
     is_own : callable
@@ -147,85 +136,159 @@ def leading_to(
     is_object : callable
         Returns True for the name of an object, such as a layer, that holds some.
     """
-    usable = [k for k, each in enumerate(before) if not _trains(each.node, is_own, is_object)]
-    relevant = _relevant(set(names_read(tree)), before, usable)
-    derived = _derived(before, relevant, is_parameter)
+
+    is_parameter: IsParameter
+    is_own: IsParameter
+    is_object: IsParameter
+
+
+class Leading(NamedTuple):
+    """The statements that compute what an expression reads from the parameters.
+
+    Attributes
+    ----------
+    statements : list of Statement
+        The statements, in order.
+    old : set of str
+        The variables that had other values then: those from before the cell.
+    """
+
+    statements: list[Statement]
+    old: set[str]
+
+
+def leading_to(
+    tree: ast.AST,
+    statements: Sequence[Statement],
+    stop: int,
+    roles: Roles,
+    *,
+    here: int | None = None,
+    deleted: Container[str] = (),
+) -> Leading:
+    """Return the statements that compute what an expression reads from the parameters.
+
+    Parameters
+    ----------
+    tree : ast.AST
+        The expression.
+    statements : sequence of Statement
+        All statements.
+    stop : int
+        The number of those before the expression.
+    roles : Roles
+        What the names stand for.
+    here : int, optional
+        The cell of the expression: only what it computes is computed anew. By default, that of all
+        cells is.
+    deleted : container of str
+        The variables that are no longer there.
+    """
+    last = here if here is not None else statements[-1].cell if statements else 0
+    usable = [k for k in range(stop) if not _trains(statements[k].node, roles)]
+    relevant = _relevant(set(names_read(tree)), statements, usable)
+    derived = _derived(statements, relevant, roles, last, anywhere=here is None)
     chosen: list[Statement] = []
-    needed, must = set(names_read(tree)), set[str]()
+    needed, must, old = set(names_read(tree)), set[str](), set[str]()
+    lost = _lost(needed, statements, stop, last, deleted)
     for k in reversed(relevant):
-        statement = before[k]
+        statement = statements[k]
+        is_here = statement.cell == last
         # A layer's `forward` keeps what comes next; whatever else is done to it has been done.
-        if any(map(is_object, statement.mutated)):
+        if any(map(roles.is_object, statement.mutated)):
             continue
-        if any(map(is_object, statement.called)) and not _is_beside(statement, chosen):
+        if any(map(roles.is_object, statement.called)) and not is_here:
             continue
-        is_needed = bool(statement.bound & needed & (derived[k] | must))
+        again = statement.bound & lost if is_here else set()
+        is_needed = bool(statement.bound & needed & (derived[k] | must | again))
         needed -= statement.assigned
         must -= statement.assigned
+        lost -= statement.assigned if is_here else set()
         if is_needed:
             chosen.append(statement)
             needed |= statement.read
+            lost |= _lost(statement.read, statements, k, last, deleted)
             # What is changed must begin anew each time; parameters are moved where they are.
-            must |= {name for name in statement.changed if not is_object(name)}
-    return chosen[::-1]
+            must |= {name for name in statement.changed if not roles.is_object(name)}
+    old = {name for name in lost if not roles.is_parameter(name)}
+    return Leading(chosen[::-1], old)
 
 
-def _is_beside(statement: Statement, chosen: Sequence[Statement]) -> bool:
-    """Return True for a statement in the cell of those that were chosen before."""
-    return not chosen or statement.cell == chosen[0].cell
+def _lost(
+    read: Iterable[str],
+    statements: Sequence[Statement],
+    k: int,
+    cell: int,
+    deleted: Container[str],
+) -> set[str]:
+    """Return the variables among some that are bound again from the `k`-th statement on."""
+    later = {name for each in statements[k:] if each.cell == cell for name in each.bound}
+    return {name for name in read if name in later or name in deleted}
 
 
-def _relevant(needed: set[str], before: Sequence[Statement], usable: Sequence[int]) -> list[int]:
+def _relevant(
+    needed: set[str], statements: Sequence[Statement], usable: Sequence[int]
+) -> list[int]:
     """Return the positions of statements that may have to do with some variables."""
     found = []
     for k in reversed(usable):
-        if before[k].bound & needed:
+        if statements[k].bound & needed:
             found.append(k)
-            needed = needed | before[k].read
+            needed = needed | statements[k].read
     return found[::-1]
 
 
 def _derived(
-    before: Sequence[Statement], relevant: Iterable[int], is_parameter: IsParameter
+    statements: Sequence[Statement],
+    relevant: Iterable[int],
+    roles: Roles,
+    last: int,
+    *,
+    anywhere: bool,
 ) -> dict[int, set[str]]:
     """Return which of the variables that each statement binds come from parameters then."""
-    now: dict[str, int] = {}
+    now: set[str] = set()
     after: dict[int, set[str]] = {}
     for k in relevant:
-        statement = before[k]
-        # What one cell makes of its own last result, such as a state, is data for the next.
-        reads = [
-            name
-            for name in statement.values_read
-            if is_parameter(name)
-            or (name in now and not (name in statement.bound and now[name] != statement.cell))
-        ]
-        for name in statement.assigned:
-            now.pop(name, None)
-        if reads:
-            now.update(dict.fromkeys(statement.bound, statement.cell))
+        statement = statements[k]
+        reads = {name for name in statement.values_read if roles.is_parameter(name) or name in now}
+        now -= statement.assigned
+        # What an earlier cell makes of a variable itself is a state, and a copy is a value of then.
+        is_here = statement.cell == last
+        is_state = bool(statement.bound & statement.read) and not is_here
+        if reads and (anywhere or is_here) and not (is_state or _is_copy(statement.node)):
+            now |= statement.bound
         after[k] = {name for name in statement.bound if name in now}
     return after
 
 
-def _opened(node: ast.stmt, is_own: IsParameter, is_object: IsParameter) -> Iterator[ast.stmt]:
+def _is_copy(node: ast.stmt) -> bool:
+    """Return True for ``w_old = w.copy()``, and what is like it."""
+    match node:
+        case ast.Assign(value=ast.Call(func=ast.Attribute(attr=name))):
+            return name in COPYING
+    return False
+
+
+def _opened(node: ast.stmt, roles: Roles) -> Iterator[ast.stmt]:
     """Yield a statement, or what is inside a loop that trains."""
-    if not (isinstance(node, LOOPS) and _trains(node, is_own, is_object)):
+    if not (isinstance(node, LOOPS) and _trains(node, roles)):
         yield node
         return
     for part in ("body", "orelse", "finalbody"):
         for inner in getattr(node, part, ()):
-            yield from _opened(inner, is_own, is_object)
+            yield from _opened(inner, roles)
 
 
-def _trains(node: ast.stmt, is_own: IsParameter, is_object: IsParameter) -> bool:
+def _trains(node: ast.stmt, roles: Roles) -> bool:
     """Return True for a statement that changes parameters or gradients, but for what it returns."""
     statement = _statement(node, 0)
     # A layer keeps what it computes.
-    changed = statement.bound - {name for name in statement.called if is_object(name)}
+    changed = statement.bound - {name for name in statement.called if roles.is_object(name)}
     changed |= statement.mutated
     calls = (each.value for each in ast.walk(node) if isinstance(each, ast.Expr))
-    return any(map(is_own, changed)) or any(_is_training(each, is_object) for each in calls)
+    trains = any(_is_training(each, roles.is_object) for each in calls)
+    return trains or any(map(roles.is_own, changed))
 
 
 def _is_training(call: ast.expr, is_object: IsParameter) -> bool:
@@ -248,6 +311,7 @@ def _statement(node: ast.stmt, cell: int) -> Statement:
             _add_target(target, rebound, mutated)
         case ast.Expr(value=ast.Call() as call):
             called.update(_changed_by(call))
+    assigned |= {each.target.id for each in ast.walk(node) if isinstance(each, ast.NamedExpr)}
     if isinstance(node, DEFINITIONS):
         assigned.add(node.name)
     elif isinstance(node, LOOPS):

@@ -33,6 +33,8 @@ FORWARD = ("forward", "__call__", "predict")
 # Longer lists are data, unless they are called parameters.
 LONGEST_LIST = 1000
 CONTAINERS = (dict, list, tuple)
+# No more objects are looked into: a network by hand has fewer layers.
+MOST_OBJECTS = 100
 
 
 class Held(NamedTuple):
@@ -137,7 +139,7 @@ def attributes(node: object) -> dict[str, Any]:
 def _held(node: object, seen: dict[int, object]) -> Held | None:
     kind = type(node)
     is_known = kind is SimpleNamespace or is_users_class(kind)
-    if id(node) in seen or not is_known or _is_array(node):
+    if id(node) in seen or not is_known or _is_array(node) or len(seen) >= MOST_OBJECTS:
         return None
     # What is kept here is not visited twice: objects may refer to each other in circles.
     seen[id(node)] = node
@@ -165,7 +167,9 @@ def _in_attributes(kind: type, own: dict[str, Any], seen: dict[int, object]) -> 
         if name in kept:
             continue
         if gradient is not None:
-            parameters[name], gradients[gradient] = value, own[gradient]
+            parameters[name] = value
+            # A private name has no style of its own.
+            gradients[name if name.startswith("_") else gradient] = own[gradient]
         elif _holds_some(value, seen):
             parameters[name] = value
             nested.append(name)
@@ -189,7 +193,8 @@ def _items(value: object, most: int | None = None) -> dict[Any, Any]:
 
 def _gradient_name(name: str, own: dict[str, Any]) -> str | None:
     """Return the name of the attribute that is the gradient of another."""
-    styled = (style.format(name) for style in GRADIENT_STYLES)
+    private = "_" * name.startswith("_")
+    styled = (private + style.format(name.removeprefix("_")) for style in GRADIENT_STYLES)
     return next((each for each in styled if own.get(each) is not None), None)
 
 

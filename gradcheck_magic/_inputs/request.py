@@ -62,8 +62,9 @@ class Request:
     started: float
     trace: bool = False
     standing: Standing = "chosen"
-    # How the cost is called, each a sentence for the card.
+    # How the cost is called, each a sentence for the card, and what it has returned there.
     notes: Sequence[str] = ()
+    expected: float | None = None
     # The random states that may be put back before each evaluation, if any are.
     starts: Sequence[Any] = ()
 

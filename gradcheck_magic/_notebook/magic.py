@@ -33,7 +33,7 @@ from gradcheck_magic._cost.filled import filled, filled_gradient
 from gradcheck_magic._cost.frames import release_frames
 from gradcheck_magic._cost.interrupt import InterruptGuard
 from gradcheck_magic._cost.random_states import RandomStates, StatesOfCell
-from gradcheck_magic._cost.written import Available
+from gradcheck_magic._cost.written import Available, Filled
 from gradcheck_magic._inputs.pairing import Undefined
 from gradcheck_magic._inputs.parameters import Mentioned, collect, readable_key
 from gradcheck_magic._inputs.request import Progress, Standing
@@ -83,6 +83,8 @@ NOT_CI = {"", "0", "false", "no", "off"}
 MOST_REMEMBERED = 8
 # The line of a cell magic; what follows is Python.
 CELL_MAGIC = re.compile(r"\A\s*%%.*\n?")
+# A statement that is only timed.
+TIMED = re.compile(r"^(\s*)%time\s+", re.MULTILINE)
 Namespace = dict[str, Any]
 Card = TextCard | StaticCard
 
@@ -342,7 +344,9 @@ class GradcheckMagics(Magics):
         workers, subject = options.workers, subject_of(options)
         if isinstance(workers, str):
             workers = _evaluated("workers", workers, namespace)
-        arguments, notes = self._arguments(options, namespace)
+        arguments, called = self._arguments(options, namespace)
+        # What a watch or a button checks again may be another number.
+        expected = called.expected if self._before[1] is not None else None
         try:
             with holding_cells(arguments["cost_function"]), displayed_once(self.shell):
                 check = check_after_cell(
@@ -350,7 +354,7 @@ class GradcheckMagics(Magics):
                     seen=self._seen or Seen(None, None, self._place(None)), trace=options.trace,
                     progress=progress, mode=options.mode,
                     previous=self._last.get(subject), budget=options.budget, workers=workers,
-                    notes=notes,
+                    notes=called.notes, expected=expected,
                     reseed=states or bool(options.reseed),
                 )  # fmt: skip
         except GradientCheckInterrupted as interrupt:
@@ -364,8 +368,8 @@ class GradcheckMagics(Magics):
 
     def _arguments(
         self, options: argparse.Namespace, namespace: Namespace
-    ) -> tuple[dict[str, Any], list[str]]:
-        """Return the arguments that a check and a step curve have in common, and notes on them."""
+    ) -> tuple[dict[str, Any], Filled]:
+        """Return the arguments that a check and a step curve have in common, and the cost."""
         params = _evaluated("params", options.params, namespace)
         grads: object = None
         try:
@@ -395,7 +399,7 @@ class GradcheckMagics(Magics):
             "seed": options.seed,
             "standing": self._standing(options, grads),
         }
-        return arguments, called.notes
+        return arguments, called
 
     def _standing(self, options: argparse.Namespace, grads: object) -> Standing:
         """Return if the user has asked for the gradients, and if they are those of this cell."""
@@ -417,7 +421,8 @@ class GradcheckMagics(Magics):
 
     def _as_python(self, cells: Sequence[str]) -> list[str]:
         """Return the code of cells as Python, without the lines of cell magics."""
-        return [self.shell.transform_cell(CELL_MAGIC.sub("", cell)).strip() for cell in cells]
+        code = (TIMED.sub(r"\1", CELL_MAGIC.sub("", cell)) for cell in cells)
+        return [self.shell.transform_cell(cell).strip() for cell in code]
 
     def _bind(self, check: GradientCheck | None, name: str | None = None) -> None:
         """Bind a result to ``_gradcheck``, and to another name if there is one."""

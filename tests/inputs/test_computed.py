@@ -4,23 +4,23 @@ import ast
 
 import pytest
 
-from gradcheck_magic._inputs.computed import Computed, leading_to, names_read
+from gradcheck_magic._inputs.computed import Computed, Roles, leading_to, names_read
 
 # What the cells of these tests call parameters, and objects that hold some.
 OWN, OBJECTS = {"W", "b", "params"}, {"layer", "model"}
 
 
+def roles(own=OWN, objects=OBJECTS):
+    return Roles((own | objects).__contains__, own.__contains__, objects.__contains__)
+
+
 def leading(expression, cells, *, own=OWN, objects=OBJECTS):
     """Return the code of the statements that lead to an expression."""
-    statements = Computed(cells).statements(own.__contains__, objects.__contains__)
-    found = leading_to(
-        ast.parse(expression, mode="eval").body,
-        statements,
-        (own | objects).__contains__,
-        own.__contains__,
-        objects.__contains__,
-    )
-    return [ast.unparse(each.node) for each in found]
+    names = roles(own, objects)
+    statements = Computed(cells).statements(names)
+    tree = ast.parse(expression, mode="eval").body
+    found = leading_to(tree, statements, len(statements), names)
+    return [ast.unparse(each.node) for each in found.statements]
 
 
 STRAIGHT = [
@@ -259,7 +259,7 @@ CALLS = [
 @pytest.mark.parametrize(("cells", "expected"), CALLS)
 def test_calls(cells, expected):
     computed = Computed(cells)
-    found = computed.calls(computed.statements(OWN.__contains__, OBJECTS.__contains__))
+    found = computed.calls(computed.statements(roles()))
     assert [ast.unparse(call) for _, call in found] == expected
 
 
@@ -280,5 +280,5 @@ BINDINGS = [
 @pytest.mark.parametrize(("code", "kind", "expected"), BINDINGS)
 def test_what_a_statement_binds(code, kind, expected):
     """What is assigned is new; what is changed may keep something of what it was."""
-    (statement,) = Computed([code]).statements(lambda _: False, lambda _: False)
+    (statement,) = Computed([code]).statements(roles(set(), set()))
     assert getattr(statement, kind) == expected

@@ -472,7 +472,10 @@ MISTAKES = {
     "%gradcheck -p 'a": (
         "%gradcheck: the quote ' in `'a` is never closed: write ' where the value ends."
     ),
-    "%gradcheck -c 3.0": "`cost_function` is a float: expected a function that returns the cost.",
+    "%gradcheck -c 3.0": (
+        "`3.0` is a number, and no statement is known that computes it from `params`: compute it "
+        "in the cell of the check, or name a function with -c."
+    ),
 }
 
 

@@ -1,0 +1,121 @@
+"""What a cost reads has the values that it had when the gradient was computed; or that is asked.
+
+A cell may bind its names again, and an earlier cell may have computed some of them from θ. A right
+gradient is not called wrong because another value was used, nor a wrong one right.
+"""
+
+import pytest
+
+from gradcheck_magic import InputError
+
+SET_UP = """
+import numpy as np
+random = np.random.default_rng(3)
+X, y, w, b = random.normal(size=(20, 3)), random.normal(size=20), random.normal(size=3), 0.5
+def mse(w, X, y): return np.mean((X @ w - y) ** 2)
+def grad(w, X, y): return 2 * X.T @ (X @ w - y) / len(y)
+def step(w, h): return np.sum((w * h) ** 2), 2 * w * h * h, w * h
+def value_and_grad(f): return lambda w, X, y: (f(w, X, y), grad(w, X, y))
+def penalised(w, reg=0.0): return mse(w, X, y) + reg * w @ w
+"""
+# The last statement of each cell computes the gradient; it is run as it is, and halved.
+RIGHT = [
+    pytest.param("", "L", "xb, yb = X[:9], y[:9]\nL = mse(w, xb, yb)\ndw = grad(w, xb, yb)\n"
+                 "xb, yb = X[9:], y[9:]", id="data that are bound again"),
+    pytest.param("", "mse", "xb, yb = X[:9], y[:9]\nL = mse(w, xb, yb)\ndw = grad(w, xb, yb)\n"
+                 "xb, yb = X[9:], y[9:]", id="the same as a function"),
+    pytest.param("h = np.ones(3)", "step", "L, dw, h = step(w, h)", id="HARD: a state"),
+    pytest.param("h = np.ones(3)", "L", "L, dw, h = step(w, h)", id="HARD: a state, and a number"),
+    pytest.param("", "L", "h = np.ones(3)\nL, dw, h = step(w, h)", id="a state of this cell"),
+    pytest.param("", "L", "r = X @ w - y\nL = r @ r\ndw = 2 * X.T @ r\ndel r, X",
+                 id="HARD: data that are deleted"),
+    pytest.param("w_old = w.copy()\nw += 0.1", "L",
+                 "L = mse(w, X, y) + 0.5 * np.sum((w - w_old) ** 2)\n"
+                 "dw = grad(w, X, y) + w - w_old", id="HARD: a copy of θ, held fixed"),
+    pytest.param("for k in range(5):\n    r = X @ w + b - y\n    w -= 0.1 * 2 * X.T @ r / 20\n"
+                 "    b -= 0.1 * 2 * r.mean()", "L",
+                 "r = X @ w + b - y\nL = np.mean(r**2)\ndw = 2 * X.T @ r / 20",
+                 id="HARD: another parameter, trained before"),
+    pytest.param("y = y - X @ w * 0.5", "mse", "dw = grad(w, X, y)", id="HARD: residuals as data"),
+    pytest.param("", "penalised", "L = penalised(w, reg=0.3)\ndw = grad(w, X, y) + 0.6 * w",
+                 id="HARD: an optional argument of the call"),
+    pytest.param("", "mse", "L, dw = value_and_grad(mse)(w, X[:5], y[:5])",
+                 id="a call of what was made of the cost"),
+    pytest.param("", "L", "print(L := mse(w, X, y))\ndw = grad(w, X, y)", id="bound in passing"),
+    pytest.param("", "L", "%time L = mse(w, X, y)\ndw = grad(w, X, y)", id="timed"),
+    pytest.param("", "L", "L = 0.0\nfor x, t in zip(X, y):\n    L += (x @ w - t) ** 2\n"
+                 "dw = 2 * X.T @ (X @ w - y)", id="a sum over examples"),
+    pytest.param("", "mse", "dw = grad(w, X, y)\nfor k in range(3):\n"
+                 "    plus, minus = w.copy(), w.copy()\n    plus[k] += 1e-5\n"
+                 "    minus[k] -= 1e-5\n    print(mse(plus, X, y) - mse(minus, X, y))",
+                 id="HARD: a numerical check of one's own"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def remembered(shell, capsys):
+    """Return a function that runs a cell which the notebook remembers."""
+
+    def run_cell(cell):
+        shell.run_cell(cell, store_history=True).raise_error()
+        capsys.readouterr()
+        return shell.user_ns.get("_gradcheck")
+
+    run_cell(SET_UP)
+    return run_cell
+
+
+@pytest.mark.parametrize(("end", "verdict"), [("", "CORRECT"), ("\ndw = dw / 2", "BUG")])
+@pytest.mark.parametrize(("before", "cost", "cell"), RIGHT)
+def test_values_of_then(remembered, before, cost, cell, end, verdict):  # noqa: PLR0917 (a table)
+    remembered(before)
+    found = remembered(f"%%gradcheck -p w -g dw -c {cost}\n{cell}{end}")
+    assert found.verdict.name == verdict
+
+
+ASKED = [
+    pytest.param(
+        "t = X @ w", "L", "L = mse(w, X, 0.9 * t)\ndw = grad(w, X, 0.9 * t)",
+        "`t` in `L` was computed from `w` in an earlier cell: compute it in the cell of the check, "
+        'or hold it fixed with -c "lambda w: L".', id="it may be held fixed, or not",
+    ),
+    pytest.param(
+        "", "L", "L = mse(w, X, y)\ndw = grad(w, X, y)\nX *= 2",
+        "`L` was 6.25535445 in the notebook, and is 22.7848451 when it is computed again: "
+        "something that it reads has changed since, such as its data or the parameters. Change "
+        "nothing between the cost and the check, or name a function with -c.",
+        id="data that are changed in place",
+    ),
+    pytest.param(
+        "", "mse", "batch = (X[:4], y[:4])\ndw = grad(w, *batch)",
+        "`mse(w, X, y)` needs `X` and `y`, which the notebook does not have: assign it, or say "
+        'what to pass: -c "lambda w: mse(w, ..., ...)" (in Python, arguments=...).',
+        id="HARD: arguments that are not seen",
+    ),
+    pytest.param(
+        "", "mse", "L = mse(w, X, y)\nvalidation = mse(w, X[:5], y[:5])\ndw = grad(w, X, y)",
+        "The cell calls `mse` in more than one way: say which is the cost, with "
+        '-c "lambda w: mse(w, X[:5], y[:5])" or -c "lambda w: mse(w, X, y)".',
+        id="two calls",
+    ),
+    pytest.param(
+        "", "L", "L = float(input_of_mine)\ndw = grad(w, X, y)",
+        "`L` is a number, and no statement is known that computes it from `w`: compute it in the "
+        "cell of the check, or name a function with -c.", id="a number from elsewhere",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "cost", "cell", "said"), ASKED)
+def test_what_is_asked(remembered, before, cost, cell, said):
+    """Nobody is accused on a guess."""
+    remembered(f"input_of_mine = 3.0\n{before}")
+    with pytest.raises(InputError) as error:
+        remembered(f"%%gradcheck -p w -g dw -c {cost}\n{cell}")
+    assert str(error.value) == said
+
+
+def test_updated_after_the_gradient(remembered):
+    """If θ itself has moved, the gradient is judged, and the cause is named."""
+    found = remembered("%%gradcheck -p w -g dw -c L\nL = mse(w, X, y)\ndw = grad(w, X, y)\nw -= dw")
+    assert [each.cause.name for each in found.diagnoses] == ["STALE"]
