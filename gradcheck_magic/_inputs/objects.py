@@ -34,7 +34,7 @@ FORWARD = ("forward", "__call__", "predict")
 LONGEST_LIST = 1000
 CONTAINERS = (dict, list, tuple)
 # No more objects are looked into: a network by hand has fewer layers.
-MOST_OBJECTS = 100
+MOST_LAYERS = 100
 
 
 class Held(NamedTuple):
@@ -139,7 +139,7 @@ def attributes(node: object) -> dict[str, Any]:
 def _held(node: object, seen: dict[int, object]) -> Held | None:
     kind = type(node)
     is_known = kind is SimpleNamespace or is_users_class(kind)
-    if id(node) in seen or not is_known or _is_array(node) or len(seen) >= MOST_OBJECTS:
+    if id(node) in seen or not is_known or _is_array(node) or len(seen) >= MOST_LAYERS:
         return None
     # What is kept here is not visited twice: objects may refer to each other in circles.
     seen[id(node)] = node
