@@ -186,11 +186,13 @@ def check_gradients(
         The gradient under test, or a function of the parameters that returns it. Dicts are
         matched by name (``W1`` with ``dW1`` or ``W1``), and any other keys are ignored. The
         gradient is copied before the first evaluation. Give None if torch's ``backward()`` has
-        left the gradients in ``.grad``.
+        left the gradients in ``.grad``, if the objects in `params` hold them, or if
+        `cost_function` returns them.
     cost_function : callable
-        A function that returns the cost or ``(cost, cache)``; or, with `upstream`, an array. It
-        must return the same cost for the same parameters; see `reseed` if it is random. Noise of
-        up to 1e-4 of the cost, as threads leave it that add up in any order, is measured instead.
+        A function that returns the cost, ``(cost, cache)`` or ``(cost, gradients)``; or, with
+        `upstream`, one or several arrays. It must return the same cost for the same parameters; see
+        `reseed` if it is random. Noise of up to 1e-4 of the cost, as threads leave it that add up
+        in any order, is measured instead.
     epsilon : float, optional
         The step ε of the textbook's pass: 1e-7, or 5e-3 if θ or the cost is in single precision
         (0.1 in float16, 0.3 in bfloat16). Entries that this step cannot settle are measured again

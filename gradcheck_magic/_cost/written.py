@@ -187,12 +187,14 @@ class Writer:
         """
         own, stop = self.own | set(takes), len(self.statements) if stop is None else stop
         leading, old = self._leading(tree, stop, own, anywhere=False)
+        everywhere = self._leading(tree, stop, own, anywhere=True)
         free = self._free(tree, leading)
         if self._depends(free, own):
-            if (held := self._from_earlier_cells(tree, stop, own, free)) is not None:
+            earlier = [each for each in everywhere.statements if each.cell != self._cell(stop)]
+            if (held := self._computed_in(earlier, own, free)) is not None:
                 raise self._held_or_not(tree, held)
         else:
-            leading, old = self._leading(tree, stop, own, anywhere=True)
+            leading, old = everywhere
             free = self._free(tree, leading)
             if not self._depends(free, own):
                 return None
@@ -226,21 +228,18 @@ class Writer:
         """Return the cell of the statement at a position, or the last one."""
         return self.statements[min(stop, len(self.statements) - 1)].cell if self.statements else 0
 
-    def _from_earlier_cells(
-        self, tree: ast.expr, stop: int, own: set[str], free: Sequence[str]
+    def _computed_in(
+        self, statements: Sequence[Statement], own: set[str], free: Sequence[str]
     ) -> str | None:
-        """Return a variable that an earlier cell has computed from the parameters, if there is one.
+        """Return a variable that some statements compute from the parameters, if there is one.
 
-        It may be meant to be held fixed, or not.
+        If they are of an earlier cell, it may be meant to be held fixed, or not.
         """
-        earlier: set[str] = set()
-        statements = self._leading(tree, stop, own, anywhere=True).statements
+        found: set[str] = set()
         for each in statements:
-            if each.cell == self._cell(stop):
-                break
-            if self._depends(each.values_read - earlier, own) or each.values_read & earlier:
-                earlier |= each.assigned
-        return next((n for n in free if n in earlier and not self.is_parameter(n)), None)
+            if self._depends(each.values_read - found, own) or each.values_read & found:
+                found |= each.assigned
+        return next((name for name in free if name in found and not self.is_parameter(name)), None)
 
     def _free(self, tree: ast.expr, leading: Sequence[Statement]) -> list[str]:
         """Return the variables whose values come from the notebook."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gradcheck_magic._cost.free_variables import until_error, variables_read
-from gradcheck_magic._inputs.arrays import library_of
+from gradcheck_magic._inputs.arrays import is_array
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Names, array_leaves
 
@@ -103,7 +103,7 @@ class NotebookNumbers:
         own |= {id(leaf) for _, leaf in until_error(array_leaves(grads))}
         namespace = list(until_error(_public(names))) if isinstance(names, Mapping) else []
         # Variables that the cost reads are the likeliest; use the notebook's names for them.
-        spoken = {id(value): name for name, value in namespace if _is_array(value)}
+        spoken = {id(value): name for name, value in namespace if is_array(value)}
         read = [
             (spoken.get(id(v), k), v) for k, v in until_error(variables_read(function, NAME_DEPTH))
         ]
@@ -117,7 +117,7 @@ class NotebookNumbers:
                 if SHORTEST_LENGTH <= length <= LONGEST_LENGTH:
                     self._lengths.setdefault(length, f"{label}.shape[{axis}]")
         for label, leaf in (*elsewhere, *in_cost):
-            if not _is_array(leaf) and (number := _finite(leaf)):
+            if not is_array(leaf) and (number := _finite(leaf)):
                 self._numbers.setdefault(label, number)
         self._read = {label for label, _ in in_cost}
         # A length that has a name of its own is called by that, best by one that the cost reads.
@@ -233,11 +233,6 @@ def _is_called(name: str, words: re.Pattern[str], others: re.Pattern[str]) -> bo
     return any(map(words.fullmatch, parts)) and not any(map(others.fullmatch, parts))
 
 
-def _is_array(value: Any) -> bool:
-    # Look at the type: a proxy in the notebook may raise if it is asked for its class.
-    return issubclass(type(value), np.ndarray) or library_of(value) is not None
-
-
 def _public(namespace: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     """Yield the user's own variables."""
     for name, value in namespace.items():
@@ -251,7 +246,7 @@ def _leaves(
     """Yield the arrays and numbers in a value, except parameters and gradients, with a name."""
     if isinstance(value, bool) or id(value) in own:
         return
-    if _is_array(value) or isinstance(value, (int, float, np.integer, np.floating)):
+    if is_array(value) or isinstance(value, (int, float, np.integer, np.floating)):
         yield label, value
     elif isinstance(value, dict) and depth:
         for key, item in value.items():

@@ -32,7 +32,6 @@ __all__ = [
     "from_library",
     "is_array",
     "is_leaf",
-    "is_real",
     "is_tensor",
     "is_users_array",
     "library_of",
@@ -259,10 +258,10 @@ def _has_data_and_grad(value: object) -> bool:
         held = [object.__getattribute__(value, name) for name in ("data", "grad")]
     except AttributeError:
         return False
-    return is_real(held[0]) or isinstance(held[0], np.ndarray)
+    return _is_real(held[0]) or isinstance(held[0], np.ndarray)
 
 
-def is_real(value: object) -> bool:
+def _is_real(value: object) -> bool:
     """Return True for a plain number; True and False are none."""
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
@@ -287,7 +286,8 @@ def from_library(value: Any, name: str) -> Any:
 
 def is_array(value: object) -> bool:
     """Return True for an array of any library."""
-    return isinstance(value, np.ndarray) or library_of(value) is not None
+    # The type is examined, not the value: a proxy may raise when it is asked for its class.
+    return issubclass(type(value), np.ndarray) or library_of(value) is not None
 
 
 def is_tensor(value: object) -> bool:

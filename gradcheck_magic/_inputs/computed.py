@@ -189,7 +189,7 @@ def leading_to(
     relevant = _relevant(set(names_read(tree)), statements, usable)
     derived = _derived(statements, relevant, roles, last, anywhere=here is None)
     chosen: list[Statement] = []
-    needed, must, old = set(names_read(tree)), set[str](), set[str]()
+    needed, must = set(names_read(tree)), set[str]()
     lost = _lost(needed, statements, stop, last, deleted)
     for k in reversed(relevant):
         statement = statements[k]

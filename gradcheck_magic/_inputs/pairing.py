@@ -47,7 +47,7 @@ from gradcheck_magic.errors import InputError
 __all__ = ["Pairing", "Undefined", "largest_entry", "matched", "pair"]
 
 Vector = NDArray[np.float64]
-# A gradient as the user gave it, and its name; or a `Missing`, which is an error only if the
+# A gradient as the user gave it, and its name; or a `_Missing`, which is an error only if the
 # parameter is to be checked.
 Match = tuple[str, object]
 
@@ -159,7 +159,7 @@ def pair(
 def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
     """Match parameters that were collected before with their gradients, as `pair` does."""
     if isinstance(grads, Undefined):
-        raise grads.error()
+        raise grads.error
     variables = variable_names(names)
     root = variables.get(id(grads), "grads")
     not_checked = tuple(p.name for p in parameters.arrays if not p.checked)
@@ -399,9 +399,9 @@ def _best_style(keys: list[Any], grads: dict[Any, Any]) -> Callable[[Any], Any]:
 
 @dataclass(frozen=True)
 class Undefined:
-    """In place of all gradients: a function that returns the error."""
+    """In place of all gradients: the error that says so."""
 
-    error: Callable[[], InputError]
+    error: InputError
 
 
 @dataclass(frozen=True)

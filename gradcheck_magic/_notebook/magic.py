@@ -378,7 +378,7 @@ class GradcheckMagics(Magics):
             # Without it, the parameters may hold their gradients, or the cost may return them.
             if options.standing == "chosen":
                 raise
-            grads = Undefined(partial(_same, error))
+            grads = Undefined(error)
         cost_function = _evaluated("cost", options.cost, namespace)
         upstream = None
         if options.upstream is not None:
@@ -547,10 +547,6 @@ class GradcheckMagics(Magics):
             raise news.error
         if not (options.quiet and news.error is None):
             say(news.sentence)
-
-
-def _same(error: InputError) -> InputError:
-    return error
 
 
 def _theta(options: argparse.Namespace, namespace: Namespace) -> NDArray[Any] | None:
