@@ -568,7 +568,7 @@ def _check_around(
                 with moved_in_place(parameters, theta):
                     check = _check_elsewhere(params, names, request, len(checks))
             else:
-                same_names = [parameter.name for parameter in parameters.arrays]
+                same_names = [leaf.name for leaf in parameters.leaves]
                 there = parameters.at(theta)
                 check = _check_elsewhere(there, same_names, request, len(checks))
         except Exception as error:

@@ -124,7 +124,7 @@ def working_calls(evaluator: Evaluator, bindings: list[Binding]) -> list[FoundCa
     with evaluator.quiet() if len(bindings) > 1 else nullcontext():
         tried = [_tried(evaluator, binding) for binding in bindings]
     working = [found for found in tried if isinstance(found, FoundCall)]
-    arrays = bindings[0].parameters.arrays
+    arrays = bindings[0].parameters.leaves
     if len(arrays) == 1 and arrays[0].array.ndim != 1:
         # The user's own call would pass the array in its own shape. Flattened, a column would
         # broadcast where the column itself does not.
@@ -174,6 +174,8 @@ def _tried(evaluator: Evaluator, binding: Binding) -> FoundCall | Exception:
     first = evaluator.first(returned)
     bits = significant_bits(array if library_of(first) is None else first)
     notes = [] if first is returned else [_which_was_used(evaluator, returned)]
+    if array.dtype.kind == "c" and evaluator.upstream is None:
+        notes.append(f"`{evaluator.name}` returns a complex number: its real part was used.")
     return FoundCall(binding, min(binding.parameters.bits, bits), notes, value)
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -117,13 +118,14 @@ class Binding:
     @cached_property
     def _passed(self) -> Sequence[Parameter]:
         """What the function gets: each parameter, or the flat θ as if it were the only one."""
-        arrays = self.parameters.arrays
+        leaves = self.parameters.leaves
         if self.convention is not Convention.FLAT:
-            return arrays
-        finest = max(arrays, key=lambda parameter: parameter.bits)
+            return leaves
+        finest = max(leaves, key=lambda parameter: parameter.bits)
         library = self.parameters.library
-        like = finest.value if library and not library.is_users else self.theta
-        return [Parameter("θ", like, self.theta, 0)]
+        vector = self.parameters.vector(self.theta)
+        like = finest.value if library and not library.is_users else vector
+        return [Parameter("θ", like, vector, 0)]
 
     @cached_property
     def _memory(self) -> list[tuple[Array, Array]]:
@@ -134,16 +136,23 @@ class Binding:
     @cached_property
     def arrays(self) -> list[Array]:
         """A view of each parameter's buffer, in its shape; writing to it moves θ."""
-        views = [view for _, view in self._memory]
-        if self.convention is not Convention.FLAT:
-            return views
-        return [views[0][p.start : p.stop].reshape(p.shape) for p in self.parameters.arrays]
+        views, leaves = [view for _, view in self._memory], self.parameters.leaves
+        if self.convention is Convention.FLAT:
+            stops = [*accumulate(leaf.size for leaf in leaves)]
+            parts = zip(leaves, [0, *stops], stops, strict=False)
+            views = [views[0][start:stop].reshape(leaf.shape) for leaf, start, stop in parts]
+        return [
+            part
+            for leaf, view in zip(leaves, views, strict=True)
+            for part in ((view.real, view.imag) if len(leaf.parts) > 1 else (view.real,))
+        ]
 
     def bits(self, position: int) -> int:
         """Return the significant bits in which the function gets a parameter."""
         if self.dtype is not None:
             return DOUBLE
-        return self._passed[0 if self.convention is Convention.FLAT else position].bits
+        passed = self._passed if self.convention is Convention.FLAT else self.parameters.arrays
+        return passed[0 if passed is self._passed else position].bits
 
     @property
     def eps(self) -> float:
@@ -342,11 +351,11 @@ class Binding:
 
     def changed(self) -> Parameter | None:
         """Return a parameter that the function has changed or replaced; None if there is none."""
-        parameters, present = self.parameters.arrays, _identities(self._container)
-        moved = zip(parameters, self.arrays, self.saved, strict=True)
+        leaves, present = self.parameters.leaves, _identities(self._container)
+        moved = zip(self.parameters.arrays, self.arrays, self.saved, strict=True)
         # The flat θ is a single buffer.
-        reshaped = zip(parameters, self._memory, strict=False)
-        replaced = zip(parameters, self._leaves, strict=False)
+        reshaped = zip(leaves, self._memory, strict=False)
+        replaced = zip(leaves, self._leaves, strict=False)
         changed = [
             *filter(None, [self.disturbed]),
             *(p for p, array, saved in moved if not np.array_equal(array, saved)),
@@ -396,8 +405,8 @@ def _identities(container: object) -> list[int]:
 def _copied(parameter: Parameter, precision: DTypeLike | None) -> Array:
     """Return a copy as floats, in which the parameter can be moved; a fixed one keeps its dtype."""
     dtype: DTypeLike = parameter.array.dtype
-    if parameter.array.dtype.kind == "f":
-        dtype = precision or dtype
+    if parameter.array.dtype.kind in "fc":
+        dtype = np.result_type(precision or dtype, dtype)
     elif parameter.checked:
         dtype = np.float64
     # The function gets a view, so that it cannot resize the array and free the memory.
@@ -437,7 +446,7 @@ def possible_bindings(
     if obstacle and (call == Convention.CLOSURE or (signature and not signature.parameters)):
         raise InputError(f"`{name}` reads {obstacle}.")
     by_name = _by_keyword(signature, parameters)
-    numbers = {Convention.CLOSURE: 0, Convention.ARGUMENTS: len(parameters.arrays)}
+    numbers = {Convention.CLOSURE: 0, Convention.ARGUMENTS: len(parameters.leaves)}
     fitting = []
     for convention in wanted:
         keywords = by_name and convention is Convention.ARGUMENTS
@@ -448,7 +457,7 @@ def possible_bindings(
         asked = "" if call == "auto" else f" with call={call!r}"
         raise InputError(
             f"`{name}{signature}` cannot be called{asked}: it must accept `{parameters.name}`, the "
-            f"flat θ, the arrays one by one ({len(parameters.arrays)} here), or no arguments."
+            f"flat θ, the arrays one by one ({len(parameters.leaves)} here), or no arguments."
         )
     return fitting
 
@@ -458,7 +467,7 @@ def _plausible_conventions(parameters: Parameters) -> list[Convention]:
         return list(Convention)
     # A single array is its own container, and "one by one" would be the same call.
     lone = [Convention.STRUCTURED, Convention.CLOSURE]
-    return lone if parameters.arrays[0].array.ndim == 1 else [*lone, Convention.FLAT]
+    return lone if parameters.leaves[0].array.ndim == 1 else [*lone, Convention.FLAT]
 
 
 def _closure_obstacle(parameters: Parameters) -> str | None:
@@ -469,7 +478,7 @@ def _closure_obstacle(parameters: Parameters) -> str | None:
                 f"`{parameter.name}` ({reason}) from the notebook, where it is perturbed in place: "
                 "make it a writable array of floats, or an argument of the function"
             )
-    named = [(parameter.name, parameter.memory) for parameter in parameters.checked]
+    named = [(leaf.name, leaf.memory) for leaf in parameters.leaves if leaf.checked]
     for name in in_shared_memory(named):
         return (
             f"`{name}` from the notebook, where it would be perturbed in place, but its memory is "

@@ -38,7 +38,7 @@ from gradcheck_magic._cost.random_states import Origin, RandomStates
 from gradcheck_magic._cost.surroundings import Precision, Surroundings
 from gradcheck_magic._cost.threads import show_progress
 from gradcheck_magic._cost.workers import Workers, pool_of
-from gradcheck_magic._inputs.arrays import from_library, is_array
+from gradcheck_magic._inputs.arrays import from_library, is_array, library_of
 from gradcheck_magic._inputs.containers import children
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter, Parameters, describe_type
@@ -526,7 +526,7 @@ def _upstream(upstream: object) -> Array | dict[Any, Array] | None:
 
 
 def _upstream_array(upstream: object, name: str) -> Array:
-    upstream = from_library(upstream, name)
+    library, upstream = library_of(upstream), from_library(upstream, name)
     try:
         array = np.array(upstream)
     except Exception:  # noqa: BLE001 (the user's own may raise anything)
@@ -535,12 +535,12 @@ def _upstream_array(upstream: object, name: str) -> Array:
         raise InputError(
             f"`{name}` is a masked array: pass a plain array, such as {name}.filled(0)."
         )
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiubc":
         raise InputError(
             f"`{name}` is {describe_type(upstream)} ({array.dtype}): expected dJ/d(output), an "
             "array of real numbers."
         )
-    return array
+    return array.conj() if library is not None and library.conjugates else array
 
 
 def _generator(seed: Any) -> np.random.Generator:

@@ -44,6 +44,9 @@ Array = NDArray[Any]
 
 # The types that nearly every cost returns, and that need no conversion.
 PLAIN_FLOATS = (float, np.float64)
+# Rounding may leave a real cost an imaginary part of this power of its precision. A step of the
+# check, which may give it a true one, is longer than that.
+LEFT_BY_ROUNDING = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +224,7 @@ class Evaluator:
                 f"`{self.name}` returned a masked value: the gradient can only be checked if "
                 "the cost is a number."
             )
-        if array.dtype.kind not in "fiub":
+        if array.dtype.kind not in "fiubc":
             raise InputError(
                 f"`{self.name}` returned {describe_type(first)}: expected one real number."
             )
@@ -235,8 +238,20 @@ class Evaluator:
                     f"`{self.name}` returned an array of shape {array.shape}: expected one number. "
                     "If it is a layer's output, pass dJ/d(output) with --upstream (upstream=...)."
                 )
-            return float(array.item())
+            return float(self._real(array).item())
         return self._weighted(array, self.upstream)
+
+    def _real(self, cost: Array) -> Array:
+        """Return the real part of a cost, if rounding alone has left it an imaginary one."""
+        if cost.dtype.kind != "c":
+            return cost
+        if np.abs(cost.imag) > np.finfo(cost.dtype).eps ** LEFT_BY_ROUNDING * np.abs(cost.real):
+            raise InputError(
+                f"`{self.name}` returned the complex number {cost.item():.6g}: expected a real "
+                "cost, such as its real part or np.abs(...)**2. If it is an output, pass "
+                "dJ/d(output) with --upstream (upstream=...)."
+            )
+        return cost.real
 
     def _weighted(
         self, output: Array, upstream: Array, name: str = "upstream", which: str = ""
@@ -248,7 +263,8 @@ class Evaluator:
                 "must have the shape of the output."
             )
         with np.errstate(all="ignore"):
-            return float(np.sum(output * upstream, dtype=np.float64))
+            # For complex outputs, dJ/d(x + iy) is ∂J/∂x + i ∂J/∂y.
+            return float(np.sum(np.real(output * np.conj(upstream)), dtype=np.float64))
 
     def first(self, value: Any) -> Any:
         """Return the cost of (cost, cache), [cost, cache] or (grads, cost), or else the value."""
@@ -347,9 +363,9 @@ def position_of_cost(returned: tuple[Any, ...]) -> int:
 
 def is_one_number(value: Any) -> bool:
     """Return True for a number, and for an array of any library that holds one."""
-    if isinstance(value, (*PLAIN_FLOATS, int, np.number)):
+    if isinstance(value, (*PLAIN_FLOATS, int, complex, np.number)):
         return True
     if not is_array(value):
         return False
     array = np.asarray(from_library(value, ""))
-    return array.size == 1 and array.dtype.kind in "fiub"
+    return array.size == 1 and array.dtype.kind in "fiubc"

@@ -252,7 +252,7 @@ class _Reader:
     def _fits(self) -> bool:
         """Return False if several arguments are unlike the parameters, array by array."""
         shapes = [_shape_of(self.available.values.get(each)) for each in self.required]
-        own = [parameter.shape for parameter in self.parameters.arrays]
+        own = [parameter.shape for parameter in self.parameters.leaves]
         return len(shapes) == 1 or shapes == own
 
     def _is_alike(self, name: str) -> bool:

@@ -107,7 +107,7 @@ def _called(
     name = variable_names(names).get(id(function), "grads")
     errors: list[Exception] = []
     # The function may change them although it gets copies.
-    own = [(parameter, parameter.array.copy()) for parameter in parameters.arrays]
+    own = [(parameter, parameter.array.copy()) for parameter in parameters.leaves]
     with InterruptGuard() as guard, followed(function, name, guard):
         guard.release()
         for binding in possible_bindings(function, parameters, parameters.theta(), "auto", name):
@@ -147,7 +147,7 @@ def _beside_cost(returned: Any, parameters: Parameters, names: Names, binding: B
         k = position_of_cost(returned)
         beside = [*returned[:k], *returned[k + 1 :]]
         # A loop over time returns its last state as well: `loss, gradients, a_last`.
-        one_each = beside[: len(parameters.arrays)]
+        one_each = beside[: len(parameters.leaves)]
         for candidate in (*(each for each in beside if not is_constant(each)), beside, one_each):
             with suppress(InputError):
                 pairing = matched(parameters, candidate, names)

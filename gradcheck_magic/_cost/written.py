@@ -124,11 +124,11 @@ class Writer:
     ) -> None:
         self.function, self.name = function, name
         self.parameters, self.available = parameters, available
-        self.arrays = [parameter.name for parameter in parameters.arrays]
+        self.arrays = [parameter.name for parameter in parameters.leaves]
         values, root, container = available.values, parameters.name, parameters.container
         is_root = root.isidentifier() and values.get(root, container) is container
         self.root = root if is_root else ""
-        held = {parameter.name: parameter.value for parameter in parameters.arrays}
+        held = {parameter.name: parameter.value for parameter in parameters.leaves}
         self.own = {name for name, value in held.items() if values.get(name, UNBOUND) is value}
         self.own |= {self.root} & values.keys()
         self._known: dict[str, bool] = {}
@@ -159,7 +159,7 @@ class Writer:
         return not is_data and self.is_parameter(name)
 
     def _reaches(self, value: object) -> bool:
-        own = self.parameters.arrays
+        own = self.parameters.leaves
         ids = {id(parameter.value) for parameter in own if not parameter.is_number}
         # A result may remember what it was computed from, without being a parameter.
         walk = reached(value, enters=lambda held: not is_users_array(held))

@@ -98,7 +98,7 @@ class NotebookNumbers:
     ) -> None:
         self._lengths: dict[int, str] = {}
         self._numbers: dict[str, float] = {}
-        own = {id(parameter.value) for parameter in pairing.parameters.arrays}
+        own = {id(parameter.value) for parameter in pairing.parameters.leaves}
         own |= {id(pairing.parameters.container), id(grads)}
         own |= {id(leaf) for _, leaf in until_error(array_leaves(grads))}
         namespace = list(until_error(_public(names))) if isinstance(names, Mapping) else []

@@ -65,6 +65,8 @@ class Library:
     is_writable = True
     # True if their class is the user's own.
     is_users = False
+    # True if the gradient with regard to x + iy is ∂J/∂x − i ∂J/∂y there, not ∂J/∂x + i ∂J/∂y.
+    conjugates = False
 
     def double_precision(self) -> AbstractContextManager[object]:
         """Return a context in which new arrays of doubles keep double precision."""
@@ -137,7 +139,7 @@ class _Torch(Library):
 
     def array(self, value: Any) -> Array:
         # A tensor on another device is copied to this memory.
-        value = value.detach().cpu()
+        value = value.detach().cpu().resolve_conj()
         return np.asarray((value.float() if is_low(value) else value).numpy())
 
     def memory(self, value: Any) -> Array:
@@ -170,6 +172,7 @@ class _Jax(Library):
     default = "JAX's default"
     in_double = "enable jax_enable_x64"
     is_writable = False
+    conjugates = True
 
     def double_precision(self) -> AbstractContextManager[object]:
         # By default, JAX would convert the array to single precision.

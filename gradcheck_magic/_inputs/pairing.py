@@ -34,8 +34,8 @@ from gradcheck_magic._inputs.parameters import (
     is_function,
     is_positional,
     joined_path,
+    numeric_array,
     readable_key,
-    real_array,
     refuse_iterators,
     variable_names,
     while_reading,
@@ -162,11 +162,11 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
         raise grads.error
     variables = variable_names(names)
     root = variables.get(id(grads), "grads")
-    not_checked = tuple(p.name for p in parameters.arrays if not p.checked)
+    not_checked = tuple(p.name for p in parameters.leaves if not p.checked)
     if grads is None:
         with while_reading(root):
             grads = gradients_of(parameters.container)
-    if grads is None and any(requires_gradient(p.value) for p in parameters.arrays):
+    if grads is None and any(requires_gradient(p.value) for p in parameters.leaves):
         parameters, matches, notes = _torch_gradients(parameters)
     else:
         with while_reading(root):
@@ -174,15 +174,15 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
             matches, notes = _matches(parameters, grads, root)
             notes = [*split, *notes]
     found = []
-    pairs = [pair for pair in zip(parameters.arrays, matches, strict=True) if pair[0].checked]
+    pairs = [pair for pair in zip(parameters.leaves, matches, strict=True) if pair[0].checked]
     with while_reading(root):
         _require_all(pairs)
     for parameter, (name, value) in pairs:
         spoken = variables.get(id(value), name) if is_positional(name) else name
         with while_reading(spoken):
-            found.append((spoken, *_fitting(parameter, spoken, value)))
+            found += _fitting(parameter, spoken, value)
     gradient_names, gradients, eps, dtypes, shapes = zip(*found, strict=True)
-    shared = islice(overlapping((p.name, p.memory) for p in parameters.checked), MOST_NOTED)
+    shared = islice(overlapping((p.name, p.memory) for p, _ in pairs), MOST_NOTED)
     sharing = [
         f"`{one}` and `{other}` share memory: each was moved individually, in a copy."
         for one, other in shared
@@ -196,9 +196,9 @@ def _split_like(
     parameters: Parameters, grads: object, root: str, variables: dict[int, str]
 ) -> tuple[Parameters, list[str]]:
     """Split a flat θ as its gradients are, which makes rows and columns of it; note that, too."""
-    if parameters.is_container or parameters.arrays[0].array.ndim != 1 or is_function(grads):
+    if parameters.is_container or parameters.leaves[0].array.ndim != 1 or is_function(grads):
         return parameters, []
-    (flat,) = parameters.arrays
+    (flat,) = parameters.leaves
     leaves = [
         (variables.get(id(value), name) if is_positional(name) else name, from_library(value, name))
         for name, value in array_leaves(without_generators(grads), root)
@@ -217,8 +217,8 @@ def _split_like(
     names = [_without_style(name) or own for (name, _), own in zip(leaves, plain, strict=True)]
     names = names if len(set(names)) == len(names) else plain
     arrays = [
-        replace(flat, name=name, value=view, array=view, start=stop - view.size)
-        for name, view, stop in zip(names, views, stops, strict=True)
+        replace(flat, name=name, value=view, array=view, start=start * flat.stop // flat.size)
+        for name, view, start in zip(names, views, [0, *stops], strict=False)
     ]
     note = f"`{flat.name}` was split like `{root}`, row by row."
     container = dict(zip(names, views, strict=True)) if is_dict else views
@@ -240,13 +240,14 @@ def _torch_gradients(parameters: Parameters) -> tuple[Parameters, list[Match], l
 
     Parameters that require no gradient are held fixed in those that are returned.
     """
-    fixed = [p.name for p in parameters.checked if not requires_gradient(p.value)]
+    leaves = parameters.leaves
+    fixed = [p.name for p in leaves if p.checked and not requires_gradient(p.value)]
     held = set(fixed)
-    arrays = tuple(replace(p, checked=p.checked and p.name not in held) for p in parameters.arrays)
-    parameters = replace(parameters, arrays=arrays)
-    grads = [p.value.grad if p.checked and is_leaf(p.value) else None for p in arrays]
-    unused = [p.name for p, grad in zip(arrays, grads, strict=True) if p.checked and grad is None]
-    if len(unused) == len(parameters.checked):
+    leaves = tuple(replace(p, checked=p.checked and p.name not in held) for p in leaves)
+    parameters = replace(parameters, leaves=leaves)
+    grads = [p.value.grad if p.checked and is_leaf(p.value) else None for p in leaves]
+    unused = [p.name for p, grad in zip(leaves, grads, strict=True) if p.checked and grad is None]
+    if len(unused) == sum(p.checked for p in leaves):
         raise InputError(
             f"no array in `{parameters.name}` has a gradient: call backward() on the cost first, "
             "or pass the gradients with --grads (grads=...)."
@@ -260,7 +261,7 @@ def _torch_gradients(parameters: Parameters) -> tuple[Parameters, list[Match], l
         notes.append(f"{listed(f'{name}.grad' for name in unused)} {rest} treated as zero.")
     matches: list[Match] = [
         (f"{p.name}.grad", np.zeros(p.shape) if grad is None else grad)
-        for p, grad in zip(arrays, grads, strict=True)
+        for p, grad in zip(leaves, grads, strict=True)
     ]
     return parameters, matches, notes
 
@@ -277,13 +278,13 @@ def _matches(parameters: Parameters, grads: object, root: str) -> tuple[list[Mat
     grads = without_generators(grads)
     refuse_iterators(grads, root)
     params, grads = _alike(params, grads)
-    is_flat = not parameters.is_container and _is_flattened(grads, parameters.arrays[0])
+    is_flat = not parameters.is_container and _is_flattened(grads, parameters.leaves[0])
     if _kind(params) is _kind(grads) and not is_flat:
         return list(_walk(params, grads, root, path, top=True)), []
     if _kind(params) is None or _kind(grads) is not dict:
         return _by_order(parameters, grads, root)
     # A sequence is matched with a dict by the names of its variables.
-    named = {parameter.name: parameter.value for parameter in parameters.arrays}
+    named = {parameter.name: parameter.value for parameter in parameters.leaves}
     matches = list(_walk(named, grads, root, path, top=True))
     if all(isinstance(value, _Missing) for _, value in matches):
         raise InputError(
@@ -355,7 +356,7 @@ def _walk(
 
 def _by_order(parameters: Parameters, grads: object, root: str) -> tuple[list[Match], list[str]]:
     """Match containers of different kinds: array by array, or with one vector for all."""
-    arrays, path = parameters.arrays, parameters.name
+    arrays, path = parameters.leaves, parameters.name
     found = list(array_leaves(grads, root))
     given = densified(found[0][1]) if len(found) == 1 else None
     whole = from_library(given, root)
@@ -364,15 +365,16 @@ def _by_order(parameters: Parameters, grads: object, root: str) -> tuple[list[Ma
         return found, [note] if len(arrays) > 1 else []
     if not parameters.is_container and isinstance(grads, list):
         return [(root, grads)], []
-    if whole is not None and np.size(whole) == parameters.size:
+    stops = list(accumulate(p.size for p in arrays))
+    if whole is not None and np.size(whole) == stops[-1]:
         flat = np.ravel(np.asarray(whole))
         # The parts of a vector in bfloat16 are given in bfloat16 again.
         library = library_of(given) if is_low(given) else None
         parts: list[Match] = []
-        for p in arrays:
-            part = flat[p.start : p.stop].reshape(p.shape)
+        for p, start, stop in zip(arrays, [0, *stops], stops, strict=False):
+            part = flat[start:stop].reshape(p.shape)
             part = library.like(given, part) if library else part
-            parts.append((f"{root}[{p.start}:{p.stop}]", part))
+            parts.append((f"{root}[{start}:{stop}]", part))
         what = "split in the order" if len(arrays) > 1 else "read row by row, in the shape"
         return parts, [f"`{root}` is one vector: it was {what} of `{path}`."]
     raise InputError(
@@ -448,13 +450,15 @@ def _missing(
     return f"`{name}` has no gradient for `{own}`: {wanted}, found {found}.", meant
 
 
-def _fitting(
-    parameter: Parameter, name: str, value: object
-) -> tuple[Vector, float, np.dtype[Any], tuple[int, ...]]:
+# A gradient of a real array, as in `Pairing`: its name, its values, their precision, dtype and shape.
+Fitting = tuple[str, Vector, float, np.dtype[Any], tuple[int, ...]]
+
+
+def _fitting(parameter: Parameter, name: str, value: object) -> list[Fitting]:
     """Return a gradient that fits the shape of its parameter as a flat float64 vector.
 
-    Axes of length 1 do not count. Also return the spacing of numbers next to 1 in its own
-    precision, its dtype and its own shape.
+    Axes of length 1 do not count. That of a complex parameter becomes two: ∂J/∂x and ∂J/∂y for
+    x + iy.
     """
     if value is None:
         raise InputError(f"`{name}` is None: give a gradient for `{parameter.name}`.")
@@ -462,17 +466,40 @@ def _fitting(
         with suppress(ValueError):  # lists of different lengths
             value = np.asarray(value)
     value = densified(value)
-    array = real_array(value, name)
+    array = numeric_array(value, name)
+    is_complex = array.dtype.kind == "c"
+    if np.asarray(array).squeeze().shape != np.asarray(parameter.array).squeeze().shape:
+        transposed = array.shape == parameter.shape[::-1]
+        advice = (
+            "is it transposed?" if transposed else "a gradient must have its parameter's shape."
+        )
+        raise InputError(
+            f"`{name}` has shape {array.shape}, but `{parameter.name}` has shape "
+            f"{parameter.shape}: {advice}"
+        )
+    if is_complex and len(parameter.parts) == 1:
+        if np.any(array.imag):
+            raise InputError(
+                f"`{name}` is complex, but `{parameter.name}` is real: the gradient of a real "
+                f"parameter is real, so take the real part ({name}.real) of what is summed over."
+            )
+        array = array.real
+    eps = eps_of(significant_bits(value))
+    if len(parameter.parts) == 1:
+        return [(name, _flat(array), eps, array.dtype, array.shape)]
+    imaginary = array.imag
+    if parameter.library is not None and parameter.library.conjugates:
+        imaginary = -imaginary
+    return [
+        (f"{name}.{which}", _flat(part), eps, part.dtype, part.shape)
+        for which, part in (("real", array.real), ("imag", imaginary))
+    ]
+
+
+def _flat(array: NDArray[Any]) -> Vector:
+    """Return a copy as a flat float64 vector."""
     with np.errstate(over="ignore"):  # of a long double, or of a whole number
         flat = np.array(array, dtype=np.float64).ravel()
     # A signalling nan would cause a warning at every use.
     flat[np.isnan(flat)] = np.nan
-    eps = eps_of(significant_bits(value))
-    if np.asarray(array).squeeze().shape == np.asarray(parameter.array).squeeze().shape:
-        return flat, eps, array.dtype, array.shape
-    transposed = array.shape == parameter.shape[::-1]
-    advice = "is it transposed?" if transposed else "a gradient must have its parameter's shape."
-    raise InputError(
-        f"`{name}` has shape {array.shape}, but `{parameter.name}` has shape {parameter.shape}: "
-        f"{advice}"
-    )
+    return flat

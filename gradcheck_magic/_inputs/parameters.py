@@ -9,7 +9,7 @@ from array import ArrayType
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, ValuesView
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeGuard
@@ -61,7 +61,7 @@ __all__ = [
     "joined_path",
     "readable_key",
     "readable_names",
-    "real_array",
+    "numeric_array",
     "refuse_iterators",
     "variable_names",
     "while_reading",
@@ -93,6 +93,19 @@ class Parameter:
     start: int
     # True if its gradient is to be checked; otherwise the parameter is held fixed.
     checked: bool = True
+    # The complex parameter of which it is the real or the imaginary part, if it is one.
+    whole: Parameter | None = None
+
+    @cached_property
+    def parts(self) -> tuple[Parameter, ...]:
+        """The real and the imaginary part, as they are in θ; only itself, if it is real."""
+        if self.array.dtype.kind != "c":
+            return (self,)
+        real = replace(self, name=f"{self.name}.real", array=self.array.real, whole=self)
+        imaginary = replace(
+            real, name=f"{self.name}.imag", array=self.array.imag, start=real.stop
+        )
+        return real, imaginary
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,7 +120,7 @@ class Parameter:
     @property
     def stop(self) -> int:
         """The position of its last entry in θ, plus one."""
-        return self.start + self.size
+        return self.start + self.size * (2 if self.array.dtype.kind == "c" else 1)
 
     @cached_property
     def magnitude(self) -> float:
@@ -182,13 +195,11 @@ class Parameter:
             return array
         return array[()] if isinstance(self.value, np.generic) else array.item()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # A view of another library's memory would be unpickled as a separate copy.
-        held = {"value": self.value, "name": self.name}
-        return {**held, "start": self.start, "checked": self.checked}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, array=real_array(state["value"], state["name"]))
+        if self.whole is not None:
+            return _part_of, (self.whole, self.whole.parts.index(self))
+        return _reread, (self.name, self.value, self.start, self.checked)
 
     def index(self, k: int) -> tuple[int, ...]:
         """Return the index of its `k`-th entry, in C order."""
@@ -199,6 +210,14 @@ class Parameter:
         return label(self.name, self.index(k))
 
 
+def _part_of(whole: Parameter, k: int) -> Parameter:
+    return whole.parts[k]
+
+
+def _reread(name: str, value: Any, start: int, checked: bool) -> Parameter:  # noqa: FBT001 (pickle)
+    return Parameter(name, value, numeric_array(value, name), start, checked)
+
+
 @dataclass(frozen=True)
 class Parameters:
     """All parameters, in the order in which they form θ."""
@@ -207,7 +226,12 @@ class Parameters:
     container: object
     name: str
     # The arrays in it, in order. Strings, None, booleans and functions are not parameters.
-    arrays: tuple[Parameter, ...]
+    leaves: tuple[Parameter, ...]
+
+    @cached_property
+    def arrays(self) -> tuple[Parameter, ...]:
+        """The real arrays that form θ: one for each leaf, or two for a complex one."""
+        return tuple(part for leaf in self.leaves for part in leaf.parts)
 
     @property
     def is_container(self) -> bool:
@@ -217,7 +241,7 @@ class Parameters:
     @cached_property
     def library(self) -> Library | None:
         """The library of all the arrays; None for NumPy, or if they are of several libraries."""
-        first, *others = (parameter.library for parameter in self.arrays)
+        first, *others = (parameter.library for parameter in self.leaves)
         return first if all(library is first for library in others) else None
 
     @cached_property
@@ -251,6 +275,17 @@ class Parameters:
         flat = [np.ravel(np.asarray(p.array)) for p in self.arrays]
         return np.concatenate(flat, dtype=self.dtype, casting="unsafe")
 
+    def values(self, leaf: Parameter, theta: Array) -> Array:
+        """Return the values of a leaf in any θ, in its shape; a view, unless it is complex."""
+        parts = [theta[p.start : p.stop].reshape(p.shape) for p in leaf.parts]
+        return _complex(*parts) if len(parts) > 1 else parts[0]
+
+    def vector(self, theta: Array) -> Array:
+        """Return a flat θ as the user's functions get it: complex, if a parameter is complex."""
+        if len(self.leaves) == len(self.arrays):
+            return theta
+        return np.concatenate([np.ravel(self.values(leaf, theta)) for leaf in self.leaves])
+
     def random_direction(self, theta: Array, random: np.random.Generator) -> NDArray[np.float64]:
         """Return a random step in proportion to each entry of θ, so that none changes its sign."""
         with np.errstate(over="ignore", under="ignore"):  # of squares of what is huge, or tiny
@@ -274,12 +309,26 @@ class Parameters:
 
     def at(self, theta: Array) -> Any:
         """Return a container like the user's, with other values of the checked parameters."""
-        return self.filled(_with_values(p, theta) for p in self.arrays)
+        return self.filled(self._leaf_at(leaf, theta) for leaf in self.leaves)
+
+    def _leaf_at(self, leaf: Parameter, theta: Array) -> Any:
+        if not leaf.checked:
+            return leaf.value
+        own = leaf.array.dtype
+        values = self.values(leaf, theta)
+        return leaf.presented(values.astype(own if own.kind in "fc" else np.float64))
 
     def filled(self, leaves: Iterable[Any]) -> Any:
         """Return a container like the user's with other leaves; the original is not changed."""
         with while_reading(self.name):
             return _rebuilt(self.container, iter(leaves))
+
+
+def _complex(real: Array, imaginary: Array) -> Array:
+    """Return both as one array. A sum real + 1j · imaginary would lose the sign of zeros."""
+    array = np.empty(real.shape, dtype=np.result_type(real, np.complex64))
+    array.real, array.imag = real, imaginary
+    return array
 
 
 def variable_names(names: Names) -> dict[int, str]:
@@ -365,14 +414,6 @@ def _parts_of(expression: str, value: object) -> Iterator[tuple[str, object]]:
         spoken = ast.unparse(part)
         if isinstance(part, (ast.Name, ast.Attribute, ast.Subscript)) and spoken[0] != "_":
             yield spoken, held
-
-
-def _with_values(parameter: Parameter, theta: Array) -> Any:
-    if not parameter.checked:
-        return parameter.value
-    own = parameter.array.dtype
-    values = theta[parameter.start : parameter.stop].reshape(parameter.shape)
-    return parameter.presented(values.astype(own if own.kind == "f" else np.float64))
 
 
 def collect(
@@ -527,8 +568,12 @@ def _given_names(names: Sequence[str], count: int) -> list[str]:
 
 
 def _wanted_names(only: Sequence[str], known: list[str]) -> list[str]:
-    wanted = _name_list(only, "only", "names of parameters")
     all_names = set(known)
+    # The real and the imaginary part of a complex parameter are only checked together.
+    wanted = [
+        name if name in all_names else name.removesuffix(".real").removesuffix(".imag")
+        for name in _name_list(only, "only", "names of parameters")
+    ]
     for name in wanted:
         if name not in all_names:
             raise InputError(
@@ -558,8 +603,8 @@ def _spoken(path: str, variable: str) -> str:
     return variable if is_positional(path) and not variable.endswith(f".{path}") else path
 
 
-def real_array(value: object, name: str) -> Array:
-    """Return a value, which the user calls `name`, as a NumPy array of real numbers.
+def numeric_array(value: object, name: str) -> Array:
+    """Return a value, which the user calls `name`, as a NumPy array of real or complex numbers.
 
     An ndarray is returned as it is, and a number as a 0-d array. The array of another library
     becomes a view, if its memory can be shared. An `InputError` is raised for anything else.
@@ -581,14 +626,13 @@ def real_array(value: object, name: str) -> Array:
             f"`{name}` is {describe_type(value)}: expected a NumPy array or a number"
             f"{_type_hint(value, name)}."
         )
-    if array.dtype.kind not in "fiu":
-        hints = {
-            "c": "; pass the real and the imaginary part as two parameters",
-            "O": "; an array of objects often comes from lists of different lengths",
-        }
-        hint = hints.get(array.dtype.kind, "")
+    if array.dtype.kind not in "fiuc":
+        is_ragged = array.dtype.kind == "O"
+        hint = "; an array of objects often comes from lists of different lengths"
         dtype = shortened(printable(str(array.dtype)))
-        raise InputError(f"`{name}` has dtype {dtype}: expected real numbers{hint}.")
+        raise InputError(
+            f"`{name}` has dtype {dtype}: expected real numbers{hint if is_ragged else ''}."
+        )
     return array
 
 
@@ -629,7 +673,7 @@ def describe_type(value: object) -> str:
 
 
 def _finite_array(value: object, name: str) -> Array:
-    """Return a parameter as `real_array` does, if all its entries are finite."""
+    """Return a parameter as `numeric_array` does, if all its entries are finite."""
     if method := densifying(value):
         kind = describe_type(value).partition(" ")[2]
         raise InputError(
@@ -637,7 +681,7 @@ def _finite_array(value: object, name: str) -> Array:
             f"{name}.{method}(), or its stored values alone, and let the cost make a sparse array "
             "of them."
         )
-    array = real_array(value, name)
+    array = numeric_array(value, name)
     flat = np.ravel(np.asarray(array))
     with np.errstate(over="ignore"):  # a long double may be infinite as a double
         double = flat.astype(np.float64) if flat.dtype == np.longdouble else flat

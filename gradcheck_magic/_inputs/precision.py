@@ -28,7 +28,7 @@ Array = NDArray[Any]
 # The significant bits of numbers, the leading one included, and the names of the dtypes.
 DOUBLE, SINGLE, FLOAT16, BFLOAT16 = 53, 24, 11, 8
 PRECISIONS = {DOUBLE: "float64", SINGLE: "float32", FLOAT16: "float16", BFLOAT16: "bfloat16"}
-BITS = {name: bits for bits, name in PRECISIONS.items()}
+BITS = {name: bits for bits, name in PRECISIONS.items()} | {"complex64": SINGLE}
 
 
 def significant_bits(value: object) -> int:
