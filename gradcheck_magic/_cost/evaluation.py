@@ -262,6 +262,12 @@ class Evaluator:
                 f"{'has' if which else 'returned an array of'} shape {output.shape}: dJ/d(output) "
                 "must have the shape of the output."
             )
+        if upstream.dtype.kind == "c" and output.dtype.kind != "c" and np.any(upstream.imag):
+            raise InputError(
+                f"`{name}` is complex, but {which}`{self.name}` "
+                f"{'is' if which else 'returned an array that is'} real: dJ/d(output) must be "
+                "real, too."
+            )
         with np.errstate(all="ignore"):
             # For complex outputs, dJ/d(x + iy) is ∂J/∂x + i ∂J/∂y.
             return float(np.sum(np.real(output * np.conj(upstream)), dtype=np.float64))

@@ -21,6 +21,7 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._diagnosis.causes.broadcast import AxisTooMany, WrongAxis
 from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastInCost
 from gradcheck_magic._diagnosis.causes.changed_by_cell import ChangedByCell
+from gradcheck_magic._diagnosis.causes.conjugate import Conjugate
 from gradcheck_magic._diagnosis.causes.entries import Clipped, CutToIntegers, Entries, NotFinite
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.mask import Mask
@@ -160,6 +161,8 @@ def joined(case: Case) -> list[Finding]:
 CAUSES: tuple[Callable[[Case], Sequence[Finding]], ...] = (
     # What the dtype shows.
     CutToIntegers.each,
+    # What one sign shows.
+    Conjugate.among,
     # One number for everything that is wrong.
     Scale.shared,
     Clipped.shared,

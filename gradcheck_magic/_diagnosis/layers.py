@@ -40,12 +40,17 @@ class Boundary:
     @property
     def after_name(self) -> str:
         """The name of the parameter after it; empty at the very end."""
-        return self.after.name if self.after else ""
+        return self.after.own_name if self.after else ""
+
+    @property
+    def before_name(self) -> str:
+        """The name of the parameter before it."""
+        return self.before.own_name
 
     @property
     def layer(self) -> int | None:
         """The number of the layer of `before`, as in ``W2``; an index as in ``[2]`` is none."""
-        number = re.fullmatch(r"[^\W\d]+(\d+)", self.before.name)
+        number = re.fullmatch(r"[^\W\d]+(\d+)", self.before_name)
         return int(number[1]) if number else None
 
     @property
@@ -53,7 +58,8 @@ class Boundary:
         """True if names give the order, rather than the order of the arguments alone."""
         sides = [self.before] if self.after is None else [self.after, self.before]
         # The index of a list is the order of its items.
-        return all(_numbers(side.name) and not side.name.endswith("]") for side in sides)
+        names = [side.own_name for side in sides]
+        return all(_numbers(name) and not name.endswith("]") for name in names)
 
 
 class Layers:
@@ -89,8 +95,9 @@ class Layers:
 
 
 def _by_number(mismatches: Sequence[Mismatch]) -> list[Mismatch]:
-    keys = {m: _numbers(m.name) for m in mismatches}
-    matrices = Counter(keys[m] for m in mismatches if _is_matrix(m))
+    keys = {m: _numbers(m.own_name) for m in mismatches}
+    named = {m.own_name: keys[m] for m in mismatches if _is_matrix(m)}
+    matrices = Counter(named.values())
     # If two matrices share a number, it counts within parts, such as encoder and decoder.
     numbered = all(keys.values()) and len({*map(len, keys.values())}) == 1
     if numbered and max(matrices.values(), default=0) == 1:
@@ -99,9 +106,10 @@ def _by_number(mismatches: Sequence[Mismatch]) -> list[Mismatch]:
 
 
 def _belongs(mismatch: Mismatch, layer: Sequence[Mismatch]) -> bool:
-    key, last = _numbers(mismatch.name), layer[-1].name
-    same = key == _numbers(last) and mismatch.name.rpartition(".")[0] == last.rpartition(".")[0]
-    return bool(key) and same and not (_is_matrix(mismatch) and any(map(_is_matrix, layer)))
+    name, last = mismatch.own_name, layer[-1].own_name
+    key, matrices = _numbers(name), {m.own_name for m in layer if _is_matrix(m)}
+    same = key == _numbers(last) and name.rpartition(".")[0] == last.rpartition(".")[0]
+    return bool(key) and same and not (_is_matrix(mismatch) and matrices - {name})
 
 
 def _numbers(name: str) -> tuple[int, ...]:

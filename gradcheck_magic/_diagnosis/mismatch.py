@@ -294,6 +294,17 @@ class Mismatch:
         return self.parameter.name
 
     @property
+    def own_name(self) -> str:
+        """The name of the user's own array: of the whole, for a part of a complex one."""
+        return (self.parameter.whole or self.parameter).name
+
+    @property
+    def own_gradient_name(self) -> str:
+        """The name of the gradient of that array."""
+        is_part = self.parameter.whole is not None
+        return self.gradient_name.rpartition(".")[0] if is_part else self.gradient_name
+
+    @property
     def size(self) -> int:
         """The number of entries of the parameter."""
         return self.parameter.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,13 +22,20 @@ MOST_DIGITS = 5
 
 def gradients(mismatches: Sequence[Mismatch]) -> str:
     """Return the names of some gradients."""
-    names = [mismatch.gradient_name for mismatch in mismatches]
+    names = _gradient_names(mismatches)
     return listed(names, most=NAMED_GRADIENTS if len(names) <= NAMED_GRADIENTS else NAMED_OF_MANY)
 
 
 def are(mismatches: Sequence[Mismatch]) -> str:
     """Return the verb that goes with their names."""
-    return "is" if len(mismatches) == 1 else "are"
+    return "is" if len(_gradient_names(mismatches)) == 1 else "are"
+
+
+def _gradient_names(mismatches: Sequence[Mismatch]) -> list[str]:
+    """Return the name of each gradient; that of a complex one, if both of its parts are there."""
+    parts = Counter(m.own_name for m in mismatches)
+    names = [m.own_gradient_name if parts[m.own_name] > 1 else m.gradient_name for m in mismatches]
+    return list(dict.fromkeys(names))
 
 
 def numbered(numbers: Sequence[int], one: str, several: str = "") -> str:

@@ -55,6 +55,10 @@ Match = tuple[str, object]
 STYLES = (GRADIENT_STYLES[0], "{}", *GRADIENT_STYLES[1:])
 # The number of pairs of arrays that are noted as sharing memory.
 MOST_NOTED = 3
+CONJUGATED = (
+    "JAX's gradient with regard to x + iy is ∂J/∂x − i ∂J/∂y, and was read like that: a step of "
+    "gradient descent takes its conjugate."
+)
 # An error lists at most this many names that the user may copy.
 MOST_NAMED = 8
 
@@ -180,7 +184,14 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
     for parameter, (name, value) in pairs:
         spoken = variables.get(id(value), name) if is_positional(name) else name
         with while_reading(spoken):
-            found += _fitting(parameter, spoken, value)
+            array = _fitting(parameter, spoken, value)
+            eps = eps_of(significant_bits(value))
+        if len(parameter.parts) > 1 and array.dtype.kind != "c":
+            notes = [*notes, f"`{spoken}` is real: its imaginary part was taken as zero."]
+        found += [
+            (each, _flat(part), eps, part.dtype, part.shape)
+            for each, part in _parts(parameter, spoken, array)
+        ]
     gradient_names, gradients, eps, dtypes, shapes = zip(*found, strict=True)
     shared = islice(overlapping((p.name, p.memory) for p, _ in pairs), MOST_NOTED)
     sharing = [
@@ -189,6 +200,8 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
         if one != other
     ]
     as_given = gradient_names, eps, dtypes, shapes
+    if any(_is_conjugate(parameter) for parameter, _ in pairs):
+        notes = [*notes, CONJUGATED]
     return Pairing(parameters, gradients, *as_given, not_checked, (*sharing, *notes))
 
 
@@ -450,50 +463,46 @@ def _missing(
     return f"`{name}` has no gradient for `{own}`: {wanted}, found {found}.", meant
 
 
-# A gradient of a real array, as in `Pairing`: its name, its values, their precision, dtype and shape.
-Fitting = tuple[str, Vector, float, np.dtype[Any], tuple[int, ...]]
+def _fitting(parameter: Parameter, name: str, value: object) -> NDArray[Any]:
+    """Return a gradient as a NumPy array, if it fits the shape of its parameter.
 
-
-def _fitting(parameter: Parameter, name: str, value: object) -> list[Fitting]:
-    """Return a gradient that fits the shape of its parameter as a flat float64 vector.
-
-    Axes of length 1 do not count. That of a complex parameter becomes two: ∂J/∂x and ∂J/∂y for
-    x + iy.
+    Axes of length 1 do not count.
     """
     if value is None:
         raise InputError(f"`{name}` is None: give a gradient for `{parameter.name}`.")
     if isinstance(value, list):
         with suppress(ValueError):  # lists of different lengths
             value = np.asarray(value)
-    value = densified(value)
-    array = numeric_array(value, name)
-    is_complex = array.dtype.kind == "c"
+    array = numeric_array(densified(value), name)
     if np.asarray(array).squeeze().shape != np.asarray(parameter.array).squeeze().shape:
-        transposed = array.shape == parameter.shape[::-1]
-        advice = (
-            "is it transposed?" if transposed else "a gradient must have its parameter's shape."
-        )
+        is_transposed = array.shape == parameter.shape[::-1]
+        must = "a gradient must have its parameter's shape."
         raise InputError(
             f"`{name}` has shape {array.shape}, but `{parameter.name}` has shape "
-            f"{parameter.shape}: {advice}"
+            f"{parameter.shape}: {'is it transposed?' if is_transposed else must}"
         )
-    if is_complex and len(parameter.parts) == 1:
-        if np.any(array.imag):
-            raise InputError(
-                f"`{name}` is complex, but `{parameter.name}` is real: the gradient of a real "
-                f"parameter is real, so take the real part ({name}.real) of what is summed over."
-            )
-        array = array.real
-    eps = eps_of(significant_bits(value))
+    if len(parameter.parts) == 1 and array.dtype.kind == "c" and np.any(array.imag):
+        raise InputError(
+            f"`{name}` is complex, but `{parameter.name}` is real, and so is its gradient: take "
+            f"the real part, {name}.real, if that is all that is wrong."
+        )
+    return array
+
+
+def _parts(
+    parameter: Parameter, name: str, gradient: NDArray[Any]
+) -> list[tuple[str, NDArray[Any]]]:
+    """Return ∂J/∂x and ∂J/∂y for a complex parameter x + iy; the gradient itself for a real one."""
     if len(parameter.parts) == 1:
-        return [(name, _flat(array), eps, array.dtype, array.shape)]
-    imaginary = array.imag
-    if parameter.library is not None and parameter.library.conjugates:
-        imaginary = -imaginary
-    return [
-        (f"{name}.{which}", _flat(part), eps, part.dtype, part.shape)
-        for which, part in (("real", array.real), ("imag", imaginary))
-    ]
+        return [(name, gradient.real)]
+    imaginary = -gradient.imag if _is_conjugate(parameter) else gradient.imag
+    return [(f"{name}.real", gradient.real), (f"{name}.imag", imaginary)]
+
+
+def _is_conjugate(parameter: Parameter) -> bool:
+    """Return True if the gradient with regard to x + iy is expected to be ∂J/∂x − i ∂J/∂y."""
+    library = parameter.library
+    return len(parameter.parts) > 1 and library is not None and library.conjugates
 
 
 def _flat(array: NDArray[Any]) -> Vector:

@@ -59,9 +59,9 @@ __all__ = [
     "is_function",
     "is_positional",
     "joined_path",
+    "numeric_array",
     "readable_key",
     "readable_names",
-    "numeric_array",
     "refuse_iterators",
     "variable_names",
     "while_reading",
@@ -102,9 +102,7 @@ class Parameter:
         if self.array.dtype.kind != "c":
             return (self,)
         real = replace(self, name=f"{self.name}.real", array=self.array.real, whole=self)
-        imaginary = replace(
-            real, name=f"{self.name}.imag", array=self.array.imag, start=real.stop
-        )
+        imaginary = replace(real, name=f"{self.name}.imag", array=self.array.imag, start=real.stop)
         return real, imaginary
 
     @property
@@ -174,13 +172,16 @@ class Parameter:
     @property
     def present(self) -> Array:
         """The values that the user's object has now."""
-        return self._writing.array(self.value) if self._writing else self.array
+        if not self._writing:
+            return self.array
+        now = self._writing.array(self.value)
+        return now if self.whole is None else (now.real, now.imag)[self.whole.parts.index(self)]
 
     def put(self, array: Array) -> None:
         """Change the user's object in place."""
         self.array[...] = array
         if self._writing:
-            self._writing.write(self.value, self.array)
+            self._writing.write(self.value, (self.whole or self).array)
 
     @property
     def _writing(self) -> Library | None:

@@ -17,6 +17,7 @@ class Cause(Enum):
 
     SIGN = "the opposite sign"
     SCALE = "a constant factor"
+    CONJUGATE = "the complex conjugate"
     TRANSPOSED = "the right values in other places"
     SWAPPED = "the gradient of another parameter"
     ZERO = "zero where the cost changes"

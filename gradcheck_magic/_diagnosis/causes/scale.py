@@ -71,7 +71,7 @@ class Multiple(Finding):
         place = boundary(case.layers, finding.mismatches)
         if place is None or len(place.explained) < len(finding.mismatches):
             return []
-        return [replace(finding, after=place.after_name, before=place.before.name)]
+        return [replace(finding, after=place.after_name, before=place.before_name)]
 
     @property
     def exempt(self) -> str:
@@ -174,7 +174,10 @@ class Scale(Multiple):
         if self.factor == -1:
             return f"{start}, {self.extent}: the sign is reversed. {self.where_to_look}"
         meant = case.numbers.factor(abs(self.factor))
-        hint = f"{_meaning(meant)} {self.where_to_look}" if meant else self.where_to_look
+        is_complex = all(m.parameter.whole for m in self.mismatches)
+        hint = self.where_to_look
+        if meant:
+            hint = f"{_meaning(meant, is_complex=is_complex)} {hint}"
         in_torch = all(m.gradient_name.endswith(".grad") for m in self.mismatches)
         if self.factor < 0:
             hint = f"The sign is reversed. {hint}"
@@ -257,7 +260,7 @@ def _penalty_beside(sample: Sample, factor: float) -> tuple[float, float] | None
     return strength, uncertainty
 
 
-def _meaning(factor: Factor) -> str:
+def _meaning(factor: Factor, *, is_complex: bool) -> str:
     """Return the usual reason for a factor, as a question."""
     n, axis, is_part = factor.number, f"`{factor.length}`", factor.kind.startswith("part")
     root = f"{'one over ' if is_part else ''}the square root"
@@ -266,7 +269,8 @@ def _meaning(factor: Factor) -> str:
     root = f", or is it {root} of `{factor.square}` = {n * n}" if factor.square else ""
     if is_part:
         if n == 2:  # noqa: PLR2004 (a half)
-            return "A factor of ½: was the 2 from the derivative of a square forgotten?"
+            other = ", or is it Wirtinger's ∂J/∂z̄, half of ∂J/∂x + i ∂J/∂y" if is_complex else ""
+            return f"A factor of ½: was the 2 from the derivative of a square forgotten{other}?"
         equal = f", and {axis} is {n}" if factor.length else ""
         return f"A factor of 1/{n}{equal}: is there one division or mean too many{root}?"
     if n == 2:  # noqa: PLR2004 (twice)

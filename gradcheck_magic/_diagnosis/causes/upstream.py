@@ -53,7 +53,7 @@ class Upstream(Finding):
         are_gates = all(isinstance(f, Slice) and f.is_gate for f in absorbed)
         if are_gates or all(f.firm for f in absorbed):
             return []
-        names: Details = {"after": place.after_name, "before": place.before.name}
+        names: Details = {"after": place.after_name, "before": place.before_name}
         known = [Unknown.of(mismatch) for mismatch in place.explained]
         evidence = [{"name": each.mismatches[0].name, **each.details} for each in known]
         found: Finding = cls(
