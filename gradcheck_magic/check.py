@@ -187,7 +187,9 @@ def check_gradients(
         matched by name (``W1`` with ``dW1`` or ``W1``), and any other keys are ignored. The
         gradient is copied before the first evaluation. Give None if torch's ``backward()`` has
         left the gradients in ``.grad``, if the objects in `params` hold them, or if
-        `cost_function` returns them.
+        `cost_function` returns them. With regard to a complex z = x + iy, the gradient of the real
+        cost is ∂J/∂x + i ∂J/∂y, as in torch; for arrays of JAX, it is ∂J/∂x − i ∂J/∂y, as in JAX.
+        The real and the imaginary part are checked as `z.real` and `z.imag`.
     cost_function : callable
         A function that returns the cost, ``(cost, cache)`` or ``(cost, gradients)``; or, with
         `upstream`, one or several arrays. It must return the same cost for the same parameters; see
@@ -213,7 +215,9 @@ def check_gradients(
         with the arrays one by one, or without arguments because it reads the parameters itself.
     upstream : array_like, or tuple, list or dict of arrays, optional
         The gradient dJ/d(output), in the shape of the array that `cost_function` returns: then
-        J = Σ output · upstream. If it returns several, one for each, or None.
+        J = Σ output · upstream. If it returns several, one for each, or None. For complex outputs,
+        in the same convention as `grads`: J = Re Σ output · conj(upstream), or without the
+        conjugate for arrays of JAX.
     points : int
         If more than 1, and if `grads` is a function, this many points around the given one are
         checked as well, until one fails: every entry is moved by up to 10 % of its size.

@@ -36,6 +36,7 @@ NOT_COMPUTED = (
     "The cell does not compute the gradients: if the code that does is put into it, "
     "the statement that is wrong can be named."
 )
+NOT_FOLLOWED = "Complex arrays are not followed, so the statement that is wrong cannot be named."
 # The note about a mistake of our own begins like this.
 FAILED = "To find the statement that is wrong has failed"
 # A sentence names at most this many gradients that are right.
@@ -97,8 +98,9 @@ def backward_pass(
         if backward is None:
             # What other libraries compute is not followed.
             is_numpy = all(parameter.library is None for parameter in pairing.checked)
-            is_elsewhere = len(recorded) > 1 and is_numpy and bool(check.wrong.any())
-            notes += [NOT_COMPUTED] if is_elsewhere and not notes else []
+            if len(recorded) > 1 and is_numpy and check.wrong.any() and not notes:
+                is_complex = any(parameter.whole for parameter in pairing.checked)
+                notes = [NOT_FOLLOWED if is_complex else NOT_COMPUTED]
             n_evaluations = cost.n_evaluations - n_before
             return BackwardPass((), (), n_evaluations, tuple(notes)) if notes else None
         found: list[Suspicion] = []

@@ -472,13 +472,14 @@ def _plausible_conventions(parameters: Parameters) -> list[Convention]:
 
 def _closure_obstacle(parameters: Parameters) -> str | None:
     """Say which arrays of the user cannot be perturbed in place, and why; None if all can."""
-    for parameter in parameters.checked:
+    checked = [leaf for leaf in parameters.leaves if leaf.checked]
+    for parameter in checked:
         if reason := _fixed_because(parameter):
             return (
                 f"`{parameter.name}` ({reason}) from the notebook, where it is perturbed in place: "
                 "make it a writable array of floats, or an argument of the function"
             )
-    named = [(leaf.name, leaf.memory) for leaf in parameters.leaves if leaf.checked]
+    named = [(parameter.name, parameter.memory) for parameter in checked]
     for name in in_shared_memory(named):
         return (
             f"`{name}` from the notebook, where it would be perturbed in place, but its memory is "
@@ -498,7 +499,7 @@ def _fixed_because(parameter: Parameter) -> str:
         return "a plain number"
     if parameter.library is not None and not parameter.library.is_writable:
         return f"an immutable {parameter.library.noun}"
-    if parameter.array.dtype.kind != "f":
+    if parameter.array.dtype.kind not in "fc":
         return str(parameter.array.dtype)
     return "" if parameter.memory.flags.writeable else "read-only"
 

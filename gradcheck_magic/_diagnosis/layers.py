@@ -213,7 +213,7 @@ def _boundary_in(
     earlier, later = order[: start + within], order[start + within :]
     explained = [m for m in earlier if m in wrong]
     some_are_right = any(m.is_right for m in layers[last][:within])
-    if len(explained) < TELLING_PARAMETERS or some_are_right:
+    if len({m.own_name for m in explained}) < TELLING_PARAMETERS or some_are_right:
         return None
     return Boundary(
         after=_best_known(rest or layers[last + 1]) if later else None,

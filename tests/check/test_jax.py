@@ -236,3 +236,39 @@ def test_in_the_magic(run, shell):
     check = run("%%gradcheck\ngrads = jax.grad(cost_function)(params)")
     assert check.passed
     assert run('%gradcheck -g "jax.grad(cost_function)" --points 2').passed
+
+
+# Complex numbers
+
+REAL, IMAGINARY = np.random.default_rng(3).normal(size=(2, 3, 4))
+OTHERWISE = "look for a conjugate that the backward pass leaves out."
+
+
+def of_complex(z):
+    return jnp.sum(jnp.abs(z - 1.5) ** 2)
+
+
+def test_complex():
+    """JAX's convention is the conjugate of torch's, also for what comes from upstream."""
+    with jax.enable_x64(True):
+        z = jnp.asarray(REAL + 1j * IMAGINARY)
+        grads = jax.grad(of_complex)(z)
+        _, pulled = jax.vjp(jnp.sin, z)
+        (of_layer,) = pulled(grads)
+        right = check_gradients(z, grads, of_complex)
+        layer = check_gradients(z, of_layer, jnp.sin, upstream=grads)
+        wrong = check_gradients(z, grads.conj(), of_complex)
+        half = check_gradients(z, grads.conj() / 2, of_complex)
+    assert right.verdict is layer.verdict is Verdict.CORRECT
+    note = (
+        "JAX's gradient with regard to x + iy is ∂J/∂x − i ∂J/∂y, and was read like that: a step "
+        "of gradient descent takes its conjugate."
+    )
+    assert right.notes == (note,)
+    sentence = (
+        "`grads` is the complex conjugate of the gradient, in all 12 entries, to 5 digits: "
+        "∂J/∂x + i ∂J/∂y, for z = x + iy. The check expects ∂J/∂x − i ∂J/∂y, as JAX does: take "
+        f"grads.conj(), or {OTHERWISE}"
+    )
+    assert [d.sentence for d in wrong.diagnoses] == [sentence]
+    assert "Wirtinger's ∂J/∂z̄ = ½ (∂J/∂x + i ∂J/∂y)" in half.diagnoses[0].sentence

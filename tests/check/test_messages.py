@@ -129,10 +129,15 @@ PAIRS = [
         id="nan in the parameters",
     ),
     pytest.param(
-        {"W": np.array([1j])}, {"dW": ones(1)},
-        "`W` has dtype complex128: expected real numbers; pass the real and the imaginary part as "
-        "two parameters.",
+        {"W": ones(1)}, {"dW": np.array([1j])},
+        "`dW` is complex, but `W` is real, and so is its gradient: take the real part, dW.real, if "
+        "that is all that is wrong.",
         id="complex",
+    ),
+    pytest.param(
+        {"W": np.array([1, np.nan * 1j])}, {"dW": ones(2)},
+        "`W[1]` is (nan+nanj): the gradient can only be checked if every parameter is finite.",
+        id="HARD: not a complex number",
     ),
     pytest.param(
         {"W": np.array([[1], [1, 2]], dtype=object)}, {"dW": ones(1)},
@@ -359,9 +364,9 @@ OPTIONS = [
     pytest.param({"budget": True}, "`budget` is True: expected a number of seconds, such as 10."),
     pytest.param({"seed": -1}, "`seed` is -1: expected a non-negative integer."),
     pytest.param(
-        {"upstream": np.array([1j])},
-        "`upstream` is a numpy.ndarray (complex128): expected dJ/d(output), an array of real "
-        "numbers.",
+        {"upstream": np.array(1j)},
+        "`upstream` is complex, but `square` returned an array that is real: dJ/d(output) must be "
+        "real, too.",
     ),
     pytest.param(
         {"upstream": square},

@@ -4,6 +4,7 @@ The wording itself is in the golden files; these tests do not depend on it.
 """
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from gradcheck_magic._diagnosis.causes.broadcast import AxisTooMany, WrongAxis
 from gradcheck_magic._diagnosis.causes.broadcast_in_cost import BroadcastInCost
 from gradcheck_magic._diagnosis.causes.changed_by_cell import ChangedByCell
+from gradcheck_magic._diagnosis.causes.conjugate import Conjugate
 from gradcheck_magic._diagnosis.causes.entries import Clipped, CutToIntegers, Entries, NotFinite
 from gradcheck_magic._diagnosis.causes.ignored import Ignored
 from gradcheck_magic._diagnosis.causes.mask import Mask
@@ -49,6 +51,8 @@ def mismatch(name="W", shape=(3, 4), factor=3.0, *, bar=BAR, gradient_name=None)
 
 
 W, V = mismatch(), mismatch("V")
+COMPLEX = Parameter("z", None, np.ones((3, 4), dtype=complex), 0)
+IMAGINARY = replace(mismatch(gradient_name="dz.imag"), parameter=COMPLEX.parts[1])
 
 
 def told(kind, evidence, *mismatches, among=None):
@@ -88,6 +92,8 @@ SAID = {
     "scale": (Scale, SCALE, (W,), {"dW", "X.shape[1]"}, (40.0,)),
     "scale and sign": (Scale, {**SCALE, "factor": -3.25}, (W,), {"dW"}, (-3.25,)),
     "nearly right": (Scale, {**SCALE, "factor": 1.00003}, (W,), {"dW"}, (1.00003,)),
+    "conjugate": (Conjugate, {}, (IMAGINARY,), {"dz"}, ()),
+    "times the conjugate": (Conjugate, {"factor": 1.25}, (IMAGINARY,), {"dz"}, (1.25, 1.25)),
     "transposed": (Transposed, {"how": "transposed", "axes": (1, 0)}, (W,), {"dW"}, ()),
     "axes": (Transposed, {"how": "transposed", "axes": (0, 2, 1)}, (W,), {"dW"}, (0, 2, 1)),
     "reshaped": (Transposed, {"how": "reshaped", "axes": (1, 0)}, (W,), {"dW"}, ()),

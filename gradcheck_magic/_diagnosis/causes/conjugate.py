@@ -14,7 +14,11 @@ from gradcheck_magic._wording import listed
 
 __all__ = ["Conjugate"]
 
-HALF = 0.5
+# Half of the conjugate is a derivative that has a name.
+WIRTINGER = 0.5
+# What it is, half of it, and what is expected.
+USUAL = "∂J/∂x − i ∂J/∂y", "∂J/∂z", "∂J/∂x + i ∂J/∂y, the steepest ascent"
+OF_JAX = "∂J/∂x + i ∂J/∂y", "∂J/∂z̄", "∂J/∂x − i ∂J/∂y, as JAX does"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,27 +68,22 @@ class Conjugate(Finding):
 
     def sentence(self, case: Case) -> str:
         """Return which convention it is, and which one is expected."""
-        given, half, expected = "∂J/∂x − i ∂J/∂y", "∂J/∂z", "∂J/∂x + i ∂J/∂y, the steepest ascent"
-        libraries = {m.parameter.library for m in self.mismatches}
-        if any(library is not None and library.conjugates for library in libraries):
-            given, half, expected = "∂J/∂x + i ∂J/∂y", "∂J/∂z̄", "∂J/∂x − i ∂J/∂y, as JAX does"
         names = list(dict.fromkeys(m.own_gradient_name for m in self.mismatches))
-        are = "is" if len(names) == 1 else "are"
+        which = replace(self, mismatches=tuple(m for m in self.mismatches if _is_imaginary(m)))
+        libraries = {m.parameter.library for m in self.mismatches}
+        is_jax = any(library is not None and library.conjugates for library in libraries)
+        given, half, expected = OF_JAX if is_jax else USUAL
         times, take = "", f"take {names[0]}.conj(), or look"
-        if self.factor == HALF:
-            given = f"Wirtinger's {half}, half of {given}"
+        if self.factor == WIRTINGER:
+            times, given = "half of ", f"Wirtinger's {half} = ½ ({given})"
             take = f"take 2 * {names[0]}.conj(), or look"
         elif self.factor != 1:
             times = f"{factor_text(self.factor, self.factor_uncertainty)} times "
             given, take = f"{times}({given})", "look"
-        of = (
-            "half the complex conjugate" if self.factor == HALF else f"{times}the complex conjugate"
-        )
-        which = replace(self, mismatches=tuple(m for m in self.mismatches if _is_imaginary(m)))
         return (
-            f"{listed(names)} {are} {of} of the gradient, {which.extent}: {given}, for z = x + iy. "
-            f"The check expects {expected}: {take} for a conjugate that the backward pass leaves "
-            "out."
+            f"{listed(names)} {'is' if len(names) == 1 else 'are'} {times}the complex conjugate of "
+            f"the gradient, {which.extent}: {given}, for z = x + iy. The check expects {expected}: "
+            f"{take} for a conjugate that the backward pass leaves out."
         )
 
 
