@@ -144,7 +144,7 @@ class Binding:
         return [
             part
             for leaf, view in zip(leaves, views, strict=True)
-            for part in ((view.real, view.imag) if len(leaf.parts) > 1 else (view.real,))
+            for part in ((view.real, view.imag) if leaf.is_complex else (view.real,))
         ]
 
     def bits(self, position: int) -> int:

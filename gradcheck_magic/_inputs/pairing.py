@@ -186,7 +186,7 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
         with while_reading(spoken):
             array = _fitting(parameter, spoken, value)
             eps = eps_of(significant_bits(value))
-        if len(parameter.parts) > 1 and array.dtype.kind != "c":
+        if parameter.is_complex and array.dtype.kind != "c":
             notes = [*notes, f"`{spoken}` is real: its imaginary part was taken as zero."]
         found += [
             (each, _flat(part), eps, part.dtype, part.shape)
@@ -481,7 +481,7 @@ def _fitting(parameter: Parameter, name: str, value: object) -> NDArray[Any]:
             f"`{name}` has shape {array.shape}, but `{parameter.name}` has shape "
             f"{parameter.shape}: {'is it transposed?' if is_transposed else must}"
         )
-    if len(parameter.parts) == 1 and array.dtype.kind == "c" and np.any(array.imag):
+    if not parameter.is_complex and array.dtype.kind == "c" and np.any(array.imag):
         raise InputError(
             f"`{name}` is complex, but `{parameter.name}` is real, and so is its gradient: take "
             f"the real part, {name}.real, if that is all that is wrong."
@@ -493,7 +493,7 @@ def _parts(
     parameter: Parameter, name: str, gradient: NDArray[Any]
 ) -> list[tuple[str, NDArray[Any]]]:
     """Return ∂J/∂x and ∂J/∂y for a complex parameter x + iy; the gradient itself for a real one."""
-    if len(parameter.parts) == 1:
+    if not parameter.is_complex:
         return [(name, gradient.real)]
     imaginary = -gradient.imag if _is_conjugate(parameter) else gradient.imag
     return [(f"{name}.real", gradient.real), (f"{name}.imag", imaginary)]
@@ -502,7 +502,7 @@ def _parts(
 def _is_conjugate(parameter: Parameter) -> bool:
     """Return True if the gradient with regard to x + iy is expected to be ∂J/∂x − i ∂J/∂y."""
     library = parameter.library
-    return len(parameter.parts) > 1 and library is not None and library.conjugates
+    return parameter.is_complex and library is not None and library.conjugates
 
 
 def _flat(array: NDArray[Any]) -> Vector:

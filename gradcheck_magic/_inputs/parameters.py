@@ -93,17 +93,22 @@ class Parameter:
     start: int
     # True if its gradient is to be checked; otherwise the parameter is held fixed.
     checked: bool = True
-    # The complex parameter of which it is the real or the imaginary part, if it is one.
+    # The complex parameter of which it is a part, if it is one; and which part it is.
     whole: Parameter | None = None
+    is_imaginary: bool = False
 
-    @cached_property
+    @property
+    def is_complex(self) -> bool:
+        """True if its entries are complex: then each is two entries of θ."""
+        return bool(self.array.dtype.kind == "c")
+
     def parts(self) -> tuple[Parameter, ...]:
-        """The real and the imaginary part, as they are in θ; only itself, if it is real."""
-        if self.array.dtype.kind != "c":
+        """Return the real and the imaginary part, as they are in θ; only itself, if it is real."""
+        if not self.is_complex:
             return (self,)
         real = replace(self, name=f"{self.name}.real", array=self.array.real, whole=self)
         imaginary = replace(real, name=f"{self.name}.imag", array=self.array.imag, start=real.stop)
-        return real, imaginary
+        return real, replace(imaginary, is_imaginary=True)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -118,7 +123,7 @@ class Parameter:
     @property
     def stop(self) -> int:
         """The position of its last entry in θ, plus one."""
-        return self.start + self.size * (2 if self.array.dtype.kind == "c" else 1)
+        return self.start + self.size * (2 if self.is_complex else 1)
 
     @cached_property
     def magnitude(self) -> float:
@@ -175,7 +180,7 @@ class Parameter:
         if not self._writing:
             return self.array
         now = self._writing.array(self.value)
-        return now if self.whole is None else (now.real, now.imag)[self.whole.parts.index(self)]
+        return now.imag if self.is_imaginary else now.real
 
     def put(self, array: Array) -> None:
         """Change the user's object in place."""
@@ -199,7 +204,7 @@ class Parameter:
     def __reduce__(self) -> tuple[Any, ...]:
         # A view of another library's memory would be unpickled as a separate copy.
         if self.whole is not None:
-            return _part_of, (self.whole, self.whole.parts.index(self))
+            return _part_of, (self.whole, self.is_imaginary)
         return _reread, (self.name, self.value, self.start, self.checked)
 
     def index(self, k: int) -> tuple[int, ...]:
@@ -212,7 +217,7 @@ class Parameter:
 
 
 def _part_of(whole: Parameter, k: int) -> Parameter:
-    return whole.parts[k]
+    return whole.parts()[k]
 
 
 def _reread(name: str, value: Any, start: int, checked: bool) -> Parameter:  # noqa: FBT001 (pickle)
@@ -232,7 +237,7 @@ class Parameters:
     @cached_property
     def arrays(self) -> tuple[Parameter, ...]:
         """The real arrays that form θ: one for each leaf, or two for a complex one."""
-        return tuple(part for leaf in self.leaves for part in leaf.parts)
+        return tuple(part for leaf in self.leaves for part in leaf.parts())
 
     @property
     def is_container(self) -> bool:
@@ -278,12 +283,12 @@ class Parameters:
 
     def values(self, leaf: Parameter, theta: Array) -> Array:
         """Return the values of a leaf in any θ, in its shape; a view, unless it is complex."""
-        parts = [theta[p.start : p.stop].reshape(p.shape) for p in leaf.parts]
+        parts = [theta[p.start : p.stop].reshape(p.shape) for p in leaf.parts()]
         return _complex(*parts) if len(parts) > 1 else parts[0]
 
     def vector(self, theta: Array) -> Array:
         """Return a flat θ as the user's functions get it: complex, if a parameter is complex."""
-        if len(self.leaves) == len(self.arrays):
+        if not any(leaf.is_complex for leaf in self.leaves):
             return theta
         return np.concatenate([np.ravel(self.values(leaf, theta)) for leaf in self.leaves])
 

@@ -21,7 +21,7 @@ __all__ = ["MUTED", "PLAIN_STYLE", "TONES", "TextStyle", "columns"]
 SPELLED = {
     "✓": "OK", "✗": "X", "≈": "~", "±": "+-", "−": "-", "×": "x", "·": "|", "≤": "<=", "≥": ">=",
     "½": "1/2",     "θ": "theta", "ε": "eps", "λ": "lambda", "→": "->", "…": "...", "²": "^2",
-    "●": "*", "–": "-", "█": "#", "▼": "v",
+    "●": "*", "–": "-", "█": "#", "▼": "v", "∂": "d",
 }  # fmt: skip
 # The parameters of the escape sequence that sets a colour ("select graphic rendition").
 TONES = {

@@ -164,7 +164,7 @@ BUGS = [
     pytest.param(
         lambda g: g / 2, Cause.SCALE, {"factor": 0.5},
         "`dz` is 0.5000 times the numerical gradient, in all 24 entries, to 5 digits. A factor of "
-        "½: was the 2 from the derivative of a square forgotten, or is it Wirtinger's ∂J/∂z̄, half "
+        "½: was the 2 from the derivative of a square forgotten, or is it Wirtinger's ∂J/∂z*, half "
         "of ∂J/∂x + i ∂J/∂y? Look at where `dz` is computed.",
         id="Wirtinger's other",
     ),

@@ -271,4 +271,4 @@ def test_complex():
         f"grads.conj(), or {OTHERWISE}"
     )
     assert [d.sentence for d in wrong.diagnoses] == [sentence]
-    assert "Wirtinger's ∂J/∂z̄ = ½ (∂J/∂x + i ∂J/∂y)" in half.diagnoses[0].sentence
+    assert "Wirtinger's ∂J/∂z* = ½ (∂J/∂x + i ∂J/∂y)" in half.diagnoses[0].sentence

@@ -55,7 +55,7 @@ def test_read(value, upstream, expected):
     [
         (None, None, "None: is a `return` missing?"),
         ("1.5", None, "expected one real number"),
-        (1j, None, "expected one real number"),
+        (1j, None, r"the complex number 0\+1j: expected a real cost"),
         ([[1.0], [1.0, 2.0]], None, "expected one real number"),
         (np.ones(3), None, r"an array of shape \(3,\): expected one number"),
         (np.ma.masked_all(()), None, "masked value"),

@@ -52,7 +52,7 @@ def mismatch(name="W", shape=(3, 4), factor=3.0, *, bar=BAR, gradient_name=None)
 
 W, V = mismatch(), mismatch("V")
 COMPLEX = Parameter("z", None, np.ones((3, 4), dtype=complex), 0)
-IMAGINARY = replace(mismatch(gradient_name="dz.imag"), parameter=COMPLEX.parts[1])
+IMAGINARY = replace(mismatch(gradient_name="dz.imag"), parameter=COMPLEX.parts()[1])
 
 
 def told(kind, evidence, *mismatches, among=None):

@@ -18,14 +18,14 @@ __all__ = ["Conjugate"]
 WIRTINGER = 0.5
 # What it is, half of it, and what is expected.
 USUAL = "∂J/∂x − i ∂J/∂y", "∂J/∂z", "∂J/∂x + i ∂J/∂y, the steepest ascent"
-OF_JAX = "∂J/∂x + i ∂J/∂y", "∂J/∂z̄", "∂J/∂x − i ∂J/∂y, as JAX does"
+OF_JAX = "∂J/∂x + i ∂J/∂y", "∂J/∂z*", "∂J/∂x − i ∂J/∂y, as JAX does"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Conjugate(Finding):
     """The complex conjugate of the correct gradient, or a multiple of that.
 
-    Half of it is ∂J/∂z, if ∂J/∂z and ∂J/∂z̄ are those of Wirtinger.
+    Half of it is ∂J/∂z, if ∂J/∂z and ∂J/∂z* are those of Wirtinger.
 
     References
     ----------
@@ -69,7 +69,9 @@ class Conjugate(Finding):
     def sentence(self, case: Case) -> str:
         """Return which convention it is, and which one is expected."""
         names = list(dict.fromkeys(m.own_gradient_name for m in self.mismatches))
-        which = replace(self, mismatches=tuple(m for m in self.mismatches if _is_imaginary(m)))
+        which = replace(
+            self, mismatches=tuple(m for m in self.mismatches if m.parameter.is_imaginary)
+        )
         libraries = {m.parameter.library for m in self.mismatches}
         is_jax = any(library is not None and library.conjugates for library in libraries)
         given, half, expected = OF_JAX if is_jax else USUAL
@@ -87,15 +89,9 @@ class Conjugate(Finding):
         )
 
 
-def _is_imaginary(mismatch: Mismatch) -> bool:
-    whole = mismatch.parameter.whole
-    return whole is not None and mismatch.parameter is whole.parts[1]
-
-
 def _pairs(mismatches: tuple[Mismatch, ...]) -> Iterator[tuple[Mismatch, Mismatch]]:
     """Yield the real and the imaginary part of each complex parameter."""
-    parts = {m.parameter: m for m in mismatches}
-    for imaginary in filter(_is_imaginary, mismatches):
-        whole = imaginary.parameter.whole
-        if whole is not None and whole.parts[0] in parts:
-            yield parts[whole.parts[0]], imaginary
+    real = {m.parameter.whole: m for m in mismatches if not m.parameter.is_imaginary}
+    for m in mismatches:
+        if m.parameter.is_imaginary:
+            yield real[m.parameter.whole], m

@@ -269,7 +269,7 @@ def _meaning(factor: Factor, *, is_complex: bool) -> str:
     root = f", or is it {root} of `{factor.square}` = {n * n}" if factor.square else ""
     if is_part:
         if n == 2:  # noqa: PLR2004 (a half)
-            other = ", or is it Wirtinger's ∂J/∂z̄, half of ∂J/∂x + i ∂J/∂y" if is_complex else ""
+            other = ", or is it Wirtinger's ∂J/∂z*, half of ∂J/∂x + i ∂J/∂y" if is_complex else ""
             return f"A factor of ½: was the 2 from the derivative of a square forgotten{other}?"
         equal = f", and {axis} is {n}" if factor.length else ""
         return f"A factor of 1/{n}{equal}: is there one division or mean too many{root}?"
