@@ -9,13 +9,14 @@ import ast
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import CodeType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._backward.arrays import as_array, is_tensor
+from gradcheck_magic._backward.arrays import as_array, as_complex, is_complex, is_tensor
 from gradcheck_magic._backward.bound import Bound, named_before
 from gradcheck_magic._backward.expressions import (
     RETURNED,
@@ -90,7 +91,7 @@ class Again:
         for each in expressions:
             # What an object of the user's says of its shape is often that of the result.
             shapes = [text for text in each.texts if text.endswith(".shape")]
-            known = dict.fromkeys(shapes, bound.shape) | known
+            known = dict.fromkeys(shapes, bound.own_shape) | known
             if all(text in known for text in each.texts):
                 values = {text: known[text] for text in each.texts}
                 again = cls(bound, values, changed, texts, each)
@@ -150,10 +151,11 @@ class Again:
         """True if it only gives another name to what it has read."""
         return self._expression.is_name
 
-    @property
+    @cached_property
     def edits(self) -> list[Edited]:
         """The ways to write it a little differently."""
-        return self._expression.edits
+        is_of_complex = any(map(is_complex, self.values.values()))
+        return self._expression.complex_edits if is_of_complex else self._expression.edits
 
     def edited(self, k: int, others: Mapping[str, Any], spare: Any) -> Array | None:
         """Return what it would be, written differently, with other values of what it has read."""
@@ -201,12 +203,13 @@ def _items_of(bound: Bound) -> dict[str, str]:
 
 def _as_read(bound: Bound, value: Array) -> Any:
     """Return a value as the statement has read it: in its shape, and of its library."""
-    array = value.reshape(bound.shape)[()]
+    array = bound.shaped(value)
     return _tensor(array) if bound.is_tensor else array
 
 
 def _alike(value: Any, other: Array) -> Any:
-    """Return another value, of the same library as the first."""
+    """Return another value, of the same library as the first, and complex if that is."""
+    other = as_complex(other) if is_complex(value) else other
     return _tensor(other) if is_tensor(value) else other
 
 

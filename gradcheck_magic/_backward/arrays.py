@@ -1,4 +1,8 @@
-"""The arrays of a backward pass, NumPy's or not, seen as NumPy's."""
+"""The arrays of a backward pass, NumPy's or not, seen as NumPy's.
+
+Complex numbers are seen as pairs of real ones, along another axis: so the gradient ∂J/∂x + i ∂J/∂y
+is the gradient with regard to such pairs.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,17 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._inputs.arrays import library_of, torch_class
 
-__all__ = ["as_array", "as_numpy", "is_foreign", "is_tensor", "memory_of", "moved", "writable"]
+__all__ = [
+    "as_array",
+    "as_complex",
+    "as_numpy",
+    "is_complex",
+    "is_foreign",
+    "is_tensor",
+    "memory_of",
+    "moved",
+    "writable",
+]
 
 Array = NDArray[Any]
 
@@ -36,20 +50,40 @@ def is_foreign(value: Any) -> bool:
 def as_array(value: Any) -> Array | None:
     """Return an array as one of NumPy's, in the same memory; None for what is no array."""
     if isinstance(value, np.ndarray):
-        return value
+        return _real(value)
     library = library_of(value) if is_foreign(value) else None
-    if library is None:
+    if library is None or (library.conjugates and is_complex(value)):
         return None
     try:
-        return library.array(value)
+        return _real(library.array(value))
     except Exception:  # noqa: BLE001 (sparse, a dtype of its own, or without values while torch traces)
         return None
+
+
+def is_complex(value: Any) -> bool:
+    """Return True for an array, or a number, that is complex."""
+    return "complex" in str(getattr(value, "dtype", ""))
+
+
+def _real(array: Array) -> Array:
+    """Return complex numbers as pairs of real ones, in the same memory."""
+    if array.dtype.kind != "c":
+        return array
+    return np.asarray(array)[..., np.newaxis].view(array.real.dtype)
+
+
+def as_complex(pairs: Array) -> Array:
+    """Return pairs of real numbers as complex ones; what can be none is returned unchanged."""
+    if pairs.shape[-1:] != (2,):
+        return pairs
+    dtype = np.result_type(pairs.dtype, np.complex64)
+    return np.ascontiguousarray(pairs).view(dtype)[..., 0]
 
 
 def as_numpy(leaf: Any) -> Array:
     """Return an array, or a number, as an array of NumPy's."""
     array = as_array(leaf)
-    return np.asarray(leaf) if array is None else array
+    return _real(np.asarray(leaf)) if array is None else array
 
 
 def writable(value: Any) -> Array | None:
@@ -71,6 +105,7 @@ def moved(value: Any, move: Array) -> Any:
     if is_tensor(value):
         # Only torch does not mix precisions; in a lower one, steps are rounded.
         there = there.astype(array.dtype)
+    there = as_complex(there) if is_complex(value) else there
     library = library_of(value)
     return there if library is None else library.like(value, there)
 

@@ -56,7 +56,7 @@ class AtHand:
 
     def spares(self, runs: Sequence[Bound]) -> list[Spare]:
         """Return what may stand in a statement, given what it has bound each time that it ran."""
-        return [*self._by_name(runs), *self._of_rounds(runs), *self._of_data(runs[0].shape)]
+        return [*self._by_name(runs), *self._of_rounds(runs), *self._of_data(runs[0].own_shape)]
 
     def _by_name(self, runs: Sequence[Bound]) -> Iterator[Spare]:
         for name in self._names_at(runs[0]):
@@ -67,7 +67,7 @@ class AtHand:
 
     def _of_rounds(self, runs: Sequence[Bound]) -> Iterator[Spare]:
         """Yield what a statement of J has bound in as many rounds, in the same or reverse order."""
-        n_runs, shape = len(runs), runs[0].shape
+        n_runs, shape = len(runs), runs[0].own_shape
         for values in self._rounds:
             each, rest = divmod(len(values), n_runs)
             if rest or not 0 < each <= MOST_PER_RUN:
@@ -103,13 +103,13 @@ class AtHand:
     def _known_to(self, bound: Bound, until: int) -> Iterator[tuple[str, Known]]:
         """Yield what a statement has bound and read that was there before something."""
         if bound.index < until and bound.label:
-            yield bound.label, (_shaped(bound), bound.index)
+            yield bound.label, (bound.shaped(), bound.index)
         for k, read in bound.reads.items():
             its = self.recorded[k]
             if k < until and read.load and not read.path and its.shape == read.shape:
-                yield read.load.text, (_shaped(its), k)
+                yield read.load.text, (its.shaped(), k)
         for name, (k, value) in bound.at_hand.items():
-            yield name, (value if k < 0 else _shaped(self.recorded[k]), k)
+            yield name, (value if k < 0 else self.recorded[k].shaped(), k)
         for name, value in bound.constants.items():
             if isinstance(value, range):
                 yield f"len({name})", (len(value), -1)
@@ -159,7 +159,7 @@ class AtHand:
         ]
         found: dict[Any, list[Array]] = {}
         for b in own:
-            found.setdefault(b.origin, []).append(b.value.reshape(b.shape))
+            found.setdefault(b.origin, []).append(b.shaped())
         for b, text, slopes in local_slopes(own, {b.index: b for b in self.forward.bound}):
             found.setdefault((b.origin, text), []).append(slopes)
         return [*found.values()]
@@ -173,7 +173,7 @@ class AtHand:
     @cached_property
     def _parameters(self) -> list[Array]:
         own = (b for b in self.forward.bound if b.is_parameter and b.size <= LARGEST)
-        return [b.value.reshape(b.shape) for b in own]
+        return [b.shaped() for b in own]
 
     @cached_property
     def _by_call(self) -> dict[int, list[Bound]]:
@@ -202,10 +202,6 @@ def _always(value: Array, n: int) -> Known:  # noqa: ARG001 (as any spare)
 
 def _reads(bound: Bound) -> set[tuple[int, str]]:
     return {(k, read.load.text) for k, read in bound.reads.items() if read.load is not None}
-
-
-def _shaped(bound: Bound) -> Any:
-    return bound.value.reshape(bound.shape)[()]
 
 
 def _index(bound: Bound) -> int:

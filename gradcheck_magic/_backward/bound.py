@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._backward.arrays import as_array
+from gradcheck_magic._backward.arrays import as_array, as_complex, is_complex
 from gradcheck_magic._backward.references import Reference
 from gradcheck_magic._backward.statements import Statement
 
@@ -123,6 +123,8 @@ class Bound:
         True for a part of an array, as a statement has read it.
     is_tensor : bool
         True for a tensor of torch.
+    is_complex : bool
+        True if the values are pairs, of which the user's array has complex numbers.
     is_handed_in : bool
         True for an argument that a library has computed, unseen.
     is_inside : bool
@@ -157,6 +159,7 @@ class Bound:
     code: CodeType | None = None
     is_part: bool = False
     is_tensor: bool = False
+    is_complex: bool = False
     is_handed_in: bool = False
     is_inside: bool = False
     is_parameter: bool = False
@@ -168,6 +171,16 @@ class Bound:
     def size(self) -> int:
         """The number of entries."""
         return len(self.value)
+
+    @property
+    def own_shape(self) -> tuple[int, ...]:
+        """The shape of the user's array."""
+        return self.shape[:-1] if self.is_complex else self.shape
+
+    def shaped(self, value: Array | None = None) -> Any:
+        """Return its value, or another one, in its shape, and as a number if it is one."""
+        array = (self.value if value is None else value).reshape(self.shape)
+        return (as_complex(array) if self.is_complex else array)[()]
 
     @property
     def is_own(self) -> bool:
@@ -220,7 +233,7 @@ def leaves(value: Any, depth: int = DEPTH) -> Iterator[tuple[tuple[Any, ...], An
     if array is not None:
         if array.dtype.kind in KINDS and array.size:
             yield (), value
-    elif kind in {float, int} or isinstance(value, np.number):
+    elif kind in {float, int} or (isinstance(value, np.number) and not is_complex(value)):
         yield (), value
     elif depth:
         for place, item in _items(value):

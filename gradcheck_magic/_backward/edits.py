@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator, Mapping
 from copy import copy
 from itertools import permutations
@@ -21,6 +22,7 @@ __all__ = [
     "WRITTEN_OUT",
     "Edit",
     "Replacing",
+    "conjugations_of",
     "edits_of",
 ]
 
@@ -89,6 +91,38 @@ def edits_of(tree: ast.expr, *, is_change: bool) -> Iterator[Edit]:
         case _:
             yield from _edited(tree)
     yield from _renamed(tree)
+
+
+def conjugations_of(tree: ast.expr) -> Iterator[Edit]:
+    """Yield an expression of complex numbers with one conjugate more, or with one less."""
+    for name in dict.fromkeys(node.id for node in ast.walk(tree) if _is_variable(node)):  # type: ignore[attr-defined]
+        conjugate = ast.Call(ast.Attribute(ast.Name(name, ast.Load()), "conj", ast.Load()), [], [])
+        yield Edit(WRITTEN_OUT, Replacing({name: conjugate}).visit(fresh(tree)))
+    for k in range(sum(map(_is_conjugate, ast.walk(tree)))):
+        yield Edit(WRITTEN_OUT, _WithoutConjugate(k).visit(fresh(tree)))
+
+
+def _is_conjugate(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"conj", "conjugate"}
+    )
+
+
+class _WithoutConjugate(ast.NodeTransformer):
+    """Takes what one of several calls of ``conj`` is of in place of it."""
+
+    def __init__(self, which: int) -> None:
+        self._left = which
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if _is_conjugate(node):
+            self._left -= 1
+            if self._left < 0 and isinstance(node.func, ast.Attribute):
+                self._left = sys.maxsize
+                return node.args[0] if node.args else node.func.value
+        return self.generic_visit(node)
 
 
 def _renamed(tree: ast.expr) -> Iterator[Edit]:

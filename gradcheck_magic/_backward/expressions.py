@@ -19,7 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._backward.arrays import as_numpy
-from gradcheck_magic._backward.edits import ADD_AT, PUT_IN, SPARE, SUBTRACT_AT, Replacing, edits_of
+from gradcheck_magic._backward.edits import (
+    ADD_AT,
+    PUT_IN,
+    SPARE,
+    SUBTRACT_AT,
+    Edit,
+    Replacing,
+    conjugations_of,
+    edits_of,
+)
 from gradcheck_magic._backward.inner import METHODS, METHODS_OF_TENSORS, NOT_PLAIN, is_pure
 from gradcheck_magic._backward.references import Reference, reference_of
 from gradcheck_magic._backward.statements import Part, fresh, sources_of
@@ -66,6 +75,12 @@ class Edited(NamedTuple):
     is_bare: bool
 
 
+def _edited(edit: Edit) -> Edited:
+    code = _code(edit.tree)
+    is_bare = isinstance(edit.tree, ast.Name) and edit.tree.id == SPARE
+    return Edited(code, edit.stage, SPARE in code.co_names, is_bare)
+
+
 @dataclass(eq=False)
 class Expression:
     """An expression in which all that it reads has a name: ``v0``, ``v1``, ...
@@ -95,12 +110,12 @@ class Expression:
     @cached_property
     def edits(self) -> list[Edited]:
         """The same, with one change each."""
-        found = []
-        for stage, tree in edits_of(self.tree, is_change=self.is_change):
-            code = _code(tree)
-            is_bare = isinstance(tree, ast.Name) and tree.id == SPARE
-            found.append(Edited(code, stage, SPARE in code.co_names, is_bare))
-        return found
+        return [*map(_edited, edits_of(self.tree, is_change=self.is_change))]
+
+    @cached_property
+    def complex_edits(self) -> list[Edited]:
+        """The same, if the numbers are complex."""
+        return [*self.edits, *map(_edited, conjugations_of(self.tree))]
 
     def evaluated(self, values: Mapping[str, Any], code: CodeType, spare: Any = None) -> Any:
         """Return its value, or that of one of its edits, given what it reads."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from gradcheck_magic._backward.blame import suspicions
 from gradcheck_magic._backward.bound import Bound
+from gradcheck_magic._backward.complex_numbers import part_names, side_by_side
 from gradcheck_magic._backward.forward import ForwardPass
 from gradcheck_magic._backward.match import Backward
 from gradcheck_magic._backward.nodes import Node
@@ -36,7 +37,6 @@ NOT_COMPUTED = (
     "The cell does not compute the gradients: if the code that does is put into it, "
     "the statement that is wrong can be named."
 )
-NOT_FOLLOWED = "Complex arrays are not followed, so the statement that is wrong cannot be named."
 # The note about a mistake of our own begins like this.
 FAILED = "To find the statement that is wrong has failed"
 # A sentence names at most this many gradients that are right.
@@ -83,6 +83,8 @@ def backward_pass(
         True if the user has asked for it.
     """
     recorded = [recording for get in recordings if (recording := get()) is not None]
+    names = part_names(pairing)
+    check, pairing = side_by_side(check, pairing)
     if not (recorded or cost.returns_more):
         return None
     n_before = cost.n_evaluations
@@ -98,9 +100,8 @@ def backward_pass(
         if backward is None:
             # What other libraries compute is not followed.
             is_numpy = all(parameter.library is None for parameter in pairing.checked)
-            if len(recorded) > 1 and is_numpy and check.wrong.any() and not notes:
-                is_complex = any(parameter.whole for parameter in pairing.checked)
-                notes = [NOT_FOLLOWED if is_complex else NOT_COMPUTED]
+            is_elsewhere = len(recorded) > 1 and is_numpy and bool(check.wrong.any())
+            notes += [NOT_COMPUTED] if is_elsewhere and not notes else []
             n_evaluations = cost.n_evaluations - n_before
             return BackwardPass((), (), n_evaluations, tuple(notes)) if notes else None
         found: list[Suspicion] = []
@@ -119,7 +120,7 @@ def backward_pass(
             return None
     if forward.is_late:
         notes.append("There was no time to look at the whole backward pass.")
-    shown = _Shown(place or (lambda file: Path(file).name))
+    shown = _Shown(place or (lambda file: Path(file).name), names)
     faults = tuple(map(shown.fault, found))
     steps = tuple(shown.steps(backward, [suspicion.wrong for suspicion in found]))
     return BackwardPass(faults, steps, cost.n_evaluations - n_before, tuple(notes))
@@ -144,6 +145,7 @@ class _Shown:
     """Turns what was found into plain data."""
 
     place: Callable[[str], str]
+    part_names: Mapping[str, Sequence[str]]
 
     def line(self, statement: Statement) -> Line:
         """Return a statement as plain data."""
@@ -160,9 +162,8 @@ class _Shown:
         lines = tuple(map(self.line, (*likely, *further)))
         value = suspicion.wrong.bound.label
         inputs = tuple(dict.fromkeys(n.bound.label for n in suspicion.inputs if n.bound.label))
-        parameters = tuple(
-            dict.fromkeys(n.parameter.name for n in suspicion.explains if n.parameter)
-        )
+        explained = dict.fromkeys(n.parameter.name for n in suspicion.explains if n.parameter)
+        parameters = tuple(part for name in explained for part in self.part_names[name])
         is_made_here = suspicion.wrong.bound.statement is suspicion.statements[0]
         outcome = _outcome(value, inputs, suspicion.factor, is_made_here=is_made_here)
         if suspicion.is_part:

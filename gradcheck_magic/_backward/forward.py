@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._backward.arrays import as_array, is_foreign, moved, writable
+from gradcheck_magic._backward.arrays import as_array, is_complex, is_foreign, moved, writable
 from gradcheck_magic._backward.bound import Bound, Read, Run, leaves
 from gradcheck_magic._backward.custom import CustomCall, custom_call
 from gradcheck_magic._backward.inner import inner_of, is_array
@@ -347,6 +347,7 @@ class ForwardRecorder(Recorder):
                     new.ran = self._n_ended[statement] + 1
                     new.place = new.ran, number, (WITHIN, k)
                     self.keep(new, np.array(as_array(value)))
+                    new.is_complex = is_complex(value)
 
 
 class Mover(StatementTracer):

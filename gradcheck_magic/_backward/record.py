@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck_magic._backward.arrays import as_array, as_numpy, is_foreign, is_tensor
+from gradcheck_magic._backward.arrays import as_array, as_numpy, is_complex, is_foreign, is_tensor
 from gradcheck_magic._backward.bound import KINDS, MOST_ITEMS, Bound, Read, Reads, leaves
 from gradcheck_magic._backward.custom import is_called_by_library
 from gradcheck_magic._backward.memory import Memory
@@ -273,7 +273,7 @@ class Recorder(StatementTracer):
         name = load.last_name_in(names)
         new = Bound(statement, load.text, name, reads, call.number, call.callers)
         new.is_part, new.alias_of, new.value, new.shape = True, whole[0], value, array.shape
-        new.is_tensor = is_tensor(leaf)
+        new.is_tensor, new.is_complex = is_tensor(leaf), is_complex(leaf)
         entry = load.entry_in(names) if isinstance(leaf, np.generic) else leaf
         new.memory = _place_in_memory(as_array(entry))
         new.index = len(self.bound)
@@ -364,7 +364,8 @@ class Recorder(StatementTracer):
         if not self._has_room(0 if before is not None else new.value.nbytes):
             return
         new.index, new.alias_of = len(self.bound), before
-        new.shape, new.is_tensor = () if array is None else array.shape, is_tensor(leaf)
+        new.shape = () if array is None else array.shape
+        new.is_tensor, new.is_complex = is_tensor(leaf), is_complex(leaf)
         new.memory = _place_in_memory(array)
         self.bound.append(new)
         self._replace(new, array if before is None else None)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck_magic._backward.again import Again
+from gradcheck_magic._backward.arrays import as_complex
 from gradcheck_magic._backward.at_hand import LARGEST, AtHand, Spare
 from gradcheck_magic._backward.bound import Bound, grouped
 from gradcheck_magic._backward.checkpoint import Checkpoint, Checkpoints
@@ -251,7 +252,7 @@ class Repairs:
             if value is None:
                 return was
             changed[k] = value
-        return changed[k]
+        return as_complex(changed[k]) if self._replay.recorded[k].is_complex else changed[k]
 
 
 def _has_expression(place: Place) -> bool:

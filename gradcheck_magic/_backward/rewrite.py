@@ -128,4 +128,4 @@ class Rewriter:
             and n.bound.index < bound.index
             and 1 < n.bound.size <= LARGEST_MENDED
         }
-        return [each.value.reshape(each.shape) for each in here.values()]
+        return [each.shaped() for each in here.values()]

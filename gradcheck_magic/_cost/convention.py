@@ -136,16 +136,21 @@ class Binding:
     @cached_property
     def arrays(self) -> list[Array]:
         """A view of each parameter's buffer, in its shape; writing to it moves θ."""
-        views, leaves = [view for _, view in self._memory], self.parameters.leaves
-        if self.convention is Convention.FLAT:
-            stops = [*accumulate(leaf.size for leaf in leaves)]
-            parts = zip(leaves, [0, *stops], stops, strict=False)
-            views = [views[0][start:stop].reshape(leaf.shape) for leaf, start, stop in parts]
         return [
             part
-            for leaf, view in zip(leaves, views, strict=True)
+            for leaf, view in zip(self.parameters.leaves, self.wholes, strict=True)
             for part in ((view.real, view.imag) if leaf.is_complex else (view.real,))
         ]
+
+    @property
+    def wholes(self) -> list[Array]:
+        """The same, but for complex parameters, which are one array."""
+        views, leaves = [view for _, view in self._memory], self.parameters.leaves
+        if self.convention is not Convention.FLAT:
+            return views
+        stops = [*accumulate(leaf.size for leaf in leaves)]
+        parts = zip(leaves, [0, *stops], stops, strict=False)
+        return [views[0][start:stop].reshape(leaf.shape) for leaf, start, stop in parts]
 
     def bits(self, position: int) -> int:
         """Return the significant bits in which the function gets a parameter."""

@@ -467,8 +467,8 @@ class Cost:
         That is the one in the user's own precision.
         """
         binding = self.own.binding
-        names = [parameter.name for parameter in self._parameters.arrays]
-        return list(zip(names, binding.arrays, strict=True))
+        names = [leaf.name for leaf in self._parameters.leaves]
+        return list(zip(names, binding.wholes, strict=True))
 
     def here(self, precision: Precision | None = None) -> float:
         """Return J(θ) from another call, in its best precision; nan if the function raises."""

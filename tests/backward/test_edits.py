@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_magic._backward.edits import AT_HAND, FAR_FETCHED, WRITTEN_OUT, edits_of
+from gradcheck_magic._backward.edits import (
+    AT_HAND,
+    FAR_FETCHED,
+    WRITTEN_OUT,
+    conjugations_of,
+    edits_of,
+)
 
 names = st.sampled_from(["v0", "v1", "v2"]).map(lambda name: ast.Name(name, ast.Load()))
 
@@ -95,3 +101,18 @@ def test_edits_can_be_compiled_and_leave_the_expression_as_it_was(tree):
     for _, each in edits_of(tree, is_change=False):
         compile(ast.unparse(each), "<edit>", "eval")
     assert ast.unparse(tree) == before
+
+
+CONJUGATIONS = [
+    ("v0 @ v1", {"v0.conj() @ v1", "v0 @ v1.conj()"}),
+    ("v0.conj().T @ v1", {"v0.T @ v1", "v0.conj().conj().T @ v1", "v0.conj().T @ v1.conj()"}),
+    ("np.conj(v0) * v0", {"v0 * v0", "np.conj(v0.conj()) * v0.conj()"}),
+    ("np.conj(v0.conj())", {"v0.conj()", "np.conj(v0)", "np.conj(v0.conj().conj())"}),
+]
+
+
+@pytest.mark.parametrize(("expression", "expected"), CONJUGATIONS)
+def test_one_conjugate_more_or_less(expression, expected):
+    tree = ast.parse(expression, mode="eval").body
+    edits = {ast.unparse(ast.fix_missing_locations(each)) for _, each in conjugations_of(tree)}
+    assert edits == expected
