@@ -31,7 +31,7 @@ from gradcheck_magic.errors import GradientCheckFailed, InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["GradientCheck", "jsonable"]
+__all__ = ["COLUMNS", "GradientCheck", "jsonable"]
 
 Vector = NDArray[np.float64]
 
