@@ -335,7 +335,7 @@ class Writer:
 def _as_number(value: Any) -> float | None:
     if not is_one_number(value):
         return None
-    return float(np.asarray(from_library(value, "")).item())
+    return float(np.real(np.asarray(from_library(value, ""))).item())
 
 
 def _shares(value: object, parameters: Sequence[Parameter]) -> bool:
