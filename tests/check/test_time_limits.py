@@ -23,13 +23,16 @@ def alarm():
 
 def raise_from_another_thread():
     """Let another thread raise an exception in this one, as a time limit without signals does."""
-    here = ctypes.c_ulong(threading.get_ident())
+    here, has_started = ctypes.c_ulong(threading.get_ident()), threading.Event()
 
     def strike():
+        # Within `start`, Python would make another exception of it.
+        has_started.wait()
         ctypes.pythonapi.PyThreadState_SetAsyncExc(here, ctypes.py_object(TimeoutException))
 
     other = threading.Thread(target=strike)
     other.start()
+    has_started.set()
     other.join()
 
 
