@@ -27,6 +27,7 @@ from gradcheck_magic._cost.gradient_function import (
     point_around,
 )
 from gradcheck_magic._cost.interrupt import comes_from_handler
+from gradcheck_magic._cost.jacobian import jacobian_at
 from gradcheck_magic._cost.printed import PrintedOnce
 from gradcheck_magic._cost.random_states import starts
 from gradcheck_magic._cost.restore import restored
@@ -44,11 +45,13 @@ from gradcheck_magic._diagnosis.conclude import (
 from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
+from gradcheck_magic._inputs.jacobian import JacobianPairing
 from gradcheck_magic._inputs.objects import held_by
 from gradcheck_magic._inputs.pairing import Pairing, pair
 from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_function
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
+from gradcheck_magic._measure.jacobian import JacobianMeasurement
 from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._measure.repeatability import require_repeatable
 from gradcheck_magic._result.backward_pass import BackwardPass
@@ -378,11 +381,11 @@ def _check_at(
 ) -> GradientCheck:
     """Check the gradient at one point."""
     started = time.perf_counter()
-    pairing, source = _paired(params, names, request)
-    request = replace(request, **_taken_from(source, request))
+    pairing, source, upstream = _paired(params, names, request)
+    request = replace(request, **_taken_from(source, request), upstream=upstream)
     # The end of the check reads everything several times more often.
     reserve = CONCLUDING * (time.perf_counter() - started)
-    measurement = Measurement(pairing, request.epsilon, request.mode)
+    measurement = _measurement_of(pairing, request)
     budget = request.seconds_before(reserve)
     cost = _cost_at(
         pairing, names, request, point=point, budget=budget, expected=measurement.expected
@@ -396,6 +399,7 @@ def _check_at(
         previous=None if point else request.previous,
         before=seen.theta if seen else None,
     )
+    is_jacobian = isinstance(pairing, JacobianPairing)
     stopped: BaseException | None = None
     check: GradientCheck | None = None
     backward: BackwardPass | None = None
@@ -407,15 +411,19 @@ def _check_at(
             measurement.choose(cost, request.seconds_left)
             measurement.run(cost, request.seed)
             judged = measurement.judged(cost)
-            require_repeatable(cost, pairing, judged, measurement.epsilon, measurement.scan)
-            judged = measurement.taken_together(cost, judged)
-            diagnoses = diagnosed(*judged, until=cost.deadline)
-            judged, diagnoses = reconsidered(measurement, cost, diagnosed, judged, diagnoses)
+            if not is_jacobian:
+                require_repeatable(cost, pairing, judged, measurement.epsilon, measurement.scan)
+                judged = measurement.taken_together(cost, judged)
+            # No number that can be evaluated has a Jacobian as its gradient.
+            diagnoses = diagnosed(*judged, evaluate=not is_jacobian, until=cost.deadline)
+            if not is_jacobian:
+                judged, diagnoses = reconsidered(measurement, cost, diagnosed, judged, diagnoses)
             stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
             check = conclude(
                 Evidence(pairing, cost, measurement, *judged, diagnoses, stopped), started
             )
-            if not stopped and (check.verdict is Verdict.BUG or request.trace):
+            is_traced = check.verdict is Verdict.BUG or request.trace
+            if is_traced and not stopped and not is_jacobian:
                 recordings = _recordings(params, names, request, seen, cost)
                 place = seen.place if seen else None
                 backward = backward_pass(
@@ -460,15 +468,32 @@ def _require_as_expected(cost: Cost, pairing: Pairing, request: Request, seen: S
     )
 
 
-def _paired(params: object, names: Names, request: Request) -> tuple[Pairing, object]:
-    return pair_at(
-        params,
-        request.sources,
-        cost_function=request.cost_function,
-        only=request.only,
-        names=names,
-        states=request.states,
-    )
+def _paired(params: object, names: Names, request: Request) -> tuple[Pairing, object, object]:
+    """Match the parameters with their gradients; return the source of these, and dJ/d(output).
+
+    If they do not match, and the function returns many numbers, they are its Jacobian.
+    """
+    known: dict[str, Any] = {
+        "cost_function": request.cost_function,
+        "only": request.only,
+        "names": names,
+        "states": request.states,
+    }
+    try:
+        return *pair_at(params, request.sources, **known), request.upstream
+    except InputError:
+        if request.upstream is not None:
+            raise
+        found = jacobian_at(params, request.sources, **known, call=request.call)
+        if found is None:
+            raise
+        return found.pairing, found.source, found.output
+
+
+def _measurement_of(pairing: Pairing, request: Request) -> Measurement:
+    if isinstance(pairing, JacobianPairing):
+        return JacobianMeasurement(pairing, request.epsilon)
+    return Measurement(pairing, request.epsilon, request.mode)
 
 
 def _taken_from(source: object, request: Request) -> dict[str, Any]:
@@ -526,7 +551,7 @@ def _cost_at(
     """Return the cost to evaluate at one point, with a budget in seconds."""
     return Cost(
         request.cost_function,
-        pairing.parameters,
+        pairing.inputs if isinstance(pairing, JacobianPairing) else pairing.parameters,
         name=cost_name(request.cost_function, names),
         call=request.call,
         upstream=request.upstream,

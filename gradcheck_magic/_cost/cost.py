@@ -6,12 +6,13 @@ around θ, here or in workers.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Self
 
@@ -32,6 +33,7 @@ from gradcheck_magic._cost.convention import (
     require_unchanged,
 )
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, OutOfTime, Pair, Take
+from gradcheck_magic._cost.one_output import OneOutput
 from gradcheck_magic._cost.precision import bits_around, in_double, is_constant, own_precision
 from gradcheck_magic._cost.printed import followed
 from gradcheck_magic._cost.random_states import Origin, RandomStates
@@ -136,6 +138,7 @@ class Cost:
     best: Precision
     _around: Surroundings
     _binding: Binding
+    _found: FoundCall
 
     def __init__(
         self,
@@ -177,6 +180,7 @@ class Cost:
         self._evaluator = Evaluator(
             function, name, _upstream(upstream), next(iter(starts), None), deadline
         )
+        self._seed = seed
         self._random = _generator(seed)
         self._progress = progress
         self._expected = expected
@@ -258,13 +262,17 @@ class Cost:
             del ways, trials
             if len(self._starts) > 1 and self._pairing is not None:
                 found = self._started_where_gradient_is(self._pairing, around, found)
+            began, n_before = time.perf_counter(), self.n_evaluations
             self._explore(around, found)
+            # That a single evaluation was slow must not decide between a full check and a scan.
+            typical = (time.perf_counter() - began) / (self.n_evaluations - n_before)
+            self._evaluator.seconds_each = min(self._evaluator.seconds_each, typical)
             if (states := self._evaluator.states) and self._differs_without_states():
                 self.began = states.origin
             if self._pool is not None:
                 evaluator, binding = self._evaluator, found.binding
                 self._workers = Workers(self._pool, evaluator, binding, self.bits)
-            self._around = around
+            self._around, self._found = around, found
             self._stack = stack.pop_all()
         return self
 
@@ -278,7 +286,6 @@ class Cost:
                 f"`{self.name}` is not exactly repeatable: it varies by about {found.gap:.0e} from "
                 "call to call, so larger steps were used."
             )
-        began, n_before = time.perf_counter(), self.n_evaluations
         sizes = abs(found.value), abs(found.nearby)
         self.scale = max(size for size in sizes if math.isfinite(size))
         self.bits = bits_around(around, found)
@@ -289,9 +296,6 @@ class Cost:
         self.best = in_double(around, self.own, constant=self.constant) or self.own
         self.noise = self.own.noise
         self.is_single = self.best is self.own and self.bits < DOUBLE
-        # That a single evaluation was slow must not decide between a full check and a scan.
-        typical = (time.perf_counter() - began) / (self.n_evaluations - n_before)
-        self._evaluator.seconds_each = min(self._evaluator.seconds_each, typical)
 
     def _started_where_gradient_is(
         self, pairing: Pairing, around: Surroundings, found: FoundCall
@@ -373,6 +377,26 @@ class Cost:
                 "meanwhile, such as its data or a counter; let every call read the same."
             )
         return is_random(self._evaluator, f"returned {self.value:.9g} and then {other:.9g}")
+
+    @contextmanager
+    def of_output(self, position: int) -> Iterator[Cost]:
+        """J as one of the outputs, in this context: what is known of the others is used."""
+        evaluator, theta = self._evaluator, self._around.theta
+        norm = evaluator.upstream
+        assert isinstance(norm, OneOutput)  # noqa: S101 (for mypy)
+        one = copy.copy(self)
+        # Every output is measured at the same points.
+        random = _generator(self._seed)
+        one._around = Surroundings(evaluator, self._parameters, theta, random, self._tell)
+        one._workers, one._examined, one.notes = None, set(), []
+        evaluator.upstream = norm.choosing(position)
+        try:
+            binding, distance = self._found.binding, self._found.distance
+            value, nearby = evaluator.value(binding), one._around.along(binding, distance)
+            one._explore(one._around, replace(self._found, value=value, nearby=nearby))
+            yield one
+        finally:
+            evaluator.upstream = norm
 
     def _restore(self) -> None:
         self._binding.restore()
@@ -484,7 +508,7 @@ class Cost:
         self._evaluator.guard.release()
         with self._evaluator.quiet():
             upstream = self._evaluator.upstream
-            if isinstance(upstream, dict):
+            if isinstance(upstream, (dict, OneOutput)):
                 return None, None
             return self._evaluator.output(self.own.binding), upstream
 
@@ -514,10 +538,10 @@ def sides_of(costs: array[float]) -> tuple[Vector, Vector]:
     return plus, minus
 
 
-def _upstream(upstream: object) -> Array | dict[Any, Array] | None:
+def _upstream(upstream: object) -> Array | dict[Any, Array] | OneOutput | None:
     """Return copies, because they may be among the arrays that are perturbed."""
-    if upstream is None:
-        return None
+    if upstream is None or isinstance(upstream, OneOutput):
+        return upstream
     # A function that returns several arrays; None stands for those without a gradient.
     several = {k: each for k, each in children(upstream) or () if each is not None}
     if any(map(is_array, several.values())):

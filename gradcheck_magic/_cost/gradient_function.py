@@ -39,6 +39,8 @@ from gradcheck_magic.errors import InputError
 
 __all__ = ["go_forward", "moved_in_place", "pair_at", "point_around"]
 
+# A function that matches parameters with what is their gradient, given the names.
+Match = Callable[[Parameters, object, Names], Pairing]
 # Parameters, each with its values before.
 Values = list[tuple[Parameter, NDArray[Any]]]
 # The relative distance of the other points from the given one.
@@ -53,6 +55,7 @@ def pair_at(
     only: Sequence[str] | None = None,
     names: Names = None,
     states: RandomStates | None = None,
+    match: Match = matched,
 ) -> tuple[Pairing, object]:
     """Match every parameter with its gradient at θ; return the source of the gradient, too.
 
@@ -71,6 +74,8 @@ def pair_at(
         As in `collect`.
     states : RandomStates, optional
         The random states with which each call begins.
+    match : callable
+        The function that matches parameters with a gradient, given the names.
 
     Raises
     ------
@@ -85,9 +90,11 @@ def pair_at(
         try:
             if is_function(source):
                 is_cost = source is cost_function
-                found = _called(source, parameters, names, is_cost=is_cost, states=states)
+                found = _called(
+                    source, parameters, names, is_cost=is_cost, states=states, match=match
+                )
                 return found, source
-            return matched(parameters, source, names), source
+            return match(parameters, source, names), source
         except Exception as error:
             if len(sources) == 1 or comes_from_handler(error):
                 raise
@@ -102,6 +109,7 @@ def _called(
     *,
     is_cost: bool,
     states: RandomStates | None,
+    match: Match,
 ) -> Pairing:
     """Match the parameters with the gradient that a function returns."""
     name = variable_names(names).get(id(function), "grads")
@@ -117,9 +125,9 @@ def _called(
                     states.put_back()
                 returned = guard.call(function, *arguments)
                 if is_cost:
-                    pairing = _beside_cost(returned, parameters, names, binding)
+                    pairing = _beside_cost(returned, parameters, names, binding, match)
                 else:
-                    pairing = matched(parameters, _finished(returned, name), names)
+                    pairing = match(parameters, _finished(returned, name), names)
             except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
                 errors.append(error)
             else:
@@ -141,7 +149,9 @@ def _finished(returned: Any, name: str) -> Any:
     return returned
 
 
-def _beside_cost(returned: Any, parameters: Parameters, names: Names, binding: Binding) -> Pairing:
+def _beside_cost(
+    returned: Any, parameters: Parameters, names: Names, binding: Binding, match: Match
+) -> Pairing:
     """Match the parameters with the gradients that a cost has returned besides its value."""
     if isinstance(returned, tuple) and len(returned) > 1:
         k = position_of_cost(returned)
@@ -150,10 +160,10 @@ def _beside_cost(returned: Any, parameters: Parameters, names: Names, binding: B
         one_each = beside[: len(parameters.arrays)]
         for candidate in (*(each for each in beside if not is_constant(each)), beside, one_each):
             with suppress(InputError):
-                pairing = matched(parameters, candidate, names)
+                pairing = match(parameters, candidate, names)
                 if not _holds_parameters(candidate, binding):
                     return pairing
-    return matched(parameters, returned, names)
+    return match(parameters, returned, names)
 
 
 def _holds_parameters(candidate: object, binding: Binding) -> bool:

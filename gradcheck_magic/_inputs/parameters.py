@@ -93,6 +93,8 @@ class Parameter:
     start: int
     # True if its gradient is to be checked; otherwise the parameter is held fixed.
     checked: bool = True
+    # The number of its first axes that are those of an output, in a block of a Jacobian.
+    output_axes: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -185,7 +187,7 @@ class Parameter:
     def __getstate__(self) -> dict[str, Any]:
         # A view of another library's memory would be unpickled as a separate copy.
         held = {"value": self.value, "name": self.name}
-        return {**held, "start": self.start, "checked": self.checked}
+        return {**held, "start": self.start, "checked": self.checked, "output_axes": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, array=real_array(state["value"], state["name"]))
@@ -195,8 +197,8 @@ class Parameter:
         return index_of(k, self.shape)
 
     def label(self, k: int) -> str:
-        """Return the label of its `k`-th entry, such as ``W2[3, 1]``."""
-        return label(self.name, self.index(k))
+        """Return the label of its `k`-th entry, such as ``W2[3, 1]``, or ``∂r[3]/∂x[1]``."""
+        return label(self.name, self.index(k), self.output_axes)
 
 
 @dataclass(frozen=True)

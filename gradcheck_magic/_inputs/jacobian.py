@@ -1,0 +1,282 @@
+"""Matching of a Jacobian with outputs and parameters: a block ∂f/∂x for each pair of them.
+
+The gradient of Σᵢ fᵢ(Θᵢ) by Θ is the Jacobian of f if every row Θᵢ is x. So a block is checked as
+the gradient by an array of the shape of f and of x together, all of whose rows are x.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck_magic._inputs.arrays import densified
+from gradcheck_magic._inputs.containers import children
+from gradcheck_magic._inputs.outputs import Output, Outputs
+from gradcheck_magic._inputs.pairing import Match, Pairing, Undefined, matches_of, require_all
+from gradcheck_magic._inputs.parameters import (
+    Names,
+    Parameter,
+    Parameters,
+    is_positional,
+    readable_key,
+    real_array,
+    variable_names,
+    while_reading,
+)
+from gradcheck_magic._inputs.precision import eps_of, significant_bits
+from gradcheck_magic._wording import did_you_mean, listed
+from gradcheck_magic.errors import InputError
+
+__all__ = ["JacobianPairing", "matched_jacobian"]
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the Jacobian: the gradient of one output, and where it is in the blocks."""
+
+    output: int
+    gradient: Pairing
+    positions: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class JacobianPairing(Pairing):
+    """A Jacobian, matched with what it is the derivative of; its parameters are its blocks."""
+
+    # What the function takes, and what it returns.
+    inputs: Parameters
+    outputs: Outputs
+
+    def rows(self) -> Iterator[Row]:
+        """Yield every row of the Jacobian."""
+        n, starts = len(self.inputs.checked), self.starts
+        for k, output in enumerate(self.outputs.arrays):
+            here = slice(k * n, (k + 1) * n)
+            names, eps, dtypes = (
+                each[here] for each in (self.gradient_names, self.gradient_eps, self.gradient_dtypes)
+            )
+            shapes = tuple(p.shape for p in self.inputs.checked)
+            for i, row in enumerate(output.rows):
+                gradients, places = [], []
+                for j, p in enumerate(self.inputs.checked):
+                    part = slice(i * p.size, (i + 1) * p.size)
+                    gradients.append(self.gradients[k * n + j][part])
+                    places.append(starts[k * n + j] + np.arange(part.start, part.stop))
+                known = names, eps, dtypes, shapes, self.not_checked, ()
+                gradient = Pairing(self.inputs, tuple(gradients), *known)
+                yield Row(row, gradient, np.concatenate(places))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A block as the user gave it."""
+
+    name: str
+    values: Vector
+    eps: float
+    dtype: np.dtype[Any]
+
+
+def matched_jacobian(
+    parameters: Parameters, grads: object, names: Names, *, outputs: Outputs
+) -> JacobianPairing:
+    """Match parameters with the Jacobian of some outputs.
+
+    It may be one matrix, with a row for each output and a column for each parameter; a container by
+    input, such as ``{"x": ...}``, or by output and then by input; or a dict by pairs of both,
+    ``{("f", "x"): ...}``, in which a pair that is missing means zero. An `InputError` is raised if
+    it does not match.
+    """
+    if isinstance(grads, Undefined):
+        raise grads.error
+    variables = variable_names(names)
+    root = variables.get(id(grads), "grads")
+    matcher = _Matcher(parameters, outputs, root, variables)
+    with while_reading(root):
+        matcher.match(grads, outputs.tree, root)
+    blocks = tuple(_blocks(parameters, outputs))
+    given = [matcher.found[block.name] for block in blocks if block.checked]
+    return JacobianPairing(
+        Parameters(parameters.container, parameters.name, blocks),
+        tuple(each.values for each in given),
+        tuple(each.name for each in given),
+        tuple(each.eps for each in given),
+        tuple(each.dtype for each in given),
+        # Every layout with the same rows is as good.
+        tuple(block.shape for block in blocks if block.checked),
+        tuple(p.name for p in parameters.arrays if not p.checked),
+        tuple(matcher.notes),
+        parameters,
+        outputs,
+    )
+
+
+def _blocks(parameters: Parameters, outputs: Outputs) -> Iterator[Parameter]:
+    start = 0
+    for output in outputs.arrays:
+        for p in parameters.arrays:
+            array = np.broadcast_to(p.array, output.shape + p.shape)
+            name, axes = _block_name(output, p), len(output.shape)
+            yield Parameter(name, p.value, array, start, p.checked, axes)
+            start += array.size
+
+
+def _block_name(output: Output, parameter: Parameter) -> str:
+    return f"∂{output.name}/∂{parameter.name}"
+
+
+@dataclass(eq=False)
+class _Matcher:
+    """Finds the blocks in what the user has given."""
+
+    parameters: Parameters
+    outputs: Outputs
+    root: str
+    variables: dict[int, str]
+
+    def __post_init__(self) -> None:
+        self.found: dict[str, _Given] = {}
+        self.notes: list[str] = []
+
+    def match(self, node: Any, tree: Any, name: str) -> None:
+        """Find the blocks of the outputs in a tree."""
+        held = None if node is None else children(node)
+        given = dict(held or ())
+        if given and all(isinstance(key, tuple) and len(key) == 2 for key in given):  # noqa: PLR2004
+            self._by_pairs(given, name)
+            return
+        keys = list(tree) if isinstance(tree, dict) else []
+        if keys and _are_alike(keys, given):
+            missing = [key for key in keys if key not in given]
+            if missing:
+                raise InputError(
+                    f"`{name}` has no Jacobian of the output `{readable_key(missing[0])}`: give "
+                    f"one for each of {listed(map(readable_key, keys))}."
+                )
+            for key in keys:
+                self.match(given[key], tree[key], f"{name}[{key!r}]")
+            return
+        outputs = [*_outputs_in(tree)]
+        if held is None or _is_matrix(node):
+            self._add(outputs, self.parameters.arrays, node, name)
+            return
+        matches, notes = matches_of(self.parameters, node, name)
+        self.notes += notes
+        pairs: list[tuple[Parameter, Match]] = list(
+            zip(self.parameters.arrays, matches, strict=True)
+        )
+        checked = [pair for pair in pairs if pair[0].checked]
+        require_all(checked)
+        for parameter, (spoken, value) in checked:
+            named = self.variables.get(id(value), spoken) if is_positional(spoken) else spoken
+            self._add(outputs, [parameter], value, named)
+
+    def _by_pairs(self, given: dict[Any, Any], name: str) -> None:
+        """Find the blocks of a dict by output and input; what is missing is zero."""
+        blocks = {
+            (output.name, p.name): (output, p)
+            for output in self.outputs.arrays
+            for p in self.parameters.arrays
+        }
+        for key, value in given.items():
+            if key not in blocks:
+                meant = did_you_mean(str(key), map(str, blocks))
+                raise InputError(
+                    f"`{name}` has {key!r}, but `{self.outputs.name}` has no such output and "
+                    f"input{meant}: expected {listed(map(str, blocks))}."
+                )
+            output, parameter = blocks[key]
+            self._add([output], [parameter], value, f"{name}[{', '.join(map(repr, key))}]")
+        zero = [key for key in blocks if key not in given and blocks[key][1].checked]
+        for key in zero:
+            output, parameter = blocks[key]
+            values = np.zeros((output.size, parameter.size))
+            self._add([output], [parameter], values, f"{name}[{', '.join(map(repr, key))}]")
+        if zero:
+            are = "is" if len(zero) == 1 else "are"
+            spoken = listed(_block_name(*blocks[key]) for key in zero)
+            self.notes.append(f"{spoken} {are} not in `{name}`, and so checked as zero.")
+
+    def _add(
+        self, outputs: list[Output], parameters: Any, value: Any, name: str
+    ) -> None:
+        """Split a matrix, with a row for each output and a column for each parameter."""
+        if value is None:
+            raise InputError(f"`{name}` is None: is a `return` missing in what computes it?")
+        value = np.asarray(value) if isinstance(value, (list, tuple)) else densified(value)
+        array = real_array(value, name)
+        matrix = self._as_matrix(array, outputs, parameters, name)
+        eps, column = eps_of(significant_bits(value)), 0
+        for p in parameters:
+            here = slice(column, column := column + p.size)
+            row = 0
+            for output in outputs:
+                part = matrix[row : row + output.size, here]
+                row += output.size
+                is_whole = part.shape == matrix.shape
+                spoken = name if is_whole else f"{name}[{_part(outputs, output)}, {_span(here)}]"
+                flat = part.ravel()
+                flat[np.isnan(flat)] = np.nan
+                self.found[_block_name(output, p)] = _Given(spoken, flat, eps, array.dtype)
+
+    def _as_matrix(
+        self, array: NDArray[Any], outputs: list[Output], parameters: Any, name: str
+    ) -> Vector:
+        rows, columns = sum(o.size for o in outputs), sum(p.size for p in parameters)
+        of, by = (one[0].shape if len(one) == 1 else (n,) for one, n in ((outputs, rows), (parameters, columns)))
+        shapes = [(rows, columns), (*of, *by), (*of, columns), (rows, *by)]
+        if _squeezed(array.shape) in map(_squeezed, shapes):
+            with np.errstate(over="ignore"):  # of a long double
+                return np.array(array, dtype=np.float64).reshape(rows, columns)
+        what = "the outputs have" if len(outputs) > 1 else f"`{outputs[0].name}` has"
+        by_what = f"`{parameters[0].name}` has" if len(parameters) == 1 else "the parameters have"
+        sizes = f"{what} shape {of}" if len(outputs) == 1 else f"{what} {rows} entries"
+        lengths = f"shape {by}" if len(parameters) == 1 else f"{columns} entries"
+        if array.shape in {(columns, rows), (*by, *of)}:
+            advice = f"it is transposed; pass `{name}.T`" if array.ndim == 2 else "outputs come first"  # noqa: PLR2004
+        else:
+            advice = f"a Jacobian must have shape {shapes[0]}, a row for each output"
+        raise InputError(
+            f"`{name}` has shape {array.shape}, but {sizes} and {by_what} {lengths}: {advice}."
+        )
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(length for length in shape if length != 1)
+
+
+def _part(outputs: list[Output], output: Output) -> str:
+    return f"{output.start - outputs[0].start}:{output.rows.stop - outputs[0].start}"
+
+
+def _span(part: slice) -> str:
+    return f"{part.start}:{part.stop}"
+
+
+def _are_alike(keys: list[Any], given: dict[Any, Any]) -> bool:
+    """Return True if a Jacobian has items for some outputs: by their names, or one by one."""
+    if all(isinstance(key, int) for key in keys):
+        return keys == list(given)
+    return any(key in given for key in keys)
+
+
+def _outputs_in(tree: Any) -> Iterator[Output]:
+    if isinstance(tree, Output):
+        yield tree
+        return
+    for child in tree.values():
+        yield from _outputs_in(child)
+
+
+def _is_matrix(node: Any) -> bool:
+    """Return True for a matrix as nested lists of numbers."""
+    while isinstance(node, (list, tuple)) and node:
+        node = node[0]
+    return isinstance(node, (int, float, np.number))
