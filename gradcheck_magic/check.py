@@ -382,7 +382,7 @@ def _check_at(
     """Check the gradient at one point."""
     started = time.perf_counter()
     pairing, source, upstream = _paired(params, names, request)
-    request = replace(request, **_taken_from(source, request), upstream=upstream)
+    request = replace(request, **_taken_from(source, upstream, request))
     # The end of the check reads everything several times more often.
     reserve = CONCLUDING * (time.perf_counter() - started)
     measurement = _measurement_of(pairing, request)
@@ -439,7 +439,8 @@ def _check_at(
             check = conclude(evidence, started)
     check = replace(
         check,
-        n_evaluations=cost.n_evaluations,
+        # The shape of the outputs was not known without a call.
+        n_evaluations=cost.n_evaluations + is_jacobian,
         seconds=time.perf_counter() - started,
         backward=backward,
     )
@@ -479,15 +480,25 @@ def _paired(params: object, names: Names, request: Request) -> tuple[Pairing, ob
         "names": names,
         "states": request.states,
     }
+    mismatch: InputError | None = None
     try:
-        return *pair_at(params, request.sources, **known), request.upstream
-    except InputError:
-        if request.upstream is not None:
-            raise
-        found = jacobian_at(params, request.sources, **known, call=request.call)
-        if found is None:
-            raise
+        pairing, source = pair_at(params, request.sources, **known)
+    except InputError as error:
+        mismatch = error
+    else:
+        # A gradient by x may be the Jacobian of a function that returns an array of one number.
+        parts = zip(pairing.gradient_shapes, pairing.checked, strict=True)
+        if not any(shape == (1, *parameter.shape) for shape, parameter in parts):
+            return pairing, source, request.upstream
+    found = None
+    if request.upstream is None:
+        of_one = mismatch is None
+        found = jacobian_at(params, request.sources, **known, call=request.call, of_one=of_one)
+    if found is not None:
         return found.pairing, found.source, found.output
+    if mismatch is not None:
+        raise mismatch
+    return pairing, source, request.upstream
 
 
 def _measurement_of(pairing: Pairing, request: Request) -> Measurement:
@@ -496,12 +507,16 @@ def _measurement_of(pairing: Pairing, request: Request) -> Measurement:
     return Measurement(pairing, request.epsilon, request.mode)
 
 
-def _taken_from(source: object, request: Request) -> dict[str, Any]:
+def _taken_from(source: object, upstream: object, request: Request) -> dict[str, Any]:
     """Return what is known of the request once the source of the gradients is."""
     notes = [*request.notes]
     if source is request.cost_function:
-        notes.append("The gradients are those that the cost returns besides its value.")
-    return {"grads": source, "standing": "chosen", "notes": notes}
+        notes.append(
+            "The gradients are those that the cost returns besides its value."
+            if upstream is None
+            else "The Jacobian is the one that the function returns besides its outputs."
+        )
+    return {"grads": source, "upstream": upstream, "standing": "chosen", "notes": notes}
 
 
 def _recordings(
@@ -551,7 +566,7 @@ def _cost_at(
     """Return the cost to evaluate at one point, with a budget in seconds."""
     return Cost(
         request.cost_function,
-        pairing.inputs if isinstance(pairing, JacobianPairing) else pairing.parameters,
+        pairing.arguments,
         name=cost_name(request.cost_function, names),
         call=request.call,
         upstream=request.upstream,

@@ -6,7 +6,6 @@ around θ, here or in workers.
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from array import array
@@ -379,24 +378,25 @@ class Cost:
         return is_random(self._evaluator, f"returned {self.value:.9g} and then {other:.9g}")
 
     @contextmanager
-    def of_output(self, position: int) -> Iterator[Cost]:
-        """J as one of the outputs, in this context: what is known of the others is used."""
-        evaluator, theta = self._evaluator, self._around.theta
-        norm = evaluator.upstream
+    def of_output(self, position: int) -> Iterator[None]:
+        """Let J be one of the outputs, in this context: what is known of the others is used."""
+        evaluator, found, theta = self._evaluator, self._found, self._around.theta
+        norm, before = evaluator.upstream, vars(self).copy()
         assert isinstance(norm, OneOutput)  # noqa: S101 (for mypy)
-        one = copy.copy(self)
-        # Every output is measured at the same points.
-        random = _generator(self._seed)
-        one._around = Surroundings(evaluator, self._parameters, theta, random, self._tell)
-        one._workers, one._examined, one.notes = None, set(), []
         evaluator.upstream = norm.choosing(position)
         try:
-            binding, distance = self._found.binding, self._found.distance
-            value, nearby = evaluator.value(binding), one._around.along(binding, distance)
-            one._explore(one._around, replace(self._found, value=value, nearby=nearby))
-            yield one
+            self._workers, self._examined, self.notes = None, set(), []
+            # Every output is measured at the same points.
+            random = _generator(self._seed)
+            around = Surroundings(evaluator, self._parameters, theta, random, self._tell)
+            self._around = around
+            value = evaluator.value(found.binding)
+            nearby = around.along(found.binding, found.distance)
+            self._explore(around, replace(found, value=value, nearby=nearby))
+            yield
         finally:
             evaluator.upstream = norm
+            vars(self).update(before)
 
     def _restore(self) -> None:
         self._binding.restore()

@@ -125,7 +125,7 @@ def _called(
                     states.put_back()
                 returned = guard.call(function, *arguments)
                 if is_cost:
-                    pairing = _beside_cost(returned, parameters, names, binding, match)
+                    pairing = _beside_cost(returned, parameters, names, binding)
                 else:
                     pairing = match(parameters, _finished(returned, name), names)
             except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
@@ -149,9 +149,7 @@ def _finished(returned: Any, name: str) -> Any:
     return returned
 
 
-def _beside_cost(
-    returned: Any, parameters: Parameters, names: Names, binding: Binding, match: Match
-) -> Pairing:
+def _beside_cost(returned: Any, parameters: Parameters, names: Names, binding: Binding) -> Pairing:
     """Match the parameters with the gradients that a cost has returned besides its value."""
     if isinstance(returned, tuple) and len(returned) > 1:
         k = position_of_cost(returned)
@@ -160,10 +158,10 @@ def _beside_cost(
         one_each = beside[: len(parameters.arrays)]
         for candidate in (*(each for each in beside if not is_constant(each)), beside, one_each):
             with suppress(InputError):
-                pairing = match(parameters, candidate, names)
+                pairing = matched(parameters, candidate, names)
                 if not _holds_parameters(candidate, binding):
                     return pairing
-    return match(parameters, returned, names)
+    return matched(parameters, returned, names)
 
 
 def _holds_parameters(candidate: object, binding: Binding) -> bool:

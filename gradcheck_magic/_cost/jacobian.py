@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
+from gradcheck_magic._cost.calling import lines_reached
 from gradcheck_magic._cost.convention import possible_bindings
 from gradcheck_magic._cost.evaluation import is_one_number
 from gradcheck_magic._cost.gradient_function import pair_at
@@ -14,6 +17,7 @@ from gradcheck_magic._cost.interrupt import InterruptGuard, comes_from_handler
 from gradcheck_magic._cost.one_output import OneOutput
 from gradcheck_magic._cost.printed import followed
 from gradcheck_magic._cost.random_states import RandomStates
+from gradcheck_magic._inputs.containers import children
 from gradcheck_magic._inputs.jacobian import JacobianPairing, matched_jacobian
 from gradcheck_magic._inputs.outputs import Outputs
 from gradcheck_magic._inputs.parameters import Names, Parameters, collect, cost_name, is_constant
@@ -40,6 +44,7 @@ def jacobian_at(
     names: Names = None,
     states: RandomStates | None = None,
     call: str = "auto",
+    of_one: bool = False,
 ) -> FoundJacobian | None:
     """Match the outputs of a function and its parameters with the Jacobian.
 
@@ -49,6 +54,8 @@ def jacobian_at(
         As in `pair_at`.
     call : str
         The way to call the function.
+    of_one : bool
+        True if an array of a single number counts as an output, too, rather than as a cost.
 
     Returns
     -------
@@ -58,18 +65,25 @@ def jacobian_at(
     Raises
     ------
     InputError
-        If what is given is not its Jacobian.
+        If what is given is not its Jacobian. Exceptions of the function pass through.
     """
     parameters = collect(params, only=only, names=names)
     name = cost_name(cost_function, names)
-    found = _returned(cost_function, parameters, name, call, states)
+    returned = _returned(cost_function, parameters, name, call, states)
+    # Parameters that hold their gradients do not hold a Jacobian, and the function may return it
+    # after its outputs.
+    beside = returned[1:] if isinstance(returned, tuple) else ()
+    beside = beside[0] if len(beside) == 1 else beside
+    given = [beside if each is cost_function else each for each in sources if each is not None]
+    if isinstance(given[0], tuple) and not given[0]:
+        return None
     errors: list[InputError] = []
-    for returned, is_first in found:
+    for is_first in _readings(returned, of_one=of_one):
         try:
             outputs = Outputs.of(returned, _spoken(name), is_first=is_first)
             pairing, source = pair_at(
                 params,
-                sources,
+                given,
                 cost_function=cost_function,
                 only=only,
                 names=names,
@@ -80,11 +94,13 @@ def jacobian_at(
             errors.append(error)
         else:
             assert isinstance(pairing, JacobianPairing)  # noqa: S101 (for mypy)
+            source = cost_function if source is beside else source
             return FoundJacobian(pairing, source, OneOutput.along(outputs, returned))
-    if errors:
-        # The first of several values is likelier to be the only output than the rest.
-        raise errors[-1]
-    return None
+    if not errors or (isinstance(returned, tuple) and _is_number(returned[0])):
+        # It is (cost, cache) after all.
+        return None
+    # A single Jacobian is meant for the first of several values: it may be the second itself.
+    raise errors[0 if children(given[0]) else -1]
 
 
 def _spoken(name: str) -> str:
@@ -98,13 +114,14 @@ def _returned(
     name: str,
     call: str,
     states: RandomStates | None,
-) -> list[tuple[Any, bool]]:
-    """Return what a function returns at θ, in the ways in which that may be its outputs.
+) -> Any:
+    """Return what a function returns at θ; None if it cannot be called.
 
-    Each is with True if only the first of several values is.
+    What it raises itself passes through.
     """
     if not callable(function):
-        return []
+        return None
+    errors: list[Exception] = []
     with InterruptGuard() as guard, followed(function, name, guard):
         guard.release()
         for binding in possible_bindings(function, parameters, parameters.theta(), call, name):
@@ -112,24 +129,26 @@ def _returned(
             try:
                 if states is not None:
                     states.put_back()
-                returned = guard.call(function, *arguments)
+                return guard.call(function, *arguments)
             except Exception as error:
                 if comes_from_handler(error):
                     raise
-            else:
-                return [*_outputs(returned)]
+                errors.append(error)
             finally:
                 binding.restore()
-    return []
+    furthest = max(errors, key=lines_reached)
+    if lines_reached(furthest):
+        raise furthest
+    return None
 
 
-def _outputs(returned: Any) -> Iterator[tuple[Any, bool]]:
-    """Yield what may be the outputs among what a function has returned."""
-    if not _is_cost(returned):
-        yield returned, False
-    if isinstance(returned, tuple) and returned and not _is_cost(returned[0]):
-        yield returned, True
+def _readings(returned: Any, *, of_one: bool) -> Iterator[bool]:
+    """Yield how the outputs may be in what a function has returned: True if only the first is."""
+    if not (_is_number(returned) and not (of_one and np.ndim(returned))):
+        yield False
+    if isinstance(returned, tuple) and returned and not _is_number(returned[0]):
+        yield True
 
 
-def _is_cost(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return is_constant(value) or is_one_number(value)

@@ -6,7 +6,6 @@ the gradient by an array of the shape of f and of x together, all of whose rows 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -54,24 +53,34 @@ class JacobianPairing(Pairing):
     inputs: Parameters
     outputs: Outputs
 
+    @property
+    def arguments(self) -> Parameters:
+        """The parameters as the function takes them."""
+        return self.inputs
+
     def rows(self) -> Iterator[Row]:
         """Yield every row of the Jacobian."""
-        n, starts = len(self.inputs.checked), self.starts
+        checked = self.inputs.checked
         for k, output in enumerate(self.outputs.arrays):
-            here = slice(k * n, (k + 1) * n)
-            names, eps, dtypes = (
-                each[here] for each in (self.gradient_names, self.gradient_eps, self.gradient_dtypes)
-            )
-            shapes = tuple(p.shape for p in self.inputs.checked)
-            for i, row in enumerate(output.rows):
-                gradients, places = [], []
-                for j, p in enumerate(self.inputs.checked):
-                    part = slice(i * p.size, (i + 1) * p.size)
-                    gradients.append(self.gradients[k * n + j][part])
-                    places.append(starts[k * n + j] + np.arange(part.start, part.stop))
-                known = names, eps, dtypes, shapes, self.not_checked, ()
-                gradient = Pairing(self.inputs, tuple(gradients), *known)
-                yield Row(row, gradient, np.concatenate(places))
+            blocks = slice(k * len(checked), (k + 1) * len(checked))
+            given, starts = self.gradients[blocks], self.starts[blocks]
+            for i, position in enumerate(output.rows):
+                parts = [slice(i * p.size, (i + 1) * p.size) for p in checked]
+                gradient = Pairing(
+                    self.inputs,
+                    tuple(values[part] for values, part in zip(given, parts, strict=True)),
+                    self.gradient_names[blocks],
+                    self.gradient_eps[blocks],
+                    self.gradient_dtypes[blocks],
+                    tuple(p.shape for p in checked),
+                    self.not_checked,
+                    (),
+                )
+                places = [
+                    start + np.arange(part.start, part.stop)
+                    for start, part in zip(starts, parts, strict=True)
+                ]
+                yield Row(position, gradient, np.concatenate(places))
 
 
 @dataclass(frozen=True)
@@ -204,9 +213,7 @@ class _Matcher:
             spoken = listed(_block_name(*blocks[key]) for key in zero)
             self.notes.append(f"{spoken} {are} not in `{name}`, and so checked as zero.")
 
-    def _add(
-        self, outputs: list[Output], parameters: Any, value: Any, name: str
-    ) -> None:
+    def _add(self, outputs: list[Output], parameters: Any, value: Any, name: str) -> None:
         """Split a matrix, with a row for each output and a column for each parameter."""
         if value is None:
             raise InputError(f"`{name}` is None: is a `return` missing in what computes it?")
@@ -230,7 +237,10 @@ class _Matcher:
         self, array: NDArray[Any], outputs: list[Output], parameters: Any, name: str
     ) -> Vector:
         rows, columns = sum(o.size for o in outputs), sum(p.size for p in parameters)
-        of, by = (one[0].shape if len(one) == 1 else (n,) for one, n in ((outputs, rows), (parameters, columns)))
+        of, by = (
+            one[0].shape if len(one) == 1 else (n,)
+            for one, n in ((outputs, rows), (parameters, columns))
+        )
         shapes = [(rows, columns), (*of, *by), (*of, columns), (rows, *by)]
         if _squeezed(array.shape) in map(_squeezed, shapes):
             with np.errstate(over="ignore"):  # of a long double
@@ -240,7 +250,9 @@ class _Matcher:
         sizes = f"{what} shape {of}" if len(outputs) == 1 else f"{what} {rows} entries"
         lengths = f"shape {by}" if len(parameters) == 1 else f"{columns} entries"
         if array.shape in {(columns, rows), (*by, *of)}:
-            advice = f"it is transposed; pass `{name}.T`" if array.ndim == 2 else "outputs come first"  # noqa: PLR2004
+            other = name.removesuffix(".T") if name.endswith(".T") else f"{name}.T"
+            is_matrix = array.ndim == len((rows, columns))
+            advice = f"it is transposed; pass `{other}`" if is_matrix else "the output comes first"
         else:
             advice = f"a Jacobian must have shape {shapes[0]}, a row for each output"
         raise InputError(

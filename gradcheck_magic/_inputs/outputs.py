@@ -68,8 +68,8 @@ class Outputs:
         An `InputError` is raised if they are not arrays of finite numbers.
         """
         found: list[Output] = []
-        start = 0
-        for path, leaf in _leaves(returned[0] if is_first else returned, name):
+        start, part = 0, returned[0] if is_first else returned
+        for path, leaf in _leaves(part, name):
             array = _array(leaf, path)
             finite = np.isfinite(array)
             if not finite.all():
@@ -81,7 +81,7 @@ class Outputs:
                 )
             found.append(Output(path, array.shape, start))
             start += array.size
-        return cls(name, tuple(found), _tree(returned, iter(found)), is_first)
+        return cls(name, tuple(found), _tree(part, iter(found)), is_first)
 
     @property
     def size(self) -> int:

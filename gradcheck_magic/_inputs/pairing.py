@@ -87,6 +87,11 @@ class Pairing:
     notes: tuple[str, ...]
 
     @property
+    def arguments(self) -> Parameters:
+        """The parameters as the function takes them."""
+        return self.parameters
+
+    @property
     def checked(self) -> tuple[Parameter, ...]:
         """The parameters whose gradient is to be checked."""
         return self.parameters.checked

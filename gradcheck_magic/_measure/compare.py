@@ -264,7 +264,9 @@ def _parameter_check(
     sizes = np.fmax(np.abs(values[0]), np.abs(values[1]))
     errors = detectable_errors(measured, rows)
     worst = [
-        Entry(parameter.label(int(ks[i])), parameter.index(int(ks[i])), *(float(c[i]) for c in values))
+        Entry(
+            parameter.label(int(ks[i])), parameter.index(int(ks[i])), *(float(c[i]) for c in values)
+        )
         for i in (worst_first(*values[:2], wrong, 1) if len(ks) else ())
     ]
     return ParameterCheck(

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.jacobian import JacobianPairing
-from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.central_differences import TEXTBOOK_STEPS
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.measurement import Judged, Measurement
@@ -33,18 +32,18 @@ class JacobianMeasurement(Measurement):
     def run(self, cost: Cost, seed: int) -> None:
         """Measure every row."""
         for row in self._jacobian.rows():
-            with cost.of_output(row.output) as one:
+            with cost.of_output(row.output):
                 measurement = Measurement(row.gradient, self.epsilon, "full")
                 try:
-                    measurement.run(one, seed)
+                    measurement.run(cost, seed)
                 finally:
-                    self._tables += [
+                    self.tables += [
                         replace(table, positions=row.positions[table.positions])
-                        for table in measurement._tables
+                        for table in measurement.tables
                     ]
-                self.is_rounded |= measurement.is_rounded
-                self.jumps = max(self.jumps, measurement.jumps, key=lambda jumps: jumps.height)
-        self._tables = [MeasuredEntries.joined(self._tables)]
+            self.is_rounded |= measurement.is_rounded
+            self.jumps = max(self.jumps, measurement.jumps, key=lambda jumps: jumps.height)
+        self.tables = [MeasuredEntries.joined(self.tables)]
 
     def taken_together(self, cost: Cost, judged: Judged) -> Judged:  # noqa: ARG002 (each row is)
         """Return what is known: the errors of several rows say nothing about each other."""
