@@ -245,7 +245,7 @@ class Evaluator:
                 raise InputError(
                     f"`{self.name}` returned an array of shape {array.shape}: expected one number. "
                     "If it is a layer's output, pass dJ/d(output) with --upstream (upstream=...); "
-                    "to check its Jacobian, pass that as the gradient."
+                    "to check its Jacobian, give that as the gradient."
                 )
             return float(array.item())
         return self._weighted(array, self.upstream)
