@@ -398,6 +398,38 @@ class Cost:
             evaluator.upstream = norm
             vars(self).update(before)
 
+    def outputs_along(self, distances: Sequence[float]) -> Array:
+        """Return all outputs at some distances on the line around θ, a row for each distance."""
+        with self._all_outputs():
+            found = [self._around.along(self.own.binding, each) for each in distances]
+        # Where the function raises, all are nan.
+        return np.array(np.broadcast_arrays(*found), dtype=np.float64)
+
+    def outputs_beside(self, batch: Batch) -> tuple[Array, Array]:
+        """Return all outputs on both sides of θ, a row for each pair of a batch."""
+        pairs: list[Pair] = []
+
+        def take(pair: Pair) -> None:
+            pairs.append(pair)
+            self._tell()
+
+        with self._all_outputs():
+            self._evaluator.each_pair(self.own.binding, batch, take)
+        plus, minus = zip(*pairs, strict=True)
+        both = np.array(np.broadcast_arrays(*plus, *minus), dtype=np.float64)
+        return both[: len(pairs)], both[len(pairs) :]
+
+    @contextmanager
+    def _all_outputs(self) -> Iterator[None]:
+        """Let J be an array of all outputs, in this context."""
+        norm = self._evaluator.upstream
+        assert isinstance(norm, OneOutput)  # noqa: S101 (for mypy)
+        self._evaluator.upstream = norm.choosing(slice(None))
+        try:
+            yield
+        finally:
+            self._evaluator.upstream = norm
+
     def _restore(self) -> None:
         self._binding.restore()
 

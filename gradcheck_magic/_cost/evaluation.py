@@ -139,7 +139,8 @@ class Evaluator:
     def value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
         """Return J at the θ that a binding holds."""
         if isinstance(self.upstream, OneOutput):
-            return self.upstream.value(binding, partial(self._returned, binding, wrap))
+            value: float = self.upstream.value(binding, partial(self._returned, binding, wrap))
+            return value
         value = self._returned(binding, wrap)
         if type(value) in PLAIN_FLOATS and self.upstream is None:
             return float(value)
@@ -239,7 +240,8 @@ class Evaluator:
     def as_number(self, array: Array) -> float:
         """Return the number in an array, or the weighted sum of an output."""
         if isinstance(self.upstream, OneOutput):
-            return self.upstream.of(array)
+            number: float = self.upstream.of(array)
+            return number
         if not isinstance(self.upstream, np.ndarray):
             if array.size != 1:
                 raise InputError(

@@ -25,14 +25,16 @@ MOST_KEPT = 20_000_000
 class OneOutput:
     """The output that is J; or, before one is chosen, the norm of all of them as it is near θ.
 
+    All outputs may be chosen at once: then J is an array of them.
+
     Attributes
     ----------
     outputs : Outputs
         All outputs.
     weights : ndarray, optional
         The direction of the outputs at θ. Their part in that direction is the norm.
-    chosen : int, optional
-        The position of the output.
+    chosen : int or slice, optional
+        The position of the output, or of all.
     kept : dict
         All outputs at every point at which they were computed. They are used once an output is
         chosen: before that, the function is called each time, as it may be random.
@@ -40,7 +42,7 @@ class OneOutput:
 
     outputs: Outputs
     weights: Array
-    chosen: int | None = None
+    chosen: int | slice | None = None
     kept: dict[bytes, Array] = field(default_factory=dict)
 
     @classmethod
@@ -58,11 +60,11 @@ class OneOutput:
         # A worker need not know the outputs at all points.
         return {**vars(self), "kept": {}}
 
-    def choosing(self, position: int) -> Self:
+    def choosing(self, position: int | slice) -> Self:
         """Return the same with an output as J."""
         return replace(self, chosen=position)
 
-    def value(self, binding: Binding, returned: Callable[[], Any]) -> float:
+    def value(self, binding: Binding, returned: Callable[[], Any]) -> Any:
         """Return J at the θ that a binding holds."""
         point = b"".join([str(binding.dtype).encode(), *(a.tobytes() for a in binding.arrays)])
         found = None if self.chosen is None else self.kept.get(point)
@@ -72,9 +74,10 @@ class OneOutput:
                 self.kept[point] = found
         return self.of(found)
 
-    def of(self, vector: Array) -> float:
+    def of(self, vector: Array) -> Any:
         """Return J, given all outputs."""
         if self.chosen is not None:
-            return float(vector[self.chosen])
+            found = vector[self.chosen]
+            return found if found.ndim else float(found)
         with np.errstate(all="ignore"):
             return float(vector.astype(np.float64) @ self.weights)

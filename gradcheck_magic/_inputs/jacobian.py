@@ -58,13 +58,34 @@ class JacobianPairing(Pairing):
         """The parameters as the function takes them."""
         return self.inputs
 
-    def rows(self) -> Iterator[Row]:
-        """Yield every row of the Jacobian."""
+    def place(self, k: int) -> tuple[Row, int, int]:
+        """Return the row that holds an entry of the blocks, and its parameter and place there."""
+        row = next(row for row in self.rows() if k in row.positions)
+        within = int(np.flatnonzero(row.positions == k)[0])
+        i = int(np.searchsorted(row.gradient.starts, within, side="right")) - 1
+        return row, i, within - row.gradient.starts[i]
+
+    def columns(self, j: int) -> tuple[Vector, NDArray[np.intp]]:
+        """Return the Jacobian by the j-th checked parameter, and where its entries are.
+
+        Both have a row for each output.
+        """
+        n = len(self.inputs.checked)
+        blocks = range(j, n * len(self.outputs.arrays), n)
+        shape = self.outputs.size, self.inputs.checked[j].size
+        places = [np.arange(*self.starts[k : k + 2]) for k in blocks]
+        values = np.concatenate([self.gradients[k] for k in blocks])
+        return values.reshape(shape), np.concatenate(places).reshape(shape)
+
+    def rows(self, wanted: NDArray[np.bool_] | None = None) -> Iterator[Row]:
+        """Yield every row of the Jacobian, or those that are wanted."""
         checked = self.inputs.checked
         for k, output in enumerate(self.outputs.arrays):
             blocks = slice(k * len(checked), (k + 1) * len(checked))
             given, starts = self.gradients[blocks], self.starts[blocks]
             for i, position in enumerate(output.rows):
+                if not (wanted is None or wanted[position]):
+                    continue
                 parts = [slice(i * p.size, (i + 1) * p.size) for p in checked]
                 gradient = Pairing(
                     self.inputs,

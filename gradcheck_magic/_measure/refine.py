@@ -45,12 +45,15 @@ from gradcheck_magic._measure.measured_entries import MeasuredEntries
 
 __all__ = [
     "BEST_STEP",
+    "FAINT",
+    "FIRST_STEP",
     "GROSS",
     "PLACES",
     "VERIFIED",
     "Refinement",
     "SteppedEntries",
     "expected_scale",
+    "judged",
     "measure",
     "measure_parameter",
     "noise_of_pair",
@@ -121,6 +124,8 @@ class SteppedEntries:
 
     Attributes
     ----------
+    ks : sequence of int
+        Their positions in the parameter.
     theta : ndarray
         The values of the entries in float64.
     scale : ndarray
@@ -130,7 +135,7 @@ class SteppedEntries:
     def __init__(self, cost: Cost, parameter: Parameter, ks: Sequence[int]) -> None:
         self.cost = cost
         self.ks = ks
-        self._parameter = parameter
+        self.parameter = parameter
         self._position = cost.position(parameter)
         self._where = slice(ks.start, ks.stop) if isinstance(ks, range) else np.asarray(ks)
         self.theta = self.values.astype(np.float64)
@@ -171,7 +176,7 @@ class SteppedEntries:
         own = self.cost.own
         costs = array("d")
         try:
-            batch = textbook_batch(self.cost, self._parameter, self.ks, epsilon)
+            batch = textbook_batch(self.cost, self.parameter, self.ks, epsilon)
             self.cost.each_pair(own, batch, costs.extend)
         finally:
             # If the pass is interrupted, the entries evaluated by then are still known.

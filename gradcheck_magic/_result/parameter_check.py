@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ __all__ = [
     "Entry",
     "ParameterCheck",
     "WrongRegion",
+    "index_in",
     "index_of",
     "label",
     "relative_error",
@@ -43,6 +45,16 @@ def label(name: str, index: tuple[int, ...], output_axes: int = 0) -> str:
         parts = label(output, index[:output_axes]), label(parameter, index[output_axes:])
         return "/∂".join(parts)
     return f"{name}[{', '.join(map(str, index))}]" if index else name
+
+
+def index_in(text: str, name: str) -> tuple[int, ...] | None:
+    """Return the index in a label of an entry of a parameter; None if it is no such label."""
+    parts = name.split("/∂", 1) if name.startswith("∂") else [name]
+    number = r"(?:\[(-?\d+(?:, *-?\d+)*)\])?"
+    found = re.fullmatch("/∂".join(f"{re.escape(part)}{number}" for part in parts), text)
+    if found is None:
+        return None
+    return tuple(int(i) for group in found.groups() if group for i in group.split(","))
 
 
 @dataclass(frozen=True)

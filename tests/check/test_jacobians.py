@@ -9,7 +9,14 @@ import importlib
 import numpy as np
 import pytest
 
-from gradcheck_magic import Cause, GradientCheckInterrupted, InputError, Verdict, check_gradients
+from gradcheck_magic import (
+    Cause,
+    GradientCheckInterrupted,
+    InputError,
+    Verdict,
+    check_gradients,
+    step_curve,
+)
 
 rng = np.random.default_rng(0)
 t = np.linspace(0, 3, 20)
@@ -238,6 +245,31 @@ def test_the_words():
     assert left_out.verdict_text == "The Jacobian is correct; `b` was not checked."
 
 
+FGJ = {"f": {"a": A, "b": FB}, "g": {"a": 2 * a, "b": 0 * b}}
+CURVES = [
+    pytest.param((x, J, r), ("∂r/∂x", (4, 1)), "∂r[4]/∂x[1]", id="by name and index"),
+    pytest.param((x, J, r), ("∂r[4]/∂x[1]",), "∂r[4]/∂x[1]", id="by label"),
+    pytest.param((AB, FGJ, fg), ("∂f/∂b", (3, 2)), "∂f[3]/∂b[2]", id="one of several blocks"),
+    pytest.param((AB, FGJ, fg), ("∂g/∂a[1]",), "∂g/∂a[1]", id="HARD: the output is a number"),
+]
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01])
+@pytest.mark.parametrize(("check", "entry", "label"), CURVES)
+def test_step_curves(check, entry, label, factor):
+    """An entry of a Jacobian has a curve of its own, which knows the check."""
+    (params, jacobian, function), names = check, {"x": x, "r": r}
+    given = params, scaled(jacobian, factor), function
+    found = check_gradients(*given, names=names)
+    curve = step_curve(*given, *entry, check=found, names=names)
+    assert (curve.label, curve.wrong, curve.changed) == (label, factor != 1, ())
+    same = next(each for each in found.worst_entries() if each.label == label)
+    assert (curve.analytic, curve.best) == (same.analytic, same.numerical)
+    other = params, scaled(jacobian, 2), function
+    moved = step_curve(*other, *entry, check=found, names=names)
+    assert moved.changed == ("the gradient",)
+
+
 ZERO = "Both gradients of `∂g/∂b` are zero: there was nothing to compare."
 NOTES = [
     pytest.param({("f", "a"): A, ("f", "b"): FB, ("g", "a"): 2 * a}, fg, "",
@@ -325,7 +357,8 @@ ERRORS = [
                  "their shapes.", id="HARD: an output changes its shape"),
     pytest.param(x, J, lambda x: 0 * x[0] + y,
                  "`cost_function` is 6.06693 for all values of the parameters, but the gradient is "
-                 "not zero: it ignores its argument, and may read the notebook's variables instead.",
+                 "not zero: it ignores its argument, and may read the notebook's variables "
+                 "instead.",
                  id="constant"),
 ]  # fmt: skip
 
