@@ -190,12 +190,13 @@ def check_gradients(
         matched by name (``W1`` with ``dW1`` or ``W1``), and any other keys are ignored. The
         gradient is copied before the first evaluation. Give None if torch's ``backward()`` has
         left the gradients in ``.grad``, if the objects in `params` hold them, or if
-        `cost_function` returns them.
+        `cost_function` returns them. Or the Jacobian, if that returns more than one number: see
+        the notes.
     cost_function : callable
         A function that returns the cost, ``(cost, cache)`` or ``(cost, gradients)``; or, with
-        `upstream`, one or several arrays. It must return the same cost for the same parameters; see
-        `reseed` if it is random. Noise of up to 1e-4 of the cost, as threads leave it that add up
-        in any order, is measured instead.
+        `upstream` or a Jacobian, one or several arrays. It must return the same cost for the same
+        parameters; see `reseed` if it is random. Noise of up to 1e-4 of the cost, as threads leave
+        it that add up in any order, is measured instead.
     epsilon : float, optional
         The step ε of the textbook's pass: 1e-7, or 5e-3 if θ or the cost is in single precision
         (0.1 in float16, 0.3 in bfloat16). Entries that this step cannot settle are measured again
@@ -272,6 +273,17 @@ def check_gradients(
         says where. The same holds for a time limit: whatever the handler of a signal raises, and
         any exception named after a timeout.
 
+    Notes
+    -----
+    A Jacobian is checked in blocks, one for each output and each parameter, such as ``∂r/∂x``. It
+    may be a matrix (dense or sparse) with a row for each output and a column for each parameter,
+    or have the shape of both, one after the other. For several parameters, give a container of
+    blocks by parameter, or one matrix by all of them. For several outputs, as a dict or a tuple,
+    give such a container for each output; or a dict by pairs, ``{("f", "x"): ...}``, in which a
+    pair that is missing means zero. `cost_function` may return it after its outputs, as in
+    ``(residuals, jacobian)``. Every entry is measured, and one evaluation serves all outputs;
+    `mode` and `workers` have no effect.
+
     References
     ----------
     * W. H. Press et al., Numerical Recipes, 3rd ed. (2007), section 5.7: the error of a central
@@ -300,6 +312,18 @@ def check_gradients(
     ...     return sum(np.sum(array**2) for array in params.values())
     >>> check_gradients(params, grads, cost).wrong_entries
     (('b', (1,)),)
+
+    The Jacobian of residuals, with a wrong sign in its second column:
+
+    >>> t, y = np.array([0.0, 1.0, 2.0]), np.array([3.0, 2.0, 1.0])
+    >>> def residuals(x):
+    ...     return x[0] * np.exp(-x[1] * t) - y
+    >>> x, e = np.array([3.0, 0.5]), np.exp(-0.5 * t)
+    >>> check = check_gradients(x, np.stack([e, 3 * t * e], axis=1), residuals)
+    >>> check.verdict_text
+    'There is a bug in the Jacobian.'
+    >>> [entry.label for entry in check.worst_entries(2)]
+    ['∂residuals[1]/∂params[1]', '∂residuals[2]/∂params[1]']
     """
     available = None if arguments is None else Available(arguments)
     called = filled(cost_function, params, names, available)
@@ -503,7 +527,7 @@ def _paired(params: object, names: Names, request: Request) -> tuple[Pairing, ob
 
 def _measurement_of(pairing: Pairing, request: Request) -> Measurement:
     if isinstance(pairing, JacobianPairing):
-        return JacobianMeasurement(pairing, request.epsilon)
+        return JacobianMeasurement(pairing, request.epsilon, request.mode)
     return Measurement(pairing, request.epsilon, request.mode)
 
 

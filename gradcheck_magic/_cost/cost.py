@@ -204,6 +204,11 @@ class Cost:
         return self._evaluator.upstream is not None
 
     @property
+    def is_one_of_many(self) -> bool:
+        """True if J is one of many outputs, all of which are known where one is."""
+        return isinstance(self._evaluator.upstream, OneOutput)
+
+    @property
     def returns_more(self) -> bool:
         """True if the function has returned more than the cost, such as (cost, gradients)."""
         return self._evaluator.returns_more
@@ -494,6 +499,9 @@ class Cost:
 
     def expect(self, n_more: int) -> None:
         """Expect more evaluations, besides those so far and the last one."""
+        if self.is_one_of_many:
+            # All that is usual is expected since the beginning.
+            return
         self._expected = self.n_evaluations + n_more + 1
 
     def _tell(self) -> None:

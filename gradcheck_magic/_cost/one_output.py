@@ -18,7 +18,7 @@ __all__ = ["OneOutput"]
 Array = NDArray[Any]
 
 # The most numbers that are kept, so that they take no more than 160 MB.
-MOST_KEPT = 20_000_000
+MOST_NUMBERS = 20_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class OneOutput:
         found = None if self.chosen is None else self.kept.get(point)
         if found is None:
             found = self.outputs.vector(returned())
-            if len(self.kept) * self.outputs.size < MOST_KEPT:
+            if len(self.kept) * self.outputs.size < MOST_NUMBERS:
                 self.kept[point] = found
         return self.of(found)
 

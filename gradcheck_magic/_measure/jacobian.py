@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.jacobian import JacobianPairing
+from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.all_outputs import AllOutputs, can_be_together
 from gradcheck_magic._measure.central_differences import TEXTBOOK_STEPS
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
@@ -27,9 +28,16 @@ class JacobianMeasurement(Measurement):
     for one row is all that the others need, unless they need other steps.
     """
 
-    def __init__(self, pairing: JacobianPairing, epsilon: float | None) -> None:
+    def __init__(self, pairing: JacobianPairing, epsilon: float | None, mode: Mode) -> None:
         super().__init__(pairing, epsilon, "full")
         self._jacobian = pairing
+        if mode == "scan":
+            self.choice = "There is no scan of a Jacobian: every entry was measured."
+
+    @property
+    def expected(self) -> int:
+        """The number of evaluations to expect: an evaluation is that of all outputs."""
+        return 2 * self._jacobian.inputs.size
 
     def choose(self, cost: Cost, budget: float | None) -> None:  # noqa: ARG002 (there is no choice)
         """Choose the step."""

@@ -86,6 +86,9 @@ STRAIGHT = 0.01
 # SHORTER, at most SHORTENED times.
 STEPS_PER_BEND, CHANGED = 30.0, 1e-10
 SHORTER, SHORTENED = 32.0, 14
+# The number of steps for each factor of two, for outputs that share them: so few that they do, and
+# so many that a step is as good as the one that was asked for.
+STEPS_PER_OCTAVE = 4
 # Steps of a second look, in units of the length scale of an entry: the best one for a central
 # difference in double precision, and the largest first one, for when noise rules out smaller steps.
 # (Rungs are a factor of RATIO apart.)
@@ -162,6 +165,9 @@ class SteppedEntries:
     def rungs(self, which: NDArray[np.intp], steps: Vector) -> Rungs:
         """Return J with steps of some of the entries, as rungs in the best precision."""
         best, ks = self.cost.best, [self.ks[k] for k in which.tolist()]
+        if self.cost.is_one_of_many:
+            # With a few steps for each octave, most others take the same, and these are known.
+            steps = 2.0 ** (np.floor(STEPS_PER_OCTAVE * np.log2(steps)) / STEPS_PER_OCTAVE)
         batch = EntryBatch(self._position, ks, steps.tolist(), quiet=True)
         plus, minus = self.cost.pairs(best, batch)
         noise = noise_of_pair(best, plus, minus)
