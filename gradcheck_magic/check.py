@@ -588,6 +588,7 @@ def _cost_at(
     expected: int,
 ) -> Cost:
     """Return the cost to evaluate at one point, with a budget in seconds."""
+    is_jacobian = isinstance(pairing, JacobianPairing)
     return Cost(
         request.cost_function,
         pairing.arguments,
@@ -598,11 +599,12 @@ def _cost_at(
         progress=request.progress_at(point),
         expected=expected,
         budget=budget,
-        workers=request.workers,
+        # What was evaluated once serves all outputs, but in one process alone.
+        workers=None if is_jacobian else request.workers,
         goes_forward=not point,
         notes=request.notes,
         starts=request.starts,
-        pairing=pairing,
+        pairing=None if is_jacobian else pairing,
     )
 
 

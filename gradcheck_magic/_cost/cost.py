@@ -386,6 +386,8 @@ class Cost:
     def of_output(self, position: int) -> Iterator[None]:
         """Let J be one of the outputs, in this context: what is known of the others is used."""
         evaluator, found, theta = self._evaluator, self._found, self._around.theta
+        # What is known takes time as well.
+        evaluator.require_time()
         norm, before = evaluator.upstream, vars(self).copy()
         assert isinstance(norm, OneOutput)  # noqa: S101 (for mypy)
         evaluator.upstream = norm.choosing(position)

@@ -71,7 +71,8 @@ class OneOutput:
         if found is None:
             found = self.outputs.vector(returned())
             if len(self.kept) * self.outputs.size < MOST_NUMBERS:
-                self.kept[point] = found
+                # Later ones may be those of other random numbers.
+                self.kept.setdefault(point, found)
         return self.of(found)
 
     def of(self, vector: Array) -> Any:

@@ -34,6 +34,8 @@ from gradcheck_magic.errors import InputError
 __all__ = ["JacobianPairing", "matched_jacobian"]
 
 Vector = NDArray[np.float64]
+# The positions of the first entry of an output, and of a parameter.
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -131,16 +133,16 @@ def matched_jacobian(
     matcher = _Matcher(parameters, outputs, root, variables)
     with while_reading(root):
         matcher.match(grads, outputs.tree, root)
-    blocks = tuple(_blocks(parameters, outputs))
-    given = [matcher.found[block.name] for block in blocks if block.checked]
+    blocks = dict(_blocks(parameters, outputs))
+    given = [matcher.found[place] for place, block in blocks.items() if block.checked]
     return JacobianPairing(
-        Parameters(parameters.container, parameters.name, blocks),
+        Parameters(parameters.container, parameters.name, tuple(blocks.values())),
         tuple(each.values for each in given),
         tuple(each.name for each in given),
         tuple(each.eps for each in given),
         tuple(each.dtype for each in given),
         # Every layout with the same rows is as good.
-        tuple(block.shape for block in blocks if block.checked),
+        tuple(block.shape for block in blocks.values() if block.checked),
         tuple(p.name for p in parameters.arrays if not p.checked),
         tuple(matcher.notes),
         parameters,
@@ -148,13 +150,15 @@ def matched_jacobian(
     )
 
 
-def _blocks(parameters: Parameters, outputs: Outputs) -> Iterator[Parameter]:
+def _blocks(parameters: Parameters, outputs: Outputs) -> Iterator[tuple[Place, Parameter]]:
+    """Yield each block by the positions of its output and its parameter."""
     start = 0
     for output in outputs.arrays:
         for p in parameters.arrays:
             array = np.broadcast_to(p.array, output.shape + p.shape)
             name, axes = _block_name(output, p), len(output.shape)
-            yield Parameter(name, p.value, array, start, p.checked, axes)
+            block = Parameter(name, p.value, array, start, p.checked, axes)
+            yield (output.start, p.start), block
             start += array.size
 
 
@@ -172,7 +176,7 @@ class _Matcher:
     variables: dict[int, str]
 
     def __post_init__(self) -> None:
-        self.found: dict[str, _Given] = {}
+        self.found: dict[Place, _Given] = {}
         self.notes: list[str] = []
 
     def match(self, node: Any, tree: Any, name: str) -> None:
@@ -252,7 +256,7 @@ class _Matcher:
                 spoken = name if is_whole else f"{name}[{_part(outputs, output)}, {_span(here)}]"
                 flat = part.ravel()
                 flat[np.isnan(flat)] = np.nan
-                self.found[_block_name(output, p)] = _Given(spoken, flat, eps, array.dtype)
+                self.found[output.start, p.start] = _Given(spoken, flat, eps, array.dtype)
 
     def _as_matrix(
         self, array: NDArray[Any], outputs: list[Output], parameters: Any, name: str

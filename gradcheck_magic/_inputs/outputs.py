@@ -81,6 +81,8 @@ class Outputs:
                 )
             found.append(Output(path, array.shape, start))
             start += array.size
+        if not start:
+            raise InputError(f"`{name}` returned no numbers: there is no Jacobian to check.")
         return cls(name, tuple(found), _tree(part, iter(found)), is_first)
 
     @property
@@ -108,17 +110,21 @@ class Outputs:
 
 def _leaves(returned: Any, name: str) -> Iterator[tuple[str, Any]]:
     """Yield each output, with its name; a list of numbers is one."""
-    if isinstance(returned, list) and returned and not any(map(children, returned)):
+    if _is_list_of_numbers(returned):
         yield name, np.asarray([from_library(each, name) for each in returned])
     else:
         yield from array_leaves(returned, name)
 
 
 def _tree(returned: Any, found: Iterator[Output]) -> Any:
-    held = None if isinstance(returned, list) else children(returned)
+    held = None if _is_list_of_numbers(returned) else children(returned)
     if held is None:
         return next(found)
     return {key: _tree(child, found) for key, child in held if not is_constant(child)}
+
+
+def _is_list_of_numbers(returned: Any) -> bool:
+    return isinstance(returned, list) and all(np.ndim(each) == 0 for each in returned)
 
 
 def _array(leaf: Any, name: str) -> Array:

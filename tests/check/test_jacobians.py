@@ -89,6 +89,10 @@ FORMS = [
                  id="HARD: x is a number"),
     pytest.param(x, lambda: np.array([2 * x, np.ones(3)]), lambda x: (x @ x, x.sum()),
                  {"∂f[0]/∂x": (3,), "∂f[1]/∂x": (3,)}, id="HARD: f is a tuple of numbers"),
+    pytest.param(AB, lambda: [{"a": A, "b": FB}, {"a": 2 * a, "b": 0 * b}],
+                 lambda p: [*fg(p).values()],
+                 {"∂f[0]/∂a": (4, 2), "∂f[0]/∂b": (4, 3), "∂f[1]/∂a": (2,), "∂f[1]/∂b": (3,)},
+                 id="HARD: f is a list of arrays"),
     pytest.param(M, lambda: JM, product, {"∂product/∂M": (2, 4, 2, 3)}, id="JAX's shape"),
     pytest.param(M, lambda: JM.reshape(8, 6), product, {"∂product/∂M": (2, 4, 2, 3)},
                  id="HARD: both flattened"),
@@ -352,6 +356,8 @@ ERRORS = [
     pytest.param(x, J, lambda x: (x @ x, {"z": x}),
                  "`grads` has shape (20, 3), but `x` has shape (3,): a gradient must have its "
                  "parameter's shape.", id="HARD: (cost, cache) is no output"),
+    pytest.param(x, J, lambda x: [],
+                 "`f` returned no numbers: there is no Jacobian to check.", id="HARD: no output"),
     pytest.param(x, J, of_two_shapes,
                  "`of_two_shapes` returned (20,) at first, and then (19,): its outputs must keep "
                  "their shapes.", id="HARD: an output changes its shape"),
@@ -402,6 +408,27 @@ def test_as_few_evaluations_as_a_gradient(m, n, factor):
     one = check_gradients(v, factor * jacobian.sum(axis=0), lambda v: tanh(v).sum())
     assert len(calls) - found.n_evaluations == one.n_evaluations
     assert found.n_evaluations <= one.n_evaluations + 1 + (factor != 1) * 6 * n
+
+
+def test_there_is_no_scan():
+    found = check_gradients(x, J, r, mode="scan")
+    assert found.passed
+    assert found.mode == "full"
+    assert found.notes == ("There is no scan of a Jacobian: every entry was measured.",)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.1])
+def test_random_states(scale):
+    """The Jacobian of a random function is that with the same random numbers."""
+
+    def noisy(x):
+        return np.random.random(20) * r(x)
+
+    def jacobian(x):
+        return np.random.random(20)[:, None] * jac(x) * scale
+
+    found = check_gradients(x, jacobian, noisy, reseed=True)
+    assert found.verdict is (Verdict.CORRECT if scale == 1 else Verdict.BUG)
 
 
 def test_other_points():
