@@ -244,6 +244,7 @@ def test_the_words():
     assert found.worst_entries(1)[0].label == "∂r[4]/∂x[1]"
     assert found.close_up("∂r/∂x").worst(1)[0].label == "∂r[4]/∂x[1]"
     assert "norm of f 1.15893" in str(found)
+    assert "Each block of the Jacobian" in found._repr_html_()
     assert found.cost == pytest.approx(np.linalg.norm(r(x)))
     left_out = check_gradients(AB, {"a": A}, f, only=["a"])
     assert left_out.verdict_text == "The Jacobian is correct; `b` was not checked."
