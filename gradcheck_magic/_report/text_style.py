@@ -21,7 +21,7 @@ __all__ = ["MUTED", "PLAIN_STYLE", "TONES", "TextStyle", "columns"]
 SPELLED = {
     "✓": "OK", "✗": "X", "≈": "~", "±": "+-", "−": "-", "×": "x", "·": "|", "≤": "<=", "≥": ">=",
     "½": "1/2",     "θ": "theta", "ε": "eps", "λ": "lambda", "→": "->", "…": "...", "²": "^2",
-    "●": "*", "–": "-", "█": "#", "▼": "v",
+    "●": "*", "–": "-", "█": "#", "▼": "v", "∂": "d",
 }  # fmt: skip
 # The parameters of the escape sequence that sets a colour ("select graphic rendition").
 TONES = {
@@ -63,7 +63,8 @@ class TextStyle:
 
     def name(self, text: str) -> str:
         """Return a string of the user's in this style, with missing characters escaped."""
-        return self._written(text, {})
+        # The signs of a derivative are ours.
+        return self._written(text, {"∂": SPELLED["∂"]} if "/∂" in text else {})
 
     def painted(self, text: str, tone: str) -> str:
         """Return a text in a colour, which is reset before the spaces at its end."""
