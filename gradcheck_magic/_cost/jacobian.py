@@ -75,7 +75,7 @@ def jacobian_at(
     beside = returned[1:] if isinstance(returned, tuple) else ()
     beside = beside[0] if len(beside) == 1 else beside
     given = [beside if each is cost_function else each for each in sources if each is not None]
-    if isinstance(given[0], tuple) and not given[0]:
+    if not given or (isinstance(given[0], tuple) and not given[0]):
         return None
     errors: list[InputError] = []
     for is_first in _readings(returned, of_one=of_one):
@@ -96,7 +96,7 @@ def jacobian_at(
             assert isinstance(pairing, JacobianPairing)  # noqa: S101 (for mypy)
             source = cost_function if source is beside else source
             return FoundJacobian(pairing, source, OneOutput.along(outputs, returned))
-    if not errors or (isinstance(returned, tuple) and _is_number(returned[0])):
+    if not errors or (isinstance(returned, tuple) and any(map(_is_number, returned[:1]))):
         # It is (cost, cache) after all.
         return None
     # A single Jacobian is meant for the first of several values: it may be the second itself.

@@ -6,7 +6,7 @@ the gradient by an array of the shape of f and of x together, all of whose rows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,63 +238,60 @@ class _Matcher:
             spoken = listed(_block_name(*blocks[key]) for key in zero)
             self.notes.append(f"{spoken} {are} not in `{name}`, and so checked as zero.")
 
-    def _add(self, outputs: list[Output], parameters: Any, value: Any, name: str) -> None:
+    def _add(
+        self, outputs: Sequence[Output], parameters: Sequence[Parameter], value: Any, name: str
+    ) -> None:
         """Split a matrix, with a row for each output and a column for each parameter."""
         if value is None:
             raise InputError(f"`{name}` is None: is a `return` missing in what computes it?")
         value = np.asarray(value) if isinstance(value, (list, tuple)) else densified(value)
         array = real_array(value, name)
-        matrix = self._as_matrix(array, outputs, parameters, name)
-        eps, column = eps_of(significant_bits(value)), 0
-        for p in parameters:
-            here = slice(column, column := column + p.size)
-            row = 0
-            for output in outputs:
-                part = matrix[row : row + output.size, here]
-                row += output.size
-                is_whole = part.shape == matrix.shape
-                spoken = name if is_whole else f"{name}[{_part(outputs, output)}, {_span(here)}]"
+        matrix = _matrix(array, outputs, parameters, name)
+        eps, row = eps_of(significant_bits(value)), 0
+        for output in outputs:
+            rows, column = slice(row, row := row + output.size), 0
+            for p in parameters:
+                columns = slice(column, column := column + p.size)
+                part = matrix[rows, columns]
+                where = f"[{rows.start}:{rows.stop}, {columns.start}:{columns.stop}]"
+                spoken = name if part.shape == matrix.shape else f"{name}{where}"
                 flat = part.ravel()
+                # A signalling nan would cause a warning at every use.
                 flat[np.isnan(flat)] = np.nan
                 self.found[output.start, p.start] = _Given(spoken, flat, eps, array.dtype)
 
-    def _as_matrix(
-        self, array: NDArray[Any], outputs: list[Output], parameters: Any, name: str
-    ) -> Vector:
-        rows, columns = sum(o.size for o in outputs), sum(p.size for p in parameters)
-        of, by = (
-            one[0].shape if len(one) == 1 else (n,)
-            for one, n in ((outputs, rows), (parameters, columns))
-        )
-        shapes = [(rows, columns), (*of, *by), (*of, columns), (rows, *by)]
-        if _squeezed(array.shape) in map(_squeezed, shapes):
-            with np.errstate(over="ignore"):  # of a long double
-                return np.array(array, dtype=np.float64).reshape(rows, columns)
-        what = "the outputs have" if len(outputs) > 1 else f"`{outputs[0].name}` has"
-        by_what = f"`{parameters[0].name}` has" if len(parameters) == 1 else "the parameters have"
-        sizes = f"{what} shape {of}" if len(outputs) == 1 else f"{what} {rows} entries"
-        lengths = f"shape {by}" if len(parameters) == 1 else f"{columns} entries"
-        if array.shape in {(columns, rows), (*by, *of)}:
-            other = name.removesuffix(".T") if name.endswith(".T") else f"{name}.T"
-            is_matrix = array.ndim == len((rows, columns))
-            advice = f"it is transposed; pass `{other}`" if is_matrix else "the output comes first"
-        else:
-            advice = f"a Jacobian must have shape {shapes[0]}, a row for each output"
-        raise InputError(
-            f"`{name}` has shape {array.shape}, but {sizes} and {by_what} {lengths}: {advice}."
-        )
+
+def _matrix(
+    array: NDArray[Any], outputs: Sequence[Output], parameters: Sequence[Parameter], name: str
+) -> Vector:
+    """Return what was given as a matrix, if it has the shape of some outputs and parameters."""
+    rows, of, output = _together(outputs, "the outputs have")
+    columns, by, parameter = _together(parameters, "the parameters have")
+    shapes = [(rows, columns), (*of, *by), (*of, columns), (rows, *by)]
+    if _squeezed(array.shape) in map(_squeezed, shapes):
+        with np.errstate(over="ignore"):  # of a long double
+            return np.array(array, dtype=np.float64).reshape(rows, columns)
+    advice = f"a Jacobian must have shape {shapes[0]}, a row for each output"
+    if array.shape == (columns, rows):
+        other = name.removesuffix(".T") if name.endswith(".T") else f"{name}.T"
+        advice = f"it is transposed; pass `{other}`"
+    elif array.shape == (*by, *of):
+        advice = "the axes of the output come first"
+    raise InputError(f"`{name}` has shape {array.shape}, but {output} and {parameter}: {advice}.")
+
+
+def _together(
+    arrays: Sequence[Output] | Sequence[Parameter], several_have: str
+) -> tuple[int, tuple[int, ...], str]:
+    """Return the size and the shape of some arrays together, and both in words."""
+    size = sum(array.size for array in arrays)
+    if len(arrays) == 1:
+        return size, arrays[0].shape, f"`{arrays[0].name}` has shape {arrays[0].shape}"
+    return size, (size,), f"{several_have} {size} entries"
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(length for length in shape if length != 1)
-
-
-def _part(outputs: list[Output], output: Output) -> str:
-    return f"{output.start - outputs[0].start}:{output.rows.stop - outputs[0].start}"
-
-
-def _span(part: slice) -> str:
-    return f"{part.start}:{part.stop}"
 
 
 def _are_alike(keys: list[Any], given: dict[Any, Any]) -> bool:

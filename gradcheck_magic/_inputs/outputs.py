@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._inputs.arrays import densified, from_library
 from gradcheck_magic._inputs.containers import children
-from gradcheck_magic._inputs.parameters import array_leaves, is_constant, real_array
+from gradcheck_magic._inputs.parameters import (
+    array_leaves,
+    is_constant,
+    real_array,
+    while_reading,
+)
 from gradcheck_magic._result.parameter_check import index_of, label
 from gradcheck_magic.errors import InputError
 
@@ -67,23 +72,19 @@ class Outputs:
 
         An `InputError` is raised if they are not arrays of finite numbers.
         """
+        part = returned[0] if is_first else returned
         found: list[Output] = []
-        start, part = 0, returned[0] if is_first else returned
-        for path, leaf in _leaves(part, name):
-            array = _array(leaf, path)
-            finite = np.isfinite(array)
-            if not finite.all():
-                k = int(np.argmin(finite))
-                raise InputError(
-                    f"`{label(path, index_of(k, array.shape))}` is {array.ravel()[k]!s} at the "
-                    "given parameters: the Jacobian can only be checked where every output is "
-                    "finite."
-                )
-            found.append(Output(path, array.shape, start))
-            start += array.size
+        start = 0
+        with while_reading(name):
+            for path, leaf in _leaves(part, name):
+                array = _array(leaf, path)
+                _require_finite(array, path)
+                found.append(Output(path, array.shape, start))
+                start += array.size
+            tree = _tree(part, iter(found)) if start else None
         if not start:
             raise InputError(f"`{name}` returned no numbers: there is no Jacobian to check.")
-        return cls(name, tuple(found), _tree(part, iter(found)), is_first)
+        return cls(name, tuple(found), tree, is_first)
 
     @property
     def size(self) -> int:
@@ -129,6 +130,16 @@ def _is_list_of_numbers(returned: Any) -> bool:
 
 def _array(leaf: Any, name: str) -> Array:
     return np.asarray(real_array(densified(leaf), name))
+
+
+def _require_finite(array: Array, name: str) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        k = int(np.argmin(finite))
+        raise InputError(
+            f"`{label(name, index_of(k, array.shape))}` is {array.ravel()[k]!s} at the given "
+            "parameters: the Jacobian can only be checked where every output is finite."
+        )
 
 
 def _spoken(shapes: list[tuple[int, ...]]) -> str:

@@ -319,7 +319,7 @@ ERRORS = [
                  "transposed; pass `grads.T`.", id="returned transposed"),
     pytest.param(M, np.moveaxis(JM, (0, 1), (2, 3)), product,
                  "`grads` has shape (2, 3, 2, 4), but `product` has shape (2, 4) and `M` has shape "
-                 "(2, 3): the output comes first.", id="transposed, with more axes"),
+                 "(2, 3): the axes of the output come first.", id="transposed, with more axes"),
     pytest.param(x, J[:, :2], r,
                  "`grads` has shape (20, 2), but `r` has shape (20,) and `x` has shape (3,): a "
                  "Jacobian must have shape (20, 3), a row for each output.", id="another shape"),
