@@ -37,7 +37,7 @@ from gradcheck_magic._inputs.parameters import (
 )
 from gradcheck_magic.errors import InputError
 
-__all__ = ["go_forward", "moved_in_place", "pair_at", "point_around"]
+__all__ = ["finished", "go_forward", "moved_in_place", "pair_at", "point_around"]
 
 # A function that matches parameters with what is their gradient, given the names.
 Match = Callable[[Parameters, object, Names], Pairing]
@@ -127,7 +127,7 @@ def _called(
                 if is_cost:
                     pairing = _beside_cost(returned, parameters, names, binding)
                 else:
-                    pairing = match(parameters, _finished(returned, name), names)
+                    pairing = match(parameters, finished(returned, name), names)
             except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
                 errors.append(error)
             else:
@@ -140,7 +140,7 @@ def _called(
         raise errors[0]
 
 
-def _finished(returned: Any, name: str) -> Any:
+def finished(returned: Any, name: str) -> Any:
     """Return what a function has returned, unless that has yet to be computed."""
     if inspect.iscoroutine(returned):
         # Nobody will await the coroutine, and Python would warn about that.

@@ -12,7 +12,7 @@ import numpy as np
 from gradcheck_magic._cost.calling import lines_reached
 from gradcheck_magic._cost.convention import possible_bindings
 from gradcheck_magic._cost.evaluation import is_one_number
-from gradcheck_magic._cost.gradient_function import pair_at
+from gradcheck_magic._cost.gradient_function import finished, pair_at
 from gradcheck_magic._cost.interrupt import InterruptGuard, comes_from_handler
 from gradcheck_magic._cost.one_output import OneOutput
 from gradcheck_magic._cost.printed import followed
@@ -129,7 +129,7 @@ def _returned(
             try:
                 if states is not None:
                     states.put_back()
-                return guard.call(function, *arguments)
+                return finished(guard.call(function, *arguments), name)
             except Exception as error:
                 if comes_from_handler(error):
                     raise
