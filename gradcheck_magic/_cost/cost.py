@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -388,8 +388,7 @@ class Cost:
         evaluator, found, theta = self._evaluator, self._found, self._around.theta
         # What is known takes time as well.
         evaluator.require_time()
-        norm, before = evaluator.upstream, vars(self).copy()
-        assert isinstance(norm, OneOutput)  # noqa: S101 (for mypy)
+        norm, before = cast("OneOutput", evaluator.upstream), vars(self).copy()
         evaluator.upstream = norm.choosing(position)
         try:
             self._workers, self._examined, self.notes = None, set(), []
@@ -429,8 +428,7 @@ class Cost:
     @contextmanager
     def _all_outputs(self) -> Iterator[None]:
         """Let J be an array of all outputs, in this context."""
-        norm = self._evaluator.upstream
-        assert isinstance(norm, OneOutput)  # noqa: S101 (for mypy)
+        norm = cast("OneOutput", self._evaluator.upstream)
         self._evaluator.upstream = norm.choosing(slice(None))
         try:
             yield

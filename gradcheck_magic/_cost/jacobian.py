@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -93,9 +93,9 @@ def jacobian_at(
         except InputError as error:
             errors.append(error)
         else:
-            assert isinstance(pairing, JacobianPairing)  # noqa: S101 (for mypy)
             source = cost_function if source is beside else source
-            return FoundJacobian(pairing, source, OneOutput.along(outputs, returned))
+            found = cast("JacobianPairing", pairing)
+            return FoundJacobian(found, source, OneOutput.along(outputs, returned))
     if not errors or (isinstance(returned, tuple) and any(map(_is_number, returned[:1]))):
         # It is (cost, cache) after all.
         return None

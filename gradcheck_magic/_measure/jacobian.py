@@ -13,7 +13,7 @@ from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.all_outputs import AllOutputs, can_be_together
 from gradcheck_magic._measure.central_differences import TEXTBOOK_STEPS
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
-from gradcheck_magic._measure.measurement import Judged, Measurement
+from gradcheck_magic._measure.measurement import Measurement
 
 __all__ = ["JacobianMeasurement"]
 
@@ -77,10 +77,6 @@ class JacobianMeasurement(Measurement):
         """Return True if each of these rows is wrong somewhere, also as it was measured again."""
         wrong = np.concatenate([t.positions[t.is_off] for t in self.tables] or [np.arange(0)])
         return all(np.isin(row.positions, wrong).any() for row in self._jacobian.rows(gross))
-
-    def taken_together(self, cost: Cost, judged: Judged) -> Judged:  # noqa: ARG002 (each row is)
-        """Return what is known: the errors of several rows say nothing about each other."""
-        return judged
 
 
 def _a_few(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
