@@ -27,6 +27,7 @@ from gradcheck_magic._cost.gradient_function import (
     point_around,
 )
 from gradcheck_magic._cost.interrupt import comes_from_handler
+from gradcheck_magic._cost.jacobian import jacobian_at
 from gradcheck_magic._cost.printed import PrintedOnce
 from gradcheck_magic._cost.random_states import starts
 from gradcheck_magic._cost.restore import restored
@@ -44,11 +45,13 @@ from gradcheck_magic._diagnosis.conclude import (
 from gradcheck_magic._diagnosis.diagnose import diagnose
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
+from gradcheck_magic._inputs.jacobian import JacobianPairing
 from gradcheck_magic._inputs.objects import held_by
 from gradcheck_magic._inputs.pairing import Pairing, pair
 from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_function
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
+from gradcheck_magic._measure.jacobian import JacobianMeasurement
 from gradcheck_magic._measure.measurement import Measurement
 from gradcheck_magic._measure.repeatability import require_repeatable
 from gradcheck_magic._result.backward_pass import BackwardPass
@@ -189,12 +192,13 @@ def check_gradients(
         left the gradients in ``.grad``, if the objects in `params` hold them, or if
         `cost_function` returns them. With regard to a complex z = x + iy, the gradient of the real
         cost is ∂J/∂x + i ∂J/∂y, as in torch; for arrays of JAX, it is ∂J/∂x − i ∂J/∂y, as in JAX.
-        The real and the imaginary part are checked as `z.real` and `z.imag`.
+        The real and the imaginary part are checked as `z.real` and `z.imag`. Or give the Jacobian,
+        if `cost_function` returns more than one number: see the notes.
     cost_function : callable
         A function that returns the cost, ``(cost, cache)`` or ``(cost, gradients)``; or, with
-        `upstream`, one or several arrays. It must return the same cost for the same parameters; see
-        `reseed` if it is random. Noise of up to 1e-4 of the cost, as threads leave it that add up
-        in any order, is measured instead.
+        `upstream` or a Jacobian, one or several arrays. It must return the same cost for the same
+        parameters; see `reseed` if it is random. Noise of up to 1e-4 of the cost, as threads leave
+        it that add up in any order, is measured instead.
     epsilon : float, optional
         The step ε of the textbook's pass: 1e-7, or 5e-3 if θ or the cost is in single precision
         (0.1 in float16, 0.3 in bfloat16). Entries that this step cannot settle are measured again
@@ -273,6 +277,17 @@ def check_gradients(
         says where. The same holds for a time limit: whatever the handler of a signal raises, and
         any exception named after a timeout.
 
+    Notes
+    -----
+    A Jacobian is checked in blocks, one for each output and each parameter, such as ``∂r/∂x``. It
+    may be a matrix (dense or sparse) with a row for each output and a column for each parameter,
+    or have the shape of both, one after the other. For several parameters, give a container of
+    blocks by parameter, or one matrix by all of them. For several outputs, as a dict or a tuple,
+    give such a container for each output; or a dict by pairs, ``{("f", "x"): ...}``, in which a
+    pair that is missing means zero. `cost_function` may return it after its outputs, as in
+    ``(residuals, jacobian)``. Every entry is measured, and one evaluation serves all outputs;
+    `mode` and `workers` have no effect.
+
     References
     ----------
     * W. H. Press et al., Numerical Recipes, 3rd ed. (2007), section 5.7: the error of a central
@@ -301,6 +316,18 @@ def check_gradients(
     ...     return sum(np.sum(array**2) for array in params.values())
     >>> check_gradients(params, grads, cost).wrong_entries
     (('b', (1,)),)
+
+    The Jacobian of residuals, with a wrong sign in its second column:
+
+    >>> t, y = np.array([0.0, 1.0, 2.0]), np.array([3.0, 2.0, 1.0])
+    >>> def residuals(x):
+    ...     return x[0] * np.exp(-x[1] * t) - y
+    >>> x, e = np.array([3.0, 0.5]), np.exp(-0.5 * t)
+    >>> check = check_gradients(x, np.stack([e, 3 * t * e], axis=1), residuals)
+    >>> check.verdict_text
+    'There is a bug in the Jacobian.'
+    >>> [entry.label for entry in check.worst_entries(2)]
+    ['∂residuals[1]/∂params[1]', '∂residuals[2]/∂params[1]']
     """
     available = None if arguments is None else Available(arguments)
     called = filled(cost_function, params, names, available)
@@ -382,11 +409,11 @@ def _check_at(
 ) -> GradientCheck:
     """Check the gradient at one point."""
     started = time.perf_counter()
-    pairing, source = _paired(params, names, request)
-    request = replace(request, **_taken_from(source, request))
+    pairing, source, upstream = _paired(params, names, request)
+    request = replace(request, **_taken_from(source, upstream, request))
     # The end of the check reads everything several times more often.
     reserve = CONCLUDING * (time.perf_counter() - started)
-    measurement = Measurement(pairing, request.epsilon, request.mode)
+    measurement = _measurement_of(pairing, request)
     budget = request.seconds_before(reserve)
     cost = _cost_at(
         pairing, names, request, point=point, budget=budget, expected=measurement.expected
@@ -400,6 +427,7 @@ def _check_at(
         previous=None if point else request.previous,
         before=seen.theta if seen else None,
     )
+    is_jacobian = isinstance(pairing, JacobianPairing)
     stopped: BaseException | None = None
     check: GradientCheck | None = None
     backward: BackwardPass | None = None
@@ -411,15 +439,19 @@ def _check_at(
             measurement.choose(cost, request.seconds_left)
             measurement.run(cost, request.seed)
             judged = measurement.judged(cost)
-            require_repeatable(cost, pairing, judged, measurement.epsilon, measurement.scan)
-            judged = measurement.taken_together(cost, judged)
-            diagnoses = diagnosed(*judged, until=cost.deadline)
-            judged, diagnoses = reconsidered(measurement, cost, diagnosed, judged, diagnoses)
+            if not is_jacobian:
+                require_repeatable(cost, pairing, judged, measurement.epsilon, measurement.scan)
+                judged = measurement.taken_together(cost, judged)
+            # No number that can be evaluated has a Jacobian as its gradient.
+            diagnoses = diagnosed(*judged, evaluate=not is_jacobian, until=cost.deadline)
+            if not is_jacobian:
+                judged, diagnoses = reconsidered(measurement, cost, diagnosed, judged, diagnoses)
             stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
             check = conclude(
                 Evidence(pairing, cost, measurement, *judged, diagnoses, stopped), started
             )
-            if not stopped and (check.verdict is Verdict.BUG or request.trace):
+            is_traced = check.verdict is Verdict.BUG or request.trace
+            if is_traced and not stopped and not is_jacobian:
                 recordings = _recordings(params, names, request, seen, cost)
                 place = seen.place if seen else None
                 backward = backward_pass(
@@ -435,7 +467,8 @@ def _check_at(
             check = conclude(evidence, started)
     check = replace(
         check,
-        n_evaluations=cost.n_evaluations,
+        # The shape of the outputs was not known without a call.
+        n_evaluations=cost.n_evaluations + is_jacobian,
         seconds=time.perf_counter() - started,
         backward=backward,
     )
@@ -464,23 +497,54 @@ def _require_as_expected(cost: Cost, pairing: Pairing, request: Request, seen: S
     )
 
 
-def _paired(params: object, names: Names, request: Request) -> tuple[Pairing, object]:
-    return pair_at(
-        params,
-        request.sources,
-        cost_function=request.cost_function,
-        only=request.only,
-        names=names,
-        states=request.states,
-    )
+def _paired(params: object, names: Names, request: Request) -> tuple[Pairing, object, object]:
+    """Match the parameters with their gradients; return the source of these, and dJ/d(output).
+
+    If they do not match, and the function returns many numbers, they are its Jacobian.
+    """
+    known: dict[str, Any] = {
+        "cost_function": request.cost_function,
+        "only": request.only,
+        "names": names,
+        "states": request.states,
+    }
+    mismatch: InputError | None = None
+    try:
+        pairing, source = pair_at(params, request.sources, **known)
+    except InputError as error:
+        mismatch = error
+    else:
+        # A gradient by x may be the Jacobian of a function that returns an array of one number.
+        parts = zip(pairing.gradient_shapes, pairing.checked, strict=True)
+        if not any(shape == (1, *parameter.shape) for shape, parameter in parts):
+            return pairing, source, request.upstream
+    found = None
+    if request.upstream is None:
+        of_one = mismatch is None
+        found = jacobian_at(params, request.sources, **known, call=request.call, of_one=of_one)
+    if found is not None:
+        return found.pairing, found.source, found.output
+    if mismatch is not None:
+        raise mismatch
+    return pairing, source, request.upstream
 
 
-def _taken_from(source: object, request: Request) -> dict[str, Any]:
+def _measurement_of(pairing: Pairing, request: Request) -> Measurement:
+    if isinstance(pairing, JacobianPairing):
+        return JacobianMeasurement(pairing, request.epsilon, request.mode)
+    return Measurement(pairing, request.epsilon, request.mode)
+
+
+def _taken_from(source: object, upstream: object, request: Request) -> dict[str, Any]:
     """Return what is known of the request once the source of the gradients is."""
     notes = [*request.notes]
     if source is request.cost_function:
-        notes.append("The gradients are those that the cost returns besides its value.")
-    return {"grads": source, "standing": "chosen", "notes": notes}
+        notes.append(
+            "The gradients are those that the cost returns besides its value."
+            if upstream is None
+            else "The Jacobian is the one that the function returns besides its outputs."
+        )
+    return {"grads": source, "upstream": upstream, "standing": "chosen", "notes": notes}
 
 
 def _recordings(
@@ -528,9 +592,10 @@ def _cost_at(
     expected: int,
 ) -> Cost:
     """Return the cost to evaluate at one point, with a budget in seconds."""
+    is_jacobian = isinstance(pairing, JacobianPairing)
     return Cost(
         request.cost_function,
-        pairing.parameters,
+        pairing.arguments,
         name=cost_name(request.cost_function, names),
         call=request.call,
         upstream=request.upstream,
@@ -538,11 +603,12 @@ def _cost_at(
         progress=request.progress_at(point),
         expected=expected,
         budget=budget,
-        workers=request.workers,
+        # What was evaluated once serves all outputs, but in one process alone.
+        workers=None if is_jacobian else request.workers,
         goes_forward=not point,
         notes=request.notes,
         starts=request.starts,
-        pairing=pairing,
+        pairing=None if is_jacobian else pairing,
     )
 
 

@@ -7,8 +7,9 @@ that passes it. `convention.py` lists the ways to call that, `calling.py` finds 
 and `evaluation.py` calls it. `surroundings.py` moves θ to other points, from which `precision.py`
 and `noise.py` find the rounding noise. `directions.py` moves θ along random directions.
 `workers.py` sends evaluations to other processes, in which `worker_process.py` runs.
-`gradient_function.py` calls a gradient that is a function. `restore.py` restores everything, and
-`interrupt.py` sees to it that no signal prevents that. `threads.py` lets one thread check at a
+`gradient_function.py` calls a gradient that is a function, `jacobian.py` finds out if a function
+has a Jacobian, and `one_output.py` makes one of its outputs J. `restore.py` restores everything,
+and `interrupt.py` sees to it that no signal prevents that. `threads.py` lets one thread check at a
 time, and `frames.py` lets no error keep arrays in memory. `free_variables.py` lists the variables
 that a function reads besides its arguments, and `reached.py` all that is inside them, as far as it
 is the user's own. `random_states.py` puts random states back before each call of a random cost, and

@@ -26,6 +26,7 @@ __all__ = [
     "find_call",
     "is_random",
     "is_same",
+    "lines_reached",
     "require_repeatable",
     "tolerance",
     "working_calls",
@@ -136,8 +137,8 @@ def working_calls(evaluator: Evaluator, bindings: list[Binding]) -> list[FoundCa
     ]
     if not working:
         # The correct convention is most likely the one that got furthest into the function.
-        furthest = max((error for _, error in failed), key=_lines_reached)
-        if not _lines_reached(furthest):
+        furthest = max((error for _, error in failed), key=lines_reached)
+        if not lines_reached(furthest):
             # No line of the user's code was reached: the call itself failed.
             raise InputError(f"`{evaluator.name}` cannot be called: {first_line(furthest)}.")
         raise furthest
@@ -186,7 +187,7 @@ def _which_was_used(evaluator: Evaluator, returned: Any) -> str:
     return f"`{evaluator.name}` returns several values: the {which} was used as the {what}."
 
 
-def _lines_reached(error: Exception) -> tuple[float, ...]:
+def lines_reached(error: Exception) -> tuple[float, ...]:
     """Return how far the user's function got: the line in it, in the function it called, etc."""
     if isinstance(error, InputError):
         # It got to its end.

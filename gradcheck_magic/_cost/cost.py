@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from gradcheck_magic._cost.convention import (
     require_unchanged,
 )
 from gradcheck_magic._cost.evaluation import Batch, Evaluator, OutOfTime, Pair, Take
+from gradcheck_magic._cost.one_output import OneOutput
 from gradcheck_magic._cost.precision import bits_around, in_double, is_constant, own_precision
 from gradcheck_magic._cost.printed import followed
 from gradcheck_magic._cost.random_states import Origin, RandomStates
@@ -136,6 +137,7 @@ class Cost:
     best: Precision
     _around: Surroundings
     _binding: Binding
+    _found: FoundCall
 
     def __init__(
         self,
@@ -177,6 +179,7 @@ class Cost:
         self._evaluator = Evaluator(
             function, name, _upstream(upstream), next(iter(starts), None), deadline
         )
+        self._seed = seed
         self._random = _generator(seed)
         self._progress = progress
         self._expected = expected
@@ -199,6 +202,11 @@ class Cost:
     def has_upstream(self) -> bool:
         """True if the function returns an output whose dJ/d(output) is given."""
         return self._evaluator.upstream is not None
+
+    @property
+    def is_one_of_many(self) -> bool:
+        """True if J is one of many outputs, all of which are known where one is."""
+        return isinstance(self._evaluator.upstream, OneOutput)
 
     @property
     def returns_more(self) -> bool:
@@ -258,13 +266,17 @@ class Cost:
             del ways, trials
             if len(self._starts) > 1 and self._pairing is not None:
                 found = self._started_where_gradient_is(self._pairing, around, found)
+            began, n_before = time.perf_counter(), self.n_evaluations
             self._explore(around, found)
+            # That a single evaluation was slow must not decide between a full check and a scan.
+            typical = (time.perf_counter() - began) / (self.n_evaluations - n_before)
+            self._evaluator.seconds_each = min(self._evaluator.seconds_each, typical)
             if (states := self._evaluator.states) and self._differs_without_states():
                 self.began = states.origin
             if self._pool is not None:
                 evaluator, binding = self._evaluator, found.binding
                 self._workers = Workers(self._pool, evaluator, binding, self.bits)
-            self._around = around
+            self._around, self._found = around, found
             self._stack = stack.pop_all()
         return self
 
@@ -278,7 +290,6 @@ class Cost:
                 f"`{self.name}` is not exactly repeatable: it varies by about {found.gap:.0e} from "
                 "call to call, so larger steps were used."
             )
-        began, n_before = time.perf_counter(), self.n_evaluations
         sizes = abs(found.value), abs(found.nearby)
         self.scale = max(size for size in sizes if math.isfinite(size))
         self.bits = bits_around(around, found)
@@ -289,9 +300,6 @@ class Cost:
         self.best = in_double(around, self.own, constant=self.constant) or self.own
         self.noise = self.own.noise
         self.is_single = self.best is self.own and self.bits < DOUBLE
-        # That a single evaluation was slow must not decide between a full check and a scan.
-        typical = (time.perf_counter() - began) / (self.n_evaluations - n_before)
-        self._evaluator.seconds_each = min(self._evaluator.seconds_each, typical)
 
     def _started_where_gradient_is(
         self, pairing: Pairing, around: Surroundings, found: FoundCall
@@ -374,6 +382,59 @@ class Cost:
             )
         return is_random(self._evaluator, f"returned {self.value:.9g} and then {other:.9g}")
 
+    @contextmanager
+    def of_output(self, position: int) -> Iterator[None]:
+        """Let J be one of the outputs, in this context: what is known of the others is used."""
+        evaluator, found, theta = self._evaluator, self._found, self._around.theta
+        # What is known takes time as well.
+        evaluator.require_time()
+        norm, before = cast("OneOutput", evaluator.upstream), vars(self).copy()
+        evaluator.upstream = norm.choosing(position)
+        try:
+            self._workers, self._examined, self.notes = None, set(), []
+            # Every output is measured at the same points.
+            random = _generator(self._seed)
+            around = Surroundings(evaluator, self._parameters, theta, random, self._tell)
+            self._around = around
+            value = evaluator.value(found.binding)
+            nearby = around.along(found.binding, found.distance)
+            self._explore(around, replace(found, value=value, nearby=nearby))
+            yield
+        finally:
+            evaluator.upstream = norm
+            vars(self).update(before)
+
+    def outputs_along(self, distances: Sequence[float]) -> Array:
+        """Return all outputs at some distances on the line around θ, a row for each distance."""
+        with self._all_outputs():
+            found = [self._around.along(self.own.binding, each) for each in distances]
+        # Where the function raises, all are nan.
+        return np.array(np.broadcast_arrays(*found), dtype=np.float64)
+
+    def outputs_beside(self, batch: Batch) -> tuple[Array, Array]:
+        """Return all outputs on both sides of θ, a row for each pair of a batch."""
+        pairs: list[Pair] = []
+
+        def take(pair: Pair) -> None:
+            pairs.append(pair)
+            self._tell()
+
+        with self._all_outputs():
+            self._evaluator.each_pair(self.own.binding, batch, take)
+        plus, minus = zip(*pairs, strict=True)
+        both = np.array(np.broadcast_arrays(*plus, *minus), dtype=np.float64)
+        return both[: len(pairs)], both[len(pairs) :]
+
+    @contextmanager
+    def _all_outputs(self) -> Iterator[None]:
+        """Let J be an array of all outputs, in this context."""
+        norm = cast("OneOutput", self._evaluator.upstream)
+        self._evaluator.upstream = norm.choosing(slice(None))
+        try:
+            yield
+        finally:
+            self._evaluator.upstream = norm
+
     def _restore(self) -> None:
         self._binding.restore()
 
@@ -438,6 +499,9 @@ class Cost:
 
     def expect(self, n_more: int) -> None:
         """Expect more evaluations, besides those so far and the last one."""
+        if self.is_one_of_many:
+            # All that is usual is expected since the beginning.
+            return
         self._expected = self.n_evaluations + n_more + 1
 
     def _tell(self) -> None:
@@ -484,7 +548,7 @@ class Cost:
         self._evaluator.guard.release()
         with self._evaluator.quiet():
             upstream = self._evaluator.upstream
-            if isinstance(upstream, dict):
+            if isinstance(upstream, (dict, OneOutput)):
                 return None, None
             return self._evaluator.output(self.own.binding), upstream
 
@@ -514,10 +578,10 @@ def sides_of(costs: array[float]) -> tuple[Vector, Vector]:
     return plus, minus
 
 
-def _upstream(upstream: object) -> Array | dict[Any, Array] | None:
+def _upstream(upstream: object) -> Array | dict[Any, Array] | OneOutput | None:
     """Return copies, because they may be among the arrays that are perturbed."""
-    if upstream is None:
-        return None
+    if upstream is None or isinstance(upstream, OneOutput):
+        return upstream
     # A function that returns several arrays; None stands for those without a gradient.
     several = {k: each for k, each in children(upstream) or () if each is not None}
     if any(map(is_array, several.values())):

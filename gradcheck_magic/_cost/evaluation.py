@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._cost.convention import Arguments, Binding, require_unchanged
 from gradcheck_magic._cost.directions import Direction
 from gradcheck_magic._cost.interrupt import InterruptGuard
+from gradcheck_magic._cost.one_output import OneOutput
 from gradcheck_magic._cost.random_states import DRAWING, RandomStates
 from gradcheck_magic._inputs.arrays import from_library, is_array
 from gradcheck_magic._inputs.parameters import describe_type
@@ -100,9 +102,9 @@ class Evaluator:
     ----------
     name : str
         The user's name for the function.
-    upstream : ndarray or dict of ndarray, optional
+    upstream : ndarray, dict of ndarray, or OneOutput, optional
         dJ/d(output), for a function that returns an array, or for some of several arrays by their
-        positions or keys.
+        positions or keys; or which of its outputs J is.
     states : RandomStates, optional
         The random states that are put back before each call.
     deadline : float
@@ -123,7 +125,7 @@ class Evaluator:
 
     function: Callable[..., Any]
     name: str
-    upstream: Array | dict[Any, Array] | None = None
+    upstream: Array | dict[Any, Array] | OneOutput | None = None
     states: RandomStates | None = None
     deadline: float = math.inf
     n_evaluations: int = 0
@@ -139,14 +141,20 @@ class Evaluator:
 
     def value(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
         """Return J at the θ that a binding holds."""
-        if binding.dtype is None or (library := binding.parameters.library) is None:
-            value = self.called(binding.arguments(wrap))
-        else:
-            with library.double_precision():
-                value = self.called(binding.arguments(wrap))
+        if isinstance(self.upstream, OneOutput):
+            value: float = self.upstream.value(binding, partial(self._returned, binding, wrap))
+            return value
+        value = self._returned(binding, wrap)
         if type(value) in PLAIN_FLOATS and self.upstream is None:
             return float(value)
         return self.as_number(self.as_array(value))
+
+    def _returned(self, binding: Binding, wrap: Callable[[Array], Array] | None) -> Any:
+        """Return what the function returns at the θ that a binding holds."""
+        if binding.dtype is None or (library := binding.parameters.library) is None:
+            return self.called(binding.arguments(wrap))
+        with library.double_precision():
+            return self.called(binding.arguments(wrap))
 
     def value_or_nan(self, binding: Binding, wrap: Callable[[Array], Array] | None = None) -> float:
         """Return J, or nan if the function raises."""
@@ -188,6 +196,8 @@ class Evaluator:
 
     def as_array(self, value: Any) -> Array:
         """Convert the value that the function returned to an array: one number, or the output."""
+        if isinstance(self.upstream, OneOutput):
+            return self.upstream.outputs.vector(value)
         if isinstance(self.upstream, dict):
             return np.array(self._over_outputs(value, self.upstream))
         return self._array(self.first(value))
@@ -232,11 +242,15 @@ class Evaluator:
 
     def as_number(self, array: Array) -> float:
         """Return the number in an array, or the weighted sum of an output."""
+        if isinstance(self.upstream, OneOutput):
+            number: float = self.upstream.of(array)
+            return number
         if not isinstance(self.upstream, np.ndarray):
             if array.size != 1:
                 raise InputError(
                     f"`{self.name}` returned an array of shape {array.shape}: expected one number. "
-                    "If it is a layer's output, pass dJ/d(output) with --upstream (upstream=...)."
+                    "If it is a layer's output, pass dJ/d(output) with --upstream (upstream=...); "
+                    "to check its Jacobian, give that as the gradient."
                 )
             return float(self._real(array).item())
         return self._weighted(array, self.upstream)
@@ -274,7 +288,7 @@ class Evaluator:
 
     def first(self, value: Any) -> Any:
         """Return the cost of (cost, cache), [cost, cache] or (grads, cost), or else the value."""
-        if isinstance(self.upstream, dict):
+        if isinstance(self.upstream, (dict, OneOutput)):
             return value
         while isinstance(value, tuple) and value:
             self.returns_more = self.returns_more or len(value) > 1

@@ -21,6 +21,7 @@ import numpy as np
 
 from gradcheck_magic._cost.evaluation import is_one_number
 from gradcheck_magic._cost.written import USERS, Available, Filled, Writer
+from gradcheck_magic._inputs.arrays import is_array
 from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_function
 from gradcheck_magic._wording import listed
 from gradcheck_magic.errors import InputError
@@ -69,9 +70,11 @@ def filled(
     writer = Writer(function, name, collect(params, names=names), available)
     if not callable(function):
         tree = ast.parse(text.strip(), mode="eval").body
-        if (found := writer.written(tree)) is None and is_one_number(function):
+        found, is_number = writer.written(tree), is_one_number(function)
+        if found is None and (is_number or is_array(function)):
+            what = "a number" if is_number else "an array"
             raise InputError(
-                f"`{text}` is a number, and no statement is known that computes it from "
+                f"`{text}` is {what}, and no statement is known that computes it from "
                 f"`{writer.parameters.name}`: compute it in the cell of the check, or name a "
                 "function with -c."
             )

@@ -37,8 +37,10 @@ from gradcheck_magic._inputs.parameters import (
 )
 from gradcheck_magic.errors import InputError
 
-__all__ = ["go_forward", "moved_in_place", "pair_at", "point_around"]
+__all__ = ["finished", "go_forward", "moved_in_place", "pair_at", "point_around"]
 
+# A function that matches parameters with what is their gradient, given the names.
+Match = Callable[[Parameters, object, Names], Pairing]
 # Parameters, each with its values before.
 Values = list[tuple[Parameter, NDArray[Any]]]
 # The relative distance of the other points from the given one.
@@ -53,6 +55,7 @@ def pair_at(
     only: Sequence[str] | None = None,
     names: Names = None,
     states: RandomStates | None = None,
+    match: Match = matched,
 ) -> tuple[Pairing, object]:
     """Match every parameter with its gradient at θ; return the source of the gradient, too.
 
@@ -71,6 +74,8 @@ def pair_at(
         As in `collect`.
     states : RandomStates, optional
         The random states with which each call begins.
+    match : callable
+        The function that matches parameters with a gradient, given the names.
 
     Raises
     ------
@@ -85,9 +90,11 @@ def pair_at(
         try:
             if is_function(source):
                 is_cost = source is cost_function
-                found = _called(source, parameters, names, is_cost=is_cost, states=states)
+                found = _called(
+                    source, parameters, names, is_cost=is_cost, states=states, match=match
+                )
                 return found, source
-            return matched(parameters, source, names), source
+            return match(parameters, source, names), source
         except Exception as error:
             if len(sources) == 1 or comes_from_handler(error):
                 raise
@@ -102,6 +109,7 @@ def _called(
     *,
     is_cost: bool,
     states: RandomStates | None,
+    match: Match,
 ) -> Pairing:
     """Match the parameters with the gradient that a function returns."""
     name = variable_names(names).get(id(function), "grads")
@@ -119,7 +127,7 @@ def _called(
                 if is_cost:
                     pairing = _beside_cost(returned, parameters, names, binding)
                 else:
-                    pairing = matched(parameters, _finished(returned, name), names)
+                    pairing = match(parameters, finished(returned, name), names)
             except Exception as error:  # noqa: BLE001 (the user's function may raise anything)
                 errors.append(error)
             else:
@@ -132,7 +140,7 @@ def _called(
         raise errors[0]
 
 
-def _finished(returned: Any, name: str) -> Any:
+def finished(returned: Any, name: str) -> Any:
     """Return what a function has returned, unless that has yet to be computed."""
     if inspect.iscoroutine(returned):
         # Nobody will await the coroutine, and Python would warn about that.

@@ -13,6 +13,10 @@ from gradcheck_magic._cost.surroundings import Precision, Surroundings
 
 __all__ = [
     "NOISE_DEVIATIONS",
+    "POINTS_ON_LINE",
+    "SPACING",
+    "STEP_SPACING",
+    "SUSPICIOUS",
     "granularity",
     "level_at_large_steps",
     "measured_noise",

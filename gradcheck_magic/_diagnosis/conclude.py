@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.reasons import notes, reasons
 from gradcheck_magic._inputs.fingerprint import fingerprint
+from gradcheck_magic._inputs.jacobian import JacobianPairing
 from gradcheck_magic._inputs.request import Request
 from gradcheck_magic._measure.compare import detectable_errors
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
@@ -135,6 +136,7 @@ def conclude(evidence: Evidence, started: float) -> GradientCheck:
         notes=tuple(_notes(evidence)),
         fingerprint=fingerprint(pairing),
         not_checked=pairing.not_checked,
+        is_jacobian=isinstance(pairing, JacobianPairing),
     )
 
 

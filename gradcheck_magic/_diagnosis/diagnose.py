@@ -40,6 +40,7 @@ from gradcheck_magic._diagnosis.layers import Layers
 from gradcheck_magic._diagnosis.mismatch import Mismatch, Sides
 from gradcheck_magic._diagnosis.notebook_numbers import NotebookNumbers
 from gradcheck_magic._diagnosis.unlocated import unlocated
+from gradcheck_magic._inputs.jacobian import JacobianPairing
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.central_differences import CLEAR
@@ -89,7 +90,7 @@ def diagnose(
     case = Case(
         pairing,
         mismatches,
-        Layers(mismatches, is_everything=pairing.size == pairing.parameters.size),
+        _layers(pairing, mismatches),
         numbers(),
         cost.name,
         cost if evaluate else None,
@@ -110,6 +111,12 @@ def diagnose(
             if finding.firm or any(mismatch.is_bug for mismatch in finding.mismatches)
         )
     return (*found, *elsewhere)
+
+
+def _layers(pairing: Pairing, mismatches: Sequence[Mismatch]) -> Layers:
+    # The blocks of a Jacobian are in no order.
+    in_order = () if isinstance(pairing, JacobianPairing) else mismatches
+    return Layers(in_order, is_everything=pairing.size == pairing.parameters.size)
 
 
 def _if_changed(before: NDArray[Any] | None, pairing: Pairing) -> Vector | None:

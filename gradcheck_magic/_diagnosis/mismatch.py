@@ -249,6 +249,9 @@ class Mismatch:
         sides = tuple(map(np.arange, parameter.shape)) if sides is None else sides
         chosen = np.ravel(np.ravel_multi_index(np.ix_(*sides), parameter.shape))
         analytic, theta = values[0][chosen], np.ravel(np.asarray(parameter.array))[chosen]
+        if parameter.output_axes:
+            # In a Jacobian, all rows are θ, and no penalty is added to it.
+            theta = np.zeros_like(theta)
         numerical, bar, rounding = (np.full(len(chosen), fill) for fill in (0.0, np.inf, 0.0))
         n_right_elsewhere = 0
         if right is not None:

@@ -98,8 +98,8 @@ class NotebookNumbers:
     ) -> None:
         self._lengths: dict[int, str] = {}
         self._numbers: dict[str, float] = {}
-        own = {id(parameter.value) for parameter in pairing.parameters.leaves}
-        own |= {id(pairing.parameters.container), id(grads)}
+        own = {id(parameter.value) for parameter in pairing.arguments.leaves}
+        own |= {id(pairing.arguments.container), id(grads)}
         own |= {id(leaf) for _, leaf in until_error(array_leaves(grads))}
         namespace = list(until_error(_public(names))) if isinstance(names, Mapping) else []
         # Variables that the cost reads are the likeliest; use the notebook's names for them.
@@ -111,7 +111,7 @@ class NotebookNumbers:
             [leaf for variable in named for leaf in until_error(_leaves(*variable, own))]
             for named in (read, namespace)
         )
-        parameters = [(parameter.name, parameter) for parameter in pairing.parameters.arrays]
+        parameters = [(parameter.name, parameter) for parameter in pairing.arguments.arrays]
         for label, leaf in (*in_cost, *parameters, *elsewhere):
             for axis, length in enumerate(getattr(leaf, "shape", ())):
                 if SHORTEST_LENGTH <= length <= LONGEST_LENGTH:

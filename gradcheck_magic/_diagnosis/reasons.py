@@ -13,6 +13,7 @@ from gradcheck_magic._cost.random_states import Origin
 from gradcheck_magic._diagnosis.evidence import Evidence
 from gradcheck_magic._diagnosis.scan_reasons import scan_reasons
 from gradcheck_magic._diagnosis.shapes import harmless_shapes, wrong_shapes
+from gradcheck_magic._inputs.jacobian import JacobianPairing
 from gradcheck_magic._inputs.precision import DOUBLE, PRECISIONS, SINGLE
 from gradcheck_magic._measure.central_differences import TEXTBOOK_STEPS
 from gradcheck_magic._result.parameter_check import relative_error
@@ -346,6 +347,9 @@ def _nothing_compared(evidence: Evidence) -> Iterator[str]:
 
 def _symmetric(evidence: Evidence) -> Iterator[str]:
     """Yield a note if identical rows or columns may hide a bug at this point."""
+    if isinstance(evidence.pairing, JacobianPairing):
+        # All rows of a block are θ.
+        return
     zero, alike = [], []
     for parameter in evidence.pairing.checked:
         array = parameter.array

@@ -29,7 +29,7 @@ def fingerprint(pairing: Pairing) -> str:
 
     The hash of θ includes the parameters that are held fixed: the cost depends on them too.
     """
-    theta = [(p.name, p.array) for p in pairing.parameters.arrays]
+    theta = [(p.name, p.array) for p in pairing.arguments.arrays]
     names = [p.name for p in pairing.checked]
     return f"{digest(theta)}:{digest(zip(names, pairing.gradients, strict=True))}"
 

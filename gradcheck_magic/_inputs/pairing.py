@@ -44,7 +44,16 @@ from gradcheck_magic._inputs.precision import eps_of, is_low, significant_bits
 from gradcheck_magic._wording import counted, did_you_mean, listed
 from gradcheck_magic.errors import InputError
 
-__all__ = ["Pairing", "Undefined", "largest_entry", "matched", "pair"]
+__all__ = [
+    "Match",
+    "Pairing",
+    "Undefined",
+    "largest_entry",
+    "matched",
+    "matches_of",
+    "pair",
+    "require_all",
+]
 
 Vector = NDArray[np.float64]
 # A gradient as the user gave it, and its name; or a `_Missing`, which is an error only if the
@@ -80,6 +89,11 @@ class Pairing:
     not_checked: tuple[str, ...]
     # The assumptions that were made, each a sentence for the card.
     notes: tuple[str, ...]
+
+    @property
+    def arguments(self) -> Parameters:
+        """The parameters as the function takes them."""
+        return self.parameters
 
     @property
     def checked(self) -> tuple[Parameter, ...]:
@@ -175,12 +189,12 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
     else:
         with while_reading(root):
             parameters, split = _split_like(parameters, grads, root, variables)
-            matches, notes = _matches(parameters, grads, root)
+            matches, notes = matches_of(parameters, grads, root)
             notes = [*split, *notes]
     found = []
     pairs = [pair for pair in zip(parameters.leaves, matches, strict=True) if pair[0].checked]
     with while_reading(root):
-        _require_all(pairs)
+        require_all(pairs)
     for parameter, (name, value) in pairs:
         spoken = variables.get(id(value), name) if is_positional(name) else name
         with while_reading(spoken):
@@ -279,7 +293,7 @@ def _torch_gradients(parameters: Parameters) -> tuple[Parameters, list[Match], l
     return parameters, matches, notes
 
 
-def _matches(parameters: Parameters, grads: object, root: str) -> tuple[list[Match], list[str]]:
+def matches_of(parameters: Parameters, grads: object, root: str) -> tuple[list[Match], list[str]]:
     """Return a gradient for every parameter, and a note if the kinds of container differ."""
     params, path = parameters.container, parameters.name
     if grads is None:
@@ -429,7 +443,7 @@ class _Missing:
     sentence: Callable[[], tuple[str, str]]
 
 
-def _require_all(pairs: Sequence[tuple[Parameter, Match]]) -> None:
+def require_all(pairs: Sequence[tuple[Parameter, Match]]) -> None:
     """Raise `InputError` if the gradient of a parameter is missing."""
     missing = {p.name: value for p, (_, value) in pairs if type(value) is _Missing}
     if not missing:

@@ -93,6 +93,8 @@ class Parameter:
     start: int
     # True if its gradient is to be checked; otherwise the parameter is held fixed.
     checked: bool = True
+    # The number of its first axes that are those of an output, in a block of a Jacobian.
+    output_axes: int = 0
     # The complex parameter of which it is a part, if it is one; and which part it is.
     whole: Parameter | None = None
     is_imaginary: bool = False
@@ -212,8 +214,8 @@ class Parameter:
         return index_of(k, self.shape)
 
     def label(self, k: int) -> str:
-        """Return the label of its `k`-th entry, such as ``W2[3, 1]``."""
-        return label(self.name, self.index(k))
+        """Return the label of its `k`-th entry, such as ``W2[3, 1]``, or ``∂r[3]/∂x[1]``."""
+        return label(self.name, self.index(k), self.output_axes)
 
 
 def _part_of(whole: Parameter, k: int) -> Parameter:

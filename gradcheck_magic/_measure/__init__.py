@@ -10,6 +10,7 @@ of all errors (`together.py`). The other is a scan for a million entries: `scan.
 random directions, `residuals.py` measures them, `locate.py` finds what is wrong and `sampling.py`
 measures suspects individually. `measured_entries.py` is the table of entries that both fill,
 `analytic_gradient.py` the gradient under test, and `compare.py` judges one by the other.
-`repeatability.py` evaluates again what a random cost may have done. `step_curve.py` measures one
-entry with steps of every size.
+`jacobian.py` measures a Jacobian, row by row, once `all_outputs.py` has looked at all rows
+together. `repeatability.py` evaluates again what a random cost may have done. `step_curve.py`
+measures one entry with steps of every size.
 """

@@ -42,7 +42,7 @@ def textbook_batch(
     return EntryBatch(cost.position(parameter), ks, epsilon, quiet)
 
 
-def difference_quotients(plus: Vector, minus: Vector, epsilon: float) -> Vector:
+def difference_quotients(plus: Vector, minus: Vector, epsilon: float | Vector) -> Vector:
     """Return (J(θ+ε) − J(θ−ε)) / 2ε; nan where J is nan."""
     with np.errstate(invalid="ignore", over="ignore"):  # inf − inf, or almost inf
         return (plus - minus) / (2 * epsilon)

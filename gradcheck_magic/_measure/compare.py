@@ -264,7 +264,9 @@ def _parameter_check(
     sizes = np.fmax(np.abs(values[0]), np.abs(values[1]))
     errors = detectable_errors(measured, rows)
     worst = [
-        Entry.at(int(ks[i]), parameter.name, parameter.shape, (column[i] for column in values))
+        Entry(
+            parameter.label(int(ks[i])), parameter.index(int(ks[i])), *(float(c[i]) for c in values)
+        )
         for i in (worst_first(*values[:2], wrong, 1) if len(ks) else ())
     ]
     return ParameterCheck(
@@ -279,6 +281,7 @@ def _parameter_check(
         worst=worst[0] if worst else None,
         largest=float(np.max(sizes, initial=0.0, where=np.isfinite(sizes))),
         detectable=float(np.quantile(errors, MOST, method="higher")) if len(errors) else math.nan,
+        output_axes=parameter.output_axes,
     )
 
 

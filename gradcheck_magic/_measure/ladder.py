@@ -109,7 +109,7 @@ class Rungs:
 
     @classmethod
     def measured(
-        cls, costs: tuple[Vector, float, Vector], steps: tuple[Vector, Vector], noise: Any
+        cls, costs: tuple[Vector, float | Vector, Vector], steps: tuple[Vector, Vector], noise: Any
     ) -> Self:
         """Return the rungs for J(θ−h), J(θ), J(θ+h) and the steps really taken down and up."""
         minus, cost, plus = costs

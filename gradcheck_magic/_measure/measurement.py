@@ -64,6 +64,8 @@ class Measurement:
         True if J has over long distances the slope that the gradient says, but not near θ.
     is_rounded : bool
         True if entries of a gradient in half precision are off by no more than it changes near θ.
+    tables : list of MeasuredEntries
+        What was measured in full, table by table.
     together : dict
         The parameters, by name, that only their entries together prove to be wrong.
     scan : Scan or None
@@ -80,7 +82,7 @@ class Measurement:
         self._requested_mode = mode
         self._pairing = pairing
         self._epsilon_is_given = epsilon is not None
-        self._tables: list[MeasuredEntries] = []
+        self.tables: list[MeasuredEntries] = []
 
     @property
     def mode(self) -> Literal["full", "scan"]:
@@ -120,10 +122,10 @@ class Measurement:
     def run(self, cost: Cost, seed: int) -> None:
         """Measure the gradient in the chosen mode."""
         if self.scan is None:
-            measure(self._tables, cost, self._pairing, self.epsilon)
+            measure(self.tables, cost, self._pairing, self.epsilon)
         else:
             Scanner(self.scan, cost, self._pairing, seed, self.epsilon).run()
-        tables = self._tables if self.scan is None else self.scan.batches
+        tables = self.tables if self.scan is None else self.scan.batches
         self.is_rounded = allow_for_half(tables, cost, self._pairing)
         part_kinks(tables, cost, self._pairing)
         self.jumps = allow_for_jumps(tables, cost, self._pairing)
@@ -147,19 +149,19 @@ class Measurement:
         The error bars then allow for them.
         """
         if self.scan is None and not self.jumps.height:
-            self.jumps = allow_for_jumps(self._tables, cost, self._pairing, anyway=True)
+            self.jumps = allow_for_jumps(self.tables, cost, self._pairing, anyway=True)
         return self.jumps.height > 0
 
     @property
     def is_nearly_right(self) -> bool:
         """True if no error is large beside its gradient: a solver may have caused them."""
-        return are_nearly_right(self._tables, self._pairing)
+        return are_nearly_right(self.tables, self._pairing)
 
     def jumps_explain_all(self, cost: Cost) -> bool:
         """Return True if jumps may cause all errors, and none is large; the bars allow for it."""
         if self.scan is not None or self.jumps.none_along_all:
             return False
-        jumps = jumps_that_explain(self._tables, cost, self._pairing)
+        jumps = jumps_that_explain(self.tables, cost, self._pairing)
         if jumps.drift:
             self.jumps = jumps
         return jumps.drift > 0
@@ -168,7 +170,7 @@ class Measurement:
         """Return True if J may have no errors over long distances; then they are disputed."""
         if self.scan is not None and not self.jumps.drift:
             return False
-        tables = self._tables if self.scan is None else self.scan.batches
+        tables = self.tables if self.scan is None else self.scan.batches
         agrees = agree_from_afar(tables, cost, self._pairing, self.jumps)
         self.is_right_from_afar = agrees and not self.jumps.drift
         return agrees
@@ -185,20 +187,20 @@ class Measurement:
 
     @property
     def _measured(self) -> MeasuredEntries:
-        return MeasuredEntries.joined(self._tables if self.scan is None else self.scan.batches)
+        return MeasuredEntries.joined(self.tables if self.scan is None else self.scan.batches)
 
     @property
     def is_done(self) -> bool:
         """True if everything was measured."""
         if self.scan is None:
-            return sum(table.n_settled for table in self._tables) == self._pairing.size
+            return sum(table.n_settled for table in self.tables) == self._pairing.size
         return self.scan.is_done
 
     @property
     def so_far(self) -> str:
         """A sentence that says how far the measurement got."""
         if self.scan is None:
-            n_measured = sum(int(table.is_measured.sum()) for table in self._tables)
+            n_measured = sum(int(table.is_measured.sum()) for table in self.tables)
             measured = some_were(n_measured, self._pairing.size, "entries")
             return f"{measured} measured."
         looked_at = sum(each.is_measured for each in self.scan.parameters)

@@ -45,12 +45,15 @@ from gradcheck_magic._measure.measured_entries import MeasuredEntries
 
 __all__ = [
     "BEST_STEP",
+    "FAINT",
+    "FIRST_STEP",
     "GROSS",
     "PLACES",
     "VERIFIED",
     "Refinement",
     "SteppedEntries",
     "expected_scale",
+    "judged",
     "measure",
     "measure_parameter",
     "noise_of_pair",
@@ -83,6 +86,9 @@ STRAIGHT = 0.01
 # SHORTER, at most SHORTENED times.
 STEPS_PER_BEND, CHANGED = 30.0, 1e-10
 SHORTER, SHORTENED = 32.0, 14
+# The number of steps for each factor of two, for outputs that share them: so few that they do, and
+# so many that a step is as good as the one that was asked for.
+STEPS_PER_OCTAVE = 4
 # Steps of a second look, in units of the length scale of an entry: the best one for a central
 # difference in double precision, and the largest first one, for when noise rules out smaller steps.
 # (Rungs are a factor of RATIO apart.)
@@ -121,6 +127,8 @@ class SteppedEntries:
 
     Attributes
     ----------
+    ks : sequence of int
+        Their positions in the parameter.
     theta : ndarray
         The values of the entries in float64.
     scale : ndarray
@@ -130,7 +138,7 @@ class SteppedEntries:
     def __init__(self, cost: Cost, parameter: Parameter, ks: Sequence[int]) -> None:
         self.cost = cost
         self.ks = ks
-        self._parameter = parameter
+        self.parameter = parameter
         self._position = cost.position(parameter)
         self._where = slice(ks.start, ks.stop) if isinstance(ks, range) else np.asarray(ks)
         self.theta = self.values.astype(np.float64)
@@ -157,6 +165,9 @@ class SteppedEntries:
     def rungs(self, which: NDArray[np.intp], steps: Vector) -> Rungs:
         """Return J with steps of some of the entries, as rungs in the best precision."""
         best, ks = self.cost.best, [self.ks[k] for k in which.tolist()]
+        if self.cost.is_one_of_many:
+            # With a few steps for each octave, most others take the same, and these are known.
+            steps = 2.0 ** (np.floor(STEPS_PER_OCTAVE * np.log2(steps)) / STEPS_PER_OCTAVE)
         batch = EntryBatch(self._position, ks, steps.tolist(), quiet=True)
         plus, minus = self.cost.pairs(best, batch)
         noise = noise_of_pair(best, plus, minus)
@@ -171,7 +182,7 @@ class SteppedEntries:
         own = self.cost.own
         costs = array("d")
         try:
-            batch = textbook_batch(self.cost, self._parameter, self.ks, epsilon)
+            batch = textbook_batch(self.cost, self.parameter, self.ks, epsilon)
             self.cost.each_pair(own, batch, costs.extend)
         finally:
             # If the pass is interrupted, the entries evaluated by then are still known.

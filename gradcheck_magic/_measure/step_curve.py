@@ -8,9 +8,9 @@ a disagreement, and it is the same at every step, it is the gradient's own.
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import index as whole
 from typing import Any
 
@@ -21,6 +21,7 @@ from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._cost.filled import filled, filled_gradient
 from gradcheck_magic._cost.frames import frames_released
 from gradcheck_magic._cost.gradient_function import pair_at
+from gradcheck_magic._cost.jacobian import jacobian_at
 from gradcheck_magic._cost.noise import NOISE_DEVIATIONS
 from gradcheck_magic._cost.printed import PrintedOnce
 from gradcheck_magic._cost.random_states import starts
@@ -31,6 +32,7 @@ from gradcheck_magic._inputs.fingerprint import changed_since, fingerprint
 from gradcheck_magic._inputs.pairing import Pairing
 from gradcheck_magic._inputs.parameters import (
     Names,
+    Parameter,
     Parameters,
     collect,
     cost_name,
@@ -56,7 +58,7 @@ from gradcheck_magic._measure.refine import (
     steps_taken,
 )
 from gradcheck_magic._result.gradient_check import GradientCheck
-from gradcheck_magic._result.parameter_check import label
+from gradcheck_magic._result.parameter_check import index_in, label
 from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import did_you_mean, listed, quoted
 from gradcheck_magic.errors import InputError
@@ -73,8 +75,31 @@ STEPS_OF_CURVE = 60
 SET_UP_EVALUATIONS = 20
 # Two coefficients of ε² are the same if they differ by at most this part.
 SAME_COEFFICIENT = 0.25
-# This matches a label such as W2[3, 1].
-LABEL = re.compile(r"(?P<name>.+)\[(?P<index>-?\d+(?:, *-?\d+)*)\]")
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """The entry that is asked for.
+
+    Attributes
+    ----------
+    whole : Pairing
+        All gradients, as they are checked; its `k`-th entry in `parameter` is asked for.
+    gradient : Pairing
+        The gradient of J: the same, or a row of a Jacobian.
+    i, place : int
+        The position of its parameter in that, and of the entry in the parameter.
+    upstream : object
+        dJ/d(output), or the output that is J.
+    """
+
+    whole: Pairing
+    parameter: Parameter
+    k: int
+    gradient: Pairing
+    i: int
+    place: int
+    upstream: object
 
 
 @frames_released
@@ -218,49 +243,90 @@ def curve_of(
         printed,
         np.errstate(under="ignore"),
     ):
-        parameters = collect(params, names=names)
-        name, index = _place(parameters, name, index)
-        only = _names_to_pair(parameters, name, check)
         begin = starts(reseed, kept.states, grads)
-        sources = sources_of(grads, cost_function, upstream, standing)
-        pairing, _ = pair_at(
-            params,
-            sources,
-            cost_function=cost_function,
-            only=only,
-            names=names,
-            states=begin[0] if begin else None,
-        )
+        known: dict[str, Any] = {
+            "sources": sources_of(grads, cost_function, upstream, standing),
+            "cost_function": cost_function,
+            "names": names,
+            "states": begin[0] if begin else None,
+        }
+        asked = _asked_of_jacobian(params, known, name, index, check=check, call=call)
+        asked = asked or _asked(params, known, name, index, check=check, upstream=upstream)
         cost = Cost(
             cost_function,
-            pairing.parameters,
+            asked.gradient.arguments,
             name=cost_name(cost_function, names),
             call=call,
-            upstream=upstream,
+            upstream=asked.upstream,
             seed=seed,
             progress=progress,
             expected=SET_UP_EVALUATIONS + 2 * STEPS_OF_CURVE,
             starts=begin,
-            pairing=pairing,
+            pairing=asked.gradient,
         )
         with cost:
             step = _used_step(epsilon, check, cost)
-            i = [parameter.name for parameter in pairing.checked].index(name)
-            analytic = gradient_under_test(pairing, i, cost)
-            k = int(np.ravel_multi_index(index, analytic.parameter.shape)) if index else 0
-            moved = SteppedEntries(cost, analytic.parameter, [k])
-            taken = _with_all_steps(moved, step, label(name, index))
-        curve = _conclude(analytic, moved, taken, pairing, check=check, step=step, started=started)
+            analytic = gradient_under_test(asked.gradient, asked.i, cost)
+            moved = SteppedEntries(cost, analytic.parameter, [asked.place])
+            taken = _with_all_steps(moved, step, asked.parameter.label(asked.k))
+        curve = _conclude(analytic, moved, taken, asked, check=check, step=step, started=started)
     printed.tell()
     return curve
+
+
+def _asked(
+    params: object,
+    known: dict[str, Any],
+    name: str,
+    index: int | Sequence[int],
+    *,
+    check: GradientCheck | None,
+    upstream: object,
+) -> _Asked:
+    """Return the entry of a gradient that is asked for."""
+    parameters = collect(params, names=known["names"])
+    name, index = _place(parameters, name, index)
+    only = _names_to_pair(parameters, name, check)
+    pairing, _ = pair_at(params, only=only, **known)
+    i = [parameter.name for parameter in pairing.checked].index(name)
+    parameter = pairing.checked[i]
+    k = int(np.ravel_multi_index(index, parameter.shape)) if index else 0
+    return _Asked(pairing, parameter, k, pairing, i, k, upstream)
+
+
+def _asked_of_jacobian(
+    params: object,
+    known: dict[str, Any],
+    name: str,
+    index: int | Sequence[int],
+    *,
+    check: GradientCheck | None,
+    call: Call,
+) -> _Asked | None:
+    """Return the entry of a Jacobian that is asked for; None if it is none of a Jacobian."""
+    if not (isinstance(name, str) and name.startswith("∂") and "/∂" in name):
+        return None
+    left_out = () if check is None else check.not_checked
+    names = [p.name for p in collect(params, names=known["names"]).arrays]
+    only = [each for each in names if each not in left_out]
+    found = jacobian_at(params, only=only, call=call, **known)
+    if found is None:
+        return None
+    name, index = _place(found.pairing.parameters, name, index)
+    parts = list(found.pairing.parts())
+    parameter, part = next(each for each in parts if each[0].name == name)
+    k = int(np.ravel_multi_index(index, parameter.shape)) if index else 0
+    row, i, place = found.pairing.place(part.start + k)
+    upstream = found.output.choosing(row.output)
+    return _Asked(found.pairing, parameter, k, row.gradient, i, place, upstream)
 
 
 def _place(parameters: Parameters, name: str, index: Any) -> tuple[str, tuple[int, ...]]:
     """Return the name of a parameter and the index in it, given these or a label."""
     shapes = {parameter.name: parameter.shape for parameter in parameters.arrays}
-    labelled = LABEL.fullmatch(name) if isinstance(name, str) and name not in shapes else None
-    if labelled and labelled["name"] in shapes and not np.size(index):
-        name, index = labelled["name"], [int(i) for i in labelled["index"].split(",")]
+    if isinstance(name, str) and name not in shapes and not np.size(index):
+        labelled = ((each, found) for each in shapes if (found := index_in(name, each)))
+        name, index = next(labelled, (name, index))
     if name not in shapes:
         raise InputError(
             f"`{name}` is not a parameter{did_you_mean(str(name), shapes)}: choose from "
@@ -341,20 +407,21 @@ def _conclude(
     analytic: Analytic,
     moved: SteppedEntries,
     taken: Rungs,
-    pairing: Pairing,
+    asked: _Asked,
     *,
     check: GradientCheck | None,
     step: float,
     started: float,
 ) -> StepCurve:
     """Put the result together; what the check found counts if nothing has changed since."""
-    parameter, cost, k = analytic.parameter, moved.cost, moved.ks[0]
-    entry = planned_entries(analytic, [k])
+    parameter, cost, k = asked.parameter, moved.cost, asked.k
+    entry = planned_entries(analytic, [asked.place])
     entry.store_estimate(0, _best_estimate(moved, taken, step))
     entry.settled[0] = True
-    changed = () if check is None else _changes(check, pairing, cost)
+    changed = () if check is None else _changes(check, asked, cost)
     tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
-    wrong, best, bar = compare(pairing, entry, tolerance).wrong, entry.numerical, entry.uncertainty
+    wrong = compare(asked.gradient, entry, tolerance).wrong
+    best, bar = entry.numerical, entry.uncertainty
     if check is not None and not changed:
         row = check.measured == parameter.start + k
         if row.any():
@@ -401,9 +468,12 @@ def _best_estimate(moved: SteppedEntries, taken: Rungs, used: float) -> Estimate
     return ladder.estimate
 
 
-def _changes(check: GradientCheck, pairing: Pairing, cost: Cost) -> tuple[str, ...]:
+def _changes(check: GradientCheck, asked: _Asked, cost: Cost) -> tuple[str, ...]:
     """Return what has changed since the check."""
-    changed = changed_since(check.fingerprint, fingerprint(pairing))
+    changed = changed_since(check.fingerprint, fingerprint(asked.whole))
+    if asked.whole is not asked.gradient:
+        # The check knows the norm of the outputs, and not each of them.
+        return changed
     tolerance = NOISE_DEVIATIONS * max(check.noise, cost.noise)
     # If θ has changed, a different J(θ) says nothing about the function.
     if "θ" in changed or not abs(cost.value - check.cost) > tolerance:

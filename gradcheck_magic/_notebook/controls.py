@@ -16,6 +16,7 @@ from gradcheck_magic._notebook.options import SETTINGS
 from gradcheck_magic._report.close_up_card import close_up_card, curve_card
 from gradcheck_magic._report.words import progress_text, selectable
 from gradcheck_magic._result.gradient_check import GradientCheck
+from gradcheck_magic._result.parameter_check import index_in
 from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import as_html, first_line, quoted
 from gradcheck_magic.errors import GradientCheckError, InputError
@@ -119,7 +120,8 @@ class Controls:
         name = self._parameter.value
         with self._curve_status.during("Evaluating …"):
             if self._check is not None and name:
-                index = _index(self._entry.value.removeprefix(name))
+                typed = self._entry.value
+                index = index_in(typed, name) or _index(typed.removeprefix(name))
                 curve = self._requests.curve(self._check, name, index, self._progress)
                 self._curve.value = curve_card(curve)
 

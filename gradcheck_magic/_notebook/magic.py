@@ -119,7 +119,8 @@ other arguments are those of the call in the cell, or variables of their names:
     loss, grads = svm_loss(W, X, y, reg)
 
 It may also be a number that the cell computes, such as `loss`. Leave `-g` out
-if the cost returns the gradients, or if the objects in `params` hold them.
+if the cost returns the gradients, or if the objects in `params` hold them. If
+it returns many numbers, such as residuals, give their Jacobian as `grads`.
 
 Put a value with spaces in quotes, unless it is in brackets already. Put a value
 that begins with `-` and a letter in quotes, or write it after `=`.

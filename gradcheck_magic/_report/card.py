@@ -207,7 +207,8 @@ def _tables(check: GradientCheck, *, can_choose: bool) -> str:
     n_folded = MOST_LISTED - len(shown)
     folded, rest = left_out[:n_folded], left_out[n_folded:]
     rows = [_parameter_rows(check, each, can_choose=can_choose) for each in (shown, folded)]
-    table = _table(rows[0], f"Gradient of each parameter{hint}")
+    what = "Each block of the Jacobian" if check.is_jacobian else "Gradient of each parameter"
+    table = _table(rows[0], f"{what}{hint}")
     more = _table(rows[1], "The other parameters")
     if rest:
         more += in_code(f"And {left_out_text(rest)}. `check.parameters` has them all.")

@@ -63,7 +63,8 @@ class TextStyle:
 
     def name(self, text: str) -> str:
         """Return a string of the user's in this style, with missing characters escaped."""
-        return self._written(text, {})
+        # The signs of a derivative are ours.
+        return self._written(text, {"∂": SPELLED["∂"]} if "/∂" in text else {})
 
     def painted(self, text: str, tone: str) -> str:
         """Return a text in a colour, which is reset before the spaces at its end."""

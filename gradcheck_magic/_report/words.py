@@ -115,13 +115,14 @@ def footer(check: GradientCheck) -> str:
     """Return the last line: step, evaluations, time, cost, and smallest detectable error."""
     # A check that was stopped at once knows neither.
     noise = "" if math.isnan(check.noise) else f" (rounding noise {check.noise:.0e})"
-    cost = "" if math.isnan(check.cost) else f"cost {check.cost:.6g}{noise}"
+    what, value = ("function", "norm of f") if check.is_jacobian else ("cost", "cost")
+    cost = "" if math.isnan(check.cost) else f"{value} {check.cost:.6g}{noise}"
     parts = [
         _extent(check),
         {
-            "flat": "cost called with the flat θ",
-            "arguments": "cost called with the arrays one by one",
-            "closure": "cost called without arguments",
+            "flat": f"{what} called with the flat θ",
+            "arguments": f"{what} called with the arrays one by one",
+            "closure": f"{what} called without arguments",
         }.get(check.call, ""),
         f"ε = {check.epsilon:g}" if check.mode == "full" else "",
         f"{check.n_evaluations:,} evaluations in {check.seconds:.2f} s",

@@ -73,11 +73,11 @@ class CloseUp(Displayed):
         list of Entry
             Entries of this parameter.
         """
-        name, shape = self.parameter.name, self.parameter.shape
+        name, shape, axes = self.parameter.name, self.parameter.shape, self.parameter.output_axes
         worst = worst_first(self.analytic, self.numerical, self.wrong, most)
         columns = self.indices, self.analytic, self.numerical, self.uncertainty
         rows = zip(*(column[worst].tolist() for column in columns), strict=True)
-        return [Entry.at(k, name, shape, values) for k, *values in rows]
+        return [Entry.at(k, name, shape, values, axes) for k, *values in rows]
 
     def grid(self) -> ErrorGrid:
         """Return the errors in the parameter's shape, reduced to the size of a page.

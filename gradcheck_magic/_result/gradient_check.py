@@ -81,7 +81,8 @@ class GradientCheck(Displayed):
     epsilon : float
         The step ε.
     cost, noise : float
-        J(θ), and the absolute error of one evaluation of it.
+        J(θ), and the absolute error of one evaluation of it; for a Jacobian, the norm ‖f(θ)‖ of all
+        outputs, and the error of that.
     n_evaluations : int
         The number of calls of the cost function.
     seconds : float
@@ -112,6 +113,9 @@ class GradientCheck(Displayed):
         looked at, or could not be.
     not_checked : tuple of str
         The names of the parameters that were left out with `only`.
+    is_jacobian : bool
+        True if a Jacobian was checked. Then `parameters` are its blocks, such as ``∂r/∂x``: one for
+        each output and each parameter, in the shape of both together.
 
     Examples
     --------
@@ -153,6 +157,7 @@ class GradientCheck(Displayed):
     fingerprint: str = ""
     backward: BackwardPass | None = None
     not_checked: tuple[str, ...] = ()
+    is_jacobian: bool = False
 
     @property
     def passed(self) -> bool:
@@ -161,12 +166,18 @@ class GradientCheck(Displayed):
 
     @property
     def verdict_text(self) -> str:
-        """The verdict as a sentence; if `only` left out some parameters, it says which."""
+        """The verdict as a sentence; it says so of a Jacobian, and what `only` left out."""
+        text = self.verdict.value
+        if self.is_jacobian:
+            text = text.replace("Backpropagation", "The Jacobian")
+            text = text.replace("backpropagation", "the Jacobian")
         if not self.not_checked:
-            return self.verdict.value
-        are = "is" if len(self.parameters) == 1 else "are"
-        subject = f"{listed(parameter.name for parameter in self.parameters)} {are}"
-        text = self.verdict.value.replace("Backpropagation is", subject).rstrip(".")
+            return text
+        if not self.is_jacobian:
+            are = "is" if len(self.parameters) == 1 else "are"
+            subject = f"{listed(parameter.name for parameter in self.parameters)} {are}"
+            text = text.replace("Backpropagation is", subject)
+        text = text.rstrip(".")
         were = "was" if len(self.not_checked) == 1 else "were"
         return f"{text}; {listed(self.not_checked)} {were} not checked."
 
@@ -333,7 +344,8 @@ class GradientCheck(Displayed):
         for row in rows[worst_first(*columns, most)].tolist():
             parameter, k = self._place(int(self.measured[row]))
             values = self.analytic[row], self.numerical[row], self.uncertainty[row]
-            found.append(Entry.at(k, parameter.name, parameter.shape, values))
+            entry = k, parameter.name, parameter.shape, values, parameter.output_axes
+            found.append(Entry.at(*entry))
         return found
 
     def _place(self, k: int) -> tuple[ParameterCheck, int]:

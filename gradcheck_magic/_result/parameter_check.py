@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ __all__ = [
     "Entry",
     "ParameterCheck",
     "WrongRegion",
+    "index_in",
     "index_of",
     "label",
     "relative_error",
@@ -33,9 +35,26 @@ def index_of(k: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(k, shape))
 
 
-def label(name: str, index: tuple[int, ...]) -> str:
-    """Return the label of an entry: ``W2[3, 1]``, or just ``b`` for a single number."""
+def label(name: str, index: tuple[int, ...], output_axes: int = 0) -> str:
+    """Return the label of an entry: ``W2[3, 1]``, or just ``b`` for a single number.
+
+    The first indices of a block of a Jacobian may be those of its output: ``∂r[3]/∂x[1]``.
+    """
+    if output_axes:
+        output, parameter = name.split("/∂", 1)
+        parts = label(output, index[:output_axes]), label(parameter, index[output_axes:])
+        return "/∂".join(parts)
     return f"{name}[{', '.join(map(str, index))}]" if index else name
+
+
+def index_in(text: str, name: str) -> tuple[int, ...] | None:
+    """Return the index in a label of an entry of a parameter; None if it is no such label."""
+    parts = name.split("/∂", 1) if name.startswith("∂") else [name]
+    number = r"(?:\[(-?\d+(?:, *-?\d+)*)\])?"
+    found = re.fullmatch("/∂".join(f"{re.escape(part)}{number}" for part in parts), text)
+    if found is None:
+        return None
+    return tuple(int(i) for group in found.groups() if group for i in group.split(","))
 
 
 @dataclass(frozen=True)
@@ -59,10 +78,17 @@ class Entry:
     uncertainty: float
 
     @classmethod
-    def at(cls, k: int, name: str, shape: tuple[int, ...], values: Iterable[float]) -> Self:
+    def at(
+        cls,
+        k: int,
+        name: str,
+        shape: tuple[int, ...],
+        values: Iterable[float],
+        output_axes: int = 0,
+    ) -> Self:
         """Return the `k`-th entry of a parameter, in C order."""
         index = index_of(k, shape)
-        return cls(label(name, index), index, *map(float, values))
+        return cls(label(name, index, output_axes), index, *map(float, values))
 
 
 @dataclass(frozen=True)
@@ -125,6 +151,8 @@ class ParameterCheck:
         After a scan, the regions with too many wrong entries to list them.
     gradient_shape : tuple of int
         The shape of its gradient as it was given, which may differ by axes of length 1.
+    output_axes : int
+        The number of axes that are those of the output, in a block of a Jacobian.
     """
 
     name: str
@@ -143,6 +171,7 @@ class ParameterCheck:
     detectable: float = math.nan
     regions: tuple[WrongRegion, ...] = ()
     gradient_shape: tuple[int, ...] = ()
+    output_axes: int = 0
 
     @property
     def updated_shape(self) -> tuple[int, ...] | None:

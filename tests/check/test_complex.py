@@ -246,6 +246,16 @@ ERRORS = [
                  "dJ/d(output) must be real, too.", id="upstream of a real output"),
     pytest.param({"z": z}, {"z": dz}, lambda p: cost(p["z"]), {"only": ["x"]},
                  "`only` names `x`, which is not a parameter: choose from `z`.", id="another name"),
+    pytest.param(z[0], np.ones((5, 4)), lambda z: (A[:, :1] * z).real, {},
+                 "`params` is complex, and a Jacobian is checked only by real parameters: pass the "
+                 "real and the imaginary part as two.", id="a Jacobian by complex parameters"),
+    pytest.param(V[0], A, lambda v: A @ v, {},
+                 "`f` is complex, and a Jacobian is checked only of real outputs: return the real "
+                 "and the imaginary part as two, or pass dJ/d(output) with --upstream "
+                 "(upstream=...).", id="a Jacobian of complex outputs"),
+    pytest.param(V[0], A, lambda v: A.real @ v, {},
+                 "`grads` is complex, but outputs and parameters are real: take grads.real, if "
+                 "that is all that is wrong.", id="HARD: a complex Jacobian"),
     pytest.param(z, dz.T, cost, {},
                  "`grads` has shape (4, 3), but `params` has shape (3, 4): is it transposed?",
                  id="transposed"),

@@ -229,7 +229,8 @@ COSTS = [
     pytest.param(
         lambda params: params["W"],
         "`cost_function` returned an array of shape (2,): expected one number. If it is a layer's "
-        "output, pass dJ/d(output) with --upstream (upstream=...).",
+        "output, pass dJ/d(output) with --upstream (upstream=...); to "
+        "check its Jacobian, give that as the gradient.",
         id="an array",
     ),
     pytest.param(

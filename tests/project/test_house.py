@@ -244,7 +244,7 @@ def test_answers_are_true(what, where, name):
 
 
 def test_enough_questions():
-    assert len(QUESTIONS) == 24
+    assert len(QUESTIONS) == 26
 
 
 def test_files_to_touch_are_there():

@@ -48,6 +48,15 @@ def section(title):
     return text.partition("\n## ")[0]
 
 
+def test_jacobian(shell, run, capsys):
+    """The fit of the README runs, and its card says what is quoted there."""
+    text = section("Jacobians")
+    run(re.search(r"```python\n(.*?)```", text, flags=re.DOTALL)[1])
+    quoted = " ".join(re.search(r"“(.*?)”", text, flags=re.DOTALL)[1].split())
+    assert shell.user_ns["_gradcheck"].diagnoses[0].sentence.startswith(quoted)
+    assert quoted in " ".join(capsys.readouterr().out.split())
+
+
 def rows(title):
     """Return the cells of the first table under a heading, without its header."""
     _, *table = re.search(r"(?:^\|.*\n)+", section(title), flags=re.MULTILINE)[0].splitlines()

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_magic._result.parameter_check import index_of, label, relative_error, severity
+from gradcheck_magic._result.parameter_check import (
+    index_in,
+    index_of,
+    label,
+    relative_error,
+    severity,
+)
 
 NAN, INF, HUGE, TINY = math.nan, math.inf, 1.7e308, 5e-324
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -28,6 +34,29 @@ def test_names_of_entries(k, shape, index, name):
     assert found == index
     assert all(type(i) is int for i in found)
     assert label("W", found) == name
+    assert index_in(name, "W") == found
+
+
+BLOCKS = [
+    ("∂r/∂x", (3, 1), 1, "∂r[3]/∂x[1]"),
+    ("∂r/∂x", (3, 0, 1), 2, "∂r[3, 0]/∂x[1]"),
+    ("∂r/∂x", (3,), 1, "∂r[3]/∂x"),
+    ("∂r/∂x", (1,), 0, "∂r/∂x[1]"),
+    ("∂r/∂x", (), 0, "∂r/∂x"),
+    ("∂f[0]/∂params[1]", (3, 1), 1, "∂f[0][3]/∂params[1][1]"),
+]
+
+
+@pytest.mark.parametrize(("name", "index", "axes", "text"), BLOCKS)
+def test_names_of_entries_of_a_jacobian(name, index, axes, text):
+    if axes:
+        assert label(name, index, axes) == text
+    assert index_in(text, name) == index
+
+
+@pytest.mark.parametrize("text", ["W", "r[3]", "∂r[3]/∂W[1]", "∂r[a]/∂x", "∂r/∂x[1.5]", ""])
+def test_no_such_entry(text):
+    assert index_in(text, "∂r/∂x") is None
 
 
 @pytest.mark.parametrize(

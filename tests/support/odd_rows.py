@@ -523,10 +523,12 @@ RETURNS = [
     row("bytes", lambda p: b"x", "`cost_function` returned a bytes: expected one real number."),
     row("an array", lambda p: p["W"],
         "`cost_function` returned an array of shape (2,): expected one number. If it is a layer's "
-        "output, pass dJ/d(output) with --upstream (upstream=...)."),
+        "output, pass dJ/d(output) with --upstream (upstream=...); to "
+        "check its Jacobian, give that as the gradient."),
     row("an empty array", lambda p: np.ones(0),
         "`cost_function` returned an array of shape (0,): expected one number. If it is a layer's "
-        "output, pass dJ/d(output) with --upstream (upstream=...)."),
+        "output, pass dJ/d(output) with --upstream (upstream=...); to "
+        "check its Jacobian, give that as the gradient."),
     row("0-d", lambda p: np.array(square(p)), "CORRECT"),
     row("one entry, three axes", lambda p: np.array([[[square(p)]]]), "CORRECT"),
     row("a complex number", lambda p: complex(square(p), 0), "CORRECT"),
@@ -557,10 +559,12 @@ RETURNS = [
     row("a set", lambda p: {1.0}, "`cost_function` returned a set: expected one real number."),
     row("an empty list", lambda p: [],
         "`cost_function` returned an array of shape (0,): expected one number. If it is a layer's "
-        "output, pass dJ/d(output) with --upstream (upstream=...)."),
+        "output, pass dJ/d(output) with --upstream (upstream=...); to "
+        "check its Jacobian, give that as the gradient."),
     row("an empty tuple", lambda p: (),
         "`cost_function` returned an array of shape (0,): expected one number. If it is a layer's "
-        "output, pass dJ/d(output) with --upstream (upstream=...)."),
+        "output, pass dJ/d(output) with --upstream (upstream=...); to "
+        "check its Jacobian, give that as the gradient."),
     row("a list of one", lambda p: [square(p)], "CORRECT"),
     row("a list in a list", lambda p: [[square(p)]], "CORRECT"),
     row("a tuple", lambda p: (square(p), 1), "CORRECT"),
@@ -574,7 +578,8 @@ RETURNS = [
         "`cost_function` returned a list: expected one real number."),
     row("a tuple in itself", lambda p: odd.endless_tuple(),
         "`cost_function` returned an array of shape (2,): expected one number. If it is a layer's "
-        "output, pass dJ/d(output) with --upstream (upstream=...)."),
+        "output, pass dJ/d(output) with --upstream (upstream=...); to "
+        "check its Jacobian, give that as the gradient."),
     row("a masked array", lambda p: np.ma.array([square(p)]), "CORRECT"),
     row("masked", lambda p: np.ma.masked,
         "`cost_function` returned a masked value: the gradient can only be checked if the cost is "
@@ -744,7 +749,8 @@ COSTS = [
         "`cost_function` returned an int: expected one real number."),
     row("is an array on one side", lambda: odd.around(np.ones(3)),
         "`cost_function` returned an array of shape (3,): expected one number. If it is a layer's "
-        "output, pass dJ/d(output) with --upstream (upstream=...)."),
+        "output, pass dJ/d(output) with --upstream (upstream=...); to "
+        "check its Jacobian, give that as the gradient."),
     row("is nan everywhere else",
         lambda: lambda p: square(p) if list(p["W"]) == [1.0, 2.0] else math.nan,
         "INCONCLUSIVE"),
@@ -820,7 +826,8 @@ FUNCTIONS = [
         "ignores its argument, and may read the notebook's variables instead."),
     row("a magic mock", lambda: MagicMock(),
         "`cost_function` returned an array of shape (0,): expected one number. If it is a layer's "
-        "output, pass dJ/d(output) with --upstream (upstream=...)."),
+        "output, pass dJ/d(output) with --upstream (upstream=...); to "
+        "check its Jacobian, give that as the gradient."),
     row("len", lambda: len,
         "`len` can be called in 2 ways that differ around θ: with the container (J = 2), with the "
         "flat θ (J = 3); choose one with --call structured or --call flat (in Python, call=...)."),
@@ -838,12 +845,14 @@ FUNCTIONS = [
     row("np.sum", lambda: np.sum, "BUG"),
     row("a ufunc", lambda: np.square,
         "`square` returned an array of shape (3,): expected one number. If it is a layer's output, "
-        "pass dJ/d(output) with --upstream (upstream=...)."),
+        "pass dJ/d(output) with --upstream (upstream=...); to "
+        "check its Jacobian, give that as the gradient."),
     row("vectorized", lambda: np.vectorize(lambda x: x),
         "`cost_function` returned a numpy.ndarray: expected one real number."),
     row("itemgetter", lambda: operator.itemgetter("W"),
         "`cost_function` returned an array of shape (2,): expected one number. If it is a layer's "
-        "output, pass dJ/d(output) with --upstream (upstream=...)."),
+        "output, pass dJ/d(output) with --upstream (upstream=...); to "
+        "check its Jacobian, give that as the gradient."),
     row("methodcaller", lambda: operator.methodcaller("pop"),
         "`cost_function` cannot be called: pop expected at least 1 argument, got 0."),
     row("attrgetter", lambda: operator.attrgetter("x"),

@@ -86,7 +86,8 @@ def _worst(check, parameter):
     worst = positions[np.argmax(ranks)]
     index = index_of(int(check.measured[worst]) - parameter.start, parameter.shape)
     values = check.analytic[worst], check.numerical[worst], check.uncertainty[worst]
-    return Entry(label(parameter.name, index), index, *map(float, values))
+    spoken = label(parameter.name, index, parameter.output_axes)
+    return Entry(spoken, index, *map(float, values))
 
 
 def checked(net, grads, **options):
@@ -220,6 +221,19 @@ def many_wrong_parameters():
     return twice(numbered(*range(100)), numbered(*range(10, 80)))
 
 
+def jacobian():
+    """Check the blocks of a Jacobian, of which one has a wrong column."""
+    a, b = np.array([1.0, -2.0, 0.5]), np.array([0.25, 2.0])
+    data = np.arange(12.0).reshape(4, 3) / 5 - 1
+
+    def outputs(p):
+        return {"f": np.tanh(data @ p["a"]), "g": p["a"][:2] * p["b"]}
+
+    slope = (1 - np.tanh(data @ a) ** 2)[:, None] * data * [1.0, 2.0, 1.0]
+    given = {("f", "a"): slope, ("g", "a"): np.eye(2, 3) * b[:, None], ("g", "b"): np.diag(a[:2])}
+    return settled(check_gradients({"a": a, "b": b}, given, outputs))
+
+
 def names():
     """Check names that are wide, long or accented, or must not reach a terminal."""
     strange = [
@@ -293,6 +307,6 @@ REPORTS = {
     for make in (
         correct, inspect, wrong_shape, upstream, two_bugs, inconclusive, scan, scan_of_wrong_rows,
         interrupted, not_finite, kinks, one_fixed_of_two, many_parameters, many_wrong_parameters,
-        names, result_by_hand,
+        jacobian, names, result_by_hand,
     )
 }  # fmt: skip

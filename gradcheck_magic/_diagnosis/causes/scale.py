@@ -16,6 +16,7 @@ from gradcheck_magic._diagnosis.mismatch import (
 )
 from gradcheck_magic._diagnosis.notebook_numbers import WHOLE_WITHIN, Factor, NotebookNumbers
 from gradcheck_magic._diagnosis.phrases import factor_text
+from gradcheck_magic._inputs.jacobian import JacobianPairing
 from gradcheck_magic._result.cause import Cause
 from gradcheck_magic._wording import listed
 
@@ -213,10 +214,12 @@ class Zero(Multiple):
     def sentence(self, case: Case) -> str:
         """Return where the gradient should have been assigned."""
         it_was = "it was" if len(self.mismatches) == 1 else "they were"
+        but, what = f"the cost changes with {self.names}", "the backward pass"
+        if isinstance(case.pairing, JacobianPairing):
+            but, what = f"{self.names} {self.are} not", "the derivative"
         return (
-            f"{self.gradients} {self.are} zero everywhere{self.exempt}, but the cost changes with "
-            f"{self.names}: {it_was} never assigned, or the backward pass leaves out a path. "
-            f"{self.where_to_look}"
+            f"{self.gradients} {self.are} zero everywhere{self.exempt}, but {but}: {it_was} never "
+            f"assigned, or {what} leaves out a path. {self.where_to_look}"
         )
 
 
