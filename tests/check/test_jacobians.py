@@ -408,9 +408,11 @@ def test_as_few_evaluations_as_a_gradient(m, n, factor):
     assert found.n_evaluations <= one.n_evaluations + 1 + (factor != 1) * 6 * n
 
 
-def test_there_is_no_scan():
-    found = check_gradients(x, J, r, mode="scan")
+def test_neither_scan_nor_workers():
+    """Both are accepted, and change nothing but a note."""
+    found = check_gradients(x, J, r, mode="scan", workers=2)
     assert found.passed
+    assert found.n_evaluations == check_gradients(x, J, r).n_evaluations
     assert found.mode == "full"
     assert found.notes == ("There is no scan of a Jacobian: every entry was measured.",)
 
