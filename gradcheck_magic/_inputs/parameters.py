@@ -7,7 +7,7 @@ import math
 import re
 from array import ArrayType
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, ValuesView
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +25,9 @@ from gradcheck_magic._inputs.arrays import (
     library_of,
 )
 from gradcheck_magic._inputs.containers import (
+    Owners,
     children,
+    children_once,
     is_module,
     is_pytree,
     module_of,
@@ -75,6 +77,8 @@ LARGE = 1e3
 DEEPEST = 100
 # Names that take the article "an"; those with a u, such as uint8 and UserDict, take "a".
 SPOKEN_WITH_VOWEL = re.compile("[aeio]|xarray", re.IGNORECASE)
+# The beginnings of paths in what has no name.
+NO_NAMES = ("params[", "grads[")
 # The names of the arrays, in order; or a namespace in which the arrays are looked up.
 Names = Sequence[str] | Mapping[str, object] | None
 
@@ -215,6 +219,11 @@ class Parameters:
         return children(self.container) is not None
 
     @cached_property
+    def is_linked(self) -> bool:
+        """True if objects in `container` refer to each other: then copies would not do so."""
+        return _is_linked(self.container, {})
+
+    @cached_property
     def library(self) -> Library | None:
         """The library of all the arrays; None for NumPy, or if they are of several libraries."""
         first, *others = (parameter.library for parameter in self.arrays)
@@ -340,20 +349,30 @@ def _is_nameable(value: object) -> bool:
 class Mentioned(dict[str, Any]):
     """A namespace at the time of a check, and what parts of its expressions stand for in it.
 
-    Such a part is ``layer1.W`` in ``[layer1.W, layer1.b]``.
+    Such a part is ``layer1.W`` in ``[layer1.W, layer1.b]``. `left_over` returns the names that only
+    loops have bound.
     """
 
-    def __init__(self, values: Mapping[str, Any], expressions: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        expressions: Mapping[str, object],
+        left_over: Callable[[], Container[str]] = tuple,
+    ) -> None:
         words = re.findall(r"[^\W\d]\w*", " ".join(expressions))
         # The names that occur come first: an array may have several.
         super().__init__({word: values[word] for word in words if word in values})
         self.update({name: value for name, value in values.items() if name not in self})
         self._parts = [part for each in expressions.items() for part in _parts_of(*each)]
+        self._mentioned, self._left_over = set(words), left_over
 
     @cached_property
     def by_id(self) -> dict[int, str]:
         """The names of the variables by the `id` of their values."""
-        return _variable_names(self, self._parts)
+        left_over = self._left_over()
+        # What a loop has left in `p` has a better name, or a position in a list.
+        chosen = {k: v for k, v in self.items() if k in self._mentioned or k not in left_over}
+        return _variable_names(chosen, self._parts)
 
 
 def _parts_of(expression: str, value: object) -> Iterator[tuple[str, object]]:
@@ -418,14 +437,17 @@ def array_leaves(
     path: str = "",
     variables: Mapping[int, str] = MappingProxyType({}),
     above: tuple[object, ...] = (),
+    owners: Owners | None = None,
 ) -> Iterator[tuple[str, object]]:
     """Yield every leaf that is not a constant, with its path: ``W1``, ``layers[0].W``.
 
     The keys of the outermost dict are used without a prefix. `variables` are the names of
     containers by their `id`, used in place of positions, and `above` the containers around a node.
-    An `InputError` is raised if a container contains itself, or is nested too deep.
+    An `InputError` is raised if a container contains itself, or is nested too deep. Objects that
+    refer to each other are visited once; see `children_once` for their `owners`.
     """
-    held = children(node)
+    owners = {} if owners is None else owners
+    held = children_once(node, owners)
     if held is not None and any(node is container for container in above):
         raise InputError(
             f"`{path}` is {describe_type(node)} that contains itself: remove that reference."
@@ -440,7 +462,7 @@ def array_leaves(
         below = joined_path(path, key, top=not above)
         if is_positional(below) and children(child) is not None:
             below = variables.get(id(child), below)
-        yield from array_leaves(child, below, variables, (*above, node))
+        yield from array_leaves(child, below, variables, (*above, node), owners)
 
 
 def joined_path(path: str, key: object, *, top: bool) -> str:
@@ -496,6 +518,12 @@ def _rebuilt(node: Any, leaves: Iterator[Any]) -> Any:
     if held is not None:
         return rebuilt(node, [_rebuilt(child, leaves) for _, child in held])
     return node if is_constant(node) else next(leaves)
+
+
+def _is_linked(node: Any, owners: Owners) -> bool:
+    held = [child for _, child in children_once(node, owners) or ()]
+    count = sum(1 for _ in children(node) or ())
+    return len(held) < count or any(_is_linked(child, owners) for child in held)
 
 
 def _name_list(value: object, option: str, expected: str) -> list[str]:
@@ -555,7 +583,8 @@ def readable_names(leaves: Sequence[tuple[str, object]], variables: dict[int, st
 
 def _spoken(path: str, variable: str) -> str:
     """Return the name of a variable in place of a position, unless it only repeats the path."""
-    return variable if is_positional(path) and not variable.endswith(f".{path}") else path
+    is_better = is_positional(path) or path.startswith(NO_NAMES)
+    return variable if is_better and not variable.endswith(f".{path}") else path
 
 
 def real_array(value: object, name: str) -> Array:
