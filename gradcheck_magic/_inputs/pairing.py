@@ -31,6 +31,7 @@ from gradcheck_magic._inputs.containers import (
 )
 from gradcheck_magic._inputs.objects import GRADIENT_STYLES, Gradients
 from gradcheck_magic._inputs.parameters import (
+    MOST_NAMED,
     Names,
     Parameter,
     Parameters,
@@ -62,8 +63,6 @@ Match = tuple[str, object]
 STYLES = (GRADIENT_STYLES[0], "{}", *GRADIENT_STYLES[1:])
 # The number of pairs of arrays that are noted as sharing memory.
 MOST_NOTED = 3
-# An error lists at most this many names that the user may copy.
-MOST_NAMED = 8
 
 
 @dataclass(frozen=True)

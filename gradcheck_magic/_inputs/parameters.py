@@ -34,7 +34,8 @@ from gradcheck_magic._inputs.containers import (
     rebuilt,
     without_generators,
 )
-from gradcheck_magic._inputs.objects import held_by, holds_objects
+from gradcheck_magic._inputs.objects import attributes, held_by, holds_objects
+from gradcheck_magic._inputs.ownership import is_users_class
 from gradcheck_magic._inputs.precision import BFLOAT16, significant_bits
 from gradcheck_magic._result.parameter_check import index_of, label
 from gradcheck_magic._wording import (
@@ -49,6 +50,7 @@ from gradcheck_magic._wording import (
 from gradcheck_magic.errors import GradientCheckError, InputError
 
 __all__ = [
+    "MOST_NAMED",
     "Mentioned",
     "Names",
     "Parameter",
@@ -73,6 +75,8 @@ Array = NDArray[Any]
 # The entries of a parameter are large above this, and nearly the same if they differ by less than
 # 1/LARGE of themselves.
 LARGE = 1e3
+# An error lists at most this many names that the user may copy.
+MOST_NAMED = 8
 # The deepest nesting that is accepted; real parameters are never nested this deep.
 DEEPEST = 100
 # Names that take the article "an"; those with a u, such as uint8 and UserDict, take "a".
@@ -640,6 +644,9 @@ def _type_hint(value: object, name: str) -> str:
         return f"; convert it with dict({name})"
     if isinstance(value, (Sequence, ValuesView)):
         return f"; convert it with list({name})"
+    arrays = [key for key, held in attributes(value).items() if isinstance(held, np.ndarray)]
+    if is_users_class(type(value)) and 0 < len(arrays) <= MOST_NAMED:
+        return f"; pass the parameters in it, such as [{', '.join(f'{name}.{k}' for k in arrays)}]"
     return ""
 
 
