@@ -182,7 +182,7 @@ def rebuilt(node: Any, held: Sequence[Any]) -> Any:
     if issubclass(type(node), (list, tuple)):
         if hasattr(node, "_make"):
             return node._make(held)
-        return tuple(held) if issubclass(type(node), tuple) else list(held)
+        return tuple(held) if issubclass(type(node), tuple) else _refilled(node, held)
     if is_module(node):
         own = (id(parameter) for _, parameter in node.named_parameters())
         # `deepcopy` looks in this dict first, so each reference to a parameter gets the new one.
@@ -198,6 +198,13 @@ def rebuilt(node: Any, held: Sequence[Any]) -> Any:
     if not is_pytree(node):
         return rebuilt_object(node, held)
     return _flattened(node)[1].unflatten(held)
+
+
+def _refilled(node: Any, held: Sequence[Any]) -> Any:
+    """Return a list of the same class with other items: a network may be a list of layers."""
+    same = copy.copy(node)
+    same[:] = held
+    return same
 
 
 def _computed(node: Any) -> Iterator[Any]:

@@ -15,7 +15,7 @@ import dis
 import functools
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from types import FunctionType, SimpleNamespace
@@ -32,6 +32,7 @@ __all__ = [
     "attributes",
     "held_by",
     "holds_objects",
+    "kept_by_methods",
     "module_gradients",
     "rebuilt_object",
 ]
@@ -48,6 +49,8 @@ GRADIENT_OF_VALUE = ("grad", "gradient", "g", "diff")
 DICTS_VALUES, DICTS_GRADIENTS = VALUES[:4], GRADIENT_OF_VALUE[:2]
 # The methods of a forward pass, which keep activations. These have gradients, too.
 FORWARD = re.compile("forward|^(__call__|call|predict|fprop)$")
+# Other methods keep them as well, if they take an argument, and do not make or move parameters.
+MAKING = re.compile("init|build|set|load|make|create|add|param|weight|update|step|fit|train|learn")
 # Longer lists are data, unless they are called parameters.
 LONGEST_LIST = 1000
 CONTAINERS = (dict, list, tuple)
@@ -163,19 +166,19 @@ def _held(node: object, seen: Seen) -> Held | None:
 def _looked_into(node: object, seen: Seen) -> Held | None:
     kind, own = type(node), attributes(node)
     return (
-        _in_container(own)
+        _in_container(own, seen)
         or _in_attributes(kind, own, seen)
         or _in_one(own, VALUES, GRADIENT_OF_VALUE, kind)
         or _in_record(kind, own)
     )
 
 
-def _in_container(own: dict[str, Any]) -> Held | None:
+def _in_container(own: dict[str, Any], seen: Seen) -> Held | None:
     """Return what a network keeps in ``self.params``."""
     for name in PARAMETERS:
         container = own.get(name)
         items = _items(container)
-        if holds_objects(container):
+        if _is_any(container, lambda each: bool(_held(each, seen))):
             continue
         if any(_is_array(value) or isinstance(value, CONTAINERS) for value in items.values()):
             gradients = next((own[each] for each in GRADIENTS if own.get(each) is not None), None)
@@ -186,7 +189,7 @@ def _in_container(own: dict[str, Any]) -> Held | None:
 def _in_attributes(kind: type, own: dict[str, Any], seen: Seen) -> Held | None:
     """Return the attributes that have a gradient, and those that hold such objects."""
     parameters, called, nested = dict[str, Any](), dict[str, str](), []
-    kept = _kept_by_forward(kind)
+    kept = kept_by_methods(kind)
     for name, value in own.items():
         if value is None or name in kept:
             continue
@@ -194,7 +197,7 @@ def _in_attributes(kind: type, own: dict[str, Any], seen: Seen) -> Held | None:
         if gradient is not None:
             parameters[name] = value
             called[name] = gradient
-        elif _holds_some(value, seen):
+        elif _is_any(value, lambda each: requires_gradient(each) or bool(_held(each, seen))):
             parameters[name] = value
             nested.append(name)
     return Held(parameters, _gradients(own, called), nested=nested) if parameters else None
@@ -257,11 +260,9 @@ def _gradient_name(name: str, own: dict[str, Any]) -> str | None:
     return min(found, key=lambda each: own[each] is None, default=None)
 
 
-def _holds_some(value: object, seen: Seen) -> bool:
-    """Return True for objects with parameters, in lists or not, and for what has its own `grad`."""
-    if requires_gradient(value) or _held(value, seen) is not None:
-        return True
-    return any(_holds_some(each, seen) for each in _items(value, LONGEST_LIST).values())
+def _is_any(value: object, test: Callable[[object], bool]) -> bool:
+    """Return True if a test is true for a value, or for anything in lists and dicts in it."""
+    return test(value) or any(_is_any(each, test) for each in _items(value, LONGEST_LIST).values())
 
 
 def _is_array(node: object) -> bool:
@@ -270,15 +271,14 @@ def _is_array(node: object) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def _kept_by_forward(kind: type) -> frozenset[str]:
-    """Return the attributes that the forward pass of a class assigns."""
-    methods = [
-        vars(base)[name] for base in kind.__mro__ for name in filter(FORWARD.search, vars(base))
-    ]
-    codes = [method.__code__ for method in methods if isinstance(method, FunctionType)]
-    return frozenset(
-        instruction.argval
-        for code in codes
-        for instruction in dis.get_instructions(code)
-        if instruction.opname == "STORE_ATTR"
-    )
+def kept_by_methods(kind: type) -> frozenset[str]:
+    """Return the attributes in which the methods of a class keep what they compute."""
+    by_forward, by_others, made = set[str](), set[str](), set[str]()
+    for name, method in (item for base in kind.__mro__ for item in vars(base).items()):
+        if isinstance(method, FunctionType):
+            code = method.__code__
+            is_making = code.co_argcount <= 1 or MAKING.search(name)
+            into = by_forward if FORWARD.search(name) else made if is_making else by_others
+            instructions = dis.get_instructions(code)
+            into |= {each.argval for each in instructions if each.opname == "STORE_ATTR"}
+    return frozenset(by_forward | (by_others - made))

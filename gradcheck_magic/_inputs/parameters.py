@@ -21,6 +21,8 @@ from gradcheck_magic._inputs.arrays import (
     Library,
     densifying,
     from_library,
+    is_array,
+    is_real,
     is_users_array,
     library_of,
 )
@@ -34,7 +36,7 @@ from gradcheck_magic._inputs.containers import (
     rebuilt,
     without_generators,
 )
-from gradcheck_magic._inputs.objects import attributes, held_by, holds_objects
+from gradcheck_magic._inputs.objects import attributes, held_by, holds_objects, kept_by_methods
 from gradcheck_magic._inputs.ownership import is_users_class
 from gradcheck_magic._inputs.precision import BFLOAT16, significant_bits
 from gradcheck_magic._result.parameter_check import index_of, label
@@ -502,9 +504,19 @@ def is_constant(value: object) -> bool:
     # The type is examined, as Python does for special methods: an object may have any attribute.
     if hasattr(type(value), "__array__"):
         return False
-    # A layer without parameters is an object that holds none.
-    is_layer = any(hasattr(type(value), name) for name in ("forward", "backward"))
-    return callable(value) or (is_layer and library_of(value) is None)
+    return callable(value) or (_is_layer(value) and library_of(value) is None)
+
+
+def _is_layer(value: object) -> bool:
+    """Return True for an object without parameters: it has no numbers but those of a pass."""
+    kind: Any = type(value)
+    if any(hasattr(kind, name) for name in ("forward", "backward", "fprop", "bprop")):
+        return True
+    if not is_users_class(kind):
+        return False
+    kept = kept_by_methods(kind)
+    own = [held for name, held in attributes(value).items() if name not in kept]
+    return bool(kept) and not any(is_array(held) or is_real(held) for held in own)
 
 
 def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:

@@ -45,6 +45,59 @@ class Flatten:
         return x
 
 
+class Activation:
+    """A layer without parameters, whose methods have names of their own."""
+
+    def compute(self, x):
+        self.x, self.y = x, np.tanh(x)
+        return self.y
+
+    def propagate(self, d):
+        self.dx = d * (1 - self.y**2)
+        return self.dx
+
+
+class Weighted:
+    """The same with a parameter, which a training step moves."""
+
+    def __init__(self, *shape):
+        self.W, self.dW = np.ones(shape), np.full(shape, 2.0)
+
+    def compute(self, x):
+        self.x = x
+        return x @ self.W
+
+    def propagate(self, d):
+        self.dW, self.dx = self.x.T @ d, d @ self.W.T
+        return self.dx
+
+    def descend(self, rate):
+        self.W = self.W - rate * self.dW
+
+    def update(self, W):
+        self.W = W
+
+
+def passed(layer):
+    """Return a layer that keeps what its passes compute."""
+    layer.propagate(layer.compute(np.ones((2, 2))))
+    return layer
+
+
+class Optimizer:
+    """It knows the layers by pairs, and comes first in a network."""
+
+    def __init__(self, network):
+        self.network = network
+        self.params = [(layer, name) for layer in network.layers for name in "Wb"]
+
+
+def optimized():
+    network = Own(optimizer=None, layers=[Dense(2, 3)])
+    network.optimizer = Optimizer(network)
+    return network
+
+
 class Slots:
     __slots__ = ("W", "dW", "unset")
 
@@ -137,6 +190,9 @@ HOLDING = [
     pytest.param(Own(value=A, grad=None), ["value"], ["grad"], id="before a backward pass"),
     pytest.param(Own(value=A, grad=0.0), ["value"], ["grad"], id="HARD: zeroed by a number"),
     pytest.param(Own(weights=A, grad=np.ones(3)), None, None, id="HARD: the gradient of another"),
+    pytest.param(passed(Activation()), None, None, id="HARD: what any method has kept"),
+    pytest.param(passed(Weighted(2, 2)), ["W"], ["dW"], id="HARD: beside a parameter"),
+    pytest.param(optimized(), ["optimizer", "layers"], [], id="HARD: an optimizer comes first"),
     pytest.param(Own(x=A, grad=A), None, None, id="HARD: an activation and its gradient"),
     pytest.param(Own(w=A, g=len), None, None, id="HARD: an activation function"),
     pytest.param(Behind(A), ["_v"], ["_g"], id="HARD: behind properties"),
@@ -284,6 +340,11 @@ GRADIENTS = [
         Own(wte=A, dwte=dA, head=Dense(2, 3), blocks=[Dense(2, 3)]),
         {"wte": 2.0, "head": {"W": 2.0, "b": 3.0}, "blocks": [{"W": 2.0, "b": 3.0}]},
         id="HARD: more layers than parameters of its own",
+    ),
+    pytest.param(
+        optimized(),
+        {"optimizer": {"params": [[None, None]] * 2}, "layers": [{"W": 2.0, "b": 3.0}]},
+        id="HARD: an optimizer comes first",
     ),
     pytest.param(circle(), {"W": 2.0, "b": 3.0}, id="HARD: objects in a circle"),
     pytest.param([LAYER, LAYER], [{"W": 2.0, "b": 3.0}, None], id="HARD: the same layer twice"),
@@ -571,3 +632,52 @@ def test_a_missing_gradient_is_told():
     with pytest.raises(InputError) as caught:
         pair(net, None)
     assert str(caught.value) == "`layers[0].db` is None: give a gradient for `layers[0].b`."
+
+
+def test_methods_of_any_name():
+    """What a layer keeps is no parameter, and a layer that only keeps something is left alone."""
+    layers = [Weighted(2, 3), Activation(), Weighted(3, 1)]
+
+    def cost():
+        x = X
+        for layer in layers:
+            x = layer.compute(x)
+        return np.sum(x)
+
+    cost()
+    d = np.ones((2, 1))
+    for layer in reversed(layers):
+        d = layer.propagate(d)
+    check = check_gradients(layers, None, cost)
+    assert [p.name for p in check.parameters] == ["params[0].W", "params[2].W"]
+    assert check.passed
+    layers[0].dW = layers[0].dW * 1.1
+    assert not check_gradients(layers, None, cost).passed
+
+
+class Layers(list):
+    """A network that is a list of its layers."""
+
+    def forward(self, x):
+        for layer in self:
+            x = np.tanh(layer.forward(x))
+        return x
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.0, True), (1.1, False)])
+def test_a_list_of_ones_own_class(factor, expected):
+    net = Layers([Dense(2, 3)])
+    d = 1 - net.forward(X) ** 2
+    net[0].dW, net[0].db = factor * X.T @ d, d.sum(axis=0)
+    assert check_gradients(net, None, lambda net: np.sum(net.forward(X))).passed is expected
+    assert type(net) is Layers
+
+
+def test_an_object_without_gradients():
+    """What can be pasted is said."""
+    with pytest.raises(InputError) as caught:
+        pair(Own(W=A, b=A, lr=0.1), {"W": A, "b": A})
+    assert str(caught.value) == (
+        "`params` is a test_objects.Own: expected a NumPy array or a number; pass the parameters "
+        "in it, such as [params.W, params.b]."
+    )
