@@ -321,9 +321,8 @@ def everything(value, seen):
     elif isinstance(value, types.FunctionType):
         cells = {k: cell.cell_contents for k, cell in enumerate(value.__closure__ or ())}
         inside = {**inside, **cells}
-    elif isinstance(value, types.MappingProxyType):
-        # Python itself manages those with two underscores.
-        inside = {key: each for key, each in value.items() if not key.startswith("__")}
+    # Python itself manages those with two underscores.
+    inside = {key: each for key, each in inside.items() if not str(key).startswith("__")}
     return id(value), [(key, everything(each, seen)) for key, each in inside.items()]
 
 
