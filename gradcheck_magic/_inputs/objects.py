@@ -189,14 +189,16 @@ def _in_container(own: dict[str, Any], seen: Seen) -> Held | None:
 def _in_attributes(kind: type, own: dict[str, Any], seen: Seen) -> Held | None:
     """Return the attributes that have a gradient, and those that hold such objects."""
     parameters, called, nested = dict[str, Any](), dict[str, str](), []
-    kept = kept_by_methods(kind)
+    by_forward, by_others = kept_by_methods(kind)
     for name, value in own.items():
-        if value is None or name in kept:
+        if value is None or name in by_forward:
             continue
         gradient = _gradient_name(name, own)
         if gradient is not None:
-            parameters[name] = value
-            called[name] = gradient
+            if name not in by_others:
+                parameters[name] = value
+                called[name] = gradient
+        # Any method may attach a layer.
         elif _is_any(value, lambda each: requires_gradient(each) or bool(_held(each, seen))):
             parameters[name] = value
             nested.append(name)
@@ -221,7 +223,8 @@ def _in_one(
 
 def _stored(name: str, own: Mapping[Any, Any], kind: type) -> str | None:
     """Return the attribute of this name, or the one that a property of this name returns."""
-    getter = getattr(getattr(kind, name, None), "fget", None)
+    member = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+    getter = member.fget if isinstance(member, property) else None
     read = getter.__code__.co_names if isinstance(getter, FunctionType) else ()
     found = (each for each in (name, f"_{name}", *(read if len(read) == 1 else ())) if each in own)
     return next(found, None)
@@ -234,7 +237,7 @@ def _gradients(own: Mapping[Any, Any], called: Mapping[Any, str]) -> Gradients:
 def _belongs_to(gradient: object, value: object) -> bool:
     """Return True for a gradient in the shape of a value, or one that has yet to be computed."""
     shapes = [getattr(each, "shape", () if is_real(each) else None) for each in (value, gradient)]
-    return shapes[0] is not None and (gradient is None or shapes[1] in {(), shapes[0]})
+    return shapes[0] is not None and (gradient is None or shapes[1] in ((), shapes[0]))
 
 
 def _in_record(kind: type, own: dict[str, Any]) -> Held | None:
@@ -271,8 +274,8 @@ def _is_array(node: object) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def kept_by_methods(kind: type) -> frozenset[str]:
-    """Return the attributes in which the methods of a class keep what they compute."""
+def kept_by_methods(kind: type) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the attributes in which a forward pass, and other methods, keep what they compute."""
     by_forward, by_others, made = set[str](), set[str](), set[str]()
     for name, method in (item for base in kind.__mro__ for item in vars(base).items()):
         if isinstance(method, FunctionType):
@@ -281,4 +284,4 @@ def kept_by_methods(kind: type) -> frozenset[str]:
             into = by_forward if FORWARD.search(name) else made if is_making else by_others
             instructions = dis.get_instructions(code)
             into |= {each.argval for each in instructions if each.opname == "STORE_ATTR"}
-    return frozenset(by_forward | (by_others - made))
+    return frozenset(by_forward), frozenset(by_others - made)

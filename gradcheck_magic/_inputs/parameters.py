@@ -514,7 +514,7 @@ def _is_layer(value: object) -> bool:
         return True
     if not is_users_class(kind):
         return False
-    kept = kept_by_methods(kind)
+    kept = frozenset().union(*kept_by_methods(kind))
     own = [held for name, held in attributes(value).items() if name not in kept]
     return bool(kept) and not any(is_array(held) or is_real(held) for held in own)
 

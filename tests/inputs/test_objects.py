@@ -84,6 +84,20 @@ def passed(layer):
     return layer
 
 
+class Encoder:
+    def __init__(self):
+        self.first = Dense(2, 3)
+
+    def attach(self, decoder):
+        self.second = decoder
+
+
+def attached():
+    encoder = Encoder()
+    encoder.attach(Dense(3, 1))
+    return encoder
+
+
 class Optimizer:
     """It knows the layers by pairs, and comes first in a network."""
 
@@ -192,6 +206,7 @@ HOLDING = [
     pytest.param(Own(weights=A, grad=np.ones(3)), None, None, id="HARD: the gradient of another"),
     pytest.param(passed(Activation()), None, None, id="HARD: what any method has kept"),
     pytest.param(passed(Weighted(2, 2)), ["W"], ["dW"], id="HARD: beside a parameter"),
+    pytest.param(attached(), ["first", "second"], [], id="HARD: a layer that a method attaches"),
     pytest.param(optimized(), ["optimizer", "layers"], [], id="HARD: an optimizer comes first"),
     pytest.param(Own(x=A, grad=A), None, None, id="HARD: an activation and its gradient"),
     pytest.param(Own(w=A, g=len), None, None, id="HARD: an activation function"),
