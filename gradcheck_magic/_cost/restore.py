@@ -188,7 +188,7 @@ def _restores(each: Reached) -> Iterator[Restore]:
         saved = [*items_of(value)]
         yield partial(_restore_sequence, value, saved, is_log=plain, counts=plain)
     elif isinstance(value, np.ndarray):
-        if value.dtype.hasobject:
+        if value.dtype.hasobject and value.flags.writeable:
             yield partial(value.__setitem__, ..., value.copy())
     elif isinstance(value, (CellType, FunctionType)):
         yield from _variables(value)

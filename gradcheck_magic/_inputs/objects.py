@@ -47,6 +47,8 @@ VALUES = ("value", "val", "data", "array", "w", "W", "weight", "weights", "theta
 GRADIENT_OF_VALUE = ("grad", "gradient", "g", "diff")
 # The same in a dict, where `w` and `g` are two parameters.
 DICTS_VALUES, DICTS_GRADIENTS = VALUES[:4], GRADIENT_OF_VALUE[:2]
+# The most items of a dict that is one parameter: also its name, its momentum and the like.
+MOST_OF_ONE = 20
 # The methods of a forward pass, which keep activations. These have gradients, too.
 FORWARD = re.compile("forward|^(__call__|call|predict|fprop)$")
 # Other methods keep them as well, if they take an argument, and do not make or move parameters.
@@ -152,7 +154,10 @@ def attributes(node: object) -> dict[str, Any]:
 def _held(node: object, seen: Seen) -> Held | None:
     kind = type(node)
     if issubclass(kind, dict):
-        return _in_one(node, DICTS_VALUES, DICTS_GRADIENTS)  # type: ignore[arg-type]
+        # A dict of the user's own class may answer with anything.
+        own = _items(node, MOST_OF_ONE + 1)
+        is_one = len(own) <= MOST_OF_ONE
+        return _in_one(own, DICTS_VALUES, DICTS_GRADIENTS) if is_one else None
     is_known = kind is SimpleNamespace or is_users_class(kind)
     if not is_known or _is_array(node):
         return None
