@@ -634,7 +634,7 @@ def _check_around(
     while len(checks) <= request.points and not (has_failed(checks[-1]) or checks[-1].interrupted):
         theta = point_around(parameters, random)
         try:
-            if given.call == Convention.CLOSURE:
+            if given.call == Convention.CLOSURE or parameters.is_linked:
                 with moved_in_place(parameters, theta):
                     check = _check_elsewhere(params, names, request, len(checks))
             else:

@@ -70,7 +70,8 @@ class Binding:
     Attributes
     ----------
     parameters : Parameters
-        θ. Its arrays are copied, except under CLOSURE: then they are the buffers themselves.
+        θ. Its arrays are copied, except under CLOSURE, or if the function gets objects that refer
+        to each other: then they are the buffers themselves.
     theta : ndarray
         θ as one vector, from which everything is restored.
     keywords : bool
@@ -113,6 +114,8 @@ class Binding:
     @property
     def is_copied(self) -> bool:
         """True if the buffers are copies, and not the user's own arrays."""
+        if self.convention is Convention.STRUCTURED:
+            return not self.parameters.is_linked
         return self.convention is not Convention.CLOSURE
 
     @cached_property
@@ -193,6 +196,8 @@ class Binding:
         arguments: Arguments = (), {}
         if not self.is_copied:
             self._write_through()
+            if self.convention is Convention.STRUCTURED:
+                arguments = (self.parameters.container,), {}
         else:
             buffers = [buffer.copy() if self.fresh else buffer for buffer, _ in self._memory]
             if wrap is not None and all(isinstance(p.value, np.ndarray) for p in self._passed):
@@ -447,17 +452,18 @@ def possible_bindings(
     with suppress(Exception):  # the user's own may raise anything
         signature = inspect.signature(function)
     wanted = _plausible_conventions(parameters) if call == "auto" else [Convention(call)]
-    obstacle = _closure_obstacle(parameters) if _accepts(signature, (), {}) else None
-    if obstacle and (call == Convention.CLOSURE or (signature and not signature.parameters)):
-        raise InputError(f"`{name}` reads {obstacle}.")
     by_name = _by_keyword(signature, parameters)
     numbers = {Convention.CLOSURE: 0, Convention.ARGUMENTS: len(parameters.leaves)}
-    fitting = []
+    fitting: list[Binding] = []
     for convention in wanted:
         keywords = by_name and convention is Convention.ARGUMENTS
         fits = keywords or _accepts(signature, [None] * numbers.get(convention, 1), {})
-        if fits and not (obstacle and convention is Convention.CLOSURE):
-            fitting.append(Binding(convention, parameters, theta, keywords))
+        binding = Binding(convention, parameters, theta, keywords)
+        if fits and not binding.is_copied and (obstacle := _closure_obstacle(parameters)):
+            if convention is Convention.STRUCTURED or not fitting:
+                raise InputError(f"`{name}` reads {obstacle}.")
+        elif fits:
+            fitting.append(binding)
     if not fitting:
         asked = "" if call == "auto" else f" with call={call!r}"
         raise InputError(

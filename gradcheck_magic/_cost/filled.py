@@ -173,6 +173,7 @@ class _Reader:
     def _passes_own(self, call: ast.Call) -> bool:
         """Return True if a call passes a parameter as it is."""
         passed = [*call.args, *(each.value for each in call.keywords)]
+        passed = [each.value if isinstance(each, ast.Starred) else each for each in passed]
         return any(isinstance(each, ast.Name) and each.id in self.writer.own for each in passed)
 
     def _passes_them_alone(self, call: ast.Call) -> bool:
@@ -201,13 +202,22 @@ class _Reader:
         return self._call_with(passed, takes)
 
     def _named_like_parameters(self) -> list[str] | None:
-        """Return the arguments that have the names of the parameters: of all of them."""
+        """Return the arguments that have the names of the parameters: of all of them.
+
+        Some may have a name in the function alone, if they come first, in the same order.
+        """
         container, values = self.parameters.container, self.available.values
         names = [each.name for each in self.arguments]
         for each in names:
             if each == self.writer.root or (each in values and values[each] is container):
                 return [each]
-        return self.writer.arrays if set(self.writer.arrays) <= set(names) else None
+        arrays = self.writer.arrays
+        if set(arrays) <= set(names):
+            return arrays
+        first = self.required[: len(arrays)]
+        unlike = [own for own, each in zip(first, arrays, strict=False) if own != each]
+        is_first = len(unlike) < len(first) == len(arrays)
+        return first if is_first and not any(own in self.available for own in unlike) else None
 
     def _passed(self, takes: Sequence[str]) -> dict[str, ast.expr]:
         """Return what the other arguments are, as far as that is known."""

@@ -126,7 +126,8 @@ def restored(params: object, *functions: object) -> Restored:
 
 def _everything(params: object, functions: Iterable[object], stack: Restored) -> list[Restore]:
     """Take the random states, and return what restores everything else."""
-    found = [*reached(*functions, module_of(params))]
+    # A function that gets a copy of an object shares with it all that is no parameter.
+    found = [*reached(*functions, module_of(params), params)]
     stack.states = RandomStates(each.value for each in found if each.kind.is_generator)
     kept: list[Restore] = []
     for each in found:
@@ -187,7 +188,7 @@ def _restores(each: Reached) -> Iterator[Restore]:
         saved = [*items_of(value)]
         yield partial(_restore_sequence, value, saved, is_log=plain, counts=plain)
     elif isinstance(value, np.ndarray):
-        if value.dtype.hasobject:
+        if value.dtype.hasobject and value.flags.writeable:
             yield partial(value.__setitem__, ..., value.copy())
     elif isinstance(value, (CellType, FunctionType)):
         yield from _variables(value)

@@ -32,6 +32,7 @@ __all__ = [
     "from_library",
     "is_array",
     "is_leaf",
+    "is_real",
     "is_tensor",
     "is_users_array",
     "library_of",
@@ -261,10 +262,10 @@ def _has_data_and_grad(value: object) -> bool:
         held = [object.__getattribute__(value, name) for name in ("data", "grad")]
     except AttributeError:
         return False
-    return _is_real(held[0]) or isinstance(held[0], np.ndarray)
+    return is_real(held[0]) or isinstance(held[0], np.ndarray)
 
 
-def _is_real(value: object) -> bool:
+def is_real(value: object) -> bool:
     """Return True for a plain number; True and False are none."""
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 

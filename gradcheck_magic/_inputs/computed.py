@@ -19,6 +19,8 @@ OF_SHAPE = {"shape", "size", "ndim", "dtype"}
 COPYING = {"copy", "deepcopy", "detach"}
 LOOPS = (ast.For, ast.While, ast.With, ast.If, ast.Try, ast.Match)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+# What binds names of its own.
+SCOPES = (*DEFINITIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 # Methods that change parameters or their gradients: a loop with one of them trains a network. Dicts
 # have an `update`, too.
 TRAINING = {"backward", "step", "fit", "train", "update"}
@@ -98,6 +100,19 @@ class Computed:
                 found += [(k, node) for node in ast.parse(cell).body]
         return found
 
+    @cached_property
+    def left_over(self) -> set[str]:
+        """The variables that nothing but loops has bound, such as `p` in ``for p in params``."""
+        inside = [each for _, node in self._parsed for each in _in_same_scope(node)]
+        loops = [each.target for each in inside if isinstance(each, ast.For)]
+        targets = {id(node) for target in loops for node in ast.walk(target)}
+        bound = {
+            (each.id, id(each) in targets)
+            for each in inside
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+        }
+        return {name for name, is_loops in bound if is_loops and (name, False) not in bound}
+
     def statements(self, roles: Roles) -> list[Statement]:
         """Return all statements in order; a loop that trains the network stands for one round."""
         return [
@@ -117,6 +132,14 @@ class Computed:
                 for node in ast.walk(statements[k].node):
                     if isinstance(node, ast.Call):
                         yield k, node
+
+
+def _in_same_scope(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and all inside it, but not what functions, classes and comprehensions bind."""
+    yield node
+    if not isinstance(node, SCOPES):
+        for child in ast.iter_child_nodes(node):
+            yield from _in_same_scope(child)
 
 
 def _is_magic(node: ast.stmt) -> bool:

@@ -6,16 +6,28 @@ import copy
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from types import GeneratorType
 from typing import Any
 
 import numpy as np
 
 from gradcheck_magic._inputs.arrays import torch_class
-from gradcheck_magic._inputs.objects import held_by, rebuilt_object
+from gradcheck_magic._inputs.objects import (
+    LONGEST_LIST,
+    Gradients,
+    Held,
+    held_by,
+    holds_objects,
+    module_gradients,
+    rebuilt_object,
+)
 
 __all__ = [
+    "Owners",
     "children",
+    "children_once",
+    "gradients_of",
     "is_module",
     "is_named_tuple",
     "is_pytree",
@@ -24,6 +36,8 @@ __all__ = [
     "without_generators",
 ]
 
+# Which container holds an object, and as what, by the `id` of the object.
+Owners = dict[int, tuple[int, Any]]
 # Methods of torch.nn.Module that return generators, which can be called again.
 MODULES_GENERATORS = {"parameters", "named_parameters"}
 
@@ -79,7 +93,8 @@ def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
     if issubclass(type(node), np.ndarray):  # as nearly every leaf is
         return held
     if issubclass(type(node), dict):
-        held = node.items()
+        own = held_by(node)
+        held = (own.parameters if own else node).items()
     elif is_named_tuple(node):
         held = zip(node._fields, node, strict=True)
     elif issubclass(type(node), (list, tuple)):
@@ -93,17 +108,81 @@ def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
     return held
 
 
+def children_once(node: Any, owners: Owners) -> Iterator[tuple[Any, Any]] | None:
+    """Return the items of a container without the objects that belong to another container.
+
+    A layer may know its network and its neighbours. Each object belongs to what holds it first, and
+    is visited once; `owners` knows those of all that the walk has met.
+    """
+    held = children(node)
+    if held is None:
+        return None
+    if _own(node) is not None:
+        owners.setdefault(id(node), (0, None))  # here the walk begins
+    every = iter(held)
+    first = list(islice(every, LONGEST_LIST))
+    _claim(node, first, owners)
+    return (
+        (key, child)
+        for key, child in chain(first, every)
+        if owners.get(id(child), (id(node), key)) == (id(node), key)
+    )
+
+
+def _claim(node: Any, held: Iterable[tuple[Any, Any]], owners: Owners) -> None:
+    """Note to whom the objects in a container belong, and those in its lists and dicts."""
+    for key, child in held:
+        is_object = _own(child) is not None
+        if id(child) not in owners and (is_object or holds_objects(child)):
+            owners[id(child)] = id(node), key
+            if not is_object:
+                _claim(child, islice(children(child) or (), LONGEST_LIST), owners)
+
+
+def _own(node: Any) -> Held | None:
+    """Return what an object of the user's holds, or a dict that is one parameter."""
+    is_librarys = is_module(node) or (not issubclass(type(node), dict) and is_pytree(node))
+    return None if is_librarys else held_by(node)
+
+
+def gradients_of(node: Any) -> Any:
+    """Return the gradients that objects hold, in the structure of their parameters, or None."""
+    found = _gradients_in(node, {})
+    return found if _has_any(found) else None
+
+
+def _gradients_in(node: Any, owners: Owners) -> Any:
+    if is_module(node):
+        return module_gradients(node)
+    own, held = _own(node), children_once(node, owners)
+    if held is None or (own is not None and not own.nested):
+        return own and own.gradients
+    inside = {key: _gradients_in(child, owners) for key, child in held}
+    if own is not None:
+        nested = {key: inside[key] for key in own.nested if key in inside}
+        return Gradients({**own.gradients, **nested}, own.gradients.called)
+    every = {key: inside.get(key) for key, _ in children(node) or ()}
+    return list(every.values()) if issubclass(type(node), (list, tuple)) else every
+
+
+def _has_any(gradients: Any) -> bool:
+    if not issubclass(type(gradients), (dict, list)):
+        return gradients is not None
+    parts = gradients.values() if issubclass(type(gradients), dict) else gradients
+    return any(map(_has_any, parts))
+
+
 def rebuilt(node: Any, held: Sequence[Any]) -> Any:
     """Return a container of the same kind with other items."""
     if issubclass(type(node), dict):
         same = copy.copy(node)
-        for key, child in zip(list(node), held, strict=True):
+        for (key, _), child in zip(children(node) or (), held, strict=True):
             same[key] = child
         return same
     if issubclass(type(node), (list, tuple)):
         if hasattr(node, "_make"):
             return node._make(held)
-        return tuple(held) if issubclass(type(node), tuple) else list(held)
+        return tuple(held) if issubclass(type(node), tuple) else _refilled(node, held)
     if is_module(node):
         own = (id(parameter) for _, parameter in node.named_parameters())
         # `deepcopy` looks in this dict first, so each reference to a parameter gets the new one.
@@ -119,6 +198,13 @@ def rebuilt(node: Any, held: Sequence[Any]) -> Any:
     if not is_pytree(node):
         return rebuilt_object(node, held)
     return _flattened(node)[1].unflatten(held)
+
+
+def _refilled(node: Any, held: Sequence[Any]) -> Any:
+    """Return a list of the same class with other items: a network may be a list of layers."""
+    same = copy.copy(node)
+    same[:] = held
+    return same
 
 
 def _computed(node: Any) -> Iterator[Any]:

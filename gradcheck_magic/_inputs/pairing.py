@@ -21,9 +21,17 @@ from gradcheck_magic._inputs.arrays import (
     overlapping,
     requires_gradient,
 )
-from gradcheck_magic._inputs.containers import children, is_named_tuple, without_generators
-from gradcheck_magic._inputs.objects import GRADIENT_STYLES, gradients_of
+from gradcheck_magic._inputs.containers import (
+    Owners,
+    children,
+    children_once,
+    gradients_of,
+    is_named_tuple,
+    without_generators,
+)
+from gradcheck_magic._inputs.objects import GRADIENT_STYLES, Gradients
 from gradcheck_magic._inputs.parameters import (
+    MOST_NAMED,
     Names,
     Parameter,
     Parameters,
@@ -68,8 +76,6 @@ CONJUGATED = (
     "JAX's gradient with regard to x + iy is ∂J/∂x − i ∂J/∂y, and was read like that: a step of "
     "gradient descent takes its conjugate."
 )
-# An error lists at most this many names that the user may copy.
-MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -307,12 +313,12 @@ def matches_of(parameters: Parameters, grads: object, root: str) -> tuple[list[M
     params, grads = _alike(params, grads)
     is_flat = not parameters.is_container and _is_flattened(grads, parameters.leaves[0])
     if _kind(params) is _kind(grads) and not is_flat:
-        return list(_walk(params, grads, root, path, top=True)), []
+        return list(_walk(params, grads, root, path, {}, top=True)), []
     if _kind(params) is None or _kind(grads) is not dict:
         return _by_order(parameters, grads, root)
     # A sequence is matched with a dict by the names of its variables.
     named = {parameter.name: parameter.value for parameter in parameters.leaves}
-    matches = list(_walk(named, grads, root, path, top=True))
+    matches = list(_walk(named, grads, root, path, {}, top=True))
     if all(isinstance(value, _Missing) for _, value in matches):
         raise InputError(
             f"`{root}` is a dict, but `{path}` is {describe_type(params)}: give both as dicts, or "
@@ -343,7 +349,7 @@ def _is_left_out(node: object) -> bool:
 
 
 def _walk(
-    params: object, grads: object, name: str, path: str, *, top: bool = False
+    params: object, grads: object, name: str, path: str, owners: Owners, *, top: bool = False
 ) -> Iterator[Match]:
     """Walk through `params` and `grads` side by side, in the order of the parameters."""
     params, grads = _alike(params, grads)
@@ -352,33 +358,36 @@ def _walk(
         if not is_constant(params):
             yield name, grads
         return
-    held = dict(children(params) or ())
+    count, held = len(list(children(params) or ())), dict(children_once(params, owners) or ())
     if _kind(grads) is not kind:
-        length = f" of length {len(held)}" if kind is list else ""
+        length = f" of length {count}" if kind is list else ""
         raise InputError(
             f"`{name}` is {describe_type(grads)}, but `{path}` is {describe_type(params)}{length}: "
             "give both the same structure."
         )
     given = dict(children(grads) or ())
-    if kind is list and len(held) != len(given):
+    if kind is list and count != len(given):
         noun = "item" if any(map(_is_left_out, held.values())) else "array"
         raise InputError(
-            f"`{path}` has {counted(len(held), noun)}, but `{name}` has {len(given)}: "
+            f"`{path}` has {counted(count, noun)}, but `{name}` has {len(given)}: "
             "give one gradient for each parameter, in the same order."
         )
     keys = [key for key, child in held.items() if not _is_left_out(child)]
     styled = _best_style(keys, given)
+    called = grads.called if type(grads) is Gradients else None
     for key in keys:
         if styled(key) in given:
-            own, below = joined_path(path, key, top=top), joined_path(name, styled(key), top=top)
-            if top and isinstance(key, str) and styled(key) == key:
+            own = joined_path(path, key, top=top)
+            spoken = styled(key) if called is None else called.get(key, key)
+            below = joined_path(name, spoken, top=top)
+            if top and called is None and isinstance(key, str) and styled(key) == key:
                 # A gradient must not have the name of its parameter.
                 is_dict = issubclass(type(grads), dict)
                 below = f"{name}['{own}']" if is_dict else f"{name}.{own}"
-            yield from _walk(held[key], given[styled(key)], below, own)
+            yield from _walk(held[key], given[styled(key)], below, own, owners)
         else:
             missing = _Missing(partial(_missing, key, name, given, keys, styled))
-            yield from ((name, missing) for _ in array_leaves(held[key]))
+            yield from ((name, missing) for _ in array_leaves(held[key], owners=owners))
 
 
 def _by_order(parameters: Parameters, grads: object, root: str) -> tuple[list[Match], list[str]]:

@@ -7,7 +7,7 @@ import math
 import re
 from array import ArrayType
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, ValuesView
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,18 +21,23 @@ from gradcheck_magic._inputs.arrays import (
     Library,
     densifying,
     from_library,
+    is_array,
+    is_real,
     is_users_array,
     library_of,
 )
 from gradcheck_magic._inputs.containers import (
+    Owners,
     children,
+    children_once,
     is_module,
     is_pytree,
     module_of,
     rebuilt,
     without_generators,
 )
-from gradcheck_magic._inputs.objects import held_by, holds_objects
+from gradcheck_magic._inputs.objects import attributes, held_by, holds_objects, kept_by_methods
+from gradcheck_magic._inputs.ownership import is_users_class
 from gradcheck_magic._inputs.precision import BFLOAT16, significant_bits
 from gradcheck_magic._result.parameter_check import index_of, label
 from gradcheck_magic._wording import (
@@ -47,6 +52,7 @@ from gradcheck_magic._wording import (
 from gradcheck_magic.errors import GradientCheckError, InputError
 
 __all__ = [
+    "MOST_NAMED",
     "Mentioned",
     "Names",
     "Parameter",
@@ -71,10 +77,14 @@ Array = NDArray[Any]
 # The entries of a parameter are large above this, and nearly the same if they differ by less than
 # 1/LARGE of themselves.
 LARGE = 1e3
+# An error lists at most this many names that the user may copy.
+MOST_NAMED = 8
 # The deepest nesting that is accepted; real parameters are never nested this deep.
 DEEPEST = 100
 # Names that take the article "an"; those with a u, such as uint8 and UserDict, take "a".
 SPOKEN_WITH_VOWEL = re.compile("[aeio]|xarray", re.IGNORECASE)
+# The beginnings of paths in what has no name.
+NO_NAMES = ("params[", "grads[")
 # The names of the arrays, in order; or a namespace in which the arrays are looked up.
 Names = Sequence[str] | Mapping[str, object] | None
 
@@ -247,6 +257,11 @@ class Parameters:
         return children(self.container) is not None
 
     @cached_property
+    def is_linked(self) -> bool:
+        """True if objects in `container` refer to each other: then copies would not do so."""
+        return _is_linked(self.container, {})
+
+    @cached_property
     def library(self) -> Library | None:
         """The library of all the arrays; None for NumPy, or if they are of several libraries."""
         first, *others = (parameter.library for parameter in self.leaves)
@@ -397,20 +412,30 @@ def _is_nameable(value: object) -> bool:
 class Mentioned(dict[str, Any]):
     """A namespace at the time of a check, and what parts of its expressions stand for in it.
 
-    Such a part is ``layer1.W`` in ``[layer1.W, layer1.b]``.
+    Such a part is ``layer1.W`` in ``[layer1.W, layer1.b]``. `left_over` returns the names that only
+    loops have bound.
     """
 
-    def __init__(self, values: Mapping[str, Any], expressions: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        expressions: Mapping[str, object],
+        left_over: Callable[[], Container[str]] = tuple,
+    ) -> None:
         words = re.findall(r"[^\W\d]\w*", " ".join(expressions))
         # The names that occur come first: an array may have several.
         super().__init__({word: values[word] for word in words if word in values})
         self.update({name: value for name, value in values.items() if name not in self})
         self._parts = [part for each in expressions.items() for part in _parts_of(*each)]
+        self._mentioned, self._left_over = set(words), left_over
 
     @cached_property
     def by_id(self) -> dict[int, str]:
         """The names of the variables by the `id` of their values."""
-        return _variable_names(self, self._parts)
+        left_over = self._left_over()
+        # What a loop has left in `p` has a better name, or a position in a list.
+        chosen = {k: v for k, v in self.items() if k in self._mentioned or k not in left_over}
+        return _variable_names(chosen, self._parts)
 
 
 def _parts_of(expression: str, value: object) -> Iterator[tuple[str, object]]:
@@ -467,14 +492,17 @@ def array_leaves(
     path: str = "",
     variables: Mapping[int, str] = MappingProxyType({}),
     above: tuple[object, ...] = (),
+    owners: Owners | None = None,
 ) -> Iterator[tuple[str, object]]:
     """Yield every leaf that is not a constant, with its path: ``W1``, ``layers[0].W``.
 
     The keys of the outermost dict are used without a prefix. `variables` are the names of
     containers by their `id`, used in place of positions, and `above` the containers around a node.
-    An `InputError` is raised if a container contains itself, or is nested too deep.
+    An `InputError` is raised if a container contains itself, or is nested too deep. Objects that
+    refer to each other are visited once; see `children_once` for their `owners`.
     """
-    held = children(node)
+    owners = {} if owners is None else owners
+    held = children_once(node, owners)
     if held is not None and any(node is container for container in above):
         raise InputError(
             f"`{path}` is {describe_type(node)} that contains itself: remove that reference."
@@ -489,7 +517,7 @@ def array_leaves(
         below = joined_path(path, key, top=not above)
         if is_positional(below) and children(child) is not None:
             below = variables.get(id(child), below)
-        yield from array_leaves(child, below, variables, (*above, node))
+        yield from array_leaves(child, below, variables, (*above, node), owners)
 
 
 def joined_path(path: str, key: object, *, top: bool) -> str:
@@ -525,9 +553,19 @@ def is_constant(value: object) -> bool:
     # The type is examined, as Python does for special methods: an object may have any attribute.
     if hasattr(type(value), "__array__"):
         return False
-    # A layer without parameters is an object that holds none.
-    is_layer = any(hasattr(type(value), name) for name in ("forward", "backward"))
-    return callable(value) or (is_layer and library_of(value) is None)
+    return callable(value) or (_is_layer(value) and library_of(value) is None)
+
+
+def _is_layer(value: object) -> bool:
+    """Return True for an object without parameters: it has no numbers but those of a pass."""
+    kind: Any = type(value)
+    if any(hasattr(kind, name) for name in ("forward", "backward", "fprop", "bprop")):
+        return True
+    if not is_users_class(kind):
+        return False
+    kept = frozenset().union(*kept_by_methods(kind))
+    own = [held for name, held in attributes(value).items() if name not in kept]
+    return bool(kept) and not any(is_array(held) or is_real(held) for held in own)
 
 
 def is_function(grads: object) -> TypeGuard[Callable[..., Any]]:
@@ -545,6 +583,12 @@ def _rebuilt(node: Any, leaves: Iterator[Any]) -> Any:
     if held is not None:
         return rebuilt(node, [_rebuilt(child, leaves) for _, child in held])
     return node if is_constant(node) else next(leaves)
+
+
+def _is_linked(node: Any, owners: Owners) -> bool:
+    held = [child for _, child in children_once(node, owners) or ()]
+    count = sum(1 for _ in children(node) or ())
+    return len(held) < count or any(_is_linked(child, owners) for child in held)
 
 
 def _name_list(value: object, option: str, expected: str) -> list[str]:
@@ -608,7 +652,8 @@ def readable_names(leaves: Sequence[tuple[str, object]], variables: dict[int, st
 
 def _spoken(path: str, variable: str) -> str:
     """Return the name of a variable in place of a position, unless it only repeats the path."""
-    return variable if is_positional(path) and not variable.endswith(f".{path}") else path
+    is_better = is_positional(path) or path.startswith(NO_NAMES)
+    return variable if is_better and not variable.endswith(f".{path}") else path
 
 
 def numeric_array(value: object, name: str) -> Array:
@@ -663,6 +708,9 @@ def _type_hint(value: object, name: str) -> str:
         return f"; convert it with dict({name})"
     if isinstance(value, (Sequence, ValuesView)):
         return f"; convert it with list({name})"
+    arrays = [key for key, held in attributes(value).items() if isinstance(held, np.ndarray)]
+    if is_users_class(type(value)) and 0 < len(arrays) <= MOST_NAMED:
+        return f"; pass the parameters in it, such as [{', '.join(f'{name}.{k}' for k in arrays)}]"
     return ""
 
 

@@ -385,8 +385,8 @@ class GradcheckMagics(Magics):
         if options.upstream is not None:
             upstream = _evaluated("upstream", options.upstream, namespace)
         expressions = {options.params: params, options.grads: grads, options.cost: cost_function}
-        names = Mentioned(namespace, expressions)
         available = self._available(options, namespace)
+        names = Mentioned(namespace, expressions, lambda: available.computed.left_over)
         called = filled(cost_function, params, names, available, options.cost)
         if self._watch is not None and self._watch.options is options:
             self._watch.also_reads(called.reads)

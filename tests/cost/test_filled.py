@@ -42,6 +42,12 @@ model = Model(parameters)
 GRADS = "grads = backward(W, b)"
 BY_NAME = [
     pytest.param(
+        "def cost(W, bias, X, Y):\n    return half(W @ X + bias - Y)",
+        "[W, b.copy()]", "[grads['dW'], grads['db']]", "cost",
+        "`cost(W, bias, X, Y)` was evaluated, with the notebook's `X` and `Y`.",
+        id="HARD: one by one, and the second has a name in the function alone",
+    ),
+    pytest.param(
         "def cost(parameters, X, Y):\n    return half(parameters['W'] @ X + parameters['b'] - Y)",
         "parameters", "grads", "cost",
         "`cost(parameters, X, Y)` was evaluated, with the notebook's `X` and `Y`.",

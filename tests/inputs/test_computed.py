@@ -282,3 +282,23 @@ def test_what_a_statement_binds(code, kind, expected):
     """What is assigned is new; what is changed may keep something of what it was."""
     (statement,) = Computed([code]).statements(roles(set(), set()))
     assert getattr(statement, kind) == expected
+
+
+LEFT_OVER = [
+    pytest.param(["for p in params: pass"], {"p"}, id="a loop"),
+    pytest.param(["for p, (dp, _) in x:\n    q = p"], {"p", "dp", "_"}, id="several variables"),
+    pytest.param(["p = W", "for p in params: pass"], set(), id="HARD: bound by a statement, too"),
+    pytest.param(["for p in x:\n    p = p + 1"], set(), id="HARD: bound again in the loop"),
+    pytest.param(["if x:\n    for p in y: pass"], {"p"}, id="in a branch"),
+    pytest.param(["[p for p in x]", "f = lambda p: p"], set(), id="a comprehension binds nothing"),
+    pytest.param(
+        ["for p in x: pass", "def f():\n    p = 1", "class A:\n    p = 1"], {"p"},
+        id="HARD: names of a function's own",
+    ),
+    pytest.param(["for p.x in y: pass"], set(), id="HARD: an attribute"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cells", "expected"), LEFT_OVER)
+def test_what_loops_have_left_over(cells, expected):
+    assert Computed(cells).left_over == expected

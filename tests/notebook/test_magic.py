@@ -124,6 +124,31 @@ def test_names_of_variables(notebook, run):
         run("%gradcheck -p [W1,b1] -g [dW1,db1] -c first")
 
 
+LAYERS = """
+import numpy as np
+class Layer:
+    def __init__(self):
+        self.W, self.dW = np.ones(2), np.full(2, 2.0)
+net = Layer()
+net.layers = [Layer(), Layer()]
+def half(): return sum(np.sum(each.W**2) for each in (net, *net.layers))
+"""
+
+
+@pytest.mark.parametrize(("loop", "params", "expected"), [
+    ("for each in net.layers: pass", "net", ["W", "layers[0].W", "layers[1].W"]),
+    ("for p, dp in [(each.W, each.dW) for each in net.layers]: pass",
+     "[net.layers[0].W, net.layers[1].W]", ["net.layers[0].W", "net.layers[1].W"]),
+    ("last = net.layers[1].W", "[net.layers[0].W, last]", ["net.layers[0].W", "last"]),
+    ("for last in [net.layers[1].W]: pass", "[last, net.W]", ["last", "net.W"]),
+], ids=["an object", "an array", "HARD: on purpose", "HARD: a loop's, on purpose"])  # fmt: skip
+def test_what_a_loop_has_left_gives_no_name(run, loop, params, expected):
+    run(LAYERS)
+    grads = "" if params == "net" else "-g '[each.dW for each in net.layers]'"
+    check = run(f"%%gradcheck -p {params} {grads} -c half\n{loop}")
+    assert [parameter.name for parameter in check.parameters] == expected
+
+
 def test_one_array_under_several_names(notebook, run):
     """The name in the expression counts first, and then a name that has a gradient."""
     run("x = None; W1, b1 = params['W1'], params['b1']")
