@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._backward.autograd import differentiated
 from gradcheck_magic._backward.find import Recording, backward_pass
+from gradcheck_magic._backward.flat import Watched
 from gradcheck_magic._backward.record import Recorder
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost, require_dependence
@@ -384,12 +385,18 @@ def _check_at(
     reserve = CONCLUDING * (time.perf_counter() - started)
     measurement = Measurement(pairing, request.epsilon, request.mode)
     budget = request.seconds_before(reserve)
+    watched = Watched() if pairing.is_flat else None
     cost = _cost_at(
-        pairing, names, request, point=point, budget=budget, expected=measurement.expected
+        pairing,
+        names,
+        request,
+        point=point,
+        budget=budget,
+        expected=measurement.expected,
+        watched=watched,
     )
     diagnosed = partial(
         diagnose,
-        pairing,
         measurement=measurement,
         numbers=partial(NotebookNumbers, request.cost_function, names, pairing, request.grads),
         cost=cost,
@@ -409,17 +416,18 @@ def _check_at(
             judged = measurement.judged(cost)
             require_repeatable(cost, pairing, judged, measurement.epsilon, measurement.scan)
             judged = measurement.taken_together(cost, judged)
+            if watched:
+                judged = measurement.tell_in(watched.pieces(*cost.buffers()[0]), judged)
             diagnoses = diagnosed(*judged, until=cost.deadline)
             judged, diagnoses = reconsidered(measurement, cost, diagnosed, judged, diagnoses)
             stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
-            check = conclude(
-                Evidence(pairing, cost, measurement, *judged, diagnoses, stopped), started
-            )
+            evidence = Evidence(measurement.told, cost, measurement, *judged, diagnoses, stopped)
+            check = conclude(evidence, started)
             if not stopped and (check.verdict is Verdict.BUG or request.trace):
                 recordings = _recordings(params, names, request, seen, cost)
                 place = seen.place if seen else None
                 backward = backward_pass(
-                    check, pairing, cost, recordings, place, is_asked=request.trace
+                    check, measurement.told, cost, recordings, place, is_asked=request.trace
                 )
     except (KeyboardInterrupt, OutOfTime) as stop:
         # Its traceback would keep this frame alive, and everything in it.
@@ -427,7 +435,7 @@ def _check_at(
         if check is None:
             judged = measurement.judged(cost)
             diagnoses = diagnosed(*judged, evaluate=False, until=request.deadline)
-            evidence = Evidence(pairing, cost, measurement, *judged, diagnoses, stopped)
+            evidence = Evidence(measurement.told, cost, measurement, *judged, diagnoses, stopped)
             check = conclude(evidence, started)
     check = replace(
         check,
@@ -522,6 +530,7 @@ def _cost_at(
     point: int,
     budget: float | None,
     expected: int,
+    watched: Watched | None,
 ) -> Cost:
     """Return the cost to evaluate at one point, with a budget in seconds."""
     return Cost(
@@ -539,6 +548,7 @@ def _cost_at(
         notes=request.notes,
         starts=request.starts,
         pairing=pairing,
+        watched=watched,
     )
 
 

@@ -11,7 +11,7 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Self
 
@@ -97,6 +97,8 @@ class Cost:
         are put back with which the gradient was computed.
     pairing : Pairing, optional
         That gradient.
+    watched : context manager, optional
+        In which the function is called for the first time.
 
     Attributes
     ----------
@@ -154,6 +156,7 @@ class Cost:
         notes: Sequence[str] = (),
         starts: Sequence[RandomStates] = (),
         pairing: Pairing | None = None,
+        watched: AbstractContextManager[object] | None = None,
     ) -> None:
         if not callable(function):
             raise InputError(
@@ -174,6 +177,7 @@ class Cost:
         self._started = self._reported = time.perf_counter()
         deadline = math.inf if budget is None else self._started + budget
         self._starts, self._pairing = starts, pairing
+        self._watched = watched or nullcontext()
         self._evaluator = Evaluator(
             function, name, _upstream(upstream), next(iter(starts), None), deadline
         )
@@ -246,7 +250,8 @@ class Cost:
             )
             self._evaluator.require_time()
             ways = possible_bindings(function, self._parameters, theta, self._call, self.name)
-            trials = working_calls(self._evaluator, ways)
+            with self._watched:
+                trials = working_calls(self._evaluator, ways)
             # From now on θ is moved.
             self._binding = trials[0].binding
             stack.callback(self._restore)

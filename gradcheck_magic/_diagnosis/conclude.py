@@ -133,7 +133,7 @@ def conclude(evidence: Evidence, started: float) -> GradientCheck:
         interrupted=evidence.is_cut_short,
         reasons=tuple(reasons(evidence)),
         notes=tuple(_notes(evidence)),
-        fingerprint=fingerprint(pairing),
+        fingerprint=fingerprint(measurement.pairing),
         not_checked=pairing.not_checked,
     )
 

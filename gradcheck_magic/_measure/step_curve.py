@@ -11,6 +11,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from operator import index as whole
 from typing import Any
 
@@ -56,7 +57,7 @@ from gradcheck_magic._measure.refine import (
     steps_taken,
 )
 from gradcheck_magic._result.gradient_check import GradientCheck
-from gradcheck_magic._result.parameter_check import label
+from gradcheck_magic._result.parameter_check import ParameterCheck, label
 from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import did_you_mean, listed, quoted
 from gradcheck_magic.errors import InputError
@@ -219,7 +220,9 @@ def curve_of(
         np.errstate(under="ignore"),
     ):
         parameters = collect(params, names=names)
-        name, index = _place(parameters, name, index)
+        name, index = _place(_shapes(parameters, check), name, index)
+        spoken = name, index
+        name, index = _in_theta(parameters, name, index, check)
         only = _names_to_pair(parameters, name, check)
         begin = starts(reseed, kept.states, grads)
         sources = sources_of(grads, cost_function, upstream, standing)
@@ -252,12 +255,39 @@ def curve_of(
             taken = _with_all_steps(moved, step, label(name, index))
         curve = _conclude(analytic, moved, taken, pairing, check=check, step=step, started=started)
     printed.tell()
-    return curve
+    return replace(curve, label=label(*spoken), name=spoken[0], index=spoken[1])
 
 
-def _place(parameters: Parameters, name: str, index: Any) -> tuple[str, tuple[int, ...]]:
+def _pieces(parameters: Parameters, check: object) -> dict[str, ParameterCheck]:
+    """Return the pieces in which a check has told of a flat θ, by their names."""
+    if not isinstance(check, GradientCheck) or len(parameters.arrays) > 1:
+        return {}
+    pieces = {each.name: each for each in check.parameters}
+    return {} if parameters.arrays[0].name in pieces or check.size != parameters.size else pieces
+
+
+def _shapes(parameters: Parameters, check: object) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays of which an entry may be chosen, by their names."""
+    shapes = {each.name: each.shape for each in parameters.arrays}
+    return shapes | {name: piece.shape for name, piece in _pieces(parameters, check).items()}
+
+
+def _in_theta(
+    parameters: Parameters, name: str, index: tuple[int, ...], check: object
+) -> tuple[str, tuple[int, ...]]:
+    """Return the name and the index of an entry in a flat θ, if it is in a piece of that."""
+    piece = _pieces(parameters, check).get(name)
+    if piece is None:
+        return name, index
+    (flat,) = parameters.arrays
+    k = int(np.ravel_multi_index(index, piece.shape)) if index else 0
+    return flat.name, flat.index(piece.start + k)
+
+
+def _place(
+    shapes: Mapping[str, tuple[int, ...]], name: str, index: Any
+) -> tuple[str, tuple[int, ...]]:
     """Return the name of a parameter and the index in it, given these or a label."""
-    shapes = {parameter.name: parameter.shape for parameter in parameters.arrays}
     labelled = LABEL.fullmatch(name) if isinstance(name, str) and name not in shapes else None
     if labelled and labelled["name"] in shapes and not np.size(index):
         name, index = labelled["name"], [int(i) for i in labelled["index"].split(",")]
@@ -290,6 +320,8 @@ def _names_to_pair(parameters: Parameters, name: str, check: GradientCheck | Non
             f"`check` is {describe_type(check)}: expected the GradientCheck that the entry belongs "
             "to."
         )
+    if _pieces(parameters, check):
+        return [name]
     checked = [parameter.name for parameter in check.parameters]
     known = [parameter.name for parameter in parameters.arrays]
     if not set(checked) <= set(known):
