@@ -136,7 +136,7 @@ class _Reader:
 
     def _as_called(self) -> Filled | None:
         """Return the call in the cell that makes the check, if there is one."""
-        if len(self.required) == 1 and self.required[0] not in self.available:
+        if self._takes_one() and self.required[0] not in self.available:
             return None
         writer = self.writer
         calls = {
@@ -152,11 +152,18 @@ class _Reader:
             calls = direct
         found = {}
         for text, (k, call) in calls.items():
-            if (written := writer.written(call, k)) is not None:
+            # What was no number in the notebook are scores: `scores = net.loss(X)`.
+            if not writer.is_no_number(call, k) and (written := writer.written(call, k)):
                 found[text] = written
         if len(found) > 1:
             raise self._called_differently(found.values())
         return next(iter(found.values()), None)
+
+    def _takes_one(self) -> bool:
+        """Return True if the function cannot be called with more than one argument."""
+        with suppress(Exception):  # the user's own may raise anything
+            return len(inspect.signature(self.function).parameters) == len(self.required) == 1
+        return False
 
     def _unwrapped(self, found: tuple[int, ast.Call]) -> tuple[int, ast.Call]:
         """Return a call such as ``value_and_grad(cost)(params, X, y)`` as one of the cost."""

@@ -18,7 +18,13 @@ import numpy as np
 
 from gradcheck_magic._cost.evaluation import is_one_number
 from gradcheck_magic._cost.reached import reached
-from gradcheck_magic._inputs.arrays import from_library, is_users_array, library_of, share
+from gradcheck_magic._inputs.arrays import (
+    from_library,
+    is_array,
+    is_users_array,
+    library_of,
+    share,
+)
 from gradcheck_magic._inputs.computed import (
     Computed,
     Leading,
@@ -140,8 +146,24 @@ class Writer:
 
     def _roles(self, own: Container[str]) -> Roles:
         return Roles(
-            lambda name: name in own or self.is_parameter(name), own.__contains__, self._is_object
+            lambda name: name in own or self.is_parameter(name),
+            own.__contains__,
+            self._is_object,
+            self._views,
         )
+
+    @cached_property
+    def _arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        held = self.available.values.items()
+        return {name: value for name, value in held if isinstance(value, np.ndarray)}
+
+    def _views(self, name: str) -> list[str]:
+        """Return the other names of an array's memory."""
+        its = self._arrays.get(name)
+        if its is None:
+            return []
+        held = self._arrays.items()
+        return [other for other, value in held if other != name and share(its, value)]
 
     def is_parameter(self, name: str) -> bool:
         """Return True for a variable that is a parameter, or that holds or reads some."""
@@ -255,18 +277,29 @@ class Writer:
 
     def _expected(self, tree: ast.expr, stop: int) -> float | None:
         """Return the number that an expression was in the notebook, if it is there still."""
-        values, after = self.available.values, self.statements[stop:]
-        if isinstance(tree, ast.Name) and not callable(values.get(tree.id)):
-            return _as_number(values.get(tree.id))
+        value = self.available.values.get(tree.id) if isinstance(tree, ast.Name) else None
+        if isinstance(tree, ast.Name) and not callable(value):
+            return _as_number(value)
+        numbers = [
+            number for number in map(_as_number, self._held(tree, stop)) if number is not None
+        ]
+        return numbers[0] if numbers else None
+
+    def is_no_number(self, tree: ast.expr, stop: int) -> bool:
+        """Return True if an expression was something else in the notebook, as is still known."""
+        held = self._held(tree, stop)
+        return bool(held) and all(is_array(each) and not is_one_number(each) for each in held)
+
+    def _held(self, tree: ast.expr, stop: int) -> list[Any]:
+        """Return what an expression was in the notebook, if it is there still."""
+        after = self.statements[stop:]
         if not (after and isinstance(after[0].node, ast.Assign) and after[0].node.value is tree):
-            return None
+            return []
         (target, *_), rebound = after[0].node.targets, {n for each in after[1:] for n in each.bound}
         names = target.elts if isinstance(target, ast.Tuple) else [target]
         if not all(isinstance(each, ast.Name) and each.id not in rebound for each in names):
-            return None
-        held = [values.get(each.id) for each in names if isinstance(each, ast.Name)]
-        numbers = [number for number in map(_as_number, held) if number is not None]
-        return numbers[0] if numbers else None
+            return []
+        return [self.available.values.get(e.id) for e in names if isinstance(e, ast.Name)]
 
     def _taking(self, named: set[str]) -> list[str]:
         """Return the arguments of a function that reads some of the parameters by name."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["Computed", "Leading", "Roles", "Statement", "leading_to", "names_read"]
+__all__ = ["CHANGES_FIRST", "Computed", "Leading", "Roles", "Statement", "leading_to", "names_read"]
 
 # At most this many cells are looked at, the last ones.
 MOST_CELLS = 200
@@ -23,7 +24,13 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # have an `update`, too.
 TRAINING = {"backward", "step", "fit", "train", "update"}
 
+# Functions that change their first argument.
+CHANGES_FIRST = {"at", "copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis"}
+
 IsParameter = Callable[[str], bool]
+# The functions of the cells, by their names.
+Functions = Mapping[str, ast.FunctionDef]
+NO_FUNCTIONS: Functions = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +50,7 @@ class Statement:
     mutated : frozenset of str
         The variables to whose objects it assigns: ``x[0] = 1``.
     called : frozenset of str
-        The variables whose methods it calls for their effect: ``layer.forward(x)``.
+        The variables that a call changes: ``layer.forward(x)``, ``fill(cache, x)``.
     """
 
     node: ast.stmt
@@ -100,9 +107,16 @@ class Computed:
 
     def statements(self, roles: Roles) -> list[Statement]:
         """Return all statements in order; a loop that trains the network stands for one round."""
+        known = self._functions
         return [
-            _statement(each, cell) for cell, node in self._parsed for each in _opened(node, roles)
+            _with_views(_statement(each, cell, known), roles)
+            for cell, node in self._parsed
+            for each in _opened(node, roles)
         ]
+
+    @cached_property
+    def _functions(self) -> Functions:
+        return {node.name: node for _, node in self._parsed if isinstance(node, ast.FunctionDef)}
 
     def calls(self, statements: Sequence[Statement]) -> Iterator[tuple[int, ast.Call]]:
         """Yield the calls in the last cell, the last first, with the positions of statements.
@@ -135,11 +149,14 @@ class Roles:
         Returns True for the name of a parameter: nothing that binds one is run again.
     is_object : callable
         Returns True for the name of an object, such as a layer, that holds some.
+    views : callable
+        Returns the names of all arrays in the memory of one of a given name.
     """
 
     is_parameter: IsParameter
     is_own: IsParameter
     is_object: IsParameter
+    views: Callable[[str], Iterable[str]] = lambda _: ()
 
 
 class Leading(NamedTuple):
@@ -275,9 +292,37 @@ def _opened(node: ast.stmt, roles: Roles) -> Iterator[ast.stmt]:
     if not (isinstance(node, LOOPS) and _trains(node, roles)):
         yield node
         return
+    if (whole := _without_backward(node)) is not None and not _trains(whole, roles):
+        yield whole
+        return
     for part in ("body", "orelse", "finalbody"):
         for inner in getattr(node, part, ()):
             yield from _opened(inner, roles)
+
+
+def _without_backward(node: ast.stmt) -> ast.stmt | None:
+    """Return a loop that adds up a cost and its gradients, without its calls of ``backward()``.
+
+    Gradients that are set to zero in it are only those of its last round.
+    """
+    inside = [*ast.walk(node)]
+    adds = any(isinstance(e, ast.AugAssign) and isinstance(e.target, ast.Name) for e in inside)
+    if not adds or any(isinstance(e, ast.Attribute) and e.attr == "zero_grad" for e in inside):
+        return None
+    (whole,) = ast.parse(ast.unparse(node)).body
+    for each in ast.walk(whole):
+        for name in ("body", "orelse", "finalbody"):
+            held = getattr(each, name, None)
+            if isinstance(held, list):
+                held[:] = [ast.Pass() if _is_backward(inner) else inner for inner in held]
+    return whole
+
+
+def _is_backward(node: ast.AST) -> bool:
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="backward"))):
+            return True
+    return False
 
 
 def _trains(node: ast.stmt, roles: Roles) -> bool:
@@ -299,7 +344,14 @@ def _is_training(call: ast.expr, is_object: IsParameter) -> bool:
     return name in TRAINING and not is_needed
 
 
-def _statement(node: ast.stmt, cell: int) -> Statement:
+def _with_views(statement: Statement, roles: Roles) -> Statement:
+    """Return a statement that also changes other names of the memory that it changes."""
+    changed = statement.rebound | statement.mutated | statement.called
+    others = {other for name in changed for other in roles.views(name)}
+    return replace(statement, mutated=statement.mutated | (others - changed))
+
+
+def _statement(node: ast.stmt, cell: int, functions: Functions = NO_FUNCTIONS) -> Statement:
     assigned, rebound, mutated, called = set[str](), set[str](), set[str](), set[str]()
     match node:
         case ast.Assign(targets=targets):
@@ -311,11 +363,15 @@ def _statement(node: ast.stmt, cell: int) -> Statement:
             _add_target(target, rebound, mutated)
         case ast.Expr(value=ast.Call() as call):
             called.update(_changed_by(call))
+    if not isinstance(node, DEFINITIONS):
+        calls = [each for each in ast.walk(node) if isinstance(each, ast.Call)]
+        called.update(name for call in calls for name in _changed_within(call, functions))
+        mutated.update(name for call in calls for name in _outputs(call))
     assigned |= {each.target.id for each in ast.walk(node) if isinstance(each, ast.NamedExpr)}
     if isinstance(node, DEFINITIONS):
         assigned.add(node.name)
     elif isinstance(node, LOOPS):
-        for inner in _inside(node):
+        for inner in _inside(node, functions):
             rebound |= inner.assigned | inner.rebound
             mutated |= inner.mutated
             called |= inner.called
@@ -324,18 +380,47 @@ def _statement(node: ast.stmt, cell: int) -> Statement:
 
 
 def _changed_by(call: ast.Call) -> Iterator[str]:
-    """Yield what a call may change: ``layer.forward(x)`` keeps something in `layer`."""
-    if isinstance(call.func, ast.Attribute):
+    """Yield what a call for its effect changes: ``layer.forward(x)`` keeps something in `layer`."""
+    if isinstance(call.func, ast.Attribute) and not ast.unparse(call.func).startswith("np."):
         yield from _base(call.func)
-        # `np.add.at(x, k, y)` changes `x`.
-        if ast.unparse(call.func).startswith("np.") and call.args:
-            yield from _base(call.args[0])
+    elif isinstance(call.func, ast.Attribute) and call.args and not [*_outputs(call)]:
+        # `np.add.at(x, k, y)` changes `x`, and `np.tanh(x, y)` changes `y`.
+        is_first = call.func.attr in CHANGES_FIRST
+        yield from _base(call.args[0 if is_first else -1])
+    elif isinstance(call.func, ast.Name) and call.func.id == "setattr" and call.args:
+        yield from _base(call.args[0])
 
 
-def _inside(node: ast.stmt) -> Iterator[Statement]:
+def _outputs(call: ast.Call) -> Iterator[str]:
+    """Yield the arrays to which a call writes its result: ``np.dot(W, x, out=z)``."""
+    for keyword in call.keywords:
+        outputs = getattr(keyword.value, "elts", [keyword.value]) if keyword.arg == "out" else []
+        for each in outputs:
+            yield from _base(each)
+
+
+def _changed_within(call: ast.Call, functions: Functions) -> Iterator[str]:
+    """Yield what a function of the cells changes: some of its arguments, or global variables."""
+    function = functions.get(call.func.id) if isinstance(call.func, ast.Name) else None
+    if function is None:
+        return
+    # A function that calls itself is looked at once.
+    others = {name: each for name, each in functions.items() if each is not function}
+    changed, local = set[str](), set[str]()
+    for inner in _inside(function, others):
+        changed |= inner.rebound | inner.mutated | inner.called
+        local |= inner.assigned
+    names = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
+    passed = dict(zip(names, call.args, strict=False))
+    passed |= {each.arg: each.value for each in call.keywords if each.arg}
+    for name in changed - local:
+        yield from _base(passed[name]) if name in passed else [name] if name not in names else ()
+
+
+def _inside(node: ast.stmt, functions: Functions) -> Iterator[Statement]:
     for inner in ast.walk(node):
         if isinstance(inner, ast.stmt) and inner is not node and not isinstance(inner, LOOPS):
-            yield _statement(inner, 0)
+            yield _statement(inner, 0, functions)
 
 
 def _stored(tree: ast.AST) -> set[str]:
