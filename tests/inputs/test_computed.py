@@ -83,6 +83,35 @@ TARGETS = [
         "out", ["out = zeros(2)\nnp.add.at(out, k, W)"],
         ["out = zeros(2)", "np.add.at(out, k, W)"], id="HARD: a function that changes its argument",
     ),
+    pytest.param(
+        "out", ["out = zeros(2)\nnp.dot(W, x, out=out)"],
+        ["out = zeros(2)", "np.dot(W, x, out=out)"], id="out=",
+    ),
+    pytest.param(
+        "out", ["out = zeros(2)\nnp.tanh(W, out)"], ["out = zeros(2)", "np.tanh(W, out)"],
+        id="HARD: an output as the last argument",
+    ),
+    pytest.param(
+        "c", ["def f(W, c):\n    c['z'] = W @ x", "c = {}\nf(W, c)"], ["c = {}", "f(W, c)"],
+        id="HARD: a function of the cells that changes its argument",
+    ),
+    pytest.param(
+        "c", ["def g(c, z):\n    c.append(z)\ndef f(v, d):\n    g(d, v)\nc = []\nf(W, d=c)"],
+        ["c = []", "f(W, d=c)"], id="HARD: by means of another one",
+    ),
+    pytest.param(
+        "c", ["def f(v, c):\n    f(v, c)\n    c.append(v)\nc = []\nf(W, c)"],
+        ["c = []", "f(W, c)"],
+        id="one that calls itself",
+    ),
+    pytest.param(
+        "c", ["def f(v, c):\n    c = c + 1\n    c += v\nc = zeros(3)\nf(W, c)"], [],
+        id="HARD: its own variable is another",
+    ),
+    pytest.param(
+        "J", ["def f(v):\n    v -= 0.1\nJ = W @ x\nf(W)"], ["J = W @ x"],
+        id="HARD: a function that updates θ is not called again",
+    ),
 ]  # fmt: skip
 LOOPS = [
     pytest.param(
@@ -123,6 +152,19 @@ LOOPS = [
     pytest.param(
         "J", ["for step in range(9):\n    J = f(W)\n    J.backward()\n    optimiser.step()"],
         ["J = f(W)"], id="HARD: a loop that an optimiser trains in",
+    ),
+    pytest.param(
+        "J", ["J = 0\nfor x in xs:\n    L = f(W, x)\n    L.backward()\n    J += L"],
+        ["J = 0", "for x in xs:\n    L = f(W, x)\n    pass\n    J += L"],
+        id="HARD: all micro-batches, but not their backward pass",
+    ),
+    pytest.param(
+        "L", ["J = 0\nfor x in xs:\n    o.zero_grad()\n    L = f(W)\n    L.backward()\n    J += L"],
+        ["L = f(W)"], id="HARD: the gradient of the last one only",
+    ),
+    pytest.param(
+        "L", ["J = 0\nfor x in xs:\n    L = f(W, x)\n    L.backward()\n    o.step()\n    J += L"],
+        ["L = f(W, x)"], id="HARD: a loop that trains, and adds up its costs",
     ),
     pytest.param(
         "J", ["for e in range(2):\n    for x in xs:\n        J = W @ x\n        W -= 0.1 * x"],
@@ -272,6 +314,11 @@ BINDINGS = [
     pytest.param("x.fit(y)", "changed", {"x"}),
     pytest.param("f(x)", "bound", set(), id="HARD: a function's argument"),
     pytest.param("print(x)", "bound", set()),
+    pytest.param("np.copyto(x, y)", "changed", {"x"}, id="the first argument"),
+    pytest.param("z = np.add(x, y, out=u)", "changed", {"u"}, id="an output"),
+    pytest.param("np.divmod(x, y, out=(u[0], v.w))", "changed", {"u", "v"}, id="two of them"),
+    pytest.param("np.random.seed(0)", "bound", set(), id="HARD: np itself is not changed"),
+    pytest.param("setattr(x, 'a', y)", "changed", {"x"}, id="an attribute by its name"),
     pytest.param("if x:\n    y = 1\n    z.append(y)", "changed", {"y", "z"}, id="in a branch"),
     pytest.param("for k in x:\n    y += k", "changed", {"k", "y"}, id="in a loop"),
 ]
