@@ -32,6 +32,7 @@ from gradcheck_magic._inputs.computed import (
     Statement,
     leading_to,
     names_read,
+    read_within,
 )
 from gradcheck_magic._inputs.parameters import Parameter, Parameters
 from gradcheck_magic._wording import counted, listed
@@ -233,12 +234,16 @@ class Writer:
         line = f"lambda {', '.join(takes)}: {self.spoken(tree)}".replace("lambda :", "lambda:")
         return Filled(made, [note], [*scope], line, self._expected(tree, stop))
 
+    def computes_anew(self, tree: ast.expr) -> bool:
+        """Return True if the cell has computed from the parameters what an expression reads."""
+        return bool(self._leading(tree, len(self.statements), self.own, anywhere=False).statements)
+
     def _leading(self, tree: ast.expr, stop: int, own: set[str], *, anywhere: bool) -> Leading:
         """Return the statements before an expression, of its own cell or of all."""
         was_there = {name for each in self.statements for name in each.bound}
         was_there |= self.available.before.keys()
         return leading_to(
-            tree,
+            self._read(tree),
             self.statements,
             stop,
             self._roles(own),
@@ -267,10 +272,26 @@ class Writer:
         """Return the variables whose values come from the notebook."""
         bound, free = set[str](), dict[str, None]()
         for part in (*leading, None):
-            read = names_read(tree) if part is None else part.read
+            read = self._read(tree) if part is None else part.read
             free.update((name, None) for name in read if name not in bound)
             bound |= part.assigned if part else set()
         return [*free]
+
+    def _read(self, tree: ast.expr) -> list[str]:
+        """Return what an expression reads, and the functions that it calls."""
+        names = list(names_read(tree))
+        return list(dict.fromkeys([*names, *read_within(names, self.available.computed.functions)]))
+
+    def _defined_anew(self, tree: ast.expr, leading: Sequence[Statement]) -> list[ast.stmt]:
+        """Return the definitions of functions that read what some statements compute anew."""
+        anew = {name for each in leading for name in each.bound}
+        read = {name for each in leading for name in each.read}.union(self._read(tree))
+        functions = self.available.computed.functions
+        return [
+            node
+            for name, node in functions.items()
+            if name in read and not anew.isdisjoint(read_within([name], functions))
+        ]
 
     def _depends(self, names: Iterable[str], own: set[str]) -> bool:
         return any(name in own or self.is_parameter(name) for name in names)
@@ -324,7 +345,8 @@ class Writer:
         first = [name for name in self._free(tree, leading) if name in bound & scope.keys()]
         scope = {**scope, COPY: copy.copy, **{f"{USERS}{name}": scope[name] for name in first}}
         code = "\n".join(f"{name} = {COPY}({USERS}{name})" for name in first)
-        body = [*ast.parse(code).body, *(each.node for each in leading), ast.Return(tree)]
+        body = [*ast.parse(code).body, *self._defined_anew(tree, leading)]
+        body += [*(each.node for each in leading), ast.Return(tree)]
         module.body[0].body = copy.deepcopy(body)  # type: ignore[attr-defined]
         compiled = compile(ast.fix_missing_locations(module), "<--cost>", "exec")
         # Only what it reads: the rest of the notebook need not be kept alive.

@@ -10,7 +10,16 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["CHANGES_FIRST", "Computed", "Leading", "Roles", "Statement", "leading_to", "names_read"]
+__all__ = [
+    "CHANGES_FIRST",
+    "Computed",
+    "Leading",
+    "Roles",
+    "Statement",
+    "leading_to",
+    "names_read",
+    "read_within",
+]
 
 # At most this many cells are looked at, the last ones.
 MOST_CELLS = 200
@@ -28,8 +37,8 @@ TRAINING = {"backward", "step", "fit", "train", "update"}
 CHANGES_FIRST = {"at", "copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis"}
 
 IsParameter = Callable[[str], bool]
-# The functions of the cells, by their names.
-Functions = Mapping[str, ast.FunctionDef]
+# The statements that define functions of the cells, by their names; lambdas have some, too.
+Functions = Mapping[str, ast.FunctionDef | ast.Assign]
 NO_FUNCTIONS: Functions = MappingProxyType({})
 
 
@@ -51,6 +60,8 @@ class Statement:
         The variables to whose objects it assigns: ``x[0] = 1``.
     called : frozenset of str
         The variables that a call changes: ``layer.forward(x)``, ``fill(cache, x)``.
+    within : frozenset of str
+        The global variables that the functions read which it reads.
     """
 
     node: ast.stmt
@@ -59,18 +70,19 @@ class Statement:
     rebound: frozenset[str]
     mutated: frozenset[str]
     called: frozenset[str]
+    within: frozenset[str] = frozenset()
 
     @cached_property
     def read(self) -> frozenset[str]:
         """The variables that it reads."""
         is_definition = isinstance(self.node, DEFINITIONS)
-        return frozenset() if is_definition else frozenset(names_read(self.node))
+        return frozenset() if is_definition else self.within.union(names_read(self.node))
 
     @cached_property
     def values_read(self) -> frozenset[str]:
         """Those of which it does not only read the shape."""
         is_definition = isinstance(self.node, DEFINITIONS)
-        return frozenset() if is_definition else frozenset(_names(self.node, shapes=False))
+        return frozenset() if is_definition else self.within.union(_names(self.node, shapes=False))
 
     @property
     def bound(self) -> frozenset[str]:
@@ -107,7 +119,7 @@ class Computed:
 
     def statements(self, roles: Roles) -> list[Statement]:
         """Return all statements in order; a loop that trains the network stands for one round."""
-        known = self._functions
+        known = self.functions
         return [
             _with_views(_statement(each, cell, known), roles)
             for cell, node in self._parsed
@@ -115,8 +127,16 @@ class Computed:
         ]
 
     @cached_property
-    def _functions(self) -> Functions:
-        return {node.name: node for _, node in self._parsed if isinstance(node, ast.FunctionDef)}
+    def functions(self) -> Functions:
+        """The statements that define the functions of the cells; the last one for each name."""
+        found: dict[str, ast.FunctionDef | ast.Assign] = {}
+        for _, node in self._parsed:
+            match node:
+                case ast.FunctionDef(name=name):
+                    found[name] = node
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda()):
+                    found[name] = node
+        return found
 
     def calls(self, statements: Sequence[Statement]) -> Iterator[tuple[int, ast.Call]]:
         """Yield the calls in the last cell, the last first, with the positions of statements.
@@ -175,7 +195,7 @@ class Leading(NamedTuple):
 
 
 def leading_to(
-    tree: ast.AST,
+    read: Iterable[str],
     statements: Sequence[Statement],
     stop: int,
     roles: Roles,
@@ -187,8 +207,8 @@ def leading_to(
 
     Parameters
     ----------
-    tree : ast.AST
-        The expression.
+    read : iterable of str
+        The variables that the expression reads.
     statements : sequence of Statement
         All statements.
     stop : int
@@ -203,10 +223,10 @@ def leading_to(
     """
     last = here if here is not None else statements[-1].cell if statements else 0
     usable = [k for k in range(stop) if not _trains(statements[k].node, roles)]
-    relevant = _relevant(set(names_read(tree)), statements, usable)
+    relevant = _relevant(set(read), statements, usable)
     derived = _derived(statements, relevant, roles, last, anywhere=here is None)
     chosen: list[Statement] = []
-    needed, must = set(names_read(tree)), set[str]()
+    needed, must = set(read), set[str]()
     lost = _lost(needed, statements, stop, last, deleted)
     for k in reversed(relevant):
         statement = statements[k]
@@ -376,7 +396,8 @@ def _statement(node: ast.stmt, cell: int, functions: Functions = NO_FUNCTIONS) -
             mutated |= inner.mutated
             called |= inner.called
         rebound |= _stored(node)
-    return Statement(node, cell, *map(frozenset, (assigned, rebound, mutated, called)))
+    sets = assigned, rebound, mutated, called, read_within(names_read(node), functions)
+    return Statement(node, cell, *map(frozenset, sets))
 
 
 def _changed_by(call: ast.Call) -> Iterator[str]:
@@ -402,7 +423,7 @@ def _outputs(call: ast.Call) -> Iterator[str]:
 def _changed_within(call: ast.Call, functions: Functions) -> Iterator[str]:
     """Yield what a function of the cells changes: some of its arguments, or global variables."""
     function = functions.get(call.func.id) if isinstance(call.func, ast.Name) else None
-    if function is None:
+    if not isinstance(function, ast.FunctionDef):
         return
     # A function that calls itself is looked at once.
     others = {name: each for name, each in functions.items() if each is not function}
@@ -410,6 +431,8 @@ def _changed_within(call: ast.Call, functions: Functions) -> Iterator[str]:
     for inner in _inside(function, others):
         changed |= inner.rebound | inner.mutated | inner.called
         local |= inner.assigned
+    changed |= local & _declared_global(function)
+    local -= _declared_global(function)
     names = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
     passed = dict(zip(names, call.args, strict=False))
     passed |= {each.arg: each.value for each in call.keywords if each.arg}
@@ -448,6 +471,29 @@ def _base(node: ast.expr) -> Iterator[str]:
         node = node.value
     if isinstance(node, ast.Name):
         yield node.id
+
+
+def _declared_global(function: ast.AST) -> set[str]:
+    return {name for e in ast.walk(function) if isinstance(e, ast.Global) for name in e.names}
+
+
+def read_within(names: Iterable[str], functions: Functions) -> set[str]:
+    """Return the global variables that some functions of the cells read, and what they call."""
+    found, waiting = set[str](), [name for name in names if name in functions]
+    while waiting:
+        read = _globals_read(functions[waiting.pop()])
+        waiting += [name for name in read - found if name in functions]
+        found |= read
+    return found
+
+
+def _globals_read(definition: ast.FunctionDef | ast.Assign) -> set[str]:
+    if isinstance(definition, ast.Assign):
+        return set(names_read(definition.value))
+    arguments = {e.arg for e in ast.walk(definition.args) if isinstance(e, ast.arg)}
+    read = {name for each in definition.body for name in names_read(each)}
+    declared = _declared_global(definition)
+    return (read | declared) - arguments - (_stored(definition) - declared)
 
 
 def names_read(tree: ast.AST) -> Iterator[str]:

@@ -19,7 +19,7 @@ def leading(expression, cells, *, own=OWN, objects=OBJECTS):
     names = roles(own, objects)
     statements = Computed(cells).statements(names)
     tree = ast.parse(expression, mode="eval").body
-    found = leading_to(tree, statements, len(statements), names)
+    found = leading_to(list(names_read(tree)), statements, len(statements), names)
     return [ast.unparse(each.node) for each in found.statements]
 
 

@@ -22,6 +22,8 @@ def put(kept, name, value): kept[name] = value
 def fill(kept, w):
     z = X @ w
     put(kept, "z", value=z)
+def error(): return z - y
+def of_z(): return np.mean(error() ** 2) + w @ w
 class Net:
     def __init__(self): self.w, self.dw = w, np.zeros(3)
     def loss(self, X, y): self.X, self.r = X, X @ self.w - y; return self.r @ self.r
@@ -77,6 +79,16 @@ RIGHT = [
                  id="an attribute"),
     pytest.param("", "L", f"both = np.zeros(40)\nz = both[20:]\nboth[20:] = X @ w\n{DECAY}",
                  id="HARD: another name for its memory"),
+    pytest.param("", "L", f"kept = {{}}\ndef forward():\n    kept['z'] = X @ w\nforward()\n"
+                 f"z = kept['z']\n{DECAY}", id="HARD: a function fills a variable"),
+    pytest.param("", "L", f"def forward():\n    global z\n    z = X @ w\nforward()\n{DECAY}",
+                 id="HARD: a function binds a variable"),
+    pytest.param("", "L", "z = X @ w\nL = of_z()\ndw = grad(w, X, y) + 2 * w",
+                 id="HARD: functions read a variable"),
+    pytest.param("", "of_z", "z = X @ w\ndw = grad(w, X, y) + 2 * w",
+                 id="HARD: and are the cost"),
+    pytest.param("", "L", "z = X @ w\nof = lambda: np.mean((z - y) ** 2) + w @ w\nL = of()\n"
+                 "dw = grad(w, X, y) + 2 * w", id="a lambda reads a variable"),
     pytest.param("", "L", "L = 0.0\nfor k in (0, 10):\n    xb, yb = X[k : k + 10], y[k : k + 10]\n"
                  "    L += net.loss(xb, yb)\n    if k >= 0:\n        net.backward()\ndw = net.dw",
                  id="HARD: micro-batches"),
