@@ -224,26 +224,33 @@ def leading_to(
     last = here if here is not None else statements[-1].cell if statements else 0
     usable = [k for k in range(stop) if not _trains(statements[k].node, roles)]
     relevant = _relevant(set(read), statements, usable)
-    derived = _derived(statements, relevant, roles, last, anywhere=here is None)
+    derived, sources = _derived(statements, relevant, roles, last, anywhere=here is None)
     chosen: list[Statement] = []
     needed, must = set(read), set[str]()
     lost = _lost(needed, statements, stop, last, deleted)
-    for k in reversed(relevant):
+    # Parameters whose values of then are no longer those that the expression reads.
+    own, old_own = {name for name in needed if roles.is_own(name)}, set[str]()
+    for k in reversed(range(stop)):
         statement = statements[k]
         is_here = statement.cell == last
+        if k not in derived:
+            old_own |= own & statement.bound if is_here else set()
+            continue
         # A layer's `forward` keeps what comes next; whatever else is done to it has been done.
         if any(map(roles.is_object, statement.mutated)):
             continue
         if any(map(roles.is_object, statement.called)) and not is_here:
             continue
         again = statement.bound & lost if is_here else set()
-        is_needed = bool(statement.bound & needed & (derived[k] | must | again))
+        computed = derived[k] if sources[k] - old_own else set()
+        is_needed = bool(statement.bound & needed & (computed | must | again))
         needed -= statement.assigned
         must -= statement.assigned
         lost -= statement.assigned if is_here else set()
         if is_needed:
             chosen.append(statement)
             needed |= statement.read
+            own |= {name for name in statement.values_read if roles.is_own(name)}
             lost |= _lost(statement.read, statements, k, last, deleted)
             # What is changed must begin anew each time; parameters are moved where they are.
             must |= {name for name in statement.changed if not roles.is_object(name)}
@@ -282,21 +289,24 @@ def _derived(
     last: int,
     *,
     anywhere: bool,
-) -> dict[int, set[str]]:
-    """Return which of the variables that each statement binds come from parameters then."""
-    now: set[str] = set()
+) -> tuple[dict[int, set[str]], dict[int, set[str]]]:
+    """Return which variables that each statement binds come from parameters, and from which."""
+    now: dict[str, set[str]] = {}
     after: dict[int, set[str]] = {}
+    sources: dict[int, set[str]] = {}
     for k in relevant:
         statement = statements[k]
         reads = {name for name in statement.values_read if roles.is_parameter(name) or name in now}
-        now -= statement.assigned
+        sources[k] = {source for name in reads for source in now.get(name, {name})}
+        for name in statement.assigned:
+            now.pop(name, None)
         # What an earlier cell makes of a variable itself is a state, and a copy is a value of then.
         is_here = statement.cell == last
         is_state = bool(statement.bound & statement.read) and not is_here
         if reads and (anywhere or is_here) and not (is_state or _is_copy(statement.node)):
-            now |= statement.bound
+            now.update(dict.fromkeys(statement.bound, sources[k]))
         after[k] = {name for name in statement.bound if name in now}
-    return after
+    return after, sources
 
 
 def _is_copy(node: ast.stmt) -> bool:

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from gradcheck_magic._inputs.computed import Computed, Roles, leading_to, names_read
+from gradcheck_magic._inputs.computed import Computed, Roles, leading_to, names_read, read_within
 
 # What the cells of these tests call parameters, and objects that hold some.
 OWN, OBJECTS = {"W", "b", "params"}, {"layer", "model"}
@@ -23,11 +23,46 @@ def leading(expression, cells, *, own=OWN, objects=OBJECTS):
     return [ast.unparse(each.node) for each in found.statements]
 
 
+WITHIN = """
+def f(x, *y, k=a):
+    global g
+    z = x + b
+    g = [z + y for y in c]
+    return h(z) + f(k)
+def h(z): return z + d
+later = lambda v: v + e
+"""
+
+
+@pytest.mark.parametrize(("names", "expected"), [
+    ("f", "bcdfgh"), ("h", "d"), (["later"], "e"), ("dz", ""), (["h", "later"], "de"),
+])  # fmt: skip
+def test_what_functions_read(names, expected):
+    """Arguments and variables of their own are no global ones; functions that they call count."""
+    assert read_within(names, Computed([WITHIN]).functions) == set(expected)
+
+
 STRAIGHT = [
     pytest.param("J", ["J = W @ x"], ["J = W @ x"], id="one statement"),
     pytest.param("J", ["z = W @ x\nJ = z.sum()"], ["z = W @ x", "J = z.sum()"], id="a chain"),
     pytest.param("J", ["z = W @ x", "J = z.sum()"], ["z = W @ x", "J = z.sum()"], id="two cells"),
     pytest.param("F(z, y)", ["z = W @ x\nJ = F(z, y)"], ["z = W @ x"], id="a call"),
+    pytest.param(
+        "J", ["s = W @ x\nW = W - 1\nJ = f(W, s)"], ["J = f(W, s)"],
+        id="HARD: what was computed before an update is data after it",
+    ),
+    pytest.param(
+        "J", ["for k in ks:\n    s = W @ x\n    W = W - s\n    t = 2 * s\nW = W + 1\nJ = f(W, t)"],
+        ["J = f(W, t)"], id="HARD: so is all that a loop has left behind",
+    ),
+    pytest.param(
+        "J", ["s = W @ x\nJ = f(W, s)\nW = W - 1"], ["s = W @ x", "J = f(W, s)"],
+        id="HARD: but not what was computed before the update, too",
+    ),
+    pytest.param(
+        "J", ["W = zeros(3)\ns = W @ x\nb = zeros(3)\nJ = f(b, s)"], ["s = W @ x", "J = f(b, s)"],
+        id="HARD: nor what another parameter has nothing to do with",
+    ),
     pytest.param("J", ["W = zeros(3)\nJ = W.sum()"], ["J = W.sum()"], id="θ is not made anew"),
     pytest.param("J", ["x = load()\nJ = x.sum()"], [], id="data only"),
     pytest.param("J", ["x = load()\nJ = W @ x"], ["J = W @ x"], id="data is not loaded again"),

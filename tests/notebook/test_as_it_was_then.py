@@ -89,6 +89,9 @@ RIGHT = [
                  id="HARD: and are the cost"),
     pytest.param("", "L", "z = X @ w\nof = lambda: np.mean((z - y) ** 2) + w @ w\nL = of()\n"
                  "dw = grad(w, X, y) + 2 * w", id="a lambda reads a variable"),
+    pytest.param("", "L", "for k in range(3):\n    z = X @ w\n    w = w - 0.1 * grad(w, X, y)\n"
+                 "w = w + 0.1\nL = mse(w, X, z)\ndw = grad(w, X, z)",
+                 id="HARD: what was computed before an update"),
     pytest.param("", "L", "L = 0.0\nfor k in (0, 10):\n    xb, yb = X[k : k + 10], y[k : k + 10]\n"
                  "    L += net.loss(xb, yb)\n    if k >= 0:\n        net.backward()\ndw = net.dw",
                  id="HARD: micro-batches"),
