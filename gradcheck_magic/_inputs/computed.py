@@ -178,6 +178,10 @@ class Roles:
     is_object: IsParameter
     views: Callable[[str], Iterable[str]] = lambda _: ()
 
+    def is_array(self, name: str) -> bool:
+        """Return True for the name of a parameter that is no object: binding it is an update."""
+        return self.is_own(name) and not self.is_object(name)
+
 
 class Leading(NamedTuple):
     """The statements that compute what an expression reads from the parameters.
@@ -229,7 +233,7 @@ def leading_to(
     needed, must = set(read), set[str]()
     lost = _lost(needed, statements, stop, last, deleted)
     # Parameters whose values of then are no longer those that the expression reads.
-    own, old_own = {name for name in needed if roles.is_own(name)}, set[str]()
+    own, old_own = set(filter(roles.is_array, needed)), set[str]()
     for k in reversed(range(stop)):
         statement = statements[k]
         is_here = statement.cell == last
@@ -250,7 +254,7 @@ def leading_to(
         if is_needed:
             chosen.append(statement)
             needed |= statement.read
-            own |= {name for name in statement.values_read if roles.is_own(name)}
+            own |= set(filter(roles.is_array, statement.values_read))
             lost |= _lost(statement.read, statements, k, last, deleted)
             # What is changed must begin anew each time; parameters are moved where they are.
             must |= {name for name in statement.changed if not roles.is_object(name)}

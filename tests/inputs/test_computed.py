@@ -298,6 +298,13 @@ def test_what_leads_to_an_expression(expression, cells, expected):
     assert leading(expression, cells) == expected
 
 
+def test_a_backward_pass_is_no_update():
+    """What a network has computed before it belongs to the same parameters."""
+    forward, cost = "A = net.forward(x)", "J = half(A) + np.sum(net.W ** 2)"
+    cells = [f"{forward}\nnet.backward(d)\n{cost}"]
+    assert leading("J", cells, own={"net"}, objects={"net"}) == [forward, cost]
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
