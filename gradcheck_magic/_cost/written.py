@@ -34,6 +34,7 @@ from gradcheck_magic._inputs.computed import (
     names_read,
     read_within,
 )
+from gradcheck_magic._inputs.objects import holds_objects
 from gradcheck_magic._inputs.parameters import Parameter, Parameters
 from gradcheck_magic._wording import counted, listed
 from gradcheck_magic.errors import InputError
@@ -151,6 +152,7 @@ class Writer:
             own.__contains__,
             self._is_object,
             self._views,
+            {name.rpartition(".")[2] for name in self.arrays},
         )
 
     @cached_property
@@ -179,7 +181,7 @@ class Writer:
         """Return True for an object of the user's own, such as a layer, that holds parameters."""
         value = self.available.values.get(name)
         is_data = isinstance(value, (list, tuple, dict, set, np.ndarray)) or library_of(value)
-        return not is_data and self.is_parameter(name)
+        return (not is_data or holds_objects(value)) and self.is_parameter(name)
 
     def _reaches(self, value: object) -> bool:
         own = self.parameters.arrays

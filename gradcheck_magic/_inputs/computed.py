@@ -62,6 +62,8 @@ class Statement:
         The variables that a call changes: ``layer.forward(x)``, ``fill(cache, x)``.
     within : frozenset of str
         The global variables that the functions read which it reads.
+    places : frozenset of str
+        The attributes and keys to which it assigns; empty for one that is not written out.
     """
 
     node: ast.stmt
@@ -71,6 +73,7 @@ class Statement:
     mutated: frozenset[str]
     called: frozenset[str]
     within: frozenset[str] = frozenset()
+    places: frozenset[str] = frozenset()
 
     @cached_property
     def read(self) -> frozenset[str]:
@@ -171,12 +174,15 @@ class Roles:
         Returns True for the name of an object, such as a layer, that holds some.
     views : callable
         Returns the names of all arrays in the memory of one of a given name.
+    attributes : container of str
+        The attributes, or keys, of objects that are parameters.
     """
 
     is_parameter: IsParameter
     is_own: IsParameter
     is_object: IsParameter
     views: Callable[[str], Iterable[str]] = lambda _: ()
+    attributes: Container[str] = ()
 
     def is_array(self, name: str) -> bool:
         """Return True for the name of a parameter that is no object: binding it is an update."""
@@ -241,7 +247,7 @@ def leading_to(
             old_own |= own & statement.bound if is_here else set()
             continue
         # A layer's `forward` keeps what comes next; whatever else is done to it has been done.
-        if any(map(roles.is_object, statement.mutated)):
+        if any(map(roles.is_object, _bound_in(statement, roles))):
             continue
         if any(map(roles.is_object, statement.called)) and not is_here:
             continue
@@ -364,10 +370,17 @@ def _trains(node: ast.stmt, roles: Roles) -> bool:
     statement = _statement(node, 0)
     # A layer keeps what it computes.
     changed = statement.bound - {name for name in statement.called if roles.is_object(name)}
-    changed |= statement.mutated
+    changed |= _bound_in(statement, roles)
     calls = (each.value for each in ast.walk(node) if isinstance(each, ast.Expr))
     trains = any(_is_training(each, roles.is_object) for each in calls)
     return trains or any(map(roles.is_own, changed))
+
+
+def _bound_in(statement: Statement, roles: Roles) -> set[str]:
+    """Return the variables to whose objects a statement assigns more than activations."""
+    known = statement.places
+    is_kept = bool(known) and "" not in known and not any(e in roles.attributes for e in known)
+    return {name for name in statement.mutated if not (is_kept and roles.is_object(name))}
 
 
 def _is_training(call: ast.expr, is_object: IsParameter) -> bool:
@@ -410,8 +423,21 @@ def _statement(node: ast.stmt, cell: int, functions: Functions = NO_FUNCTIONS) -
             mutated |= inner.mutated
             called |= inner.called
         rebound |= _stored(node)
-    sets = assigned, rebound, mutated, called, read_within(names_read(node), functions)
+    within = read_within(names_read(node), functions)
+    sets = assigned, rebound, mutated, called, within, _places(node)
     return Statement(node, cell, *map(frozenset, sets))
+
+
+def _places(node: ast.stmt) -> Iterator[str]:
+    """Yield the attributes and keys to which a statement assigns."""
+    for each in ast.walk(node):
+        match each:
+            case ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+            case ast.Subscript(slice=ast.Constant(value=str(name)), ctx=ast.Store()):
+                yield name
+            case ast.Subscript(ctx=ast.Store()):
+                yield ""
 
 
 def _changed_by(call: ast.Call) -> Iterator[str]:

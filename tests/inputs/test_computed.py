@@ -11,7 +11,8 @@ OWN, OBJECTS = {"W", "b", "params"}, {"layer", "model"}
 
 
 def roles(own=OWN, objects=OBJECTS):
-    return Roles((own | objects).__contains__, own.__contains__, objects.__contains__)
+    given = (own | objects).__contains__, own.__contains__, objects.__contains__
+    return Roles(*given, attributes={"W", "b"})
 
 
 def leading(expression, cells, *, own=OWN, objects=OBJECTS):
@@ -244,6 +245,19 @@ OBJECTS_OF_LAYERS = [
     pytest.param(
         "F(layer.output)", ["layer.W = zeros(3)\nlayer.forward(x)"], ["layer.forward(x)"],
         id="HARD: its parameters are not assigned again",
+    ),
+    pytest.param(
+        "J", ["h = x\nfor layer in model:\n    layer.z = layer.W @ h\n    h = layer.z\nJ = F(h)"],
+        ["h = x", "for layer in model:\n    layer.z = layer.W @ h\n    h = layer.z", "J = F(h)"],
+        id="HARD: activations of its own are",
+    ),
+    pytest.param(
+        "J", ["layer.cache['z'] = layer.W @ x\nJ = F(layer.cache['z'])"],
+        ["layer.cache['z'] = layer.W @ x", "J = F(layer.cache['z'])"], id="in a dict",
+    ),
+    pytest.param(
+        "J", ["layer.params['W'] = W\nlayer.all[k] = W\nJ = F(layer)"], ["J = F(layer)"],
+        id="HARD: but no parameters in a dict, nor what may be some",
     ),
     pytest.param(
         "F(layer.output)", ["layer.forward(old)", "layer.forward(x)"], ["layer.forward(x)"],

@@ -29,6 +29,7 @@ class Net:
     def loss(self, X, y): self.X, self.r = X, X @ self.w - y; return self.r @ self.r
     def backward(self): self.dw += 2 * self.X.T @ self.r
 net = Net()
+layers = [Net(), Net()]
 """
 DECAY = "L = np.mean((z - y) ** 2) + w @ w\ndw = grad(w, X, y) + 2 * w"
 # The last statement of each cell computes the gradient; it is run as it is, and halved.
@@ -92,6 +93,10 @@ RIGHT = [
     pytest.param("", "L", "for k in range(3):\n    z = X @ w\n    w = w - 0.1 * grad(w, X, y)\n"
                  "w = w + 0.1\nL = mse(w, X, z)\ndw = grad(w, X, z)",
                  id="HARD: what was computed before an update"),
+    pytest.param("", "L", "z = 0\nfor k, layer in enumerate(layers):\n    layer.z = X @ layer.w\n"
+                 f"    z = z + (1 - k) * layer.z\n{DECAY}", id="HARD: items that keep activations"),
+    pytest.param("", "L", f"layers[0].loss(X, y)\nz = layers[0].r + y\n{DECAY}",
+                 id="HARD: a method of an item"),
     pytest.param("", "L", "L = 0.0\nfor k in (0, 10):\n    xb, yb = X[k : k + 10], y[k : k + 10]\n"
                  "    L += net.loss(xb, yb)\n    if k >= 0:\n        net.backward()\ndw = net.dw",
                  id="HARD: micro-batches"),
