@@ -122,11 +122,12 @@ class Computed:
 
     def statements(self, roles: Roles) -> list[Statement]:
         """Return all statements in order; a loop that trains the network stands for one round."""
-        known = self.functions
+        opened = [(cell, each) for cell, node in self._parsed for each in _opened(node, roles)]
+        # What has the memory of another array now, had it since both were bound.
+        since = {name: k for k, (_, node) in enumerate(opened) for name in _bound_anew(node)}
         return [
-            _with_views(_statement(each, cell, known), roles)
-            for cell, node in self._parsed
-            for each in _opened(node, roles)
+            _with_views(_statement(node, cell, self.functions), roles, k, since)
+            for k, (cell, node) in enumerate(opened)
         ]
 
     @cached_property
@@ -391,11 +392,29 @@ def _is_training(call: ast.expr, is_object: IsParameter) -> bool:
     return name in TRAINING and not is_needed
 
 
-def _with_views(statement: Statement, roles: Roles) -> Statement:
+def _with_views(statement: Statement, roles: Roles, k: int, since: Mapping[str, int]) -> Statement:
     """Return a statement that also changes other names of the memory that it changes."""
-    changed = statement.rebound | statement.mutated | statement.called
-    others = {other for name in changed for other in roles.views(name)}
+    # A loop only binds its variable: `for x in X` does not change `X`.
+    changed = statement.mutated | statement.called | _added_to(statement.node)
+    others = {
+        other
+        for name in changed
+        for other in roles.views(name)
+        if max(since.get(name, -1), since.get(other, -1)) < k
+    }
     return replace(statement, mutated=statement.mutated | (others - changed))
+
+
+def _added_to(tree: ast.AST) -> set[str]:
+    """Return the variables to which some code adds something: an array remains the same."""
+    targets = [each.target for each in ast.walk(tree) if isinstance(each, ast.AugAssign)]
+    return {each.id for each in targets if isinstance(each, ast.Name)}
+
+
+def _bound_anew(tree: ast.AST) -> set[str]:
+    added = {id(each.target) for each in ast.walk(tree) if isinstance(each, ast.AugAssign)}
+    names = (e for e in ast.walk(tree) if isinstance(e, ast.Name) and id(e) not in added)
+    return {each.id for each in names if isinstance(each.ctx, ast.Store)}
 
 
 def _statement(node: ast.stmt, cell: int, functions: Functions = NO_FUNCTIONS) -> Statement:

@@ -97,6 +97,12 @@ RIGHT = [
                  f"    z = z + (1 - k) * layer.z\n{DECAY}", id="HARD: items that keep activations"),
     pytest.param("", "L", f"layers[0].loss(X, y)\nz = layers[0].r + y\n{DECAY}",
                  id="HARD: a method of an item"),
+    pytest.param("X = np.random.normal(size=(20, 3))\nX -= 1", "L", "L = 0.0\nfor x in X:\n"
+                 "    L += (x @ w) ** 2\nL += w @ w\ndw = 2 * X.T @ (X @ w) + 2 * w",
+                 id="HARD: rows of data that were drawn"),
+    pytest.param("D = np.random.normal(size=(20, 3))", "L", "L = 0.0\nfor d, x in zip(D, X):\n"
+                 "    L += (x @ w) ** 2 + d @ d\nL += w @ w\ndw = 2 * X.T @ (X @ w) + 2 * w",
+                 id="HARD: rows that a loop goes through"),
     pytest.param("", "L", "L = 0.0\nfor k in (0, 10):\n    xb, yb = X[k : k + 10], y[k : k + 10]\n"
                  "    L += net.loss(xb, yb)\n    if k >= 0:\n        net.backward()\ndw = net.dw",
                  id="HARD: micro-batches"),
