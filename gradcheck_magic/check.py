@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gradcheck_magic._backward.autograd import differentiated
 from gradcheck_magic._backward.find import Recording, backward_pass
+from gradcheck_magic._backward.flat import Watched
 from gradcheck_magic._backward.record import Recorder
 from gradcheck_magic._cost.convention import Convention
 from gradcheck_magic._cost.cost import Cost, require_dependence
@@ -52,9 +53,9 @@ from gradcheck_magic._inputs.parameters import Names, collect, cost_name, is_fun
 from gradcheck_magic._inputs.request import Call, Mode, Progress, Request, valid_step
 from gradcheck_magic._measure.central_differences import textbook_differences
 from gradcheck_magic._measure.jacobian import JacobianMeasurement
-from gradcheck_magic._measure.measurement import Measurement
-from gradcheck_magic._measure.repeatability import require_repeatable
+from gradcheck_magic._measure.measurement import Judged, Measurement
 from gradcheck_magic._result.backward_pass import BackwardPass
+from gradcheck_magic._result.cause import Diagnosis
 from gradcheck_magic._result.gradient_check import GradientCheck
 from gradcheck_magic._result.verdict import Verdict, relative_difference
 from gradcheck_magic.errors import GradientCheckInterrupted, InputError
@@ -414,20 +415,17 @@ def _check_at(
     # The end of the check reads everything several times more often.
     reserve = CONCLUDING * (time.perf_counter() - started)
     measurement = _measurement_of(pairing, request)
-    budget = request.seconds_before(reserve)
-    cost = _cost_at(
-        pairing, names, request, point=point, budget=budget, expected=measurement.expected
-    )
+    watched = Watched() if pairing.is_flat else None
+    cost = _cost_at(measurement, names, request, point=point, reserve=reserve, watched=watched)
     diagnosed = partial(
         diagnose,
-        pairing,
         measurement=measurement,
         numbers=partial(NotebookNumbers, request.cost_function, names, pairing, request.grads),
         cost=cost,
         previous=None if point else request.previous,
         before=seen.theta if seen else None,
     )
-    is_jacobian = isinstance(pairing, JacobianPairing)
+    concluded = partial(_concluded, measurement, cost, started=started)
     stopped: BaseException | None = None
     check: GradientCheck | None = None
     backward: BackwardPass | None = None
@@ -438,24 +436,19 @@ def _check_at(
             require_dependence(cost, pairing)
             measurement.choose(cost, request.seconds_left)
             measurement.run(cost, request.seed)
-            judged = measurement.judged(cost)
-            if not is_jacobian:
-                require_repeatable(cost, pairing, judged, measurement.epsilon, measurement.scan)
-                judged = measurement.taken_together(cost, judged)
-            # No number that can be evaluated has a Jacobian as its gradient.
-            diagnoses = diagnosed(*judged, evaluate=not is_jacobian, until=cost.deadline)
-            if not is_jacobian:
-                judged, diagnoses = reconsidered(measurement, cost, diagnosed, judged, diagnoses)
+            judged = measurement.settled(cost)
+            if watched:
+                judged = measurement.tell_in(watched.pieces(*cost.buffers()[0]), judged)
+            diagnoses = diagnosed(*judged, evaluate=measurement.is_of_one, until=cost.deadline)
+            judged, diagnoses = reconsidered(measurement, cost, diagnosed, judged, diagnoses)
             stopped = OutOfTime() if time.perf_counter() > cost.deadline else None
-            check = conclude(
-                Evidence(pairing, cost, measurement, *judged, diagnoses, stopped), started
-            )
+            check = concluded(judged, diagnoses, stopped)
             is_traced = check.verdict is Verdict.BUG or request.trace
-            if is_traced and not stopped and not is_jacobian:
+            if is_traced and measurement.is_of_one and not stopped:
                 recordings = _recordings(params, names, request, seen, cost)
                 place = seen.place if seen else None
                 backward = backward_pass(
-                    check, pairing, cost, recordings, place, is_asked=request.trace
+                    check, measurement.told, cost, recordings, place, is_asked=request.trace
                 )
     except (KeyboardInterrupt, OutOfTime) as stop:
         # Its traceback would keep this frame alive, and everything in it.
@@ -463,18 +456,31 @@ def _check_at(
         if check is None:
             judged = measurement.judged(cost)
             diagnoses = diagnosed(*judged, evaluate=False, until=request.deadline)
-            evidence = Evidence(pairing, cost, measurement, *judged, diagnoses, stopped)
-            check = conclude(evidence, started)
+            check = concluded(judged, diagnoses, stopped)
     check = replace(
         check,
-        # The shape of the outputs was not known without a call.
-        n_evaluations=cost.n_evaluations + is_jacobian,
+        # The shape of many outputs was not known without a call.
+        n_evaluations=cost.n_evaluations + (not measurement.is_of_one),
         seconds=time.perf_counter() - started,
         backward=backward,
     )
     if isinstance(stopped, KeyboardInterrupt):
         raise GradientCheckInterrupted(check) from None
     return check
+
+
+def _concluded(
+    measurement: Measurement,
+    cost: Cost,
+    judged: Judged,
+    diagnoses: tuple[Diagnosis, ...],
+    stopped: BaseException | None,
+    *,
+    started: float,
+) -> GradientCheck:
+    """Put together what was found out so far."""
+    evidence = Evidence(measurement.told, cost, measurement, *judged, diagnoses, stopped)
+    return conclude(evidence, started)
 
 
 def _require_as_expected(cost: Cost, pairing: Pairing, request: Request, seen: Seen | None) -> None:
@@ -583,16 +589,16 @@ def _recordings(
 
 
 def _cost_at(
-    pairing: Pairing,
+    measurement: Measurement,
     names: Names,
     request: Request,
     *,
     point: int,
-    budget: float | None,
-    expected: int,
+    reserve: float,
+    watched: Watched | None,
 ) -> Cost:
-    """Return the cost to evaluate at one point, with a budget in seconds."""
-    is_jacobian = isinstance(pairing, JacobianPairing)
+    """Return the cost to evaluate at one point, with some seconds of the budget reserved."""
+    pairing, is_of_one = measurement.pairing, measurement.is_of_one
     return Cost(
         request.cost_function,
         pairing.arguments,
@@ -601,14 +607,15 @@ def _cost_at(
         upstream=request.upstream,
         seed=request.seed,
         progress=request.progress_at(point),
-        expected=expected,
-        budget=budget,
+        expected=measurement.expected,
+        budget=request.seconds_before(reserve),
         # What was evaluated once serves all outputs, but in one process alone.
-        workers=None if is_jacobian else request.workers,
+        workers=request.workers if is_of_one else None,
         goes_forward=not point,
         notes=request.notes,
         starts=request.starts,
-        pairing=None if is_jacobian else pairing,
+        pairing=pairing if is_of_one else None,
+        watched=watched,
     )
 
 

@@ -12,7 +12,8 @@ that is, by its text; `statements.py` says what a statement binds and reads, and
 looks that up. `record.py` records the values, as `bound.py` describes them, and `memory.py` finds
 them again. `arrays.py` sees those of torch and JAX as arrays, and complex numbers as pairs, as
 `complex_numbers.py` has their gradients; `custom.py` finds the calls of custom functions, and
-`autograd.py` lets torch run its backward pass once more.
+`autograd.py` lets torch run its backward pass once more. `flat.py` looks at the first evaluation of
+the cost: of a flat θ, it tells the arrays that the cost reads from it.
 
 Slopes. `forward.py` moves the arrays of the forward pass, for all of their uses or for one, and
 `inner.py` those inside its expressions.

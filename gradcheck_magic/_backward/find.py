@@ -90,7 +90,7 @@ def backward_pass(
     n_before = cost.n_evaluations
     least = TIME_IF_ASKED if is_asked else LEAST_TIME
     until = min(cost.deadline, time.perf_counter() + max(least, check.seconds))
-    forward = ForwardPass(cost, until)
+    forward = ForwardPass(cost, until, pieces=pairing.parameters.arrays)
     # The user need not hear about an overflow in our own arithmetic.
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")

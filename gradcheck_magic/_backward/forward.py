@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from types import CodeType, FrameType
@@ -24,6 +24,7 @@ from gradcheck_magic._backward.statements import Part, Statement
 from gradcheck_magic._backward.trace import Call, StatementTracer
 from gradcheck_magic._cost.cost import Cost
 from gradcheck_magic._inputs.ownership import is_in_library
+from gradcheck_magic._inputs.parameters import Parameter
 from gradcheck_magic._measure.ladder import Estimate, Ladder
 from gradcheck_magic._measure.lines import rung_along
 
@@ -70,6 +71,8 @@ class ForwardPass:
         The place of J itself: what is bound later is not needed for it.
     custom_calls : list of CustomCall
         The calls of custom functions of torch and JAX.
+    pieces : sequence of Parameter
+        The parameters; those of a flat θ are pieces of it.
     """
 
     cost: Cost
@@ -79,18 +82,26 @@ class ForwardPass:
     end: int = 0
     is_late: bool = False
     custom_calls: list[CustomCall] = field(default_factory=list)
+    pieces: Sequence[Parameter] = ()
     _slopes: dict[tuple[int, int, int | None], Estimate | None] = field(default_factory=dict)
 
     def follow(self) -> None:
         """Evaluate J once, and record what it binds."""
         with ForwardRecorder() as recorder:
-            for parameter, array in self.cost.buffers():
+            for parameter, array in self._parameters():
                 recorder.add_parameter(parameter, array)
             self.cost.here(self.cost.own)
         self.bound, self.obstacle = recorder.bound, recorder.obstacle
         self.custom_calls = recorder.custom_calls
         last = [b.index for b in self.bound if b.size == 1 and b.value[0] == self.cost.value]
         self.end = last[-1] if last else len(self.bound)
+
+    def _parameters(self) -> Iterator[tuple[str, Array]]:
+        """Yield the name of each parameter, and the array through which the cost gets it."""
+        buffers = self.cost.buffers()
+        yield from buffers
+        for each in self.pieces if len(self.pieces) != len(buffers) else ():
+            yield each.name, buffers[0][1].reshape(-1)[each.start : each.stop].reshape(each.shape)
 
     def slope(self, k: int, number: int, user: int | None = None) -> Estimate | None:
         """Return the slope of J by the k-th array along a direction; None if there is none.

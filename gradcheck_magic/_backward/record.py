@@ -27,7 +27,7 @@ from gradcheck_magic._backward.sources import Source
 from gradcheck_magic._backward.statements import Part, Statement
 from gradcheck_magic._backward.trace import Call, StatementTracer
 
-__all__ = ["Recorder", "bound_value"]
+__all__ = ["Recorder", "bound_value", "labelled"]
 
 Array = NDArray[Any]
 # At most this many values are recorded, and bytes of arrays.
@@ -316,7 +316,7 @@ class Recorder(StatementTracer):
         self, call: Call, statement: Statement, part: Part, path: tuple[Any, ...], names: Names
     ) -> Bound:
         """Return what a part of a statement has bound, still without its value."""
-        label, name = _labelled(part, path, names)
+        label, name = labelled(part, path, names)
         new = Bound(statement, label, name, {}, call.number, call.callers)
         holder, last = part.target.owner_in(names) if part.target else (None, None)
         if last is not None and last[0] == "attribute" and not path:
@@ -456,7 +456,7 @@ def _of_item(reads: Reads, part: Part, path: tuple[Any, ...]) -> Reads:
     }
 
 
-def _labelled(part: Part, path: tuple[Any, ...], names: Names) -> tuple[str, str]:
+def labelled(part: Part, path: tuple[Any, ...], names: Names) -> tuple[str, str]:
     """Return what a value is called, and the last name in it."""
     keys = [*part.path, *path]
     label = "" if part.target is None else part.target.text

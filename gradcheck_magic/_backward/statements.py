@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gradcheck_magic._backward.references import Reference, item_step, reference_of
+from gradcheck_magic._inputs.computed import CHANGES_FIRST
 
 __all__ = ["Part", "Statement", "fresh", "loads_of", "parts_of", "sources_of", "statement_of"]
 
-# Methods and functions that change their owner, or their first argument; torch's end with "_".
+# Methods that change their owner; torch's end with "_".
 CHANGES_OWNER = {"fill", "sort", "put", "itemset", "partition"}
-CHANGES_FIRST = {"at", "copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis"}
 # Methods that add an item to the end of a list.
 ADDS_LAST = {"append"}
 

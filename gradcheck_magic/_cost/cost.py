@@ -11,7 +11,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Self, cast
 
@@ -98,6 +98,8 @@ class Cost:
         are put back with which the gradient was computed.
     pairing : Pairing, optional
         That gradient.
+    watched : context manager, optional
+        In which the function is called for the first time.
 
     Attributes
     ----------
@@ -156,6 +158,7 @@ class Cost:
         notes: Sequence[str] = (),
         starts: Sequence[RandomStates] = (),
         pairing: Pairing | None = None,
+        watched: AbstractContextManager[object] | None = None,
     ) -> None:
         if not callable(function):
             raise InputError(
@@ -176,6 +179,7 @@ class Cost:
         self._started = self._reported = time.perf_counter()
         deadline = math.inf if budget is None else self._started + budget
         self._starts, self._pairing = starts, pairing
+        self._watched = watched or nullcontext()
         self._evaluator = Evaluator(
             function, name, _upstream(upstream), next(iter(starts), None), deadline
         )
@@ -254,7 +258,8 @@ class Cost:
             )
             self._evaluator.require_time()
             ways = possible_bindings(function, self._parameters, theta, self._call, self.name)
-            trials = working_calls(self._evaluator, ways)
+            with self._watched:
+                trials = working_calls(self._evaluator, ways)
             # From now on θ is moved.
             self._binding = trials[0].binding
             stack.callback(self._restore)

@@ -294,6 +294,7 @@ class Evaluator:
             self.returns_more = self.returns_more or len(value) > 1
             value = value[position_of_cost(value) if self.upstream is None else 0]
         if isinstance(value, list) and value and self.upstream is None and is_one_number(value[0]):
+            self.returns_more = self.returns_more or len(value) > 1
             value = value[0]
         return value
 

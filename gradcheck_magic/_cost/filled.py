@@ -94,7 +94,8 @@ def _takes_params_alone(function: object, params: object, available: Available) 
     with suppress(Exception):  # the user's own may raise anything
         arguments = [*inspect.signature(function).parameters.values()]  # type: ignore[arg-type]
         if not arguments:
-            return True
+            # Unless a cell defines it: it may read what was computed from the parameters.
+            return cost_name(function, None) not in available.computed.functions
         (argument,) = arguments
         is_passed = argument.kind in PASSED and _is_required(argument)
         return is_passed and available.values.get(argument.name) is params
@@ -133,13 +134,16 @@ class _Reader:
 
     def read(self) -> Filled:
         """Return a function of the parameters."""
+        if not (self.arguments or self._takes_more()):
+            return self._without_arguments()
         return self._as_called() or self._by_name()
 
     # As it is called in the cell
 
     def _as_called(self) -> Filled | None:
         """Return the call in the cell that makes the check, if there is one."""
-        if len(self.required) == 1 and self.required[0] not in self.available:
+        is_one = len(self.arguments) == len(self.required) == 1 and not self._takes_more()
+        if is_one and self.required[0] not in self.available:
             return None
         writer = self.writer
         calls = {
@@ -155,11 +159,18 @@ class _Reader:
             calls = direct
         found = {}
         for text, (k, call) in calls.items():
-            if (written := writer.written(call, k)) is not None:
+            # What was no number in the notebook are scores: `scores = net.loss(X)`.
+            if not writer.is_no_number(call, k) and (written := writer.written(call, k)):
                 found[text] = written
         if len(found) > 1:
             raise self._called_differently(found.values())
         return next(iter(found.values()), None)
+
+    def _takes_more(self) -> bool:
+        """Return True if the function also takes ``*args`` or ``**kwargs``."""
+        with suppress(Exception):  # the user's own may raise anything
+            return len(inspect.signature(self.function).parameters) > len(self.arguments)
+        return True
 
     def _unwrapped(self, found: tuple[int, ast.Call]) -> tuple[int, ast.Call]:
         """Return a call such as ``value_and_grad(cost)(params, X, y)`` as one of the cost."""
@@ -278,7 +289,13 @@ class _Reader:
         return bool(shape) and math.prod(shape) == self.parameters.size
 
     def _without_arguments(self) -> Filled:
-        """Call a function whose arguments are all optional without any, if it reads θ itself."""
+        """Call a function whose arguments are all optional without any, if it reads θ itself.
+
+        What else it reads may have been computed from θ, and is then computed anew.
+        """
+        call = ast.Call(_name(self.writer.name), [], [])
+        if not self.arguments and self.writer.computes_anew(call):
+            return self.writer.written(call) or Filled(self.function)
         if not (self.arguments and self.writer.is_parameter(USERS)):
             return Filled(self.function)
         return Filled(self.writer.made([], [], self._call({}), {}))

@@ -16,7 +16,7 @@ from gradcheck_magic._cost.convention import (
     changes_parameter,
     possible_bindings,
 )
-from gradcheck_magic._cost.evaluation import position_of_cost
+from gradcheck_magic._cost.evaluation import is_one_number, position_of_cost
 from gradcheck_magic._cost.interrupt import InterruptGuard, comes_from_handler
 from gradcheck_magic._cost.printed import followed
 from gradcheck_magic._cost.random_states import RandomStates
@@ -154,17 +154,45 @@ def finished(returned: Any, name: str) -> Any:
 
 def _beside_cost(returned: Any, parameters: Parameters, names: Names, binding: Binding) -> Pairing:
     """Match the parameters with the gradients that a cost has returned besides its value."""
-    if isinstance(returned, tuple) and len(returned) > 1:
-        k = position_of_cost(returned)
+    if (k := _place_of_cost(returned)) is not None:
         beside = [*returned[:k], *returned[k + 1 :]]
         # A loop over time returns its last state as well: `loss, gradients, a_last`.
         one_each = beside[: len(parameters.leaves)]
+        copies = None
         for candidate in (*(each for each in beside if not is_constant(each)), beside, one_each):
             with suppress(InputError):
-                pairing = matched(parameters, candidate, names)
-                if not _holds_parameters(candidate, binding):
+                given = _without_parameters(candidate, binding)
+                pairing = matched(parameters, given, names)
+                if _holds_parameters(given, binding):
+                    continue
+                if not _are_parameters(pairing):
                     return pairing
+                # The gradient of ½θ² is θ.
+                copies = copies or pairing
+        if copies:
+            return copies
     return matched(parameters, returned, names)
+
+
+def _place_of_cost(returned: Any) -> int | None:
+    """Return where the cost is in what a function has returned; None if nothing is beside it."""
+    is_list = isinstance(returned, list) and bool(returned) and is_one_number(returned[0])
+    if not (is_list or isinstance(returned, tuple)) or len(returned) < 2:  # noqa: PLR2004
+        return None
+    return 0 if is_list else position_of_cost(returned)
+
+
+def _are_parameters(pairing: Pairing) -> bool:
+    """Return True if what was taken for the gradient of some parameter has the values of that."""
+    pairs = zip(pairing.gradients, pairing.checked, strict=True)
+    return any(np.array_equal(gradient, np.ravel(p.array)) for gradient, p in pairs)
+
+
+def _without_parameters(candidate: Any, binding: Binding) -> Any:
+    """Return a dict without the parameters themselves, as in ``{"W": W, "dW": dW}``."""
+    if type(candidate) is not dict:
+        return candidate
+    return {key: v for key, v in candidate.items() if not _holds_parameters(v, binding)}
 
 
 def _holds_parameters(candidate: object, binding: Binding) -> bool:

@@ -18,7 +18,13 @@ import numpy as np
 
 from gradcheck_magic._cost.evaluation import is_one_number
 from gradcheck_magic._cost.reached import reached
-from gradcheck_magic._inputs.arrays import from_library, is_users_array, library_of, share
+from gradcheck_magic._inputs.arrays import (
+    from_library,
+    is_array,
+    is_users_array,
+    library_of,
+    share,
+)
 from gradcheck_magic._inputs.computed import (
     Computed,
     Leading,
@@ -26,7 +32,9 @@ from gradcheck_magic._inputs.computed import (
     Statement,
     leading_to,
     names_read,
+    read_within,
 )
+from gradcheck_magic._inputs.objects import holds_objects
 from gradcheck_magic._inputs.parameters import Parameter, Parameters
 from gradcheck_magic._wording import counted, listed
 from gradcheck_magic.errors import InputError
@@ -140,8 +148,25 @@ class Writer:
 
     def _roles(self, own: Container[str]) -> Roles:
         return Roles(
-            lambda name: name in own or self.is_parameter(name), own.__contains__, self._is_object
+            lambda name: name in own or self.is_parameter(name),
+            own.__contains__,
+            self._is_object,
+            self._views,
+            {name.rpartition(".")[2] for name in self.arrays},
         )
+
+    @cached_property
+    def _arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        held = self.available.values.items()
+        return {name: value for name, value in held if isinstance(value, np.ndarray)}
+
+    def _views(self, name: str) -> list[str]:
+        """Return the other names of an array's memory."""
+        its = self._arrays.get(name)
+        if its is None:
+            return []
+        held = self._arrays.items()
+        return [other for other, value in held if other != name and share(its, value)]
 
     def is_parameter(self, name: str) -> bool:
         """Return True for a variable that is a parameter, or that holds or reads some."""
@@ -156,7 +181,7 @@ class Writer:
         """Return True for an object of the user's own, such as a layer, that holds parameters."""
         value = self.available.values.get(name)
         is_data = isinstance(value, (list, tuple, dict, set, np.ndarray)) or library_of(value)
-        return not is_data and self.is_parameter(name)
+        return (not is_data or holds_objects(value)) and self.is_parameter(name)
 
     def _reaches(self, value: object) -> bool:
         own = self.parameters.leaves
@@ -211,12 +236,16 @@ class Writer:
         line = f"lambda {', '.join(takes)}: {self.spoken(tree)}".replace("lambda :", "lambda:")
         return Filled(made, [note], [*scope], line, self._expected(tree, stop))
 
+    def computes_anew(self, tree: ast.expr) -> bool:
+        """Return True if the cell has computed from the parameters what an expression reads."""
+        return bool(self._leading(tree, len(self.statements), self.own, anywhere=False).statements)
+
     def _leading(self, tree: ast.expr, stop: int, own: set[str], *, anywhere: bool) -> Leading:
         """Return the statements before an expression, of its own cell or of all."""
         was_there = {name for each in self.statements for name in each.bound}
         was_there |= self.available.before.keys()
         return leading_to(
-            tree,
+            self._read(tree),
             self.statements,
             stop,
             self._roles(own),
@@ -245,28 +274,55 @@ class Writer:
         """Return the variables whose values come from the notebook."""
         bound, free = set[str](), dict[str, None]()
         for part in (*leading, None):
-            read = names_read(tree) if part is None else part.read
+            read = self._read(tree) if part is None else part.read
             free.update((name, None) for name in read if name not in bound)
             bound |= part.assigned if part else set()
         return [*free]
+
+    def _read(self, tree: ast.expr) -> list[str]:
+        """Return what an expression reads, and the functions that it calls."""
+        names = list(names_read(tree))
+        return list(dict.fromkeys([*names, *read_within(names, self.available.computed.functions)]))
+
+    def _defined_anew(self, tree: ast.expr, leading: Sequence[Statement]) -> list[ast.stmt]:
+        """Return the definitions of functions that read what some statements compute anew."""
+        anew = {name for each in leading for name in each.bound}
+        read = {name for each in leading for name in each.read}.union(self._read(tree))
+        functions = self.available.computed.functions
+        return [
+            node
+            for name, node in functions.items()
+            if name in read and not anew.isdisjoint(read_within([name], functions))
+        ]
 
     def _depends(self, names: Iterable[str], own: set[str]) -> bool:
         return any(name in own or self.is_parameter(name) for name in names)
 
     def _expected(self, tree: ast.expr, stop: int) -> float | None:
         """Return the number that an expression was in the notebook, if it is there still."""
-        values, after = self.available.values, self.statements[stop:]
-        if isinstance(tree, ast.Name) and not callable(values.get(tree.id)):
-            return _as_number(values.get(tree.id))
+        value = self.available.values.get(tree.id) if isinstance(tree, ast.Name) else None
+        if isinstance(tree, ast.Name) and not callable(value):
+            return _as_number(value)
+        numbers = [
+            number for number in map(_as_number, self._held(tree, stop)) if number is not None
+        ]
+        return numbers[0] if numbers else None
+
+    def is_no_number(self, tree: ast.expr, stop: int) -> bool:
+        """Return True if an expression was something else in the notebook, as is still known."""
+        held = self._held(tree, stop)
+        return bool(held) and all(is_array(each) and not is_one_number(each) for each in held)
+
+    def _held(self, tree: ast.expr, stop: int) -> list[Any]:
+        """Return what an expression was in the notebook, if it is there still."""
+        after = self.statements[stop:]
         if not (after and isinstance(after[0].node, ast.Assign) and after[0].node.value is tree):
-            return None
+            return []
         (target, *_), rebound = after[0].node.targets, {n for each in after[1:] for n in each.bound}
         names = target.elts if isinstance(target, ast.Tuple) else [target]
         if not all(isinstance(each, ast.Name) and each.id not in rebound for each in names):
-            return None
-        held = [values.get(each.id) for each in names if isinstance(each, ast.Name)]
-        numbers = [number for number in map(_as_number, held) if number is not None]
-        return numbers[0] if numbers else None
+            return []
+        return [self.available.values.get(e.id) for e in names if isinstance(e, ast.Name)]
 
     def _taking(self, named: set[str]) -> list[str]:
         """Return the arguments of a function that reads some of the parameters by name."""
@@ -291,7 +347,8 @@ class Writer:
         first = [name for name in self._free(tree, leading) if name in bound & scope.keys()]
         scope = {**scope, COPY: copy.copy, **{f"{USERS}{name}": scope[name] for name in first}}
         code = "\n".join(f"{name} = {COPY}({USERS}{name})" for name in first)
-        body = [*ast.parse(code).body, *(each.node for each in leading), ast.Return(tree)]
+        body = [*ast.parse(code).body, *self._defined_anew(tree, leading)]
+        body += [*(each.node for each in leading), ast.Return(tree)]
         module.body[0].body = copy.deepcopy(body)  # type: ignore[attr-defined]
         compiled = compile(ast.fix_missing_locations(module), "<--cost>", "exec")
         # Only what it reads: the rest of the notebook need not be kept alive.

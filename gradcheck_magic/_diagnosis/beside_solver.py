@@ -38,6 +38,8 @@ def reconsidered(
     found: Diagnoses,
 ) -> tuple[Judged, Diagnoses]:
     """Return what is wrong, and why, given what seems to be."""
+    if not measurement.is_of_one:
+        return judged, found
     causes = {d.cause for d in found}
     if causes == {Cause.UNKNOWN} and measurement.jumps.may_be_far:
         return measurement.judged(cost, is_slight=True), ()

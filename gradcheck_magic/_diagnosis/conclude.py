@@ -134,7 +134,7 @@ def conclude(evidence: Evidence, started: float) -> GradientCheck:
         interrupted=evidence.is_cut_short,
         reasons=tuple(reasons(evidence)),
         notes=tuple(_notes(evidence)),
-        fingerprint=fingerprint(pairing),
+        fingerprint=fingerprint(measurement.pairing),
         not_checked=pairing.not_checked,
         is_jacobian=isinstance(pairing, JacobianPairing),
     )

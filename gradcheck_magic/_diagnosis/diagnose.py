@@ -64,7 +64,6 @@ MOST_SHARED = 64
 
 
 def diagnose(
-    pairing: Pairing,
     comparison: Comparison,
     measured: MeasuredEntries,
     *,
@@ -83,6 +82,7 @@ def diagnose(
     hypotheses that need more evaluations. No further cause is tried after the time `until`,
     according to `time.perf_counter`.
     """
+    pairing = measurement.told
     elsewhere = tuple(unlocated(pairing, comparison, measurement, cost.name))
     if not (comparison.wrong.any() or comparison.inspect.any()):
         return elsewhere

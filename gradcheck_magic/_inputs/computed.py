@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["Computed", "Leading", "Roles", "Statement", "leading_to", "names_read"]
+__all__ = [
+    "CHANGES_FIRST",
+    "Computed",
+    "Leading",
+    "Roles",
+    "Statement",
+    "leading_to",
+    "names_read",
+    "read_within",
+]
 
 # At most this many cells are looked at, the last ones.
 MOST_CELLS = 200
@@ -25,7 +35,13 @@ SCOPES = (*DEFINITIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast
 # have an `update`, too.
 TRAINING = {"backward", "step", "fit", "train", "update"}
 
+# Functions that change their first argument.
+CHANGES_FIRST = {"at", "copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis"}
+
 IsParameter = Callable[[str], bool]
+# The statements that define functions of the cells, by their names; lambdas have some, too.
+Functions = Mapping[str, ast.FunctionDef | ast.Assign]
+NO_FUNCTIONS: Functions = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +61,11 @@ class Statement:
     mutated : frozenset of str
         The variables to whose objects it assigns: ``x[0] = 1``.
     called : frozenset of str
-        The variables whose methods it calls for their effect: ``layer.forward(x)``.
+        The variables that a call changes: ``layer.forward(x)``, ``fill(cache, x)``.
+    within : frozenset of str
+        The global variables that the functions read which it reads.
+    places : frozenset of str
+        The attributes and keys to which it assigns; empty for one that is not written out.
     """
 
     node: ast.stmt
@@ -54,18 +74,20 @@ class Statement:
     rebound: frozenset[str]
     mutated: frozenset[str]
     called: frozenset[str]
+    within: frozenset[str] = frozenset()
+    places: frozenset[str] = frozenset()
 
     @cached_property
     def read(self) -> frozenset[str]:
         """The variables that it reads."""
         is_definition = isinstance(self.node, DEFINITIONS)
-        return frozenset() if is_definition else frozenset(names_read(self.node))
+        return frozenset() if is_definition else self.within.union(names_read(self.node))
 
     @cached_property
     def values_read(self) -> frozenset[str]:
         """Those of which it does not only read the shape."""
         is_definition = isinstance(self.node, DEFINITIONS)
-        return frozenset() if is_definition else frozenset(_names(self.node, shapes=False))
+        return frozenset() if is_definition else self.within.union(_names(self.node, shapes=False))
 
     @property
     def bound(self) -> frozenset[str]:
@@ -115,9 +137,25 @@ class Computed:
 
     def statements(self, roles: Roles) -> list[Statement]:
         """Return all statements in order; a loop that trains the network stands for one round."""
+        opened = [(cell, each) for cell, node in self._parsed for each in _opened(node, roles)]
+        # What has the memory of another array now, had it since both were bound.
+        since = {name: k for k, (_, node) in enumerate(opened) for name in _bound_anew(node)}
         return [
-            _statement(each, cell) for cell, node in self._parsed for each in _opened(node, roles)
+            _with_views(_statement(node, cell, self.functions), roles, k, since)
+            for k, (cell, node) in enumerate(opened)
         ]
+
+    @cached_property
+    def functions(self) -> Functions:
+        """The statements that define the functions of the cells; the last one for each name."""
+        found: dict[str, ast.FunctionDef | ast.Assign] = {}
+        for _, node in self._parsed:
+            match node:
+                case ast.FunctionDef(name=name):
+                    found[name] = node
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda()):
+                    found[name] = node
+        return found
 
     def calls(self, statements: Sequence[Statement]) -> Iterator[tuple[int, ast.Call]]:
         """Yield the calls in the last cell, the last first, with the positions of statements.
@@ -158,11 +196,21 @@ class Roles:
         Returns True for the name of a parameter: nothing that binds one is run again.
     is_object : callable
         Returns True for the name of an object, such as a layer, that holds some.
+    views : callable
+        Returns the names of all arrays in the memory of one of a given name.
+    attributes : container of str
+        The attributes, or keys, of objects that are parameters.
     """
 
     is_parameter: IsParameter
     is_own: IsParameter
     is_object: IsParameter
+    views: Callable[[str], Iterable[str]] = lambda _: ()
+    attributes: Container[str] = ()
+
+    def is_array(self, name: str) -> bool:
+        """Return True for the name of a parameter that is no object: binding it is an update."""
+        return self.is_own(name) and not self.is_object(name)
 
 
 class Leading(NamedTuple):
@@ -181,7 +229,7 @@ class Leading(NamedTuple):
 
 
 def leading_to(
-    tree: ast.AST,
+    read: Iterable[str],
     statements: Sequence[Statement],
     stop: int,
     roles: Roles,
@@ -193,8 +241,8 @@ def leading_to(
 
     Parameters
     ----------
-    tree : ast.AST
-        The expression.
+    read : iterable of str
+        The variables that the expression reads.
     statements : sequence of Statement
         All statements.
     stop : int
@@ -209,27 +257,34 @@ def leading_to(
     """
     last = here if here is not None else statements[-1].cell if statements else 0
     usable = [k for k in range(stop) if not _trains(statements[k].node, roles)]
-    relevant = _relevant(set(names_read(tree)), statements, usable)
-    derived = _derived(statements, relevant, roles, last, anywhere=here is None)
+    relevant = _relevant(set(read), statements, usable)
+    derived, sources = _derived(statements, relevant, roles, last, anywhere=here is None)
     chosen: list[Statement] = []
-    needed, must = set(names_read(tree)), set[str]()
+    needed, must = set(read), set[str]()
     lost = _lost(needed, statements, stop, last, deleted)
-    for k in reversed(relevant):
+    # Parameters whose values of then are no longer those that the expression reads.
+    own, old_own = set(filter(roles.is_array, needed)), set[str]()
+    for k in reversed(range(stop)):
         statement = statements[k]
         is_here = statement.cell == last
+        if k not in derived:
+            old_own |= own & statement.bound if is_here else set()
+            continue
         # A layer's `forward` keeps what comes next; whatever else is done to it has been done.
-        if any(map(roles.is_object, statement.mutated)):
+        if any(map(roles.is_object, _bound_in(statement, roles))):
             continue
         if any(map(roles.is_object, statement.called)) and not is_here:
             continue
         again = statement.bound & lost if is_here else set()
-        is_needed = bool(statement.bound & needed & (derived[k] | must | again))
+        computed = derived[k] if sources[k] - old_own else set()
+        is_needed = bool(statement.bound & needed & (computed | must | again))
         needed -= statement.assigned
         must -= statement.assigned
         lost -= statement.assigned if is_here else set()
         if is_needed:
             chosen.append(statement)
             needed |= statement.read
+            own |= set(filter(roles.is_array, statement.values_read))
             lost |= _lost(statement.read, statements, k, last, deleted)
             # What is changed must begin anew each time; parameters are moved where they are.
             must |= {name for name in statement.changed if not roles.is_object(name)}
@@ -268,21 +323,24 @@ def _derived(
     last: int,
     *,
     anywhere: bool,
-) -> dict[int, set[str]]:
-    """Return which of the variables that each statement binds come from parameters then."""
-    now: set[str] = set()
+) -> tuple[dict[int, set[str]], dict[int, set[str]]]:
+    """Return which variables that each statement binds come from parameters, and from which."""
+    now: dict[str, set[str]] = {}
     after: dict[int, set[str]] = {}
+    sources: dict[int, set[str]] = {}
     for k in relevant:
         statement = statements[k]
         reads = {name for name in statement.values_read if roles.is_parameter(name) or name in now}
-        now -= statement.assigned
+        sources[k] = {source for name in reads for source in now.get(name, {name})}
+        for name in statement.assigned:
+            now.pop(name, None)
         # What an earlier cell makes of a variable itself is a state, and a copy is a value of then.
         is_here = statement.cell == last
         is_state = bool(statement.bound & statement.read) and not is_here
         if reads and (anywhere or is_here) and not (is_state or _is_copy(statement.node)):
-            now |= statement.bound
+            now.update(dict.fromkeys(statement.bound, sources[k]))
         after[k] = {name for name in statement.bound if name in now}
-    return after
+    return after, sources
 
 
 def _is_copy(node: ast.stmt) -> bool:
@@ -298,9 +356,37 @@ def _opened(node: ast.stmt, roles: Roles) -> Iterator[ast.stmt]:
     if not (isinstance(node, LOOPS) and _trains(node, roles)):
         yield node
         return
+    if (whole := _without_backward(node)) is not None and not _trains(whole, roles):
+        yield whole
+        return
     for part in ("body", "orelse", "finalbody"):
         for inner in getattr(node, part, ()):
             yield from _opened(inner, roles)
+
+
+def _without_backward(node: ast.stmt) -> ast.stmt | None:
+    """Return a loop that adds up a cost and its gradients, without its calls of ``backward()``.
+
+    Gradients that are set to zero in it are only those of its last round.
+    """
+    inside = [*ast.walk(node)]
+    adds = any(isinstance(e, ast.AugAssign) and isinstance(e.target, ast.Name) for e in inside)
+    if not adds or any(isinstance(e, ast.Attribute) and e.attr == "zero_grad" for e in inside):
+        return None
+    (whole,) = ast.parse(ast.unparse(node)).body
+    for each in ast.walk(whole):
+        for name in ("body", "orelse", "finalbody"):
+            held = getattr(each, name, None)
+            if isinstance(held, list):
+                held[:] = [ast.Pass() if _is_backward(inner) else inner for inner in held]
+    return whole
+
+
+def _is_backward(node: ast.AST) -> bool:
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="backward"))):
+            return True
+    return False
 
 
 def _trains(node: ast.stmt, roles: Roles) -> bool:
@@ -308,10 +394,17 @@ def _trains(node: ast.stmt, roles: Roles) -> bool:
     statement = _statement(node, 0)
     # A layer keeps what it computes.
     changed = statement.bound - {name for name in statement.called if roles.is_object(name)}
-    changed |= statement.mutated
+    changed |= _bound_in(statement, roles)
     calls = (each.value for each in ast.walk(node) if isinstance(each, ast.Expr))
     trains = any(_is_training(each, roles.is_object) for each in calls)
     return trains or any(map(roles.is_own, changed))
+
+
+def _bound_in(statement: Statement, roles: Roles) -> set[str]:
+    """Return the variables to whose objects a statement assigns more than activations."""
+    known = statement.places
+    is_kept = bool(known) and "" not in known and not any(e in roles.attributes for e in known)
+    return {name for name in statement.mutated if not (is_kept and roles.is_object(name))}
 
 
 def _is_training(call: ast.expr, is_object: IsParameter) -> bool:
@@ -322,7 +415,32 @@ def _is_training(call: ast.expr, is_object: IsParameter) -> bool:
     return name in TRAINING and not is_needed
 
 
-def _statement(node: ast.stmt, cell: int) -> Statement:
+def _with_views(statement: Statement, roles: Roles, k: int, since: Mapping[str, int]) -> Statement:
+    """Return a statement that also changes other names of the memory that it changes."""
+    # A loop only binds its variable: `for x in X` does not change `X`.
+    changed = statement.mutated | statement.called | _added_to(statement.node)
+    others = {
+        other
+        for name in changed
+        for other in roles.views(name)
+        if max(since.get(name, -1), since.get(other, -1)) < k
+    }
+    return replace(statement, mutated=statement.mutated | (others - changed))
+
+
+def _added_to(tree: ast.AST) -> set[str]:
+    """Return the variables to which some code adds something: an array remains the same."""
+    targets = [each.target for each in ast.walk(tree) if isinstance(each, ast.AugAssign)]
+    return {each.id for each in targets if isinstance(each, ast.Name)}
+
+
+def _bound_anew(tree: ast.AST) -> set[str]:
+    added = {id(each.target) for each in ast.walk(tree) if isinstance(each, ast.AugAssign)}
+    names = (e for e in ast.walk(tree) if isinstance(e, ast.Name) and id(e) not in added)
+    return {each.id for each in names if isinstance(each.ctx, ast.Store)}
+
+
+def _statement(node: ast.stmt, cell: int, functions: Functions = NO_FUNCTIONS) -> Statement:
     assigned, rebound, mutated, called = set[str](), set[str](), set[str](), set[str]()
     match node:
         case ast.Assign(targets=targets):
@@ -334,31 +452,80 @@ def _statement(node: ast.stmt, cell: int) -> Statement:
             _add_target(target, rebound, mutated)
         case ast.Expr(value=ast.Call() as call):
             called.update(_changed_by(call))
+    if not isinstance(node, DEFINITIONS):
+        calls = [each for each in ast.walk(node) if isinstance(each, ast.Call)]
+        called.update(name for call in calls for name in _changed_within(call, functions))
+        mutated.update(name for call in calls for name in _outputs(call))
     assigned |= {each.target.id for each in ast.walk(node) if isinstance(each, ast.NamedExpr)}
     if isinstance(node, DEFINITIONS):
         assigned.add(node.name)
     elif isinstance(node, LOOPS):
-        for inner in _inside(node):
+        for inner in _inside(node, functions):
             rebound |= inner.assigned | inner.rebound
             mutated |= inner.mutated
             called |= inner.called
         rebound |= _stored(node)
-    return Statement(node, cell, *map(frozenset, (assigned, rebound, mutated, called)))
+    within = read_within(names_read(node), functions)
+    sets = assigned, rebound, mutated, called, within, _places(node)
+    return Statement(node, cell, *map(frozenset, sets))
+
+
+def _places(node: ast.stmt) -> Iterator[str]:
+    """Yield the attributes and keys to which a statement assigns."""
+    for each in ast.walk(node):
+        match each:
+            case ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+            case ast.Subscript(slice=ast.Constant(value=str(name)), ctx=ast.Store()):
+                yield name
+            case ast.Subscript(ctx=ast.Store()):
+                yield ""
 
 
 def _changed_by(call: ast.Call) -> Iterator[str]:
-    """Yield what a call may change: ``layer.forward(x)`` keeps something in `layer`."""
-    if isinstance(call.func, ast.Attribute):
+    """Yield what a call for its effect changes: ``layer.forward(x)`` keeps something in `layer`."""
+    if isinstance(call.func, ast.Attribute) and not ast.unparse(call.func).startswith("np."):
         yield from _base(call.func)
-        # `np.add.at(x, k, y)` changes `x`.
-        if ast.unparse(call.func).startswith("np.") and call.args:
-            yield from _base(call.args[0])
+    elif isinstance(call.func, ast.Attribute) and call.args and not [*_outputs(call)]:
+        # `np.add.at(x, k, y)` changes `x`, and `np.tanh(x, y)` changes `y`.
+        is_first = call.func.attr in CHANGES_FIRST
+        yield from _base(call.args[0 if is_first else -1])
+    elif isinstance(call.func, ast.Name) and call.func.id == "setattr" and call.args:
+        yield from _base(call.args[0])
 
 
-def _inside(node: ast.stmt) -> Iterator[Statement]:
+def _outputs(call: ast.Call) -> Iterator[str]:
+    """Yield the arrays to which a call writes its result: ``np.dot(W, x, out=z)``."""
+    for keyword in call.keywords:
+        outputs = getattr(keyword.value, "elts", [keyword.value]) if keyword.arg == "out" else []
+        for each in outputs:
+            yield from _base(each)
+
+
+def _changed_within(call: ast.Call, functions: Functions) -> Iterator[str]:
+    """Yield what a function of the cells changes: some of its arguments, or global variables."""
+    function = functions.get(call.func.id) if isinstance(call.func, ast.Name) else None
+    if not isinstance(function, ast.FunctionDef):
+        return
+    # A function that calls itself is looked at once.
+    others = {name: each for name, each in functions.items() if each is not function}
+    changed, local = set[str](), set[str]()
+    for inner in _inside(function, others):
+        changed |= inner.rebound | inner.mutated | inner.called
+        local |= inner.assigned
+    changed |= local & _declared_global(function)
+    local -= _declared_global(function)
+    names = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
+    passed = dict(zip(names, call.args, strict=False))
+    passed |= {each.arg: each.value for each in call.keywords if each.arg}
+    for name in changed - local:
+        yield from _base(passed[name]) if name in passed else [name] if name not in names else ()
+
+
+def _inside(node: ast.stmt, functions: Functions) -> Iterator[Statement]:
     for inner in ast.walk(node):
         if isinstance(inner, ast.stmt) and inner is not node and not isinstance(inner, LOOPS):
-            yield _statement(inner, 0)
+            yield _statement(inner, 0, functions)
 
 
 def _stored(tree: ast.AST) -> set[str]:
@@ -386,6 +553,29 @@ def _base(node: ast.expr) -> Iterator[str]:
         node = node.value
     if isinstance(node, ast.Name):
         yield node.id
+
+
+def _declared_global(function: ast.AST) -> set[str]:
+    return {name for e in ast.walk(function) if isinstance(e, ast.Global) for name in e.names}
+
+
+def read_within(names: Iterable[str], functions: Functions) -> set[str]:
+    """Return the global variables that some functions of the cells read, and what they call."""
+    found, waiting = set[str](), [name for name in names if name in functions]
+    while waiting:
+        read = _globals_read(functions[waiting.pop()])
+        waiting += [name for name in read - found if name in functions]
+        found |= read
+    return found
+
+
+def _globals_read(definition: ast.FunctionDef | ast.Assign) -> set[str]:
+    if isinstance(definition, ast.Assign):
+        return set(names_read(definition.value))
+    arguments = {e.arg for e in ast.walk(definition.args) if isinstance(e, ast.arg)}
+    read = {name for each in definition.body for name in names_read(each)}
+    declared = _declared_global(definition)
+    return (read | declared) - arguments - (_stored(definition) - declared)
 
 
 def names_read(tree: ast.AST) -> Iterator[str]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import accumulate, islice, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ from gradcheck_magic._inputs.parameters import (
     joined_path,
     numeric_array,
     readable_key,
+    readable_names,
     refuse_iterators,
     variable_names,
     while_reading,
@@ -55,6 +56,7 @@ from gradcheck_magic.errors import InputError
 __all__ = [
     "Match",
     "Pairing",
+    "Piece",
     "Undefined",
     "largest_entry",
     "matched",
@@ -76,6 +78,14 @@ CONJUGATED = (
     "JAX's gradient with regard to x + iy is ∂J/∂x − i ∂J/∂y, and was read like that: a step of "
     "gradient descent takes its conjugate."
 )
+
+
+class Piece(NamedTuple):
+    """An array that is read from a flat θ: its name, if it has one, its place, and its shape."""
+
+    name: str
+    start: int
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,12 @@ class Pairing:
         """The number of entries to check."""
         return self.starts[-1]
 
+    @property
+    def is_flat(self) -> bool:
+        """True if θ is one vector, and so is its gradient."""
+        (first, *others), shape = self.parameters.arrays, self.gradient_shapes[0]
+        return not others and first.shape == shape and first.size == max(shape, default=0)
+
     @cached_property
     def starts(self) -> tuple[int, ...]:
         """The position in `indices` of the first entry of each checked parameter, and the end."""
@@ -144,6 +160,31 @@ class Pairing:
         moved = [p.start - start for p, start in zip(self.checked, self.starts, strict=False)]
         indices: NDArray[np.intp] = positions + np.array(moved, dtype=np.intp)[which]
         return indices
+
+    def in_pieces(self, pieces: Sequence[Piece]) -> Pairing:
+        """Return the same for a flat θ as it is read: in pieces, which are all of it, in order."""
+        (flat,), (gradient,), (root,) = self.checked, self.gradients, self.gradient_names
+        # Some may have the same name.
+        plain = [_slice_of(flat.name, piece) for piece in pieces]
+        given = [(piece.name or each, each) for piece, each in zip(pieces, plain, strict=True)]
+        arrays = _split(flat, readable_names(given, {}), [piece.shape for piece in pieces])
+        arrays = tuple(replace(each, value=flat.value) for each in arrays)
+        named = zip(arrays, plain, pieces, strict=True)
+        spoken = [f"`{each.name}` is `{place}`" for each, place, piece in named if piece.name]
+        many = len(arrays)
+        return replace(
+            self,
+            parameters=replace(self.parameters, leaves=arrays),
+            gradients=tuple(gradient[each.start : each.stop] for each in arrays),
+            gradient_names=tuple(_slice_of(root, piece) for piece in pieces),
+            gradient_eps=self.gradient_eps * many,
+            gradient_dtypes=self.gradient_dtypes * many,
+            gradient_shapes=tuple(each.shape for each in arrays),
+            notes=(
+                *self.notes,
+                f"The cost reads `{flat.name}` in parts: {listed(spoken, MOST_NAMED, code=False)}.",
+            ),
+        )
 
     def parts(self) -> Iterator[tuple[Parameter, slice]]:
         """Yield each checked parameter, and its slice of `indices`."""
@@ -241,21 +282,33 @@ def _split_like(
     is_same = len(leaves) == 1 and math.prod(shapes[0]) == max(shapes[0], default=1)
     if is_same or flat.library is not None or () in shapes or sum(sizes) != flat.size:
         return parameters, []
-    stops = list(accumulate(sizes))
-    views = [
-        flat.array[a:b].reshape(s) for a, b, s in zip([0, *stops], stops, shapes, strict=False)
-    ]
     is_dict = issubclass(type(grads), dict)
     plain = [name if is_dict else f"{flat.name}[{k}]" for k, (name, _) in enumerate(leaves)]
     names = [_without_style(name) or own for (name, _), own in zip(leaves, plain, strict=True)]
     names = names if len(set(names)) == len(names) else plain
-    arrays = [
-        replace(flat, name=name, value=view, array=view, start=start * flat.stop // flat.size)
-        for name, view, start in zip(names, views, [0, *stops], strict=False)
-    ]
+    arrays = _split(flat, names, shapes)
     note = f"`{flat.name}` was split like `{root}`, row by row."
+    views = [each.array for each in arrays]
     container = dict(zip(names, views, strict=True)) if is_dict else views
-    return Parameters(container, parameters.name, tuple(arrays)), [note]
+    return Parameters(container, parameters.name, arrays), [note]
+
+
+def _split(
+    flat: Parameter, names: Sequence[str], shapes: Sequence[tuple[int, ...]]
+) -> tuple[Parameter, ...]:
+    """Return views of a flat θ as parameters of their own."""
+    vector, starts = flat.array.reshape(-1), accumulate(map(math.prod, shapes), initial=0)
+    arrays = []
+    for name, shape, start in zip(names, shapes, starts, strict=False):
+        view = vector[start : start + math.prod(shape)].reshape(shape)
+        arrays.append(replace(flat, name=name, value=view, array=view, start=start))
+    return tuple(arrays)
+
+
+def _slice_of(name: str, piece: Piece) -> str:
+    """Return a piece of a vector as Python writes it; a number as an item."""
+    stop = piece.start + math.prod(piece.shape)
+    return f"{name}[{piece.start}:{stop}]" if piece.shape else f"{name}[{piece.start}]"
 
 
 def _without_style(name: str) -> str:

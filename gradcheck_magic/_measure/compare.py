@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,15 @@ class Comparison:
     inspect: Mask
     unknown: Mask
     negligible: tuple[str, ...]
+
+    def in_pieces(self, pairing: Pairing, measured: MeasuredEntries) -> Self:
+        """Return the same judgement of every entry, told for the pieces of a flat θ."""
+        masks = self.wrong, self.inspect, self.unknown
+        checks = (
+            replace(_parameter_check(*part, measured, masks), gradient_shape=part[0].shape)
+            for part in measured.parts(pairing)
+        )
+        return replace(self, parameters=tuple(checks))
 
 
 def compare(

@@ -13,7 +13,7 @@ from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.all_outputs import AllOutputs, can_be_together
 from gradcheck_magic._measure.central_differences import TEXTBOOK_STEPS
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
-from gradcheck_magic._measure.measurement import Measurement
+from gradcheck_magic._measure.measurement import Judged, Measurement
 
 __all__ = ["JacobianMeasurement"]
 
@@ -27,6 +27,8 @@ class JacobianMeasurement(Measurement):
     Every row has a noise of its own, so that outputs of any size can be measured. What is evaluated
     for one row is all that the others need, unless they need other steps.
     """
+
+    is_of_one = False
 
     def __init__(self, pairing: JacobianPairing, epsilon: float | None, mode: Mode) -> None:
         super().__init__(pairing, epsilon, "full")
@@ -57,6 +59,10 @@ class JacobianMeasurement(Measurement):
             self.tables += together.of(~(some | left))
         self._measure_rows(cost, seed, left)
         self.tables = [MeasuredEntries.joined(self.tables)]
+
+    def settled(self, cost: Cost) -> Judged:
+        """Judge the Jacobian."""
+        return self.judged(cost)
 
     def _measure_rows(self, cost: Cost, seed: int, wanted: NDArray[np.bool_]) -> None:
         """Measure some rows, each with a noise of its own."""

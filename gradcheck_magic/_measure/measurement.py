@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from gradcheck_magic._cost.cost import Cost
-from gradcheck_magic._inputs.pairing import Pairing
+from gradcheck_magic._inputs.pairing import Pairing, Piece
 from gradcheck_magic._inputs.precision import DOUBLE
 from gradcheck_magic._inputs.request import Mode
 from gradcheck_magic._measure.central_differences import TEXTBOOK_STEPS
@@ -23,6 +24,7 @@ from gradcheck_magic._measure.jumps import (
 from gradcheck_magic._measure.measured_entries import MeasuredEntries
 from gradcheck_magic._measure.meeting_kinks import part_kinks
 from gradcheck_magic._measure.refine import measure
+from gradcheck_magic._measure.repeatability import require_repeatable
 from gradcheck_magic._measure.scan import Scan, Scanner, planned_scan
 from gradcheck_magic._measure.together import Together, wrong_together
 from gradcheck_magic._result.verdict import Verdict
@@ -70,7 +72,14 @@ class Measurement:
         The parameters, by name, that only their entries together prove to be wrong.
     scan : Scan or None
         The findings of the scan, in that mode.
+    pairing : Pairing
+        What was measured.
+    told : Pairing
+        The same as it is told: for a flat θ, in the pieces that the cost reads.
     """
+
+    # False if it is the Jacobian of many numbers: there is no J by which a cause can be tested.
+    is_of_one = True
 
     def __init__(self, pairing: Pairing, epsilon: float | None, mode: Mode) -> None:
         self.epsilon = TEXTBOOK_STEPS[DOUBLE] if epsilon is None else epsilon
@@ -80,7 +89,7 @@ class Measurement:
         self.together: dict[str, Together] = {}
         self.scan: Scan | None = planned_scan(pairing) if mode == "scan" else None
         self._requested_mode = mode
-        self._pairing = pairing
+        self.pairing = self.told = pairing
         self._epsilon_is_given = epsilon is not None
         self.tables: list[MeasuredEntries] = []
 
@@ -92,8 +101,8 @@ class Measurement:
     @property
     def expected(self) -> int:
         """The number of evaluations to expect before the mode is chosen; for "auto", the fewer."""
-        usual = USUAL_EVALUATIONS + 4 * len(self._pairing.checked)
-        full = 2 * self._pairing.size
+        usual = USUAL_EVALUATIONS + 4 * len(self.pairing.checked)
+        full = 2 * self.pairing.size
         return full if self._requested_mode == "full" else min(full, usual)
 
     def choose(self, cost: Cost, budget: float | None) -> None:
@@ -102,13 +111,13 @@ class Measurement:
             self.epsilon = TEXTBOOK_STEPS[cost.bits]
         if self._requested_mode != "auto":
             return
-        n_evaluations = 2 * self._pairing.size
+        n_evaluations = 2 * self.pairing.size
         expected = n_evaluations * cost.seconds_each
         limit = FULL_LIMIT if budget is None else budget
         if expected > limit:
-            self.scan = planned_scan(self._pairing)
+            self.scan = planned_scan(self.pairing)
             self.choice = (
-                f"This is a scan: measuring all {self._pairing.size:,} entries would take "
+                f"This is a scan: measuring all {self.pairing.size:,} entries would take "
                 f"{n_evaluations:,} evaluations, about {duration(expected)}, and the limit is "
                 f'{limit:.2g} s. To measure them all, use --mode full (in Python, mode="full").'
             )
@@ -122,17 +131,26 @@ class Measurement:
     def run(self, cost: Cost, seed: int) -> None:
         """Measure the gradient in the chosen mode."""
         if self.scan is None:
-            measure(self.tables, cost, self._pairing, self.epsilon)
+            measure(self.tables, cost, self.pairing, self.epsilon)
         else:
-            Scanner(self.scan, cost, self._pairing, seed, self.epsilon).run()
+            Scanner(self.scan, cost, self.pairing, seed, self.epsilon).run()
         tables = self.tables if self.scan is None else self.scan.batches
-        self.is_rounded = allow_for_half(tables, cost, self._pairing)
-        part_kinks(tables, cost, self._pairing)
-        self.jumps = allow_for_jumps(tables, cost, self._pairing)
+        self.is_rounded = allow_for_half(tables, cost, self.pairing)
+        part_kinks(tables, cost, self.pairing)
+        self.jumps = allow_for_jumps(tables, cost, self.pairing)
         if self.scan is not None:
             self.scan.judge_again()
 
-    def taken_together(self, cost: Cost, judged: Judged) -> Judged:
+    def settled(self, cost: Cost) -> Judged:
+        """Judge the gradient; what chance may have had a part in is evaluated again before.
+
+        An `InputError` is raised if the cost is not repeatable.
+        """
+        judged = self.judged(cost)
+        require_repeatable(cost, self.pairing, judged, self.epsilon, self.scan)
+        return self._taken_together(cost, judged)
+
+    def _taken_together(self, cost: Cost, judged: Judged) -> Judged:
         """Look for errors that are too badly known to be seen one by one; return what is wrong."""
         comparison, measured = judged
         # Jumps, kinks that meet, and rounding change the slope along a line more than that of an
@@ -140,8 +158,19 @@ class Measurement:
         meeting = bool(np.any(measured.kinked & measured.disputed))
         is_blurred = self.jumps.drift or meeting or self.is_rounded
         if self.scan is None and comparison.verdict is Verdict.INCONCLUSIVE and not is_blurred:
-            self.together = wrong_together(measured, comparison.unknown, cost, self._pairing)
+            self.together = wrong_together(measured, comparison.unknown, cost, self.pairing)
         return self.judged(cost) if self.together else judged
+
+    def tell_in(self, pieces: Sequence[Piece], judged: Judged) -> Judged:
+        """From now on, tell of a flat θ in pieces, unless it was judged as a whole."""
+        if not pieces or self.scan is not None or self.together:
+            return judged
+        self.told = self.pairing.in_pieces(pieces)
+        return self._in_told(*judged)
+
+    def _in_told(self, comparison: Comparison, measured: MeasuredEntries) -> Judged:
+        is_whole = self.told is self.pairing
+        return comparison if is_whole else comparison.in_pieces(self.told, measured), measured
 
     def finds_jumps(self, cost: Cost) -> bool:
         """Search J for jumps, whatever the errors are; return True if it has some.
@@ -149,19 +178,19 @@ class Measurement:
         The error bars then allow for them.
         """
         if self.scan is None and not self.jumps.height:
-            self.jumps = allow_for_jumps(self.tables, cost, self._pairing, anyway=True)
+            self.jumps = allow_for_jumps(self.tables, cost, self.pairing, anyway=True)
         return self.jumps.height > 0
 
     @property
     def is_nearly_right(self) -> bool:
         """True if no error is large beside its gradient: a solver may have caused them."""
-        return are_nearly_right(self.tables, self._pairing)
+        return are_nearly_right(self.tables, self.pairing)
 
     def jumps_explain_all(self, cost: Cost) -> bool:
         """Return True if jumps may cause all errors, and none is large; the bars allow for it."""
         if self.scan is not None or self.jumps.none_along_all:
             return False
-        jumps = jumps_that_explain(self.tables, cost, self._pairing)
+        jumps = jumps_that_explain(self.tables, cost, self.pairing)
         if jumps.drift:
             self.jumps = jumps
         return jumps.drift > 0
@@ -171,7 +200,7 @@ class Measurement:
         if self.scan is not None and not self.jumps.drift:
             return False
         tables = self.tables if self.scan is None else self.scan.batches
-        agrees = agree_from_afar(tables, cost, self._pairing, self.jumps)
+        agrees = agree_from_afar(tables, cost, self.pairing, self.jumps)
         self.is_right_from_afar = agrees and not self.jumps.drift
         return agrees
 
@@ -180,10 +209,11 @@ class Measurement:
 
         The error bars are at least a `blur` times the largest entry of each parameter.
         """
-        measured = self._measured.blurred(blur, self._pairing) if blur else self._measured
+        measured = self._measured.blurred(blur, self.pairing) if blur else self._measured
         tolerance = SINGLE_PRECISION if cost.is_single else DOUBLE_PRECISION
         known = self.scan, self.together
-        return compare(self._pairing, measured, tolerance, *known, is_slight=is_slight), measured
+        comparison = compare(self.pairing, measured, tolerance, *known, is_slight=is_slight)
+        return self._in_told(comparison, measured)
 
     @property
     def _measured(self) -> MeasuredEntries:
@@ -193,7 +223,7 @@ class Measurement:
     def is_done(self) -> bool:
         """True if everything was measured."""
         if self.scan is None:
-            return sum(table.n_settled for table in self.tables) == self._pairing.size
+            return sum(table.n_settled for table in self.tables) == self.pairing.size
         return self.scan.is_done
 
     @property
@@ -201,7 +231,7 @@ class Measurement:
         """A sentence that says how far the measurement got."""
         if self.scan is None:
             n_measured = sum(int(table.is_measured.sum()) for table in self.tables)
-            measured = some_were(n_measured, self._pairing.size, "entries")
+            measured = some_were(n_measured, self.pairing.size, "entries")
             return f"{measured} measured."
         looked_at = sum(each.is_measured for each in self.scan.parameters)
         total = len(self.scan.parameters)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index as whole
 from typing import Any
 
@@ -58,7 +58,7 @@ from gradcheck_magic._measure.refine import (
     steps_taken,
 )
 from gradcheck_magic._result.gradient_check import GradientCheck
-from gradcheck_magic._result.parameter_check import index_in, label
+from gradcheck_magic._result.parameter_check import ParameterCheck, index_in, label
 from gradcheck_magic._result.step_curve import StepCurve
 from gradcheck_magic._wording import did_you_mean, listed, quoted
 from gradcheck_magic.errors import InputError
@@ -285,13 +285,18 @@ def _asked(
 ) -> _Asked:
     """Return the entry of a gradient that is asked for."""
     parameters = collect(params, names=known["names"])
-    name, index = _place(parameters, name, index)
-    only = _names_to_pair(parameters, name, check)
+    name, index = _place(_shapes(parameters, check), name, index)
+    piece = _pieces(parameters, check).get(name)
+    only = _names_to_pair(parameters, name if piece is None else parameters.name, check)
     pairing, _ = pair_at(params, only=only, **known)
-    i = [parameter.name for parameter in pairing.checked].index(name)
-    parameter = pairing.checked[i]
-    k = int(np.ravel_multi_index(index, parameter.shape)) if index else 0
-    return _Asked(pairing, parameter, k, pairing, i, k, upstream)
+    i = 0 if piece else [parameter.name for parameter in pairing.checked].index(name)
+    parameter = asked = pairing.checked[i]
+    if piece is not None:
+        array = parameter.array.reshape(-1)[piece.start : piece.start + piece.size]
+        asked = replace(parameter, name=name, array=array.reshape(piece.shape), start=piece.start)
+    k = int(np.ravel_multi_index(index, asked.shape)) if index else 0
+    place = asked.start - parameter.start + k
+    return _Asked(pairing, asked, k, pairing, i, place, upstream)
 
 
 def _asked_of_jacobian(
@@ -312,7 +317,7 @@ def _asked_of_jacobian(
     found = jacobian_at(params, only=only, call=call, **known)
     if found is None:
         return None
-    name, index = _place(found.pairing.parameters, name, index)
+    name, index = _place(_shapes(found.pairing.parameters, None), name, index)
     parts = list(found.pairing.parts())
     parameter, part = next(each for each in parts if each[0].name == name)
     k = int(np.ravel_multi_index(index, parameter.shape)) if index else 0
@@ -321,9 +326,24 @@ def _asked_of_jacobian(
     return _Asked(found.pairing, parameter, k, row.gradient, i, place, upstream)
 
 
-def _place(parameters: Parameters, name: str, index: Any) -> tuple[str, tuple[int, ...]]:
+def _pieces(parameters: Parameters, check: object) -> dict[str, ParameterCheck]:
+    """Return the pieces in which a check has told of a flat θ, by their names."""
+    if not isinstance(check, GradientCheck) or len(parameters.arrays) > 1:
+        return {}
+    pieces = {each.name: each for each in check.parameters}
+    return {} if parameters.arrays[0].name in pieces or check.size != parameters.size else pieces
+
+
+def _shapes(parameters: Parameters, check: object) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays of which an entry may be chosen, by their names."""
+    shapes = {each.name: each.shape for each in parameters.arrays}
+    return shapes | {name: piece.shape for name, piece in _pieces(parameters, check).items()}
+
+
+def _place(
+    shapes: Mapping[str, tuple[int, ...]], name: str, index: Any
+) -> tuple[str, tuple[int, ...]]:
     """Return the name of a parameter and the index in it, given these or a label."""
-    shapes = {parameter.name: parameter.shape for parameter in parameters.arrays}
     if isinstance(name, str) and name not in shapes and not np.size(index):
         labelled = ((each, found) for each in shapes if (found := index_in(name, each)))
         name, index = next(labelled, (name, index))
@@ -356,6 +376,8 @@ def _names_to_pair(parameters: Parameters, name: str, check: GradientCheck | Non
             f"`check` is {describe_type(check)}: expected the GradientCheck that the entry belongs "
             "to."
         )
+    if _pieces(parameters, check):
+        return [name]
     checked = [parameter.name for parameter in check.parameters]
     known = [parameter.name for parameter in parameters.arrays]
     if not set(checked) <= set(known):

@@ -173,6 +173,13 @@ RETURNED = [
     pytest.param(lambda j, p, g: (j, None, "cost", g), FIRST, id="after nothing in particular"),
     pytest.param(lambda j, p, g: ((j, 0.5), g), FIRST, id="beside a tuple"),
     pytest.param(lambda j, p, g: (np.array([[j]]), g), FIRST, id="HARD: the cost is an array"),
+    pytest.param(lambda j, p, g: [j, g], FIRST, id="in a list"),
+    pytest.param(lambda j, p, g: [j, g["dW"], g["db"]], FIRST, id="HARD: one by one in a list"),
+    pytest.param(lambda j, p, g: (j, {**p, **g}), FIRST, id="HARD: beside the parameters"),
+    pytest.param(
+        lambda j, p, g: (j, {k: v.copy() for k, v in p.items()}, g), FIRST,
+        id="HARD: after copies of the parameters",
+    ),
     pytest.param(lambda j, p, g: (j, dict(p), g), FIRST, id="HARD: after a cache of parameters"),
     pytest.param(
         lambda j, p, g: (j, (p["W"], p["b"]), g), FIRST, id="HARD: in a tuple",
@@ -197,7 +204,16 @@ def test_gradients_that_the_cost_returns(what, used, factor, verdict):
     assert (W.tobytes(), b.tobytes()) == before
 
 
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, Verdict.CORRECT), (1.1, Verdict.BUG)])
+def test_the_gradient_may_be_the_parameters(factor, verdict):
+    """Copies of the parameters are taken for the gradient only where nothing else is there."""
+    check = check_gradients(W, None, lambda w: (np.sum(w**2) / 2 * factor, w.copy()))
+    assert check.verdict is verdict
+
+
 NOT_RETURNED = [
+    pytest.param(lambda j, p, g: [j, p], id="HARD: a list with a cache of the parameters"),
+    pytest.param(lambda j, p, g: [g["dW"], g["db"], j], id="HARD: a list with the cost last"),
     pytest.param(lambda j, p, g: j, id="only the cost"),
     pytest.param(lambda j, p, g: (j, p), id="HARD: a cache of the parameters"),
     pytest.param(lambda j, p, g: (j, (p["W"], g["db"])), id="HARD: one of which is a parameter"),

@@ -57,6 +57,7 @@ def outcome(*, wrong=False, stopped=None, is_done=False, diagnoses=(), scan=None
         is_done=is_done,
         so_far="4 of 5.",
         jumps=Jumps(),
+        pairing=pairing,
         together={},
     )
     comparison = compare(pairing, measured, DOUBLE_PRECISION)

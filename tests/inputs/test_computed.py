@@ -4,14 +4,15 @@ import ast
 
 import pytest
 
-from gradcheck_magic._inputs.computed import Computed, Roles, leading_to, names_read
+from gradcheck_magic._inputs.computed import Computed, Roles, leading_to, names_read, read_within
 
 # What the cells of these tests call parameters, and objects that hold some.
 OWN, OBJECTS = {"W", "b", "params"}, {"layer", "model"}
 
 
 def roles(own=OWN, objects=OBJECTS):
-    return Roles((own | objects).__contains__, own.__contains__, objects.__contains__)
+    given = (own | objects).__contains__, own.__contains__, objects.__contains__
+    return Roles(*given, attributes={"W", "b"})
 
 
 def leading(expression, cells, *, own=OWN, objects=OBJECTS):
@@ -19,8 +20,27 @@ def leading(expression, cells, *, own=OWN, objects=OBJECTS):
     names = roles(own, objects)
     statements = Computed(cells).statements(names)
     tree = ast.parse(expression, mode="eval").body
-    found = leading_to(tree, statements, len(statements), names)
+    found = leading_to(list(names_read(tree)), statements, len(statements), names)
     return [ast.unparse(each.node) for each in found.statements]
+
+
+WITHIN = """
+def f(x, *y, k=a):
+    global g
+    z = x + b
+    g = [z + y for y in c]
+    return h(z) + f(k)
+def h(z): return z + d
+later = lambda v: v + e
+"""
+
+
+@pytest.mark.parametrize(("names", "expected"), [
+    ("f", "bcdfgh"), ("h", "d"), (["later"], "e"), ("dz", ""), (["h", "later"], "de"),
+])  # fmt: skip
+def test_what_functions_read(names, expected):
+    """Arguments and variables of their own are no global ones; functions that they call count."""
+    assert read_within(names, Computed([WITHIN]).functions) == set(expected)
 
 
 STRAIGHT = [
@@ -28,6 +48,22 @@ STRAIGHT = [
     pytest.param("J", ["z = W @ x\nJ = z.sum()"], ["z = W @ x", "J = z.sum()"], id="a chain"),
     pytest.param("J", ["z = W @ x", "J = z.sum()"], ["z = W @ x", "J = z.sum()"], id="two cells"),
     pytest.param("F(z, y)", ["z = W @ x\nJ = F(z, y)"], ["z = W @ x"], id="a call"),
+    pytest.param(
+        "J", ["s = W @ x\nW = W - 1\nJ = f(W, s)"], ["J = f(W, s)"],
+        id="HARD: what was computed before an update is data after it",
+    ),
+    pytest.param(
+        "J", ["for k in ks:\n    s = W @ x\n    W = W - s\n    t = 2 * s\nW = W + 1\nJ = f(W, t)"],
+        ["J = f(W, t)"], id="HARD: so is all that a loop has left behind",
+    ),
+    pytest.param(
+        "J", ["s = W @ x\nJ = f(W, s)\nW = W - 1"], ["s = W @ x", "J = f(W, s)"],
+        id="HARD: but not what was computed before the update, too",
+    ),
+    pytest.param(
+        "J", ["W = zeros(3)\ns = W @ x\nb = zeros(3)\nJ = f(b, s)"], ["s = W @ x", "J = f(b, s)"],
+        id="HARD: nor what another parameter has nothing to do with",
+    ),
     pytest.param("J", ["W = zeros(3)\nJ = W.sum()"], ["J = W.sum()"], id="θ is not made anew"),
     pytest.param("J", ["x = load()\nJ = x.sum()"], [], id="data only"),
     pytest.param("J", ["x = load()\nJ = W @ x"], ["J = W @ x"], id="data is not loaded again"),
@@ -83,6 +119,35 @@ TARGETS = [
         "out", ["out = zeros(2)\nnp.add.at(out, k, W)"],
         ["out = zeros(2)", "np.add.at(out, k, W)"], id="HARD: a function that changes its argument",
     ),
+    pytest.param(
+        "out", ["out = zeros(2)\nnp.dot(W, x, out=out)"],
+        ["out = zeros(2)", "np.dot(W, x, out=out)"], id="out=",
+    ),
+    pytest.param(
+        "out", ["out = zeros(2)\nnp.tanh(W, out)"], ["out = zeros(2)", "np.tanh(W, out)"],
+        id="HARD: an output as the last argument",
+    ),
+    pytest.param(
+        "c", ["def f(W, c):\n    c['z'] = W @ x", "c = {}\nf(W, c)"], ["c = {}", "f(W, c)"],
+        id="HARD: a function of the cells that changes its argument",
+    ),
+    pytest.param(
+        "c", ["def g(c, z):\n    c.append(z)\ndef f(v, d):\n    g(d, v)\nc = []\nf(W, d=c)"],
+        ["c = []", "f(W, d=c)"], id="HARD: by means of another one",
+    ),
+    pytest.param(
+        "c", ["def f(v, c):\n    f(v, c)\n    c.append(v)\nc = []\nf(W, c)"],
+        ["c = []", "f(W, c)"],
+        id="one that calls itself",
+    ),
+    pytest.param(
+        "c", ["def f(v, c):\n    c = c + 1\n    c += v\nc = zeros(3)\nf(W, c)"], [],
+        id="HARD: its own variable is another",
+    ),
+    pytest.param(
+        "J", ["def f(v):\n    v -= 0.1\nJ = W @ x\nf(W)"], ["J = W @ x"],
+        id="HARD: a function that updates θ is not called again",
+    ),
 ]  # fmt: skip
 LOOPS = [
     pytest.param(
@@ -123,6 +188,19 @@ LOOPS = [
     pytest.param(
         "J", ["for step in range(9):\n    J = f(W)\n    J.backward()\n    optimiser.step()"],
         ["J = f(W)"], id="HARD: a loop that an optimiser trains in",
+    ),
+    pytest.param(
+        "J", ["J = 0\nfor x in xs:\n    L = f(W, x)\n    L.backward()\n    J += L"],
+        ["J = 0", "for x in xs:\n    L = f(W, x)\n    pass\n    J += L"],
+        id="HARD: all micro-batches, but not their backward pass",
+    ),
+    pytest.param(
+        "L", ["J = 0\nfor x in xs:\n    o.zero_grad()\n    L = f(W)\n    L.backward()\n    J += L"],
+        ["L = f(W)"], id="HARD: the gradient of the last one only",
+    ),
+    pytest.param(
+        "L", ["J = 0\nfor x in xs:\n    L = f(W, x)\n    L.backward()\n    o.step()\n    J += L"],
+        ["L = f(W, x)"], id="HARD: a loop that trains, and adds up its costs",
     ),
     pytest.param(
         "J", ["for e in range(2):\n    for x in xs:\n        J = W @ x\n        W -= 0.1 * x"],
@@ -167,6 +245,19 @@ OBJECTS_OF_LAYERS = [
     pytest.param(
         "F(layer.output)", ["layer.W = zeros(3)\nlayer.forward(x)"], ["layer.forward(x)"],
         id="HARD: its parameters are not assigned again",
+    ),
+    pytest.param(
+        "J", ["h = x\nfor layer in model:\n    layer.z = layer.W @ h\n    h = layer.z\nJ = F(h)"],
+        ["h = x", "for layer in model:\n    layer.z = layer.W @ h\n    h = layer.z", "J = F(h)"],
+        id="HARD: activations of its own are",
+    ),
+    pytest.param(
+        "J", ["layer.cache['z'] = layer.W @ x\nJ = F(layer.cache['z'])"],
+        ["layer.cache['z'] = layer.W @ x", "J = F(layer.cache['z'])"], id="in a dict",
+    ),
+    pytest.param(
+        "J", ["layer.params['W'] = W\nlayer.all[k] = W\nJ = F(layer)"], ["J = F(layer)"],
+        id="HARD: but no parameters in a dict, nor what may be some",
     ),
     pytest.param(
         "F(layer.output)", ["layer.forward(old)", "layer.forward(x)"], ["layer.forward(x)"],
@@ -221,6 +312,13 @@ def test_what_leads_to_an_expression(expression, cells, expected):
     assert leading(expression, cells) == expected
 
 
+def test_a_backward_pass_is_no_update():
+    """What a network has computed before it belongs to the same parameters."""
+    forward, cost = "A = net.forward(x)", "J = half(A) + np.sum(net.W ** 2)"
+    cells = [f"{forward}\nnet.backward(d)\n{cost}"]
+    assert leading("J", cells, own={"net"}, objects={"net"}) == [forward, cost]
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
@@ -272,6 +370,11 @@ BINDINGS = [
     pytest.param("x.fit(y)", "changed", {"x"}),
     pytest.param("f(x)", "bound", set(), id="HARD: a function's argument"),
     pytest.param("print(x)", "bound", set()),
+    pytest.param("np.copyto(x, y)", "changed", {"x"}, id="the first argument"),
+    pytest.param("z = np.add(x, y, out=u)", "changed", {"u"}, id="an output"),
+    pytest.param("np.divmod(x, y, out=(u[0], v.w))", "changed", {"u", "v"}, id="two of them"),
+    pytest.param("np.random.seed(0)", "bound", set(), id="HARD: np itself is not changed"),
+    pytest.param("setattr(x, 'a', y)", "changed", {"x"}, id="an attribute by its name"),
     pytest.param("if x:\n    y = 1\n    z.append(y)", "changed", {"y", "z"}, id="in a branch"),
     pytest.param("for k in x:\n    y += k", "changed", {"k", "y"}, id="in a loop"),
 ]

@@ -17,7 +17,21 @@ def grad(w, X, y): return 2 * X.T @ (X @ w - y) / len(y)
 def step(w, h): return np.sum((w * h) ** 2), 2 * w * h * h, w * h
 def value_and_grad(f): return lambda w, X, y: (f(w, X, y), grad(w, X, y))
 def penalised(w, reg=0.0): return mse(w, X, y) + reg * w @ w
+def fit(u, x=None, **more): return x @ u if not more else mse(u, x, more["t"])
+def put(kept, name, value): kept[name] = value
+def fill(kept, w):
+    z = X @ w
+    put(kept, "z", value=z)
+def error(): return z - y
+def of_z(): return np.mean(error() ** 2) + w @ w
+class Net:
+    def __init__(self): self.w, self.dw = w, np.zeros(3)
+    def loss(self, X, y): self.X, self.r = X, X @ self.w - y; return self.r @ self.r
+    def backward(self): self.dw += 2 * self.X.T @ self.r
+net = Net()
+layers = [Net(), Net()]
 """
+DECAY = "L = np.mean((z - y) ** 2) + w @ w\ndw = grad(w, X, y) + 2 * w"
 # The last statement of each cell computes the gradient; it is run as it is, and halved.
 RIGHT = [
     pytest.param("", "L", "xb, yb = X[:9], y[:9]\nL = mse(w, xb, yb)\ndw = grad(w, xb, yb)\n"
@@ -49,6 +63,52 @@ RIGHT = [
                  "    plus, minus = w.copy(), w.copy()\n    plus[k] += 1e-5\n"
                  "    minus[k] -= 1e-5\n    print(mse(plus, X, y) - mse(minus, X, y))",
                  id="HARD: a numerical check of one's own"),
+    pytest.param("", "L", f"z = np.zeros(20)\nnp.dot(X, w, out=z)\n{DECAY}", id="HARD: out="),
+    pytest.param("", "L", f"z = np.zeros(20)\n_ = np.matmul(X, w, out=(z,))\n{DECAY}",
+                 id="out= in an assignment"),
+    pytest.param("", "L", f"z = np.zeros(20)\nnp.add(X @ w, 0, z)\n{DECAY}",
+                 id="HARD: the last argument is the output"),
+    pytest.param("", "L", f"kept = {{}}\nkept.update(z=X @ w)\nz = kept['z']\n{DECAY}",
+                 id="a dict that is updated"),
+    pytest.param("", "L", f"kept = [X]\nkept.append(kept[-1] @ w)\nz = kept[-1]\n{DECAY}",
+                 id="a list that grows"),
+    pytest.param("", "L", f"kept = {{}}\nfill(kept, w)\nz = kept['z']\n{DECAY}",
+                 id="HARD: a function of one's own fills its argument"),
+    pytest.param("", "L", f"kept = {{}}\nnone = fill(w=w, kept=kept)\nz = kept['z']\n{DECAY}",
+                 id="HARD: by keyword, and in an assignment"),
+    pytest.param("kept = Net()", "L", f"setattr(kept, 'z', X @ w)\nz = kept.z\n{DECAY}",
+                 id="an attribute"),
+    pytest.param("", "L", f"both = np.zeros(40)\nz = both[20:]\nboth[20:] = X @ w\n{DECAY}",
+                 id="HARD: another name for its memory"),
+    pytest.param("", "L", f"kept = {{}}\ndef forward():\n    kept['z'] = X @ w\nforward()\n"
+                 f"z = kept['z']\n{DECAY}", id="HARD: a function fills a variable"),
+    pytest.param("", "L", f"def forward():\n    global z\n    z = X @ w\nforward()\n{DECAY}",
+                 id="HARD: a function binds a variable"),
+    pytest.param("", "L", "z = X @ w\nL = of_z()\ndw = grad(w, X, y) + 2 * w",
+                 id="HARD: functions read a variable"),
+    pytest.param("", "of_z", "z = X @ w\ndw = grad(w, X, y) + 2 * w",
+                 id="HARD: and are the cost"),
+    pytest.param("", "L", "z = X @ w\nof = lambda: np.mean((z - y) ** 2) + w @ w\nL = of()\n"
+                 "dw = grad(w, X, y) + 2 * w", id="a lambda reads a variable"),
+    pytest.param("", "L", "for k in range(3):\n    z = X @ w\n    w = w - 0.1 * grad(w, X, y)\n"
+                 "w = w + 0.1\nL = mse(w, X, z)\ndw = grad(w, X, z)",
+                 id="HARD: what was computed before an update"),
+    pytest.param("", "L", "z = 0\nfor k, layer in enumerate(layers):\n    layer.z = X @ layer.w\n"
+                 f"    z = z + (1 - k) * layer.z\n{DECAY}", id="HARD: items that keep activations"),
+    pytest.param("", "L", f"layers[0].loss(X, y)\nz = layers[0].r + y\n{DECAY}",
+                 id="HARD: a method of an item"),
+    pytest.param("X = np.random.normal(size=(20, 3))\nX -= 1", "L", "L = 0.0\nfor x in X:\n"
+                 "    L += (x @ w) ** 2\nL += w @ w\ndw = 2 * X.T @ (X @ w) + 2 * w",
+                 id="HARD: rows of data that were drawn"),
+    pytest.param("D = np.random.normal(size=(20, 3))", "L", "L = 0.0\nfor d, x in zip(D, X):\n"
+                 "    L += (x @ w) ** 2 + d @ d\nL += w @ w\ndw = 2 * X.T @ (X @ w) + 2 * w",
+                 id="HARD: rows that a loop goes through"),
+    pytest.param("", "L", "L = 0.0\nfor k in (0, 10):\n    xb, yb = X[k : k + 10], y[k : k + 10]\n"
+                 "    L += net.loss(xb, yb)\n    if k >= 0:\n        net.backward()\ndw = net.dw",
+                 id="HARD: micro-batches"),
+    pytest.param("", "fit", "scores = fit(w, X)\nL = fit(w, X, t=y)\ndw = grad(w, X, y)",
+                 id="HARD: a call that returns scores, and one that returns the cost"),
+    pytest.param("", "fit", "fit(w, X, t=y)\ndw = grad(w, X, y)", id="**kwargs"),
 ]  # fmt: skip
 
 
