@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gradcheck_magic._backward.references import Reference, item_step, reference_of
-from gradcheck_magic._inputs.computed import CHANGES_FIRST
+from gradcheck_magic._inputs.effects import CHANGES_FIRST
 
 __all__ = ["Part", "Statement", "fresh", "loads_of", "parts_of", "sources_of", "statement_of"]
 

@@ -29,11 +29,9 @@ from gradcheck_magic._inputs.computed import (
     Computed,
     Leading,
     Roles,
-    Statement,
     leading_to,
-    names_read,
-    read_within,
 )
+from gradcheck_magic._inputs.effects import Statement, names_read, read_within
 from gradcheck_magic._inputs.objects import holds_objects
 from gradcheck_magic._inputs.parameters import Parameter, Parameters
 from gradcheck_magic._wording import counted, listed

@@ -6,7 +6,8 @@ libraries (NumPy, PyTorch, JAX, the array API) and finds arrays that share memor
 how precise their numbers are, and `shared_memory.py` which share memory with a file or other
 processes. `containers.py` reads dicts, lists, modules and pytrees, `objects.py` the user's own
 objects, and `parameters.py` assigns names and positions. `pairing.py` matches each parameter with
-its gradient, `jacobian.py` outputs (`outputs.py`) and parameters with the blocks of a Jacobian,
-and `fingerprint.py` detects later whether either has changed. `computed.py` finds
-which statements of a notebook have computed a value, and `ownership.py` knows whose code it is.
+its gradient, `jacobian.py` outputs (`outputs.py`) and parameters with the blocks of a Jacobian, and
+`fingerprint.py` detects later whether either has changed. `computed.py` finds which statements of a
+notebook have computed a value, given the `effects.py` of each, and `ownership.py` knows whose code
+it is.
 """

@@ -4,7 +4,8 @@ import ast
 
 import pytest
 
-from gradcheck_magic._inputs.computed import Computed, Roles, leading_to, names_read, read_within
+from gradcheck_magic._inputs.computed import Computed, Roles, leading_to
+from gradcheck_magic._inputs.effects import names_read, read_within
 
 # What the cells of these tests call parameters, and objects that hold some.
 OWN, OBJECTS = {"W", "b", "params"}, {"layer", "model"}
@@ -41,6 +42,14 @@ later = lambda v: v + e
 def test_what_functions_read(names, expected):
     """Arguments and variables of their own are no global ones; functions that they call count."""
     assert read_within(names, Computed([WITHIN]).functions) == set(expected)
+
+
+def test_functions_that_call_each_other():
+    """What forty functions change that call each other twice is found, without trying all ways."""
+    chain = [f"def f{k}(a):\n    f{k + 1}(a)\n    return f{k + 1}(a)" for k in range(40)]
+    cells = ["\n".join([*chain, "def f40(a):\n    a[0] = 1\n    f0(a)"]), "f0(z)\nf40(y)"]
+    (first, second) = Computed(cells).statements(roles())[-2:]
+    assert (first.called, second.called) == ({"z"}, {"y"})
 
 
 STRAIGHT = [
