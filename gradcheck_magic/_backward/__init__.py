@@ -10,20 +10,21 @@ statement whose inputs are gradients, and whose result is none although it shoul
 Recording. `trace.py` says when a statement begins and has ended, and `sources.py` which statement
 that is, by its text; `statements.py` says what a statement binds and reads, and `references.py`
 looks that up. `record.py` records the values, as `bound.py` describes them, and `memory.py` finds
-them again. `arrays.py` sees those of torch and JAX as arrays, and complex numbers as pairs, as
-`complex_numbers.py` has their gradients; `custom.py` finds the calls of custom functions, and
-`autograd.py` lets torch run its backward pass once more. `flat.py` looks at the first evaluation of
-the cost: of a flat θ, it tells the arrays that the cost reads from it.
+them again. `arrays.py` sees those of torch and JAX as arrays, and complex numbers as pairs;
+`custom.py` finds the calls of custom functions, and `autograd.py` lets torch run its backward pass
+once more. `flat.py` looks at the first evaluation of the cost: of a flat θ, it tells the arrays
+that the cost reads from it.
 
 Slopes. `forward.py` moves the arrays of the forward pass, for all of their uses or for one, and
 `inner.py` those inside its expressions.
 
 Matching. `nodes.py` has the values of the backward pass, `names.py` says what their names tell, and
 `known.py` which of them are of the forward pass. `under_test.py` finds the gradients under test
-among them, and `match.py` says which value is the gradient by which array. `returned.py` judges
-what custom functions return. `again.py` evaluates a statement again, as `expressions.py` writes it,
-and so `mend.py` finds what would make a wrong value right: another value in it; or, by
-`rewrite.py`, a statement that is written a little differently, as `edits.py` says how.
+among them, in one of the `layouts.py` that they may have, and `match.py` says which value is the
+gradient by which array. `returned.py` judges what custom functions return. `again.py` evaluates a
+statement again, as `expressions.py` writes it, and so `mend.py` finds what would make a wrong value
+right: another value in it; or, by `rewrite.py`, a statement that is written a little differently,
+as `edits.py` says how.
 
 Blaming. `evidence.py` collects what is right and what is wrong; `slices.py` goes back from a wrong
 gradient, up to what is right; `factors.py` finds where it was scaled, and `ranks.py` puts the

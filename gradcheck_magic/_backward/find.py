@@ -13,8 +13,8 @@ import numpy as np
 
 from gradcheck_magic._backward.blame import suspicions
 from gradcheck_magic._backward.bound import Bound
-from gradcheck_magic._backward.complex_numbers import part_names, side_by_side
 from gradcheck_magic._backward.forward import ForwardPass
+from gradcheck_magic._backward.layouts import Layout, layouts_of
 from gradcheck_magic._backward.match import Backward
 from gradcheck_magic._backward.nodes import Node
 from gradcheck_magic._backward.returned import judge_returned
@@ -83,27 +83,26 @@ def backward_pass(
         True if the user has asked for it.
     """
     recorded = [recording for get in recordings if (recording := get()) is not None]
-    names = part_names(pairing)
-    check, pairing = side_by_side(check, pairing)
     if not (recorded or cost.returns_more):
         return None
     n_before = cost.n_evaluations
     least = TIME_IF_ASKED if is_asked else LEAST_TIME
     until = min(cost.deadline, time.perf_counter() + max(least, check.seconds))
-    forward = ForwardPass(cost, until, pieces=pairing.parameters.arrays)
+    forward = ForwardPass(cost, until, pieces=pairing.parameters.leaves)
     # The user need not hear about an overflow in our own arithmetic.
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         forward.follow()
         recorded.append(Recording(forward.bound))
-        backward, notes = _with_gradients(recorded, forward, check, pairing)
-        if backward is None:
+        found_in, notes = _with_gradients(recorded, forward, layouts_of(check, pairing))
+        if found_in is None:
             # What other libraries compute is not followed.
             is_numpy = all(parameter.library is None for parameter in pairing.checked)
             is_elsewhere = len(recorded) > 1 and is_numpy and bool(check.wrong.any())
             notes += [NOT_COMPUTED] if is_elsewhere and not notes else []
             n_evaluations = cost.n_evaluations - n_before
             return BackwardPass((), (), n_evaluations, tuple(notes)) if notes else None
+        backward, (check, pairing, told) = found_in
         found: list[Suspicion] = []
         try:
             backward.match(check)
@@ -120,23 +119,27 @@ def backward_pass(
             return None
     if forward.is_late:
         notes.append("There was no time to look at the whole backward pass.")
-    shown = _Shown(place or (lambda file: Path(file).name), names)
+    shown = _Shown(place or (lambda file: Path(file).name), told)
     faults = tuple(map(shown.fault, found))
     steps = tuple(shown.steps(backward, [suspicion.wrong for suspicion in found]))
     return BackwardPass(faults, steps, cost.n_evaluations - n_before, tuple(notes))
 
 
 def _with_gradients(
-    recorded: Sequence[Recording], forward: ForwardPass, check: GradientCheck, pairing: Pairing
-) -> tuple[Backward | None, list[str]]:
-    """Return the first recording that has the gradients under test, and what was not followed."""
+    recorded: Sequence[Recording], forward: ForwardPass, layouts: Sequence[Layout]
+) -> tuple[tuple[Backward, Layout] | None, list[str]]:
+    """Return the first recording that has the gradients under test, and what was not followed.
+
+    Of several layouts, one in which it has all that are wrong counts most.
+    """
     notes = []
     for recording in recorded:
         if recording.obstacle:
             notes.append(f"The cell was not followed to its end: {recording.obstacle}.")
-        backward = Backward.of(recording.bound, forward, check, pairing)
-        if backward.has_parameters or forward.custom_calls:
-            return backward, notes
+        found = [(Backward.of(recording.bound, forward, *each[:2]), each) for each in layouts]
+        own = [each for each in found if each[0].has_parameters]
+        if own or forward.custom_calls:
+            return next((each for each in own if each[0].has_all_wrong), (own or found)[0]), notes
     return None, notes
 
 
@@ -145,7 +148,7 @@ class _Shown:
     """Turns what was found into plain data."""
 
     place: Callable[[str], str]
-    part_names: Mapping[str, Sequence[str]]
+    told: Mapping[str, Sequence[str]]
 
     def line(self, statement: Statement) -> Line:
         """Return a statement as plain data."""
@@ -163,7 +166,7 @@ class _Shown:
         value = suspicion.wrong.bound.label
         inputs = tuple(dict.fromkeys(n.bound.label for n in suspicion.inputs if n.bound.label))
         explained = dict.fromkeys(n.parameter.name for n in suspicion.explains if n.parameter)
-        parameters = tuple(part for name in explained for part in self.part_names[name])
+        parameters = tuple(part for name in explained for part in self.told[name])
         is_made_here = suspicion.wrong.bound.statement is suspicion.statements[0]
         outcome = _outcome(value, inputs, suspicion.factor, is_made_here=is_made_here)
         if suspicion.is_part:

@@ -63,6 +63,8 @@ class Backward:
     known: Known
     helpers: list[Node] = field(default_factory=list)
     usual: set[float] = field(default_factory=lambda: {1.0})
+    # The names of the parameters whose gradient is wrong.
+    wrong: set[str] = field(default_factory=set)
 
     @classmethod
     def of(
@@ -109,8 +111,14 @@ class Backward:
         """True if it has gradients under test."""
         return any(node.parameter is not None for node in self.nodes)
 
+    @property
+    def has_all_wrong(self) -> bool:
+        """True if it has all gradients under test that are wrong."""
+        return self.wrong <= {node.parameter.name for node in self.nodes if node.parameter}
+
     def _find_parameters(self, check: GradientCheck, pairing: Pairing) -> None:
         """Find the gradients under test among the values: the last of each."""
+        self.wrong = {parameter.name for parameter in check.parameters if parameter.n_wrong}
         for gradient, parameter in zip(pairing.gradients, check.parameters, strict=True):
             whole = [node for node in self.nodes if not node.bound.is_part]
             parts = {node: part_of(node.bound.value, gradient) for node in whole}

@@ -4,9 +4,9 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
 from gradcheck_magic import InputError, Verdict, check_gradients, step_curve
+from tests.support.passes import checked, read
 
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(7, 4)), rng.normal(size=7)
@@ -276,8 +276,67 @@ def test_the_statement_is_named_by_the_array():
     assert (fault.lines[0].text, fault.parameters) == ("db = dZ.mean(0)", ("b",))
 
 
+NETWORK = """
+# %%
+import numpy as np
+
+rng = np.random.default_rng(0)
+X, Y, theta = rng.normal(size=(9, 4)), rng.normal(size=(9, 2)), rng.normal(size=37)
+
+def unpack(theta):
+    return theta[:20].reshape(4, 5), theta[20:25], theta[25:35].reshape(5, 2), theta[35:]
+
+def cost(theta):
+    W1, b1, W2, b2 = unpack(theta)
+    return np.sum((np.tanh(X @ W1 + b1) @ W2 + b2 - Y) ** 2)
+
+# %% gradcheck -p theta -g grad -c cost
+W1, b1, W2, b2 = unpack(theta)
+A1 = np.tanh(X @ W1 + b1)
+dZ2 = 2 * (A1 @ W2 + b2 - Y)
+dZ1 = dZ2 @ W2.T * (1 - A1 ** 2)
+#! dZ1 = dZ2 @ W2.T * (1 - A1)
+"""
+TOGETHER = """
+grad = np.concatenate([(X.T @ dZ1).ravel(), dZ1.sum(0), (A1.T @ dZ2).ravel(), dZ2.sum(0)])
+#! grad = np.concatenate([(X.T @ dZ1).ravel(), dZ1.mean(0), (A1.T @ dZ2).ravel(), dZ2.sum(0)])
+"""
+NAMED = """
+dW1 = X.T @ dZ1
+dW2 = A1.T @ dZ2
+#! dW2 = 3 * A1.T @ dZ2
+grad = np.r_[dW1.ravel(), dZ1.sum(0), dW2.ravel(), dZ2.sum(0)]
+#! grad = np.r_[dW1.ravel(), dZ1.mean(0), dW2.ravel(), dZ2.sum(0)]
+"""
+SLICES = """
+grad = np.zeros_like(theta)
+grad[:20] = (X.T @ dZ1).ravel()
+grad[20:25] = dZ1.sum(0)
+#! grad[20:25] = dZ1.mean(0)
+grad[25:35] = (A1.T @ dZ2).ravel()
+grad[35:] = dZ2.sum(0)
+"""
+PASSES = [read(name, NETWORK + end) for name, end in (
+    ("together", TOGETHER), ("named", NAMED), ("slices", SLICES)
+)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("backward", "slip"),
+    [pytest.param(b, s, id=f"{b.name}: {s.line}") for b in PASSES for s in b.slips],
+)
+def test_the_statement_is_named_however_the_gradient_is_put_together(backward, slip):
+    """The parts need not have names: then the vector of all is looked for."""
+    check = checked(backward, slip)
+    assert len(check.parameters) == 4
+    assert check.backward.faults[0].lines[0].text == slip.line
+    explained = {name for fault in check.backward.faults for name in fault.parameters}
+    assert explained == {p.name for p in check.parameters if p.n_wrong}
+
+
 def test_tensors():
     """A flat tensor is read through views, as an array is."""
+    torch = pytest.importorskip("torch")
     theta = torch.tensor(point(15), requires_grad=True)
 
     def cost(theta):

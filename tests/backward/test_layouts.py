@@ -5,7 +5,7 @@ import pytest
 
 from gradcheck_magic import check_gradients
 from gradcheck_magic._backward.arrays import as_array, as_complex, moved
-from gradcheck_magic._backward.complex_numbers import side_by_side
+from gradcheck_magic._backward.layouts import layouts_of
 from gradcheck_magic._inputs.pairing import pair
 from tests.support.passes import checked, passes
 
@@ -45,7 +45,8 @@ def test_side_by_side():
     check = check_gradients(
         params, grads, lambda p: sum(np.sum(np.abs(value) ** 2) for value in p.values())
     )
-    check, pairing = side_by_side(check, pair(params, grads))
+    ((check, pairing, told),) = layouts_of(check, pair(params, grads))
+    assert told == {"a": ["a"], "z": ["z.real", "z.imag"], "b": ["b"]}
     assert [(p.name, p.start, p.size, p.shape) for p in check.parameters] == [
         ("a", 0, 2, (2,)), ("z", 2, 6, (3, 2)), ("b", 8, 1, (1,))
     ]  # fmt: skip
