@@ -381,7 +381,9 @@ def check_after_cell(
             np.errstate(under="ignore"),
         ):
             begin = starts(reseed, kept.states, grads)
-            request = Request(cost_function, grads, **options, started=started, starts=begin)
+            request = Request(
+                cost_function, grads, **options, started=started, starts=begin, random=kept.states
+            )
             check = _check_at(params, names, request, seen=seen)
             if request.points > 1:
                 check = _check_around(params, names, request, check)
@@ -614,6 +616,7 @@ def _cost_at(
         goes_forward=not point,
         notes=request.notes,
         starts=request.starts,
+        random=request.random,
         pairing=pairing if is_of_one else None,
         watched=watched,
     )

@@ -31,7 +31,7 @@ from gradcheck_magic._cost.convention import (
     possible_bindings,
     require_unchanged,
 )
-from gradcheck_magic._cost.evaluation import Batch, Evaluator, OutOfTime, Pair, Take
+from gradcheck_magic._cost.evaluation import Batch, EntryBatch, Evaluator, OutOfTime, Pair, Take
 from gradcheck_magic._cost.one_output import OneOutput
 from gradcheck_magic._cost.precision import bits_around, in_double, is_constant, own_precision
 from gradcheck_magic._cost.printed import followed
@@ -100,6 +100,8 @@ class Cost:
         That gradient.
     watched : context manager, optional
         In which the function is called for the first time.
+    random : RandomStates, optional
+        The random states of now, of all generators that the function uses.
 
     Attributes
     ----------
@@ -159,6 +161,7 @@ class Cost:
         starts: Sequence[RandomStates] = (),
         pairing: Pairing | None = None,
         watched: AbstractContextManager[object] | None = None,
+        random: RandomStates | None = None,
     ) -> None:
         if not callable(function):
             raise InputError(
@@ -178,7 +181,7 @@ class Cost:
         self._call = call
         self._started = self._reported = time.perf_counter()
         deadline = math.inf if budget is None else self._started + budget
-        self._starts, self._pairing = starts, pairing
+        self._starts, self._pairing, self._states = starts, pairing, random
         self._watched = watched or nullcontext()
         self._evaluator = Evaluator(
             function, name, _upstream(upstream), next(iter(starts), None), deadline
@@ -439,6 +442,26 @@ class Cost:
             yield
         finally:
             self._evaluator.upstream = norm
+
+    def pairs_by_draw(self, batch: EntryBatch, n_draws: int) -> Iterator[tuple[Vector, Vector]]:
+        """Yield J on both sides of θ, for both with the same random numbers; each time with others.
+
+        What draws no random numbers that are known is the same each time.
+        """
+        states = self._states
+        for _ in range(n_draws if states else 0):
+            self._evaluator.states = states
+            try:
+                pairs = self._evaluator.pairs(self.own.binding, batch)
+            finally:
+                self._evaluator.states = None
+            plus, minus = np.array(pairs).reshape(-1, 2).T
+            yield plus, minus
+            states = states and states.now()
+
+    def is_random(self, what: str) -> InputError:
+        """Return the error for a cost that does `what` for the same parameters."""
+        return is_random(self._evaluator, what)
 
     def _restore(self) -> None:
         self._binding.restore()

@@ -64,13 +64,25 @@ class RandomStates:
     def __init__(self, generators: Iterable[Any] = ()) -> None:
         self.states: dict[object, tuple[Callable[[Any], object], Any]] = {}
         self.origin = Origin.CHECK
+        self._get: dict[object, Callable[[], Any]] = {}
         for key, (get, put) in _shared().items():
-            self.states[key] = put, get()
+            self.states[key], self._get[key] = (put, get()), get
         for each in generators:
             # What an object of the user's answers with is not ours to trust.
             with suppress(Exception):
                 get, put = _own(each)
-                self.states[id(each)] = put, get()
+                self.states[id(each)], self._get[id(each)] = (put, get()), get
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker only puts them back.
+        return {**vars(self), "_get": {}}
+
+    def now(self) -> Self:
+        """Return the states that the same generators have now."""
+        states = copy.copy(self)
+        states._get = self._get  # noqa: SLF001 (of the same class)
+        states.states = {key: (put, self._get[key]()) for key, (put, _) in self.states.items()}
+        return states
 
     @property
     def restores(self) -> list[partial[object]]:

@@ -67,6 +67,8 @@ class Request:
     expected: float | None = None
     # The random states that may be put back before each evaluation, if any are.
     starts: Sequence[Any] = ()
+    # The random states at the start of the check.
+    random: Any = None
 
     def __post_init__(self) -> None:
         budget, points = self.budget, self.points

@@ -157,3 +157,47 @@ def test_moves_its_argument_beside_theta(by, plus, factor, mode):
     names = {"cost": cost, "x": x}
     with pytest.raises(InputError, match=r"^`cost` changes its argument `x`: a cost must not"):
         check_gradients(x, factor * 4 * x**3, cost, mode=mode, names=names)
+
+
+def shared(seed):
+    np.random.seed(seed)
+    return np.random.random
+
+
+DRAWN = {
+    "NumPy's shared generator": shared,
+    "one's own": lambda seed: np.random.default_rng(seed).random,
+}
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-3])
+@pytest.mark.parametrize("draws", DRAWN)
+@pytest.mark.parametrize("factor", [1, 2], ids=["right", "wrong"])
+def test_dropout_that_hardly_moves_the_cost(draws, scale, factor):
+    """With small weights, the cost varies as little as by noise, and its slopes with each mask."""
+    told = []
+    for seed in range(4):
+        random, draw = np.random.default_rng(seed), DRAWN[draws](seed)
+        X, y = random.normal(size=(20, 5)), random.normal(size=20)
+        params = {"W": scale * random.normal(size=(5, 6)), "v": scale * random.normal(size=6)}
+
+        def passed(p, draw=draw, X=X, y=y):
+            mask = draw((20, 6)) < 0.8
+            A = np.maximum(X @ p["W"], 0) * mask
+            return mask, A, A @ p["v"] - y
+
+        mask, A, off = passed(params)
+        dA = np.outer(off / 20, params["v"]) * mask * (A > 0)
+        grads = {"dW": factor * X.T @ dA, "dv": A.T @ off / 20}
+        try:
+            check = check_gradients(params, grads, lambda p: np.mean(passed(p)[2] ** 2) / 2)
+            told.append(check.verdict.name)
+        except InputError as error:
+            told.append(str(error))
+    random = (
+        "`cost_function` has other slopes from call to call for the same parameters: it is random. "
+        "Make it repeatable (no dropout, a fixed seed, the same batch), or let every call draw the "
+        "same random numbers with --reseed (in Python, reseed=True)."
+    )
+    assert random in told
+    assert set(told) <= {random, "INCONCLUSIVE"}
