@@ -31,7 +31,7 @@ from gradcheck_magic._inputs.computed import (
     Roles,
     leading_to,
 )
-from gradcheck_magic._inputs.effects import Statement, names_read, read_within
+from gradcheck_magic._inputs.effects import Statement, declared_global, names_read, read_within
 from gradcheck_magic._inputs.objects import holds_objects
 from gradcheck_magic._inputs.parameters import Parameter, Parameters
 from gradcheck_magic._wording import counted, listed
@@ -235,8 +235,13 @@ class Writer:
         return Filled(made, [note], [*scope], line, self._expected(tree, stop))
 
     def computes_anew(self, tree: ast.expr) -> bool:
-        """Return True if the cell has computed from the parameters what an expression reads."""
-        return bool(self._leading(tree, len(self.statements), self.own, anywhere=False).statements)
+        """Return True if plain assignments of the cell compute from θ what an expression reads.
+
+        Anything else, such as a call that fills a variable, may have been meant to happen once.
+        """
+        leading = self._leading(tree, len(self.statements), self.own, anywhere=False).statements
+        here = self._cell(len(self.statements))
+        return bool(leading) and all(each.is_plain and each.cell == here for each in leading)
 
     def _leading(self, tree: ast.expr, stop: int, own: set[str], *, anywhere: bool) -> Leading:
         """Return the statements before an expression, of its own cell or of all."""
@@ -345,7 +350,11 @@ class Writer:
         first = [name for name in self._free(tree, leading) if name in bound & scope.keys()]
         scope = {**scope, COPY: copy.copy, **{f"{USERS}{name}": scope[name] for name in first}}
         code = "\n".join(f"{name} = {COPY}({USERS}{name})" for name in first)
-        body = [*ast.parse(code).body, *self._defined_anew(tree, leading)]
+        functions = self._defined_anew(tree, leading)
+        # What they bind outside of themselves, they share with the rest.
+        shared = sorted({name for each in functions for name in declared_global(each)})
+        body: list[ast.stmt] = [ast.Global(shared)] if shared else []
+        body += [*ast.parse(code).body, *functions]
         body += [*(each.node for each in leading), ast.Return(tree)]
         module.body[0].body = copy.deepcopy(body)  # type: ignore[attr-defined]
         compiled = compile(ast.fix_missing_locations(module), "<--cost>", "exec")

@@ -71,13 +71,26 @@ class Computed:
 
     def statements(self, roles: Roles) -> list[Statement]:
         """Return all statements in order; a loop that trains the network stands for one round."""
-        opened = [(cell, each) for cell, node in self._parsed for each in _opened(node, roles)]
+        opened = [(cell, each) for cell, node in self._parsed for each in self._opened(node, roles)]
         # What has the memory of another array now, had it since both were bound.
         since = {name: k for k, (_, node) in enumerate(opened) for name in bound_anew(node)}
         return [
             _with_views(statement_of(node, cell, self.functions), roles, k, since)
             for k, (cell, node) in enumerate(opened)
         ]
+
+    def _opened(self, node: ast.stmt, roles: Roles) -> Iterator[ast.stmt]:
+        """Yield a statement, or what is inside a loop that trains."""
+        if not (isinstance(node, LOOPS) and _trains(statement_of(node, 0, self.functions), roles)):
+            yield node
+            return
+        whole = _without_backward(node)
+        if whole is not None and not _trains(statement_of(whole, 0, self.functions), roles):
+            yield whole
+            return
+        for part in ("body", "orelse", "finalbody"):
+            for inner in getattr(node, part, ()):
+                yield from self._opened(inner, roles)
 
     @cached_property
     def functions(self) -> Functions:
@@ -190,7 +203,7 @@ def leading_to(
         The variables that are no longer there.
     """
     last = here if here is not None else statements[-1].cell if statements else 0
-    usable = [k for k in range(stop) if not _trains(statements[k].node, roles)]
+    usable = [k for k in range(stop) if not _trains(statements[k], roles)]
     relevant = _relevant(set(read), statements, usable)
     derived, sources = _derived(statements, relevant, roles, last, anywhere=here is None)
     chosen: list[Statement] = []
@@ -285,19 +298,6 @@ def _is_copy(node: ast.stmt) -> bool:
     return False
 
 
-def _opened(node: ast.stmt, roles: Roles) -> Iterator[ast.stmt]:
-    """Yield a statement, or what is inside a loop that trains."""
-    if not (isinstance(node, LOOPS) and _trains(node, roles)):
-        yield node
-        return
-    if (whole := _without_backward(node)) is not None and not _trains(whole, roles):
-        yield whole
-        return
-    for part in ("body", "orelse", "finalbody"):
-        for inner in getattr(node, part, ()):
-            yield from _opened(inner, roles)
-
-
 def _without_backward(node: ast.stmt) -> ast.stmt | None:
     """Return a loop that adds up a cost and its gradients, without its calls of ``backward()``.
 
@@ -323,13 +323,12 @@ def _is_backward(node: ast.AST) -> bool:
     return False
 
 
-def _trains(node: ast.stmt, roles: Roles) -> bool:
+def _trains(statement: Statement, roles: Roles) -> bool:
     """Return True for a statement that changes parameters or gradients, but for what it returns."""
-    statement = statement_of(node, 0)
     # A layer keeps what it computes.
     changed = statement.bound - {name for name in statement.called if roles.is_object(name)}
     changed |= _bound_in(statement, roles)
-    calls = (each.value for each in ast.walk(node) if isinstance(each, ast.Expr))
+    calls = (each.value for each in ast.walk(statement.node) if isinstance(each, ast.Expr))
     trains = any(_is_training(each, roles.is_object) for each in calls)
     return trains or any(map(roles.is_own, changed))
 

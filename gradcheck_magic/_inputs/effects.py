@@ -16,6 +16,7 @@ __all__ = [
     "added_to",
     "base_of",
     "bound_anew",
+    "declared_global",
     "names_read",
     "read_within",
     "statement_of",
@@ -101,6 +102,11 @@ class Statement:
         """Those of which it does not only read the shape."""
         is_definition = isinstance(self.node, DEFINITIONS)
         return frozenset() if is_definition else self.within.union(_names(self.node, shapes=False))
+
+    @property
+    def is_plain(self) -> bool:
+        """True if it does nothing but bind variables."""
+        return isinstance(self.node, ast.Assign) and bool(self.assigned) and not self.changed
 
     @property
     def bound(self) -> frozenset[str]:
@@ -194,7 +200,7 @@ def _changed_in(function: ast.FunctionDef, functions: Functions) -> set[str]:
     for inner in _inside(function, functions):
         changed |= inner.rebound | inner.mutated | inner.called
         local |= inner.assigned
-    shared = _declared_global(function)
+    shared = declared_global(function)
     return (changed | (local & shared)) - (local - shared)
 
 
@@ -244,7 +250,8 @@ def bound_anew(tree: ast.AST) -> set[str]:
     return {each.id for each in names if isinstance(each.ctx, ast.Store)}
 
 
-def _declared_global(function: ast.AST) -> set[str]:
+def declared_global(function: ast.AST) -> set[str]:
+    """Return the variables that a function declares to be global."""
     return {name for e in ast.walk(function) if isinstance(e, ast.Global) for name in e.names}
 
 
@@ -263,7 +270,7 @@ def _globals_read(definition: ast.FunctionDef | ast.Assign) -> set[str]:
         return set(names_read(definition.value))
     arguments = {e.arg for e in ast.walk(definition.args) if isinstance(e, ast.arg)}
     read = {name for each in definition.body for name in names_read(each)}
-    declared = _declared_global(definition)
+    declared = declared_global(definition)
     return (read | declared) - arguments - (_stored(definition) - declared)
 
 

@@ -133,6 +133,40 @@ def test_values_of_then(remembered, before, cost, cell, end, verdict):  # noqa: 
     assert found.verdict.name == verdict
 
 
+# A cell may also update the parameters by a call, before it computes their gradient.
+LOSS = "def loss(): return mse(w, X, y)\n"
+UPDATED = [
+    pytest.param(LOSS + "def renorm(w): w /= np.linalg.norm(w)", "loss", "renorm(w)",
+                 id="HARD: in place, by an argument"),
+    pytest.param(LOSS + "def renorm(w): w /= np.linalg.norm(w)", "L", "renorm(w)\nL = loss()",
+                 id="HARD: and the cost is a number"),
+    pytest.param(LOSS + "def move():\n    global w\n    w = w - 0.1 * grad(w, X, y)", "loss",
+                 "move()", id="HARD: as a global variable"),
+    pytest.param(LOSS + "def clip(): w[w > 0] = 0.2", "loss", "clip()", id="some of it in place"),
+    pytest.param("old = {}\ndef sync(): old['w'] = w.copy()\n"
+                 "def loss(): return mse(w, X, y) + 0 * np.sum((w - old['w']) ** 2)",
+                 "loss", "sync()", id="HARD: a copy of it is kept"),
+    pytest.param("n = 0\ndef forward():\n    global n, seen\n    n, seen = n + 1, X @ w", "L",
+                 "forward()\nL = np.mean((seen - y) ** 2)", id="HARD: calls are counted"),
+    pytest.param("class Layer:\n    def __init__(self): self.W = random.normal(size=3)\n"
+                 "layers = [Layer()]\ndef loss(): return mse(w, X, y) + layers[0].W[0]",
+                 "loss", "layers", id="HARD: layers are not made anew"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1, "CORRECT"), (0.5, "BUG")])
+@pytest.mark.parametrize(("before", "cost", "cell"), UPDATED)
+def test_calls_that_update_the_parameters(  # noqa: PLR0917 (a table)
+    remembered, shell, before, cost, cell, factor, verdict
+):
+    """They are not made again, and θ stays as the cell has left it, bit for bit."""
+    remembered(before)
+    gradient = f"dw = {factor} * grad(w, X, y)\nkept = w.copy()"
+    found = remembered(f"%%gradcheck -p w -g dw -c {cost}\n{cell}\n{gradient}")
+    assert found.verdict.name == verdict
+    assert shell.user_ns["w"].tobytes() == shell.user_ns["kept"].tobytes()
+
+
 ASKED = [
     pytest.param(
         "t = X @ w", "L", "L = mse(w, X, 0.9 * t)\ndw = grad(w, X, 0.9 * t)",
