@@ -225,7 +225,9 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
     """Match parameters that were collected before with their gradients, as `pair` does."""
     if isinstance(grads, Undefined):
         raise grads.error
-    variables = variable_names(names)
+    # A gradient is not called what its parameter is, even if it is the same object.
+    own = {id(parameters.container), *(id(leaf.value) for leaf in parameters.leaves)}
+    variables = {k: name for k, name in variable_names(names).items() if k not in own}
     root = variables.get(id(grads), "grads")
     not_checked = tuple(p.name for p in parameters.leaves if not p.checked)
     if grads is None:

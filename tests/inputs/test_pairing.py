@@ -238,3 +238,14 @@ def test_a_flat_gradient_of_a_matrix():
     assert pair(MATRIX, MATRIX.T.ravel()).analytic.tolist() != pairing.analytic.tolist()
     # HARD: a row or a column is no matrix.
     assert pair(COLUMN, COLUMN.ravel()).notes == ()
+
+
+@pytest.mark.parametrize(("params", "grads", "name"), [
+    pytest.param(lambda w: w, lambda w: w, "grads", id="an array"),
+    pytest.param(lambda w: [w], lambda w: [w], "grads[0]", id="in a list"),
+    pytest.param(lambda w: {"w": w}, lambda w: {"dw": w}, "dw", id="in a dict"),
+])  # fmt: skip
+def test_a_gradient_that_is_its_parameter_has_another_name(params, grads, name):
+    w = np.ones(3)
+    found = pair(params(w), grads(w), names={"w": w})
+    assert (found.checked[0].name, found.gradient_names) == ("w", (name,))
