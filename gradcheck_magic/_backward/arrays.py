@@ -62,7 +62,10 @@ def as_array(value: Any) -> Array | None:
 
 def is_complex(value: Any) -> bool:
     """Return True for an array, or a number, that is complex."""
-    return "complex" in str(getattr(value, "dtype", ""))
+    # It is asked of all that the user's code binds, and must be quick.
+    dtype = getattr(value, "dtype", None)
+    kind = getattr(dtype, "kind", None)
+    return kind == "c" if kind is not None else bool(getattr(dtype, "is_complex", False))
 
 
 def _real(array: Array) -> Array:

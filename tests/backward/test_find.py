@@ -165,7 +165,7 @@ def slip(backward, was, line):
 def test_named_first(name, was, line):
     backward = next(each for each in passes(name) if each.name.startswith(name))
     planted = slip(backward, was, line)
-    check = checked(backward, planted)
+    check = checked(backward, planted, "--trace")
     assert check.verdict is Verdict.BUG
     first = check.backward.faults[0].lines[0]
     place = backward.place(planted)

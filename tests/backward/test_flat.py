@@ -327,7 +327,7 @@ PASSES = [read(name, NETWORK + end) for name, end in (
 )
 def test_the_statement_is_named_however_the_gradient_is_put_together(backward, slip):
     """The parts need not have names: then the vector of all is looked for."""
-    check = checked(backward, slip)
+    check = checked(backward, slip, "--trace")
     assert len(check.parameters) == 4
     assert slip.line in [line.text for line in check.backward.faults[0].lines]
     explained = {name for fault in check.backward.faults for name in fault.parameters}

@@ -70,7 +70,7 @@ NAMED = [
 @pytest.mark.parametrize("line", NAMED)
 def test_a_conjugate_that_is_missing(line):
     (slip,) = [each for each in CELL.slips if each.line == line or each.line.strip() == line]
-    check = checked(CELL, slip)
+    check = checked(CELL, slip, "--trace")
     (fault, *_) = check.backward.faults
     assert fault.lines[0].text == line
     assert all(name.endswith((".real", ".imag")) for name in fault.parameters)

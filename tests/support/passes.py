@@ -126,7 +126,7 @@ def checked(backward: Pass, slip: Slip | None = None, options: str = "") -> Grad
                 importlib.invalidate_caches()
                 continue
             if kind.startswith("gradcheck"):
-                body = f"%%{kind} {options}\n{body}"
+                body = f"%%{kind} {'' if options in kind else options}\n{body}"
             ran = shell.run_cell(body, store_history=True)
             ran.raise_error()
         check: GradientCheck = shell.user_ns["_gradcheck"]
