@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from gradcheck_magic._inputs.arrays import densified
 from gradcheck_magic._inputs.containers import children
 from gradcheck_magic._inputs.outputs import Output, Outputs
-from gradcheck_magic._inputs.pairing import Match, Pairing, Undefined, matches_of, require_all
+from gradcheck_magic._inputs.pairing import (
+    Match,
+    Pairing,
+    Undefined,
+    flat_doubles,
+    matches_of,
+    require_all,
+)
 from gradcheck_magic._inputs.parameters import (
     Names,
     Parameter,
@@ -267,10 +274,7 @@ class _Matcher:
                 part = matrix[rows, columns]
                 where = f"[{rows.start}:{rows.stop}, {columns.start}:{columns.stop}]"
                 spoken = name if part.shape == matrix.shape else f"{name}{where}"
-                flat = part.ravel()
-                # A signalling nan would cause a warning at every use.
-                flat[np.isnan(flat)] = np.nan
-                self.found[output.start, p.start] = _Given(spoken, flat, eps, array.dtype)
+                self.found[output.start, p.start] = _Given(spoken, part.ravel(), eps, array.dtype)
 
 
 def _matrix(
@@ -281,8 +285,7 @@ def _matrix(
     columns, by, parameter = _together(parameters, "the parameters have")
     shapes = [(rows, columns), (*of, *by), (*of, columns), (rows, *by)]
     if _squeezed(array.shape) in map(_squeezed, shapes):
-        with np.errstate(over="ignore"):  # of a long double
-            return np.array(array, dtype=np.float64).reshape(rows, columns)
+        return flat_doubles(array).reshape(rows, columns)
     advice = f"a Jacobian must have shape {shapes[0]}, a row for each output"
     if array.shape == (columns, rows):
         other = name.removesuffix(".T") if name.endswith(".T") else f"{name}.T"

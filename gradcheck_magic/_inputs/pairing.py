@@ -58,6 +58,7 @@ __all__ = [
     "Pairing",
     "Piece",
     "Undefined",
+    "flat_doubles",
     "largest_entry",
     "matched",
     "matches_of",
@@ -252,7 +253,7 @@ def matched(parameters: Parameters, grads: object, names: Names) -> Pairing:
         if parameter.is_complex and array.dtype.kind != "c":
             notes = [*notes, f"`{spoken}` is real: its imaginary part was taken as zero."]
         found += [
-            (each, _flat(part), eps, part.dtype, part.shape)
+            (each, flat_doubles(part), eps, part.dtype, part.shape)
             for each, part in _parts(parameter, spoken, array)
         ]
     gradient_names, gradients, eps, dtypes, shapes = zip(*found, strict=True)
@@ -583,7 +584,7 @@ def _is_conjugate(parameter: Parameter) -> bool:
     return parameter.is_complex and library is not None and library.conjugates
 
 
-def _flat(array: NDArray[Any]) -> Vector:
+def flat_doubles(array: NDArray[Any]) -> Vector:
     """Return a copy as a flat float64 vector."""
     with np.errstate(over="ignore"):  # of a long double, or of a whole number
         flat = np.array(array, dtype=np.float64).ravel()

@@ -28,18 +28,18 @@ class JacobianMeasurement(Measurement):
     for one row is all that the others need, unless they need other steps.
     """
 
+    pairing: JacobianPairing
     is_of_one = False
 
     def __init__(self, pairing: JacobianPairing, epsilon: float | None, mode: Mode) -> None:
         super().__init__(pairing, epsilon, "full")
-        self._jacobian = pairing
         if mode == "scan":
             self.choice = "There is no scan of a Jacobian: every entry was measured."
 
     @property
     def expected(self) -> int:
         """The number of evaluations to expect: an evaluation is that of all outputs."""
-        return 2 * self._jacobian.inputs.size
+        return 2 * self.pairing.inputs.size
 
     def choose(self, cost: Cost, budget: float | None) -> None:  # noqa: ARG002 (there is no choice)
         """Choose the step."""
@@ -48,9 +48,9 @@ class JacobianMeasurement(Measurement):
 
     def run(self, cost: Cost, seed: int) -> None:
         """Measure every row: many of them at once, and those that this leaves open one by one."""
-        left = np.ones(self._jacobian.outputs.size, dtype=bool)
-        if can_be_together(cost, self._jacobian):
-            together = AllOutputs(cost, self._jacobian, self.epsilon)
+        left = np.ones(self.pairing.outputs.size, dtype=bool)
+        if can_be_together(cost, self.pairing):
+            together = AllOutputs(cost, self.pairing, self.epsilon)
             some = together.is_open | _a_few(together.is_gross)
             self._measure_rows(cost, seed, some)
             left = together.is_gross & ~some
@@ -66,7 +66,7 @@ class JacobianMeasurement(Measurement):
 
     def _measure_rows(self, cost: Cost, seed: int, wanted: NDArray[np.bool_]) -> None:
         """Measure some rows, each with a noise of its own."""
-        for row in self._jacobian.rows(wanted):
+        for row in self.pairing.rows(wanted):
             with cost.of_output(row.output):
                 measurement = Measurement(row.gradient, self.epsilon, "full")
                 try:
@@ -82,7 +82,7 @@ class JacobianMeasurement(Measurement):
     def _confirms(self, gross: NDArray[np.bool_]) -> bool:
         """Return True if each of these rows is wrong somewhere, also as it was measured again."""
         wrong = np.concatenate([t.positions[t.is_off] for t in self.tables] or [np.arange(0)])
-        return all(np.isin(row.positions, wrong).any() for row in self._jacobian.rows(gross))
+        return all(np.isin(row.positions, wrong).any() for row in self.pairing.rows(gross))
 
 
 def _a_few(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
